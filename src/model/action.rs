@@ -1,0 +1,117 @@
+//! Everything recovery may do to a cluster: a closed list, one RPC each.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term};
+
+/// One mutating RPC, with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Action {
+    /// NameServer.ConfSet of auto_failover.
+    SetAutoFailover {
+        /// The value to set.
+        on: bool,
+    },
+    /// NameServer.CancelOP.
+    CancelOp {
+        /// The operation.
+        op: OpId,
+    },
+    /// NameServer.UpdateTableAliveStatus.
+    MarkAlive {
+        /// The table.
+        table: TableName,
+        /// The partition; none means all of the table's partitions on that endpoint.
+        pid: Option<Pid>,
+        /// The replica's endpoint.
+        endpoint: Endpoint,
+        /// The flag's new value.
+        alive: bool,
+    },
+    /// NameServer.ChangeLeader with an explicit candidate.
+    ChangeLeader {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who becomes leader.
+        candidate: Endpoint,
+    },
+    /// NameServer.RecoverTable.
+    RecoverTable {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The follower to bring back.
+        endpoint: Endpoint,
+    },
+    /// TabletServer.LoadTable, always with mode follower (observed 3).
+    LoadTable {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// The table's name, which the tablet demands.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// Segments per index; the documented 8.
+        seg_cnt: u32,
+        /// Which of the tablet's directories to look in.
+        storage: StorageMode,
+    },
+    /// TabletServer.ChangeRole to leader.
+    ChangeRole {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+        /// The last term of term_offset.
+        term: Term,
+        /// The followers to replicate to from the start.
+        replicas: Vec<Endpoint>,
+    },
+    /// TabletServer.AddReplica: the leader starts replicating to one more follower.
+    AddReplica {
+        /// The leader's tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+        /// The follower.
+        follower: Endpoint,
+    },
+    /// TabletServer.DelReplica: the leader stops replicating to a follower.
+    DelReplica {
+        /// The leader's tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+        /// The follower.
+        follower: Endpoint,
+    },
+    /// TabletServer.DropTable: the replica's directory goes to the recycle bin.
+    DropTable {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+    },
+    /// TabletServer.MakeSnapshot up to the replica's own offset, after which MANIFEST names its last term.
+    MakeSnapshot {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+        /// The replica's own offset, which skips the threshold of 100,000 new entries.
+        offset: Offset,
+        /// Where its rows live.
+        storage: StorageMode,
+    },
+    /// TabletServer.RecoverSnapshot: out of kSnapshotPaused.
+    RecoverSnapshot {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+    },
+}

@@ -1,0 +1,16 @@
+//! OpenMLDB's things in OpenMLDB's words, as plain data. Nothing in here does anything: no sockets, no clock, no prose
+//! but `Display`. Unknown is a value ([`Seen`], `Option`), never a default.
+
+mod action;
+mod id;
+mod op;
+mod seen;
+mod table;
+mod tablet;
+
+pub use action::Action;
+pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
+pub use op::{Op, OpKind, OpStatus};
+pub use seen::Seen;
+pub use table::{Partition, Replica, StorageMode, Table, TableName, TermStart};
+pub use tablet::{Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};

@@ -1,0 +1,98 @@
+//! Nameserver operations (ShowOPStatus).
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpId, Pid, TableName};
+
+/// An operation of the nameserver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Op {
+    /// Its number.
+    pub id: OpId,
+    /// What it does.
+    pub kind: OpKind,
+    /// How far it is.
+    pub status: OpStatus,
+    /// The table it works on.
+    pub table: TableName,
+    /// The partition it works on.
+    pub pid: Pid,
+    /// The task it is at or ended with, as OpenMLDB names it; `-` for none.
+    pub task: String,
+}
+
+/// An operation's type. Only those that recovery meets are told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpKind {
+    /// kRecoverTableOP: decides how a replica comes back and queues one of the next five.
+    RecoverTable,
+    /// kReAddReplicaOP: the leader's snapshot is sent to an unloaded replica.
+    ReAdd,
+    /// kReAddReplicaNoSendOP: an unloaded replica is loaded from its own snapshot.
+    ReAddNoSend,
+    /// kReAddReplicaWithDropOP: a loaded replica is dropped and the leader's snapshot sent.
+    ReAddWithDrop,
+    /// kReAddReplicaSimplifyOP: a loaded replica is connected as it is.
+    ReAddSimplify,
+    /// kReLoadTableOP: a single replica is loaded.
+    ReLoad,
+    /// kChangeLeaderOP.
+    ChangeLeader,
+    /// Any other, by OpenMLDB's name.
+    Other(String),
+}
+
+impl OpKind {
+    /// OpenMLDB's name of the type.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::RecoverTable => "kRecoverTableOP",
+            Self::ReAdd => "kReAddReplicaOP",
+            Self::ReAddNoSend => "kReAddReplicaNoSendOP",
+            Self::ReAddWithDrop => "kReAddReplicaWithDropOP",
+            Self::ReAddSimplify => "kReAddReplicaSimplifyOP",
+            Self::ReLoad => "kReLoadTableOP",
+            Self::ChangeLeader => "kChangeLeaderOP",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl From<&str> for OpKind {
+    fn from(name: &str) -> Self {
+        match name {
+            "kRecoverTableOP" => Self::RecoverTable,
+            "kReAddReplicaOP" => Self::ReAdd,
+            "kReAddReplicaNoSendOP" => Self::ReAddNoSend,
+            "kReAddReplicaWithDropOP" => Self::ReAddWithDrop,
+            "kReAddReplicaSimplifyOP" => Self::ReAddSimplify,
+            "kReLoadTableOP" => Self::ReLoad,
+            "kChangeLeaderOP" => Self::ChangeLeader,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpStatus {
+    /// kInited: queued.
+    Queued,
+    /// kDoing.
+    Doing,
+    /// kDone. Says nothing about success: a parent is done whether or not its child was created.
+    Done,
+    /// kFailed. About one in twenty does for no reason (observed 2).
+    Failed,
+    /// kCanceled.
+    Canceled,
+}
+
+impl OpStatus {
+    /// Whether the operation may still change something.
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::Queued | Self::Doing)
+    }
+}

@@ -1,0 +1,99 @@
+//! Tables, partitions and replicas as the nameserver's metadata has them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, Offset, Pid, Term, Tid};
+
+/// Database and table. Displayed as `db.table`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    /// The database; empty for a table older than databases.
+    pub db: String,
+    /// The table.
+    pub table: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.db.is_empty() { f.write_str(&self.table) } else { write!(f, "{}.{}", self.db, self.table) }
+    }
+}
+
+/// Where a table's rows live. Each mode has its own directories on a tablet, so LoadTable must name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StorageMode {
+    /// In memory, with a binlog and snapshots on disk.
+    Memory,
+    /// RocksDB on SSD.
+    Ssd,
+    /// RocksDB on HDD.
+    Hdd,
+}
+
+impl StorageMode {
+    /// Whether rows live in RocksDB. Such replicas load unseen (reference 4.2) and their MANIFEST's term says nothing
+    /// about their entries (observed 3).
+    pub fn is_disk(self) -> bool {
+        matches!(self, Self::Ssd | Self::Hdd)
+    }
+}
+
+/// A table, with the whole of its topology.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Database and name.
+    pub name: TableName,
+    /// Number.
+    pub tid: Tid,
+    /// Where its rows live.
+    pub storage: StorageMode,
+    /// Whether any index lets rows expire, so that equal logs may hold different row counts.
+    pub has_ttl: bool,
+    /// The table this one aggregates (`base_table_tid`), if it is a pre-aggregate table.
+    pub base_table: Option<Tid>,
+    /// Partitions, in the nameserver's order.
+    pub partitions: Vec<Partition>,
+}
+
+impl Table {
+    /// Whether OpenMLDB itself needs the table (`__INTERNAL_DB`, `INFORMATION_SCHEMA`): such tables come back first.
+    pub fn is_system(&self) -> bool {
+        matches!(self.name.db.as_str(), "__INTERNAL_DB" | "INFORMATION_SCHEMA")
+    }
+}
+
+/// A partition and its replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Number within the table.
+    pub pid: Pid,
+    /// When each term began (`term_offset`), oldest first.
+    pub terms: Vec<TermStart>,
+    /// Replicas, in the nameserver's order, which decides who counts as leader where several are flagged.
+    pub replicas: Vec<Replica>,
+}
+
+/// The start of a leadership: the first offset written under a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TermStart {
+    /// The term.
+    pub term: Term,
+    /// The offset of its first entry.
+    pub start: Offset,
+}
+
+/// A replica as metadata has it: flags and the nameserver's last numbers. Says nothing about being loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Its leader flag. Several replicas of a partition may carry one; only an alive one counts.
+    pub is_leader: bool,
+    /// Whether clients are sent to it.
+    pub is_alive: bool,
+    /// The offset the nameserver last polled or read back; absent after a restart without one, 0 while loading.
+    pub offset: Option<Offset>,
+}

@@ -1,0 +1,98 @@
+//! Every RPC we use, named once. The macros below list the methods of both services; the enums, the sockets' dispatch
+//! (`cluster::grpc`) and the sandbox's services are all made from those two lists, so they cannot drift apart.
+
+use super::{api, nameserver};
+
+/// What a call does to a cluster. Read-only commands send nothing but [`Effect::Read`] (design, safety rule 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Read,
+    /// Changes metadata, data or what a server is doing.
+    Mutate,
+}
+
+/// Hands the nameserver's methods to the macro `$then`: `Variant snake_name Request => Response Effect;` per method.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! nameserver_methods {
+    ($then:ident) => {
+        $then! { NameserverCall NameserverAnswer nameserver "openmldb.nameserver.NameServer";
+            ShowTable show_table ShowTableRequest => ShowTableResponse Read;
+            ShowTablet show_tablet ShowTabletRequest => ShowTabletResponse Read;
+            ShowDatabase show_database GeneralRequest => ShowDatabaseResponse Read;
+            ShowOpStatus show_op_status ShowOpStatusRequest => ShowOpStatusResponse Read;
+            ConfGet conf_get ConfGetRequest => ConfGetResponse Read;
+            ConfSet conf_set ConfSetRequest => GeneralResponse Mutate;
+            CancelOp cancel_op CancelOpRequest => GeneralResponse Mutate;
+            ChangeLeader change_leader ChangeLeaderRequest => GeneralResponse Mutate;
+            RecoverTable recover_table RecoverTableRequest => GeneralResponse Mutate;
+            UpdateTableAliveStatus update_table_alive_status UpdateTableAliveRequest => GeneralResponse Mutate;
+            OfflineEndpoint offline_endpoint OfflineEndpointRequest => GeneralResponse Mutate;
+            RecoverEndpoint recover_endpoint RecoverEndpointRequest => GeneralResponse Mutate;
+            Migrate migrate MigrateRequest => GeneralResponse Mutate;
+            AddReplicaNs add_replica_ns AddReplicaNsRequest => GeneralResponse Mutate;
+            DelReplicaNs del_replica_ns DelReplicaNsRequest => GeneralResponse Mutate;
+        }
+    };
+}
+
+/// Hands the tablet's methods to the macro `$then`, as [`nameserver_methods`] does.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! tablet_methods {
+    ($then:ident) => {
+        $then! { TabletCall TabletAnswer api "openmldb.api.TabletServer";
+            Put put PutRequest => PutResponse Mutate;
+            LoadTable load_table LoadTableRequest => GeneralResponse Mutate;
+            DropTable drop_table DropTableRequest => DropTableResponse Mutate;
+            GetTableStatus get_table_status GetTableStatusRequest => GetTableStatusResponse Read;
+            GetTableFollower get_table_follower GetTableFollowerRequest => GetTableFollowerResponse Read;
+            AppendEntries append_entries AppendEntriesRequest => AppendEntriesResponse Mutate;
+            AddReplica add_replica ReplicaRequest => AddReplicaResponse Mutate;
+            DelReplica del_replica ReplicaRequest => GeneralResponse Mutate;
+            ChangeRole change_role ChangeRoleRequest => ChangeRoleResponse Mutate;
+            MakeSnapshot make_snapshot GeneralRequest => GeneralResponse Mutate;
+            PauseSnapshot pause_snapshot GeneralRequest => GeneralResponse Mutate;
+            RecoverSnapshot recover_snapshot GeneralRequest => GeneralResponse Mutate;
+            SendSnapshot send_snapshot SendSnapshotRequest => GeneralResponse Mutate;
+            DeleteBinlog delete_binlog GeneralRequest => GeneralResponse Mutate;
+            GetTaskStatus get_task_status TaskStatusRequest => TaskStatusResponse Read;
+            DeleteOpTask delete_op_task DeleteTaskRequest => GeneralResponse Mutate;
+            CancelOp cancel_op CancelOpRequest => GeneralResponse Mutate;
+            GetTermPair get_term_pair GetTermPairRequest => GetTermPairResponse Read;
+            GetManifest get_manifest GetManifestRequest => GetManifestResponse Read;
+        }
+    };
+}
+
+macro_rules! declare_calls {
+    ($call:ident $answer:ident $messages:ident $service:literal;
+     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
+        #[doc = concat!("A call to ", $service, ", with its request.")]
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $call { $(#[allow(missing_docs)] $variant($messages::$request),)* }
+
+        #[doc = concat!("The answer of ", $service, " to the call of the same name.")]
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $answer { $(#[allow(missing_docs)] $variant($messages::$response),)* }
+
+        impl $call {
+            /// The full name of the service.
+            pub const SERVICE: &'static str = $service;
+
+            /// The method's name, for messages and traces.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($variant),)* }
+            }
+
+            /// Whether the call changes anything.
+            pub fn effect(&self) -> Effect {
+                match self { $(Self::$variant(_) => Effect::$effect,)* }
+            }
+        }
+    };
+}
+
+nameserver_methods!(declare_calls);
+tablet_methods!(declare_calls);

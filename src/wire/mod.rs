@@ -1,0 +1,12 @@
+//! OpenMLDB's contract as Rust types: the messages generated from `proto/`, one enum per service that names every
+//! call we use, and the translation between messages and [`crate::model`].
+
+pub mod call;
+
+/// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.
+#[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic)]
+mod generated {
+    tonic::include_proto!("openmldb");
+}
+
+pub use generated::openmldb::{api, common, nameserver, r#type};
