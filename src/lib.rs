@@ -1,8 +1,30 @@
-//! openmldb-ops brings an OpenMLDB cluster back after everything went down at once.
+//! openmldb-ops brings an OpenMLDB cluster back after everything went down at once, without losing a row.
+//!
+//! ```text
+//!  ZooKeeper ──discover──> nameserver leader, tablets                                    cluster
+//!                              │
+//!                           observe      concurrent, bounded; no answer is a value       snapshot
+//!                              │
+//!                          Snapshot      plain data: saved, fed back in                  model
+//!                              │
+//!    playbook ──────────>   decide       pure: one partition's view -> what next         recovery
+//!                              │  ▲
+//!                dry-run:  predict       pure: the view if that works; to the end: the Plan
+//!                              │  │
+//!                for real:    act        one RPC, then observe again                     run
+//!                              │
+//!                           verify       look again; the exit code comes from what is seen
+//! ```
+//!
+//! [`model`], [`playbook`] and [`recovery`] are pure and synchronous. Only [`cluster`] and [`sandbox`] open sockets. The
+//! rules that keep rows from being lost are in [`recovery`], one function each; ARCHITECTURE.md lists the invariants.
 
 #[macro_use]
 pub mod wire;
 pub mod cluster;
 pub mod model;
 pub mod playbook;
+pub mod recovery;
+pub mod run;
 pub mod sandbox;
+pub mod snapshot;

@@ -71,8 +71,9 @@ number!(
     OpId(u64)
 );
 
-/// A partition's identity on a tablet: table number and partition number.
+/// A partition's identity on a tablet: table number and partition number. Written `tid_pid`, as its directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct PartitionId {
     /// The table.
     pub tid: Tid,
@@ -83,5 +84,21 @@ pub struct PartitionId {
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.tid, self.pid)
+    }
+}
+
+impl From<PartitionId> for String {
+    fn from(id: PartitionId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for PartitionId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let numbers = text.split_once('_').and_then(|(tid, pid)| Some((tid.parse().ok()?, pid.parse().ok()?)));
+        let (tid, pid) = numbers.ok_or_else(|| format!("`{text}` is no partition; expected TID_PID, like 7_0"))?;
+        Ok(Self { tid: Tid(tid), pid: Pid(pid) })
     }
 }

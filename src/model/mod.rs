@@ -5,6 +5,7 @@ mod action;
 mod id;
 mod op;
 mod seen;
+mod snapshot;
 mod table;
 mod tablet;
 
@@ -12,5 +13,6 @@ pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use op::{Op, OpKind, OpStatus};
 pub use seen::Seen;
+pub use snapshot::{Probes, Snapshot, Tablet};
 pub use table::{Partition, Replica, StorageMode, Table, TableName, TermStart};
 pub use tablet::{Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};

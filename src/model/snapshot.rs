@@ -1,0 +1,70 @@
+//! Everything observed of a cluster at one moment: what recovery decides on, and what can be saved and planned from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, Followers, Held, Manifest, Op, PartitionId, Seen, Table, TabletState, TermPair};
+
+/// A cluster at one moment, as far as it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Which cluster: ZooKeeper servers and root path, or a nameserver's address.
+    pub cluster: String,
+    /// When it was taken, in milliseconds since 1970.
+    pub taken_at_ms: u64,
+    /// Whether auto_failover was on.
+    pub auto_failover: bool,
+    /// Every table of every database, in the nameserver's order.
+    pub tables: Vec<Table>,
+    /// Every tablet that the nameserver, ZooKeeper or a table's metadata names.
+    pub tablets: BTreeMap<Endpoint, Tablet>,
+    /// Operations, running and finished.
+    pub ops: Vec<Op>,
+}
+
+/// A tablet: how the cluster sees it, and what it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tablet {
+    /// The nameserver's opinion; none if it does not list the tablet at all (never registered since it started).
+    pub state: Option<TabletState>,
+    /// Whether ZooKeeper's `nodes` has it; none without ZooKeeper.
+    pub in_zookeeper: Option<bool>,
+    /// Its address, where metadata holds server names.
+    pub real_endpoint: Option<String>,
+    /// The replicas it holds, by partition.
+    pub held: Seen<BTreeMap<PartitionId, Held>>,
+    /// What it answered about single replicas.
+    pub probes: BTreeMap<PartitionId, Probes>,
+}
+
+/// One tablet's answers about one replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probes {
+    /// GetManifest: its newest snapshot on disk.
+    pub manifest: Seen<Manifest>,
+    /// GetTermPair.
+    pub term_pair: Seen<TermPair>,
+    /// GetTableFollower; asked of leaders only.
+    pub followers: Seen<Followers>,
+}
+
+impl Probes {
+    /// Nothing asked yet.
+    pub const UNASKED: Self = Self { manifest: Seen::Unasked, term_pair: Seen::Unasked, followers: Seen::Unasked };
+}
+
+impl Tablet {
+    /// A tablet of which nothing is known yet.
+    pub fn unknown() -> Self {
+        Self { state: None, in_zookeeper: None, real_endpoint: None, held: Seen::Unasked, probes: BTreeMap::new() }
+    }
+
+    /// What it answered about a replica.
+    pub fn probes(&self, partition: PartitionId) -> &Probes {
+        self.probes.get(&partition).unwrap_or(&Probes::UNASKED)
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a partition is left alone.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A partition that will not be touched further: the reason, what was seen, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The stable code.
+    pub reason: Reason,
+    /// What was seen, with endpoints and numbers.
+    pub text: String,
+    /// What the operator can do next.
+    pub hint: String,
+}
+
+impl Blocked {
+    /// A blocked partition.
+    pub fn new(reason: Reason, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { reason, text: text.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.text)
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal,)*) => {
+        /// The reasons, as stable codes that scripts may rely on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason { $($(#[$doc])* #[serde(rename = $code)] $variant,)* }
+
+        impl Reason {
+            /// All of them, for the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A replica that is or may be the one elected last, or knew more, does not answer.
+    OutOfReach = "out_of_reach",
+    /// It serves, but a replica's tablet does not answer, so it is not redundant.
+    NotRedundant = "not_redundant",
+    /// A replica's tablet answers, but the nameserver takes it for offline, so RecoverTable would answer 303.
+    TabletOffline = "tablet_offline",
+    /// The only replica has nothing usable in place.
+    OnlyReplicaLost = "only_replica_lost",
+    /// Every replica is empty although entries were known.
+    EverythingEmpty = "everything_empty",
+    /// No replica could be loaded.
+    NoData = "no_data",
+    /// A replica is longer than the leader and not proven to continue it.
+    LongerFollower = "longer_follower",
+    /// A replica that is not leader-flagged holds entries of a later term than the leader-flagged ones.
+    NewerTerm = "newer_term",
+    /// A replica that lacks rows has a larger offset than every complete one.
+    SuspectIsLongest = "suspect_is_longest",
+    /// Several leader flags, and the playbook says to block.
+    LeaderConflict = "leader_conflict",
+    /// A replica has heard of a later term than the metadata knows, and nobody can be promoted.
+    TermAboveHistory = "term_above_history",
+    /// The partition has no term history.
+    NoTermHistory = "no_term_history",
+    /// Another replica is flagged leader and alive, and its flag cannot be cleared.
+    TwoLeaders = "two_leaders",
+    /// Resending a replica would discard entries that its leader does not hold.
+    LongerThanLeader = "longer_than_leader",
+    /// The serving leader holds fewer rows than a follower at the same offset.
+    LeaderLacksRows = "leader_lacks_rows",
+    /// A replica did not finish loading in time.
+    LoadTimeout = "load_timeout",
+    /// An operation did not end in time.
+    OpTimeout = "op_timeout",
+    /// A call was refused, again and again.
+    Refused = "refused",
+    /// An operation failed, again and again.
+    OpFailed = "op_failed",
+    /// A follower does not catch up with its leader.
+    NotCatchingUp = "not_catching_up",
+    /// Followers are not to be brought back by this playbook.
+    NotInPlaybook = "not_in_playbook",
+    /// The run ended before the partition was done.
+    Interrupted = "interrupted",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether a partition is well, from what is seen of it alone.
+
+use crate::model::{Endpoint, Role, Seen};
+
+use super::decision::{Probe, Question};
+use super::view::{Data, ReplicaView, View};
+
+/// How a partition is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected.
+    Healthy,
+    /// Its leader is loaded and alive, but some replicas are not as they should be.
+    Serving(Vec<Problem>),
+    /// No leader serves.
+    Down(Vec<Problem>),
+    /// It looks healthy, but its leader has not been asked whom it replicates to.
+    Unknown(Probe),
+}
+
+/// Something wrong with a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// What, in a few words.
+    pub text: String,
+}
+
+impl Health {
+    /// What is wrong.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Serving(problems) | Self::Down(problems) => problems,
+            Self::Healthy | Self::Unknown(_) => &[],
+        }
+    }
+}
+
+/// Looks at a partition.
+pub fn health(view: &View) -> Health {
+    let problems = |also: Option<Problem>| {
+        let each = view.replicas.iter().flat_map(|r| problems_of(view, r));
+        also.into_iter().chain(each).collect::<Vec<_>>()
+    };
+    let Some(leader) = view.serving_leader() else {
+        return Health::Down(problems(no_leader(view)));
+    };
+    let found = problems(None);
+    if !found.is_empty() {
+        return Health::Serving(found);
+    }
+    if view.replicas.len() == 1 {
+        return Health::Healthy;
+    }
+    let followers = match &leader.followers {
+        Seen::Unasked => {
+            return Health::Unknown(Probe { endpoint: leader.endpoint.clone(), question: Question::Followers });
+        }
+        Seen::Failed(error) => {
+            let text = format!("does not say whom it replicates to ({error})");
+            return Health::Serving(vec![Problem { endpoint: leader.endpoint.clone(), text }]);
+        }
+        Seen::Known(followers) => &followers.followers,
+    };
+    let lonely = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    let lonely: Vec<Problem> = lonely
+        .filter(|r| !followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint))
+        .map(|r| Problem { endpoint: r.endpoint.clone(), text: "not connected to its leader".to_owned() })
+        .collect();
+    if lonely.is_empty() { Health::Healthy } else { Health::Serving(lonely) }
+}
+
+fn no_leader(view: &View) -> Option<Problem> {
+    let alive: Vec<&ReplicaView> = view.replicas.iter().filter(|r| r.is_leader && r.is_alive).collect();
+    match alive.as_slice() {
+        [first, second, ..] => {
+            let text = format!("flagged leader and alive, as is {}", second.endpoint);
+            Some(Problem { endpoint: first.endpoint.clone(), text })
+        }
+        _ => None,
+    }
+}
+
+fn problems_of(view: &View, replica: &ReplicaView) -> Vec<Problem> {
+    let serving = view.serving_leader().is_some_and(|leader| leader.endpoint == replica.endpoint);
+    let mut texts = Vec::new();
+    if !replica.is_alive {
+        texts.push("not alive".to_owned());
+    }
+    match &replica.data {
+        Data::OutOfReach(error) => texts.push(format!("does not answer ({error})")),
+        Data::Absent => texts.push("not loaded".to_owned()),
+        Data::Loading(state) => texts.push(format!("still loading ({state:?})")),
+        Data::Loaded(loaded) => {
+            let flagged = if replica.is_leader { Role::Leader } else { Role::Follower };
+            if loaded.role != flagged {
+                texts.push(format!("flagged {flagged}, loaded as {}", loaded.role));
+            } else if replica.is_leader && !serving && view.serving_leader().is_some() {
+                texts.push("a second leader".to_owned());
+            }
+        }
+    }
+    texts.into_iter().map(|text| Problem { endpoint: replica.endpoint.clone(), text }).collect()
+}

@@ -1,0 +1,206 @@
+//! What a run has to remember, because the cluster forgets it: flags before they were cleared, loads already sent, whom
+//! we chose and why, what has been tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table};
+
+use super::decision::WaitFor;
+use super::election::Choice;
+use super::view::Data;
+
+/// A run's memory of one partition.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Memory {
+    /// By replica.
+    pub replicas: BTreeMap<Endpoint, ReplicaMemory>,
+    /// The leader chosen, once the choice was acted on.
+    pub choice: Option<Choice>,
+    /// Waits whose deadline has passed, with what was last seen.
+    pub expired: BTreeMap<WaitFor, String>,
+    /// Tries of the step that changes the leader.
+    pub leader_tries: u32,
+    /// Why the last try failed.
+    pub leader_error: Option<String>,
+}
+
+/// A run's memory of one replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaMemory {
+    /// Its alive flag before our first change.
+    pub alive_before: bool,
+    /// The largest offset ever known of it; 0 if none.
+    pub largest_offset: Offset,
+    /// Its MANIFEST named a snapshot file that was not there before loading (reference 4.5): what it loads is hollow.
+    pub snapshot_file_missing: bool,
+    /// How far loading it has come.
+    pub load: Load,
+    /// The nameserver does not know its endpoint (302): its flag cannot be changed.
+    pub flag_stuck: bool,
+    /// Tries of MakeSnapshot on it.
+    pub snapshot_tries: u32,
+    /// How bringing it back as a follower goes.
+    pub recovery: Recovery,
+    /// Calls about it that were refused in a row.
+    pub refusals: u32,
+    /// Why the last thing tried on it failed.
+    pub last_error: Option<String>,
+}
+
+/// How far we are with loading a replica. LoadTable is never sent twice to one that vanished (design 5, Loading).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// Not sent by us.
+    NotSent,
+    /// Accepted, not seen in its tablet's status yet.
+    Accepted,
+    /// Seen queued, loading or loaded.
+    Seen,
+    /// Refused: nothing in place (131), in the tablet's words.
+    Refused(String),
+    /// Accepted, and gone again: its directory is in the recycle bin.
+    Vanished,
+    /// Accepted for a disk table that never showed: no directory.
+    NeverAppeared,
+    /// RecoverTable or DropTable was sent: the nameserver loads it from here on.
+    HandedOver,
+}
+
+/// How bringing a follower back goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// RecoverTable calls so far.
+    pub tries: u32,
+    /// The newest operation when RecoverTable was last called: later ones are its doing.
+    pub after_op: Option<OpId>,
+    /// The last call meant to replace its data, so connecting it as it was would be an error.
+    pub resend_meant: bool,
+    /// Its data must be dropped before the next RecoverTable: it was connected although a resend was meant, or has
+    /// fewer rows than its leader.
+    pub must_drop: bool,
+    /// The leader's offset when waiting for it to catch up began.
+    pub catch_up_to: Option<Offset>,
+    /// DropTable was accepted and the replica is still there.
+    pub dropping: bool,
+    /// It was resent because it had fewer rows; once is enough.
+    pub resent_for_rows: bool,
+}
+
+/// Flags and offsets of a replica before any change of ours, as a run's record keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Which replica.
+    pub endpoint: Endpoint,
+    /// Its alive flag.
+    pub alive: bool,
+    /// The largest offset known of it.
+    pub largest_offset: Offset,
+    /// How many terms the partition had; a different number now makes the flag worthless.
+    pub terms: usize,
+}
+
+impl Memory {
+    /// The memory at the start of a run. `earlier` is what the record of an unfinished run on this host says.
+    pub fn at_start(snapshot: &Snapshot, table: &Table, partition: &Partition, earlier: &[Before]) -> Self {
+        let id = PartitionId { tid: table.tid, pid: partition.pid };
+        let replicas = partition.replicas.iter().map(|replica| {
+            let tablet = snapshot.tablets.get(&replica.endpoint);
+            let probes = tablet.map(|tablet| tablet.probes(id));
+            let manifest = probes.and_then(|probes| probes.manifest.known());
+            let term_pair = probes.and_then(|probes| probes.term_pair.known());
+            let before = earlier.iter().find(|before| {
+                before.partition == id && before.endpoint == replica.endpoint && before.terms == partition.terms.len()
+            });
+            let manifest_offset = manifest.map_or(Offset(0), |manifest| manifest.offset);
+            let largest = [replica.offset, before.map(|before| before.largest_offset)];
+            let memory = ReplicaMemory {
+                alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
+                largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
+                snapshot_file_missing: manifest_offset > Offset(0)
+                    && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
+                ..ReplicaMemory::new()
+            };
+            (replica.endpoint.clone(), memory)
+        });
+        Self { replicas: replicas.collect(), ..Self::default() }
+    }
+
+    /// What is remembered of a replica.
+    pub fn replica(&self, endpoint: &Endpoint) -> ReplicaMemory {
+        self.replicas.get(endpoint).cloned().unwrap_or_else(ReplicaMemory::new)
+    }
+
+    /// The same, to be written.
+    pub fn replica_mut(&mut self, endpoint: &Endpoint) -> &mut ReplicaMemory {
+        self.replicas.entry(endpoint.clone()).or_default()
+    }
+
+    /// What a later run has to know of the partition.
+    pub fn before(&self, partition: PartitionId, terms: usize) -> impl Iterator<Item = Before> + '_ {
+        self.replicas.iter().map(move |(endpoint, memory)| Before {
+            partition,
+            endpoint: endpoint.clone(),
+            alive: memory.alive_before,
+            largest_offset: memory.largest_offset,
+            terms,
+        })
+    }
+
+    /// Whether a wait's deadline has passed.
+    pub fn has_expired(&self, wait: &WaitFor) -> bool {
+        self.expired.contains_key(wait)
+    }
+
+    /// The waits that have expired.
+    pub fn expired_waits(&self) -> BTreeSet<&WaitFor> {
+        self.expired.keys().collect()
+    }
+}
+
+impl ReplicaMemory {
+    /// Nothing known yet.
+    pub fn new() -> Self {
+        Self {
+            alive_before: false,
+            largest_offset: Offset(0),
+            snapshot_file_missing: false,
+            load: Load::NotSent,
+            flag_stuck: false,
+            snapshot_tries: 0,
+            recovery: Recovery::default(),
+            refusals: 0,
+            last_error: None,
+        }
+    }
+
+    /// Notes what a look at the tablet, begun after the last change, showed of the replica.
+    pub fn note_held(&mut self, storage: StorageMode, data: &Data) {
+        self.load = match (&self.load, data) {
+            (Load::HandedOver, _) => Load::HandedOver,
+            // The tablet is gone, and with it whatever it was loading: once back, it may be asked again.
+            (Load::Accepted | Load::Seen, Data::OutOfReach(_)) => Load::NotSent,
+            (Load::Accepted, Data::Absent) if storage.is_disk() => Load::Accepted,
+            (Load::Accepted | Load::Seen, Data::Absent) => Load::Vanished,
+            (Load::Accepted, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
+            (Load::NeverAppeared, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
+            (unchanged, _) => unchanged.clone(),
+        };
+        if *data == Data::Absent {
+            self.recovery.dropping = false;
+        }
+        if let Data::Loaded(loaded) = data {
+            self.largest_offset = self.largest_offset.max(loaded.offset.unwrap_or(Offset(0)));
+        }
+    }
+}
+
+impl Default for ReplicaMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,31 @@
+//! The heart: which leader, what is a proven prefix, what blocks, what comes next. Pure and synchronous: views in,
+//! decisions out; no clock, no sockets, no randomness. Design section 5 is the text, each rule one function here.
+
+mod blocked;
+mod decide;
+mod decision;
+mod election;
+mod follower;
+mod health;
+mod memory;
+mod order;
+mod outcome;
+mod plan;
+mod predict;
+mod reach;
+mod suspect;
+mod term;
+mod view;
+
+pub use blocked::{Blocked, Reason};
+pub use decide::{Gates, decide};
+pub use decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+pub use election::{Choice, GivenUp, Rejected, Way, choose};
+pub use health::{Health, Problem, health};
+pub use memory::{Before, Load, Memory, Recovery, ReplicaMemory};
+pub use order::{Order, Place, Stage};
+pub use outcome::Outcome;
+pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvidence, in_order, plan};
+pub use suspect::{Suspicion, suspicion};
+pub use term::{LastTerm, elected_last, is_official, is_proven_prefix, last_term, settled_term};
+pub use view::{Data, Loaded, ReplicaView, View};

@@ -1,0 +1,134 @@
+//! What a run remembers of an action, by how it went.
+
+use crate::model::{Action, Offset, OpId};
+
+use super::decision::{Intent, WaitFor};
+use super::memory::{Load, Memory};
+use super::view::View;
+
+/// How an action went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answered with success, or that it was so already.
+    Applied,
+    /// The server answered no.
+    Refused {
+        /// OpenMLDB's return code.
+        code: i32,
+        /// The whole error, for people.
+        error: String,
+    },
+    /// It certainly did not happen.
+    NotApplied(String),
+    /// It may have happened, or may still happen: a deadline does not stop a server (observed 6).
+    Unknown(String),
+}
+
+/// kEndpointIsNotExist: the nameserver has never seen the tablet.
+const ENDPOINT_UNKNOWN: i32 = 302;
+/// kTableAlreadyExists, of LoadTable: loaded or loading.
+const ALREADY_LOADED: i32 = 101;
+
+impl Memory {
+    /// Notes how an action of ours on the partition went. `view` is what it was decided on, `newest_op` the newest
+    /// operation the nameserver listed then.
+    pub fn note_outcome(&mut self, view: &View, intent: &Intent, outcome: &Outcome, newest_op: Option<OpId>) {
+        let applied = !matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_));
+        match &intent.action {
+            Action::LoadTable { endpoint, .. } => self.note_load(endpoint, outcome),
+            Action::ChangeLeader { .. } if applied => {
+                self.leader_tries += 1;
+                self.expired.remove(&WaitFor::Ops);
+            }
+            Action::RecoverTable { endpoint, .. } if applied => {
+                let leader = view.serving_leader().and_then(|leader| leader.offset());
+                let replica = self.replica_mut(endpoint);
+                // A replica that was dropped for its rows is not dropped for them again.
+                replica.recovery.resent_for_rows |= replica.recovery.must_drop;
+                replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
+                replica.recovery.tries += 1;
+                replica.recovery.after_op = newest_op;
+                replica.recovery.resend_meant = intent.resends;
+                replica.recovery.must_drop = false;
+                replica.recovery.catch_up_to = Some(leader.unwrap_or(Offset(0)));
+                self.expired.retain(|wait, _| !matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_)));
+            }
+            Action::DropTable { endpoint, .. } if applied => {
+                let replica = self.replica_mut(endpoint);
+                replica.load = Load::HandedOver;
+                replica.recovery.dropping = true;
+                replica.recovery.must_drop = true;
+            }
+            Action::DelReplica { follower, .. } if applied => self.replica_mut(follower).recovery.must_drop = true,
+            Action::MakeSnapshot { endpoint, .. } => self.replica_mut(endpoint).snapshot_tries += 1,
+            Action::MarkAlive { endpoint, .. } => {
+                if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
+                    self.replica_mut(endpoint).flag_stuck = true;
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.note_refusal(view, intent, outcome);
+    }
+
+    fn note_load(&mut self, endpoint: &crate::model::Endpoint, outcome: &Outcome) {
+        self.replica_mut(endpoint).load = match outcome {
+            Outcome::Applied | Outcome::Unknown(_) => Load::Accepted,
+            Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Seen,
+            Outcome::Refused { error, .. } => Load::Refused(error.clone()),
+            Outcome::NotApplied(_) => Load::NotSent,
+        };
+    }
+
+    /// Counts refusals in a row. A refused load is an answer about the replica, not a failure of the call.
+    fn note_refusal(&mut self, view: &View, intent: &Intent, outcome: &Outcome) {
+        let subject = match &intent.action {
+            Action::LoadTable { .. } if matches!(outcome, Outcome::Refused { .. }) => return,
+            Action::MarkAlive { endpoint, .. }
+            | Action::RecoverTable { endpoint, .. }
+            | Action::LoadTable { endpoint, .. }
+            | Action::ChangeRole { endpoint, .. }
+            | Action::DropTable { endpoint, .. }
+            | Action::MakeSnapshot { endpoint, .. }
+            | Action::RecoverSnapshot { endpoint, .. } => endpoint,
+            Action::AddReplica { follower, .. } | Action::DelReplica { follower, .. } => follower,
+            Action::ChangeLeader { candidate, .. } => candidate,
+            Action::SetAutoFailover { .. } | Action::CancelOp { .. } => return,
+        };
+        let error = match outcome {
+            Outcome::Applied => None,
+            Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) => {
+                Some(error.clone())
+            }
+        };
+        if matches!(intent.action, Action::ChangeLeader { .. }) {
+            self.leader_error.clone_from(&error);
+        }
+        debug_assert!(view.replica(subject).is_some());
+        let replica = self.replica_mut(subject);
+        replica.refusals = if error.is_some() { replica.refusals + 1 } else { 0 };
+        replica.last_error = error;
+    }
+
+    /// Forgets a choice whose leader is gone before it served: the replicas are looked at anew.
+    pub fn note_view(&mut self, view: &View) {
+        let Some(choice) = &self.choice else { return };
+        let gone = view.replica(&choice.leader).is_none_or(|leader| leader.loaded().is_none());
+        if gone && view.serving_leader().is_none() {
+            self.choice = None;
+            self.leader_tries = 0;
+        }
+    }
+
+    /// Notes that a wait's deadline has passed. A disk table's replica that has not shown by then never will.
+    pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
+        if let WaitFor::Appearing(endpoint) = &wait {
+            let replica = self.replica_mut(endpoint);
+            if matches!(replica.load, Load::Accepted | Load::NotSent | Load::Seen) {
+                replica.load = Load::NeverAppeared;
+            }
+        }
+        self.expired.insert(wait, seen);
+    }
+}

@@ -1,0 +1,104 @@
+//! Which leaderships wrote a replica's log: the last term, where it becomes foreign, and who was elected last.
+
+use crate::model::{Offset, Term};
+
+use super::view::{ReplicaView, View};
+
+/// The term of a replica's last entry, as far as known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastTerm {
+    /// Known: there was only one term, or MANIFEST reaches the end of the log.
+    Known(Term),
+    /// At least this one.
+    AtLeast(Term),
+    /// The partition has no term history.
+    Unknown,
+}
+
+impl LastTerm {
+    /// The term or its lower bound.
+    pub fn lower_bound(self) -> Option<Term> {
+        match self {
+            Self::Known(term) | Self::AtLeast(term) => Some(term),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The term of the replica's last entry. MANIFEST carries it where it reaches the replica's offset and is a lower bound
+/// otherwise; for disk tables it is the replicator's and says nothing about entries (observed 3).
+pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
+    let Some(first) = view.terms.first() else { return LastTerm::Unknown };
+    if view.terms.len() == 1 {
+        return LastTerm::Known(first.term);
+    }
+    let manifest = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0) && !view.storage.is_disk());
+    match manifest.and_then(|manifest| Some((manifest.offset, manifest.term?))) {
+        Some((offset, term)) if Some(offset) >= replica.offset() => LastTerm::Known(term),
+        Some((_, term)) => LastTerm::AtLeast(term.max(first.term)),
+        None => LastTerm::AtLeast(first.term),
+    }
+}
+
+/// The offset at which a log whose last entry is of `term` parts from the partition's history: the start of the first
+/// later term (S of the design). None if no later term ever began, so that nothing can be foreign.
+pub fn foreign_from(view: &View, term: Term) -> Option<Offset> {
+    view.terms.iter().find(|start| start.term > term).map(|start| start.start)
+}
+
+/// The replica's last term where it is settled: known, or bounded below by a term after which its log holds nothing.
+pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
+    match last_term(view, replica) {
+        LastTerm::Known(term) => Some(term),
+        LastTerm::AtLeast(term) => {
+            let foreign = foreign_from(view, term);
+            foreign.is_none_or(|start| replica.offset().is_some_and(|offset| offset < start)).then_some(term)
+        }
+        LastTerm::Unknown => None,
+    }
+}
+
+/// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see.
+pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
+    let (Some(bound), Some(offset)) = (last_term(view, replica).lower_bound(), replica.offset()) else { return false };
+    foreign_from(view, bound).is_none_or(|start| offset < start)
+}
+
+/// The replica elected last: among the leader-flagged ones with data whose log is official, the newest last term, then
+/// the one that was alive before our first change, then the longest.
+pub fn elected_last(view: &View) -> Option<&ReplicaView> {
+    let flagged = view.replicas.iter().filter(|replica| replica.is_leader && replica.offset() > Some(Offset(0)));
+    flagged.filter(|replica| is_official(view, replica)).max_by(|a, b| {
+        let rank = |r: &ReplicaView| (settled_term(view, r), r.memory.alive_before, r.offset());
+        rank(a).cmp(&rank(b)).then_with(|| b.endpoint.cmp(&a.endpoint))
+    })
+}
+
+/// Whether everything `x` holds is known to be in `y`, at the same places. Equal offsets alone never prove it
+/// (observed 3: four partitions with equal offsets and different rows).
+pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
+    if x_offset == Offset(0) {
+        return true;
+    }
+    let y_is_elected_last = elected_last(view).is_some_and(|elected| elected.endpoint == y.endpoint);
+    x_offset <= y_offset && is_official(view, x) && (y_is_elected_last || is_official(view, y))
+}
+
+/// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.
+pub fn shared_up_to(view: &View, x: &ReplicaView, y: &ReplicaView) -> Offset {
+    let foreign = |r: &ReplicaView| match last_term(view, r).lower_bound() {
+        Some(term) => foreign_from(view, term).map_or(u64::MAX, |start| start.0.saturating_sub(1)),
+        None => 0,
+    };
+    let ends = [x, y].map(|r| r.offset().unwrap_or(Offset(0)).0);
+    Offset(foreign(x).min(foreign(y)).min(ends[0]).min(ends[1]))
+}
+
+/// Whether any loaded replica has heard of a later term than term_offset's last: then a leader of the last term would
+/// never be listened to (reference 4.6), and only ChangeLeader, which begins a new term, can make one.
+pub fn term_above_history(view: &View) -> Option<(&ReplicaView, Term)> {
+    let last = view.terms.last()?.term;
+    let heard = view.replicas.iter().filter_map(|r| r.term_pair.known().map(|pair| (r, pair)));
+    heard.filter(|(_, pair)| pair.has_table).map(|(r, pair)| (r, pair.term)).find(|(_, term)| *term > last)
+}

@@ -1,0 +1,151 @@
+//! One partition in a run: its memory, what is under way for it, how long it has been waiting.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::{Action, Endpoint, PartitionId};
+use crate::recovery::{Blocked, Decision, Memory, Place, Stage, Wait, WaitFor};
+
+/// Order of everything a run begins; a look counts only if it began after what it is to show.
+pub(super) type Moment = u64;
+
+/// A partition in scope.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) memory: Memory,
+    pub(super) place: Place,
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Actions and questions sent or queued, not answered yet.
+    pub(super) under_way: usize,
+    /// When its last action on a tablet ended.
+    pub(super) tablet_acted: Moment,
+    /// When its last action on the nameserver ended.
+    pub(super) nameserver_acted: Moment,
+    /// Since when it has been serving, since the run began to act.
+    pub(super) serving_after: Option<Duration>,
+    /// Its end.
+    pub(super) end: Option<End>,
+    /// What it waits for.
+    pub(super) waiting: Option<WaitFor>,
+    clocks: HashMap<WaitFor, Clock>,
+}
+
+/// How a partition ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// Healthy, now or from the start.
+    Healthy,
+    /// Left alone.
+    Blocked(Blocked),
+}
+
+#[derive(Debug)]
+struct Clock {
+    since: Instant,
+    changed: Instant,
+    seen: String,
+}
+
+impl Case {
+    pub(super) fn new(memory: Memory, place: Place, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            memory,
+            place,
+            endpoints,
+            under_way: 0,
+            tablet_acted: 0,
+            nameserver_acted: 0,
+            serving_after: None,
+            end: None,
+            waiting: None,
+            clocks: HashMap::new(),
+        }
+    }
+
+    /// Whether something may still happen to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Notes the end of an action of ours: what was seen before it does not count any more.
+    pub(super) fn acted(&mut self, action: &Action, now: Moment) {
+        if on_nameserver(action) {
+            self.nameserver_acted = now;
+        } else {
+            self.tablet_acted = now;
+        }
+        self.clocks.retain(|wait, _| matches!(wait, WaitFor::Loading | WaitFor::Appearing(_)));
+    }
+
+    /// Notes a decision to wait. `pace` is how much faster than ours the cluster's clock runs. True if the wait has
+    /// expired, so that it has to be decided again.
+    pub(super) fn wait(&mut self, wait: Wait, pace: f64) -> bool {
+        let now = Instant::now();
+        self.waiting = Some(wait.what.clone());
+        if wait.what == WaitFor::Turn {
+            return false;
+        }
+        let fresh = || Clock { since: now, changed: now, seen: wait.seen.clone() };
+        let clock = self.clocks.entry(wait.what.clone()).or_insert_with(fresh);
+        if clock.seen != wait.seen {
+            clock.changed = now;
+            clock.seen.clone_from(&wait.seen);
+        }
+        let elapsed = |since: Instant| now.duration_since(since).mul_f64(pace);
+        let expired = elapsed(clock.since) > wait.timeout || elapsed(clock.changed) > wait.stall;
+        if let (WaitFor::CatchUp(endpoint), Some(target)) = (&wait.what, wait.catch_up_to) {
+            self.memory.replica_mut(endpoint).recovery.catch_up_to.get_or_insert(target);
+        }
+        if expired {
+            self.clocks.remove(&wait.what);
+            self.memory.note_expired(wait.what, wait.seen);
+        }
+        expired
+    }
+
+    /// Notes the end.
+    pub(super) fn end(&mut self, end: End) {
+        self.place.stage = Stage::Settled;
+        self.waiting = None;
+        self.end = Some(end);
+    }
+
+    /// Whether it wants the nameserver's tables and operations looked at.
+    pub(super) fn wants_nameserver(&self, tables_seen: Moment) -> bool {
+        self.is_open()
+            && (self.nameserver_acted >= tables_seen
+                || matches!(self.waiting, Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_))))
+    }
+}
+
+/// Whether the action is a call to the nameserver.
+pub(super) fn on_nameserver(action: &Action) -> bool {
+    match action {
+        Action::SetAutoFailover { .. }
+        | Action::CancelOp { .. }
+        | Action::MarkAlive { .. }
+        | Action::ChangeLeader { .. }
+        | Action::RecoverTable { .. } => true,
+        Action::LoadTable { .. }
+        | Action::ChangeRole { .. }
+        | Action::AddReplica { .. }
+        | Action::DelReplica { .. }
+        | Action::DropTable { .. }
+        | Action::MakeSnapshot { .. }
+        | Action::RecoverSnapshot { .. } => false,
+    }
+}
+
+/// Whether a decision ends the case, and how.
+pub(super) fn end_of(decision: &Decision) -> Option<End> {
+    match decision {
+        Decision::Done => Some(End::Healthy),
+        Decision::Blocked(blocked) => Some(End::Blocked(blocked.clone())),
+        Decision::Look(_) | Decision::Choose(_) | Decision::Act(_) | Decision::Wait(_) | Decision::Unknown => None,
+    }
+}
+
+/// An intent with its partition, on its way to a lane.
+pub(super) type Ordered = (PartitionId, crate::recovery::Intent);

@@ -1,0 +1,544 @@
+//! The loop: observe, decide, act, for every partition in scope at once. One owner of all state; calls run beside it and
+//! report back. A partition is decided on only from looks that began after its last action had ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, Table};
+use crate::playbook::Playbook;
+use crate::recovery::{
+    Decision, Health, Intent, Load, Memory, Order, Outcome, Place, Probe, Question, Stage, View, WaitFor, decide,
+    health,
+};
+use crate::snapshot;
+
+use super::case::{Case, End, Moment, end_of, on_nameserver};
+use super::event::{Event, Listener, Milestone};
+use super::lane::{Lanes, LoadRank, Widths};
+
+/// The pause between two rounds of looks: from this, while things move, ...
+const POLL_MIN: Duration = Duration::from_millis(20);
+/// ... to this, the documented poll of gettablestatus.
+pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// How long calls under way may take to end once a run is told to stop.
+const WIND_DOWN: Duration = Duration::from_secs(30);
+
+/// Why a run goes on or stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Go on.
+    No,
+    /// A signal, by number.
+    Signal(i32),
+    /// The run's deadline.
+    Deadline,
+}
+
+/// What a driver needs beside the cluster.
+pub struct Settings {
+    /// The steps.
+    pub playbook: Playbook,
+    /// How wide the lanes are.
+    pub widths: Widths,
+    /// How much faster than ours the cluster's clock runs: 1, except for a sandbox with a scaled clock.
+    pub pace: f64,
+    /// Hears what happens.
+    pub listener: Listener,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// How the driven partitions ended.
+#[derive(Debug)]
+pub struct Driven {
+    /// By partition: blocked ones with their reason, the others healthy.
+    pub blocked: BTreeMap<PartitionId, crate::recovery::Blocked>,
+    /// The memories at the end: choices and what they gave up among them.
+    pub memories: BTreeMap<PartitionId, Memory>,
+    /// Milliseconds until every partition that could serve did; none if nothing had to be done.
+    pub serving_after: Option<Duration>,
+    /// Until every partition that could be was redundant.
+    pub redundant_after: Option<Duration>,
+    /// Why the run stopped early, if it did.
+    pub stopped: Option<Stop>,
+}
+
+/// What a task beside the loop brings back.
+enum Report {
+    Tables(Moment, Result<(Vec<Table>, Vec<Op>), CallError>),
+    Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
+    Probed(PartitionId, Probe, Box<Probes>),
+    Acted(PartitionId, Box<Intent>, Outcome),
+}
+
+/// The loop's state.
+pub struct Driver {
+    cluster: Cluster,
+    settings: Settings,
+    snapshot: Snapshot,
+    cases: BTreeMap<PartitionId, Case>,
+    /// Where each table is in the snapshot, for looking a partition up.
+    tables: BTreeMap<crate::model::Tid, usize>,
+    lanes: Lanes,
+    tasks: JoinSet<Report>,
+    now: Moment,
+    tables_seen: Moment,
+    tablets_seen: BTreeMap<Endpoint, Moment>,
+    looking_at_nameserver: bool,
+    looking_at: BTreeSet<Endpoint>,
+    began: Instant,
+    pause: Duration,
+    next_look: Instant,
+}
+
+impl Driver {
+    /// A driver for the partitions in `memories`, beginning from a snapshot just taken.
+    pub fn new(
+        cluster: Cluster,
+        settings: Settings,
+        snapshot: Snapshot,
+        memories: BTreeMap<PartitionId, Memory>,
+    ) -> Self {
+        let cases = cases(&snapshot, memories);
+        let tables = index(&snapshot.tables);
+        let lanes = Lanes::new(settings.widths);
+        let now = Instant::now();
+        let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
+        Self {
+            cluster,
+            settings,
+            snapshot,
+            cases,
+            tables,
+            lanes,
+            tasks: JoinSet::new(),
+            now: 1,
+            tables_seen: 1,
+            tablets_seen,
+            looking_at_nameserver: false,
+            looking_at: BTreeSet::new(),
+            began: now,
+            pause: POLL_MIN,
+            next_look: now,
+        }
+    }
+
+    /// Runs until every partition is healthy or blocked, or until told to stop; then no new call is made, and those
+    /// under way are waited for.
+    pub async fn run(mut self) -> Driven {
+        let mut stop = self.settings.stop.clone();
+        // What was just collected may be minutes old on a big cluster: begin with a fresh look.
+        self.now += 1;
+        self.require_fresh_looks();
+        let stopped = loop {
+            self.decide_all();
+            self.dispatch();
+            if self.cases.values().all(|case| !case.is_open()) {
+                break None;
+            }
+            if *stop.borrow() != Stop::No {
+                break Some(*stop.borrow());
+            }
+            self.look_if_due();
+            tokio::select! {
+                Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
+                () = tokio::time::sleep_until(self.next_look) => {}
+                changed = stop.changed() => if changed.is_err() { stop = self.settings.stop.clone(); },
+            }
+            while let Some(report) = self.tasks.try_join_next() {
+                self.note(report);
+            }
+        };
+        if stopped.is_some() {
+            self.wind_down().await;
+        }
+        self.finish(stopped)
+    }
+
+    fn require_fresh_looks(&mut self) {
+        for case in self.cases.values_mut() {
+            case.tablet_acted = self.now;
+            case.nameserver_acted = self.now;
+        }
+    }
+
+    /// Whether everything a case rests on was seen after its last action.
+    fn is_fresh(&self, case: &Case) -> bool {
+        let tablets = case.tablet_acted.max(case.nameserver_acted);
+        self.tables_seen > case.nameserver_acted
+            && case.endpoints.iter().all(|endpoint| self.tablets_seen.get(endpoint).is_some_and(|seen| *seen > tablets))
+    }
+
+    fn view(&self, id: PartitionId) -> Option<View> {
+        let table = &self.snapshot.tables[*self.tables.get(&id.tid)?];
+        let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
+        Some(View::of(&self.snapshot, table, partition, &self.cases.get(&id)?.memory))
+    }
+
+    fn decide_all(&mut self) {
+        let ready: Vec<PartitionId> = self
+            .cases
+            .iter()
+            .filter(|(_, case)| case.is_open() && case.under_way == 0 && self.is_fresh(case))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            self.note_looks(id);
+        }
+        let places: BTreeMap<PartitionId, Place> = self.cases.iter().map(|(id, case)| (*id, case.place)).collect();
+        let order = Order::of(&places);
+        let ready: Vec<PartitionId> = self
+            .cases
+            .iter()
+            .filter(|(_, case)| case.is_open() && case.under_way == 0 && self.is_fresh(case))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            self.decide_one(id, order.gates(id));
+        }
+    }
+
+    /// Brings a case's memory up to date with what was seen.
+    fn note_looks(&mut self, id: PartitionId) {
+        let Some(view) = self.view(id) else { return };
+        let began = self.began;
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        for replica in &view.replicas {
+            case.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
+        }
+        case.memory.note_view(&view);
+        if view.serving_leader().is_some() && case.serving_after.is_none() {
+            case.serving_after = Some(began.elapsed());
+            case.place.stage = Stage::Settled;
+            let event = milestone(&view, Milestone::Serving, began, None);
+            (self.settings.listener)(&event);
+        }
+    }
+
+    /// Decides until something has to be sent, asked or waited for.
+    fn decide_one(&mut self, id: PartitionId, gates: crate::recovery::Gates) {
+        loop {
+            let Some(view) = self.view(id) else {
+                self.end_gone(id);
+                return;
+            };
+            let decision = decide(&view, &self.settings.playbook, gates);
+            tracing::debug!(partition = %id, table = %view.table, ?decision, "decided");
+            if let Some(end) = end_of(&decision) {
+                self.end(id, &view, end);
+                return;
+            }
+            let Some(case) = self.cases.get_mut(&id) else { return };
+            match decision {
+                Decision::Choose(choice) => {
+                    let (table, pid) = (view.table.clone(), id.pid.0);
+                    case.memory.choice = Some((*choice).clone());
+                    (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
+                }
+                Decision::Wait(wait) => {
+                    if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
+                        self.lanes.ops_ended(id);
+                    }
+                    if !case.wait(wait, self.settings.pace) {
+                        return;
+                    }
+                }
+                Decision::Look(probes) => {
+                    case.under_way += probes.len();
+                    self.ask(id, probes);
+                    return;
+                }
+                Decision::Act(intents) => {
+                    case.waiting = None;
+                    case.under_way += intents.len();
+                    self.lanes.ops_ended(id);
+                    for intent in intents {
+                        let rank = rank(&view, &intent);
+                        self.lanes.queue((id, intent), rank);
+                    }
+                    return;
+                }
+                Decision::Done | Decision::Blocked(_) | Decision::Unknown => return,
+            }
+        }
+    }
+
+    fn end(&mut self, id: PartitionId, view: &View, end: End) {
+        let (state, blocked) = match &end {
+            End::Healthy => (Milestone::Redundant, None),
+            End::Blocked(blocked) => (Milestone::Blocked, Some(blocked.clone())),
+        };
+        self.lanes.ops_ended(id);
+        (self.settings.listener)(&milestone(view, state, self.began, blocked));
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.end(end);
+        }
+    }
+
+    /// The table was dropped under our hands.
+    fn end_gone(&mut self, id: PartitionId) {
+        (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.end(End::Healthy);
+        }
+    }
+
+    fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
+        let storage = self.tables.get(&id.tid).map(|at| self.snapshot.tables[*at].storage);
+        let Some(storage) = storage else { return };
+        for probe in probes {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move {
+                let mut answer = Probes::UNASKED;
+                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
+                Report::Probed(id, probe, Box::new(answer))
+            });
+        }
+    }
+
+    fn dispatch(&mut self) {
+        for (id, intent) in self.lanes.take() {
+            let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
+            (self.settings.listener)(&Event::Action { step, partition: Some(id), action, why });
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move {
+                let outcome = send(&cluster, &intent.action).await;
+                Report::Acted(id, Box::new(intent), outcome)
+            });
+        }
+    }
+
+    /// Begins looks at whatever open cases rest on, when it is time.
+    fn look_if_due(&mut self) {
+        if Instant::now() < self.next_look {
+            return;
+        }
+        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.next_look = Instant::now() + self.pause;
+        self.now += 1;
+        let began = self.now;
+        let open: Vec<&Case> = self.cases.values().filter(|case| case.is_open()).collect();
+        let tablets: BTreeSet<Endpoint> = open.iter().flat_map(|case| case.endpoints.iter().cloned()).collect();
+        let nameserver = open.iter().any(|case| case.wants_nameserver(self.tables_seen));
+        for endpoint in tablets {
+            if self.looking_at.insert(endpoint.clone()) {
+                let cluster = self.cluster.clone();
+                self.tasks.spawn(async move {
+                    let held = snapshot::look_at_tablet(&cluster, &endpoint).await;
+                    Report::Tablet(began, endpoint, held)
+                });
+            }
+        }
+        if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
+        }
+    }
+
+    fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {
+        match report {
+            Ok(Report::Tables(began, looked)) => {
+                self.looking_at_nameserver = false;
+                match looked {
+                    Ok((tables, ops)) => {
+                        self.tables = index(&tables);
+                        self.snapshot.tables = tables;
+                        self.snapshot.ops = ops;
+                        self.tables_seen = began;
+                    }
+                    Err(error) => (self.settings.listener)(&Event::Note { text: error.to_string() }),
+                }
+            }
+            Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
+            Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
+            Ok(Report::Acted(id, intent, outcome)) => self.note_action(id, &intent, &outcome),
+            // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
+        self.looking_at.remove(endpoint);
+        self.tablets_seen.insert(endpoint.clone(), began);
+        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
+        if tablet.held != held {
+            // Something moves: look again soon.
+            self.pause = POLL_MIN;
+            self.next_look = self.next_look.min(Instant::now() + self.pause);
+        }
+        tablet.held = held;
+        let cases = &self.cases;
+        let held = &tablet.held;
+        self.lanes.note_loads(endpoint, |id| match held {
+            Seen::Known(held) => match held.get(&id) {
+                Some(held) => !held.state.is_loaded(),
+                None => cases
+                    .get(&id)
+                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
+            },
+            Seen::Unasked | Seen::Failed(_) => false,
+        });
+        for (id, case) in &self.cases {
+            let refresh =
+                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
+            if refresh
+                && case.is_open()
+                && case.under_way == 0
+                && let Some(probes) = tablet.probes.get_mut(id)
+            {
+                probes.term_pair = Seen::Unasked;
+                probes.followers = Seen::Unasked;
+            }
+        }
+    }
+
+    fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
+        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
+            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
+            match probe.question {
+                Question::Manifest => probes.manifest = answer.manifest,
+                Question::TermPair => probes.term_pair = answer.term_pair,
+                Question::Followers => probes.followers = answer.followers,
+            }
+        }
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.under_way -= 1;
+        }
+    }
+
+    fn note_action(&mut self, id: PartitionId, intent: &Intent, outcome: &Outcome) {
+        self.lanes.ended(&intent.action);
+        self.now += 1;
+        let newest_op = self.snapshot.ops.iter().map(|op| op.id).max();
+        let view = self.view(id);
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        case.under_way -= 1;
+        case.acted(&intent.action, self.now);
+        if let Some(view) = view {
+            case.memory.note_outcome(&view, intent, outcome, newest_op);
+        }
+        for endpoint in &case.endpoints {
+            let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
+            if let Some(probes) = probes {
+                forget(probes, &intent.action);
+            }
+        }
+        if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
+            let (step, action, error) = (intent.step, intent.action.clone(), error.clone());
+            (self.settings.listener)(&Event::ActionFailed { step, partition: Some(id), action, error });
+        } else {
+            self.pause = POLL_MIN;
+            self.next_look = self.next_look.min(Instant::now() + POLL_MIN);
+        }
+    }
+
+    /// Sends nothing more, and waits for what was sent.
+    async fn wind_down(&mut self) {
+        for (id, _) in self.lanes.clear() {
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.under_way -= 1;
+            }
+        }
+        let deadline = Instant::now() + WIND_DOWN;
+        let acting = |driver: &Self| driver.cases.values().any(|case| case.under_way > 0);
+        while acting(self) {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(report)) => self.note(report),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    fn finish(self, stopped: Option<Stop>) -> Driven {
+        let mut blocked = BTreeMap::new();
+        for (id, case) in &self.cases {
+            match &case.end {
+                Some(End::Healthy) => {}
+                Some(End::Blocked(why)) => {
+                    blocked.insert(*id, why.clone());
+                }
+                None => {
+                    let waiting = case.waiting.as_ref().map_or(String::new(), |what| format!(", waiting for {what:?}"));
+                    let why = crate::recovery::Blocked::new(
+                        crate::recovery::Reason::Interrupted,
+                        format!("the run ended before the partition was done{waiting}"),
+                        "run the same command again: it goes on where this run stopped",
+                    );
+                    blocked.insert(*id, why);
+                }
+            }
+        }
+        let serving_after = self.cases.values().filter_map(|case| case.serving_after).max();
+        let redundant_after = stopped.is_none().then(|| self.began.elapsed());
+        let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
+        Driven { blocked, memories, serving_after, redundant_after, stopped }
+    }
+}
+
+/// Sends one action and says how it went.
+pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
+    match cluster.act(action).await {
+        Ok(()) => Outcome::Applied,
+        Err(error) => match (error.code(), error.outcome()) {
+            (Some(code), _) => Outcome::Refused { code, error: error.to_string() },
+            (None, crate::cluster::Outcome::NotApplied) => Outcome::NotApplied(error.to_string()),
+            (None, crate::cluster::Outcome::Unknown) => Outcome::Unknown(error.to_string()),
+        },
+    }
+}
+
+/// What an action makes worthless of what was asked about its partition.
+fn forget(probes: &mut Probes, action: &Action) {
+    match action {
+        Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
+        _ if on_nameserver(action) => *probes = Probes { manifest: probes.manifest.clone(), ..Probes::UNASKED },
+        _ => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+    }
+}
+
+fn cases(snapshot: &Snapshot, memories: BTreeMap<PartitionId, Memory>) -> BTreeMap<PartitionId, Case> {
+    let mut cases = BTreeMap::new();
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            let Some(memory) = memories.get(&id) else { continue };
+            let place = Place { system: table.is_system(), base_table: table.base_table, stage: Stage::Coming };
+            let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
+            let mut case = Case::new(memory.clone(), place, endpoints);
+            if health(&View::of(snapshot, table, partition, memory)) == Health::Healthy {
+                case.end(End::Healthy);
+            }
+            cases.insert(id, case);
+        }
+    }
+    cases
+}
+
+fn index(tables: &[Table]) -> BTreeMap<crate::model::Tid, usize> {
+    tables.iter().enumerate().map(|(at, table)| (table.tid, at)).collect()
+}
+
+fn rank(view: &View, intent: &Intent) -> LoadRank {
+    let replica = match &intent.action {
+        Action::LoadTable { endpoint, .. } => view.replica(endpoint),
+        _ => None,
+    };
+    LoadRank {
+        follower: replica.is_none_or(|replica| !replica.is_leader),
+        entries: std::cmp::Reverse(replica.map_or(0, |replica| replica.largest_known_offset().0)),
+    }
+}
+
+fn milestone(view: &View, state: Milestone, began: Instant, blocked: Option<crate::recovery::Blocked>) -> Event {
+    let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Event::Partition { table: view.table.clone(), pid: view.partition.pid.0, state, after_ms, blocked }
+}

@@ -1,0 +1,97 @@
+//! What a run tells while it runs. The edge draws it or prints it as JSON Lines; a run itself prints nothing.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::{Action, PartitionId, TableName};
+use crate::recovery::{Blocked, Choice};
+
+/// Hears events, in order.
+pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Something that happened. Serialised with its kind in `event`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The cluster was looked at; work begins if anything is unhealthy.
+    Observed {
+        /// Partitions in scope.
+        partitions: usize,
+        /// Replicas in scope.
+        replicas: usize,
+        /// Healthy partitions in scope.
+        healthy: usize,
+        /// Whether auto_failover was on.
+        auto_failover: bool,
+    },
+    /// The snapshot was written before the first change.
+    Recorded {
+        /// The file.
+        path: String,
+    },
+    /// Something to know, in a sentence.
+    Note {
+        /// The sentence.
+        text: String,
+    },
+    /// A leader was chosen.
+    LeaderChosen {
+        /// Database and table.
+        #[serde(flatten)]
+        table: TableName,
+        /// Partition number.
+        pid: u32,
+        /// The choice and its reasons.
+        choice: Box<Choice>,
+    },
+    /// A mutating call is sent.
+    Action {
+        /// The playbook's step.
+        step: &'static str,
+        /// Which partition; none for the cluster's steps.
+        partition: Option<PartitionId>,
+        /// The call.
+        action: Action,
+        /// Why.
+        why: String,
+    },
+    /// A mutating call did not simply succeed.
+    ActionFailed {
+        /// The playbook's step.
+        step: &'static str,
+        /// Which partition; none for the cluster's steps.
+        partition: Option<PartitionId>,
+        /// The call.
+        action: Action,
+        /// What was seen.
+        error: String,
+    },
+    /// A partition reached a milestone.
+    Partition {
+        /// Database and table.
+        #[serde(flatten)]
+        table: TableName,
+        /// Partition number.
+        pid: u32,
+        /// Which milestone.
+        state: Milestone,
+        /// Milliseconds since the run began to act.
+        after_ms: u64,
+        /// Why it is left alone, if it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        blocked: Option<Blocked>,
+    },
+}
+
+/// How far a partition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Milestone {
+    /// Its leader is loaded and alive.
+    Serving,
+    /// Every replica is as it should be.
+    Redundant,
+    /// It is left alone.
+    Blocked,
+}

@@ -1,0 +1,178 @@
+//! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover given back.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Action, Op, Seen, Snapshot, State};
+use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
+use crate::recovery::Outcome;
+
+use super::driver::send;
+use super::event::{Event, Listener};
+
+/// Between two looks at operations that are to end.
+const POLL: Duration = Duration::from_millis(500);
+/// How long cancelled operations may take to be gone.
+const CANCELLED: Duration = Duration::from_secs(30);
+/// How long giving auto_failover back may take, whatever else is going on.
+pub const RESTORE_DEADLINE: Duration = Duration::from_secs(90);
+
+/// A cluster step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// auto_failover could not be switched off.
+    #[error("auto_failover could not be switched off: {0}")]
+    NotOff(String),
+    /// The playbook blocks on operations under way.
+    #[error("{count} operations are still under way, first {first}; the playbook says `then: block`")]
+    OpsUnderWay {
+        /// How many.
+        count: usize,
+        /// The first one.
+        first: String,
+    },
+}
+
+/// The cluster's steps before any partition is touched. `mine` says whether an operation is on a partition in scope:
+/// only such are cancelled.
+///
+/// # Errors
+/// Why no partition may be touched.
+pub async fn prepare(
+    cluster: &Cluster,
+    steps: &[ClusterStep],
+    snapshot: &Snapshot,
+    mine: impl Fn(&Op) -> bool,
+    pace: f64,
+    listener: &Listener,
+) -> Result<(), StepError> {
+    for step in steps {
+        match step {
+            ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
+                let why =
+                    "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+                let outcome = act(cluster, step.key(), Action::SetAutoFailover { on: false }, why, listener).await;
+                if let Some(error) = outcome {
+                    // The answer may be lost and the change made: what counts is what is read.
+                    if cluster.auto_failover().await? {
+                        return Err(StepError::NotOff(error));
+                    }
+                }
+            }
+            ClusterStep::AutoFailover(_) => {}
+            ClusterStep::SettleOps { timeout, then } => {
+                settle(cluster, timeout.div_f64(pace), *then, &mine, pace, listener).await?;
+            }
+            ClusterStep::ResumeSnapshots => resume(cluster, snapshot, listener).await,
+        }
+    }
+    Ok(())
+}
+
+/// Sends one action of the cluster's steps; gives the error if it did not simply succeed.
+async fn act(cluster: &Cluster, step: &'static str, action: Action, why: &str, listener: &Listener) -> Option<String> {
+    listener(&Event::Action { step, partition: None, action: action.clone(), why: why.to_owned() });
+    let error = match send(cluster, &action).await {
+        Outcome::Applied => return None,
+        Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) => error,
+    };
+    listener(&Event::ActionFailed { step, partition: None, action, error: error.clone() });
+    Some(error)
+}
+
+/// Waits for operations to end; cancels those in scope that do not.
+async fn settle(
+    cluster: &Cluster,
+    timeout: Duration,
+    then: SettleThen,
+    mine: &impl Fn(&Op) -> bool,
+    pace: f64,
+    listener: &Listener,
+) -> Result<(), StepError> {
+    let left = wait_for_ops(cluster, timeout, pace, |_| true).await?;
+    let Some(first) = left.first() else { return Ok(()) };
+    if then == SettleThen::Block {
+        let first = format!("{} ({} on {}/{})", first.id, first.kind.name(), first.table, first.pid);
+        return Err(StepError::OpsUnderWay { count: left.len(), first });
+    }
+    for op in left.iter().filter(|op| mine(op)) {
+        let why = format!("{} on {}/{} has not ended by itself", op.kind.name(), op.table, op.pid);
+        // 312 means that it ended meanwhile; either way the next look tells.
+        act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, listener).await;
+    }
+    let left = wait_for_ops(cluster, CANCELLED.div_f64(pace), pace, mine).await?;
+    for op in &left {
+        let text = format!(
+            "operation {} ({} on {}/{}) goes on although it was cancelled",
+            op.id,
+            op.kind.name(),
+            op.table,
+            op.pid
+        );
+        listener(&Event::Note { text });
+    }
+    Ok(())
+}
+
+async fn wait_for_ops(
+    cluster: &Cluster,
+    timeout: Duration,
+    pace: f64,
+    counts: impl Fn(&Op) -> bool,
+) -> Result<Vec<Op>, CallError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let mut ops = cluster.ops().await?;
+        ops.retain(|op| op.status.is_in_flight() && counts(op));
+        if ops.is_empty() || Instant::now() >= deadline {
+            return Ok(ops);
+        }
+        tokio::time::sleep(POLL.div_f64(pace)).await;
+    }
+}
+
+/// Leaders that a failed or cancelled operation left in kSnapshotPaused make snapshots again.
+async fn resume(cluster: &Cluster, snapshot: &Snapshot, listener: &Listener) {
+    for (endpoint, tablet) in &snapshot.tablets {
+        let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
+        debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");
+        for paused in held.values().filter(|held| held.state == State::SnapshotPaused) {
+            let (endpoint, partition) = (endpoint.clone(), paused.partition);
+            let why = "an operation that did not end well left it in kSnapshotPaused";
+            act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, listener).await;
+        }
+    }
+}
+
+/// Gives auto_failover back, with a deadline of its own. Repeats until it reads what it was.
+///
+/// # Errors
+/// What was seen last; the operator has to do it by hand.
+pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result<(), String> {
+    let deadline = Instant::now() + RESTORE_DEADLINE;
+    let mut last = "not tried".to_owned();
+    loop {
+        let now = tokio::time::timeout_at(deadline, cluster.auto_failover()).await;
+        match now {
+            Ok(Ok(value)) if value == on => return Ok(()),
+            Ok(Ok(_)) => {
+                let change =
+                    act(cluster, "auto_failover", Action::SetAutoFailover { on }, "it was so before", listener);
+                if let Ok(Some(error)) = tokio::time::timeout_at(deadline, change).await {
+                    last = error;
+                }
+            }
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(last);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

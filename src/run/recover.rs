@@ -1,0 +1,369 @@
+//! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{PartitionId, Snapshot, TableName};
+use crate::playbook::Playbook;
+use crate::recovery::{Before, Blocked, Health, Memory, Plan, Reason, View, health, plan};
+use crate::snapshot::collect;
+
+use super::driver::{Driven, Driver, Settings, Stop};
+use super::event::{Event, Listener};
+use super::failover::{StepError, prepare, restore};
+use super::lane::Widths;
+use super::record::{Earlier, Record, RecordError, unfinished};
+use super::report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Summary, Verdict};
+use super::scope::{Scope, ScopeError};
+
+/// What a recovery needs beside the cluster.
+pub struct Recovery {
+    /// What errors and records call the cluster.
+    pub cluster_name: String,
+    /// Which partitions.
+    pub scope: Scope,
+    /// The steps.
+    pub playbook: Playbook,
+    /// Where records are kept.
+    pub record_dir: PathBuf,
+    /// How wide the lanes are.
+    pub widths: Widths,
+    /// How much faster than ours the cluster's clock runs; 1 but for a sandbox.
+    pub pace: f64,
+    /// Hears what happens.
+    pub listener: Listener,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The summary.
+    pub summary: Summary,
+    /// Why the run stopped early, if it did.
+    pub stopped: Option<Stop>,
+    /// auto_failover could not be given back: what was seen last.
+    pub not_restored: Option<String>,
+    /// The run panicked, which is a bug: its message.
+    pub panicked: Option<String>,
+}
+
+/// Why a recovery did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The cluster did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Something asked for does not exist.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// What was could not be written down.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The cluster has no tablets.
+    #[error("the nameserver knows no tablets; start the tablets first")]
+    NoTablets,
+    /// The steps before any partition failed. auto_failover was given back, unless `not_restored` says otherwise.
+    #[error("{error}")]
+    Step {
+        /// Why.
+        error: StepError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
+}
+
+/// Everything known before anything is done.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The cluster as it was found.
+    pub snapshot: Snapshot,
+    /// What would be done.
+    pub plan: Plan,
+    /// What an unfinished run on this host left.
+    pub earlier: Option<Earlier>,
+    memories: BTreeMap<PartitionId, Memory>,
+}
+
+/// Plans for a snapshot, live or from a file.
+///
+/// # Errors
+/// Something asked for does not exist, or there are no tablets.
+pub fn prepare_plan(
+    snapshot: Snapshot,
+    playbook: &Playbook,
+    scope: &Scope,
+    earlier: Option<Earlier>,
+) -> Result<Prepared, RecoverError> {
+    if snapshot.tablets.is_empty() {
+        return Err(RecoverError::NoTablets);
+    }
+    scope.check(&snapshot)?;
+    let before: &[Before] = earlier.as_ref().map_or(&[], |earlier| &earlier.before);
+    let mut memories = BTreeMap::new();
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            if scope.covers(table, id) {
+                memories.insert(id, Memory::at_start(&snapshot, table, partition, before));
+            }
+        }
+    }
+    let remembered = |id: PartitionId| memories.get(&id).cloned().unwrap_or_default();
+    let plan = plan(&snapshot, playbook, |table, id| scope.covers(table, id), remembered);
+    Ok(Prepared { snapshot, plan, earlier, memories })
+}
+
+impl Recovery {
+    /// Looks at the cluster and plans. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
+    pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
+        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let earlier = unfinished(&self.record_dir, &self.cluster_name)?;
+        prepare_plan(snapshot, &self.playbook, &self.scope, earlier)
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why nothing was done to any partition.
+    pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
+        let counts = prepared.plan.counts;
+        (self.listener)(&Event::Observed {
+            partitions: counts.total,
+            replicas: counts.replicas,
+            healthy: counts.healthy,
+            auto_failover: prepared.snapshot.auto_failover,
+        });
+        let auto_failover = self.auto_failover_before(&prepared);
+        let needs_doing =
+            prepared.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
+        if !needs_doing && auto_failover == prepared.snapshot.auto_failover {
+            return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
+        }
+        let before = earlier_flags(&prepared);
+        let mut record = Record::begin(&self.record_dir, &prepared.snapshot, auto_failover, before)?;
+        (self.listener)(&Event::Recorded { path: record.path().display().to_string() });
+        let driven = if needs_doing { self.drive(cluster, &prepared, auto_failover).await? } else { Ok(None) };
+        let restored = restore(cluster, auto_failover, &self.listener).await;
+        let (driven, panicked) = match driven {
+            Ok(driven) => (driven, None),
+            Err(panic) => (None, Some(panic)),
+        };
+        let stopped = driven.as_ref().and_then(|driven| driven.stopped);
+        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
+        let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
+        if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
+            (self.listener)(&Event::Note { text: error.to_string() });
+        }
+        Ok(Recovered { summary, stopped, not_restored: restored.err(), panicked })
+    }
+
+    /// auto_failover before anybody's change: an unfinished run on this host may have left it off.
+    fn auto_failover_before(&self, prepared: &Prepared) -> bool {
+        let Some(earlier) = &prepared.earlier else { return prepared.snapshot.auto_failover };
+        let found = prepared.snapshot.auto_failover;
+        let path = earlier.path.display();
+        let text = if earlier.auto_failover && !found {
+            format!(
+                "an earlier run did not finish ({path}) and left auto_failover off; it was on and will be given back"
+            )
+        } else {
+            format!("an earlier run did not finish ({path}); its flags and offsets are used")
+        };
+        (self.listener)(&Event::Note { text });
+        found || earlier.auto_failover
+    }
+
+    /// The cluster's steps, then the partitions. The inner error is the message of a panic: by then auto_failover may be
+    /// off, so the caller goes on to give it back.
+    async fn drive(
+        &self,
+        cluster: &Cluster,
+        prepared: &Prepared,
+        auto_failover: bool,
+    ) -> Result<Result<Option<Driven>, String>, RecoverError> {
+        let names: Vec<(TableName, crate::model::Pid)> =
+            prepared.plan.partitions.iter().map(|planned| (planned.table.clone(), planned.partition.pid)).collect();
+        let mine = |op: &crate::model::Op| names.iter().any(|(table, pid)| *table == op.table && *pid == op.pid);
+        let steps = &self.playbook.before;
+        if let Err(error) = prepare(cluster, steps, &prepared.snapshot, mine, self.pace, &self.listener).await {
+            let not_restored = restore(cluster, auto_failover, &self.listener).await.err();
+            return Err(RecoverError::Step { error, not_restored });
+        }
+        let settings = Settings {
+            playbook: self.playbook.clone(),
+            widths: self.widths,
+            pace: self.pace,
+            listener: self.listener.clone(),
+            stop: self.stop.clone(),
+        };
+        let driver = Driver::new(cluster.clone(), settings, prepared.snapshot.clone(), prepared.memories.clone());
+        Ok(match tokio::spawn(driver.run()).await {
+            Ok(driven) => Ok(Some(driven)),
+            Err(error) => Err(panic_text(error)),
+        })
+    }
+
+    /// Looks again with fresh eyes: what is seen decides, not what was done.
+    fn verify(
+        &self,
+        cluster: &Cluster,
+        prepared: &Prepared,
+        seen: &Snapshot,
+        auto_failover: bool,
+        driven: Option<&Driven>,
+    ) -> Summary {
+        let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
+        let mut blocked = Vec::new();
+        let mut given_up = Vec::new();
+        partitions.healthy_before = prepared.plan.counts.healthy;
+        for planned in &prepared.plan.partitions {
+            let id = planned.partition;
+            let memory = driven.and_then(|driven| driven.memories.get(&id));
+            let choice = memory.and_then(|memory| memory.choice.as_ref());
+            given_up
+                .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
+            let now = health_in(seen, id, memory);
+            let why = driven.and_then(|driven| driven.blocked.get(&id)).cloned().or_else(|| planned.blocked.clone());
+            let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
+            match now {
+                Some(Health::Healthy) => partitions.recovered += 1,
+                None => partitions.recovered += 1,
+                Some(health) => {
+                    let why = why.unwrap_or_else(|| not_healthy(&health));
+                    if unfinished {
+                        partitions.failed += 1
+                    } else {
+                        partitions.blocked += 1
+                    }
+                    blocked.push(BlockedEntry::new(&planned.table, id.pid, &why));
+                }
+            }
+        }
+        let verdict = if blocked.is_empty() {
+            if partitions.recovered > 0 { Verdict::Recovered } else { Verdict::Healthy }
+        } else if driven.is_none_or(|driven| driven.stopped.is_some()) {
+            Verdict::Failed
+        } else {
+            Verdict::Partial
+        };
+        Summary {
+            verdict,
+            playbook: Some(self.playbook.name.clone()),
+            auto_failover: AutoFailoverSeen { before: auto_failover, after: seen.auto_failover },
+            partitions,
+            replicas: ReplicaCounts { total: prepared.plan.counts.replicas },
+            given_up,
+            serving_after_ms: driven.and_then(|driven| driven.serving_after).map(millis),
+            redundant_after_ms: driven.and_then(|driven| driven.redundant_after).map(millis),
+            rpc: cluster.rpc_counts().into(),
+            blocked,
+        }
+    }
+}
+
+/// The summary of a plan or a look: nothing is changed.
+pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: super::report::Rpc) -> Summary {
+    let blocked: Vec<BlockedEntry> = plan
+        .partitions
+        .iter()
+        .filter_map(|planned| {
+            planned.blocked.as_ref().map(|why| BlockedEntry::new(&planned.table, planned.partition.pid, why))
+        })
+        .collect();
+    let given_up = plan.partitions.iter().flat_map(|planned| {
+        let choice = match &planned.leader {
+            crate::recovery::LeaderPlan::Chosen(choice) => Some(choice),
+            _ => None,
+        };
+        choice
+            .into_iter()
+            .flat_map(|choice| &choice.given_up)
+            .map(|g| GivenUpEntry::new(&planned.table, planned.partition.pid, g))
+    });
+    let unhealthy = plan.counts.total - plan.counts.healthy;
+    Summary {
+        verdict: if unhealthy == 0 { Verdict::Healthy } else { Verdict::Partial },
+        playbook: Some(plan.playbook.clone()),
+        auto_failover: AutoFailoverSeen { before: auto_failover, after: auto_failover },
+        partitions: PartitionCounts {
+            total: plan.counts.total,
+            healthy_before: plan.counts.healthy,
+            recovered: 0,
+            blocked: blocked.len(),
+            failed: unhealthy - blocked.len(),
+        },
+        replicas: ReplicaCounts { total: plan.counts.replicas },
+        given_up: given_up.collect(),
+        serving_after_ms: None,
+        redundant_after_ms: None,
+        rpc,
+        blocked,
+    }
+}
+
+fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) -> Recovered {
+    let rpc = cluster.rpc_counts().into();
+    let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
+    debug_assert_eq!(summary.playbook.as_deref(), Some(playbook.name.as_str()));
+    Recovered { summary, stopped: None, not_restored: None, panicked: None }
+}
+
+fn earlier_flags(prepared: &Prepared) -> Vec<Before> {
+    let mut before = Vec::new();
+    for table in &prepared.snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            before.extend(
+                prepared.memories.get(&id).into_iter().flat_map(|memory| memory.before(id, partition.terms.len())),
+            );
+        }
+    }
+    before
+}
+
+fn health_in(seen: &Snapshot, id: PartitionId, memory: Option<&Memory>) -> Option<Health> {
+    let table = seen.tables.iter().find(|table| table.tid == id.tid)?;
+    let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
+    Some(health(&View::of(seen, table, partition, memory.unwrap_or(&Memory::default()))))
+}
+
+fn not_healthy(health: &Health) -> Blocked {
+    let problems: Vec<String> = health.problems().iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
+    Blocked::new(
+        Reason::Interrupted,
+        problems.join(", "),
+        "run the same command again: it goes on where this run stopped",
+    )
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Recovered => "recovered",
+        Verdict::Healthy => "healthy",
+        Verdict::Partial => "partial",
+        Verdict::Refused => "refused",
+        Verdict::Failed => "failed",
+    }
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,158 @@
+//! Which partitions a run is about.
+
+use std::str::FromStr;
+
+use crate::model::{PartitionId, Pid, Snapshot, Table};
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every partition of every table.
+    All,
+    /// Those that any of these names.
+    Some(Vec<Selector>),
+}
+
+/// A database, a table or a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// The database.
+    pub db: String,
+    /// The table; none means all of the database.
+    pub table: Option<String>,
+    /// The partition; none means all of the table.
+    pub pid: Option<Pid>,
+}
+
+/// Something asked for that does not exist, or cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// No such database.
+    #[error("there is no database `{db}`; the cluster has {known}")]
+    NoDatabase {
+        /// What was asked for.
+        db: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such table.
+    #[error("there is no table `{table}` in database `{db}`; it has {known}")]
+    NoTable {
+        /// The database.
+        db: String,
+        /// What was asked for.
+        table: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such partition.
+    #[error("`{db}.{table}` has no partition {pid}; it has {known} partitions, counted from 0")]
+    NoPartition {
+        /// The database.
+        db: String,
+        /// The table.
+        table: String,
+        /// What was asked for.
+        pid: Pid,
+        /// How many there are.
+        known: usize,
+    },
+    /// Not the expected form.
+    #[error("`{text}` is not of the form {form}")]
+    Malformed {
+        /// What was given.
+        text: String,
+        /// What was expected.
+        form: &'static str,
+    },
+}
+
+impl Selector {
+    /// `DATABASE`.
+    pub fn database(db: &str) -> Self {
+        Self { db: db.to_owned(), table: None, pid: None }
+    }
+
+    /// `DATABASE.TABLE`.
+    ///
+    /// # Errors
+    /// There is no dot.
+    pub fn table(text: &str) -> Result<Self, ScopeError> {
+        let form = "DATABASE.TABLE";
+        let malformed = || ScopeError::Malformed { text: text.to_owned(), form };
+        let (db, table) = text.split_once('.').filter(|(_, table)| !table.is_empty()).ok_or_else(malformed)?;
+        Ok(Self { db: db.to_owned(), table: Some(table.to_owned()), pid: None })
+    }
+
+    /// `DATABASE.TABLE/PID`.
+    ///
+    /// # Errors
+    /// There is no slash, no dot, or no number.
+    pub fn partition(text: &str) -> Result<Self, ScopeError> {
+        let form = "DATABASE.TABLE/PID";
+        let malformed = || ScopeError::Malformed { text: text.to_owned(), form };
+        let (table, pid) = text.rsplit_once('/').ok_or_else(malformed)?;
+        let pid = u32::from_str(pid).map_err(|_| malformed())?;
+        let table = Self::table(table).map_err(|_| malformed())?;
+        Ok(Self { pid: Some(Pid(pid)), ..table })
+    }
+
+    fn covers(&self, table: &Table, pid: Pid) -> bool {
+        table.name.db == self.db
+            && self.table.as_ref().is_none_or(|name| *name == table.name.table)
+            && self.pid.is_none_or(|wanted| wanted == pid)
+    }
+
+    fn check(&self, snapshot: &Snapshot) -> Result<(), ScopeError> {
+        let of_db: Vec<&Table> = snapshot.tables.iter().filter(|table| table.name.db == self.db).collect();
+        if of_db.is_empty() {
+            let known = words(snapshot.tables.iter().map(|table| table.name.db.as_str()));
+            return Err(ScopeError::NoDatabase { db: self.db.clone(), known });
+        }
+        let Some(name) = &self.table else { return Ok(()) };
+        let (db, table) = (self.db.clone(), name.clone());
+        let Some(found) = of_db.iter().find(|table| table.name.table == *name) else {
+            let known = words(of_db.iter().map(|table| table.name.table.as_str()));
+            return Err(ScopeError::NoTable { db, table, known });
+        };
+        match self.pid {
+            Some(pid) if !found.partitions.iter().any(|partition| partition.pid == pid) => {
+                Err(ScopeError::NoPartition { db, table, pid, known: found.partitions.len() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Scope {
+    /// Whether a partition is in scope.
+    pub fn covers(&self, table: &Table, id: PartitionId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(selectors) => selectors.iter().any(|selector| selector.covers(table, id.pid)),
+        }
+    }
+
+    /// Checks that everything asked for exists.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self, snapshot: &Snapshot) -> Result<(), ScopeError> {
+        match self {
+            Self::All => Ok(()),
+            Self::Some(selectors) => selectors.iter().try_for_each(|selector| selector.check(snapshot)),
+        }
+    }
+}
+
+/// At most ten names, for a message.
+fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.len() {
+        0 => "none".to_owned(),
+        1..=10 => names.join(", "),
+        more => format!("{} and {} more", names[..10].join(", "), more - 10),
+    }
+}

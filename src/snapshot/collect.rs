@@ -1,0 +1,129 @@
+//! Taking a snapshot: concurrent, bounded, and partial where a tablet does not answer. Sends nothing but reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
+use crate::recovery::{Probe, Question};
+
+/// Questions to one tablet at a time: enough to fill a connection, few enough not to be a load test.
+const PROBES_IN_FLIGHT: usize = 32;
+
+/// Looks at the whole cluster. `cluster_name` and `now_ms` (since 1970) are only written down.
+///
+/// # Errors
+/// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
+pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+    let (tables, registrations, ops, auto_failover, registered) = tokio::try_join!(
+        cluster.tables(),
+        cluster.tablets(),
+        cluster.ops(),
+        cluster.auto_failover(),
+        cluster.registered_tablets()
+    )?;
+    let mut tablets: BTreeMap<Endpoint, Tablet> = BTreeMap::new();
+    for registration in registrations {
+        let tablet = tablets.entry(registration.endpoint).or_insert_with(Tablet::unknown);
+        tablet.state = Some(registration.state);
+        tablet.real_endpoint = registration.real_endpoint;
+    }
+    for endpoint in registered.iter().flatten() {
+        tablets.entry(endpoint.clone()).or_insert_with(Tablet::unknown);
+    }
+    let mut wanted: BTreeMap<Endpoint, Vec<(PartitionId, StorageMode)>> = BTreeMap::new();
+    for table in &tables {
+        for partition in &table.partitions {
+            for replica in &partition.replicas {
+                let id = PartitionId { tid: table.tid, pid: partition.pid };
+                tablets.entry(replica.endpoint.clone()).or_insert_with(Tablet::unknown);
+                wanted.entry(replica.endpoint.clone()).or_default().push((id, table.storage));
+            }
+        }
+    }
+    if let Some(registered) = &registered {
+        let registered: BTreeSet<&Endpoint> = registered.iter().collect();
+        for (endpoint, tablet) in &mut tablets {
+            tablet.in_zookeeper = Some(registered.contains(endpoint));
+        }
+    }
+    let mut looks = JoinSet::new();
+    for endpoint in tablets.keys().cloned() {
+        let replicas = wanted.remove(&endpoint).unwrap_or_default();
+        looks.spawn(look_closely(cluster.clone(), endpoint, replicas));
+    }
+    while let Some(look) = looks.join_next().await {
+        if let Ok((endpoint, held, probes)) = look
+            && let Some(tablet) = tablets.get_mut(&endpoint)
+        {
+            tablet.held = held;
+            tablet.probes = probes;
+        }
+    }
+    Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
+}
+
+/// One tablet's replicas, in one call.
+pub async fn look_at_tablet(cluster: &Cluster, endpoint: &Endpoint) -> Seen<BTreeMap<PartitionId, Held>> {
+    match cluster.table_status(endpoint).await {
+        Ok(held) => Seen::Known(held.into_iter().map(|held| (held.partition, held)).collect()),
+        Err(error) => Seen::Failed(error.to_string()),
+    }
+}
+
+type Look = (Endpoint, Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>);
+
+/// What a tablet holds, and the evidence it has of every replica that metadata places on it.
+async fn look_closely(cluster: Cluster, endpoint: Endpoint, replicas: Vec<(PartitionId, StorageMode)>) -> Look {
+    let held = look_at_tablet(&cluster, &endpoint).await;
+    let Seen::Known(holds) = &held else { return (endpoint, held, BTreeMap::new()) };
+    let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
+    let mut asked = JoinSet::new();
+    for (partition, storage) in replicas {
+        let leads = holds.get(&partition).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        let (cluster, endpoint, lane) = (cluster.clone(), endpoint.clone(), lane.clone());
+        asked.spawn(async move {
+            let _permit = lane.acquire().await;
+            let mut probes = Probes::UNASKED;
+            for question in [Question::Manifest, Question::TermPair, Question::Followers] {
+                if question == Question::Followers && !leads {
+                    continue;
+                }
+                let probe_of = Probe { endpoint: endpoint.clone(), question };
+                probe(&cluster, &probe_of, partition, storage, &mut probes).await;
+            }
+            (partition, probes)
+        });
+    }
+    let mut probes = BTreeMap::new();
+    while let Some(answer) = asked.join_next().await {
+        probes.extend(answer.ok());
+    }
+    (endpoint, held, probes)
+}
+
+/// Asks one question and writes the answer into `probes`.
+pub async fn probe(
+    cluster: &Cluster,
+    probe: &Probe,
+    partition: PartitionId,
+    storage: StorageMode,
+    probes: &mut Probes,
+) {
+    let endpoint = &probe.endpoint;
+    match probe.question {
+        Question::Manifest => probes.manifest = seen(cluster.manifest(endpoint, partition, storage).await),
+        Question::TermPair => probes.term_pair = seen(cluster.term_pair(endpoint, partition, storage).await),
+        Question::Followers => probes.followers = seen(cluster.followers(endpoint, partition).await),
+    }
+}
+
+fn seen<T>(answer: Result<T, CallError>) -> Seen<T> {
+    match answer {
+        Ok(value) => Seen::Known(value),
+        Err(error) => Seen::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,7 @@
+//! Snapshots: taking one of a running cluster, saving it, reading it back.
+
+mod collect;
+mod file;
+
+pub use collect::{collect, look_at_tablet, probe};
+pub use file::{FileError, VERSION, parse, read, save, write};
