@@ -1,9 +1,11 @@
 //! The experiments of observed 3 that need no nameserver.
 
+use std::collections::BTreeSet;
+
 use super::fixture::*;
 use crate::model::StorageMode;
-use crate::sandbox::tablet::Settings;
-use crate::wire::api::{TableMode, TableState};
+use crate::sandbox::tablet::{RowId, Settings};
+use crate::wire::api::{PutRequest, TableMode, TableState};
 
 /// Three replicas of eight partitions with 800 rows each, everything restarted; one load at a time, so that most are
 /// queued for a while.
@@ -35,15 +37,9 @@ fn write(cluster: &mut Cluster, millis: u64) -> Vec<Vec<u64>> {
 
 impl Cluster {
     fn put_row(&mut self, pid: u32, row: u64) -> i32 {
-        use crate::sandbox::tablet::RowId;
-        use crate::wire::api::PutRequest;
-        use crate::wire::call::{TabletAnswer, TabletCall};
         let value = Some(RowId(row).to_value());
         let request = PutRequest { tid: Some(TID), pid: Some(pid), value, ..Default::default() };
-        match self.tablets.call(A, TabletCall::Put(request)) {
-            Ok(TabletAnswer::Put(answer)) => answer.code(),
-            _ => -1,
-        }
+        ask!(self, A, Put, request).code()
     }
 
     fn load_all(&mut self, endpoint: &str, mode: TableMode) {
@@ -54,7 +50,7 @@ impl Cluster {
     }
 
     /// Rows of a partition that a replica holds.
-    fn held(&self, endpoint: &str, pid: u32) -> std::collections::BTreeSet<u64> {
+    fn held(&self, endpoint: &str, pid: u32) -> BTreeSet<u64> {
         self.tablets.log(endpoint, TID, pid).unwrap_or_default().iter().map(|entry| entry.row.0).collect()
     }
 }
