@@ -1,0 +1,9 @@
+//! What tablets do, seen from outside: through their calls.
+
+mod fixture;
+mod loading;
+mod recorded;
+mod replication;
+mod roles;
+mod snapshots;
+mod writers;
