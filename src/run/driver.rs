@@ -12,19 +12,14 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{
-    Decision, Health, Intent, Load, Memory, Order, Outcome, Place, Probe, Question, Stage, View, WaitFor, decide,
-    health,
+    Decision, Health, Intent, Memory, Order, Outcome, Place, Probe, Stage, View, WaitFor, decide, health,
 };
-use crate::snapshot;
 
-use super::case::{Case, End, Moment, end_of, on_nameserver};
+use super::case::{Case, End, Moment, end_of};
 use super::event::{Event, Listener, Milestone};
 use super::lane::{Lanes, LoadRank, Widths};
+use super::looks::{self, POLL_MIN};
 
-/// The pause between two rounds of looks: from this, while things move, ...
-const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
 /// How long calls under way may take to end once a run is told to stop.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
@@ -69,7 +64,7 @@ pub struct Driven {
 }
 
 /// What a task beside the loop brings back.
-enum Report {
+pub(super) enum Report {
     Tables(Moment, Result<(Vec<Table>, Vec<Op>), CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Probed(PartitionId, Probe, Box<Probes>),
@@ -78,22 +73,22 @@ enum Report {
 
 /// The loop's state.
 pub struct Driver {
-    cluster: Cluster,
-    settings: Settings,
-    snapshot: Snapshot,
-    cases: BTreeMap<PartitionId, Case>,
+    pub(super) cluster: Cluster,
+    pub(super) settings: Settings,
+    pub(super) snapshot: Snapshot,
+    pub(super) cases: BTreeMap<PartitionId, Case>,
     /// Where each table is in the snapshot, for looking a partition up.
-    tables: BTreeMap<crate::model::Tid, usize>,
-    lanes: Lanes,
-    tasks: JoinSet<Report>,
-    now: Moment,
-    tables_seen: Moment,
-    tablets_seen: BTreeMap<Endpoint, Moment>,
-    looking_at_nameserver: bool,
-    looking_at: BTreeSet<Endpoint>,
-    began: Instant,
-    pause: Duration,
-    next_look: Instant,
+    pub(super) tables: BTreeMap<crate::model::Tid, usize>,
+    pub(super) lanes: Lanes,
+    pub(super) tasks: JoinSet<Report>,
+    pub(super) now: Moment,
+    pub(super) tables_seen: Moment,
+    pub(super) tablets_seen: BTreeMap<Endpoint, Moment>,
+    pub(super) looking_at_nameserver: bool,
+    pub(super) looking_at: BTreeSet<Endpoint>,
+    pub(super) began: Instant,
+    pub(super) pause: Duration,
+    pub(super) next_look: Instant,
 }
 
 impl Driver {
@@ -288,19 +283,6 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
-        let storage = self.tables.get(&id.tid).map(|at| self.snapshot.tables[*at].storage);
-        let Some(storage) = storage else { return };
-        for probe in probes {
-            let cluster = self.cluster.clone();
-            self.tasks.spawn(async move {
-                let mut answer = Probes::UNASKED;
-                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
-                Report::Probed(id, probe, Box::new(answer))
-            });
-        }
-    }
-
     fn dispatch(&mut self) {
         for (id, intent) in self.lanes.take() {
             let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
@@ -310,33 +292,6 @@ impl Driver {
                 let outcome = send(&cluster, &intent.action).await;
                 Report::Acted(id, Box::new(intent), outcome)
             });
-        }
-    }
-
-    /// Begins looks at whatever open cases rest on, when it is time.
-    fn look_if_due(&mut self) {
-        if Instant::now() < self.next_look {
-            return;
-        }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
-        self.next_look = Instant::now() + self.pause;
-        self.now += 1;
-        let began = self.now;
-        let open: Vec<&Case> = self.cases.values().filter(|case| case.is_open()).collect();
-        let tablets: BTreeSet<Endpoint> = open.iter().flat_map(|case| case.endpoints.iter().cloned()).collect();
-        let nameserver = open.iter().any(|case| case.wants_nameserver(self.tables_seen));
-        for endpoint in tablets {
-            if self.looking_at.insert(endpoint.clone()) {
-                let cluster = self.cluster.clone();
-                self.tasks.spawn(async move {
-                    let held = snapshot::look_at_tablet(&cluster, &endpoint).await;
-                    Report::Tablet(began, endpoint, held)
-                });
-            }
-        }
-        if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
-            let cluster = self.cluster.clone();
-            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
         }
     }
 
@@ -362,55 +317,6 @@ impl Driver {
         }
     }
 
-    fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
-        self.looking_at.remove(endpoint);
-        self.tablets_seen.insert(endpoint.clone(), began);
-        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
-        if tablet.held != held {
-            // Something moves: look again soon.
-            self.pause = POLL_MIN;
-            self.next_look = self.next_look.min(Instant::now() + self.pause);
-        }
-        tablet.held = held;
-        let cases = &self.cases;
-        let held = &tablet.held;
-        self.lanes.note_loads(endpoint, |id| match held {
-            Seen::Known(held) => match held.get(&id) {
-                Some(held) => !held.state.is_loaded(),
-                None => cases
-                    .get(&id)
-                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
-            },
-            Seen::Unasked | Seen::Failed(_) => false,
-        });
-        for (id, case) in &self.cases {
-            let refresh =
-                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
-            if refresh
-                && case.is_open()
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.term_pair = Seen::Unasked;
-                probes.followers = Seen::Unasked;
-            }
-        }
-    }
-
-    fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
-        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
-            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
-            match probe.question {
-                Question::Manifest => probes.manifest = answer.manifest,
-                Question::TermPair => probes.term_pair = answer.term_pair,
-                Question::Followers => probes.followers = answer.followers,
-            }
-        }
-        if let Some(case) = self.cases.get_mut(&id) {
-            case.under_way -= 1;
-        }
-    }
-
     fn note_action(&mut self, id: PartitionId, intent: &Intent, outcome: &Outcome) {
         self.lanes.ended(&intent.action);
         self.now += 1;
@@ -425,7 +331,7 @@ impl Driver {
         for endpoint in &case.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
             if let Some(probes) = probes {
-                forget(probes, &intent.action);
+                looks::forget(probes, &intent.action);
             }
         }
         if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
@@ -489,19 +395,6 @@ pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
             (None, crate::cluster::Outcome::NotApplied) => Outcome::NotApplied(error.to_string()),
             (None, crate::cluster::Outcome::Unknown) => Outcome::Unknown(error.to_string()),
         },
-    }
-}
-
-/// What an action makes worthless of what was asked about its partition.
-fn forget(probes: &mut Probes, action: &Action) {
-    match action {
-        Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
-        Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
-        _ if on_nameserver(action) => *probes = Probes { manifest: probes.manifest.clone(), ..Probes::UNASKED },
-        _ => {
-            probes.term_pair = Seen::Unasked;
-            probes.followers = Seen::Unasked;
-        }
     }
 }
 

@@ -1,1 +1,1 @@
-
+//! What decoding makes of answers, garbage included.

@@ -1,1 +1,1 @@
-
+//! What encoding sends, and what it leaves out.

@@ -1,0 +1,122 @@
+//! The driver's looks at the cluster: begun when it is time, at whatever open cases rest on, one batched call per tablet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::recovery::{Load, Probe, Question, WaitFor};
+use crate::snapshot;
+
+use super::case::{Case, Moment, on_nameserver};
+use super::driver::{Driver, Report};
+
+/// The pause between two rounds of looks: from this, while things move, ...
+pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
+/// ... to this, the documented poll of gettablestatus.
+pub const POLL_MAX: Duration = Duration::from_millis(500);
+
+impl Driver {
+    pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
+        let storage = self.tables.get(&id.tid).map(|at| self.snapshot.tables[*at].storage);
+        let Some(storage) = storage else { return };
+        for probe in probes {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move {
+                let mut answer = Probes::UNASKED;
+                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
+                Report::Probed(id, probe, Box::new(answer))
+            });
+        }
+    }
+
+    /// Begins looks at whatever open cases rest on, when it is time.
+    pub(super) fn look_if_due(&mut self) {
+        if Instant::now() < self.next_look {
+            return;
+        }
+        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.next_look = Instant::now() + self.pause;
+        self.now += 1;
+        let began = self.now;
+        let open: Vec<&Case> = self.cases.values().filter(|case| case.is_open()).collect();
+        let tablets: BTreeSet<Endpoint> = open.iter().flat_map(|case| case.endpoints.iter().cloned()).collect();
+        let nameserver = open.iter().any(|case| case.wants_nameserver(self.tables_seen));
+        for endpoint in tablets {
+            if self.looking_at.insert(endpoint.clone()) {
+                let cluster = self.cluster.clone();
+                self.tasks.spawn(async move {
+                    let held = snapshot::look_at_tablet(&cluster, &endpoint).await;
+                    Report::Tablet(began, endpoint, held)
+                });
+            }
+        }
+        if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
+        }
+    }
+
+    pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
+        self.looking_at.remove(endpoint);
+        self.tablets_seen.insert(endpoint.clone(), began);
+        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
+        if tablet.held != held {
+            // Something moves: look again soon.
+            self.pause = POLL_MIN;
+            self.next_look = self.next_look.min(Instant::now() + self.pause);
+        }
+        tablet.held = held;
+        let cases = &self.cases;
+        let held = &tablet.held;
+        self.lanes.note_loads(endpoint, |id| match held {
+            Seen::Known(held) => match held.get(&id) {
+                Some(held) => !held.state.is_loaded(),
+                None => cases
+                    .get(&id)
+                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
+            },
+            Seen::Unasked | Seen::Failed(_) => false,
+        });
+        for (id, case) in &self.cases {
+            let refresh =
+                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
+            if refresh
+                && case.is_open()
+                && case.under_way == 0
+                && let Some(probes) = tablet.probes.get_mut(id)
+            {
+                probes.term_pair = Seen::Unasked;
+                probes.followers = Seen::Unasked;
+            }
+        }
+    }
+
+    pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
+        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
+            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
+            match probe.question {
+                Question::Manifest => probes.manifest = answer.manifest,
+                Question::TermPair => probes.term_pair = answer.term_pair,
+                Question::Followers => probes.followers = answer.followers,
+            }
+        }
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.under_way -= 1;
+        }
+    }
+}
+
+/// What an action makes worthless of what was asked about its partition.
+pub(super) fn forget(probes: &mut Probes, action: &Action) {
+    match action {
+        Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
+        _ if on_nameserver(action) => *probes = Probes { manifest: probes.manifest.clone(), ..Probes::UNASKED },
+        _ => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+    }
+}
