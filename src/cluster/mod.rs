@@ -1,1 +1,293 @@
-//! The only place, beside the sandbox, that opens sockets.
+//! A cluster's servers, spoken to in the words of [`crate::model`]. The only place, beside the sandbox, that opens sockets.
+//!
+//! [`Cluster`] is what everybody uses. Below it lies the seam [`Rpc`]: one call, one attempt, messages in and out.
+//! [`Grpc`] implements it over sockets; a test or an embedded cluster may implement it over anything.
+//!
+//! What is repeated, and what is not: a read is repeated a few times whatever went wrong on the way. A mutation is
+//! repeated only when it certainly was not applied; when that is unknown the caller gets the error and looks again
+//! (design 6). A nameserver that stopped leading is searched for, in bounded time.
+
+mod act;
+mod channel;
+#[cfg(test)]
+mod cluster_tests;
+mod credentials;
+mod discovery;
+mod dispatch;
+mod error;
+mod grpc;
+mod leader;
+mod probe;
+mod read;
+mod rpc;
+mod status;
+#[cfg(test)]
+mod transport_tests;
+mod zookeeper;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::Endpoint;
+use crate::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+
+pub use act::done_codes;
+pub use channel::Transport;
+pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Secret, ZK_CERT_ENV, zookeeper_credentials};
+pub use discovery::{DiscoveryError, Target};
+pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
+pub use grpc::Grpc;
+pub use rpc::{Pending, Rpc};
+pub use zookeeper::ZooKeeper;
+
+use leader::{Patience, Search};
+
+/// Called with service, method and effect of every attempt, before it is made: a test that wants to know that nothing
+/// was changed looks here.
+pub type Trace = Arc<dyn Fn(&str, &str, Effect) + Send + Sync>;
+
+/// Called with a sentence for the operator whenever something is waited for.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How patient a [`Cluster`] is, and who watches it.
+#[derive(Clone)]
+pub struct Options {
+    /// How long a leading nameserver is waited for, at the start and whenever it is lost: 60 s by default. A standby takes
+    /// over in about 4 s (observed 2), a restarted nameserver needs its tablets first.
+    pub leader_wait: Duration,
+    /// How often it is looked for meanwhile: every 500 ms by default.
+    pub poll: Duration,
+    /// How often a call is attempted at most: 4 times by default. A deadline that passed counts double, because it cost
+    /// its whole length.
+    pub attempts: u32,
+    /// The pause before the second attempt; it doubles with every further one. 100 ms by default.
+    pub backoff: Duration,
+    /// Sees every attempt.
+    pub trace: Option<Trace>,
+    /// Hears what is waited for.
+    pub progress: Option<Progress>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            leader_wait: Duration::from_secs(60),
+            poll: Duration::from_millis(500),
+            attempts: 4,
+            backoff: Duration::from_millis(100),
+            trace: None,
+            progress: None,
+        }
+    }
+}
+
+/// How many calls were attempted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RpcCounts {
+    /// Those that change nothing.
+    pub reads: u64,
+    /// Those that may have changed something.
+    pub mutations: u64,
+}
+
+/// A cluster's servers. Cheap to clone; clones share counts and what is known of the leader.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rpc: Arc<dyn Rpc>,
+    options: Options,
+    reads: AtomicU64,
+    mutations: AtomicU64,
+    /// The leading nameserver's address, for messages; empty until one was found.
+    leader: Mutex<String>,
+    search: Search,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("leader", &self.leader()).field("rpc_counts", &self.rpc_counts()).finish()
+    }
+}
+
+impl Cluster {
+    /// A cluster behind any [`Rpc`]. Calls nobody.
+    pub fn new(rpc: Arc<dyn Rpc>, options: Options) -> Self {
+        let shared = Shared {
+            rpc,
+            options,
+            reads: AtomicU64::new(0),
+            mutations: AtomicU64::new(0),
+            leader: Mutex::default(),
+            search: Search::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A cluster over sockets, with its leading nameserver found and answering.
+    ///
+    /// # Errors
+    /// Every way in which that can fail. A nameserver that is registered but does not serve yet is waited for first,
+    /// for [`Options::leader_wait`].
+    pub async fn connect(
+        target: Target,
+        credentials: &Credentials,
+        transport: Transport,
+        options: Options,
+    ) -> Result<Self, DiscoveryError> {
+        let cluster = Self::new(Arc::new(Grpc::new(target, credentials, transport).await?), options);
+        cluster.find_leader().await?;
+        Ok(cluster)
+    }
+
+    /// Finds the leading nameserver and waits until it answers as one. Gives its address.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn find_leader(&self) -> Result<String, DiscoveryError> {
+        self.search_again(self.shared.search.finished(), Patience::Registered).await
+    }
+
+    /// The address of the leading nameserver, as far as is known; empty until one was found.
+    pub fn leader(&self) -> String {
+        self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many calls were attempted so far.
+    pub fn rpc_counts(&self) -> RpcCounts {
+        RpcCounts {
+            reads: self.shared.reads.load(Ordering::Relaxed),
+            mutations: self.shared.mutations.load(Ordering::Relaxed),
+        }
+    }
+
+    fn set_leader(&self, address: &str) {
+        address.clone_into(&mut self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn progress(&self, sentence: &str) {
+        tracing::info!("{sentence}");
+        if let Some(progress) = &self.shared.options.progress {
+            progress(sentence);
+        }
+    }
+
+    /// Counts and traces an attempt.
+    fn attempt(&self, service: &str, method: &str, effect: Effect) {
+        let count = match effect {
+            Effect::Read => &self.shared.reads,
+            Effect::Mutate => &self.shared.mutations,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        tracing::trace!(service, method, ?effect, "call");
+        if let Some(trace) = &self.shared.options.trace {
+            trace(service, method, effect);
+        }
+    }
+
+    /// One attempt at the nameserver that leads as far as is known. Any code but 0 is an error.
+    async fn nameserver_once(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
+        self.attempt(NameserverCall::SERVICE, call.name(), call.effect());
+        let answer = self.shared.rpc.nameserver(call).await?;
+        check(|| self.nameserver_name(), answer.name(), answer.code(), answer.msg(), &[])?;
+        Ok(answer)
+    }
+
+    /// One attempt at a tablet. Any code but 0 and those in `fine` is an error.
+    async fn tablet_once(
+        &self,
+        endpoint: &Endpoint,
+        call: TabletCall,
+        fine: &[i32],
+    ) -> Result<TabletAnswer, CallError> {
+        self.attempt(TabletCall::SERVICE, call.name(), call.effect());
+        let answer = self.shared.rpc.tablet(endpoint, call).await?;
+        check(|| format!("tablet {endpoint}"), answer.name(), answer.code(), answer.msg(), fine)?;
+        Ok(answer)
+    }
+
+    /// The nameserver in messages.
+    fn nameserver_name(&self) -> String {
+        match self.leader() {
+            leader if leader.is_empty() => "nameserver".to_owned(),
+            leader => format!("nameserver {leader}"),
+        }
+    }
+
+    /// Calls the leading nameserver, searching for it if need be.
+    async fn nameserver(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
+        let mut spent = 0;
+        loop {
+            let seen = self.shared.search.finished();
+            let error = match self.nameserver_once(call.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            spent += cost(&error);
+            if !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
+                return Err(error);
+            }
+            tracing::debug!(%error, "trying again");
+            // Whatever passes may mean that another nameserver leads by now; a deadline too, if the host lost its power.
+            if let Err(error) = self.search_again(seen, Patience::Anything).await {
+                return Err(CallError::discovery(call.name(), error));
+            }
+            self.pause(spent).await;
+        }
+    }
+
+    /// Calls a tablet.
+    async fn tablet(&self, endpoint: &Endpoint, call: TabletCall, fine: &[i32]) -> Result<TabletAnswer, CallError> {
+        let mut spent = 0;
+        loop {
+            let error = match self.tablet_once(endpoint, call.clone(), fine).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            spent += cost(&error);
+            if !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
+                return Err(error);
+            }
+            tracing::debug!(%error, "trying again");
+            self.pause(spent).await;
+        }
+    }
+
+    async fn pause(&self, spent: u32) {
+        let doublings = spent.saturating_sub(1).min(16);
+        tokio::time::sleep(self.shared.options.backoff.saturating_mul(1 << doublings)).await;
+    }
+}
+
+/// An answer's code: 0 and the codes in `fine` pass.
+fn check(
+    server: impl Fn() -> String,
+    method: &'static str,
+    code: Option<i32>,
+    msg: &str,
+    fine: &[i32],
+) -> Result<(), CallError> {
+    match code {
+        Some(0) => Ok(()),
+        Some(code) if fine.contains(&code) => Ok(()),
+        Some(code) => Err(CallError::new(server(), method, CallErrorKind::Refused { code, msg: msg.to_owned() })),
+        None => {
+            let seen = "code is missing".to_owned();
+            Err(CallError::new(server(), method, CallErrorKind::Garbage { seen }))
+        }
+    }
+}
+
+/// A read may be repeated after anything that passes; a mutation only if it was certainly not applied.
+fn may_repeat(effect: Effect, error: &CallError) -> bool {
+    error.is_passing() && (effect == Effect::Read || error.outcome() == Outcome::NotApplied)
+}
+
+/// How many attempts a failure uses up.
+fn cost(error: &CallError) -> u32 {
+    if matches!(error.kind, CallErrorKind::DeadlineExceeded { .. }) { 2 } else { 1 }
+}

@@ -1,7 +1,10 @@
 //! OpenMLDB's contract as Rust types: the messages generated from `proto/`, one enum per service that names every
 //! call we use, and the translation between messages and [`crate::model`].
 
+#[macro_use]
 pub mod call;
+pub mod decode;
+pub mod encode;
 
 /// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.
 #[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic)]

@@ -1,0 +1,47 @@
+//! Changing a cluster: one action, one call.
+
+use crate::model::Action;
+use crate::wire::encode::{self, Addressed};
+
+use super::{CallError, Cluster};
+
+impl Cluster {
+    /// Carries out one action. Done means that a server said so, or that it said it was so already ([`done_codes`]); what
+    /// came of it has to be looked at: RecoverTable, for one, answers 0 and creates no op (observed 2).
+    ///
+    /// # Errors
+    /// What was seen. It is repeated only where it was certainly not applied, so [`CallError::outcome`] tells whether to
+    /// look first.
+    pub async fn act(&self, action: &Action) -> Result<(), CallError> {
+        let result = match encode::action(action) {
+            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
+            Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
+        };
+        match result {
+            Err(error) if error.code().is_some_and(|code| done_codes(action).contains(&code)) => {
+                tracing::debug!(%error, "already so");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// The codes by which a server says that what is asked for is so already (reference 3.7, 4.6, 4.7).
+///
+/// Not among them: LoadTable's 101 (loaded *or loading*, in a role and from files the caller has to look at), and
+/// RecoverTable's 311 ("table is alive": the flag says so, which does not make it connected).
+pub fn done_codes(action: &Action) -> &'static [i32] {
+    match action {
+        // kReplicaEndpointAlreadyExists: the leader replicates to that follower already.
+        Action::AddReplica { .. } => &[119],
+        // kTableIsLeader: it leads already, under the term and with the followers it has; ours were not taken over.
+        Action::ChangeRole { .. } => &[102],
+        // kTableIsNotExist: the tablet does not hold the replica.
+        Action::DropTable { .. } => &[100],
+        // kOpStatusIsNotKdoingOrKinited: it has ended, or is not known (any more).
+        Action::CancelOp { .. } => &[312],
+        // DelReplica of a follower that is not connected answers 0 with "replica does not exist" and needs no entry.
+        _ => &[],
+    }
+}

@@ -1,0 +1,182 @@
+//! What we prove who we are with, kept out of every message.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// A text that no message may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the wire and nothing else.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Credentials that cannot be used as they are. Never says what they hold.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The file with them cannot be read.
+    #[error("the credentials file {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// They are not of the form `user:password`.
+    #[error("the credentials in {place} are not of the form user:password")]
+    NotAPair {
+        /// The file or the environment variable.
+        place: String,
+    },
+    /// They are not plain ASCII, which HTTP headers demand of a user name.
+    #[error("the user name in {place} holds characters that cannot be sent (only printable ASCII can)")]
+    NotAscii {
+        /// The file or the environment variable.
+        place: String,
+    },
+}
+
+/// The environment variable with ZooKeeper's digest credentials, `user:password` (OpenMLDB's flag zk_cert).
+pub const ZK_CERT_ENV: &str = "OPENMLDB_ZK_CERT";
+/// The environment variable with OpenMLDB's own credentials, `user:password`.
+pub const AUTH_ENV: &str = "OPENMLDB_AUTH";
+
+/// ZooKeeper's digest credentials: the first line of the file if one is named, else of [`ZK_CERT_ENV`], else none.
+///
+/// # Errors
+/// The file cannot be read, or what was found is no `user:password`.
+pub fn zookeeper_credentials(file: Option<&Path>) -> Result<Option<Secret>, CredentialsError> {
+    let Some((pair, place)) = first_line(file, ZK_CERT_ENV)? else { return Ok(None) };
+    split(pair.reveal(), &place)?;
+    Ok(Some(pair))
+}
+
+/// What OpenMLDB's servers are told about who calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// The service token every OpenMLDB server and tool sends, `sdefault`: works in every mode (reference 7).
+    #[default]
+    Service,
+    /// A user with a password.
+    User {
+        /// The user's name.
+        name: String,
+        /// The password in clear; only its hash is sent.
+        password: Secret,
+    },
+}
+
+impl Credentials {
+    /// `user:password` from the first line of the file if one is named, else of [`AUTH_ENV`], else the service token.
+    ///
+    /// # Errors
+    /// The file cannot be read, what was found is no `user:password`, or the name cannot be sent.
+    pub fn from_file_or_env(file: Option<&Path>) -> Result<Self, CredentialsError> {
+        let Some((pair, place)) = first_line(file, AUTH_ENV)? else { return Ok(Self::Service) };
+        let (name, password) = split(pair.reveal(), &place)?;
+        if !name.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(CredentialsError::NotAscii { place });
+        }
+        Ok(Self::User { name: name.to_owned(), password: Secret::new(password) })
+    }
+
+    /// The value of the `authorization` header (reference 7): `sdefault`, or `u<user>:1<hex sha256 of the password>`.
+    pub(super) fn header(&self) -> Secret {
+        match self {
+            Self::Service => Secret::new("sdefault"),
+            Self::User { name, password } => {
+                let hash = Sha256::digest(password.reveal().as_bytes());
+                let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                Secret::new(format!("u{name}:1{hex}"))
+            }
+        }
+    }
+}
+
+/// The first line of a file, or of an environment variable, and where it was found.
+fn first_line(file: Option<&Path>, variable: &str) -> Result<Option<(Secret, String)>, CredentialsError> {
+    let (text, place) = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })?;
+            (text, path.display().to_string())
+        }
+        None => match std::env::var(variable) {
+            Ok(text) => (text, variable.to_owned()),
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(Some((Secret::new(text.lines().next().unwrap_or_default()), place)))
+}
+
+fn split<'a>(pair: &'a str, place: &str) -> Result<(&'a str, &'a str), CredentialsError> {
+    match pair.split_once(':') {
+        Some((name, password)) if !name.is_empty() && !password.is_empty() => Ok((name, password)),
+        _ => Err(CredentialsError::NotAPair { place: place.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_token_is_what_openmldb_sends() {
+        assert_eq!(Credentials::default().header().reveal(), "sdefault");
+    }
+
+    #[test]
+    fn a_password_is_sent_as_one_and_its_sha256() {
+        let user = Credentials::User { name: "root".into(), password: Secret::new("123456") };
+        assert_eq!(user.header().reveal(), "uroot:18d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92");
+    }
+
+    #[test]
+    fn nothing_shows_a_secret() {
+        let user = Credentials::User { name: "root".into(), password: Secret::new("hunter2") };
+        let shown = format!("{user:?} {} {:?}", Secret::new("hunter2"), Secret::new("hunter2"));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_first_line_end() {
+        let path = std::env::temp_dir().join(format!("openmldb-ops-credentials-{}", std::process::id()));
+        std::fs::write(&path, "root:a:b\nsecond line\n").unwrap();
+        let read = (Credentials::from_file_or_env(Some(&path)).unwrap(), zookeeper_credentials(Some(&path)).unwrap());
+        std::fs::write(&path, "no pair").unwrap();
+        let refused = zookeeper_credentials(Some(&path)).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read.0, Credentials::User { name: "root".into(), password: Secret::new("a:b") });
+        assert_eq!(read.1, Some(Secret::new("root:a:b")));
+        assert!(refused.ends_with("are not of the form user:password") && !refused.contains("no pair"), "{refused}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = zookeeper_credentials(Some(Path::new("/nonexistent/cert"))).unwrap_err().to_string();
+        assert!(error.starts_with("the credentials file /nonexistent/cert cannot be read: "), "{error}");
+    }
+}

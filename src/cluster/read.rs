@@ -1,0 +1,98 @@
+//! Reading a cluster: each method one question, answered in the words of the model.
+
+use crate::model::{Endpoint, Followers, Held, Manifest, Op, PartitionId, Registration, StorageMode, Table, TermPair};
+use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
+use crate::wire::decode::{self, Garbage};
+use crate::wire::{encode, nameserver};
+
+use super::{CallError, CallErrorKind, Cluster};
+
+/// GetTableFollower of a leader that replicates to nobody; the answer carries its offset all the same (reference 4.6).
+/// Releases before 0.8.3 answered 0 (reference 8).
+const NO_FOLLOWER: i32 = 134;
+
+/// Takes the answer to a call out of the enum of all answers and decodes it.
+macro_rules! decoded {
+    ($server:expr, $answer:expr, $variant:path, $decode:expr) => {{
+        let answer = $answer;
+        let method = answer.name();
+        let found = match &answer {
+            $variant(answer) => $decode(answer).map_err(|garbage: Garbage| CallErrorKind::from(garbage)),
+            _ => Err(CallErrorKind::Garbage { seen: "the answer to another call".to_owned() }),
+        };
+        found.map_err(|kind| CallError::new($server, method, kind))
+    }};
+}
+
+/// # Errors
+/// Every method here fails with what was seen last, after the attempts a read has.
+impl Cluster {
+    /// Every table of every database, system databases included, with its topology, flags and the nameserver's last
+    /// numbers (ShowTable with show_all). Tables older than databases are among them, with an empty database.
+    /// Says nothing about what tablets hold (observed 1).
+    pub async fn tables(&self) -> Result<Vec<Table>, CallError> {
+        let answer = self.nameserver(encode::show_all_tables()).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)
+    }
+
+    /// The tablets the nameserver knows, and what it thinks of them (ShowTablet).
+    pub async fn tablets(&self) -> Result<Vec<Registration>, CallError> {
+        let call = NameserverCall::ShowTablet(nameserver::ShowTabletRequest {});
+        let answer = self.nameserver(call).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTablet, decode::registrations)
+    }
+
+    /// Operations under way and failed ones (ShowOPStatus); done ones vanish when the nameserver changes (observed 2).
+    pub async fn ops(&self) -> Result<Vec<Op>, CallError> {
+        let call = NameserverCall::ShowOpStatus(nameserver::ShowOpStatusRequest::default());
+        let answer = self.nameserver(call).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowOpStatus, decode::ops)
+    }
+
+    /// Whether auto_failover is on (ConfGet).
+    pub async fn auto_failover(&self) -> Result<bool, CallError> {
+        let answer = self.nameserver(NameserverCall::ConfGet(nameserver::ConfGetRequest {})).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ConfGet, decode::auto_failover)
+    }
+
+    /// The tablets that have registered themselves in ZooKeeper, whatever the nameserver made of that (observed 1: some
+    /// are missed and stay kOffline for ever). None without ZooKeeper.
+    pub async fn registered_tablets(&self) -> Result<Option<Vec<Endpoint>>, CallError> {
+        self.shared.rpc.registered_tablets().await
+    }
+
+    /// Every replica a tablet holds, in any state, in one call (GetTableStatus).
+    pub async fn table_status(&self, endpoint: &Endpoint) -> Result<Vec<Held>, CallError> {
+        let answer = self.tablet(endpoint, encode::table_status(), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)
+    }
+
+    /// A replica's term and offset (GetTermPair): of its log if it is loaded, of its snapshot if not.
+    pub async fn term_pair(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+        storage: StorageMode,
+    ) -> Result<TermPair, CallError> {
+        let answer = self.tablet(endpoint, encode::term_pair(partition, storage), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTermPair, decode::term_pair)
+    }
+
+    /// A replica's newest snapshot on disk, loaded or not (GetManifest).
+    pub async fn manifest(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+        storage: StorageMode,
+    ) -> Result<Manifest, CallError> {
+        let answer = self.tablet(endpoint, encode::manifest(partition, storage), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetManifest, decode::manifest)
+    }
+
+    /// Whom a leader replicates to and how far each has got (GetTableFollower). A leader without followers (134) gives
+    /// an empty list. A follower refuses with 103, a tablet without the replica with 100.
+    pub async fn followers(&self, leader: &Endpoint, partition: PartitionId) -> Result<Followers, CallError> {
+        let answer = self.tablet(leader, encode::followers(partition), &[NO_FOLLOWER]).await?;
+        decoded!(format!("tablet {leader}"), answer, TabletAnswer::GetTableFollower, decode::followers)
+    }
+}
