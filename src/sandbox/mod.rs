@@ -1,3 +1,4 @@
 //! The embedded cluster.
 
+pub mod nameserver;
 pub mod tablet;
