@@ -244,6 +244,11 @@ impl Nameservers {
         self.zk.tables.in_order().map(metadata::Table::live).collect()
     }
 
+    /// `R/table/notify`: it rises with every change of metadata that clients are told of.
+    pub fn table_notify(&self) -> u64 {
+        self.zk.table_notify
+    }
+
     /// One partition as the leading nameserver has it.
     pub fn partition(&self, db: &str, name: &str, pid: u32) -> Option<&TablePartition> {
         self.zk.tables.partition(db, name, pid)
