@@ -6,7 +6,7 @@ use std::time::Duration;
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Options, Sandbox};
 use openmldb_ops::wire::api::tablet_server_client::TabletServerClient;
-use openmldb_ops::wire::api::{GetTableStatusRequest, GetTermPairRequest};
+use openmldb_ops::wire::api::{DropTableRequest, GetTableStatusRequest, GetTermPairRequest};
 use openmldb_ops::wire::nameserver::name_server_client::NameServerClient;
 use openmldb_ops::wire::nameserver::{
     ConfGetRequest, GeneralRequest, GeneralResponse, ShowOpStatusRequest, ShowTableRequest, UpdateTableAliveRequest,
@@ -94,8 +94,31 @@ async fn a_dead_server_hangs_up_and_refuses_and_comes_back_at_the_same_port() {
 }
 
 #[tokio::test]
+async fn a_frozen_server_keeps_its_port_open_and_does_what_it_was_asked_when_it_goes_on() {
+    let sandbox = start(Scenario::Healthy).await;
+    let (endpoint, address) = sandbox.tablets()[0].clone();
+    sandbox.live().with(|world| world.freeze_tablet(&endpoint, true));
+    let mut client = TabletServerClient::new(channel(address).await.unwrap());
+    let drop = DropTableRequest { tid: Some(9), pid: Some(0), task_info: None };
+    let impatient = tokio::time::timeout(Duration::from_millis(100), client.drop_table(known(drop))).await;
+    assert!(impatient.is_err(), "the client gives up");
+    sandbox.live().with(|world| world.freeze_tablet(&endpoint, false));
+    until("the table is dropped all the same", || {
+        let mut client = client.clone();
+        async move {
+            let request = GetTableStatusRequest { tid: Some(9), ..GetTableStatusRequest::default() };
+            let held = client.get_table_status(known(request)).await.unwrap().into_inner();
+            held.all_table_status.is_empty()
+        }
+    })
+    .await;
+    sandbox.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_world_goes_on_between_calls() {
     let sandbox = start(Scenario::FollowersRecovering).await;
+    sandbox.live().with(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
     let mut client = NameServerClient::new(channel(sandbox.nameserver_address().unwrap()).await.unwrap());
     for _ in 0..600 {
         let answer = client.show_op_status(known(ShowOpStatusRequest::default())).await.unwrap().into_inner();

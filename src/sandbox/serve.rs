@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::edge::Ports;
 use super::registration::{Registration, RegistrationError, ZooKeeperPath};
@@ -71,14 +72,14 @@ impl Sandbox {
     /// # Errors
     /// No free port; a scenario that this shape cannot have; a real ZooKeeper that refuses or is not reached.
     pub async fn start(scenario: Scenario, options: &Options) -> Result<Self, SandboxError> {
-        let registration = match &options.zookeeper {
-            Some(at) => Some(Registration::connect(at).await?),
-            None => None,
-        };
         let (mut ports, addresses) = Ports::reserve(options.nameservers.max(1), options.shape.tablets)?;
         let shape = options.shape;
         let world = tokio::task::spawn_blocking(move || scenario.bring_about(&shape, &addresses)).await??;
         ports.name(&world);
+        let registration = match &options.zookeeper {
+            Some(at) => Some(Registration::connect(at).await?),
+            None => None,
+        };
         let live = Arc::new(Live::new(world, options.time_scale));
         let (nameservers, tablets) = (ports.nameservers(), ports.tablets());
         ports.follow(&live).await?;
@@ -157,13 +158,17 @@ async fn publish(
     live: Arc<Live>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), RegistrationError> {
+    let mut pause = PUBLISH_EVERY;
     loop {
         tokio::select! {
             () = told(&mut stopped) => return registration.remove().await,
-            () = tokio::time::sleep(PUBLISH_EVERY) => {
+            () = tokio::time::sleep(pause) => {
+                let began = Instant::now();
                 if let Err(error) = registration.publish(&live.look(|world| world.zookeeper_tree())).await {
                     tracing::warn!(%error, "the sandbox's nodes are not up to date");
                 }
+                // The tree of a big cluster takes long to write out; nine tenths of the time are for other work.
+                pause = PUBLISH_EVERY.max(began.elapsed() * 9);
             }
         }
     }

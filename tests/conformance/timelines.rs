@@ -100,6 +100,7 @@ fn leaders(world: &World) -> BTreeMap<u32, Endpoint> {
 /// Leaders loaded and alive, followers as asked.
 fn world(followers: Followers, calls: &[(u64, String)]) -> World {
     let mut world = Scenario::LeadersLoaded.bring_about(&Shape::default(), &Addresses::recorded(1, 3)).unwrap();
+    world.nameserver_settings_mut().op_fails_for_no_reason = None;
     if followers != Followers::Unloaded {
         for (pid, endpoint) in calls {
             load(&mut world, endpoint, *pid as u32);

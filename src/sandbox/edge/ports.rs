@@ -54,7 +54,8 @@ impl Ports {
     /// # Errors
     /// When a port could not be opened or kept; the others are done all the same.
     pub async fn follow(&mut self, live: &Arc<Live>) -> io::Result<()> {
-        let up: Vec<bool> = live.look(|world| self.0.iter().map(|server| world.is_up(&server.endpoint)).collect());
+        let runs = |world: &World, endpoint: &Endpoint| world.is_up(endpoint) || world.is_frozen(endpoint);
+        let up: Vec<bool> = live.look(|world| self.0.iter().map(|server| runs(world, &server.endpoint)).collect());
         let mut result = Ok(());
         for (server, up) in self.0.iter_mut().zip(up) {
             let done = match (up, server.port.is_open()) {

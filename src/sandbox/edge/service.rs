@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
 use crate::model::Endpoint;
-use crate::sandbox::{Live, Unreachable};
+use crate::sandbox::{Live, Unreachable, World};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::{api, nameserver};
 
@@ -18,6 +19,30 @@ pub struct Process {
     pub live: Arc<Live>,
     /// The server's endpoint.
     pub endpoint: Endpoint,
+}
+
+/// How often a call to a frozen server is tried again.
+const THAW_POLL: Duration = Duration::from_millis(10);
+
+impl Process {
+    /// Makes a call to this server; none if the server is dead. A frozen one takes its time, and the call is made when it
+    /// goes on even if the client has given up by then: a deadline does not stop the server (observed 6).
+    async fn answer<A: Send + 'static>(
+        &self,
+        call: impl Fn(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,
+    ) -> Option<A> {
+        if let Ok(answer) = self.live.with(|world| call(world, &self.endpoint)) {
+            return Some(answer);
+        }
+        let Self { live, endpoint } = self.clone();
+        let thawed = async move {
+            while live.look(|world| world.is_frozen(&endpoint)) {
+                tokio::time::sleep(THAW_POLL).await;
+            }
+            live.with(|world| call(world, &endpoint)).ok()
+        };
+        tokio::spawn(thawed).await.ok().flatten()
+    }
 }
 
 /// What a server that died in mid-call says: nothing, and its socket is gone.
@@ -47,10 +72,10 @@ macro_rules! serve_nameserver {
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
                 let call = $call::$variant(request.into_inner());
-                match self.0.live.with(|world| world.call_nameserver(&self.0.endpoint, call)) {
-                    Ok($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Ok(_) => Err(wrong_answer(stringify!($variant))),
-                    Err(Unreachable { .. }) => hang_up(gate).await,
+                match self.0.answer(move |world, endpoint| world.call_nameserver(endpoint, call.clone())).await {
+                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Some(_) => Err(wrong_answer(stringify!($variant))),
+                    None => hang_up(gate).await,
                 }
             })*
         }
@@ -72,10 +97,10 @@ macro_rules! serve_tablet {
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
                 let call = $call::$variant(request.into_inner());
-                match self.0.live.with(|world| world.call_tablet(&self.0.endpoint, call)) {
-                    Ok($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Ok(_) => Err(wrong_answer(stringify!($variant))),
-                    Err(Unreachable { .. }) => hang_up(gate).await,
+                match self.0.answer(move |world, endpoint| world.call_tablet(endpoint, call.clone())).await {
+                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Some(_) => Err(wrong_answer(stringify!($variant))),
+                    None => hang_up(gate).await,
                 }
             })*
         }

@@ -249,6 +249,11 @@ impl Nameservers {
         self.zk.table_notify
     }
 
+    /// A table's number.
+    pub fn tid(&self, db: &str, name: &str) -> Option<u32> {
+        self.zk.tables.tid(db, name)
+    }
+
     /// One partition as the leading nameserver has it.
     pub fn partition(&self, db: &str, name: &str, pid: u32) -> Option<&TablePartition> {
         self.zk.tables.partition(db, name, pid)

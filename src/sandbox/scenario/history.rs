@@ -1,6 +1,7 @@
 //! A world's history, step by step: what an operator, a client or bad luck does to it, and waiting for it to show.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::shape::{Plan, Variety};
 use super::{Scenario, ScenarioError, Shape};
@@ -17,6 +18,9 @@ const OUTAGE: Millis = 15_000;
 
 /// What polls every 2 s has been seen after this.
 const TWO_POLLS: Millis = 4_500;
+
+/// One op in so many fails for no reason (observed 2: one in 20 to 25).
+const FAILS_FOR_NO_REASON: u32 = 22;
 
 /// No step of a history takes longer.
 const PATIENCE: Millis = 7_200_000;
@@ -263,8 +267,9 @@ impl History {
         }
     }
 
-    /// The world, with its books opened.
+    /// The world, with its books opened. From here on ops fail now and then for no reason; the history itself was spared.
     pub(super) fn end(mut self) -> World {
+        self.world.nameserver_settings_mut().op_fails_for_no_reason = NonZeroU32::new(FAILS_FOR_NO_REASON);
         self.world.open_books();
         self.world
     }

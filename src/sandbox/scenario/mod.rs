@@ -131,6 +131,7 @@ impl Scenario {
     /// A world in which it cannot happen.
     pub fn happen_to(self, world: World) -> Result<World, ScenarioError> {
         let mut history = History { seed: world.now(), world, scenario: self };
+        history.world.nameserver_settings_mut().op_fails_for_no_reason = None;
         self.happen(&mut history)?;
         Ok(history.end())
     }

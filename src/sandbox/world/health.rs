@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{Books, RowCount, Rows};
 use super::{World, partition};
 use crate::model::{Endpoint, PartitionId};
+use crate::sandbox::Millis;
 use crate::sandbox::tablet::{Entry, RowId};
 use crate::wire::api::{GetTableFollowerRequest, GetTableStatusRequest, TableMode, TableState};
 use crate::wire::call::{TabletAnswer, TabletCall};
 use crate::wire::nameserver::TablePartition;
+
+/// World milliseconds in which a leader that has something to send sends it (`match_offset_interval_ms`, with time to spare).
+const SETTLED_AFTER: Millis = 2_000;
 
 /// What a tablet says it holds, by partition: role and state.
 type Held = BTreeMap<PartitionId, (TableMode, TableState)>;
@@ -69,6 +73,33 @@ impl World {
                 as u64,
             healthy_partitions_touched: self.books.touched.len() as u64,
         }
+    }
+
+    /// Ends the writing and lets replication come to rest: until the rows that are everywhere have not become more for two
+    /// seconds of world time. Then the rows can be counted.
+    pub fn settle(&mut self) -> RowCount {
+        self.stop_writers();
+        let mut count = self.row_count();
+        loop {
+            self.advance_by(SETTLED_AFTER);
+            let next = self.row_count();
+            if next.rows_after <= count.rows_after {
+                return next;
+            }
+            count = next;
+        }
+    }
+
+    /// The partitions whose reachable replicas do not hold the same entries, term by term.
+    pub fn diverged(&self) -> BTreeSet<PartitionId> {
+        let metadata = self.metadata();
+        let differ = |(id, metas): &(&PartitionId, &TablePartition)| {
+            let logs = self.logs(**id, metas, |endpoint| self.is_up(endpoint));
+            let mut logs = logs.values();
+            let first = logs.next();
+            logs.any(|log| Some(log) != first)
+        };
+        metadata.iter().filter(differ).map(|(id, _)| *id).collect()
     }
 
     /// The partitions with one alive leader whose every replica is alive, loaded, in its flagged role and connected.

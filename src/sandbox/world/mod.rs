@@ -10,7 +10,7 @@ mod rows;
 mod settings;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use power::Started;
 pub use rows::{RowCount, Rows};
@@ -66,6 +66,7 @@ pub struct World {
     nameserver_endpoints: Vec<Endpoint>,
     tablet_endpoints: Vec<Endpoint>,
     sessions: BTreeMap<Endpoint, Session>,
+    frozen: BTreeSet<Endpoint>,
     writers: Option<Writers>,
     books: Books,
     trace: Trace,
@@ -108,6 +109,7 @@ impl World {
             nameserver_endpoints,
             tablet_endpoints,
             sessions: BTreeMap::new(),
+            frozen: BTreeSet::new(),
             writers: None,
             books: Books::default(),
             trace: Trace::default(),
@@ -170,7 +172,7 @@ impl World {
     ) -> Result<NameserverAnswer, Unreachable> {
         let endpoint = self.endpoint_at(endpoint.as_str()).unwrap_or_else(|| endpoint.clone());
         let partitions = match call.effect() {
-            Effect::Mutate => trace::named_by_nameserver_call(&call, &self.tables()),
+            Effect::Mutate => trace::named_by_nameserver_call(&call, &self.nameservers),
             Effect::Read => Vec::new(),
         };
         self.traced(&endpoint, NameserverCall::SERVICE, call.name(), call.effect(), partitions);

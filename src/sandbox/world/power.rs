@@ -46,6 +46,11 @@ impl World {
         }
     }
 
+    /// Whether a tablet is stopped by SIGSTOP: its port is open, and it answers nothing until it goes on.
+    pub fn is_frozen(&self, endpoint: &Endpoint) -> bool {
+        self.frozen.contains(endpoint)
+    }
+
     /// The tablets that are registered in ZooKeeper.
     pub fn registered_tablets(&self) -> Vec<Endpoint> {
         self.sessions.keys().cloned().collect()
@@ -67,6 +72,7 @@ impl World {
     /// SIGKILL of a tablet. Its node stays for the session timeout.
     pub fn kill_tablet(&mut self, endpoint: &Endpoint) {
         self.tablets.kill(endpoint.as_str());
+        self.frozen.remove(endpoint);
         self.let_go(endpoint);
     }
 
@@ -84,7 +90,15 @@ impl World {
 
     /// SIGSTOP of a tablet, and SIGCONT again. While stopped its session may end; it registers anew when it goes on.
     pub fn freeze_tablet(&mut self, endpoint: &Endpoint, frozen: bool) {
+        if self.is_frozen(endpoint) == frozen || (frozen && !self.is_up(endpoint)) {
+            return;
+        }
         self.tablets.freeze(endpoint.as_str(), frozen);
+        if frozen {
+            self.frozen.insert(endpoint.clone());
+        } else {
+            self.frozen.remove(endpoint);
+        }
         match (frozen, self.sessions.get(endpoint)) {
             (true, _) => self.let_go(endpoint),
             (false, Some(_)) => {

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use crate::model::{Endpoint, PartitionId, Pid, Tid};
 use crate::sandbox::Millis;
+use crate::sandbox::nameserver::Nameservers;
 use crate::wire::call::{Effect, NameserverCall, TabletCall};
-use crate::wire::nameserver::TableInfo;
+use crate::wire::nameserver::{TableInfo, TablePartition};
 
 /// How many calls are remembered one by one; a sandbox that serves for days forgets the oldest.
 const REMEMBERED: usize = 100_000;
@@ -63,19 +64,23 @@ impl Trace {
     }
 }
 
-/// The partitions a nameserver call names, among `tables`.
-pub(super) fn named_by_nameserver_call(call: &NameserverCall, tables: &[TableInfo]) -> Vec<PartitionId> {
+/// The partitions a nameserver call names.
+pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Nameservers) -> Vec<PartitionId> {
     let of_table = |db: &str, name: &str, pids: &[u32]| {
-        let table = tables.iter().find(|table| table.db() == db && table.name() == name);
-        table.map(|table| pids.iter().map(|pid| partition(table.tid(), *pid)).collect()).unwrap_or_default()
+        let tid = nameservers.tid(db, name);
+        tid.map(|tid| pids.iter().map(|pid| partition(tid, *pid)).collect()).unwrap_or_default()
     };
     match call {
-        NameserverCall::UpdateTableAliveStatus(request) => {
-            let table = tables.iter().filter(|table| table.db() == request.db() && table.name() == request.name());
-            on_endpoint(table, request.endpoint(), request.pid)
-        }
-        NameserverCall::OfflineEndpoint(request) => on_endpoint(tables.iter(), &request.endpoint, None),
-        NameserverCall::RecoverEndpoint(request) => on_endpoint(tables.iter(), &request.endpoint, None),
+        NameserverCall::UpdateTableAliveStatus(request) => match request.pid {
+            Some(pid) => of_table(request.db(), request.name(), &[pid]),
+            None => {
+                let tables = nameservers.tables().into_iter();
+                let named = tables.filter(|table| table.db() == request.db() && table.name() == request.name());
+                on_endpoint(named, request.endpoint())
+            }
+        },
+        NameserverCall::OfflineEndpoint(request) => on_endpoint(nameservers.tables(), &request.endpoint),
+        NameserverCall::RecoverEndpoint(request) => on_endpoint(nameservers.tables(), &request.endpoint),
         NameserverCall::ChangeLeader(request) => of_table(request.db(), &request.name, &[request.pid]),
         NameserverCall::RecoverTable(request) => of_table(request.db(), &request.name, &[request.pid]),
         NameserverCall::Migrate(request) => of_table(request.db(), &request.name, &request.pid),
@@ -100,13 +105,11 @@ fn pids(pid: u32, group: &[u32]) -> Vec<u32> {
     if group.is_empty() { vec![pid] } else { group.to_vec() }
 }
 
-fn on_endpoint<'a>(tables: impl Iterator<Item = &'a TableInfo>, endpoint: &str, pid: Option<u32>) -> Vec<PartitionId> {
+fn on_endpoint(tables: impl IntoIterator<Item = TableInfo>, endpoint: &str) -> Vec<PartitionId> {
     let mut found = Vec::new();
     for table in tables {
-        let partitions = table.table_partition.iter().filter(|partition| pid.is_none_or(|pid| pid == partition.pid));
-        let there =
-            partitions.filter(|partition| partition.partition_meta.iter().any(|meta| meta.endpoint == endpoint));
-        found.extend(there.map(|there| partition(table.tid(), there.pid)));
+        let there = |metas: &&TablePartition| metas.partition_meta.iter().any(|meta| meta.endpoint == endpoint);
+        found.extend(table.table_partition.iter().filter(there).map(|metas| partition(table.tid(), metas.pid)));
     }
     found
 }
