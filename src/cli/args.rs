@@ -135,9 +135,6 @@ pub struct Which {
 /// `recover`.
 #[derive(Debug, Args)]
 pub struct Recover {
-    #[command(flatten)]
-    /// Scope.
-    pub which: Which,
     /// Print what would be done; send nothing that changes anything
     #[arg(long)]
     pub dry_run: bool,
@@ -154,6 +151,9 @@ pub struct Recover {
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
     #[command(flatten)]
+    /// Scope.
+    pub which: Which,
+    #[command(flatten)]
     /// Cluster.
     pub at: Where,
     #[command(flatten)]
@@ -164,12 +164,12 @@ pub struct Recover {
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    #[command(flatten)]
-    /// Scope; all if none is given.
-    pub which: Which,
     /// List healthy partitions too
     #[arg(long)]
     pub full: bool,
+    #[command(flatten)]
+    /// Scope; all if none is given.
+    pub which: Which,
     #[command(flatten)]
     /// Cluster.
     pub at: Where,
@@ -251,6 +251,9 @@ pub struct Serve {
     /// Its root path there
     #[arg(long, alias = "zk_root_path", value_name = "PATH", default_value = "/openmldb")]
     pub zk_root_path: String,
+    /// Nameservers: one leads, the others stand by
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub nameservers: usize,
     /// How much faster than a real cluster's its clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
     pub time_scale: f64,

@@ -1,7 +1,7 @@
 //! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -19,6 +19,8 @@ pub struct Session {
     pub cluster: Cluster,
     /// What records and messages call it.
     pub name: String,
+    /// How OpenMLDB's own client finds it.
+    pub reach: String,
     /// How much faster than ours its clock runs.
     pub pace: f64,
     /// The embedded one, if it is.
@@ -40,13 +42,15 @@ impl Session {
             return Self::open_sandbox(name, embedded, options).await;
         }
         let target = target(at)?;
-        let name = match &target {
-            Target::ZooKeeper { servers, root, .. } => format!("{servers}{root}"),
-            Target::Nameserver(address) => address.clone(),
+        let (name, reach) = match &target {
+            Target::ZooKeeper { servers, root, .. } => {
+                (format!("{servers}{root}"), format!("--zk_cluster={servers} --zk_root_path={root}"))
+            }
+            Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
         };
         let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
         let cluster = Cluster::connect(target, &credentials, Transport::default(), options).await?;
-        Ok(Self { cluster, name, pace: 1.0, sandbox: None })
+        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None })
     }
 
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
@@ -59,7 +63,8 @@ impl Session {
         let target = Target::Nameserver(address.to_string());
         let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
-        Ok(Self { cluster, name: format!("sandbox {}", scenario.name()), pace, sandbox: Some((scenario, sandbox)) })
+        let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
+        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)) })
     }
 
     /// Stops the embedded cluster, if it is one.
@@ -68,10 +73,19 @@ impl Session {
     /// It could not be stopped cleanly.
     pub async fn close(self) -> Result<(), Failure> {
         match self.sandbox {
-            Some((_, sandbox)) => sandbox.stop().await.map_err(Failure::error),
+            Some((_, sandbox)) => {
+                // Records of a cluster that is no more are of no use; there may be none.
+                let _ = std::fs::remove_dir_all(sandbox_record_dir());
+                sandbox.stop().await.map_err(Failure::error)
+            }
             None => Ok(()),
         }
     }
+}
+
+/// Where a sandbox's records are kept, as long as it runs.
+pub(super) fn sandbox_record_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id()))
 }
 
 fn target(at: &Where) -> Result<Target, Failure> {
@@ -118,9 +132,4 @@ pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
 fn bounded(flag: &str, value: u64, most: u64) -> Result<usize, Failure> {
     let fits = usize::try_from(value).ok().filter(|_| (1..=most).contains(&value));
     fits.ok_or_else(|| Failure::usage(anyhow!("{flag} must be from 1 to {most}")))
-}
-
-/// Nobody to tell.
-pub(super) fn unheard() -> Progress {
-    Arc::new(|_| {})
 }

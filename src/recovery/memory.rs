@@ -178,12 +178,18 @@ impl ReplicaMemory {
         }
     }
 
+    /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
+    /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
+    pub fn note_restart(&mut self) {
+        if matches!(self.load, Load::Accepted | Load::Seen) {
+            self.load = Load::NotSent;
+        }
+    }
+
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.
     pub fn note_held(&mut self, storage: StorageMode, data: &Data) {
         self.load = match (&self.load, data) {
             (Load::HandedOver, _) => Load::HandedOver,
-            // The tablet is gone, and with it whatever it was loading: once back, it may be asked again.
-            (Load::Accepted | Load::Seen, Data::OutOfReach(_)) => Load::NotSent,
             (Load::Accepted, Data::Absent) if storage.is_disk() => Load::Accepted,
             (Load::Accepted | Load::Seen, Data::Absent) => Load::Vanished,
             (Load::Accepted, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,

@@ -84,6 +84,9 @@ pub struct Driver {
     pub(super) now: Moment,
     pub(super) tables_seen: Moment,
     pub(super) tablets_seen: BTreeMap<Endpoint, Moment>,
+    /// Tablets whose last look failed, and what each held when it last answered.
+    pub(super) silent: BTreeSet<Endpoint>,
+    pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
@@ -115,6 +118,8 @@ impl Driver {
             now: 1,
             tables_seen: 1,
             tablets_seen,
+            silent: BTreeSet::new(),
+            held_before: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
             began: now,

@@ -47,7 +47,7 @@ impl Driver {
             if self.looking_at.insert(endpoint.clone()) {
                 let cluster = self.cluster.clone();
                 self.tasks.spawn(async move {
-                    let held = snapshot::look_at_tablet(&cluster, &endpoint).await;
+                    let held = snapshot::poll_tablet(&cluster, &endpoint).await;
                     Report::Tablet(began, endpoint, held)
                 });
             }
@@ -61,6 +61,7 @@ impl Driver {
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
         self.tablets_seen.insert(endpoint.clone(), began);
+        self.note_restart(endpoint, &held);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
@@ -89,6 +90,24 @@ impl Driver {
             {
                 probes.term_pair = Seen::Unasked;
                 probes.followers = Seen::Unasked;
+            }
+        }
+    }
+
+    /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
+    /// several replicas have gone at once, which no failed load does.
+    fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
+        let Seen::Known(held) = held else {
+            self.silent.insert(endpoint.clone());
+            return;
+        };
+        let was_silent = self.silent.remove(endpoint);
+        let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
+        let none_left = !before.is_empty() && before.iter().all(|id| !held.contains_key(id));
+        if none_left && (was_silent || before.len() > 1) {
+            tracing::info!(%endpoint, "the tablet has been restarted");
+            for case in self.cases.values_mut().filter(|case| case.endpoints.contains(endpoint)) {
+                case.memory.replica_mut(endpoint).note_restart();
             }
         }
     }

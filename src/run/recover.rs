@@ -121,6 +121,13 @@ pub fn prepare_plan(
     Ok(Prepared { snapshot, plan, earlier, memories })
 }
 
+impl Prepared {
+    /// auto_failover before anybody's change: an unfinished run on this host may have left it off.
+    pub fn auto_failover_before(&self) -> bool {
+        self.snapshot.auto_failover || self.earlier.as_ref().is_some_and(|earlier| earlier.auto_failover)
+    }
+}
+
 impl Recovery {
     /// Looks at the cluster and plans. Changes nothing.
     ///
@@ -144,7 +151,8 @@ impl Recovery {
             healthy: counts.healthy,
             auto_failover: prepared.snapshot.auto_failover,
         });
-        let auto_failover = self.auto_failover_before(&prepared);
+        self.tell_of_earlier(&prepared);
+        let auto_failover = prepared.auto_failover_before();
         let needs_doing =
             prepared.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
         if !needs_doing && auto_failover == prepared.snapshot.auto_failover {
@@ -169,9 +177,8 @@ impl Recovery {
         Ok(Recovered { summary, stopped, not_restored: restored.err(), panicked })
     }
 
-    /// auto_failover before anybody's change: an unfinished run on this host may have left it off.
-    fn auto_failover_before(&self, prepared: &Prepared) -> bool {
-        let Some(earlier) = &prepared.earlier else { return prepared.snapshot.auto_failover };
+    fn tell_of_earlier(&self, prepared: &Prepared) {
+        let Some(earlier) = &prepared.earlier else { return };
         let found = prepared.snapshot.auto_failover;
         let path = earlier.path.display();
         let text = if earlier.auto_failover && !found {
@@ -182,7 +189,6 @@ impl Recovery {
             format!("an earlier run did not finish ({path}); its flags and offsets are used")
         };
         (self.listener)(&Event::Note { text });
-        found || earlier.auto_failover
     }
 
     /// The cluster's steps, then the partitions. The inner error is the message of a panic: by then auto_failover may be
