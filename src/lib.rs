@@ -28,3 +28,4 @@ pub mod recovery;
 pub mod run;
 pub mod sandbox;
 pub mod snapshot;
+pub mod ui;
