@@ -52,7 +52,7 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedCluste
             let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
             (vec![Action::SetAutoFailover { on: false }], why.to_owned())
         }
-        ClusterStep::AutoFailover(_) => (Vec::new(), "auto_failover is off already".to_owned()),
+        ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
         ClusterStep::SettleOps { timeout, then } => settle(snapshot, plan, timeout.as_secs(), *then),
         ClusterStep::ResumeSnapshots => resume(snapshot),
     };
@@ -99,7 +99,7 @@ fn after(step: &ClusterStep, now: bool, auto_failover_before: bool) -> PlannedCl
             vec![Action::SetAutoFailover { on: auto_failover_before }],
             "it was so before, and is given back".to_owned(),
         ),
-        _ => (Vec::new(), "auto_failover was off before and stays off".to_owned()),
+        _ => (Vec::new(), "it was off before and stays off".to_owned()),
     };
     PlannedClusterStep { step: step.key(), actions, why }
 }

@@ -131,9 +131,10 @@ fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Pa
         }
         LeaderPlan::AfterLoading { among, expected } => {
             *out += &format!("  {label} decided after loading, among {}\n", listed(among));
-            rule.write(out, among.len());
-            if let Some(choice) = expected {
-                expectation(out, planned, choice, among, paint);
+            rule.write(out, among.len(), planned.evidence.len());
+            match expected {
+                Some(choice) => expectation(out, planned, choice, among, paint),
+                None => *out += &format!("    {} nobody, see below\n", paint.tone(Tone::Faint, "expected:")),
             }
         }
     }
@@ -200,7 +201,8 @@ impl LeaderRule {
         rule.unwrap_or(Self { on_conflict: OnConflict::Block, promote: Promote::Never })
     }
 
-    fn write(self, out: &mut String, replicas: usize) {
+    /// The rule where so many of a partition's replicas can be loaded.
+    fn write(self, out: &mut String, loaded: usize, replicas: usize) {
         if replicas == 1 {
             *out += "    rule: the only one that can be\n    blocked if: it has no data\n";
             return;
@@ -218,9 +220,10 @@ impl LeaderRule {
             Promote::WhenProven => "a follower is longer and not proven to continue it",
             Promote::Never => "a follower is longer",
         };
+        let missing = if loaded < replicas { "one that cannot be loaded may hold more, " } else { "" };
         *out += &format!(
             "    rule: the leader-flagged replica with the largest proven offset; {several}; {longer}\n    blocked if: \
-             {too_long}, one that lacks rows is the longest, a follower holds a later term, or all are empty though \
+             {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, or all are empty though \
              entries were known\n"
         );
     }
