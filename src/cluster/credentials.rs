@@ -139,6 +139,7 @@ fn split<'a>(pair: &'a str, place: &str) -> Result<(&'a str, &'a str), Credentia
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

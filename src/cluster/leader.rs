@@ -69,10 +69,10 @@ impl Cluster {
             };
             hang_ups = if matches!(error, DiscoveryError::LeaderHangsUp { .. }) { hang_ups + 1 } else { 0 };
             if hang_ups >= HANG_UPS || !is_worth_waiting(&error, patience) || began.elapsed() >= wait {
-                return Err(after_waiting(error, began.elapsed()));
+                return Err(after_waiting(error, wait));
             }
             // Said once per thing seen, not once per look.
-            let saying = error.to_string();
+            let saying = so_far(&error);
             if saying != told {
                 self.progress(&format!("waiting up to {wait:?} for the leading nameserver: {saying}"));
                 told = saying;
@@ -125,14 +125,21 @@ fn is_worth_waiting(error: &DiscoveryError, patience: Patience) -> bool {
 }
 
 /// The last thing seen, with how long it was waited for.
-fn after_waiting(error: DiscoveryError, so_long: Duration) -> DiscoveryError {
-    // Whole seconds: it goes into a sentence.
-    let so_long = Duration::from_secs(so_long.as_secs());
+fn after_waiting(error: DiscoveryError, waited: Duration) -> DiscoveryError {
     match error {
         DiscoveryError::LeaderUnreachable { address, seen, .. } => {
-            DiscoveryError::LeaderUnreachable { address, waited: so_long, seen }
+            DiscoveryError::LeaderUnreachable { address, waited, seen }
         }
-        DiscoveryError::NotLeading { address, .. } => DiscoveryError::NotLeading { address, waited: so_long },
+        DiscoveryError::NotLeading { address, .. } => DiscoveryError::NotLeading { address, waited },
         other => other,
+    }
+}
+
+/// What was seen, while it is still waited for.
+fn so_far(error: &DiscoveryError) -> String {
+    match error {
+        DiscoveryError::LeaderUnreachable { address, seen, .. } => format!("{address} cannot be reached yet: {seen}"),
+        DiscoveryError::NotLeading { address, .. } => format!("{address} answers that it is not the leader (code 300)"),
+        other => other.to_string(),
     }
 }

@@ -9,6 +9,8 @@
 
 mod act;
 mod channel;
+#[cfg(test)]
+mod cluster_tests;
 mod credentials;
 mod discovery;
 mod dispatch;
@@ -19,6 +21,8 @@ mod probe;
 mod read;
 mod rpc;
 mod status;
+#[cfg(test)]
+mod transport_tests;
 mod zookeeper;
 
 use std::fmt;
@@ -29,6 +33,7 @@ use std::time::Duration;
 use crate::model::Endpoint;
 use crate::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
+pub use act::done_codes;
 pub use channel::Transport;
 pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Secret, ZK_CERT_ENV, zookeeper_credentials};
 pub use discovery::{DiscoveryError, Target};

@@ -117,3 +117,29 @@ async fn introduce(address: &str) -> std::io::Result<String> {
 fn is_zookeeper(says: &str) -> bool {
     ["Zookeeper version", "This ZooKeeper instance", "srvr is not executed"].iter().any(|start| says.starts_with(start))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_servers_is_read_as_openmldb_reads_it() {
+        assert_eq!(addresses("zk1:2181,zk2:2182").unwrap(), ["zk1:2181", "zk2:2182"]);
+        assert_eq!(addresses("zk1").unwrap(), ["zk1:2181"]);
+        assert_eq!(addresses("zk1:2181,zk2:2181/chroot").unwrap(), ["zk1:2181", "zk2:2181"]);
+        assert_eq!(addresses("[::1]:2181,[::1]").unwrap(), ["[::1]:2181", "[::1]:2181"]);
+    }
+
+    #[test]
+    fn a_malformed_list_says_where() {
+        let error = |servers: &str| addresses(servers).unwrap_err().to_string();
+        assert_eq!(
+            error("zk1:21x1"),
+            "\"zk1:21x1\" is no list of ZooKeeper servers: \"21x1\" is no port; write host:port[,host:port...]"
+        );
+        assert!(error("").contains("\"\" is no host"));
+        assert!(error("zk1:2181, zk2:2181").contains("\" zk2\" is no host"));
+        assert!(error("zk1:2181,").contains("\"\" is no host"));
+    }
+}

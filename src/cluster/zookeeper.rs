@@ -214,3 +214,19 @@ fn clean_root(root: &str) -> Result<String, DiscoveryError> {
     }
     Ok(clean.to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_path_is_absolute_and_ends_without_a_slash() {
+        assert_eq!(clean_root("/openmldb").unwrap(), "/openmldb");
+        assert_eq!(clean_root("/a/b/").unwrap(), "/a/b");
+        assert_eq!(clean_root("/").unwrap(), "");
+        for bad in ["openmldb", "", "/a//b", "/a/../b"] {
+            assert!(matches!(clean_root(bad), Err(DiscoveryError::BadRoot { .. })), "{bad}");
+        }
+    }
+}

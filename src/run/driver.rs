@@ -162,11 +162,16 @@ impl Driver {
         }
     }
 
-    /// Whether everything a case rests on was seen after its last action.
+    /// Whether everything a case rests on was seen after its last action. A tablet that does not answer is not waited
+    /// for: what it holds cannot have been changed by us either, and its next look may take its whole deadline.
     fn is_fresh(&self, case: &Case) -> bool {
-        let tablets = case.tablet_acted.max(case.nameserver_acted);
+        let acted = case.tablet_acted.max(case.nameserver_acted);
+        let silent = |endpoint| {
+            self.snapshot.tablets.get(endpoint).is_some_and(|tablet| matches!(tablet.held, Seen::Failed(_)))
+        };
+        let seen = |endpoint| self.tablets_seen.get(endpoint).is_some_and(|seen| *seen > acted);
         self.tables_seen > case.nameserver_acted
-            && case.endpoints.iter().all(|endpoint| self.tablets_seen.get(endpoint).is_some_and(|seen| *seen > tablets))
+            && case.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
     }
 
     fn view(&self, id: PartitionId) -> Option<View> {

@@ -1,0 +1,260 @@
+//! The command line. Every doc comment here is help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
+#[derive(Debug, Parser)]
+#[command(name = "openmldb-ops", version, max_term_width = 100)]
+pub struct Cli {
+    /// How results are written to stdout
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Say more on stderr; twice for every call
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// JSON Lines, a summary last
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Recover partitions through the documented procedure, unattended
+    Recover(Recover),
+    /// Show the health of every partition and tablet; exit 3 if anything in scope is unhealthy
+    Status(Status),
+    /// Save everything that can be observed of a cluster, to plan from or to ask about
+    Snapshot(Snapshot),
+    /// List, show and check playbooks
+    Playbook(Playbook),
+    /// Run an embedded cluster to practise on
+    Sandbox(Sandbox),
+}
+
+/// Where the cluster is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Where {
+    /// ZooKeeper servers, HOST:PORT[,HOST:PORT...]
+    #[arg(long, alias = "zk_cluster", env = "OPENMLDB_ZK_CLUSTER", value_name = "SERVERS", hide_env_values = true)]
+    pub zk_cluster: Option<String>,
+    /// The cluster's root path in ZooKeeper
+    #[arg(
+        long,
+        alias = "zk_root_path",
+        env = "OPENMLDB_ZK_ROOT_PATH",
+        value_name = "PATH",
+        default_value = "/openmldb",
+        hide_env_values = true
+    )]
+    pub zk_root_path: String,
+    /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment)
+    #[arg(long, alias = "zk_cert_file", env = "OPENMLDB_ZK_CERT_FILE", value_name = "FILE", hide_env_values = true)]
+    pub zk_cert_file: Option<PathBuf>,
+    /// The leading nameserver, for a cluster whose ZooKeeper cannot be reached
+    #[arg(long, env = "OPENMLDB_NAMESERVER", value_name = "HOST:PORT", hide_env_values = true)]
+    pub nameserver: Option<String>,
+    /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own
+    #[arg(long, env = "OPENMLDB_AUTH_FILE", value_name = "FILE", hide_env_values = true)]
+    pub auth_file: Option<PathBuf>,
+    /// How long to wait for a nameserver that does not lead or answer yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub leader_wait: u64,
+}
+
+/// An embedded cluster instead.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct Embedded {
+    /// Start an embedded cluster in this condition, work on it, stop it
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
+        conflicts_with_all = ["zk_cluster", "nameserver"])]
+    pub sandbox: Option<String>,
+    /// How much faster than a real cluster's the sandbox's clock runs
+    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
+    pub time_scale: f64,
+    #[command(flatten)]
+    /// What it holds
+    pub shape: Shape,
+}
+
+/// What an embedded cluster holds.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct Shape {
+    /// Tablets
+    #[arg(long, value_name = "N")]
+    pub tablets: Option<u32>,
+    /// Tables
+    #[arg(long, value_name = "N")]
+    pub tables: Option<u32>,
+    /// Partitions per table
+    #[arg(long, value_name = "N")]
+    pub partitions: Option<u32>,
+    /// Replicas per partition
+    #[arg(long, value_name = "N")]
+    pub replicas: Option<u32>,
+    /// Rows per partition
+    #[arg(long, value_name = "N")]
+    pub rows: Option<u64>,
+    /// Where its randomness begins
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Which partitions.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Scope")]
+pub struct Which {
+    /// Every partition of every table, system tables included
+    #[arg(long, conflicts_with_all = ["db", "table", "partition"])]
+    pub all: bool,
+    /// Every partition of a database; repeatable
+    #[arg(long, value_name = "DATABASE")]
+    pub db: Vec<String>,
+    /// Every partition of a table; repeatable
+    #[arg(long, value_name = "DATABASE.TABLE")]
+    pub table: Vec<String>,
+    /// One partition; repeatable
+    #[arg(long, value_name = "DATABASE.TABLE/PID")]
+    pub partition: Vec<String>,
+}
+
+/// `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    #[command(flatten)]
+    /// Scope.
+    pub which: Which,
+    /// Print what would be done; send nothing that changes anything
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Plan from a saved snapshot, without any cluster
+    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    pub snapshot: Option<PathBuf>,
+    /// A playbook's name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
+    pub playbook: String,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    /// Stop after this long, clean up, and exit 7
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    /// Scope; all if none is given.
+    pub which: Which,
+    /// List healthy partitions too
+    #[arg(long)]
+    pub full: bool,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// The file to write; JSON if its name ends in .json, else YAML; `-` for stdout
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// `playbook`.
+#[derive(Debug, Args)]
+pub struct Playbook {
+    #[command(subcommand)]
+    /// What.
+    pub command: PlaybookCommand,
+}
+
+/// What to do with playbooks.
+#[derive(Debug, Subcommand)]
+pub enum PlaybookCommand {
+    /// List the playbooks that come with the program
+    List,
+    /// Print a playbook, each step explained
+    Show {
+        /// A name, or a file
+        #[arg(value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
+        playbook: String,
+        /// Print the YAML alone, to start a playbook of your own from
+        #[arg(long)]
+        yaml: bool,
+    },
+    /// Say whether a playbook can be used, and where it is wrong if not
+    Check {
+        /// A name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        playbook: String,
+    },
+}
+
+/// `sandbox`.
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    #[command(subcommand)]
+    /// What.
+    pub command: SandboxCommand,
+}
+
+/// What to do with the embedded cluster.
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// List the scenarios
+    List,
+    /// Start one, print how to reach it, keep it running until interrupted
+    Serve(Serve),
+}
+
+/// `sandbox serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The condition it is in
+    #[arg(long, value_name = "SCENARIO", default_value = "everything-restarted")]
+    pub scenario: String,
+    /// Register it in a real ZooKeeper, HOST:PORT[,HOST:PORT...]
+    #[arg(long, alias = "zk_cluster", value_name = "SERVERS")]
+    pub zk_cluster: Option<String>,
+    /// Its root path there
+    #[arg(long, alias = "zk_root_path", value_name = "PATH", default_value = "/openmldb")]
+    pub zk_root_path: String,
+    /// How much faster than a real cluster's its clock runs
+    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
+    pub time_scale: f64,
+    #[command(flatten)]
+    /// What it holds
+    pub shape: Shape,
+}

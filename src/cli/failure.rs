@@ -1,0 +1,110 @@
+//! What a command that could not do its work says, and the exit codes.
+
+use std::fmt;
+
+use crate::cluster::{CallError, CredentialsError, DiscoveryError};
+use crate::playbook::PlaybookError;
+use crate::run::{RecordError, RecoverError, ScopeError};
+use crate::snapshot::FileError;
+
+/// The exit codes, each with its meaning. README lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything in scope is healthy, or a dry run found nothing blocked.
+    Healthy,
+    /// The work could not be done: unreachable, wrong root path, credentials, garbage, no tablets.
+    Error,
+    /// The command line, a playbook or a snapshot is wrong.
+    Usage,
+    /// `status`: something is unhealthy.
+    Unhealthy,
+    /// Some partitions are blocked, not recovered or not redundant.
+    Partial,
+    /// The run's deadline passed.
+    Deadline,
+    /// auto_failover could not be given back. Wins over all others.
+    NotRestored,
+    /// Interrupted by this signal, cleaned up.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Healthy => 0,
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::Unhealthy => 3,
+            Self::Partial => 4,
+            Self::Deadline => 7,
+            Self::NotRestored => 9,
+            // 128 and the signal's number, as shells have it.
+            Self::Signal(number) => u8::try_from(128 + number).unwrap_or(130),
+        }
+    }
+}
+
+/// A command that could not do its work: one message, a hint, an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened.
+    pub error: anyhow::Error,
+    /// What to do next, if there is more to say than the message does.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The command line, or a file it names, is wrong.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Usage, error: error.into(), hint: None }
+    }
+
+    /// The work could not be done.
+    pub fn error(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Error, error: error.into(), hint: None }
+    }
+
+    /// With a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+macro_rules! failures {
+    ($($kind:ident: $($error:ty),+;)*) => {
+        $($(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::$kind(error)
+            }
+        })+)*
+    };
+}
+
+failures! {
+    usage: PlaybookError, ScopeError, CredentialsError, FileError;
+    error: DiscoveryError, CallError, RecordError, std::io::Error;
+}
+
+impl From<RecoverError> for Failure {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Scope(error) => Self::usage(error),
+            RecoverError::Step { error, not_restored: Some(why) } => Self {
+                exit: Exit::NotRestored,
+                hint: None,
+                error: anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}"),
+            },
+            other => Self::error(other),
+        }
+    }
+}

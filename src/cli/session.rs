@@ -1,0 +1,126 @@
+//! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use crate::cluster::{Cluster, Credentials, Options, Progress, Target, Transport, zookeeper_credentials};
+use crate::sandbox::scenario::{Generated, Scenario, Shape};
+use crate::sandbox::{self, Sandbox, TimeScale};
+
+use super::args::{self, Embedded, Where};
+use super::failure::Failure;
+
+/// A cluster to work on.
+pub struct Session {
+    /// Its servers.
+    pub cluster: Cluster,
+    /// What records and messages call it.
+    pub name: String,
+    /// How much faster than ours its clock runs.
+    pub pace: f64,
+    /// The embedded one, if it is.
+    pub sandbox: Option<(Scenario, Sandbox)>,
+}
+
+impl Session {
+    /// Connects to the cluster named on the command line, or starts the embedded one.
+    ///
+    /// # Errors
+    /// Neither is named, or it cannot be reached.
+    pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
+        let options = Options {
+            leader_wait: Duration::from_secs(at.leader_wait),
+            progress: Some(progress),
+            ..Options::default()
+        };
+        if let Some(name) = &embedded.sandbox {
+            return Self::open_sandbox(name, embedded, options).await;
+        }
+        let target = target(at)?;
+        let name = match &target {
+            Target::ZooKeeper { servers, root, .. } => format!("{servers}{root}"),
+            Target::Nameserver(address) => address.clone(),
+        };
+        let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
+        let cluster = Cluster::connect(target, &credentials, Transport::default(), options).await?;
+        Ok(Self { cluster, name, pace: 1.0, sandbox: None })
+    }
+
+    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
+        let scenario: Scenario = name.parse().map_err(Failure::usage)?;
+        let time_scale = time_scale(embedded.time_scale)?;
+        let shape = shape(&embedded.shape)?;
+        let sandbox_options = sandbox::Options { shape, time_scale, ..sandbox::Options::default() };
+        let sandbox = Sandbox::start(scenario, &sandbox_options).await.map_err(Failure::error)?;
+        let address = sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+        let target = Target::Nameserver(address.to_string());
+        let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), options).await?;
+        let pace = f64::from(time_scale.0.get());
+        Ok(Self { cluster, name: format!("sandbox {}", scenario.name()), pace, sandbox: Some((scenario, sandbox)) })
+    }
+
+    /// Stops the embedded cluster, if it is one.
+    ///
+    /// # Errors
+    /// It could not be stopped cleanly.
+    pub async fn close(self) -> Result<(), Failure> {
+        match self.sandbox {
+            Some((_, sandbox)) => sandbox.stop().await.map_err(Failure::error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn target(at: &Where) -> Result<Target, Failure> {
+    match (&at.zk_cluster, &at.nameserver) {
+        // A nameserver named on the command line is more specific than a ZooKeeper left in the environment.
+        (_, Some(address)) => Ok(Target::Nameserver(address.clone())),
+        (Some(servers), None) => Ok(Target::ZooKeeper {
+            servers: servers.clone(),
+            root: at.zk_root_path.clone(),
+            credentials: zookeeper_credentials(at.zk_cert_file.as_deref())?,
+        }),
+        (None, None) => Err(Failure::usage(anyhow!("no cluster given"))
+            .hint("use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise")),
+    }
+}
+
+/// A whole number of times, 1 or more.
+pub(super) fn time_scale(times: f64) -> Result<TimeScale, Failure> {
+    let whole = times.fract() == 0.0 && (1.0..=10_000.0).contains(&times);
+    let times = if whole { NonZeroU32::new(times as u32) } else { None };
+    times.map(TimeScale).ok_or_else(|| Failure::usage(anyhow!("--time-scale must be a whole number from 1 to 10000")))
+}
+
+/// The sandbox's size: the recordings' cluster, unless tables are asked for.
+pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
+    let mut shape = Shape { seed: args.seed, ..Shape::default() };
+    if let Some(tablets) = args.tablets {
+        shape.tablets = bounded("--tablets", tablets.into(), 1000)?;
+    }
+    let given = [args.tables.is_some(), args.partitions.is_some(), args.replicas.is_some(), args.rows.is_some()];
+    if given.contains(&true) {
+        let defaults = Generated::default();
+        let or = |value: Option<u32>, default: usize| value.map_or(default as u64, u64::from);
+        shape.generated = Some(Generated {
+            tables: bounded("--tables", or(args.tables, defaults.tables), 10_000)?,
+            partitions: bounded("--partitions", or(args.partitions, defaults.partitions), 10_000)?,
+            replicas: bounded("--replicas", or(args.replicas, defaults.replicas), 16)?,
+            rows: args.rows.unwrap_or(defaults.rows),
+        });
+    }
+    Ok(shape)
+}
+
+fn bounded(flag: &str, value: u64, most: u64) -> Result<usize, Failure> {
+    let fits = usize::try_from(value).ok().filter(|_| (1..=most).contains(&value));
+    fits.ok_or_else(|| Failure::usage(anyhow!("{flag} must be from 1 to {most}")))
+}
+
+/// Nobody to tell.
+pub(super) fn unheard() -> Progress {
+    Arc::new(|_| {})
+}
