@@ -71,7 +71,13 @@ impl Out {
 
     /// # Errors
     /// As all that follow: stdout cannot be written.
-    pub fn plan(&self, plan: &Plan, playbook: &Playbook, snapshot: &Snapshot, auto_failover_before: bool) -> io::Result<()> {
+    pub fn plan(
+        &self,
+        plan: &Plan,
+        playbook: &Playbook,
+        snapshot: &Snapshot,
+        auto_failover_before: bool,
+    ) -> io::Result<()> {
         let context = PlanContext { snapshot, playbook, auto_failover_before, paint: self.paint };
         self.either(|| plan_text(plan, &context), |lines| lines.plan(plan, &context))
     }
@@ -100,10 +106,7 @@ impl Out {
     /// The end of a recovery.
     pub fn recovered(&self, recovered: &Recovered, by_hand: &str) -> io::Result<()> {
         self.progress.finish();
-        self.either(
-            || recovered_text(recovered, by_hand, self.paint),
-            |lines| lines.summary(&recovered.summary),
-        )
+        self.either(|| recovered_text(recovered, by_hand, self.paint), |lines| lines.summary(&recovered.summary))
     }
 
     /// A snapshot, whole.
@@ -152,7 +155,11 @@ impl Out {
         eprint!("{}", error_text(&message, hint, Paint::for_stderr()));
     }
 
-    fn either(&self, text: impl FnOnce() -> String, json: impl FnOnce(&JsonLines<Stdout>) -> io::Result<()>) -> io::Result<()> {
+    fn either(
+        &self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce(&JsonLines<Stdout>) -> io::Result<()>,
+    ) -> io::Result<()> {
         match self.output {
             Output::Text => print(&text()),
             Output::Json => json(&self.lines),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::playbook::{Playbook, check, list, load};
 use super::out::Out;
+use crate::playbook::{Playbook, check, list, load};
 
 use super::args::PlaybookCommand;
 use super::failure::{Exit, Failure};

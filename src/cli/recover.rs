@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::anyhow;
 use tokio::sync::watch;
 
+use super::out::Out;
 use crate::playbook::Playbook;
 use crate::run::{Prepared, Recovered, Recovery, Rpc, Scope, Stop, Verdict, Widths, prepare_plan, summary_of_plan};
 use crate::snapshot;
 use crate::ui::{About, by_hand};
-use super::out::Out;
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -135,7 +135,9 @@ fn record_dir(told: Option<PathBuf>, session: &Session) -> Result<PathBuf, Failu
     }
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR"))?;
+    let state = state.ok_or_else(|| {
+        Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR")
+    })?;
     Ok(state.join("openmldb-ops"))
 }
 

@@ -55,8 +55,12 @@ pub(super) fn introduction(session: &Session) -> Option<String> {
 
 /// The rows, for people.
 pub(super) fn rows_text(line: &SandboxLine) -> String {
-    let RowCount { rows_expected, rows_after, partitions_with_two_alive_leaders: two, healthy_partitions_touched: touched } =
-        line.rows;
+    let RowCount {
+        rows_expected,
+        rows_after,
+        partitions_with_two_alive_leaders: two,
+        healthy_partitions_touched: touched,
+    } = line.rows;
     let missing = rows_expected.saturating_sub(rows_after);
     let rows = if missing == 0 {
         format!("all {rows_expected} rows are on every reachable replica of their partition")
@@ -72,7 +76,8 @@ pub(super) fn rows_text(line: &SandboxLine) -> String {
 
 /// How to reach it, for people.
 pub(super) fn ready_text(line: &ReadyLine) -> String {
-    let mut out = format!("Sandbox {} is running; interrupt it to stop it. Its nameserver: {}\n", line.scenario, line.nameserver);
+    let mut out =
+        format!("Sandbox {} is running; interrupt it to stop it. Its nameserver: {}\n", line.scenario, line.nameserver);
     out += &format!("Its clock runs {} times faster than a real cluster's.\n", line.time_scale);
     let reach = match (&line.zk_cluster, &line.zk_root_path) {
         (Some(servers), Some(root)) => format!("--zk-cluster {servers} --zk-root-path {root}"),
@@ -120,7 +125,8 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         std::process::exit(i32::from(Exit::Signal(number).code()));
     })?;
     let sandbox = Sandbox::start(scenario, &options).await.map_err(Failure::error)?;
-    let nameserver = sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+    let nameserver =
+        sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
     let listed = |servers: &[(crate::model::Endpoint, std::net::SocketAddr)]| {
         servers.iter().map(|(_, address)| address.to_string()).collect()
     };

@@ -59,7 +59,8 @@ impl Session {
         let shape = shape(&embedded.shape)?;
         let sandbox_options = sandbox::Options { shape, time_scale, ..sandbox::Options::default() };
         let sandbox = Sandbox::start(scenario, &sandbox_options).await.map_err(Failure::error)?;
-        let address = sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+        let address =
+            sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
         let target = Target::Nameserver(address.to_string());
         let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
@@ -97,8 +98,9 @@ fn target(at: &Where) -> Result<Target, Failure> {
             root: at.zk_root_path.clone(),
             credentials: zookeeper_credentials(at.zk_cert_file.as_deref())?,
         }),
-        (None, None) => Err(Failure::usage(anyhow!("no cluster given"))
-            .hint("use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise")),
+        (None, None) => Err(Failure::usage(anyhow!("no cluster given")).hint(
+            "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise",
+        )),
     }
 }
 

@@ -15,7 +15,10 @@ const TERMINATE: i32 = 15;
 ///
 /// # Errors
 /// The process cannot listen for signals.
-pub fn listen(timeout: Option<Duration>, second: impl Fn(i32) + Send + 'static) -> std::io::Result<watch::Receiver<Stop>> {
+pub fn listen(
+    timeout: Option<Duration>,
+    second: impl Fn(i32) + Send + 'static,
+) -> std::io::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::No);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(async move {

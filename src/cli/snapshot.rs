@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::out::Out;
 use crate::run::Scope;
 use crate::snapshot;
-use super::out::Out;
 
 use super::args;
 use super::failure::{Exit, Failure};

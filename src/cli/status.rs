@@ -1,8 +1,8 @@
 //! `status`: the health of every partition and tablet.
 
+use super::out::Out;
 use crate::run::Scope;
 use crate::snapshot;
-use super::out::Out;
 
 use super::args;
 use super::failure::{Exit, Failure};
