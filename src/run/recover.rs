@@ -168,8 +168,21 @@ impl Recovery {
             Err(panic) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
-        let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
+        let summary = match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(seen) => self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref()),
+            // Not seen is not recovered; and what was seen before the run says nothing about now.
+            Err(error) => {
+                (self.listener)(&Event::Note { text: format!("the end could not be looked at: {error}") });
+                let before = &prepared.snapshot;
+                let summary = self.verify(cluster, &prepared, before, auto_failover, driven.as_ref());
+                let after = if restored.is_ok() { auto_failover } else { before.auto_failover };
+                Summary {
+                    verdict: Verdict::Failed,
+                    auto_failover: AutoFailoverSeen { before: auto_failover, after },
+                    ..summary
+                }
+            }
+        };
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
             (self.listener)(&Event::Note { text: error.to_string() });
