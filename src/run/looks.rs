@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
@@ -14,8 +15,8 @@ use super::driver::{Driver, Report};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... to what the playbook says (`poll_table_status: every`), or this.
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -36,7 +37,7 @@ impl Driver {
         if Instant::now() < self.next_look {
             return;
         }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.pause = (self.pause * 3 / 2).min(self.pause_max);
         self.next_look = Instant::now() + self.pause;
         self.now += 1;
         let began = self.now;
@@ -125,6 +126,15 @@ impl Driver {
             case.under_way -= 1;
         }
     }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
 }
 
 /// What an action makes worthless of what was asked about its partition.
