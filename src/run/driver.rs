@@ -135,6 +135,8 @@ impl Driver {
     /// under way are waited for.
     pub async fn run(mut self) -> Driven {
         let mut stop = self.settings.stop.clone();
+        // Nobody is left to tell us to stop.
+        let mut deaf = false;
         // What was just collected may be minutes old on a big cluster: begin with a fresh look.
         self.now += 1;
         self.require_fresh_looks();
@@ -152,7 +154,7 @@ impl Driver {
             tokio::select! {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
                 () = tokio::time::sleep_until(self.next_look) => {}
-                changed = stop.changed() => if changed.is_err() { stop = self.settings.stop.clone(); },
+                changed = stop.changed(), if !deaf => deaf = changed.is_err(),
             }
             while let Some(report) = self.tasks.try_join_next() {
                 self.note(report);

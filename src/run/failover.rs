@@ -143,7 +143,10 @@ async fn wait_for_ops(
         if ops.is_empty() || Instant::now() >= deadline || *stop.borrow_and_update() != Stop::No {
             return Ok(ops);
         }
-        let _ = tokio::time::timeout(POLL.div_f64(before.pace), stop.changed()).await;
+        let pause = POLL.div_f64(before.pace);
+        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
