@@ -166,9 +166,8 @@ impl Driver {
     /// for: what it holds cannot have been changed by us either, and its next look may take its whole deadline.
     fn is_fresh(&self, case: &Case) -> bool {
         let acted = case.tablet_acted.max(case.nameserver_acted);
-        let silent = |endpoint| {
-            self.snapshot.tablets.get(endpoint).is_some_and(|tablet| matches!(tablet.held, Seen::Failed(_)))
-        };
+        let silent =
+            |endpoint| self.snapshot.tablets.get(endpoint).is_some_and(|tablet| matches!(tablet.held, Seen::Failed(_)));
         let seen = |endpoint| self.tablets_seen.get(endpoint).is_some_and(|seen| *seen > acted);
         self.tables_seen > case.nameserver_acted
             && case.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
