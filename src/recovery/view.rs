@@ -180,9 +180,22 @@ impl ReplicaView {
         self.offset().unwrap_or(Offset(0)).max(self.manifest_offset()).max(self.memory.largest_offset)
     }
 
+    /// Whether it leads in memory and is known to be connected to a follower.
+    pub fn replicates_to(&self, follower: &Endpoint) -> bool {
+        let followers = self.followers.known().filter(|_| self.leads_in_memory());
+        followers.is_some_and(|known| known.followers.iter().any(|(endpoint, _)| endpoint == follower))
+    }
+
     /// Whether it is loaded with role leader.
     pub fn leads_in_memory(&self) -> bool {
         self.loaded().is_some_and(|loaded| loaded.role == Role::Leader)
+    }
+
+    /// Whether it may be serving although its tablet does not answer us: flagged leader and alive, and the nameserver hears
+    /// from its tablet.
+    pub fn may_be_serving(&self) -> bool {
+        let heard_of = self.tablet_state == Some(TabletState::Healthy);
+        self.is_leader && self.is_alive && heard_of && self.out_of_reach().is_some()
     }
 
     /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, made it

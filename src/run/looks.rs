@@ -92,6 +92,14 @@ impl Driver {
                 probes.term_pair = Seen::Unasked;
                 probes.followers = Seen::Unasked;
             }
+            // A snapshot that was asked for may have its turn any time.
+            if case.waiting.as_ref().is_some_and(|what| *what == WaitFor::Snapshot(endpoint.clone()))
+                && case.is_open()
+                && case.under_way == 0
+                && let Some(probes) = tablet.probes.get_mut(id)
+            {
+                probes.manifest = Seen::Unasked;
+            }
         }
     }
 

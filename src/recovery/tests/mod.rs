@@ -1,0 +1,5 @@
+//! Every rule of design section 5 as a named test, one file for each of its headings.
+
+mod builder;
+mod suspects;
+mod terms;
