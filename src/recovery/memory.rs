@@ -49,6 +49,9 @@ pub struct ReplicaMemory {
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
+    /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
+    /// (reference 4.2), so one such look is not believed.
+    pub empty_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
@@ -185,6 +188,7 @@ impl ReplicaMemory {
             snapshot_asked: false,
             recovery: Recovery::default(),
             refusals: 0,
+            empty_looks: 0,
             last_error: None,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -81,6 +81,14 @@ impl Driver {
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
+        for (id, case) in &mut self.cases {
+            if case.is_open() && case.endpoints.contains(endpoint) {
+                let seen = tablet.held.known().and_then(|held| held.get(id));
+                let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+                let replica = case.memory.replica_mut(endpoint);
+                replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            }
+        }
         for (id, case) in &self.cases {
             let refresh =
                 matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
