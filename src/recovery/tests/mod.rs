@@ -1,5 +1,7 @@
 //! Every rule of design section 5 as a named test, one file for each of its headings.
 
 mod builder;
+mod elections;
+mod out_of_reach;
 mod suspects;
 mod terms;
