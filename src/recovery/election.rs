@@ -312,11 +312,15 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
 /// A loaded follower whose entries are of a later term than the chosen one's holds rows acknowledged after it. So it may
 /// where terms are unknown and a leader that may have been elected later lost its data.
 fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
+    // With `on_conflict: max_offset` the later leader is there and lost the choice, and so did what it wrote.
+    let lost_by_policy = |term| {
+        usable.iter().any(|r| r.is_leader && has_data(r) && settled_term(view, r).is_some_and(|own| own >= term))
+    };
     let followers = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
     let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).find_map(|r| {
         let (of_leader, of_follower) = (settled_term(view, leader), settled_term(view, r));
         match (of_leader, of_follower, later_leader_lost(view, usable, leader)) {
-            (Some(term), Some(newer), _) => (newer > term).then(|| {
+            (Some(term), Some(newer), _) => (newer > term && !lost_by_policy(newer)).then(|| {
                 format!(
                     "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
                     leader.endpoint, r.endpoint
