@@ -12,6 +12,7 @@ use openmldb_ops::cluster::{Cluster, Credentials, DiscoveryError, Options, Secre
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_ops::wire::nameserver;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -184,6 +185,23 @@ async fn a_port_that_is_no_zookeeper_is_told_apart() {
         assert!(said.starts_with(&format!("{address} listens, but is no ZooKeeper: ")), "{said}");
         task.abort();
     }
+}
+
+#[tokio::test]
+async fn a_zookeeper_without_a_quorum_speaks_for_itself() {
+    let (address, task) = listener(|mut stream| {
+        tokio::spawn(async move {
+            let _ = stream.write_all(b"This ZooKeeper instance is not currently serving requests\n").await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+    })
+    .await;
+    let error = leader(&address.to_string(), "/openmldb").await.unwrap_err();
+    assert!(matches!(error, DiscoveryError::NoSession { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("\"This ZooKeeper instance is not currently serving requests\""), "{said}");
+    task.abort();
 }
 
 #[tokio::test]

@@ -156,6 +156,39 @@ async fn an_answer_far_beyond_the_usual_limits_passes() {
     assert_eq!(answer.db[0].len(), 80 << 20);
 }
 
+/// A stock server obeys flow control where OpenMLDB's do not, so the windows are read off the wire.
+#[tokio::test]
+async fn both_windows_are_as_large_as_can_be() {
+    const PREFACE: usize = 24;
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let (listener, address) = listener().await;
+    let client = grpc(address, Transport::default()).await;
+    let calling = tokio::spawn(async move { client.nameserver(databases()).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.read_exact(&mut [0; PREFACE]).await.unwrap();
+    let (mut of_streams, mut of_connection) = (0, 0);
+    while of_streams == 0 || of_connection == 0 {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut frame = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match head[3] {
+            SETTINGS => {
+                let windows = |pair: &&[u8]| u16::from_be_bytes([pair[0], pair[1]]) == INITIAL_WINDOW_SIZE;
+                of_streams = frame.chunks(6).find(windows).map_or(0, |pair| number(&pair[2..]));
+            }
+            // On top of the 65,535 that every connection begins with.
+            WINDOW_UPDATE => of_connection = 65_535 + number(&frame),
+            _ => {}
+        }
+    }
+    calling.abort();
+    assert_eq!((of_streams, of_connection), (2_147_483_647, 2_147_483_647));
+}
+
 #[tokio::test]
 async fn an_answer_over_the_limit_is_too_much() {
     let server = nameserver_with(|_, _| Ok(answer_of(vec!["x".repeat(2 << 20)]))).await;

@@ -101,7 +101,9 @@ impl ZooKeeperServer {
             if self.process.try_wait().unwrap().is_some() {
                 return false;
             }
-            if matches!(self.ask("ruok").await, Ok(answer) if answer == "imok") {
+            // A ZooKeeper that is just starting may accept a question and never answer it.
+            let answer = tokio::time::timeout(Duration::from_millis(500), self.ask("ruok")).await;
+            if matches!(answer, Ok(Ok(answer)) if answer == "imok") {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -27,6 +27,7 @@ mod send;
 mod settings;
 mod show;
 mod spec;
+mod status;
 mod task;
 mod task_list;
 #[cfg(test)]

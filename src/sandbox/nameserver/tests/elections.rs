@@ -3,7 +3,8 @@
 use super::fixture::{Cluster, NS, ORDERS, STANDBY, T1, T2, T3, recorded, recorded_settings};
 use crate::wire::call::{NameserverAnswer, NameserverCall};
 use crate::wire::nameserver::{
-    ChangeLeaderRequest, RecoverTableRequest, ShowTableResponse, ShowTabletRequest, TermPair, UpdateTableAliveRequest,
+    ChangeLeaderRequest, OfflineEndpointRequest, RecoverEndpointRequest, RecoverTableRequest, ShowTableResponse,
+    ShowTabletRequest, TermPair, UpdateTableAliveRequest,
 };
 
 fn change_leader(cluster: &mut Cluster, pid: u32, candidate: Option<&str>) -> i32 {
@@ -238,4 +239,40 @@ fn a_replica_that_is_loading_overwrites_its_last_known_offset() {
     assert_eq!(cluster.meta(0, T3).offset, Some(0));
     assert_eq!(cluster.meta(0, T1).offset, Some(105));
     assert!(!cluster.meta(0, T1).tablet_has_partition());
+}
+
+#[test]
+fn an_endpoint_is_taken_offline_and_restored_with_its_leaderships() {
+    let mut cluster = ready();
+    let offline = OfflineEndpointRequest { endpoint: T3.to_owned(), concurrency: None };
+    cluster.call(NameserverCall::OfflineEndpoint(offline));
+    cluster.pass(20_000);
+    // T3 led pids 0 and 3 and followed in 1 and 2.
+    for pid in 0..4 {
+        assert!(!cluster.meta(pid, T3).is_alive(), "{pid}: {:?}", cluster.op_lines());
+        assert_eq!(cluster.meta(pid, T3).is_leader, [0, 3].contains(&pid));
+    }
+    let restore = RecoverEndpointRequest { endpoint: T3.to_owned(), need_restore: Some(true), concurrency: None };
+    cluster.call(NameserverCall::RecoverEndpoint(restore));
+    cluster.pass(90_000);
+    for pid in 0..4 {
+        let partition = cluster.ns.partition("shop", "orders", pid).unwrap();
+        assert!(partition.partition_meta.iter().all(|meta| meta.is_alive()), "{pid}: {:?}", cluster.op_lines());
+        assert_eq!(partition.partition_meta.iter().filter(|meta| meta.is_leader).count(), 1);
+        assert_eq!(cluster.meta(pid, T3).is_leader, [0, 3].contains(&pid), "it leads what it led before");
+    }
+}
+
+#[test]
+fn an_election_queued_before_auto_failover_came_on_leaves_an_alive_leader_alone() {
+    let mut cluster = ready();
+    cluster.mark("orders", 0, T1, false);
+    cluster.recover(0, T1);
+    assert_eq!(change_leader(&mut cluster, 0, Some(T2)), 0);
+    cluster.auto_failover(true);
+    cluster.pass(40_000);
+    assert_eq!(cluster.op(2).status, "kFailed");
+    assert_eq!(cluster.op(2).task_type, "kSelectLeader");
+    let term = cluster.ns.zookeeper_tree().into_iter().find(|node| node.path == "table/term").unwrap();
+    assert_eq!(term.data, b"1", "no term was used up");
 }

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::super::{Nameservers, Settings};
 use super::fixture::{Cluster, NS, ORDERS, T1, T2, T3, bytes, recorded, recording};
-use crate::wire::nameserver::{OpStatus, ShowOpStatusResponse, ShowTableResponse, TableInfo, TermPair};
+use super::stub::Stub;
+use crate::wire::call::{NameserverAnswer, NameserverCall};
+use crate::wire::nameserver::{
+    OpStatus, ShowOpStatusResponse, ShowTableResponse, ShowTabletRequest, ShowTabletResponse, TableInfo, TermPair,
+};
 
 /// Compares ZooKeeper's tree with a recorded one, but for the op index: the recorded cluster had made a snapshot before.
 fn assert_same_tree(cluster: &Cluster, folder: &str) {
@@ -171,4 +176,31 @@ fn a_dead_leader_keeps_its_flag_beside_the_new_one() {
     cluster.restart_everything();
     assert_eq!(flags(&cluster.show_tables().table_info), before);
     assert_eq!(cluster.ns.leader(), Some(NS));
+}
+
+#[test]
+fn server_names_are_shown_with_the_addresses_behind_them() {
+    let theirs: ShowTabletResponse = recorded("11-server-names", "ShowTablet");
+    let mut ns = Nameservers::new(&["7353896300148744192"], Settings::default(), 1);
+    ns.register_name("7353896300148744192", "127.0.0.1:8527");
+    for tablet in &theirs.tablets {
+        ns.register_name(tablet.endpoint(), tablet.real_endpoint());
+        ns.tablet_registered(tablet.endpoint(), 0, true);
+    }
+    let ask = NameserverCall::ShowTablet(ShowTabletRequest {});
+    let answer = ns.call("7353896300148744192", 5_000, ask, &mut Stub::default());
+    let Ok(NameserverAnswer::ShowTablet(mut ours)) = answer else { panic!("{answer:?}") };
+    for (ours, theirs) in ours.tablets.iter_mut().zip(&theirs.tablets) {
+        assert_eq!(ours.age, Some(5_000));
+        ours.age = theirs.age;
+    }
+    assert_eq!(ours, theirs);
+    let tree = ns.zookeeper_tree();
+    for node in recording("11-server-names/zookeeper.json").as_array().unwrap() {
+        let Some(path) = node["path"].as_str().unwrap().strip_prefix("/openmldb/") else { continue };
+        if ["map", "nodes"].iter().any(|part| path.starts_with(part)) {
+            let ours = tree.iter().find(|ours| ours.path == path);
+            assert_eq!(ours.map(|node| &node.data), Some(&bytes(&node["data_base64"])), "{path}");
+        }
+    }
 }
