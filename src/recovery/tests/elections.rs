@@ -158,6 +158,18 @@ fn followers_that_a_leader_replicates_to_are_not_longer_than_it() {
 }
 
 #[test]
+fn a_leader_that_leads_in_memory_may_have_taken_writes_that_nobody_else_has() {
+    // A run stopped before its leader was marked alive; clients do not wait for that.
+    let view = a_partition()
+        .replica("a", |r| r.leader().loaded(98).leads_to([("b", 97)]))
+        .replica("b", |r| r.loaded(97).heard(1))
+        .replica("c", |r| r.loaded(96));
+    assert_eq!(proven(&view), ["b"], "what c holds at 96 was written before");
+    let view = a_partition().replica("a", |r| r.leader().loaded(98).leads_to([])).replica("c", |r| r.loaded(99));
+    assert_eq!(view.reason(), Reason::LongerFollower);
+}
+
+#[test]
 fn an_empty_leader_gives_way_to_the_longest_follower() {
     // Observed 3: the leader's disk was lost; by the letter 161 rows are gone.
     let view = a_partition()

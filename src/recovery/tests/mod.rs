@@ -2,6 +2,8 @@
 
 mod builder;
 mod elections;
+mod leading;
+mod loading;
 mod looks;
 mod out_of_reach;
 mod suspects;
