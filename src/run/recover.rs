@@ -78,6 +78,14 @@ pub enum RecoverError {
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
     },
+    /// The run came to its end, and the cluster does not answer any more.
+    #[error("what came of it could not be looked at: {error}")]
+    NotSeenAgain {
+        /// Why.
+        error: CallError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
 }
 
 /// Everything known before anything is done.
@@ -134,7 +142,14 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?)
+    }
+
+    /// Plans for what was seen of the cluster.
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
+    pub fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let earlier = unfinished(&self.record_dir, &self.cluster_name)?;
         prepare_plan(snapshot, &self.playbook, &self.scope, earlier)
     }
@@ -168,7 +183,10 @@ impl Recovery {
             Err(panic) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(seen) => seen,
+            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() }),
+        };
         let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
