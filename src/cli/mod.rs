@@ -34,8 +34,6 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(exit) => ExitCode::from(exit.code()),
-        // A reader that has seen enough and closed the pipe (`| head`) is no failure of ours.
-        Err(failure) if closed_pipe(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
             out.failure(&failure);
             ExitCode::from(failure.exit.code())
@@ -51,10 +49,6 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,
     }
-}
-
-fn closed_pipe(failure: &Failure) -> bool {
-    failure.error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
