@@ -55,7 +55,12 @@ async fn on_cluster(
         stop,
         now_ms: now_ms(),
     };
-    let prepared = recovery.look(&session.cluster).await?;
+    let mut stopped = recovery.stop.clone();
+    let prepared = tokio::select! {
+        looked = recovery.look(&session.cluster) => looked?,
+        // Nothing was changed yet, so there is nothing to clean up.
+        Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
+    };
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
@@ -105,11 +110,18 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
     Ok(match (recovered.stopped, recovered.summary.verdict) {
-        (Some(Stop::Signal(number)), _) => Exit::Signal(number),
-        (Some(Stop::Deadline), _) => Exit::Deadline,
-        (Some(Stop::No) | None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
-        (Some(Stop::No) | None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
+        (Some(stop), _) => exit_of_stop(stop),
+        (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
+        (None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
     })
+}
+
+fn exit_of_stop(stop: Stop) -> Exit {
+    match stop {
+        Stop::No => Exit::Healthy,
+        Stop::Signal(number) => Exit::Signal(number),
+        Stop::Deadline => Exit::Deadline,
+    }
 }
 
 fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {

@@ -10,9 +10,7 @@ use crate::playbook::{OnConflict, Promote};
 use super::blocked::{Blocked, Reason};
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
-use super::term::{
-    elected_last, is_official, is_proven_prefix, last_term, settled_term, shared_up_to, term_above_history,
-};
+use super::term::{is_official, is_proven_prefix, last_term, settled_term, shared_up_to, term_above_history};
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -92,7 +90,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     };
     reach::allows(view, leader, way)?;
     newer_term_elsewhere(view, &usable, leader)?;
-    let (leader, way, why) = heed_terms_above(view, &usable, leader, way, why, promote)?;
+    let (leader, way, why) = heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
     Ok(Choice {
         leader: leader.endpoint.clone(),
         way,
@@ -154,9 +152,16 @@ fn flagged_leader<'a>(
             Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
         }
         OnConflict::LastElected if terms_known => {
-            let official = elected_last(view).filter(|leader| with_data.iter().any(|r| r.endpoint == leader.endpoint));
-            let newest = with_data.iter().copied().max_by_key(|r| (settled_term(view, r), preference(r)));
-            let leader = official.or(newest);
+            // Of one term, a log with a tail that was given up comes after one that another leader went on from, even if
+            // that leader wrote nothing.
+            let rank = |r: &ReplicaView| (settled_term(view, r), is_official(view, r), r.memory.alive_before);
+            let leader = with_data
+                .iter()
+                .copied()
+                .max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| preference(a).cmp(&preference(b))));
+            // It may have lost its end: whoever is proven to continue it holds that.
+            let continues = |x: &ReplicaView| leader.is_some_and(|leader| is_longer_and_continues(view, x, leader));
+            let leader = longest(with_data.into_iter().filter(|x| continues(x))).or(leader);
             let why = |leader: &ReplicaView| match settled_term(view, leader) {
                 Some(term) => format!("elected last of the leader-flagged (last term {term}), {}", at_offset(leader)),
                 None => at_offset(leader),
@@ -168,6 +173,10 @@ fn flagged_leader<'a>(
             Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))
         }
     }
+}
+
+fn is_longer_and_continues(view: &View, x: &ReplicaView, leader: &ReplicaView) -> bool {
+    x.offset() > leader.offset() && is_proven_prefix(view, leader, x)
 }
 
 fn at_offset(replica: &ReplicaView) -> String {
@@ -185,7 +194,9 @@ fn longer_follower<'a>(
     why: String,
     promote: Promote,
 ) -> Result<(&'a ReplicaView, Way, String), Blocked> {
-    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset());
+    // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
+    let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
+    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
     let Some(longer) = longest(followers) else { return Ok((leader, Way::ChangeRole, why)) };
     let proven = is_proven_prefix(view, leader, longer);
     let seen = format!(
@@ -234,8 +245,7 @@ fn follower_instead<'a>(
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
             match known.filter(|r| r.largest_known_offset() > Offset(0)) {
                 None => Ok((leader, Way::ChangeRole, why)),
-                Some(_) if reach::unproven(view).next().is_some() => Ok((leader, Way::ChangeRole, why)),
-                Some(r) => Err(everything_empty(view, r)),
+                Some(known) => Err(everything_empty(view, known)),
             }
         }
         None => Err(nothing_loaded(view)),
@@ -244,6 +254,15 @@ fn follower_instead<'a>(
 
 fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
     let entries = known.largest_known_offset();
+    if let Some(missing) = reach::unproven(view).next() {
+        let text = format!(
+            "{} {}, and the others are empty, although {} was known to hold {entries} entries",
+            missing.endpoint,
+            condition(view, missing),
+            known.endpoint
+        );
+        return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
+    }
     let text = format!(
         "every replica that could be loaded is empty, but {} was known to hold {entries} entries",
         known.endpoint
@@ -260,6 +279,8 @@ fn nothing_loaded(view: &View) -> Blocked {
     let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
     let (reason, hint) = if out_of_reach {
         (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
+    } else if reach::unproven(view).next().is_some() {
+        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
     } else if view.replicas.len() == 1 {
         (Reason::OnlyReplicaLost, format!("look for its data as {} and put it back", view.recycled_as()))
     } else {
@@ -280,6 +301,7 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
             super::Load::Vanished => "vanished while loading".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
+            super::Load::Interrupted => "did not appear after its tablet stopped answering for a while".to_owned(),
             _ => "is not loaded".to_owned(),
         },
         Data::Loaded(_) if has_data(replica) => at_offset(replica),
@@ -287,25 +309,64 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
     }
 }
 
-/// A loaded replica whose entries are of a later term than the chosen one's holds rows acknowledged after it.
+/// A loaded follower whose entries are of a later term than the chosen one's holds rows acknowledged after it. So it may
+/// where terms are unknown and a leader that may have been elected later lost its data.
 fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
-    let Some(term) = settled_term(view, leader) else { return Ok(()) };
-    let newer = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
-    let newer = newer.filter_map(|r| settled_term(view, r).map(|newer| (r, newer))).find(|(_, newer)| *newer > term);
-    let Some((replica, newer)) = newer else { return Ok(()) };
-    if is_official(view, leader) && is_proven_prefix(view, replica, leader) {
-        return Ok(());
-    }
-    let text = format!(
-        "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
-        leader.endpoint, replica.endpoint
-    );
+    // With `on_conflict: max_offset` the later leader is there and lost the choice, and so did what it wrote.
+    let lost_by_policy = |term| {
+        usable.iter().any(|r| r.is_leader && has_data(r) && settled_term(view, r).is_some_and(|own| own >= term))
+    };
+    let followers = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
+    let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).find_map(|r| {
+        let (of_leader, of_follower) = (settled_term(view, leader), settled_term(view, r));
+        match (of_leader, of_follower, later_leader_lost(view, usable, leader)) {
+            (Some(term), Some(newer), _) => (newer > term && !lost_by_policy(newer)).then(|| {
+                format!(
+                    "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
+                    leader.endpoint, r.endpoint
+                )
+            }),
+            (_, _, Some(lost)) => Some(format!(
+                "{} would lead, but {}, which may have been elected after it, {}, and the follower {} may hold what that one wrote",
+                leader.endpoint,
+                lost.endpoint,
+                condition(view, lost),
+                r.endpoint
+            )),
+            _ => None,
+        }
+    });
+    let Some(text) = later else { return Ok(()) };
     let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
     Err(Blocked::new(Reason::NewerTerm, text, hint))
 }
 
-/// Followers above their leader's term never replicate, and we never invent a term: only ChangeLeader begins one.
-fn heed_terms_above<'a>(
+/// A leader-flagged replica without usable data that may have been elected after `leader`, if that is leader-flagged too.
+fn later_leader_lost<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    leader: &'a ReplicaView,
+) -> Option<&'a ReplicaView> {
+    let with_data = |r: &ReplicaView| usable.iter().any(|usable| usable.endpoint == r.endpoint && has_data(usable));
+    let lost = |r: &&ReplicaView| r.is_leader && !with_data(r) && reach::may_be_elected_last(view, r, leader);
+    view.replicas.iter().filter(|_| leader.is_leader).find(lost)
+}
+
+/// What ChangeRole cannot cure: followers above their leader's term never replicate, and we never invent a term, but
+/// ChangeLeader begins one; and a leader flag that is alive and cannot be cleared (302), but ChangeLeader clears it.
+fn only_changeleader_helps(view: &View, leader: &ReplicaView) -> Option<(Reason, String)> {
+    let stuck = |r: &&ReplicaView| r.is_leader && r.is_alive && r.memory.flag_stuck && r.endpoint != leader.endpoint;
+    if let Some((above, term)) = term_above_history(view).filter(|_| view.replicas.len() > 1) {
+        let seen = "has heard of a term that the metadata does not know (a failed election)";
+        return Some((Reason::TermAboveHistory, format!("{} {seen}: {term}", above.endpoint)));
+    }
+    let stuck = view.replicas.iter().find(stuck)?;
+    let seen = "is still flagged leader and alive, and its flag cannot be changed (302)";
+    Some((Reason::TwoLeaders, format!("{} {seen}", stuck.endpoint)))
+}
+
+/// Where ChangeRole does not do, a follower that is proven equal leads by ChangeLeader.
+fn heed_what_changerole_cannot<'a>(
     view: &'a View,
     usable: &[&'a ReplicaView],
     leader: &'a ReplicaView,
@@ -313,15 +374,12 @@ fn heed_terms_above<'a>(
     why: String,
     promote: Promote,
 ) -> Result<(&'a ReplicaView, Way, String), Blocked> {
-    let Some((above, term)) = term_above_history(view).filter(|_| way == Way::ChangeRole && view.replicas.len() > 1)
-    else {
+    let Some((reason, seen)) = only_changeleader_helps(view, leader).filter(|_| way == Way::ChangeRole) else {
         return Ok((leader, way, why));
     };
     let equals = usable.iter().copied().filter(|r| {
         !r.is_leader && r.offset() == leader.offset() && r.rows() == leader.rows() && is_proven_prefix(view, leader, r)
     });
-    let seen =
-        format!("{} has heard of term {term}, which the metadata does not know (a failed election)", above.endpoint);
     match longest(equals).filter(|_| promote == Promote::WhenProven) {
         Some(equal) => Ok((
             equal,
@@ -329,9 +387,8 @@ fn heed_terms_above<'a>(
             format!("{seen}; {} equals the leader-flagged {}", equal.endpoint, leader.endpoint),
         )),
         None => {
-            let hint =
-                "only changeleader begins a later term; no follower is proven equal to the leader-flagged replica";
-            Err(Blocked::new(Reason::TermAboveHistory, seen, hint))
+            let hint = "only changeleader cures that, and no follower is proven equal to the leader-flagged replica";
+            Err(Blocked::new(reason, seen, hint))
         }
     }
 }

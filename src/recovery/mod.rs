@@ -15,6 +15,8 @@ mod predict;
 mod reach;
 mod suspect;
 mod term;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use blocked::{Blocked, Reason};

@@ -52,7 +52,7 @@ impl View {
     fn predict_loaded(&mut self, endpoint: &crate::model::Endpoint) {
         if let Some(replica) = self.replica_mut(endpoint) {
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
-            replica.memory.load = Load::Seen;
+            replica.memory.load = Load::Loaded;
             replica.term_pair =
                 Seen::Known(TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(0) });
         }
@@ -158,7 +158,12 @@ impl View {
                 }
                 true
             }
-            WaitFor::Turn | WaitFor::Answer(_) | WaitFor::Flags => false,
+            // Nothing in a plan changes these: they are taken to last.
+            WaitFor::Answer(_) | WaitFor::Rows(_) => {
+                self.memory.note_expired(wait.what.clone(), wait.seen.clone());
+                true
+            }
+            WaitFor::Turn | WaitFor::Flags => false,
         }
     }
 

@@ -34,7 +34,7 @@ pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     }
     let manifest = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0) && !view.storage.is_disk());
     match manifest.and_then(|manifest| Some((manifest.offset, manifest.term?))) {
-        Some((offset, term)) if Some(offset) >= replica.offset() => LastTerm::Known(term),
+        Some((offset, term)) if replica.offset().is_some_and(|end| offset >= end) => LastTerm::Known(term),
         Some((_, term)) => LastTerm::AtLeast(term.max(first.term)),
         None => LastTerm::AtLeast(first.term),
     }
@@ -81,8 +81,8 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     if x_offset == Offset(0) {
         return true;
     }
-    let y_is_elected_last = elected_last(view).is_some_and(|elected| elected.endpoint == y.endpoint);
-    x_offset <= y_offset && is_official(view, x) && (y_is_elected_last || is_official(view, y))
+    // The replica elected last is official too.
+    x_offset <= y_offset && is_official(view, x) && is_official(view, y)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

@@ -91,6 +91,7 @@ pub struct Driver {
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
     pub(super) pause: Duration,
+    pub(super) pause_max: Duration,
     pub(super) next_look: Instant,
 }
 
@@ -105,6 +106,7 @@ impl Driver {
         let cases = cases(&snapshot, memories);
         let tables = index(&snapshot.tables);
         let lanes = Lanes::new(settings.widths);
+        let pause_max = looks::pause_max(&settings.playbook);
         let now = Instant::now();
         let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
         Self {
@@ -124,6 +126,7 @@ impl Driver {
             looking_at: BTreeSet::new(),
             began: now,
             pause: POLL_MIN,
+            pause_max,
             next_look: now,
         }
     }
@@ -132,23 +135,26 @@ impl Driver {
     /// under way are waited for.
     pub async fn run(mut self) -> Driven {
         let mut stop = self.settings.stop.clone();
+        // Nobody is left to tell us to stop.
+        let mut deaf = false;
         // What was just collected may be minutes old on a big cluster: begin with a fresh look.
         self.now += 1;
         self.require_fresh_looks();
         let stopped = loop {
+            let told = *stop.borrow();
+            if told != Stop::No {
+                break Some(told);
+            }
             self.decide_all();
             self.dispatch();
             if self.cases.values().all(|case| !case.is_open()) {
                 break None;
             }
-            if *stop.borrow() != Stop::No {
-                break Some(*stop.borrow());
-            }
             self.look_if_due();
             tokio::select! {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
                 () = tokio::time::sleep_until(self.next_look) => {}
-                changed = stop.changed() => if changed.is_err() { stop = self.settings.stop.clone(); },
+                changed = stop.changed(), if !deaf => deaf = changed.is_err(),
             }
             while let Some(report) = self.tasks.try_join_next() {
                 self.note(report);

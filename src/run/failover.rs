@@ -1,15 +1,17 @@
 //! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover given back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Op, Seen, Snapshot, State};
+use crate::model::{Action, Op, Pid, Seen, Snapshot, State, TableName};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::driver::send;
+use super::driver::{Stop, send};
 use super::event::{Event, Listener};
 
 /// Between two looks at operations that are to end.
@@ -38,20 +40,30 @@ pub enum StepError {
     },
 }
 
-/// The cluster's steps before any partition is touched. `mine` says whether an operation is on a partition in scope:
-/// only such are cancelled.
+/// What the cluster's steps need beside the cluster.
+pub(super) struct Before<'a> {
+    /// The cluster as it was found.
+    pub(super) snapshot: &'a Snapshot,
+    /// The partitions in scope that are not healthy: only operations on these are cancelled.
+    pub(super) mine: &'a BTreeSet<(TableName, Pid)>,
+    /// How much faster than ours the cluster's clock runs.
+    pub(super) pace: f64,
+    /// Hears what happens.
+    pub(super) listener: &'a Listener,
+    /// Tells when to stop; what is waited for is then waited for no longer.
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// The cluster's steps before any partition is touched.
 ///
 /// # Errors
 /// Why no partition may be touched.
-pub async fn prepare(
-    cluster: &Cluster,
-    steps: &[ClusterStep],
-    snapshot: &Snapshot,
-    mine: impl Fn(&Op) -> bool,
-    pace: f64,
-    listener: &Listener,
-) -> Result<(), StepError> {
+pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &Before<'_>) -> Result<(), StepError> {
+    let Before { snapshot, listener, .. } = before;
     for step in steps {
+        if *before.stop.borrow() != Stop::No {
+            return Ok(());
+        }
         match step {
             ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
                 let why =
@@ -66,7 +78,7 @@ pub async fn prepare(
             }
             ClusterStep::AutoFailover(_) => {}
             ClusterStep::SettleOps { timeout, then } => {
-                settle(cluster, timeout.div_f64(pace), *then, &mine, pace, listener).await?;
+                settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, listener).await,
         }
@@ -86,15 +98,13 @@ async fn act(cluster: &Cluster, step: &'static str, action: Action, why: &str, l
 }
 
 /// Waits for operations to end; cancels those in scope that do not.
-async fn settle(
-    cluster: &Cluster,
-    timeout: Duration,
-    then: SettleThen,
-    mine: &impl Fn(&Op) -> bool,
-    pace: f64,
-    listener: &Listener,
-) -> Result<(), StepError> {
-    let left = wait_for_ops(cluster, timeout, pace, |_| true).await?;
+async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: &Before<'_>) -> Result<(), StepError> {
+    let listener = before.listener;
+    let mine = |op: &Op| before.mine.contains(&(op.table.clone(), op.pid));
+    let left = wait_for_ops(cluster, timeout, before, |_| true).await?;
+    if *before.stop.borrow() != Stop::No {
+        return Ok(());
+    }
     let Some(first) = left.first() else { return Ok(()) };
     if then == SettleThen::Block {
         let first = format!("{} ({} on {}/{})", first.id, first.kind.name(), first.table, first.pid);
@@ -105,7 +115,7 @@ async fn settle(
         // 312 means that it ended meanwhile; either way the next look tells.
         act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, listener).await;
     }
-    let left = wait_for_ops(cluster, CANCELLED.div_f64(pace), pace, mine).await?;
+    let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
     for op in &left {
         let text = format!(
             "operation {} ({} on {}/{}) goes on although it was cancelled",
@@ -122,17 +132,21 @@ async fn settle(
 async fn wait_for_ops(
     cluster: &Cluster,
     timeout: Duration,
-    pace: f64,
+    before: &Before<'_>,
     counts: impl Fn(&Op) -> bool,
 ) -> Result<Vec<Op>, CallError> {
     let deadline = Instant::now() + timeout;
+    let mut stop = before.stop.clone();
     loop {
         let mut ops = cluster.ops().await?;
         ops.retain(|op| op.status.is_in_flight() && counts(op));
-        if ops.is_empty() || Instant::now() >= deadline {
+        if ops.is_empty() || Instant::now() >= deadline || *stop.borrow_and_update() != Stop::No {
             return Ok(ops);
         }
-        tokio::time::sleep(POLL.div_f64(pace)).await;
+        let pause = POLL.div_f64(before.pace);
+        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
+use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
@@ -14,8 +15,8 @@ use super::driver::{Driver, Report};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... to what the playbook says (`poll_table_status: every`), or this.
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -36,7 +37,7 @@ impl Driver {
         if Instant::now() < self.next_look {
             return;
         }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.pause = (self.pause * 3 / 2).min(self.pause_max);
         self.next_look = Instant::now() + self.pause;
         self.now += 1;
         let began = self.now;
@@ -80,6 +81,14 @@ impl Driver {
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
+        for (id, case) in &mut self.cases {
+            if case.is_open() && case.endpoints.contains(endpoint) {
+                let seen = tablet.held.known().and_then(|held| held.get(id));
+                let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+                let replica = case.memory.replica_mut(endpoint);
+                replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            }
+        }
         for (id, case) in &self.cases {
             let refresh =
                 matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
@@ -90,6 +99,14 @@ impl Driver {
             {
                 probes.term_pair = Seen::Unasked;
                 probes.followers = Seen::Unasked;
+            }
+            // A snapshot that was asked for may have its turn any time.
+            if case.waiting.as_ref().is_some_and(|what| *what == WaitFor::Snapshot(endpoint.clone()))
+                && case.is_open()
+                && case.under_way == 0
+                && let Some(probes) = tablet.probes.get_mut(id)
+            {
+                probes.manifest = Seen::Unasked;
             }
         }
     }
@@ -125,6 +142,15 @@ impl Driver {
             case.under_way -= 1;
         }
     }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
 }
 
 /// What an action makes worthless of what was asked about its partition.

@@ -1,0 +1,8 @@
+//! Every rule of design section 5 as a named test, one file for each of its headings.
+
+mod builder;
+mod elections;
+mod looks;
+mod out_of_reach;
+mod suspects;
+mod terms;
