@@ -3,14 +3,13 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use openmldb_ops::cluster::{Credentials, Grpc, Pending, Rpc, Target, Transport};
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::Sandbox;
 use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_ops::wire::encode::Addressed;
-use openmldb_ops::wire::nameserver::ConfGetRequest;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +27,9 @@ pub type Hook = Box<dyn Fn(&[Addressed]) -> Then + Send + Sync>;
 pub struct Relay {
     nameservers: Vec<(String, Grpc)>,
     leading: AtomicUsize,
+    searches: AtomicUsize,
     sent: Mutex<Vec<Addressed>>,
-    dead: AtomicUsize,
+    dead: AtomicBool,
     hook: Hook,
 }
 
@@ -41,8 +41,8 @@ impl Relay {
             let grpc = Grpc::new(target, &Credentials::Service, transport.clone()).await.unwrap();
             nameservers.push((address.to_string(), grpc));
         }
-        let (leading, dead) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { nameservers, leading, sent: Mutex::default(), dead, hook }
+        let (leading, searches) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { nameservers, leading, searches, sent: Mutex::default(), dead: AtomicBool::new(false), hook }
     }
 
     /// The mutating calls so far.
@@ -59,24 +59,12 @@ impl Relay {
             let mut sent = self.sent.lock().unwrap();
             sent.push(call);
             if (self.hook)(&sent) == Then::Dead {
-                self.dead.store(1, Ordering::Relaxed);
+                self.dead.store(true, Ordering::Relaxed);
             }
         }
-        if self.dead.load(Ordering::Relaxed) == 1 {
+        if self.dead.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-    }
-
-    /// As a client that looks into ZooKeeper would, if only it worked at once: whoever says that it leads.
-    async fn look(&self) -> String {
-        for (at, (address, grpc)) in self.nameservers.iter().enumerate() {
-            let answer = grpc.nameserver(NameserverCall::ConfGet(ConfGetRequest {})).await;
-            if answer.is_ok_and(|answer| answer.code() == Some(0)) {
-                self.leading.store(at, Ordering::Relaxed);
-                return address.clone();
-            }
-        }
-        self.leader().0.clone()
     }
 }
 
@@ -99,7 +87,10 @@ impl Rpc for Relay {
     fn find_nameserver(&self) -> Pending<'_, String> {
         Box::pin(async {
             self.pass(None).await;
-            Ok(self.look().await)
+            // Without ZooKeeper nobody knows who leads: whoever asks again tries the next one, which says 300 if it does not.
+            let searches = self.searches.fetch_add(1, Ordering::Relaxed);
+            self.leading.store(searches % self.nameservers.len(), Ordering::Relaxed);
+            Ok(self.leader().0.clone())
         })
     }
 }
