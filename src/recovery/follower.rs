@@ -86,7 +86,7 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
 }
 
 fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
-    let leader = view.serving_leader()?;
+    let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
