@@ -2,8 +2,10 @@
 
 mod builder;
 mod elections;
+mod followers;
 mod leading;
 mod loading;
+mod memories;
 mod out_of_reach;
 mod suspects;
 mod terms;
