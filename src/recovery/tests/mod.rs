@@ -2,9 +2,11 @@
 
 mod builder;
 mod elections;
+mod followers;
 mod leading;
 mod loading;
 mod looks;
+mod memories;
 mod out_of_reach;
 mod suspects;
 mod terms;
