@@ -18,6 +18,8 @@ use super::event::{Event, Listener};
 const POLL: Duration = Duration::from_millis(500);
 /// How long cancelled operations may take to be gone.
 const CANCELLED: Duration = Duration::from_secs(30);
+/// Tries of switching auto_failover off.
+const OFF_TRIES: u32 = 3;
 /// How long giving auto_failover back may take, whatever else is going on.
 pub const RESTORE_DEADLINE: Duration = Duration::from_secs(90);
 
@@ -66,15 +68,7 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
         }
         match step {
             ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
-                let why =
-                    "its operations would act on what is being repaired, and the calls to come refuse while it is on";
-                let outcome = act(cluster, step.key(), Action::SetAutoFailover { on: false }, why, listener).await;
-                if let Some(error) = outcome {
-                    // The answer may be lost and the change made: what counts is what is read.
-                    if cluster.auto_failover().await? {
-                        return Err(StepError::NotOff(error));
-                    }
-                }
+                switch_off(cluster, step.key(), listener).await?;
             }
             ClusterStep::AutoFailover(_) => {}
             ClusterStep::SettleOps { timeout, then } => {
@@ -84,6 +78,26 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
         }
     }
     Ok(())
+}
+
+/// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
+/// made: what counts is what is read, and what is still on is tried again.
+async fn switch_off(cluster: &Cluster, step: &'static str, listener: &Listener) -> Result<(), StepError> {
+    let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+    let mut tries = 0;
+    loop {
+        let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, listener).await else {
+            return Ok(());
+        };
+        if !cluster.auto_failover().await? {
+            return Ok(());
+        }
+        tries += 1;
+        if tries >= OFF_TRIES {
+            return Err(StepError::NotOff(error));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Sends one action of the cluster's steps; gives the error if it did not simply succeed.
@@ -170,6 +184,7 @@ async fn resume(cluster: &Cluster, snapshot: &Snapshot, listener: &Listener) {
 pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result<(), String> {
     let deadline = Instant::now() + RESTORE_DEADLINE;
     let mut last = "not tried".to_owned();
+    let mut looked_again = false;
     loop {
         let now = tokio::time::timeout_at(deadline, cluster.auto_failover()).await;
         match now {
@@ -177,8 +192,11 @@ pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result
             Ok(Ok(_)) => {
                 let change =
                     act(cluster, "auto_failover", Action::SetAutoFailover { on }, "it was so before", listener);
-                if let Ok(Some(error)) = tokio::time::timeout_at(deadline, change).await {
-                    last = error;
+                match tokio::time::timeout_at(deadline, change).await {
+                    Ok(Some(error)) => last = error,
+                    // The usual case: done, and one more look tells.
+                    Ok(None) if !std::mem::replace(&mut looked_again, true) => continue,
+                    Ok(None) | Err(_) => {}
                 }
             }
             Ok(Err(error)) => last = error.to_string(),

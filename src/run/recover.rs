@@ -1,7 +1,9 @@
 //! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -185,7 +187,9 @@ impl Recovery {
         let mut record = Record::begin(&self.record_dir, &prepared.snapshot, auto_failover, before)?;
         (self.listener)(&Event::Recorded { path: record.path().display().to_string() });
         let driven = if needs_doing { self.drive(cluster, &prepared).await.map(Some) } else { Ok(None) };
-        let restored = restore(cluster, auto_failover, &self.listener).await;
+        // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
+        let listener = unbreakable(&self.listener);
+        let restored = restore(cluster, auto_failover, &listener).await;
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => return Err(RecoverError::Step { error, not_restored: restored.err() }),
@@ -199,7 +203,7 @@ impl Recovery {
         let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
-            (self.listener)(&Event::Note { text: error.to_string() });
+            listener(&Event::Note { text: error.to_string() });
         }
         Ok(Recovered { summary, stopped, not_restored: restored.err(), panicked })
     }
@@ -340,6 +344,16 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: super::report::Rpc
         rpc,
         blocked,
     }
+}
+
+/// A listener that panics for itself alone: giving auto_failover back goes on without it.
+fn unbreakable(listener: &Listener) -> Listener {
+    let listener = listener.clone();
+    Arc::new(move |event| {
+        if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+            tracing::error!(?event, "the listener panicked");
+        }
+    })
 }
 
 fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) -> Recovered {
