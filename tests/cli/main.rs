@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_servers;
 mod help;
+mod interrupted;
 mod json;
 mod planning;
 #[path = "../support/process.rs"]

@@ -175,6 +175,11 @@ impl Running {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// Waits for its end, and says whether it was not a signal that ended it.
+    pub fn ended_by_itself(mut self) -> bool {
+        self.process.wait().unwrap().code().is_some()
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Ran {
         let deadline = Instant::now() + PATIENCE;
