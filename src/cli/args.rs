@@ -9,10 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "openmldb-ops", version, max_term_width = 100)]
 pub struct Cli {
     /// How results are written to stdout
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, display_order = 900)]
     pub output: Output,
     /// Say more on stderr; twice for every call
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
     /// What to do
     #[command(subcommand)]

@@ -147,8 +147,12 @@ fn exit_of_stop(stop: Stop) -> Exit {
 }
 
 fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
-    let say = out.say();
+    let (say, say_first) = (out.say(), out.say());
     let by_hand = by_hand(&session.reach, true);
+    let first = move |stop: Stop| {
+        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
+        say_first(&format!("{what}: waiting for calls under way, then giving auto_failover back"));
+    };
     let second = move |number: i32| {
         say(&format!(
             "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
@@ -156,7 +160,7 @@ fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::R
         ));
         std::process::exit(i32::from(Exit::Signal(number).code()));
     };
-    Ok(signal::listen(args.timeout.map(Duration::from_secs), second)?)
+    Ok(signal::listen(args.timeout.map(Duration::from_secs), first, second)?)
 }
 
 /// Where records are kept: as told, or in the XDG state directory. A sandbox's records die with it.

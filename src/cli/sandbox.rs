@@ -120,7 +120,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         zookeeper: zookeeper.clone(),
     };
     let say = out.say();
-    let mut stop = signal::listen(None, move |number| {
+    let mut stop = signal::listen(None, |_| {}, move |number| {
         say("interrupted again: ending at once");
         std::process::exit(i32::from(Exit::Signal(number).code()));
     })?;
