@@ -316,7 +316,7 @@ fn gates(places: &[(u32, bool, Option<u32>, Stage)], of: u32) -> Gates {
         .iter()
         .map(|&(tid, system, base, stage)| (id(tid), Place { system, base_table: base.map(Tid), stage }))
         .collect();
-    Order::of(&places).gates(id(of))
+    Order::of(places).gates(id(of))
 }
 
 #[test]
