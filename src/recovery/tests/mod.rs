@@ -3,9 +3,11 @@
 mod builder;
 mod elections;
 mod followers;
+mod histories;
 mod leading;
 mod loading;
 mod memories;
 mod out_of_reach;
+mod plans;
 mod suspects;
 mod terms;
