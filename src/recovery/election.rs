@@ -11,7 +11,7 @@ use super::blocked::{Blocked, Reason};
 use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
-use super::term::{is_official, is_proven_prefix, last_term, settled_term, shared_up_to};
+use super::term::{elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to};
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -157,19 +157,12 @@ fn flagged_leader<'a>(
             Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
         }
         OnConflict::LastElected if terms_known => {
-            // Of one term, a log with a tail that was given up comes after one that another leader went on from, even if
-            // that leader wrote nothing.
-            let rank = |r: &ReplicaView| (settled_term(view, r), is_official(view, r), r.memory.alive_before);
-            let leader = with_data
-                .iter()
-                .copied()
-                .max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| preference(a).cmp(&preference(b))));
-            // It may have lost its end: whoever is proven to continue it holds that.
-            let continues = |x: &ReplicaView| leader.is_some_and(|leader| is_longer_and_continues(view, x, leader));
-            let leader = longest(with_data.into_iter().filter(|x| continues(x))).or(leader);
-            let why = |leader: &ReplicaView| match settled_term(view, leader) {
-                Some(term) => format!("elected last of the leader-flagged (last term {term}), {}", at_offset(leader)),
-                None => at_offset(leader),
+            let leader = holds_most_of_the_history(view, usable, &with_data);
+            let elected_last = elected_last(view).map(|r| &r.endpoint);
+            let why = |leader: &ReplicaView| {
+                let term = settled_term(view, leader).map_or(String::new(), |term| format!(" (last term {term})"));
+                let how = if elected_last == Some(&leader.endpoint) { "elected last" } else { "holds most" };
+                format!("{how} of the leader-flagged{term}, {}", at_offset(leader))
             };
             Ok(leader.map(|leader| (leader, why(leader))))
         }
@@ -180,8 +173,25 @@ fn flagged_leader<'a>(
     }
 }
 
-fn is_longer_and_continues(view: &View, x: &ReplicaView, leader: &ReplicaView) -> bool {
-    x.offset() > leader.offset() && is_proven_prefix(view, leader, x)
+/// Of several leader-flagged replicas with data and known last terms: whoever holds most of the partition's history, which is
+/// the one of the newest term, unless that one lost its end. Where several hold the same, one of them may have a tail that
+/// was given up at a failover. With that it has all the others have and more, so it leads; unless somebody may hold
+/// entries that were written instead of the tail.
+fn holds_most_of_the_history<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    flagged: &[&'a ReplicaView],
+) -> Option<&'a ReplicaView> {
+    let most = flagged.iter().filter_map(|r| history_held(view, r)).max();
+    let may_hold_more =
+        |r: &ReplicaView| r.offset() > most && history_held(view, r).is_none_or(|held| Some(held) > most);
+    let tails_lose = usable.iter().any(|r| !r.is_leader && may_hold_more(r)) || reach::unproven(view).next().is_some();
+    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_official(view, r));
+    let alive = |r: &ReplicaView| (r.offset(), r.memory.alive_before);
+    flagged.iter().copied().max_by(|a, b| {
+        let by_history = rank(a).cmp(&rank(b));
+        by_history.then_with(|| alive(a).cmp(&alive(b))).then_with(|| preference(a).cmp(&preference(b)))
+    })
 }
 
 fn at_offset(replica: &ReplicaView) -> String {

@@ -90,12 +90,21 @@ fn a_playbook_may_leave_several_flags_to_a_person() {
 }
 
 #[test]
-fn a_leader_elected_last_that_wrote_nothing_leads() {
-    let view = a_partition()
-        .terms([(1, 0), (3, 15)])
-        .replica("old", |r| r.leader().loaded(21).last_term(1))
-        .replica("new", |r| r.leader().alive_before().loaded(14).last_term(1));
-    assert_eq!(view.chooses(), "new", "both have last term 1, the old leader's tail was given up");
+fn a_tail_leads_if_nothing_was_written_instead_of_it() {
+    let elected_wrote_nothing = || {
+        a_partition()
+            .terms([(1, 0), (3, 15)])
+            .replica("old", |r| r.leader().loaded(21).last_term(1))
+            .replica("new", |r| r.leader().alive_before().loaded(14).last_term(1))
+    };
+    assert_eq!(elected_wrote_nothing().chooses(), "old", "both have last term 1, and the larger offset has it all");
+    assert!(elected_wrote_nothing().choice().given_up.is_empty());
+    let follower = elected_wrote_nothing().replica("follower", |r| r.loaded(17).last_term(3));
+    let choice = follower.choice();
+    assert_eq!((choice.leader.as_str(), choice.way), ("follower", Way::ChangeLeader), "new lost what it wrote");
+    assert_eq!(choice.given_up[0].entries, 7);
+    let away = elected_wrote_nothing().replica("away", |r| r.out_of_reach());
+    assert_eq!(away.chooses(), "new", "who does not answer may hold what was written instead");
 }
 
 #[test]
