@@ -26,8 +26,8 @@ const FLAGS: Duration = Duration::from_secs(30);
 pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
 /// How long an operation may take in all: OpenMLDB's own `name_server_op_execute_timeout`, 2 h.
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
-/// How long a snapshot made for its term may take.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How long a snapshot made for its term may take. A tablet makes one at a time, and those in the queue show nothing.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
 pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
 
@@ -48,7 +48,7 @@ impl Gates {
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     match health(view) {
-        Health::Healthy => return Decision::Done,
+        Health::Healthy => return follower::rows_differ(view).unwrap_or(Decision::Done),
         Health::Unknown(probe) => return Decision::Look(vec![probe]),
         Health::Serving(_) | Health::Down(_) => {}
     }
@@ -109,7 +109,7 @@ fn mark_not_alive(view: &View, step: &'static str) -> Option<Decision> {
     if view.serving_leader().is_some() || already_leading(view) {
         return None;
     }
-    let alive = view.replicas.iter().filter(|r| r.is_alive && !r.memory.flag_stuck);
+    let alive = view.replicas.iter().filter(|r| r.is_alive && !r.flag_is_stuck());
     let intents: Vec<Intent> = alive
         .map(|r| Intent::new(step, mark(view, r, false), "until its leader serves, clients must not be sent to it"))
         .collect();
@@ -162,7 +162,7 @@ fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
     if view.serving_leader().is_some() || view.memory.choice.is_some() {
         return None;
     }
-    let appearing = view.replicas.iter().find(|r| r.data == Data::Absent && r.memory.load == Load::Accepted);
+    let appearing = view.replicas.iter().find(|r| r.data == Data::Absent && r.memory.load.is_awaited());
     if let Some(replica) = appearing {
         let seen = format!("{} does not show the partition yet", replica.endpoint);
         let what = WaitFor::Appearing(replica.endpoint.clone());
@@ -196,29 +196,38 @@ fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<De
         provable && !r.memory.snapshot_file_missing && r.memory.snapshot_tries < MAX_TRIES
     });
     let mut intents = Vec::new();
+    let mut waits = None;
     for replica in unknown {
         let endpoint = &replica.endpoint;
         let offset = replica.offset().unwrap_or(Offset(0));
+        let what = WaitFor::Snapshot(endpoint.clone());
+        let expired = view.memory.has_expired(&what);
+        let is_making = replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot);
+        let wait =
+            |seen: String| Some(Decision::Wait(Wait::new(what.clone(), seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)));
+        if is_making && !expired {
+            return wait(format!("{endpoint} is making a snapshot"));
+        }
         match (&replica.manifest, &replica.term_pair) {
             (crate::model::Seen::Unasked, _) => return Some(Decision::look(endpoint, Question::Manifest)),
             (_, crate::model::Seen::Unasked) => return Some(Decision::look(endpoint, Question::TermPair)),
             _ => {}
         }
         let contacted = replica.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
-        let expired = view.memory.has_expired(&WaitFor::Snapshot(endpoint.clone()));
         if matches!(last_term(view, replica), LastTerm::Known(_)) || contacted || expired {
             continue;
         }
-        if replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot) {
-            let what = WaitFor::Snapshot(endpoint.clone());
-            let seen = format!("{endpoint} is making a snapshot");
-            return Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)));
+        // Accepted is not begun: the tablet may be at another partition's.
+        if replica.memory.snapshot_accepted {
+            let seen = format!("{endpoint} has not made the snapshot it was asked for");
+            waits = waits.or_else(|| wait(seen));
+            continue;
         }
         let (endpoint, partition, storage) = (endpoint.clone(), view.partition, view.storage);
         let action = Action::MakeSnapshot { endpoint, partition, offset, storage };
         intents.push(Intent::new(step, action, "its MANIFEST then names the term of its last entry"));
     }
-    (!intents.is_empty()).then_some(Decision::Act(intents))
+    if intents.is_empty() { waits } else { Some(Decision::Act(intents)) }
 }
 
 /// Makes the chosen replica leader, unless it is.
@@ -249,8 +258,7 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
         let text = format!("ChangeLeader to {} failed {MAX_TRIES} times: {error}", candidate.endpoint);
         return Decision::Blocked(Blocked::new(Reason::OpFailed, text, hint));
     }
-    let others =
-        view.replicas.iter().filter(|r| r.is_alive && !r.memory.flag_stuck && r.endpoint != candidate.endpoint);
+    let others = view.replicas.iter().filter(|r| r.is_alive && !r.flag_is_stuck() && r.endpoint != candidate.endpoint);
     let others: Vec<Intent> = others
         .map(|r| Intent::new(step, mark(view, r, false), "only the candidate takes part in the election"))
         .collect();

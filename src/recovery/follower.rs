@@ -10,7 +10,7 @@ use super::blocked::{Blocked, Reason};
 use super::decide::{APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::memory::Load;
-use super::suspect::is_suspect;
+use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, settled_term};
 use super::view::{Data, ReplicaView, View};
 
@@ -82,6 +82,22 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     (!intents.is_empty()).then_some(Decision::Act(intents))
 }
 
+/// A partition that this run brought back looks healthy: whether its replicas hold as many rows is looked at all the same.
+/// One that nobody had to touch is left as it is.
+pub(super) fn rows_differ(view: &View) -> Option<Decision> {
+    view.memory.choice.as_ref()?;
+    let leader = view.serving_leader()?;
+    let followers = leader.followers.known()?;
+    // Neither steps nor deadlines come into it: what is not the same at the same offset is one of two decisions.
+    let case = Case { view, step: "recover_table", leader, followers, within: Duration::ZERO };
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    others.map(|follower| case.compare(follower)).find_map(|state| match state {
+        Follower::Redundant => None,
+        Follower::Needs(decision) => Some(decision),
+        Follower::Blocked(blocked) => Some(Decision::Blocked(blocked)),
+    })
+}
+
 fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
     let leader = view.serving_leader()?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
@@ -139,7 +155,7 @@ impl Case<'_> {
             };
         }
         if follower.is_alive {
-            if follower.memory.flag_stuck {
+            if follower.flag_is_stuck() {
                 let text = format!(
                     "{} is flagged alive without being so, and the flag cannot be changed (302)",
                     follower.endpoint
@@ -176,6 +192,11 @@ impl Case<'_> {
         if reached < target {
             return self.wait_catching_up(follower, reached, target);
         }
+        self.compare(follower)
+    }
+
+    /// At the same offset it has to hold as many rows as its leader.
+    fn compare(&self, follower: &ReplicaView) -> Follower {
         let (mine, leaders) = (follower.rows(), self.leader.rows());
         let comparable = follower.offset() == self.leader.offset() && follower.offset().is_some();
         let fewer = |a: u64, b: u64| if self.view.has_ttl { u128::from(a) * 10 < u128::from(b) * 9 } else { a < b };
@@ -299,7 +320,7 @@ impl Case<'_> {
     fn bring_absent(&self, follower: &ReplicaView) -> Follower {
         let endpoint = &follower.endpoint;
         match &follower.memory.load {
-            Load::NotSent | Load::Seen | Load::Accepted => {
+            Load::NotSent | Load::Seen | Load::Accepted | Load::Unsure => {
                 let what = WaitFor::Appearing(endpoint.clone());
                 let seen = format!("{endpoint} does not show the partition yet");
                 Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
@@ -340,6 +361,16 @@ impl Case<'_> {
 fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
+        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
+    }
+    if lacks_rows_of(view, leader, replica) {
+        let text = format!(
+            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
+            replica.endpoint,
+            replica.rows(),
+            leader.endpoint,
+            leader.rows()
+        );
         return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
     }
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.

@@ -41,6 +41,8 @@ pub struct ReplicaMemory {
     pub flag_stuck: bool,
     /// Tries of MakeSnapshot on it.
     pub snapshot_tries: u32,
+    /// MakeSnapshot was accepted: it is made when its turn comes.
+    pub snapshot_accepted: bool,
     /// How bringing it back as a follower goes.
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
@@ -56,6 +58,9 @@ pub enum Load {
     NotSent,
     /// Accepted, not seen in its tablet's status yet.
     Accepted,
+    /// Sent, and nobody knows whether it got there. A memory table's is sent again, which the tablet refuses if it did; a
+    /// disk table's only when it has had its time to show.
+    Unsure,
     /// Seen queued, loading or loaded.
     Seen,
     /// Refused: nothing in place (131), in the tablet's words.
@@ -66,6 +71,13 @@ pub enum Load {
     NeverAppeared,
     /// RecoverTable or DropTable was sent: the nameserver loads it from here on.
     HandedOver,
+}
+
+impl Load {
+    /// Whether a replica that does not show may still do.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Unsure)
+    }
 }
 
 /// How bringing a follower back goes.
@@ -172,6 +184,7 @@ impl ReplicaMemory {
             load: Load::NotSent,
             flag_stuck: false,
             snapshot_tries: 0,
+            snapshot_accepted: false,
             recovery: Recovery::default(),
             refusals: 0,
             last_error: None,
@@ -181,9 +194,10 @@ impl ReplicaMemory {
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
     /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
     pub fn note_restart(&mut self) {
-        if matches!(self.load, Load::Accepted | Load::Seen) {
+        if matches!(self.load, Load::Accepted | Load::Unsure | Load::Seen) {
             self.load = Load::NotSent;
         }
+        self.snapshot_accepted = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.
@@ -191,8 +205,9 @@ impl ReplicaMemory {
         self.load = match (&self.load, data) {
             (Load::HandedOver, _) => Load::HandedOver,
             (Load::Accepted, Data::Absent) if storage.is_disk() => Load::Accepted,
+            (Load::Unsure, Data::Absent) if !storage.is_disk() => Load::NotSent,
             (Load::Accepted | Load::Seen, Data::Absent) => Load::Vanished,
-            (Load::Accepted, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
+            (Load::Accepted | Load::Unsure, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
             (Load::NeverAppeared, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
             (unchanged, _) => unchanged.clone(),
         };

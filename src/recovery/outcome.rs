@@ -60,7 +60,11 @@ impl Memory {
                 replica.recovery.must_drop = true;
             }
             Action::DelReplica { follower, .. } if applied => self.replica_mut(follower).recovery.must_drop = true,
-            Action::MakeSnapshot { endpoint, .. } => self.replica_mut(endpoint).snapshot_tries += 1,
+            Action::MakeSnapshot { endpoint, .. } => {
+                let replica = self.replica_mut(endpoint);
+                replica.snapshot_tries += 1;
+                replica.snapshot_accepted = applied;
+            }
             Action::MarkAlive { endpoint, .. } => {
                 if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
                     self.replica_mut(endpoint).flag_stuck = true;
@@ -74,7 +78,8 @@ impl Memory {
 
     fn note_load(&mut self, endpoint: &crate::model::Endpoint, outcome: &Outcome) {
         self.replica_mut(endpoint).load = match outcome {
-            Outcome::Applied | Outcome::Unknown(_) => Load::Accepted,
+            Outcome::Applied => Load::Accepted,
+            Outcome::Unknown(_) => Load::Unsure,
             Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Seen,
             Outcome::Refused { error, .. } => Load::Refused(error.clone()),
             Outcome::NotApplied(_) => Load::NotSent,
@@ -125,8 +130,14 @@ impl Memory {
     pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
-            if matches!(replica.load, Load::Accepted | Load::NotSent | Load::Seen) {
-                replica.load = Load::NeverAppeared;
+            match replica.load {
+                Load::Accepted | Load::NotSent | Load::Seen => replica.load = Load::NeverAppeared,
+                // It may never have got there.
+                Load::Unsure => {
+                    replica.load = Load::NotSent;
+                    return;
+                }
+                _ => {}
             }
         }
         self.expired.insert(wait, seen);

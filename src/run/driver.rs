@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, Table};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{
     Decision, Health, Intent, Memory, Order, Outcome, Place, Probe, Stage, View, WaitFor, decide, health,
@@ -65,7 +65,7 @@ pub struct Driven {
 
 /// What a task beside the loop brings back.
 pub(super) enum Report {
-    Tables(Moment, Result<(Vec<Table>, Vec<Op>), CallError>),
+    Tables(Moment, Result<(Vec<Table>, Vec<Op>, Vec<Registration>), CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(PartitionId, Box<Intent>, Outcome),
@@ -87,6 +87,8 @@ pub struct Driver {
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
     pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
+    /// Looks that failed in a row, and since when.
+    pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
@@ -99,10 +101,13 @@ impl Driver {
     pub fn new(
         cluster: Cluster,
         settings: Settings,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         memories: BTreeMap<PartitionId, Memory>,
     ) -> Self {
         let cases = cases(&snapshot, memories);
+        for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
+            looks::outdate(probes);
+        }
         let tables = index(&snapshot.tables);
         let lanes = Lanes::new(settings.widths);
         let now = Instant::now();
@@ -120,6 +125,7 @@ impl Driver {
             tablets_seen,
             silent: BTreeSet::new(),
             held_before: BTreeMap::new(),
+            misses: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
             began: now,
@@ -309,7 +315,12 @@ impl Driver {
             Ok(Report::Tables(began, looked)) => {
                 self.looking_at_nameserver = false;
                 match looked {
-                    Ok((tables, ops)) => {
+                    Ok((tables, ops, registrations)) => {
+                        for registration in registrations {
+                            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
+                                tablet.state = Some(registration.state);
+                            }
+                        }
                         self.tables = index(&tables);
                         self.snapshot.tables = tables;
                         self.snapshot.ops = ops;

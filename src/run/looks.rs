@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
-use crate::recovery::{Load, Probe, Question, WaitFor};
+use crate::recovery::{Probe, Question, WaitFor};
 use crate::snapshot;
 
 use super::case::{Case, Moment, on_nameserver};
@@ -16,6 +16,11 @@ use super::driver::{Driver, Report};
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
 /// ... to this, the documented poll of gettablestatus.
 pub const POLL_MAX: Duration = Duration::from_millis(500);
+
+/// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
+const MISSES: u32 = 3;
+/// ... and for how long at least: a connection that breaks is made again in less.
+const MISSING_FOR: Duration = Duration::from_secs(2);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -54,14 +59,20 @@ impl Driver {
         }
         if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
             let cluster = self.cluster.clone();
-            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
+            self.tasks.spawn(async move {
+                let seen = tokio::try_join!(cluster.tables(), cluster.ops(), cluster.tablets());
+                Report::Tables(began, seen)
+            });
         }
     }
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
-        self.tablets_seen.insert(endpoint.clone(), began);
         self.note_restart(endpoint, &held);
+        if self.is_hiccup(endpoint, &held) {
+            return;
+        }
+        self.tablets_seen.insert(endpoint.clone(), began);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
@@ -76,13 +87,20 @@ impl Driver {
                 Some(held) => !held.state.is_loaded(),
                 None => cases
                     .get(&id)
-                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
+                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load.is_awaited()),
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
         for (id, case) in &self.cases {
             let refresh =
                 matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
+            let snapshot = matches!(&case.waiting, Some(WaitFor::Snapshot(of)) if of == endpoint);
+            if snapshot
+                && case.under_way == 0
+                && let Some(probes) = tablet.probes.get_mut(id)
+            {
+                probes.manifest = Seen::Unasked;
+            }
             if refresh
                 && case.is_open()
                 && case.under_way == 0
@@ -92,6 +110,20 @@ impl Driver {
                 probes.followers = Seen::Unasked;
             }
         }
+    }
+
+    /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
+    /// What was seen before stands until several looks in a row have failed, but nothing is decided on it meanwhile.
+    fn is_hiccup(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+        if !matches!(held, Seen::Failed(_)) {
+            self.misses.remove(endpoint);
+            return false;
+        }
+        let answered = |tablet: &crate::model::Tablet| matches!(tablet.held, Seen::Known(_));
+        let (count, since) = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
+        *count += 1;
+        let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
+        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
@@ -125,6 +157,12 @@ impl Driver {
             case.under_way -= 1;
         }
     }
+}
+
+/// What was asked when the run was planned and may have changed since; MANIFEST only grows.
+pub(super) fn outdate(probes: &mut Probes) {
+    probes.term_pair = Seen::Unasked;
+    probes.followers = Seen::Unasked;
 }
 
 /// What an action makes worthless of what was asked about its partition.

@@ -168,7 +168,13 @@ impl Recovery {
             Err(panic) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(seen) => seen,
+            // Nobody can say how it went; but that auto_failover is off must be said.
+            Err(error) => {
+                return Err(RecoverError::Step { error: StepError::Call(error), not_restored: restored.err() });
+            }
+        };
         let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
@@ -241,10 +247,13 @@ impl Recovery {
             given_up
                 .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
             let now = health_in(seen, id, memory);
-            let why = driven.and_then(|driven| driven.blocked.get(&id)).cloned().or_else(|| planned.blocked.clone());
+            let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
+            // Flags and roles do not show it.
+            let lacks_rows = driven_to.is_some_and(|why| why.reason == Reason::LeaderLacksRows);
+            let why = driven_to.cloned().or_else(|| planned.blocked.clone());
             let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
             match now {
-                Some(Health::Healthy) => partitions.recovered += 1,
+                Some(Health::Healthy) if !lacks_rows => partitions.recovered += 1,
                 None => partitions.recovered += 1,
                 Some(health) => {
                     let why = why.unwrap_or_else(|| not_healthy(&health));
