@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, Table};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{
     Decision, Health, Intent, Memory, Order, Outcome, Place, Probe, Stage, View, WaitFor, decide, health,
@@ -63,9 +63,12 @@ pub struct Driven {
     pub stopped: Option<Stop>,
 }
 
+/// What the nameserver tells: tables, operations, and what it thinks of its tablets.
+type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
+
 /// What a task beside the loop brings back.
 pub(super) enum Report {
-    Tables(Moment, Result<(Vec<Table>, Vec<Op>), CallError>),
+    Tables(Moment, Result<Metadata, CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(PartitionId, Box<Intent>, Outcome),
@@ -94,6 +97,8 @@ pub struct Driver {
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
     pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
+    /// Looks that failed in a row, and since when.
+    pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
@@ -107,13 +112,16 @@ impl Driver {
     pub fn new(
         cluster: Cluster,
         settings: Settings,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         memories: BTreeMap<PartitionId, Memory>,
     ) -> Self {
         let (cases, places) = cases(&snapshot, memories);
         let mut placed: BTreeMap<Endpoint, Vec<PartitionId>> = BTreeMap::new();
         for (id, case) in &cases {
             case.endpoints.iter().for_each(|endpoint| placed.entry(endpoint.clone()).or_default().push(*id));
+        }
+        for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
+            looks::outdate(probes);
         }
         let tables = index(&snapshot.tables);
         let lanes = Lanes::new(settings.widths);
@@ -137,6 +145,7 @@ impl Driver {
             tablets_seen,
             silent: BTreeSet::new(),
             held_before: BTreeMap::new(),
+            misses: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
             began: now,
@@ -336,7 +345,12 @@ impl Driver {
             Ok(Report::Tables(began, looked)) => {
                 self.looking_at_nameserver = false;
                 match looked {
-                    Ok((tables, ops)) => {
+                    Ok((tables, ops, registrations)) => {
+                        for registration in registrations {
+                            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
+                                tablet.state = Some(registration.state);
+                            }
+                        }
                         self.tables = index(&tables);
                         self.snapshot.tables = tables;
                         self.snapshot.ops = ops;

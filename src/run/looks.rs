@@ -18,6 +18,11 @@ pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
 /// ... to what the playbook says (`poll_table_status: every`), or this.
 pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 
+/// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
+const MISSES: u32 = 3;
+/// ... and for how long at least: a connection that breaks is made again in less.
+const MISSING_FOR: Duration = Duration::from_secs(2);
+
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
         let storage = self.tables.get(&id.tid).map(|at| self.snapshot.tables[*at].storage);
@@ -55,14 +60,20 @@ impl Driver {
         }
         if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
             let cluster = self.cluster.clone();
-            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
+            self.tasks.spawn(async move {
+                let seen = tokio::try_join!(cluster.tables(), cluster.ops(), cluster.tablets());
+                Report::Tables(began, seen)
+            });
         }
     }
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
-        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         self.note_restart(endpoint, &held);
+        if self.is_hiccup(endpoint, &held) {
+            return;
+        }
+        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
@@ -96,6 +107,20 @@ impl Driver {
                 refresh(case, endpoint, tablet.probes.get_mut(id));
             }
         }
+    }
+
+    /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
+    /// What was seen before stands until several looks in a row have failed, but nothing is decided on it meanwhile.
+    fn is_hiccup(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+        if !matches!(held, Seen::Failed(_)) {
+            self.misses.remove(endpoint);
+            return false;
+        }
+        let answered = |tablet: &crate::model::Tablet| matches!(tablet.held, Seen::Known(_));
+        let (count, since) = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
+        *count += 1;
+        let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
+        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
@@ -153,6 +178,12 @@ pub(super) fn pause_max(playbook: &Playbook) -> Duration {
         _ => None,
     });
     every.unwrap_or(POLL_MAX).max(POLL_MIN)
+}
+
+/// What was asked when the run was planned and may have changed since; MANIFEST only grows.
+pub(super) fn outdate(probes: &mut Probes) {
+    probes.term_pair = Seen::Unasked;
+    probes.followers = Seen::Unasked;
 }
 
 /// What an action makes worthless of what was asked about its partition.

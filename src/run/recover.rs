@@ -268,10 +268,13 @@ impl Recovery {
             given_up
                 .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
             let now = health_in(seen, id, memory);
-            let why = driven.and_then(|driven| driven.blocked.get(&id)).cloned().or_else(|| planned.blocked.clone());
+            let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
+            // Flags and roles do not show it.
+            let lacks_rows = driven_to.is_some_and(|why| why.reason == Reason::LeaderLacksRows);
+            let why = driven_to.cloned().or_else(|| planned.blocked.clone());
             let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
             match now {
-                Some(Health::Healthy) => partitions.recovered += 1,
+                Some(Health::Healthy) if !lacks_rows => partitions.recovered += 1,
                 None => partitions.recovered += 1,
                 Some(health) => {
                     let why = why.unwrap_or_else(|| not_healthy(&health));

@@ -1,5 +1,7 @@
 //! A random life of a small cluster, up to the moment somebody recovers it.
 
+use std::collections::BTreeSet;
+
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec, system_tables};
 use openmldb_ops::sandbox::world::Settings;
@@ -20,6 +22,8 @@ pub struct Brought {
     pub missing: Vec<Endpoint>,
     /// Whether any disk was damaged.
     pub damaged: bool,
+    /// Replicas whose MANIFEST cannot be read any more.
+    pub spoiled: BTreeSet<(Endpoint, PartitionId)>,
 }
 
 struct Life {
@@ -27,6 +31,7 @@ struct Life {
     dice: Dice,
     told: Vec<String>,
     damaged: bool,
+    spoiled: BTreeSet<(Endpoint, PartitionId)>,
 }
 
 /// Lives through a seed's history.
@@ -36,7 +41,7 @@ pub fn live(dice: &mut Dice) -> Brought {
         life.something_happens();
     }
     let missing = life.end();
-    Brought { world: life.world, told: life.told, missing, damaged: life.damaged }
+    Brought { world: life.world, told: life.told, missing, damaged: life.damaged, spoiled: life.spoiled }
 }
 
 impl Life {
@@ -55,6 +60,7 @@ impl Life {
             dice,
             told,
             damaged: false,
+            spoiled: BTreeSet::new(),
         };
         life.world.start_everything();
         life.await_nameserver();
@@ -407,6 +413,9 @@ impl Life {
             };
             if done {
                 self.damaged = true;
+                if how == 4 {
+                    self.spoiled.insert((victim.clone(), id));
+                }
                 self.tell(format!("{victim} lost {name} of {id} (last {last}, cut {cut}, at {at})"));
             }
         }

@@ -13,6 +13,8 @@ type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
 #[derive(Debug, Default)]
 pub struct Ledger {
     opened: bool,
+    /// Replicas whose MANIFEST cannot be read: a load takes their directories to the recycle bin by itself.
+    spoiled: BTreeSet<(Endpoint, PartitionId)>,
     expected: Rows,
     /// What the world expected when its books were last opened: what it has beyond was acknowledged since.
     base: Rows,
@@ -23,6 +25,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Nothing written yet.
+    pub fn new(spoiled: BTreeSet<(Endpoint, PartitionId)>) -> Self {
+        Self { spoiled, ..Self::default() }
+    }
+
     /// A run is about to change its first thing: from here on, what is lost is its fault. What was lost before, or given
     /// up by a failover, was OpenMLDB's.
     pub fn open(&mut self, world: &mut World, missing: &[Endpoint]) {
@@ -31,12 +38,12 @@ impl Ledger {
         let mut expected = Rows::new();
         for id in terms.keys() {
             let news = self.new_terms(*id, &terms);
-            let kept: BTreeSet<RowId> = logs(world, *id, missing)
-                .values()
-                .flatten()
-                .filter(|entry| !is_given_up(entry, &news))
-                .map(|entry| entry.row)
-                .collect();
+            let mut logs = logs(world, *id, missing);
+            if !self.opened {
+                logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
+            }
+            let kept: BTreeSet<RowId> =
+                logs.values().flatten().filter(|entry| !is_given_up(entry, &news)).map(|entry| entry.row).collect();
             let before = self.expected.get(id).into_iter().chain(acknowledged.get(id)).flatten();
             let still = match self.opened {
                 true => before.copied().filter(|row| kept.contains(row)).collect(),

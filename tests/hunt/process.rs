@@ -1,5 +1,6 @@
 //! One run of the recovery, as a process of its own: it may be killed in the middle, and nothing of it goes on.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,8 +69,8 @@ pub struct Ran {
     pub took: Duration,
     /// From its signal to its end.
     pub stopping: Option<Duration>,
-    /// When the last mishap was over, before its end.
-    pub calm_for: Duration,
+    /// Partitions that it meant to change something of.
+    pub touched: BTreeSet<PartitionId>,
     /// Partitions with two alive leaders, seen at some time.
     pub two_leaders: Vec<PartitionId>,
 }
@@ -106,8 +107,13 @@ impl Process<'_> {
         let cluster = self.cluster(live, ledger, dice);
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let given_up: Arc<Mutex<Vec<(TableName, u32, GivenUp)>>> = Arc::default();
+        let touched: Arc<Mutex<BTreeSet<PartitionId>>> = Arc::default();
+        let touch = touched.clone();
         let (tell, gave, began) = (told.clone(), given_up.clone(), tokio::time::Instant::now());
         let listener = Arc::new(move |event: &Event| {
+            if let Event::Action { partition: Some(id), .. } = event {
+                touch.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+            }
             if let Event::LeaderChosen { table, pid, choice } = event {
                 let mut gave = gave.lock().unwrap_or_else(PoisonError::into_inner);
                 gave.extend(choice.given_up.iter().map(|given| (table.clone(), *pid, given.clone())));
@@ -127,9 +133,8 @@ impl Process<'_> {
             stop: stopped,
             now_ms: self.number,
         };
-        let calm_since = Arc::new(Mutex::new(began));
         for (at, mishap) in self.trouble.mishaps.clone() {
-            tokio::spawn(happen(live.clone(), at, mishap, calm_since.clone(), told.clone()));
+            tokio::spawn(happen(live.clone(), at, mishap, told.clone()));
         }
         if let Some(after) = self.trouble.signal_after {
             tokio::spawn(async move {
@@ -156,12 +161,12 @@ impl Process<'_> {
             Err(_) => Ended::Never,
         };
         let took = began.elapsed();
-        let calm_for = calm_since.lock().unwrap().elapsed();
+        let touched = std::mem::take(&mut *touched.lock().unwrap());
         let told = std::mem::take(&mut *told.lock().unwrap());
         let given_up = std::mem::take(&mut *given_up.lock().unwrap());
         let two_leaders = std::mem::take(&mut *two_leaders.lock().unwrap());
         let stopping = self.trouble.signal_after.and_then(|after| took.checked_sub(after));
-        Ran { ended, given_up, told, took, stopping, calm_for, two_leaders }
+        Ran { ended, given_up, told, took, stopping, touched, two_leaders }
     }
 
     fn cluster(&self, live: &Arc<Live>, ledger: &Arc<Mutex<Ledger>>, dice: Dice) -> Cluster {
@@ -179,16 +184,9 @@ impl Process<'_> {
     }
 }
 
-async fn happen(
-    live: Arc<Live>,
-    at: Duration,
-    mishap: Mishap,
-    calm_since: Arc<Mutex<tokio::time::Instant>>,
-    told: Arc<Mutex<Vec<String>>>,
-) {
+async fn happen(live: Arc<Live>, at: Duration, mishap: Mishap, told: Arc<Mutex<Vec<String>>>) {
     tokio::time::sleep(at).await;
     told.lock().unwrap().push(format!("{:>8.2}s MISHAP {mishap:?}", at.as_secs_f64()));
-    *calm_since.lock().unwrap() = tokio::time::Instant::now() + Duration::from_secs(60);
     match mishap {
         Mishap::TabletRestarts(tablet, after) => {
             live.with(|world| world.kill_tablet(&tablet));
@@ -211,7 +209,6 @@ async fn happen(
         }
     }
     told.lock().unwrap().push(format!("         over: {at:?}"));
-    *calm_since.lock().unwrap() = tokio::time::Instant::now();
 }
 
 async fn watch_leaders(live: Arc<Live>, found: Arc<Mutex<Vec<PartitionId>>>) {
