@@ -192,6 +192,9 @@ impl Case<'_> {
         if reached < target {
             return self.wait_catching_up(follower, reached, target);
         }
+        if let Some(longer) = self.longer_than_leader(follower, connected) {
+            return longer;
+        }
         let leader_has_fewer = has_fewer_rows(self.view, self.leader, follower);
         if !leader_has_fewer && !has_fewer_rows(self.view, follower, self.leader) {
             return Follower::Redundant;
@@ -212,12 +215,20 @@ impl Case<'_> {
     }
 
     fn rows_of_both(&self, follower: &ReplicaView) -> String {
-        let (mine, leaders) = (follower.rows(), self.leader.rows());
-        let at = follower.offset().unwrap_or(Offset(0));
-        format!(
-            "{} holds {mine} rows, its leader {} {leaders}, at offset {at}",
-            follower.endpoint, self.leader.endpoint
-        )
+        let at = |r: &ReplicaView| format!("{} rows at offset {}", r.rows(), r.offset().unwrap_or(Offset(0)));
+        let (mine, leaders) = (at(follower), at(self.leader));
+        format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
+    }
+
+    /// A follower ahead of its leader gets nothing of what the leader writes in its place, and nothing notices (reference
+    /// 4.6). Its leader's own answer has to say so, and for longer than a moment.
+    fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
+        if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
+            return None;
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
+        Some(self.wait_for_rows(follower).unwrap_or_else(longer))
     }
 
     /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
@@ -267,6 +278,9 @@ impl Case<'_> {
         let mut must_drop = follower.memory.recovery.must_drop || self.resend_went_wrong(follower);
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
+            if let Some(longer) = self.longer_than_leader(follower, connected) {
+                return longer;
+            }
             if !lacks_rows {
                 return self.recover_connected(follower, pair.term, connected);
             }

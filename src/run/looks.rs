@@ -80,8 +80,13 @@ impl Driver {
             Seen::Unasked | Seen::Failed(_) => false,
         });
         for (id, case) in &self.cases {
-            let refresh =
-                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
+            let refresh = match case.waiting {
+                Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+                    true
+                }
+                Some(WaitFor::Turn | WaitFor::Loading | WaitFor::Appearing(_)) => false,
+                Some(WaitFor::Snapshot(_) | WaitFor::Dropping(_)) | None => false,
+            };
             if refresh
                 && case.is_open()
                 && case.under_way == 0
