@@ -9,9 +9,8 @@ use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, Tabl
 use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
+use super::discard::may_discard;
 use super::memory::Load;
-use super::suspect::is_suspect;
-use super::term::{elected_last, is_official, settled_term};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
@@ -389,44 +388,4 @@ impl Case<'_> {
         let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
         recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
     }
-}
-
-/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
-/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover.
-///
-/// # Errors
-/// What would be lost.
-fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
-    if is_suspect(view, leader) {
-        let text = format!("its leader {} is not complete itself", leader.endpoint);
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
-    }
-    // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
-    let held = match replica.offset() {
-        Some(offset) => offset.max(replica.manifest_offset()),
-        None => replica.largest_known_offset(),
-    };
-    let leads_to = leader.offset().unwrap_or(Offset(0));
-    if held <= leads_to || given_up_at_failover(view, leader, replica) {
-        return Ok(());
-    }
-    let text = format!(
-        "{} holds entries up to offset {held}, its leader {} only up to {leads_to}: resending would discard them",
-        replica.endpoint, leader.endpoint
-    );
-    Err(Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded"))
-}
-
-/// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
-/// or it is an old leader with a tail that parted from the history, and the serving one was elected last.
-fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
-    let chosen = view.memory.choice.as_ref().is_some_and(|choice| {
-        choice.leader == leader.endpoint && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
-    });
-    let elected = replica.is_leader
-        && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)
-        && settled_term(view, replica).is_some()
-        && replica.loaded().is_some()
-        && !is_official(view, replica);
-    chosen || elected
 }
