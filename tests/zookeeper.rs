@@ -104,7 +104,7 @@ async fn where_no_cluster_is() {
 async fn nobody_reads_without_credentials() {
     use zookeeper_client::{Acls, Client, CreateMode};
     let server = ZooKeeperServer::shared().await;
-    let client = Client::connector().with_auth("digest", b"operator:hunter2".to_vec());
+    let client = Client::connector().with_auth("digest", b"operator:hunter2");
     let client = client.connect(&server.address()).await.unwrap();
     for path in ["/locked", "/locked/leader"] {
         client.create(path, b"", &CreateMode::Persistent.with_acls(Acls::creator_all())).await.unwrap();
