@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::cluster::{CallError, CredentialsError, DiscoveryError};
-use crate::playbook::PlaybookError;
 use crate::model::Snapshot;
+use crate::playbook::PlaybookError;
 use crate::run::{RecordError, RecoverError, Rpc, Scope, ScopeError, Status, Summary, Verdict, summary_of_status};
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::out::Out;
 use crate::playbook::Playbook;
-use crate::run::{Prepared, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, summary_of_plan};
+use crate::run::{
+    Prepared, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, summary_of_plan,
+};
 use crate::snapshot;
 use crate::ui::{About, by_hand};
 
@@ -59,9 +61,8 @@ async fn on_cluster(
     };
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
     let rpc = || session.cluster.rpc_counts().into();
-    let prepared = recovery
-        .prepare(seen.clone())
-        .map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
+    let prepared =
+        recovery.prepare(seen.clone()).map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();

@@ -120,10 +120,14 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         zookeeper: zookeeper.clone(),
     };
     let say = out.say();
-    let mut stop = signal::listen(None, |_| {}, move |number| {
-        say("interrupted again: ending at once");
-        std::process::exit(i32::from(Exit::Signal(number).code()));
-    })?;
+    let mut stop = signal::listen(
+        None,
+        |_| {},
+        move |number| {
+            say("interrupted again: ending at once");
+            std::process::exit(i32::from(Exit::Signal(number).code()));
+        },
+    )?;
     let sandbox = Sandbox::start(scenario, &options).await?;
     let nameserver =
         sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;

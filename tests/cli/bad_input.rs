@@ -106,7 +106,8 @@ fn playbooks() {
     home.write("empty.yaml", "");
     home.write("no-version.yaml", &good.replace("version: 1\n", ""));
     std::fs::write(home.file("binary.yaml"), [0x76, 0xff, 0xfe]).unwrap();
-    let files = ["missing", "other-version", "unknown-key", "unknown-step", "not-yaml", "empty", "no-version", "binary"];
+    let files =
+        ["missing", "other-version", "unknown-key", "unknown-step", "not-yaml", "empty", "no-version", "binary"];
     let mut out = transcripts(&home, 2, &[&["recover", "--all", "--sandbox", "--playbook", "slow"]]);
     for file in files {
         let file = format!("{file}.yaml");

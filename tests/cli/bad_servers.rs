@@ -68,9 +68,7 @@ fn a_nameserver_that_speaks_something_else() {
 
 #[test]
 fn a_nameserver_that_sends_noise_without_end() {
-    let noise = server(|mut socket| {
-        while socket.write_all(&[0xa5; 4096]).is_ok() {}
-    });
+    let noise = server(|mut socket| while socket.write_all(&[0xa5; 4096]).is_ok() {});
     let transcript = nameserver(noise);
     assert!(transcript.contains("with something that makes no sense"), "{transcript}");
 }
@@ -147,7 +145,8 @@ fn secrets_are_never_shown() {
     let address = ready["nameserver"].as_str().unwrap();
     let ran = shown(&home, &["status", "--nameserver", address, "--auth-file", "credentials"], 0);
     assert!(ran.stderr.contains("TRACE"), "{}", ran.stderr);
-    let from_environment = crate::process::Home::new().with("OPENMLDB_AUTH", "operator:hunter2").with("RUST_LOG", "trace");
+    let from_environment =
+        crate::process::Home::new().with("OPENMLDB_AUTH", "operator:hunter2").with("RUST_LOG", "trace");
     shown(&from_environment, &["status", "--nameserver", address], 0);
     sandbox.signal("INT");
     sandbox.end().expect(0);

@@ -90,8 +90,7 @@ impl Home {
 
     /// Starts the program.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut process =
-            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Stream::of(process.stdout.take().unwrap());
         let stderr = Stream::of(process.stderr.take().unwrap());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
