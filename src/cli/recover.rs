@@ -59,7 +59,12 @@ async fn on_cluster(
         stop,
         now_ms: now_ms(),
     };
-    let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
+    let mut stopped = recovery.stop.clone();
+    let seen = tokio::select! {
+        seen = snapshot::collect(&session.cluster, &session.name, now_ms()) => seen?,
+        // Nothing was changed yet, so there is nothing to clean up.
+        Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
+    };
     let rpc = || session.cluster.rpc_counts().into();
     let prepared =
         recovery.prepare(seen.clone()).map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
@@ -127,11 +132,18 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
     Ok(match (recovered.stopped, recovered.summary.verdict) {
-        (Some(Stop::Signal(number)), _) => Exit::Signal(number),
-        (Some(Stop::Deadline), _) => Exit::Deadline,
-        (Some(Stop::No) | None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
-        (Some(Stop::No) | None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
+        (Some(stop), _) => exit_of_stop(stop),
+        (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
+        (None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
     })
+}
+
+fn exit_of_stop(stop: Stop) -> Exit {
+    match stop {
+        Stop::No => Exit::Healthy,
+        Stop::Signal(number) => Exit::Signal(number),
+        Stop::Deadline => Exit::Deadline,
+    }
 }
 
 fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
+use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
@@ -14,8 +15,8 @@ use super::driver::{Driver, Report};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... to what the playbook says (`poll_table_status: every`), or this.
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -36,7 +37,7 @@ impl Driver {
         if Instant::now() < self.next_look {
             return;
         }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.pause = (self.pause * 3 / 2).min(self.pause_max);
         self.next_look = Instant::now() + self.pause;
         self.now += 1;
         let began = self.now;
@@ -60,7 +61,7 @@ impl Driver {
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
-        self.tablets_seen.insert(endpoint.clone(), began);
+        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         self.note_restart(endpoint, &held);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
@@ -68,7 +69,7 @@ impl Driver {
             self.pause = POLL_MIN;
             self.next_look = self.next_look.min(Instant::now() + self.pause);
         }
-        tablet.held = held;
+        let before = std::mem::replace(&mut tablet.held, held);
         let cases = &self.cases;
         let held = &tablet.held;
         self.lanes.note_loads(endpoint, |id| match held {
@@ -80,16 +81,19 @@ impl Driver {
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
-        for (id, case) in &self.cases {
-            let refresh =
-                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
-            if refresh
-                && case.is_open()
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.term_pair = Seen::Unasked;
-                probes.followers = Seen::Unasked;
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };
+            let seen = tablet.held.known().and_then(|held| held.get(id));
+            let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+            let replica = case.memory.replica_mut(endpoint);
+            replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            let was_stale = case.tablet_acted.max(case.nameserver_acted) >= last_seen;
+            let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
+            if was_stale || changed || case.waiting.as_ref().is_some_and(|what| *what != WaitFor::Turn) {
+                self.stirred.insert(*id);
+            }
+            if case.under_way == 0 {
+                refresh(case, endpoint, tablet.probes.get_mut(id));
             }
         }
     }
@@ -123,8 +127,32 @@ impl Driver {
         }
         if let Some(case) = self.cases.get_mut(&id) {
             case.under_way -= 1;
+            self.stirred.insert(id);
         }
     }
+}
+
+/// Forgets answers that change by themselves while a case waits for them to.
+fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
+    let Some(probes) = probes else { return };
+    match &case.waiting {
+        Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+        // A snapshot that was asked for may have its turn any time.
+        Some(WaitFor::Snapshot(of)) if of == endpoint => probes.manifest = Seen::Unasked,
+        _ => {}
+    }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
 }
 
 /// What an action makes worthless of what was asked about its partition.
