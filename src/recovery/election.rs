@@ -8,9 +8,10 @@ use crate::model::{Endpoint, Offset, Term};
 use crate::playbook::{OnConflict, Promote};
 
 use super::blocked::{Blocked, Reason};
+use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
-use super::term::{is_official, is_proven_prefix, last_term, settled_term, shared_up_to, term_above_history};
+use super::term::{elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to};
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -89,8 +90,12 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         empty => follower_instead(view, &usable, empty, promote)?,
     };
     reach::allows(view, leader, way)?;
-    newer_term_elsewhere(view, &usable, leader)?;
-    let (leader, way, why) = heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
+    objection::newer_term_elsewhere(view, &usable, leader)?;
+    let (leader, way, why) = objection::heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
+    let why = match reach::own_loss(leader) {
+        Some(loss) => format!("{why}; {loss}"),
+        None => why,
+    };
     Ok(Choice {
         leader: leader.endpoint.clone(),
         way,
@@ -108,7 +113,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     })
 }
 
-fn has_data(replica: &ReplicaView) -> bool {
+pub(super) fn has_data(replica: &ReplicaView) -> bool {
     replica.offset() > Some(Offset(0))
 }
 
@@ -117,7 +122,7 @@ fn preference(r: &ReplicaView) -> (Option<Offset>, u64, bool, Reverse<&Endpoint>
     (r.offset(), r.rows(), r.memory.alive_before, Reverse(&r.endpoint))
 }
 
-fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
+pub(super) fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
     replicas.max_by(|a, b| preference(a).cmp(&preference(b)))
 }
 
@@ -152,19 +157,12 @@ fn flagged_leader<'a>(
             Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
         }
         OnConflict::LastElected if terms_known => {
-            // Of one term, a log with a tail that was given up comes after one that another leader went on from, even if
-            // that leader wrote nothing.
-            let rank = |r: &ReplicaView| (settled_term(view, r), is_official(view, r), r.memory.alive_before);
-            let leader = with_data
-                .iter()
-                .copied()
-                .max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| preference(a).cmp(&preference(b))));
-            // It may have lost its end: whoever is proven to continue it holds that.
-            let continues = |x: &ReplicaView| leader.is_some_and(|leader| is_longer_and_continues(view, x, leader));
-            let leader = longest(with_data.into_iter().filter(|x| continues(x))).or(leader);
-            let why = |leader: &ReplicaView| match settled_term(view, leader) {
-                Some(term) => format!("elected last of the leader-flagged (last term {term}), {}", at_offset(leader)),
-                None => at_offset(leader),
+            let leader = holds_most_of_the_history(view, usable, &with_data);
+            let elected_last = elected_last(view).map(|r| &r.endpoint);
+            let why = |leader: &ReplicaView| {
+                let term = settled_term(view, leader).map_or(String::new(), |term| format!(" (last term {term})"));
+                let how = if elected_last == Some(&leader.endpoint) { "elected last" } else { "holds most" };
+                format!("{how} of the leader-flagged{term}, {}", at_offset(leader))
             };
             Ok(leader.map(|leader| (leader, why(leader))))
         }
@@ -175,8 +173,25 @@ fn flagged_leader<'a>(
     }
 }
 
-fn is_longer_and_continues(view: &View, x: &ReplicaView, leader: &ReplicaView) -> bool {
-    x.offset() > leader.offset() && is_proven_prefix(view, leader, x)
+/// Of several leader-flagged replicas with data and known last terms: whoever holds most of the partition's history, which is
+/// the one of the newest term, unless that one lost its end. Where several hold the same, one of them may have a tail that
+/// was given up at a failover. With that it has all the others have and more, so it leads; unless somebody may hold
+/// entries that were written instead of the tail.
+fn holds_most_of_the_history<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    flagged: &[&'a ReplicaView],
+) -> Option<&'a ReplicaView> {
+    let most = flagged.iter().filter_map(|r| history_held(view, r)).max();
+    let may_hold_more =
+        |r: &ReplicaView| r.offset() > most && history_held(view, r).is_none_or(|held| Some(held) > most);
+    let tails_lose = usable.iter().any(|r| !r.is_leader && may_hold_more(r)) || reach::unproven(view).next().is_some();
+    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_official(view, r));
+    let alive = |r: &ReplicaView| (r.offset(), r.memory.alive_before);
+    flagged.iter().copied().max_by(|a, b| {
+        let by_history = rank(a).cmp(&rank(b));
+        by_history.then_with(|| alive(a).cmp(&alive(b))).then_with(|| preference(a).cmp(&preference(b)))
+    })
 }
 
 fn at_offset(replica: &ReplicaView) -> String {
@@ -198,7 +213,8 @@ fn longer_follower<'a>(
     let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
     let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
     let Some(longer) = longest(followers) else { return Ok((leader, Way::ChangeRole, why)) };
-    let proven = is_proven_prefix(view, leader, longer);
+    // One that leads in memory may have taken writes since, which nobody else has.
+    let proven = is_proven_prefix(view, leader, longer) && !leader.leads_in_memory();
     let seen = format!(
         "{} ({}) is longer than the leader-flagged {} ({})",
         longer.endpoint,
@@ -243,7 +259,9 @@ fn follower_instead<'a>(
     match empty {
         Some((leader, why)) => {
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
-            match known.filter(|r| r.largest_known_offset() > Offset(0)) {
+            // What vanished had a directory, and nobody can say how much was in it.
+            let vanished = view.replicas.iter().find(|r| r.memory.load == super::Load::Vanished);
+            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(vanished) {
                 None => Ok((leader, Way::ChangeRole, why)),
                 Some(known) => Err(everything_empty(view, known)),
             }
@@ -263,10 +281,11 @@ fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
         );
         return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
     }
-    let text = format!(
-        "every replica that could be loaded is empty, but {} was known to hold {entries} entries",
-        known.endpoint
-    );
+    let was = match entries {
+        Offset(0) => format!("{} vanished while loading", known.endpoint),
+        entries => format!("{} was known to hold {entries} entries", known.endpoint),
+    };
+    let text = format!("every replica that could be loaded is empty, but {was}");
     let hint = format!(
         "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
         view.recycled_as()
@@ -290,7 +309,7 @@ fn nothing_loaded(view: &View) -> Blocked {
 }
 
 /// What is wrong with a replica that cannot lead, in a few words.
-fn condition(view: &View, replica: &ReplicaView) -> String {
+pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
     if let Some(suspicion) = suspicion(view, replica) {
         return format!("is not complete ({suspicion})");
     }
@@ -309,94 +328,12 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
     }
 }
 
-/// A loaded follower whose entries are of a later term than the chosen one's holds rows acknowledged after it. So it may
-/// where terms are unknown and a leader that may have been elected later lost its data.
-fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
-    // With `on_conflict: max_offset` the later leader is there and lost the choice, and so did what it wrote.
-    let lost_by_policy = |term| {
-        usable.iter().any(|r| r.is_leader && has_data(r) && settled_term(view, r).is_some_and(|own| own >= term))
-    };
-    let followers = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
-    let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).find_map(|r| {
-        let (of_leader, of_follower) = (settled_term(view, leader), settled_term(view, r));
-        match (of_leader, of_follower, later_leader_lost(view, usable, leader)) {
-            (Some(term), Some(newer), _) => (newer > term && !lost_by_policy(newer)).then(|| {
-                format!(
-                    "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
-                    leader.endpoint, r.endpoint
-                )
-            }),
-            (_, _, Some(lost)) => Some(format!(
-                "{} would lead, but {}, which may have been elected after it, {}, and the follower {} may hold what that one wrote",
-                leader.endpoint,
-                lost.endpoint,
-                condition(view, lost),
-                r.endpoint
-            )),
-            _ => None,
-        }
-    });
-    let Some(text) = later else { return Ok(()) };
-    let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
-    Err(Blocked::new(Reason::NewerTerm, text, hint))
-}
-
-/// A leader-flagged replica without usable data that may have been elected after `leader`, if that is leader-flagged too.
-fn later_leader_lost<'a>(
-    view: &'a View,
-    usable: &[&'a ReplicaView],
-    leader: &'a ReplicaView,
-) -> Option<&'a ReplicaView> {
-    let with_data = |r: &ReplicaView| usable.iter().any(|usable| usable.endpoint == r.endpoint && has_data(usable));
-    let lost = |r: &&ReplicaView| r.is_leader && !with_data(r) && reach::may_be_elected_last(view, r, leader);
-    view.replicas.iter().filter(|_| leader.is_leader).find(lost)
-}
-
-/// What ChangeRole cannot cure: followers above their leader's term never replicate, and we never invent a term, but
-/// ChangeLeader begins one; and a leader flag that is alive and cannot be cleared (302), but ChangeLeader clears it.
-fn only_changeleader_helps(view: &View, leader: &ReplicaView) -> Option<(Reason, String)> {
-    let stuck = |r: &&ReplicaView| r.is_leader && r.is_alive && r.memory.flag_stuck && r.endpoint != leader.endpoint;
-    if let Some((above, term)) = term_above_history(view).filter(|_| view.replicas.len() > 1) {
-        let seen = "has heard of a term that the metadata does not know (a failed election)";
-        return Some((Reason::TermAboveHistory, format!("{} {seen}: {term}", above.endpoint)));
-    }
-    let stuck = view.replicas.iter().find(stuck)?;
-    let seen = "is still flagged leader and alive, and its flag cannot be changed (302)";
-    Some((Reason::TwoLeaders, format!("{} {seen}", stuck.endpoint)))
-}
-
-/// Where ChangeRole does not do, a follower that is proven equal leads by ChangeLeader.
-fn heed_what_changerole_cannot<'a>(
-    view: &'a View,
-    usable: &[&'a ReplicaView],
-    leader: &'a ReplicaView,
-    way: Way,
-    why: String,
-    promote: Promote,
-) -> Result<(&'a ReplicaView, Way, String), Blocked> {
-    let Some((reason, seen)) = only_changeleader_helps(view, leader).filter(|_| way == Way::ChangeRole) else {
-        return Ok((leader, way, why));
-    };
-    let equals = usable.iter().copied().filter(|r| {
-        !r.is_leader && r.offset() == leader.offset() && r.rows() == leader.rows() && is_proven_prefix(view, leader, r)
-    });
-    match longest(equals).filter(|_| promote == Promote::WhenProven) {
-        Some(equal) => Ok((
-            equal,
-            Way::ChangeLeader,
-            format!("{seen}; {} equals the leader-flagged {}", equal.endpoint, leader.endpoint),
-        )),
-        None => {
-            let hint = "only changeleader cures that, and no follower is proven equal to the leader-flagged replica";
-            Err(Blocked::new(reason, seen, hint))
-        }
-    }
-}
-
-/// The replicas that may be connected to the leader as they are.
+/// The replicas that may be connected to the leader as they are. A leader that leads already may have taken writes since: it
+/// shares them only with those it replicates to.
 fn proven_prefixes(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && !is_suspect(view, r));
-    others.filter(|r| is_proven_prefix(view, r, leader)).map(|r| r.endpoint.clone()).collect()
+    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
+    others.filter(|r| is_proven_prefix(view, r, leader) && !apart(r)).map(|r| r.endpoint.clone()).collect()
 }
 
 /// What a replica gives up when `leader` leads and it is resent: nothing if it is proven to be the leader's beginning, or

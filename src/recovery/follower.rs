@@ -10,7 +10,7 @@ use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::memory::Load;
-use super::suspect::is_suspect;
+use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
 use super::view::{Data, ReplicaView, View};
 
@@ -76,7 +76,7 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     };
     let ready = view.replicas.iter().filter(|r| {
         let reached = connected_at(followers, &r.endpoint).is_some_and(|offset| offset >= followers.leader_offset);
-        let unfit = r.memory.flag_stuck || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
+        let unfit = r.flag_is_stuck() || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
         reached && !unfit && !r.is_alive && !r.is_leader && r.loaded().is_some_and(|data| data.role == Role::Follower)
     });
     let intents: Vec<Intent> = ready
@@ -86,7 +86,7 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
 }
 
 fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
-    let leader = view.serving_leader()?;
+    let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
@@ -155,7 +155,7 @@ impl Case<'_> {
             };
         }
         if follower.is_alive {
-            if follower.memory.flag_stuck {
+            if follower.flag_is_stuck() {
                 let text = format!(
                     "{} is flagged alive without being so, and the flag cannot be changed (302)",
                     follower.endpoint
@@ -385,6 +385,16 @@ impl Case<'_> {
 fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
+        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
+    }
+    if lacks_rows_of(view, leader, replica) {
+        let text = format!(
+            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
+            replica.endpoint,
+            replica.rows(),
+            leader.endpoint,
+            leader.rows()
+        );
         return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
     }
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.

@@ -199,6 +199,7 @@ impl ReplicaMemory {
         if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted) {
             self.load = Load::NotSent;
         }
+        self.snapshot_asked = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.

@@ -5,6 +5,7 @@ use crate::model::{Offset, TabletState};
 use super::blocked::{Blocked, Reason};
 use super::election::Way;
 use super::memory::Load;
+use super::suspect::is_suspect;
 use super::term::settled_term;
 use super::view::{Data, ReplicaView, View};
 
@@ -24,7 +25,7 @@ pub(super) fn unproven(view: &View) -> impl Iterator<Item = &ReplicaView> {
 /// # Errors
 /// Which replica blocks it, and why.
 pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), Blocked> {
-    let loss = loss_of(leader, way);
+    let loss = loss_of(view, leader, way);
     for missing in unproven(view) {
         let why = if missing.is_leader && may_be_elected_last(view, missing, leader) {
             "it may be the leader elected last".to_owned()
@@ -65,13 +66,25 @@ pub(super) fn may_be_elected_last(view: &View, missing: &ReplicaView, leader: &R
     !(leader.is_leader && (in_last_term || outlived))
 }
 
-/// How the leader shows that entries were lost, if it does.
-fn loss_of(leader: &ReplicaView, way: Way) -> Option<String> {
+/// A leader-flagged replica without usable data that may have been elected after `leader`, if that is leader-flagged too.
+pub(super) fn later_leader_lost<'a>(view: &'a View, leader: &ReplicaView) -> Option<&'a ReplicaView> {
+    let with_data = |r: &ReplicaView| r.offset() > Some(Offset(0)) && !is_suspect(view, r);
+    let lost = |r: &&ReplicaView| r.is_leader && r.endpoint != leader.endpoint && !with_data(r);
+    view.replicas.iter().filter(|_| leader.is_leader).filter(lost).find(|r| may_be_elected_last(view, r, leader))
+}
+
+/// How it shows that what is to lead was not always as short as it is.
+pub(super) fn own_loss(leader: &ReplicaView) -> Option<String> {
     let offset = leader.offset().unwrap_or(Offset(0));
     let known = leader.memory.largest_offset.max(leader.manifest_offset());
-    if offset < known {
-        return Some(format!("{} was known at offset {known} and came back at {offset}", leader.endpoint));
-    }
+    let lost = || format!("{} was known at offset {known} and came back at {offset}", leader.endpoint);
+    (offset < known).then(lost)
+}
+
+/// How it shows that entries were lost, if it does.
+fn loss_of(view: &View, leader: &ReplicaView, way: Way) -> Option<String> {
     // A follower leads because the leader-flagged ones are shorter or came back with less than they had.
-    (way == Way::ChangeLeader).then(|| "no leader-flagged replica came back whole".to_owned())
+    let promoted = || (way == Way::ChangeLeader).then(|| "no leader-flagged replica came back whole".to_owned());
+    let later = || later_leader_lost(view, leader).map(|r| format!("the leader {} lost its data", r.endpoint));
+    own_loss(leader).or_else(promoted).or_else(later)
 }

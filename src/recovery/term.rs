@@ -64,6 +64,12 @@ pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
     foreign_from(view, bound).is_none_or(|start| offset < start)
 }
 
+/// How far the replica's log is the partition's history; none if its last term is not settled.
+pub fn history_held(view: &View, replica: &ReplicaView) -> Option<Offset> {
+    let (term, end) = (settled_term(view, replica)?, replica.offset()?);
+    Some(foreign_from(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))))
+}
+
 /// The replica elected last: among the leader-flagged ones with data whose log is official, the newest last term, then
 /// the one that was alive before our first change, then the longest.
 pub fn elected_last(view: &View) -> Option<&ReplicaView> {

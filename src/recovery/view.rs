@@ -198,6 +198,11 @@ impl ReplicaView {
         self.is_leader && self.is_alive && heard_of && self.out_of_reach().is_some()
     }
 
+    /// Whether its flag cannot be changed: the nameserver does not know its tablet, and answers 302.
+    pub fn flag_is_stuck(&self) -> bool {
+        self.memory.flag_stuck || self.tablet_state.is_none()
+    }
+
     /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, made it
     /// vanish or never showed anything.
     pub fn has_no_data(&self) -> bool {

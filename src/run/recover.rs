@@ -80,6 +80,14 @@ pub enum RecoverError {
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
     },
+    /// The run came to its end, and the cluster does not answer any more.
+    #[error("what came of it could not be looked at: {error}")]
+    NotSeenAgain {
+        /// Why.
+        error: CallError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
 }
 
 /// Why the partitions were not driven to their end.
@@ -144,7 +152,14 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?)
+    }
+
+    /// Plans for what was seen of the cluster.
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
+    pub fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let earlier = unfinished(&self.record_dir, &self.cluster_name)?;
         prepare_plan(snapshot, &self.playbook, &self.scope, earlier)
     }
@@ -181,21 +196,11 @@ impl Recovery {
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
-        let summary = match collect(cluster, &self.cluster_name, self.now_ms).await {
-            Ok(seen) => self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref()),
-            // Not seen is not recovered; and what was seen before the run says nothing about now.
-            Err(error) => {
-                listener(&Event::Note { text: format!("the end could not be looked at: {error}") });
-                let before = &prepared.snapshot;
-                let summary = self.verify(cluster, &prepared, before, auto_failover, driven.as_ref());
-                let after = if restored.is_ok() { auto_failover } else { before.auto_failover };
-                Summary {
-                    verdict: Verdict::Failed,
-                    auto_failover: AutoFailoverSeen { before: auto_failover, after },
-                    ..summary
-                }
-            }
+        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(seen) => seen,
+            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() }),
         };
+        let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
             listener(&Event::Note { text: error.to_string() });
@@ -263,10 +268,13 @@ impl Recovery {
             given_up
                 .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
             let now = health_in(seen, id, memory);
-            let why = driven.and_then(|driven| driven.blocked.get(&id)).cloned().or_else(|| planned.blocked.clone());
+            let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
+            // Flags and roles do not show it.
+            let lacks_rows = driven_to.is_some_and(|why| why.reason == Reason::LeaderLacksRows);
+            let why = driven_to.cloned().or_else(|| planned.blocked.clone());
             let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
             match now {
-                Some(Health::Healthy) => partitions.recovered += 1,
+                Some(Health::Healthy) if !lacks_rows => partitions.recovered += 1,
                 None => partitions.recovered += 1,
                 Some(health) => {
                     let why = why.unwrap_or_else(|| not_healthy(&health));

@@ -167,6 +167,7 @@ pub fn said(intent: &Intent) -> String {
 }
 
 /// A replica being described.
+#[derive(Debug)]
 pub struct Replica(pub ReplicaView);
 
 impl Replica {

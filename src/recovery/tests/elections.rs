@@ -90,12 +90,21 @@ fn a_playbook_may_leave_several_flags_to_a_person() {
 }
 
 #[test]
-fn a_leader_elected_last_that_wrote_nothing_leads() {
-    let view = a_partition()
-        .terms([(1, 0), (3, 15)])
-        .replica("old", |r| r.leader().loaded(21).last_term(1))
-        .replica("new", |r| r.leader().alive_before().loaded(14).last_term(1));
-    assert_eq!(view.chooses(), "new", "both have last term 1, the old leader's tail was given up");
+fn a_tail_leads_if_nothing_was_written_instead_of_it() {
+    let elected_wrote_nothing = || {
+        a_partition()
+            .terms([(1, 0), (3, 15)])
+            .replica("old", |r| r.leader().loaded(21).last_term(1))
+            .replica("new", |r| r.leader().alive_before().loaded(14).last_term(1))
+    };
+    assert_eq!(elected_wrote_nothing().chooses(), "old", "both have last term 1, and the larger offset has it all");
+    assert!(elected_wrote_nothing().choice().given_up.is_empty());
+    let follower = elected_wrote_nothing().replica("follower", |r| r.loaded(17).last_term(3));
+    let choice = follower.choice();
+    assert_eq!((choice.leader.as_str(), choice.way), ("follower", Way::ChangeLeader), "new lost what it wrote");
+    assert_eq!(choice.given_up[0].entries, 7);
+    let away = elected_wrote_nothing().replica("away", |r| r.out_of_reach());
+    assert_eq!(away.chooses(), "new", "who does not answer may hold what was written instead");
 }
 
 #[test]
@@ -155,6 +164,18 @@ fn followers_that_a_leader_replicates_to_are_not_longer_than_it() {
         .replica("a", |r| r.leader().loaded(9).leads_to([("b", 9)]))
         .replica("b", |r| r.loaded(12).heard(1));
     assert_eq!(view.chooses(), "a");
+}
+
+#[test]
+fn a_leader_that_leads_in_memory_may_have_taken_writes_that_nobody_else_has() {
+    // A run stopped before its leader was marked alive; clients do not wait for that.
+    let view = a_partition()
+        .replica("a", |r| r.leader().loaded(98).leads_to([("b", 97)]))
+        .replica("b", |r| r.loaded(97).heard(1))
+        .replica("c", |r| r.loaded(96));
+    assert_eq!(proven(&view), ["b"], "what c holds at 96 was written before");
+    let view = a_partition().replica("a", |r| r.leader().loaded(98).leads_to([])).replica("c", |r| r.loaded(99));
+    assert_eq!(view.reason(), Reason::LongerFollower);
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 mod builder;
 mod elections;
+mod followers;
+mod histories;
+mod leading;
+mod loading;
 mod looks;
+mod memories;
 mod out_of_reach;
+mod plans;
 mod suspects;
 mod terms;

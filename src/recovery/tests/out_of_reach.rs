@@ -77,6 +77,22 @@ fn a_leader_that_lost_something_is_not_chosen_while_a_replica_is_out_of_reach() 
 }
 
 #[test]
+fn an_old_leader_does_not_lead_while_a_later_one_lost_its_data_and_a_replica_is_out_of_reach() {
+    let view = a_partition()
+        .terms([(1, 0), (3, 15)])
+        .replica("old", |r| r.leader().loaded(14).last_term(1))
+        .replica("new", |r| r.leader().alive_before().loaded(0));
+    assert_eq!(view.chooses(), "old", "nobody holds more");
+    blocks(&view.replica("c", |r| r.out_of_reach()), "the leader new lost its data");
+}
+
+#[test]
+fn a_leader_that_lost_something_says_so() {
+    let view = a_partition().replica("a", |r| r.leader().loaded(20).known_at(25));
+    assert!(view.choice().why.ends_with("a was known at offset 25 and came back at 20"));
+}
+
+#[test]
 fn nobody_is_promoted_while_a_replica_is_out_of_reach() {
     let longer = a_partition().replica("a", |r| r.leader().loaded(20)).replica("b", |r| r.loaded(21));
     let lost = a_partition().replica("a", |r| r.leader().refused()).replica("b", |r| r.loaded(21));

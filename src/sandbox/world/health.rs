@@ -57,6 +57,11 @@ impl World {
         &self.books.given_up
     }
 
+    /// Rows that should be there: held by some replica when the books were opened and not given up, or acknowledged since.
+    pub fn expected(&self) -> &BTreeMap<PartitionId, BTreeSet<RowId>> {
+        &self.books.expected
+    }
+
     /// How the rows stand now.
     pub fn row_count(&self) -> RowCount {
         let metadata = self.metadata();
