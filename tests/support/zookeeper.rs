@@ -75,11 +75,20 @@ impl ZooKeeperServer {
     pub async fn start_again(&mut self) {
         self.process = spawn(&self.directory, self.port);
         assert!(self.is_up().await, "ZooKeeper did not start again");
+        // It says that it is up before it serves.
+        let began = Instant::now();
+        while self.try_client().await.is_err() {
+            assert!(began.elapsed() < UP_WITHIN, "ZooKeeper started again and serves nobody");
+        }
+    }
+
+    async fn try_client(&self) -> Result<Client, zookeeper_client::Error> {
+        Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await
     }
 
     /// A session for the test's own use.
     pub async fn client(&self) -> Client {
-        Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await.unwrap()
+        self.try_client().await.unwrap()
     }
 
     /// Creates persistent nodes, parents first, each with its data, that anybody may do anything with.
