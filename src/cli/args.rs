@@ -80,7 +80,8 @@ pub struct Where {
 #[command(next_help_heading = "Sandbox")]
 pub struct Embedded {
     /// Start an embedded cluster in this condition, work on it, stop it
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted")]
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
+        conflicts_with_all = ["zk_cluster", "nameserver"])]
     pub sandbox: Option<String>,
     /// How much faster than a real cluster's the sandbox's clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
@@ -139,7 +140,7 @@ pub struct Recover {
     #[arg(long)]
     pub dry_run: bool,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with = "sandbox")]
+    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
     pub snapshot: Option<PathBuf>,
     /// A playbook's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
