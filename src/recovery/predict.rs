@@ -101,6 +101,8 @@ impl View {
         let offset = self.replica(leader).and_then(|leader| leader.offset()).unwrap_or(Offset(0));
         if let Some(replica) = self.replica_mut(follower) {
             if let Data::Loaded(loaded) = &mut replica.data {
+                // Every entry it still gets is taken for a row.
+                loaded.rows += offset.0.saturating_sub(loaded.offset.map_or(0, |offset| offset.0));
                 loaded.offset = Some(offset);
             }
             replica.term_pair = Seen::Known(TermPair { has_table: true, is_leader: false, term, offset });

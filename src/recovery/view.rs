@@ -224,7 +224,7 @@ impl Data {
 
     fn of(held: &Seen<BTreeMap<PartitionId, Held>>, partition: PartitionId) -> Self {
         let held = match held {
-            Seen::Unasked => return Self::OutOfReach("not asked".to_owned()),
+            Seen::Unasked => return Self::OutOfReach("no tablet is known there".to_owned()),
             Seen::Failed(error) => return Self::OutOfReach(error.clone()),
             Seen::Known(held) => held,
         };
