@@ -92,7 +92,7 @@ pub enum WaitFor {
     Ops,
     /// A follower to hear its leader's term and catch up with it.
     CatchUp(Endpoint),
-    /// A difference in rows at equal offsets to be more than a moment between two looks.
+    /// A difference from its leader, in rows or in offset, to be more than a moment between two looks.
     Rows(Endpoint),
     /// A dropped replica to be gone.
     Dropping(Endpoint),

@@ -9,9 +9,8 @@ use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, Tabl
 use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
+use super::discard::may_discard;
 use super::memory::Load;
-use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, is_official, settled_term};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
@@ -192,6 +191,9 @@ impl Case<'_> {
         if reached < target {
             return self.wait_catching_up(follower, reached, target);
         }
+        if let Some(longer) = self.longer_than_leader(follower, connected) {
+            return longer;
+        }
         let leader_has_fewer = has_fewer_rows(self.view, self.leader, follower);
         if !leader_has_fewer && !has_fewer_rows(self.view, follower, self.leader) {
             return Follower::Redundant;
@@ -212,12 +214,20 @@ impl Case<'_> {
     }
 
     fn rows_of_both(&self, follower: &ReplicaView) -> String {
-        let (mine, leaders) = (follower.rows(), self.leader.rows());
-        let at = follower.offset().unwrap_or(Offset(0));
-        format!(
-            "{} holds {mine} rows, its leader {} {leaders}, at offset {at}",
-            follower.endpoint, self.leader.endpoint
-        )
+        let at = |r: &ReplicaView| format!("{} rows at offset {}", r.rows(), r.offset().unwrap_or(Offset(0)));
+        let (mine, leaders) = (at(follower), at(self.leader));
+        format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
+    }
+
+    /// A follower ahead of its leader gets nothing of what the leader writes in its place, and nothing notices (reference
+    /// 4.6). Its leader's own answer has to say so, and for longer than a moment.
+    fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
+        if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
+            return None;
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
+        Some(self.wait_for_rows(follower).unwrap_or_else(longer))
     }
 
     /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
@@ -267,6 +277,9 @@ impl Case<'_> {
         let mut must_drop = follower.memory.recovery.must_drop || self.resend_went_wrong(follower);
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
+            if let Some(longer) = self.longer_than_leader(follower, connected) {
+                return longer;
+            }
             if !lacks_rows {
                 return self.recover_connected(follower, pair.term, connected);
             }
@@ -375,54 +388,4 @@ impl Case<'_> {
         let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
         recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
     }
-}
-
-/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
-/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover.
-///
-/// # Errors
-/// What would be lost.
-fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
-    if is_suspect(view, leader) {
-        let text = format!("its leader {} is not complete itself", leader.endpoint);
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
-    }
-    if lacks_rows_of(view, leader, replica) {
-        let text = format!(
-            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
-            replica.endpoint,
-            replica.rows(),
-            leader.endpoint,
-            leader.rows()
-        );
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
-    }
-    // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
-    let held = match replica.offset() {
-        Some(offset) => offset.max(replica.manifest_offset()),
-        None => replica.largest_known_offset(),
-    };
-    let leads_to = leader.offset().unwrap_or(Offset(0));
-    if held <= leads_to || given_up_at_failover(view, leader, replica) {
-        return Ok(());
-    }
-    let text = format!(
-        "{} holds entries up to offset {held}, its leader {} only up to {leads_to}: resending would discard them",
-        replica.endpoint, leader.endpoint
-    );
-    Err(Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded"))
-}
-
-/// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
-/// or it is an old leader with a tail that parted from the history, and the serving one was elected last.
-fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
-    let chosen = view.memory.choice.as_ref().is_some_and(|choice| {
-        choice.leader == leader.endpoint && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
-    });
-    let elected = replica.is_leader
-        && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)
-        && settled_term(view, replica).is_some()
-        && replica.loaded().is_some()
-        && !is_official(view, replica);
-    chosen || elected
 }

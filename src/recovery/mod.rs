@@ -4,6 +4,7 @@
 mod blocked;
 mod decide;
 mod decision;
+mod discard;
 mod election;
 mod follower;
 mod health;

@@ -172,7 +172,7 @@ impl Driver {
 fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
     let Some(probes) = probes else { return };
     match &case.waiting {
-        Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+        Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
             probes.term_pair = Seen::Unasked;
             probes.followers = Seen::Unasked;
         }

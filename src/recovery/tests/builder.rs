@@ -92,12 +92,6 @@ impl Built {
         self
     }
 
-    /// As if the leader had been chosen in this run, by the rules.
-    pub fn chosen(mut self) -> Self {
-        self.memory.choice = Some(self.choice());
-        self
-    }
-
     pub fn get(&self, endpoint: &str) -> &ReplicaView {
         self.replicas.iter().find(|r| r.endpoint.as_str() == endpoint).unwrap()
     }

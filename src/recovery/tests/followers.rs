@@ -382,6 +382,20 @@ fn rows_are_compared_at_the_same_offset_only() {
     assert_eq!(view.decided(), Decision::Done);
 }
 
+#[test]
+fn a_connected_follower_ahead_of_its_leader_blocks() {
+    for alive in [true, false] {
+        let ahead = |leaders_word| {
+            serving([("b", leaders_word)], |r| tried(r.loaded(25).heard(1)).with(|r| r.is_alive = alive))
+        };
+        let wait = waits(&ahead(25));
+        assert_eq!(wait.what, WaitFor::Rows("b".into()), "while clients write, a moment shows nothing");
+        assert_eq!(expired(ahead(25), wait.what).blocked().reason, Reason::LongerThanLeader);
+        let written_since = ahead(20);
+        assert!(!matches!(written_since.decided(), Decision::Wait(_)), "its leader does not say so");
+    }
+}
+
 // Playbooks without RecoverTable.
 
 fn without(key: &str, view: &Built) -> Decision {

@@ -173,7 +173,7 @@ fn chosen(view: &mut View, logs: &[&[(u64, u32)]; 3]) -> Result<Choice, Reason> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn proven_prefixes_are_prefixes_and_the_leader_holds_all_that_answers(
