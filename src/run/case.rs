@@ -26,6 +26,8 @@ pub(super) struct Case {
     pub(super) serving_after: Option<Duration>,
     /// Its end.
     pub(super) end: Option<End>,
+    /// Whether there was nothing to do from the start: then it is not touched, whatever becomes of it.
+    pub(super) healthy_before: bool,
     /// What it waits for.
     pub(super) waiting: Option<WaitFor>,
     clocks: HashMap<WaitFor, Clock>,
@@ -57,6 +59,7 @@ impl Case {
             nameserver_acted: 0,
             serving_after: None,
             end: None,
+            healthy_before: false,
             waiting: None,
             clocks: HashMap::new(),
         }
@@ -107,6 +110,17 @@ impl Case {
     pub(super) fn end(&mut self, end: End) {
         self.waiting = None;
         self.end = Some(end);
+    }
+
+    /// Begins again with a partition that was brought back and has come to harm since. Whether there is anything to begin.
+    pub(super) fn reopen(&mut self, now: Moment) -> bool {
+        if !matches!(self.end, Some(End::Healthy)) || self.healthy_before {
+            return false;
+        }
+        self.end = None;
+        self.clocks.clear();
+        (self.tablet_acted, self.nameserver_acted) = (now, now);
+        true
     }
 
     /// Whether it wants the nameserver's tables and operations looked at.

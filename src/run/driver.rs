@@ -97,6 +97,8 @@ pub struct Driver {
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
     pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
+    /// How often a tablet has been restarted.
+    pub(super) restarts: BTreeMap<Endpoint, u32>,
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
@@ -145,6 +147,7 @@ impl Driver {
             tablets_seen,
             silent: BTreeSet::new(),
             held_before: BTreeMap::new(),
+            restarts: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
@@ -464,6 +467,7 @@ fn cases(
             let healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
             if healthy {
                 case.end(End::Healthy);
+                case.healthy_before = true;
             }
             let stage = if healthy { Stage::Settled } else { Stage::Coming };
             places.insert(id, Place { system: table.is_system(), base_table: table.base_table, stage });

@@ -12,6 +12,7 @@ use crate::snapshot;
 
 use super::case::{Case, Moment, on_nameserver};
 use super::driver::{Driver, Report};
+use super::event::Event;
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
@@ -22,6 +23,9 @@ pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 const MISSES: u32 = 3;
 /// ... and for how long at least: a connection that breaks is made again in less.
 const MISSING_FOR: Duration = Duration::from_secs(2);
+/// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
+/// what it is told to load.
+const RESTARTS: u32 = 2;
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -124,7 +128,7 @@ impl Driver {
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
-    /// several replicas have gone at once, which no failed load does.
+    /// several replicas have gone at once, which no failed load does. What the run had brought back there is begun again.
     fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
         let Seen::Known(held) = held else {
             self.silent.insert(endpoint.clone());
@@ -134,9 +138,16 @@ impl Driver {
         let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
         let none_left = !before.is_empty() && before.iter().all(|id| !held.contains_key(id));
         if none_left && (was_silent || before.len() > 1) {
-            tracing::info!(%endpoint, "the tablet has been restarted");
-            for case in self.cases.values_mut().filter(|case| case.endpoints.contains(endpoint)) {
+            (self.settings.listener)(&Event::Note { text: format!("tablet {endpoint} has been restarted") });
+            let restarts = self.restarts.entry(endpoint.clone()).or_insert(0);
+            *restarts += 1;
+            let again = *restarts <= RESTARTS;
+            for id in self.placed.get(endpoint).into_iter().flatten() {
+                let Some(case) = self.cases.get_mut(id) else { continue };
                 case.memory.replica_mut(endpoint).note_restart();
+                if again && case.reopen(self.now) {
+                    self.open += 1;
+                }
             }
         }
     }
