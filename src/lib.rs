@@ -21,6 +21,7 @@
 
 #[macro_use]
 pub mod wire;
+pub mod cli;
 pub mod cluster;
 pub mod model;
 pub mod playbook;
@@ -28,3 +29,4 @@ pub mod recovery;
 pub mod run;
 pub mod sandbox;
 pub mod snapshot;
+pub mod ui;

@@ -1,7 +1,9 @@
 //! `playbook list|show|check`.
 
-use crate::playbook::{Playbook, check, list, load};
+use std::collections::BTreeMap;
+
 use super::out::Out;
+use crate::playbook::{Playbook, check, list, load};
 
 use super::args::PlaybookCommand;
 use super::failure::{Exit, Failure};
@@ -10,21 +12,29 @@ use super::failure::{Exit, Failure};
 ///
 /// # Errors
 /// A playbook that cannot be used.
-pub fn run(command: &PlaybookCommand, out: &mut Out) -> Result<Exit, Failure> {
+pub fn run(command: &PlaybookCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         PlaybookCommand::List => {
             for listed in list()? {
-                out.playbook_listed(&listed.name, &listed.description)?;
+                let value = BTreeMap::from([
+                    ("event", "playbook"),
+                    ("name", &listed.name),
+                    ("description", &listed.description),
+                ]);
+                out.text_or(&format!("{}  {}\n", listed.name, listed.description), &value)?;
             }
         }
         PlaybookCommand::Show { playbook, yaml } => {
             let playbook = Playbook::find(playbook)?;
             let (text, explained) = (playbook.to_yaml(), playbook.explained());
-            out.playbook(&playbook.name, &text, (!yaml).then_some(explained.as_str()))?;
+            let value = BTreeMap::from([("event", "playbook"), ("name", &playbook.name), ("yaml", &text)]);
+            out.text_or(if *yaml { &text } else { &explained }, &value)?;
         }
         PlaybookCommand::Check { playbook } => {
             let (file, text) = load(playbook)?;
-            out.playbook_checked(&file, &check(&file, &text)?.to_string())?;
+            let summary = check(&file, &text)?.to_string();
+            let value = BTreeMap::from([("event", "playbook_checked"), ("file", &file), ("summary", &summary)]);
+            out.text_or(&format!("{summary}\n"), &value)?;
         }
     }
     Ok(Exit::Healthy)

@@ -1,35 +1,39 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use tokio::sync::watch;
 
-use crate::playbook::Playbook;
-use crate::run::{Prepared, Recovered, Recovery, Rpc, Scope, Stop, Verdict, Widths, prepare_plan, summary_of_plan};
-use crate::snapshot;
 use super::out::Out;
+use crate::playbook::Playbook;
+use crate::run::{
+    Prepared, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, summary_of_plan,
+};
+use crate::snapshot;
+use crate::ui::{About, by_hand};
 
 use super::args;
 use super::failure::{Exit, Failure};
-use super::sandbox::Books;
-use super::session::Session;
+use super::sandbox::{SandboxLine, introduction, rows_of};
+use super::session::{Session, sandbox_record_dir};
 use super::{scope, signal};
 
 /// Runs the command.
 ///
 /// # Errors
 /// Why nothing was done.
-pub async fn run(args: &args::Recover, out: &mut Out) -> Result<Exit, Failure> {
+pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let scope = scope::required(&args.which)?;
     let playbook = Playbook::find(&args.playbook)?;
     if let Some(file) = &args.snapshot {
-        let prepared = prepare_plan(snapshot::read(file)?, &playbook, &scope, None)?;
+        let seen = snapshot::read(file)?;
+        let prepared = prepare_plan(seen.clone(), &playbook, &scope, None)
+            .map_err(|error| Failure::from(error).after_looking(&seen, &scope, Rpc::default()))?;
         return dry_run(&prepared, &playbook, Rpc::default(), out);
     }
-    let session = Session::open(&args.at, &args.embedded, out.progress()).await?;
+    let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
     let done = on_cluster(args, scope, playbook, &session, out).await;
     let closed = session.close().await;
     let exit = done?;
@@ -41,9 +45,8 @@ async fn on_cluster(
     scope: Scope,
     playbook: Playbook,
     session: &Session,
-    out: &mut Out,
+    out: &Out,
 ) -> Result<Exit, Failure> {
-    let books = Books::open(session);
     let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out)? };
     let recovery = Recovery {
         cluster_name: session.name.clone(),
@@ -56,79 +59,108 @@ async fn on_cluster(
         stop,
         now_ms: now_ms(),
     };
-    let prepared = recovery.look(&session.cluster).await?;
-    if let Some(books) = &books {
-        out.sandbox_started(books.scenario(), session.pace)?;
-        out.status_before(&prepared.snapshot, &scope)?;
+    let mut stopped = recovery.stop.clone();
+    let seen = tokio::select! {
+        seen = snapshot::collect(&session.cluster, &session.name, now_ms()) => seen?,
+        // Nothing was changed yet, so there is nothing to clean up.
+        Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
+    };
+    let rpc = || session.cluster.rpc_counts().into();
+    let prepared =
+        recovery.prepare(seen.clone()).map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
+    out.learn(&prepared.snapshot);
+    introduction(session).iter().for_each(|text| out.say()(text));
+    let is_sandbox = session.sandbox.is_some();
+    if is_sandbox {
+        out.status(&prepared.snapshot, &scope, false, Some("before"))?;
     }
     if args.dry_run {
-        if let Some(books) = &books {
-            out.sandbox(&books.close(session).await)?;
-        }
-        return dry_run(&prepared, &playbook, session.cluster.rpc_counts().into(), out);
+        out.plan(&prepared.plan, &playbook, &prepared.snapshot, prepared.auto_failover_before())?;
+        return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
-    let recovered = recovery.run(&session.cluster, prepared).await?;
-    if let Some(books) = &books {
+    let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
+    let recovered = match recovery.run(&session.cluster, prepared).await {
+        Ok(recovered) => recovered,
+        Err(error) => return Err(ended_early(error.into(), Summary { rpc: rpc(), ..before }, session)),
+    };
+    if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-        out.status_after(&seen, &scope)?;
-        out.sandbox(&books.close(session).await)?;
+        out.status(&seen, &scope, false, Some("after"))?;
     }
-    out.summary(&recovered.summary)?;
-    last_words(&recovered, out)
+    if let Some(rows) = rows_of(session) {
+        out.sandbox(&rows)?;
+    }
+    let by_hand = by_hand(&session.reach, recovered.summary.auto_failover.before);
+    let exit = exit_of(&recovered, by_hand.clone());
+    out.recovered(&recovered, &by_hand, exit.is_err())?;
+    exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
 }
 
-fn dry_run(prepared: &Prepared, playbook: &Playbook, rpc: Rpc, out: &mut Out) -> Result<Exit, Failure> {
-    out.plan(&prepared.plan, playbook, &prepared.snapshot)?;
+fn dry_run(prepared: &Prepared, playbook: &Playbook, rpc: Rpc, out: &Out) -> Result<Exit, Failure> {
+    out.plan(&prepared.plan, playbook, &prepared.snapshot, prepared.auto_failover_before())?;
+    plan_summary(prepared, rpc, None, out)
+}
+
+fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &Out) -> Result<Exit, Failure> {
+    if let Some(rows) = rows {
+        out.sandbox(&rows)?;
+    }
     let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
-    out.plan_summary(&summary)?;
+    out.summary(&summary, About::Plan)?;
     Ok(if summary.blocked.is_empty() { Exit::Healthy } else { Exit::Partial })
 }
 
-/// What has to be said last, and the exit code that says it.
-fn last_words(recovered: &Recovered, out: &mut Out) -> Result<Exit, Failure> {
+/// A run that could not look again at its end, or never came to the partitions.
+fn ended_early(failure: Failure, mut summary: Summary, session: &Session) -> Failure {
+    if failure.exit != Exit::NotRestored {
+        return failure.failed(summary);
+    }
+    let before = summary.auto_failover.before;
+    summary.auto_failover.after = !before;
+    failure.hint(by_hand(&session.reach, before)).failed(summary)
+}
+
+/// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
+fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     if let Some(error) = &recovered.not_restored {
-        let on = recovered.summary.auto_failover.before;
-        let error = anyhow!("auto_failover could not be given back ({error}); it was {}", if on { "on" } else { "off" });
-        return Err(Failure { exit: Exit::NotRestored, error, hint: Some(by_hand(on)) });
+        let on = if recovered.summary.auto_failover.before { "on" } else { "off" };
+        let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
+        return Err(Failure { exit: Exit::NotRestored, error, hint: Some(by_hand), summary: None });
     }
     if let Some(panic) = &recovered.panicked {
         let error = anyhow!("the run stopped at a fault of its own: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
-    match recovered.stopped {
-        Some(Stop::Signal(number)) => {
-            out.note("interrupted: auto_failover is as it was, nothing more was sent; run the same command to go on")?;
-            Ok(Exit::Signal(number))
-        }
-        Some(Stop::Deadline) => {
-            out.note("the deadline passed: auto_failover is as it was; run the same command to go on")?;
-            Ok(Exit::Deadline)
-        }
-        Some(Stop::No) | None => Ok(match recovered.summary.verdict {
-            Verdict::Recovered | Verdict::Healthy => Exit::Healthy,
-            Verdict::Partial | Verdict::Refused | Verdict::Failed => Exit::Partial,
-        }),
+    Ok(match (recovered.stopped, recovered.summary.verdict) {
+        (Some(stop), _) => exit_of_stop(stop),
+        (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
+        (None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
+    })
+}
+
+fn exit_of_stop(stop: Stop) -> Exit {
+    match stop {
+        Stop::No => Exit::Healthy,
+        Stop::Signal(number) => Exit::Signal(number),
+        Stop::Deadline => Exit::Deadline,
     }
 }
 
-/// The command that gives auto_failover back without us.
-fn by_hand(on: bool) -> String {
-    format!("in ns_client (openmldb --zk_cluster=... --zk_root_path=... --role=ns_client): confset auto_failover {on}")
-}
-
 fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
-    let cluster = session.cluster.clone();
-    let say = out.notes();
+    let (say, say_first) = (out.say(), out.say());
+    let by_hand = by_hand(&session.reach, true);
+    let first = move |stop: Stop| {
+        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
+        say_first(&format!("{what}: waiting for calls under way, then giving auto_failover back"));
+    };
     let second = move |number: i32| {
         say(&format!(
-            "interrupted again: ending at once. Calls under way may still take effect on {}; auto_failover may be off. To see: \
-             openmldb-ops status; to give it back, {}",
-            cluster.leader(),
-            by_hand(true)
+            "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
+             Run the same command to go on; or, if auto_failover was on, give it back with: {by_hand}"
         ));
         std::process::exit(i32::from(Exit::Signal(number).code()));
     };
-    Ok(signal::listen(args.timeout.map(Duration::from_secs), second)?)
+    Ok(signal::listen(args.timeout.map(Duration::from_secs), first, second)?)
 }
 
 /// Where records are kept: as told, or in the XDG state directory. A sandbox's records die with it.
@@ -137,11 +169,13 @@ fn record_dir(told: Option<PathBuf>, session: &Session) -> Result<PathBuf, Failu
         return Ok(dir);
     }
     if session.sandbox.is_some() {
-        return Ok(std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id())));
+        return Ok(sandbox_record_dir());
     }
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR"))?;
+    let state = state.ok_or_else(|| {
+        Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR")
+    })?;
     Ok(state.join("openmldb-ops"))
 }
 
@@ -150,6 +184,3 @@ pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// Only here so that listeners can be shared with tasks.
-pub(super) type Notes = Arc<dyn Fn(&str) + Send + Sync>;

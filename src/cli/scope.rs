@@ -31,6 +31,7 @@ pub fn scope(which: &Which) -> Result<Option<Scope>, Failure> {
 /// Nothing was asked for.
 pub fn required(which: &Which) -> Result<Scope, Failure> {
     scope(which)?.ok_or_else(|| {
-        Failure::usage(anyhow!("no scope given")).hint("use --all, or --db D, --table D.T, --partition D.T/PID (repeatable)")
+        Failure::usage(anyhow!("no scope given"))
+            .hint("use --all, or --db D, --table D.T, --partition D.T/PID (repeatable)")
     })
 }

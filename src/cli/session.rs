@@ -1,7 +1,7 @@
 //! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -19,6 +19,8 @@ pub struct Session {
     pub cluster: Cluster,
     /// What records and messages call it.
     pub name: String,
+    /// How OpenMLDB's own client finds it.
+    pub reach: String,
     /// How much faster than ours its clock runs.
     pub pace: f64,
     /// The embedded one, if it is.
@@ -40,13 +42,15 @@ impl Session {
             return Self::open_sandbox(name, embedded, options).await;
         }
         let target = target(at)?;
-        let name = match &target {
-            Target::ZooKeeper { servers, root, .. } => format!("{servers}{root}"),
-            Target::Nameserver(address) => address.clone(),
+        let (name, reach) = match &target {
+            Target::ZooKeeper { servers, root, .. } => {
+                (format!("{servers}{root}"), format!("--zk_cluster={servers} --zk_root_path={root}"))
+            }
+            Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
         };
         let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
         let cluster = Cluster::connect(target, &credentials, Transport::default(), options).await?;
-        Ok(Self { cluster, name, pace: 1.0, sandbox: None })
+        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None })
     }
 
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
@@ -54,12 +58,14 @@ impl Session {
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
         let sandbox_options = sandbox::Options { shape, time_scale, ..sandbox::Options::default() };
-        let sandbox = Sandbox::start(scenario, &sandbox_options).await.map_err(Failure::error)?;
-        let address = sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+        let sandbox = Sandbox::start(scenario, &sandbox_options).await?;
+        let address =
+            sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
         let target = Target::Nameserver(address.to_string());
         let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
-        Ok(Self { cluster, name: format!("sandbox {}", scenario.name()), pace, sandbox: Some((scenario, sandbox)) })
+        let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
+        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)) })
     }
 
     /// Stops the embedded cluster, if it is one.
@@ -68,24 +74,52 @@ impl Session {
     /// It could not be stopped cleanly.
     pub async fn close(self) -> Result<(), Failure> {
         match self.sandbox {
-            Some((_, sandbox)) => sandbox.stop().await.map_err(Failure::error),
+            Some((_, sandbox)) => {
+                // Records of a cluster that is no more are of no use; there may be none.
+                let _ = std::fs::remove_dir_all(sandbox_record_dir());
+                Ok(sandbox.stop().await?)
+            }
             None => Ok(()),
         }
     }
 }
 
+/// Where a sandbox's records are kept, as long as it runs.
+pub(super) fn sandbox_record_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id()))
+}
+
 fn target(at: &Where) -> Result<Target, Failure> {
-    match (&at.zk_cluster, &at.nameserver) {
-        // A nameserver named on the command line is more specific than a ZooKeeper left in the environment.
-        (_, Some(address)) => Ok(Target::Nameserver(address.clone())),
+    let named = (at.zk_cluster.clone(), at.nameserver.clone());
+    // The command line wins over whatever is left in the environment.
+    let (servers, nameserver) = match named {
+        (None, None) => (from_environment("OPENMLDB_ZK_CLUSTER"), from_environment("OPENMLDB_NAMESERVER")),
+        named => named,
+    };
+    match (servers, nameserver) {
+        // Naming one nameserver is more specific than naming the ZooKeeper.
+        (_, Some(address)) if is_address(&address) => Ok(Target::Nameserver(address)),
+        (_, Some(address)) => Err(Failure::usage(anyhow!("`{address}` is not of the form HOST:PORT"))),
         (Some(servers), None) => Ok(Target::ZooKeeper {
-            servers: servers.clone(),
+            servers,
             root: at.zk_root_path.clone(),
             credentials: zookeeper_credentials(at.zk_cert_file.as_deref())?,
         }),
-        (None, None) => Err(Failure::usage(anyhow!("no cluster given"))
-            .hint("use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise")),
+        (None, None) => Err(Failure::usage(anyhow!("no cluster given")).hint(
+            "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise",
+        )),
     }
+}
+
+/// An environment variable's value; set to nothing is as good as not set.
+fn from_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !text.contains(char::is_whitespace) && port.parse().is_ok_and(|port: u16| port > 0)
+    })
 }
 
 /// A whole number of times, 1 or more.
@@ -118,9 +152,4 @@ pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
 fn bounded(flag: &str, value: u64, most: u64) -> Result<usize, Failure> {
     let fits = usize::try_from(value).ok().filter(|_| (1..=most).contains(&value));
     fits.ok_or_else(|| Failure::usage(anyhow!("{flag} must be from 1 to {most}")))
-}
-
-/// Nobody to tell.
-pub(super) fn unheard() -> Progress {
-    Arc::new(|_| {})
 }

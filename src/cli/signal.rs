@@ -11,11 +11,16 @@ use crate::run::Stop;
 const INTERRUPT: i32 = 2;
 const TERMINATE: i32 = 15;
 
-/// Listens for signals and for the run's deadline. `second` is called when a second signal comes, and must not return.
+/// Listens for signals and for the run's deadline. `first` is called with what stops the run; `second` when another signal
+/// comes, and must not return.
 ///
 /// # Errors
 /// The process cannot listen for signals.
-pub fn listen(timeout: Option<Duration>, second: impl Fn(i32) + Send + 'static) -> std::io::Result<watch::Receiver<Stop>> {
+pub fn listen(
+    timeout: Option<Duration>,
+    first: impl Fn(Stop) + Send + 'static,
+    second: impl Fn(i32) + Send + 'static,
+) -> std::io::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::No);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(async move {
@@ -38,6 +43,7 @@ pub fn listen(timeout: Option<Duration>, second: impl Fn(i32) + Send + 'static) 
                 (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
                 (Stop::Signal(_) | Stop::Deadline, _) => continue,
             }
+            first(stop);
             sender.send_replace(stop);
         }
     });

@@ -2,43 +2,43 @@
 
 use std::path::Path;
 
+use super::out::Out;
 use crate::run::Scope;
 use crate::snapshot;
-use super::out::Out;
 
 use super::args;
 use super::failure::{Exit, Failure};
 use super::recover::now_ms;
-use super::sandbox::Books;
+use super::sandbox::{introduction, rows_of};
 use super::session::Session;
 
 /// Runs the command.
 ///
 /// # Errors
 /// The cluster does not answer, or the file cannot be written.
-pub async fn run(args: &args::Snapshot, out: &mut Out) -> Result<Exit, Failure> {
-    let session = Session::open(&args.at, &args.embedded, out.progress()).await?;
+pub async fn run(args: &args::Snapshot, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
     let taken = take(&args.out, &session, out).await;
     let closed = session.close().await;
     let exit = taken?;
     closed.map(|()| exit)
 }
 
-async fn take(file: &Path, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
-    let books = Books::open(session);
+async fn take(file: &Path, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-    if let Some(books) = &books {
-        out.sandbox_started(books.scenario(), session.pace)?;
-    }
+    introduction(session).iter().for_each(|text| out.say()(text));
     if file.as_os_str() == "-" {
         out.snapshot(&seen)?;
     } else {
         snapshot::save(&seen, file).map_err(Failure::error)?;
         out.snapshot_saved(&seen, file)?;
     }
-    if let Some(books) = &books {
-        out.sandbox(&books.close(session).await)?;
+    // A snapshot that is printed is all there is on stdout, so that it can be piped into a file.
+    if file.as_os_str() != "-" || out.is_json() {
+        if let Some(rows) = rows_of(session) {
+            out.sandbox(&rows)?;
+        }
+        out.look_summary(&seen, &Scope::All, session.cluster.rpc_counts().into())?;
     }
-    out.snapshot_summary(&seen, &Scope::All, session.cluster.rpc_counts().into())?;
     Ok(Exit::Healthy)
 }

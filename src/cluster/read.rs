@@ -67,6 +67,12 @@ impl Cluster {
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)
     }
 
+    /// The same, attempted once.
+    pub async fn table_status_once(&self, endpoint: &Endpoint) -> Result<Vec<Held>, CallError> {
+        let answer = self.tablet_once(endpoint, encode::table_status(), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)
+    }
+
     /// A replica's term and offset (GetTermPair): of its log if it is loaded, of its snapshot if not.
     pub async fn term_pair(
         &self,

@@ -151,7 +151,7 @@ fn mark_not_alive(view: &View, step: &'static str) -> Option<Decision> {
     let leads = |r: &&ReplicaView| r.is_leader && r.is_alive && r.leads_in_memory();
     let serves_beside_another_flag = view.replicas.iter().filter(leads).count() == 1;
     let alive = view.replicas.iter().filter(|r| {
-        let clear = r.is_alive && !r.memory.flag_stuck;
+        let clear = r.is_alive && !r.flag_is_stuck();
         clear && !(serves_beside_another_flag && leads(r))
     });
     let intents: Vec<Intent> = alive
@@ -207,8 +207,7 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
         let text = format!("ChangeLeader to {} failed {MAX_TRIES} times: {error}", candidate.endpoint);
         return Decision::Blocked(Blocked::new(Reason::OpFailed, text, hint));
     }
-    let others =
-        view.replicas.iter().filter(|r| r.is_alive && !r.memory.flag_stuck && r.endpoint != candidate.endpoint);
+    let others = view.replicas.iter().filter(|r| r.is_alive && !r.flag_is_stuck() && r.endpoint != candidate.endpoint);
     let others: Vec<Intent> = others
         .map(|r| Intent::new(step, mark(view, r, false), "only the candidate takes part in the election"))
         .collect();
@@ -232,7 +231,7 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
 
 /// The nameserver does not know its endpoint (302), so its flag stays as it is.
 fn flag_cannot_be_set(replica: &ReplicaView) -> Option<Decision> {
-    let stuck = replica.memory.flag_stuck && !replica.is_alive;
+    let stuck = replica.flag_is_stuck() && !replica.is_alive;
     let text = || format!("{} answers, but the nameserver does not know its tablet (302)", replica.endpoint);
     let hint = "restart that tablet, so that it registers, then run again";
     stuck.then(|| Decision::Blocked(Blocked::new(Reason::TabletOffline, text(), hint)))

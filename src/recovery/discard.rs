@@ -3,7 +3,7 @@
 use crate::model::Offset;
 
 use super::blocked::{Blocked, Reason};
-use super::suspect::is_suspect;
+use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
 use super::view::{ReplicaView, View};
 
@@ -15,6 +15,16 @@ use super::view::{ReplicaView, View};
 pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
+        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
+    }
+    if lacks_rows_of(view, leader, replica) {
+        let text = format!(
+            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
+            replica.endpoint,
+            replica.rows(),
+            leader.endpoint,
+            leader.rows()
+        );
         return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
     }
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.

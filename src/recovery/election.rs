@@ -259,7 +259,9 @@ fn follower_instead<'a>(
     match empty {
         Some((leader, why)) => {
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
-            match known.filter(|r| r.largest_known_offset() > Offset(0)) {
+            // What vanished had a directory, and nobody can say how much was in it.
+            let vanished = view.replicas.iter().find(|r| r.memory.load == super::Load::Vanished);
+            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(vanished) {
                 None => Ok((leader, Way::ChangeRole, why)),
                 Some(known) => Err(everything_empty(view, known)),
             }
@@ -279,10 +281,11 @@ fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
         );
         return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
     }
-    let text = format!(
-        "every replica that could be loaded is empty, but {} was known to hold {entries} entries",
-        known.endpoint
-    );
+    let was = match entries {
+        Offset(0) => format!("{} vanished while loading", known.endpoint),
+        entries => format!("{} was known to hold {entries} entries", known.endpoint),
+    };
+    let text = format!("every replica that could be loaded is empty, but {was}");
     let hint = format!(
         "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
         view.recycled_as()

@@ -75,7 +75,7 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     };
     let ready = view.replicas.iter().filter(|r| {
         let reached = connected_at(followers, &r.endpoint).is_some_and(|offset| offset >= followers.leader_offset);
-        let unfit = r.memory.flag_stuck || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
+        let unfit = r.flag_is_stuck() || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
         reached && !unfit && !r.is_alive && !r.is_leader && r.loaded().is_some_and(|data| data.role == Role::Follower)
     });
     let intents: Vec<Intent> = ready
@@ -85,7 +85,7 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
 }
 
 fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
-    let leader = view.serving_leader()?;
+    let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
@@ -154,7 +154,7 @@ impl Case<'_> {
             };
         }
         if follower.is_alive {
-            if follower.memory.flag_stuck {
+            if follower.flag_is_stuck() {
                 let text = format!(
                     "{} is flagged alive without being so, and the flag cannot be changed (302)",
                     follower.endpoint

@@ -49,6 +49,9 @@ pub struct ReplicaMemory {
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
+    /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
+    /// (reference 4.2), so one such look is not believed.
+    pub empty_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
@@ -185,8 +188,18 @@ impl ReplicaMemory {
             snapshot_asked: false,
             recovery: Recovery::default(),
             refusals: 0,
+            empty_looks: 0,
             last_error: None,
         }
+    }
+
+    /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
+    /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
+    pub fn note_restart(&mut self) {
+        if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted) {
+            self.load = Load::NotSent;
+        }
+        self.snapshot_asked = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.

@@ -44,7 +44,7 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
 /// What ChangeRole cannot cure: followers above their leader's term never replicate, and we never invent a term, but
 /// ChangeLeader begins one; and a leader flag that is alive and cannot be cleared (302), but ChangeLeader clears it.
 fn only_changeleader_helps(view: &View, leader: &ReplicaView) -> Option<(Reason, String)> {
-    let stuck = |r: &&ReplicaView| r.is_leader && r.is_alive && r.memory.flag_stuck && r.endpoint != leader.endpoint;
+    let stuck = |r: &&ReplicaView| r.is_leader && r.is_alive && r.flag_is_stuck() && r.endpoint != leader.endpoint;
     if let Some((above, term)) = term_above_history(view).filter(|_| view.replicas.len() > 1) {
         let seen = "has heard of a term that the metadata does not know (a failed election)";
         return Some((Reason::TermAboveHistory, format!("{} {seen}: {term}", above.endpoint)));

@@ -1,6 +1,6 @@
 //! What a run remembers of an action, by how it went.
 
-use crate::model::{Action, OpId};
+use crate::model::{Action, Endpoint, OpId, StorageMode};
 
 use super::decision::{Intent, WaitFor};
 use super::memory::{Load, Memory};
@@ -35,7 +35,7 @@ impl Memory {
     pub fn note_outcome(&mut self, view: &View, intent: &Intent, outcome: &Outcome, newest_op: Option<OpId>) {
         let applied = !matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_));
         match &intent.action {
-            Action::LoadTable { endpoint, .. } => self.note_load(endpoint, outcome),
+            Action::LoadTable { endpoint, .. } => self.note_load(view.storage, endpoint, outcome),
             Action::ChangeLeader { .. } if applied => {
                 self.leader_tries += 1;
                 self.expired.remove(&WaitFor::Ops);
@@ -80,10 +80,13 @@ impl Memory {
         self.note_refusal(view, intent, outcome);
     }
 
-    fn note_load(&mut self, endpoint: &crate::model::Endpoint, outcome: &Outcome) {
+    fn note_load(&mut self, storage: StorageMode, endpoint: &Endpoint, outcome: &Outcome) {
         let replica = self.replica_mut(endpoint);
         replica.loads += u32::from(!matches!(outcome, Outcome::NotApplied(_)));
         replica.load = match outcome {
+            // A memory table registers before LoadTable answers: the next look shows whether it was applied. A disk table
+            // loads unseen and must not be told twice.
+            Outcome::Unknown(_) if !storage.is_disk() => Load::NotSent,
             Outcome::Applied | Outcome::Unknown(_) | Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Accepted,
             Outcome::Refused { error, .. } => Load::Refused(error.clone()),
             Outcome::NotApplied(_) => Load::NotSent,

@@ -67,6 +67,13 @@ pub fn is_suspect(view: &View, replica: &ReplicaView) -> bool {
     suspicion(view, replica).is_some()
 }
 
+/// Whether `x` lacks rows that `y` may hold: more of its log is without a row. How far their offsets differ does not
+/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire or were deleted, counts say nothing.
+pub fn lacks_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
+    !view.has_ttl && !rows_were_deleted(view) && missing(x, x_offset) > missing(y, y_offset)
+}
+
 fn missing(replica: &ReplicaView, offset: Offset) -> u64 {
     offset.0.saturating_sub(replica.rows())
 }

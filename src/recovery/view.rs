@@ -96,7 +96,7 @@ impl View {
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
-                data: Data::of(&tablet.held, id),
+                data: Data::of(&tablet.held, id).once_believed(&memory.replica(&replica.endpoint)),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),
                 followers: probes.followers.clone(),
@@ -198,6 +198,11 @@ impl ReplicaView {
         self.is_leader && self.is_alive && heard_of && self.out_of_reach().is_some()
     }
 
+    /// Whether its flag cannot be changed: the nameserver does not know its tablet, and answers 302.
+    pub fn flag_is_stuck(&self) -> bool {
+        self.memory.flag_stuck || self.tablet_state.is_none()
+    }
+
     /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, made it
     /// vanish or never showed anything.
     pub fn has_no_data(&self) -> bool {
@@ -206,6 +211,17 @@ impl ReplicaView {
 }
 
 impl Data {
+    /// A replica that this run had loaded and that shows itself empty counts as still loading until a second look.
+    fn once_believed(self, memory: &ReplicaMemory) -> Self {
+        let loading = matches!(memory.load, Load::Accepted | Load::Seen) && memory.empty_looks == 1;
+        match self {
+            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), .. }) if loading => {
+                Self::Loading(State::Loading)
+            }
+            other => other,
+        }
+    }
+
     fn of(held: &Seen<BTreeMap<PartitionId, Held>>, partition: PartitionId) -> Self {
         let held = match held {
             Seen::Unasked => return Self::OutOfReach("not asked".to_owned()),

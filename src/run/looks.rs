@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
+use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
@@ -14,8 +15,13 @@ use super::driver::{Driver, Report};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... to what the playbook says (`poll_table_status: every`), or this.
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
+
+/// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
+const MISSES: u32 = 3;
+/// ... and for how long at least: a connection that breaks is made again in less.
+const MISSING_FOR: Duration = Duration::from_secs(2);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -36,7 +42,7 @@ impl Driver {
         if Instant::now() < self.next_look {
             return;
         }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.pause = (self.pause * 3 / 2).min(self.pause_max);
         self.next_look = Instant::now() + self.pause;
         self.now += 1;
         let began = self.now;
@@ -47,27 +53,34 @@ impl Driver {
             if self.looking_at.insert(endpoint.clone()) {
                 let cluster = self.cluster.clone();
                 self.tasks.spawn(async move {
-                    let held = snapshot::look_at_tablet(&cluster, &endpoint).await;
+                    let held = snapshot::poll_tablet(&cluster, &endpoint).await;
                     Report::Tablet(began, endpoint, held)
                 });
             }
         }
         if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
             let cluster = self.cluster.clone();
-            self.tasks.spawn(async move { Report::Tables(began, tokio::try_join!(cluster.tables(), cluster.ops())) });
+            self.tasks.spawn(async move {
+                let seen = tokio::try_join!(cluster.tables(), cluster.ops(), cluster.tablets());
+                Report::Tables(began, seen)
+            });
         }
     }
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
-        self.tablets_seen.insert(endpoint.clone(), began);
+        self.note_restart(endpoint, &held);
+        if self.is_hiccup(endpoint, &held) {
+            return;
+        }
+        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
             self.pause = POLL_MIN;
             self.next_look = self.next_look.min(Instant::now() + self.pause);
         }
-        tablet.held = held;
+        let before = std::mem::replace(&mut tablet.held, held);
         let cases = &self.cases;
         let held = &tablet.held;
         self.lanes.note_loads(endpoint, |id| match held {
@@ -79,29 +92,51 @@ impl Driver {
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
-        for (id, case) in &self.cases {
-            let refresh = match case.waiting {
-                Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
-                    true
-                }
-                Some(WaitFor::Turn | WaitFor::Loading | WaitFor::Appearing(_)) => false,
-                Some(WaitFor::Snapshot(_) | WaitFor::Dropping(_)) | None => false,
-            };
-            if refresh
-                && case.is_open()
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.term_pair = Seen::Unasked;
-                probes.followers = Seen::Unasked;
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };
+            let seen = tablet.held.known().and_then(|held| held.get(id));
+            let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+            let replica = case.memory.replica_mut(endpoint);
+            replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            let was_stale = case.tablet_acted.max(case.nameserver_acted) >= last_seen;
+            let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
+            if was_stale || changed || case.waiting.as_ref().is_some_and(|what| *what != WaitFor::Turn) {
+                self.stirred.insert(*id);
             }
-            // A snapshot that was asked for may have its turn any time.
-            if case.waiting.as_ref().is_some_and(|what| *what == WaitFor::Snapshot(endpoint.clone()))
-                && case.is_open()
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.manifest = Seen::Unasked;
+            if case.under_way == 0 {
+                refresh(case, endpoint, tablet.probes.get_mut(id));
+            }
+        }
+    }
+
+    /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
+    /// What was seen before stands until several looks in a row have failed, but nothing is decided on it meanwhile.
+    fn is_hiccup(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+        if !matches!(held, Seen::Failed(_)) {
+            self.misses.remove(endpoint);
+            return false;
+        }
+        let answered = |tablet: &crate::model::Tablet| matches!(tablet.held, Seen::Known(_));
+        let (count, since) = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
+        *count += 1;
+        let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
+        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
+    }
+
+    /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
+    /// several replicas have gone at once, which no failed load does.
+    fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
+        let Seen::Known(held) = held else {
+            self.silent.insert(endpoint.clone());
+            return;
+        };
+        let was_silent = self.silent.remove(endpoint);
+        let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
+        let none_left = !before.is_empty() && before.iter().all(|id| !held.contains_key(id));
+        if none_left && (was_silent || before.len() > 1) {
+            tracing::info!(%endpoint, "the tablet has been restarted");
+            for case in self.cases.values_mut().filter(|case| case.endpoints.contains(endpoint)) {
+                case.memory.replica_mut(endpoint).note_restart();
             }
         }
     }
@@ -117,8 +152,38 @@ impl Driver {
         }
         if let Some(case) = self.cases.get_mut(&id) {
             case.under_way -= 1;
+            self.stirred.insert(id);
         }
     }
+}
+
+/// Forgets answers that change by themselves while a case waits for them to.
+fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
+    let Some(probes) = probes else { return };
+    match &case.waiting {
+        Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+        // A snapshot that was asked for may have its turn any time.
+        Some(WaitFor::Snapshot(of)) if of == endpoint => probes.manifest = Seen::Unasked,
+        _ => {}
+    }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
+}
+
+/// What was asked when the run was planned and may have changed since; MANIFEST only grows.
+pub(super) fn outdate(probes: &mut Probes) {
+    probes.term_pair = Seen::Unasked;
+    probes.followers = Seen::Unasked;
 }
 
 /// What an action makes worthless of what was asked about its partition.

@@ -2,6 +2,7 @@
 //! switched off before and given back after, whatever happens in between.
 
 mod case;
+mod cluster_steps;
 mod driver;
 mod event;
 mod failover;
@@ -11,13 +12,18 @@ mod record;
 mod recover;
 mod report;
 mod scope;
+mod status;
 
+pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use lane::Widths;
-pub use looks::POLL_MAX;
 pub use record::{Earlier, Record, RecordError, unfinished};
 pub use recover::{Prepared, RecoverError, Recovered, Recovery, prepare_plan, summary_of_plan};
 pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 pub use scope::{Scope, ScopeError, Selector};
+pub use status::{
+    PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
+    TabletStatus, summary_of_status,
+};

@@ -1,4 +1,22 @@
-//! The embedded cluster.
+//! The embedded cluster: a pure, seeded world of simulated nameservers and tablets, and a thin edge that speaks
+//! OpenMLDB's wire in front of it.
 
+mod clock;
+mod edge;
+mod live;
 pub mod nameserver;
+pub mod registration;
+mod rpc;
+pub mod scenario;
+mod serve;
 pub mod tablet;
+pub mod world;
+pub mod writers;
+
+pub use clock::{Clock, TimeScale};
+pub use live::Live;
+pub use registration::{Registration, RegistrationError, ZooKeeperPath};
+pub use rpc::InProcess;
+pub use serve::{Options, Sandbox, SandboxError};
+pub use tablet::Millis;
+pub use world::{Addresses, Unreachable, World};

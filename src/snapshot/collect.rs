@@ -68,7 +68,16 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
 
 /// One tablet's replicas, in one call.
 pub async fn look_at_tablet(cluster: &Cluster, endpoint: &Endpoint) -> Seen<BTreeMap<PartitionId, Held>> {
-    match cluster.table_status(endpoint).await {
+    by_partition(cluster.table_status(endpoint).await)
+}
+
+/// The same as one attempt of many: whoever polls has no use for repetitions within a poll.
+pub async fn poll_tablet(cluster: &Cluster, endpoint: &Endpoint) -> Seen<BTreeMap<PartitionId, Held>> {
+    by_partition(cluster.table_status_once(endpoint).await)
+}
+
+fn by_partition(answer: Result<Vec<Held>, CallError>) -> Seen<BTreeMap<PartitionId, Held>> {
+    match answer {
         Ok(held) => Seen::Known(held.into_iter().map(|held| (held.partition, held)).collect()),
         Err(error) => Seen::Failed(error.to_string()),
     }

@@ -149,7 +149,7 @@ fn a_load_is_accepted_refused_or_not_sent() {
         (replica.load, replica.loads, replica.refusals)
     };
     assert_eq!(load(Outcome::Applied), (Load::Accepted, 1, 0));
-    assert_eq!(load(Outcome::Unknown("timeout".to_owned())), (Load::Accepted, 1, 1), "it may have been accepted");
+    assert_eq!(load(Outcome::Unknown("timeout".to_owned())), (Load::NotSent, 1, 1), "the next look shows it");
     assert_eq!(load(refused(101)), (Load::Accepted, 1, 0), "loaded or loading");
     assert_eq!(load(refused(131)), (Load::Refused("131".to_owned()), 1, 0), "an answer about the replica");
     assert_eq!(load(Outcome::NotApplied("refused".to_owned())), (Load::NotSent, 0, 1));
@@ -316,7 +316,7 @@ fn gates(places: &[(u32, bool, Option<u32>, Stage)], of: u32) -> Gates {
         .iter()
         .map(|&(tid, system, base, stage)| (id(tid), Place { system, base_table: base.map(Tid), stage }))
         .collect();
-    Order::of(&places).gates(id(of))
+    Order::of(places).gates(id(of))
 }
 
 #[test]

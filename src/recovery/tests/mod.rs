@@ -6,6 +6,7 @@ mod followers;
 mod histories;
 mod leading;
 mod loading;
+mod looks;
 mod memories;
 mod out_of_reach;
 mod plans;

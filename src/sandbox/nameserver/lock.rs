@@ -62,7 +62,8 @@ impl Nameservers {
         self.timers.set(self.now + self.settings.lock_delay_ms, event);
     }
 
-    pub(super) fn is_running(&self, endpoint: &str) -> bool {
+    /// Whether the process runs, leading or not.
+    pub fn is_running(&self, endpoint: &str) -> bool {
         self.process(endpoint).is_some_and(|process| process.running)
     }
 

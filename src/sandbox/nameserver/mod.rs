@@ -245,6 +245,16 @@ impl Nameservers {
         self.zk.tables.in_order().map(metadata::Table::live).collect()
     }
 
+    /// `R/table/notify`: it rises with every change of metadata that clients are told of.
+    pub fn table_notify(&self) -> u64 {
+        self.zk.table_notify
+    }
+
+    /// A table's number.
+    pub fn tid(&self, db: &str, name: &str) -> Option<u32> {
+        self.zk.tables.tid(db, name)
+    }
+
     /// One partition as the leading nameserver has it.
     pub fn partition(&self, db: &str, name: &str, pid: u32) -> Option<&TablePartition> {
         self.zk.tables.partition(db, name, pid)

@@ -1,0 +1,69 @@
+//! The command line: one file a command. Commands return exit codes and failures; [`main`] turns them into the process's.
+
+mod args;
+mod failure;
+mod out;
+mod playbook;
+mod recover;
+mod sandbox;
+mod scope;
+mod session;
+mod signal;
+mod snapshot;
+mod status;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Cli;
+pub use failure::{Exit, Failure};
+
+use args::Command;
+use out::Out;
+
+use crate::ui::Paint;
+
+/// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_tracing(cli.verbose);
+    let out = Out::new(cli.output, cli.verbose);
+    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(&cli, &out)),
+        Err(error) => Err(Failure::error(error)),
+    };
+    match done {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Recover(args) => recover::run(args, out).await,
+        Command::Status(args) => status::run(args, out).await,
+        Command::Snapshot(args) => snapshot::run(args, out).await,
+        Command::Playbook(args) => playbook::run(&args.command, out),
+        Command::Sandbox(args) => sandbox::run(&args.command, out).await,
+    }
+}
+
+/// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
+fn start_tracing(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let level = match verbose {
+        0 | 1 => "off",
+        2 => "openmldb_ops=debug",
+        _ => "openmldb_ops=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let ansi = Paint::for_stderr() != Paint::Plain;
+    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    // A line of tracing that nobody reads must not become a panic.
+    fmt.with_target(false).log_internal_errors(false).init();
+}

@@ -1,0 +1,174 @@
+//! Where a command's results go: text for people or JSON Lines on stdout, progress on stderr. Commands hand data over;
+//! nothing else in the program prints.
+
+use std::io::{self, Stdout, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cluster;
+use crate::model::Snapshot;
+use crate::playbook::Playbook;
+use crate::recovery::Plan;
+use crate::run::{Event, Listener, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
+use crate::snapshot;
+use crate::ui::{
+    About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, reader_gone_is_fine,
+    recovered_text, snapshot_text, status_text, summary_text,
+};
+
+use super::args::Output;
+use super::failure::Failure;
+use super::sandbox::{SandboxLine, ready_text, rows_text};
+
+/// The two streams of a command.
+pub struct Out {
+    output: Output,
+    lines: JsonLines<Stdout>,
+    progress: Progress,
+    paint: Paint,
+}
+
+/// A sentence for stderr, from anywhere.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+impl Out {
+    /// As the command line asks.
+    pub fn new(output: Output, verbose: u8) -> Self {
+        let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
+        let progress = Progress::on_stderr(detail);
+        Self { output, lines: JsonLines::new(io::stdout()), progress, paint: Paint::for_stdout() }
+    }
+
+    /// Hears a run: progress, and JSON Lines if asked for.
+    pub fn listener(&self) -> Listener {
+        let (progress, lines) = (self.progress.listener(), self.lines.listener());
+        let json = self.output == Output::Json;
+        Arc::new(move |event| {
+            progress(event);
+            if json {
+                lines(event);
+            }
+        })
+    }
+
+    /// Hears what a cluster waits for.
+    pub fn waits(&self) -> cluster::Progress {
+        self.say()
+    }
+
+    /// Says a sentence on stderr.
+    pub fn say(&self) -> Say {
+        let progress = self.progress.clone();
+        Arc::new(move |text: &str| progress.show(&Event::Note { text: text.to_owned() }))
+    }
+
+    /// Learns the names of tables before a run begins.
+    pub fn learn(&self, snapshot: &Snapshot) {
+        self.progress.learn(snapshot);
+    }
+
+    /// # Errors
+    /// As all that follow: stdout cannot be written.
+    pub fn plan(
+        &self,
+        plan: &Plan,
+        playbook: &Playbook,
+        snapshot: &Snapshot,
+        auto_failover_before: bool,
+    ) -> io::Result<()> {
+        let context = PlanContext { snapshot, playbook, auto_failover_before, paint: self.paint };
+        self.either(|| plan_text(plan, &context), |lines| lines.plan(plan, &context))
+    }
+
+    /// The health of what is in scope, under a heading where there is one. True if all of it is well.
+    pub fn status(&self, seen: &Snapshot, scope: &Scope, all: bool, heading: Option<&str>) -> io::Result<bool> {
+        let status = Status::of(seen, scope);
+        let text = || {
+            let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
+            heading + &status_text(&status, all, self.paint)
+        };
+        self.either(text, |lines| lines.status(&status))?;
+        Ok(status.is_healthy())
+    }
+
+    /// The end of a look.
+    pub fn look_summary(&self, seen: &Snapshot, scope: &Scope, rpc: Rpc) -> io::Result<()> {
+        self.summary(&summary_of_status(&Status::of(seen, scope), rpc), About::Look)
+    }
+
+    /// The end of a dry run or a look.
+    pub fn summary(&self, summary: &Summary, about: About) -> io::Result<()> {
+        self.either(|| summary_text(summary, about, self.paint), |lines| lines.summary(summary))
+    }
+
+    /// The end of a recovery. In JSON the summary of one that failed follows its error.
+    pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
+        self.progress.finish();
+        let json = |lines: &JsonLines<Stdout>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
+        self.either(|| recovered_text(recovered, by_hand, self.paint), json)
+    }
+
+    /// A snapshot, whole.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn snapshot(&self, seen: &Snapshot) -> Result<(), Failure> {
+        let text = snapshot::write(seen, false).map_err(Failure::error)?;
+        Ok(self.either(|| text, |lines| lines.snapshot(seen, None))?)
+    }
+
+    /// A snapshot that went to a file.
+    pub fn snapshot_saved(&self, seen: &Snapshot, file: &Path) -> io::Result<()> {
+        let path = file.display().to_string();
+        self.either(|| snapshot_text(seen, Some(&path)), |lines| lines.snapshot(seen, Some(&path)))
+    }
+
+    /// What became of a sandbox's rows.
+    pub fn sandbox(&self, line: &SandboxLine) -> io::Result<()> {
+        self.either(|| rows_text(line), |lines| lines.line(line))
+    }
+
+    /// How to reach a sandbox.
+    pub fn ready(&self, line: &super::sandbox::ReadyLine) -> io::Result<()> {
+        self.either(|| ready_text(line), |lines| lines.line(line))
+    }
+
+    /// Any text, or a JSON object that says the same.
+    pub fn text_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
+        self.either(|| text.to_owned(), |lines| lines.line(value))
+    }
+
+    /// Whether JSON Lines were asked for.
+    pub fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// A command that could not do its work. Nothing can be done if even that cannot be said.
+    pub fn failure(&self, failure: &Failure) {
+        self.progress.finish();
+        let message = failure.to_string();
+        let hint = failure.hint.as_deref();
+        if self.output == Output::Json {
+            let _ = self.lines.error(&message, hint);
+            if let Some(summary) = &failure.summary {
+                let _ = self.lines.summary(summary);
+            }
+        }
+        let text = error_text(&message, hint, Paint::for_stderr());
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    fn either(
+        &self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce(&JsonLines<Stdout>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // A reader that has seen enough (`| head`) stops no command and changes no exit code.
+        reader_gone_is_fine(match self.output {
+            Output::Text => print(&text()),
+            Output::Json => json(&self.lines),
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! `sandbox list|serve`, and what every command on a sandbox says about it.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use crate::run::Stop;
+use crate::sandbox::scenario::Scenario;
+use crate::sandbox::world::RowCount;
+use crate::sandbox::{self, Sandbox, ZooKeeperPath};
+
+use super::args::{SandboxCommand, Serve};
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::session::{Session, shape, time_scale};
+use super::signal;
+
+/// What became of a sandbox's rows: one line before the summary.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "sandbox")]
+pub struct SandboxLine {
+    scenario: &'static str,
+    time_scale: f64,
+    #[serde(flatten)]
+    rows: RowCount,
+}
+
+/// How to reach a sandbox that keeps running.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "ready")]
+pub struct ReadyLine {
+    scenario: &'static str,
+    nameserver: String,
+    nameservers: Vec<String>,
+    tablets: Vec<String>,
+    zk_cluster: Option<String>,
+    zk_root_path: Option<String>,
+    time_scale: u32,
+}
+
+/// The line about the session's sandbox, if it has one. Ends its writers and lets replication come to rest first.
+pub(super) fn rows_of(session: &Session) -> Option<SandboxLine> {
+    let (scenario, sandbox) = session.sandbox.as_ref()?;
+    let rows = sandbox.live().look(crate::sandbox::World::settle);
+    Some(SandboxLine { scenario: scenario.name(), time_scale: session.pace, rows })
+}
+
+/// What the session's sandbox is, in a sentence; none for a real cluster.
+pub(super) fn introduction(session: &Session) -> Option<String> {
+    let (scenario, _) = session.sandbox.as_ref()?;
+    let (name, about, pace) = (scenario.name(), scenario.description(), session.pace);
+    Some(format!("sandbox {name}: {about} Its clock runs {pace} times faster than a real cluster's."))
+}
+
+/// The rows, for people.
+pub(super) fn rows_text(line: &SandboxLine) -> String {
+    let RowCount {
+        rows_expected,
+        rows_after,
+        partitions_with_two_alive_leaders: two,
+        healthy_partitions_touched: touched,
+    } = line.rows;
+    let missing = rows_expected.saturating_sub(rows_after);
+    let rows = if missing == 0 {
+        format!("all {rows_expected} rows are on every reachable replica of their partition")
+    } else {
+        format!("{missing} of {rows_expected} rows are not on every reachable replica of their partition")
+    };
+    format!(
+        "Sandbox {}: {rows}; {two} partitions with two alive leaders; {touched} healthy partitions touched. Its clock ran {} \
+         times faster than a real cluster's.\n",
+        line.scenario, line.time_scale
+    )
+}
+
+/// How to reach it, for people.
+pub(super) fn ready_text(line: &ReadyLine) -> String {
+    let mut out =
+        format!("Sandbox {} is running; interrupt it to stop it. Its nameserver: {}\n", line.scenario, line.nameserver);
+    out += &format!("Its clock runs {} times faster than a real cluster's.\n", line.time_scale);
+    let reach = match (&line.zk_cluster, &line.zk_root_path) {
+        (Some(servers), Some(root)) => format!("--zk-cluster {servers} --zk-root-path {root}"),
+        _ => format!("--nameserver {}", line.nameserver),
+    };
+    out + &format!("Try: openmldb-ops status {reach}\n     openmldb-ops recover --all {reach}\n")
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The sandbox cannot be started as asked.
+pub async fn run(command: &SandboxCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        SandboxCommand::List => {
+            let width = Scenario::names().iter().map(|name| name.len()).max().unwrap_or(0);
+            for scenario in Scenario::ALL {
+                let (name, about) = (scenario.name(), scenario.description());
+                let value = BTreeMap::from([("event", "scenario"), ("name", name), ("description", about)]);
+                out.text_or(&format!("{name:width$}  {about}\n"), &value)?;
+            }
+            Ok(Exit::Healthy)
+        }
+        SandboxCommand::Serve(serve) => self::serve(serve, out).await,
+    }
+}
+
+async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
+    let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
+    let zookeeper = args.zk_cluster.as_ref().map(|servers| ZooKeeperPath {
+        servers: servers.clone(),
+        root: args.zk_root_path.clone(),
+        digest: None,
+    });
+    let time_scale = time_scale(args.time_scale)?;
+    let options = sandbox::Options {
+        shape: shape(&args.shape)?,
+        nameservers: args.nameservers.clamp(1, 9),
+        time_scale,
+        zookeeper: zookeeper.clone(),
+    };
+    let say = out.say();
+    let mut stop = signal::listen(
+        None,
+        |_| {},
+        move |number| {
+            say("interrupted again: ending at once");
+            std::process::exit(i32::from(Exit::Signal(number).code()));
+        },
+    )?;
+    let sandbox = Sandbox::start(scenario, &options).await?;
+    let nameserver =
+        sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+    let listed = |servers: &[(crate::model::Endpoint, std::net::SocketAddr)]| {
+        servers.iter().map(|(_, address)| address.to_string()).collect()
+    };
+    out.ready(&ReadyLine {
+        scenario: scenario.name(),
+        nameserver: nameserver.to_string(),
+        nameservers: listed(sandbox.nameservers()),
+        tablets: listed(sandbox.tablets()),
+        zk_cluster: zookeeper.as_ref().map(|at| at.servers.clone()),
+        zk_root_path: zookeeper.map(|at| at.root),
+        time_scale: time_scale.0.get(),
+    })?;
+    let stopped = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::No, |stop| *stop);
+    sandbox.stop().await?;
+    // Being interrupted is how a sandbox ends.
+    debug_assert!(stopped != Stop::Deadline);
+    Ok(Exit::Healthy)
+}

@@ -1,0 +1,105 @@
+//! What the cluster's steps before and after will come to, for a plan: what a run would send, told from a snapshot.
+
+use serde::Serialize;
+
+use crate::model::{Action, Op, OpStatus, Snapshot, State};
+use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen};
+use crate::recovery::Plan;
+
+/// The cluster's steps around the partitions'. Both empty if nothing has to be done.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ClusterSteps {
+    /// Before any partition.
+    pub before: Vec<PlannedClusterStep>,
+    /// At the end, however the run ends.
+    pub after: Vec<PlannedClusterStep>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedClusterStep {
+    /// The playbook's step.
+    pub step: &'static str,
+    /// The calls, as far as they can be told now.
+    pub actions: Vec<Action>,
+    /// Why, or why there is nothing to send.
+    pub why: String,
+}
+
+/// The cluster's steps of a plan. `auto_failover_before` is what it was before anybody's change: an unfinished run may
+/// have left it off.
+pub fn cluster_steps(
+    snapshot: &Snapshot,
+    playbook: &Playbook,
+    plan: &Plan,
+    auto_failover_before: bool,
+) -> ClusterSteps {
+    let needs_doing = plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
+    let mut steps = ClusterSteps::default();
+    if needs_doing {
+        steps.before = playbook.before.iter().map(|step| before(step, snapshot, plan)).collect();
+    }
+    if needs_doing || auto_failover_before != snapshot.auto_failover {
+        let now = snapshot.auto_failover && !needs_doing;
+        steps.after = playbook.after.iter().map(|step| after(step, now, auto_failover_before)).collect();
+    }
+    steps
+}
+
+fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedClusterStep {
+    let (actions, why) = match step {
+        ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
+            let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+            (vec![Action::SetAutoFailover { on: false }], why.to_owned())
+        }
+        ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
+        ClusterStep::SettleOps { timeout, then } => settle(snapshot, plan, timeout.as_secs(), *then),
+        ClusterStep::ResumeSnapshots => resume(snapshot),
+    };
+    PlannedClusterStep { step: step.key(), actions, why }
+}
+
+fn settle(snapshot: &Snapshot, plan: &Plan, seconds: u64, then: SettleThen) -> (Vec<Action>, String) {
+    let in_flight: Vec<&Op> = snapshot.ops.iter().filter(|op| op.status.is_in_flight()).collect();
+    let Some(first) = in_flight.first() else { return (Vec::new(), "no operation is under way".to_owned()) };
+    let state = if first.status == OpStatus::Queued { "queued" } else { "doing" };
+    let first = format!("first {} ({} on {}/{}, {state})", first.id, first.kind.name(), first.table, first.pid);
+    let waits = format!("operations under way: {}, {first}; given {seconds} s to end", in_flight.len());
+    let mine =
+        |op: &&&Op| plan.partitions.iter().any(|planned| planned.table == op.table && planned.partition.pid == op.pid);
+    match then {
+        SettleThen::Cancel => {
+            let actions = in_flight.iter().filter(mine).map(|op| Action::CancelOp { op: op.id }).collect();
+            (actions, format!("{waits}, then those on partitions of this plan are cancelled"))
+        }
+        SettleThen::Block => (Vec::new(), format!("{waits}, then the run stops")),
+    }
+}
+
+fn resume(snapshot: &Snapshot) -> (Vec<Action>, String) {
+    let mut actions = Vec::new();
+    for (endpoint, tablet) in &snapshot.tablets {
+        let held = tablet.held.known().into_iter().flat_map(|held| held.values());
+        actions.extend(held.filter(|held| held.state == State::SnapshotPaused).map(|held| {
+            let (endpoint, partition) = (endpoint.clone(), held.partition);
+            Action::RecoverSnapshot { endpoint, partition }
+        }));
+    }
+    let why = if actions.is_empty() {
+        "no replica is kept from making snapshots"
+    } else {
+        "an operation that did not end well left them in kSnapshotPaused"
+    };
+    (actions, why.to_owned())
+}
+
+fn after(step: &ClusterStep, now: bool, auto_failover_before: bool) -> PlannedClusterStep {
+    let (actions, why) = match step {
+        ClusterStep::AutoFailover(AutoFailover::Restore) if now != auto_failover_before => (
+            vec![Action::SetAutoFailover { on: auto_failover_before }],
+            "it was so before, and is given back".to_owned(),
+        ),
+        _ => (Vec::new(), "it was off before and stays off".to_owned()),
+    };
+    PlannedClusterStep { step: step.key(), actions, why }
+}

@@ -1,0 +1,111 @@
+//! The two services of the contract, answered by the world.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use super::gate::Gate;
+use crate::model::Endpoint;
+use crate::sandbox::{Live, Unreachable, World};
+use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+use crate::wire::{api, nameserver};
+
+/// One server of the world: who it is in metadata, and the world that answers for it.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The world.
+    pub live: Arc<Live>,
+    /// The server's endpoint.
+    pub endpoint: Endpoint,
+}
+
+/// How often a call to a frozen server is tried again.
+const THAW_POLL: Duration = Duration::from_millis(10);
+
+impl Process {
+    /// Makes a call to this server; none if the server is dead. A frozen one takes its time, and the call is made when it
+    /// goes on even if the client has given up by then: a deadline does not stop the server (observed 6).
+    async fn answer<A: Send + 'static>(
+        &self,
+        call: impl Fn(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,
+    ) -> Option<A> {
+        if let Ok(answer) = self.live.with(|world| call(world, &self.endpoint)) {
+            return Some(answer);
+        }
+        let Self { live, endpoint } = self.clone();
+        let thawed = async move {
+            while live.look(|world| world.is_frozen(&endpoint)) {
+                tokio::time::sleep(THAW_POLL).await;
+            }
+            live.with(|world| call(world, &endpoint)).ok()
+        };
+        tokio::spawn(thawed).await.ok().flatten()
+    }
+}
+
+/// What a server that died in mid-call says: nothing, and its socket is gone.
+async fn hang_up<T>(gate: Option<Gate>) -> T {
+    if let Some(gate) = gate {
+        gate.cut();
+    }
+    pending().await
+}
+
+fn wrong_answer(name: &str) -> Status {
+    Status::internal(format!("the sandbox answered {name} with something else"))
+}
+
+macro_rules! serve_nameserver {
+    ($call:ident $answer:ident $messages:ident $service:literal;
+     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
+        /// A nameserver's methods.
+        #[derive(Debug)]
+        pub struct Nameserver(pub Process);
+
+        #[tonic::async_trait]
+        impl nameserver::name_server_server::NameServer for Nameserver {
+            $(async fn $snake(
+                &self,
+                request: Request<$messages::$request>,
+            ) -> Result<Response<$messages::$response>, Status> {
+                let gate = request.extensions().get::<Gate>().cloned();
+                let call = $call::$variant(request.into_inner());
+                match self.0.answer(move |world, endpoint| world.call_nameserver(endpoint, call.clone())).await {
+                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Some(_) => Err(wrong_answer(stringify!($variant))),
+                    None => hang_up(gate).await,
+                }
+            })*
+        }
+    };
+}
+
+macro_rules! serve_tablet {
+    ($call:ident $answer:ident $messages:ident $service:literal;
+     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
+        /// A tablet's methods.
+        #[derive(Debug)]
+        pub struct Tablet(pub Process);
+
+        #[tonic::async_trait]
+        impl api::tablet_server_server::TabletServer for Tablet {
+            $(async fn $snake(
+                &self,
+                request: Request<$messages::$request>,
+            ) -> Result<Response<$messages::$response>, Status> {
+                let gate = request.extensions().get::<Gate>().cloned();
+                let call = $call::$variant(request.into_inner());
+                match self.0.answer(move |world, endpoint| world.call_tablet(endpoint, call.clone())).await {
+                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Some(_) => Err(wrong_answer(stringify!($variant))),
+                    None => hang_up(gate).await,
+                }
+            })*
+        }
+    };
+}
+
+nameserver_methods!(serve_nameserver);
+tablet_methods!(serve_tablet);

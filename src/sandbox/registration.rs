@@ -1,0 +1,198 @@
+//! The sandbox in a real ZooKeeper: the world's tree under a root path, kept true while the sandbox runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thiserror::Error;
+use zookeeper_client::{Acls, Client, CreateMode};
+
+use super::nameserver::Znode;
+
+/// The session of whoever holds the ephemeral nodes. The world decides when a server's own session ends (its node is then
+/// deleted), so this one only matters if the sandbox dies: OpenMLDB's default is as long (reference 3.4).
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZooKeeperPath {
+    /// `host:port`, several separated by commas.
+    pub servers: String,
+    /// The root path, `/openmldb` by default.
+    pub root: String,
+    /// Digest credentials, `user:password`.
+    pub digest: Option<String>,
+}
+
+/// Why registering failed.
+#[derive(Debug, Error)]
+pub enum RegistrationError {
+    /// ZooKeeper refused or was not reached.
+    #[error("ZooKeeper at {servers}, {doing}: {source}")]
+    ZooKeeper {
+        /// The servers asked.
+        servers: String,
+        /// What was being done.
+        doing: String,
+        /// ZooKeeper's word.
+        source: zookeeper_client::Error,
+    },
+    /// Somebody else's cluster is there.
+    #[error("{root} in ZooKeeper at {servers} already holds a cluster: {found} exists")]
+    Occupied {
+        /// The servers asked.
+        servers: String,
+        /// The root path.
+        root: String,
+        /// What was found.
+        found: String,
+    },
+}
+
+/// A sandbox's nodes in a real ZooKeeper.
+#[derive(Debug)]
+pub struct Registration {
+    at: ZooKeeperPath,
+    client: Client,
+    /// What ZooKeeper holds of ours, by full path.
+    published: BTreeMap<String, Node>,
+    /// Persistent nodes above and at the root that were not there before.
+    made: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    data: Vec<u8>,
+    ephemeral: bool,
+}
+
+impl Registration {
+    /// Connects, makes sure nobody else is registered under the root path, and creates that path.
+    ///
+    /// # Errors
+    /// ZooKeeper out of reach or refusing; a cluster registered there already.
+    pub async fn connect(at: &ZooKeeperPath) -> Result<Self, RegistrationError> {
+        let client = session(at).await?;
+        let mut registration = Self { at: at.clone(), client, published: BTreeMap::new(), made: Vec::new() };
+        for child in ["leader", "nodes"] {
+            let path = registration.full(child);
+            let found = match registration.client.list_children(&path).await {
+                Ok(children) => children.into_iter().next(),
+                Err(zookeeper_client::Error::NoNode) => None,
+                Err(source) => return Err(registration.failed(format!("looking at {path}"), source)),
+            };
+            if let Some(found) = found {
+                let (servers, root) = (at.servers.clone(), at.root.clone());
+                return Err(RegistrationError::Occupied { servers, root, found: format!("{path}/{found}") });
+            }
+        }
+        registration.make_root().await?;
+        Ok(registration)
+    }
+
+    async fn make_root(&mut self) -> Result<(), RegistrationError> {
+        let root = self.full("");
+        let ends = root.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| at);
+        for end in ends.chain([root.len()]).collect::<Vec<_>>() {
+            let path = root.get(..end).unwrap_or(&root).to_owned();
+            if path.is_empty() || path == "/" {
+                continue;
+            }
+            match self.create(&path, &[], false).await {
+                Ok(()) => self.made.push(path),
+                Err(zookeeper_client::Error::NodeExists) => {}
+                Err(source) => return Err(self.failed(format!("creating {path}"), source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes ZooKeeper hold exactly `tree` of ours: creates, rewrites and deletes what differs from the last time.
+    ///
+    /// # Errors
+    /// ZooKeeper out of reach or refusing; the next call carries on.
+    pub async fn publish(&mut self, tree: &[Znode]) -> Result<(), RegistrationError> {
+        if self.client.state().is_terminated() {
+            self.client = session(&self.at).await?;
+            self.published.retain(|_, node| !node.ephemeral);
+        }
+        let wanted: BTreeMap<String, Node> = tree
+            .iter()
+            .map(|node| {
+                (self.full(&node.path), Node { data: node.data.clone(), ephemeral: node.ephemeral_owner.is_some() })
+            })
+            .collect();
+        let gone: Vec<String> =
+            self.published.keys().rev().filter(|path| !wanted.contains_key(*path)).cloned().collect();
+        for path in gone {
+            self.delete(&path).await?;
+            self.published.remove(&path);
+        }
+        for (path, node) in wanted {
+            if self.published.get(&path) != Some(&node) {
+                self.write(&path, &node).await?;
+                self.published.insert(path, node);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, path: &str, node: &Node) -> Result<(), RegistrationError> {
+        let written = match self.create(path, &node.data, node.ephemeral).await {
+            Err(zookeeper_client::Error::NodeExists) => self.client.set_data(path, &node.data, None).await.map(|_| ()),
+            created => created,
+        };
+        written.map_err(|source| self.failed(format!("writing {path}"), source))
+    }
+
+    async fn create(&self, path: &str, data: &[u8], ephemeral: bool) -> Result<(), zookeeper_client::Error> {
+        let mode = if ephemeral { CreateMode::Ephemeral } else { CreateMode::Persistent };
+        // As OpenMLDB does: with credentials, the creator alone; without, anyone (reference 2, Auth/ACL).
+        let acls = if self.at.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        self.client.create(path, data, &mode.with_acls(acls)).await.map(|_| ())
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), RegistrationError> {
+        match self.client.delete(path, None).await {
+            // Not empty: somebody put a node of theirs below ours.
+            Ok(()) | Err(zookeeper_client::Error::NoNode | zookeeper_client::Error::NotEmpty) => Ok(()),
+            Err(source) => Err(self.failed(format!("deleting {path}"), source)),
+        }
+    }
+
+    /// Deletes everything it made, the root path included if nothing else is left in it.
+    ///
+    /// # Errors
+    /// ZooKeeper out of reach or refusing; the ephemeral nodes then go with the session.
+    pub async fn remove(mut self) -> Result<(), RegistrationError> {
+        self.publish(&[]).await?;
+        for path in self.made.iter().rev() {
+            self.delete(path).await?;
+        }
+        Ok(())
+    }
+
+    /// A path relative to the root, from the top.
+    fn full(&self, relative: &str) -> String {
+        let root = self.at.root.trim_end_matches('/');
+        match relative.trim_matches('/') {
+            "" => root.to_owned(),
+            relative => format!("{root}/{relative}"),
+        }
+    }
+
+    fn failed(&self, doing: String, source: zookeeper_client::Error) -> RegistrationError {
+        RegistrationError::ZooKeeper { servers: self.at.servers.clone(), doing, source }
+    }
+}
+
+async fn session(at: &ZooKeeperPath) -> Result<Client, RegistrationError> {
+    let mut connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    if let Some(digest) = &at.digest {
+        connector = connector.with_auth("digest", digest.as_bytes());
+    }
+    connector.connect(&at.servers).await.map_err(|source| RegistrationError::ZooKeeper {
+        servers: at.servers.clone(),
+        doing: "connecting".to_owned(),
+        source,
+    })
+}

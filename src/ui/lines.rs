@@ -1,0 +1,103 @@
+//! An event as one line for people.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Action, PartitionId, Snapshot, TableName, Tid};
+use crate::recovery::{Choice, Way};
+use crate::run::{Event, Milestone};
+
+use super::color::{Paint, Tone};
+use super::plan::gives_up;
+use super::words::{Numbers, command, counted, elapsed, on_off, one_line};
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Leaders, milestones, failed calls, notes.
+    Usual,
+    /// Every call too.
+    Verbose,
+}
+
+/// Tables by number, for events that carry nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    tables: BTreeMap<Tid, TableName>,
+}
+
+impl Names {
+    /// The names of a snapshot's tables.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        Self { tables: snapshot.tables.iter().map(|table| (table.tid, table.name.clone())).collect() }
+    }
+
+    /// `db.table/pid`, or the numbers where the name is not known.
+    fn partition(&self, id: Option<PartitionId>) -> String {
+        match id {
+            None => "cluster".to_owned(),
+            Some(id) => match self.tables.get(&id.tid) {
+                Some(table) => one_line(&format!("{table}/{}", id.pid)),
+                None => id.to_string(),
+            },
+        }
+    }
+}
+
+/// The event's line, if it is told at this detail.
+pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -> Option<String> {
+    let text = match event {
+        Event::Observed { partitions, replicas, healthy, auto_failover } => format!(
+            "{} with {}: {healthy} healthy, {} to bring back; auto_failover is {}",
+            counted(*partitions, "partition"),
+            counted(*replicas, "replica"),
+            partitions.saturating_sub(*healthy),
+            on_off(*auto_failover)
+        ),
+        Event::Recorded { path } => format!("flags and offsets as they are now: {path}"),
+        Event::Note { text } => format!("{} {}", paint.tone(Tone::Warning, "note:"), one_line(text)),
+        Event::LeaderChosen { table, pid, choice } => {
+            let partition = one_line(&format!("{table}/{pid}"));
+            format!("{partition}: {}", chosen(choice, paint))
+        }
+        Event::Action { .. } if detail < Detail::Verbose => return None,
+        Event::Action { step, partition, action, why } => {
+            let why = if why.is_empty() { String::new() } else { format!(" ({})", one_line(why)) };
+            format!("{}: {}{why}", names.partition(*partition), call(step, action))
+        }
+        Event::ActionFailed { step, partition, action, error } => {
+            let failed = paint.tone(Tone::Warning, "failed:");
+            format!("{}: {} {failed} {}", names.partition(*partition), call(step, action), one_line(error))
+        }
+        Event::Partition { table, pid, state, after_ms, blocked } => {
+            let partition = one_line(&format!("{table}/{pid}"));
+            let word = match state {
+                Milestone::Serving => "serving".to_owned(),
+                Milestone::Redundant => paint.tone(Tone::Good, "redundant"),
+                Milestone::Blocked => paint.tone(Tone::Bad, "blocked"),
+            };
+            let why = blocked.as_ref().map_or(String::new(), |why| one_line(&format!(", {why}; {}", why.hint)));
+            format!("{partition}: {word} after {}{why}", elapsed(*after_ms))
+        }
+    };
+    Some(text)
+}
+
+fn call(step: &str, action: &Action) -> String {
+    format!("{step}: {}", command(action, Numbers::Known))
+}
+
+fn chosen(choice: &Choice, paint: Paint) -> String {
+    let how = match choice.way {
+        Way::ChangeRole => "leads",
+        Way::ChangeLeader => "is promoted",
+    };
+    let mut text = format!("{} {how}: {}", choice.leader, one_line(&choice.why));
+    for given_up in &choice.given_up {
+        text += &format!("; {} {}", paint.tone(Tone::Warning, "given up:"), gives_up(given_up));
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

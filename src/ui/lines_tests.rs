@@ -1,0 +1,103 @@
+//! Each event as people read it.
+
+use super::*;
+use crate::model::{Endpoint, Offset, Pid, StorageMode, Table};
+use crate::recovery::{Blocked, GivenUp, Reason};
+
+fn orders() -> TableName {
+    TableName { db: "shop".to_owned(), table: "orders".to_owned() }
+}
+
+fn id() -> PartitionId {
+    PartitionId { tid: Tid(7), pid: Pid(1) }
+}
+
+fn names() -> Names {
+    Names { tables: [(Tid(7), orders())].into_iter().collect() }
+}
+
+fn told(event: &Event, detail: Detail) -> Option<String> {
+    line(event, &names(), detail, Paint::Plain)
+}
+
+fn usual(event: &Event) -> String {
+    told(event, Detail::Usual).unwrap()
+}
+
+fn drop_it() -> Action {
+    Action::DropTable { endpoint: Endpoint::from("a:1"), partition: id() }
+}
+
+#[test]
+fn calls_are_told_only_if_asked_for_and_with_the_partition_s_name() {
+    let step = "recover_table";
+    let event = Event::Action { step, partition: Some(id()), action: drop_it(), why: "it lacks rows".to_owned() };
+    assert_eq!(told(&event, Detail::Usual), None);
+    let verbose = told(&event, Detail::Verbose).unwrap();
+    assert_eq!(verbose, "shop.orders/1: recover_table: droptable 7 1 on a:1 (it lacks rows)");
+    let unnamed = line(&event, &Names::default(), Detail::Verbose, Paint::Plain).unwrap();
+    assert!(unnamed.starts_with("7_1: "), "{unnamed}");
+}
+
+#[test]
+fn failed_calls_are_told_always() {
+    let (step, action, error) = ("settle_ops", drop_it(), "code 312\nno such op".to_owned());
+    let event = Event::ActionFailed { step, partition: None, action, error };
+    assert_eq!(usual(&event), "cluster: settle_ops: droptable 7 1 on a:1 failed: code 312 no such op");
+}
+
+#[test]
+fn milestones_carry_their_time_and_the_reason_where_it_ends() {
+    let at = |state, blocked| Event::Partition { table: orders(), pid: 1, state, after_ms: 2345, blocked };
+    assert_eq!(usual(&at(Milestone::Serving, None)), "shop.orders/1: serving after 2.3 s");
+    assert_eq!(usual(&at(Milestone::Redundant, None)), "shop.orders/1: redundant after 2.3 s");
+    let blocked = Blocked::new(Reason::NoData, "no replica could be loaded", "look in the recycle bin");
+    let expected = "shop.orders/1: blocked after 2.3 s, no_data: no replica could be loaded; look in the recycle bin";
+    assert_eq!(usual(&at(Milestone::Blocked, Some(blocked))), expected);
+}
+
+#[test]
+fn a_chosen_leader_comes_with_its_reason_and_with_what_is_given_up() {
+    let given_up = GivenUp {
+        endpoint: Endpoint::from("b:1"),
+        entries: 1,
+        at_most: true,
+        term: None,
+        directory: "7_1_<time> in the tablet's recycle bin".to_owned(),
+    };
+    let choice = Box::new(Choice {
+        leader: Endpoint::from("a:1"),
+        way: Way::ChangeRole,
+        offset: Some(Offset(8)),
+        why: "leader flag, offset 8, 8 rows".to_owned(),
+        rejected: Vec::new(),
+        proven: Vec::new(),
+        given_up: vec![given_up],
+        out_of_reach: Vec::new(),
+    });
+    insta::assert_snapshot!(usual(&Event::LeaderChosen { table: orders(), pid: 1, choice }), @"shop.orders/1: a:1 leads: leader flag, offset 8, 8 rows; given up: b:1 loses at most 1 entry; its directory goes to 7_1_<time> in the tablet's recycle bin");
+}
+
+#[test]
+fn what_is_found_and_noted() {
+    let observed = Event::Observed { partitions: 12, replicas: 22, healthy: 1, auto_failover: true };
+    assert_eq!(usual(&observed), "12 partitions with 22 replicas: 1 healthy, 11 to bring back; auto_failover is on");
+    let note = Event::Note { text: "an earlier run did not finish".to_owned() };
+    assert_eq!(usual(&note), "note: an earlier run did not finish");
+}
+
+#[test]
+fn names_come_from_a_snapshot() {
+    let name = orders();
+    let table =
+        Table { name, tid: Tid(7), storage: StorageMode::Memory, has_ttl: false, base_table: None, partitions: vec![] };
+    let snapshot = Snapshot {
+        cluster: String::new(),
+        taken_at_ms: 0,
+        auto_failover: true,
+        tables: vec![table],
+        tablets: BTreeMap::new(),
+        ops: Vec::new(),
+    };
+    assert_eq!(Names::of(&snapshot).partition(Some(id())), "shop.orders/1");
+}

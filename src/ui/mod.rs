@@ -1,0 +1,27 @@
+//! Everything a person or a pipe sees. Functions from data to text; only [`json`] and [`progress`] write, where they are
+//! told to, and [`print`] to stdout. stdout carries data and nothing else: progress goes to stderr.
+
+mod color;
+mod columns;
+mod error;
+mod json;
+mod lines;
+mod plan;
+mod print;
+mod progress;
+mod snapshot;
+mod status;
+mod summary;
+mod tally;
+mod words;
+
+pub use color::{Paint, Tone};
+pub use error::error_text;
+pub use json::JsonLines;
+pub use plan::{PlanContext, plan_text};
+pub use print::{print, reader_gone_is_fine};
+pub use progress::{Detail, Progress};
+pub use snapshot::snapshot_text;
+pub use status::status_text;
+pub use summary::{About, by_hand, recovered_text, summary_text};
+pub use words::{Numbers, command};

@@ -1,0 +1,275 @@
+//! A plan as text: what `recover --dry-run` prints. The same plan gives the same text, byte for byte.
+
+use crate::model::{Endpoint, Snapshot};
+use crate::playbook::{OnConflict, PartitionStep, Playbook, Promote};
+use crate::recovery::{
+    Choice, Counts, GivenUp, LeaderPlan, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence, Way,
+};
+use crate::run::{PlannedClusterStep, cluster_steps};
+
+use super::color::{Paint, Tone};
+use super::columns::{Cell, Columns};
+use super::words::{Numbers, command, counted, entries_lost, listed, moment, on_off, one_line};
+
+/// What a plan's text needs beside the plan.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanContext<'a> {
+    /// What it was planned from.
+    pub snapshot: &'a Snapshot,
+    /// The steps it was planned with.
+    pub playbook: &'a Playbook,
+    /// auto_failover before anybody's change: what is given back at the end.
+    pub auto_failover_before: bool,
+    /// Colour.
+    pub paint: Paint,
+}
+
+/// The plan: cluster steps before, every partition that is not healthy, cluster steps after, counts and an estimate.
+pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
+    let PlanContext { snapshot, playbook, auto_failover_before, paint } = *context;
+    let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before);
+    let mut out = header(plan, context);
+    cluster_part(&mut out, "Before any partition", &steps.before, paint);
+    let rule = LeaderRule::of(playbook);
+    for planned in &plan.partitions {
+        partition(&mut out, planned, rule, paint);
+    }
+    cluster_part(&mut out, "At the end, however the run ends", &steps.after, paint);
+    out.push('\n');
+    out += &totals(&plan.counts);
+    out
+}
+
+fn header(plan: &Plan, context: &PlanContext<'_>) -> String {
+    let Counts { total, healthy, blocked, replicas, .. } = plan.counts;
+    let PlanContext { snapshot, paint, .. } = context;
+    let title = format!("Plan for {}, playbook {}", one_line(&snapshot.cluster), plan.playbook);
+    let blocked =
+        if blocked == 0 { String::new() } else { format!(", {blocked} of them blocked as far as can be told now") };
+    format!(
+        "{}\nAs seen at {}, auto_failover {}.\n{} ({}) in scope: {healthy} healthy and not touched, {} to bring back{blocked}.\n",
+        paint.tone(Tone::Strong, &title),
+        moment(snapshot.taken_at_ms),
+        on_off(snapshot.auto_failover),
+        counted(total, "partition"),
+        counted(replicas, "replica"),
+        total - healthy,
+    )
+}
+
+fn cluster_part(out: &mut String, heading: &str, steps: &[PlannedClusterStep], paint: Paint) {
+    if steps.is_empty() {
+        return;
+    }
+    *out += &format!("\n{}\n", paint.tone(Tone::Strong, heading));
+    let mut number = 0;
+    for step in steps {
+        *out += &format!("  {}: {}\n", step.step, one_line(&step.why));
+        for action in &step.actions {
+            number += 1;
+            *out += &format!("  {number:>4}. {}\n", command(action, Numbers::Known));
+        }
+    }
+}
+
+fn partition(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Paint) {
+    let name = format!("{}/{}", one_line(&planned.table.to_string()), planned.partition.pid);
+    *out += &format!("\n{} (tid {})\n", paint.tone(Tone::Strong, &name), planned.partition.tid);
+    *out += &evidence(&planned.evidence, paint);
+    leader(out, planned, rule, paint);
+    steps(out, &planned.steps, paint);
+    for note in &planned.notes {
+        *out += &format!("  note: {}\n", one_line(note));
+    }
+    if let Some(blocked) = &planned.blocked {
+        let label = paint.tone(Tone::Bad, &format!("blocked, {}:", blocked.reason));
+        *out += &format!("  {label} {}\n    hint: {}\n", one_line(&blocked.text), one_line(&blocked.hint));
+    }
+}
+
+fn evidence(replicas: &[ReplicaEvidence], paint: Paint) -> String {
+    let mut columns = Columns::headed(&["replica", "flags", "held", "offset", "snapshot"]);
+    for replica in replicas {
+        let offset = replica.offset.map_or("unknown".to_owned(), |offset| offset.to_string());
+        let manifest = replica.manifest.strip_prefix("snapshot ").unwrap_or(&replica.manifest);
+        columns.row([
+            replica.endpoint.as_str().into(),
+            flags(replica.is_leader, replica.is_alive).into(),
+            one_line(&replica.held).into(),
+            offset.into(),
+            Cell::from(one_line(if manifest == "no snapshot" { "none" } else { manifest })),
+        ]);
+    }
+    columns.text(2, paint)
+}
+
+/// Both flags of a replica.
+pub(super) fn flags(is_leader: bool, is_alive: bool) -> &'static str {
+    match (is_leader, is_alive) {
+        (true, true) => "leader/alive",
+        (true, false) => "leader/not alive",
+        (false, true) => "follower/alive",
+        (false, false) => "follower/not alive",
+    }
+}
+
+fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Paint) {
+    let label = paint.tone(Tone::Strong, "leader:");
+    match &planned.leader {
+        LeaderPlan::Serving { endpoint } => *out += &format!("  {label} {endpoint} serves already and stays\n"),
+        LeaderPlan::Nobody if planned.blocked.is_some() => *out += &format!("  {label} nobody, see below\n"),
+        LeaderPlan::Nobody => *out += &format!("  {label} nobody\n"),
+        LeaderPlan::Chosen(choice) => {
+            let how = way(choice.way);
+            *out += &format!("  {label} {}, {how}: {}\n", choice.leader, one_line(&choice.why));
+            for rejected in &choice.rejected {
+                *out += &format!("    not {}: {}\n", rejected.endpoint, one_line(&rejected.why));
+            }
+            for given_up in &choice.given_up {
+                *out += &format!("    {} {}\n", paint.tone(Tone::Warning, "given up:"), gives_up(given_up));
+            }
+        }
+        LeaderPlan::AfterLoading { among, expected } => {
+            *out += &format!("  {label} decided after loading, among {}\n", listed(among));
+            rule.write(out, among.len(), planned.evidence.len());
+            match expected {
+                Some(choice) => expectation(out, planned, choice, among, paint),
+                None => *out += &format!("    {} nobody, see below\n", paint.tone(Tone::Faint, "expected:")),
+            }
+        }
+    }
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::ChangeRole => "by changerole",
+        Way::ChangeLeader => "promoted by changeleader",
+    }
+}
+
+/// What a replica gives up when it is resent.
+pub(super) fn gives_up(given_up: &GivenUp) -> String {
+    let GivenUp { endpoint, entries, at_most, term, directory } = given_up;
+    format!("{endpoint} loses {}; its directory goes to {directory}", entries_lost(*entries, *at_most, *term))
+}
+
+/// The choice that follows if every replica stopped at the same offset.
+fn expectation(out: &mut String, planned: &PartitionPlan, choice: &Choice, among: &[Endpoint], paint: Paint) {
+    let label = paint.tone(Tone::Faint, "expected:");
+    let condition = if among.len() > 1 { "if every replica stopped at the same offset" } else { "if it has data" };
+    *out += &format!("    {label} {}, {}, {condition}\n", choice.leader, way(choice.way));
+    for rejected in expected_rejections(planned, choice, among) {
+        *out += &format!("    not {}: {}\n", rejected.endpoint, rejected.why);
+    }
+}
+
+/// Why an expected choice rejects the others: without its numbers, which are assumptions.
+pub(super) fn expected_rejections(planned: &PartitionPlan, choice: &Choice, among: &[Endpoint]) -> Vec<Rejected> {
+    let why = |rejected: &Rejected| {
+        let mut loaded = planned.evidence.iter().filter(|replica| among.contains(&replica.endpoint));
+        let Some(replica) = loaded.find(|replica| replica.endpoint == rejected.endpoint) else {
+            return one_line(&rejected.why);
+        };
+        if rejected.why.starts_with("is not complete") {
+            return "its snapshot's file is missing".to_owned();
+        }
+        let flags = match (replica.is_leader, replica.is_alive) {
+            (false, _) => return "no leader flag".to_owned(),
+            (true, true) => "leader flag too",
+            (true, false) => "leader flag too, not alive: elected earlier",
+        };
+        format!("{flags}; what it alone holds, if anything, is given up and counted after loading")
+    };
+    choice.rejected.iter().map(|r| Rejected { endpoint: r.endpoint.clone(), why: why(r) }).collect()
+}
+
+/// The playbook's policy for choosing a leader.
+#[derive(Debug, Clone, Copy)]
+struct LeaderRule {
+    on_conflict: OnConflict,
+    promote: Promote,
+}
+
+impl LeaderRule {
+    fn of(playbook: &Playbook) -> Self {
+        let rule = playbook.partition.iter().find_map(|step| match step {
+            PartitionStep::PickLeader { on_conflict, promote, .. } => {
+                Some(Self { on_conflict: *on_conflict, promote: *promote })
+            }
+            _ => None,
+        });
+        rule.unwrap_or(Self { on_conflict: OnConflict::Block, promote: Promote::Never })
+    }
+
+    /// The rule where so many of a partition's replicas can be loaded.
+    fn write(self, out: &mut String, loaded: usize, replicas: usize) {
+        if replicas == 1 {
+            *out += "    rule: the only one that can be\n    blocked if: it has no data\n";
+            return;
+        }
+        let several = match self.on_conflict {
+            OnConflict::LastElected => "of several flags, the one elected last",
+            OnConflict::MaxOffset => "of several flags, the larger offset",
+            OnConflict::Block => "of several flags, none",
+        };
+        let longer = match self.promote {
+            Promote::WhenProven => "a longer follower proven to continue it is promoted instead",
+            Promote::Never => "nobody is promoted",
+        };
+        let too_long = match self.promote {
+            Promote::WhenProven => "a follower is longer and not proven to continue it",
+            Promote::Never => "a follower is longer",
+        };
+        let missing = if loaded < replicas { "one that cannot be loaded may hold more, " } else { "" };
+        *out += &format!(
+            "    rule: the leader-flagged replica with the largest proven offset; {several}; {longer}\n    blocked if: \
+             {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, or all are empty though \
+             entries were known\n"
+        );
+    }
+}
+
+/// Steps with the same reason stand under it together.
+fn steps(out: &mut String, steps: &[PlannedStep], paint: Paint) {
+    let mut number = 0;
+    let alike =
+        |a: &PlannedStep, b: &PlannedStep| a.step == b.step && a.expected == b.expected && reason_of(a) == reason_of(b);
+    for group in steps.chunk_by(alike) {
+        let Some(first) = group.first() else { continue };
+        let expected = if first.expected { paint.tone(Tone::Faint, " (expected)") } else { String::new() };
+        *out += &format!("  {}{expected}: {}\n", first.step, reason_of(first));
+        for step in group {
+            number += 1;
+            let numbers = if step.expected { Numbers::Assumed } else { Numbers::Known };
+            *out += &format!("  {number:>4}. {}\n", command(&step.action, numbers));
+        }
+    }
+}
+
+/// The reason of a step. That of making a leader names offsets, which an expectation does not know.
+pub(super) fn reason_of(step: &PlannedStep) -> String {
+    use crate::model::Action::{ChangeLeader, ChangeRole};
+    match &step.action {
+        ChangeRole { .. } | ChangeLeader { .. } if step.expected => "the leader, if it is the one chosen".to_owned(),
+        _ => one_line(&step.why),
+    }
+}
+
+fn totals(counts: &Counts) -> String {
+    let Counts { total, healthy, actions, loads, reattached, resent, redundant_after_s, .. } = *counts;
+    if total == healthy {
+        return "Nothing to do.\n".to_owned();
+    }
+    format!(
+        "{} on partitions, {loads} of them to load; {} as they are, {resent} with their leader's data.\nEstimate: serving as soon \
+         as the tablets have loaded, redundant about {} later.\n",
+        counted(actions, "call"),
+        if reattached == 1 { "1 follower comes back".to_owned() } else { format!("{reattached} followers come back") },
+        estimate(redundant_after_s)
+    )
+}
+
+/// Seconds, or minutes where seconds would promise too much.
+fn estimate(seconds: f64) -> String {
+    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
+}

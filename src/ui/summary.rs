@@ -1,0 +1,171 @@
+//! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
+
+use crate::run::{BlockedEntry, GivenUpEntry, Recovered, Stop, Summary, Verdict};
+
+use super::color::{Paint, Tone};
+use super::words::{counted, elapsed, entries_lost, on_off, one_line};
+
+/// Which command a summary is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A recovery, which may have changed something.
+    Recovery,
+    /// A dry run.
+    Plan,
+    /// A look: `status` or `snapshot`.
+    Look,
+}
+
+/// The summary.
+pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
+    let (tone, sentence) = verdict(summary, about);
+    let mut out = format!("{}\n", paint.tone(tone, &sentence));
+    if about == About::Recovery {
+        out += &numbers(summary);
+    }
+    let mut details = String::new();
+    if about == About::Recovery {
+        blocked(&mut details, &summary.blocked, paint);
+    }
+    if about != About::Look {
+        given_up(&mut details, &summary.given_up, about, paint);
+    }
+    if !details.is_empty() {
+        out += &details;
+        out.push('\n');
+    }
+    out += &format!(
+        "Calls: {}, {}.\n",
+        counted64(summary.rpc.reads, "read"),
+        counted64(summary.rpc.mutations, "mutation")
+    );
+    if about == About::Recovery {
+        let seen = summary.auto_failover;
+        let (before, after) = (on_off(seen.before), on_off(seen.after));
+        let tone = if seen.before == seen.after { Tone::Usual } else { Tone::Bad };
+        out += &format!("{}\n", paint.tone(tone, &format!("auto_failover was {before} before and is {after} now.")));
+    }
+    out
+}
+
+fn verdict(summary: &Summary, about: About) -> (Tone, String) {
+    let counts = &summary.partitions;
+    let all = match counts.total {
+        1 => "the partition in scope is healthy".to_owned(),
+        total => format!("all {total} partitions in scope are healthy"),
+    };
+    let unhealthy = counts.total - counts.healthy_before;
+    let of_all = format!("{} of {}", counts.blocked + counts.failed, counted(counts.total, "partition"));
+    match (summary.verdict, about) {
+        (Verdict::Refused, _) => (Tone::Bad, "Refused: what is there is not what the plan was made for.".to_owned()),
+        (Verdict::Healthy, About::Plan) => (Tone::Good, format!("Dry run: {all}; there is nothing to do.")),
+        (Verdict::Healthy, _) => (Tone::Good, format!("Healthy: {all}.")),
+        (_, About::Plan) => {
+            let blocked = match counts.blocked {
+                0 => "none blocked as far as can be told now".to_owned(),
+                blocked => format!("{blocked} blocked"),
+            };
+            let of = counted(counts.total, "partition");
+            (Tone::Strong, format!("Dry run: {unhealthy} of {of} to bring back, {blocked}. Nothing was changed."))
+        }
+        (_, About::Look) if unhealthy == 0 => (Tone::Warning, format!("Unhealthy: {all}, but a tablet has a problem.")),
+        (_, About::Look) => (Tone::Bad, format!("Unhealthy: {of_all} not as they should be.")),
+        (Verdict::Recovered, _) => (Tone::Good, format!("Recovered: {all}.")),
+        (Verdict::Partial, _) => (Tone::Warning, format!("Partial: {of_all} not recovered or not redundant.")),
+        (Verdict::Failed, _) => (Tone::Bad, format!("Failed: {of_all} not finished.")),
+    }
+}
+
+fn numbers(summary: &Summary) -> String {
+    let counts = &summary.partitions;
+    let mut out = format!(
+        "{} ({}): {} healthy before, {} recovered, {} blocked, {} not finished.\n",
+        counted(counts.total, "partition"),
+        counted(summary.replicas.total, "replica"),
+        counts.healthy_before,
+        counts.recovered,
+        counts.blocked,
+        counts.failed
+    );
+    if let Some(serving) = summary.serving_after_ms {
+        out += &format!("Serving after {}", elapsed(serving));
+        if let Some(redundant) = summary.redundant_after_ms {
+            out += &format!(", redundant after {}", elapsed(redundant));
+        }
+        out += ".\n";
+    }
+    out
+}
+
+fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) {
+    if entries.is_empty() {
+        return;
+    }
+    *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Not as they should be:"));
+    for BlockedEntry { db, table, pid, reason, text, hint } in entries {
+        let name = one_line(&format!("{}/{pid}", dotted(db, table)));
+        let reason = paint.tone(Tone::Bad, reason);
+        *out += &format!("  {name}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
+    }
+}
+
+fn given_up(out: &mut String, entries: &[GivenUpEntry], about: About, paint: Paint) {
+    if entries.is_empty() {
+        return;
+    }
+    let heading = match about {
+        About::Plan => "To be given up, as only that replica holds it (its directory keeps it):",
+        About::Recovery | About::Look => "Given up, as only that replica held it (its directory keeps it):",
+    };
+    *out += &format!("\n{}\n", paint.tone(Tone::Warning, heading));
+    for GivenUpEntry { db, table, pid, endpoint, entries, at_most, term, directory } in entries {
+        let name = one_line(&format!("{}/{pid}", dotted(db, table)));
+        let lost = entries_lost(*entries, *at_most, *term);
+        *out += &format!("  {name}: {endpoint}, {lost}; directory {directory}\n");
+    }
+}
+
+fn dotted(db: &str, table: &str) -> String {
+    if db.is_empty() { table.to_owned() } else { format!("{db}.{table}") }
+}
+
+fn counted64(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A recovery's summary with how it ended. If auto_failover could not be given back, `by_hand` is the last line.
+pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> String {
+    let mut out = String::new();
+    if let Some(message) = &recovered.panicked {
+        let text = format!("The run ended in a bug of this program, please report it: {}", one_line(message));
+        out += &format!("{}\n", paint.tone(Tone::Bad, &text));
+    }
+    match recovered.stopped {
+        None | Some(Stop::No) => {}
+        Some(Stop::Signal(number)) => {
+            out += &format!("Stopped by signal {number}: what was sent was waited for, nothing more was begun.\n");
+        }
+        Some(Stop::Deadline) => {
+            out += "Stopped at the deadline: what was sent was waited for, nothing more was begun.\n"
+        }
+    }
+    out += &summary_text(&recovered.summary, About::Recovery, paint);
+    if recovered.stopped.is_some_and(|stop| stop != Stop::No) || recovered.panicked.is_some() {
+        out += "Run the same command again: it goes on where this run stopped.\n";
+    }
+    if let Some(seen) = &recovered.not_restored {
+        let text = format!("auto_failover could not be given back ({}). Do it by hand:", one_line(seen));
+        out += &format!("{}\n{by_hand}\n", paint.tone(Tone::Bad, &text));
+    }
+    out
+}
+
+/// The command that sets auto_failover by hand. `reach` is how OpenMLDB's own client finds the cluster:
+/// `--zk_cluster=A --zk_root_path=R`, or `--endpoint=HOST:PORT`.
+pub fn by_hand(reach: &str, auto_failover: bool) -> String {
+    format!("openmldb {reach} --role=ns_client --interactive=false --cmd='confset auto_failover {auto_failover}'")
+}
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;

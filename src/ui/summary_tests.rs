@@ -1,0 +1,121 @@
+//! Summaries, word for word.
+
+use super::*;
+use crate::model::{Endpoint, Pid, Term};
+use crate::run::{AutoFailoverSeen, PartitionCounts, ReplicaCounts, Rpc};
+
+fn recovered() -> Summary {
+    Summary {
+        verdict: Verdict::Recovered,
+        playbook: Some("recover".to_owned()),
+        auto_failover: AutoFailoverSeen { before: true, after: true },
+        partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 162, blocked: 0, failed: 0 },
+        replicas: ReplicaCounts { total: 495 },
+        given_up: Vec::new(),
+        serving_after_ms: Some(2345),
+        redundant_after_ms: Some(130_000),
+        rpc: Rpc { reads: 4711, mutations: 1 },
+        blocked: Vec::new(),
+    }
+}
+
+fn partial() -> Summary {
+    let (db, table) = ("shop".to_owned(), "orders".to_owned());
+    Summary {
+        verdict: Verdict::Partial,
+        partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 160, blocked: 2, failed: 0 },
+        given_up: vec![GivenUpEntry {
+            db: db.clone(),
+            table: table.clone(),
+            pid: Pid(1),
+            endpoint: Endpoint::from("127.0.0.1:11921"),
+            entries: 8,
+            at_most: false,
+            term: Some(Term(1)),
+            directory: "7_1_<time> in the tablet's recycle bin".to_owned(),
+        }],
+        blocked: vec![BlockedEntry {
+            db,
+            table,
+            pid: Pid(2),
+            reason: "not_redundant",
+            text: "127.0.0.1:11923 does not answer (connection refused); the partition serves without it".to_owned(),
+            hint: "bring the tablet back, then run again".to_owned(),
+        }],
+        ..recovered()
+    }
+}
+
+fn text(summary: &Summary, about: About) -> String {
+    summary_text(summary, about, Paint::Plain)
+}
+
+#[test]
+fn a_whole_recovery() {
+    insta::assert_snapshot!(text(&recovered(), About::Recovery), @r"
+    Recovered: all 165 partitions in scope are healthy.
+    165 partitions (495 replicas): 3 healthy before, 162 recovered, 0 blocked, 0 not finished.
+    Serving after 2.3 s, redundant after 2 min 10 s.
+    Calls: 4711 reads, 1 mutation.
+    auto_failover was on before and is on now.
+    ");
+}
+
+#[test]
+fn what_is_blocked_says_what_to_do_and_what_was_given_up_says_where_it_is() {
+    insta::assert_snapshot!(text(&partial(), About::Recovery), @r"
+    Partial: 2 of 165 partitions not recovered or not redundant.
+    165 partitions (495 replicas): 3 healthy before, 160 recovered, 2 blocked, 0 not finished.
+    Serving after 2.3 s, redundant after 2 min 10 s.
+
+    Not as they should be:
+      shop.orders/2: not_redundant: 127.0.0.1:11923 does not answer (connection refused); the partition serves without it
+        hint: bring the tablet back, then run again
+
+    Given up, as only that replica held it (its directory keeps it):
+      shop.orders/1: 127.0.0.1:11921, 8 entries of term 1; directory 7_1_<time> in the tablet's recycle bin
+
+    Calls: 4711 reads, 1 mutation.
+    auto_failover was on before and is on now.
+    ");
+}
+
+#[test]
+fn nothing_to_do() {
+    let partitions = PartitionCounts { total: 1, healthy_before: 1, ..PartitionCounts::default() };
+    let verdict = Verdict::Healthy;
+    let summary = Summary { verdict, partitions, serving_after_ms: None, redundant_after_ms: None, ..recovered() };
+    assert!(text(&summary, About::Recovery).starts_with("Healthy: the partition in scope is healthy.\n"));
+    assert!(!text(&summary, About::Recovery).contains("after 0"), "nothing was changed, so there are no times");
+    assert!(text(&summary, About::Plan).starts_with("Dry run: the partition in scope is healthy; there is nothing"));
+}
+
+#[test]
+fn a_look_at_healthy_partitions_on_a_troubled_tablet_says_so() {
+    let partitions = PartitionCounts { total: 2, healthy_before: 2, ..PartitionCounts::default() };
+    let summary = Summary { verdict: Verdict::Partial, partitions, playbook: None, ..recovered() };
+    let expected = "Unhealthy: all 2 partitions in scope are healthy, but a tablet has a problem.\n";
+    assert!(text(&summary, About::Look).starts_with(expected));
+}
+
+#[test]
+fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
+    let mut summary = partial();
+    summary.auto_failover.after = false;
+    summary.verdict = Verdict::Failed;
+    let recovered = Recovered {
+        summary,
+        stopped: Some(Stop::Signal(2)),
+        not_restored: Some("nameserver 127.0.0.1:6527: connection refused".to_owned()),
+        panicked: None,
+    };
+    let by_hand = by_hand("--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb", true);
+    let text = recovered_text(&recovered, &by_hand, Paint::Plain);
+    assert!(text.starts_with("Stopped by signal 2"), "{text}");
+    insta::assert_snapshot!(text.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @r"
+    openmldb --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb --role=ns_client --interactive=false --cmd='confset auto_failover true'
+    auto_failover could not be given back (nameserver 127.0.0.1:6527: connection refused). Do it by hand:
+    Run the same command again: it goes on where this run stopped.
+    auto_failover was on before and is off now.
+    ");
+}

@@ -1,0 +1,197 @@
+//! Words shared by every text: calls as the documented commands spell them, counts, times, and text from elsewhere made
+//! safe for a terminal.
+
+use crate::model::{Action, Endpoint, PartitionId, StorageMode, Term};
+
+/// Whether the numbers of a call are known, or assumed for a plan because only loading tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// As they will be sent.
+    Known,
+    /// Stand-ins.
+    Assumed,
+}
+
+/// A call in the words of the documented command (ns_client's, and the tablet client's with `on ENDPOINT`).
+pub fn command(action: &Action, numbers: Numbers) -> String {
+    let on_tablet = |verb: &str, partition: &PartitionId, rest: &str, endpoint: &Endpoint| {
+        format!("{verb} {} {}{rest} on {endpoint}", partition.tid, partition.pid)
+    };
+    let text = match action {
+        Action::SetAutoFailover { on } => format!("confset auto_failover {on}"),
+        Action::CancelOp { op } => format!("cancelop {op}"),
+        Action::MarkAlive { table, pid, endpoint, alive } => {
+            let pid = pid.map_or("*".to_owned(), |pid| pid.to_string());
+            format!("updatetablealive {} {pid} {endpoint} {}", table.table, if *alive { "yes" } else { "no" })
+        }
+        Action::ChangeLeader { table, pid, candidate } => format!("changeleader {} {pid} {candidate}", table.table),
+        Action::RecoverTable { table, pid, endpoint } => format!("recovertable {} {pid} {endpoint}", table.table),
+        Action::LoadTable { endpoint, table, partition, seg_cnt, storage } => {
+            let PartitionId { tid, pid } = partition;
+            let storage = storage_words(*storage);
+            format!("loadtable {} {tid} {pid} seg_cnt {seg_cnt} mode follower{storage} on {endpoint}", table.table)
+        }
+        Action::ChangeRole { endpoint, partition, term, replicas } => {
+            let replicas = if replicas.is_empty() { "none".to_owned() } else { listed(replicas) };
+            on_tablet("changerole", partition, &format!(" leader term {term} replicas {replicas}"), endpoint)
+        }
+        Action::AddReplica { endpoint, partition, follower } => {
+            on_tablet("addreplica", partition, &format!(" {follower}"), endpoint)
+        }
+        Action::DelReplica { endpoint, partition, follower } => {
+            on_tablet("delreplica", partition, &format!(" {follower}"), endpoint)
+        }
+        Action::DropTable { endpoint, partition } => on_tablet("droptable", partition, "", endpoint),
+        Action::MakeSnapshot { endpoint, partition, offset, storage } => {
+            let at = match numbers {
+                Numbers::Known => format!(" at offset {offset}{}", storage_words(*storage)),
+                Numbers::Assumed => format!(" at its own offset{}", storage_words(*storage)),
+            };
+            on_tablet("makesnapshot", partition, &at, endpoint)
+        }
+        Action::RecoverSnapshot { endpoint, partition } => on_tablet("recoversnapshot", partition, "", endpoint),
+    };
+    one_line(&text)
+}
+
+/// Memory is what everybody expects, so only the others are named.
+fn storage_words(storage: StorageMode) -> &'static str {
+    match storage {
+        StorageMode::Memory => "",
+        StorageMode::Ssd => " storage ssd",
+        StorageMode::Hdd => " storage hdd",
+    }
+}
+
+/// Endpoints, in the order given.
+pub(super) fn listed<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> String {
+    endpoints.into_iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// `1 partition`, `2 partitions`; the noun takes an s.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A number of entries that a replica loses, with what is known of their term.
+pub(super) fn entries_lost(entries: u64, at_most: bool, term: Option<Term>) -> String {
+    let term = term.map_or(String::new(), |term| format!(" of term {term}"));
+    let noun = if entries == 1 { "entry" } else { "entries" };
+    format!("{}{entries} {noun}{term}", if at_most { "at most " } else { "" })
+}
+
+/// `on` or `off`.
+pub(super) fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// Milliseconds as seconds, or as minutes and seconds from two minutes on.
+pub(super) fn elapsed(ms: u64) -> String {
+    match ms / 1000 {
+        0..120 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        s => format!("{} min {} s", s / 60, s % 60),
+    }
+}
+
+/// A moment, in UTC, from milliseconds since 1970.
+pub(super) fn moment(ms: u64) -> String {
+    let (days, second) = (ms / 86_400_000, ms / 1000 % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of a number of days since 1970-01-01. Years begin in March here, so that the leap day is the last
+/// one, and an era of 400 years has 146,097 days.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (month_of_year, day_of_month) =
+        (if month < 10 { month + 3 } else { month - 9 }, day - (153 * month + 2) / 5 + 1);
+    (year + 400 * era + u64::from(month_of_year <= 2), month_of_year, day_of_month)
+}
+
+/// Text from a server on one line, without anything that a terminal would obey.
+pub(super) fn one_line(text: &str) -> String {
+    let blank = |c: char| if c.is_whitespace() { ' ' } else { c };
+    let visible = text.trim().chars().map(blank).map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    visible.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Offset, OpId, Pid, TableName, Tid};
+
+    #[test]
+    fn calls_read_as_the_documented_commands() {
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        let (pid, partition) = (Pid(1), PartitionId { tid: Tid(7), pid: Pid(1) });
+        let a = || Endpoint::from("127.0.0.1:11921");
+        let b = || Endpoint::from("127.0.0.1:11922");
+        let load = |storage| Action::LoadTable { endpoint: a(), table: table.clone(), partition, seg_cnt: 8, storage };
+        let lead = |replicas| Action::ChangeRole { endpoint: a(), partition, term: Term(3), replicas };
+        let alive = |pid, alive| Action::MarkAlive { table: table.clone(), pid, endpoint: a(), alive };
+        let storage = StorageMode::Memory;
+        let actions = [
+            Action::SetAutoFailover { on: false },
+            Action::CancelOp { op: OpId(12) },
+            alive(Some(pid), false),
+            alive(None, true),
+            Action::ChangeLeader { table: table.clone(), pid, candidate: b() },
+            Action::RecoverTable { table: table.clone(), pid, endpoint: b() },
+            load(StorageMode::Memory),
+            load(StorageMode::Hdd),
+            lead(vec![b(), a()]),
+            lead(vec![]),
+            Action::AddReplica { endpoint: a(), partition, follower: b() },
+            Action::DelReplica { endpoint: a(), partition, follower: b() },
+            Action::DropTable { endpoint: b(), partition },
+            Action::MakeSnapshot { endpoint: b(), partition, offset: Offset(93), storage },
+            Action::RecoverSnapshot { endpoint: a(), partition },
+        ];
+        let commands: Vec<String> = actions.iter().map(|action| command(action, Numbers::Known)).collect();
+        insta::assert_snapshot!(commands.join("\n"), @r"
+        confset auto_failover false
+        cancelop 12
+        updatetablealive orders 1 127.0.0.1:11921 no
+        updatetablealive orders * 127.0.0.1:11921 yes
+        changeleader orders 1 127.0.0.1:11922
+        recovertable orders 1 127.0.0.1:11922
+        loadtable orders 7 1 seg_cnt 8 mode follower on 127.0.0.1:11921
+        loadtable orders 7 1 seg_cnt 8 mode follower storage hdd on 127.0.0.1:11921
+        changerole 7 1 leader term 3 replicas 127.0.0.1:11922, 127.0.0.1:11921 on 127.0.0.1:11921
+        changerole 7 1 leader term 3 replicas none on 127.0.0.1:11921
+        addreplica 7 1 127.0.0.1:11922 on 127.0.0.1:11921
+        delreplica 7 1 127.0.0.1:11922 on 127.0.0.1:11921
+        droptable 7 1 on 127.0.0.1:11922
+        makesnapshot 7 1 at offset 93 on 127.0.0.1:11922
+        recoversnapshot 7 1 on 127.0.0.1:11921
+        ");
+        let assumed = command(&actions[13], Numbers::Assumed);
+        assert_eq!(assumed, "makesnapshot 7 1 at its own offset on 127.0.0.1:11922");
+    }
+
+    #[test]
+    fn moments_are_dates_of_the_calendar() {
+        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(moment(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(moment(1_795_305_599_999), "2026-11-21 23:59:59 UTC");
+        assert_eq!(moment(4_107_542_400_000), "2100-03-01 00:00:00 UTC");
+    }
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!(
+            [elapsed(90), elapsed(2345), elapsed(119_999), elapsed(125_000)].join(", "),
+            "0.0 s, 2.3 s, 119.9 s, 2 min 5 s"
+        );
+    }
+
+    #[test]
+    fn nothing_from_a_server_commands_the_terminal_or_breaks_the_line() {
+        assert_eq!(one_line("fail\n\tto \u{1b}[2Jinit\u{7}\n"), "fail  to \u{fffd}[2Jinit\u{fffd}");
+    }
+}

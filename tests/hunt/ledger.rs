@@ -1,0 +1,112 @@
+//! Which rows have to be there, and which OpenMLDB gave up by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::tablet::{Entry, RowId};
+
+type Rows = BTreeMap<PartitionId, BTreeSet<RowId>>;
+type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
+
+/// The rows that must not be lost.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    opened: bool,
+    /// Replicas whose MANIFEST cannot be read: a load takes their directories to the recycle bin by itself.
+    spoiled: BTreeSet<(Endpoint, PartitionId)>,
+    expected: Rows,
+    /// What the world expected when its books were last opened: what it has beyond was acknowledged since.
+    base: Rows,
+    /// Each partition's terms when a run last ended.
+    terms: Terms,
+    /// Healthy partitions when the books were last opened.
+    pub healthy: BTreeSet<PartitionId>,
+}
+
+impl Ledger {
+    /// Nothing written yet.
+    pub fn new(spoiled: BTreeSet<(Endpoint, PartitionId)>) -> Self {
+        Self { spoiled, ..Self::default() }
+    }
+
+    /// A run is about to change its first thing: from here on, what is lost is its fault. What was lost before, or given
+    /// up by a failover, was OpenMLDB's.
+    pub fn open(&mut self, world: &mut World, missing: &[Endpoint]) {
+        let acknowledged = self.acknowledged(world);
+        let terms = terms(world);
+        let mut expected = Rows::new();
+        for id in terms.keys() {
+            let news = self.new_terms(*id, &terms);
+            let mut logs = logs(world, *id, missing);
+            if !self.opened {
+                logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
+            }
+            let kept: BTreeSet<RowId> =
+                logs.values().flatten().filter(|entry| !is_given_up(entry, &news)).map(|entry| entry.row).collect();
+            let before = self.expected.get(id).into_iter().chain(acknowledged.get(id)).flatten();
+            let still = match self.opened {
+                true => before.copied().filter(|row| kept.contains(row)).collect(),
+                false => kept,
+            };
+            expected.insert(*id, still);
+        }
+        self.expected = expected;
+        self.opened = true;
+        world.open_books();
+        self.base = world.expected().clone();
+        self.healthy = world.healthy();
+    }
+
+    /// A run has ended: gives every row that should be there.
+    pub fn close(&mut self, world: &World) -> &Rows {
+        if !self.opened {
+            return &self.expected;
+        }
+        let acknowledged = self.acknowledged(world);
+        for (id, rows) in acknowledged {
+            self.expected.entry(id).or_default().extend(rows);
+        }
+        self.base = world.expected().clone();
+        self.terms = terms(world);
+        &self.expected
+    }
+
+    fn acknowledged(&self, world: &World) -> Rows {
+        let since = |(id, rows): (&PartitionId, &BTreeSet<RowId>)| {
+            let before = self.base.get(id).cloned().unwrap_or_default();
+            (*id, rows.difference(&before).copied().collect())
+        };
+        if self.opened { world.expected().iter().map(since).collect() } else { Rows::new() }
+    }
+
+    fn new_terms(&self, id: PartitionId, terms: &Terms) -> Vec<(u64, u64)> {
+        let old = self.terms.get(&id).cloned().unwrap_or_default();
+        let all = terms.get(&id).cloned().unwrap_or_default();
+        all.into_iter().filter(|term| !old.contains(term)).collect()
+    }
+}
+
+fn terms(world: &World) -> Terms {
+    let metadata = world.metadata().into_iter();
+    metadata.map(|(id, metas)| (id, metas.term_offset.iter().map(|term| (term.term, term.offset)).collect())).collect()
+}
+
+/// What each replica of a partition holds, in memory or on disk, but for tablets that do not come back.
+pub fn logs(world: &World, id: PartitionId, missing: &[Endpoint]) -> BTreeMap<Endpoint, Vec<Entry>> {
+    let metadata = world.metadata();
+    let Some(metas) = metadata.get(&id) else { return BTreeMap::new() };
+    let endpoints = metas.partition_meta.iter().map(|meta| Endpoint::from(meta.endpoint.as_str()));
+    endpoints
+        .filter(|endpoint| !missing.contains(endpoint))
+        .map(|endpoint| {
+            let log = world.log(&endpoint, id);
+            (endpoint, log)
+        })
+        .collect()
+}
+
+/// Whether a failover gave this entry up: a later term begins at or before it.
+fn is_given_up(entry: &Entry, terms: &[(u64, u64)]) -> bool {
+    terms.iter().any(|(term, start)| *term > entry.term && *start <= entry.index)
+}
