@@ -21,7 +21,8 @@ use openmldb_ops::wire::api::{TableMeta, TableMode, TableState};
 use openmldb_ops::wire::call::TabletCall;
 use openmldb_ops::wire::encode::Addressed;
 use outside::{
-    assert_all_well, assert_serving, assert_well, auto_failover, find, flags, leader, lengths, orders, placed_on, told,
+    assert_all_well, assert_serving, assert_well, auto_failover, find, flags, has_ops_under_way, leader, lengths,
+    orders, placed_on, told,
 };
 use relay::count;
 
@@ -37,6 +38,8 @@ struct Before {
     rows: Rows,
     rows_expected: u64,
     healthy: BTreeSet<PartitionId>,
+    /// Operations are under way, so that more may be healthy by the time the run looks.
+    is_moving: bool,
     partitions: usize,
     replicas: usize,
     auto_failover: bool,
@@ -48,6 +51,7 @@ impl Before {
             rows: world.rows(),
             rows_expected: world.row_count().rows_expected,
             healthy: world.healthy(),
+            is_moving: has_ops_under_way(world),
             partitions: world.metadata().len(),
             replicas: world.metadata().values().map(|metas| metas.partition_meta.len()).sum(),
             auto_failover: auto_failover(world),
@@ -122,7 +126,13 @@ impl Seen {
         let count = self.bed.settle();
         assert_eq!(count.rows_after, count.rows_expected);
         let summary = &self.run.recovered.summary;
-        let healthy_before = self.before.healthy.len();
+        let healthy_before = summary.partitions.healthy_before;
+        let known = self.before.healthy.len();
+        assert!(
+            healthy_before == known || (self.before.is_moving && healthy_before > known),
+            "{:?}",
+            summary.partitions
+        );
         let total = self.before.partitions;
         let counts =
             PartitionCounts { total, healthy_before, recovered: total - healthy_before, ..PartitionCounts::default() };

@@ -53,7 +53,7 @@ fn messages_that_nobody_reads_stop_nothing() {
     };
     assert_eq!(run(&["recover", "--all"]), Some(2));
     assert_eq!(run(&["recover", "--all", "--sandbox"]), Some(0));
-    assert_eq!(run(&["recover", "--all", "--sandbox", "-vv"]), Some(0));
+    assert_eq!(run(&["recover", "--all", "--sandbox", "--time-scale", "200", "-vv"]), Some(0));
     assert_eq!(run(&["playbook", "list"]), Some(0));
 }
 

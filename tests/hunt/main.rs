@@ -39,7 +39,7 @@ fn number(name: &str) -> Option<u64> {
 #[derive(Default)]
 struct Catch {
     violations: Vec<(u64, Vec<String>)>,
-    blocked: BTreeMap<String, u64>,
+    blocked: BTreeMap<String, Vec<u64>>,
     announced: usize,
     virtual_time: Duration,
 }
@@ -67,12 +67,14 @@ fn no_world_loses_a_row() {
     });
     let caught = caught.into_inner().unwrap();
     println!(
-        "{worlds} worlds in {:.1?}, {:.0?} of virtual time; losses announced in {}; blocked at the end: {:#?}",
+        "{worlds} worlds in {:.1?}, {:.0?} of virtual time; losses announced in {}; left alone at the end:",
         began.elapsed(),
         caught.virtual_time,
         caught.announced,
-        caught.blocked
     );
+    for (why, seeds) in &caught.blocked {
+        println!("  {:>5} {why}, for one in worlds {:?}", seeds.len(), &seeds[..seeds.len().min(4)]);
+    }
     for (seed, violations) in &caught.violations {
         println!("OPENMLDB_OPS_SEED={seed}:");
         violations.iter().for_each(|violation| println!("  {}", violation.chars().take(600).collect::<String>()));
@@ -90,7 +92,7 @@ fn note(seed: u64, tell: bool, caught: &Mutex<Catch>) {
                 found.told.iter().for_each(|line| println!("{line}"));
             }
             for blocked in found.blocked {
-                *caught.blocked.entry(blocked).or_default() += 1;
+                caught.blocked.entry(blocked).or_default().push(seed);
             }
             caught.announced += found.announced;
             caught.virtual_time += found.virtual_time;

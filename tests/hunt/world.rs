@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
 use openmldb_ops::run::{Recovered, Summary};
 use openmldb_ops::sandbox::World;
 
@@ -193,10 +193,7 @@ impl Hunt {
 
     fn judge(&mut self, ran: Ran) -> Option<Recovered> {
         for (table, pid, given) in &ran.given_up {
-            let tables = self.world().tables();
-            let tid = tables.iter().find(|found| found.name() == table.table && found.db() == table.db);
-            if let Some(tid) = tid.map(|table| table.tid()) {
-                let id = PartitionId { tid: openmldb_ops::model::Tid(tid), pid: openmldb_ops::model::Pid(*pid) };
+            if let Some(id) = self.id_of(&table.db, &table.table, *pid) {
                 *self.given_up.entry(id).or_default() += given.entries;
             }
         }
@@ -233,6 +230,10 @@ impl Hunt {
             }
         };
         self.found.told.push(format!("ended after {:?}: {:#?}", ran.took, recovered));
+        for blocked in recovered.summary.blocked.iter().filter(|blocked| blocked.reason == "leader_lacks_rows") {
+            let id = self.id_of(&blocked.db, &blocked.table, blocked.pid.0);
+            self.lacking.extend(id);
+        }
         if let Some(panic) = &recovered.panicked {
             self.wrong(format!("panicked: {panic}"));
         }
@@ -244,6 +245,12 @@ impl Hunt {
             None => {}
         }
         Some(recovered)
+    }
+
+    fn id_of(&mut self, db: &str, name: &str, pid: u32) -> Option<PartitionId> {
+        let tables = self.world().tables();
+        let table = tables.iter().find(|table| table.name() == name && table.db() == db)?;
+        Some(PartitionId { tid: Tid(table.tid()), pid: Pid(pid) })
     }
 
     /// Terms of a disk table's entries cannot be known, so the larger offset decides and says what it gives up.
@@ -343,22 +350,16 @@ impl Hunt {
             self.ledger.lock().unwrap().close(world).clone()
         };
         let (given_up, touched) = (self.given_up.clone(), self.touched.clone());
-        let mut lacking = self.lacking.clone();
+        let lacking = self.lacking.clone();
         let world = self.world();
         let healthy = world.healthy();
         let mut wrong = Vec::new();
         for table in world.tables() {
             for metas in &table.table_partition {
-                let id = PartitionId {
-                    tid: openmldb_ops::model::Tid(table.tid()),
-                    pid: openmldb_ops::model::Pid(metas.pid),
-                };
+                let id = PartitionId { tid: Tid(table.tid()), pid: Pid(metas.pid) };
                 let blocked = summary.blocked.iter().find(|blocked| {
                     blocked.db == table.db() && blocked.table == table.name() && blocked.pid.0 == metas.pid
                 });
-                if blocked.is_some_and(|blocked| blocked.reason == "leader_lacks_rows") {
-                    lacking.insert(id);
-                }
                 if blocked.is_some() || lacking.contains(&id) || !touched.contains(&id) {
                     continue;
                 }
@@ -390,7 +391,6 @@ impl Hunt {
                 }
             }
         }
-        self.lacking = lacking;
         wrong.into_iter().for_each(|text| self.wrong(text));
     }
 }

@@ -9,7 +9,7 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::world::Rows;
 use openmldb_ops::wire::api::{GetTableStatusRequest, TableMode, TableState};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_ops::wire::nameserver::ConfGetRequest;
+use openmldb_ops::wire::nameserver::{ConfGetRequest, ShowOpStatusRequest};
 
 /// A replica as its tablet tells it: role and state; none if it is not held.
 pub type Told = Option<(TableMode, TableState)>;
@@ -28,6 +28,14 @@ pub fn auto_failover(world: &mut World) -> bool {
     let answer = world.call_nameserver(&leader, NameserverCall::ConfGet(ConfGetRequest {})).unwrap();
     let NameserverAnswer::ConfGet(answer) = answer else { panic!("{answer:?}") };
     answer.conf.iter().find(|pair| pair.key == "auto_failover").unwrap().value == "true"
+}
+
+/// Whether the leading nameserver has operations queued or running.
+pub fn has_ops_under_way(world: &mut World) -> bool {
+    let leader = world.leader().expect("a nameserver that leads");
+    let call = NameserverCall::ShowOpStatus(ShowOpStatusRequest::default());
+    let NameserverAnswer::ShowOpStatus(answer) = world.call_nameserver(&leader, call).unwrap() else { panic!("asked") };
+    answer.op_status.iter().any(|op| matches!(op.status.as_str(), "kInited" | "kDoing"))
 }
 
 /// The partition `shop.orders/pid`, the table of which the scenarios damage some partitions.
