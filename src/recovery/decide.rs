@@ -48,7 +48,7 @@ impl Gates {
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     match health(view) {
-        Health::Healthy => return follower::rows_differ(view).unwrap_or(Decision::Done),
+        Health::Healthy => return follower::unfinished(view, redundant_within(playbook)).unwrap_or(Decision::Done),
         Health::Unknown(probe) => return Decision::Look(vec![probe]),
         Health::Serving(_) | Health::Down(_) => {}
     }

@@ -82,16 +82,17 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     (!intents.is_empty()).then_some(Decision::Act(intents))
 }
 
-/// A partition that this run brought back looks healthy: whether its replicas hold as many rows is looked at all the same.
-/// One that nobody had to touch is left as it is.
-pub(super) fn rows_differ(view: &View) -> Option<Decision> {
-    view.memory.choice.as_ref()?;
-    let leader = view.serving_leader()?;
+/// A partition that this run worked on looks healthy: whether its followers have caught up, and hold as many rows, is looked
+/// at all the same. Their leader's word is not enough: it does not notice that one was restarted until it has something to
+/// send. A partition that nobody had to touch is left as it is.
+pub(super) fn unfinished(view: &View, within: Duration) -> Option<Decision> {
+    let worked_on = view.memory.choice.is_some() || view.replicas.iter().any(|r| r.memory.load != Load::NotSent);
+    let leader = view.serving_leader().filter(|_| worked_on)?;
     let followers = leader.followers.known()?;
-    // Neither steps nor deadlines come into it: what is not the same at the same offset is one of two decisions.
-    let case = Case { view, step: "recover_table", leader, followers, within: Duration::ZERO };
+    let case = Case { view, step: "recover_table", leader, followers, within };
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
-    others.map(|follower| case.compare(follower)).find_map(|state| match state {
+    let mut states = others.map(|follower| case.catch_up(follower));
+    states.find_map(|state| match state {
         Follower::Redundant => None,
         Follower::Needs(decision) => Some(decision),
         Follower::Blocked(blocked) => Some(Decision::Blocked(blocked)),
@@ -141,7 +142,7 @@ impl Case<'_> {
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }
         if follower.is_alive && self.follows(follower) && connected.is_some() && !self.resend_went_wrong(follower) {
-            return self.catch_up(follower, connected.unwrap_or(Offset(0)));
+            return self.catch_up(follower);
         }
         if follower.tablet_state != Some(TabletState::Healthy) {
             let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
@@ -186,8 +187,8 @@ impl Case<'_> {
     }
 
     /// Alive and connected: it has to reach where its leader was when the wait began, and hold as many rows.
-    fn catch_up(&self, follower: &ReplicaView, connected: Offset) -> Follower {
-        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
+    fn catch_up(&self, follower: &ReplicaView) -> Follower {
+        let reached = follower.offset().unwrap_or(Offset(0));
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
         if reached < target {
             return self.wait_catching_up(follower, reached, target);
@@ -222,6 +223,9 @@ impl Case<'_> {
         let what = WaitFor::CatchUp(follower.endpoint.clone());
         let seen = format!("{} is at offset {reached}, its leader was at {target}", follower.endpoint);
         if self.view.memory.has_expired(&what) {
+            if follower.is_alive && self.does_not_catch_up(follower) {
+                return self.send(mark(self.view, &follower.endpoint, false), seen + ": it is resent");
+            }
             let hint = "see the leader tablet's log: its binlog may not reach back far enough";
             return Follower::Blocked(Blocked::new(Reason::NotCatchingUp, seen, hint));
         }
@@ -256,9 +260,10 @@ impl Case<'_> {
         };
         let must_drop =
             follower.memory.recovery.must_drop || self.resend_went_wrong(follower) || self.lacks_rows(follower);
+        let must_drop = must_drop || self.does_not_catch_up(follower);
         let as_it_is = connected.is_some() && self.follows(follower) && !must_drop;
         if as_it_is {
-            return self.recover_connected(follower, pair.term, connected.unwrap_or(Offset(0)));
+            return self.recover_connected(follower, pair.term);
         }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);
@@ -279,11 +284,11 @@ impl Case<'_> {
 
     /// RecoverTable on a replica that its leader replicates to, once it would be judged equal (reference 3.6): it has heard
     /// the leader's term and has everything from before that term.
-    fn recover_connected(&self, follower: &ReplicaView, term: crate::model::Term, connected: Offset) -> Follower {
+    fn recover_connected(&self, follower: &ReplicaView, term: crate::model::Term) -> Follower {
         let Some(last) = self.view.terms.last() else {
             return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
         };
-        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
+        let reached = follower.offset().unwrap_or(Offset(0));
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
         if term != last.term || reached < target || reached.0 + 1 < last.start.0 {
             return self.wait_catching_up(follower, reached, target);
@@ -340,6 +345,13 @@ impl Case<'_> {
         let ops = self.view.ops_in_flight.iter().chain(&self.view.ops_ended);
         let mut later = ops.filter(|op| recovery.after_op.is_none_or(|after| op.id > after));
         recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
+    }
+
+    /// Its leader takes it for connected and sends nothing, because its binlog does not reach back far enough, or because the
+    /// follower was restarted and nothing has been written since. It is resent, once.
+    fn does_not_catch_up(&self, follower: &ReplicaView) -> bool {
+        let expired = self.view.memory.has_expired(&WaitFor::CatchUp(follower.endpoint.clone()));
+        expired && !follower.memory.recovery.resend_meant && may_discard(self.view, self.leader, follower).is_ok()
     }
 
     /// It was found with fewer rows than its leader at the same offset, and unmarked for that.

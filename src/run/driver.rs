@@ -89,6 +89,8 @@ pub struct Driver {
     pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
+    /// Since when followers have been seen loaded and empty.
+    pub(super) empty_since: BTreeMap<Endpoint, BTreeMap<PartitionId, Instant>>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
@@ -126,6 +128,7 @@ impl Driver {
             silent: BTreeSet::new(),
             held_before: BTreeMap::new(),
             misses: BTreeMap::new(),
+            empty_since: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
             began: now,

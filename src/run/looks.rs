@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Role, Seen, State};
 use crate::recovery::{Probe, Question, WaitFor};
 use crate::snapshot;
 
@@ -21,6 +21,9 @@ pub const POLL_MAX: Duration = Duration::from_millis(500);
 const MISSES: u32 = 3;
 /// ... and for how long at least: a connection that breaks is made again in less.
 const MISSING_FOR: Duration = Duration::from_secs(2);
+
+/// How long a follower has to be seen empty before it is believed. The moment is one of microseconds on a tablet at rest.
+const EMPTY_FOR: Duration = Duration::from_millis(100);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -73,6 +76,7 @@ impl Driver {
             return;
         }
         self.tablets_seen.insert(endpoint.clone(), began);
+        let held = self.doubt_empty(endpoint, held);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
@@ -124,6 +128,27 @@ impl Driver {
         *count += 1;
         let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
         self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
+    }
+
+    /// A tablet shows kTableNormal a moment before it sets the offset (reference 4.2): a follower that shows up without any
+    /// entries counts as loading until it has done so for a while.
+    fn doubt_empty(
+        &mut self,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) -> Seen<BTreeMap<PartitionId, Held>> {
+        let Seen::Known(mut held) = held else { return held };
+        let since = self.empty_since.entry(endpoint.clone()).or_default();
+        let is_empty = |held: &Held| held.role == Role::Follower && held.state.is_loaded() && held.offset == Offset(0);
+        since.retain(|id, _| held.get(id).is_some_and(is_empty));
+        for held in held.values_mut().filter(|held| is_empty(held)) {
+            let since = since.entry(held.partition).or_insert_with(Instant::now);
+            if since.elapsed() < EMPTY_FOR {
+                held.state = State::Loading;
+                self.next_look = self.next_look.min(Instant::now() + POLL_MIN);
+            }
+        }
+        Seen::Known(held)
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
