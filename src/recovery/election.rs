@@ -11,7 +11,8 @@ use super::blocked::{Blocked, Reason};
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
-    elected_last, is_official, is_proven_prefix, last_term, settled_term, shared_up_to, term_above_history,
+    elected_last, is_official, is_proven_prefix, last_term, official_end, settled_term, shared_up_to,
+    term_above_history,
 };
 use super::view::{Data, ReplicaView, View, list};
 
@@ -92,6 +93,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     };
     reach::allows(view, leader, way)?;
     newer_term_elsewhere(view, &usable, leader)?;
+    history_elsewhere(view, &usable, leader)?;
     let (leader, way, why) = heed_terms_above(view, &usable, leader, way, why, promote)?;
     Ok(Choice {
         leader: leader.endpoint.clone(),
@@ -304,6 +306,24 @@ fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaVi
     );
     let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
     Err(Blocked::new(Reason::NewerTerm, text, hint))
+}
+
+/// A leader elected last may have lost its end since: then another replica may hold entries that were the partition's
+/// history at that election, which no failover gave up, with a tail behind them that one did.
+fn history_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
+    let held = leader.offset().unwrap_or(Offset(0));
+    let others = usable.iter().filter(|r| r.endpoint != leader.endpoint);
+    let Some((replica, end)) = others.map(|r| (r, official_end(view, r))).find(|(_, end)| *end > held) else {
+        return Ok(());
+    };
+    let text = format!(
+        "{} ({}) would lead, but {} holds the partition's history up to offset {end} and parts from it only behind that",
+        leader.endpoint,
+        at_offset(leader),
+        replica.endpoint
+    );
+    let hint = "compare the two replicas' rows; nothing was discarded, both are loaded as followers and not alive";
+    Err(Blocked::new(Reason::LongerFollower, text, hint))
 }
 
 /// Followers above their leader's term never replicate, and we never invent a term: only ChangeLeader begins one.

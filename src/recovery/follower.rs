@@ -11,7 +11,7 @@ use super::decide::{APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::memory::Load;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, settled_term};
+use super::term::{elected_last, official_end, settled_term};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
@@ -391,7 +391,8 @@ fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Resu
         None => replica.largest_known_offset(),
     };
     let leads_to = leader.offset().unwrap_or(Offset(0));
-    if held <= leads_to || given_up_at_failover(view, leader, replica) {
+    let tail_only = official_end(view, replica) <= leads_to;
+    if held <= leads_to || tail_only && given_up_at_failover(view, leader, replica) {
         return Ok(());
     }
     let text = format!(

@@ -64,6 +64,15 @@ pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
     foreign_from(view, bound).is_none_or(|start| offset < start)
 }
 
+/// The last entry of a replica's log that is certainly the partition's history: its end, or where it may turn foreign.
+pub fn official_end(view: &View, replica: &ReplicaView) -> Offset {
+    let end = replica.offset().unwrap_or(Offset(0));
+    match last_term(view, replica).lower_bound() {
+        Some(term) => foreign_from(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))),
+        None => Offset(0),
+    }
+}
+
 /// The replica elected last: among the leader-flagged ones with data whose log is official, the newest last term, then
 /// the one that was alive before our first change, then the longest.
 pub fn elected_last(view: &View) -> Option<&ReplicaView> {

@@ -46,7 +46,8 @@ struct Hunt {
     given_up: BTreeMap<PartitionId, u64>,
     /// Partitions that some run touched. What looked healthy all the time is none of its business.
     touched: BTreeSet<PartitionId>,
-    /// Partitions that were reported because their leader lacks rows: nothing else shows it later on.
+    /// Partitions reported for what nothing shows later on: their leader lacks rows, or cannot send its followers what
+    /// they lack.
     lacking: BTreeSet<PartitionId>,
     opened: bool,
     found: Found,
@@ -233,7 +234,8 @@ impl Hunt {
             }
         };
         self.found.told.push(format!("ended after {:?}: {:#?}", ran.took, recovered));
-        for blocked in recovered.summary.blocked.iter().filter(|blocked| blocked.reason == "leader_lacks_rows") {
+        let hidden = ["leader_lacks_rows", "not_catching_up"];
+        for blocked in recovered.summary.blocked.iter().filter(|blocked| hidden.contains(&blocked.reason)) {
             let id = self.id_of(&blocked.db, &blocked.table, blocked.pid.0);
             self.lacking.extend(id);
         }
