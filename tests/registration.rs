@@ -116,3 +116,19 @@ async fn servers_that_go_by_names_are_found_by_them() {
     assert!(rpc.tablet(&name, call).await.is_ok());
     sandbox.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn with_credentials_nobody_else_can_read() {
+    let server = ZooKeeperServer::shared().await;
+    let mut options = options(&server, "/guarded");
+    if let Some(at) = &mut options.zookeeper {
+        at.digest = Some("openmldb:secret".to_owned());
+    }
+    let sandbox = Sandbox::start(Scenario::Healthy, &options).await.unwrap();
+    let stranger = server.client().await;
+    let refused = stranger.list_children("/guarded/leader").await.unwrap_err();
+    assert_eq!(refused, zookeeper_client::Error::NoAuth, "as OpenMLDB's nodes with zk_cert (reference 2)");
+    let friend = Client::connector().with_auth("digest", b"openmldb:secret").connect(&server.address()).await.unwrap();
+    assert_eq!(friend.list_children("/guarded/leader").await.unwrap().len(), 2);
+    sandbox.stop().await.unwrap();
+}

@@ -9,10 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "openmldb-ops", version, max_term_width = 100)]
 pub struct Cli {
     /// How results are written to stdout
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, display_order = 900)]
     pub output: Output,
     /// Say more on stderr; twice for every call
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
     /// What to do
     #[command(subcommand)]
@@ -47,8 +47,9 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct Where {
-    /// ZooKeeper servers, HOST:PORT[,HOST:PORT...]
-    #[arg(long, alias = "zk_cluster", env = "OPENMLDB_ZK_CLUSTER", value_name = "SERVERS", hide_env_values = true)]
+    // The environment's say is heard in `session`: here it would conflict with --sandbox, and win over --nameserver.
+    /// ZooKeeper servers, HOST:PORT[,HOST:PORT...] [env: OPENMLDB_ZK_CLUSTER]
+    #[arg(long, alias = "zk_cluster", value_name = "SERVERS", conflicts_with = "nameserver")]
     pub zk_cluster: Option<String>,
     /// The cluster's root path in ZooKeeper
     #[arg(
@@ -63,8 +64,8 @@ pub struct Where {
     /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment)
     #[arg(long, alias = "zk_cert_file", env = "OPENMLDB_ZK_CERT_FILE", value_name = "FILE", hide_env_values = true)]
     pub zk_cert_file: Option<PathBuf>,
-    /// The leading nameserver, for a cluster whose ZooKeeper cannot be reached
-    #[arg(long, env = "OPENMLDB_NAMESERVER", value_name = "HOST:PORT", hide_env_values = true)]
+    /// The leading nameserver, for a cluster whose ZooKeeper cannot be reached [env: OPENMLDB_NAMESERVER]
+    #[arg(long, value_name = "HOST:PORT")]
     pub nameserver: Option<String>,
     /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own
     #[arg(long, env = "OPENMLDB_AUTH_FILE", value_name = "FILE", hide_env_values = true)]
@@ -79,8 +80,7 @@ pub struct Where {
 #[command(next_help_heading = "Sandbox")]
 pub struct Embedded {
     /// Start an embedded cluster in this condition, work on it, stop it
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
-        conflicts_with_all = ["zk_cluster", "nameserver"])]
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted")]
     pub sandbox: Option<String>,
     /// How much faster than a real cluster's the sandbox's clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
@@ -139,7 +139,7 @@ pub struct Recover {
     #[arg(long)]
     pub dry_run: bool,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with = "sandbox")]
     pub snapshot: Option<PathBuf>,
     /// A playbook's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use crate::cluster::{CallError, CredentialsError, DiscoveryError};
+use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
-use crate::run::{RecordError, RecoverError, ScopeError};
+use crate::run::{RecordError, RecoverError, Rpc, Scope, ScopeError, Status, Summary, Verdict, summary_of_status};
+use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
 
 /// The exit codes, each with its meaning. README lists them.
@@ -54,17 +56,19 @@ pub struct Failure {
     pub error: anyhow::Error,
     /// What to do next, if there is more to say than the message does.
     pub hint: Option<String>,
+    /// The summary, if a cluster or a file was read before.
+    pub summary: Option<Box<Summary>>,
 }
 
 impl Failure {
     /// The command line, or a file it names, is wrong.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Usage, error: error.into(), hint: None }
+        Self { exit: Exit::Usage, error: error.into(), hint: None, summary: None }
     }
 
     /// The work could not be done.
     pub fn error(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Error, error: error.into(), hint: None }
+        Self { exit: Exit::Error, error: error.into(), hint: None, summary: None }
     }
 
     /// With a hint.
@@ -72,11 +76,23 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// With the summary of a command that could not do its work.
+    pub fn failed(mut self, summary: Summary) -> Self {
+        self.summary = Some(Box::new(Summary { verdict: Verdict::Failed, ..summary }));
+        self
+    }
+
+    /// With what was seen before it: nothing was changed.
+    pub fn after_looking(self, seen: &Snapshot, scope: &Scope, rpc: Rpc) -> Self {
+        self.failed(summary_of_status(&Status::of(seen, scope), rpc))
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        // The messages of our own errors say their sources already.
+        write!(f, "{}", self.error)
     }
 }
 
@@ -92,16 +108,36 @@ macro_rules! failures {
 
 failures! {
     usage: PlaybookError, ScopeError, CredentialsError, FileError;
-    error: DiscoveryError, CallError, RecordError, std::io::Error;
+    error: CallError, RecordError, std::io::Error;
+}
+
+impl From<DiscoveryError> for Failure {
+    fn from(error: DiscoveryError) -> Self {
+        match error {
+            DiscoveryError::BadServers { .. } | DiscoveryError::BadRoot { .. } => Self::usage(error),
+            other => Self::error(other),
+        }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        match error {
+            SandboxError::Scenario(_) => Self::usage(error),
+            other => Self::error(other),
+        }
+    }
 }
 
 impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Scope(error) => Self::usage(error),
-            RecoverError::Step { error, not_restored: Some(why) } => Self {
+            RecoverError::Step { not_restored: Some(ref why), .. }
+            | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => Self {
                 exit: Exit::NotRestored,
                 hint: None,
+                summary: None,
                 error: anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}"),
             },
             other => Self::error(other),

@@ -23,6 +23,8 @@ pub use failure::{Exit, Failure};
 use args::Command;
 use out::Out;
 
+use crate::ui::Paint;
+
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,8 +36,6 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(exit) => ExitCode::from(exit.code()),
-        // A reader that has seen enough and closed the pipe (`| head`) is no failure of ours.
-        Err(failure) if closed_pipe(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
             out.failure(&failure);
             ExitCode::from(failure.exit.code())
@@ -53,10 +53,6 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     }
 }
 
-fn closed_pipe(failure: &Failure) -> bool {
-    failure.error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
 fn start_tracing(verbose: u8) {
     use tracing_subscriber::EnvFilter;
@@ -66,5 +62,8 @@ fn start_tracing(verbose: u8) {
         _ => "openmldb_ops=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    let ansi = Paint::for_stderr() != Paint::Plain;
+    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    // A line of tracing that nobody reads must not become a panic.
+    fmt.with_target(false).log_internal_errors(false).init();
 }

@@ -1,7 +1,7 @@
 //! Where a command's results go: text for people or JSON Lines on stdout, progress on stderr. Commands hand data over;
 //! nothing else in the program prints.
 
-use std::io::{self, Stdout};
+use std::io::{self, Stdout, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::recovery::Plan;
 use crate::run::{Event, Listener, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, recovered_text,
-    snapshot_text, status_text, summary_text,
+    About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, reader_gone_is_fine,
+    recovered_text, snapshot_text, status_text, summary_text,
 };
 
 use super::args::Output;
@@ -103,10 +103,11 @@ impl Out {
         self.either(|| summary_text(summary, about, self.paint), |lines| lines.summary(summary))
     }
 
-    /// The end of a recovery.
-    pub fn recovered(&self, recovered: &Recovered, by_hand: &str) -> io::Result<()> {
+    /// The end of a recovery. In JSON the summary of one that failed follows its error.
+    pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
         self.progress.finish();
-        self.either(|| recovered_text(recovered, by_hand, self.paint), |lines| lines.summary(&recovered.summary))
+        let json = |lines: &JsonLines<Stdout>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
+        self.either(|| recovered_text(recovered, by_hand, self.paint), json)
     }
 
     /// A snapshot, whole.
@@ -151,8 +152,12 @@ impl Out {
         let hint = failure.hint.as_deref();
         if self.output == Output::Json {
             let _ = self.lines.error(&message, hint);
+            if let Some(summary) = &failure.summary {
+                let _ = self.lines.summary(summary);
+            }
         }
-        eprint!("{}", error_text(&message, hint, Paint::for_stderr()));
+        let text = error_text(&message, hint, Paint::for_stderr());
+        let _ = io::stderr().write_all(text.as_bytes());
     }
 
     fn either(
@@ -160,9 +165,10 @@ impl Out {
         text: impl FnOnce() -> String,
         json: impl FnOnce(&JsonLines<Stdout>) -> io::Result<()>,
     ) -> io::Result<()> {
-        match self.output {
+        // A reader that has seen enough (`| head`) stops no command and changes no exit code.
+        reader_gone_is_fine(match self.output {
             Output::Text => print(&text()),
             Output::Json => json(&self.lines),
-        }
+        })
     }
 }

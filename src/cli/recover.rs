@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::out::Out;
 use crate::playbook::Playbook;
-use crate::run::{Prepared, Recovered, Recovery, Rpc, Scope, Stop, Verdict, Widths, prepare_plan, summary_of_plan};
+use crate::run::{
+    Prepared, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, summary_of_plan,
+};
 use crate::snapshot;
 use crate::ui::{About, by_hand};
 
@@ -26,7 +28,9 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let scope = scope::required(&args.which)?;
     let playbook = Playbook::find(&args.playbook)?;
     if let Some(file) = &args.snapshot {
-        let prepared = prepare_plan(snapshot::read(file)?, &playbook, &scope, None)?;
+        let seen = snapshot::read(file)?;
+        let prepared = prepare_plan(seen.clone(), &playbook, &scope, None)
+            .map_err(|error| Failure::from(error).after_looking(&seen, &scope, Rpc::default()))?;
         return dry_run(&prepared, &playbook, Rpc::default(), out);
     }
     let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
@@ -55,7 +59,15 @@ async fn on_cluster(
         stop,
         now_ms: now_ms(),
     };
-    let prepared = recovery.look(&session.cluster).await?;
+    let mut stopped = recovery.stop.clone();
+    let seen = tokio::select! {
+        seen = snapshot::collect(&session.cluster, &session.name, now_ms()) => seen?,
+        // Nothing was changed yet, so there is nothing to clean up.
+        Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
+    };
+    let rpc = || session.cluster.rpc_counts().into();
+    let prepared =
+        recovery.prepare(seen.clone()).map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
@@ -66,7 +78,11 @@ async fn on_cluster(
         out.plan(&prepared.plan, &playbook, &prepared.snapshot, prepared.auto_failover_before())?;
         return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
-    let recovered = recovery.run(&session.cluster, prepared).await?;
+    let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
+    let recovered = match recovery.run(&session.cluster, prepared).await {
+        Ok(recovered) => recovered,
+        Err(error) => return Err(ended_early(error.into(), Summary { rpc: rpc(), ..before }, session)),
+    };
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
         out.status(&seen, &scope, false, Some("after"))?;
@@ -75,8 +91,9 @@ async fn on_cluster(
         out.sandbox(&rows)?;
     }
     let by_hand = by_hand(&session.reach, recovered.summary.auto_failover.before);
-    out.recovered(&recovered, &by_hand)?;
-    exit_of(&recovered, by_hand)
+    let exit = exit_of(&recovered, by_hand.clone());
+    out.recovered(&recovered, &by_hand, exit.is_err())?;
+    exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
 }
 
 fn dry_run(prepared: &Prepared, playbook: &Playbook, rpc: Rpc, out: &Out) -> Result<Exit, Failure> {
@@ -93,28 +110,49 @@ fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &
     Ok(if summary.blocked.is_empty() { Exit::Healthy } else { Exit::Partial })
 }
 
+/// A run that could not look again at its end, or never came to the partitions.
+fn ended_early(failure: Failure, mut summary: Summary, session: &Session) -> Failure {
+    if failure.exit != Exit::NotRestored {
+        return failure.failed(summary);
+    }
+    let before = summary.auto_failover.before;
+    summary.auto_failover.after = !before;
+    failure.hint(by_hand(&session.reach, before)).failed(summary)
+}
+
 /// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
 fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     if let Some(error) = &recovered.not_restored {
         let on = if recovered.summary.auto_failover.before { "on" } else { "off" };
         let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
-        return Err(Failure { exit: Exit::NotRestored, error, hint: Some(by_hand) });
+        return Err(Failure { exit: Exit::NotRestored, error, hint: Some(by_hand), summary: None });
     }
     if let Some(panic) = &recovered.panicked {
         let error = anyhow!("the run stopped at a fault of its own: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
     Ok(match (recovered.stopped, recovered.summary.verdict) {
-        (Some(Stop::Signal(number)), _) => Exit::Signal(number),
-        (Some(Stop::Deadline), _) => Exit::Deadline,
-        (Some(Stop::No) | None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
-        (Some(Stop::No) | None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
+        (Some(stop), _) => exit_of_stop(stop),
+        (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
+        (None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
     })
 }
 
+fn exit_of_stop(stop: Stop) -> Exit {
+    match stop {
+        Stop::No => Exit::Healthy,
+        Stop::Signal(number) => Exit::Signal(number),
+        Stop::Deadline => Exit::Deadline,
+    }
+}
+
 fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
-    let say = out.say();
+    let (say, say_first) = (out.say(), out.say());
     let by_hand = by_hand(&session.reach, true);
+    let first = move |stop: Stop| {
+        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
+        say_first(&format!("{what}: waiting for calls under way, then giving auto_failover back"));
+    };
     let second = move |number: i32| {
         say(&format!(
             "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
@@ -122,7 +160,7 @@ fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::R
         ));
         std::process::exit(i32::from(Exit::Signal(number).code()));
     };
-    Ok(signal::listen(args.timeout.map(Duration::from_secs), second)?)
+    Ok(signal::listen(args.timeout.map(Duration::from_secs), first, second)?)
 }
 
 /// Where records are kept: as told, or in the XDG state directory. A sandbox's records die with it.

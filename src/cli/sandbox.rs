@@ -120,11 +120,15 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         zookeeper: zookeeper.clone(),
     };
     let say = out.say();
-    let mut stop = signal::listen(None, move |number| {
-        say("interrupted again: ending at once");
-        std::process::exit(i32::from(Exit::Signal(number).code()));
-    })?;
-    let sandbox = Sandbox::start(scenario, &options).await.map_err(Failure::error)?;
+    let mut stop = signal::listen(
+        None,
+        |_| {},
+        move |number| {
+            say("interrupted again: ending at once");
+            std::process::exit(i32::from(Exit::Signal(number).code()));
+        },
+    )?;
+    let sandbox = Sandbox::start(scenario, &options).await?;
     let nameserver =
         sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
     let listed = |servers: &[(crate::model::Endpoint, std::net::SocketAddr)]| {
@@ -140,7 +144,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         time_scale: time_scale.0.get(),
     })?;
     let stopped = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::No, |stop| *stop);
-    sandbox.stop().await.map_err(Failure::error)?;
+    sandbox.stop().await?;
     // Being interrupted is how a sandbox ends.
     debug_assert!(stopped != Stop::Deadline);
     Ok(Exit::Healthy)

@@ -58,7 +58,7 @@ impl Session {
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
         let sandbox_options = sandbox::Options { shape, time_scale, ..sandbox::Options::default() };
-        let sandbox = Sandbox::start(scenario, &sandbox_options).await.map_err(Failure::error)?;
+        let sandbox = Sandbox::start(scenario, &sandbox_options).await?;
         let address =
             sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
         let target = Target::Nameserver(address.to_string());
@@ -77,7 +77,7 @@ impl Session {
             Some((_, sandbox)) => {
                 // Records of a cluster that is no more are of no use; there may be none.
                 let _ = std::fs::remove_dir_all(sandbox_record_dir());
-                sandbox.stop().await.map_err(Failure::error)
+                Ok(sandbox.stop().await?)
             }
             None => Ok(()),
         }
@@ -90,11 +90,18 @@ pub(super) fn sandbox_record_dir() -> PathBuf {
 }
 
 fn target(at: &Where) -> Result<Target, Failure> {
-    match (&at.zk_cluster, &at.nameserver) {
-        // A nameserver named on the command line is more specific than a ZooKeeper left in the environment.
-        (_, Some(address)) => Ok(Target::Nameserver(address.clone())),
+    let named = (at.zk_cluster.clone(), at.nameserver.clone());
+    // The command line wins over whatever is left in the environment.
+    let (servers, nameserver) = match named {
+        (None, None) => (from_environment("OPENMLDB_ZK_CLUSTER"), from_environment("OPENMLDB_NAMESERVER")),
+        named => named,
+    };
+    match (servers, nameserver) {
+        // Naming one nameserver is more specific than naming the ZooKeeper.
+        (_, Some(address)) if is_address(&address) => Ok(Target::Nameserver(address)),
+        (_, Some(address)) => Err(Failure::usage(anyhow!("`{address}` is not of the form HOST:PORT"))),
         (Some(servers), None) => Ok(Target::ZooKeeper {
-            servers: servers.clone(),
+            servers,
             root: at.zk_root_path.clone(),
             credentials: zookeeper_credentials(at.zk_cert_file.as_deref())?,
         }),
@@ -102,6 +109,17 @@ fn target(at: &Where) -> Result<Target, Failure> {
             "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise",
         )),
     }
+}
+
+/// An environment variable's value; set to nothing is as good as not set.
+fn from_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !text.contains(char::is_whitespace) && port.parse().is_ok_and(|port: u16| port > 0)
+    })
 }
 
 /// A whole number of times, 1 or more.

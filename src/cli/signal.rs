@@ -11,12 +11,14 @@ use crate::run::Stop;
 const INTERRUPT: i32 = 2;
 const TERMINATE: i32 = 15;
 
-/// Listens for signals and for the run's deadline. `second` is called when a second signal comes, and must not return.
+/// Listens for signals and for the run's deadline. `first` is called with what stops the run; `second` when another signal
+/// comes, and must not return.
 ///
 /// # Errors
 /// The process cannot listen for signals.
 pub fn listen(
     timeout: Option<Duration>,
+    first: impl Fn(Stop) + Send + 'static,
     second: impl Fn(i32) + Send + 'static,
 ) -> std::io::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::No);
@@ -41,6 +43,7 @@ pub fn listen(
                 (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
                 (Stop::Signal(_) | Stop::Deadline, _) => continue,
             }
+            first(stop);
             sender.send_replace(stop);
         }
     });

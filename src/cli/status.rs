@@ -26,7 +26,9 @@ pub async fn run(args: &args::Status, out: &Out) -> Result<Exit, Failure> {
 
 async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-    scope.check(&seen)?;
+    scope
+        .check(&seen)
+        .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
     let healthy = out.status(&seen, scope, args.full, None)?;
     if let Some(rows) = rows_of(session) {

@@ -6,6 +6,7 @@ use super::{OpId, Pid, TableName};
 
 /// An operation of the nameserver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Op {
     /// Its number.
     pub id: OpId,

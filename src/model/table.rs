@@ -8,6 +8,7 @@ use super::{Endpoint, Offset, Pid, Term, Tid};
 
 /// Database and table. Displayed as `db.table`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableName {
     /// The database; empty for a table older than databases.
     pub db: String,
@@ -43,6 +44,7 @@ impl StorageMode {
 
 /// A table, with the whole of its topology.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Table {
     /// Database and name.
     pub name: TableName,
@@ -67,6 +69,7 @@ impl Table {
 
 /// A partition and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Partition {
     /// Number within the table.
     pub pid: Pid,
@@ -78,6 +81,7 @@ pub struct Partition {
 
 /// The start of a leadership: the first offset written under a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TermStart {
     /// The term.
     pub term: Term,
@@ -87,6 +91,7 @@ pub struct TermStart {
 
 /// A replica as metadata has it: flags and the nameserver's last numbers. Says nothing about being loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Replica {
     /// Where it is.
     pub endpoint: Endpoint,

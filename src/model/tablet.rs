@@ -8,6 +8,7 @@ use super::{Endpoint, Offset, PartitionId, Term};
 
 /// A tablet as the nameserver lists it (ShowTablet).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Registration {
     /// Its name in metadata.
     pub endpoint: Endpoint,
@@ -71,6 +72,7 @@ impl State {
 
 /// A replica that a tablet holds (GetTableStatus).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Held {
     /// Which partition.
     pub partition: PartitionId,
@@ -86,6 +88,7 @@ pub struct Held {
 
 /// A replica's newest snapshot on disk (GetManifest). Offset 0 where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The last entry folded in.
     pub offset: Offset,
@@ -97,6 +100,7 @@ pub struct Manifest {
 
 /// A replica's term and offset (GetTermPair): of the log if loaded, of the snapshot if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TermPair {
     /// Whether its tablet holds it.
     pub has_table: bool,
@@ -110,6 +114,7 @@ pub struct TermPair {
 
 /// What a leader replicates to (GetTableFollower).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Followers {
     /// The leader's own offset.
     pub leader_offset: Offset,

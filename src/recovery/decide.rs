@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use crate::model::{Action, Endpoint, Offset, Role, State};
+use crate::model::{Action, Endpoint, Offset, Role, Seen, State};
 use crate::playbook::{Connect, PartitionStep, Playbook, Which};
 
 use super::blocked::{Blocked, Reason};
-use super::decision::{Decision, Intent, Question, Wait, WaitFor};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::election::{Choice, Way, choose};
 use super::follower;
 use super::health::{Health, health};
+use super::loading;
 use super::memory::Load;
 use super::suspect::is_suspect;
-use super::term::{LastTerm, last_term};
-use super::view::{Data, ReplicaView, View};
+use super::view::{ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
 pub const MAX_REFUSALS: u32 = 5;
@@ -26,8 +26,8 @@ const FLAGS: Duration = Duration::from_secs(30);
 pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
 /// How long an operation may take in all: OpenMLDB's own `name_server_op_execute_timeout`, 2 h.
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
-/// How long a snapshot made for its term may take. A tablet makes one at a time, and those in the queue show nothing.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// How long a server may leave a question unanswered.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
 pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
 
@@ -48,9 +48,13 @@ impl Gates {
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     match health(view) {
-        Health::Healthy => return follower::unfinished(view, redundant_within(playbook)).unwrap_or(Decision::Done),
+        // What was worked on has to be caught up beside.
+        Health::Healthy if !was_worked_on(view) => return Decision::Done,
         Health::Unknown(probe) => return Decision::Look(vec![probe]),
-        Health::Serving(_) | Health::Down(_) => {}
+        Health::Healthy | Health::Serving(_) | Health::Down(_) => {}
+    }
+    if let Some(leader) = view.replicas.iter().find(|r| r.may_be_serving()) {
+        return unheard(view, leader);
     }
     if let Some((replica, error)) = refused_too_often(view) {
         let hint = "see the tablet's and the nameserver's logs, then run again";
@@ -59,14 +63,33 @@ pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     playbook.partition.iter().find_map(|step| unmet(view, playbook, step, gates)).unwrap_or(Decision::Done)
 }
 
+fn was_worked_on(view: &View) -> bool {
+    view.memory.choice.is_some() || view.replicas.iter().any(|r| r.memory.recovery.tries > 0)
+}
+
+/// A leader that may be serving everybody but us is left alone, flags and all.
+fn unheard(view: &View, leader: &ReplicaView) -> Decision {
+    let seen = format!(
+        "{}, flagged leader and alive on a tablet that the nameserver takes for healthy, does not answer ({})",
+        leader.endpoint,
+        leader.out_of_reach().unwrap_or_default()
+    );
+    let what = WaitFor::Answer(leader.endpoint.clone());
+    if view.memory.has_expired(&what) {
+        let hint = "see why the tablet does not answer, then run again";
+        return Decision::Blocked(Blocked::new(Reason::OutOfReach, seen, hint));
+    }
+    Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER))
+}
+
 /// The decision if the step's condition does not hold yet.
 fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -> Option<Decision> {
     let key = step.key();
     match step {
         PartitionStep::MarkAlive { replicas: Which::All, .. } => mark_not_alive(view, key),
-        PartitionStep::LoadTable { seg_cnt, .. } => load(view, key, *seg_cnt, gates),
-        PartitionStep::PollTableStatus { timeout, .. } => loaded(view, *timeout),
-        PartitionStep::ProveTerms { up_to_entries, .. } => prove_terms(view, key, *up_to_entries),
+        PartitionStep::LoadTable { seg_cnt, .. } => loading::load(view, key, *seg_cnt, gates),
+        PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
+        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries),
         PartitionStep::PickLeader { on_conflict, promote, .. } => {
             let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
             if settled {
@@ -74,6 +97,10 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             }
             if view.replicas.iter().any(|r| r.loaded().is_some_and(|loaded| loaded.offset.is_none())) {
                 return Some(Decision::Unknown);
+            }
+            let unasked = facts_to_choose_on(view);
+            if !unasked.is_empty() {
+                return Some(Decision::Look(unasked));
             }
             Some(match choose(view, *on_conflict, *promote) {
                 Ok(choice) => Decision::Choose(Box::new(choice)),
@@ -89,6 +116,18 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         PartitionStep::RecoverTable { .. } => follower::recover(view, key, gates, redundant_within(playbook)),
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
+}
+
+/// What is not known yet and may decide who leads, and how: terms that only a failed election told, and whom a leader in
+/// memory replicates to.
+fn facts_to_choose_on(view: &View) -> Vec<Probe> {
+    let loaded = view.replicas.iter().filter(|r| view.replicas.len() > 1 && r.loaded().is_some());
+    let unasked = loaded.flat_map(|r| {
+        let term = (r.term_pair == Seen::Unasked).then_some(Question::TermPair);
+        let followers = (r.leads_in_memory() && r.followers == Seen::Unasked).then_some(Question::Followers);
+        term.into_iter().chain(followers).map(|question| Probe { endpoint: r.endpoint.clone(), question })
+    });
+    unasked.collect()
 }
 
 fn redundant_within(playbook: &Playbook) -> Duration {
@@ -109,7 +148,12 @@ fn mark_not_alive(view: &View, step: &'static str) -> Option<Decision> {
     if view.serving_leader().is_some() || already_leading(view) {
         return None;
     }
-    let alive = view.replicas.iter().filter(|r| r.is_alive && !r.flag_is_stuck());
+    let leads = |r: &&ReplicaView| r.is_leader && r.is_alive && r.leads_in_memory();
+    let serves_beside_another_flag = view.replicas.iter().filter(leads).count() == 1;
+    let alive = view.replicas.iter().filter(|r| {
+        let clear = r.is_alive && !r.flag_is_stuck();
+        clear && !(serves_beside_another_flag && leads(r))
+    });
     let intents: Vec<Intent> = alive
         .map(|r| Intent::new(step, mark(view, r, false), "until its leader serves, clients must not be sent to it"))
         .collect();
@@ -130,104 +174,9 @@ fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
     }
 }
 
-/// LoadTable to every replica whose tablet answers and does not hold it: as a follower, and never twice.
-fn load(view: &View, step: &'static str, seg_cnt: u32, gates: Gates) -> Option<Decision> {
-    let missing = view.replicas.iter().filter(|r| r.data == Data::Absent && r.memory.load == Load::NotSent);
-    let intents: Vec<Intent> = missing.map(|r| load_one(view, step, r, seg_cnt)).collect();
-    match (intents.is_empty(), gates.may_load) {
-        (true, _) => None,
-        (false, true) => Some(Decision::Act(intents)),
-        (false, false) => Some(turn("tables that come first")),
-    }
-}
-
-fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32) -> Intent {
-    let action = Action::LoadTable {
-        endpoint: replica.endpoint.clone(),
-        table: view.table.clone(),
-        partition: view.partition,
-        seg_cnt,
-        storage: view.storage,
-    };
-    Intent::new(step, action, "its offset is known only once it is loaded; as a follower it takes no writes meanwhile")
-}
-
 pub(super) fn turn(before: &str) -> Decision {
     let forever = Duration::MAX;
     Decision::Wait(Wait::new(WaitFor::Turn, before, forever, forever))
-}
-
-/// Waits until every replica that can be loaded is. Once the partition serves, each follower is waited for on its own.
-fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
-    if view.serving_leader().is_some() || view.memory.choice.is_some() {
-        return None;
-    }
-    let appearing = view.replicas.iter().find(|r| r.data == Data::Absent && r.memory.load.is_awaited());
-    if let Some(replica) = appearing {
-        let seen = format!("{} does not show the partition yet", replica.endpoint);
-        let what = WaitFor::Appearing(replica.endpoint.clone());
-        return Some(Decision::Wait(Wait::new(what, seen, timeout, APPEARING)));
-    }
-    let loading: Vec<String> = view.replicas.iter().filter_map(loading_state).collect();
-    if loading.is_empty() || view.memory.has_expired(&WaitFor::Loading) {
-        return None;
-    }
-    // A big replica shows no progress while it loads, so only the deadline counts.
-    Some(Decision::Wait(Wait::new(WaitFor::Loading, loading.join(", "), timeout, timeout)))
-}
-
-fn loading_state(replica: &ReplicaView) -> Option<String> {
-    match replica.data {
-        Data::Loading(State::Queued) => Some(format!("{} queued", replica.endpoint)),
-        Data::Loading(_) => Some(format!("{} loading", replica.endpoint)),
-        Data::OutOfReach(_) | Data::Absent | Data::Loaded(_) => None,
-    }
-}
-
-/// Where more than one leadership wrote the partition, the term of each replica's last entry is found out: a snapshot up
-/// to its own offset, after which MANIFEST names it. Only of memory replicas that no leader has contacted yet.
-fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
-    let nothing_to_compare = view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk();
-    if nothing_to_compare || view.serving_leader().is_some() || view.memory.choice.is_some() {
-        return None;
-    }
-    let unknown = view.replicas.iter().filter(|r| {
-        let provable = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
-        provable && !r.memory.snapshot_file_missing && r.memory.snapshot_tries < MAX_TRIES
-    });
-    let mut intents = Vec::new();
-    let mut waits = None;
-    for replica in unknown {
-        let endpoint = &replica.endpoint;
-        let offset = replica.offset().unwrap_or(Offset(0));
-        let what = WaitFor::Snapshot(endpoint.clone());
-        let expired = view.memory.has_expired(&what);
-        let is_making = replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot);
-        let wait =
-            |seen: String| Some(Decision::Wait(Wait::new(what.clone(), seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)));
-        if is_making && !expired {
-            return wait(format!("{endpoint} is making a snapshot"));
-        }
-        match (&replica.manifest, &replica.term_pair) {
-            (crate::model::Seen::Unasked, _) => return Some(Decision::look(endpoint, Question::Manifest)),
-            (_, crate::model::Seen::Unasked) => return Some(Decision::look(endpoint, Question::TermPair)),
-            _ => {}
-        }
-        let contacted = replica.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
-        if matches!(last_term(view, replica), LastTerm::Known(_)) || contacted || expired {
-            continue;
-        }
-        // Accepted is not begun: the tablet may be at another partition's.
-        if replica.memory.snapshot_accepted {
-            let seen = format!("{endpoint} has not made the snapshot it was asked for");
-            waits = waits.or_else(|| wait(seen));
-            continue;
-        }
-        let (endpoint, partition, storage) = (endpoint.clone(), view.partition, view.storage);
-        let action = Action::MakeSnapshot { endpoint, partition, offset, storage };
-        intents.push(Intent::new(step, action, "its MANIFEST then names the term of its last entry"));
-    }
-    if intents.is_empty() { waits } else { Some(Decision::Act(intents)) }
 }
 
 /// Makes the chosen replica leader, unless it is.
@@ -265,6 +214,9 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
     if !others.is_empty() {
         return Decision::Act(others);
     }
+    if let Some(unknown) = flag_cannot_be_set(candidate) {
+        return unknown;
+    }
     if !candidate.is_alive {
         return Decision::act(Intent::new(
             step,
@@ -275,6 +227,14 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
     let (table, pid, candidate) = (view.table.clone(), view.partition.pid, candidate.endpoint.clone());
     let action = Action::ChangeLeader { table, pid, candidate };
     Decision::act(Intent::new(step, action, choice.why.clone()))
+}
+
+/// The nameserver does not know its endpoint (302), so its flag stays as it is.
+fn flag_cannot_be_set(replica: &ReplicaView) -> Option<Decision> {
+    let stuck = replica.flag_is_stuck() && !replica.is_alive;
+    let text = || format!("{} answers, but the nameserver does not know its tablet (302)", replica.endpoint);
+    let hint = "restart that tablet, so that it registers, then run again";
+    stuck.then(|| Decision::Blocked(Blocked::new(Reason::TabletOffline, text(), hint)))
 }
 
 pub(super) fn ops_wait(view: &View, op: &crate::model::Op) -> Decision {
@@ -309,7 +269,7 @@ fn connect_proven(view: &View, step: &'static str, choice: &Choice, connect: Con
     let mut candidates = connectable(view, choice, connect).peekable();
     candidates.peek()?;
     let followers = match &leader.followers {
-        crate::model::Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
+        Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
         seen => seen.known()?,
     };
     let connected = |r: &ReplicaView| followers.followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint);
@@ -344,6 +304,9 @@ fn mark_leader_alive(view: &View, step: &'static str) -> Option<Decision> {
             return Some(Decision::Blocked(Blocked::new(Reason::OpFailed, seen, hint)));
         }
         return Some(Decision::Wait(Wait::new(WaitFor::Flags, seen, FLAGS, FLAGS)));
+    }
+    if let Some(unknown) = flag_cannot_be_set(leader) {
+        return Some(unknown);
     }
     let why = "it is loaded and leads, and no other leader flag is alive";
     Some(Decision::act(Intent::new(step, mark(view, leader, true), why)))

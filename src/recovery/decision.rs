@@ -92,6 +92,8 @@ pub enum WaitFor {
     Ops,
     /// A follower to hear its leader's term and catch up with it.
     CatchUp(Endpoint),
+    /// A difference from its leader, in rows or in offset, to be more than a moment between two looks.
+    Rows(Endpoint),
     /// A dropped replica to be gone.
     Dropping(Endpoint),
     /// A server to answer a question again.

@@ -8,12 +8,10 @@ use crate::model::{Endpoint, Offset, Term};
 use crate::playbook::{OnConflict, Promote};
 
 use super::blocked::{Blocked, Reason};
+use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
-use super::term::{
-    elected_last, is_official, is_proven_prefix, last_term, official_end, settled_term, shared_up_to,
-    term_above_history,
-};
+use super::term::{elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to};
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -92,9 +90,12 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         empty => follower_instead(view, &usable, empty, promote)?,
     };
     reach::allows(view, leader, way)?;
-    newer_term_elsewhere(view, &usable, leader)?;
-    history_elsewhere(view, &usable, leader)?;
-    let (leader, way, why) = heed_terms_above(view, &usable, leader, way, why, promote)?;
+    objection::newer_term_elsewhere(view, &usable, leader)?;
+    let (leader, way, why) = objection::heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
+    let why = match reach::own_loss(leader) {
+        Some(loss) => format!("{why}; {loss}"),
+        None => why,
+    };
     Ok(Choice {
         leader: leader.endpoint.clone(),
         way,
@@ -112,7 +113,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     })
 }
 
-fn has_data(replica: &ReplicaView) -> bool {
+pub(super) fn has_data(replica: &ReplicaView) -> bool {
     replica.offset() > Some(Offset(0))
 }
 
@@ -121,7 +122,7 @@ fn preference(r: &ReplicaView) -> (Option<Offset>, u64, bool, Reverse<&Endpoint>
     (r.offset(), r.rows(), r.memory.alive_before, Reverse(&r.endpoint))
 }
 
-fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
+pub(super) fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
     replicas.max_by(|a, b| preference(a).cmp(&preference(b)))
 }
 
@@ -156,12 +157,12 @@ fn flagged_leader<'a>(
             Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
         }
         OnConflict::LastElected if terms_known => {
-            let official = elected_last(view).filter(|leader| with_data.iter().any(|r| r.endpoint == leader.endpoint));
-            let newest = with_data.iter().copied().max_by_key(|r| (settled_term(view, r), preference(r)));
-            let leader = official.or(newest);
-            let why = |leader: &ReplicaView| match settled_term(view, leader) {
-                Some(term) => format!("elected last of the leader-flagged (last term {term}), {}", at_offset(leader)),
-                None => at_offset(leader),
+            let leader = holds_most_of_the_history(view, usable, &with_data);
+            let elected_last = elected_last(view).map(|r| &r.endpoint);
+            let why = |leader: &ReplicaView| {
+                let term = settled_term(view, leader).map_or(String::new(), |term| format!(" (last term {term})"));
+                let how = if elected_last == Some(&leader.endpoint) { "elected last" } else { "holds most" };
+                format!("{how} of the leader-flagged{term}, {}", at_offset(leader))
             };
             Ok(leader.map(|leader| (leader, why(leader))))
         }
@@ -170,6 +171,27 @@ fn flagged_leader<'a>(
             Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))
         }
     }
+}
+
+/// Of several leader-flagged replicas with data and known last terms: whoever holds most of the partition's history, which is
+/// the one of the newest term, unless that one lost its end. Where several hold the same, one of them may have a tail that
+/// was given up at a failover. With that it has all the others have and more, so it leads; unless somebody may hold
+/// entries that were written instead of the tail.
+fn holds_most_of_the_history<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    flagged: &[&'a ReplicaView],
+) -> Option<&'a ReplicaView> {
+    let most = flagged.iter().filter_map(|r| history_held(view, r)).max();
+    let may_hold_more =
+        |r: &ReplicaView| r.offset() > most && history_held(view, r).is_none_or(|held| Some(held) > most);
+    let tails_lose = usable.iter().any(|r| !r.is_leader && may_hold_more(r)) || reach::unproven(view).next().is_some();
+    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_official(view, r));
+    let alive = |r: &ReplicaView| (r.offset(), r.memory.alive_before);
+    flagged.iter().copied().max_by(|a, b| {
+        let by_history = rank(a).cmp(&rank(b));
+        by_history.then_with(|| alive(a).cmp(&alive(b))).then_with(|| preference(a).cmp(&preference(b)))
+    })
 }
 
 fn at_offset(replica: &ReplicaView) -> String {
@@ -187,9 +209,12 @@ fn longer_follower<'a>(
     why: String,
     promote: Promote,
 ) -> Result<(&'a ReplicaView, Way, String), Blocked> {
-    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset());
+    // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
+    let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
+    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
     let Some(longer) = longest(followers) else { return Ok((leader, Way::ChangeRole, why)) };
-    let proven = is_proven_prefix(view, leader, longer);
+    // One that leads in memory may have taken writes since, which nobody else has.
+    let proven = is_proven_prefix(view, leader, longer) && !leader.leads_in_memory();
     let seen = format!(
         "{} ({}) is longer than the leader-flagged {} ({})",
         longer.endpoint,
@@ -234,12 +259,11 @@ fn follower_instead<'a>(
     match empty {
         Some((leader, why)) => {
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
-            // Another one was elected too, perhaps later, and nobody can say how much was in what it lost.
-            let lost = view.replicas.iter().find(|r| r.is_leader && r.has_no_data());
-            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
+            // What vanished had a directory, and nobody can say how much was in it.
+            let vanished = view.replicas.iter().find(|r| r.memory.load == super::Load::Vanished);
+            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(vanished) {
                 None => Ok((leader, Way::ChangeRole, why)),
-                Some(_) if reach::unproven(view).next().is_some() => Ok((leader, Way::ChangeRole, why)),
-                Some(r) => Err(everything_empty(view, r)),
+                Some(known) => Err(everything_empty(view, known)),
             }
         }
         None => Err(nothing_loaded(view)),
@@ -247,8 +271,18 @@ fn follower_instead<'a>(
 }
 
 fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
-    let was = match known.largest_known_offset() {
-        Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),
+    let entries = known.largest_known_offset();
+    if let Some(missing) = reach::unproven(view).next() {
+        let text = format!(
+            "{} {}, and the others are empty, although {} was known to hold {entries} entries",
+            missing.endpoint,
+            condition(view, missing),
+            known.endpoint
+        );
+        return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
+    }
+    let was = match entries {
+        Offset(0) => format!("{} vanished while loading", known.endpoint),
         entries => format!("{} was known to hold {entries} entries", known.endpoint),
     };
     let text = format!("every replica that could be loaded is empty, but {was}");
@@ -264,6 +298,8 @@ fn nothing_loaded(view: &View) -> Blocked {
     let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
     let (reason, hint) = if out_of_reach {
         (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
+    } else if reach::unproven(view).next().is_some() {
+        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
     } else if view.replicas.len() == 1 {
         (Reason::OnlyReplicaLost, format!("look for its data as {} and put it back", view.recycled_as()))
     } else {
@@ -273,7 +309,7 @@ fn nothing_loaded(view: &View) -> Blocked {
 }
 
 /// What is wrong with a replica that cannot lead, in a few words.
-fn condition(view: &View, replica: &ReplicaView) -> String {
+pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
     if let Some(suspicion) = suspicion(view, replica) {
         return format!("is not complete ({suspicion})");
     }
@@ -284,6 +320,7 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
             super::Load::Vanished => "vanished while loading".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
+            super::Load::Interrupted => "did not appear after its tablet stopped answering for a while".to_owned(),
             _ => "is not loaded".to_owned(),
         },
         Data::Loaded(_) if has_data(replica) => at_offset(replica),
@@ -291,77 +328,12 @@ fn condition(view: &View, replica: &ReplicaView) -> String {
     }
 }
 
-/// A loaded replica whose entries are of a later term than the chosen one's holds rows acknowledged after it.
-fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
-    let Some(term) = settled_term(view, leader) else { return Ok(()) };
-    let newer = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
-    let newer = newer.filter_map(|r| settled_term(view, r).map(|newer| (r, newer))).find(|(_, newer)| *newer > term);
-    let Some((replica, newer)) = newer else { return Ok(()) };
-    if is_official(view, leader) && is_proven_prefix(view, replica, leader) {
-        return Ok(());
-    }
-    let text = format!(
-        "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
-        leader.endpoint, replica.endpoint
-    );
-    let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
-    Err(Blocked::new(Reason::NewerTerm, text, hint))
-}
-
-/// A leader elected last may have lost its end since: then another replica may hold entries that were the partition's
-/// history at that election, which no failover gave up, with a tail behind them that one did.
-fn history_elsewhere(view: &View, usable: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
-    let held = leader.offset().unwrap_or(Offset(0));
-    let others = usable.iter().filter(|r| r.endpoint != leader.endpoint);
-    let Some((replica, end)) = others.map(|r| (r, official_end(view, r))).find(|(_, end)| *end > held) else {
-        return Ok(());
-    };
-    let text = format!(
-        "{} ({}) would lead, but {} holds the partition's history up to offset {end} and parts from it only behind that",
-        leader.endpoint,
-        at_offset(leader),
-        replica.endpoint
-    );
-    let hint = "compare the two replicas' rows; nothing was discarded, both are loaded as followers and not alive";
-    Err(Blocked::new(Reason::LongerFollower, text, hint))
-}
-
-/// Followers above their leader's term never replicate, and we never invent a term: only ChangeLeader begins one.
-fn heed_terms_above<'a>(
-    view: &'a View,
-    usable: &[&'a ReplicaView],
-    leader: &'a ReplicaView,
-    way: Way,
-    why: String,
-    promote: Promote,
-) -> Result<(&'a ReplicaView, Way, String), Blocked> {
-    let Some((above, term)) = term_above_history(view).filter(|_| way == Way::ChangeRole && view.replicas.len() > 1)
-    else {
-        return Ok((leader, way, why));
-    };
-    let equals = usable.iter().copied().filter(|r| {
-        !r.is_leader && r.offset() == leader.offset() && r.rows() == leader.rows() && is_proven_prefix(view, leader, r)
-    });
-    let seen =
-        format!("{} has heard of term {term}, which the metadata does not know (a failed election)", above.endpoint);
-    match longest(equals).filter(|_| promote == Promote::WhenProven) {
-        Some(equal) => Ok((
-            equal,
-            Way::ChangeLeader,
-            format!("{seen}; {} equals the leader-flagged {}", equal.endpoint, leader.endpoint),
-        )),
-        None => {
-            let hint =
-                "only changeleader begins a later term; no follower is proven equal to the leader-flagged replica";
-            Err(Blocked::new(Reason::TermAboveHistory, seen, hint))
-        }
-    }
-}
-
-/// The replicas that may be connected to the leader as they are.
+/// The replicas that may be connected to the leader as they are. A leader that leads already may have taken writes since: it
+/// shares them only with those it replicates to.
 fn proven_prefixes(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && !is_suspect(view, r));
-    others.filter(|r| is_proven_prefix(view, r, leader)).map(|r| r.endpoint.clone()).collect()
+    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
+    others.filter(|r| is_proven_prefix(view, r, leader) && !apart(r)).map(|r| r.endpoint.clone()).collect()
 }
 
 /// What a replica gives up when `leader` leads and it is resent: nothing if it is proven to be the leader's beginning, or

@@ -7,16 +7,17 @@ use std::time::Duration;
 use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::decide::{APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
+use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
+use super::discard::may_discard;
 use super::memory::Load;
-use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, official_end, settled_term};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
 /// and how long it may show no progress while catching up.
 const CATCH_UP_STALL: Duration = Duration::from_secs(60);
+/// How long a difference in rows at equal offsets has to last to be believed.
+const ROWS_SETTLE: Duration = Duration::from_secs(5);
 /// How long a drop may take: the tablet's task pool may be busy loading.
 const DROP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
@@ -74,7 +75,8 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     };
     let ready = view.replicas.iter().filter(|r| {
         let reached = connected_at(followers, &r.endpoint).is_some_and(|offset| offset >= followers.leader_offset);
-        reached && !r.is_alive && !r.is_leader && r.loaded().is_some_and(|data| data.role == Role::Follower)
+        let unfit = r.flag_is_stuck() || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
+        reached && !unfit && !r.is_alive && !r.is_leader && r.loaded().is_some_and(|data| data.role == Role::Follower)
     });
     let intents: Vec<Intent> = ready
         .map(|r| Intent::new(step, mark(view, &r.endpoint, true), "connected to its leader and caught up with it"))
@@ -82,38 +84,34 @@ pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gate
     (!intents.is_empty()).then_some(Decision::Act(intents))
 }
 
-/// A partition that this run worked on looks healthy: whether its followers have caught up, and hold as many rows, is looked
-/// at all the same. Their leader's word is not enough: it does not notice that one was restarted until it has something to
-/// send. A partition that nobody had to touch is left as it is.
-pub(super) fn unfinished(view: &View, within: Duration) -> Option<Decision> {
-    let worked_on = view.memory.choice.is_some() || view.replicas.iter().any(|r| r.memory.load != Load::NotSent);
-    let leader = view.serving_leader().filter(|_| worked_on)?;
-    let followers = leader.followers.known()?;
-    let case = Case { view, step: "recover_table", leader, followers, within };
-    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
-    let mut states = others.map(|follower| case.catch_up(follower));
-    states.find_map(|state| match state {
-        Follower::Redundant => None,
-        Follower::Needs(decision) => Some(decision),
-        Follower::Blocked(blocked) => Some(Decision::Blocked(blocked)),
-    })
-}
-
 fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
-    let leader = view.serving_leader()?;
+    let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
         Seen::Failed(error) => {
-            let what = WaitFor::Answer(leader.endpoint.clone());
             let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
-            let wait = Wait::new(what, seen, CATCH_UP_STALL, CATCH_UP_STALL);
-            return Some(vec![Follower::Needs(Decision::Wait(wait))]);
+            return Some(vec![wait_for_answer(view, &leader.endpoint, seen)]);
         }
         Seen::Known(followers) => followers,
     };
     let case = Case { view, step, leader, followers, within };
     Some(others.map(|follower| case.state_of(follower)).collect())
+}
+
+fn wait_for_answer(view: &View, endpoint: &Endpoint, seen: String) -> Follower {
+    let what = WaitFor::Answer(endpoint.clone());
+    if view.memory.has_expired(&what) {
+        return Follower::Blocked(Blocked::new(Reason::NotRedundant, seen, "see the tablet's log, then run again"));
+    }
+    Follower::Needs(Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
+}
+
+/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them.
+fn has_fewer_rows(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (mine, others) = (u128::from(x.rows()), u128::from(y.rows()));
+    let fewer = if view.has_ttl { mine * 10 < others * 9 } else { mine < others };
+    fewer && x.offset().is_some() && x.offset() == y.offset()
 }
 
 fn connected_at(followers: &Followers, endpoint: &Endpoint) -> Option<Offset> {
@@ -142,7 +140,7 @@ impl Case<'_> {
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }
         if follower.is_alive && self.follows(follower) && connected.is_some() && !self.resend_went_wrong(follower) {
-            return self.catch_up(follower);
+            return self.catch_up(follower, connected.unwrap_or(Offset(0)));
         }
         if follower.tablet_state != Some(TabletState::Healthy) {
             let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
@@ -173,7 +171,7 @@ impl Case<'_> {
         match &follower.data {
             Data::Loaded(_) => self.bring_loaded(follower, connected),
             Data::Loading(state) => self.wait_loading(follower, &format!("{state:?}")),
-            Data::Absent | Data::OutOfReach(_) => self.bring_absent(follower),
+            Data::Absent | Data::OutOfReach(_) => self.bring_absent(follower, connected),
         }
     }
 
@@ -187,28 +185,24 @@ impl Case<'_> {
     }
 
     /// Alive and connected: it has to reach where its leader was when the wait began, and hold as many rows.
-    fn catch_up(&self, follower: &ReplicaView) -> Follower {
-        let reached = follower.offset().unwrap_or(Offset(0));
+    fn catch_up(&self, follower: &ReplicaView, connected: Offset) -> Follower {
+        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
         if reached < target {
             return self.wait_catching_up(follower, reached, target);
         }
-        self.compare(follower)
-    }
-
-    /// At the same offset it has to hold as many rows as its leader.
-    fn compare(&self, follower: &ReplicaView) -> Follower {
-        let (mine, leaders) = (follower.rows(), self.leader.rows());
-        let comparable = follower.offset() == self.leader.offset() && follower.offset().is_some();
-        let fewer = |a: u64, b: u64| if self.view.has_ttl { u128::from(a) * 10 < u128::from(b) * 9 } else { a < b };
-        if !comparable || !(fewer(mine, leaders) || fewer(leaders, mine)) {
+        if let Some(longer) = self.longer_than_leader(follower, connected) {
+            return longer;
+        }
+        let leader_has_fewer = has_fewer_rows(self.view, self.leader, follower);
+        if !leader_has_fewer && !has_fewer_rows(self.view, follower, self.leader) {
             return Follower::Redundant;
         }
-        let seen = format!(
-            "{} holds {mine} rows, its leader {} {leaders}, at the same offset",
-            follower.endpoint, self.leader.endpoint
-        );
-        if fewer(leaders, mine) {
+        if let Some(wait) = self.wait_for_rows(follower) {
+            return wait;
+        }
+        let seen = self.rows_of_both(follower);
+        if leader_has_fewer {
             let hint = "compare the rows of both; nothing was discarded";
             return Follower::Blocked(Blocked::new(Reason::LeaderLacksRows, seen, hint));
         }
@@ -219,13 +213,36 @@ impl Case<'_> {
         self.send(mark(self.view, &follower.endpoint, false), seen + ": it is resent")
     }
 
+    fn rows_of_both(&self, follower: &ReplicaView) -> String {
+        let at = |r: &ReplicaView| format!("{} rows at offset {}", r.rows(), r.offset().unwrap_or(Offset(0)));
+        let (mine, leaders) = (at(follower), at(self.leader));
+        format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
+    }
+
+    /// A follower ahead of its leader gets nothing of what the leader writes in its place, and nothing notices (reference
+    /// 4.6). Its leader's own answer has to say so, and for longer than a moment.
+    fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
+        if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
+            return None;
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
+        Some(self.wait_for_rows(follower).unwrap_or_else(longer))
+    }
+
+    /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
+    /// equal offsets with different rows mean nothing until they last.
+    fn wait_for_rows(&self, follower: &ReplicaView) -> Option<Follower> {
+        let what = WaitFor::Rows(follower.endpoint.clone());
+        let lasts = self.view.memory.has_expired(&what);
+        let wait = || Wait::new(what, self.rows_of_both(follower), self.within, ROWS_SETTLE);
+        (!lasts).then(|| Follower::Needs(Decision::Wait(wait())))
+    }
+
     fn wait_catching_up(&self, follower: &ReplicaView, reached: Offset, target: Offset) -> Follower {
         let what = WaitFor::CatchUp(follower.endpoint.clone());
         let seen = format!("{} is at offset {reached}, its leader was at {target}", follower.endpoint);
         if self.view.memory.has_expired(&what) {
-            if follower.is_alive && self.does_not_catch_up(follower) {
-                return self.send(mark(self.view, &follower.endpoint, false), seen + ": it is resent");
-            }
             let hint = "see the leader tablet's log: its binlog may not reach back far enough";
             return Follower::Blocked(Blocked::new(Reason::NotCatchingUp, seen, hint));
         }
@@ -253,30 +270,34 @@ impl Case<'_> {
             Seen::Unasked => return Follower::Needs(Decision::look(endpoint, Question::TermPair)),
             Seen::Known(pair) => pair,
             Seen::Failed(error) => {
-                let what = WaitFor::Answer(endpoint.clone());
                 let seen = format!("{endpoint} does not answer GetTermPair ({error})");
-                return Follower::Needs(Decision::Wait(Wait::new(what, seen, CATCH_UP_STALL, CATCH_UP_STALL)));
+                return wait_for_answer(self.view, endpoint, seen);
             }
         };
-        let must_drop =
-            follower.memory.recovery.must_drop || self.resend_went_wrong(follower) || self.lacks_rows(follower);
-        let must_drop = must_drop || self.does_not_catch_up(follower);
-        let as_it_is = connected.is_some() && self.follows(follower) && !must_drop;
-        if as_it_is {
-            return self.recover_connected(follower, pair.term);
+        let mut must_drop = follower.memory.recovery.must_drop || self.resend_went_wrong(follower);
+        let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
+        if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
+            if let Some(longer) = self.longer_than_leader(follower, connected) {
+                return longer;
+            }
+            if !lacks_rows {
+                return self.recover_connected(follower, pair.term, connected);
+            }
+            if let Some(wait) = self.wait_for_rows(follower) {
+                return wait;
+            }
+            must_drop = true;
         }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);
         }
         let known_term = self.view.terms.iter().any(|start| start.term == pair.term);
-        let (partition, leader) = (self.view.partition, self.leader.endpoint.clone());
         if connected.is_some() {
-            let action = Action::DelReplica { endpoint: leader, partition, follower: endpoint.clone() };
-            return self.send(action, "it is to be resent, and RecoverTable would take it as it is");
+            return self.send(self.disconnect(endpoint), "it is to be resent, and RecoverTable would take it as it is");
         }
         // A replica whose term the history knows passes RecoverTable as equal, whatever it holds: its data goes first.
         if known_term || must_drop || follower.leads_in_memory() {
-            let action = Action::DropTable { endpoint: endpoint.clone(), partition };
+            let action = Action::DropTable { endpoint: endpoint.clone(), partition: self.view.partition };
             return self.send(action, format!("it is resent; its directory becomes {}", self.view.recycled_as()));
         }
         self.recover_table(follower, true, "not proven to be a prefix of its leader: it is dropped and resent")
@@ -284,11 +305,11 @@ impl Case<'_> {
 
     /// RecoverTable on a replica that its leader replicates to, once it would be judged equal (reference 3.6): it has heard
     /// the leader's term and has everything from before that term.
-    fn recover_connected(&self, follower: &ReplicaView, term: crate::model::Term) -> Follower {
+    fn recover_connected(&self, follower: &ReplicaView, term: crate::model::Term, connected: Offset) -> Follower {
         let Some(last) = self.view.terms.last() else {
             return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
         };
-        let reached = follower.offset().unwrap_or(Offset(0));
+        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
         if term != last.term || reached < target || reached.0 + 1 < last.start.0 {
             return self.wait_catching_up(follower, reached, target);
@@ -322,16 +343,29 @@ impl Case<'_> {
     }
 
     /// Its tablet answers and does not hold it. Loading comes first; only what cannot be loaded is resent as it is.
-    fn bring_absent(&self, follower: &ReplicaView) -> Follower {
+    fn bring_absent(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
         let endpoint = &follower.endpoint;
         match &follower.memory.load {
-            Load::NotSent | Load::Seen | Load::Accepted | Load::Unsure => {
+            Load::NotSent => {
+                let loads = follower.memory.loads;
+                let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
+                Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
+            }
+            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted => {
                 let what = WaitFor::Appearing(endpoint.clone());
                 let seen = format!("{endpoint} does not show the partition yet");
+                if self.view.memory.has_expired(&what) {
+                    let hint = "see the tablet's log, then run again";
+                    return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
+                }
                 Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
             }
             Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
                 match may_discard(self.view, self.leader, follower) {
+                    // RecoverTable disconnects only a replica without a leader flag (reference 3.6).
+                    Ok(()) if connected.is_some() && follower.is_leader => {
+                        self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
+                    }
                     Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
                     Err(blocked) => Follower::Blocked(blocked),
                 }
@@ -339,77 +373,19 @@ impl Case<'_> {
         }
     }
 
+    fn disconnect(&self, follower: &Endpoint) -> Action {
+        let (endpoint, partition) = (self.leader.endpoint.clone(), self.view.partition);
+        Action::DelReplica { endpoint, partition, follower: follower.clone() }
+    }
+
     /// RecoverTable was meant to replace its data, and the operation it led to kept them.
     fn resend_went_wrong(&self, follower: &ReplicaView) -> bool {
         let recovery = &follower.memory.recovery;
         let ops = self.view.ops_in_flight.iter().chain(&self.view.ops_ended);
-        let mut later = ops.filter(|op| recovery.after_op.is_none_or(|after| op.id > after));
+        // Operations do not say whose they are, but one replica of a partition is recovered at a time.
+        let others = self.view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
+        let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
+        let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
         recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
     }
-
-    /// Its leader takes it for connected and sends nothing, because its binlog does not reach back far enough, or because the
-    /// follower was restarted and nothing has been written since. It is resent, once.
-    fn does_not_catch_up(&self, follower: &ReplicaView) -> bool {
-        let expired = self.view.memory.has_expired(&WaitFor::CatchUp(follower.endpoint.clone()));
-        expired && !follower.memory.recovery.resend_meant && may_discard(self.view, self.leader, follower).is_ok()
-    }
-
-    /// It was found with fewer rows than its leader at the same offset, and unmarked for that.
-    fn lacks_rows(&self, follower: &ReplicaView) -> bool {
-        let fewer = if self.view.has_ttl {
-            u128::from(follower.rows()) * 10 < u128::from(self.leader.rows()) * 9
-        } else {
-            follower.rows() < self.leader.rows()
-        };
-        fewer && follower.offset() == self.leader.offset() && !follower.memory.recovery.resent_for_rows
-    }
-}
-
-/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
-/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover.
-///
-/// # Errors
-/// What would be lost.
-fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
-    if is_suspect(view, leader) {
-        let text = format!("its leader {} is not complete itself", leader.endpoint);
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
-    }
-    if lacks_rows_of(view, leader, replica) {
-        let text = format!(
-            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
-            replica.endpoint,
-            replica.rows(),
-            leader.endpoint,
-            leader.rows()
-        );
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
-    }
-    // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
-    let held = match replica.offset() {
-        Some(offset) => offset.max(replica.manifest_offset()),
-        None => replica.largest_known_offset(),
-    };
-    let leads_to = leader.offset().unwrap_or(Offset(0));
-    let tail_only = official_end(view, replica) <= leads_to;
-    if held <= leads_to || tail_only && given_up_at_failover(view, leader, replica) {
-        return Ok(());
-    }
-    let text = format!(
-        "{} holds entries up to offset {held}, its leader {} only up to {leads_to}: resending would discard them",
-        replica.endpoint, leader.endpoint
-    );
-    Err(Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded"))
-}
-
-/// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
-/// or it is an old leader and the serving one was elected last.
-fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
-    let chosen = view.memory.choice.as_ref().is_some_and(|choice| {
-        choice.leader == leader.endpoint && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
-    });
-    let elected = replica.is_leader
-        && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)
-        && settled_term(view, replica).is_some();
-    chosen || elected
 }

@@ -37,16 +37,21 @@ pub struct ReplicaMemory {
     pub snapshot_file_missing: bool,
     /// How far loading it has come.
     pub load: Load,
+    /// LoadTable calls that were answered or may have worked.
+    pub loads: u32,
     /// The nameserver does not know its endpoint (302): its flag cannot be changed.
     pub flag_stuck: bool,
     /// Tries of MakeSnapshot on it.
     pub snapshot_tries: u32,
-    /// MakeSnapshot was accepted: it is made when its turn comes.
-    pub snapshot_accepted: bool,
+    /// MakeSnapshot was accepted: its tablet makes one snapshot at a time, so its turn may take a while to come.
+    pub snapshot_asked: bool,
     /// How bringing it back as a follower goes.
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
+    /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
+    /// (reference 4.2), so one such look is not believed.
+    pub empty_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
@@ -58,11 +63,13 @@ pub enum Load {
     NotSent,
     /// Accepted, not seen in its tablet's status yet.
     Accepted,
-    /// Sent, and nobody knows whether it got there. A memory table's is sent again, which the tablet refuses if it did; a
-    /// disk table's only when it has had its time to show.
-    Unsure,
-    /// Seen queued, loading or loaded.
+    /// Seen queued or loading.
     Seen,
+    /// Seen loaded. Data that was loaded does not vanish by itself: if it is gone, its tablet was restarted.
+    Loaded,
+    /// Accepted for a disk table, which loads unseen, by a tablet that then did not answer for a while: it may still be
+    /// loading, so it must not be loaded twice (reference 10), or never appear, so its data is not known to be gone.
+    Interrupted,
     /// Refused: nothing in place (131), in the tablet's words.
     Refused(String),
     /// Accepted, and gone again: its directory is in the recycle bin.
@@ -71,13 +78,6 @@ pub enum Load {
     NeverAppeared,
     /// RecoverTable or DropTable was sent: the nameserver loads it from here on.
     HandedOver,
-}
-
-impl Load {
-    /// Whether a replica that does not show may still do.
-    pub fn is_awaited(&self) -> bool {
-        matches!(self, Self::Accepted | Self::Unsure)
-    }
 }
 
 /// How bringing a follower back goes.
@@ -187,11 +187,13 @@ impl ReplicaMemory {
             largest_offset: Offset(0),
             snapshot_file_missing: false,
             load: Load::NotSent,
+            loads: 0,
             flag_stuck: false,
             snapshot_tries: 0,
-            snapshot_accepted: false,
+            snapshot_asked: false,
             recovery: Recovery::default(),
             refusals: 0,
+            empty_looks: 0,
             last_error: None,
         }
     }
@@ -199,23 +201,30 @@ impl ReplicaMemory {
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
     /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
     pub fn note_restart(&mut self) {
-        if matches!(self.load, Load::Accepted | Load::Unsure | Load::Seen) {
+        if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted) {
             self.load = Load::NotSent;
         }
-        self.snapshot_accepted = false;
+        self.snapshot_asked = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.
     pub fn note_held(&mut self, storage: StorageMode, data: &Data) {
         self.load = match (&self.load, data) {
             (Load::HandedOver, _) => Load::HandedOver,
+            (Load::Accepted, Data::OutOfReach(_)) if storage.is_disk() => Load::Interrupted,
+            // The tablet is gone, and with it whatever it was loading: once back, it may be asked again. If it was only
+            // slow, a memory table answers 101.
+            (Load::Accepted | Load::Seen | Load::Loaded, Data::OutOfReach(_)) => Load::NotSent,
             (Load::Accepted, Data::Absent) if storage.is_disk() => Load::Accepted,
-            (Load::Unsure, Data::Absent) if !storage.is_disk() => Load::NotSent,
             (Load::Accepted | Load::Seen, Data::Absent) => Load::Vanished,
-            (Load::Accepted | Load::Unsure, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
-            (Load::NeverAppeared, Data::Loading(_) | Data::Loaded(_)) => Load::Seen,
+            (Load::Loaded, Data::Absent) => Load::NotSent,
+            (_, Data::Loading(_)) => Load::Seen,
+            (_, Data::Loaded(_)) => Load::Loaded,
             (unchanged, _) => unchanged.clone(),
         };
+        if self.load == Load::NotSent {
+            self.snapshot_asked = false;
+        }
         if *data == Data::Absent {
             self.recovery.dropping = false;
         }

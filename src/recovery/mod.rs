@@ -4,10 +4,13 @@
 mod blocked;
 mod decide;
 mod decision;
+mod discard;
 mod election;
 mod follower;
 mod health;
+mod loading;
 mod memory;
+mod objection;
 mod order;
 mod outcome;
 mod plan;
@@ -15,6 +18,8 @@ mod predict;
 mod reach;
 mod suspect;
 mod term;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use blocked::{Blocked, Reason};

@@ -27,33 +27,40 @@ pub struct Place {
     pub stage: Stage,
 }
 
-/// What every partition in scope is allowed, worked out once per round.
-#[derive(Debug)]
-pub struct Order<'a> {
-    places: &'a BTreeMap<PartitionId, Place>,
-    system_settled: bool,
-    all_settled: bool,
+/// Where every partition in scope stands, and so what each is allowed. Kept up to date as partitions settle, since asking
+/// all of them every time would cost a big cluster dear.
+#[derive(Debug, Clone)]
+pub struct Order {
+    places: BTreeMap<PartitionId, Place>,
+    coming: usize,
+    system_coming: usize,
 }
 
-impl<'a> Order<'a> {
-    /// Looks at all partitions in scope.
-    pub fn of(places: &'a BTreeMap<PartitionId, Place>) -> Self {
-        let settled = |place: &Place| place.stage == Stage::Settled;
-        Self {
-            places,
-            system_settled: places.values().filter(|place| place.system).all(settled),
-            all_settled: places.values().all(settled),
-        }
+impl Order {
+    /// The partitions in scope.
+    pub fn of(places: BTreeMap<PartitionId, Place>) -> Self {
+        let coming = |place: &&Place| place.stage == Stage::Coming;
+        let system_coming = places.values().filter(coming).filter(|place| place.system).count();
+        Self { coming: places.values().filter(coming).count(), system_coming, places }
     }
 
-    /// What one of them is allowed.
+    /// Notes that nobody has to wait for a partition any more. True if that is news.
+    pub fn settle(&mut self, id: PartitionId) -> bool {
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.stage == Stage::Coming) else { return false };
+        place.stage = Stage::Settled;
+        self.coming -= 1;
+        self.system_coming -= usize::from(place.system);
+        true
+    }
+
+    /// What a partition is allowed.
     pub fn gates(&self, id: PartitionId) -> Gates {
         let Some(place) = self.places.get(&id) else { return Gates::OPEN };
         let base = place.base_table.and_then(|tid| self.places.get(&PartitionId { tid, pid: id.pid }));
         let base_settled = base.is_none_or(|base| base.stage == Stage::Settled);
         Gates {
-            may_load: (place.system || self.system_settled) && base_settled,
-            may_recover_followers: self.all_settled,
+            may_load: (place.system || self.system_coming == 0) && base_settled,
+            may_recover_followers: self.coming == 0,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What a run remembers of an action, by how it went.
 
-use crate::model::{Action, Offset, OpId};
+use crate::model::{Action, Endpoint, OpId, StorageMode};
 
 use super::decision::{Intent, WaitFor};
 use super::memory::{Load, Memory};
-use super::view::View;
+use super::view::{Data, View};
 
 /// How an action went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Memory {
     pub fn note_outcome(&mut self, view: &View, intent: &Intent, outcome: &Outcome, newest_op: Option<OpId>) {
         let applied = !matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_));
         match &intent.action {
-            Action::LoadTable { endpoint, .. } => self.note_load(endpoint, outcome),
+            Action::LoadTable { endpoint, .. } => self.note_load(view.storage, endpoint, outcome),
             Action::ChangeLeader { .. } if applied => {
                 self.leader_tries += 1;
                 self.expired.remove(&WaitFor::Ops);
@@ -50,8 +50,8 @@ impl Memory {
                 replica.recovery.after_op = newest_op;
                 replica.recovery.resend_meant = intent.resends;
                 replica.recovery.must_drop = false;
-                replica.recovery.catch_up_to = Some(leader.unwrap_or(Offset(0)));
-                self.expired.retain(|wait, _| !matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_)));
+                replica.recovery.catch_up_to = leader;
+                self.expired.retain(|wait, _| !matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_)));
             }
             Action::DropTable { endpoint, .. } if applied => {
                 let replica = self.replica_mut(endpoint);
@@ -59,11 +59,15 @@ impl Memory {
                 replica.recovery.dropping = true;
                 replica.recovery.must_drop = true;
             }
-            Action::DelReplica { follower, .. } if applied => self.replica_mut(follower).recovery.must_drop = true,
+            // What is not loaded is disconnected to be loaded in peace.
+            Action::DelReplica { follower, .. } if applied => {
+                let loaded = view.replica(follower).is_some_and(|replica| replica.loaded().is_some());
+                self.replica_mut(follower).recovery.must_drop |= loaded;
+            }
             Action::MakeSnapshot { endpoint, .. } => {
                 let replica = self.replica_mut(endpoint);
                 replica.snapshot_tries += 1;
-                replica.snapshot_accepted = applied;
+                replica.snapshot_asked = applied;
             }
             Action::MarkAlive { endpoint, .. } => {
                 if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
@@ -76,17 +80,21 @@ impl Memory {
         self.note_refusal(view, intent, outcome);
     }
 
-    fn note_load(&mut self, endpoint: &crate::model::Endpoint, outcome: &Outcome) {
-        self.replica_mut(endpoint).load = match outcome {
-            Outcome::Applied => Load::Accepted,
-            Outcome::Unknown(_) => Load::Unsure,
-            Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Seen,
+    fn note_load(&mut self, storage: StorageMode, endpoint: &Endpoint, outcome: &Outcome) {
+        let replica = self.replica_mut(endpoint);
+        replica.loads += u32::from(!matches!(outcome, Outcome::NotApplied(_)));
+        replica.load = match outcome {
+            // A memory table registers before LoadTable answers: the next look shows whether it was applied. A disk table
+            // loads unseen and must not be told twice.
+            Outcome::Unknown(_) if !storage.is_disk() => Load::NotSent,
+            Outcome::Applied | Outcome::Unknown(_) | Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Accepted,
             Outcome::Refused { error, .. } => Load::Refused(error.clone()),
             Outcome::NotApplied(_) => Load::NotSent,
         };
     }
 
-    /// Counts refusals in a row. A refused load is an answer about the replica, not a failure of the call.
+    /// Counts refusals in a row. A refused load is an answer about the replica, not a failure of the call; and a snapshot
+    /// that cannot be made only leaves a term unknown.
     fn note_refusal(&mut self, view: &View, intent: &Intent, outcome: &Outcome) {
         let subject = match &intent.action {
             Action::LoadTable { .. } if matches!(outcome, Outcome::Refused { .. }) => return,
@@ -95,11 +103,10 @@ impl Memory {
             | Action::LoadTable { endpoint, .. }
             | Action::ChangeRole { endpoint, .. }
             | Action::DropTable { endpoint, .. }
-            | Action::MakeSnapshot { endpoint, .. }
             | Action::RecoverSnapshot { endpoint, .. } => endpoint,
             Action::AddReplica { follower, .. } | Action::DelReplica { follower, .. } => follower,
             Action::ChangeLeader { candidate, .. } => candidate,
-            Action::SetAutoFailover { .. } | Action::CancelOp { .. } => return,
+            Action::SetAutoFailover { .. } | Action::CancelOp { .. } | Action::MakeSnapshot { .. } => return,
         };
         let error = match outcome {
             Outcome::Applied => None,
@@ -119,7 +126,11 @@ impl Memory {
     /// Forgets a choice whose leader is gone before it served: the replicas are looked at anew.
     pub fn note_view(&mut self, view: &View) {
         let Some(choice) = &self.choice else { return };
-        let gone = view.replica(&choice.leader).is_none_or(|leader| leader.loaded().is_none());
+        let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {
+            Data::Absent | Data::Loading(_) => true,
+            Data::OutOfReach(_) => !leader.may_be_serving(),
+            Data::Loaded(_) => false,
+        });
         if gone && view.serving_leader().is_none() {
             self.choice = None;
             self.leader_tries = 0;
@@ -130,14 +141,8 @@ impl Memory {
     pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
-            match replica.load {
-                Load::Accepted | Load::NotSent | Load::Seen => replica.load = Load::NeverAppeared,
-                // It may never have got there.
-                Load::Unsure => {
-                    replica.load = Load::NotSent;
-                    return;
-                }
-                _ => {}
+            if replica.load == Load::Accepted {
+                replica.load = Load::NeverAppeared;
             }
         }
         self.expired.insert(wait, seen);

@@ -191,7 +191,7 @@ impl PartitionPlan {
     }
 }
 
-fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
+pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
     let mut planned = PartitionPlan {
         table: view.table.clone(),
         partition: view.partition,

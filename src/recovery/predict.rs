@@ -52,7 +52,7 @@ impl View {
     fn predict_loaded(&mut self, endpoint: &crate::model::Endpoint) {
         if let Some(replica) = self.replica_mut(endpoint) {
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
-            replica.memory.load = Load::Seen;
+            replica.memory.load = Load::Loaded;
             replica.term_pair =
                 Seen::Known(TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(0) });
         }
@@ -106,6 +106,7 @@ impl View {
             replica.term_pair = Seen::Known(TermPair { has_table: true, is_leader: false, term, offset });
         }
         if let Some(Seen::Known(followers)) = self.replica_mut(leader).map(|leader| &mut leader.followers) {
+            followers.followers.retain(|(connected, _)| connected != follower);
             followers.followers.push((follower.clone(), offset));
         }
     }
@@ -117,15 +118,26 @@ impl View {
         if let Some(replica) = self.replica_mut(endpoint) {
             replica.is_alive = true;
             replica.is_leader = false;
+            replica.memory.recovery.tries += 1;
+            (replica.memory.recovery.must_drop, replica.memory.recovery.resend_meant) = (false, false);
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset, rows });
         }
-        if let Some(term) = self.terms.last().map(|start| start.term) {
-            self.predict_connected(&leader.endpoint, endpoint, term);
-        }
+        let term = self.terms.last().map_or(Term(0), |start| start.term);
+        self.predict_connected(&leader.endpoint, endpoint, term);
     }
 
-    /// The view after what is waited for has happened. False if that is nothing a prediction can tell.
+    /// The view after what is waited for has happened; where nothing in a plan makes it happen, after the deadline. False if
+    /// that is nothing a prediction can tell.
     pub(super) fn predict_waited(&mut self, wait: &Wait) -> bool {
+        let before = self.clone();
+        let told = self.predict_happened(wait);
+        if *self == before {
+            self.memory.note_expired(wait.what.clone(), wait.seen.clone());
+        }
+        told
+    }
+
+    fn predict_happened(&mut self, wait: &Wait) -> bool {
         match &wait.what {
             WaitFor::Loading => {
                 let loading = self.replicas.iter().filter(|r| matches!(r.data, Data::Loading(_)));
@@ -158,7 +170,8 @@ impl View {
                 }
                 true
             }
-            WaitFor::Turn | WaitFor::Answer(_) | WaitFor::Flags => false,
+            WaitFor::Answer(_) | WaitFor::Rows(_) => true,
+            WaitFor::Turn | WaitFor::Flags => false,
         }
     }
 

@@ -34,7 +34,7 @@ pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     }
     let manifest = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0) && !view.storage.is_disk());
     match manifest.and_then(|manifest| Some((manifest.offset, manifest.term?))) {
-        Some((offset, term)) if Some(offset) >= replica.offset() => LastTerm::Known(term),
+        Some((offset, term)) if replica.offset().is_some_and(|end| offset >= end) => LastTerm::Known(term),
         Some((_, term)) => LastTerm::AtLeast(term.max(first.term)),
         None => LastTerm::AtLeast(first.term),
     }
@@ -64,13 +64,10 @@ pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
     foreign_from(view, bound).is_none_or(|start| offset < start)
 }
 
-/// The last entry of a replica's log that is certainly the partition's history: its end, or where it may turn foreign.
-pub fn official_end(view: &View, replica: &ReplicaView) -> Offset {
-    let end = replica.offset().unwrap_or(Offset(0));
-    match last_term(view, replica).lower_bound() {
-        Some(term) => foreign_from(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))),
-        None => Offset(0),
-    }
+/// How far the replica's log is the partition's history; none if its last term is not settled.
+pub fn history_held(view: &View, replica: &ReplicaView) -> Option<Offset> {
+    let (term, end) = (settled_term(view, replica)?, replica.offset()?);
+    Some(foreign_from(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))))
 }
 
 /// The replica elected last: among the leader-flagged ones with data whose log is official, the newest last term, then
@@ -90,8 +87,8 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     if x_offset == Offset(0) {
         return true;
     }
-    let y_is_elected_last = elected_last(view).is_some_and(|elected| elected.endpoint == y.endpoint);
-    x_offset <= y_offset && is_official(view, x) && (y_is_elected_last || is_official(view, y))
+    // The replica elected last is official too.
+    x_offset <= y_offset && is_official(view, x) && is_official(view, y)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

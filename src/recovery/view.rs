@@ -96,7 +96,7 @@ impl View {
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
-                data: Data::of(&tablet.held, id),
+                data: Data::of(&tablet.held, id).once_believed(&memory.replica(&replica.endpoint)),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),
                 followers: probes.followers.clone(),
@@ -180,9 +180,22 @@ impl ReplicaView {
         self.offset().unwrap_or(Offset(0)).max(self.manifest_offset()).max(self.memory.largest_offset)
     }
 
+    /// Whether it leads in memory and is known to be connected to a follower.
+    pub fn replicates_to(&self, follower: &Endpoint) -> bool {
+        let followers = self.followers.known().filter(|_| self.leads_in_memory());
+        followers.is_some_and(|known| known.followers.iter().any(|(endpoint, _)| endpoint == follower))
+    }
+
     /// Whether it is loaded with role leader.
     pub fn leads_in_memory(&self) -> bool {
         self.loaded().is_some_and(|loaded| loaded.role == Role::Leader)
+    }
+
+    /// Whether it may be serving although its tablet does not answer us: flagged leader and alive, and the nameserver hears
+    /// from its tablet.
+    pub fn may_be_serving(&self) -> bool {
+        let heard_of = self.tablet_state == Some(TabletState::Healthy);
+        self.is_leader && self.is_alive && heard_of && self.out_of_reach().is_some()
     }
 
     /// Whether its flag cannot be changed: the nameserver does not know its tablet, and answers 302.
@@ -198,6 +211,17 @@ impl ReplicaView {
 }
 
 impl Data {
+    /// A replica that this run had loaded and that shows itself empty counts as still loading until a second look.
+    fn once_believed(self, memory: &ReplicaMemory) -> Self {
+        let loading = matches!(memory.load, Load::Accepted | Load::Seen) && memory.empty_looks == 1;
+        match self {
+            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), .. }) if loading => {
+                Self::Loading(State::Loading)
+            }
+            other => other,
+        }
+    }
+
     fn of(held: &Seen<BTreeMap<PartitionId, Held>>, partition: PartitionId) -> Self {
         let held = match held {
             Seen::Unasked => return Self::OutOfReach("not asked".to_owned()),

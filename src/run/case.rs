@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{Action, Endpoint, PartitionId};
-use crate::recovery::{Blocked, Decision, Memory, Place, Stage, Wait, WaitFor};
+use crate::recovery::{Blocked, Decision, Memory, Wait, WaitFor};
 
 /// Order of everything a run begins; a look counts only if it began after what it is to show.
 pub(super) type Moment = u64;
@@ -15,7 +15,6 @@ pub(super) type Moment = u64;
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) memory: Memory,
-    pub(super) place: Place,
     pub(super) endpoints: Vec<Endpoint>,
     /// Actions and questions sent or queued, not answered yet.
     pub(super) under_way: usize,
@@ -49,10 +48,9 @@ struct Clock {
 }
 
 impl Case {
-    pub(super) fn new(memory: Memory, place: Place, endpoints: Vec<Endpoint>) -> Self {
+    pub(super) fn new(memory: Memory, endpoints: Vec<Endpoint>) -> Self {
         Self {
             memory,
-            place,
             endpoints,
             under_way: 0,
             tablet_acted: 0,
@@ -107,7 +105,6 @@ impl Case {
 
     /// Notes the end.
     pub(super) fn end(&mut self, end: End) {
-        self.place.stage = Stage::Settled;
         self.waiting = None;
         self.end = Some(end);
     }

@@ -63,9 +63,12 @@ pub struct Driven {
     pub stopped: Option<Stop>,
 }
 
+/// What the nameserver tells: tables, operations, and what it thinks of its tablets.
+type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
+
 /// What a task beside the loop brings back.
 pub(super) enum Report {
-    Tables(Moment, Result<(Vec<Table>, Vec<Op>, Vec<Registration>), CallError>),
+    Tables(Moment, Result<Metadata, CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(PartitionId, Box<Intent>, Outcome),
@@ -79,6 +82,13 @@ pub struct Driver {
     pub(super) cases: BTreeMap<PartitionId, Case>,
     /// Where each table is in the snapshot, for looking a partition up.
     pub(super) tables: BTreeMap<crate::model::Tid, usize>,
+    pub(super) order: Order,
+    /// Cases still open.
+    pub(super) open: usize,
+    /// Cases that something happened to since they were last decided on.
+    pub(super) stirred: BTreeSet<PartitionId>,
+    /// Which cases have a replica on a tablet.
+    pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
     pub(super) lanes: Lanes,
     pub(super) tasks: JoinSet<Report>,
     pub(super) now: Moment,
@@ -89,12 +99,11 @@ pub struct Driver {
     pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
-    /// Since when followers have been seen loaded and empty.
-    pub(super) empty_since: BTreeMap<Endpoint, BTreeMap<PartitionId, Instant>>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
     pub(super) began: Instant,
     pub(super) pause: Duration,
+    pub(super) pause_max: Duration,
     pub(super) next_look: Instant,
 }
 
@@ -106,18 +115,27 @@ impl Driver {
         mut snapshot: Snapshot,
         memories: BTreeMap<PartitionId, Memory>,
     ) -> Self {
-        let cases = cases(&snapshot, memories);
+        let (cases, places) = cases(&snapshot, memories);
+        let mut placed: BTreeMap<Endpoint, Vec<PartitionId>> = BTreeMap::new();
+        for (id, case) in &cases {
+            case.endpoints.iter().for_each(|endpoint| placed.entry(endpoint.clone()).or_default().push(*id));
+        }
         for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
             looks::outdate(probes);
         }
         let tables = index(&snapshot.tables);
         let lanes = Lanes::new(settings.widths);
+        let pause_max = looks::pause_max(&settings.playbook);
         let now = Instant::now();
         let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
         Self {
             cluster,
             settings,
             snapshot,
+            open: cases.values().filter(|case| case.is_open()).count(),
+            stirred: cases.keys().copied().collect(),
+            order: Order::of(places),
+            placed,
             cases,
             tables,
             lanes,
@@ -128,11 +146,11 @@ impl Driver {
             silent: BTreeSet::new(),
             held_before: BTreeMap::new(),
             misses: BTreeMap::new(),
-            empty_since: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
             began: now,
             pause: POLL_MIN,
+            pause_max,
             next_look: now,
         }
     }
@@ -141,23 +159,26 @@ impl Driver {
     /// under way are waited for.
     pub async fn run(mut self) -> Driven {
         let mut stop = self.settings.stop.clone();
+        // Nobody is left to tell us to stop.
+        let mut deaf = false;
         // What was just collected may be minutes old on a big cluster: begin with a fresh look.
         self.now += 1;
         self.require_fresh_looks();
         let stopped = loop {
+            let told = *stop.borrow();
+            if told != Stop::No {
+                break Some(told);
+            }
             self.decide_all();
             self.dispatch();
-            if self.cases.values().all(|case| !case.is_open()) {
+            if self.open == 0 && self.stirred.is_empty() {
                 break None;
-            }
-            if *stop.borrow() != Stop::No {
-                break Some(*stop.borrow());
             }
             self.look_if_due();
             tokio::select! {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
                 () = tokio::time::sleep_until(self.next_look) => {}
-                changed = stop.changed() => if changed.is_err() { stop = self.settings.stop.clone(); },
+                changed = stop.changed(), if !deaf => deaf = changed.is_err(),
             }
             while let Some(report) = self.tasks.try_join_next() {
                 self.note(report);
@@ -193,26 +214,28 @@ impl Driver {
         Some(View::of(&self.snapshot, table, partition, &self.cases.get(&id)?.memory))
     }
 
+    /// Decides on every case that something happened to since it was last decided on.
     fn decide_all(&mut self) {
-        let ready: Vec<PartitionId> = self
-            .cases
-            .iter()
-            .filter(|(_, case)| case.is_open() && case.under_way == 0 && self.is_fresh(case))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ready {
-            self.note_looks(id);
+        let stirred = std::mem::take(&mut self.stirred);
+        let ready: Vec<PartitionId> = stirred.into_iter().filter(|id| self.is_ready(*id)).collect();
+        for id in &ready {
+            self.note_looks(*id);
         }
-        let places: BTreeMap<PartitionId, Place> = self.cases.iter().map(|(id, case)| (*id, case.place)).collect();
-        let order = Order::of(&places);
-        let ready: Vec<PartitionId> = self
-            .cases
-            .iter()
-            .filter(|(_, case)| case.is_open() && case.under_way == 0 && self.is_fresh(case))
-            .map(|(id, _)| *id)
-            .collect();
         for id in ready {
-            self.decide_one(id, order.gates(id));
+            let gates = self.order.gates(id);
+            self.decide_one(id, gates);
+        }
+    }
+
+    fn is_ready(&self, id: PartitionId) -> bool {
+        self.cases.get(&id).is_some_and(|case| case.is_open() && case.under_way == 0 && self.is_fresh(case))
+    }
+
+    /// Nobody has to wait for the partition any more: those that wait for their turn are decided on again.
+    fn settle(&mut self, id: PartitionId) {
+        if self.order.settle(id) {
+            let waiting = self.cases.iter().filter(|(_, case)| case.waiting == Some(WaitFor::Turn)).map(|(id, _)| *id);
+            self.stirred.extend(waiting);
         }
     }
 
@@ -227,9 +250,9 @@ impl Driver {
         case.memory.note_view(&view);
         if view.serving_leader().is_some() && case.serving_after.is_none() {
             case.serving_after = Some(began.elapsed());
-            case.place.stage = Stage::Settled;
             let event = milestone(&view, Milestone::Serving, began, None);
             (self.settings.listener)(&event);
+            self.settle(id);
         }
     }
 
@@ -290,7 +313,9 @@ impl Driver {
         (self.settings.listener)(&milestone(view, state, self.began, blocked));
         if let Some(case) = self.cases.get_mut(&id) {
             case.end(end);
+            self.open -= 1;
         }
+        self.settle(id);
     }
 
     /// The table was dropped under our hands.
@@ -298,7 +323,9 @@ impl Driver {
         (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
         if let Some(case) = self.cases.get_mut(&id) {
             case.end(End::Healthy);
+            self.open -= 1;
         }
+        self.settle(id);
     }
 
     fn dispatch(&mut self) {
@@ -328,6 +355,7 @@ impl Driver {
                         self.snapshot.tables = tables;
                         self.snapshot.ops = ops;
                         self.tables_seen = began;
+                        self.stirred.extend(self.cases.iter().filter(|(_, case)| case.is_open()).map(|(id, _)| *id));
                     }
                     Err(error) => (self.settings.listener)(&Event::Note { text: error.to_string() }),
                 }
@@ -347,6 +375,7 @@ impl Driver {
         let view = self.view(id);
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.under_way -= 1;
+        self.stirred.insert(id);
         case.acted(&intent.action, self.now);
         if let Some(view) = view {
             case.memory.note_outcome(&view, intent, outcome, newest_op);
@@ -421,22 +450,27 @@ pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
     }
 }
 
-fn cases(snapshot: &Snapshot, memories: BTreeMap<PartitionId, Memory>) -> BTreeMap<PartitionId, Case> {
-    let mut cases = BTreeMap::new();
+fn cases(
+    snapshot: &Snapshot,
+    memories: BTreeMap<PartitionId, Memory>,
+) -> (BTreeMap<PartitionId, Case>, BTreeMap<PartitionId, Place>) {
+    let (mut cases, mut places) = (BTreeMap::new(), BTreeMap::new());
     for table in &snapshot.tables {
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };
             let Some(memory) = memories.get(&id) else { continue };
-            let place = Place { system: table.is_system(), base_table: table.base_table, stage: Stage::Coming };
             let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
-            let mut case = Case::new(memory.clone(), place, endpoints);
-            if health(&View::of(snapshot, table, partition, memory)) == Health::Healthy {
+            let mut case = Case::new(memory.clone(), endpoints);
+            let healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
+            if healthy {
                 case.end(End::Healthy);
             }
+            let stage = if healthy { Stage::Settled } else { Stage::Coming };
+            places.insert(id, Place { system: table.is_system(), base_table: table.base_table, stage });
             cases.insert(id, case);
         }
     }
-    cases
+    (cases, places)
 }
 
 fn index(tables: &[Table]) -> BTreeMap<crate::model::Tid, usize> {

@@ -1,21 +1,25 @@
 //! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover given back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Op, Seen, Snapshot, State};
+use crate::model::{Action, Op, Pid, Seen, Snapshot, State, TableName};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::driver::send;
+use super::driver::{Stop, send};
 use super::event::{Event, Listener};
 
 /// Between two looks at operations that are to end.
 const POLL: Duration = Duration::from_millis(500);
 /// How long cancelled operations may take to be gone.
 const CANCELLED: Duration = Duration::from_secs(30);
+/// Tries of switching auto_failover off.
+const OFF_TRIES: u32 = 3;
 /// How long giving auto_failover back may take, whatever else is going on.
 pub const RESTORE_DEADLINE: Duration = Duration::from_secs(90);
 
@@ -38,40 +42,62 @@ pub enum StepError {
     },
 }
 
-/// The cluster's steps before any partition is touched. `mine` says whether an operation is on a partition in scope:
-/// only such are cancelled.
+/// What the cluster's steps need beside the cluster.
+pub(super) struct Before<'a> {
+    /// The cluster as it was found.
+    pub(super) snapshot: &'a Snapshot,
+    /// The partitions in scope that are not healthy: only operations on these are cancelled.
+    pub(super) mine: &'a BTreeSet<(TableName, Pid)>,
+    /// How much faster than ours the cluster's clock runs.
+    pub(super) pace: f64,
+    /// Hears what happens.
+    pub(super) listener: &'a Listener,
+    /// Tells when to stop; what is waited for is then waited for no longer.
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// The cluster's steps before any partition is touched.
 ///
 /// # Errors
 /// Why no partition may be touched.
-pub async fn prepare(
-    cluster: &Cluster,
-    steps: &[ClusterStep],
-    snapshot: &Snapshot,
-    mine: impl Fn(&Op) -> bool,
-    pace: f64,
-    listener: &Listener,
-) -> Result<(), StepError> {
+pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &Before<'_>) -> Result<(), StepError> {
+    let Before { snapshot, listener, .. } = before;
     for step in steps {
+        if *before.stop.borrow() != Stop::No {
+            return Ok(());
+        }
         match step {
             ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
-                let why =
-                    "its operations would act on what is being repaired, and the calls to come refuse while it is on";
-                let outcome = act(cluster, step.key(), Action::SetAutoFailover { on: false }, why, listener).await;
-                if let Some(error) = outcome {
-                    // The answer may be lost and the change made: what counts is what is read.
-                    if cluster.auto_failover().await? {
-                        return Err(StepError::NotOff(error));
-                    }
-                }
+                switch_off(cluster, step.key(), listener).await?;
             }
             ClusterStep::AutoFailover(_) => {}
             ClusterStep::SettleOps { timeout, then } => {
-                settle(cluster, timeout.div_f64(pace), *then, &mine, pace, listener).await?;
+                settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, listener).await,
         }
     }
     Ok(())
+}
+
+/// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
+/// made: what counts is what is read, and what is still on is tried again.
+async fn switch_off(cluster: &Cluster, step: &'static str, listener: &Listener) -> Result<(), StepError> {
+    let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+    let mut tries = 0;
+    loop {
+        let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, listener).await else {
+            return Ok(());
+        };
+        if !cluster.auto_failover().await? {
+            return Ok(());
+        }
+        tries += 1;
+        if tries >= OFF_TRIES {
+            return Err(StepError::NotOff(error));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Sends one action of the cluster's steps; gives the error if it did not simply succeed.
@@ -86,15 +112,13 @@ async fn act(cluster: &Cluster, step: &'static str, action: Action, why: &str, l
 }
 
 /// Waits for operations to end; cancels those in scope that do not.
-async fn settle(
-    cluster: &Cluster,
-    timeout: Duration,
-    then: SettleThen,
-    mine: &impl Fn(&Op) -> bool,
-    pace: f64,
-    listener: &Listener,
-) -> Result<(), StepError> {
-    let left = wait_for_ops(cluster, timeout, pace, |_| true).await?;
+async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: &Before<'_>) -> Result<(), StepError> {
+    let listener = before.listener;
+    let mine = |op: &Op| before.mine.contains(&(op.table.clone(), op.pid));
+    let left = wait_for_ops(cluster, timeout, before, |_| true).await?;
+    if *before.stop.borrow() != Stop::No {
+        return Ok(());
+    }
     let Some(first) = left.first() else { return Ok(()) };
     if then == SettleThen::Block {
         let first = format!("{} ({} on {}/{})", first.id, first.kind.name(), first.table, first.pid);
@@ -105,7 +129,7 @@ async fn settle(
         // 312 means that it ended meanwhile; either way the next look tells.
         act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, listener).await;
     }
-    let left = wait_for_ops(cluster, CANCELLED.div_f64(pace), pace, mine).await?;
+    let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
     for op in &left {
         let text = format!(
             "operation {} ({} on {}/{}) goes on although it was cancelled",
@@ -122,17 +146,21 @@ async fn settle(
 async fn wait_for_ops(
     cluster: &Cluster,
     timeout: Duration,
-    pace: f64,
+    before: &Before<'_>,
     counts: impl Fn(&Op) -> bool,
 ) -> Result<Vec<Op>, CallError> {
     let deadline = Instant::now() + timeout;
+    let mut stop = before.stop.clone();
     loop {
         let mut ops = cluster.ops().await?;
         ops.retain(|op| op.status.is_in_flight() && counts(op));
-        if ops.is_empty() || Instant::now() >= deadline {
+        if ops.is_empty() || Instant::now() >= deadline || *stop.borrow_and_update() != Stop::No {
             return Ok(ops);
         }
-        tokio::time::sleep(POLL.div_f64(pace)).await;
+        let pause = POLL.div_f64(before.pace);
+        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
@@ -156,6 +184,7 @@ async fn resume(cluster: &Cluster, snapshot: &Snapshot, listener: &Listener) {
 pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result<(), String> {
     let deadline = Instant::now() + RESTORE_DEADLINE;
     let mut last = "not tried".to_owned();
+    let mut looked_again = false;
     loop {
         let now = tokio::time::timeout_at(deadline, cluster.auto_failover()).await;
         match now {
@@ -163,8 +192,11 @@ pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result
             Ok(Ok(_)) => {
                 let change =
                     act(cluster, "auto_failover", Action::SetAutoFailover { on }, "it was so before", listener);
-                if let Ok(Some(error)) = tokio::time::timeout_at(deadline, change).await {
-                    last = error;
+                match tokio::time::timeout_at(deadline, change).await {
+                    Ok(Some(error)) => last = error,
+                    // The usual case: done, and one more look tells.
+                    Ok(None) if !std::mem::replace(&mut looked_again, true) => continue,
+                    Ok(None) | Err(_) => {}
                 }
             }
             Ok(Err(error)) => last = error.to_string(),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Role, Seen, State};
-use crate::recovery::{Probe, Question, WaitFor};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
+use crate::playbook::{PartitionStep, Playbook};
+use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
 use super::case::{Case, Moment, on_nameserver};
@@ -14,16 +15,13 @@ use super::driver::{Driver, Report};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
-/// ... to this, the documented poll of gettablestatus.
-pub const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... to what the playbook says (`poll_table_status: every`), or this.
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 
 /// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
 const MISSES: u32 = 3;
 /// ... and for how long at least: a connection that breaks is made again in less.
 const MISSING_FOR: Duration = Duration::from_secs(2);
-
-/// How long a follower has to be seen empty before it is believed. The moment is one of microseconds on a tablet at rest.
-const EMPTY_FOR: Duration = Duration::from_millis(100);
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -44,7 +42,7 @@ impl Driver {
         if Instant::now() < self.next_look {
             return;
         }
-        self.pause = (self.pause * 3 / 2).min(POLL_MAX);
+        self.pause = (self.pause * 3 / 2).min(self.pause_max);
         self.next_look = Instant::now() + self.pause;
         self.now += 1;
         let began = self.now;
@@ -75,15 +73,14 @@ impl Driver {
         if self.is_hiccup(endpoint, &held) {
             return;
         }
-        self.tablets_seen.insert(endpoint.clone(), began);
-        let held = self.doubt_empty(endpoint, held);
+        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
         if tablet.held != held {
             // Something moves: look again soon.
             self.pause = POLL_MIN;
             self.next_look = self.next_look.min(Instant::now() + self.pause);
         }
-        tablet.held = held;
+        let before = std::mem::replace(&mut tablet.held, held);
         let cases = &self.cases;
         let held = &tablet.held;
         self.lanes.note_loads(endpoint, |id| match held {
@@ -91,27 +88,23 @@ impl Driver {
                 Some(held) => !held.state.is_loaded(),
                 None => cases
                     .get(&id)
-                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load.is_awaited()),
+                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
             },
             Seen::Unasked | Seen::Failed(_) => false,
         });
-        for (id, case) in &self.cases {
-            let refresh =
-                matches!(case.waiting, Some(WaitFor::CatchUp(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags));
-            let snapshot = matches!(&case.waiting, Some(WaitFor::Snapshot(of)) if of == endpoint);
-            if snapshot
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.manifest = Seen::Unasked;
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };
+            let seen = tablet.held.known().and_then(|held| held.get(id));
+            let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+            let replica = case.memory.replica_mut(endpoint);
+            replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            let was_stale = case.tablet_acted.max(case.nameserver_acted) >= last_seen;
+            let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
+            if was_stale || changed || case.waiting.as_ref().is_some_and(|what| *what != WaitFor::Turn) {
+                self.stirred.insert(*id);
             }
-            if refresh
-                && case.is_open()
-                && case.under_way == 0
-                && let Some(probes) = tablet.probes.get_mut(id)
-            {
-                probes.term_pair = Seen::Unasked;
-                probes.followers = Seen::Unasked;
+            if case.under_way == 0 {
+                refresh(case, endpoint, tablet.probes.get_mut(id));
             }
         }
     }
@@ -128,27 +121,6 @@ impl Driver {
         *count += 1;
         let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
         self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
-    }
-
-    /// A tablet shows kTableNormal a moment before it sets the offset (reference 4.2): a follower that shows up without any
-    /// entries counts as loading until it has done so for a while.
-    fn doubt_empty(
-        &mut self,
-        endpoint: &Endpoint,
-        held: Seen<BTreeMap<PartitionId, Held>>,
-    ) -> Seen<BTreeMap<PartitionId, Held>> {
-        let Seen::Known(mut held) = held else { return held };
-        let since = self.empty_since.entry(endpoint.clone()).or_default();
-        let is_empty = |held: &Held| held.role == Role::Follower && held.state.is_loaded() && held.offset == Offset(0);
-        since.retain(|id, _| held.get(id).is_some_and(is_empty));
-        for held in held.values_mut().filter(|held| is_empty(held)) {
-            let since = since.entry(held.partition).or_insert_with(Instant::now);
-            if since.elapsed() < EMPTY_FOR {
-                held.state = State::Loading;
-                self.next_look = self.next_look.min(Instant::now() + POLL_MIN);
-            }
-        }
-        Seen::Known(held)
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
@@ -180,8 +152,32 @@ impl Driver {
         }
         if let Some(case) = self.cases.get_mut(&id) {
             case.under_way -= 1;
+            self.stirred.insert(id);
         }
     }
+}
+
+/// Forgets answers that change by themselves while a case waits for them to.
+fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
+    let Some(probes) = probes else { return };
+    match &case.waiting {
+        Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+        // A snapshot that was asked for may have its turn any time.
+        Some(WaitFor::Snapshot(of)) if of == endpoint => probes.manifest = Seen::Unasked,
+        _ => {}
+    }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
 }
 
 /// What was asked when the run was planned and may have changed since; MANIFEST only grows.

@@ -19,7 +19,6 @@ pub use driver::{Driven, Driver, Settings, Stop};
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use lane::Widths;
-pub use looks::POLL_MAX;
 pub use record::{Earlier, Record, RecordError, unfinished};
 pub use recover::{Prepared, RecoverError, Recovered, Recovery, prepare_plan, summary_of_plan};
 pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};

@@ -1,20 +1,22 @@
 //! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{PartitionId, Snapshot, TableName};
+use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
-use crate::recovery::{Before, Blocked, Health, Memory, Plan, Reason, View, health, plan};
+use crate::recovery::{self, Blocked, Health, Memory, Plan, Reason, View, health, plan};
 use crate::snapshot::collect;
 
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::event::{Event, Listener};
-use super::failover::{StepError, prepare, restore};
+use super::failover::{Before, StepError, prepare, restore};
 use super::lane::Widths;
 use super::record::{Earlier, Record, RecordError, unfinished};
 use super::report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Summary, Verdict};
@@ -78,6 +80,22 @@ pub enum RecoverError {
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
     },
+    /// The run came to its end, and the cluster does not answer any more.
+    #[error("what came of it could not be looked at: {error}")]
+    NotSeenAgain {
+        /// Why.
+        error: CallError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
+}
+
+/// Why the partitions were not driven to their end.
+enum Interruption {
+    /// A cluster step failed.
+    Step(StepError),
+    /// A fault of our own.
+    Panic(String),
 }
 
 /// Everything known before anything is done.
@@ -106,7 +124,7 @@ pub fn prepare_plan(
         return Err(RecoverError::NoTablets);
     }
     scope.check(&snapshot)?;
-    let before: &[Before] = earlier.as_ref().map_or(&[], |earlier| &earlier.before);
+    let before: &[recovery::Before] = earlier.as_ref().map_or(&[], |earlier| &earlier.before);
     let mut memories = BTreeMap::new();
     for table in &snapshot.tables {
         for partition in &table.partitions {
@@ -134,7 +152,14 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?)
+    }
+
+    /// Plans for what was seen of the cluster.
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
+    pub fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let earlier = unfinished(&self.record_dir, &self.cluster_name)?;
         prepare_plan(snapshot, &self.playbook, &self.scope, earlier)
     }
@@ -161,24 +186,24 @@ impl Recovery {
         let before = earlier_flags(&prepared);
         let mut record = Record::begin(&self.record_dir, &prepared.snapshot, auto_failover, before)?;
         (self.listener)(&Event::Recorded { path: record.path().display().to_string() });
-        let driven = if needs_doing { self.drive(cluster, &prepared, auto_failover).await? } else { Ok(None) };
-        let restored = restore(cluster, auto_failover, &self.listener).await;
+        let driven = if needs_doing { self.drive(cluster, &prepared).await.map(Some) } else { Ok(None) };
+        // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
+        let listener = unbreakable(&self.listener);
+        let restored = restore(cluster, auto_failover, &listener).await;
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
-            Err(panic) => (None, Some(panic)),
+            Err(Interruption::Step(error)) => return Err(RecoverError::Step { error, not_restored: restored.err() }),
+            Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
         let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
             Ok(seen) => seen,
-            // Nobody can say how it went; but that auto_failover is off must be said.
-            Err(error) => {
-                return Err(RecoverError::Step { error: StepError::Call(error), not_restored: restored.err() });
-            }
+            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() }),
         };
         let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
-            (self.listener)(&Event::Note { text: error.to_string() });
+            listener(&Event::Note { text: error.to_string() });
         }
         Ok(Recovered { summary, stopped, not_restored: restored.err(), panicked })
     }
@@ -197,22 +222,11 @@ impl Recovery {
         (self.listener)(&Event::Note { text });
     }
 
-    /// The cluster's steps, then the partitions. The inner error is the message of a panic: by then auto_failover may be
-    /// off, so the caller goes on to give it back.
-    async fn drive(
-        &self,
-        cluster: &Cluster,
-        prepared: &Prepared,
-        auto_failover: bool,
-    ) -> Result<Result<Option<Driven>, String>, RecoverError> {
-        let names: Vec<(TableName, crate::model::Pid)> =
-            prepared.plan.partitions.iter().map(|planned| (planned.table.clone(), planned.partition.pid)).collect();
-        let mine = |op: &crate::model::Op| names.iter().any(|(table, pid)| *table == op.table && *pid == op.pid);
-        let steps = &self.playbook.before;
-        if let Err(error) = prepare(cluster, steps, &prepared.snapshot, mine, self.pace, &self.listener).await {
-            let not_restored = restore(cluster, auto_failover, &self.listener).await.err();
-            return Err(RecoverError::Step { error, not_restored });
-        }
+    /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
+    /// the caller goes on to give auto_failover back.
+    async fn drive(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Driven, Interruption> {
+        let unhealthy = prepared.plan.partitions.iter();
+        let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {
             playbook: self.playbook.clone(),
             widths: self.widths,
@@ -220,11 +234,18 @@ impl Recovery {
             listener: self.listener.clone(),
             stop: self.stop.clone(),
         };
-        let driver = Driver::new(cluster.clone(), settings, prepared.snapshot.clone(), prepared.memories.clone());
-        Ok(match tokio::spawn(driver.run()).await {
-            Ok(driven) => Ok(Some(driven)),
-            Err(error) => Err(panic_text(error)),
-        })
+        let (cluster, snapshot, memories) = (cluster.clone(), prepared.snapshot.clone(), prepared.memories.clone());
+        let task = tokio::spawn(async move {
+            let (listener, steps) = (settings.listener.clone(), settings.playbook.before.clone());
+            let (pace, stop) = (settings.pace, settings.stop.clone());
+            prepare(&cluster, &steps, &Before { snapshot: &snapshot, mine: &mine, pace, listener: &listener, stop })
+                .await?;
+            Ok(Driver::new(cluster, settings, snapshot, memories).run().await)
+        });
+        match task.await {
+            Ok(done) => done.map_err(Interruption::Step),
+            Err(error) => Err(Interruption::Panic(panic_text(error))),
+        }
     }
 
     /// Looks again with fresh eyes: what is seen decides, not what was done.
@@ -329,6 +350,16 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: super::report::Rpc
     }
 }
 
+/// A listener that panics for itself alone: giving auto_failover back goes on without it.
+fn unbreakable(listener: &Listener) -> Listener {
+    let listener = listener.clone();
+    Arc::new(move |event| {
+        if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+            tracing::error!(?event, "the listener panicked");
+        }
+    })
+}
+
 fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) -> Recovered {
     let rpc = cluster.rpc_counts().into();
     let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
@@ -336,7 +367,7 @@ fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) ->
     Recovered { summary, stopped: None, not_restored: None, panicked: None }
 }
 
-fn earlier_flags(prepared: &Prepared) -> Vec<Before> {
+fn earlier_flags(prepared: &Prepared) -> Vec<recovery::Before> {
     let mut before = Vec::new();
     for table in &prepared.snapshot.tables {
         for partition in &table.partitions {

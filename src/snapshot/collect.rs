@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::{CallError, CallErrorKind, Cluster};
 use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
 use crate::recovery::{Probe, Question};
 
@@ -23,7 +23,7 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
         cluster.tablets(),
         cluster.ops(),
         cluster.auto_failover(),
-        cluster.registered_tablets()
+        registered_tablets(cluster)
     )?;
     let mut tablets: BTreeMap<Endpoint, Tablet> = BTreeMap::new();
     for registration in registrations {
@@ -64,6 +64,18 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
         }
     }
     Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
+}
+
+/// The tablets that are registered; unknown if ZooKeeper has gone since the cluster was found through it: the servers
+/// themselves can still be seen and worked with.
+async fn registered_tablets(cluster: &Cluster) -> Result<Option<Vec<Endpoint>>, CallError> {
+    match cluster.registered_tablets().await {
+        Err(error) if matches!(error.kind, CallErrorKind::Discovery(_)) => {
+            tracing::warn!(%error, "which tablets are registered is unknown");
+            Ok(None)
+        }
+        answered => answered,
+    }
 }
 
 /// One tablet's replicas, in one call.

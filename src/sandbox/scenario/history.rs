@@ -22,8 +22,8 @@ const TWO_POLLS: Millis = 4_500;
 /// One op in so many fails for no reason (observed 2: one in 20 to 25).
 const FAILS_FOR_NO_REASON: u32 = 22;
 
-/// No step of a history takes longer.
-const PATIENCE: Millis = 7_200_000;
+/// No step of a history takes longer: ten thousand partitions are failed over in a few hours, two ops at a time.
+pub(super) const PATIENCE: Millis = 86_400_000;
 
 /// A history in the making.
 pub(super) struct History {
@@ -78,8 +78,6 @@ impl History {
         for spec in system_tables(place) {
             self.create(&spec)?;
         }
-        self.fill("INFORMATION_SCHEMA", "GLOBAL_VARIABLES", &[4])?;
-        self.fill("__INTERNAL_DB", "USER", &[1])?;
         let plans = shape.plans(variety);
         if !plans.is_empty() {
             let created = self.world.create_database("shop");
@@ -90,26 +88,34 @@ impl History {
             let spec = TableSpec { base_table_tid: base, ..spec(plan, &tablets) };
             self.create(&spec)?;
         }
-        for plan in &plans {
-            let rows: Vec<u64> = plan.partitions.iter().map(|partition| partition.rows).collect();
-            self.fill_with_snapshot(plan, &rows, shape.generated.is_none())?;
-        }
-        Ok(())
+        self.fill(&plans, shape.generated.is_none())
     }
 
-    /// Rows for every partition of a table; in the recordings' own, orders has a snapshot of its first 75 rows in partition 0.
-    fn fill_with_snapshot(&mut self, plan: &Plan, rows: &[u64], recorded: bool) -> Result<(), ScenarioError> {
-        if !(recorded && plan.name == "orders") {
-            return self.fill(plan.db, &plan.name, rows);
+    /// Rows for every partition; in the recordings' own tables, orders has a snapshot of its first 75 rows in partition 0.
+    fn fill(&mut self, plans: &[Plan], recorded: bool) -> Result<(), ScenarioError> {
+        let led: BTreeMap<PartitionId, Led> = self.led().into_iter().map(|led| (led.id, led)).collect();
+        let mut wanted: BTreeMap<PartitionId, u64> = BTreeMap::new();
+        let tables = self.world.tables();
+        let tid = |db: &str, name: &str| {
+            tables.iter().find(|table| table.db() == db && table.name() == name).map_or(0, TableInfo::tid)
+        };
+        wanted.insert(partition(tid("INFORMATION_SCHEMA", "GLOBAL_VARIABLES"), 0), 4);
+        wanted.insert(partition(tid("__INTERNAL_DB", "USER"), 0), 1);
+        for plan in plans {
+            let tid = tid(plan.db, &plan.name);
+            wanted.extend((0..).zip(&plan.partitions).map(|(pid, planned)| (partition(tid, pid), planned.rows)));
         }
-        let first: Vec<u64> = rows.iter().map(|rows| rows * 75 / 105).collect();
-        self.fill(plan.db, &plan.name, &first)?;
-        let orders = self.led().into_iter().find(|led| Some(led.id) == self.id(plan.db, &plan.name, 0));
-        if let Some(orders) = orders {
+        if recorded && let Some(orders) = led.get(&partition(tid("shop", "orders"), 0)) {
+            self.write(orders, 75)?;
             self.world.make_snapshot(&orders.leader, orders.id);
+            wanted.entry(orders.id).and_modify(|rows| *rows = rows.saturating_sub(75));
         }
-        let rest: Vec<u64> = rows.iter().zip(&first).map(|(rows, first)| rows - first).collect();
-        self.fill(plan.db, &plan.name, &rest)
+        for (id, rows) in wanted {
+            let led = led.get(&id).ok_or_else(|| ScenarioError::History(format!("{id} has no leader")))?;
+            self.write(led, rows)?;
+        }
+        self.wait(1_500);
+        Ok(())
     }
 
     fn create(&mut self, spec: &TableSpec) -> Result<(), ScenarioError> {
@@ -120,21 +126,6 @@ impl History {
     /// The metadata of a table.
     pub(super) fn find(&self, db: &str, name: &str) -> Option<TableInfo> {
         self.world.tables().into_iter().find(|table| table.db() == db && table.name() == name)
-    }
-
-    fn id(&self, db: &str, name: &str, pid: u32) -> Option<PartitionId> {
-        self.find(db, name).map(|table| partition(table.tid(), pid))
-    }
-
-    fn fill(&mut self, db: &str, name: &str, rows: &[u64]) -> Result<(), ScenarioError> {
-        for (pid, rows) in (0..).zip(rows) {
-            let id = self.id(db, name, pid);
-            let led = self.led().into_iter().find(|led| Some(led.id) == id);
-            let Some(led) = led else { return Err(ScenarioError::History(format!("{db}.{name}/{pid} has no leader"))) };
-            self.write(&led, *rows)?;
-        }
-        self.wait(1_500);
-        Ok(())
     }
 
     /// Puts rows to a partition's leader.
@@ -193,12 +184,14 @@ impl History {
 
     /// Lets time pass until something is so.
     pub(super) fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) -> Result<(), ScenarioError> {
-        let end = self.world.now() + PATIENCE;
+        let began = self.world.now();
         while !so(&self.world) {
-            if self.world.now() >= end {
-                return Err(ScenarioError::History(format!("waited two hours until {what}")));
+            let waited = self.world.now() - began;
+            if waited >= PATIENCE {
+                return Err(ScenarioError::History(format!("waited a day until {what}")));
             }
-            self.world.advance_by(100);
+            // Looking at a big cluster is not free: the longer it takes, the less often.
+            self.world.advance_by(100 + waited / 20);
         }
         Ok(())
     }

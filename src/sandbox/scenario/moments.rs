@@ -1,7 +1,7 @@
 //! The moments of the recordings: the documented recovery, and restarts that failover saw.
 
 use super::ScenarioError;
-use super::history::History;
+use super::history::{History, PATIENCE};
 use crate::model::Endpoint;
 use crate::sandbox::{Millis, World};
 use crate::wire::api::{GetTableStatusRequest, LoadTableRequest, TableMeta, TableMode, TableState};
@@ -102,13 +102,14 @@ impl History {
     /// Waits until the nameserver has nothing to do.
     pub(super) fn until_ops_are_over(&mut self) -> Result<(), ScenarioError> {
         // Each round asks, so this is no plain `until`.
-        for _ in 0..20_000 {
+        let began = self.world.now();
+        while self.world.now() - began < PATIENCE {
             let answer = self.nameserver(NameserverCall::ShowOpStatus(ShowOpStatusRequest::default()))?;
             let NameserverAnswer::ShowOpStatus(answer) = answer else { break };
             if !answer.op_status.iter().any(|op| matches!(op.status.as_str(), "kInited" | "kDoing")) {
                 return Ok(());
             }
-            self.wait(500);
+            self.wait(500 + (self.world.now() - began) / 20);
         }
         Err(ScenarioError::History("the nameserver's ops do not end".to_owned()))
     }

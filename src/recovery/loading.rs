@@ -1,0 +1,163 @@
+//! The steps up to knowing what every replica holds: loading, waiting for it, finding out last terms.
+
+use std::time::Duration;
+
+use crate::model::{Action, Offset, Seen, State};
+
+use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, turn};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::memory::Load;
+use super::suspect::is_suspect;
+use super::term::{LastTerm, last_term};
+use super::view::{Data, ReplicaView, View};
+
+/// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// LoadTable to every replica whose tablet answers and does not hold it: as a follower, and never twice.
+pub(super) fn load(view: &View, step: &'static str, seg_cnt: u32, gates: Gates) -> Option<Decision> {
+    let missing: Vec<&ReplicaView> = view.replicas.iter().filter(|r| is_to_be_loaded(r)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    if !gates.may_load {
+        return Some(turn("tables that come first"));
+    }
+    for leader in view.replicas.iter().filter(|r| r.leads_in_memory()) {
+        if let Some(first) = disconnected(view, step, leader, &missing) {
+            return first;
+        }
+    }
+    Some(Decision::Act(missing.into_iter().map(|r| load_one(view, step, r, seg_cnt)).collect()))
+}
+
+fn is_to_be_loaded(replica: &ReplicaView) -> bool {
+    replica.data == Data::Absent && replica.memory.load == Load::NotSent && replica.memory.loads < MAX_TRIES
+}
+
+/// A leader that still replicates to a replica would write into it while it is queued to load (reference 4.6): that ends
+/// first. What has to be done for it, if anything; within, nothing if it cannot be known and the replica stays unloaded.
+fn disconnected(
+    view: &View,
+    step: &'static str,
+    leader: &ReplicaView,
+    missing: &[&ReplicaView],
+) -> Option<Option<Decision>> {
+    match &leader.followers {
+        Seen::Unasked => return Some(Some(Decision::look(&leader.endpoint, Question::Followers))),
+        Seen::Failed(error) => {
+            let what = WaitFor::Answer(leader.endpoint.clone());
+            let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
+            let given_up = view.memory.has_expired(&what);
+            return Some((!given_up).then(|| Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER))));
+        }
+        Seen::Known(_) => {}
+    }
+    let connected = missing.iter().filter(|r| leader.replicates_to(&r.endpoint));
+    let intents: Vec<Intent> = connected
+        .map(|r| {
+            let (endpoint, partition, follower) = (leader.endpoint.clone(), view.partition, r.endpoint.clone());
+            let action = Action::DelReplica { endpoint, partition, follower };
+            Intent::new(step, action, "its leader would write into it while it is queued to load")
+        })
+        .collect();
+    (!intents.is_empty()).then_some(Some(Decision::Act(intents)))
+}
+
+fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32) -> Intent {
+    let action = Action::LoadTable {
+        endpoint: replica.endpoint.clone(),
+        table: view.table.clone(),
+        partition: view.partition,
+        seg_cnt,
+        storage: view.storage,
+    };
+    Intent::new(step, action, "its offset is known only once it is loaded; as a follower it takes no writes meanwhile")
+}
+
+/// Waits until every replica that can be loaded is. Once the partition serves, each follower is waited for on its own.
+pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
+    if view.serving_leader().is_some() || view.memory.choice.is_some() {
+        return None;
+    }
+    let appearing = view.replicas.iter().find(|r| {
+        let sent = matches!(r.memory.load, Load::Accepted | Load::Interrupted);
+        r.data == Data::Absent && sent && !view.memory.has_expired(&WaitFor::Appearing(r.endpoint.clone()))
+    });
+    if let Some(replica) = appearing {
+        let seen = format!("{} does not show the partition yet", replica.endpoint);
+        let what = WaitFor::Appearing(replica.endpoint.clone());
+        return Some(Decision::Wait(Wait::new(what, seen, timeout, APPEARING)));
+    }
+    let loading: Vec<String> = view.replicas.iter().filter_map(loading_state).collect();
+    if loading.is_empty() || view.memory.has_expired(&WaitFor::Loading) {
+        return None;
+    }
+    // A big replica shows no progress while it loads, so only the deadline counts.
+    Some(Decision::Wait(Wait::new(WaitFor::Loading, loading.join(", "), timeout, timeout)))
+}
+
+fn loading_state(replica: &ReplicaView) -> Option<String> {
+    match replica.data {
+        Data::Loading(State::Queued) => Some(format!("{} queued", replica.endpoint)),
+        Data::Loading(_) => Some(format!("{} loading", replica.endpoint)),
+        Data::OutOfReach(_) | Data::Absent | Data::Loaded(_) => None,
+    }
+}
+
+/// Where more than one leadership wrote the partition, the term of each replica's last entry is found out: a snapshot up
+/// to its own offset, after which MANIFEST names it. Only of memory replicas that no leader has contacted yet.
+pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
+    let nothing_to_compare = view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk();
+    if nothing_to_compare || view.serving_leader().is_some() || view.memory.choice.is_some() {
+        return None;
+    }
+    let provable: Vec<&ReplicaView> = view
+        .replicas
+        .iter()
+        .filter(|r| {
+            let bounded = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
+            bounded && !is_suspect(view, r) && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))
+        })
+        .collect();
+    let unasked: Vec<Probe> = provable.iter().flat_map(|r| unasked_of_term(r)).collect();
+    if !unasked.is_empty() {
+        return Some(Decision::Look(unasked));
+    }
+    let contacted = |r: &ReplicaView| r.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
+    let unknown = provable.into_iter().filter(|r| !matches!(last_term(view, r), LastTerm::Known(_)) && !contacted(r));
+    let (under_way, to_send): (Vec<_>, Vec<_>) =
+        unknown.filter(|r| !is_folded(r)).partition(|r| is_making_snapshot(r) || r.memory.snapshot_asked);
+    let intents: Vec<Intent> = to_send
+        .into_iter()
+        .filter(|r| r.memory.snapshot_tries < MAX_TRIES)
+        .map(|r| {
+            let (endpoint, partition, storage) = (r.endpoint.clone(), view.partition, view.storage);
+            let action = Action::MakeSnapshot { endpoint, partition, offset: r.offset().unwrap_or(Offset(0)), storage };
+            Intent::new(step, action, "its MANIFEST then names the term of its last entry")
+        })
+        .collect();
+    if !intents.is_empty() {
+        return Some(Decision::Act(intents));
+    }
+    let waiting = under_way.first()?;
+    let seen = format!("{} makes a snapshot, or has it queued", waiting.endpoint);
+    let what = WaitFor::Snapshot(waiting.endpoint.clone());
+    Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)))
+}
+
+fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {
+    let manifest = (replica.manifest == Seen::Unasked).then_some(Question::Manifest);
+    let term = (replica.term_pair == Seen::Unasked).then_some(Question::TermPair);
+    manifest.into_iter().chain(term).map(|question| Probe { endpoint: replica.endpoint.clone(), question })
+}
+
+fn is_making_snapshot(replica: &ReplicaView) -> bool {
+    replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot)
+}
+
+/// Whether the snapshot asked for is there, whatever its term.
+fn is_folded(replica: &ReplicaView) -> bool {
+    let reached = replica.manifest.known().map(|manifest| manifest.offset) >= replica.offset();
+    replica.memory.snapshot_asked && reached && !is_making_snapshot(replica)
+}

@@ -1,0 +1,14 @@
+//! Every rule of design section 5 as a named test, one file for each of its headings.
+
+mod builder;
+mod elections;
+mod followers;
+mod histories;
+mod leading;
+mod loading;
+mod looks;
+mod memories;
+mod out_of_reach;
+mod plans;
+mod suspects;
+mod terms;
