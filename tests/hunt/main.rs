@@ -8,6 +8,7 @@
 mod dice;
 mod history;
 mod ledger;
+mod minimal;
 mod process;
 mod weather;
 mod world;
