@@ -259,9 +259,9 @@ fn follower_instead<'a>(
     match empty {
         Some((leader, why)) => {
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
-            // What vanished had a directory, and nobody can say how much was in it.
-            let vanished = view.replicas.iter().find(|r| r.memory.load == super::Load::Vanished);
-            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(vanished) {
+            // Another one was leader too, perhaps later, and nobody can say how much was in what it lost.
+            let lost = view.replicas.iter().find(|r| r.is_leader && r.has_no_data());
+            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
                 None => Ok((leader, Way::ChangeRole, why)),
                 Some(known) => Err(everything_empty(view, known)),
             }
@@ -282,7 +282,7 @@ fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
         return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
     }
     let was = match entries {
-        Offset(0) => format!("{} vanished while loading", known.endpoint),
+        Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),
         entries => format!("{} was known to hold {entries} entries", known.endpoint),
     };
     let text = format!("every replica that could be loaded is empty, but {was}");

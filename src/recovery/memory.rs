@@ -114,6 +114,9 @@ pub struct Before {
     pub largest_offset: Offset,
     /// How many terms the partition had; a different number now makes the flag worthless.
     pub terms: usize,
+    /// Whether its MANIFEST named a snapshot file that was not there: once it is loaded nobody can tell any more.
+    #[serde(default)]
+    pub snapshot_file_missing: bool,
 }
 
 impl Memory {
@@ -133,8 +136,9 @@ impl Memory {
             let memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
                 largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
-                snapshot_file_missing: manifest_offset > Offset(0)
-                    && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
+                snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing)
+                    || manifest_offset > Offset(0)
+                        && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
                 ..ReplicaMemory::new()
             };
             (replica.endpoint.clone(), memory)
@@ -160,6 +164,7 @@ impl Memory {
             alive: memory.alive_before,
             largest_offset: memory.largest_offset,
             terms,
+            snapshot_file_missing: memory.snapshot_file_missing,
         })
     }
 

@@ -269,12 +269,13 @@ impl Recovery {
                 .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
             let now = health_in(seen, id, memory);
             let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
-            // Flags and roles do not show it.
-            let lacks_rows = driven_to.is_some_and(|why| why.reason == Reason::LeaderLacksRows);
+            // Flags and roles do not show these.
+            let unseen = |why: &Blocked| matches!(why.reason, Reason::LeaderLacksRows | Reason::NotCatchingUp);
+            let is_unseen = driven_to.is_some_and(unseen);
             let why = driven_to.cloned().or_else(|| planned.blocked.clone());
             let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
             match now {
-                Some(Health::Healthy) if !lacks_rows => partitions.recovered += 1,
+                Some(Health::Healthy) if !is_unseen => partitions.recovered += 1,
                 None => partitions.recovered += 1,
                 Some(health) => {
                     let why = why.unwrap_or_else(|| not_healthy(&health));

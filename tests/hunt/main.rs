@@ -8,6 +8,7 @@
 mod dice;
 mod history;
 mod ledger;
+mod minimal;
 mod process;
 mod weather;
 mod world;
@@ -41,6 +42,7 @@ struct Catch {
     violations: Vec<(u64, Vec<String>)>,
     blocked: BTreeMap<String, Vec<u64>>,
     announced: usize,
+    unseen: usize,
     virtual_time: Duration,
 }
 
@@ -67,10 +69,11 @@ fn no_world_loses_a_row() {
     });
     let caught = caught.into_inner().unwrap();
     println!(
-        "{worlds} worlds in {:.1?}, {:.0?} of virtual time; losses announced in {}; left alone at the end:",
+        "{worlds} worlds in {:.1?}, {:.0?} of virtual time; losses announced in {}, followers unseen behind {}; left alone at the end:",
         began.elapsed(),
         caught.virtual_time,
         caught.announced,
+        caught.unseen,
     );
     for (why, seeds) in &caught.blocked {
         println!("  {:>5} {why}, for one in worlds {:?}", seeds.len(), &seeds[..seeds.len().min(4)]);
@@ -95,6 +98,7 @@ fn note(seed: u64, tell: bool, caught: &Mutex<Catch>) {
                 caught.blocked.entry(blocked).or_default().push(seed);
             }
             caught.announced += found.announced;
+            caught.unseen += found.unseen;
             caught.virtual_time += found.virtual_time;
             if !found.violations.is_empty() {
                 caught.violations.push((seed, found.violations));

@@ -284,6 +284,16 @@ fn a_partition_that_held_something_and_is_empty_blocks() {
 }
 
 #[test]
+fn an_empty_leader_does_not_lead_where_another_one_lost_its_data() {
+    let leader = || a_partition().terms([(1, 0), (3, 1)]).replica("a", |r| r.leader().loaded(0));
+    assert_eq!(leader().replica("b", |r| r.leader().refused()).reason(), Reason::EverythingEmpty);
+    assert_eq!(leader().replica("b", |r| r.leader().load(Load::Vanished)).reason(), Reason::EverythingEmpty);
+    // What it finds must not depend on which of the two a run sees: a load that vanished is refused the next time.
+    assert_eq!(leader().replica("b", |r| r.refused()).chooses(), "a");
+    assert_eq!(leader().replica("b", |r| r.load(Load::Vanished)).chooses(), "a");
+}
+
+#[test]
 fn without_any_loaded_replica_nobody_leads() {
     let one = a_partition().replica("a", |r| r.leader().refused());
     assert_eq!(one.reason(), Reason::OnlyReplicaLost);

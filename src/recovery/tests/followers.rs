@@ -48,6 +48,22 @@ fn a_connected_leader_flagged_replica_is_disconnected_first() {
 }
 
 #[test]
+fn a_leader_that_lacks_more_of_its_log_replaces_nobody() {
+    let holes = |follower: fn(Replica) -> Replica| {
+        let mut view = serving([], follower);
+        view.get_mut("a").data = a_partition().replica("a", |r| r.loaded(20).rows(16)).get("a").data.clone();
+        view.get_mut("a").data = leading(&view.get("a").data);
+        view
+    };
+    // Not suspect: it lacks 4 rows, and the offsets differ by 8. But those may be rows that the follower holds.
+    assert_eq!(holes(|r| r.loaded(12)).blocked().reason, Reason::LeaderLacksRows);
+    assert_eq!(holes(|r| r.loaded(12).rows(8)).acts(), ["recover_table b (resend)"], "it lacks as many");
+    let mut expiring = holes(|r| r.loaded(12));
+    expiring.has_ttl = true;
+    assert_eq!(expiring.acts(), ["recover_table b (resend)"], "rows that expired are not missing");
+}
+
+#[test]
 fn a_dropped_replica_is_waited_for_then_resent() {
     let dropping = |r: Replica| {
         r.loaded(20).heard(1).load(Load::HandedOver).with(|r| {

@@ -283,7 +283,8 @@ fn at_start(alive: bool, manifest: u64, pair: (bool, u64), before: &[Before]) ->
 
 fn before(terms: usize) -> [Before; 1] {
     let partition = PartitionId { tid: Tid(7), pid: Pid(0) };
-    [Before { partition, endpoint: "a".into(), alive: true, largest_offset: Offset(30), terms }]
+    let (endpoint, largest_offset) = ("a".into(), Offset(30));
+    [Before { partition, endpoint, alive: true, largest_offset, terms, snapshot_file_missing: false }]
 }
 
 #[test]
@@ -306,6 +307,13 @@ fn a_snapshot_file_is_missing_if_manifest_names_one_and_gettermpair_does_not() {
     assert!(!at_start(true, 9, (false, 9), &[]).snapshot_file_missing);
     assert!(!at_start(true, 0, (false, 0), &[]).snapshot_file_missing);
     assert!(!at_start(true, 9, (true, 0), &[]).snapshot_file_missing, "loaded: the log's offset, not the file's");
+}
+
+#[test]
+fn a_missing_snapshot_file_is_remembered_once_what_was_left_is_loaded() {
+    let [found] = before(1);
+    let found = Before { snapshot_file_missing: true, ..found };
+    assert!(at_start(true, 9, (true, 9), &[found]).snapshot_file_missing, "the unfinished run saw it before loading");
 }
 
 // Order among tables.

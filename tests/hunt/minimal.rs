@@ -1,0 +1,181 @@
+//! What the hunt caught, each in the smallest world that shows it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::run::Recovered;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::{Addresses, World};
+
+use super::dice::Dice;
+use super::ledger::Ledger;
+use super::process::{Ended, Mishap, Process, Ran, Trouble};
+use super::weather::Weather;
+
+fn scenario(scenario: Scenario, replicas: usize) -> World {
+    let generated = Some(Generated { tables: 1, partitions: 2, replicas, rows: 30 });
+    let mut world = scenario.bring_about(&Shape { generated, ..Shape::default() }, &Addresses::recorded(2, 3)).unwrap();
+    world.nameserver_settings_mut().op_fails_for_no_reason = None;
+    world
+}
+
+/// Kills everything, and starts it again after something happened to its disks.
+fn restart(world: &mut World, meanwhile: impl FnOnce(&mut World)) {
+    world.kill_everything();
+    world.advance_by(10_000);
+    meanwhile(world);
+    world.start_everything();
+    while world.leader().is_none() {
+        world.advance_by(100);
+    }
+    world.advance_by(4_500);
+}
+
+fn run(world: World, trouble: Trouble) -> (World, Ran) {
+    static RUNS: Mutex<u64> = Mutex::new(0);
+    let number = {
+        let mut runs = RUNS.lock().unwrap();
+        *runs += 1;
+        *runs
+    };
+    let record_dir = std::env::temp_dir().join(format!("openmldb-ops-minimal-{}-{number}", std::process::id()));
+    let process = Process { record_dir: &record_dir, missing: &[], trouble, number };
+    let ran = process.run(world, &Arc::new(Mutex::new(Ledger::default())), Dice::new(number));
+    let _ = std::fs::remove_dir_all(&record_dir);
+    ran
+}
+
+fn recovered(ran: Ran) -> Recovered {
+    match ran.ended {
+        Ended::Itself(result) => result.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reasons(ran: Ran) -> Vec<&'static str> {
+    recovered(ran).summary.blocked.iter().map(|blocked| blocked.reason).collect()
+}
+
+/// The first partition of the user table, its leader and a follower.
+fn partition(world: &World) -> (PartitionId, Endpoint, Endpoint) {
+    let tables = world.tables();
+    let table = tables.iter().find(|table| table.db() == "shop").unwrap();
+    let (id, metas) = world.metadata().into_iter().find(|(id, _)| id.tid.0 == table.tid()).unwrap();
+    let endpoint = |leads| metas.partition_meta.iter().find(|meta| meta.is_leader == leads).unwrap().endpoint.as_str();
+    (id, endpoint(true).into(), endpoint(false).into())
+}
+
+#[test]
+fn a_lost_answer_unmarks_no_serving_leader() {
+    for seed in 1..=10 {
+        let world = scenario(Scenario::LeadersLoaded, 2);
+        let (id, ..) = partition(&world);
+        let weather = Weather { hung_up: 20 + seed, latency: seed, ..Weather::default() };
+        let (_, ran) = run(world, Trouble { weather, ..Trouble::default() });
+        let leader_unmarked = ran
+            .told
+            .iter()
+            .find(|line| line.contains(&format!("\"partition\":\"{id}\"")) && line.contains("until its leader serves"));
+        assert_eq!(leader_unmarked, None, "its leader serves all the time");
+        assert_eq!(reasons(ran), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn a_leader_that_turns_out_to_lack_rows_is_reported_although_everything_looks_healthy() {
+    let mut world = scenario(Scenario::Healthy, 2);
+    let (id, leader, follower) = partition(&world);
+    world.freeze_tablet(&follower, true);
+    for _ in 0..8 {
+        assert!(world.put_row(&leader, id));
+    }
+    world.advance_by(100);
+    // Four rows in the middle are fewer than the follower lags behind, so nothing shows until it has caught up.
+    restart(&mut world, |world| {
+        assert!(world.tablets_mut().lose_entries(leader.as_str(), id.tid.0, id.pid.0, 10, 13));
+    });
+    let (world, ran) = run(world, Trouble::default());
+    assert_eq!(reasons(ran), ["leader_lacks_rows"]);
+    assert_eq!((world.log(&leader, id).len(), world.log(&follower, id).len()), (34, 38));
+}
+
+#[test]
+fn a_follower_that_cannot_catch_up_is_reported_although_everything_looks_healthy() {
+    let mut world = scenario(Scenario::Healthy, 2);
+    let (id, leader, follower) = partition(&world);
+    assert!(world.make_snapshot(&leader, id));
+    for _ in 0..8 {
+        assert!(world.put_row(&leader, id));
+    }
+    world.advance_by(3_000);
+    // A hole behind the snapshot: the follower gets the snapshot and nothing after it.
+    restart(&mut world, |world| {
+        assert!(world.tablets_mut().lose_entries(leader.as_str(), id.tid.0, id.pid.0, 31, 33));
+        assert!(world.tablets_mut().lose_directory(follower.as_str(), id.tid.0, id.pid.0));
+    });
+    let (_, ran) = run(world, Trouble::default());
+    assert_eq!(reasons(ran), ["not_catching_up"]);
+}
+
+#[test]
+fn a_tablet_restarted_while_it_serves_as_follower_comes_back() {
+    let mut world = scenario(Scenario::Healthy, 2);
+    let (.., follower) = partition(&world);
+    let conf = openmldb_ops::wire::nameserver::Pair { key: "auto_failover".to_owned(), value: "false".to_owned() };
+    let nameserver = world.leader().unwrap();
+    let call = openmldb_ops::wire::nameserver::ConfSetRequest { conf };
+    world.call_nameserver(&nameserver, openmldb_ops::wire::call::NameserverCall::ConfSet(call)).unwrap();
+    world.kill_tablet(&follower);
+    world.advance_by(20_000);
+    world.start_tablets(std::slice::from_ref(&follower));
+    world.advance_by(5_000);
+    // Nobody writes, so the leaders elsewhere do not notice by themselves that their followers are new.
+    let (mut world, ran) = run(world, Trouble::default());
+    let took = ran.took;
+    assert_eq!(reasons(ran), Vec::<&str>::new());
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    let count = world.settle();
+    assert_eq!(count.rows_after, count.rows_expected);
+}
+
+#[test]
+fn a_missing_snapshot_file_is_known_to_the_next_run() {
+    let mut world = scenario(Scenario::Healthy, 1);
+    let (id, metas) = world.metadata().into_iter().find(|(_, metas)| metas.partition_meta.len() == 1).unwrap();
+    let at = Endpoint::from(metas.partition_meta[0].endpoint.as_str());
+    world.make_snapshot(&at, id);
+    let tables = world.tables();
+    let id = world.metadata().into_keys().find(|id| tables.iter().any(|t| t.tid() == id.tid.0 && t.db() == "shop"));
+    let id = id.unwrap();
+    let at = Endpoint::from(world.metadata()[&id].partition_meta[0].endpoint.as_str());
+    assert!(world.make_snapshot(&at, id) && world.put_row(&at, id));
+    restart(&mut world, |world| {
+        assert!(world.tablets_mut().lose_snapshot_file(at.as_str(), id.tid.0, id.pid.0));
+    });
+    let record_dir = std::env::temp_dir().join(format!("openmldb-ops-minimal-{}-hollow", std::process::id()));
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    for number in 1..=3 {
+        let process = Process { record_dir: &record_dir, missing: &[], trouble: Trouble::default(), number };
+        let (next, ran) = process.run(world, &ledger, Dice::new(number));
+        world = next;
+        assert_eq!(reasons(ran).len(), 1, "run {number}: one row is left of {id}, and it must not be served");
+    }
+    let _ = std::fs::remove_dir_all(&record_dir);
+}
+
+#[test]
+fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
+    for millis in (0..400).step_by(20) {
+        let world = scenario(Scenario::EverythingRestarted, 2);
+        let (_, leader, _) = partition(&world);
+        let mishap = Mishap::TabletRestarts(leader, Duration::from_millis(100));
+        let mishaps = vec![(Duration::from_millis(millis), mishap)];
+        let (world, ran) = run(world, Trouble { mishaps, ..Trouble::default() });
+        recovered(ran);
+        let (mut world, ran) = run(world, Trouble::default());
+        assert_eq!(reasons(ran), Vec::<&str>::new(), "restarted after {millis} ms");
+        let count = world.settle();
+        assert_eq!(count.rows_after, count.rows_expected, "restarted after {millis} ms");
+    }
+}
