@@ -26,11 +26,15 @@ impl LastTerm {
 }
 
 /// The term of the replica's last entry. MANIFEST carries it where it reaches the replica's offset and is a lower bound
-/// otherwise; for disk tables it is the replicator's and says nothing about entries (observed 3).
+/// otherwise; for disk tables it is the replicator's and says nothing about entries (observed 3). A replaced leader whose
+/// tablet still runs tells its own.
 pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     let Some(first) = view.terms.first() else { return LastTerm::Unknown };
     if view.terms.len() == 1 {
         return LastTerm::Known(first.term);
+    }
+    if let Some(term) = written_as_leader(view, replica) {
+        return LastTerm::Known(term);
     }
     let manifest = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0) && !view.storage.is_disk());
     match manifest.and_then(|manifest| Some((manifest.offset, manifest.term?))) {
@@ -38,6 +42,15 @@ pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
         Some((_, term)) => LastTerm::AtLeast(term.max(first.term)),
         None => LastTerm::AtLeast(first.term),
     }
+}
+
+/// The term of a leader that was replaced and does not know: its tablet was not restarted, and what it holds from where
+/// its term began it wrote itself. Under the last term that would prove nothing: ChangeRole gives it to any leader.
+fn written_as_leader(view: &View, replica: &ReplicaView) -> Option<Term> {
+    let heard = replica.term_pair.known().filter(|_| replica.leads_in_memory())?.term;
+    let began = view.terms.iter().find(|start| start.term == heard)?;
+    let replaced = view.terms.last().is_some_and(|last| last.term > heard);
+    (replaced && replica.offset() >= Some(began.start)).then_some(heard)
 }
 
 /// The offset at which a log whose last entry is of `term` parts from the partition's history: the start of the first

@@ -284,6 +284,19 @@ fn a_partition_that_held_something_and_is_empty_blocks() {
 }
 
 #[test]
+fn a_replaced_leader_that_still_runs_and_is_longer_does_not_lead() {
+    let view = |disk: bool| {
+        let view = a_partition()
+            .terms([(1, 0), (3, 15)])
+            .replica("old", |r| r.leader().loaded(21).heard(1).leads_to([]))
+            .replica("new", |r| r.leader().alive_before().loaded(17).last_term(3));
+        if disk { view.on_disk() } else { view }
+    };
+    assert_eq!(view(false).chooses(), "new");
+    assert_eq!(view(true).chooses(), "old", "the new one's last term is unknown there: the larger offset decides");
+}
+
+#[test]
 fn an_empty_leader_does_not_lead_where_another_one_lost_its_data() {
     let leader = || a_partition().terms([(1, 0), (3, 1)]).replica("a", |r| r.leader().loaded(0));
     assert_eq!(leader().replica("b", |r| r.leader().refused()).reason(), Reason::EverythingEmpty);

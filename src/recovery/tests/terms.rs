@@ -47,6 +47,20 @@ fn without_manifest_the_first_term_is_the_bound() {
 }
 
 #[test]
+fn a_replaced_leader_that_still_runs_wrote_its_end_itself() {
+    let old = |offset, term| {
+        a_partition()
+            .terms([(1, 0), (3, 15), (5, 30)])
+            .replica("old", |r| r.leader().loaded(offset).heard(term).leads_to([]))
+    };
+    let last = |view: &Built| last_term(view, view.get("old"));
+    assert_eq!(last(&old(40, 3)), LastTerm::Known(Term(3)));
+    assert_eq!(last(&old(40, 3).on_disk()), LastTerm::Known(Term(3)), "it is not MANIFEST that tells");
+    assert_eq!(last(&old(14, 3)), LastTerm::AtLeast(Term(1)), "it wrote nothing as leader");
+    assert_eq!(last(&old(40, 5)), LastTerm::AtLeast(Term(1)), "ChangeRole gives the last term to any leader");
+}
+
+#[test]
 fn manifest_of_a_replica_that_is_not_loaded_is_a_lower_bound() {
     let view = a_partition().terms([(1, 0), (3, 15)]).replica("a", |r| r.manifest(16, 3));
     assert_eq!(last_term(&view, view.get("a")), LastTerm::AtLeast(Term(3)), "its binlog may hold more");
