@@ -67,8 +67,9 @@ pub enum Load {
     Seen,
     /// Seen loaded. Data that was loaded does not vanish by itself: if it is gone, its tablet was restarted.
     Loaded,
-    /// Accepted for a disk table, which loads unseen, by a tablet that then did not answer for a while: it may still be
-    /// loading, so it must not be loaded twice (reference 10), or never appear, so its data is not known to be gone.
+    /// Accepted for a disk table, which loads unseen, by a tablet that then did not answer for a while, or perhaps accepted,
+    /// since the answer was lost: it may still be loading, so it must not be loaded twice (reference 10), or never appear,
+    /// so its data is not known to be gone.
     Interrupted,
     /// Refused: nothing in place (131), in the tablet's words.
     Refused(String),

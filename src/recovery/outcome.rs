@@ -85,9 +85,10 @@ impl Memory {
         replica.loads += u32::from(!matches!(outcome, Outcome::NotApplied(_)));
         replica.load = match outcome {
             // A memory table registers before LoadTable answers: the next look shows whether it was applied. A disk table
-            // loads unseen and must not be told twice.
-            Outcome::Unknown(_) if !storage.is_disk() => Load::NotSent,
-            Outcome::Applied | Outcome::Unknown(_) | Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Accepted,
+            // loads unseen and must not be told twice; but if it never appears, it may never have been told.
+            Outcome::Unknown(_) if storage.is_disk() => Load::Interrupted,
+            Outcome::Unknown(_) => Load::NotSent,
+            Outcome::Applied | Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Accepted,
             Outcome::Refused { error, .. } => Load::Refused(error.clone()),
             Outcome::NotApplied(_) => Load::NotSent,
         };

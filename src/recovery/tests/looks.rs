@@ -64,7 +64,7 @@ fn an_empty_replica_that_this_run_did_not_load_is_what_it_shows() {
 fn a_load_that_may_not_have_arrived_is_sent_again_to_a_memory_table_only() {
     let snapshot = loaded_and_empty(Role::Follower);
     let table = &snapshot.tables[0];
-    for (storage, expected) in [(StorageMode::Memory, Load::NotSent), (StorageMode::Hdd, Load::Accepted)] {
+    for (storage, expected) in [(StorageMode::Memory, Load::NotSent), (StorageMode::Hdd, Load::Interrupted)] {
         let mut memory = Memory::default();
         let mut view = View::of(&snapshot, table, &table.partitions[0], &memory);
         view.storage = storage;
