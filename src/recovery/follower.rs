@@ -11,6 +11,7 @@ use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, t
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::memory::Load;
+use super::suspect::lacks_rows_of;
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
@@ -107,11 +108,14 @@ fn wait_for_answer(view: &View, endpoint: &Endpoint, seen: String) -> Follower {
     Follower::Needs(Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
 }
 
-/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them.
+/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them. While clients
+/// write, offsets are hardly ever the same: then, whether it lacks more of its log.
 fn has_fewer_rows(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    if x.offset().is_none() || x.offset() != y.offset() {
+        return lacks_rows_of(view, x, y);
+    }
     let (mine, others) = (u128::from(x.rows()), u128::from(y.rows()));
-    let fewer = if view.has_ttl { mine * 10 < others * 9 } else { mine < others };
-    fewer && x.offset().is_some() && x.offset() == y.offset()
+    if view.has_ttl { mine * 10 < others * 9 } else { mine < others }
 }
 
 fn connected_at(followers: &Followers, endpoint: &Endpoint) -> Option<Offset> {
@@ -235,7 +239,13 @@ impl Case<'_> {
     fn wait_for_rows(&self, follower: &ReplicaView) -> Option<Follower> {
         let what = WaitFor::Rows(follower.endpoint.clone());
         let lasts = self.view.memory.has_expired(&what);
-        let wait = || Wait::new(what, self.rows_of_both(follower), self.within, ROWS_SETTLE);
+        // What is the same all the time although both grow.
+        let lacks = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
+        let seen = match follower.offset() == self.leader.offset() {
+            true => self.rows_of_both(follower),
+            false => format!("{} entries without a row, its leader {}", lacks(follower), lacks(self.leader)),
+        };
+        let wait = || Wait::new(what, seen, self.within, ROWS_SETTLE);
         (!lasts).then(|| Follower::Needs(Decision::Wait(wait())))
     }
 

@@ -399,6 +399,21 @@ fn rows_are_compared_at_the_same_offset_only() {
 }
 
 #[test]
+fn while_clients_write_what_is_missing_from_the_logs_is_compared() {
+    let behind = |rows| {
+        let mut view = different(rows, 20);
+        view.has_ttl = false;
+        view.get_mut("b").data = a_partition().replica("b", |r| r.loaded(19).rows(rows)).get("b").data.clone();
+        view.get_mut("b").memory.recovery.catch_up_to = Some(Offset(19));
+        view
+    };
+    assert_eq!(behind(19).decided(), Decision::Done);
+    let wait = waits(&behind(16));
+    assert_eq!((wait.what, wait.seen.as_str()), (WaitFor::Rows("b".into()), "3 entries without a row, its leader 0"));
+    assert_eq!(expired(behind(16), WaitFor::Rows("b".into())).acts(), ["mark b no"]);
+}
+
+#[test]
 fn a_connected_follower_ahead_of_its_leader_blocks() {
     for alive in [true, false] {
         let ahead = |leaders_word| {
