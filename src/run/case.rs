@@ -18,6 +18,10 @@ pub(super) struct Case {
     pub(super) endpoints: Vec<Endpoint>,
     /// Actions and questions sent or queued, not answered yet.
     pub(super) under_way: usize,
+    /// When what is queued or sent was decided on.
+    pub(super) decided: Instant,
+    /// What it had queued was too old to be sent: what it decides next does not queue up again.
+    pub(super) recalled: bool,
     /// When its last action on a tablet ended.
     pub(super) tablet_acted: Moment,
     /// When its last action on the nameserver ended.
@@ -55,6 +59,8 @@ impl Case {
             memory,
             endpoints,
             under_way: 0,
+            decided: Instant::now(),
+            recalled: false,
             tablet_acted: 0,
             nameserver_acted: 0,
             serving_after: None,

@@ -20,6 +20,8 @@ use super::event::{Event, Listener, Milestone};
 use super::lane::{Lanes, LoadRank, Widths};
 use super::looks::{self, POLL_MIN};
 
+/// How old a decision may be when it is carried out.
+const OVERDUE: Duration = Duration::from_secs(1);
 /// How long calls under way may take to end once a run is told to stop.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
@@ -295,10 +297,12 @@ impl Driver {
                 Decision::Act(intents) => {
                     case.waiting = None;
                     case.under_way += intents.len();
+                    case.decided = Instant::now();
+                    let first = std::mem::take(&mut case.recalled);
                     self.lanes.ops_ended(id);
                     for intent in intents {
                         let rank = rank(&view, &intent);
-                        self.lanes.queue((id, intent), rank);
+                        self.lanes.queue((id, intent), rank, first);
                     }
                     return;
                 }
@@ -333,6 +337,9 @@ impl Driver {
 
     fn dispatch(&mut self) {
         for (id, intent) in self.lanes.take() {
+            if self.recall(id, &intent) {
+                continue;
+            }
             let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
             (self.settings.listener)(&Event::Action { step, partition: Some(id), action, why });
             let cluster = self.cluster.clone();
@@ -341,6 +348,27 @@ impl Driver {
                 Report::Acted(id, Box::new(intent), outcome)
             });
         }
+    }
+
+    /// What had to queue for long may not be right any more: its partition is looked at and decided on again, and goes
+    /// first then. Loading is right as long as it was not sent.
+    fn recall(&mut self, id: PartitionId, intent: &Intent) -> bool {
+        let Some(case) = self.cases.get_mut(&id) else { return false };
+        if matches!(intent.action, Action::LoadTable { .. }) || case.decided.elapsed() < OVERDUE {
+            return false;
+        }
+        self.lanes.ended(&intent.action);
+        self.now += 1;
+        case.under_way -= 1;
+        case.recalled = true;
+        (case.tablet_acted, case.nameserver_acted) = (self.now, self.now);
+        for endpoint in &case.endpoints {
+            let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
+            probes.into_iter().for_each(looks::outdate);
+        }
+        self.stirred.insert(id);
+        self.next_look = Instant::now();
+        true
     }
 
     fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {

@@ -70,8 +70,8 @@ impl Lanes {
         }
     }
 
-    /// Queues an intent.
-    pub(super) fn queue(&mut self, ordered: Ordered, rank: LoadRank) {
+    /// Queues an intent; `first` if it has had its turn already.
+    pub(super) fn queue(&mut self, ordered: Ordered, rank: LoadRank, first: bool) {
         let (id, intent) = &ordered;
         match (&intent.action, tablet_of(&intent.action)) {
             (Action::LoadTable { .. }, Some(endpoint)) => {
@@ -80,7 +80,8 @@ impl Lanes {
             }
             (_, Some(endpoint)) => self.tablets.entry(endpoint.clone()).or_default().others.push_back(ordered),
             (Action::RecoverTable { .. } | Action::ChangeLeader { .. }, None) => {
-                self.ops[lane_of(*id)].push_back(ordered);
+                let queue = &mut self.ops[lane_of(*id)];
+                if first { queue.push_front(ordered) } else { queue.push_back(ordered) }
             }
             (_, None) => self.nameserver.push_back(ordered),
         }
