@@ -20,6 +20,8 @@ pub struct Ledger {
     base: Rows,
     /// Each partition's terms when a run last ended.
     terms: Terms,
+    /// Partitions whose replicas parted in a life in which everything looked healthy: nothing shows it.
+    pub diverged: BTreeSet<PartitionId>,
     /// Healthy partitions when the books were last opened.
     pub healthy: BTreeSet<PartitionId>,
 }
@@ -40,6 +42,9 @@ impl Ledger {
             let news = self.new_terms(*id, &terms);
             let mut logs = logs(world, *id, missing);
             if !self.opened {
+                if has_hidden_divergence(&logs) {
+                    self.diverged.insert(*id);
+                }
                 logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
             }
             let kept: BTreeSet<RowId> =
@@ -109,4 +114,15 @@ pub fn logs(world: &World, id: PartitionId, missing: &[Endpoint]) -> BTreeMap<En
 /// Whether a failover gave this entry up: a later term begins at or before it.
 fn is_given_up(entry: &Entry, terms: &[(u64, u64)]) -> bool {
     terms.iter().any(|(term, start)| *term > entry.term && *start <= entry.index)
+}
+
+/// Whether two logs differ somewhere and are the same again further on.
+fn has_hidden_divergence(logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
+    let differ_before_the_end = |one: &Vec<Entry>, other: &Vec<Entry>| {
+        let at = |log: &Vec<Entry>| log.iter().map(|entry| (entry.index, *entry)).collect::<BTreeMap<u64, Entry>>();
+        let (one, other) = (at(one), at(other));
+        let differs = one.iter().find(|(index, entry)| other.get(index).is_some_and(|there| there != *entry));
+        differs.is_some_and(|(from, _)| one.range(from..).any(|(index, entry)| other.get(index) == Some(entry)))
+    };
+    logs.values().any(|one| logs.values().any(|other| differ_before_the_end(one, other)))
 }

@@ -140,6 +140,21 @@ fn a_tablet_restarted_while_it_serves_as_follower_comes_back() {
 }
 
 #[test]
+fn what_queued_for_long_is_decided_again_before_it_is_sent() {
+    let generated = Some(Generated { tables: 1, partitions: 60, replicas: 2, rows: 5 });
+    let shape = Shape { generated, ..Shape::default() };
+    let world = Scenario::EverythingRestarted.bring_about(&shape, &Addresses::recorded(1, 3)).unwrap();
+    let (.., follower) = partition(&world);
+    let mishap = Mishap::TabletRestarts(follower.clone(), Duration::from_secs(3600));
+    let (_, ran) = run(world, Trouble { mishaps: vec![(Duration::from_secs(4), mishap)], ..Trouble::default() });
+    let sent_at = |line: &String| line.trim_start().split_once('s').and_then(|(at, _)| at.parse::<f64>().ok());
+    let to_it = format!("\"endpoint\":\"{follower}\"");
+    let recover = |line: &&String| line.contains("\"call\":\"recover_table\"") && line.contains(&to_it);
+    let sent: Vec<f64> = ran.told.iter().filter(recover).filter_map(sent_at).collect();
+    assert!(!sent.is_empty() && sent.iter().all(|at| *at < 7.0), "its tablet has been dead since second 4: {sent:?}");
+}
+
+#[test]
 fn a_missing_snapshot_file_is_known_to_the_next_run() {
     let mut world = scenario(Scenario::Healthy, 1);
     let (id, metas) = world.metadata().into_iter().find(|(_, metas)| metas.partition_meta.len() == 1).unwrap();

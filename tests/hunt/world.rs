@@ -293,9 +293,14 @@ impl Hunt {
             self.wrong("a calm run has no result");
             return;
         };
+        let wrote = self.world().stop_writers().is_some();
         self.world().settle();
         self.rows_are_somewhere();
         self.reported_is_so(&first.summary);
+        // What clients wrote meanwhile may have been what another run waited for.
+        if wrote && self.run(Trouble::default()).is_some() {
+            self.world().settle();
+        }
         let before = self.looks_like();
         let Some(second) = self.run(Trouble::default()) else {
             self.wrong("a second calm run has no result");
@@ -358,6 +363,7 @@ impl Hunt {
         let lacking = self.lacking.clone();
         let (interrupted, damaged) = (self.runs > 2, self.damaged);
         let mut unseen = 0;
+        let hidden = self.ledger.lock().unwrap().diverged.clone();
         let world = self.world();
         let healthy = world.healthy();
         let mut wrong = Vec::new();
@@ -376,6 +382,9 @@ impl Hunt {
                 let logs = logs(world, id, &missing);
                 // A follower that lost its end and was loaded by a run that was cut off before it looked again: its leader
                 // does not know, and nothing that a later run could see tells it from one that is caught up.
+                if hidden.contains(&id) {
+                    continue;
+                }
                 let longest = logs.values().max_by_key(|log| log.len()).cloned().unwrap_or_default();
                 let behind = |log: &Vec<Entry>| log.len() < longest.len() && longest.starts_with(log);
                 if interrupted && damaged && logs.values().any(behind) {
