@@ -1,12 +1,12 @@
 //! One partition in a run: its memory, what is under way for it, how long it has been waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, PartitionId};
-use crate::recovery::{Blocked, Decision, Memory, Wait, WaitFor};
+use crate::model::{Action, Endpoint, PartitionId, Snapshot};
+use crate::recovery::{Blocked, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
 /// Order of everything a run begins; a look counts only if it began after what it is to show.
 pub(super) type Moment = u64;
@@ -166,3 +166,28 @@ pub(super) fn end_of(decision: &Decision) -> Option<End> {
 
 /// An intent with its partition, on its way to a lane.
 pub(super) type Ordered = (PartitionId, crate::recovery::Intent);
+
+/// A case for every partition with a memory, and where each stands in the order.
+pub(super) fn cases(
+    snapshot: &Snapshot,
+    memories: BTreeMap<PartitionId, Memory>,
+) -> (BTreeMap<PartitionId, Case>, BTreeMap<PartitionId, Place>) {
+    let (mut cases, mut places) = (BTreeMap::new(), BTreeMap::new());
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            let Some(memory) = memories.get(&id) else { continue };
+            let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
+            let mut case = Case::new(memory.clone(), endpoints);
+            let healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
+            if healthy {
+                case.end(End::Healthy);
+                case.healthy_before = true;
+            }
+            let stage = if healthy { Stage::Settled } else { Stage::Coming };
+            places.insert(id, Place { system: table.is_system(), base_table: table.base_table, stage });
+            cases.insert(id, case);
+        }
+    }
+    (cases, places)
+}

@@ -11,11 +11,9 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{
-    Decision, Health, Intent, Memory, Order, Outcome, Place, Probe, Stage, View, WaitFor, decide, health,
-};
+use crate::recovery::{Decision, Intent, Memory, Order, Outcome, Probe, View, WaitFor, decide};
 
-use super::case::{Case, End, Moment, end_of};
+use super::case::{Case, End, Moment, cases, end_of};
 use super::event::{Event, Listener, Milestone};
 use super::lane::{Lanes, LoadRank, Widths};
 use super::looks::{self, POLL_MIN};
@@ -479,30 +477,6 @@ pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
             (None, crate::cluster::Outcome::Unknown) => Outcome::Unknown(error.to_string()),
         },
     }
-}
-
-fn cases(
-    snapshot: &Snapshot,
-    memories: BTreeMap<PartitionId, Memory>,
-) -> (BTreeMap<PartitionId, Case>, BTreeMap<PartitionId, Place>) {
-    let (mut cases, mut places) = (BTreeMap::new(), BTreeMap::new());
-    for table in &snapshot.tables {
-        for partition in &table.partitions {
-            let id = PartitionId { tid: table.tid, pid: partition.pid };
-            let Some(memory) = memories.get(&id) else { continue };
-            let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
-            let mut case = Case::new(memory.clone(), endpoints);
-            let healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
-            if healthy {
-                case.end(End::Healthy);
-                case.healthy_before = true;
-            }
-            let stage = if healthy { Stage::Settled } else { Stage::Coming };
-            places.insert(id, Place { system: table.is_system(), base_table: table.base_table, stage });
-            cases.insert(id, case);
-        }
-    }
-    (cases, places)
 }
 
 fn index(tables: &[Table]) -> BTreeMap<crate::model::Tid, usize> {
