@@ -11,6 +11,7 @@ mod looks;
 mod record;
 mod recover;
 mod report;
+mod run_id;
 mod scope;
 mod status;
 
@@ -22,6 +23,7 @@ pub use lane::Widths;
 pub use record::{Earlier, Record, RecordError, unfinished};
 pub use recover::{Prepared, RecoverError, Recovered, Recovery, prepare_plan, summary_of_plan};
 pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
+pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector};
 pub use status::{
     PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
