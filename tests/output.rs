@@ -13,8 +13,8 @@ use openmldb_ops::model::{
 use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way};
 use openmldb_ops::run::{
-    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, Milestone, PartitionCounts, ReplicaCounts, Rpc, Scope,
-    Selector, Status, Summary, Verdict, prepare_plan,
+    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, GoingOn, Left, Milestone, PartitionCounts, ReplicaCounts, Rpc,
+    Scope, Selector, Status, Summary, Verdict, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, Paint, PlanContext};
 use serde_json::Value;
@@ -97,6 +97,7 @@ fn events() -> Vec<Event> {
         | Event::LeaderChosen { .. }
         | Event::Action { .. }
         | Event::ActionFailed { .. }
+        | Event::StillGoingOn { .. }
         | Event::Partition { .. } => {}
     };
     let recover = || Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) };
@@ -111,7 +112,7 @@ fn events() -> Vec<Event> {
     let events = vec![
         Event::Observed { partitions: 165, replicas: 495, healthy: 3, auto_failover: true },
         Event::Recorded { path: "/var/lib/openmldb-ops/run-1795341600000-0.jsonl".to_owned() },
-        Event::Note { text: "an earlier run did not finish; its flags and offsets are used".to_owned() },
+        Event::Note { text: "an earlier run did not finish; what it wrote down is used".to_owned() },
         Event::LeaderChosen { table: orders(), pid: 1, choice: choice() },
         Event::Action {
             step: "load_table",
@@ -128,6 +129,23 @@ fn events() -> Vec<Event> {
         milestone(Milestone::Serving, 2345, None),
         milestone(Milestone::Redundant, 18_400, None),
         milestone(Milestone::Blocked, 2345, Some(blocked())),
+        Event::StillGoingOn {
+            going_on: GoingOn::Call {
+                action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },
+            },
+        },
+        Event::StillGoingOn {
+            going_on: GoingOn::Load { endpoint: endpoint(1), table: orders(), pid: Pid(1), seen: true },
+        },
+        Event::StillGoingOn {
+            going_on: GoingOn::Op {
+                op: OpId(31),
+                kind: "kReAddReplicaOP".to_owned(),
+                table: orders(),
+                pid: Pid(1),
+                task: "kSendSnapshot".to_owned(),
+            },
+        },
     ];
     events.iter().for_each(complete);
     events
@@ -160,7 +178,7 @@ fn data() -> Vec<String> {
     let (snapshot, scope) = audit();
     let (file, text) = load(DEFAULT).unwrap();
     let playbook = Playbook::parse(&file, &text).unwrap();
-    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, None).unwrap().plan;
+    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default()).unwrap().plan;
     let paint = Paint::Plain;
     let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, paint };
     lines(|out| {

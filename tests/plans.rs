@@ -8,7 +8,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Action, PartitionId, Seen, Snapshot, State};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
-use openmldb_ops::run::{Scope, prepare_plan};
+use openmldb_ops::run::{Left, Scope, prepare_plan};
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::{collect, poll_tablet};
@@ -29,7 +29,7 @@ async fn look(cluster: &Cluster, scenario: Scenario) -> Snapshot {
 
 fn plan(snapshot: &Snapshot) -> String {
     let playbook = Playbook::find(DEFAULT).unwrap();
-    let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, None).unwrap().plan;
+    let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default()).unwrap().plan;
     let auto_failover_before = snapshot.auto_failover;
     plan_text(&plan, &PlanContext { snapshot, playbook: &playbook, auto_failover_before, paint: Paint::Plain })
 }

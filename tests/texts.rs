@@ -10,7 +10,7 @@ use openmldb_ops::model::{
 };
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::Plan;
-use openmldb_ops::run::{Rpc, Scope, Status, prepare_plan, summary_of_plan, summary_of_status};
+use openmldb_ops::run::{Left, Rpc, Scope, Status, prepare_plan, summary_of_plan, summary_of_status};
 use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, summary_text};
 
 fn playbook() -> Playbook {
@@ -19,7 +19,7 @@ fn playbook() -> Playbook {
 }
 
 fn plan(snapshot: &Snapshot) -> Plan {
-    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, None).unwrap().plan
+    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, Left::default()).unwrap().plan
 }
 
 fn text_of_plan(snapshot: &Snapshot) -> String {

@@ -1,6 +1,7 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
@@ -9,10 +10,11 @@ use tokio::sync::watch;
 use super::out::Out;
 use crate::playbook::Playbook;
 use crate::run::{
-    Prepared, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, summary_of_plan,
+    Caller, Directory, GoingOn, Left, Prepared, Record, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict,
+    Widths, prepare_plan, summary_of_plan,
 };
 use crate::snapshot;
-use crate::ui::{About, by_hand};
+use crate::ui::{About, by_hand, going_on_text};
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -29,7 +31,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let playbook = Playbook::find(&args.playbook)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
-        let prepared = prepare_plan(seen.clone(), &playbook, &scope, None)
+        let prepared = prepare_plan(seen.clone(), &playbook, &scope, Left::default())
             .map_err(|error| Failure::from(error).after_looking(&seen, &scope, Rpc::default()))?;
         return dry_run(&prepared, &playbook, Rpc::default(), out);
     }
@@ -47,16 +49,19 @@ async fn on_cluster(
     session: &Session,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out)? };
+    let record = Arc::new(OnceLock::new());
+    let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out, record.clone())? };
     let recovery = Recovery {
         cluster_name: session.name.clone(),
         scope: scope.clone(),
         playbook: playbook.clone(),
-        record_dir: record_dir(args.record_dir.clone(), session)?,
+        archive: Arc::new(Directory(record_dir(args.record_dir.clone(), session)?)),
+        caller: caller(),
         widths: Widths::default(),
         pace: session.pace,
         listener: out.listener(),
         stop,
+        record,
         now_ms: now_ms(),
     };
     let mut stopped = recovery.stop.clone();
@@ -131,6 +136,12 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
         let error = anyhow!("the run stopped at a fault of its own: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
+    if let Some(error) = &recovered.unrecorded {
+        let error = anyhow!("the record could not be written ({error}), so nothing more was sent");
+        return Err(
+            Failure::error(error).hint("make room on its disk, or choose another with --record-dir, and run again")
+        );
+    }
     Ok(match (recovered.stopped, recovered.summary.verdict) {
         (Some(stop), _) => exit_of_stop(stop),
         (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
@@ -143,10 +154,16 @@ fn exit_of_stop(stop: Stop) -> Exit {
         Stop::No => Exit::Healthy,
         Stop::Signal(number) => Exit::Signal(number),
         Stop::Deadline => Exit::Deadline,
+        Stop::Unrecorded => Exit::Error,
     }
 }
 
-fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
+fn listen(
+    args: &args::Recover,
+    session: &Session,
+    out: &Out,
+    record: Arc<OnceLock<Record>>,
+) -> Result<watch::Receiver<Stop>, Failure> {
     let (say, say_first) = (out.say(), out.say());
     let by_hand = by_hand(&session.reach, true);
     let first = move |stop: Stop| {
@@ -154,6 +171,7 @@ fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::R
         say_first(&format!("{what}: waiting for calls under way, then giving auto_failover back"));
     };
     let second = move |number: i32| {
+        record.get().iter().for_each(|record| left_behind(record).iter().for_each(|line| say(line)));
         say(&format!(
             "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
              Run the same command to go on; or, if auto_failover was on, give it back with: {by_hand}"
@@ -161,6 +179,13 @@ fn listen(args: &args::Recover, session: &Session, out: &Out) -> Result<watch::R
         std::process::exit(i32::from(Exit::Signal(number).code()));
     };
     Ok(signal::listen(args.timeout.map(Duration::from_secs), first, second)?)
+}
+
+/// What a run that ends at once leaves the cluster doing, as far as it has heard.
+fn left_behind(record: &Record) -> Vec<String> {
+    let calls = record.unanswered().into_iter().map(|action| going_on_text(&GoingOn::Call { action }));
+    let loads = record.loading().into_iter().map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
+    calls.chain(loads).map(|text| format!("still going on: {text}")).collect()
 }
 
 /// Where records are kept: as told, or in the XDG state directory. A sandbox's records die with it.
@@ -177,6 +202,17 @@ fn record_dir(told: Option<PathBuf>, session: &Session) -> Result<PathBuf, Failu
         Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR")
     })?;
     Ok(state.join("openmldb-ops"))
+}
+
+/// Who runs this. Its words are safe to write down: secrets come from files and the environment.
+pub(super) fn caller() -> Caller {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    Caller {
+        host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned()),
+        pid: std::process::id(),
+        command: command.join(" "),
+    }
 }
 
 /// The wall clock, in milliseconds since 1970.

@@ -37,6 +37,8 @@ pub struct ReplicaMemory {
     pub snapshot_file_missing: bool,
     /// How far loading it has come.
     pub load: Load,
+    /// It was loaded when its tablet last answered.
+    pub held: bool,
     /// LoadTable calls that were answered or may have worked.
     pub loads: u32,
     /// The nameserver does not know its endpoint (302): its flag cannot be changed.
@@ -57,9 +59,11 @@ pub struct ReplicaMemory {
 }
 
 /// How far we are with loading a replica. LoadTable is never sent twice to one that vanished (design 5, Loading).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Load {
     /// Not sent by us.
+    #[default]
     NotSent,
     /// Accepted, not seen in its tablet's status yet.
     Accepted,
@@ -188,6 +192,7 @@ impl ReplicaMemory {
             largest_offset: Offset(0),
             snapshot_file_missing: false,
             load: Load::NotSent,
+            held: false,
             loads: 0,
             flag_stuck: false,
             snapshot_tries: 0,
@@ -225,6 +230,11 @@ impl ReplicaMemory {
         };
         if self.load == Load::NotSent {
             self.snapshot_asked = false;
+        }
+        match data {
+            Data::Loaded(_) => self.held = true,
+            Data::Absent | Data::Loading(_) => self.held = false,
+            Data::OutOfReach(_) => {}
         }
         if *data == Data::Absent {
             self.recovery.dropping = false;

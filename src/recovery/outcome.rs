@@ -1,5 +1,7 @@
 //! What a run remembers of an action, by how it went.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Action, Endpoint, OpId, StorageMode};
 
 use super::decision::{Intent, WaitFor};
@@ -7,7 +9,8 @@ use super::memory::{Load, Memory};
 use super::view::{Data, View};
 
 /// How an action went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The server answered with success, or that it was so already.
     Applied,

@@ -140,10 +140,11 @@ pub fn plan(
             if !in_scope(table, id) {
                 continue;
             }
-            let view = View::of(snapshot, table, partition, &memory(id));
+            let memory = memory(id);
+            let view = View::of(snapshot, table, partition, &memory);
             counts.total += 1;
             counts.replicas += view.replicas.len();
-            if health(&view) == Health::Healthy {
+            if health(&view) == Health::Healthy && !memory.was_bringing_back() {
                 counts.healthy += 1;
                 continue;
             }

@@ -179,7 +179,8 @@ pub(super) fn cases(
             let Some(memory) = memories.get(&id) else { continue };
             let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
             let mut case = Case::new(memory.clone(), endpoints);
-            let healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
+            let looks_healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
+            let healthy = looks_healthy && !memory.was_bringing_back();
             if healthy {
                 case.end(End::Healthy);
                 case.healthy_before = true;

@@ -17,11 +17,7 @@ use super::case::{Case, End, Moment, cases, end_of};
 use super::event::{Event, Listener, Milestone};
 use super::lane::{Lanes, LoadRank, Widths};
 use super::looks::{self, POLL_MIN};
-
-/// How old a decision may be when it is carried out.
-const OVERDUE: Duration = Duration::from_secs(1);
-/// How long calls under way may take to end once a run is told to stop.
-const WIND_DOWN: Duration = Duration::from_secs(30);
+use super::record::Record;
 
 /// Why a run goes on or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +28,8 @@ pub enum Stop {
     Signal(i32),
     /// The run's deadline.
     Deadline,
+    /// The record cannot be written any more.
+    Unrecorded,
 }
 
 /// What a driver needs beside the cluster.
@@ -46,6 +44,8 @@ pub struct Settings {
     pub listener: Listener,
     /// Tells when to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where everything is written down.
+    pub record: Record,
 }
 
 /// How the driven partitions ended.
@@ -71,7 +71,7 @@ pub(super) enum Report {
     Tables(Moment, Result<Metadata, CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Probed(PartitionId, Probe, Box<Probes>),
-    Acted(PartitionId, Box<Intent>, Outcome),
+    Acted(PartitionId, u64, Box<Intent>, Outcome),
 }
 
 /// The loop's state.
@@ -173,7 +173,9 @@ impl Driver {
                 break Some(told);
             }
             self.decide_all();
-            self.dispatch();
+            if let Some(stop) = self.dispatch() {
+                break Some(stop);
+            }
             if self.open == 0 && self.stirred.is_empty() {
                 break None;
             }
@@ -211,7 +213,7 @@ impl Driver {
             && case.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
     }
 
-    fn view(&self, id: PartitionId) -> Option<View> {
+    pub(super) fn view(&self, id: PartitionId) -> Option<View> {
         let table = &self.snapshot.tables[*self.tables.get(&id.tid)?];
         let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
         Some(View::of(&self.snapshot, table, partition, &self.cases.get(&id)?.memory))
@@ -251,9 +253,11 @@ impl Driver {
             case.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
         }
         case.memory.note_view(&view);
+        self.settings.record.remember(id, &case.memory);
         if view.serving_leader().is_some() && case.serving_after.is_none() {
             case.serving_after = Some(began.elapsed());
             let event = milestone(&view, Milestone::Serving, began, None);
+            self.settings.record.reached(&view.table, id, Milestone::Serving, None);
             (self.settings.listener)(&event);
             self.settle(id);
         }
@@ -276,12 +280,16 @@ impl Driver {
             match decision {
                 Decision::Choose(choice) => {
                     let (table, pid) = (view.table.clone(), id.pid.0);
+                    self.settings.record.chosen(&table, id, &choice);
                     case.memory.choice = Some((*choice).clone());
                     (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
                 }
                 Decision::Wait(wait) => {
                     if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
                         self.lanes.ops_ended(id);
+                    }
+                    if case.waiting.as_ref() != Some(&wait.what) && wait.what != WaitFor::Turn {
+                        self.settings.record.waiting(id, &wait);
                     }
                     if !case.wait(wait, self.settings.pace) {
                         return;
@@ -315,6 +323,7 @@ impl Driver {
             End::Blocked(blocked) => (Milestone::Blocked, Some(blocked.clone())),
         };
         self.lanes.ops_ended(id);
+        self.settings.record.reached(&view.table, id, state, blocked.as_ref());
         (self.settings.listener)(&milestone(view, state, self.began, blocked));
         if let Some(case) = self.cases.get_mut(&id) {
             case.end(end);
@@ -333,43 +342,7 @@ impl Driver {
         self.settle(id);
     }
 
-    fn dispatch(&mut self) {
-        for (id, intent) in self.lanes.take() {
-            if self.recall(id, &intent) {
-                continue;
-            }
-            let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
-            (self.settings.listener)(&Event::Action { step, partition: Some(id), action, why });
-            let cluster = self.cluster.clone();
-            self.tasks.spawn(async move {
-                let outcome = send(&cluster, &intent.action).await;
-                Report::Acted(id, Box::new(intent), outcome)
-            });
-        }
-    }
-
-    /// What had to queue for long may not be right any more: its partition is looked at and decided on again, and goes
-    /// first then. Loading is right as long as it was not sent.
-    fn recall(&mut self, id: PartitionId, intent: &Intent) -> bool {
-        let Some(case) = self.cases.get_mut(&id) else { return false };
-        if matches!(intent.action, Action::LoadTable { .. }) || case.decided.elapsed() < OVERDUE {
-            return false;
-        }
-        self.lanes.ended(&intent.action);
-        self.now += 1;
-        case.under_way -= 1;
-        case.recalled = true;
-        (case.tablet_acted, case.nameserver_acted) = (self.now, self.now);
-        for endpoint in &case.endpoints {
-            let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-            probes.into_iter().for_each(looks::outdate);
-        }
-        self.stirred.insert(id);
-        self.next_look = Instant::now();
-        true
-    }
-
-    fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {
+    pub(super) fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {
         match report {
             Ok(Report::Tables(began, looked)) => {
                 self.looking_at_nameserver = false;
@@ -391,53 +364,9 @@ impl Driver {
             }
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
-            Ok(Report::Acted(id, intent, outcome)) => self.note_action(id, &intent, &outcome),
+            Ok(Report::Acted(id, number, intent, outcome)) => self.note_action(id, number, &intent, &outcome),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-
-    fn note_action(&mut self, id: PartitionId, intent: &Intent, outcome: &Outcome) {
-        self.lanes.ended(&intent.action);
-        self.now += 1;
-        let newest_op = self.snapshot.ops.iter().map(|op| op.id).max();
-        let view = self.view(id);
-        let Some(case) = self.cases.get_mut(&id) else { return };
-        case.under_way -= 1;
-        self.stirred.insert(id);
-        case.acted(&intent.action, self.now);
-        if let Some(view) = view {
-            case.memory.note_outcome(&view, intent, outcome, newest_op);
-        }
-        for endpoint in &case.endpoints {
-            let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-            if let Some(probes) = probes {
-                looks::forget(probes, &intent.action);
-            }
-        }
-        if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
-            let (step, action, error) = (intent.step, intent.action.clone(), error.clone());
-            (self.settings.listener)(&Event::ActionFailed { step, partition: Some(id), action, error });
-        } else {
-            self.pause = POLL_MIN;
-            self.next_look = self.next_look.min(Instant::now() + POLL_MIN);
-        }
-    }
-
-    /// Sends nothing more, and waits for what was sent.
-    async fn wind_down(&mut self) {
-        for (id, _) in self.lanes.clear() {
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.under_way -= 1;
-            }
-        }
-        let deadline = Instant::now() + WIND_DOWN;
-        let acting = |driver: &Self| driver.cases.values().any(|case| case.under_way > 0);
-        while acting(self) {
-            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
-                Ok(Some(report)) => self.note(report),
-                Ok(None) | Err(_) => break,
-            }
         }
     }
 
@@ -464,18 +393,6 @@ impl Driver {
         let redundant_after = stopped.is_none().then(|| self.began.elapsed());
         let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
         Driven { blocked, memories, serving_after, redundant_after, stopped }
-    }
-}
-
-/// Sends one action and says how it went.
-pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
-    match cluster.act(action).await {
-        Ok(()) => Outcome::Applied,
-        Err(error) => match (error.code(), error.outcome()) {
-            (Some(code), _) => Outcome::Refused { code, error: error.to_string() },
-            (None, crate::cluster::Outcome::NotApplied) => Outcome::NotApplied(error.to_string()),
-            (None, crate::cluster::Outcome::Unknown) => Outcome::Unknown(error.to_string()),
-        },
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice};
+
+use super::going_on::GoingOn;
 
 /// Hears events, in order.
 pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -67,6 +69,12 @@ pub enum Event {
         /// What was seen.
         error: String,
     },
+    /// The cluster still does something because of the run, which ends.
+    StillGoingOn {
+        /// What.
+        #[serde(flatten)]
+        going_on: GoingOn,
+    },
     /// A partition reached a milestone.
     Partition {
         /// Database and table.
@@ -85,7 +93,7 @@ pub enum Event {
 }
 
 /// How far a partition has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Milestone {
     /// Its leader is loaded and alive.

@@ -11,8 +11,10 @@ use crate::model::{Action, Op, Pid, Seen, Snapshot, State, TableName};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::driver::{Stop, send};
+use super::acting::send;
+use super::driver::Stop;
 use super::event::{Event, Listener};
+use super::record::{Record, RecordError};
 
 /// Between two looks at operations that are to end.
 const POLL: Duration = Duration::from_millis(500);
@@ -29,6 +31,9 @@ pub enum StepError {
     /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// What was to be done could not be written down.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// auto_failover could not be switched off.
     #[error("auto_failover could not be switched off: {0}")]
     NotOff(String),
@@ -50,10 +55,18 @@ pub(super) struct Before<'a> {
     pub(super) mine: &'a BTreeSet<(TableName, Pid)>,
     /// How much faster than ours the cluster's clock runs.
     pub(super) pace: f64,
-    /// Hears what happens.
-    pub(super) listener: &'a Listener,
+    /// Who is told.
+    pub(super) told: &'a Told<'a>,
     /// Tells when to stop; what is waited for is then waited for no longer.
     pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// Who is told what is done: the listener, and the record before it is done.
+pub(super) struct Told<'a> {
+    /// Hears what happens.
+    pub(super) listener: &'a Listener,
+    /// Where it is written down.
+    pub(super) record: &'a Record,
 }
 
 /// The cluster's steps before any partition is touched.
@@ -61,20 +74,20 @@ pub(super) struct Before<'a> {
 /// # Errors
 /// Why no partition may be touched.
 pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &Before<'_>) -> Result<(), StepError> {
-    let Before { snapshot, listener, .. } = before;
+    let Before { snapshot, told, .. } = before;
     for step in steps {
         if *before.stop.borrow() != Stop::No {
             return Ok(());
         }
         match step {
             ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
-                switch_off(cluster, step.key(), listener).await?;
+                switch_off(cluster, step.key(), told).await?;
             }
             ClusterStep::AutoFailover(_) => {}
             ClusterStep::SettleOps { timeout, then } => {
                 settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
-            ClusterStep::ResumeSnapshots => resume(cluster, snapshot, listener).await,
+            ClusterStep::ResumeSnapshots => resume(cluster, snapshot, told).await?,
         }
     }
     Ok(())
@@ -82,11 +95,11 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
 
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
 /// made: what counts is what is read, and what is still on is tried again.
-async fn switch_off(cluster: &Cluster, step: &'static str, listener: &Listener) -> Result<(), StepError> {
+async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> Result<(), StepError> {
     let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
     let mut tries = 0;
     loop {
-        let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, listener).await else {
+        let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, told).await? else {
             return Ok(());
         };
         if !cluster.auto_failover().await? {
@@ -101,19 +114,42 @@ async fn switch_off(cluster: &Cluster, step: &'static str, listener: &Listener) 
 }
 
 /// Sends one action of the cluster's steps; gives the error if it did not simply succeed.
-async fn act(cluster: &Cluster, step: &'static str, action: Action, why: &str, listener: &Listener) -> Option<String> {
-    listener(&Event::Action { step, partition: None, action: action.clone(), why: why.to_owned() });
-    let error = match send(cluster, &action).await {
+async fn act(
+    cluster: &Cluster,
+    step: &'static str,
+    action: Action,
+    why: &str,
+    told: &Told<'_>,
+) -> Result<Option<String>, RecordError> {
+    let number = told.record.sending(step, None, &action, why);
+    told.record.sync()?;
+    Ok(act_now(cluster, step, action, why, told, number).await)
+}
+
+/// The same, written down or not: giving auto_failover back does not wait for a disk.
+async fn act_now(
+    cluster: &Cluster,
+    step: &'static str,
+    action: Action,
+    why: &str,
+    told: &Told<'_>,
+    number: u64,
+) -> Option<String> {
+    (told.listener)(&Event::Action { step, partition: None, action: action.clone(), why: why.to_owned() });
+    let outcome = send(cluster, &action).await;
+    told.record.went(number, &outcome);
+    told.record.write();
+    let error = match outcome {
         Outcome::Applied => return None,
         Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) => error,
     };
-    listener(&Event::ActionFailed { step, partition: None, action, error: error.clone() });
+    (told.listener)(&Event::ActionFailed { step, partition: None, action, error: error.clone() });
     Some(error)
 }
 
 /// Waits for operations to end; cancels those in scope that do not.
 async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: &Before<'_>) -> Result<(), StepError> {
-    let listener = before.listener;
+    let told = before.told;
     let mine = |op: &Op| before.mine.contains(&(op.table.clone(), op.pid));
     let left = wait_for_ops(cluster, timeout, before, |_| true).await?;
     if *before.stop.borrow() != Stop::No {
@@ -127,7 +163,7 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
     for op in left.iter().filter(|op| mine(op)) {
         let why = format!("{} on {}/{} has not ended by itself", op.kind.name(), op.table, op.pid);
         // 312 means that it ended meanwhile; either way the next look tells.
-        act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, listener).await;
+        act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, told).await?;
     }
     let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
     for op in &left {
@@ -138,7 +174,7 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
             op.table,
             op.pid
         );
-        listener(&Event::Note { text });
+        (told.listener)(&Event::Note { text });
     }
     Ok(())
 }
@@ -165,23 +201,27 @@ async fn wait_for_ops(
 }
 
 /// Leaders that a failed or cancelled operation left in kSnapshotPaused make snapshots again.
-async fn resume(cluster: &Cluster, snapshot: &Snapshot, listener: &Listener) {
+async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'_>) -> Result<(), RecordError> {
     for (endpoint, tablet) in &snapshot.tablets {
         let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
         debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");
         for paused in held.values().filter(|held| held.state == State::SnapshotPaused) {
             let (endpoint, partition) = (endpoint.clone(), paused.partition);
             let why = "an operation that did not end well left it in kSnapshotPaused";
-            act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, listener).await;
+            act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, told).await?;
         }
     }
+    Ok(())
 }
+
+/// Why auto_failover is set at the end.
+const WHY: &str = "it was so before";
 
 /// Gives auto_failover back, with a deadline of its own. Repeats until it reads what it was.
 ///
 /// # Errors
 /// What was seen last; the operator has to do it by hand.
-pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result<(), String> {
+pub(super) async fn restore(cluster: &Cluster, on: bool, told: &Told<'_>) -> Result<(), String> {
     let deadline = Instant::now() + RESTORE_DEADLINE;
     let mut last = "not tried".to_owned();
     let mut looked_again = false;
@@ -190,8 +230,10 @@ pub async fn restore(cluster: &Cluster, on: bool, listener: &Listener) -> Result
         match now {
             Ok(Ok(value)) if value == on => return Ok(()),
             Ok(Ok(_)) => {
-                let change =
-                    act(cluster, "auto_failover", Action::SetAutoFailover { on }, "it was so before", listener);
+                let action = Action::SetAutoFailover { on };
+                let number = told.record.sending("auto_failover", None, &action, WHY);
+                let _ = told.record.sync();
+                let change = act_now(cluster, "auto_failover", action, WHY, told, number);
                 match tokio::time::timeout_at(deadline, change).await {
                     Ok(Some(error)) => last = error,
                     // The usual case: done, and one more look tells.

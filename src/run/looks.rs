@@ -138,7 +138,9 @@ impl Driver {
         let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
         let none_left = !before.is_empty() && before.iter().all(|id| !held.contains_key(id));
         if none_left && (was_silent || before.len() > 1) {
-            (self.settings.listener)(&Event::Note { text: format!("tablet {endpoint} has been restarted") });
+            let text = format!("tablet {endpoint} has been restarted");
+            self.settings.record.note(&text);
+            (self.settings.listener)(&Event::Note { text });
             let restarts = self.restarts.entry(endpoint.clone()).or_insert(0);
             *restarts += 1;
             let again = *restarts <= RESTARTS;

@@ -1,11 +1,13 @@
 //! A run: the loop that drives every partition, the lanes it sends through, the record it leaves, and auto_failover
 //! switched off before and given back after, whatever happens in between.
 
+mod acting;
 mod case;
 mod cluster_steps;
 mod driver;
 mod event;
 mod failover;
+mod going_on;
 mod lane;
 mod looks;
 mod record;
@@ -19,8 +21,11 @@ pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
+pub use going_on::GoingOn;
 pub use lane::Widths;
-pub use record::{Earlier, Record, RecordError, unfinished};
+pub use record::{
+    Archive, Begun, Caller, Directory, Left, Line, Paper, Record, RecordError, Shelf, Story, StoryError, left_by_runs,
+};
 pub use recover::{Prepared, RecoverError, Recovered, Recovery, prepare_plan, summary_of_plan};
 pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 pub use run_id::RunId;

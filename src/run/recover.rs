@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,15 +10,17 @@ use tokio::sync::watch;
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
-use crate::recovery::{self, Blocked, Health, Memory, Plan, Reason, View, health, plan};
+use crate::recovery::{self, Blocked, Continuity, Health, Memory, Plan, Reason, View, health, plan};
 use crate::snapshot::collect;
 
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::event::{Event, Listener};
-use super::failover::{Before, StepError, prepare, restore};
+use super::failover::{Before, StepError, Told, prepare, restore};
+use super::going_on::{GoingOn, still_going_on};
 use super::lane::Widths;
-use super::record::{Earlier, Record, RecordError, unfinished};
+use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
 use super::report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Summary, Verdict};
+use super::run_id::RunId;
 use super::scope::{Scope, ScopeError};
 
 /// What a recovery needs beside the cluster.
@@ -31,7 +32,9 @@ pub struct Recovery {
     /// The steps.
     pub playbook: Playbook,
     /// Where records are kept.
-    pub record_dir: PathBuf,
+    pub archive: Arc<dyn Archive>,
+    /// Who runs it.
+    pub caller: Caller,
     /// How wide the lanes are.
     pub widths: Widths,
     /// How much faster than ours the cluster's clock runs; 1 but for a sandbox.
@@ -40,6 +43,8 @@ pub struct Recovery {
     pub listener: Listener,
     /// Tells when to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun: who is told to end at once can then say what goes on.
+    pub record: Arc<OnceLock<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -55,6 +60,10 @@ pub struct Recovered {
     pub not_restored: Option<String>,
     /// The run panicked, which is a bug: its message.
     pub panicked: Option<String>,
+    /// The record could be written no more: why.
+    pub unrecorded: Option<String>,
+    /// What the cluster is still doing because of the run.
+    pub still_going_on: Vec<GoingOn>,
 }
 
 /// Why a recovery did nothing.
@@ -105,8 +114,8 @@ pub struct Prepared {
     pub snapshot: Snapshot,
     /// What would be done.
     pub plan: Plan,
-    /// What an unfinished run on this host left.
-    pub earlier: Option<Earlier>,
+    /// What unfinished runs left.
+    pub left: Left,
     memories: BTreeMap<PartitionId, Memory>,
 }
 
@@ -118,31 +127,38 @@ pub fn prepare_plan(
     snapshot: Snapshot,
     playbook: &Playbook,
     scope: &Scope,
-    earlier: Option<Earlier>,
+    left: Left,
 ) -> Result<Prepared, RecoverError> {
     if snapshot.tablets.is_empty() {
         return Err(RecoverError::NoTablets);
     }
     scope.check(&snapshot)?;
-    let before: &[recovery::Before] = earlier.as_ref().map_or(&[], |earlier| &earlier.before);
+    let tablets = Continuity::of(&snapshot, &left.partitions);
     let mut memories = BTreeMap::new();
     for table in &snapshot.tables {
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };
-            if scope.covers(table, id) {
-                memories.insert(id, Memory::at_start(&snapshot, table, partition, before));
+            if !scope.covers(table, id) {
+                continue;
             }
+            let earlier = left.partitions.get(&id);
+            let before = earlier.map_or(&[][..], |earlier| &earlier.before);
+            let mut memory = Memory::at_start(&snapshot, table, partition, before);
+            if let Some(earlier) = earlier {
+                memory.carry_on(&snapshot, table, partition, earlier, &tablets);
+            }
+            memories.insert(id, memory);
         }
     }
     let remembered = |id: PartitionId| memories.get(&id).cloned().unwrap_or_default();
     let plan = plan(&snapshot, playbook, |table, id| scope.covers(table, id), remembered);
-    Ok(Prepared { snapshot, plan, earlier, memories })
+    Ok(Prepared { snapshot, plan, left, memories })
 }
 
 impl Prepared {
-    /// auto_failover before anybody's change: an unfinished run on this host may have left it off.
+    /// auto_failover before anybody's change: an unfinished run may have left it off.
     pub fn auto_failover_before(&self) -> bool {
-        self.snapshot.auto_failover || self.earlier.as_ref().is_some_and(|earlier| earlier.auto_failover)
+        self.snapshot.auto_failover || self.left.auto_failover == Some(true)
     }
 }
 
@@ -160,8 +176,8 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
-        let earlier = unfinished(&self.record_dir, &self.cluster_name)?;
-        prepare_plan(snapshot, &self.playbook, &self.scope, earlier)
+        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
+        prepare_plan(snapshot, &self.playbook, &self.scope, left)
     }
 
     /// Does it.
@@ -183,48 +199,96 @@ impl Recovery {
         if !needs_doing && auto_failover == prepared.snapshot.auto_failover {
             return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
         }
-        let before = earlier_flags(&prepared);
-        let mut record = Record::begin(&self.record_dir, &prepared.snapshot, auto_failover, before)?;
-        (self.listener)(&Event::Recorded { path: record.path().display().to_string() });
-        let driven = if needs_doing { self.drive(cluster, &prepared).await.map(Some) } else { Ok(None) };
+        let record = self.begin_record(&prepared, auto_failover)?;
+        let driven = if needs_doing { self.drive(cluster, &prepared, &record).await.map(Some) } else { Ok(None) };
         // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
         let listener = unbreakable(&self.listener);
-        let restored = restore(cluster, auto_failover, &listener).await;
+        let restored = restore(cluster, auto_failover, &Told { listener: &listener, record: &record }).await;
+        let unfinished = |going_on: Vec<GoingOn>| {
+            // Whoever reads it takes the run for unfinished with or without this line.
+            let _ = record.end("failed", restored.is_ok(), false, going_on);
+        };
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
-            Err(Interruption::Step(error)) => return Err(RecoverError::Step { error, not_restored: restored.err() }),
+            Err(Interruption::Step(error)) => {
+                unfinished(Vec::new());
+                return Err(RecoverError::Step { error, not_restored: restored.err() });
+            }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
         let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
             Ok(seen) => seen,
-            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() }),
+            Err(error) => {
+                unfinished(record.unanswered().into_iter().map(|action| GoingOn::Call { action }).collect());
+                return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() });
+            }
         };
         let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
-        if let Err(error) = record.end(finished, verdict_word(summary.verdict)) {
+        let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
+        let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
+        for going_on in &going_on {
+            listener(&Event::StillGoingOn { going_on: going_on.clone() });
+        }
+        if let Err(error) = record.end(verdict_word(summary.verdict), restored.is_ok(), finished, going_on.clone()) {
             listener(&Event::Note { text: error.to_string() });
         }
-        Ok(Recovered { summary, stopped, not_restored: restored.err(), panicked })
+        let unrecorded = record.broken();
+        let not_restored = restored.err();
+        Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
+    }
+
+    /// Writes down everything as it is, before the first change.
+    fn begin_record(&self, prepared: &Prepared, auto_failover: bool) -> Result<Record, RecordError> {
+        let begun = Begun {
+            version: VERSION,
+            run: RunId { began_ms: self.now_ms, number: 0 },
+            caller: self.caller.clone(),
+            cluster: self.cluster_name.clone(),
+            playbook: self.playbook.name.clone(),
+            all: self.scope == Scope::All,
+            auto_failover,
+            after: prepared.left.run,
+            before: earlier_flags(prepared),
+            snapshot: Box::new(prepared.snapshot.clone()),
+        };
+        let record = Record::begin(&*self.archive, begun)?;
+        for table in &prepared.snapshot.tables {
+            for partition in &table.partitions {
+                let id = PartitionId { tid: table.tid, pid: partition.pid };
+                let Some(memory) = prepared.memories.get(&id) else { continue };
+                record.remember(id, memory);
+                memory.choice.iter().for_each(|choice| record.chosen(&table.name, id, choice));
+            }
+        }
+        (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        let _ = self.record.set(record.clone());
+        Ok(record)
     }
 
     fn tell_of_earlier(&self, prepared: &Prepared) {
-        let Some(earlier) = &prepared.earlier else { return };
-        let found = prepared.snapshot.auto_failover;
-        let path = earlier.path.display();
-        let text = if earlier.auto_failover && !found {
+        let left = &prepared.left;
+        for unusable in &left.unusable {
+            (self.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
+        }
+        if left.run.is_none() {
+            return;
+        }
+        let place = &left.place;
+        let text = if left.auto_failover == Some(true) && !prepared.snapshot.auto_failover {
             format!(
-                "an earlier run did not finish ({path}) and left auto_failover off; it was on and will be given back"
+                "an earlier run did not finish ({place}) and left auto_failover off; it was on and will be given back"
             )
         } else {
-            format!("an earlier run did not finish ({path}); its flags and offsets are used")
+            format!("an earlier run did not finish ({place}); what it wrote down is used")
         };
         (self.listener)(&Event::Note { text });
     }
 
     /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
     /// the caller goes on to give auto_failover back.
-    async fn drive(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Driven, Interruption> {
+    async fn drive(&self, cluster: &Cluster, prepared: &Prepared, record: &Record) -> Result<Driven, Interruption> {
         let unhealthy = prepared.plan.partitions.iter();
         let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {
@@ -233,13 +297,15 @@ impl Recovery {
             pace: self.pace,
             listener: self.listener.clone(),
             stop: self.stop.clone(),
+            record: record.clone(),
         };
         let (cluster, snapshot, memories) = (cluster.clone(), prepared.snapshot.clone(), prepared.memories.clone());
         let task = tokio::spawn(async move {
             let (listener, steps) = (settings.listener.clone(), settings.playbook.before.clone());
             let (pace, stop) = (settings.pace, settings.stop.clone());
-            prepare(&cluster, &steps, &Before { snapshot: &snapshot, mine: &mine, pace, listener: &listener, stop })
-                .await?;
+            let record = settings.record.clone();
+            let told = &Told { listener: &listener, record: &record };
+            prepare(&cluster, &steps, &Before { snapshot: &snapshot, mine: &mine, pace, told, stop }).await?;
             Ok(Driver::new(cluster, settings, snapshot, memories).run().await)
         });
         match task.await {
@@ -364,7 +430,14 @@ fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) ->
     let rpc = cluster.rpc_counts().into();
     let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
     debug_assert_eq!(summary.playbook.as_deref(), Some(playbook.name.as_str()));
-    Recovered { summary, stopped: None, not_restored: None, panicked: None }
+    Recovered {
+        summary,
+        stopped: None,
+        not_restored: None,
+        panicked: None,
+        unrecorded: None,
+        still_going_on: Vec::new(),
+    }
 }
 
 fn earlier_flags(prepared: &Prepared) -> Vec<recovery::Before> {

@@ -8,6 +8,7 @@ use crate::run::{Event, Milestone};
 
 use super::color::{Paint, Tone};
 use super::plan::gives_up;
+use super::summary::going_on_text;
 use super::words::{Numbers, command, counted, elapsed, on_off, one_line};
 
 /// How much is told.
@@ -54,6 +55,9 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             on_off(*auto_failover)
         ),
         Event::Recorded { path } => format!("flags and offsets as they are now: {path}"),
+        Event::StillGoingOn { going_on } => {
+            format!("{} {}", paint.tone(Tone::Warning, "still going on:"), going_on_text(going_on))
+        }
         Event::Note { text } => format!("{} {}", paint.tone(Tone::Warning, "note:"), one_line(text)),
         Event::LeaderChosen { table, pid, choice } => {
             let partition = one_line(&format!("{table}/{pid}"));

@@ -23,5 +23,5 @@ pub use print::{print, reader_gone_is_fine};
 pub use progress::{Detail, Progress};
 pub use snapshot::snapshot_text;
 pub use status::status_text;
-pub use summary::{About, by_hand, recovered_text, summary_text};
+pub use summary::{About, by_hand, going_on_text, recovered_text, summary_text};
 pub use words::{Numbers, command};

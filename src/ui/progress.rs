@@ -151,7 +151,7 @@ impl Drawn {
 /// Whether a line stays above the bars: what a person has to act on, or will look for later. The rest is seen passing by.
 fn lasts(event: &Event) -> bool {
     match event {
-        Event::Observed { .. } | Event::Recorded { .. } | Event::Note { .. } => true,
+        Event::Observed { .. } | Event::Recorded { .. } | Event::Note { .. } | Event::StillGoingOn { .. } => true,
         Event::Partition { blocked, .. } => blocked.is_some(),
         Event::LeaderChosen { choice, .. } => !choice.given_up.is_empty(),
         Event::Action { .. } | Event::ActionFailed { .. } => false,

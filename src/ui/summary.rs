@@ -1,9 +1,9 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
-use crate::run::{BlockedEntry, GivenUpEntry, Recovered, Stop, Summary, Verdict};
+use crate::run::{BlockedEntry, GivenUpEntry, GoingOn, Recovered, Stop, Summary, Verdict};
 
 use super::color::{Paint, Tone};
-use super::words::{counted, elapsed, entries_lost, on_off, one_line};
+use super::words::{Numbers, command, counted, elapsed, entries_lost, on_off, one_line};
 
 /// Which command a summary is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,16 +148,36 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
         Some(Stop::Deadline) => {
             out += "Stopped at the deadline: what was sent was waited for, nothing more was begun.\n"
         }
+        Some(Stop::Unrecorded) => {
+            out += "Stopped because the record could not be written: what was sent was waited for, nothing more was begun.\n"
+        }
     }
     out += &summary_text(&recovered.summary, About::Recovery, paint);
     if recovered.stopped.is_some_and(|stop| stop != Stop::No) || recovered.panicked.is_some() {
         out += "Run the same command again: it goes on where this run stopped.\n";
+    }
+    for going_on in &recovered.still_going_on {
+        out += &format!("Still going on: {}.\n", going_on_text(going_on));
     }
     if let Some(seen) = &recovered.not_restored {
         let text = format!("auto_failover could not be given back ({}). Do it by hand:", one_line(seen));
         out += &format!("{}\n{by_hand}\n", paint.tone(Tone::Bad, &text));
     }
     out
+}
+
+/// What goes on, in a sentence.
+pub fn going_on_text(going_on: &GoingOn) -> String {
+    match going_on {
+        GoingOn::Call { action } => {
+            format!("`{}` was sent and not answered, and may still take effect", command(action, Numbers::Known))
+        }
+        GoingOn::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
+        GoingOn::Load { endpoint, table, pid, seen: false } => {
+            format!("{endpoint} was told to load {table}/{pid}, which does not show until it is loaded")
+        }
+        GoingOn::Op { op, kind, table, pid, task } => format!("operation {op} ({kind}) on {table}/{pid} is at {task}"),
+    }
 }
 
 /// The command that sets auto_failover by hand. `reach` is how OpenMLDB's own client finds the cluster:

@@ -108,6 +108,8 @@ fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
         stopped: Some(Stop::Signal(2)),
         not_restored: Some("nameserver 127.0.0.1:6527: connection refused".to_owned()),
         panicked: None,
+        unrecorded: None,
+        still_going_on: Vec::new(),
     };
     let by_hand = by_hand("--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb", true);
     let text = recovered_text(&recovered, &by_hand, Paint::Plain);

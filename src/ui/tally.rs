@@ -43,7 +43,11 @@ impl Tally {
                 }
             }
             Event::ActionFailed { .. } => self.failures += 1,
-            Event::Recorded { .. } | Event::Note { .. } | Event::LeaderChosen { .. } | Event::Action { .. } => {}
+            Event::Recorded { .. }
+            | Event::Note { .. }
+            | Event::StillGoingOn { .. }
+            | Event::LeaderChosen { .. }
+            | Event::Action { .. } => {}
         }
     }
 

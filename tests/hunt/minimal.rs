@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::run::Recovered;
+use openmldb_ops::run::{Recovered, Shelf};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, World};
 
@@ -39,11 +39,8 @@ fn run(world: World, trouble: Trouble) -> (World, Ran) {
         *runs += 1;
         *runs
     };
-    let record_dir = std::env::temp_dir().join(format!("openmldb-ops-minimal-{}-{number}", std::process::id()));
-    let process = Process { record_dir: &record_dir, missing: &[], trouble, number };
-    let ran = process.run(world, &Arc::new(Mutex::new(Ledger::default())), Dice::new(number));
-    let _ = std::fs::remove_dir_all(&record_dir);
-    ran
+    let process = Process { archive: &Shelf::default(), missing: &[], trouble, number };
+    process.run(world, &Arc::new(Mutex::new(Ledger::default())), Dice::new(number))
 }
 
 fn recovered(ran: Ran) -> Recovered {
@@ -168,15 +165,13 @@ fn a_missing_snapshot_file_is_known_to_the_next_run() {
     restart(&mut world, |world| {
         assert!(world.tablets_mut().lose_snapshot_file(at.as_str(), id.tid.0, id.pid.0));
     });
-    let record_dir = std::env::temp_dir().join(format!("openmldb-ops-minimal-{}-hollow", std::process::id()));
-    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let (archive, ledger) = (Shelf::default(), Arc::new(Mutex::new(Ledger::default())));
     for number in 1..=3 {
-        let process = Process { record_dir: &record_dir, missing: &[], trouble: Trouble::default(), number };
+        let process = Process { archive: &archive, missing: &[], trouble: Trouble::default(), number };
         let (next, ran) = process.run(world, &ledger, Dice::new(number));
         world = next;
         assert_eq!(reasons(ran).len(), 1, "run {number}: one row is left of {id}, and it must not be served");
     }
-    let _ = std::fs::remove_dir_all(&record_dir);
 }
 
 #[test]

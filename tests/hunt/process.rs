@@ -1,7 +1,6 @@
 //! One run of the recovery, as a process of its own: it may be killed in the middle, and nothing of it goes on.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Endpoint, PartitionId, TableName};
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::recovery::GivenUp;
-use openmldb_ops::run::{Event, RecoverError, Recovered, Recovery, Scope, Stop, Widths};
+use openmldb_ops::run::{Caller, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
 use openmldb_ops::sandbox::world::Started;
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale, World};
 use tokio::sync::watch;
@@ -77,7 +76,7 @@ pub struct Ran {
 
 /// Everything a run needs.
 pub struct Process<'a> {
-    pub record_dir: &'a Path,
+    pub archive: &'a Shelf,
     pub missing: &'a [Endpoint],
     pub trouble: Trouble,
     /// Which run it is, for the records' names.
@@ -126,11 +125,13 @@ impl Process<'_> {
             cluster_name: "hunt".to_owned(),
             scope: Scope::All,
             playbook: Playbook::find("recover").unwrap(),
-            record_dir: PathBuf::from(self.record_dir),
+            archive: Arc::new(self.archive.clone()),
+            caller: Caller::default(),
             widths: Widths::default(),
             pace: 1.0,
             listener,
             stop: stopped,
+            record: Arc::default(),
             now_ms: self.number,
         };
         for (at, mishap) in self.trouble.mishaps.clone() {

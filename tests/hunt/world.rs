@@ -1,12 +1,11 @@
 //! One world: its history, the runs that recover it, and what is checked after each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
-use openmldb_ops::run::{Recovered, Summary};
+use openmldb_ops::run::{Recovered, Shelf, Summary};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::Entry;
 
@@ -40,7 +39,7 @@ struct Hunt {
     missing: Vec<Endpoint>,
     damaged: bool,
     troubled: bool,
-    record_dir: PathBuf,
+    archive: Shelf,
     runs: u64,
     auto_failover: Option<bool>,
     given_up: BTreeMap<PartitionId, u64>,
@@ -58,7 +57,6 @@ pub fn hunt(seed: u64) -> Found {
     let mut dice = Dice::new(seed);
     let mut brought = history::live(&mut dice);
     let auto_failover = super::auto_failover(&mut brought.world);
-    let record_dir = std::env::temp_dir().join(format!("openmldb-ops-hunt-{}-{seed}", std::process::id()));
     let mut hunt = Hunt {
         dice,
         world: Some(brought.world),
@@ -66,7 +64,7 @@ pub fn hunt(seed: u64) -> Found {
         missing: brought.missing,
         damaged: brought.damaged,
         troubled: false,
-        record_dir: record_dir.clone(),
+        archive: Shelf::default(),
         runs: 0,
         auto_failover,
         given_up: BTreeMap::new(),
@@ -76,7 +74,6 @@ pub fn hunt(seed: u64) -> Found {
         found: Found { told: brought.told, ..Found::default() },
     };
     hunt.all_runs();
-    let _ = std::fs::remove_dir_all(record_dir);
     hunt.found
 }
 
@@ -182,8 +179,7 @@ impl Hunt {
         self.runs += 1;
         let dice = self.dice.fork();
         self.found.told.push(format!("RUN {} with {trouble:?}", self.runs));
-        let process =
-            Process { record_dir: &self.record_dir, missing: &self.missing, trouble, number: 1_000 * self.runs };
+        let process = Process { archive: &self.archive, missing: &self.missing, trouble, number: 1_000 * self.runs };
         let world = self.world.take().unwrap();
         let (world, ran) = process.run(world, &self.ledger, dice);
         self.world = Some(world);

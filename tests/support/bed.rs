@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
 use openmldb_ops::playbook::{Playbook, built_in};
-use openmldb_ops::run::{Event, Listener, Prepared, RecoverError, Recovered, Recovery, Scope, Stop, Widths};
+use openmldb_ops::run::{
+    Caller, Directory, Event, Listener, Prepared, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+};
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::RowCount;
 use openmldb_ops::sandbox::{Options, Sandbox, World};
@@ -115,11 +117,13 @@ impl Bed {
             cluster_name: "sandbox".to_owned(),
             scope: Scope::All,
             playbook: setup.playbook.clone(),
-            record_dir: self.records.path().to_owned(),
+            archive: Arc::new(Directory(self.records.path().to_owned())),
+            caller: Caller::default(),
             widths: Widths::default(),
             pace: self.pace,
             listener,
             stop: setup.stop.clone(),
+            record: Arc::default(),
             now_ms: self.clock.fetch_add(1_000, Ordering::Relaxed),
         }
     }

@@ -1,0 +1,241 @@
+//! Going on after a run that did not finish: what it remembered and the cluster can no longer tell. What it remembered of
+//! a tablet's memory holds only as long as that tablet has not been restarted, so that comes first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table};
+
+use super::election::Choice;
+use super::memory::{Before, Load, Memory, ReplicaMemory};
+use super::view::{Data, ReplicaView, View};
+
+/// What an unfinished run knew of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Earlier {
+    /// Flags and offsets before its first change.
+    pub before: Vec<Before>,
+    /// What it remembered last of each replica.
+    pub remembered: BTreeMap<Endpoint, Remembered>,
+    /// The leader it had chosen, if any.
+    pub choice: Option<Choice>,
+    /// Replicas whose MANIFEST named a snapshot when it began.
+    pub had_snapshot: BTreeSet<Endpoint>,
+}
+
+/// What a later run has to know of a replica. What is missing from its text is as if nothing had been done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Remembered {
+    /// How far loading it came.
+    #[serde(skip_serializing_if = "is_default")]
+    pub load: Load,
+    /// It was loaded when its tablet last answered.
+    #[serde(skip_serializing_if = "is_default")]
+    pub held: bool,
+    /// LoadTable calls that were answered or may have worked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub loads: u32,
+    /// RecoverTable calls.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recover_tries: u32,
+    /// The newest operation when RecoverTable was last called.
+    #[serde(skip_serializing_if = "is_default")]
+    pub after_op: Option<OpId>,
+    /// The last call meant to replace its data.
+    #[serde(skip_serializing_if = "is_default")]
+    pub resend_meant: bool,
+    /// Its data has to be dropped before the next RecoverTable.
+    #[serde(skip_serializing_if = "is_default")]
+    pub must_drop: bool,
+    /// It was resent because it had fewer rows.
+    #[serde(skip_serializing_if = "is_default")]
+    pub resent_for_rows: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Remembered {
+    /// What is worth remembering of a replica.
+    pub fn of(memory: &ReplicaMemory) -> Self {
+        Self {
+            load: memory.load.clone(),
+            held: memory.held,
+            loads: memory.loads,
+            recover_tries: memory.recovery.tries,
+            after_op: memory.recovery.after_op,
+            resend_meant: memory.recovery.resend_meant,
+            must_drop: memory.recovery.must_drop,
+            resent_for_rows: memory.recovery.resent_for_rows,
+        }
+    }
+
+    fn was_there(&self) -> bool {
+        self.held || matches!(self.load, Load::Accepted | Load::Seen)
+    }
+}
+
+/// What is known of a tablet's process since the earlier run last heard of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// The same process: it still holds something that the earlier run saw it hold.
+    Same,
+    /// Another process: nothing is left of what it held, which no failed load does to several replicas, or to a loaded one.
+    Restarted,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What became of the tablets since an unfinished run last heard of them.
+#[derive(Debug, Clone, Default)]
+pub struct Continuity {
+    tablets: BTreeMap<Endpoint, Since>,
+}
+
+impl Continuity {
+    /// Compares what the earlier run remembered with what the tablets hold now.
+    pub fn of(snapshot: &Snapshot, earlier: &BTreeMap<PartitionId, Earlier>) -> Self {
+        let mut recorded: BTreeMap<&Endpoint, Vec<(PartitionId, &Remembered)>> = BTreeMap::new();
+        for (id, partition) in earlier {
+            for (endpoint, remembered) in partition.remembered.iter().filter(|(_, remembered)| remembered.was_there()) {
+                recorded.entry(endpoint).or_default().push((*id, remembered));
+            }
+        }
+        let since = |endpoint: &Endpoint, recorded: &[(PartitionId, &Remembered)]| {
+            let Some(Seen::Known(held)) = snapshot.tablets.get(endpoint).map(|tablet| &tablet.held) else {
+                return Since::Unknown;
+            };
+            if recorded.iter().any(|(id, _)| held.contains_key(id)) {
+                return Since::Same;
+            }
+            let loaded = recorded.iter().any(|(_, remembered)| remembered.held);
+            if recorded.len() > 1 || loaded { Since::Restarted } else { Since::Unknown }
+        };
+        let tablets = recorded.iter().map(|(endpoint, recorded)| ((*endpoint).clone(), since(endpoint, recorded)));
+        Self { tablets: tablets.collect() }
+    }
+
+    fn since(&self, endpoint: &Endpoint) -> Since {
+        self.tablets.get(endpoint).copied().unwrap_or(Since::Unknown)
+    }
+}
+
+impl Earlier {
+    /// What is left of it once the partition is back: whether its tablets still are the same processes.
+    pub fn settle(&mut self) {
+        let held = std::mem::take(&mut self.remembered).into_iter().filter(|(_, remembered)| remembered.held);
+        let remembered = held.map(|(endpoint, _)| (endpoint, Remembered { held: true, ..Remembered::default() }));
+        *self = Self { remembered: remembered.collect(), ..Self::default() };
+    }
+}
+
+impl Memory {
+    /// Takes over what an unfinished run knew. The choice of a leader is taken over only while that leader serves, and
+    /// proves nothing any more about the others: they are judged anew.
+    pub fn carry_on(
+        &mut self,
+        snapshot: &Snapshot,
+        table: &Table,
+        partition: &Partition,
+        earlier: &Earlier,
+        tablets: &Continuity,
+    ) {
+        let view = View::of(snapshot, table, partition, self);
+        let leader = view.serving_leader().map(|leader| leader.endpoint.clone());
+        for replica in &view.replicas {
+            let Some(remembered) = earlier.remembered.get(&replica.endpoint) else { continue };
+            let since = tablets.since(&replica.endpoint);
+            let now = Now {
+                storage: view.storage,
+                replica,
+                since,
+                served: leader.is_some(),
+                had_snapshot: earlier.had_snapshot.contains(&replica.endpoint),
+            };
+            let memory = self.replica_mut(&replica.endpoint);
+            memory.load = now.load(remembered);
+            memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
+            if since != Since::Restarted {
+                memory.recovery.tries = remembered.recover_tries.min(1);
+                memory.recovery.after_op = remembered.after_op;
+                memory.recovery.resend_meant = remembered.resend_meant;
+                memory.recovery.must_drop = remembered.must_drop;
+                memory.recovery.resent_for_rows = remembered.resent_for_rows;
+            }
+        }
+        let choice = earlier.choice.as_ref().filter(|choice| leader.as_ref() == Some(&choice.leader));
+        self.choice = choice.map(|choice| Choice { proven: Vec::new(), ..choice.clone() });
+    }
+
+    /// Whether an earlier run had begun to bring a replica back: then looking healthy is not enough, its end is checked.
+    pub fn was_bringing_back(&self) -> bool {
+        self.replicas.values().any(|replica| replica.recovery.tries > 0 || replica.recovery.must_drop)
+    }
+
+    /// An unfinished run was here, and nobody on this host knows what it sent. A disk table that is not there may be
+    /// loading unseen, so it must not be told again.
+    pub fn carry_on_blindly(&mut self, snapshot: &Snapshot, table: &Table, partition: &Partition) {
+        let view = View::of(snapshot, table, partition, self);
+        for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && r.data == Data::Absent) {
+            self.replica_mut(&replica.endpoint).load = Load::Interrupted;
+        }
+    }
+}
+
+/// A replica as it is found after an unfinished run.
+struct Now<'a> {
+    storage: StorageMode,
+    replica: &'a ReplicaView,
+    since: Since,
+    served: bool,
+    had_snapshot: bool,
+}
+
+impl Now<'_> {
+    /// How far loading it is to be taken for. One that is not there and was told to load is told again only if its tablet
+    /// has been restarted, or its directory is still in place.
+    fn load(&self, remembered: &Remembered) -> Load {
+        let load = &remembered.load;
+        if self.replica.data != Data::Absent {
+            return load.clone();
+        }
+        match load {
+            // A refusal is an answer about then; what is asked again is refused again, or was put right.
+            Load::Loaded | Load::Refused(_) => Load::NotSent,
+            Load::HandedOver if self.served || self.since == Since::Same => Load::HandedOver,
+            Load::HandedOver => Load::NotSent,
+            Load::Vanished | Load::NeverAppeared if self.has_snapshot() => Load::NotSent,
+            Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),
+            // Whether something was put back in its place meanwhile is unknown.
+            Load::Vanished | Load::NeverAppeared => Load::Interrupted,
+            Load::NotSent if remembered.loads == 0 => Load::NotSent,
+            Load::NotSent | Load::Accepted | Load::Seen | Load::Interrupted => self.told_to_load(load),
+        }
+    }
+
+    fn told_to_load(&self, load: &Load) -> Load {
+        if self.since == Since::Restarted {
+            return Load::NotSent;
+        }
+        if self.storage.is_disk() {
+            return if *load == Load::Seen && self.since == Since::Same { Load::Vanished } else { Load::Interrupted };
+        }
+        let in_doubt = *load == Load::NotSent;
+        if self.has_snapshot() {
+            return Load::NotSent;
+        }
+        // A failed load takes the directory away (reference 4.5), and the snapshot in it.
+        if self.had_snapshot || self.since == Since::Same && !in_doubt {
+            return Load::Vanished;
+        }
+        if in_doubt { Load::NotSent } else { Load::Interrupted }
+    }
+
+    /// Whether its directory is in place, as far as it can be told: by a snapshot in it.
+    fn has_snapshot(&self) -> bool {
+        self.replica.manifest_offset() > Offset(0)
+    }
+}

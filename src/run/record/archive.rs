@@ -1,0 +1,169 @@
+//! Where records are kept: a directory, or memory.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::super::run_id::RunId;
+
+/// A place that keeps records.
+pub trait Archive: Send + Sync {
+    /// A new record, empty. If there is one of that name, the run gets the next number.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn Paper>)>;
+
+    /// The runs that have a record, oldest first.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn runs(&self) -> io::Result<Vec<RunId>>;
+
+    /// A run's record.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, run: RunId) -> io::Result<Box<dyn Read>>;
+
+    /// Where a record is, for people.
+    fn place(&self, run: RunId) -> String;
+
+    /// Where all of them are, for people.
+    fn home(&self) -> String;
+}
+
+/// A record that is being written.
+pub trait Paper: Send {
+    /// Writes at the end: what is written survives this process.
+    ///
+    /// # Errors
+    /// It could not be written, or only in part.
+    fn write(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Makes sure that what was written survives this host.
+    ///
+    /// # Errors
+    /// Nobody knows what is on disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A directory with one file per run, `run-<id>.jsonl`.
+#[derive(Debug, Clone)]
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    fn file(&self, run: RunId) -> PathBuf {
+        self.0.join(format!("run-{run}.jsonl"))
+    }
+}
+
+impl Archive for Directory {
+    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+        fs::create_dir_all(&self.0)?;
+        let file = loop {
+            match OpenOptions::new().append(true).create_new(true).open(self.file(run)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && run.number < u32::MAX => run.number += 1,
+                opened => break opened?,
+            }
+        };
+        // The file's name has to survive, too.
+        File::open(&self.0)?.sync_all()?;
+        Ok((run, Box::new(file)))
+    }
+
+    fn runs(&self) -> io::Result<Vec<RunId>> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut runs: Vec<RunId> = entries.flatten().filter_map(|entry| run_of(&entry.path())).collect();
+        runs.sort();
+        Ok(runs)
+    }
+
+    fn read(&self, run: RunId) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(BufReader::new(File::open(self.file(run))?)))
+    }
+
+    fn place(&self, run: RunId) -> String {
+        self.file(run).display().to_string()
+    }
+
+    fn home(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+fn run_of(path: &Path) -> Option<RunId> {
+    let name = path.file_name()?.to_str()?.strip_prefix("run-")?.strip_suffix(".jsonl")?;
+    RunId::try_from(name.to_owned()).ok()
+}
+
+impl Paper for File {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        self.write_all(text)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Records in memory, for rehearsals and tests.
+#[derive(Debug, Clone, Default)]
+pub struct Shelf(Arc<Mutex<BTreeMap<RunId, Vec<u8>>>>);
+
+impl Shelf {
+    /// A record's text.
+    pub fn text(&self, run: RunId) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    /// Puts a record there.
+    pub fn put(&self, run: RunId, text: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run, text);
+    }
+}
+
+impl Archive for Shelf {
+    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while records.contains_key(&run) {
+            run.number += 1;
+        }
+        records.insert(run, Vec::new());
+        Ok((run, Box::new((self.clone(), run))))
+    }
+
+    fn runs(&self) -> io::Result<Vec<RunId>> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect())
+    }
+
+    fn read(&self, run: RunId) -> io::Result<Box<dyn Read>> {
+        let text = self.text(run).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Box::new(io::Cursor::new(text)))
+    }
+
+    fn place(&self, run: RunId) -> String {
+        format!("run {run} in memory")
+    }
+
+    fn home(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+impl Paper for (Shelf, RunId) {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut records = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.entry(self.1).or_default().extend_from_slice(text);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

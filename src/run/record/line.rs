@@ -1,0 +1,161 @@
+//! The lines of a record, and their text: one JSON object a line, the first of which says which version they have.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
+use crate::recovery::{Before, Blocked, Choice, Outcome, Remembered, WaitFor};
+
+use super::super::event::Milestone;
+use super::super::going_on::GoingOn;
+use super::super::run_id::RunId;
+
+/// The version of the lines written. Version 1 had the first and the last line only.
+pub const VERSION: u32 = 2;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+pub enum Line {
+    /// The first: everything as it was before the first change.
+    Begun(Box<Begun>),
+    /// A leader was chosen.
+    Chosen {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// The choice and its reasons.
+        choice: Box<Choice>,
+    },
+    /// Something has to happen by itself first.
+    Waiting {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which partition.
+        partition: PartitionId,
+        /// For what.
+        what: WaitFor,
+        /// What was seen.
+        seen: String,
+    },
+    /// A mutating call is about to be sent. Without its [`Line::Went`] it may have been sent, and may have worked.
+    Sending {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Counts the calls of a run.
+        number: u64,
+        /// The playbook's step.
+        step: String,
+        /// Which partition; none for the cluster's steps.
+        partition: Option<PartitionId>,
+        /// The call.
+        action: Action,
+        /// Why.
+        why: String,
+    },
+    /// How a call went.
+    Went {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which call.
+        number: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// What has to be remembered of a replica from here on, should the run end here.
+    Remembered {
+        /// Which partition.
+        partition: PartitionId,
+        /// Where.
+        endpoint: Endpoint,
+        /// What.
+        memory: Remembered,
+    },
+    /// A partition reached a milestone.
+    Reached {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// Which milestone.
+        state: Milestone,
+        /// Why it is left alone, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blocked: Option<Blocked>,
+    },
+    /// Something to know.
+    Note {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// The sentence.
+        text: String,
+    },
+    /// The last: how it ended.
+    Ended {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// The summary's verdict.
+        verdict: String,
+        /// auto_failover is as it was before.
+        restored: bool,
+        /// Nothing of the run matters to a later one.
+        finished: bool,
+        /// What the cluster was still doing because of the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        still_going_on: Vec<GoingOn>,
+    },
+}
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The lines' version.
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// Who runs it.
+    #[serde(default)]
+    pub caller: Caller,
+    /// What the cluster is called.
+    pub cluster: String,
+    /// The playbook's name.
+    #[serde(default)]
+    pub playbook: String,
+    /// Whether all of the cluster is in scope.
+    #[serde(default)]
+    pub all: bool,
+    /// Whether auto_failover was on.
+    pub auto_failover: bool,
+    /// The unfinished run that it goes on after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RunId>,
+    /// Flags and offsets of the partitions in scope.
+    pub before: Vec<Before>,
+    /// All that was seen.
+    pub snapshot: Box<Snapshot>,
+}
+
+/// Who runs a command.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Caller {
+    /// The host's name.
+    pub host: String,
+    /// The process's number.
+    pub pid: u32,
+    /// The command line. Secrets are never on it: they come from files or the environment.
+    pub command: String,
+}
+
+impl Line {
+    /// The line's text, with its end.
+    pub(super) fn text(&self) -> Vec<u8> {
+        // A line holds nothing that JSON cannot say: its maps have strings for keys.
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+}
