@@ -37,6 +37,8 @@ pub enum Command {
     Status(Status),
     /// Save everything that can be observed of a cluster, to plan from or to ask about
     Snapshot(Snapshot),
+    /// Tell what earlier runs did, and why
+    Record(Record),
     /// List, show and check playbooks
     Playbook(Playbook),
     /// Run an embedded cluster to practise on
@@ -191,6 +193,34 @@ pub struct Snapshot {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// `record`.
+#[derive(Debug, Args)]
+pub struct Record {
+    #[command(subcommand)]
+    /// What.
+    pub command: RecordCommand,
+}
+
+/// What to do with records.
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// List the records of runs, oldest first
+    List {
+        /// Where records are kept [default: openmldb-ops in the XDG state directory]
+        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+        record_dir: Option<PathBuf>,
+    },
+    /// Tell the story of a run: what was there, what was decided and why, what was sent and how it went
+    Show {
+        /// A run, as listed; or `last`
+        #[arg(value_name = "ID", default_value = "last")]
+        run: String,
+        /// Where records are kept [default: openmldb-ops in the XDG state directory]
+        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+        record_dir: Option<PathBuf>,
+    },
 }
 
 /// `playbook`.

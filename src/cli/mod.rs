@@ -4,6 +4,7 @@ mod args;
 mod failure;
 mod out;
 mod playbook;
+mod record;
 mod recover;
 mod sandbox;
 mod scope;
@@ -48,6 +49,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Recover(args) => recover::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
+        Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,
     }

@@ -140,6 +140,11 @@ impl Out {
         self.either(|| text.to_owned(), |lines| lines.line(value))
     }
 
+    /// How stdout is painted.
+    pub fn paint(&self) -> Paint {
+        self.paint
+    }
+
     /// Whether JSON Lines were asked for.
     pub fn is_json(&self) -> bool {
         self.output == Output::Json

@@ -20,7 +20,7 @@ use super::args;
 use super::failure::{Exit, Failure};
 use super::sandbox::{SandboxLine, introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
-use super::{scope, signal};
+use super::{record, scope, signal};
 
 /// Runs the command.
 ///
@@ -55,7 +55,7 @@ async fn on_cluster(
         cluster_name: session.name.clone(),
         scope: scope.clone(),
         playbook: playbook.clone(),
-        archive: Arc::new(Directory(record_dir(args.record_dir.clone(), session)?)),
+        archive: Arc::new(Directory(record_dir(args, session)?)),
         caller: caller(),
         widths: Widths::default(),
         pace: session.pace,
@@ -188,20 +188,12 @@ fn left_behind(record: &Record) -> Vec<String> {
     calls.chain(loads).map(|text| format!("still going on: {text}")).collect()
 }
 
-/// Where records are kept: as told, or in the XDG state directory. A sandbox's records die with it.
-fn record_dir(told: Option<PathBuf>, session: &Session) -> Result<PathBuf, Failure> {
-    if let Some(dir) = told {
-        return Ok(dir);
-    }
-    if session.sandbox.is_some() {
+/// Where records are kept. A sandbox's records die with it, unless it was told where.
+fn record_dir(args: &args::Recover, session: &Session) -> Result<PathBuf, Failure> {
+    if args.record_dir.is_none() && session.sandbox.is_some() {
         return Ok(sandbox_record_dir());
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| {
-        Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR")
-    })?;
-    Ok(state.join("openmldb-ops"))
+    record::dir(args.record_dir.clone())
 }
 
 /// Who runs this. Its words are safe to write down: secrets come from files and the environment.

@@ -212,7 +212,7 @@ impl Now<'_> {
             // Whether something was put back in its place meanwhile is unknown.
             Load::Vanished | Load::NeverAppeared => Load::Interrupted,
             Load::NotSent if remembered.loads == 0 => Load::NotSent,
-            Load::NotSent | Load::Accepted | Load::Seen | Load::Interrupted => self.told_to_load(load),
+            Load::NotSent | Load::Accepted | Load::Seen | Load::Interrupted | Load::InDoubt => self.told_to_load(load),
         }
     }
 
@@ -221,7 +221,11 @@ impl Now<'_> {
             return Load::NotSent;
         }
         if self.storage.is_disk() {
-            return if *load == Load::Seen && self.since == Since::Same { Load::Vanished } else { Load::Interrupted };
+            return match load {
+                Load::Seen if self.since == Since::Same => Load::Vanished,
+                Load::InDoubt => Load::InDoubt,
+                _ => Load::Interrupted,
+            };
         }
         let in_doubt = *load == Load::NotSent;
         if self.has_snapshot() {

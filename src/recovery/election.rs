@@ -320,7 +320,9 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
             super::Load::Vanished => "vanished while loading".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
-            super::Load::Interrupted => "did not appear after its tablet stopped answering for a while".to_owned(),
+            super::Load::Interrupted | super::Load::InDoubt => {
+                "did not appear after its tablet stopped answering for a while".to_owned()
+            }
             _ => "is not loaded".to_owned(),
         },
         Data::Loaded(_) if has_data(replica) => at_offset(replica),

@@ -361,7 +361,7 @@ impl Case<'_> {
                 let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
                 Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
             }
-            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted => {
+            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt => {
                 let what = WaitFor::Appearing(endpoint.clone());
                 let seen = format!("{endpoint} does not show the partition yet");
                 if self.view.memory.has_expired(&what) {

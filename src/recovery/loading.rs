@@ -81,7 +81,7 @@ pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
         return None;
     }
     let appearing = view.replicas.iter().find(|r| {
-        let sent = matches!(r.memory.load, Load::Accepted | Load::Interrupted);
+        let sent = matches!(r.memory.load, Load::Accepted | Load::Interrupted | Load::InDoubt);
         r.data == Data::Absent && sent && !view.memory.has_expired(&WaitFor::Appearing(r.endpoint.clone()))
     });
     if let Some(replica) = appearing {

@@ -75,6 +75,9 @@ pub enum Load {
     /// since the answer was lost: it may still be loading, so it must not be loaded twice (reference 10), or never appear,
     /// so its data is not known to be gone.
     Interrupted,
+    /// A run ended before it heard whether a disk table was told: told again only once it has not appeared although its
+    /// tablet loads nothing else.
+    InDoubt,
     /// Refused: nothing in place (131), in the tablet's words.
     Refused(String),
     /// Accepted, and gone again: its directory is in the recycle bin.
@@ -207,7 +210,7 @@ impl ReplicaMemory {
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
     /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
     pub fn note_restart(&mut self) {
-        if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted) {
+        if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt) {
             self.load = Load::NotSent;
         }
         self.snapshot_asked = false;

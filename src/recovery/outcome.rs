@@ -83,6 +83,16 @@ impl Memory {
         self.note_refusal(view, intent, outcome);
     }
 
+    /// What has to be remembered of a call should the run end before it hears how it went.
+    pub fn note_unheard(&mut self, view: &View, intent: &Intent, newest_op: Option<OpId>) {
+        self.note_outcome(view, intent, &Outcome::Unknown(String::new()), newest_op);
+        if let Action::LoadTable { endpoint, .. } = &intent.action
+            && view.storage.is_disk()
+        {
+            self.replica_mut(endpoint).load = Load::InDoubt;
+        }
+    }
+
     fn note_load(&mut self, storage: StorageMode, endpoint: &Endpoint, outcome: &Outcome) {
         let replica = self.replica_mut(endpoint);
         replica.loads += u32::from(!matches!(outcome, Outcome::NotApplied(_)));
@@ -145,8 +155,14 @@ impl Memory {
     pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
-            if replica.load == Load::Accepted {
-                replica.load = Load::NeverAppeared;
+            match replica.load {
+                Load::Accepted => replica.load = Load::NeverAppeared,
+                // It was never told, so it has its two minutes still before it.
+                Load::InDoubt => {
+                    replica.load = Load::NotSent;
+                    return;
+                }
+                _ => {}
             }
         }
         self.expired.insert(wait, seen);

@@ -47,6 +47,8 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
             Data::Loading(_) | Data::Loaded(_) => "did not finish loading".to_owned(),
         };
         let cure = match missing.tablet_state {
+            // It may be loading unseen, and must not be told twice.
+            Some(TabletState::Healthy) if missing.data == Data::Absent => "restart that tablet, then run again",
             Some(TabletState::Healthy) => "see why the tablet does not answer, then run again",
             Some(TabletState::Offline) | None => "start that tablet, then run again",
         };

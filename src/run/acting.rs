@@ -59,7 +59,7 @@ impl Driver {
         if let (Some(view), Some(case)) = (self.view(id), self.cases.get(&id)) {
             let newest_op = self.snapshot.ops.iter().map(|op| op.id).max();
             let mut unheard = case.memory.clone();
-            unheard.note_outcome(&view, intent, &Outcome::Unknown(String::new()), newest_op);
+            unheard.note_unheard(&view, intent, newest_op);
             record.remember_unless_heard(number, id, &case.memory, &unheard);
         }
         number

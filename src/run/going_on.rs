@@ -64,7 +64,9 @@ pub(super) fn still_going_on(
                 let Some(Seen::Known(held)) = seen.tablets.get(endpoint).map(|tablet| &tablet.held) else { continue };
                 let shows = match (held.get(&id), told) {
                     (Some(held), _) if !held.state.is_loaded() => true,
-                    (None, Some(Load::Accepted | Load::Interrupted)) if table.storage.is_disk() => false,
+                    (None, Some(Load::Accepted | Load::Interrupted | Load::InDoubt)) if table.storage.is_disk() => {
+                        false
+                    }
                     _ => continue,
                 };
                 going_on.push(GoingOn::Load { endpoint: endpoint.clone(), table: name.clone(), pid, seen: shows });

@@ -33,7 +33,7 @@ impl Names {
     }
 
     /// `db.table/pid`, or the numbers where the name is not known.
-    fn partition(&self, id: Option<PartitionId>) -> String {
+    pub(super) fn partition(&self, id: Option<PartitionId>) -> String {
         match id {
             None => "cluster".to_owned(),
             Some(id) => match self.tables.get(&id.tid) {
@@ -54,7 +54,7 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             partitions.saturating_sub(*healthy),
             on_off(*auto_failover)
         ),
-        Event::Recorded { path } => format!("flags and offsets as they are now: {path}"),
+        Event::Recorded { path } => format!("everything as it is now is written down: {path}"),
         Event::StillGoingOn { going_on } => {
             format!("{} {}", paint.tone(Tone::Warning, "still going on:"), going_on_text(going_on))
         }

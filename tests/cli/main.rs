@@ -9,5 +9,6 @@ mod json;
 mod planning;
 #[path = "../support/process.rs"]
 mod process;
+mod records;
 mod streams;
 mod transcripts;

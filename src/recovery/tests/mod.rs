@@ -1,6 +1,7 @@
 //! Every rule of design section 5 as a named test, one file for each of its headings.
 
 mod builder;
+mod carrying_on;
 mod elections;
 mod followers;
 mod histories;

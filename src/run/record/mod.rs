@@ -262,3 +262,6 @@ impl Pages {
         done.map_err(|error| self.broken.get_or_insert(error.to_string()).clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

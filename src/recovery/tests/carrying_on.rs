@@ -1,0 +1,325 @@
+//! Going on after a run that did not finish.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Action, Endpoint, Followers, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Replica, Role,
+    Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, Term, TermStart, Tid,
+};
+use crate::playbook::Playbook;
+use crate::recovery::{
+    Choice, Continuity, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, View, WaitFor, Way, decide,
+};
+
+const MEMORY: StorageMode = StorageMode::Memory;
+const DISK: StorageMode = StorageMode::Hdd;
+
+fn id(pid: u32) -> PartitionId {
+    PartitionId { tid: Tid(7), pid: Pid(pid) }
+}
+
+/// A table with partitions 0, 1 and 2 on tablets `a` (its leader) and `b`.
+struct Found {
+    storage: StorageMode,
+    /// What `b` holds, by pid.
+    held: Vec<u32>,
+    /// Whether `b` has a snapshot of partition 0 in place.
+    snapshot: bool,
+    /// Whether `a` serves partition 0.
+    served: bool,
+}
+
+const NOTHING: Found = Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false };
+
+impl Found {
+    fn snapshot(&self) -> Snapshot {
+        let replica = |endpoint: &str, is_leader| Replica {
+            endpoint: endpoint.into(),
+            is_leader,
+            is_alive: is_leader && self.served,
+            offset: None,
+        };
+        let partition = |pid| Partition {
+            pid: Pid(pid),
+            terms: vec![TermStart { term: Term(1), start: Offset(0) }],
+            replicas: vec![replica("a", true), replica("b", false)],
+        };
+        let table = Table {
+            name: TableName { db: "shop".to_owned(), table: "orders".to_owned() },
+            tid: Tid(7),
+            storage: self.storage,
+            has_ttl: false,
+            base_table: None,
+            partitions: (0..3).map(partition).collect(),
+        };
+        let held =
+            |pid, role| Held { partition: id(pid), role, state: State::Normal, offset: Offset(9), record_cnt: 9 };
+        let b: BTreeMap<PartitionId, Held> =
+            self.held.iter().map(|pid| (id(*pid), held(*pid, Role::Follower))).collect();
+        let a: BTreeMap<PartitionId, Held> = self.served.then(|| (id(0), held(0, Role::Leader))).into_iter().collect();
+        let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
+        let probes = Probes { manifest: Seen::Known(manifest), ..Probes::UNASKED };
+        let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
+        let leads = Probes { followers, ..Probes::UNASKED };
+        let tablet = |held, probes| Tablet {
+            held: Seen::Known(held),
+            probes: BTreeMap::from([(id(0), probes)]),
+            ..Tablet::unknown()
+        };
+        Snapshot {
+            cluster: "test".to_owned(),
+            taken_at_ms: 0,
+            auto_failover: false,
+            tables: vec![table],
+            tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), tablet(b, probes))]),
+            ops: Vec::new(),
+        }
+    }
+
+    /// What is remembered of `b`'s replica of partition 0, if `earlier` is what was remembered of all of `b`'s.
+    fn carried(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Memory {
+        let b = || Endpoint::from("b");
+        let mut partitions: BTreeMap<PartitionId, Earlier> = BTreeMap::new();
+        for (pid, remembered) in (0..).zip(earlier) {
+            let had_snapshot = if had_snapshot { BTreeSet::from([b()]) } else { BTreeSet::new() };
+            let remembered = BTreeMap::from([(b(), remembered)]);
+            partitions.insert(id(pid), Earlier { remembered, had_snapshot, ..Earlier::default() });
+        }
+        let snapshot = self.snapshot();
+        let tablets = Continuity::of(&snapshot, &partitions);
+        let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+        let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
+        memory.carry_on(&snapshot, table, partition, &partitions[&id(0)], &tablets);
+        memory
+    }
+
+    fn load(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Load {
+        self.carried(had_snapshot, earlier).replica(&"b".into()).load
+    }
+}
+
+/// A replica that was told to load, and how far that had come.
+fn told(load: Load) -> Remembered {
+    let held = load == Load::Loaded;
+    Remembered { load, held, loads: 1, ..Remembered::default() }
+}
+
+fn none() -> Remembered {
+    Remembered::default()
+}
+
+/// The tablet has not been restarted: it holds partition 1, as the earlier run saw.
+fn same(storage: StorageMode) -> Found {
+    Found { storage, held: vec![1], ..NOTHING }
+}
+
+/// The tablet has been restarted: it holds nothing of what it held.
+fn restarted(storage: StorageMode) -> Found {
+    Found { storage, ..NOTHING }
+}
+
+fn loaded() -> Remembered {
+    told(Load::Loaded)
+}
+
+#[test]
+fn a_replica_that_vanished_is_not_loaded_again_by_the_next_run() {
+    for load in [Load::Accepted, Load::Seen, Load::Vanished] {
+        assert_eq!(same(MEMORY).load(false, [told(load), loaded(), none()]), Load::Vanished);
+    }
+    assert_eq!(same(DISK).load(false, [told(Load::Seen), loaded(), none()]), Load::Vanished);
+    assert_eq!(same(DISK).load(false, [told(Load::NeverAppeared), loaded(), none()]), Load::NeverAppeared);
+}
+
+#[test]
+fn a_disk_table_that_was_perhaps_told_to_load_is_in_doubt() {
+    assert_eq!(same(DISK).load(false, [told(Load::InDoubt), loaded(), none()]), Load::InDoubt);
+    assert_eq!(restarted(DISK).load(false, [told(Load::InDoubt), loaded(), none()]), Load::NotSent);
+}
+
+#[test]
+fn a_load_that_nobody_heard_of_is_in_doubt_for_a_disk_table() {
+    for (storage, expected) in [(MEMORY, Load::NotSent), (DISK, Load::InDoubt)] {
+        let snapshot = Found { storage, ..NOTHING }.snapshot();
+        let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+        let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
+        let view = View::of(&snapshot, table, partition, &memory);
+        let action = Action::LoadTable {
+            endpoint: "b".into(),
+            table: table.name.clone(),
+            partition: id(0),
+            seg_cnt: 8,
+            storage,
+        };
+        let intent = Intent { step: "load_table", action, why: String::new(), resends: false };
+        memory.note_unheard(&view, &intent, None);
+        let replica = memory.replica(&"b".into());
+        assert_eq!((replica.load, replica.loads), (expected, 1));
+    }
+}
+
+#[test]
+fn a_disk_table_in_doubt_is_told_once_it_has_not_appeared() {
+    let snapshot = Found { storage: DISK, ..NOTHING }.snapshot();
+    let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+    let b = Endpoint::from("b");
+    let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
+    for endpoint in ["a", "b"] {
+        memory.replica_mut(&endpoint.into()).load = Load::InDoubt;
+    }
+    let view = |memory: &Memory| View::of(&snapshot, table, partition, memory);
+    let playbook = Playbook::find("recover").unwrap();
+    let decided = |memory: &Memory| decide(&view(memory), &playbook, Gates::OPEN);
+    let Decision::Wait(wait) = decided(&memory) else { panic!("{:?}", decided(&memory)) };
+    assert!(matches!(&wait.what, WaitFor::Appearing(_)));
+    memory.note_expired(WaitFor::Appearing("a".into()), String::new());
+    memory.note_expired(WaitFor::Appearing(b.clone()), String::new());
+    assert_eq!(memory.replica(&b).load, Load::NotSent);
+    let Decision::Act(intents) = decided(&memory) else { panic!("{:?}", decided(&memory)) };
+    assert!(intents.iter().all(|intent| matches!(intent.action, Action::LoadTable { .. })) && intents.len() == 2);
+    assert!(!memory.has_expired(&WaitFor::Appearing(b)), "it is waited for again");
+}
+
+#[test]
+fn a_disk_table_that_was_told_to_load_is_not_told_again() {
+    for load in [Load::Accepted, Load::Interrupted, Load::NotSent] {
+        assert_eq!(same(DISK).load(false, [told(load.clone()), loaded(), none()]), Load::Interrupted);
+        let unknown = Found { storage: DISK, ..NOTHING };
+        assert_eq!(unknown.load(false, [told(load), none(), none()]), Load::Interrupted, "for all that is known");
+    }
+}
+
+#[test]
+fn a_restarted_tablet_is_told_again() {
+    for load in [Load::Accepted, Load::Seen, Load::Interrupted, Load::NotSent, Load::HandedOver] {
+        for storage in [MEMORY, DISK] {
+            assert_eq!(restarted(storage).load(false, [told(load.clone()), loaded(), none()]), Load::NotSent);
+        }
+    }
+    assert_eq!(restarted(MEMORY).load(false, [told(Load::Accepted), told(Load::Seen), none()]), Load::NotSent);
+    assert_eq!(restarted(MEMORY).load(false, [loaded(), none(), none()]), Load::NotSent, "what is loaded stays");
+}
+
+#[test]
+fn one_missing_replica_is_no_proof_that_its_tablet_was_restarted() {
+    let alone = |load| restarted(MEMORY).load(false, [told(load), none(), none()]);
+    assert_eq!([alone(Load::Accepted), alone(Load::Seen)], [Load::Interrupted, Load::Interrupted]);
+}
+
+#[test]
+fn a_snapshot_in_place_shows_that_the_directory_is() {
+    let found = Found { snapshot: true, ..NOTHING };
+    for load in [Load::Accepted, Load::Seen, Load::Vanished, Load::NotSent] {
+        assert_eq!(found.load(true, [told(load), none(), none()]), Load::NotSent);
+    }
+    for load in [Load::Accepted, Load::Seen, Load::NotSent] {
+        assert_eq!(NOTHING.load(true, [told(load), none(), none()]), Load::Vanished, "its snapshot went with it");
+    }
+}
+
+#[test]
+fn a_call_that_was_perhaps_never_sent_may_be_sent() {
+    assert_eq!(same(MEMORY).load(false, [told(Load::NotSent), loaded(), none()]), Load::NotSent);
+    assert_eq!(same(MEMORY).load(false, [none(), loaded(), none()]), Load::NotSent);
+    assert_eq!(same(DISK).load(false, [none(), loaded(), none()]), Load::NotSent);
+}
+
+#[test]
+fn what_vanished_may_have_been_put_back_unless_its_tablet_or_its_leader_went_on() {
+    for load in [Load::Vanished, Load::NeverAppeared] {
+        assert_eq!(NOTHING.load(false, [told(load.clone()), none(), none()]), Load::Interrupted);
+        assert_eq!(restarted(MEMORY).load(false, [told(load.clone()), loaded(), none()]), Load::Interrupted);
+        let served = Found { served: true, ..NOTHING };
+        assert_eq!(served.load(false, [told(load.clone()), none(), none()]), load);
+    }
+}
+
+#[test]
+fn what_was_handed_over_to_the_nameserver_is_so_only_while_a_leader_serves() {
+    let handed = || [told(Load::HandedOver), none(), none()];
+    assert_eq!(Found { served: true, ..NOTHING }.load(false, handed()), Load::HandedOver);
+    assert_eq!(NOTHING.load(false, handed()), Load::NotSent, "it may have been brought back, and be the longest now");
+}
+
+#[test]
+fn a_refusal_is_asked_for_again() {
+    assert_eq!(same(MEMORY).load(false, [told(Load::Refused("131".to_owned())), loaded(), none()]), Load::NotSent);
+}
+
+#[test]
+fn what_is_there_is_as_it_was_remembered() {
+    let found = Found { held: vec![0], ..NOTHING };
+    assert_eq!(found.load(false, [loaded(), none(), none()]), Load::Loaded);
+    assert_eq!(found.load(false, [told(Load::HandedOver), none(), none()]), Load::HandedOver);
+}
+
+#[test]
+fn a_resend_that_was_meant_is_checked_by_the_next_run() {
+    let meant = Remembered {
+        recover_tries: 3,
+        after_op: Some(OpId(8)),
+        resend_meant: true,
+        must_drop: true,
+        ..told(Load::HandedOver)
+    };
+    let memory = Found { held: vec![0, 1], served: true, ..NOTHING }.carried(false, [meant.clone(), loaded(), none()]);
+    assert!(memory.was_bringing_back());
+    let recovery = memory.replica(&"b".into()).recovery;
+    assert_eq!(
+        (recovery.tries, recovery.after_op, recovery.resend_meant, recovery.must_drop),
+        (1, Some(OpId(8)), true, true)
+    );
+    let memory = restarted(MEMORY).carried(false, [meant, loaded(), none()]);
+    assert!(!memory.was_bringing_back(), "nothing of it is left in memory");
+}
+
+fn choice(leader: &str) -> Choice {
+    Choice {
+        leader: leader.into(),
+        way: Way::ChangeRole,
+        offset: Some(Offset(9)),
+        why: String::new(),
+        rejected: Vec::new(),
+        proven: vec!["b".into()],
+        given_up: Vec::new(),
+        out_of_reach: vec!["c".into()],
+    }
+}
+
+#[test]
+fn a_choice_holds_while_its_leader_serves_and_proves_nothing_any_more() {
+    let kept = |found: Found, leader: &str| {
+        let snapshot = found.snapshot();
+        let earlier = Earlier { choice: Some(choice(leader)), ..Earlier::default() };
+        let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+        let mut memory = Memory::default();
+        memory.carry_on(&snapshot, table, partition, &earlier, &Continuity::default());
+        memory.choice
+    };
+    let served = || Found { served: true, ..NOTHING };
+    let choice = kept(served(), "a").unwrap();
+    assert_eq!((choice.proven, choice.out_of_reach), (Vec::new(), vec!["c".into()]));
+    assert_eq!(kept(served(), "b"), None, "another one leads");
+    assert_eq!(kept(NOTHING, "a"), None, "it does not serve");
+}
+
+#[test]
+fn without_a_record_disk_tables_may_be_loading_unseen() {
+    for (storage, expected) in [(MEMORY, Load::NotSent), (DISK, Load::Interrupted)] {
+        let snapshot = Found { storage, ..NOTHING }.snapshot();
+        let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+        let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
+        memory.carry_on_blindly(&snapshot, table, partition);
+        assert_eq!(memory.replica(&"b".into()).load, expected);
+    }
+}
+
+#[test]
+fn what_is_back_leaves_only_what_its_tablets_held() {
+    let remembered = BTreeMap::from([("a".into(), loaded()), ("b".into(), told(Load::Vanished))]);
+    let mut earlier = Earlier { remembered, choice: Some(choice("a")), ..Earlier::default() };
+    earlier.settle();
+    let held = Remembered { held: true, ..Remembered::default() };
+    let remembered = BTreeMap::from([("a".into(), held)]);
+    assert_eq!(earlier, Earlier { remembered, ..Earlier::default() });
+}

@@ -1,0 +1,123 @@
+//! A run's record as a story: what was there, what was decided and why, what was sent and how it went, how it ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::recovery::Outcome;
+use crate::run::{Event, Line, RunId, Story};
+
+use super::color::{Paint, Tone};
+use super::columns::{Cell, Columns};
+use super::lines::{self, Detail, Names};
+use super::summary::going_on_text;
+use super::words::{Numbers, command, counted, elapsed, moment, on_off, one_line};
+
+/// A record in one line of a list.
+pub fn records_text(records: &[(RunId, Result<Story, String>)], paint: Paint) -> String {
+    if records.is_empty() {
+        return "no records\n".to_owned();
+    }
+    let mut rows = Columns::headed(&["run", "began", "cluster", "end"]);
+    for (run, story) in records {
+        let (cluster, tone, end) = match story {
+            Ok(story) => {
+                let (tone, end) = end_of(story);
+                (story.begun.cluster.clone(), tone, end)
+            }
+            Err(error) => (String::new(), Tone::Warning, format!("unreadable: {error}")),
+        };
+        rows.row([run.to_string().into(), moment(run.began_ms).into(), cluster.into(), Cell::new(tone, end)]);
+    }
+    rows.text(0, paint)
+}
+
+/// How a run ended, in a few words.
+fn end_of(story: &Story) -> (Tone, String) {
+    match story.ended() {
+        Some(Line::Ended { verdict, restored: true, finished: true, .. }) => (Tone::Good, verdict.clone()),
+        Some(Line::Ended { verdict, restored: true, .. }) => (Tone::Warning, verdict.clone()),
+        Some(Line::Ended { verdict, restored: false, .. }) => {
+            (Tone::Bad, format!("{verdict}, auto_failover not given back"))
+        }
+        _ => (Tone::Bad, "did not end".to_owned()),
+    }
+}
+
+/// The whole of it.
+pub fn story_text(story: &Story, paint: Paint) -> String {
+    let begun = &story.begun;
+    let names = Names::of(&begun.snapshot);
+    let caller = &begun.caller;
+    let mut out = format!("run {} on {}\n", begun.run, one_line(&begun.cluster));
+    out += &format!("began {} on {}, process {}\n", moment(begun.run.began_ms), one_line(&caller.host), caller.pid);
+    out += &format!("$ {}\n", one_line(&caller.command));
+    let partitions: BTreeSet<_> = begun.before.iter().map(|before| before.partition).collect();
+    out += &format!(
+        "playbook {}, {} with {} in scope, auto_failover {}\n",
+        one_line(&begun.playbook),
+        counted(partitions.len(), "partition"),
+        counted(begun.before.len(), "replica"),
+        on_off(begun.auto_failover)
+    );
+    if let Some(after) = &begun.after {
+        out += &format!("goes on after run {after}\n");
+    }
+    let mut sent = BTreeMap::new();
+    for line in &story.lines {
+        if let Some((at_ms, text)) = told(line, &names, &mut sent, paint) {
+            out += &format!("{:>10}  {text}\n", elapsed(at_ms));
+        }
+    }
+    let (tone, end) = end_of(story);
+    out += &format!("end: {}\n", paint.tone(tone, &end));
+    for call in sent.values() {
+        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "sent, and how it went is not recorded:"));
+    }
+    if story.unreadable > 0 {
+        out += &format!("{} could not be read\n", counted(story.unreadable, "line"));
+    }
+    out
+}
+
+fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Paint) -> Option<(u64, String)> {
+    let event = |event: &Event| lines::line(event, names, Detail::Verbose, paint);
+    Some(match line {
+        Line::Begun(_) | Line::Remembered { .. } => return None,
+        Line::Chosen { at_ms, table, partition, choice } => {
+            let (table, pid, choice) = (table.clone(), partition.pid.0, choice.clone());
+            (*at_ms, event(&Event::LeaderChosen { table, pid, choice })?)
+        }
+        Line::Waiting { at_ms, partition, seen, .. } => {
+            (*at_ms, format!("{}: waits: {}", names.partition(Some(*partition)), one_line(seen)))
+        }
+        Line::Sending { at_ms, number, step, partition, action, why } => {
+            let call = format!("{}: {}", names.partition(*partition), command(action, Numbers::Known));
+            sent.insert(*number, call.clone());
+            (*at_ms, format!("{call} [{}] ({})", one_line(step), one_line(why)))
+        }
+        Line::Went { at_ms, number, outcome } => {
+            let call = sent.remove(number).unwrap_or_else(|| format!("call {number}"));
+            (*at_ms, format!("{call}: {}", went(outcome, paint)))
+        }
+        Line::Reached { at_ms, table, partition, state, blocked } => {
+            let (table, pid, blocked) = (table.clone(), partition.pid.0, blocked.clone());
+            (*at_ms, event(&Event::Partition { table, pid, state: *state, after_ms: *at_ms, blocked })?)
+        }
+        Line::Note { at_ms, text } => (*at_ms, event(&Event::Note { text: text.clone() })?),
+        Line::Ended { at_ms, still_going_on, .. } => {
+            let going_on: Vec<String> = still_going_on.iter().map(going_on_text).collect();
+            let text = if going_on.is_empty() { "nothing goes on".to_owned() } else { going_on.join("; ") };
+            (*at_ms, format!("ended; {text}"))
+        }
+    })
+}
+
+fn went(outcome: &Outcome, paint: Paint) -> String {
+    match outcome {
+        Outcome::Applied => paint.tone(Tone::Good, "done"),
+        Outcome::Refused { error, .. } => format!("{} {}", paint.tone(Tone::Warning, "refused:"), one_line(error)),
+        Outcome::NotApplied(error) => format!("{} {}", paint.tone(Tone::Warning, "not done:"), one_line(error)),
+        Outcome::Unknown(error) => {
+            format!("{} {}", paint.tone(Tone::Warning, "nobody knows whether it was done:"), one_line(error))
+        }
+    }
+}
