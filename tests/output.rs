@@ -178,7 +178,7 @@ fn data() -> Vec<String> {
     let (snapshot, scope) = audit();
     let (file, text) = load(DEFAULT).unwrap();
     let playbook = Playbook::parse(&file, &text).unwrap();
-    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default()).unwrap().plan;
+    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default(), None).unwrap().plan;
     let paint = Paint::Plain;
     let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, paint };
     lines(|out| {

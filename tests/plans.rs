@@ -29,7 +29,7 @@ async fn look(cluster: &Cluster, scenario: Scenario) -> Snapshot {
 
 fn plan(snapshot: &Snapshot) -> String {
     let playbook = Playbook::find(DEFAULT).unwrap();
-    let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default()).unwrap().plan;
+    let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default(), None).unwrap().plan;
     let auto_failover_before = snapshot.auto_failover;
     plan_text(&plan, &PlanContext { snapshot, playbook: &playbook, auto_failover_before, paint: Paint::Plain })
 }

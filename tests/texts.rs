@@ -19,7 +19,7 @@ fn playbook() -> Playbook {
 }
 
 fn plan(snapshot: &Snapshot) -> Plan {
-    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, Left::default()).unwrap().plan
+    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, Left::default(), None).unwrap().plan
 }
 
 fn text_of_plan(snapshot: &Snapshot) -> String {

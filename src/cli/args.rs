@@ -37,6 +37,8 @@ pub enum Command {
     Status(Status),
     /// Save everything that can be observed of a cluster, to plan from or to ask about
     Snapshot(Snapshot),
+    /// Give auto_failover back after a run that could not
+    Failover(Failover),
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks
@@ -193,6 +195,35 @@ pub struct Snapshot {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// `failover`.
+#[derive(Debug, Args)]
+pub struct Failover {
+    #[command(subcommand)]
+    /// What.
+    pub command: FailoverCommand,
+}
+
+/// What to do with auto_failover.
+#[derive(Debug, Subcommand)]
+pub enum FailoverCommand {
+    /// Set auto_failover to what it was before a run that did not finish, and do nothing else
+    Restore(FailoverRestore),
+}
+
+/// `failover restore`.
+#[derive(Debug, Args)]
+pub struct FailoverRestore {
+    /// Say what is owed; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
 }
 
 /// `record`.

@@ -5,7 +5,9 @@ use std::fmt;
 use crate::cluster::{CallError, CredentialsError, DiscoveryError};
 use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
-use crate::run::{RecordError, RecoverError, Rpc, Scope, ScopeError, Status, Summary, Verdict, summary_of_status};
+use crate::run::{
+    LockError, RecordError, RecoverError, Rpc, Scope, ScopeError, Status, Summary, Verdict, summary_of_status,
+};
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
 
@@ -22,6 +24,8 @@ pub enum Exit {
     Unhealthy,
     /// Some partitions are blocked, not recovered or not redundant.
     Partial,
+    /// Another run holds the lock, or it was lost.
+    Locked,
     /// The run's deadline passed.
     Deadline,
     /// auto_failover could not be given back. Wins over all others.
@@ -39,6 +43,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Unhealthy => 3,
             Self::Partial => 4,
+            Self::Locked => 6,
             Self::Deadline => 7,
             Self::NotRestored => 9,
             // 128 and the signal's number, as shells have it.
@@ -129,10 +134,26 @@ impl From<SandboxError> for Failure {
     }
 }
 
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::HeldBy { holder } => {
+                let text = format!(
+                    "wait until it has ended, or interrupt it on {}: `kill -INT {}`, then run again",
+                    holder.caller.host, holder.caller.pid
+                );
+                Self { exit: Exit::Locked, error: error.into(), hint: Some(text), summary: None }
+            }
+            LockError::ZooKeeper(_) | LockError::File { .. } => Self::error(error),
+        }
+    }
+}
+
 impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Scope(error) => Self::usage(error),
+            RecoverError::Lock(error) => error.into(),
             RecoverError::Step { not_restored: Some(ref why), .. }
             | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => Self {
                 exit: Exit::NotRestored,

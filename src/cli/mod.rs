@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands return exit codes and failures; [`main`] turns them into the process's.
 
 mod args;
+mod failover;
 mod failure;
 mod out;
 mod playbook;
@@ -49,6 +50,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Recover(args) => recover::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
+        Command::Failover(args) => failover::run(&args.command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,

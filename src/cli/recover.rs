@@ -31,7 +31,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let playbook = Playbook::find(&args.playbook)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
-        let prepared = prepare_plan(seen.clone(), &playbook, &scope, Left::default())
+        let prepared = prepare_plan(seen.clone(), &playbook, &scope, Left::default(), None)
             .map_err(|error| Failure::from(error).after_looking(&seen, &scope, Rpc::default()))?;
         return dry_run(&prepared, &playbook, Rpc::default(), out);
     }
@@ -51,12 +51,14 @@ async fn on_cluster(
 ) -> Result<Exit, Failure> {
     let record = Arc::new(OnceLock::new());
     let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out, record.clone())? };
+    let dir = record_dir(args, session)?;
     let recovery = Recovery {
         cluster_name: session.name.clone(),
         scope: scope.clone(),
         playbook: playbook.clone(),
-        archive: Arc::new(Directory(record_dir(args, session)?)),
+        archive: Arc::new(Directory(dir.clone())),
         caller: caller(),
+        lock: session.lock(&dir)?,
         widths: Widths::default(),
         pace: session.pace,
         listener: out.listener(),
@@ -71,8 +73,10 @@ async fn on_cluster(
         Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
     };
     let rpc = || session.cluster.rpc_counts().into();
-    let prepared =
-        recovery.prepare(seen.clone()).map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
+    let prepared = recovery
+        .prepare(seen.clone())
+        .await
+        .map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
@@ -155,6 +159,7 @@ fn exit_of_stop(stop: Stop) -> Exit {
         Stop::Signal(number) => Exit::Signal(number),
         Stop::Deadline => Exit::Deadline,
         Stop::Unrecorded => Exit::Error,
+        Stop::LockLost => Exit::Locked,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::cluster::{Cluster, Credentials, Options, Progress, Target, Transport, zookeeper_credentials};
+use crate::cluster::{Cluster, Credentials, LockNodes, Options, Progress, Target, Transport, zookeeper_credentials};
+use crate::run::{Alone, Lock, LockFile};
 use crate::sandbox::scenario::{Generated, Scenario, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
@@ -25,6 +27,8 @@ pub struct Session {
     pub pace: f64,
     /// The embedded one, if it is.
     pub sandbox: Option<(Scenario, Sandbox)>,
+    /// Where it was found.
+    target: Target,
 }
 
 impl Session {
@@ -33,14 +37,17 @@ impl Session {
     /// # Errors
     /// Neither is named, or it cannot be reached.
     pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
-        let options = Options {
-            leader_wait: Duration::from_secs(at.leader_wait),
-            progress: Some(progress),
-            ..Options::default()
-        };
-        if let Some(name) = &embedded.sandbox {
-            return Self::open_sandbox(name, embedded, options).await;
+        match &embedded.sandbox {
+            Some(name) => Self::open_sandbox(name, embedded, options(at, progress)).await,
+            None => Self::at(at, progress).await,
         }
+    }
+
+    /// Connects to the cluster named on the command line.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn at(at: &Where, progress: Progress) -> Result<Self, Failure> {
         let target = target(at)?;
         let (name, reach) = match &target {
             Target::ZooKeeper { servers, root, .. } => {
@@ -49,8 +56,9 @@ impl Session {
             Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
         };
         let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
-        let cluster = Cluster::connect(target, &credentials, Transport::default(), options).await?;
-        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None })
+        let cluster =
+            Cluster::connect(target.clone(), &credentials, Transport::default(), options(at, progress)).await?;
+        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target })
     }
 
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
@@ -62,10 +70,26 @@ impl Session {
         let address =
             sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
         let target = Target::Nameserver(address.to_string());
-        let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), options).await?;
+        let cluster = Cluster::connect(target.clone(), &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
         let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
-        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)) })
+        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target })
+    }
+
+    /// What keeps runs on it apart: a node in its ZooKeeper, or a file beside the records; nothing for an
+    /// embedded one.
+    ///
+    /// # Errors
+    /// A malformed root path.
+    pub fn lock(&self, records: &Path) -> Result<Arc<dyn Lock>, Failure> {
+        Ok(match &self.target {
+            // Nobody else knows of it.
+            _ if self.sandbox.is_some() => Arc::new(Alone::default()),
+            Target::ZooKeeper { servers, root, credentials } => {
+                Arc::new(LockNodes::new(servers.clone(), root, credentials.clone())?)
+            }
+            Target::Nameserver(_) => Arc::new(LockFile::new(records, &self.name)),
+        })
     }
 
     /// Stops the embedded cluster, if it is one.
@@ -82,6 +106,10 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+fn options(at: &Where, progress: Progress) -> Options {
+    Options { leader_wait: Duration::from_secs(at.leader_wait), progress: Some(progress), ..Options::default() }
 }
 
 /// Where a sandbox's records are kept, as long as it runs.

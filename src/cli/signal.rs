@@ -41,7 +41,7 @@ pub fn listen(
             match (*sender.borrow(), stop) {
                 (Stop::Signal(_), Stop::Signal(number)) => second(number),
                 (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
-                (Stop::Signal(_) | Stop::Deadline | Stop::Unrecorded, _) => continue,
+                (Stop::Signal(_) | Stop::Deadline | Stop::Unrecorded | Stop::LockLost, _) => continue,
             }
             first(stop);
             sender.send_replace(stop);

@@ -179,7 +179,7 @@ impl ZooKeeper {
 
 /// Opens a session; on failure looks why, since the client reports a closed port, a port that is no ZooKeeper and a name
 /// that does not resolve all alike (design 7).
-async fn open(
+pub(super) async fn open(
     servers: &str,
     credentials: Option<&Secret>,
     session_timeout: Duration,
@@ -203,7 +203,7 @@ async fn open(
 }
 
 /// A root path as paths are built on it: absolute, without a slash at its end; empty for ZooKeeper's own root.
-fn clean_root(root: &str) -> Result<String, DiscoveryError> {
+pub(super) fn clean_root(root: &str) -> Result<String, DiscoveryError> {
     let bad = |why: &str| DiscoveryError::BadRoot { root: root.to_owned(), why: why.to_owned() };
     if !root.starts_with('/') {
         return Err(bad("it must begin with a slash"));

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{Decision, Intent, Memory, Order, Outcome, Probe, View, WaitFor, decide};
@@ -30,6 +30,8 @@ pub enum Stop {
     Deadline,
     /// The record cannot be written any more.
     Unrecorded,
+    /// The lock is lost: another run may be at work.
+    LockLost,
 }
 
 /// What a driver needs beside the cluster.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub stop: watch::Receiver<Stop>,
     /// Where everything is written down.
     pub record: Record,
+    /// Whether the lock is still held.
+    pub hold: watch::Receiver<Hold>,
 }
 
 /// How the driven partitions ended.
@@ -64,7 +68,7 @@ pub struct Driven {
 }
 
 /// What the nameserver tells: tables, operations, and what it thinks of its tablets.
-type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
+pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
 
 /// What a task beside the loop brings back.
 pub(super) enum Report {
@@ -161,9 +165,9 @@ impl Driver {
     /// Runs until every partition is healthy or blocked, or until told to stop; then no new call is made, and those
     /// under way are waited for.
     pub async fn run(mut self) -> Driven {
-        let mut stop = self.settings.stop.clone();
-        // Nobody is left to tell us to stop.
-        let mut deaf = false;
+        let (mut stop, mut hold) = (self.settings.stop.clone(), self.settings.hold.clone());
+        // Nobody is left to tell us to stop, or what becomes of the lock.
+        let (mut deaf, mut unwatched) = (false, false);
         // What was just collected may be minutes old on a big cluster: begin with a fresh look.
         self.now += 1;
         self.require_fresh_looks();
@@ -172,8 +176,15 @@ impl Driver {
             if told != Stop::No {
                 break Some(told);
             }
+            let held = *hold.borrow();
+            if held == Hold::Lost {
+                break Some(Stop::LockLost);
+            }
             self.decide_all();
-            if let Some(stop) = self.dispatch() {
+            // What is queued waits until it is known that nobody else is at work.
+            if held == Hold::Held
+                && let Some(stop) = self.dispatch()
+            {
                 break Some(stop);
             }
             if self.open == 0 && self.stirred.is_empty() {
@@ -184,6 +195,7 @@ impl Driver {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
                 () = tokio::time::sleep_until(self.next_look) => {}
                 changed = stop.changed(), if !deaf => deaf = changed.is_err(),
+                changed = hold.changed(), if !unwatched => unwatched = changed.is_err(),
             }
             while let Some(report) = self.tasks.try_join_next() {
                 self.note(report);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Action, Op, Pid, Seen, Snapshot, State, TableName};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
@@ -34,6 +34,9 @@ pub enum StepError {
     /// What was to be done could not be written down.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The lock was lost, so another run may be at work.
+    #[error("the lock was lost")]
+    LockLost,
     /// auto_failover could not be switched off.
     #[error("auto_failover could not be switched off: {0}")]
     NotOff(String),
@@ -67,6 +70,18 @@ pub(super) struct Told<'a> {
     pub(super) listener: &'a Listener,
     /// Where it is written down.
     pub(super) record: &'a Record,
+    /// Whether the lock is still held: nothing is done while nobody knows.
+    pub(super) hold: watch::Receiver<Hold>,
+}
+
+impl Told<'_> {
+    async fn may_act(&self) -> Result<(), StepError> {
+        let mut hold = self.hold.clone();
+        match hold.wait_for(|hold| *hold != Hold::Shaky).await.map(|hold| *hold) {
+            Ok(Hold::Lost) => Err(StepError::LockLost),
+            Ok(Hold::Held | Hold::Shaky) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The cluster's steps before any partition is touched.
@@ -120,7 +135,8 @@ async fn act(
     action: Action,
     why: &str,
     told: &Told<'_>,
-) -> Result<Option<String>, RecordError> {
+) -> Result<Option<String>, StepError> {
+    told.may_act().await?;
     let number = told.record.sending(step, None, &action, why);
     told.record.sync()?;
     Ok(act_now(cluster, step, action, why, told, number).await)
@@ -201,7 +217,7 @@ async fn wait_for_ops(
 }
 
 /// Leaders that a failed or cancelled operation left in kSnapshotPaused make snapshots again.
-async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'_>) -> Result<(), RecordError> {
+async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'_>) -> Result<(), StepError> {
     for (endpoint, tablet) in &snapshot.tablets {
         let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
         debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");

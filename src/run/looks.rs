@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cluster::{CallError, Cluster};
 use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
 use super::case::{Case, Moment, on_nameserver};
-use super::driver::{Driver, Report};
+use super::driver::{Driver, Metadata, Report};
 use super::event::Event;
 
 /// The pause between two rounds of looks: from this, while things move, ...
@@ -64,10 +65,7 @@ impl Driver {
         }
         if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
             let cluster = self.cluster.clone();
-            self.tasks.spawn(async move {
-                let seen = tokio::try_join!(cluster.tables(), cluster.ops(), cluster.tablets());
-                Report::Tables(began, seen)
-            });
+            self.tasks.spawn(async move { Report::Tables(began, nameserver_says(&cluster).await) });
         }
     }
 
@@ -168,6 +166,14 @@ impl Driver {
             self.stirred.insert(id);
         }
     }
+}
+
+/// Operations first: what one has done before it is seen ended shows in tables read after it. The other way round a
+/// replica may look as if its operation had ended without effect, and be recovered twice.
+async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
+    let ops = cluster.ops().await?;
+    let (tables, registrations) = tokio::try_join!(cluster.tables(), cluster.tablets())?;
+    Ok((tables, ops, registrations))
 }
 
 /// Forgets answers that change by themselves while a case waits for them to.

@@ -7,26 +7,33 @@ mod cluster_steps;
 mod driver;
 mod event;
 mod failover;
+mod giving_back;
 mod going_on;
 mod lane;
+mod lock;
 mod looks;
+mod prepared;
 mod record;
 mod recover;
 mod report;
 mod run_id;
 mod scope;
 mod status;
+mod verdict;
 
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
+pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
 pub use lane::Widths;
+pub use lock::{Alone, Holder, Lock, LockError, LockFile, Locking, Note};
+pub use prepared::{Prepared, prepare_plan};
 pub use record::{
     Archive, Begun, Caller, Directory, Left, Line, Paper, Record, RecordError, Shelf, Story, StoryError, left_by_runs,
 };
-pub use recover::{Prepared, RecoverError, Recovered, Recovery, prepare_plan, summary_of_plan};
+pub use recover::{RecoverError, Recovered, Recovery};
 pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector};
@@ -34,3 +41,4 @@ pub use status::{
     PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
     TabletStatus, summary_of_status,
 };
+pub use verdict::summary_of_plan;

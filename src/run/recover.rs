@@ -1,16 +1,14 @@
 //! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
-use crate::recovery::{self, Blocked, Continuity, Health, Memory, Plan, Reason, View, health, plan};
 use crate::snapshot::collect;
 
 use super::driver::{Driven, Driver, Settings, Stop};
@@ -18,10 +16,13 @@ use super::event::{Event, Listener};
 use super::failover::{Before, StepError, Told, prepare, restore};
 use super::going_on::{GoingOn, still_going_on};
 use super::lane::Widths;
+use super::lock::{Holder, Lock, LockError, Note};
+use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
-use super::report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Summary, Verdict};
+use super::report::{Summary, Verdict};
 use super::run_id::RunId;
 use super::scope::{Scope, ScopeError};
+use super::verdict::{summary_of_plan, summary_of_run};
 
 /// What a recovery needs beside the cluster.
 pub struct Recovery {
@@ -35,6 +36,8 @@ pub struct Recovery {
     pub archive: Arc<dyn Archive>,
     /// Who runs it.
     pub caller: Caller,
+    /// What keeps runs apart.
+    pub lock: Arc<dyn Lock>,
     /// How wide the lanes are.
     pub widths: Widths,
     /// How much faster than ours the cluster's clock runs; 1 but for a sandbox.
@@ -78,6 +81,9 @@ pub enum RecoverError {
     /// What was could not be written down.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Another run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The cluster has no tablets.
     #[error("the nameserver knows no tablets; start the tablets first")]
     NoTablets,
@@ -88,6 +94,14 @@ pub enum RecoverError {
         error: StepError,
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
+    },
+    /// `failover restore` could not do it.
+    #[error("auto_failover could not be given back: {seen}")]
+    NotGivenBack {
+        /// What it was.
+        was: bool,
+        /// What was seen last.
+        seen: String,
     },
     /// The run came to its end, and the cluster does not answer any more.
     #[error("what came of it could not be looked at: {error}")]
@@ -107,77 +121,32 @@ enum Interruption {
     Panic(String),
 }
 
-/// Everything known before anything is done.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The cluster as it was found.
-    pub snapshot: Snapshot,
-    /// What would be done.
-    pub plan: Plan,
-    /// What unfinished runs left.
-    pub left: Left,
-    memories: BTreeMap<PartitionId, Memory>,
-}
-
-/// Plans for a snapshot, live or from a file.
-///
-/// # Errors
-/// Something asked for does not exist, or there are no tablets.
-pub fn prepare_plan(
-    snapshot: Snapshot,
-    playbook: &Playbook,
-    scope: &Scope,
-    left: Left,
-) -> Result<Prepared, RecoverError> {
-    if snapshot.tablets.is_empty() {
-        return Err(RecoverError::NoTablets);
-    }
-    scope.check(&snapshot)?;
-    let tablets = Continuity::of(&snapshot, &left.partitions);
-    let mut memories = BTreeMap::new();
-    for table in &snapshot.tables {
-        for partition in &table.partitions {
-            let id = PartitionId { tid: table.tid, pid: partition.pid };
-            if !scope.covers(table, id) {
-                continue;
-            }
-            let earlier = left.partitions.get(&id);
-            let before = earlier.map_or(&[][..], |earlier| &earlier.before);
-            let mut memory = Memory::at_start(&snapshot, table, partition, before);
-            if let Some(earlier) = earlier {
-                memory.carry_on(&snapshot, table, partition, earlier, &tablets);
-            }
-            memories.insert(id, memory);
-        }
-    }
-    let remembered = |id: PartitionId| memories.get(&id).cloned().unwrap_or_default();
-    let plan = plan(&snapshot, playbook, |table, id| scope.covers(table, id), remembered);
-    Ok(Prepared { snapshot, plan, left, memories })
-}
-
-impl Prepared {
-    /// auto_failover before anybody's change: an unfinished run may have left it off.
-    pub fn auto_failover_before(&self) -> bool {
-        self.snapshot.auto_failover || self.left.auto_failover == Some(true)
-    }
-}
-
 impl Recovery {
     /// Looks at the cluster and plans. Changes nothing.
     ///
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?)
+        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?).await
     }
 
     /// Plans for what was seen of the cluster.
     ///
     /// # Errors
     /// See [`RecoverError`].
-    pub fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
-        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
-        prepare_plan(snapshot, &self.playbook, &self.scope, left)
+    pub async fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
+        let (left, note) = self.what_is_left().await?;
+        prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
+    }
+
+    async fn what_is_left(&self) -> Result<(Left, Option<Note>), RecoverError> {
+        let mut left = left_by_runs(&*self.archive, &self.cluster_name)?;
+        let note = self.lock.note().await?;
+        if self.lock.keeps_notes() && note.is_none() && left.auto_failover.is_some() {
+            // A run that was killed leaves a note. It is gone, so a run on another host has finished what was left.
+            left = Left { newest: left.newest, unusable: left.unusable, ..Left::default() };
+        }
+        Ok((left, note))
     }
 
     /// Does it.
@@ -185,25 +154,37 @@ impl Recovery {
     /// # Errors
     /// Why nothing was done to any partition.
     pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
-        let counts = prepared.plan.counts;
-        (self.listener)(&Event::Observed {
-            partitions: counts.total,
-            replicas: counts.replicas,
-            healthy: counts.healthy,
-            auto_failover: prepared.snapshot.auto_failover,
-        });
-        self.tell_of_earlier(&prepared);
-        let auto_failover = prepared.auto_failover_before();
-        let needs_doing =
-            prepared.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
-        if !needs_doing && auto_failover == prepared.snapshot.auto_failover {
+        if prepared.has_nothing_to_do() {
+            self.tell_of_what_is_there(&prepared);
             return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
         }
+        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
+        self.lock.acquire(&holder).await?;
+        let done = self.run_locked(cluster, prepared).await;
+        self.lock.release().await;
+        done
+    }
+
+    /// With the lock held. What another run did while it was waited for is looked at again.
+    async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
+        if self.what_is_left().await? != (prepared.left.clone(), prepared.note.clone()) {
+            prepared = self.look(cluster).await?;
+        }
+        self.tell_of_what_is_there(&prepared);
+        if prepared.has_nothing_to_do() {
+            return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
+        }
+        let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
-        let driven = if needs_doing { self.drive(cluster, &prepared, &record).await.map(Some) } else { Ok(None) };
+        self.lock.leave(Some(&self.note_of(&record, Some(auto_failover)))).await?;
+        let driven = match prepared.needs_doing() {
+            true => self.drive(cluster, &prepared, &record).await.map(Some),
+            false => Ok(None),
+        };
         // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
         let listener = unbreakable(&self.listener);
-        let restored = restore(cluster, auto_failover, &Told { listener: &listener, record: &record }).await;
+        let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
+        let restored = self.give_back(cluster, auto_failover, &told).await;
         let unfinished = |going_on: Vec<GoingOn>| {
             // Whoever reads it takes the run for unfinished with or without this line.
             let _ = record.end("failed", restored.is_ok(), false, going_on);
@@ -212,6 +193,7 @@ impl Recovery {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
                 unfinished(Vec::new());
+                self.take_leave(&record, auto_failover, restored.is_ok(), false, &listener).await;
                 return Err(RecoverError::Step { error, not_restored: restored.err() });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
@@ -221,22 +203,60 @@ impl Recovery {
             Ok(seen) => seen,
             Err(error) => {
                 unfinished(record.unanswered().into_iter().map(|action| GoingOn::Call { action }).collect());
+                self.take_leave(&record, auto_failover, restored.is_ok(), true, &listener).await;
                 return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() });
             }
         };
-        let summary = self.verify(cluster, &prepared, &seen, auto_failover, driven.as_ref());
+        let summary = summary_of_run(
+            &self.playbook.name,
+            cluster.rpc_counts().into(),
+            &prepared,
+            &seen,
+            auto_failover,
+            driven.as_ref(),
+        );
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
             listener(&Event::StillGoingOn { going_on: going_on.clone() });
         }
-        if let Err(error) = record.end(verdict_word(summary.verdict), restored.is_ok(), finished, going_on.clone()) {
+        if let Err(error) = record.end(summary.verdict.word(), restored.is_ok(), finished, going_on.clone()) {
             listener(&Event::Note { text: error.to_string() });
         }
+        self.take_leave(&record, auto_failover, restored.is_ok(), !going_on.is_empty(), &listener).await;
         let unrecorded = record.broken();
         let not_restored = restored.err();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
+    }
+
+    /// Gives auto_failover back, unless the lock was lost to another run: that one knows what it was, from the note.
+    async fn give_back(&self, cluster: &Cluster, auto_failover: bool, told: &Told<'_>) -> Result<(), String> {
+        if *told.hold.borrow() == Hold::Lost
+            && let Ok(Some(other)) = self.lock.holder().await
+        {
+            let text = format!("{} has taken over, and gives auto_failover back", other.text());
+            (told.listener)(&Event::Note { text });
+            return Ok(());
+        }
+        restore(cluster, auto_failover, told).await
+    }
+
+    fn note_of(&self, record: &Record, auto_failover: Option<bool>) -> Note {
+        let (run, host) = (record.run(), self.caller.host.clone());
+        Note { run, host, record: record.place().to_owned(), auto_failover }
+    }
+
+    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows.
+    async fn take_leave(&self, record: &Record, was: bool, restored: bool, goes_on: bool, listener: &Listener) {
+        if *self.lock.hold().borrow() == Hold::Lost {
+            return;
+        }
+        let note = (!restored || goes_on).then(|| self.note_of(record, (!restored).then_some(was)));
+        if let Err(error) = self.lock.leave(note.as_ref()).await {
+            let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
+            listener(&Event::Note { text });
+        }
     }
 
     /// Writes down everything as it is, before the first change.
@@ -250,7 +270,7 @@ impl Recovery {
             all: self.scope == Scope::All,
             auto_failover,
             after: prepared.left.run,
-            before: earlier_flags(prepared),
+            before: prepared.before(),
             snapshot: Box::new(prepared.snapshot.clone()),
         };
         let record = Record::begin(&*self.archive, begun)?;
@@ -267,23 +287,39 @@ impl Recovery {
         Ok(record)
     }
 
-    fn tell_of_earlier(&self, prepared: &Prepared) {
+    fn tell_of_what_is_there(&self, prepared: &Prepared) {
+        let counts = prepared.plan.counts;
+        (self.listener)(&Event::Observed {
+            partitions: counts.total,
+            replicas: counts.replicas,
+            healthy: counts.healthy,
+            auto_failover: prepared.snapshot.auto_failover,
+        });
+        if !prepared.has_nothing_to_do()
+            && let Some(text) = self.lock.caveat()
+        {
+            (self.listener)(&Event::Note { text });
+        }
         let left = &prepared.left;
         for unusable in &left.unusable {
             (self.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
         }
-        if left.run.is_none() {
-            return;
-        }
-        let place = &left.place;
-        let text = if left.auto_failover == Some(true) && !prepared.snapshot.auto_failover {
-            format!(
-                "an earlier run did not finish ({place}) and left auto_failover off; it was on and will be given back"
-            )
-        } else {
-            format!("an earlier run did not finish ({place}); what it wrote down is used")
+        let owed = match prepared.auto_failover_before() && !prepared.snapshot.auto_failover {
+            true => " and left auto_failover off; it was on and will be given back",
+            false => "",
         };
-        (self.listener)(&Event::Note { text });
+        let elsewhere = prepared.note.as_ref().filter(|note| left.newest != Some(note.run));
+        if let Some(Note { run, host, record, .. }) = elsewhere {
+            let text = format!(
+                "run {run} on {host} did not finish{owed}. Its record is there ({record}), not here: what it sent is \
+                 unknown, so disk tables that it may have told to load are not told again"
+            );
+            (self.listener)(&Event::Note { text });
+        } else if left.run.is_some() {
+            let place = &left.place;
+            let used = if owed.is_empty() { "; what it wrote down is used" } else { owed };
+            (self.listener)(&Event::Note { text: format!("an earlier run did not finish ({place}){used}") });
+        }
     }
 
     /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
@@ -298,13 +334,14 @@ impl Recovery {
             listener: self.listener.clone(),
             stop: self.stop.clone(),
             record: record.clone(),
+            hold: self.lock.hold(),
         };
         let (cluster, snapshot, memories) = (cluster.clone(), prepared.snapshot.clone(), prepared.memories.clone());
         let task = tokio::spawn(async move {
             let (listener, steps) = (settings.listener.clone(), settings.playbook.before.clone());
             let (pace, stop) = (settings.pace, settings.stop.clone());
             let record = settings.record.clone();
-            let told = &Told { listener: &listener, record: &record };
+            let told = &Told { listener: &listener, record: &record, hold: settings.hold.clone() };
             prepare(&cluster, &steps, &Before { snapshot: &snapshot, mine: &mine, pace, told, stop }).await?;
             Ok(Driver::new(cluster, settings, snapshot, memories).run().await)
         });
@@ -312,107 +349,6 @@ impl Recovery {
             Ok(done) => done.map_err(Interruption::Step),
             Err(error) => Err(Interruption::Panic(panic_text(error))),
         }
-    }
-
-    /// Looks again with fresh eyes: what is seen decides, not what was done.
-    fn verify(
-        &self,
-        cluster: &Cluster,
-        prepared: &Prepared,
-        seen: &Snapshot,
-        auto_failover: bool,
-        driven: Option<&Driven>,
-    ) -> Summary {
-        let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
-        let mut blocked = Vec::new();
-        let mut given_up = Vec::new();
-        partitions.healthy_before = prepared.plan.counts.healthy;
-        for planned in &prepared.plan.partitions {
-            let id = planned.partition;
-            let memory = driven.and_then(|driven| driven.memories.get(&id));
-            let choice = memory.and_then(|memory| memory.choice.as_ref());
-            given_up
-                .extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
-            let now = health_in(seen, id, memory);
-            let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
-            // Flags and roles do not show these.
-            let unseen = |why: &Blocked| matches!(why.reason, Reason::LeaderLacksRows | Reason::NotCatchingUp);
-            let is_unseen = driven_to.is_some_and(unseen);
-            let why = driven_to.cloned().or_else(|| planned.blocked.clone());
-            let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
-            match now {
-                Some(Health::Healthy) if !is_unseen => partitions.recovered += 1,
-                None => partitions.recovered += 1,
-                Some(health) => {
-                    let why = why.unwrap_or_else(|| not_healthy(&health));
-                    if unfinished {
-                        partitions.failed += 1
-                    } else {
-                        partitions.blocked += 1
-                    }
-                    blocked.push(BlockedEntry::new(&planned.table, id.pid, &why));
-                }
-            }
-        }
-        let verdict = if blocked.is_empty() {
-            if partitions.recovered > 0 { Verdict::Recovered } else { Verdict::Healthy }
-        } else if driven.is_none_or(|driven| driven.stopped.is_some()) {
-            Verdict::Failed
-        } else {
-            Verdict::Partial
-        };
-        Summary {
-            verdict,
-            playbook: Some(self.playbook.name.clone()),
-            auto_failover: AutoFailoverSeen { before: auto_failover, after: seen.auto_failover },
-            partitions,
-            replicas: ReplicaCounts { total: prepared.plan.counts.replicas },
-            given_up,
-            serving_after_ms: driven.and_then(|driven| driven.serving_after).map(millis),
-            redundant_after_ms: driven.and_then(|driven| driven.redundant_after).map(millis),
-            rpc: cluster.rpc_counts().into(),
-            blocked,
-        }
-    }
-}
-
-/// The summary of a plan or a look: nothing is changed.
-pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: super::report::Rpc) -> Summary {
-    let blocked: Vec<BlockedEntry> = plan
-        .partitions
-        .iter()
-        .filter_map(|planned| {
-            planned.blocked.as_ref().map(|why| BlockedEntry::new(&planned.table, planned.partition.pid, why))
-        })
-        .collect();
-    let given_up = plan.partitions.iter().flat_map(|planned| {
-        let choice = match &planned.leader {
-            crate::recovery::LeaderPlan::Chosen(choice) => Some(choice),
-            _ => None,
-        };
-        choice
-            .into_iter()
-            .flat_map(|choice| &choice.given_up)
-            .map(|g| GivenUpEntry::new(&planned.table, planned.partition.pid, g))
-    });
-    let unhealthy = plan.counts.total - plan.counts.healthy;
-    Summary {
-        verdict: if unhealthy == 0 { Verdict::Healthy } else { Verdict::Partial },
-        playbook: Some(plan.playbook.clone()),
-        auto_failover: AutoFailoverSeen { before: auto_failover, after: auto_failover },
-        partitions: PartitionCounts {
-            total: plan.counts.total,
-            healthy_before: plan.counts.healthy,
-            recovered: 0,
-            blocked: blocked.len(),
-            failed: unhealthy - blocked.len(),
-        },
-        replicas: ReplicaCounts { total: plan.counts.replicas },
-        given_up: given_up.collect(),
-        serving_after_ms: None,
-        redundant_after_ms: None,
-        rpc,
-        blocked,
     }
 }
 
@@ -424,6 +360,12 @@ fn unbreakable(listener: &Listener) -> Listener {
             tracing::error!(?event, "the listener panicked");
         }
     })
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) -> Recovered {
@@ -438,52 +380,4 @@ fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) ->
         unrecorded: None,
         still_going_on: Vec::new(),
     }
-}
-
-fn earlier_flags(prepared: &Prepared) -> Vec<recovery::Before> {
-    let mut before = Vec::new();
-    for table in &prepared.snapshot.tables {
-        for partition in &table.partitions {
-            let id = PartitionId { tid: table.tid, pid: partition.pid };
-            before.extend(
-                prepared.memories.get(&id).into_iter().flat_map(|memory| memory.before(id, partition.terms.len())),
-            );
-        }
-    }
-    before
-}
-
-fn health_in(seen: &Snapshot, id: PartitionId, memory: Option<&Memory>) -> Option<Health> {
-    let table = seen.tables.iter().find(|table| table.tid == id.tid)?;
-    let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
-    Some(health(&View::of(seen, table, partition, memory.unwrap_or(&Memory::default()))))
-}
-
-fn not_healthy(health: &Health) -> Blocked {
-    let problems: Vec<String> = health.problems().iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
-    Blocked::new(
-        Reason::Interrupted,
-        problems.join(", "),
-        "run the same command again: it goes on where this run stopped",
-    )
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Recovered => "recovered",
-        Verdict::Healthy => "healthy",
-        Verdict::Partial => "partial",
-        Verdict::Refused => "refused",
-        Verdict::Failed => "failed",
-    }
-}
-
-fn panic_text(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

@@ -148,6 +148,9 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
         Some(Stop::Deadline) => {
             out += "Stopped at the deadline: what was sent was waited for, nothing more was begun.\n"
         }
+        Some(Stop::LockLost) => {
+            out += "Stopped because the lock was lost, so that another run may be at work: what was sent was waited for, nothing more was begun.\n"
+        }
         Some(Stop::Unrecorded) => {
             out += "Stopped because the record could not be written: what was sent was waited for, nothing more was begun.\n"
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
 use openmldb_ops::playbook::{Playbook, built_in};
 use openmldb_ops::run::{
-    Caller, Directory, Event, Listener, Prepared, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+    Alone, Caller, Directory, Event, Listener, Lock, Prepared, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::RowCount;
@@ -42,6 +42,7 @@ pub struct Setup {
     pub trace: Option<Trace>,
     pub listener: Listener,
     pub stop: watch::Receiver<Stop>,
+    pub lock: Arc<dyn Lock>,
 }
 
 /// A run, with everything it told and sent.
@@ -60,6 +61,7 @@ impl Setup {
             trace: None,
             listener: Arc::new(|_| {}),
             stop: watch::channel(Stop::No).1,
+            lock: Arc::new(Alone::default()),
         }
     }
 
@@ -119,6 +121,7 @@ impl Bed {
             playbook: setup.playbook.clone(),
             archive: Arc::new(Directory(self.records.path().to_owned())),
             caller: Caller::default(),
+            lock: setup.lock.clone(),
             widths: Widths::default(),
             pace: self.pace,
             listener,

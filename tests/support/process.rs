@@ -58,6 +58,7 @@ impl Home {
     pub fn records(&self) -> Vec<PathBuf> {
         let listed = std::fs::read_dir(self.path.join("state/openmldb-ops"));
         let mut records: Vec<PathBuf> = listed.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        records.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
         records.sort();
         records
     }

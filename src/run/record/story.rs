@@ -45,7 +45,9 @@ pub enum StoryError {
 pub struct Left {
     /// The newest one.
     pub run: Option<RunId>,
-    /// Where its record is.
+    /// The newest one of all, finished or not.
+    pub newest: Option<RunId>,
+    /// Where the record of the newest unfinished one is.
     pub place: String,
     /// What auto_failover was, if it was not given back.
     pub auto_failover: Option<bool>,
@@ -183,6 +185,7 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &str) -> Result<Left, Record
                 left.place = archive.place(run);
             }
         }
+        left.newest.get_or_insert(run);
         // Whoever came later took over what was owed.
         if std::mem::take(&mut newest) {
             left.auto_failover = story.owed();

@@ -1,0 +1,82 @@
+//! `failover restore`: gives auto_failover back after a run that could not.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use crate::run::{Directory, GivingBack, RecoverError};
+use crate::ui::by_hand;
+
+use super::args::{self, FailoverCommand};
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::record;
+use super::recover::{caller, now_ms};
+use super::session::Session;
+
+/// What came of it.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    was: Option<bool>,
+    is: bool,
+    by: Option<&'a str>,
+    dry_run: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Another run is at work, or it could not be given back.
+pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> {
+    let FailoverCommand::Restore(args) = command;
+    let session = Session::at(&args.at, out.waits()).await?;
+    let done = restore(args, &session, out).await;
+    let closed = session.close().await;
+    let exit = done?;
+    closed.map(|()| exit)
+}
+
+async fn restore(args: &args::FailoverRestore, session: &Session, out: &Out) -> Result<Exit, Failure> {
+    let dir = record::dir(args.record_dir.clone())?;
+    let giving = GivingBack {
+        cluster_name: session.name.clone(),
+        lock: session.lock(&dir)?,
+        archive: Arc::new(Directory(dir)),
+        caller: caller(),
+        listener: out.listener(),
+        now_ms: now_ms(),
+    };
+    let owed = giving.look(&session.cluster).await?;
+    let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
+    let Some(was) = owed.was else {
+        let line = Line { event: "failover_restored", was: None, is: owed.is, by, dry_run: args.dry_run };
+        out.text_or(&format!("nothing is owed: no run left auto_failover changed; it is {now}\n"), &line)?;
+        return Ok(Exit::Healthy);
+    };
+    let (before, who) = (if was { "on" } else { "off" }, by.unwrap_or("a run"));
+    if args.dry_run {
+        let line = Line { event: "failover_restored", was: Some(was), is: owed.is, by, dry_run: true };
+        let text = format!("{who} found auto_failover {before} and did not give it back; it is {now} now\n");
+        out.text_or(&text, &line)?;
+        return Ok(Exit::Healthy);
+    }
+    match giving.run(&session.cluster).await {
+        Ok(Some(was)) => {
+            let line = Line { event: "failover_restored", was: Some(was), is: was, by, dry_run: false };
+            out.text_or(&format!("auto_failover is {before} again, as {who} had found it\n"), &line)?;
+        }
+        Ok(None) => {
+            let line = Line { event: "failover_restored", was: None, is: owed.is, by: None, dry_run: false };
+            out.text_or("nothing is owed any more: another run has given it back\n", &line)?;
+        }
+        Err(RecoverError::NotGivenBack { was, seen }) => {
+            let error = anyhow!("auto_failover could not be given back; it was {before} before: {seen}");
+            let hint = Some(by_hand(&session.reach, was));
+            return Err(Failure { exit: Exit::NotRestored, error, hint, summary: None });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Healthy)
+}

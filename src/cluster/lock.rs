@@ -1,0 +1,226 @@
+//! The only place that writes to a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that
+//! made it, and `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself.
+
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use zookeeper_client::{Acls, Client, CreateMode, Error, SessionState};
+
+use super::zookeeper::{clean_root, open};
+use super::{DiscoveryError, Secret};
+
+/// The session timeout asked for: so long after a process was killed its lock stays. OpenMLDB's templates have 10 s, too.
+pub const LOCK_SESSION: Duration = Duration::from_secs(10);
+
+/// Whether a lock is still held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is.
+    Held,
+    /// The connection is lost; nobody knows until it is back.
+    Shaky,
+    /// It is not: the session has expired, or somebody removed the node.
+    Lost,
+}
+
+/// The lock and the note of one cluster.
+#[derive(Debug)]
+pub struct LockNodes {
+    servers: String,
+    root: String,
+    credentials: Option<Secret>,
+    session: Mutex<Option<Client>>,
+    hold: watch::Sender<Hold>,
+}
+
+impl LockNodes {
+    /// Those of a cluster. Opens nothing yet.
+    ///
+    /// # Errors
+    /// A malformed root path.
+    pub fn new(servers: String, root: &str, credentials: Option<Secret>) -> Result<Self, DiscoveryError> {
+        let (root, hold) = (clean_root(root)?, watch::Sender::new(Hold::Held));
+        Ok(Self { servers, root, credentials, session: Mutex::new(None), hold })
+    }
+
+    /// Takes the lock, with a text that names the holder; or gives the text of who holds it.
+    ///
+    /// # Errors
+    /// ZooKeeper is out of reach, or does not let us write.
+    pub async fn acquire(&self, holder: &str) -> Result<Option<String>, DiscoveryError> {
+        let client = self.client().await?;
+        let path = self.lock();
+        loop {
+            let created = self.create(&client, &path, holder, CreateMode::Ephemeral).await;
+            match created {
+                Ok(()) => break,
+                Err(Error::NodeExists) => match client.get_data(&path).await {
+                    Ok((text, _)) => return Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+                    // It went between the two.
+                    Err(Error::NoNode) => {}
+                    Err(error) => return Err(self.refused(&path, &error)),
+                },
+                Err(error) => return Err(self.refused(&path, &error)),
+            }
+        }
+        self.hold.send_replace(Hold::Held);
+        tokio::spawn(watch_session(client.clone(), self.hold.clone()));
+        tokio::spawn(watch_node(client, path, self.hold.clone()));
+        Ok(None)
+    }
+
+    /// Tells whether the lock is still held.
+    pub fn hold(&self) -> watch::Receiver<Hold> {
+        self.hold.subscribe()
+    }
+
+    /// Gives the lock back.
+    pub async fn release(&self) {
+        if let Some(client) = self.session.lock().await.take() {
+            // Whoever cannot be told forgets the node with the session.
+            let _ = client.delete(&self.lock(), None).await;
+            // Unless there is a note in it.
+            let _ = client.delete(&format!("{}/openmldb-ops", self.root), None).await;
+        }
+    }
+
+    /// Who holds the lock, if anybody does.
+    ///
+    /// # Errors
+    /// ZooKeeper is out of reach, or does not let us read.
+    pub async fn holder(&self) -> Result<Option<String>, DiscoveryError> {
+        self.text(&self.lock()).await
+    }
+
+    /// The note, if there is one.
+    ///
+    /// # Errors
+    /// As [`LockNodes::holder`].
+    pub async fn note(&self) -> Result<Option<String>, DiscoveryError> {
+        self.text(&self.note_path()).await
+    }
+
+    /// Leaves a note, in place of the one before.
+    ///
+    /// # Errors
+    /// ZooKeeper is out of reach, or does not let us write.
+    pub async fn leave(&self, note: &str) -> Result<(), DiscoveryError> {
+        let (client, path) = (self.client().await?, self.note_path());
+        let written = match self.create(&client, &path, note, CreateMode::Persistent).await {
+            Err(Error::NodeExists) => client.set_data(&path, note.as_bytes(), None).await.map(|_| ()),
+            created => created,
+        };
+        written.map_err(|error| self.refused(&path, &error))
+    }
+
+    /// Removes the note.
+    ///
+    /// # Errors
+    /// As [`LockNodes::leave`].
+    pub async fn clear(&self) -> Result<(), DiscoveryError> {
+        let (client, path) = (self.client().await?, self.note_path());
+        match client.delete(&path, None).await {
+            Ok(()) | Err(Error::NoNode) => Ok(()),
+            Err(error) => Err(self.refused(&path, &error)),
+        }
+    }
+
+    fn lock(&self) -> String {
+        format!("{}/openmldb-ops/lock", self.root)
+    }
+
+    fn note_path(&self) -> String {
+        format!("{}/openmldb-ops/run", self.root)
+    }
+
+    async fn text(&self, path: &str) -> Result<Option<String>, DiscoveryError> {
+        match self.client().await?.get_data(path).await {
+            Ok((text, _)) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(Error::NoNode) => Ok(None),
+            Err(error) => Err(self.refused(path, &error)),
+        }
+    }
+
+    /// Creates a node, and the one above it if that is missing. Whoever may act on the cluster may act on it.
+    async fn create(&self, client: &Client, path: &str, text: &str, mode: CreateMode) -> Result<(), Error> {
+        let acls = || if self.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        let above = format!("{}/openmldb-ops", self.root);
+        match client.create(path, text.as_bytes(), &mode.with_acls(acls())).await {
+            Err(Error::NoNode) => {}
+            created => return created.map(|_| ()),
+        }
+        match client.create(&above, b"", &CreateMode::Persistent.with_acls(acls())).await {
+            Ok(_) | Err(Error::NodeExists) => {}
+            Err(error) => return Err(error),
+        }
+        client.create(path, text.as_bytes(), &mode.with_acls(acls())).await.map(|_| ())
+    }
+
+    /// The session, a new one if the last one is over.
+    async fn client(&self) -> Result<Client, DiscoveryError> {
+        let mut session = self.session.lock().await;
+        match session.as_ref().filter(|client| !client.state().is_terminated()) {
+            Some(client) => Ok(client.clone()),
+            None => {
+                let client = open(&self.servers, self.credentials.as_ref(), LOCK_SESSION).await?;
+                *session = Some(client.clone());
+                Ok(client)
+            }
+        }
+    }
+
+    fn refused(&self, path: &str, error: &Error) -> DiscoveryError {
+        match error {
+            Error::NoAuth | Error::AuthFailed => {
+                let with_credentials = self.credentials.is_some();
+                DiscoveryError::Unauthorized { path: path.to_owned(), with_credentials }
+            }
+            error => DiscoveryError::ZooKeeperLost {
+                servers: self.servers.clone(),
+                path: path.to_owned(),
+                seen: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Once lost, a lock stays lost, whatever becomes of the session.
+fn becomes(hold: &watch::Sender<Hold>, now: Hold) {
+    hold.send_if_modified(|hold| {
+        let changes = *hold != Hold::Lost && *hold != now;
+        if changes {
+            *hold = now;
+        }
+        changes
+    });
+}
+
+async fn watch_session(client: Client, hold: watch::Sender<Hold>) {
+    let mut watcher = client.state_watcher();
+    drop(client);
+    loop {
+        let state = watcher.changed().await;
+        match state {
+            SessionState::SyncConnected => becomes(&hold, Hold::Held),
+            SessionState::Disconnected | SessionState::ConnectedReadOnly => becomes(&hold, Hold::Shaky),
+            SessionState::AuthFailed | SessionState::Expired | SessionState::Closed => {
+                return becomes(&hold, Hold::Lost);
+            }
+        }
+    }
+}
+
+/// Somebody may remove the node by hand.
+async fn watch_node(client: Client, path: String, hold: watch::Sender<Hold>) {
+    loop {
+        match client.check_and_watch_stat(&path).await {
+            Ok((Some(_), watcher)) => {
+                watcher.changed().await;
+            }
+            Ok((None, _)) => return becomes(&hold, Hold::Lost),
+            // The session's watcher tells what it means.
+            Err(_) if client.state().is_terminated() => return,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}

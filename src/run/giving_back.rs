@@ -1,0 +1,102 @@
+//! `failover restore`: nothing but giving auto_failover back to what it was before a run that did not finish.
+
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::snapshot::collect;
+
+use super::event::{Event, Listener};
+use super::failover::{Told, restore};
+use super::lock::{Holder, Lock, Note};
+use super::record::{Archive, Begun, Caller, Left, Record, VERSION, left_by_runs};
+use super::recover::RecoverError;
+use super::run_id::RunId;
+
+/// What giving back needs beside the cluster.
+pub struct GivingBack {
+    /// What records call the cluster.
+    pub cluster_name: String,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
+    /// Who runs it.
+    pub caller: Caller,
+    /// What keeps runs apart.
+    pub lock: Arc<dyn Lock>,
+    /// Hears what happens.
+    pub listener: Listener,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What is owed, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// auto_failover before the run that did not finish; none if nothing is owed.
+    pub was: Option<bool>,
+    /// What it is now.
+    pub is: bool,
+    /// Who owes it, in a sentence.
+    pub by: Option<String>,
+    note: Option<Note>,
+}
+
+impl GivingBack {
+    /// Looks what is owed. Changes nothing.
+    ///
+    /// # Errors
+    /// The cluster, its ZooKeeper or the records cannot be asked.
+    pub async fn look(&self, cluster: &Cluster) -> Result<Owed, RecoverError> {
+        let note = self.lock.note().await?;
+        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
+        let settled = self.lock.keeps_notes() && note.is_none();
+        let left = if settled { Left::default() } else { left };
+        let noted = note.as_ref().and_then(|note| note.auto_failover);
+        let by = match (&note, left.run) {
+            (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
+            (None, Some(run)) => Some(format!("run {run}")),
+            (None, None) => None,
+        };
+        let is = cluster.auto_failover().await?;
+        Ok(Owed { was: noted.or(left.auto_failover), is, by, note })
+    }
+
+    /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself.
+    ///
+    /// # Errors
+    /// Another run is at work, or it could not be given back.
+    pub async fn run(&self, cluster: &Cluster) -> Result<Option<bool>, RecoverError> {
+        let run = RunId { began_ms: self.now_ms, number: 0 };
+        self.lock.acquire(&Holder { run, caller: self.caller.clone() }).await?;
+        let done = self.run_locked(cluster, run).await;
+        self.lock.release().await;
+        done
+    }
+
+    async fn run_locked(&self, cluster: &Cluster, run: RunId) -> Result<Option<bool>, RecoverError> {
+        let owed = self.look(cluster).await?;
+        let Some(was) = owed.was else { return Ok(None) };
+        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let begun = Begun {
+            version: VERSION,
+            run,
+            caller: self.caller.clone(),
+            cluster: self.cluster_name.clone(),
+            playbook: "failover restore".to_owned(),
+            all: false,
+            auto_failover: was,
+            after: None,
+            before: Vec::new(),
+            snapshot: Box::new(snapshot),
+        };
+        let record = Record::begin(&*self.archive, begun)?;
+        (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
+        let restored = restore(cluster, was, &told).await;
+        record.end(if restored.is_ok() { "restored" } else { "failed" }, restored.is_ok(), false, Vec::new())?;
+        restored.map_err(|seen| RecoverError::NotGivenBack { was, seen })?;
+        // The run is still unfinished: whoever goes on has to know, and it is nobody else's host that has its record.
+        let note = owed.note.map(|note| Note { auto_failover: None, ..note });
+        self.lock.leave(note.as_ref()).await?;
+        Ok(Some(was))
+    }
+}

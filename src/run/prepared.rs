@@ -1,0 +1,99 @@
+//! Everything known before anything is done: what was seen, what unfinished runs left, and the plan.
+
+use std::collections::BTreeMap;
+
+use crate::model::{PartitionId, Snapshot};
+use crate::playbook::Playbook;
+use crate::recovery::{Before, Continuity, Memory, Plan, plan};
+
+use super::lock::Note;
+use super::record::Left;
+use super::recover::RecoverError;
+use super::scope::Scope;
+
+/// Everything known before anything is done.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The cluster as it was found.
+    pub snapshot: Snapshot,
+    /// What would be done.
+    pub plan: Plan,
+    /// What unfinished runs left.
+    pub left: Left,
+    /// What an unfinished run told in ZooKeeper.
+    pub note: Option<Note>,
+    pub(super) memories: BTreeMap<PartitionId, Memory>,
+}
+
+/// Plans for a snapshot, live or from a file.
+///
+/// # Errors
+/// Something asked for does not exist, or there are no tablets.
+pub fn prepare_plan(
+    snapshot: Snapshot,
+    playbook: &Playbook,
+    scope: &Scope,
+    left: Left,
+    note: Option<Note>,
+) -> Result<Prepared, RecoverError> {
+    if snapshot.tablets.is_empty() {
+        return Err(RecoverError::NoTablets);
+    }
+    scope.check(&snapshot)?;
+    let tablets = Continuity::of(&snapshot, &left.partitions);
+    let blind = note.as_ref().is_some_and(|note| left.newest != Some(note.run));
+    let mut memories = BTreeMap::new();
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            if !scope.covers(table, id) {
+                continue;
+            }
+            let earlier = left.partitions.get(&id);
+            let before = earlier.map_or(&[][..], |earlier| &earlier.before);
+            let mut memory = Memory::at_start(&snapshot, table, partition, before);
+            match earlier {
+                Some(earlier) => memory.carry_on(&snapshot, table, partition, earlier, &tablets),
+                None if blind => memory.carry_on_blindly(&snapshot, table, partition),
+                None => {}
+            }
+            memories.insert(id, memory);
+        }
+    }
+    let remembered = |id: PartitionId| memories.get(&id).cloned().unwrap_or_default();
+    let plan = plan(&snapshot, playbook, |table, id| scope.covers(table, id), remembered);
+    Ok(Prepared { snapshot, plan, left, note, memories })
+}
+
+impl Prepared {
+    /// Whether anything has to be done to partitions.
+    pub(super) fn needs_doing(&self) -> bool {
+        self.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none())
+    }
+
+    /// Whether nothing has to be done at all.
+    pub(super) fn has_nothing_to_do(&self) -> bool {
+        let owes_nothing = self.auto_failover_before() == self.snapshot.auto_failover && self.note.is_none();
+        !self.needs_doing() && owes_nothing
+    }
+
+    /// auto_failover before anybody's change: an unfinished run may have left it off.
+    pub fn auto_failover_before(&self) -> bool {
+        let noted = self.note.as_ref().and_then(|note| note.auto_failover);
+        self.snapshot.auto_failover || noted.or(self.left.auto_failover) == Some(true)
+    }
+
+    /// Flags and offsets of everything in scope, for the record.
+    pub(super) fn before(&self) -> Vec<Before> {
+        let mut before = Vec::new();
+        for table in &self.snapshot.tables {
+            for partition in &table.partitions {
+                let id = PartitionId { tid: table.tid, pid: partition.pid };
+                before.extend(
+                    self.memories.get(&id).into_iter().flat_map(|memory| memory.before(id, partition.terms.len())),
+                );
+            }
+        }
+        before
+    }
+}

@@ -1,0 +1,144 @@
+//! What came of a run, from what is seen at its end; and the same of a plan.
+
+use std::time::Duration;
+
+use crate::model::{PartitionId, Snapshot};
+use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, Reason, View, health};
+
+use super::driver::Driven;
+use super::prepared::Prepared;
+use super::report::{
+    AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
+};
+
+/// Looks again with fresh eyes: what is seen decides, not what was done.
+pub(super) fn summary_of_run(
+    playbook: &str,
+    rpc: Rpc,
+    prepared: &Prepared,
+    seen: &Snapshot,
+    auto_failover: bool,
+    driven: Option<&Driven>,
+) -> Summary {
+    let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
+    let mut blocked = Vec::new();
+    let mut given_up = Vec::new();
+    partitions.healthy_before = prepared.plan.counts.healthy;
+    for planned in &prepared.plan.partitions {
+        let id = planned.partition;
+        let memory = driven.and_then(|driven| driven.memories.get(&id));
+        let choice = memory.and_then(|memory| memory.choice.as_ref());
+        given_up.extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
+        let now = health_in(seen, id, memory);
+        let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
+        // Flags and roles do not show these.
+        let unseen = |why: &Blocked| matches!(why.reason, Reason::LeaderLacksRows | Reason::NotCatchingUp);
+        let is_unseen = driven_to.is_some_and(unseen);
+        let why = driven_to.cloned().or_else(|| planned.blocked.clone());
+        let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
+        match now {
+            Some(Health::Healthy) if !is_unseen => partitions.recovered += 1,
+            None => partitions.recovered += 1,
+            Some(health) => {
+                let why = why.unwrap_or_else(|| not_healthy(&health));
+                if unfinished {
+                    partitions.failed += 1
+                } else {
+                    partitions.blocked += 1
+                }
+                blocked.push(BlockedEntry::new(&planned.table, id.pid, &why));
+            }
+        }
+    }
+    let verdict = if blocked.is_empty() {
+        if partitions.recovered > 0 { Verdict::Recovered } else { Verdict::Healthy }
+    } else if driven.is_none_or(|driven| driven.stopped.is_some()) {
+        Verdict::Failed
+    } else {
+        Verdict::Partial
+    };
+    Summary {
+        verdict,
+        playbook: Some(playbook.to_owned()),
+        auto_failover: AutoFailoverSeen { before: auto_failover, after: seen.auto_failover },
+        partitions,
+        replicas: ReplicaCounts { total: prepared.plan.counts.replicas },
+        given_up,
+        serving_after_ms: driven.and_then(|driven| driven.serving_after).map(millis),
+        redundant_after_ms: driven.and_then(|driven| driven.redundant_after).map(millis),
+        rpc,
+        blocked,
+    }
+}
+
+/// The summary of a plan or a look: nothing is changed.
+pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
+    let blocked: Vec<BlockedEntry> = plan
+        .partitions
+        .iter()
+        .filter_map(|planned| {
+            planned.blocked.as_ref().map(|why| BlockedEntry::new(&planned.table, planned.partition.pid, why))
+        })
+        .collect();
+    let given_up = plan.partitions.iter().flat_map(|planned| {
+        let choice = match &planned.leader {
+            LeaderPlan::Chosen(choice) => Some(choice),
+            _ => None,
+        };
+        choice
+            .into_iter()
+            .flat_map(|choice| &choice.given_up)
+            .map(|g| GivenUpEntry::new(&planned.table, planned.partition.pid, g))
+    });
+    let unhealthy = plan.counts.total - plan.counts.healthy;
+    Summary {
+        verdict: if unhealthy == 0 { Verdict::Healthy } else { Verdict::Partial },
+        playbook: Some(plan.playbook.clone()),
+        auto_failover: AutoFailoverSeen { before: auto_failover, after: auto_failover },
+        partitions: PartitionCounts {
+            total: plan.counts.total,
+            healthy_before: plan.counts.healthy,
+            recovered: 0,
+            blocked: blocked.len(),
+            failed: unhealthy - blocked.len(),
+        },
+        replicas: ReplicaCounts { total: plan.counts.replicas },
+        given_up: given_up.collect(),
+        serving_after_ms: None,
+        redundant_after_ms: None,
+        rpc,
+        blocked,
+    }
+}
+
+fn health_in(seen: &Snapshot, id: PartitionId, memory: Option<&Memory>) -> Option<Health> {
+    let table = seen.tables.iter().find(|table| table.tid == id.tid)?;
+    let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
+    Some(health(&View::of(seen, table, partition, memory.unwrap_or(&Memory::default()))))
+}
+
+fn not_healthy(health: &Health) -> Blocked {
+    let problems: Vec<String> = health.problems().iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
+    Blocked::new(
+        Reason::Interrupted,
+        problems.join(", "),
+        "run the same command again: it goes on where this run stopped",
+    )
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Verdict {
+    /// The verdict's word, as its JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Healthy => "healthy",
+            Self::Partial => "partial",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
