@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::Loss;
+
 /// A partition that will not be touched further: the reason, what was seen, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
@@ -13,12 +15,15 @@ pub struct Blocked {
     pub text: String,
     /// What the operator can do next.
     pub hint: String,
+    /// What would be lost by going on; if there is anything, it may be said yes to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<Loss>,
 }
 
 impl Blocked {
     /// A blocked partition.
     pub fn new(reason: Reason, text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), hint: hint.into() }
+        Self { reason, text: text.into(), hint: hint.into(), loss: Vec::new() }
     }
 }
 

@@ -3,19 +3,23 @@
 use crate::model::Offset;
 
 use super::blocked::{Blocked, Reason};
+use super::loss::{Loss, unless_accepted};
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
 use super::view::{ReplicaView, View};
 
 /// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
-/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover.
+/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover; or
+/// exactly that loss was said yes to.
 ///
 /// # Errors
 /// What would be lost.
 pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
+        let hint = "compare the replicas' rows; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
+        unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
@@ -25,7 +29,9 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
             leader.endpoint,
             leader.rows()
         );
-        return Err(Blocked::new(Reason::LeaderLacksRows, text, "compare the replicas' rows; nothing was discarded"));
+        let hint = "compare the replicas' rows; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
+        unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
     let held = match replica.offset() {
@@ -40,14 +46,18 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         "{} holds entries up to offset {held}, its leader {} only up to {leads_to}: resending would discard them",
         replica.endpoint, leader.endpoint
     );
-    Err(Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded"))
+    let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 
 /// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
 /// or it is an old leader with a tail that parted from the history, and the serving one was elected last.
 fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
     let chosen = view.memory.choice.as_ref().is_some_and(|choice| {
-        choice.leader == leader.endpoint && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
+        choice.leader == leader.endpoint
+            // A leader that has fewer entries than when it was chosen is not the one that was chosen.
+            && leader.offset() >= choice.offset
+            && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
     });
     let elected = replica.is_leader
         && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)

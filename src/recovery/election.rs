@@ -8,6 +8,7 @@ use crate::model::{Endpoint, Offset, Term};
 use crate::playbook::{OnConflict, Promote};
 
 use super::blocked::{Blocked, Reason};
+use super::loss::{Loss, unless_accepted};
 use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
@@ -128,12 +129,17 @@ pub(super) fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Op
 
 /// If a replica that lacks rows is longer than every complete one, nobody can tell what the difference holds.
 fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Blocked> {
-    let fullest = usable.iter().filter_map(|r| r.offset()).max().unwrap_or(Offset(0));
-    let longer = view.replicas.iter().find(|r| r.offset() > Some(fullest));
-    let Some((replica, why)) = longer.and_then(|r| suspicion(view, r).map(|why| (r, why))) else { return Ok(()) };
-    let text = format!("{} has the largest offset but is not complete: {why}", replica.endpoint);
-    let hint = "find the missing snapshot or binlog of that replica, or give its extra entries up by hand";
-    Err(Blocked::new(Reason::SuspectIsLongest, text, hint))
+    let fullest = longest(usable.iter().copied());
+    let reached = fullest.and_then(|r| r.offset()).unwrap_or(Offset(0));
+    for replica in view.replicas.iter().filter(|r| r.offset() > Some(reached)) {
+        let Some(why) = suspicion(view, replica) else { continue };
+        let text = format!("{} has the largest offset but is not complete: {why}", replica.endpoint);
+        let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its extra entries";
+        let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
+        let Some(instead) = fullest else { return Err(blocked) };
+        unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, instead)])?;
+    }
+    Ok(())
 }
 
 /// The leader among the leader-flagged replicas: the only one with data, or the one the conflict rule names. An empty one
@@ -212,7 +218,8 @@ fn longer_follower<'a>(
     // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
     let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
     let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
-    let Some(longer) = longest(followers) else { return Ok((leader, Way::ChangeRole, why)) };
+    let longer_ones: Vec<&ReplicaView> = followers.collect();
+    let Some(longer) = longest(longer_ones.iter().copied()) else { return Ok((leader, Way::ChangeRole, why)) };
     // One that leads in memory may have taken writes since, which nobody else has.
     let proven = is_proven_prefix(view, leader, longer) && !leader.leads_in_memory();
     let seen = format!(
@@ -228,7 +235,14 @@ fn longer_follower<'a>(
     let text =
         if proven { seen + ", and the playbook promotes nobody" } else { seen + ", and not proven to continue it" };
     let hint = "compare the two replicas' rows; nothing was discarded, both are loaded as followers and not alive";
-    Err(Blocked::new(Reason::LongerFollower, text, hint))
+    let blocked = Blocked::new(Reason::LongerFollower, text, hint);
+    if proven {
+        // Another playbook keeps everything.
+        return Err(blocked);
+    }
+    let losses = longer_ones.iter().map(|r| Loss::stale_leader(view, r, leader)).collect();
+    unless_accepted(view, blocked, losses)?;
+    Ok((leader, Way::ChangeRole, format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint)))
 }
 
 /// Every leader-flagged replica is suspect, empty or has no data: the longest of the others leads.
@@ -263,7 +277,19 @@ fn follower_instead<'a>(
             let lost = view.replicas.iter().find(|r| r.is_leader && r.has_no_data());
             match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
                 None => Ok((leader, Way::ChangeRole, why)),
-                Some(known) => Err(everything_empty(view, known)),
+                Some(known) => {
+                    let missing = reach::unproven(view).next();
+                    let loss = match missing {
+                        Some(missing) => Loss::out_of_reach(view, missing),
+                        None => Loss::everything(view, known),
+                    };
+                    unless_accepted(view, everything_empty(view, known), vec![loss])?;
+                    Ok((
+                        leader,
+                        Way::ChangeRole,
+                        format!("{why}; what {} held is given up, as accepted", known.endpoint),
+                    ))
+                }
             }
         }
         None => Err(nothing_loaded(view)),

@@ -9,6 +9,7 @@ use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, Sto
 
 use super::decision::WaitFor;
 use super::election::Choice;
+use super::loss::Loss;
 use super::view::Data;
 
 /// A run's memory of one partition.
@@ -24,6 +25,8 @@ pub struct Memory {
     pub leader_tries: u32,
     /// Why the last try failed.
     pub leader_error: Option<String>,
+    /// Losses that somebody has said yes to.
+    pub accepted: Vec<Loss>,
 }
 
 /// A run's memory of one replica.

@@ -5,6 +5,7 @@ use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
 use super::election::{Way, condition, has_data, longest};
+use super::loss::{Loss, unless_accepted};
 use super::reach;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
 use super::view::{ReplicaView, View};
@@ -17,9 +18,9 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
         usable.iter().any(|r| r.is_leader && has_data(r) && settled_term(view, r).is_some_and(|own| own >= term))
     };
     let followers = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
-    let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).find_map(|r| {
+    let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).filter_map(|r| {
         let (of_leader, of_follower) = (settled_term(view, leader), settled_term(view, r));
-        match (of_leader, of_follower, reach::later_leader_lost(view, leader)) {
+        let text = match (of_leader, of_follower, reach::later_leader_lost(view, leader)) {
             (Some(term), Some(newer), _) => (newer > term && !lost_by_policy(newer)).then(|| {
                 format!(
                     "{} would lead with last term {term}, but the follower {} holds entries of term {newer}, written later",
@@ -34,11 +35,15 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
                 r.endpoint
             )),
             _ => None,
-        }
+        };
+        text.map(|text| (r, text))
     });
-    let Some(text) = later else { return Ok(()) };
     let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
-    Err(Blocked::new(Reason::NewerTerm, text, hint))
+    for (follower, text) in later {
+        let loss = Loss::stale_leader(view, follower, leader);
+        unless_accepted(view, Blocked::new(Reason::NewerTerm, text, hint), vec![loss])?;
+    }
+    Ok(())
 }
 
 /// What ChangeRole cannot cure: followers above their leader's term never replicate, and we never invent a term, but
@@ -67,7 +72,13 @@ pub(super) fn heed_what_changerole_cannot<'a>(
         return Ok((leader, way, why));
     };
     let equals = usable.iter().copied().filter(|r| {
-        !r.is_leader && r.offset() == leader.offset() && r.rows() == leader.rows() && is_proven_prefix(view, leader, r)
+        // Two leaders in memory have nothing in common from the first write on.
+        let leads = r.leads_in_memory();
+        !leads
+            && !r.is_leader
+            && r.offset() == leader.offset()
+            && r.rows() == leader.rows()
+            && is_proven_prefix(view, leader, r)
     });
     match longest(equals).filter(|_| promote == Promote::WhenProven) {
         Some(equal) => Ok((

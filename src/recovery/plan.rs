@@ -11,6 +11,7 @@ use super::decide::{Gates, decide};
 use super::decision::{Decision, Intent, WaitFor};
 use super::election::Choice;
 use super::health::{Health, health};
+use super::loss::Loss;
 use super::memory::Memory;
 use super::view::{Data, ReplicaView, View};
 
@@ -69,6 +70,10 @@ pub struct PartitionPlan {
     pub steps: Vec<PlannedStep>,
     /// Why the partition does not become redundant, if so.
     pub blocked: Option<Blocked>,
+    /// What has to be said yes to for it to go on all the same.
+    pub losses: Vec<Loss>,
+    /// The steps that follow once it is.
+    pub if_accepted: Vec<PlannedStep>,
     /// What to know beside.
     pub notes: Vec<String>,
 }
@@ -202,6 +207,8 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
             .map_or(LeaderPlan::Nobody, |l| LeaderPlan::Serving { endpoint: l.endpoint.clone() }),
         steps: Vec::new(),
         blocked: None,
+        losses: Vec::new(),
+        if_accepted: Vec::new(),
         notes: Vec::new(),
     };
     let mut expected = false;
@@ -210,13 +217,16 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
             Decision::Done => return planned,
             Decision::Look(probes) => probes.iter().for_each(|probe| view.predict_unanswered(probe)),
             Decision::Choose(choice) => {
-                planned.choose(&choice);
+                if planned.blocked.is_none() {
+                    planned.choose(&choice);
+                }
                 view.memory.choice = Some(*choice);
             }
             Decision::Act(intents) => {
                 for intent in &intents {
                     view.predict(intent);
-                    planned.steps.push(step(intent, expected));
+                    let steps = if planned.blocked.is_some() { &mut planned.if_accepted } else { &mut planned.steps };
+                    steps.push(step(intent, expected));
                 }
             }
             Decision::Unknown => {
@@ -234,8 +244,15 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
                     return planned;
                 }
             }
+            // What would happen if somebody said yes is worth knowing before saying it. What would be lost is known only
+            // where offsets are proven: nobody can say yes to a guess.
+            Decision::Blocked(blocked) if !blocked.loss.is_empty() && !expected => {
+                view.memory.accepted.extend(blocked.loss.clone());
+                planned.losses.extend(blocked.loss.clone());
+                planned.blocked.get_or_insert(blocked);
+            }
             Decision::Blocked(blocked) => {
-                planned.blocked = Some(blocked);
+                planned.blocked.get_or_insert(Blocked { loss: Vec::new(), ..blocked });
                 return planned;
             }
         }

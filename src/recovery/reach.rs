@@ -4,6 +4,7 @@ use crate::model::{Offset, TabletState};
 
 use super::blocked::{Blocked, Reason};
 use super::election::Way;
+use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::suspect::is_suspect;
 use super::term::settled_term;
@@ -52,7 +53,8 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
             Some(TabletState::Healthy) => "see why the tablet does not answer, then run again",
             Some(TabletState::Offline) | None => "start that tablet, then run again",
         };
-        return Err(Blocked::new(Reason::OutOfReach, format!("{} {state}, and {why}", missing.endpoint), cure));
+        let blocked = Blocked::new(Reason::OutOfReach, format!("{} {state}, and {why}", missing.endpoint), cure);
+        unless_accepted(view, blocked, vec![Loss::out_of_reach(view, missing)])?;
     }
     Ok(())
 }

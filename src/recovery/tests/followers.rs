@@ -217,7 +217,7 @@ fn a_tail_given_up_by_the_choice_is_discarded() {
     view.get_mut("a").memory.alive_before = true;
     let mut choice = view.choice();
     assert_eq!(choice.leader.as_str(), "b", "on disk the larger offset leads");
-    choice.leader = "a".into();
+    (choice.leader, choice.offset) = ("a".into(), Some(Offset(20)));
     choice.given_up = vec![crate::recovery::GivenUp {
         endpoint: "b".into(),
         entries: 5,
@@ -227,7 +227,10 @@ fn a_tail_given_up_by_the_choice_is_discarded() {
     }];
     view.memory.choice = Some(choice.clone());
     assert_eq!(view.acts(), ["recover_table b (resend)"]);
-    choice.leader = "c".into();
+    choice.offset = Some(Offset(21));
+    view.memory.choice = Some(choice.clone());
+    assert_eq!(view.blocked().reason, Reason::LongerThanLeader, "that leader had more than this one has");
+    (choice.leader, choice.offset) = ("c".into(), Some(Offset(20)));
     view.memory.choice = Some(choice);
     assert_eq!(view.blocked().reason, Reason::LongerThanLeader, "given up for another leader");
 }

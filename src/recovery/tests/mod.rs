@@ -8,6 +8,7 @@ mod histories;
 mod leading;
 mod loading;
 mod looks;
+mod losses;
 mod memories;
 mod out_of_reach;
 mod plans;
