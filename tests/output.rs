@@ -158,6 +158,7 @@ fn summary() -> Summary {
         auto_failover: AutoFailoverSeen { before: true, after: true },
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 161, blocked: 1, failed: 0 },
         replicas: ReplicaCounts { total: 495 },
+        accepted: Vec::new(),
         given_up: vec![GivenUpEntry::new(&orders(), Pid(1), &given_up())],
         serving_after_ms: Some(2345),
         redundant_after_ms: Some(18_400),
@@ -180,12 +181,16 @@ fn data() -> Vec<String> {
     let playbook = Playbook::parse(&file, &text).unwrap();
     let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default(), None).unwrap().plan;
     let paint = Paint::Plain;
-    let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, paint };
+    let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, id: None, paint };
     lines(|out| {
         out.plan(&plan, &context)?;
         out.status(&Status::of(&snapshot, &scope))?;
         out.snapshot(&snapshot, Some("before.yaml"))?;
-        out.error("no nameserver is registered under /openmldb", Some("start a nameserver, or check the root path"))?;
+        out.error(
+            "no nameserver is registered under /openmldb",
+            Some("start a nameserver, or check the root path"),
+            &[],
+        )?;
         out.summary(&summary())
     })
 }

@@ -31,7 +31,10 @@ fn plan(snapshot: &Snapshot) -> String {
     let playbook = Playbook::find(DEFAULT).unwrap();
     let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default(), None).unwrap().plan;
     let auto_failover_before = snapshot.auto_failover;
-    plan_text(&plan, &PlanContext { snapshot, playbook: &playbook, auto_failover_before, paint: Paint::Plain })
+    plan_text(
+        &plan,
+        &PlanContext { snapshot, playbook: &playbook, auto_failover_before, id: None, paint: Paint::Plain },
+    )
 }
 
 /// Loads every replica as a follower, and waits until what can be loaded is.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::run::PlanId;
+
 /// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
 #[command(name = "openmldb-ops", version, max_term_width = 100)]
@@ -146,6 +148,19 @@ pub struct Recover {
     /// Plan from a saved snapshot, without any cluster
     #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
     pub snapshot: Option<PathBuf>,
+    /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
+    #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]
+    pub out: Option<PathBuf>,
+    /// Apply exactly this plan, or refuse (exit 5) if the facts that it rests on have changed; with --dry-run, only say
+    /// whether it still fits
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "db", "table", "partition", "snapshot", "playbook", "out"])]
+    pub plan: Option<PathBuf>,
+    /// Accept the losses that the plan of this id lists, and no others; refuse (exit 5) if it is not what would be done now
+    #[arg(long, value_name = "PLAN_ID", value_parser = plan_id, conflicts_with = "dry_run")]
+    pub accept_data_loss: Option<PlanId>,
+    /// Go on without what replicas there hold, which cannot be looked at; repeatable
+    #[arg(long, value_name = "ENDPOINT", requires = "accept_data_loss")]
+    pub without: Vec<String>,
     /// A playbook's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
     pub playbook: String,
@@ -322,4 +337,8 @@ pub struct Serve {
     #[command(flatten)]
     /// What it holds
     pub shape: Shape,
+}
+
+fn plan_id(text: &str) -> Result<PlanId, String> {
+    text.parse()
 }

@@ -74,7 +74,7 @@ async fn restore(args: &args::FailoverRestore, session: &Session, out: &Out) -> 
         Err(RecoverError::NotGivenBack { was, seen }) => {
             let error = anyhow!("auto_failover could not be given back; it was {before} before: {seen}");
             let hint = Some(by_hand(&session.reach, was));
-            return Err(Failure { exit: Exit::NotRestored, error, hint, summary: None });
+            return Err(Failure { exit: Exit::NotRestored, hint, ..Failure::error(error) });
         }
         Err(error) => return Err(error.into()),
     }

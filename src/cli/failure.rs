@@ -6,7 +6,8 @@ use crate::cluster::{CallError, CredentialsError, DiscoveryError};
 use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
 use crate::run::{
-    LockError, RecordError, RecoverError, Rpc, Scope, ScopeError, Status, Summary, Verdict, summary_of_status,
+    Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Summary,
+    Verdict, summary_of_status,
 };
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
@@ -24,6 +25,8 @@ pub enum Exit {
     Unhealthy,
     /// Some partitions are blocked, not recovered or not redundant.
     Partial,
+    /// The plan or the acknowledgement does not fit what is there.
+    Refused,
     /// Another run holds the lock, or it was lost.
     Locked,
     /// The run's deadline passed.
@@ -43,6 +46,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Unhealthy => 3,
             Self::Partial => 4,
+            Self::Refused => 5,
             Self::Locked => 6,
             Self::Deadline => 7,
             Self::NotRestored => 9,
@@ -63,17 +67,19 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The summary, if a cluster or a file was read before.
     pub summary: Option<Box<Summary>>,
+    /// Where a plan does not fit, field by field.
+    pub differences: Vec<Difference>,
 }
 
 impl Failure {
     /// The command line, or a file it names, is wrong.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Usage, error: error.into(), hint: None, summary: None }
+        Self { exit: Exit::Usage, error: error.into(), hint: None, summary: None, differences: Vec::new() }
     }
 
     /// The work could not be done.
     pub fn error(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Error, error: error.into(), hint: None, summary: None }
+        Self { exit: Exit::Error, error: error.into(), hint: None, summary: None, differences: Vec::new() }
     }
 
     /// With a hint.
@@ -84,7 +90,8 @@ impl Failure {
 
     /// With the summary of a command that could not do its work.
     pub fn failed(mut self, summary: Summary) -> Self {
-        self.summary = Some(Box::new(Summary { verdict: Verdict::Failed, ..summary }));
+        let verdict = if self.exit == Exit::Refused { Verdict::Refused } else { Verdict::Failed };
+        self.summary = Some(Box::new(Summary { verdict, ..summary }));
         self
     }
 
@@ -142,25 +149,50 @@ impl From<LockError> for Failure {
                     "wait until it has ended, or interrupt it on {}: `kill -INT {}`, then run again",
                     holder.caller.host, holder.caller.pid
                 );
-                Self { exit: Exit::Locked, error: error.into(), hint: Some(text), summary: None }
+                Self { exit: Exit::Locked, ..Self::error(error) }.hint(text)
             }
             LockError::ZooKeeper(_) | LockError::File { .. } => Self::error(error),
         }
     }
 }
 
+impl From<PlanFileError> for Failure {
+    fn from(error: PlanFileError) -> Self {
+        match error {
+            PlanFileError::Changed { .. } => {
+                let hint = "nothing was changed; make a new plan with --dry-run, and change the playbook, not the plan";
+                Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
+            }
+            other => Self::usage(other),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let hint = match &refusal {
+            Refusal::Differs { .. } => "nothing was changed; make a new plan with --dry-run",
+            Refusal::OtherPlan { .. } => {
+                "nothing was changed; read what it loses now with --dry-run, and use the id it prints"
+            }
+            Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
+        };
+        let differences = refusal.differences().to_vec();
+        Self { exit: Exit::Refused, differences, ..Self::error(refusal) }.hint(hint)
+    }
+}
+
 impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         match error {
+            RecoverError::Refused(refusal) => refusal.into(),
             RecoverError::Scope(error) => Self::usage(error),
             RecoverError::Lock(error) => error.into(),
             RecoverError::Step { not_restored: Some(ref why), .. }
-            | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => Self {
-                exit: Exit::NotRestored,
-                hint: None,
-                summary: None,
-                error: anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}"),
-            },
+            | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => {
+                let error = anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}");
+                Self { exit: Exit::NotRestored, ..Self::error(error) }
+            }
             other => Self::error(other),
         }
     }

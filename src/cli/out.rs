@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::cluster;
 use crate::model::Snapshot;
 use crate::playbook::Playbook;
-use crate::recovery::Plan;
-use crate::run::{Event, Listener, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
+use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
     About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, reader_gone_is_fine,
@@ -73,13 +72,19 @@ impl Out {
     /// As all that follow: stdout cannot be written.
     pub fn plan(
         &self,
-        plan: &Plan,
+        prepared: &Prepared,
         playbook: &Playbook,
-        snapshot: &Snapshot,
-        auto_failover_before: bool,
+        id: &PlanId,
+        kept_in: Option<&Path>,
     ) -> io::Result<()> {
-        let context = PlanContext { snapshot, playbook, auto_failover_before, paint: self.paint };
-        self.either(|| plan_text(plan, &context), |lines| lines.plan(plan, &context))
+        let Prepared { plan, snapshot, .. } = prepared;
+        let auto_failover_before = prepared.auto_failover_before();
+        let context = PlanContext { snapshot, playbook, auto_failover_before, id: Some(id), paint: self.paint };
+        let text = || {
+            let kept = kept_in.map(|file| format!("Kept in {}.\n", file.display()));
+            plan_text(plan, &context) + &kept.unwrap_or_default()
+        };
+        self.either(text, |lines| lines.plan(plan, &context))
     }
 
     /// The health of what is in scope, under a heading where there is one. True if all of it is well.
@@ -156,12 +161,13 @@ impl Out {
         let message = failure.to_string();
         let hint = failure.hint.as_deref();
         if self.output == Output::Json {
-            let _ = self.lines.error(&message, hint);
+            let _ = self.lines.error(&message, hint, &failure.differences);
             if let Some(summary) = &failure.summary {
                 let _ = self.lines.summary(summary);
             }
         }
-        let text = error_text(&message, hint, Paint::for_stderr());
+        let differences: Vec<String> = failure.differences.iter().map(ToString::to_string).collect();
+        let text = error_text(&message, &differences, hint, Paint::for_stderr());
         let _ = io::stderr().write_all(text.as_bytes());
     }
 

@@ -8,10 +8,11 @@ use anyhow::anyhow;
 use tokio::sync::watch;
 
 use super::out::Out;
-use crate::playbook::Playbook;
+use crate::model::Endpoint;
+use crate::playbook::{self, Playbook};
 use crate::run::{
-    Caller, Directory, GoingOn, Left, Prepared, Record, Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict,
-    Widths, prepare_plan, summary_of_plan,
+    Caller, Consent, Directory, GoingOn, KeptPlan, Left, Prepared, Record, Recovered, Recovery, Rpc, Scope, Stop,
+    Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{About, by_hand, going_on_text};
@@ -27,35 +28,56 @@ use super::{record, scope, signal};
 /// # Errors
 /// Why nothing was done.
 pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
-    let scope = scope::required(&args.which)?;
-    let playbook = Playbook::find(&args.playbook)?;
+    let work = Work::of(args)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
-        let prepared = prepare_plan(seen.clone(), &playbook, &scope, Left::default(), None)
-            .map_err(|error| Failure::from(error).after_looking(&seen, &scope, Rpc::default()))?;
-        return dry_run(&prepared, &playbook, Rpc::default(), out);
+        let prepared = prepare_plan(seen.clone(), &work.playbook, &work.scope, Left::default(), None)
+            .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, Rpc::default()))?;
+        show_plan(args, &work, &prepared, out)?;
+        return plan_summary(&prepared, Rpc::default(), None, out);
     }
     let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
-    let done = on_cluster(args, scope, playbook, &session, out).await;
+    let done = on_cluster(args, work, &session, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
 }
 
-async fn on_cluster(
-    args: &args::Recover,
+/// What the command line asks for, read.
+struct Work {
     scope: Scope,
     playbook: Playbook,
-    session: &Session,
-    out: &Out,
-) -> Result<Exit, Failure> {
+    /// The playbook's text.
+    text: String,
+    consent: Consent,
+}
+
+impl Work {
+    fn of(args: &args::Recover) -> Result<Self, Failure> {
+        let without = args.without.iter().map(|endpoint| Endpoint::from(endpoint.as_str())).collect();
+        let consent = Consent { plan: None, losses_of: args.accept_data_loss.clone(), without };
+        let Some(file) = &args.plan else {
+            let scope = scope::required(&args.which)?;
+            let (file, text) = playbook::load(&args.playbook)?;
+            return Ok(Self { scope, playbook: Playbook::parse(&file, &text)?, text, consent });
+        };
+        let plan = read_plan(file)?;
+        let (scope, text) = (plan.its_partitions(), plan.playbook.clone());
+        let playbook = Playbook::parse(&format!("the playbook in {}", file.display()), &text)?;
+        Ok(Self { scope, playbook, text, consent: Consent { plan: Some(plan), ..consent } })
+    }
+}
+
+async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let record = Arc::new(OnceLock::new());
     let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out, record.clone())? };
     let dir = record_dir(args, session)?;
     let recovery = Recovery {
         cluster_name: session.name.clone(),
-        scope: scope.clone(),
-        playbook: playbook.clone(),
+        scope: work.scope.clone(),
+        playbook: work.playbook.clone(),
+        playbook_text: work.text.clone(),
+        consent: work.consent.clone(),
         archive: Arc::new(Directory(dir.clone())),
         caller: caller(),
         lock: session.lock(&dir)?,
@@ -76,15 +98,15 @@ async fn on_cluster(
     let prepared = recovery
         .prepare(seen.clone())
         .await
-        .map_err(|error| Failure::from(error).after_looking(&seen, &scope, rpc()))?;
+        .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, rpc()))?;
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
     if is_sandbox {
-        out.status(&prepared.snapshot, &scope, false, Some("before"))?;
+        out.status(&prepared.snapshot, &work.scope, false, Some("before"))?;
     }
     if args.dry_run {
-        out.plan(&prepared.plan, &playbook, &prepared.snapshot, prepared.auto_failover_before())?;
+        show_plan(args, &work, &prepared, out)?;
         return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
     let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
@@ -94,7 +116,7 @@ async fn on_cluster(
     };
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-        out.status(&seen, &scope, false, Some("after"))?;
+        out.status(&seen, &work.scope, false, Some("after"))?;
     }
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
@@ -105,9 +127,13 @@ async fn on_cluster(
     exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
 }
 
-fn dry_run(prepared: &Prepared, playbook: &Playbook, rpc: Rpc, out: &Out) -> Result<Exit, Failure> {
-    out.plan(&prepared.plan, playbook, &prepared.snapshot, prepared.auto_failover_before())?;
-    plan_summary(prepared, rpc, None, out)
+/// Prints the plan under its id, and keeps it if it is to be kept.
+fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) -> Result<(), Failure> {
+    let kept = KeptPlan::of(prepared, &work.text, &work.scope);
+    if let Some(file) = &args.out {
+        save_plan(&kept, file)?;
+    }
+    Ok(out.plan(prepared, &work.playbook, &kept.id(), args.out.as_deref())?)
 }
 
 fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &Out) -> Result<Exit, Failure> {
@@ -134,7 +160,7 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     if let Some(error) = &recovered.not_restored {
         let on = if recovered.summary.auto_failover.before { "on" } else { "off" };
         let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
-        return Err(Failure { exit: Exit::NotRestored, error, hint: Some(by_hand), summary: None });
+        return Err(Failure { exit: Exit::NotRestored, ..Failure::error(error) }.hint(by_hand));
     }
     if let Some(panic) = &recovered.panicked {
         let error = anyhow!("the run stopped at a fault of its own: {panic}");

@@ -92,6 +92,8 @@ reasons! {
     OpFailed = "op_failed",
     /// A follower does not catch up with its leader.
     NotCatchingUp = "not_catching_up",
+    /// Another replica would lead than the plan that is applied says.
+    NotAsPlanned = "not_as_planned",
     /// Followers are not to be brought back by this playbook.
     NotInPlaybook = "not_in_playbook",
     /// The run ended before the partition was done.

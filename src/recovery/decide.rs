@@ -102,7 +102,7 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if !unasked.is_empty() {
                 return Some(Decision::Look(unasked));
             }
-            Some(match choose(view, *on_conflict, *promote) {
+            Some(match choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice)) {
                 Ok(choice) => Decision::Choose(Box::new(choice)),
                 Err(blocked) => Decision::Blocked(blocked),
             })
@@ -115,6 +115,17 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         PartitionStep::MarkAlive { .. } => follower::mark_connected_alive(view, key, gates),
         PartitionStep::RecoverTable { .. } => follower::recover(view, key, gates, redundant_within(playbook)),
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
+    }
+}
+
+/// Where a plan that was kept is applied, it is applied exactly: its leader leads, or nobody.
+fn as_planned(view: &View, choice: Choice) -> Result<Choice, Blocked> {
+    match &view.memory.planned_leader {
+        Some(planned) if *planned != choice.leader => {
+            let text = format!("{} would lead ({}), and the plan says {planned}", choice.leader, choice.why);
+            Err(Blocked::new(Reason::NotAsPlanned, text, "make a new plan with --dry-run"))
+        }
+        _ => Ok(choice),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Memory {
     pub leader_error: Option<String>,
     /// Losses that somebody has said yes to.
     pub accepted: Vec<Loss>,
+    /// The leader that the plan that is applied says: nobody else may be chosen.
+    pub planned_leader: Option<Endpoint>,
 }
 
 /// A run's memory of one replica.

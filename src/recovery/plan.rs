@@ -10,6 +10,7 @@ use super::blocked::{Blocked, Reason};
 use super::decide::{Gates, decide};
 use super::decision::{Decision, Intent, WaitFor};
 use super::election::Choice;
+use super::facts::Facts;
 use super::health::{Health, health};
 use super::loss::Loss;
 use super::memory::Memory;
@@ -64,6 +65,8 @@ pub struct PartitionPlan {
     pub partition: PartitionId,
     /// What is known of each replica now.
     pub evidence: Vec<ReplicaEvidence>,
+    /// What it rests on.
+    pub facts: Facts,
     /// Who leads, or how that is decided.
     pub leader: LeaderPlan,
     /// The steps, in order.
@@ -202,6 +205,7 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
         table: view.table.clone(),
         partition: view.partition,
         evidence: view.replicas.iter().map(evidence).collect(),
+        facts: Facts::of(&view),
         leader: view
             .serving_leader()
             .map_or(LeaderPlan::Nobody, |l| LeaderPlan::Serving { endpoint: l.endpoint.clone() }),

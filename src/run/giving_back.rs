@@ -1,5 +1,6 @@
 //! `failover restore`: nothing but giving auto_failover back to what it was before a run that did not finish.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -84,6 +85,8 @@ impl GivingBack {
             playbook: "failover restore".to_owned(),
             all: false,
             auto_failover: was,
+            plan: None,
+            accepted: BTreeMap::new(),
             after: None,
             before: Vec::new(),
             snapshot: Box::new(snapshot),

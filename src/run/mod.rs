@@ -9,6 +9,7 @@ mod event;
 mod failover;
 mod giving_back;
 mod going_on;
+mod kept;
 mod lane;
 mod lock;
 mod looks;
@@ -27,6 +28,10 @@ pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
+pub use kept::{
+    Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
+    parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
+};
 pub use lane::Widths;
 pub use lock::{Alone, Holder, Lock, LockError, LockFile, Locking, Note};
 pub use prepared::{Prepared, prepare_plan};
@@ -34,7 +39,9 @@ pub use record::{
     Archive, Begun, Caller, Directory, Left, Line, Paper, Record, RecordError, Shelf, Story, StoryError, left_by_runs,
 };
 pub use recover::{RecoverError, Recovered, Recovery};
-pub use report::{AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
+pub use report::{
+    AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
+};
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector};
 pub use status::{

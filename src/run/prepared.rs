@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::model::{PartitionId, Snapshot};
 use crate::playbook::Playbook;
-use crate::recovery::{Before, Continuity, Memory, Plan, plan};
+use crate::recovery::{Before, Continuity, LeaderPlan, Loss, Memory, Plan, plan};
 
+use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::lock::Note;
 use super::record::Left;
 use super::recover::RecoverError;
@@ -23,6 +24,8 @@ pub struct Prepared {
     /// What an unfinished run told in ZooKeeper.
     pub note: Option<Note>,
     pub(super) memories: BTreeMap<PartitionId, Memory>,
+    /// The plan that was said yes to, if any was.
+    pub(super) consented: Option<PlanId>,
 }
 
 /// Plans for a snapshot, live or from a file.
@@ -60,12 +63,66 @@ pub fn prepare_plan(
             memories.insert(id, memory);
         }
     }
+    let plan = plan_with(&snapshot, playbook, scope, &memories);
+    Ok(Prepared { snapshot, plan, left, note, memories, consented: None })
+}
+
+fn plan_with(
+    snapshot: &Snapshot,
+    playbook: &Playbook,
+    scope: &Scope,
+    memories: &BTreeMap<PartitionId, Memory>,
+) -> Plan {
     let remembered = |id: PartitionId| memories.get(&id).cloned().unwrap_or_default();
-    let plan = plan(&snapshot, playbook, |table, id| scope.covers(table, id), remembered);
-    Ok(Prepared { snapshot, plan, left, note, memories })
+    plan(snapshot, playbook, |table, id| scope.covers(table, id), remembered)
 }
 
 impl Prepared {
+    /// The same with what somebody has said yes to, if it fits what is there. `text` is the playbook's.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn consented(
+        mut self,
+        consent: &Consent,
+        playbook: &Playbook,
+        text: &str,
+        scope: &Scope,
+    ) -> Result<Self, Refusal> {
+        let Some(named) = consent.named() else { return Ok(self) };
+        let kept = KeptPlan::of(&self, text, scope);
+        let goes_on = self.left.plan.as_ref() == Some(&named);
+        if !goes_on {
+            consent.check(&kept)?;
+        }
+        let mut losses: BTreeMap<PartitionId, Vec<Loss>> =
+            if goes_on { self.left.accepted.clone() } else { BTreeMap::new() };
+        for planned in kept.partitions.iter().filter(|_| !goes_on) {
+            losses.insert(planned.partition, planned.losses.clone());
+        }
+        for (id, losses) in losses {
+            if let Some(memory) = self.memories.get_mut(&id) {
+                memory.accepted = losses.into_iter().filter(|loss| consent.covers(loss)).collect();
+            }
+        }
+        self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
+        for planned in self.plan.partitions.iter().filter(|_| consent.plan.is_some()) {
+            if let (LeaderPlan::Chosen(choice), Some(memory)) =
+                (&planned.leader, self.memories.get_mut(&planned.partition))
+            {
+                memory.planned_leader = Some(choice.leader.clone());
+            }
+        }
+        self.consented = Some(named);
+        Ok(self)
+    }
+
+    /// The losses that were said yes to.
+    pub(super) fn accepted(&self) -> BTreeMap<PartitionId, Vec<Loss>> {
+        let accepted = self.memories.iter().filter(|(_, memory)| !memory.accepted.is_empty());
+        accepted.map(|(id, memory)| (*id, memory.accepted.clone())).collect()
+    }
+
     /// Whether anything has to be done to partitions.
     pub(super) fn needs_doing(&self) -> bool {
         self.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none())

@@ -15,6 +15,7 @@ use super::driver::{Driven, Driver, Settings, Stop};
 use super::event::{Event, Listener};
 use super::failover::{Before, StepError, Told, prepare, restore};
 use super::going_on::{GoingOn, still_going_on};
+use super::kept::{Consent, Refusal};
 use super::lane::Widths;
 use super::lock::{Holder, Lock, LockError, Note};
 use super::prepared::{Prepared, prepare_plan};
@@ -32,6 +33,10 @@ pub struct Recovery {
     pub scope: Scope,
     /// The steps.
     pub playbook: Playbook,
+    /// Their text, as a plan that is kept names it.
+    pub playbook_text: String,
+    /// What somebody has said yes to.
+    pub consent: Consent,
     /// Where records are kept.
     pub archive: Arc<dyn Archive>,
     /// Who runs it.
@@ -84,6 +89,9 @@ pub enum RecoverError {
     /// Another run is at work, or nobody knows.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What was said yes to does not fit what is there.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The cluster has no tablets.
     #[error("the nameserver knows no tablets; start the tablets first")]
     NoTablets,
@@ -136,7 +144,8 @@ impl Recovery {
     /// See [`RecoverError`].
     pub async fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let (left, note) = self.what_is_left().await?;
-        prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
+        let prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
+        Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
 
     async fn what_is_left(&self) -> Result<(Left, Option<Note>), RecoverError> {
@@ -165,9 +174,11 @@ impl Recovery {
         done
     }
 
-    /// With the lock held. What another run did while it was waited for is looked at again.
+    /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that was
+    /// said yes to.
     async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
-        if self.what_is_left().await? != (prepared.left.clone(), prepared.note.clone()) {
+        let left_since = self.what_is_left().await? != (prepared.left.clone(), prepared.note.clone());
+        if left_since || prepared.consented.is_some() {
             prepared = self.look(cluster).await?;
         }
         self.tell_of_what_is_there(&prepared);
@@ -269,6 +280,8 @@ impl Recovery {
             playbook: self.playbook.name.clone(),
             all: self.scope == Scope::All,
             auto_failover,
+            plan: prepared.consented.clone(),
+            accepted: prepared.accepted(),
             after: prepared.left.run,
             before: prepared.before(),
             snapshot: Box::new(prepared.snapshot.clone()),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cluster::RpcCounts;
 use crate::model::{Endpoint, Pid, Term};
-use crate::recovery::{Blocked, GivenUp};
+use crate::recovery::{Blocked, GivenUp, Loss};
 
 /// The last line of every command that has read a cluster or a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,6 +22,8 @@ pub struct Summary {
     pub replicas: ReplicaCounts,
     /// What was given up at failovers, replica by replica.
     pub given_up: Vec<GivenUpEntry>,
+    /// What was lost because somebody accepted it, replica by replica.
+    pub accepted: Vec<AcceptedEntry>,
     /// Milliseconds from the first change until every partition that could did serve; null if nothing was changed.
     pub serving_after_ms: Option<u64>,
     /// Until every partition that could be was redundant.
@@ -109,6 +111,20 @@ pub struct GivenUpEntry {
     pub directory: String,
 }
 
+/// A loss that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedEntry {
+    /// Database.
+    pub db: String,
+    /// Table.
+    pub table: String,
+    /// Partition.
+    pub pid: Pid,
+    /// What.
+    #[serde(flatten)]
+    pub loss: Loss,
+}
+
 /// A partition left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BlockedEntry {
@@ -124,6 +140,9 @@ pub struct BlockedEntry {
     pub text: String,
     /// What to do.
     pub hint: String,
+    /// What would be lost by going on, if that is what blocks it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
 }
 
 impl From<RpcCounts> for Rpc {
@@ -142,6 +161,7 @@ impl BlockedEntry {
             reason: blocked.reason.code(),
             text: blocked.text.clone(),
             hint: blocked.hint.clone(),
+            losses: blocked.loss.clone(),
         }
     }
 }

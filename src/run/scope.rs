@@ -2,19 +2,25 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{PartitionId, Pid, Snapshot, Table};
 
 /// What was asked for on the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Every partition of every table.
     All,
     /// Those that any of these names.
     Some(Vec<Selector>),
+    /// The partitions of a plan that was kept, whether or not they are still there.
+    Planned(Vec<Selector>),
 }
 
 /// A database, a table or a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Selector {
     /// The database.
     pub db: String,
@@ -129,7 +135,7 @@ impl Scope {
     pub fn covers(&self, table: &Table, id: PartitionId) -> bool {
         match self {
             Self::All => true,
-            Self::Some(selectors) => selectors.iter().any(|selector| selector.covers(table, id.pid)),
+            Self::Some(selectors) | Self::Planned(selectors) => selectors.iter().any(|s| s.covers(table, id.pid)),
         }
     }
 
@@ -139,7 +145,7 @@ impl Scope {
     /// The first thing that does not.
     pub fn check(&self, snapshot: &Snapshot) -> Result<(), ScopeError> {
         match self {
-            Self::All => Ok(()),
+            Self::All | Self::Planned(_) => Ok(()),
             Self::Some(selectors) => selectors.iter().try_for_each(|selector| selector.check(snapshot)),
         }
     }

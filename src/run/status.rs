@@ -338,6 +338,7 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
         },
         replicas: ReplicaCounts { total: status.counts.replicas },
         given_up: Vec::new(),
+        accepted: Vec::new(),
         serving_after_ms: None,
         redundant_after_ms: None,
         rpc,

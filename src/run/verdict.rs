@@ -8,7 +8,7 @@ use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, Reason, View, h
 use super::driver::Driven;
 use super::prepared::Prepared;
 use super::report::{
-    AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
+    AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
 };
 
 /// Looks again with fresh eyes: what is seen decides, not what was done.
@@ -23,12 +23,19 @@ pub(super) fn summary_of_run(
     let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
     let mut blocked = Vec::new();
     let mut given_up = Vec::new();
+    let mut accepted = Vec::new();
     partitions.healthy_before = prepared.plan.counts.healthy;
     for planned in &prepared.plan.partitions {
         let id = planned.partition;
         let memory = driven.and_then(|driven| driven.memories.get(&id));
         let choice = memory.and_then(|memory| memory.choice.as_ref());
         given_up.extend(choice.iter().flat_map(|c| &c.given_up).map(|g| GivenUpEntry::new(&planned.table, id.pid, g)));
+        accepted.extend(memory.iter().flat_map(|memory| &memory.accepted).map(|loss| AcceptedEntry {
+            db: planned.table.db.clone(),
+            table: planned.table.table.clone(),
+            pid: id.pid,
+            loss: loss.clone(),
+        }));
         let now = health_in(seen, id, memory);
         let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
         // Flags and roles do not show these.
@@ -64,6 +71,7 @@ pub(super) fn summary_of_run(
         partitions,
         replicas: ReplicaCounts { total: prepared.plan.counts.replicas },
         given_up,
+        accepted,
         serving_after_ms: driven.and_then(|driven| driven.serving_after).map(millis),
         redundant_after_ms: driven.and_then(|driven| driven.redundant_after).map(millis),
         rpc,
@@ -104,6 +112,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
         },
         replicas: ReplicaCounts { total: plan.counts.replicas },
         given_up: given_up.collect(),
+        accepted: Vec::new(),
         serving_after_ms: None,
         redundant_after_ms: None,
         rpc,

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::model::{Action, Endpoint, Pid, Snapshot, TableName, Tid};
-use crate::recovery::{Blocked, Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence, Way};
-use crate::run::{Event, Listener, PlannedClusterStep, Status, Summary, cluster_steps};
+use crate::recovery::{
+    Blocked, Counts, LeaderPlan, Loss, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence, Way,
+};
+use crate::run::{Difference, Event, Listener, PlanId, PlannedClusterStep, Status, Summary, cluster_steps};
 
 use super::plan::{PlanContext, expected_rejections, reason_of};
 use super::words::{Numbers, command};
@@ -52,6 +54,7 @@ impl<W: Write> JsonLines<W> {
         let steps = cluster_steps(context.snapshot, context.playbook, plan, context.auto_failover_before);
         self.line(&PlanLine {
             event: "plan",
+            id: context.id,
             cluster: &context.snapshot.cluster,
             taken_at_ms: context.snapshot.taken_at_ms,
             playbook: &plan.playbook,
@@ -71,9 +74,9 @@ impl<W: Write> JsonLines<W> {
         self.line(&SnapshotLine::of(snapshot, path))
     }
 
-    /// Why the command failed, and what to do.
-    pub fn error(&self, message: &str, hint: Option<&str>) -> io::Result<()> {
-        self.line(&ErrorLine { event: "error", message, hint })
+    /// Why the command failed, what to do, and where a plan does not fit.
+    pub fn error(&self, message: &str, hint: Option<&str>, differences: &[Difference]) -> io::Result<()> {
+        self.line(&ErrorLine { event: "error", message, hint, differences })
     }
 
     /// The last line.
@@ -118,6 +121,8 @@ struct PartitionPlanLine<'a> {
     leader: LeaderLine<'a>,
     steps: Vec<StepLine<'a>>,
     blocked: &'a Option<Blocked>,
+    losses: &'a [Loss],
+    if_accepted: Vec<StepLine<'a>>,
     notes: &'a [String],
 }
 
@@ -148,6 +153,7 @@ struct StepLine<'a> {
 #[derive(Serialize)]
 struct PlanLine<'a> {
     event: &'static str,
+    id: Option<&'a PlanId>,
     cluster: &'a str,
     taken_at_ms: u64,
     playbook: &'a str,
@@ -192,6 +198,8 @@ struct ErrorLine<'a> {
     event: &'static str,
     message: &'a str,
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    differences: &'a [Difference],
 }
 
 impl<'a> PartitionPlanLine<'a> {
@@ -205,6 +213,8 @@ impl<'a> PartitionPlanLine<'a> {
             leader: LeaderLine::of(planned),
             steps: planned.steps.iter().map(StepLine::of).collect(),
             blocked: &planned.blocked,
+            losses: &planned.losses,
+            if_accepted: planned.if_accepted.iter().map(StepLine::of).collect(),
             notes: &planned.notes,
         }
     }

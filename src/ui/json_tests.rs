@@ -34,7 +34,7 @@ fn each_event_is_one_line_whatever_its_text() {
     let lines = JsonLines::new(Vec::new());
     let listener = lines.listener();
     listener(&note("two\nlines"));
-    lines.error("no \"tablets\"", None).unwrap();
+    lines.error("no \"tablets\"", None, &[]).unwrap();
     let out = lines.out.lock().unwrap();
     let text = std::str::from_utf8(&out.to).unwrap();
     let values: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -51,7 +51,7 @@ fn a_reader_that_goes_away_stops_no_run_and_nothing_follows_a_gap() {
     listener(&note("too long for what is left of the room there is"));
     listener(&note("s"));
     assert_eq!(lines.out.lock().unwrap().to.tries, 2, "once it has failed, it is left alone");
-    let error = lines.error("late", None).unwrap_err();
+    let error = lines.error("late", None, &[]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     assert!(super::super::reader_gone_is_fine(Err(error)).is_ok());
 }

@@ -1,11 +1,14 @@
 //! A plan as text: what `recover --dry-run` prints. The same plan gives the same text, byte for byte.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Endpoint, Snapshot};
 use crate::playbook::{OnConflict, PartitionStep, Playbook, Promote};
 use crate::recovery::{
-    Choice, Counts, GivenUp, LeaderPlan, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence, Way,
+    Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence,
+    Way,
 };
-use crate::run::{PlannedClusterStep, cluster_steps};
+use crate::run::{PlanId, PlannedClusterStep, cluster_steps};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -20,13 +23,15 @@ pub struct PlanContext<'a> {
     pub playbook: &'a Playbook,
     /// auto_failover before anybody's change: what is given back at the end.
     pub auto_failover_before: bool,
+    /// Its id, if it may be named by it.
+    pub id: Option<&'a PlanId>,
     /// Colour.
     pub paint: Paint,
 }
 
 /// The plan: cluster steps before, every partition that is not healthy, cluster steps after, counts and an estimate.
 pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
-    let PlanContext { snapshot, playbook, auto_failover_before, paint } = *context;
+    let PlanContext { snapshot, playbook, auto_failover_before, paint, .. } = *context;
     let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before);
     let mut out = header(plan, context);
     cluster_part(&mut out, "Before any partition", &steps.before, paint);
@@ -37,17 +42,19 @@ pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
     cluster_part(&mut out, "At the end, however the run ends", &steps.after, paint);
     out.push('\n');
     out += &totals(&plan.counts);
+    out += &how_to_accept(plan, context);
     out
 }
 
 fn header(plan: &Plan, context: &PlanContext<'_>) -> String {
     let Counts { total, healthy, blocked, replicas, .. } = plan.counts;
     let PlanContext { snapshot, paint, .. } = context;
+    let id = context.id.map_or(String::new(), |id| format!("Plan id: {id}\n"));
     let title = format!("Plan for {}, playbook {}", one_line(&snapshot.cluster), plan.playbook);
     let blocked =
         if blocked == 0 { String::new() } else { format!(", {blocked} of them blocked as far as can be told now") };
     format!(
-        "{}\nAs seen at {}, auto_failover {}.\n{} ({}) in scope: {healthy} healthy and not touched, {} to bring back{blocked}.\n",
+        "{}\n{id}As seen at {}, auto_failover {}.\n{} ({}) in scope: {healthy} healthy and not touched, {} to bring back{blocked}.\n",
         paint.tone(Tone::Strong, &title),
         moment(snapshot.taken_at_ms),
         on_off(snapshot.auto_failover),
@@ -85,6 +92,36 @@ fn partition(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint:
         let label = paint.tone(Tone::Bad, &format!("blocked, {}:", blocked.reason));
         *out += &format!("  {label} {}\n    hint: {}\n", one_line(&blocked.text), one_line(&blocked.hint));
     }
+    for loss in &planned.losses {
+        *out += &format!("  {} {}\n", paint.tone(Tone::Bad, "would be lost:"), loses(loss));
+    }
+    if !planned.if_accepted.is_empty() {
+        *out += "  once that is accepted\n";
+        steps(out, &planned.if_accepted, paint);
+    }
+}
+
+/// A loss in a sentence: which kind, whose, how much, and where it stays.
+pub(super) fn loses(loss: &Loss) -> String {
+    let Loss { endpoint, kind, entries, directory } = loss;
+    let of = match (kind, entries) {
+        (LossKind::OutOfReach, _) => format!("whatever {endpoint} holds, which cannot be looked at"),
+        (_, None) => format!("nobody knows how many entries of {endpoint}"),
+        (LossKind::LacksRows, Some(rows)) => format!("up to {} of {endpoint}", counted(*rows as usize, "row")),
+        (_, Some(entries)) => format!("{} of {endpoint}", entries_lost(*entries, false, None)),
+    };
+    let stays = directory.as_ref().map_or(String::new(), |directory| format!("; its directory goes to {directory}"));
+    format!("{}: {of}{stays}", kind.code())
+}
+
+/// How the losses listed can be said yes to, and these alone.
+fn how_to_accept(plan: &Plan, context: &PlanContext<'_>) -> String {
+    let losses: Vec<&Loss> = plan.partitions.iter().flat_map(|planned| &planned.losses).collect();
+    let (Some(id), false) = (context.id, losses.is_empty()) else { return String::new() };
+    let out_of_reach: BTreeSet<&Endpoint> =
+        losses.iter().filter(|loss| loss.kind == LossKind::OutOfReach).map(|loss| &loss.endpoint).collect();
+    let without: String = out_of_reach.iter().map(|endpoint| format!(" --without {endpoint}")).collect();
+    format!("To accept exactly the losses listed, run with: --accept-data-loss {id}{without}\n")
 }
 
 fn evidence(replicas: &[ReplicaEvidence], paint: Paint) -> String {

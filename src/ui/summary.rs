@@ -1,8 +1,9 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
-use crate::run::{BlockedEntry, GivenUpEntry, GoingOn, Recovered, Stop, Summary, Verdict};
+use crate::run::{AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, Recovered, Stop, Summary, Verdict};
 
 use super::color::{Paint, Tone};
+use super::plan::loses;
 use super::words::{Numbers, command, counted, elapsed, entries_lost, on_off, one_line};
 
 /// Which command a summary is of.
@@ -26,6 +27,9 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
     let mut details = String::new();
     if about == About::Recovery {
         blocked(&mut details, &summary.blocked, paint);
+    }
+    if about == About::Recovery {
+        accepted(&mut details, &summary.accepted, paint);
     }
     if about != About::Look {
         given_up(&mut details, &summary.given_up, about, paint);
@@ -102,10 +106,26 @@ fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) {
         return;
     }
     *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Not as they should be:"));
-    for BlockedEntry { db, table, pid, reason, text, hint } in entries {
+    for BlockedEntry { db, table, pid, reason, text, hint, losses } in entries {
         let name = one_line(&format!("{}/{pid}", dotted(db, table)));
         let reason = paint.tone(Tone::Bad, reason);
         *out += &format!("  {name}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
+        for loss in losses {
+            *out += &format!("    would be lost by going on: {}\n", loses(loss));
+        }
+    }
+    if entries.iter().any(|entry| !entry.losses.is_empty()) {
+        *out += "What would be lost can be accepted, and no more: the same command with --dry-run prints the id to accept.\n";
+    }
+}
+
+fn accepted(out: &mut String, entries: &[AcceptedEntry], paint: Paint) {
+    if entries.is_empty() {
+        return;
+    }
+    *out += &format!("\n{}\n", paint.tone(Tone::Bad, "Lost, as accepted:"));
+    for AcceptedEntry { db, table, pid, loss } in entries {
+        *out += &format!("  {}/{pid}: {}\n", one_line(&dotted(db, table)), loses(loss));
     }
 }
 

@@ -12,6 +12,7 @@ fn recovered() -> Summary {
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 162, blocked: 0, failed: 0 },
         replicas: ReplicaCounts { total: 495 },
         given_up: Vec::new(),
+        accepted: Vec::new(),
         serving_after_ms: Some(2345),
         redundant_after_ms: Some(130_000),
         rpc: Rpc { reads: 4711, mutations: 1 },
@@ -41,6 +42,7 @@ fn partial() -> Summary {
             reason: "not_redundant",
             text: "127.0.0.1:11923 does not answer (connection refused); the partition serves without it".to_owned(),
             hint: "bring the tablet back, then run again".to_owned(),
+            losses: Vec::new(),
         }],
         ..recovered()
     }

@@ -21,8 +21,17 @@ fn set<const N: usize>(keys: [&'static str; N]) -> BTreeSet<&'static str> {
 /// That it has exactly the fields that are promised, and that the counts add up.
 fn check_summary(ran: &Ran) -> Value {
     let summary = ran.summary();
-    let top =
-        ["event", "verdict", "playbook", "auto_failover", "partitions", "replicas", "given_up", "serving_after_ms"];
+    let top = [
+        "event",
+        "verdict",
+        "playbook",
+        "auto_failover",
+        "partitions",
+        "replicas",
+        "given_up",
+        "accepted",
+        "serving_after_ms",
+    ];
     let fields: BTreeSet<&str> = top.into_iter().chain(["redundant_after_ms", "rpc", "blocked"]).collect();
     assert_eq!(keys(&summary), fields);
     let counts = ["total", "healthy_before", "recovered", "blocked", "failed"];

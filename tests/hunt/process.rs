@@ -8,7 +8,7 @@ use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Endpoint, PartitionId, TableName};
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::recovery::GivenUp;
-use openmldb_ops::run::{Alone, Caller, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
+use openmldb_ops::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
 use openmldb_ops::sandbox::world::Started;
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale, World};
 use tokio::sync::watch;
@@ -125,6 +125,8 @@ impl Process<'_> {
             cluster_name: "hunt".to_owned(),
             scope: Scope::All,
             playbook: Playbook::find("recover").unwrap(),
+            playbook_text: String::new(),
+            consent: Consent::default(),
             archive: Arc::new(self.archive.clone()),
             caller: Caller::default(),
             lock: Arc::new(Alone::default()),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
 use openmldb_ops::playbook::{Playbook, built_in};
 use openmldb_ops::run::{
-    Alone, Caller, Directory, Event, Listener, Lock, Prepared, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+    Alone, Caller, Consent, Directory, Event, Listener, Lock, Prepared, RecoverError, Recovered, Recovery, Scope, Stop,
+    Widths,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::RowCount;
@@ -37,6 +38,7 @@ pub struct Records(PathBuf);
 /// How a run differs from what the command line would do.
 pub struct Setup {
     pub playbook: Playbook,
+    pub consent: Consent,
     pub hook: Hook,
     pub transport: Transport,
     pub trace: Option<Trace>,
@@ -56,6 +58,7 @@ impl Setup {
     pub fn new() -> Self {
         Self {
             playbook: Playbook::find("recover").unwrap(),
+            consent: Consent::default(),
             hook: Box::new(|_| Then::Go),
             transport: Transport::default(),
             trace: None,
@@ -119,6 +122,8 @@ impl Bed {
             cluster_name: "sandbox".to_owned(),
             scope: Scope::All,
             playbook: setup.playbook.clone(),
+            playbook_text: String::new(),
+            consent: setup.consent.clone(),
             archive: Arc::new(Directory(self.records.path().to_owned())),
             caller: Caller::default(),
             lock: setup.lock.clone(),

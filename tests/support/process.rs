@@ -277,7 +277,8 @@ pub fn tidy(text: &str) -> String {
         out = out.replace(&format!("{HOST}{port}"), &format!("{HOST}{}", 10_001 + nth));
     }
     let mut lines = out.lines().map(|line| {
-        let mut line = zeroed(line, "As seen at ", " UTC");
+        let mut line = without_id(line);
+        line = zeroed(&line, "As seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");
         line = zeroed(&line, "serving after ", " s");
         line = zeroed(&line, "Serving after ", " s");
@@ -293,6 +294,14 @@ pub fn tidy(text: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A plan's id is made of everything in it, ports among it.
+fn without_id(line: &str) -> String {
+    let label = ["Plan id: ", "--accept-data-loss "].into_iter().find(|label| line.contains(label));
+    let Some(start) = label.and_then(|label| Some(line.find(label)? + label.len())) else { return line.to_owned() };
+    let digits = line[start..].chars().take_while(char::is_ascii_hexdigit).count();
+    format!("{}{}{}", &line[..start], "0".repeat(digits.min(16)), &line[start + digits..])
 }
 
 /// What stands between the two, if it holds digits and is short, becomes 0.

@@ -1,12 +1,15 @@
 //! The lines of a record, and their text: one JSON object a line, the first of which says which version they have.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
-use crate::recovery::{Before, Blocked, Choice, Outcome, Remembered, WaitFor};
+use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, Remembered, WaitFor};
 
 use super::super::event::Milestone;
 use super::super::going_on::GoingOn;
+use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 
 /// The version of the lines written. Version 1 had the first and the last line only.
@@ -130,6 +133,12 @@ pub struct Begun {
     pub all: bool,
     /// Whether auto_failover was on.
     pub auto_failover: bool,
+    /// The plan that was said yes to, as a whole or in what it loses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
+    /// The losses that were said yes to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<PartitionId, Vec<Loss>>,
     /// The unfinished run that it goes on after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<RunId>,

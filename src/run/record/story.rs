@@ -7,6 +7,7 @@ use crate::model::PartitionId;
 use crate::recovery;
 
 use super::super::event::Milestone;
+use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
 use super::line::{Begun, Line, VERSION};
@@ -51,6 +52,10 @@ pub struct Left {
     pub place: String,
     /// What auto_failover was, if it was not given back.
     pub auto_failover: Option<bool>,
+    /// The plan that the newest unfinished one was told to apply, or to accept the losses of.
+    pub plan: Option<PlanId>,
+    /// The losses that were accepted for it.
+    pub accepted: BTreeMap<PartitionId, Vec<recovery::Loss>>,
     /// What is known of each partition.
     pub partitions: BTreeMap<PartitionId, recovery::Earlier>,
     /// Records of this cluster that cannot be used, and why.
@@ -179,11 +184,10 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &str) -> Result<Left, Record
             continue;
         }
         let finished = story.is_finished();
-        if !finished {
-            left.run.get_or_insert(run);
-            if left.place.is_empty() {
-                left.place = archive.place(run);
-            }
+        if !finished && left.run.is_none() {
+            left.run = Some(run);
+            left.place = archive.place(run);
+            (left.plan, left.accepted) = (story.begun.plan.clone(), story.begun.accepted.clone());
         }
         left.newest.get_or_insert(run);
         // Whoever came later took over what was owed.

@@ -35,6 +35,8 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
         playbook: "recover".to_owned(),
         all,
         auto_failover: true,
+        plan: None,
+        accepted: BTreeMap::new(),
         after: None,
         before: pids.iter().map(before).collect(),
         snapshot: Box::new(Snapshot {

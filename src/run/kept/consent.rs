@@ -1,0 +1,110 @@
+//! What somebody has said yes to: a plan as a whole, and losses that a plan lists. Everything is checked against what is
+//! there now, before anything is done.
+
+use crate::model::Endpoint;
+use crate::recovery::{Loss, LossKind};
+
+use super::{Difference, KeptPlan, PlanId};
+
+/// What somebody has said yes to. The default is nothing, and then nothing is lost.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// Exactly this plan is to be applied.
+    pub plan: Option<KeptPlan>,
+    /// The losses that the plan of this id lists are accepted.
+    pub losses_of: Option<PlanId>,
+    /// Partitions may go on without what these replicas hold, which cannot be looked at. Said for each on its own, because
+    /// nobody knows how much it is.
+    pub without: Vec<Endpoint>,
+}
+
+/// Why it does not fit what is there.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The facts are not those of the plan.
+    #[error("{} of plan {id} are not as they were when it was made", facts(differences.len()))]
+    Differs {
+        /// The plan.
+        id: PlanId,
+        /// Field by field.
+        differences: Vec<Difference>,
+    },
+    /// The plan is another one.
+    #[error("plan {named} is not what would be done now; that is plan {now}")]
+    OtherPlan {
+        /// The one that was named.
+        named: PlanId,
+        /// The one that a dry run would show.
+        now: PlanId,
+    },
+    /// The plan does not list that.
+    #[error("plan {id} loses nothing by going on without {endpoint}")]
+    NothingWithout {
+        /// The plan.
+        id: PlanId,
+        /// The replica's endpoint.
+        endpoint: Endpoint,
+    },
+}
+
+fn facts(differences: usize) -> String {
+    if differences == 1 { "1 fact".to_owned() } else { format!("{differences} facts") }
+}
+
+impl Refusal {
+    /// Where the plan differs, field by field.
+    pub fn differences(&self) -> &[Difference] {
+        match self {
+            Self::Differs { differences, .. } => differences,
+            Self::OtherPlan { .. } | Self::NothingWithout { .. } => &[],
+        }
+    }
+}
+
+impl Consent {
+    /// The plan that it is about, if anything was said at all.
+    pub fn named(&self) -> Option<PlanId> {
+        self.losses_of.clone().or_else(|| self.plan.as_ref().map(KeptPlan::id))
+    }
+
+    /// Checks it against what would be done now.
+    ///
+    /// # Errors
+    /// Why it does not fit; then nothing may be done.
+    pub fn check(&self, now: &KeptPlan) -> Result<(), Refusal> {
+        if let Some(planned) = &self.plan {
+            let id = planned.id();
+            if let Some(named) = self.losses_of.as_ref().filter(|named| **named != id) {
+                return Err(Refusal::OtherPlan { named: named.clone(), now: id });
+            }
+            // It was applied already, or nothing of it is left to do.
+            if now.partitions.is_empty() && now.cluster == planned.cluster {
+                return Ok(());
+            }
+            let differences = planned.differences(now);
+            if !differences.is_empty() {
+                return Err(Refusal::Differs { id, differences });
+            }
+        }
+        let Some(named) = &self.losses_of else { return Ok(()) };
+        let id = now.id();
+        if *named != id {
+            return Err(Refusal::OtherPlan { named: named.clone(), now: id });
+        }
+        let listed = |endpoint: &&Endpoint| now.losses().any(|loss| is_without(loss) && loss.endpoint == **endpoint);
+        match self.without.iter().find(|endpoint| !listed(endpoint)) {
+            Some(endpoint) => Err(Refusal::NothingWithout { id, endpoint: endpoint.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a loss that the plan lists was said yes to.
+    pub fn covers(&self, loss: &Loss) -> bool {
+        self.losses_of.is_some() && (!is_without(loss) || self.without.contains(&loss.endpoint))
+    }
+}
+
+/// Whether a loss is of something that cannot be looked at.
+fn is_without(loss: &Loss) -> bool {
+    loss.kind == LossKind::OutOfReach
+}
