@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::run::PlanId;
+use crate::sandbox::fault::{Fault, FaultError, Mishap};
 
 /// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
@@ -95,6 +96,27 @@ pub struct Embedded {
     #[command(flatten)]
     /// What it holds
     pub shape: Shape,
+    #[command(flatten)]
+    /// What goes wrong
+    pub faults: Faults,
+}
+
+/// What goes wrong in an embedded cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct Faults {
+    /// Let something go wrong, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
+    #[arg(long = "fault", value_name = "SPEC", value_parser = fault)]
+    pub faults: Vec<Fault>,
+}
+
+/// A fault that happens to a cluster, not to the tool.
+fn fault(text: &str) -> Result<Fault, String> {
+    let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
+    match fault.mishap {
+        Mishap::Tool(_) => Err("what befalls the tool itself is for tests that run it in their own process".to_owned()),
+        _ => Ok(fault),
+    }
 }
 
 /// What an embedded cluster holds.
@@ -310,8 +332,12 @@ pub struct Sandbox {
 /// What to do with the embedded cluster.
 #[derive(Debug, Subcommand)]
 pub enum SandboxCommand {
-    /// List the scenarios
-    List,
+    /// List the scenarios, or what can go wrong in them
+    List {
+        /// List what `--fault` understands instead
+        #[arg(long)]
+        faults: bool,
+    },
     /// Start one, print how to reach it, keep it running until interrupted
     Serve(Serve),
 }
@@ -337,6 +363,9 @@ pub struct Serve {
     #[command(flatten)]
     /// What it holds
     pub shape: Shape,
+    #[command(flatten)]
+    /// What goes wrong
+    pub faults: Faults,
 }
 
 fn plan_id(text: &str) -> Result<PlanId, String> {

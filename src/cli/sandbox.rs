@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::run::Stop;
+use crate::sandbox::fault::vocabulary;
 use crate::sandbox::scenario::Scenario;
 use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
@@ -92,7 +93,8 @@ pub(super) fn ready_text(line: &ReadyLine) -> String {
 /// The sandbox cannot be started as asked.
 pub async fn run(command: &SandboxCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
-        SandboxCommand::List => {
+        SandboxCommand::List { faults: true } => list_faults(out),
+        SandboxCommand::List { faults: false } => {
             let width = Scenario::names().iter().map(|name| name.len()).max().unwrap_or(0);
             for scenario in Scenario::ALL {
                 let (name, about) = (scenario.name(), scenario.description());
@@ -103,6 +105,25 @@ pub async fn run(command: &SandboxCommand, out: &Out) -> Result<Exit, Failure> {
         }
         SandboxCommand::Serve(serve) => self::serve(serve, out).await,
     }
+}
+
+/// How a fault is written, for people.
+const FAULTS: &str = "\
+A fault is WHEN[@WHERE][:WHICH]=WHAT, as in LoadTable:2=reset-after or 3s@tablet2=tablet-restarts-5s.
+  WHEN   a call's name, `*` (any call), `mutation` (any that changes something), or a time since the sandbox began to serve
+  WHERE  tabletN (counted from 1: calls to it, or that name it) or TABLE/PID (calls that name it)
+  WHICH  the how-manieth such call, from 1 (the default); `every`; or N%, by chance, from --seed
+  WHAT   one of these; TIME is 300ms or 10s, on the sandbox's clock
+";
+
+fn list_faults(out: &Out) -> Result<Exit, Failure> {
+    out.text_or(FAULTS, &BTreeMap::from([("event", "fault_form"), ("form", "WHEN[@WHERE][:WHICH]=WHAT")]))?;
+    let width = vocabulary().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, about) in vocabulary() {
+        let value = BTreeMap::from([("event", "fault"), ("name", name.as_str()), ("description", about)]);
+        out.text_or(&format!("    {name:width$}  {about}\n"), &value)?;
+    }
+    Ok(Exit::Healthy)
 }
 
 async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
@@ -118,6 +139,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         nameservers: args.nameservers.clamp(1, 9),
         time_scale,
         zookeeper: zookeeper.clone(),
+        faults: args.faults.faults.clone(),
     };
     let say = out.say();
     let mut stop = signal::listen(

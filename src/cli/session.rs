@@ -39,6 +39,9 @@ impl Session {
     pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
         match &embedded.sandbox {
             Some(name) => Self::open_sandbox(name, embedded, options(at, progress)).await,
+            None if !embedded.faults.faults.is_empty() => {
+                Err(Failure::usage(anyhow!("--fault is for --sandbox: nothing is broken on purpose in a real cluster")))
+            }
             None => Self::at(at, progress).await,
         }
     }
@@ -65,7 +68,8 @@ impl Session {
         let scenario: Scenario = name.parse().map_err(Failure::usage)?;
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
-        let sandbox_options = sandbox::Options { shape, time_scale, ..sandbox::Options::default() };
+        let faults = embedded.faults.faults.clone();
+        let sandbox_options = sandbox::Options { shape, time_scale, faults, ..sandbox::Options::default() };
         let sandbox = Sandbox::start(scenario, &sandbox_options).await?;
         let address =
             sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;

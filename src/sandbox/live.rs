@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::clock::{Clock, TimeScale};
+use super::fault::ToolFate;
 use super::{Millis, World};
 
 /// A world on a running clock, shared by everything that talks to it. The world is pure and only moves when somebody
@@ -14,13 +15,14 @@ pub struct Live {
     world: Mutex<World>,
     clock: Clock,
     touched: Notify,
+    tool: watch::Sender<Option<ToolFate>>,
 }
 
 impl Live {
     /// Starts the clock, at the time the world has reached.
     pub fn new(world: World, scale: TimeScale) -> Self {
         let clock = Clock::starting_at(world.now(), scale);
-        Self { world: Mutex::new(world), clock, touched: Notify::new() }
+        Self { world: Mutex::new(world), clock, touched: Notify::new(), tool: watch::Sender::new(None) }
     }
 
     /// Brings the world up to now and works on it. Whoever waits in [`Live::next_change`] looks again.
@@ -40,6 +42,21 @@ impl Live {
     /// The world's time.
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// What befalls the tool: for whoever runs it in this process, and can kill it.
+    pub fn tool_fate(&self) -> watch::Receiver<Option<ToolFate>> {
+        self.tool.subscribe()
+    }
+
+    /// Says what befalls the tool.
+    pub(super) fn tell_tool(&self, fate: ToolFate) {
+        self.tool.send_replace(Some(fate));
+    }
+
+    /// Waits for so many milliseconds of the world's time.
+    pub(super) async fn pass(&self, millis: Millis) {
+        tokio::time::sleep_until(self.clock.instant_of(self.now().saturating_add(millis))).await;
     }
 
     /// Waits until the world's next event is due, or somebody worked on the world.

@@ -3,6 +3,7 @@
 
 mod clock;
 mod edge;
+pub mod fault;
 mod live;
 pub mod nameserver;
 pub mod registration;

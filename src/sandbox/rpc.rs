@@ -1,10 +1,12 @@
 //! The cluster's own seam, straight into a world: no sockets, so that tests may pause the clock.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fault::{ToolFate, Way, nameserver_answers, tablet_answers};
 use super::{Live, Unreachable, World};
 use crate::cluster::{CallError, CallErrorKind, DiscoveryError, Pending, Rpc};
 use crate::model::Endpoint;
@@ -49,8 +51,69 @@ impl InProcess {
             None => self.look_up().await.map_err(|error| no_leader(method, error))?,
         };
         tokio::task::yield_now().await;
-        let answer = self.live.with(|world| world.call_nameserver(&endpoint, call));
-        answer.map_err(|error| unreachable(format!("nameserver {endpoint}"), method, &error))
+        let way = self.live.with(|world| world.meet_nameserver_call(&endpoint, &call));
+        let (live, server) = (self.live.clone(), format!("nameserver {endpoint}"));
+        let to = Addressee { server: server.clone(), method };
+        let coded = |code| nameserver_answers(&call, code);
+        let made = call.clone();
+        let sent = async move {
+            let answer = live.with(|world| world.call_nameserver(&endpoint, made));
+            answer.map_err(|error| unreachable(server, method, &error))
+        };
+        self.go(way, to, coded, sent).await
+    }
+
+    /// Makes a call go the way it does.
+    async fn go<A: Send + 'static>(
+        &self,
+        way: Way,
+        to: Addressee,
+        coded: impl Fn(i32) -> A,
+        sent: impl Future<Output = Result<A, CallError>> + Send + 'static,
+    ) -> Result<A, CallError> {
+        let seen = || "a fault of the sandbox".to_owned();
+        match way {
+            Way::Through => sent.await,
+            Way::Refused => to.fails(CallErrorKind::Unreachable { seen: seen() }),
+            Way::ResetBefore => to.fails(CallErrorKind::HungUp { seen: seen() }),
+            Way::ResetAfter => {
+                let _done = sent.await;
+                to.fails(CallErrorKind::HungUp { seen: seen() })
+            }
+            Way::TimesOut => {
+                let _done = sent.await;
+                tokio::time::sleep(DEADLINE).await;
+                to.fails(CallErrorKind::DeadlineExceeded { after: DEADLINE })
+            }
+            Way::Late(by) => {
+                let live = self.live.clone();
+                tokio::spawn(async move {
+                    live.pass(by).await;
+                    let _done = sent.await;
+                });
+                tokio::time::sleep(DEADLINE).await;
+                to.fails(CallErrorKind::DeadlineExceeded { after: DEADLINE })
+            }
+            Way::Answers(code) => Ok(coded(code)),
+            Way::Garbage => {
+                let _done = sent.await;
+                to.fails(CallErrorKind::Garbage { seen: seen() })
+            }
+            Way::Slow(by) => {
+                let answer = sent.await;
+                self.live.pass(by).await;
+                answer
+            }
+            Way::Tool(fate) => {
+                let is_killed = matches!(fate, ToolFate::KilledBefore | ToolFate::KilledAfter);
+                let answer = if fate == ToolFate::KilledBefore { None } else { Some(sent.await) };
+                self.live.tell_tool(fate);
+                match answer {
+                    Some(answer) if !is_killed => answer,
+                    _ => std::future::pending().await,
+                }
+            }
+        }
     }
 
     async fn wait_while_frozen(&self, endpoint: &Endpoint, method: &'static str) -> Result<(), CallError> {
@@ -68,9 +131,29 @@ impl InProcess {
     async fn call_tablet(&self, endpoint: &Endpoint, call: TabletCall) -> Result<TabletAnswer, CallError> {
         let method = call.name();
         tokio::task::yield_now().await;
-        self.wait_while_frozen(endpoint, method).await?;
-        let answer = self.live.with(|world| world.call_tablet(endpoint, call));
-        answer.map_err(|error| unreachable(format!("tablet {endpoint}"), method, &error))
+        let way = self.live.with(|world| world.meet_tablet_call(endpoint, &call));
+        let (caller, endpoint) = (self.clone(), endpoint.clone());
+        let to = Addressee { server: format!("tablet {endpoint}"), method };
+        let coded = |code| tablet_answers(&call, code);
+        let made = call.clone();
+        let sent = async move {
+            caller.wait_while_frozen(&endpoint, method).await?;
+            let answer = caller.live.with(|world| world.call_tablet(&endpoint, made));
+            answer.map_err(|error| unreachable(format!("tablet {endpoint}"), method, &error))
+        };
+        self.go(way, to, coded, sent).await
+    }
+}
+
+/// Who is called, and for what.
+struct Addressee {
+    server: String,
+    method: &'static str,
+}
+
+impl Addressee {
+    fn fails<A>(self, kind: CallErrorKind) -> Result<A, CallError> {
+        Err(CallError::new(self.server, self.method, kind))
     }
 }
 

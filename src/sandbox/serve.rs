@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::edge::Ports;
+use super::fault::Fault;
 use super::registration::{Registration, RegistrationError, ZooKeeperPath};
 use super::scenario::{Scenario, Shape};
 use super::{Live, TimeScale};
@@ -30,11 +31,19 @@ pub struct Options {
     pub time_scale: TimeScale,
     /// A real ZooKeeper to register in.
     pub zookeeper: Option<ZooKeeperPath>,
+    /// What goes wrong in it, from the moment it serves.
+    pub faults: Vec<Fault>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shape: Shape::default(), nameservers: 1, time_scale: TimeScale::default(), zookeeper: None }
+        Self {
+            shape: Shape::default(),
+            nameservers: 1,
+            time_scale: TimeScale::default(),
+            zookeeper: None,
+            faults: Vec::new(),
+        }
     }
 }
 
@@ -74,7 +83,8 @@ impl Sandbox {
     pub async fn start(scenario: Scenario, options: &Options) -> Result<Self, SandboxError> {
         let (mut ports, addresses) = Ports::reserve(options.nameservers.max(1), options.shape.tablets)?;
         let shape = options.shape;
-        let world = tokio::task::spawn_blocking(move || scenario.bring_about(&shape, &addresses)).await??;
+        let mut world = tokio::task::spawn_blocking(move || scenario.bring_about(&shape, &addresses)).await??;
+        world.set_faults(options.faults.clone(), shape.seed);
         ports.name(&world);
         let registration = match &options.zookeeper {
             Some(at) => Some(Registration::connect(at).await?),

@@ -119,6 +119,6 @@ impl Writers {
 }
 
 /// Whether a database is the servers' own.
-fn is_system(db: &str) -> bool {
+pub(super) fn is_system(db: &str) -> bool {
     matches!(db, "__INTERNAL_DB" | "INFORMATION_SCHEMA")
 }

@@ -12,6 +12,7 @@ use tonic::codegen::{BoxFuture, Bytes, Service, http};
 
 use super::gate::Gate;
 use super::required;
+use super::service::Garbled;
 
 /// A gRPC message on the wire follows five bytes: a compression flag and its length.
 const PREFIX: usize = 5;
@@ -58,7 +59,7 @@ where
                 return pending().await;
             }
             if !required::has_any(request.uri().path()) {
-                return methods.call(request).await;
+                return methods.call(request).await.map(spoiled);
             }
             let (head, body) = request.into_parts();
             let Ok(whole) = collect(body).await else { return pending().await };
@@ -66,9 +67,22 @@ where
                 let text = format!("[{address}][E1003]Fail to parse http body as {name}");
                 return Ok(Status::invalid_argument(text).into_http());
             }
-            methods.call(http::Request::from_parts(head, Body::new(Whole(Some(whole.into()))))).await
+            let request = http::Request::from_parts(head, Body::new(Whole(Some(whole.into()))));
+            methods.call(request).await.map(spoiled)
         })
     }
+}
+
+/// A message of four bytes, none of which begins a field.
+const GARBAGE: &[u8] = &[0, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff];
+
+/// The answer, unless it is not to be understood.
+fn spoiled(answer: http::Response<Body>) -> http::Response<Body> {
+    if answer.extensions().get::<Garbled>().is_none() {
+        return answer;
+    }
+    let (head, _) = answer.into_parts();
+    http::Response::from_parts(head, Body::new(Whole(Some(Bytes::from_static(GARBAGE)))))
 }
 
 async fn collect(mut body: Body) -> Result<Vec<u8>, Status> {

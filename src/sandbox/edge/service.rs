@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
 use crate::model::Endpoint;
+use crate::sandbox::fault::{Way, nameserver_answers, tablet_answers};
 use crate::sandbox::{Live, Unreachable, World};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::{api, nameserver};
@@ -45,6 +46,59 @@ impl Process {
     }
 }
 
+/// How a call ended.
+enum Served<A> {
+    Answer(A),
+    /// With an answer that is not to be understood.
+    Garbled(A),
+    HungUp,
+}
+
+impl Process {
+    /// Makes a call go the way it does.
+    async fn serve<A: Send + 'static>(
+        &self,
+        way: Way,
+        coded: impl Fn(i32) -> A,
+        call: impl Fn(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,
+    ) -> Served<A> {
+        match way {
+            Way::Refused | Way::ResetBefore => return Served::HungUp,
+            Way::Answers(code) => return Served::Answer(coded(code)),
+            Way::Late(by) => {
+                let process = self.clone();
+                tokio::spawn(async move {
+                    process.live.pass(by).await;
+                    let _done = process.answer(call).await;
+                });
+                return pending().await;
+            }
+            Way::Through | Way::ResetAfter | Way::TimesOut | Way::Garbage | Way::Slow(_) | Way::Tool(_) => {}
+        }
+        let answer = self.answer(call).await;
+        match (way, answer) {
+            (Way::TimesOut, _) => pending().await,
+            (Way::ResetAfter, _) | (_, None) => Served::HungUp,
+            (Way::Garbage, Some(answer)) => Served::Garbled(answer),
+            (Way::Slow(by), Some(answer)) => {
+                self.live.pass(by).await;
+                Served::Answer(answer)
+            }
+            (_, Some(answer)) => Served::Answer(answer),
+        }
+    }
+}
+
+/// Stands in an answer that is not to be understood, for [`super::door`] to see to.
+#[derive(Debug, Clone, Copy)]
+pub struct Garbled;
+
+fn garbled<T>(answer: T) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(Garbled);
+    response
+}
+
 /// What a server that died in mid-call says: nothing, and its socket is gone.
 async fn hang_up<T>(gate: Option<Gate>) -> T {
     if let Some(gate) = gate {
@@ -72,10 +126,13 @@ macro_rules! serve_nameserver {
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
                 let call = $call::$variant(request.into_inner());
-                match self.0.answer(move |world, endpoint| world.call_nameserver(endpoint, call.clone())).await {
-                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Some(_) => Err(wrong_answer(stringify!($variant))),
-                    None => hang_up(gate).await,
+                let way = self.0.live.with(|world| world.meet_nameserver_call(&self.0.endpoint, &call));
+                let (made, coded) = (call.clone(), |code| nameserver_answers(&call, code));
+                match self.0.serve(way, coded, move |world, at| world.call_nameserver(at, made.clone())).await {
+                    Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
+                    Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
+                    Served::HungUp => hang_up(gate).await,
                 }
             })*
         }
@@ -97,10 +154,13 @@ macro_rules! serve_tablet {
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
                 let call = $call::$variant(request.into_inner());
-                match self.0.answer(move |world, endpoint| world.call_tablet(endpoint, call.clone())).await {
-                    Some($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Some(_) => Err(wrong_answer(stringify!($variant))),
-                    None => hang_up(gate).await,
+                let way = self.0.live.with(|world| world.meet_tablet_call(&self.0.endpoint, &call));
+                let (made, coded) = (call.clone(), |code| tablet_answers(&call, code));
+                match self.0.serve(way, coded, move |world, at| world.call_tablet(at, made.clone())).await {
+                    Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
+                    Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
+                    Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
+                    Served::HungUp => hang_up(gate).await,
                 }
             })*
         }

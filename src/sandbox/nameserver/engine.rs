@@ -66,7 +66,12 @@ impl Leading<'_> {
             parent: new.parent.map(|(id, _)| id),
             lane: new.parent.map_or_else(|| lane_of(new.pid, new.concurrency), |(_, lane)| lane),
         };
-        let tasks = self.task_list(&record)?;
+        let mut tasks = self.task_list(&record)?;
+        if new.parent.is_none()
+            && let (Some(fate), Some(first)) = (self.memory.op_fate.take(), tasks.front_mut())
+        {
+            first.meet(fate);
+        }
         let id = record.id;
         self.zk.ops.insert(id, record.clone());
         let op = Op { record, tasks };

@@ -8,7 +8,7 @@ use super::op::Op;
 pub(super) const LANES: usize = 10;
 
 /// Every op of the leading nameserver.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lanes {
     lists: [VecDeque<Op>; LANES],
     finished: VecDeque<Op>,

@@ -7,7 +7,7 @@ use super::timers::Event;
 use super::{Leading, Memory, Millis, Nameservers, TabletPort};
 
 /// A nameserver process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Process {
     endpoint: String,
     pub(super) running: bool,
@@ -117,6 +117,7 @@ impl Nameservers {
             members,
             lanes: Lanes::default(),
             retrying_finish: false,
+            op_fate: None,
             reconnected_at: 0,
         });
         if let Some(mut leading) = self.leading(tablets) {

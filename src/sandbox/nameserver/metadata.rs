@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use crate::wire::nameserver::{PartitionMeta, TableInfo, TablePartition};
 
 /// All tables, by tid and by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     by_tid: BTreeMap<u32, Table>,
     names: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 /// A table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     /// Everything but the partitions. It never changes after creation.
     pub(super) head: TableInfo,
@@ -25,7 +25,7 @@ pub(super) struct Table {
     writes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Partition {
     live: TablePartition,
     /// What the write of that number put into ZooKeeper. Of an older write: nothing changed since the last one, so that

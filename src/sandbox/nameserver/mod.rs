@@ -42,6 +42,7 @@ pub use settings::Settings;
 pub use spec::{Placement, SYSTEM_DATABASES, SpecError, TableSpec, system_tables};
 pub use zookeeper::Znode;
 
+use super::fault::OpFate;
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::nameserver::{OpStatus, TableInfo, TablePartition};
 use lanes::Lanes;
@@ -56,7 +57,7 @@ use zookeeper::Kept;
 pub type Millis = u64;
 
 /// All nameserver processes of a cluster, and what ZooKeeper holds for them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nameservers {
     settings: Settings,
     rng: Rng,
@@ -73,13 +74,15 @@ pub struct Nameservers {
 }
 
 /// What only the leading nameserver's process knows. Gone when it dies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Memory {
     endpoint: String,
     reign: u64,
     members: Members,
     lanes: Lanes,
     retrying_finish: bool,
+    /// How the next op that a call creates goes wrong.
+    op_fate: Option<OpFate>,
     /// Until then connections to tablets that came back are being made again: lanes stand still, and so does the one thread
     /// that deals with tablets coming back.
     reconnected_at: Millis,
@@ -222,6 +225,13 @@ impl Nameservers {
             && leading.memory.members.leave(endpoint, now)
         {
             leading.watch_absence(endpoint, now);
+        }
+    }
+
+    /// How the next op that a call creates is to go wrong. Another nameserver that leads knows nothing of it.
+    pub fn set_op_fate(&mut self, fate: OpFate) {
+        if let Some(memory) = &mut self.memory {
+            memory.op_fate = Some(fate);
         }
     }
 

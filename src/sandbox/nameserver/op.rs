@@ -28,7 +28,7 @@ pub(super) struct OpRecord {
 }
 
 /// An op in the leading nameserver's memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Op {
     pub(super) record: OpRecord,
     /// What is left to do; the first is under way.

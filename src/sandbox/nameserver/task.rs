@@ -1,5 +1,6 @@
 //! Tasks: the steps of an op.
 
+use crate::sandbox::fault::OpFate;
 use crate::wire::api::{TableMode, TaskStatus, TaskType};
 
 /// One step of an op.
@@ -37,6 +38,15 @@ pub(super) enum Work {
 impl Task {
     pub(super) fn new(work: Work) -> Self {
         Self { work, state: TaskStatus::KInited, answers: 0, lost: false }
+    }
+
+    /// Goes wrong before it has begun.
+    pub(super) fn meet(&mut self, fate: OpFate) {
+        match fate {
+            OpFate::Fails => self.state = TaskStatus::KFailed,
+            OpFate::Sticks => (self.state, self.lost) = (TaskStatus::KDoing, true),
+            OpFate::NotCreated => {}
+        }
     }
 }
 

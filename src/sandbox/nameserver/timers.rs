@@ -28,7 +28,7 @@ pub(super) enum Event {
 }
 
 /// Events in order of time, and of being set for the same time.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Timers {
     queue: BTreeMap<(Millis, u64), Event>,
     set: u64,

@@ -22,7 +22,7 @@ pub struct Znode {
 
 /// Everything that outlives a nameserver process. Tables also hold what only the leading nameserver's memory has; that
 /// part is dropped when it dies ([`Tables::revert_to_saved`]).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) auto_failover: bool,
     pub(super) databases: BTreeSet<String>,

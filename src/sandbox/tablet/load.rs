@@ -13,9 +13,20 @@ use super::replica::{Progress, Replica};
 use super::task::TaskKey;
 use super::{Millis, Schema, TableSpec, Tablets};
 use crate::model::{PartitionId, Role, State, StorageMode};
+use crate::sandbox::fault::LoadFate;
 use crate::wire::api::{self, TableMode, TaskType};
 
+/// Milliseconds that a load takes which never ends: a year.
+const FOR_EVER: Millis = 31_536_000_000;
+
 impl Tablets {
+    /// How the next load of that replica is to go wrong.
+    pub fn set_load_fate(&mut self, endpoint: &str, id: PartitionId, fate: LoadFate) {
+        if let Some(machine) = self.machine_mut(endpoint) {
+            machine.load_fates.insert(id, fate);
+        }
+    }
+
     /// CreateTable, which the nameserver calls for a new table's replicas: an empty replica, kTableNormal at once.
     ///
     /// # Errors
@@ -109,7 +120,10 @@ impl Tablets {
             return 0;
         };
         let entries = machine.disk.directory(replica.storage(), id).map_or(0, Directory::entries_to_read);
-        let takes = self.settings.load_fixed_ms + self.settings.load_ns_per_entry * entries / 1_000_000;
+        let takes = match machine.load_fates.get(&id) {
+            Some(LoadFate::Sticks) => FOR_EVER,
+            _ => self.settings.load_fixed_ms + self.settings.load_ns_per_entry * entries / 1_000_000,
+        };
         replica.state = State::Loading;
         replica.progress = Some(Progress { since: now, until: now + takes, entries });
         takes
@@ -147,8 +161,11 @@ impl Tablets {
             machine.tasks.end(task, false);
             return;
         };
+        let fate = machine.load_fates.remove(&id);
         let directory = machine.disk.directory_mut(storage, id);
-        let readable = directory.filter(|directory| storage.is_disk() || !directory.has_broken_manifest());
+        let readable = directory
+            .filter(|directory| storage.is_disk() || !directory.has_broken_manifest())
+            .filter(|_| fate != Some(LoadFate::Vanishes));
         let Some(directory) = readable else {
             machine.discard(id, keep, now);
             machine.tasks.end(task, false);
@@ -156,7 +173,10 @@ impl Tablets {
         };
         directory.has_old_data = false;
         directory.binlog.get_or_insert_default();
-        let contents = directory.read(storage);
+        let mut contents = directory.read(storage);
+        if fate == Some(LoadFate::Hollow) {
+            contents.rows.drain(..contents.rows.len() / 2);
+        }
         let Some(replica) = machine.same_replica(id, generation) else { return };
         replica.rows.extend(contents.rows);
         replica.state = State::Normal;

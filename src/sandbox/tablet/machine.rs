@@ -9,6 +9,7 @@ use super::refusal::{Refusal, TABLE_DOES_NOT_EXIST};
 use super::replica::Replica;
 use super::task::Tasks;
 use crate::model::{PartitionId, StorageMode};
+use crate::sandbox::fault::LoadFate;
 
 /// A tablet's machine.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(super) struct Machine {
     pub(super) deferred: Vec<Event>,
     /// Snapshots being sent: to whom, of what.
     pub(super) sending: Vec<(PartitionId, String)>,
+    /// How the next load of a replica goes wrong.
+    pub(super) load_fates: BTreeMap<PartitionId, LoadFate>,
 }
 
 /// Whether a tablet's process runs.
@@ -55,6 +58,7 @@ impl Machine {
             snapshot_pool: Pool::default(),
             deferred: Vec::new(),
             sending: Vec::new(),
+            load_fates: BTreeMap::new(),
         }
     }
 

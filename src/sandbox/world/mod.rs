@@ -4,6 +4,7 @@
 //! and the methods that do something to a server; the same history with the same seed gives the same world.
 
 mod health;
+mod mishaps;
 mod power;
 mod reach;
 mod rows;
@@ -19,12 +20,14 @@ pub(super) use trace::partition;
 pub use trace::{Trace, Traced};
 
 use super::Millis;
+use super::fault::Script;
 use super::nameserver::{self, Nameservers};
 use super::tablet::{RowId, Tablets};
 use super::writers::{Write, Writers};
 use crate::model::{Endpoint, PartitionId};
 use crate::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::nameserver::{TableInfo, TablePartition};
+use mishaps::Deed;
 use power::Session;
 use reach::Reach;
 use rows::Books;
@@ -55,7 +58,7 @@ impl Addresses {
 }
 
 /// A simulated OpenMLDB cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     now: Millis,
     session_timeout: Millis,
@@ -71,6 +74,10 @@ pub struct World {
     books: Books,
     trace: Trace,
     last_row: u64,
+    /// Faults that wait for their moment.
+    faults: Script,
+    /// What faults that have begun still do, by time.
+    deeds: Vec<(Millis, Deed)>,
 }
 
 impl World {
@@ -114,6 +121,8 @@ impl World {
             books: Books::default(),
             trace: Trace::default(),
             last_row: 0,
+            faults: Script::default(),
+            deeds: Vec::new(),
         }
     }
 
@@ -129,6 +138,7 @@ impl World {
             self.nameservers.next_event(),
             self.sessions.values().filter_map(Session::ends).min(),
             self.writers.as_ref().map(Writers::next_event),
+            self.next_mishap(),
         ]
         .into_iter()
         .flatten()
@@ -136,7 +146,7 @@ impl World {
     }
 
     /// Lets everything happen that is due up to `until`, in the order of time. What is due at the same time happens in
-    /// this order: tablets, nameservers, sessions, writers.
+    /// this order: tablets, nameservers, sessions, faults, writers.
     pub fn advance_to(&mut self, until: Millis) {
         while let Some(next) = self.next_event().filter(|next| *next <= until) {
             self.step(next.max(self.now));
@@ -156,6 +166,7 @@ impl World {
         self.tablets.advance_to(at);
         self.nameservers.advance_to(at, &mut Reach(&mut self.tablets));
         self.end_sessions();
+        self.befall();
         while self.writers.as_ref().is_some_and(|writers| writers.next_event() <= at) {
             self.write_row();
         }

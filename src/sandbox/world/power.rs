@@ -108,6 +108,17 @@ impl World {
         }
     }
 
+    /// A tablet's ZooKeeper session expires: its node goes, and comes back as that of a process that only lost its session.
+    pub fn expire_session(&mut self, endpoint: &Endpoint) {
+        if self.sessions.remove(endpoint).is_none() {
+            return;
+        }
+        self.nameservers.tablet_session_lost(endpoint.as_str(), self.now);
+        if self.is_up(endpoint) {
+            self.register(endpoint, false);
+        }
+    }
+
     /// SIGKILL of everything at once.
     pub fn kill_everything(&mut self) {
         for endpoint in self.tablet_endpoints.clone() {

@@ -1,0 +1,285 @@
+//! Faults, as they happen to the world.
+
+use super::{World, trace};
+use crate::model::{Endpoint, PartitionId};
+use crate::sandbox::Millis;
+use crate::sandbox::fault::{Fault, Known, Meddling, Met, Mishap, OpFate, Place, Script, Seen, ServerFate, Way};
+use crate::wire::api::{LoadTableRequest, TableMeta};
+use crate::wire::call::{NameserverCall, TabletCall};
+use crate::wire::nameserver::{
+    ChangeLeaderRequest, ConfSetRequest, Pair, PartitionMeta, RecoverTableRequest, TableInfo, UpdateTableAliveRequest,
+};
+
+use super::power::Started;
+use super::reach::Reach;
+
+/// World milliseconds between two rows of clients that a fault lets write.
+const WRITE_EVERY: Millis = 20;
+
+/// World milliseconds between the restarts of a tablet that keeps restarting.
+const RESTART_EVERY: Millis = 1_000;
+
+/// What a fault that has begun still does.
+#[derive(Debug, Clone)]
+pub(super) enum Deed {
+    StartNameserver(Endpoint),
+    KillTablet(Endpoint),
+    /// With so many more restarts to come.
+    StartTablet(Endpoint, u32),
+    Thaw(Endpoint),
+}
+
+impl World {
+    /// From now on these faults happen, and none that were set before. `seed` decides what chance does. What a fault that
+    /// has begun still has to do (start a tablet again) it does all the same.
+    pub fn set_faults(&mut self, faults: Vec<Fault>, seed: u64) {
+        self.faults = Script::new(faults, self.now, seed);
+    }
+
+    /// What a client's call to a nameserver meets on its way. Faults that it triggers happen now.
+    pub(in crate::sandbox) fn meet_nameserver_call(&mut self, server: &Endpoint, call: &NameserverCall) -> Way {
+        if self.faults.is_empty() {
+            return Way::Through;
+        }
+        let names = match call {
+            NameserverCall::RecoverTable(request) => Some(request.endpoint.as_str()),
+            NameserverCall::UpdateTableAliveStatus(request) => Some(request.endpoint()),
+            NameserverCall::ChangeLeader(request) => request.candidate_leader.as_deref(),
+            NameserverCall::OfflineEndpoint(request) => Some(request.endpoint.as_str()),
+            NameserverCall::RecoverEndpoint(request) => Some(request.endpoint.as_str()),
+            _ => None,
+        };
+        let partitions = trace::named_by_nameserver_call(call, &self.nameservers);
+        let (method, effect, names) = (call.name(), call.effect(), names.map(Endpoint::from));
+        self.meet(&Seen { method, effect, server: server.clone(), names, partitions })
+    }
+
+    /// What a client's call to a tablet meets on its way. Faults that it triggers happen now.
+    pub(in crate::sandbox) fn meet_tablet_call(&mut self, server: &Endpoint, call: &TabletCall) -> Way {
+        if self.faults.is_empty() {
+            return Way::Through;
+        }
+        let server = self.endpoint_at(server.as_str()).unwrap_or_else(|| server.clone());
+        let partitions = trace::named_by_tablet_call(call);
+        self.meet(&Seen { method: call.name(), effect: call.effect(), server, names: None, partitions })
+    }
+
+    fn meet(&mut self, seen: &Seen) -> Way {
+        let mut faults = std::mem::take(&mut self.faults);
+        let met = faults.meet(seen, |place| self.find(place));
+        self.faults = faults;
+        let mut way = Way::Through;
+        for Met { mishap, place } in met {
+            match mishap {
+                Mishap::Way(other) => way = other,
+                Mishap::Tool(fate) => way = Way::Tool(fate),
+                Mishap::Load(fate) => {
+                    for id in &seen.partitions {
+                        self.tablets.set_load_fate(seen.server.as_str(), *id, fate);
+                    }
+                }
+                Mishap::Op(OpFate::NotCreated) => way = Way::Answers(0),
+                Mishap::Op(fate) => self.nameservers.set_op_fate(fate),
+                Mishap::Server(_) | Mishap::Operator(_) | Mishap::Clients => {
+                    self.happens(mishap, place.as_ref(), Some(seen))
+                }
+            }
+        }
+        way
+    }
+
+    /// When something of a fault's happens next by itself.
+    pub(super) fn next_mishap(&self) -> Option<Millis> {
+        self.deeds.iter().map(|(at, _)| *at).chain(self.faults.next()).min()
+    }
+
+    /// Lets happen what is due.
+    pub(super) fn befall(&mut self) {
+        if self.next_mishap().is_none_or(|at| at > self.now) {
+            return;
+        }
+        let now = self.now;
+        let (due, later) = std::mem::take(&mut self.deeds).into_iter().partition(|(at, _)| *at <= now);
+        self.deeds = later;
+        let due: Vec<(Millis, Deed)> = due;
+        due.into_iter().for_each(|(_, deed)| self.carry_out(deed));
+        let mut faults = std::mem::take(&mut self.faults);
+        let met = faults.due(now, |place| self.find(place));
+        self.faults = faults;
+        met.iter().for_each(|met| self.happens(met.mishap, met.place.as_ref(), None));
+    }
+
+    fn carry_out(&mut self, deed: Deed) {
+        match deed {
+            Deed::StartNameserver(nameserver) => self.start_nameserver(&nameserver),
+            Deed::KillTablet(tablet) => self.kill_tablet(&tablet),
+            Deed::Thaw(tablet) => self.freeze_tablet(&tablet, false),
+            Deed::StartTablet(tablet, more) => match self.start_tablet(&tablet) {
+                Started::Exited { free_at } => {
+                    self.deeds.push((free_at.max(self.now + 1), Deed::StartTablet(tablet, more)));
+                }
+                Started::Running if more > 0 => {
+                    let (kill_at, tablet_too) = (self.now + RESTART_EVERY, tablet.clone());
+                    self.deeds.push((kill_at, Deed::KillTablet(tablet_too)));
+                    self.deeds.push((kill_at + 1, Deed::StartTablet(tablet, more - 1)));
+                }
+                Started::Running => {}
+            },
+        }
+    }
+
+    fn find(&self, place: &Place) -> Known {
+        match place {
+            Place::Tablet(number) => {
+                let tablet = self.tablet_endpoints.get(number.saturating_sub(1));
+                tablet.map_or(Known::Nowhere, |tablet| Known::Tablet(tablet.clone()))
+            }
+            Place::Partition(name, pid) => {
+                let tables = self.tables();
+                let table = tables.iter().find(|table| table.name() == name);
+                table.map_or(Known::Nowhere, |table| Known::Partition(super::partition(table.tid(), *pid)))
+            }
+        }
+    }
+
+    fn happens(&mut self, mishap: Mishap, place: Option<&Known>, seen: Option<&Seen>) {
+        match mishap {
+            Mishap::Clients => self.start_writers(WRITE_EVERY, self.now),
+            Mishap::Server(fate) => {
+                let tablet = self.victim(place, seen);
+                self.server_meets(fate, tablet);
+            }
+            Mishap::Operator(meddling) => {
+                if let Some(id) = self.meddled_with(place, seen) {
+                    self.meddle(meddling, id);
+                }
+            }
+            Mishap::Way(_) | Mishap::Load(_) | Mishap::Op(_) | Mishap::Tool(_) => {}
+        }
+    }
+
+    /// The tablet a fault is about: the one it names, else the one called or named by the call, else one with a replica of the
+    /// partition, else the first.
+    fn victim(&self, place: Option<&Known>, seen: Option<&Seen>) -> Option<Endpoint> {
+        let named = match place {
+            Some(Known::Tablet(tablet)) => Some(tablet.clone()),
+            _ => None,
+        };
+        let called = seen.map(|seen| &seen.server).filter(|server| self.tablet_endpoints.contains(server));
+        let about = seen.and_then(|seen| seen.names.as_ref()).or(called).cloned();
+        let holds = || {
+            let id = self.meddled_with(place, seen)?;
+            let metas = self.metadata().remove(&id)?;
+            metas.partition_meta.first().map(|meta| Endpoint::from(meta.endpoint.as_str()))
+        };
+        named.or(about).or_else(holds).or_else(|| self.tablet_endpoints.first().cloned())
+    }
+
+    fn server_meets(&mut self, fate: ServerFate, tablet: Option<Endpoint>) {
+        if let ServerFate::NameserverRestarts(after) = fate {
+            if let Some(leader) = self.leader() {
+                self.kill_nameserver(&leader);
+                self.deeds.push((self.now + after, Deed::StartNameserver(leader)));
+            }
+            return;
+        }
+        let Some(tablet) = tablet else { return };
+        match fate {
+            ServerFate::NameserverRestarts(_) => {}
+            ServerFate::TabletDies => self.kill_tablet(&tablet),
+            ServerFate::TabletRestarts(after) => {
+                self.kill_tablet(&tablet);
+                self.deeds.push((self.now + after.max(1), Deed::StartTablet(tablet, 0)));
+            }
+            ServerFate::TabletKeepsRestarting => {
+                self.kill_tablet(&tablet);
+                self.deeds.push((self.now + 1, Deed::StartTablet(tablet, 2)));
+            }
+            ServerFate::TabletFreezes(long) => {
+                self.freeze_tablet(&tablet, true);
+                self.deeds.push((self.now + long.max(1), Deed::Thaw(tablet)));
+            }
+            ServerFate::TabletSessionExpires => self.expire_session(&tablet),
+        }
+    }
+
+    /// The partition a second operator is after: the one the fault or the call names, else the first of a user table.
+    fn meddled_with(&self, place: Option<&Known>, seen: Option<&Seen>) -> Option<PartitionId> {
+        let named = match place {
+            Some(Known::Partition(id)) => Some(*id),
+            _ => None,
+        };
+        let called = seen.and_then(|seen| seen.partitions.first().copied());
+        named.or(called).or_else(|| {
+            let tables = self.tables();
+            let user = tables.iter().find(|table| !super::super::writers::is_system(table.db()));
+            user.map(|table| super::partition(table.tid(), 0))
+        })
+    }
+
+    /// What a second operator's client sends. Nobody looks at the answer, and it is none of the calls that are traced.
+    fn meddle(&mut self, meddling: Meddling, id: PartitionId) {
+        let Some(table) = self.tables().into_iter().find(|table| table.tid() == id.tid.0) else { return };
+        let metas = table.table_partition.iter().find(|metas| metas.pid == id.pid.0);
+        let metas = metas.map(|metas| metas.partition_meta.clone()).unwrap_or_default();
+        let dead = metas.iter().find(|meta| !meta.is_alive() && !meta.is_leader);
+        let call = match meddling {
+            Meddling::FailoverOn => {
+                let conf = Pair { key: "auto_failover".to_owned(), value: "true".to_owned() };
+                Some(NameserverCall::ConfSet(ConfSetRequest { conf }))
+            }
+            Meddling::MarksAlive => dead.map(|meta| mark_alive(&table, id, meta)),
+            Meddling::RecoversReplica => dead.map(|meta| recover_table(&table, id, meta)),
+            Meddling::ChangesLeader => Some(NameserverCall::ChangeLeader(ChangeLeaderRequest {
+                name: table.name().to_owned(),
+                pid: id.pid.0,
+                candidate_leader: Some("auto".to_owned()),
+                db: table.db.clone(),
+                ..ChangeLeaderRequest::default()
+            })),
+            Meddling::LoadsReplica => {
+                if let Some(meta) = dead.or(metas.first()) {
+                    let _ = self.tablets.call(&meta.endpoint, load_table(&table, id));
+                }
+                None
+            }
+            Meddling::DropsTable => {
+                let mut reach = Reach(&mut self.tablets);
+                let _ = self.nameservers.drop_table(self.now, table.db(), table.name(), &mut reach);
+                None
+            }
+        };
+        if let (Some(call), Some(leader)) = (call, self.leader()) {
+            let mut reach = Reach(&mut self.tablets);
+            let _ = self.nameservers.call(leader.as_str(), self.now, call, &mut reach);
+        }
+    }
+}
+
+fn mark_alive(table: &TableInfo, id: PartitionId, meta: &PartitionMeta) -> NameserverCall {
+    NameserverCall::UpdateTableAliveStatus(UpdateTableAliveRequest {
+        endpoint: Some(meta.endpoint.clone()),
+        name: table.name.clone(),
+        pid: Some(id.pid.0),
+        is_alive: Some(true),
+        db: table.db.clone(),
+    })
+}
+
+fn recover_table(table: &TableInfo, id: PartitionId, meta: &PartitionMeta) -> NameserverCall {
+    let (name, db) = (table.name().to_owned(), table.db.clone());
+    NameserverCall::RecoverTable(RecoverTableRequest { name, pid: id.pid.0, endpoint: meta.endpoint.clone(), db })
+}
+
+fn load_table(table: &TableInfo, id: PartitionId) -> TabletCall {
+    let signed = |number: u32| i32::try_from(number).ok();
+    let mut meta = TableMeta {
+        name: table.name.clone(),
+        tid: signed(id.tid.0),
+        pid: signed(id.pid.0),
+        seg_cnt: Some(8),
+        ..TableMeta::default()
+    };
+    meta.storage_mode = table.storage_mode;
+    TabletCall::LoadTable(LoadTableRequest { table_meta: Some(meta), ..LoadTableRequest::default() })
+}
