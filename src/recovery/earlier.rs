@@ -34,7 +34,7 @@ pub struct Remembered {
     /// It was loaded when its tablet last answered.
     #[serde(skip_serializing_if = "is_default")]
     pub held: bool,
-    /// LoadTable calls that were answered or may have worked.
+    /// LoadTable calls that were answered or may have worked, and may not be over.
     #[serde(skip_serializing_if = "is_default")]
     pub loads: u32,
     /// RecoverTable calls.
@@ -64,7 +64,7 @@ impl Remembered {
         Self {
             load: memory.load.clone(),
             held: memory.held,
-            loads: memory.loads,
+            loads: memory.loads.saturating_sub(memory.loads_of_the_past),
             recover_tries: memory.recovery.tries,
             after_op: memory.recovery.after_op,
             resend_meant: memory.recovery.resend_meant,

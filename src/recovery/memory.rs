@@ -46,6 +46,8 @@ pub struct ReplicaMemory {
     pub held: bool,
     /// LoadTable calls that were answered or may have worked.
     pub loads: u32,
+    /// Those of them that are over: loaded, or asked of a process of its tablet that is no more.
+    pub loads_of_the_past: u32,
     /// The nameserver does not know its endpoint (302): its flag cannot be changed.
     pub flag_stuck: bool,
     /// Tries of MakeSnapshot on it.
@@ -202,6 +204,7 @@ impl ReplicaMemory {
             load: Load::NotSent,
             held: false,
             loads: 0,
+            loads_of_the_past: 0,
             flag_stuck: false,
             snapshot_tries: 0,
             snapshot_asked: false,
@@ -218,11 +221,16 @@ impl ReplicaMemory {
         if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt) {
             self.load = Load::NotSent;
         }
+        self.loads_of_the_past = self.loads;
         self.snapshot_asked = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.
     pub fn note_held(&mut self, storage: StorageMode, data: &Data) {
+        if self.load == Load::Loaded && !matches!(data, Data::Loaded(_) | Data::Loading(_)) {
+            // That load is over, whether the tablet is dead or slow; if the data is gone once it answers, it was restarted.
+            self.loads_of_the_past = self.loads;
+        }
         self.load = match (&self.load, data) {
             (Load::HandedOver, _) => Load::HandedOver,
             (Load::Accepted, Data::OutOfReach(_)) if storage.is_disk() => Load::Interrupted,

@@ -145,6 +145,8 @@ impl Driver {
             for id in self.placed.get(endpoint).into_iter().flatten() {
                 let Some(case) = self.cases.get_mut(id) else { continue };
                 case.memory.replica_mut(endpoint).note_restart();
+                // A later run sees only that the tablet holds something again, and takes it for the same process.
+                self.settings.record.remember(*id, &case.memory);
                 if again && case.reopen(self.now) {
                     self.open += 1;
                 }

@@ -8,7 +8,8 @@ use crate::model::{
 };
 use crate::playbook::Playbook;
 use crate::recovery::{
-    Choice, Continuity, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, View, WaitFor, Way, decide,
+    Choice, Continuity, Data, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, ReplicaMemory, View, WaitFor,
+    Way, decide,
 };
 
 const MEMORY: StorageMode = StorageMode::Memory;
@@ -322,4 +323,30 @@ fn what_is_back_leaves_only_what_its_tablets_held() {
     let held = Remembered { held: true, ..Remembered::default() };
     let remembered = BTreeMap::from([("a".into(), held)]);
     assert_eq!(earlier, Earlier { remembered, ..Earlier::default() });
+}
+
+/// Found by the matrix: the tablet was back and recognised as restarted, but the partition was not brought back in that run.
+/// It holds something again, so the next run could not see that it had been restarted.
+#[test]
+fn a_disk_table_whose_tablet_was_seen_restarted_is_told_again_by_the_next_run() {
+    let mut seen = ReplicaMemory { load: Load::Interrupted, loads: 1, ..ReplicaMemory::new() };
+    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
+    let load = |seen: &ReplicaMemory| found.load(false, [Remembered::of(seen), told(Load::Loaded), none()]);
+    assert_eq!(load(&seen), Load::Interrupted, "the same process, as far as anybody knows");
+    seen.note_restart();
+    assert_eq!(load(&seen), Load::NotSent);
+}
+
+/// Found by the matrix: the tablet died while the replica was loaded, and auto failover had loaded another one on it before the
+/// next run looked, so that the tablet did not look restarted.
+#[test]
+fn a_disk_table_that_was_loaded_when_its_tablet_died_is_told_again_by_the_next_run() {
+    let mut seen = ReplicaMemory { load: Load::Loaded, held: true, loads: 1, ..ReplicaMemory::new() };
+    seen.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
+    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
+    assert_eq!(found.load(false, [Remembered::of(&seen), told(Load::Loaded), none()]), Load::NotSent);
+    let mut loading = ReplicaMemory { load: Load::Accepted, loads: 1, ..ReplicaMemory::new() };
+    loading.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
+    let load = found.load(false, [Remembered::of(&loading), told(Load::Loaded), none()]);
+    assert_eq!(load, Load::Interrupted, "it may still be loading, if the tablet was only slow");
 }

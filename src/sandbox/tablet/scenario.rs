@@ -89,6 +89,16 @@ impl Tablets {
         Some(directory.read(storage).rows)
     }
 
+    /// Whether no load of a replica that is not in memory can succeed until somebody tidies its directory: a disk table's
+    /// load that was cut off has left both `data` and `old_data` (reference 4.2).
+    pub fn is_unloadable(&self, endpoint: &str, tid: u32, pid: u32) -> bool {
+        let id = partition_id(tid, pid);
+        self.machine(endpoint).is_some_and(|machine| {
+            let cut_off = |(_, directory): (_, &Directory)| directory.has_data && directory.has_old_data;
+            !machine.replicas.contains_key(&id) && machine.disk.find(id).is_some_and(cut_off)
+        })
+    }
+
     /// What lies in a tablet's recycle bin, oldest first.
     pub fn recycle_bin(&self, endpoint: &str) -> &[Recycled] {
         self.machine(endpoint).map_or(&[], |machine| &machine.disk.recycled)
