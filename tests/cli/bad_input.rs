@@ -73,6 +73,23 @@ fn sandboxes_that_cannot_be() {
 }
 
 #[test]
+fn faults() {
+    insta::assert_snapshot!(transcripts(
+        &home(),
+        2,
+        &[
+            &["status", "--sandbox", "--fault", "LoadTable"],
+            &["status", "--sandbox", "--fault", "Loadtable=refused"],
+            &["status", "--sandbox", "--fault", "LoadTable=lost"],
+            &["status", "--sandbox", "--fault", "LoadTable:0=refused"],
+            &["status", "--sandbox", "--fault", "3s=refused"],
+            &["recover", "--all", "--sandbox", "--fault", "LoadTable=tool-killed-after"],
+            &["recover", "--all", "--nameserver", "127.0.0.1:1", "--fault", "LoadTable=refused"],
+        ],
+    ));
+}
+
+#[test]
 fn selectors() {
     insta::assert_snapshot!(transcripts(
         &home(),

@@ -88,3 +88,22 @@ fn a_playbook_shown_can_be_used() {
 fn sandbox_list() {
     insta::assert_snapshot!(transcript(&["sandbox", "list"]));
 }
+
+#[test]
+fn sandbox_list_faults() {
+    insta::assert_snapshot!(transcript(&["sandbox", "list", "--faults"]));
+}
+
+/// Over sockets as in process: what is asked to go wrong does, and is recovered from.
+#[test]
+fn recover_although_things_go_wrong() {
+    let faults = ["LoadTable:3=reset-after", "RecoverTable:2=op-fails", "2s@tablet2=tablet-freezes-4s"];
+    let mut arguments = vec!["recover", "--all", "--sandbox", "--output", "json"];
+    faults.iter().for_each(|fault| arguments.extend(["--fault", fault]));
+    let home = Home::new();
+    let ran = home.run(&arguments);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let events = ran.events();
+    let failed = |call: &str| events.iter().any(|event| event["event"] == "failed" && event.to_string().contains(call));
+    assert!(failed("load_table"), "{ran:?}");
+}
