@@ -104,6 +104,7 @@ fn recover_although_things_go_wrong() {
     let ran = home.run(&arguments);
     assert_eq!(ran.code(), 0, "{ran:?}");
     let events = ran.events();
-    let failed = |call: &str| events.iter().any(|event| event["event"] == "failed" && event.to_string().contains(call));
+    let failed =
+        |call: &str| events.iter().any(|event| event["event"] == "action_failed" && event.to_string().contains(call));
     assert!(failed("load_table"), "{ran:?}");
 }

@@ -235,7 +235,6 @@ impl World {
                 pid: id.pid.0,
                 candidate_leader: Some("auto".to_owned()),
                 db: table.db.clone(),
-                ..ChangeLeaderRequest::default()
             })),
             Meddling::LoadsReplica => {
                 if let Some(meta) = dead.or(metas.first()) {
