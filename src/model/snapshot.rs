@@ -30,6 +30,9 @@ pub struct Snapshot {
 pub struct Tablet {
     /// The nameserver's opinion; none if it does not list the tablet at all (never registered since it started).
     pub state: Option<TabletState>,
+    /// How long the nameserver has thought so, in ms (ShowTablet's `age`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged_ms: Option<u64>,
     /// Whether ZooKeeper's `nodes` has it; none without ZooKeeper.
     pub in_zookeeper: Option<bool>,
     /// Its address, where metadata holds server names.
@@ -60,7 +63,14 @@ impl Probes {
 impl Tablet {
     /// A tablet of which nothing is known yet.
     pub fn unknown() -> Self {
-        Self { state: None, in_zookeeper: None, real_endpoint: None, held: Seen::Unasked, probes: BTreeMap::new() }
+        Self {
+            state: None,
+            unchanged_ms: None,
+            in_zookeeper: None,
+            real_endpoint: None,
+            held: Seen::Unasked,
+            probes: BTreeMap::new(),
+        }
     }
 
     /// What it answered about a replica.

@@ -14,6 +14,8 @@ pub struct Registration {
     pub endpoint: Endpoint,
     /// What the nameserver thinks of it.
     pub state: TabletState,
+    /// How long the nameserver has thought so, in ms; none if it does not say. It begins anew when another nameserver leads.
+    pub unchanged_ms: Option<u64>,
     /// Its address, where metadata holds server names.
     pub real_endpoint: Option<String>,
 }

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table};
+use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState};
 
 use super::election::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};
 use super::view::{Data, ReplicaView, View};
+
+/// Two looks at the same moment may place it that far apart: our clock is read when a run begins, the nameserver's a little
+/// later.
+const CLOCKS_DIFFER: u64 = 5_000;
 
 /// What an unfinished run knew of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +26,8 @@ pub struct Earlier {
     pub choice: Option<Choice>,
     /// Replicas whose MANIFEST named a snapshot when it began.
     pub had_snapshot: BTreeSet<Endpoint>,
+    /// Since when the nameserver had thought its tablets healthy, in ms since 1970.
+    pub healthy_since: BTreeMap<Endpoint, u64>,
 }
 
 /// What a later run has to know of a replica. What is missing from its text is as if nothing had been done.
@@ -81,7 +87,8 @@ impl Remembered {
 /// What is known of a tablet's process since the earlier run last heard of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
-    /// The same process: it still holds something that the earlier run saw it hold.
+    /// The same process: it still holds something that the earlier run saw it hold, and has not registered anew since: auto
+    /// failover loads a restarted tablet again.
     Same,
     /// Another process: nothing is left of what it held, which no failed load does to several replicas, or to a loaded one.
     Restarted,
@@ -109,7 +116,10 @@ impl Continuity {
                 return Since::Unknown;
             };
             if recorded.iter().any(|(id, _)| held.contains_key(id)) {
-                return Since::Same;
+                let since = healthy_since(snapshot, endpoint);
+                let then = recorded.iter().filter_map(|(id, _)| earlier.get(id)?.healthy_since.get(endpoint));
+                let is_same = |then: &u64| since.is_some_and(|since| since.abs_diff(*then) <= CLOCKS_DIFFER);
+                return if then.copied().any(|then| is_same(&then)) { Since::Same } else { Since::Unknown };
             }
             let loaded = recorded.iter().any(|(_, remembered)| remembered.held);
             if recorded.len() > 1 || loaded { Since::Restarted } else { Since::Unknown }
@@ -121,6 +131,12 @@ impl Continuity {
     fn since(&self, endpoint: &Endpoint) -> Since {
         self.tablets.get(endpoint).copied().unwrap_or(Since::Unknown)
     }
+}
+
+/// Since when the nameserver has thought a tablet healthy, in ms since 1970.
+pub fn healthy_since(snapshot: &Snapshot, endpoint: &Endpoint) -> Option<u64> {
+    let tablet = snapshot.tablets.get(endpoint).filter(|tablet| tablet.state == Some(TabletState::Healthy))?;
+    snapshot.taken_at_ms.checked_sub(tablet.unchanged_ms?)
 }
 
 impl Earlier {
@@ -232,10 +248,15 @@ impl Now<'_> {
             return Load::NotSent;
         }
         // A failed load takes the directory away (reference 4.5), and the snapshot in it.
-        if self.had_snapshot || self.since == Since::Same && !in_doubt {
+        if self.had_snapshot {
             return Load::Vanished;
         }
-        if in_doubt { Load::NotSent } else { Load::Interrupted }
+        // What an earlier run itself took for perhaps gone may have been asked of an older process still.
+        match self.since {
+            _ if in_doubt => Load::NotSent,
+            Since::Same if *load != Load::Interrupted => Load::Vanished,
+            Since::Same | Since::Unknown | Since::Restarted => Load::Interrupted,
+        }
     }
 
     /// Whether its directory is in place, as far as it can be told: by a snapshot in it.

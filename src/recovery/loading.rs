@@ -124,6 +124,9 @@ pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -
     if !unasked.is_empty() {
         return Some(Decision::Look(unasked));
     }
+    if let Some(wait) = provable.iter().find_map(|r| unanswered_of_term(view, r)) {
+        return Some(Decision::Wait(wait));
+    }
     let contacted = |r: &ReplicaView| r.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
     let unknown = provable.into_iter().filter(|r| !matches!(last_term(view, r), LastTerm::Known(_)) && !contacted(r));
     let (under_way, to_send): (Vec<_>, Vec<_>) =
@@ -150,6 +153,17 @@ fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {
     let manifest = (replica.manifest == Seen::Unasked).then_some(Question::Manifest);
     let term = (replica.term_pair == Seen::Unasked).then_some(Question::TermPair);
     manifest.into_iter().chain(term).map(|question| Probe { endpoint: replica.endpoint.clone(), question })
+}
+
+/// A question about a term that got no answer is asked again for a while: an unknown term may let the wrong replica lead.
+fn unanswered_of_term(view: &View, replica: &ReplicaView) -> Option<Wait> {
+    let error = match (&replica.manifest, &replica.term_pair) {
+        (Seen::Failed(error), _) | (_, Seen::Failed(error)) => error,
+        _ => return None,
+    };
+    let what = WaitFor::Answer(replica.endpoint.clone());
+    let seen = format!("{} does not say which term it is in ({error})", replica.endpoint);
+    (!view.memory.has_expired(&what)).then(|| Wait::new(what, seen, ANSWER, ANSWER))
 }
 
 fn is_making_snapshot(replica: &ReplicaView) -> bool {

@@ -143,11 +143,13 @@ impl Memory {
             let probes = tablet.map(|tablet| tablet.probes(id));
             let manifest = probes.and_then(|probes| probes.manifest.known());
             let term_pair = probes.and_then(|probes| probes.term_pair.known());
-            let before = earlier.iter().find(|before| {
-                before.partition == id && before.endpoint == replica.endpoint && before.terms == partition.terms.len()
-            });
+            let before = earlier.iter().find(|before| before.partition == id && before.endpoint == replica.endpoint);
+            // What a replica that is not loaded once held may still be in its directory, whoever has led since.
+            let is_held = tablet.and_then(|tablet| tablet.held.known()).is_some_and(|held| held.contains_key(&id));
+            let once = before.filter(|before| !is_held || before.terms == partition.terms.len());
+            let before = before.filter(|before| before.terms == partition.terms.len());
             let manifest_offset = manifest.map_or(Offset(0), |manifest| manifest.offset);
-            let largest = [replica.offset, before.map(|before| before.largest_offset)];
+            let largest = [replica.offset, once.map(|before| before.largest_offset)];
             let memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
                 largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),

@@ -28,7 +28,7 @@ mod view;
 pub use blocked::{Blocked, Reason};
 pub use decide::{Gates, decide};
 pub use decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
-pub use earlier::{Continuity, Earlier, Remembered};
+pub use earlier::{Continuity, Earlier, Remembered, healthy_since};
 pub use election::{Choice, GivenUp, Rejected, Way, choose};
 pub use facts::{Facts, Numbers, ReplicaFacts};
 pub use health::{Health, Problem, health};

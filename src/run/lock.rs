@@ -262,12 +262,13 @@ impl Lock for LockFile {
 pub struct Alone {
     hold: watch::Sender<Hold>,
     note: Mutex<Option<Note>>,
+    keeps_notes: bool,
     other: Option<Holder>,
 }
 
 impl Default for Alone {
     fn default() -> Self {
-        Self { hold: watch::Sender::new(Hold::Held), note: Mutex::new(None), other: None }
+        Self { hold: watch::Sender::new(Hold::Held), note: Mutex::new(None), keeps_notes: false, other: None }
     }
 }
 
@@ -275,6 +276,11 @@ impl Alone {
     /// What becomes of the lock.
     pub fn becomes(&self, hold: Hold) {
         self.hold.send_replace(hold);
+    }
+
+    /// Whose notes stay until they are removed, as in ZooKeeper.
+    pub fn keeping_notes() -> Self {
+        Self { keeps_notes: true, ..Self::default() }
     }
 
     /// Held by another run.
@@ -291,6 +297,10 @@ impl Lock for Alone {
 
     fn hold(&self) -> watch::Receiver<Hold> {
         self.hold.subscribe()
+    }
+
+    fn keeps_notes(&self) -> bool {
+        self.keeps_notes
     }
 
     fn holder(&self) -> Locking<'_, Option<Holder>> {

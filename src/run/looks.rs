@@ -185,6 +185,9 @@ fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
         Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
             probes.term_pair = Seen::Unasked;
             probes.followers = Seen::Unasked;
+            if matches!(probes.manifest, Seen::Failed(_)) {
+                probes.manifest = Seen::Unasked;
+            }
         }
         // A snapshot that was asked for may have its turn any time.
         Some(WaitFor::Snapshot(of)) if of == endpoint => probes.manifest = Seen::Unasked,

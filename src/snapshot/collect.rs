@@ -29,6 +29,7 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
     for registration in registrations {
         let tablet = tablets.entry(registration.endpoint).or_insert_with(Tablet::unknown);
         tablet.state = Some(registration.state);
+        tablet.unchanged_ms = registration.unchanged_ms;
         tablet.real_endpoint = registration.real_endpoint;
     }
     for endpoint in registered.iter().flatten() {

@@ -137,6 +137,7 @@ pub fn registrations(answer: &nameserver::ShowTabletResponse) -> Result<Vec<Regi
                 "kOffline" => TabletState::Offline,
                 other => return Err(Garbage::new("state", Problem::UnknownWord(other.to_owned()))),
             },
+            unchanged_ms: tablet.age,
             // "-" is how the nameserver says that it has no address for the name (reference 3.7).
             real_endpoint: tablet.real_endpoint.clone().filter(|address| !matches!(address.as_str(), "" | "-")),
         })

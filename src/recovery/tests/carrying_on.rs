@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Action, Endpoint, Followers, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Replica, Role,
-    Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, Term, TermStart, Tid,
+    Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 use crate::playbook::Playbook;
 use crate::recovery::{
@@ -28,9 +28,12 @@ struct Found {
     snapshot: bool,
     /// Whether `a` serves partition 0.
     served: bool,
+    /// Whether the tablet has registered anew since.
+    registered_anew: bool,
 }
 
-const NOTHING: Found = Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false };
+const NOTHING: Found =
+    Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false, registered_anew: false };
 
 impl Found {
     fn snapshot(&self) -> Snapshot {
@@ -65,11 +68,13 @@ impl Found {
         let tablet = |held, probes| Tablet {
             held: Seen::Known(held),
             probes: BTreeMap::from([(id(0), probes)]),
+            state: Some(TabletState::Healthy),
+            unchanged_ms: Some(100_000),
             ..Tablet::unknown()
         };
         Snapshot {
             cluster: "test".to_owned(),
-            taken_at_ms: 0,
+            taken_at_ms: 1_000_000,
             auto_failover: false,
             tables: vec![table],
             tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), tablet(b, probes))]),
@@ -84,7 +89,8 @@ impl Found {
         for (pid, remembered) in (0..).zip(earlier) {
             let had_snapshot = if had_snapshot { BTreeSet::from([b()]) } else { BTreeSet::new() };
             let remembered = BTreeMap::from([(b(), remembered)]);
-            partitions.insert(id(pid), Earlier { remembered, had_snapshot, ..Earlier::default() });
+            let healthy_since = BTreeMap::from([(b(), if self.registered_anew { 500_000 } else { 900_000 })]);
+            partitions.insert(id(pid), Earlier { remembered, had_snapshot, healthy_since, ..Earlier::default() });
         }
         let snapshot = self.snapshot();
         let tablets = Continuity::of(&snapshot, &partitions);
@@ -130,6 +136,18 @@ fn a_replica_that_vanished_is_not_loaded_again_by_the_next_run() {
     }
     assert_eq!(same(DISK).load(false, [told(Load::Seen), loaded(), none()]), Load::Vanished);
     assert_eq!(same(DISK).load(false, [told(Load::NeverAppeared), loaded(), none()]), Load::NeverAppeared);
+}
+
+/// Found by the hunt: a load stuck, the tablet was restarted, and auto failover loaded another of its replicas before the next
+/// run looked. The data was taken for gone, and a shorter replica led.
+#[test]
+fn a_tablet_that_registered_anew_proves_no_load_failed_whatever_it_holds() {
+    let anew = Found { registered_anew: true, ..same(MEMORY) };
+    assert_eq!(anew.load(false, [told(Load::Seen), loaded(), none()]), Load::Interrupted);
+    assert_eq!(same(MEMORY).load(false, [told(Load::Interrupted), loaded(), none()]), Load::Interrupted);
+    let disk = Found { registered_anew: true, ..same(DISK) };
+    assert_eq!(disk.load(false, [told(Load::Seen), loaded(), none()]), Load::Interrupted);
+    assert_eq!(anew.load(true, [told(Load::Seen), loaded(), none()]), Load::Vanished, "its snapshot went with it");
 }
 
 #[test]

@@ -190,6 +190,17 @@ fn terms_are_proven_where_there_were_several_and_manifest_does_not_tell() {
     assert!(chooses(single), "nothing to compare");
 }
 
+/// Found by the hunt: an answer about a term came back broken, the terms counted as unknown, and the larger offset led: an old
+/// leader's tail that nobody received, instead of the rows acknowledged since.
+#[test]
+fn a_question_about_a_term_is_asked_again_before_the_term_counts_as_unknown() {
+    let mut view = down(|r| r.loaded(20).last_term(3));
+    view.get_mut("a").manifest = Seen::Failed("garbage".to_owned());
+    let wait = waits(&view).what;
+    assert_eq!(wait, WaitFor::Answer("a".into()));
+    assert_eq!(expired(view, wait).acts(), ["make_snapshot a 20"]);
+}
+
 #[test]
 fn no_snapshot_is_made_of_a_suspect_or_a_very_long_replica() {
     let view = a_partition()

@@ -298,7 +298,20 @@ fn alive_before_comes_from_the_cluster_or_an_unfinished_run() {
 #[test]
 fn the_largest_offset_known_is_the_nameservers_manifests_or_an_unfinished_runs() {
     let known = |manifest, before: &[Before]| at_start(true, manifest, (false, manifest), before).largest_offset.0;
-    assert_eq!([known(0, &[]), known(9, &[]), known(9, &before(1)), known(9, &before(2))], [5, 9, 30, 9]);
+    assert_eq!([known(0, &[]), known(9, &[]), known(9, &before(1)), known(9, &before(2))], [5, 9, 30, 30]);
+}
+
+/// Found by the hunt: the leader changed in between, and what the unloaded replica once held was forgotten, and discarded.
+#[test]
+fn what_an_unloaded_replica_once_held_is_known_whoever_has_led_since() {
+    let (mut snapshot, table) = snapshot(true, 9, (false, 9));
+    let known =
+        |snapshot: &Snapshot| Memory::at_start(snapshot, &table, &table.partitions[0], &before(2)).replica(&"a".into());
+    assert_eq!(known(&snapshot).largest_offset, Offset(30));
+    let id = PartitionId { tid: Tid(7), pid: Pid(0) };
+    let held = Held { partition: id, role: Role::Follower, state: State::Normal, offset: Offset(9), record_cnt: 9 };
+    snapshot.tablets.values_mut().for_each(|tablet| tablet.held = Seen::Known(BTreeMap::from([(id, held.clone())])));
+    assert_eq!(known(&snapshot).largest_offset, Offset(9), "it is loaded: its offset is proven");
 }
 
 #[test]

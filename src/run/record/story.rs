@@ -107,6 +107,9 @@ impl Story {
             if manifest.is_some_and(|manifest| manifest.offset.0 > 0) {
                 partition.had_snapshot.insert(before.endpoint.clone());
             }
+            if let Some(since) = recovery::healthy_since(&self.begun.snapshot, &before.endpoint) {
+                partition.healthy_since.insert(before.endpoint.clone(), since);
+            }
             partition.before.push(before.clone());
         }
         for line in &self.lines {
