@@ -29,11 +29,6 @@ impl Dice {
         self.roll() % 100 < percent
     }
 
-    /// True in so many of a thousand cases.
-    pub fn per_mille(&mut self, per_mille: u64) -> bool {
-        self.roll() % 1000 < per_mille
-    }
-
     /// One of these; none of none.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         let at = self.roll() % (from.len().max(1) as u64);

@@ -63,6 +63,14 @@ impl Ledger {
         self.healthy = world.healthy();
     }
 
+    /// The rows of a partition that have to be there now.
+    pub fn of(&self, world: &World, id: PartitionId) -> BTreeSet<RowId> {
+        let before = self.base.get(&id);
+        let is_news = |row: &&RowId| self.opened && !before.is_some_and(|before| before.contains(row));
+        let acknowledged = world.expected().get(&id).into_iter().flatten().filter(is_news);
+        self.expected.get(&id).into_iter().flatten().chain(acknowledged).copied().collect()
+    }
+
     /// A run has ended: gives every row that should be there.
     pub fn close(&mut self, world: &World) -> &Rows {
         if !self.opened {

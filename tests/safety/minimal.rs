@@ -1,17 +1,15 @@
 //! What the hunt caught, each in the smallest world that shows it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::run::{Recovered, Shelf};
+use openmldb_ops::run::Recovered;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, World};
 
-use super::dice::Dice;
-use super::ledger::Ledger;
-use super::process::{Ended, Mishap, Process, Ran, Trouble};
-use super::weather::Weather;
+use super::calm::await_nameserver;
+use super::run::{Ended, Host, Ran, Run};
 
 fn scenario(scenario: Scenario, replicas: usize) -> World {
     let generated = Some(Generated { tables: 1, partitions: 2, replicas, rows: 30 });
@@ -26,21 +24,24 @@ fn restart(world: &mut World, meanwhile: impl FnOnce(&mut World)) {
     world.advance_by(10_000);
     meanwhile(world);
     world.start_everything();
-    while world.leader().is_none() {
-        world.advance_by(100);
-    }
+    await_nameserver(world);
     world.advance_by(4_500);
 }
 
-fn run(world: World, trouble: Trouble) -> (World, Ran) {
-    static RUNS: Mutex<u64> = Mutex::new(0);
-    let number = {
-        let mut runs = RUNS.lock().unwrap();
-        *runs += 1;
-        *runs
-    };
-    let process = Process { archive: &Shelf::default(), missing: &[], trouble, number };
-    process.run(world, &Arc::new(Mutex::new(Ledger::default())), Dice::new(number))
+/// Runs on a host of its own.
+fn run(world: World, faults: &[String]) -> (World, Ran) {
+    run_on(&Host::new(false), 1, world, faults)
+}
+
+fn run_on(host: &Host, number: u64, world: World, faults: &[String]) -> (World, Ran) {
+    let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    Run { faults, ..Run::calm("recover", host, number) }.on(world, &Arc::default())
+}
+
+/// A tablet, as faults name it.
+fn place(world: &World, tablet: &Endpoint) -> String {
+    let at = world.tablet_endpoints().iter().position(|endpoint| endpoint == tablet).unwrap();
+    format!("tablet{}", at + 1)
 }
 
 fn recovered(ran: Ran) -> Recovered {
@@ -68,8 +69,8 @@ fn a_lost_answer_unmarks_no_serving_leader() {
     for seed in 1..=10 {
         let world = scenario(Scenario::LeadersLoaded, 2);
         let (id, ..) = partition(&world);
-        let weather = Weather { hung_up: 20 + seed, latency: seed, ..Weather::default() };
-        let (_, ran) = run(world, Trouble { weather, ..Trouble::default() });
+        let (_, ran) =
+            run_on(&Host::new(false), seed, world, &["*:2.5%=reset-after".to_owned(), "*:every=slow-5ms".to_owned()]);
         let leader_unmarked = ran
             .told
             .iter()
@@ -92,7 +93,7 @@ fn a_leader_that_turns_out_to_lack_rows_is_reported_although_everything_looks_he
     restart(&mut world, |world| {
         assert!(world.tablets_mut().lose_entries(leader.as_str(), id.tid.0, id.pid.0, 10, 13));
     });
-    let (world, ran) = run(world, Trouble::default());
+    let (world, ran) = run(world, &[]);
     assert_eq!(reasons(ran), ["leader_lacks_rows"]);
     assert_eq!((world.log(&leader, id).len(), world.log(&follower, id).len()), (34, 38));
 }
@@ -111,7 +112,7 @@ fn a_follower_that_cannot_catch_up_is_reported_although_everything_looks_healthy
         assert!(world.tablets_mut().lose_entries(leader.as_str(), id.tid.0, id.pid.0, 31, 33));
         assert!(world.tablets_mut().lose_directory(follower.as_str(), id.tid.0, id.pid.0));
     });
-    let (_, ran) = run(world, Trouble::default());
+    let (_, ran) = run(world, &[]);
     assert_eq!(reasons(ran), ["not_catching_up"]);
 }
 
@@ -128,7 +129,7 @@ fn a_tablet_restarted_while_it_serves_as_follower_comes_back() {
     world.start_tablets(std::slice::from_ref(&follower));
     world.advance_by(5_000);
     // Nobody writes, so the leaders elsewhere do not notice by themselves that their followers are new.
-    let (mut world, ran) = run(world, Trouble::default());
+    let (mut world, ran) = run(world, &[]);
     let took = ran.took;
     assert_eq!(reasons(ran), Vec::<&str>::new());
     assert!(took < Duration::from_secs(60), "{took:?}");
@@ -142,8 +143,8 @@ fn what_queued_for_long_is_decided_again_before_it_is_sent() {
     let shape = Shape { generated, ..Shape::default() };
     let world = Scenario::EverythingRestarted.bring_about(&shape, &Addresses::recorded(1, 3)).unwrap();
     let (.., follower) = partition(&world);
-    let mishap = Mishap::TabletRestarts(follower.clone(), Duration::from_secs(3600));
-    let (_, ran) = run(world, Trouble { mishaps: vec![(Duration::from_secs(4), mishap)], ..Trouble::default() });
+    let dies = format!("4s@{}=tablet-dies", place(&world, &follower));
+    let (_, ran) = run(world, &[dies]);
     let sent_at = |line: &String| line.trim_start().split_once('s').and_then(|(at, _)| at.parse::<f64>().ok());
     let to_it = format!("\"endpoint\":\"{follower}\"");
     let recover = |line: &&String| line.contains("\"call\":\"recover_table\"") && line.contains(&to_it);
@@ -165,10 +166,9 @@ fn a_missing_snapshot_file_is_known_to_the_next_run() {
     restart(&mut world, |world| {
         assert!(world.tablets_mut().lose_snapshot_file(at.as_str(), id.tid.0, id.pid.0));
     });
-    let (archive, ledger) = (Shelf::default(), Arc::new(Mutex::new(Ledger::default())));
+    let host = Host::new(false);
     for number in 1..=3 {
-        let process = Process { archive: &archive, missing: &[], trouble: Trouble::default(), number };
-        let (next, ran) = process.run(world, &ledger, Dice::new(number));
+        let (next, ran) = run_on(&host, number, world, &[]);
         world = next;
         assert_eq!(reasons(ran).len(), 1, "run {number}: one row is left of {id}, and it must not be served");
     }
@@ -179,11 +179,10 @@ fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
     for millis in (0..400).step_by(20) {
         let world = scenario(Scenario::EverythingRestarted, 2);
         let (_, leader, _) = partition(&world);
-        let mishap = Mishap::TabletRestarts(leader, Duration::from_millis(100));
-        let mishaps = vec![(Duration::from_millis(millis), mishap)];
-        let (world, ran) = run(world, Trouble { mishaps, ..Trouble::default() });
+        let restarts = format!("{millis}ms@{}=tablet-restarts-100ms", place(&world, &leader));
+        let (world, ran) = run(world, &[restarts]);
         recovered(ran);
-        let (mut world, ran) = run(world, Trouble::default());
+        let (mut world, ran) = run(world, &[]);
         assert_eq!(reasons(ran), Vec::<&str>::new(), "restarted after {millis} ms");
         let count = world.settle();
         assert_eq!(count.rows_after, count.rows_expected, "restarted after {millis} ms");

@@ -5,14 +5,9 @@
 //! calm runs follow until one changes nothing.
 //!
 //! `OPENMLDB_OPS_CELL="recover LoadTable:2=reset-after"` tries that cell alone and tells all that happened in it.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod bed;
 mod cell;
-#[path = "../hunt/ledger.rs"]
-#[allow(dead_code, reason = "the hunt uses more of it")]
-mod ledger;
-mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,13 +15,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openmldb_ops::playbook::built_in_names;
-use openmldb_ops::run::{Scope, Shelf};
 use openmldb_ops::sandbox::fault::Fault;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::wire::call::Effect;
 
-use cell::{Cell, Found};
-use run::{Run, calls, recovered};
+use self::cell::{Cell, Found};
+use super::judge::{Judge, Violation};
+use super::run::{Host, Run, calls};
 
 /// What can happen to any call that changes something.
 const ANYWHERE: &[&str] = &[
@@ -92,12 +87,11 @@ fn mishaps(method: &str, effect: Effect) -> Vec<&'static str> {
 
 /// Every cell of a playbook: what its undisturbed run sends, and all that can happen to it.
 fn cells(playbook: &'static str, world: &World) -> Vec<Cell> {
-    let archive = Shelf::default();
-    let run = Run { playbook, scope: Scope::All, faults: Vec::new(), archive: &archive, number: 1 };
+    let run = Run::calm(playbook, &Host::new(false), 1);
     let mut world = world.clone();
     world.open_books();
-    let (world, ran) = run.on(world);
-    let undisturbed = recovered(&ran).map(|recovered| recovered.summary.blocked.len());
+    let (world, ran) = run.on(world, &Arc::new(Mutex::new(Judge::default())));
+    let undisturbed = ran.recovered().map(|recovered| recovered.summary.blocked.len());
     assert_eq!(undisturbed, Some(0), "{playbook} undisturbed: {:#?}", ran.told);
     let mut counts: BTreeMap<(&str, bool), u32> = BTreeMap::new();
     let calls = calls(&world);
@@ -154,7 +148,8 @@ fn nothing_is_lost_whatever_happens_at_whatever_step() {
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Found {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    Found { violations: vec![format!("panicked: {text:?}")], ..Found::default() }
+    let violation = Violation { invariant: "nothing_panics", text: format!("{text:?}") };
+    Found { violations: vec![violation], ..Found::default() }
 }
 
 fn report(caught: &[(&Cell, Found)]) {
@@ -164,7 +159,9 @@ fn report(caught: &[(&Cell, Found)]) {
         if !found.violations.is_empty() {
             wrong += 1;
             println!("OPENMLDB_OPS_CELL=\"{cell}\"");
-            found.violations.iter().for_each(|text| println!("    {}", text.chars().take(400).collect::<String>()));
+            for Violation { invariant, text } in &found.violations {
+                println!("    {invariant}: {}", text.chars().take(400).collect::<String>());
+            }
         }
     }
     println!("a directory that no load can use any more was left alone in {left_alone}");

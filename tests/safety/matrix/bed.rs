@@ -1,13 +1,17 @@
 //! The smallest world in which a recovery has to do everything it can do.
 
+use std::sync::{Arc, Mutex};
+
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
-use openmldb_ops::run::{Scope, Selector, Shelf};
+use openmldb_ops::run::{Scope, Selector};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::wire::common::StorageMode;
 
-use super::run::{Run, recovered};
+use crate::calm::await_nameserver;
+use crate::judge::Judge;
+use crate::run::{Host, Run};
 
 /// Everything has been restarted. Of `orders`, partition 0 has an old leader with a tail that was given up and two terms,
 /// partition 1 a leader shorter than its followers, partition 2 a snapshot and nothing special. `clicks` is on disk. `audit`
@@ -17,7 +21,7 @@ pub fn world() -> World {
     settings.nameserver.tablet_heartbeat_timeout_ms = 10_000;
     let mut world = World::new(settings, &Addresses::recorded(2, 3));
     world.start_everything();
-    until_led(&mut world);
+    await_nameserver(&mut world);
     create_tables(&mut world);
     let leaders: Vec<(PartitionId, Endpoint)> = leaders(&world);
     for (id, leader) in &leaders {
@@ -34,20 +38,14 @@ pub fn world() -> World {
     let (short, its_leader) = leaders[1].clone();
     assert!(world.tablets_mut().lose_entries(its_leader.as_str(), short.tid.0, short.pid.0, 7, 8));
     world.start_everything();
-    until_led(&mut world);
+    await_nameserver(&mut world);
     world.advance_by(4_500);
     let audit = Selector { db: "shop".to_owned(), table: Some("audit".to_owned()), pid: None };
     let scope = Scope::Some(vec![audit]);
-    let run = Run { playbook: "recover", scope, faults: Vec::new(), archive: &Shelf::default(), number: 1 };
-    let (world, ran) = run.on(world);
-    assert!(recovered(&ran).is_some_and(|recovered| recovered.summary.blocked.is_empty()), "{:?}", ran.told);
+    let run = Run { scope, ..Run::calm("recover", &Host::new(false), 1) };
+    let (world, ran) = run.on(world, &Arc::new(Mutex::new(Judge::default())));
+    assert!(ran.recovered().is_some_and(|recovered| recovered.summary.blocked.is_empty()), "{:?}", ran.told);
     world
-}
-
-fn until_led(world: &mut World) {
-    while world.leader().is_none() {
-        world.advance_by(100);
-    }
 }
 
 fn create_tables(world: &mut World) {

@@ -1,0 +1,257 @@
+//! One world: its history, the runs that recover it, and what is checked after each.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use openmldb_ops::model::PartitionId;
+use openmldb_ops::playbook::built_in_names;
+use openmldb_ops::run::{Recovered, Scope, Selector};
+use openmldb_ops::sandbox::fault::{Meddling, Mishap};
+use openmldb_ops::sandbox::world::Settings;
+use openmldb_ops::sandbox::{Addresses, World};
+
+use super::calm::{auto_failover, calm_down};
+use super::choices::Choices;
+use super::invariants::{self, Reported};
+use super::judge::{Judge, Violation};
+use super::ledger::Ledger;
+use super::life;
+use super::run::{Ended, Host, Ran, Run};
+use super::troubles::Troubles;
+
+/// What came of a world.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What must not be.
+    pub violations: Vec<Violation>,
+    /// Reasons for which partitions were left alone at the end, with the world's kind.
+    pub blocked: Vec<String>,
+    /// Everything that happened.
+    pub told: Vec<String>,
+    /// The choices that can be left out.
+    pub made: Vec<String>,
+    /// Losses that were announced.
+    pub announced: usize,
+    /// Followers behind their leader that nothing shows.
+    pub unseen: usize,
+    /// Virtual time all runs took.
+    pub virtual_time: Duration,
+}
+
+struct Hunt {
+    choices: Choices,
+    playbook: &'static str,
+    world: World,
+    judge: Arc<Mutex<Judge>>,
+    damaged: bool,
+    troubled: bool,
+    host: Host,
+    runs: u64,
+    /// What auto_failover has to be after a run; unknown once nobody can know any more.
+    auto_failover: Option<bool>,
+    /// Partitions reported for what nothing shows later on: their leader lacks rows, or cannot send its followers what
+    /// they lack.
+    lacking: BTreeSet<PartitionId>,
+    tell: bool,
+    found: Found,
+}
+
+/// Lives through one world. `tell` keeps what its runs say.
+pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
+    let choices = Choices::new(seed, without);
+    let playbook = playbook(&choices);
+    let mut brought = life::live(&choices.within("life"), playbook);
+    let now = auto_failover(&mut brought.world);
+    let ledger = Ledger::new(brought.spoiled);
+    let mut hunt = Hunt {
+        choices: choices.clone(),
+        playbook,
+        world: brought.world,
+        judge: Arc::new(Mutex::new(Judge::new(ledger, brought.missing))),
+        damaged: brought.damaged,
+        troubled: false,
+        host: brought.host,
+        runs: brought.runs,
+        auto_failover: brought.owed.or(now),
+        lacking: BTreeSet::new(),
+        tell,
+        found: Found { told: brought.told, violations: brought.violations, ..Found::default() },
+    };
+    hunt.all_runs();
+    hunt.found.violations.append(&mut hunt.judge.lock().unwrap().violations);
+    Found { made: choices.made(), ..hunt.found }
+}
+
+/// The one that is asked for, or the seed's.
+fn playbook(choices: &Choices) -> &'static str {
+    let names: Vec<&str> = built_in_names().collect();
+    match std::env::var("OPENMLDB_OPS_PLAYBOOK") {
+        Ok(wanted) => names.into_iter().find(|name| *name == wanted).unwrap(),
+        Err(_) => choices.dice("playbook").pick(&names).copied().unwrap(),
+    }
+}
+
+impl Hunt {
+    fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap()
+    }
+
+    fn all_runs(&mut self) {
+        let mut dice = self.choices.dice("operations");
+        let fails = std::num::NonZeroU32::new(if dice.percent(20) { 4 } else { 22 });
+        self.world.nameserver_settings_mut().op_fails_for_no_reason = fails;
+        let cut_off = if dice.percent(35) { dice.between(1, 3) } else { 0 };
+        for (name, dice) in self.choices.several(cut_off, "cut-off") {
+            self.disturbed_run(&name, dice, true);
+        }
+        if let Some(dice) = self.choices.perhaps(60, "disturbed") {
+            self.disturbed_run("disturbed", dice, false);
+        }
+        self.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+        self.calm_runs();
+    }
+
+    fn disturbed_run(&mut self, name: &str, mut dice: super::dice::Dice, is_cut_off: bool) {
+        let choices = self.choices.within(name);
+        let mut troubles = Troubles::of(&choices, &self.world, &self.judge().missing.clone());
+        if is_cut_off {
+            troubles = troubles.cut_off(&choices);
+        }
+        self.troubled |= troubles.disturb();
+        let scope = match choices.perhaps(10, "one-table") {
+            Some(_) => self.one_table(),
+            None => Scope::All,
+        };
+        if choices.perhaps(12, "another-host").is_some() {
+            self.moves_to_another_host();
+        }
+        if troubles.faults.iter().any(|fault| fault.mishap == Mishap::Operator(Meddling::FailoverOn)) {
+            // Somebody else wants it on; what is right then depends on when.
+            self.auto_failover = None;
+        }
+        self.run(troubles, scope);
+        let missing = self.judge().missing.clone();
+        calm_down(&mut self.world, &missing);
+        self.world.advance_by(dice.between(0, 20_000));
+    }
+
+    fn one_table(&self) -> Scope {
+        let tables = self.world.tables();
+        let table = tables.iter().find(|table| table.db() == "shop");
+        table.map_or(Scope::All, |table| {
+            let (db, table) = (table.db().to_owned(), Some(table.name().to_owned()));
+            Scope::Some(vec![Selector { db, table, pid: None }])
+        })
+    }
+
+    /// Without a note, nobody there can know what auto_failover was.
+    fn moves_to_another_host(&mut self) {
+        use openmldb_ops::run::Lock as _;
+        self.host = self.host.another();
+        if !self.host.lock.keeps_notes() && auto_failover(&mut self.world) != self.auto_failover {
+            self.auto_failover = None;
+        }
+    }
+
+    fn run(&mut self, troubles: Troubles, scope: Scope) -> Option<Recovered> {
+        self.runs += 1;
+        self.found.told.push(format!("RUN {} {scope:?} with {troubles:?}", self.runs));
+        let Troubles { faults, killed_after, signal_after } = troubles;
+        let number = 1_000 * self.runs;
+        let (host, tell) = (self.host.clone(), self.tell);
+        let run = Run { playbook: self.playbook, scope, faults, host, number, killed_after, signal_after, tell };
+        let (world, ran) = run.on(self.take_world(), &self.judge);
+        self.world = world;
+        self.judged(ran)
+    }
+
+    fn take_world(&mut self) -> World {
+        std::mem::replace(&mut self.world, World::new(Settings::default(), &Addresses::recorded(1, 1)))
+    }
+
+    fn judged(&mut self, ran: Ran) -> Option<Recovered> {
+        let number = self.runs;
+        self.found.virtual_time += ran.took;
+        self.found.told.extend(ran.told.iter().cloned());
+        self.found.told.push(format!("ended after {:?}: {}", ran.took, ran.ending()));
+        let now = auto_failover(&mut self.world);
+        let (mut lost, announced) = invariants::no_row_is_lost(&mut self.judge(), &self.world);
+        self.found.announced += announced;
+        lost.extend(invariants::every_run_ends(&ran));
+        lost.extend(invariants::auto_failover_is_given_back(&ran, self.auto_failover, now));
+        let told = |violation: Violation| Violation { text: format!("run {number}: {}", violation.text), ..violation };
+        self.found.violations.extend(lost.into_iter().map(told));
+        let Ended::Itself(result) = ran.ended else { return None };
+        let recovered = result.ok()?;
+        let hidden = ["leader_lacks_rows", "not_catching_up"];
+        for blocked in recovered.summary.blocked.iter().filter(|blocked| hidden.contains(&blocked.reason)) {
+            self.lacking.extend(invariants::id_of(&self.world, blocked));
+        }
+        Some(recovered)
+    }
+
+    fn wrong(&mut self, invariant: &'static str, text: impl Into<String>) {
+        let text = format!("run {}: {}", self.runs, text.into());
+        self.found.violations.push(Violation { invariant, text });
+    }
+
+    fn calm_run(&mut self) -> Option<Recovered> {
+        let recovered = self.run(Troubles::default(), Scope::All);
+        if recovered.is_none() {
+            self.wrong("every_run_ends", "a calm run has no result");
+        }
+        recovered
+    }
+
+    fn calm_runs(&mut self) {
+        if self.choices.perhaps(10, "dry-run").is_some() {
+            self.dry_run();
+        }
+        let Some(first) = self.calm_run() else { return };
+        let wrote = self.world.stop_writers().is_some();
+        self.world.settle();
+        self.is_as_reported(&first);
+        // What clients wrote meanwhile may have been what another run waited for.
+        if wrote && self.calm_run().is_some() {
+            self.world.settle();
+        }
+        let before = invariants::looks_like(&self.world, &self.judge().missing);
+        let Some(second) = self.calm_run() else { return };
+        let opened = self.judge().opened;
+        let missing = self.judge().missing.clone();
+        let changed = invariants::a_second_run_changes_nothing(&mut self.world, &missing, &before, opened);
+        self.found.violations.extend(changed);
+        let kinds = [(self.damaged, "damaged"), (!missing.is_empty(), "missing"), (self.troubled, "troubled")];
+        let kinds: Vec<&str> = kinds.into_iter().filter(|(is, _)| *is).map(|(_, kind)| kind).collect();
+        for blocked in &second.summary.blocked {
+            self.found.blocked.push(format!("{} [{}]", blocked.reason, kinds.join(" ")));
+        }
+        self.world.settle();
+        self.is_as_reported(&second);
+    }
+
+    fn is_as_reported(&mut self, recovered: &Recovered) {
+        let (mut lost, announced) = invariants::no_row_is_lost(&mut self.judge(), &self.world);
+        self.found.announced += announced;
+        let interrupted = self.runs > 2;
+        let reported = Reported {
+            summary: &recovered.summary,
+            lacking: &self.lacking,
+            may_be_behind: interrupted && self.damaged,
+        };
+        let (differ, unseen) =
+            invariants::what_is_reported_is_so(&mut self.world, &mut self.judge.lock().unwrap(), &reported);
+        lost.extend(differ);
+        self.found.unseen += unseen;
+        lost.into_iter().for_each(|violation| self.wrong(violation.invariant, violation.text));
+    }
+
+    fn dry_run(&mut self) {
+        self.world.open_books();
+        let run = Run::calm(self.playbook, &self.host, 1);
+        self.world = run.look(self.take_world(), &self.judge);
+        let changed = invariants::looking_changes_nothing(&self.world);
+        self.found.violations.extend(changed);
+    }
+}

@@ -1,0 +1,224 @@
+//! What must hold after every run, each by its name. What is judged while a run is under way is in `judge`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openmldb_ops::model::{Endpoint, PartitionId, Tid};
+use openmldb_ops::run::{BlockedEntry, Summary};
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::tablet::Entry;
+use openmldb_ops::sandbox::world::Traced;
+use openmldb_ops::wire::call::Effect;
+use openmldb_ops::wire::common::StorageMode;
+
+use super::judge::{Judge, Violation};
+use super::ledger::logs;
+use super::run::{Ended, Ran};
+
+/// After its first signal a run cleans up and ends, in virtual time.
+const CLEANING_UP: Duration = Duration::from_secs(300);
+
+/// What a run's summary says, and what may not be seen from outside.
+pub struct Reported<'a> {
+    pub summary: &'a Summary,
+    /// Partitions that an earlier run reported for what nothing shows later on.
+    pub lacking: &'a BTreeSet<PartitionId>,
+    /// A follower that lost its end and was loaded by a run that was cut off before it looked again: its leader does not
+    /// know, and nothing that a later run could see tells it from one that is caught up.
+    pub may_be_behind: bool,
+}
+
+fn violation(invariant: &'static str, text: String) -> Violation {
+    Violation { invariant, text }
+}
+
+/// The partition that a summary's entry is about.
+pub fn id_of(world: &World, blocked: &BlockedEntry) -> Option<PartitionId> {
+    let tables = world.tables();
+    let table = tables.iter().find(|table| table.name() == blocked.table && table.db() == blocked.db)?;
+    Some(PartitionId { tid: Tid(table.tid()), pid: blocked.pid })
+}
+
+/// Terms of a disk table's entries cannot be known, so the larger offset decides and says what it gives up.
+fn on_disk(world: &World) -> BTreeSet<u32> {
+    let disk = world.tables().into_iter().filter(|table| table.storage_mode() != StorageMode::KMemory);
+    disk.map(|table| table.tid()).collect()
+}
+
+/// Every row that some reachable replica held when the first run began and no failover had given up, and every row that a
+/// client was told is written, is still held by some replica, unless a choice announced that it gives it up. Gives how many
+/// losses were announced, too.
+pub fn no_row_is_lost(judge: &mut Judge, world: &World) -> (Vec<Violation>, usize) {
+    let (mut lost, mut announced) = (Vec::new(), 0);
+    let (disk, metadata) = (on_disk(world), world.metadata());
+    let expected = judge.ledger.close(world).clone();
+    // What was dropped is no longer anybody's.
+    for (id, rows) in expected.iter().filter(|(id, _)| metadata.contains_key(id)) {
+        let held: BTreeSet<_> = logs(world, *id, &judge.missing).values().flatten().map(|entry| entry.row).collect();
+        let gone: Vec<_> = rows.difference(&held).collect();
+        if gone.is_empty() {
+            continue;
+        }
+        let said = judge.announced.get(id).copied().unwrap_or_default();
+        if disk.contains(&id.tid.0) && said >= gone.len() as u64 {
+            announced += 1;
+        } else {
+            lost.push(violation("no_row_is_lost", format!("{id}: {} rows are nowhere: {gone:?}", gone.len())));
+        }
+    }
+    (lost, announced)
+}
+
+/// Every run ends: soon after a signal, and never by a panic.
+pub fn every_run_ends(ran: &Ran) -> Vec<Violation> {
+    let mut wrong = Vec::new();
+    if matches!(ran.ended, Ended::Never) {
+        wrong.push("it does not end".to_owned());
+    }
+    if ran.stopping.is_some_and(|stopping| stopping > CLEANING_UP) {
+        wrong.push(format!("ended {:?} after its signal", ran.stopping));
+    }
+    if let Some(panic) = ran.recovered().and_then(|recovered| recovered.panicked.clone()) {
+        wrong.push(format!("panicked: {panic}"));
+    }
+    wrong.into_iter().map(|text| violation("every_run_ends", text)).collect()
+}
+
+/// auto_failover is as it was before the first run that did not finish, unless the run says that it could not give it back.
+pub fn auto_failover_is_given_back(ran: &Ran, before: Option<bool>, now: Option<bool>) -> Option<Violation> {
+    let owed = match &ran.ended {
+        Ended::Itself(result) => match result.as_ref() {
+            Ok(recovered) => recovered.not_restored.is_none(),
+            Err(error) => !format!("{error:?}").contains("not_restored: Some"),
+        },
+        Ended::Killed | Ended::Never => false,
+    };
+    let differs = before.is_some() && now.is_some() && now != before;
+    let text = || format!("it was {before:?} and is {now:?} after: {}", ran.ending());
+    (owed && differs).then(|| violation("auto_failover_is_given_back", text()))
+}
+
+/// Flags, roles, rows: everything that a run may change.
+pub fn looks_like(world: &World, missing: &[Endpoint]) -> Vec<String> {
+    let mut seen = Vec::new();
+    for (id, metas) in world.metadata() {
+        for meta in &metas.partition_meta {
+            seen.push(format!("{id} {} {} {}", meta.endpoint, meta.is_leader, meta.is_alive()));
+        }
+        seen.push(format!("{id} {:?} {:?}", metas.term_offset, logs(world, id, missing)));
+    }
+    seen
+}
+
+fn changed(world: &World, missing: &[Endpoint], before: &[String]) -> Option<String> {
+    let after = looks_like(world, missing);
+    let differs = before.iter().zip(&after).find(|(before, after)| before != after);
+    differs.map(|(before, after)| format!("{before} became {after}"))
+}
+
+fn mutations(world: &World, but: &[&str]) -> Vec<String> {
+    let calls = world.trace().calls().filter(|call| call.effect == Effect::Mutate && !but.contains(&call.method));
+    calls.map(|call| format!("{} {} {:?}", call.server, call.method, call.partitions)).collect()
+}
+
+/// Partitions with a replica that nothing but a hand on its tablet's disk can bring back.
+pub fn unloadable(world: &mut World) -> BTreeSet<PartitionId> {
+    let metadata = world.metadata();
+    let tablets = world.tablets_mut();
+    let hopeless = metadata.iter().filter(|(id, metas)| {
+        let mut replicas = metas.partition_meta.iter();
+        replicas.any(|meta| tablets.is_unloadable(&meta.endpoint, id.tid.0, id.pid.0))
+    });
+    hopeless.map(|(id, _)| *id).collect()
+}
+
+/// No tablet says that a directory is beyond loading, so every run tries again what cannot work, and nothing else.
+pub fn only_tries_the_unloadable(world: &mut World) -> bool {
+    let hopeless = unloadable(world);
+    let mut calls = world.trace().calls().filter(|call| call.effect == Effect::Mutate);
+    // Around the tries: auto_failover off and on, and what a failed one left paused.
+    let is_try = |call: &Traced| call.method == "ConfSet" || call.partitions.iter().all(|id| hopeless.contains(id));
+    !hopeless.is_empty() && calls.all(is_try)
+}
+
+/// A run after a calm one may ask again whether something can be loaded, and what a refused call shows. Nothing else.
+/// `opened`: it sent something that may change something, and the trace holds its calls alone.
+pub fn a_second_run_changes_nothing(
+    world: &mut World,
+    missing: &[Endpoint],
+    before: &[String],
+    opened: bool,
+) -> Option<Violation> {
+    if only_tries_the_unloadable(world) {
+        return None;
+    }
+    let calls = if opened { mutations(world, &["ConfSet", "LoadTable", "UpdateTableAliveStatus"]) } else { Vec::new() };
+    let sent = (!calls.is_empty()).then(|| format!("{calls:?}"));
+    changed(world, missing, before).or(sent).map(|text| violation("a_second_run_changes_nothing", text))
+}
+
+/// A dry run sends nothing that may change anything.
+pub fn looking_changes_nothing(world: &World) -> Option<Violation> {
+    let calls = mutations(world, &[]);
+    (!calls.is_empty()).then(|| violation("looking_changes_nothing", format!("{calls:?}")))
+}
+
+/// What the summary says of each partition is so: those that are not blocked are healthy, and their replicas hold the same
+/// entries, term by term, and every row that has to be there. Gives how many are behind unseen, too.
+pub fn what_is_reported_is_so(
+    world: &mut World,
+    judge: &mut Judge,
+    reported: &Reported<'_>,
+) -> (Vec<Violation>, usize) {
+    let (mut wrong, mut unseen) = (Vec::new(), 0);
+    let (disk, healthy) = (on_disk(world), world.healthy());
+    let expected = judge.ledger.close(world).clone();
+    let blocked: BTreeSet<PartitionId> =
+        reported.summary.blocked.iter().filter_map(|blocked| id_of(world, blocked)).collect();
+    for id in world.metadata().into_keys() {
+        // What looked healthy all the time is none of its business.
+        if blocked.contains(&id) || reported.lacking.contains(&id) || !judge.touched.contains(&id) {
+            continue;
+        }
+        if !healthy.contains(&id) {
+            wrong.push(violation("what_is_reported_is_so", format!("{id} is reported healthy and is not")));
+        }
+        if judge.ledger.diverged.contains(&id) {
+            continue;
+        }
+        let logs = logs(world, id, &judge.missing);
+        if reported.may_be_behind && some_are_behind(&logs) {
+            unseen += 1;
+            continue;
+        }
+        wrong.extend(replicas_hold_the_same(id, &logs));
+        let said = if disk.contains(&id.tid.0) { judge.announced.get(&id).copied().unwrap_or_default() } else { 0 };
+        let rows = expected.get(&id).cloned().unwrap_or_default();
+        for (at, log) in &logs {
+            let held: BTreeSet<_> = log.iter().map(|entry| entry.row).collect();
+            let lost = rows.difference(&held).count() as u64;
+            if lost > said {
+                wrong.push(violation("every_replica_holds_every_row", format!("{id}: {at} lacks {lost} rows")));
+            }
+        }
+    }
+    (wrong, unseen)
+}
+
+fn some_are_behind(logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
+    let longest = logs.values().max_by_key(|log| log.len()).cloned().unwrap_or_default();
+    logs.values().any(|log| log.len() < longest.len() && longest.starts_with(log))
+}
+
+fn replicas_hold_the_same(id: PartitionId, logs: &BTreeMap<Endpoint, Vec<Entry>>) -> Option<Violation> {
+    let first = logs.values().next()?;
+    if logs.values().all(|log| log == first) {
+        return None;
+    }
+    let text = |log: &Vec<Entry>| {
+        let entries: Vec<String> = log.iter().map(|e| format!("{}:{}:{}", e.term, e.index, e.row.0)).collect();
+        entries.join(" ")
+    };
+    let told: Vec<String> = logs.iter().map(|(at, log)| format!("{at} [{}]", text(log))).collect();
+    Some(violation("replicas_hold_the_same", format!("{id}: {}", told.join(" / "))))
+}

@@ -1,0 +1,209 @@
+//! Who watches a run: every change that it sends is judged at the moment it is sent, by what the replicas really hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmldb_ops::model::{Endpoint, PartitionId, Pid, TableName, Tid};
+use openmldb_ops::run::Event;
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::fault::{Fault, Meddling, Mishap};
+use openmldb_ops::sandbox::tablet::{Entry, RowId};
+use openmldb_ops::wire::api::TableMode;
+use openmldb_ops::wire::call::{NameserverCall, TabletCall};
+
+use super::ledger::Ledger;
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What was broken, by name.
+    pub invariant: &'static str,
+    /// How.
+    pub text: String,
+}
+
+/// What a cluster's runs are watched with.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// The rows that have to be there.
+    pub ledger: Ledger,
+    /// Tablets that do not come back.
+    pub missing: Vec<Endpoint>,
+    /// What was seen and must not be.
+    pub violations: Vec<Violation>,
+    /// Partitions that some run meant to change.
+    pub touched: BTreeSet<PartitionId>,
+    /// Entries that choices said they give up.
+    pub announced: BTreeMap<PartitionId, u64>,
+    /// Whether the run has changed something.
+    pub opened: bool,
+    names: BTreeMap<(TableName, Pid), PartitionId>,
+    two_leaders: BTreeSet<PartitionId>,
+    meddled: bool,
+}
+
+impl Judge {
+    /// Judges runs on a cluster with such a ledger, some of whose tablets do not come back.
+    pub fn new(ledger: Ledger, missing: Vec<Endpoint>) -> Self {
+        Self { ledger, missing, ..Self::default() }
+    }
+
+    /// Another run begins, under those faults.
+    pub fn a_run_begins(&mut self, faults: &[Fault]) {
+        self.opened = false;
+        let makes_leaders =
+            |fault: &Fault| matches!(fault.mishap, Mishap::Operator(Meddling::MarksAlive | Meddling::FailoverOn));
+        self.meddled |= faults.iter().any(makes_leaders);
+    }
+
+    /// What the run says.
+    pub fn hears(&mut self, event: &Event) {
+        match event {
+            Event::Action { partition: Some(id), .. } => {
+                self.touched.insert(*id);
+            }
+            Event::LeaderChosen { table, pid, choice } => {
+                let entries: u64 = choice.given_up.iter().map(|given| given.entries).sum();
+                if let Some(id) = self.names.get(&(table.clone(), Pid(*pid))) {
+                    *self.announced.entry(*id).or_default() += entries;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn wrong(&mut self, invariant: &'static str, text: String) {
+        let violation = Violation { invariant, text };
+        if !self.violations.contains(&violation) {
+            self.violations.push(violation);
+        }
+    }
+
+    /// The run is about to tell the nameserver to change something.
+    pub fn nameserver_is_told(&mut self, world: &mut World, call: &NameserverCall) {
+        if matches!(call, NameserverCall::ConfSet(_) | NameserverCall::CancelOp(_)) {
+            return;
+        }
+        self.open(world);
+        if let NameserverCall::RecoverTable(request) = call {
+            let at = Endpoint::from(request.endpoint.as_str());
+            let table = world
+                .tables()
+                .into_iter()
+                .find(|table| table.name == Some(request.name.clone()) && table.db == request.db);
+            let Some(table) = table else { return };
+            self.resends_only_what_is_proven(
+                world,
+                PartitionId { tid: Tid(table.tid()), pid: Pid(request.pid) },
+                &at,
+                call.name(),
+            );
+        }
+    }
+
+    /// The run is about to tell a tablet to change something.
+    pub fn tablet_is_told(&mut self, world: &mut World, at: &Endpoint, call: &TabletCall) {
+        self.open(world);
+        let at = world.endpoint_at(at.as_str()).unwrap_or_else(|| at.clone());
+        let signed = |number: i32| u32::try_from(number).unwrap_or(u32::MAX);
+        match call {
+            TabletCall::LoadTable(request) => {
+                let meta = request.table_meta.clone().unwrap_or_default();
+                if meta.mode() != TableMode::KTableFollower {
+                    self.wrong(
+                        "loads_as_follower",
+                        format!("LoadTable {}/{} at {at} as leader", meta.tid(), meta.pid()),
+                    );
+                }
+            }
+            TabletCall::DropTable(request) => {
+                let id = PartitionId { tid: Tid(signed(request.tid())), pid: Pid(signed(request.pid())) };
+                self.resends_only_what_is_proven(world, id, &at, call.name());
+            }
+            TabletCall::ChangeRole(request) => {
+                let id = PartitionId { tid: Tid(request.tid()), pid: Pid(request.pid()) };
+                for follower in &request.replicas {
+                    self.connects_only_prefixes(world, id, &at, &follower.as_str().into());
+                }
+            }
+            TabletCall::AddReplica(request) => {
+                let id = PartitionId { tid: Tid(request.tid()), pid: Pid(request.pid()) };
+                self.connects_only_prefixes(world, id, &at, &request.endpoint().into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Before the first change, what is there is counted.
+    fn open(&mut self, world: &mut World) {
+        if !self.opened {
+            self.opened = true;
+            self.ledger.open(world, &self.missing);
+            for table in world.tables() {
+                let name = TableName { db: table.db().to_owned(), table: table.name().to_owned() };
+                for metas in &table.table_partition {
+                    let id = PartitionId { tid: Tid(table.tid()), pid: Pid(metas.pid) };
+                    self.names.insert((name.clone(), id.pid), id);
+                }
+            }
+        }
+    }
+
+    /// What a replica holds is discarded only if the alive leader holds it too, or it was given up: by OpenMLDB's own rule, or
+    /// by a choice that says so.
+    fn resends_only_what_is_proven(&mut self, world: &World, id: PartitionId, at: &Endpoint, call: &str) {
+        let invariant = "resends_only_what_is_proven";
+        let Some(metas) = world.metadata().remove(&id) else { return };
+        let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive());
+        let Some(leader) = leader else {
+            return self.wrong(invariant, format!("{call} {id} at {at} although no leader is alive"));
+        };
+        if self.ledger.diverged.contains(&id) || self.missing.contains(at) {
+            return;
+        }
+        let held = rows(&world.log(&leader.endpoint.as_str().into(), id));
+        let log = world.log(at, id);
+        let kept = self.ledger.of(world, id);
+        let lost = log.iter().filter(|entry| !held.contains(&entry.row) && kept.contains(&entry.row));
+        let lost: Vec<&Entry> = lost.collect();
+        if lost.len() as u64 > self.announced.get(&id).copied().unwrap_or_default() {
+            let leader = &leader.endpoint;
+            self.wrong(invariant, format!("{call} {id} at {at} discards what leader {leader} does not hold: {lost:?}"));
+        }
+    }
+
+    /// A leader takes as its follower only what holds the beginning of its own log.
+    fn connects_only_prefixes(&mut self, world: &World, id: PartitionId, leader: &Endpoint, follower: &Endpoint) {
+        if self.ledger.diverged.contains(&id) || self.missing.contains(follower) {
+            return;
+        }
+        let leading: BTreeMap<u64, Entry> =
+            world.log(leader, id).into_iter().map(|entry| (entry.index, entry)).collect();
+        let last = leading.keys().next_back().copied().unwrap_or_default();
+        let is_foreign = |entry: &&Entry| match leading.get(&entry.index) {
+            Some(there) => there != *entry,
+            None => entry.index > last,
+        };
+        let log = world.log(follower, id);
+        if let Some(foreign) = log.iter().find(is_foreign) {
+            let text = format!("{id}: {follower} holds {foreign:?}, its leader {leader} does not (it ends at {last})");
+            self.wrong("connects_only_prefixes", text);
+        }
+    }
+
+    /// No partition has two alive leaders, but for what another operator does.
+    pub fn leaders_are_single(&mut self, world: &World) {
+        if self.meddled {
+            return;
+        }
+        for (id, metas) in world.metadata() {
+            let alive = metas.partition_meta.iter().filter(|meta| meta.is_leader && meta.is_alive()).count();
+            if alive > 1 && self.two_leaders.insert(id) {
+                self.wrong("leaders_are_single", format!("{id} has {alive} alive leaders"));
+            }
+        }
+    }
+}
+
+fn rows(log: &[Entry]) -> BTreeSet<RowId> {
+    log.iter().map(|entry| entry.row).collect()
+}

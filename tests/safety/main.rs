@@ -1,0 +1,19 @@
+//! Nothing is lost, and auto_failover always comes back: proved in worlds that a simulated cluster lives through in virtual
+//! time. `matrix` tries every fault at every step of every playbook in one small world; `hunt` random faults and kill points
+//! in random worlds brought about by random lives; `minimal` keeps what they found. What must hold is in `judge` (at the moment
+//! of every change) and `invariants` (after every run).
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod calm;
+mod choices;
+mod dice;
+mod hunt;
+mod hunted;
+mod invariants;
+mod judge;
+mod ledger;
+mod life;
+mod matrix;
+mod minimal;
+mod run;
+mod troubles;

@@ -1,0 +1,115 @@
+//! What goes wrong during a run, by chance.
+
+use std::time::Duration;
+
+use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::fault::Fault;
+
+use super::choices::Choices;
+use super::dice::Dice;
+
+/// How a run is disturbed.
+#[derive(Debug, Clone, Default)]
+pub struct Troubles {
+    pub faults: Vec<Fault>,
+    /// The process is killed then.
+    pub killed_after: Option<Duration>,
+    /// The process gets a signal then.
+    pub signal_after: Option<Duration>,
+}
+
+impl Troubles {
+    /// The way to the servers, the servers, other operators, the lock.
+    pub fn of(choices: &Choices, world: &World, missing: &[Endpoint]) -> Self {
+        let mut troubles = Self::default();
+        if let Some(mut dice) = choices.perhaps(50, "slow") {
+            troubles.adds(format!("*:{}%=slow-{}ms", dice.between(1, 100), dice.between(1, 60)));
+        }
+        if let Some(mut dice) = choices.perhaps(30, "weather") {
+            let most = dice.between(1, 60);
+            for way in ["refused", "reset-after", "reset-before", "garbage"] {
+                troubles.adds(format!("*:{}%={way}", tenths(dice.between(0, most))));
+            }
+            let late = dice.between(0, 15_000);
+            troubles.adds(format!("*:{}%=late-{late}ms", tenths(dice.between(0, most / 4))));
+        }
+        let servers = if choices.perhaps(40, "servers").is_some() { choices.dice("how many").between(1, 3) } else { 0 };
+        for (_, mut dice) in choices.several(servers, "server") {
+            troubles.adds(of_a_server(&mut dice, world, missing));
+        }
+        if let Some(mut dice) = choices.perhaps(12, "work") {
+            let work = [
+                "RecoverTable:N=op-fails",
+                "RecoverTable:N=op-sticks",
+                "RecoverTable:N=op-not-created",
+                "ChangeLeader:1=op-fails",
+                "ChangeLeader:1=op-sticks",
+                "ChangeLeader:1=op-not-created",
+                "LoadTable:N=load-sticks",
+            ];
+            let one = dice.pick(&work).unwrap().replace('N', &dice.between(1, 4).to_string());
+            troubles.adds(one);
+        }
+        if let Some(mut dice) = choices.perhaps(6, "operator") {
+            let deeds = ["failover-on", "marks-alive", "recovertable", "changeleader", "drops-table"];
+            let deed = *dice.pick(&deeds).unwrap();
+            troubles.adds(format!("mutation:{}=operator-{deed}", dice.between(1, 30)));
+        }
+        if let Some(mut dice) = choices.perhaps(8, "lock") {
+            let what = if dice.percent(50) { "lock-lost" } else { "lock-shaky" };
+            troubles.adds(format!("mutation:{}={what}", dice.between(1, 30)));
+        }
+        if let Some(mut dice) = choices.perhaps(8, "clients") {
+            troubles.adds(format!("mutation:{}=clients-write", dice.between(1, 30)));
+        }
+        troubles
+    }
+
+    /// The run does not get to its end.
+    pub fn cut_off(mut self, choices: &Choices) -> Self {
+        let Some(mut dice) = choices.perhaps(100, "cut-off") else { return self };
+        let after = Duration::from_millis(match dice.between(0, 2) {
+            0 => dice.between(0, 500),
+            1 => dice.between(0, 5_000),
+            _ => dice.between(0, 60_000),
+        });
+        match dice.between(0, 9) {
+            0..=2 => self.killed_after = Some(after),
+            3 | 4 => self.adds(format!("mutation:{}=tool-killed-before", dice.between(1, 40))),
+            5 | 6 => self.adds(format!("mutation:{}=tool-killed-after", dice.between(1, 40))),
+            _ => self.signal_after = Some(after),
+        }
+        self
+    }
+
+    /// Whether anything goes wrong with servers or on the way to them.
+    pub fn disturb(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// One more.
+    pub fn adds(&mut self, fault: impl AsRef<str>) {
+        self.faults.push(fault.as_ref().parse().unwrap());
+    }
+}
+
+fn of_a_server(dice: &mut Dice, world: &World, missing: &[Endpoint]) -> String {
+    let most = if dice.percent(50) { 3_000 } else { 60_000 };
+    let at = dice.between(0, most);
+    let there = world.tablet_endpoints().iter().enumerate().filter(|(_, tablet)| !missing.contains(tablet));
+    let there: Vec<usize> = there.map(|(place, _)| place + 1).collect();
+    let tablet = dice.pick(&there).copied().unwrap_or(1);
+    let long = dice.between(100, 20_000);
+    match dice.between(0, 9) {
+        0..=3 => format!("{at}ms@tablet{tablet}=tablet-restarts-{long}ms"),
+        4 => format!("{at}ms@tablet{tablet}=tablet-keeps-restarting"),
+        5 | 6 => format!("{at}ms@tablet{tablet}=tablet-freezes-{long}ms"),
+        7 => format!("{at}ms@tablet{tablet}=tablet-session-expires"),
+        _ => format!("{at}ms=nameserver-restarts-{long}ms"),
+    }
+}
+
+fn tenths(per_mille: u64) -> String {
+    format!("{}.{}", per_mille / 10, per_mille % 10)
+}
