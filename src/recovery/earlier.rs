@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState};
+use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid};
 
 use super::election::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};
@@ -79,8 +79,9 @@ impl Remembered {
         }
     }
 
-    fn was_there(&self) -> bool {
-        self.held || matches!(self.load, Load::Accepted | Load::Seen)
+    /// Whether its tablet had it registered. A disk table is not before its load begins (reference 4.5).
+    fn was_there(&self, is_disk: bool) -> bool {
+        self.held || self.load == Load::Seen || self.load == Load::Accepted && !is_disk
     }
 }
 
@@ -105,9 +106,12 @@ pub struct Continuity {
 impl Continuity {
     /// Compares what the earlier run remembered with what the tablets hold now.
     pub fn of(snapshot: &Snapshot, earlier: &BTreeMap<PartitionId, Earlier>) -> Self {
+        let disk_tables: BTreeSet<Tid> =
+            snapshot.tables.iter().filter(|table| table.storage.is_disk()).map(|table| table.tid).collect();
         let mut recorded: BTreeMap<&Endpoint, Vec<(PartitionId, &Remembered)>> = BTreeMap::new();
         for (id, partition) in earlier {
-            for (endpoint, remembered) in partition.remembered.iter().filter(|(_, remembered)| remembered.was_there()) {
+            let is_disk = disk_tables.contains(&id.tid);
+            for (endpoint, remembered) in partition.remembered.iter().filter(|(_, then)| then.was_there(is_disk)) {
                 recorded.entry(endpoint).or_default().push((*id, remembered));
             }
         }

@@ -338,6 +338,11 @@ impl Life {
         self.world.kill_nameserver(&leader);
         self.tell(format!("nameserver {leader} killed"));
         self.wait(10_000);
+        // None leads while it finds too few tablets for the system tables.
+        let tablets = self.world.tablet_endpoints().to_vec();
+        if !tablets.iter().any(|tablet| self.world.is_up(tablet)) {
+            tablets.iter().for_each(|tablet| self.start_tablet(tablet));
+        }
         self.world.start_nameserver(&leader);
         await_nameserver(&mut self.world);
         self.wait(10_000);
@@ -514,7 +519,7 @@ impl Life {
     /// One tablet's disk.
     fn damage(&mut self) {
         let victim = self.tablet();
-        if self.world.is_up(&victim) {
+        if self.world.is_up(&victim) || self.world.is_frozen(&victim) {
             return;
         }
         let everywhere = self.dice.percent(50);

@@ -226,6 +226,13 @@ fn one_missing_replica_is_no_proof_that_its_tablet_was_restarted() {
 }
 
 #[test]
+fn disk_tables_that_were_told_to_load_and_do_not_show_yet_are_no_sign_of_a_restart() {
+    let told_twice = |load: Load| restarted(DISK).load(false, [told(load.clone()), told(load), none()]);
+    assert_eq!(told_twice(Load::Accepted), Load::Interrupted, "both may be loading unseen");
+    assert_eq!(told_twice(Load::Seen), Load::NotSent);
+}
+
+#[test]
 fn a_snapshot_in_place_shows_that_the_directory_is() {
     let found = Found { snapshot: true, ..NOTHING };
     for load in [Load::Accepted, Load::Seen, Load::Vanished, Load::NotSent] {
