@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid};
+use crate::model::{
+    Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
+};
 
 use super::election::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};

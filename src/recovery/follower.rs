@@ -10,6 +10,7 @@ use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::discard::may_discard;
+use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::suspect::lacks_rows_of;
 use super::view::{Data, ReplicaView, View};
@@ -198,18 +199,16 @@ impl Case<'_> {
         if let Some(longer) = self.longer_than_leader(follower, connected) {
             return longer;
         }
-        let leader_has_fewer = has_fewer_rows(self.view, self.leader, follower);
-        if !leader_has_fewer && !has_fewer_rows(self.view, follower, self.leader) {
+        if let Some(fuller) = self.fuller_than_leader(follower) {
+            return fuller;
+        }
+        if !has_fewer_rows(self.view, follower, self.leader) {
             return Follower::Redundant;
         }
         if let Some(wait) = self.wait_for_rows(follower) {
             return wait;
         }
         let seen = self.rows_of_both(follower);
-        if leader_has_fewer {
-            let hint = "compare the rows of both; nothing was discarded";
-            return Follower::Blocked(Blocked::new(Reason::LeaderLacksRows, seen, hint));
-        }
         if follower.memory.recovery.resent_for_rows {
             let hint = "it was resent once and still differs; see the leader tablet's log";
             return Follower::Blocked(Blocked::new(Reason::NotCatchingUp, seen, hint));
@@ -232,6 +231,21 @@ impl Case<'_> {
         let hint = "compare the rows of both; nothing was discarded";
         let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
         Some(self.wait_for_rows(follower).unwrap_or_else(longer))
+    }
+
+    /// A follower that caught up and has more rows than its leader shows that the leader lost some: no operation may touch
+    /// it, since one that goes wrong drops it.
+    fn fuller_than_leader(&self, follower: &ReplicaView) -> Option<Follower> {
+        if !has_fewer_rows(self.view, self.leader, follower) {
+            return None;
+        }
+        if let Some(wait) = self.wait_for_rows(follower) {
+            return Some(wait);
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, self.rows_of_both(follower), hint);
+        let loss = Loss::rows(self.view, follower, self.leader);
+        unless_accepted(self.view, blocked, vec![loss]).err().map(Follower::Blocked)
     }
 
     /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
@@ -323,6 +337,9 @@ impl Case<'_> {
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
         if term != last.term || reached < target || reached.0 + 1 < last.start.0 {
             return self.wait_catching_up(follower, reached, target);
+        }
+        if let Some(fuller) = self.fuller_than_leader(follower) {
+            return fuller;
         }
         self.recover_table(follower, false, "connected to its leader and caught up: the nameserver takes it as it is")
     }

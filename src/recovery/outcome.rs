@@ -156,6 +156,8 @@ impl Memory {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
             match replica.load {
+                // Told twice, the second load may have failed on what the first, unheard of, had begun (reference 4.5).
+                Load::Accepted if replica.loads > replica.loads_of_the_past + 1 => replica.load = Load::Interrupted,
                 Load::Accepted => replica.load = Load::NeverAppeared,
                 // It was never told, so it has its two minutes still before it.
                 Load::InDoubt => {

@@ -196,7 +196,15 @@ fn a_disk_table_in_doubt_is_told_once_it_has_not_appeared() {
     assert_eq!(memory.replica(&b).load, Load::NotSent);
     let Decision::Act(intents) = decided(&memory) else { panic!("{:?}", decided(&memory)) };
     assert!(intents.iter().all(|intent| matches!(intent.action, Action::LoadTable { .. })) && intents.len() == 2);
-    assert!(!memory.has_expired(&WaitFor::Appearing(b)), "it is waited for again");
+    assert!(!memory.has_expired(&WaitFor::Appearing(b.clone())), "it is waited for again");
+    let told = ReplicaMemory { load: Load::Accepted, loads: 2, ..ReplicaMemory::default() };
+    *memory.replica_mut(&b) = told;
+    memory.note_expired(WaitFor::Appearing(b.clone()), String::new());
+    assert_eq!(
+        memory.replica(&b).load,
+        Load::Interrupted,
+        "the first call may have been heard, so its data is not known to be gone"
+    );
 }
 
 #[test]

@@ -170,6 +170,16 @@ fn a_connected_follower_with_fewer_rows_is_resent_instead() {
 }
 
 #[test]
+fn a_connected_follower_with_more_rows_than_its_leader_is_left_alone() {
+    let mut view = serving([("b", 20)], |r| r.loaded(20).heard(1));
+    let leader = a_partition().replica("a", |r| r.loaded(20).rows(17).with(|r| r.data = leading(&r.data)));
+    view.get_mut("a").data = leader.get("a").data.clone();
+    let wait = waits(&view);
+    assert_eq!(wait.what, WaitFor::Rows("b".into()), "while clients write, a moment shows nothing");
+    assert_eq!(expired(view, wait.what).blocked().reason, Reason::LeaderLacksRows, "an operation may drop it");
+}
+
+#[test]
 fn recovertable_that_fails_is_tried_again_but_not_for_ever() {
     let at = |tries| serving([], move |r| r.loaded(20).with(|r| r.memory.recovery.tries = tries));
     assert_eq!(at(4).acts(), ["recover_table b (resend)"]);
