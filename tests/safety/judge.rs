@@ -133,6 +133,11 @@ impl Judge {
         }
     }
 
+    /// Whether the run has told anybody to change something.
+    pub fn changed_anything(&self) -> bool {
+        self.opened
+    }
+
     /// Before the first change, what is there is counted.
     fn open(&mut self, world: &mut World) {
         if !self.opened {

@@ -22,6 +22,8 @@ pub struct Ledger {
     terms: Terms,
     /// Partitions whose replicas parted in a life in which everything looked healthy: nothing shows it.
     pub diverged: BTreeSet<PartitionId>,
+    /// Those of them that two leaders wrote in one term: not even the terms of their entries tell them apart.
+    pub one_term_twice: BTreeSet<PartitionId>,
     /// Healthy partitions when the books were last opened.
     pub healthy: BTreeSet<PartitionId>,
 }
@@ -42,7 +44,11 @@ impl Ledger {
             let news = self.new_terms(*id, &terms);
             let mut logs = logs(world, *id, missing);
             if !self.opened {
-                if has_hidden_divergence(&logs) {
+                let twice = any_two(&logs, has_one_term_twice);
+                if twice {
+                    self.one_term_twice.insert(*id);
+                }
+                if twice || any_two(&logs, differ_before_the_end) {
                     self.diverged.insert(*id);
                 }
                 logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
@@ -124,13 +130,27 @@ fn is_given_up(entry: &Entry, terms: &[(u64, u64)]) -> bool {
     terms.iter().any(|(term, start)| *term > entry.term && *start <= entry.index)
 }
 
+fn any_two(logs: &BTreeMap<Endpoint, Vec<Entry>>, differ: fn(&[Entry], &[Entry]) -> bool) -> bool {
+    logs.values().any(|one| logs.values().any(|other| differ(one, other)))
+}
+
+fn by_index(log: &[Entry]) -> BTreeMap<u64, Entry> {
+    log.iter().map(|entry| (entry.index, *entry)).collect()
+}
+
 /// Whether two logs differ somewhere and are the same again further on.
-fn has_hidden_divergence(logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
-    let differ_before_the_end = |one: &Vec<Entry>, other: &Vec<Entry>| {
-        let at = |log: &Vec<Entry>| log.iter().map(|entry| (entry.index, *entry)).collect::<BTreeMap<u64, Entry>>();
-        let (one, other) = (at(one), at(other));
-        let differs = one.iter().find(|(index, entry)| other.get(index).is_some_and(|there| there != *entry));
-        differs.is_some_and(|(from, _)| one.range(from..).any(|(index, entry)| other.get(index) == Some(entry)))
+fn differ_before_the_end(one: &[Entry], other: &[Entry]) -> bool {
+    let (one, other) = (by_index(one), by_index(other));
+    let differs = one.iter().find(|(index, entry)| other.get(index).is_some_and(|there| there != *entry));
+    differs.is_some_and(|(from, _)| one.range(from..).any(|(index, entry)| other.get(index) == Some(entry)))
+}
+
+/// Whether they hold different rows at the same place of the same term.
+fn has_one_term_twice(one: &[Entry], other: &[Entry]) -> bool {
+    let other = by_index(other);
+    let twice = |entry: &Entry| {
+        let there = other.get(&entry.index);
+        there.is_some_and(|there| there.term == entry.term && there.row != entry.row)
     };
-    logs.values().any(|one| logs.values().any(|other| differ_before_the_end(one, other)))
+    one.iter().any(twice)
 }
