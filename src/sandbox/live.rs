@@ -49,9 +49,16 @@ impl Live {
         self.tool.subscribe()
     }
 
-    /// Says what befalls the tool.
+    /// Says what befalls the tool. Nothing more befalls one that is killed.
     pub(super) fn tell_tool(&self, fate: ToolFate) {
-        self.tool.send_replace(Some(fate));
+        let is_killed = |told: &ToolFate| matches!(told, ToolFate::KilledBefore | ToolFate::KilledAfter);
+        self.tool.send_if_modified(|told| {
+            let changes = !told.as_ref().is_some_and(is_killed);
+            if changes {
+                *told = Some(fate);
+            }
+            changes
+        });
     }
 
     /// Waits for so many milliseconds of the world's time.

@@ -187,7 +187,10 @@ pub fn what_is_reported_is_so(
             continue;
         }
         if !healthy.contains(&id) {
-            wrong.push(violation("what_is_reported_is_so", format!("{id} is reported healthy and is not")));
+            let seen = looks_like(world, &judge.missing).into_iter().filter(|seen| seen.starts_with(&format!("{id} ")));
+            let seen: Vec<String> = seen.collect();
+            let text = format!("{id} is reported healthy and is not: {}", seen.join(", "));
+            wrong.push(violation("what_is_reported_is_so", text));
         }
         if judge.ledger.diverged.contains(&id) {
             continue;
