@@ -16,7 +16,7 @@
 //!                           verify       look again; the exit code comes from what is seen
 //! ```
 //!
-//! [`model`], [`playbook`] and [`recovery`] are pure and synchronous. Only [`cluster`] and [`sandbox`] open sockets. The
+//! [`model`], [`playbook`], [`recovery`] and [`verify`] are pure and synchronous. Only [`cluster`] and [`sandbox`] open sockets. The
 //! rules that keep rows from being lost are in [`recovery`], one function each; ARCHITECTURE.md lists the invariants.
 
 #[macro_use]
@@ -30,3 +30,4 @@ pub mod run;
 pub mod sandbox;
 pub mod snapshot;
 pub mod ui;
+pub mod verify;

@@ -164,6 +164,7 @@ fn summary() -> Summary {
         redundant_after_ms: Some(18_400),
         rpc: Rpc { reads: 4711, mutations: 1630 },
         blocked: vec![BlockedEntry::new(&orders(), Pid(2), &blocked())],
+        verification: None,
     }
 }
 

@@ -62,7 +62,7 @@ fn loaded(folder: &str, offsets: [[u64; 3]; 4]) -> Snapshot {
             let Seen::Known(held) = &mut tablet.held else { panic!("{} did not answer", replica.endpoint) };
             let offset = Offset(offset);
             let (role, state) = (Role::Follower, State::Normal);
-            held.insert(id, Held { partition: id, role, state, offset, record_cnt: offset.0 });
+            held.insert(id, Held { partition: id, role, state, offset, record_cnt: offset.0, index_rows: Vec::new() });
             let pair = TermPair { has_table: true, is_leader: false, term: Term(0), offset };
             tablet.probes.entry(id).or_insert(Probes::UNASKED).term_pair = Seen::Known(pair);
         }

@@ -209,6 +209,9 @@ pub struct Status {
     /// List healthy partitions too
     #[arg(long)]
     pub full: bool,
+    /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
+    #[arg(long)]
+    pub deep: bool,
     #[command(flatten)]
     /// Scope; all if none is given.
     pub which: Which,

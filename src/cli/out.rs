@@ -16,6 +16,7 @@ use crate::ui::{
     About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, reader_gone_is_fine,
     recovered_text, snapshot_text, status_text, summary_text,
 };
+use crate::verify::Verification;
 
 use super::args::Output;
 use super::failure::Failure;
@@ -99,8 +100,19 @@ impl Out {
     }
 
     /// The end of a look.
-    pub fn look_summary(&self, seen: &Snapshot, scope: &Scope, rpc: Rpc) -> io::Result<()> {
-        self.summary(&summary_of_status(&Status::of(seen, scope), rpc), About::Look)
+    pub fn look_summary(
+        &self,
+        seen: &Snapshot,
+        scope: &Scope,
+        rpc: Rpc,
+        found: Option<Verification>,
+    ) -> io::Result<()> {
+        let summary = summary_of_status(&Status::of(seen, scope), rpc);
+        let summary = match found {
+            Some(found) => summary.verified(found),
+            None => summary,
+        };
+        self.summary(&summary, About::Look)
     }
 
     /// The end of a dry run or a look.

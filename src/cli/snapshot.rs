@@ -38,7 +38,7 @@ async fn take(file: &Path, session: &Session, out: &Out) -> Result<Exit, Failure
         if let Some(rows) = rows_of(session) {
             out.sandbox(&rows)?;
         }
-        out.look_summary(&seen, &Scope::All, session.cluster.rpc_counts().into())?;
+        out.look_summary(&seen, &Scope::All, session.cluster.rpc_counts().into(), None)?;
     }
     Ok(Exit::Healthy)
 }

@@ -1,7 +1,11 @@
 //! `status`: the health of every partition and tablet.
 
+use std::collections::BTreeMap;
+
+use tokio::sync::watch;
+
 use super::out::Out;
-use crate::run::Scope;
+use crate::run::{Checking, Scope, Stop};
 use crate::snapshot;
 
 use super::args;
@@ -34,6 +38,15 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
-    out.look_summary(&seen, scope, session.cluster.rpc_counts().into())?;
-    Ok(if healthy { Exit::Healthy } else { Exit::Unhealthy })
+    if !args.deep {
+        out.look_summary(&seen, scope, session.cluster.rpc_counts().into(), None)?;
+        return Ok(if healthy { Exit::Healthy } else { Exit::Unhealthy });
+    }
+    // A look can be broken off at any moment: nothing has to be cleaned up.
+    let (_never, stop) = watch::channel(Stop::No);
+    let checking = Checking { scope, memories: &BTreeMap::new(), pace: session.pace, stop };
+    let (last, found) = checking.until_it_stands(&session.cluster, seen).await?;
+    let complete = found.is_complete();
+    out.look_summary(&last, scope, session.cluster.rpc_counts().into(), Some(found))?;
+    Ok(if complete { Exit::Healthy } else { Exit::Unhealthy })
 }

@@ -86,6 +86,9 @@ pub struct Held {
     pub offset: Offset,
     /// Rows, counted in the first index.
     pub record_cnt: u64,
+    /// Rows in each index, in order; empty where the tablet does not count by index, as for disk tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub index_rows: Vec<u64>,
 }
 
 /// A replica's newest snapshot on disk (GetManifest). Offset 0 where there is none.

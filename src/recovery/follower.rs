@@ -144,7 +144,8 @@ impl Case<'_> {
             let hint = "bring the tablet back, then run again";
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }
-        if follower.is_alive && self.follows(follower) && connected.is_some() && !self.resend_went_wrong(follower) {
+        if follower.is_alive && self.follows(follower) && connected.is_some() && !resend_went_wrong(self.view, follower)
+        {
             return self.catch_up(follower, connected.unwrap_or(Offset(0)));
         }
         if follower.tablet_state != Some(TabletState::Healthy) {
@@ -298,7 +299,7 @@ impl Case<'_> {
                 return wait_for_answer(self.view, endpoint, seen);
             }
         };
-        let mut must_drop = follower.memory.recovery.must_drop || self.resend_went_wrong(follower);
+        let mut must_drop = follower.memory.recovery.must_drop || resend_went_wrong(self.view, follower);
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
             if let Some(longer) = self.longer_than_leader(follower, connected) {
@@ -404,15 +405,15 @@ impl Case<'_> {
         let (endpoint, partition) = (self.leader.endpoint.clone(), self.view.partition);
         Action::DelReplica { endpoint, partition, follower: follower.clone() }
     }
+}
 
-    /// RecoverTable was meant to replace its data, and the operation it led to kept them.
-    fn resend_went_wrong(&self, follower: &ReplicaView) -> bool {
-        let recovery = &follower.memory.recovery;
-        let ops = self.view.ops_in_flight.iter().chain(&self.view.ops_ended);
-        // Operations do not say whose they are, but one replica of a partition is recovered at a time.
-        let others = self.view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
-        let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
-        let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
-        recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
-    }
+/// RecoverTable was meant to replace a replica's data, and the operation it led to kept them.
+pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
+    let recovery = &follower.memory.recovery;
+    let ops = view.ops_in_flight.iter().chain(&view.ops_ended);
+    // Operations do not say whose they are, but one replica of a partition is recovered at a time.
+    let others = view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
+    let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
+    let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
+    recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
 }

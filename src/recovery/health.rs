@@ -23,8 +23,29 @@ pub enum Health {
 pub struct Problem {
     /// Where.
     pub endpoint: Endpoint,
+    /// Which.
+    pub kind: ProblemKind,
     /// What, in a few words.
     pub text: String,
+}
+
+/// What may be wrong with a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Its tablet does not answer, or not this question.
+    NoAnswer,
+    /// Its alive flag is not set.
+    NotAlive,
+    /// Its tablet does not hold it.
+    NotLoaded,
+    /// It is queued or loading.
+    Loading,
+    /// Its role in memory is not the one its flag says.
+    WrongRole,
+    /// It leads, or is flagged so and alive, as another one does.
+    SecondLeader,
+    /// Its leader does not replicate to it.
+    NotConnected,
 }
 
 impl Health {
@@ -59,14 +80,19 @@ pub fn health(view: &View) -> Health {
         }
         Seen::Failed(error) => {
             let text = format!("does not say whom it replicates to ({error})");
-            return Health::Serving(vec![Problem { endpoint: leader.endpoint.clone(), text }]);
+            let (endpoint, kind) = (leader.endpoint.clone(), ProblemKind::NoAnswer);
+            return Health::Serving(vec![Problem { endpoint, kind, text }]);
         }
         Seen::Known(followers) => &followers.followers,
     };
     let lonely = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let lonely: Vec<Problem> = lonely
         .filter(|r| !followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint))
-        .map(|r| Problem { endpoint: r.endpoint.clone(), text: "not connected to its leader".to_owned() })
+        .map(|r| Problem {
+            endpoint: r.endpoint.clone(),
+            kind: ProblemKind::NotConnected,
+            text: "not connected to its leader".to_owned(),
+        })
         .collect();
     if lonely.is_empty() { Health::Healthy } else { Health::Serving(lonely) }
 }
@@ -76,7 +102,7 @@ fn no_leader(view: &View) -> Option<Problem> {
     match alive.as_slice() {
         [first, second, ..] => {
             let text = format!("flagged leader and alive, as is {}", second.endpoint);
-            Some(Problem { endpoint: first.endpoint.clone(), text })
+            Some(Problem { endpoint: first.endpoint.clone(), kind: ProblemKind::SecondLeader, text })
         }
         _ => None,
     }
@@ -84,22 +110,24 @@ fn no_leader(view: &View) -> Option<Problem> {
 
 fn problems_of(view: &View, replica: &ReplicaView) -> Vec<Problem> {
     let serving = view.serving_leader().is_some_and(|leader| leader.endpoint == replica.endpoint);
-    let mut texts = Vec::new();
+    let mut found = Vec::new();
     if !replica.is_alive {
-        texts.push("not alive".to_owned());
+        found.push((ProblemKind::NotAlive, "not alive".to_owned()));
     }
     match &replica.data {
-        Data::OutOfReach(error) => texts.push(format!("does not answer ({error})")),
-        Data::Absent => texts.push("not loaded".to_owned()),
-        Data::Loading(state) => texts.push(format!("still loading ({state:?})")),
+        Data::OutOfReach(error) => found.push((ProblemKind::NoAnswer, format!("does not answer ({error})"))),
+        Data::Absent => found.push((ProblemKind::NotLoaded, "not loaded".to_owned())),
+        Data::Loading(state) => found.push((ProblemKind::Loading, format!("still loading ({state:?})"))),
         Data::Loaded(loaded) => {
             let flagged = if replica.is_leader { Role::Leader } else { Role::Follower };
             if loaded.role != flagged {
-                texts.push(format!("flagged {flagged}, loaded as {}", loaded.role));
+                let text = format!("flagged {flagged}, loaded as {}", loaded.role);
+                found.push((ProblemKind::WrongRole, text));
             } else if replica.is_leader && !serving && view.serving_leader().is_some() {
-                texts.push("a second leader".to_owned());
+                found.push((ProblemKind::SecondLeader, "a second leader".to_owned()));
             }
         }
     }
-    texts.into_iter().map(|text| Problem { endpoint: replica.endpoint.clone(), text }).collect()
+    let problem = |(kind, text)| Problem { endpoint: replica.endpoint.clone(), kind, text };
+    found.into_iter().map(problem).collect()
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Op, Pid, Seen, Snapshot, State, TableName};
+use crate::model::{Action, Op, Pid, Snapshot, TableName};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
@@ -15,6 +15,7 @@ use super::acting::send;
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::record::{Record, RecordError};
+use super::resuming::resume;
 
 /// Between two looks at operations that are to end.
 const POLL: Duration = Duration::from_millis(500);
@@ -129,7 +130,7 @@ async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> R
 }
 
 /// Sends one action of the cluster's steps; gives the error if it did not simply succeed.
-async fn act(
+pub(super) async fn act(
     cluster: &Cluster,
     step: &'static str,
     action: Action,
@@ -214,20 +215,6 @@ async fn wait_for_ops(
             tokio::time::sleep(pause).await;
         }
     }
-}
-
-/// Leaders that a failed or cancelled operation left in kSnapshotPaused make snapshots again.
-async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'_>) -> Result<(), StepError> {
-    for (endpoint, tablet) in &snapshot.tablets {
-        let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
-        debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");
-        for paused in held.values().filter(|held| held.state == State::SnapshotPaused) {
-            let (endpoint, partition) = (endpoint.clone(), paused.partition);
-            let why = "an operation that did not end well left it in kSnapshotPaused";
-            act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, told).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Why auto_failover is set at the end.

@@ -3,6 +3,7 @@
 
 mod acting;
 mod case;
+mod checking;
 mod cluster_steps;
 mod driver;
 mod event;
@@ -17,11 +18,13 @@ mod prepared;
 mod record;
 mod recover;
 mod report;
+mod resuming;
 mod run_id;
 mod scope;
 mod status;
 mod verdict;
 
+pub use checking::Checking;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use event::{Event, Listener, Milestone};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{PartitionId, Snapshot};
+use crate::model::{PartitionId, Snapshot, State};
 use crate::playbook::Playbook;
 use crate::recovery::{Before, Continuity, LeaderPlan, Loss, Memory, Plan, plan};
 
@@ -10,6 +10,7 @@ use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::lock::Note;
 use super::record::Left;
 use super::recover::RecoverError;
+use super::resuming::is_worked_on;
 use super::scope::Scope;
 
 /// Everything known before anything is done.
@@ -131,7 +132,17 @@ impl Prepared {
     /// Whether nothing has to be done at all.
     pub(super) fn has_nothing_to_do(&self) -> bool {
         let owes_nothing = self.auto_failover_before() == self.snapshot.auto_failover && self.note.is_none();
-        !self.needs_doing() && owes_nothing
+        !self.needs_doing() && owes_nothing && !self.has_paused()
+    }
+
+    /// Whether an operation that is over left something in scope in kSnapshotPaused.
+    fn has_paused(&self) -> bool {
+        let held = self.snapshot.tablets.values().filter_map(|tablet| tablet.held.known()).flat_map(BTreeMap::values);
+        let mut paused = held.filter(|held| held.state == State::SnapshotPaused);
+        paused.any(|held| {
+            let id = held.partition;
+            self.memories.contains_key(&id) && !is_worked_on(&self.snapshot.ops, &self.snapshot, id)
+        })
     }
 
     /// auto_failover before anybody's change: an unfinished run may have left it off.

@@ -1,6 +1,6 @@
 //! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
@@ -9,8 +9,11 @@ use tokio::sync::watch;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
-use crate::snapshot::collect;
+use crate::recovery::Memory;
+use crate::snapshot::{collect, look_again};
+use crate::verify::Verification;
 
+use super::checking::Checking;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::event::{Event, Listener};
 use super::failover::{Before, StepError, Told, prepare, restore};
@@ -21,9 +24,10 @@ use super::lock::{Holder, Lock, LockError, Note};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
 use super::report::{Summary, Verdict};
+use super::resuming::resume_left;
 use super::run_id::RunId;
 use super::scope::{Scope, ScopeError};
-use super::verdict::{summary_of_plan, summary_of_run};
+use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
 /// What a recovery needs beside the cluster.
 pub struct Recovery {
@@ -165,7 +169,7 @@ impl Recovery {
     pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
         if prepared.has_nothing_to_do() {
             self.tell_of_what_is_there(&prepared);
-            return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
+            return self.nothing_to_do(cluster, &prepared).await;
         }
         let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
         self.lock.acquire(&holder).await?;
@@ -183,7 +187,7 @@ impl Recovery {
         }
         self.tell_of_what_is_there(&prepared);
         if prepared.has_nothing_to_do() {
-            return Ok(nothing_to_do(cluster, &self.playbook, &prepared));
+            return self.nothing_to_do(cluster, &prepared).await;
         }
         let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
@@ -195,6 +199,8 @@ impl Recovery {
         // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
         let listener = unbreakable(&self.listener);
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
+        let mine = prepared.memories.keys().copied().collect();
+        resume_left(cluster, &prepared.snapshot, &mine, &told).await;
         let restored = self.give_back(cluster, auto_failover, &told).await;
         let unfinished = |going_on: Vec<GoingOn>| {
             // Whoever reads it takes the run for unfinished with or without this line.
@@ -210,8 +216,9 @@ impl Recovery {
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
         let stopped = driven.as_ref().and_then(|driven| driven.stopped);
-        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
-            Ok(seen) => seen,
+        let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
+        let (seen, verification) = match self.verify(cluster, &prepared, memories).await {
+            Ok(verified) => verified,
             Err(error) => {
                 unfinished(record.unanswered().into_iter().map(|action| GoingOn::Call { action }).collect());
                 self.take_leave(&record, auto_failover, restored.is_ok(), true, &listener).await;
@@ -222,12 +229,11 @@ impl Recovery {
             &self.playbook.name,
             cluster.rpc_counts().into(),
             &prepared,
-            &seen,
+            Seen { seen: &seen, verification },
             auto_failover,
             driven.as_ref(),
         );
         let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
-        let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
             listener(&Event::StillGoingOn { going_on: going_on.clone() });
@@ -239,6 +245,39 @@ impl Recovery {
         let unrecorded = record.broken();
         let not_restored = restored.err();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
+    }
+
+    /// Looks again, and as often as it takes.
+    async fn verify(
+        &self,
+        cluster: &Cluster,
+        prepared: &Prepared,
+        memories: &BTreeMap<PartitionId, Memory>,
+    ) -> Result<(Snapshot, Verification), CallError> {
+        let first = look_again(cluster, &prepared.snapshot).await?;
+        self.checking(memories).until_it_stands(cluster, first).await
+    }
+
+    fn checking<'a>(&'a self, memories: &'a BTreeMap<PartitionId, Memory>) -> Checking<'a> {
+        Checking { scope: &self.scope, memories, pace: self.pace, stop: self.stop.clone() }
+    }
+
+    /// Nothing has to be done: what was seen is verified.
+    async fn nothing_to_do(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Recovered, RecoverError> {
+        let checking = self.checking(&prepared.memories);
+        let verified = checking.until_it_stands(cluster, prepared.snapshot.clone()).await;
+        let (_, verification) = verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None })?;
+        let rpc = cluster.rpc_counts().into();
+        let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
+        debug_assert_eq!(summary.playbook.as_deref(), Some(self.playbook.name.as_str()));
+        Ok(Recovered {
+            summary: summary.verified(verification),
+            stopped: None,
+            not_restored: None,
+            panicked: None,
+            unrecorded: None,
+            still_going_on: Vec::new(),
+        })
     }
 
     /// Gives auto_failover back, unless the lock was lost to another run: that one knows what it was, from the note.
@@ -379,18 +418,4 @@ fn panic_text(error: tokio::task::JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-}
-
-fn nothing_to_do(cluster: &Cluster, playbook: &Playbook, prepared: &Prepared) -> Recovered {
-    let rpc = cluster.rpc_counts().into();
-    let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
-    debug_assert_eq!(summary.playbook.as_deref(), Some(playbook.name.as_str()));
-    Recovered {
-        summary,
-        stopped: None,
-        not_restored: None,
-        panicked: None,
-        unrecorded: None,
-        still_going_on: Vec::new(),
-    }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::cluster::RpcCounts;
 use crate::model::{Endpoint, Pid, Term};
 use crate::recovery::{Blocked, GivenUp, Loss};
+use crate::verify::Verification;
 
 /// The last line of every command that has read a cluster or a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +33,8 @@ pub struct Summary {
     pub rpc: Rpc,
     /// Partitions left alone.
     pub blocked: Vec<BlockedEntry>,
+    /// Whether what was meant has come true; null where nothing was verified.
+    pub verification: Option<Verification>,
 }
 
 /// The end of it, in a word.

@@ -9,7 +9,7 @@ use crate::model::{
     Endpoint, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName, Tablet,
     TabletState, Tid,
 };
-use crate::recovery::{Blocked, Health, Memory, Problem, Reason, View, health};
+use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health};
 
 use super::report::{AutoFailoverSeen, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
@@ -259,7 +259,7 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
         Health::Down(problems) => (PartitionState::Down, problems),
         Health::Unknown(probe) => {
             let text = "the snapshot does not say whom it replicates to".to_owned();
-            (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, text }])
+            (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])
         }
     };
     let leader = view.serving_leader();
@@ -343,5 +343,6 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
         redundant_after_ms: None,
         rpc,
         blocked: blocked.collect(),
+        verification: None,
     }
 }

@@ -5,21 +5,30 @@ use std::time::Duration;
 use crate::model::{PartitionId, Snapshot};
 use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, Reason, View, health};
 
+use crate::verify::Verification;
+
 use super::driver::Driven;
 use super::prepared::Prepared;
 use super::report::{
     AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
 };
 
+/// What was seen last, and what it shows.
+pub(super) struct Seen<'a> {
+    pub(super) seen: &'a Snapshot,
+    pub(super) verification: Verification,
+}
+
 /// Looks again with fresh eyes: what is seen decides, not what was done.
 pub(super) fn summary_of_run(
     playbook: &str,
     rpc: Rpc,
     prepared: &Prepared,
-    seen: &Snapshot,
+    last: Seen<'_>,
     auto_failover: bool,
     driven: Option<&Driven>,
 ) -> Summary {
+    let seen = last.seen;
     let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
     let mut blocked = Vec::new();
     let mut given_up = Vec::new();
@@ -76,6 +85,19 @@ pub(super) fn summary_of_run(
         redundant_after_ms: driven.and_then(|driven| driven.redundant_after).map(millis),
         rpc,
         blocked,
+        verification: None,
+    }
+    .verified(last.verification)
+}
+
+impl Summary {
+    /// With what a verification found: nothing is recovered or healthy that it does not confirm.
+    pub fn verified(self, verification: Verification) -> Self {
+        let verdict = match self.verdict {
+            Verdict::Recovered | Verdict::Healthy if !verification.is_complete() => Verdict::Partial,
+            verdict => verdict,
+        };
+        Self { verdict, verification: Some(verification), ..self }
     }
 }
 
@@ -117,6 +139,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
         redundant_after_ms: None,
         rpc,
         blocked,
+        verification: None,
     }
 }
 

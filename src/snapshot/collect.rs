@@ -18,6 +18,23 @@ const PROBES_IN_FLIGHT: usize = 32;
 /// # Errors
 /// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
 pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+    look(cluster, cluster_name, now_ms, &[Question::Manifest, Question::TermPair, Question::Followers]).await
+}
+
+/// The same cluster again, without what is evidence before loading only: one call per tablet, and one per leader.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
+    look(cluster, &before.cluster, before.taken_at_ms, &[Question::Followers]).await
+}
+
+async fn look(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    questions: &'static [Question],
+) -> Result<Snapshot, CallError> {
     let (tables, registrations, ops, auto_failover, registered) = tokio::try_join!(
         cluster.tables(),
         cluster.tablets(),
@@ -54,7 +71,7 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
     let mut looks = JoinSet::new();
     for endpoint in tablets.keys().cloned() {
         let replicas = wanted.remove(&endpoint).unwrap_or_default();
-        looks.spawn(look_closely(cluster.clone(), endpoint, replicas));
+        looks.spawn(look_closely(cluster.clone(), endpoint, replicas, questions));
     }
     while let Some(look) = looks.join_next().await {
         if let Ok((endpoint, held, probes)) = look
@@ -99,21 +116,27 @@ fn by_partition(answer: Result<Vec<Held>, CallError>) -> Seen<BTreeMap<Partition
 type Look = (Endpoint, Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>);
 
 /// What a tablet holds, and the evidence it has of every replica that metadata places on it.
-async fn look_closely(cluster: Cluster, endpoint: Endpoint, replicas: Vec<(PartitionId, StorageMode)>) -> Look {
+async fn look_closely(
+    cluster: Cluster,
+    endpoint: Endpoint,
+    replicas: Vec<(PartitionId, StorageMode)>,
+    questions: &'static [Question],
+) -> Look {
     let held = look_at_tablet(&cluster, &endpoint).await;
     let Seen::Known(holds) = &held else { return (endpoint, held, BTreeMap::new()) };
     let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
     let mut asked = JoinSet::new();
     for (partition, storage) in replicas {
         let leads = holds.get(&partition).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        let questions = questions.iter().copied().filter(move |question| leads || *question != Question::Followers);
+        if questions.clone().next().is_none() {
+            continue;
+        }
         let (cluster, endpoint, lane) = (cluster.clone(), endpoint.clone(), lane.clone());
         asked.spawn(async move {
             let _permit = lane.acquire().await;
             let mut probes = Probes::UNASKED;
-            for question in [Question::Manifest, Question::TermPair, Question::Followers] {
-                if question == Question::Followers && !leads {
-                    continue;
-                }
+            for question in questions {
                 let probe_of = Probe { endpoint: endpoint.clone(), question };
                 probe(&cluster, &probe_of, partition, storage, &mut probes).await;
             }

@@ -14,6 +14,7 @@ mod status;
 mod story;
 mod summary;
 mod tally;
+mod verification;
 mod words;
 
 pub use color::{Paint, Tone};

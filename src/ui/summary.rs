@@ -4,6 +4,7 @@ use crate::run::{AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, Recovered, 
 
 use super::color::{Paint, Tone};
 use super::plan::loses;
+use super::verification::verification_text;
 use super::words::{Numbers, command, counted, elapsed, entries_lost, on_off, one_line};
 
 /// Which command a summary is of.
@@ -37,6 +38,11 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
     if !details.is_empty() {
         out += &details;
         out.push('\n');
+    }
+    if let Some(found) = &summary.verification {
+        let told = summary.blocked.iter().filter(|_| about == About::Recovery);
+        let told = told.map(|entry| (entry.db.clone(), entry.table.clone(), entry.pid)).collect();
+        out += &verification_text(found, &told, paint);
     }
     out += &format!(
         "Calls: {}, {}.\n",
@@ -75,6 +81,9 @@ fn verdict(summary: &Summary, about: About) -> (Tone, String) {
         (_, About::Look) if unhealthy == 0 => (Tone::Warning, format!("Unhealthy: {all}, but a tablet has a problem.")),
         (_, About::Look) => (Tone::Bad, format!("Unhealthy: {of_all} not as they should be.")),
         (Verdict::Recovered, _) => (Tone::Good, format!("Recovered: {all}.")),
+        (Verdict::Partial, _) if counts.blocked + counts.failed == 0 => {
+            (Tone::Warning, format!("Partial: {all} by their flags, but not all is as it should be."))
+        }
         (Verdict::Partial, _) => (Tone::Warning, format!("Partial: {of_all} not recovered or not redundant.")),
         (Verdict::Failed, _) => (Tone::Bad, format!("Failed: {of_all} not finished.")),
     }

@@ -17,6 +17,7 @@ fn recovered() -> Summary {
         redundant_after_ms: Some(130_000),
         rpc: Rpc { reads: 4711, mutations: 1 },
         blocked: Vec::new(),
+        verification: None,
     }
 }
 

@@ -197,6 +197,7 @@ pub fn held(answer: &api::GetTableStatusResponse) -> Result<Vec<Held>, Garbage> 
             state,
             offset: Offset(once_loaded("offset", status.offset, state)?),
             record_cnt: once_loaded("record_cnt", record_cnt(status), state)?,
+            index_rows: if state.is_loaded() { index_rows(status).collect() } else { Vec::new() },
         })
     })
 }
@@ -204,10 +205,12 @@ pub fn held(answer: &api::GetTableStatusResponse) -> Result<Vec<Held>, Garbage> 
 /// Rows as the nameserver counts them (reference 3.8): of the first index where the tablet counts by index (memory
 /// tables do), else the tablet's own number.
 fn record_cnt(status: &api::TableStatus) -> Option<u64> {
-    match status.ts_idx_status.first() {
-        Some(index) => Some(index.seg_cnts.iter().fold(0, |sum: u64, rows| sum.saturating_add(*rows))),
-        None => status.record_cnt,
-    }
+    index_rows(status).next().or(status.record_cnt)
+}
+
+fn index_rows(status: &api::TableStatus) -> impl Iterator<Item = u64> {
+    let rows = |index: &api::TsIdxStatus| index.seg_cnts.iter().fold(0, |sum: u64, rows| sum.saturating_add(*rows));
+    status.ts_idx_status.iter().map(rows)
 }
 
 /// A number that a replica has once it is loaded. Before that it is 0, said or unsaid (reference 4.4).

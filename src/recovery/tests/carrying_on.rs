@@ -56,8 +56,14 @@ impl Found {
             base_table: None,
             partitions: (0..3).map(partition).collect(),
         };
-        let held =
-            |pid, role| Held { partition: id(pid), role, state: State::Normal, offset: Offset(9), record_cnt: 9 };
+        let held = |pid, role| Held {
+            partition: id(pid),
+            role,
+            state: State::Normal,
+            offset: Offset(9),
+            record_cnt: 9,
+            index_rows: Vec::new(),
+        };
         let b: BTreeMap<PartitionId, Held> =
             self.held.iter().map(|pid| (id(*pid), held(*pid, Role::Follower))).collect();
         let a: BTreeMap<PartitionId, Held> = self.served.then(|| (id(0), held(0, Role::Leader))).into_iter().collect();

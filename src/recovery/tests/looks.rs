@@ -12,7 +12,8 @@ use crate::recovery::{Data, Intent, Load, Memory, Outcome, View};
 /// A partition 7_0 with one replica on `a`, which holds it loaded and empty.
 fn loaded_and_empty(role: Role) -> Snapshot {
     let (a, id) = (Endpoint::from("a"), PartitionId { tid: Tid(7), pid: Pid(0) });
-    let held = Held { partition: id, role, state: State::Normal, offset: Offset(0), record_cnt: 0 };
+    let held =
+        Held { partition: id, role, state: State::Normal, offset: Offset(0), record_cnt: 0, index_rows: Vec::new() };
     let tablet = Tablet {
         state: Some(TabletState::Healthy),
         held: Seen::Known(BTreeMap::from([(id, held)])),

@@ -309,7 +309,14 @@ fn what_an_unloaded_replica_once_held_is_known_whoever_has_led_since() {
         |snapshot: &Snapshot| Memory::at_start(snapshot, &table, &table.partitions[0], &before(2)).replica(&"a".into());
     assert_eq!(known(&snapshot).largest_offset, Offset(30));
     let id = PartitionId { tid: Tid(7), pid: Pid(0) };
-    let held = Held { partition: id, role: Role::Follower, state: State::Normal, offset: Offset(9), record_cnt: 9 };
+    let held = Held {
+        partition: id,
+        role: Role::Follower,
+        state: State::Normal,
+        offset: Offset(9),
+        record_cnt: 9,
+        index_rows: Vec::new(),
+    };
     snapshot.tablets.values_mut().for_each(|tablet| tablet.held = Seen::Known(BTreeMap::from([(id, held.clone())])));
     assert_eq!(known(&snapshot).largest_offset, Offset(9), "it is loaded: its offset is proven");
 }
