@@ -97,6 +97,26 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::NoAnswer,
+        Self::NotAlive,
+        Self::NotLoaded,
+        Self::Loading,
+        Self::WrongRole,
+        Self::SecondLeader,
+        Self::NotConnected,
+        Self::NoLeader,
+        Self::Behind,
+        Self::Ahead,
+        Self::FewerRows,
+        Self::SnapshotPaused,
+        Self::DataNotReplaced,
+        Self::OpRunning,
+        Self::TabletOffline,
+        Self::RegistrationGone,
+    ];
+
     /// What to do about it.
     pub fn hint(self) -> &'static str {
         match self {

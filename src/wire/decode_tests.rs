@@ -1,4 +1,4 @@
-//! Each rule of decoding on a message of its own; whole answers of real servers are in `tests/recordings.rs`.
+//! Each rule of decoding on a message of its own; whole answers of real servers are in `tests/it/recordings.rs`.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -63,19 +63,11 @@ impl Built {
     }
 
     /// A replica: no flags, not loaded, its tablet healthy, no snapshot, everything asked, nothing sent yet.
-    pub fn replica(mut self, endpoint: &str, build: impl FnOnce(Replica) -> Replica) -> Self {
-        let replica = build(Replica(ReplicaView {
-            endpoint: Endpoint::from(endpoint),
-            is_leader: false,
-            is_alive: false,
-            tablet_state: Some(TabletState::Healthy),
-            data: Data::Absent,
-            manifest: Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 }),
-            term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),
-            followers: Seen::Unasked,
-            memory: ReplicaMemory::new(),
-        }))
-        .0;
+    pub fn replica(self, endpoint: &str, build: impl FnOnce(Replica) -> Replica) -> Self {
+        self.has(build(Replica::blank(endpoint)))
+    }
+
+    fn has(mut self, Replica(replica): Replica) -> Self {
         self.memory.replicas.insert(replica.endpoint.clone(), replica.memory.clone());
         self.replicas.push(replica);
         self
@@ -165,6 +157,20 @@ pub fn said(intent: &Intent) -> String {
 pub struct Replica(pub ReplicaView);
 
 impl Replica {
+    fn blank(endpoint: &str) -> Self {
+        Self(ReplicaView {
+            endpoint: Endpoint::from(endpoint),
+            is_leader: false,
+            is_alive: false,
+            tablet_state: Some(TabletState::Healthy),
+            data: Data::Absent,
+            manifest: Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 }),
+            term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),
+            followers: Seen::Unasked,
+            memory: ReplicaMemory::new(),
+        })
+    }
+
     pub fn leader(mut self) -> Self {
         self.0.is_leader = true;
         self

@@ -89,6 +89,21 @@ impl Process {
     }
 }
 
+// Not generic, so that they are compiled once, and not once for each method.
+impl Process {
+    async fn nameserver(&self, call: NameserverCall) -> Served<NameserverAnswer> {
+        let way = self.live.with(|world| world.meet_nameserver_call(&self.endpoint, &call));
+        let (made, coded) = (call.clone(), |code| nameserver_answers(&call, code));
+        self.serve(way, coded, move |world, at| world.call_nameserver(at, made.clone())).await
+    }
+
+    async fn tablet(&self, call: TabletCall) -> Served<TabletAnswer> {
+        let way = self.live.with(|world| world.meet_tablet_call(&self.endpoint, &call));
+        let (made, coded) = (call.clone(), |code| tablet_answers(&call, code));
+        self.serve(way, coded, move |world, at| world.call_tablet(at, made.clone())).await
+    }
+}
+
 /// Stands in an answer that is not to be understood, for [`super::door`] to see to.
 #[derive(Debug, Clone, Copy)]
 pub struct Garbled;
@@ -125,10 +140,7 @@ macro_rules! serve_nameserver {
                 request: Request<$messages::$request>,
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
-                let call = $call::$variant(request.into_inner());
-                let way = self.0.live.with(|world| world.meet_nameserver_call(&self.0.endpoint, &call));
-                let (made, coded) = (call.clone(), |code| nameserver_answers(&call, code));
-                match self.0.serve(way, coded, move |world, at| world.call_nameserver(at, made.clone())).await {
+                match self.0.nameserver($call::$variant(request.into_inner())).await {
                     Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
                     Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
                     Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
@@ -153,10 +165,7 @@ macro_rules! serve_tablet {
                 request: Request<$messages::$request>,
             ) -> Result<Response<$messages::$response>, Status> {
                 let gate = request.extensions().get::<Gate>().cloned();
-                let call = $call::$variant(request.into_inner());
-                let way = self.0.live.with(|world| world.meet_tablet_call(&self.0.endpoint, &call));
-                let (made, coded) = (call.clone(), |code| tablet_answers(&call, code));
-                match self.0.serve(way, coded, move |world, at| world.call_tablet(at, made.clone())).await {
+                match self.0.tablet($call::$variant(request.into_inner())).await {
                     Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
                     Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
                     Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),

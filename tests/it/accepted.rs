@@ -1,0 +1,189 @@
+//! Plans that are kept, and losses that are accepted by name: the program itself against a sandbox.
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::{Options, TimeScale};
+use serde_json::Value;
+
+use crate::support::bed::Bed;
+use crate::support::outside::{assert_well, flags};
+use crate::support::process;
+use crate::support::process::Home;
+
+/// A cluster of which somebody can be asked to give something up, and the program's home.
+struct Case {
+    bed: Bed,
+    home: Home,
+    address: String,
+}
+
+impl Case {
+    async fn new(scenario: Scenario, damage: impl FnOnce(&mut World)) -> Self {
+        let generated = Some(Generated { tables: 1, partitions: 2, replicas: 3, rows: 40 });
+        let shape = Shape { generated, ..Shape::default() };
+        let time_scale = TimeScale(100.try_into().unwrap());
+        let options = Options { shape, time_scale, ..Options::default() };
+        let bed = Bed::start_with(scenario, &options).await;
+        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+        bed.world(damage);
+        Self { bed, home: Home::new(), address }
+    }
+
+    fn recover(&self, arguments: &[&str], code: i32) -> process::Ran {
+        let all: Vec<&str> = ["recover", "--nameserver", &self.address, "--output", "json"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        self.home.run(&all).expect(code)
+    }
+
+    /// The id that a dry run prints, and its plan of one partition.
+    fn dry_run(&self, code: i32) -> (String, Value) {
+        let events = self.recover(&["--all", "--dry-run"], code).events();
+        let id = of_kind(&events, "plan")[0]["id"].as_str().unwrap().to_owned();
+        let blocked =
+            of_kind(&events, "partition_plan").into_iter().find(|plan| !plan["losses"].as_array().unwrap().is_empty());
+        (id, blocked.cloned().unwrap_or(Value::Null))
+    }
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["event"] == kind).collect()
+}
+
+fn endpoints(world: &World, id: PartitionId) -> (Endpoint, Vec<Endpoint>) {
+    let (leaders, others): (Vec<_>, Vec<_>) = flags(world, id).into_iter().partition(|flag| flag.leader);
+    (leaders[0].endpoint.clone(), others.into_iter().map(|flag| flag.endpoint).collect())
+}
+
+/// The first partition of the user table.
+fn first(world: &World) -> PartitionId {
+    let tables = world.tables();
+    let tid = tables.iter().find(|table| table.db() == "shop").unwrap().tid();
+    world.metadata().into_keys().find(|id| id.tid.0 == tid).unwrap()
+}
+
+/// The leader took eight more rows than its followers got, and then lost more than that in the middle of its log.
+fn longest_and_hollow(world: &mut World) {
+    let id = first(world);
+    let (leader, followers) = endpoints(world, id);
+    let (tid, pid) = (id.tid.0, id.pid.0);
+    let end = world.log(&leader, id).len() as u64;
+    for follower in followers {
+        assert!(world.tablets_mut().lose_entries(follower.as_str(), tid, pid, end - 7, end));
+    }
+    assert!(world.tablets_mut().lose_entries(leader.as_str(), tid, pid, 3, 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
+    let case = Case::new(Scenario::EverythingRestarted, longest_and_hollow).await;
+    let (cold, nothing) = case.dry_run(0);
+    assert_eq!(nothing, Value::Null, "before loading nothing is proven, so there is nothing to accept");
+    case.recover(&["--all", "--accept-data-loss", "0123456789abcdef"], 5);
+    let summary = case.recover(&["--all"], 4).summary();
+    assert_eq!(summary["blocked"][0]["losses"][0]["kind"], "stale_leader", "{summary}");
+    let (id, plan) = case.dry_run(4);
+    assert_ne!(id, cold);
+    assert_eq!((&plan["losses"][0]["kind"], &plan["losses"][0]["entries"]), (&"stale_leader".into(), &8.into()));
+    let refused = case.recover(&["--all", "--accept-data-loss", &cold], 5);
+    assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
+    case.recover(&["--all", "--accept-data-loss", &id, "--without", "127.0.0.1:1"], 5);
+    let summary = case.recover(&["--all", "--accept-data-loss", &id], 0).summary();
+    assert_eq!(summary["accepted"][0]["entries"], 8, "{summary}");
+    case.bed.world(|world| {
+        let id = first(world);
+        assert_well(world, id);
+        assert_eq!(world.diverged().len(), 0);
+    });
+    assert_eq!(case.recover(&["--all"], 0).summary()["rpc"]["mutations"], 0);
+    case.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_looked_at_is_accepted_for_each_endpoint_on_its_own() {
+    let case = Case::new(Scenario::EverythingRestarted, |world| {
+        let (leader, _) = endpoints(world, first(world));
+        world.kill_tablet(&leader);
+    })
+    .await;
+    let registered = case.bed.world(|world| world.tablet_endpoints().len());
+    case.bed.until("its node is gone", |world| world.registered_tablets().len() < registered).await;
+    case.recover(&["--all"], 4);
+    let (id, plan) = case.dry_run(4);
+    let (kind, endpoint) = (plan["losses"][0]["kind"].as_str(), plan["losses"][0]["endpoint"].as_str());
+    assert_eq!(kind, Some("out_of_reach"), "{plan}");
+    let still = case.recover(&["--all", "--accept-data-loss", &id], 4).summary();
+    assert!(still["blocked"].as_array().unwrap().iter().any(|b| b["reason"] == "out_of_reach"), "{still}");
+    let (id, _) = case.dry_run(4);
+    let without = case.recover(&["--all", "--accept-data-loss", &id, "--without", endpoint.unwrap()], 4).summary();
+    let blocked = without["blocked"].as_array().unwrap();
+    assert!(blocked.iter().all(|blocked| blocked["losses"].is_null()), "nothing is left to accept: {without}");
+    assert!(blocked.iter().any(|blocked| blocked["reason"] == "not_redundant"), "they serve without it: {without}");
+    assert!(!without["accepted"].as_array().unwrap().is_empty(), "{without}");
+    case.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_plan_is_applied_exactly_and_applied_again_does_nothing() {
+    let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
+    let file = case.home.file("plan.yaml");
+    case.recover(&["--all", "--dry-run", "--out", &file], 0);
+    case.recover(&["--plan", &file, "--dry-run"], 0);
+    case.recover(&["--plan", &file], 0);
+    let again = case.recover(&["--plan", &file], 0).summary();
+    assert_eq!(again["rpc"]["mutations"], 0, "{again}");
+    let rows = case.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    case.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_plan_touches_only_the_partitions_it_is_about() {
+    let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
+    let file = case.home.file("plan.json");
+    case.recover(&["--partition", "shop.t0/0", "--dry-run", "--out", &file], 0);
+    let run = case.recover(&["--plan", &file], 0);
+    let touched: Vec<Value> = of_kind(&run.events(), "partition").iter().map(|event| event["pid"].clone()).collect();
+    assert!(!touched.is_empty() && touched.iter().all(|pid| *pid == 0), "{touched:?}");
+    case.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_whose_facts_have_changed_is_refused_field_by_field() {
+    let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
+    let file = case.home.file("plan.yaml");
+    case.recover(&["--all", "--dry-run", "--out", &file], 0);
+    let dead = case.bed.world(|world| {
+        let (leader, _) = endpoints(world, first(world));
+        world.kill_tablet(&leader);
+        leader
+    });
+    let refused = case.recover(&["--plan", &file], 5);
+    let error = of_kind(&refused.events(), "error")[0].clone();
+    let field = format!("shop.t0/0 facts replicas {dead} held");
+    let differences = error["differences"].as_array().unwrap();
+    let held = differences.iter().find(|difference| difference["field"] == field).unwrap_or_else(|| panic!("{error}"));
+    assert_eq!((&held["planned"], &held["now"]), (&"not loaded".into(), &"does not answer".into()));
+    assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
+    assert!(refused.stderr.contains(&field), "{}", refused.stderr);
+    case.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
+    let generated = Some(Generated { tables: 1, partitions: 1, replicas: 2, rows: 5 });
+    let options = Options { shape: Shape { generated, ..Shape::default() }, ..Options::default() };
+    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
+    let (home, address) = (Home::new(), bed.sandbox.nameserver_address().unwrap().to_string());
+    let file = home.file("plan.yaml");
+    home.run(&["recover", "--all", "--dry-run", "-o", &file, "--nameserver", &address]).expect(0);
+    let text = home.read("plan.yaml");
+    home.write("plan.yaml", &text.replacen("seg_cnt: 8", "seg_cnt: 9", 1));
+    let refused = home.run(&["recover", "--plan", &file, "--nameserver", &address]).expect(5);
+    assert!(refused.stderr.contains("its checksum is sha256:"), "{}", refused.stderr);
+    home.write("plan.yaml", &format!("# a comment is nothing\n{text}"));
+    home.run(&["recover", "--plan", &file, "--nameserver", &address]).expect(0);
+    bed.sandbox.stop().await.unwrap();
+}

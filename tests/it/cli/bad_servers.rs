@@ -1,0 +1,166 @@
+//! Servers that are not there, or are not what they should be: one clear message and exit 1.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use super::bad_input::{check_message, home};
+use crate::support::process::{Home, Ran};
+
+/// A server that does this to every connection. Its thread ends with the test's process.
+fn server(treat: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let treat = treat.clone();
+            std::thread::spawn(move || treat(socket));
+        }
+    });
+    address
+}
+
+fn hangs_up() -> SocketAddr {
+    server(|mut socket| drop(socket.read(&mut [0; 64])))
+}
+
+fn speaks_http() -> SocketAddr {
+    server(|mut socket| {
+        let _ = socket.read(&mut [0; 64]);
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        // A socket that is closed with unread bytes in it resets the connection, and with it what was just said.
+        while socket.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+    })
+}
+
+/// A port where nothing listens: nobody else is given it while the listener's socket lingers unaccepted.
+fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn fails(home: &Home, arguments: &[&str]) -> Ran {
+    let ran = home.run(arguments).expect(1);
+    check_message(&ran);
+    assert_eq!(ran.stdout, "");
+    assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
+    ran
+}
+
+fn nameserver(address: SocketAddr) -> String {
+    let recover = ["recover", "--all", "--leader-wait", "1", "--nameserver", &address.to_string()];
+    fails(&home(), &recover).transcript()
+}
+
+#[test]
+fn a_nameserver_whose_port_is_closed() {
+    insta::assert_snapshot!(nameserver(closed()));
+}
+
+#[test]
+fn a_nameserver_that_hangs_up() {
+    let transcript = nameserver(hangs_up());
+    assert!(transcript.contains("refuses our credentials, or keeps dying"), "{transcript}");
+}
+
+#[test]
+fn a_nameserver_that_speaks_something_else() {
+    let transcript = nameserver(speaks_http());
+    assert!(transcript.contains("with something that makes no sense: not HTTP/2"), "{transcript}");
+}
+
+#[test]
+fn a_nameserver_that_sends_noise_without_end() {
+    let noise = server(|mut socket| while socket.write_all(&[0xa5; 4096]).is_ok() {});
+    let transcript = nameserver(noise);
+    assert!(transcript.contains("with something that makes no sense"), "{transcript}");
+}
+
+#[test]
+fn a_nameserver_whose_name_does_not_resolve() {
+    let recover = ["recover", "--all", "--leader-wait", "1", "--nameserver", "nameserver.invalid:7527"];
+    let ran = fails(&home(), &recover);
+    assert!(ran.stderr.contains("nameserver.invalid:7527, but it could not be reached within 1s"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_zookeeper_whose_port_is_closed() {
+    let address = closed().to_string();
+    insta::assert_snapshot!(fails(&home(), &["recover", "--all", "--zk-cluster", &address]).transcript());
+}
+
+#[test]
+fn a_zookeeper_whose_name_does_not_resolve() {
+    let ran = fails(&home(), &["status", "--zk-cluster", "zookeeper.invalid:2181"]);
+    let message = "error: no ZooKeeper server's name resolves: zookeeper.invalid:2181: ";
+    assert!(ran.stderr.starts_with(message), "{}", ran.stderr);
+}
+
+#[test]
+fn a_port_that_is_no_zookeeper() {
+    let address = hangs_up().to_string();
+    insta::assert_snapshot!(fails(&home(), &["recover", "--all", "--zk-cluster", &address]).transcript());
+}
+
+/// In the environment as on the command line, which wins.
+#[test]
+fn the_environment() {
+    let (one, other) = (closed().to_string(), closed().to_string());
+    let environment = || home().with("OPENMLDB_ZK_CLUSTER", &one);
+    let ran = fails(&environment(), &["status"]);
+    assert_eq!(ran.stderr, format!("error: no ZooKeeper server listens: {one}: connection refused\n"));
+    let ran = fails(&environment(), &["status", "--leader-wait", "0", "--nameserver", &other]);
+    assert!(ran.stderr.contains(&format!("the leading nameserver is {other}, ")), "{}", ran.stderr);
+    let both = environment().with("OPENMLDB_NAMESERVER", &one);
+    let ran = fails(&both, &["status", "--zk-cluster", &other]);
+    assert!(ran.stderr.contains(&format!("listens: {other}: ")), "{}", ran.stderr);
+    // A sandbox is what was asked for, and a snapshot file is no cluster.
+    both.run(&["status", "--sandbox", "healthy"]).expect(0);
+    both.run(&["snapshot", "--sandbox", "healthy", "-o", "seen.yaml"]).expect(0);
+    both.run(&["recover", "--all", "--dry-run", "--snapshot", "seen.yaml"]).expect(0);
+    home().with("OPENMLDB_ZK_CLUSTER", "").run(&["status"]).expect(2);
+}
+
+/// Whatever is asked to be said, a password is not: neither as it is nor as it is sent.
+#[test]
+fn secrets_are_never_shown() {
+    // The sha256 of the password, which is what OpenMLDB's servers get.
+    let hash = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+    let home = home().with("RUST_LOG", "trace");
+    home.write("credentials", "operator:hunter2\n");
+    let nameserver = [hangs_up(), speaks_http(), closed()].map(|address| address.to_string());
+    let shown = |home: &Home, arguments: &[&str], code: i32| {
+        let ran = home.run(&[arguments, &["-vvv", "--output", "json"]].concat()).expect(code);
+        for secret in ["hunter2", hash] {
+            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{arguments:?}: {ran:?}");
+        }
+        ran
+    };
+    for address in &nameserver {
+        let status = ["status", "--leader-wait", "0", "--nameserver", address, "--auth-file", "credentials"];
+        shown(&home, &status, 1);
+        let status = ["status", "--zk-cluster", &nameserver[2], "--zk-cert-file", "credentials"];
+        shown(&home, &status, 1);
+    }
+    // A nameserver that answers: the sandbox's takes any user.
+    let mut sandbox = home.start(&["sandbox", "serve", "--scenario", "healthy", "--output", "json"]);
+    let ready: serde_json::Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    let address = ready["nameserver"].as_str().unwrap();
+    let ran = shown(&home, &["status", "--nameserver", address, "--auth-file", "credentials"], 0);
+    assert!(ran.stderr.contains("TRACE"), "{}", ran.stderr);
+    let from_environment =
+        crate::support::process::Home::new().with("OPENMLDB_AUTH", "operator:hunter2").with("RUST_LOG", "trace");
+    shown(&from_environment, &["status", "--nameserver", address], 0);
+    sandbox.signal("INT");
+    sandbox.end().expect(0);
+}
+
+/// A nameserver that accepts and says nothing is given up on.
+#[test]
+fn a_nameserver_that_says_nothing() {
+    let silent = server(|socket| {
+        std::thread::sleep(Duration::from_secs(120));
+        drop(socket);
+    });
+    let transcript = nameserver(silent);
+    assert!(transcript.contains("it did not answer within"), "{transcript}");
+}

@@ -1,0 +1,137 @@
+//! Runs that are stopped in the middle: they clean up and say so, and the next one goes on. The sandboxes' clocks are slow
+//! enough that a run is far from its end when its first partition serves.
+
+use serde_json::{Value, json};
+
+use crate::support::process::{Home, Ran, Running};
+
+struct Cluster {
+    sandbox: Running,
+    nameserver: String,
+}
+
+fn serve(home: &Home) -> Cluster {
+    let slowly = ["sandbox", "serve", "--output", "json", "--time-scale", "4"];
+    let mut sandbox = home.start(&slowly);
+    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    assert_eq!((&ready["event"], &ready["scenario"]), (&json!("ready"), &json!("everything-restarted")));
+    Cluster { sandbox, nameserver: ready["nameserver"].as_str().unwrap().to_owned() }
+}
+
+impl Cluster {
+    fn recover<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        [&["recover", "--all", "--output", "json", "--nameserver", &self.nameserver][..], more].concat()
+    }
+
+    /// A run whose first big table serves: auto_failover is off, and followers are about to be recovered.
+    fn run_half_way(&self, home: &Home) -> Running {
+        let mut run = home.start(&self.recover(&[]));
+        run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
+        run
+    }
+
+    fn auto_failover(&self, home: &Home) -> bool {
+        let status = home.run(&["status", "--output", "json", "--nameserver", &self.nameserver]);
+        status.summary()["auto_failover"]["after"].as_bool().unwrap()
+    }
+
+    /// Another run goes on to the end.
+    fn completes(self, home: &Home) -> Ran {
+        let ran = home.run(&self.recover(&[])).expect(0);
+        let summary = ran.summary();
+        assert_eq!(summary["verdict"], "recovered");
+        assert_eq!(summary["partitions"]["total"], 12);
+        assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+        home.run(&["status", "--nameserver", &self.nameserver]).expect(0);
+        let again = home.run(&self.recover(&[])).expect(0);
+        assert_eq!((&again.summary()["verdict"], &again.summary()["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
+        assert!(!again.stderr.contains("earlier run"), "{}", again.stderr);
+        self.sandbox.signal("TERM");
+        self.sandbox.end().expect(0);
+        ran
+    }
+}
+
+fn check_interrupted(ran: &Ran) {
+    let summary = ran.summary();
+    assert_eq!(summary["verdict"], "failed", "{summary}");
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+    assert!(summary["partitions"]["failed"].as_u64().unwrap() > 0, "{summary}");
+    assert!(summary["blocked"].as_array().unwrap().iter().any(|blocked| blocked["reason"] == "interrupted"));
+    assert!(ran.stderr.contains("waiting for calls under way, then giving auto_failover back"), "{}", ran.stderr);
+}
+
+fn interrupted_by(signal: &str, code: i32) {
+    let home = Home::new();
+    let cluster = serve(&home);
+    let run = cluster.run_half_way(&home);
+    assert!(!cluster.auto_failover(&home));
+    run.signal(signal);
+    check_interrupted(&run.end().expect(code));
+    assert!(cluster.auto_failover(&home));
+    assert_eq!(home.records().len(), 1);
+    let ran = cluster.completes(&home);
+    assert!(ran.stderr.contains("an earlier run did not finish"), "{}", ran.stderr);
+}
+
+#[test]
+fn by_sigint() {
+    interrupted_by("INT", 130);
+}
+
+#[test]
+fn by_sigterm() {
+    interrupted_by("TERM", 143);
+}
+
+#[test]
+fn by_its_deadline() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    check_interrupted(&home.run(&cluster.recover(&["--timeout", "1"])).expect(7));
+    cluster.completes(&home);
+}
+
+/// Nobody cleans up: the record does, with the next run.
+#[test]
+fn by_sigkill() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    let run = cluster.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    assert!(!cluster.auto_failover(&home), "it was switched off, and nobody gave it back");
+    let plan = home.run(&cluster.recover(&["--dry-run"]));
+    assert!(plan.stdout.contains(r#"{"call":"set_auto_failover","on":true}"#), "{}", plan.stdout);
+    let ran = cluster.completes(&home);
+    assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
+}
+
+/// Whoever asks twice does not wait for servers that do not answer, and is told what is left to do.
+#[test]
+fn twice() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    let mut run = cluster.run_half_way(&home);
+    cluster.sandbox.signal("STOP");
+    run.signal("INT");
+    run.wait_for_progress(|line| line.contains("waiting for calls under way"));
+    run.signal("INT");
+    let ran = run.end().expect(130);
+    assert!(ran.stderr.contains("interrupted again: ending at once."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
+    cluster.sandbox.signal("CONT");
+    assert!(!cluster.auto_failover(&home));
+    cluster.completes(&home);
+}
+
+/// A sandbox of the run's own is stopped with it, and nothing of it is left.
+#[test]
+fn in_a_sandbox() {
+    let home = Home::new();
+    let mut run = home.start(&["recover", "--all", "--sandbox", "--time-scale", "1", "--output", "json"]);
+    run.wait_for_progress(|line| line.contains(": serving after "));
+    run.signal("INT");
+    check_interrupted(&run.end().expect(130));
+    assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
+}

@@ -1,0 +1,12 @@
+//! The program as a person or a script meets it: a process with arguments, two streams and an exit code.
+
+mod bad_input;
+
+mod bad_servers;
+mod help;
+mod interrupted;
+mod json;
+mod planning;
+mod records;
+mod streams;
+mod transcripts;

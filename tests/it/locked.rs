@@ -1,0 +1,189 @@
+//! One run at a time, and none forgotten: the lock and the note in a real ZooKeeper, with real processes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::process::{Home, Ran, Running};
+use crate::support::zookeeper::ZooKeeperServer;
+
+/// A cluster in a process of its own, found through ZooKeeper; its clock is slow enough to meet a run half way.
+struct Served {
+    _sandbox: Running,
+    servers: String,
+    root: &'static str,
+}
+
+impl Served {
+    fn start(home: &Home, server: &ZooKeeperServer, root: &'static str) -> Self {
+        let servers = server.address();
+        let at = ["--zk-cluster", &servers, "--zk-root-path", root];
+        let shape = ["--tablets", "2", "--tables", "2", "--partitions", "2", "--replicas", "2", "--rows", "20"];
+        let serve = [&["sandbox", "serve", "--output", "json", "--time-scale", "4"][..], &at, &shape].concat();
+        let mut sandbox = home.start(&serve);
+        let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+        assert_eq!(ready["event"], "ready");
+        Self { _sandbox: sandbox, servers, root }
+    }
+
+    fn words<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        [command, &["--output", "json", "--zk-cluster", &self.servers, "--zk-root-path", self.root]].concat()
+    }
+
+    fn run(&self, home: &Home, command: &[&str]) -> Ran {
+        home.run(&self.words(command))
+    }
+
+    /// A run that has begun to bring followers back.
+    fn run_half_way(&self, home: &Home) -> Running {
+        let mut run = home.start(&self.words(&["recover", "--all"]));
+        run.wait_for_progress(|line| line.contains(": serving after "));
+        run
+    }
+
+    fn auto_failover(&self, home: &Home) -> bool {
+        self.run(home, &["status"]).summary()["auto_failover"]["after"].as_bool().unwrap()
+    }
+
+    fn finishes(&self, home: &Home) -> Ran {
+        let ran = self.run(home, &["recover", "--all"]).expect(0);
+        assert_eq!(ran.summary()["verdict"], "recovered");
+        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+        let again = self.run(home, &["recover", "--all"]).expect(0).summary();
+        assert_eq!((&again["verdict"], &again["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
+        ran
+    }
+}
+
+/// Every node under a path, with when it was made and last changed, and its data.
+async fn tree(server: &ZooKeeperServer, root: &str) -> BTreeMap<String, (i64, i64, Vec<u8>)> {
+    let client = server.client().await;
+    let (mut found, mut left) = (BTreeMap::new(), vec![root.to_owned()]);
+    while let Some(path) = left.pop() {
+        let (data, stat) = client.get_data(&path).await.unwrap();
+        left.extend(client.list_children(&path).await.unwrap().iter().map(|child| format!("{path}/{child}")));
+        found.insert(path, (stat.czxid, stat.mzxid, data));
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_second_run_ends_with_6_and_names_the_first() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/twice");
+    let first = served.run_half_way(&home);
+    let elsewhere = Home::new();
+    let second = served.run(&elsewhere, &["recover", "--all"]).expect(6);
+    for told in ["another run is at work on this cluster: run ", "process ", "recover --all", "kill -INT "] {
+        assert!(second.stderr.contains(told), "{told}: {}", second.stderr);
+    }
+    assert_eq!(elsewhere.records().len(), 0, "it has changed nothing, and has nothing to tell");
+    let restore = served.run(&elsewhere, &["failover", "restore"]).expect(6);
+    assert!(restore.stderr.contains("another run is at work"), "{}", restore.stderr);
+    assert_eq!(first.end().expect(0).summary()["verdict"], "recovered");
+    let left = tree(&server, "/twice").await;
+    assert!(!left.keys().any(|path| path.contains("openmldb-ops")), "neither lock nor note: {left:?}");
+}
+
+#[tokio::test]
+async fn a_run_killed_on_one_host_is_finished_on_another() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/killed");
+    let run = served.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    assert!(!served.auto_failover(&home));
+    // Another home has other records, as another host would.
+    let elsewhere = Home::new();
+    let ran = served.finishes(&elsewhere);
+    for told in ["Its record is there", "left auto_failover off; it was on and will be given back"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    let late = served.run(&home, &["recover", "--all"]).expect(0);
+    assert!(!late.stderr.contains("did not finish"), "what is settled elsewhere is settled: {}", late.stderr);
+}
+
+#[tokio::test]
+async fn failover_restore_gives_back_what_a_killed_run_owes_and_does_nothing_else() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/owed");
+    let nothing = served.run(&home, &["failover", "restore"]).expect(0);
+    assert_eq!(nothing.events()[0]["was"], json!(null));
+    let run = served.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    let before = tree(&server, "/owed/openmldb-ops/run").await;
+    let elsewhere = Home::new();
+    let dry = served.run(&elsewhere, &["failover", "restore", "--dry-run"]).expect(0);
+    assert_eq!((&dry.events()[0]["was"], &dry.events()[0]["is"]), (&json!(true), &json!(false)));
+    assert_eq!(tree(&server, "/owed/openmldb-ops/run").await, before);
+    assert!(!served.auto_failover(&home));
+    let restored = served.run(&elsewhere, &["failover", "restore"]).expect(0).events();
+    let calls = restored.iter().filter(|event| event["event"] == "action").collect::<Vec<_>>();
+    assert_eq!(calls.len(), 1, "{restored:?}");
+    assert_eq!(calls[0]["action"], json!({"call": "set_auto_failover", "on": true}));
+    assert!(served.auto_failover(&home));
+    let again = served.run(&elsewhere, &["failover", "restore"]).expect(0);
+    assert_eq!(again.events()[0]["was"], json!(null), "nothing is owed twice");
+    served.finishes(&home);
+}
+
+#[tokio::test]
+async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/removed");
+    let run = served.run_half_way(&home);
+    server.client().await.delete("/removed/openmldb-ops/lock", None).await.unwrap();
+    let ran = run.end().expect(6);
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+    assert!(ran.summary()["partitions"]["failed"].as_u64().unwrap() > 0, "{}", ran.summary());
+    served.finishes(&home);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zookeeper_that_blinks_delays_a_run() {
+    let mut server = ZooKeeperServer::start().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/blinks");
+    let run = served.run_half_way(&home);
+    server.kill();
+    server.start_again().await;
+    assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
+}
+
+#[tokio::test]
+async fn what_only_looks_writes_nothing_to_zookeeper() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/looked-at");
+    let before = tree(&server, "/looked-at").await;
+    served.run(&home, &["status"]).expect(3);
+    served.run(&home, &["recover", "--all", "--dry-run"]).expect(0);
+    served.run(&home, &["snapshot", "-o", &home.file("seen.yaml")]).expect(0);
+    served.run(&home, &["failover", "restore", "--dry-run"]).expect(0);
+    home.run(&["record", "list"]).expect(0);
+    assert_eq!(tree(&server, "/looked-at").await, before);
+}
+
+/// Without ZooKeeper a file beside the records keeps runs of this host apart.
+#[test]
+fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
+    let home = Home::new();
+    let mut sandbox = home.start(&["sandbox", "serve", "--output", "json", "--time-scale", "4"]);
+    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    let recover = ["recover", "--all", "--nameserver", ready["nameserver"].as_str().unwrap()];
+    let mut first = home.start(&recover);
+    first.wait_for_progress(|line| line.contains(": serving after "));
+    let second = home.run(&recover).expect(6);
+    assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
+    let ran = first.end().expect(0);
+    assert!(
+        ran.stderr.contains("without ZooKeeper, only runs that keep their records in the same directory"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -1,0 +1,23 @@
+//! Everything that is tested from outside, but for `tests/safety`: one binary, so that it is linked once.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod accepted;
+mod architecture;
+mod cli;
+mod conformance;
+mod deep;
+mod discovery;
+mod edge;
+mod experiments;
+mod killed;
+mod locked;
+mod output;
+mod plans;
+mod read_only;
+mod recordings;
+mod registration;
+mod scenarios;
+mod support;
+mod texts;
+mod troubles;
+mod zookeeper;

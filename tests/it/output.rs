@@ -1,0 +1,336 @@
+//! docs/output.md is what scripts are written from: every kind of event stands in it with a line that this build writes,
+//! and every field of it is explained.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use openmldb_ops::model::{
+    Action, Endpoint, Offset, OpId, PartitionId, Pid, Seen, Snapshot, StorageMode, TableName, Term, Tid,
+};
+use openmldb_ops::playbook::{DEFAULT, Playbook, load};
+use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way};
+use openmldb_ops::run::{
+    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, GoingOn, Left, Milestone, PartitionCounts, ReplicaCounts, Rpc,
+    Scope, Selector, Status, Summary, Verdict, prepare_plan,
+};
+use openmldb_ops::ui::{JsonLines, Paint, PlanContext};
+use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
+use serde_json::Value;
+
+use crate::support::recorded;
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn document() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/output.md");
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The lines that a writer wrote.
+fn lines(write: impl FnOnce(&JsonLines<Kept>) -> io::Result<()>) -> Vec<String> {
+    let kept = Kept::default();
+    write(&JsonLines::new(kept.clone())).unwrap();
+    let bytes = kept.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn orders() -> TableName {
+    TableName { db: "shop".to_owned(), table: "orders".to_owned() }
+}
+
+fn id() -> PartitionId {
+    PartitionId { tid: Tid(7), pid: Pid(1) }
+}
+
+fn endpoint(last: u32) -> Endpoint {
+    Endpoint::from(format!("10.0.0.{last}:10921"))
+}
+
+fn given_up() -> GivenUp {
+    GivenUp {
+        endpoint: endpoint(2),
+        entries: 8,
+        at_most: false,
+        term: Some(Term(1)),
+        directory: "7_1_<time> in the tablet's recycle bin".to_owned(),
+    }
+}
+
+fn choice() -> Box<Choice> {
+    Box::new(Choice {
+        leader: endpoint(1),
+        way: Way::ChangeRole,
+        offset: Some(Offset(93)),
+        why: "elected last of the leader-flagged (last term 3), offset 93, 93 rows".to_owned(),
+        rejected: vec![
+            Rejected { endpoint: endpoint(2), why: "leader flag, offset 98, 98 rows, last term 1".to_owned() },
+            Rejected { endpoint: endpoint(3), why: "no leader flag, same offset".to_owned() },
+        ],
+        proven: vec![endpoint(3)],
+        given_up: vec![given_up()],
+        out_of_reach: Vec::new(),
+    })
+}
+
+fn blocked() -> Blocked {
+    let text = "10.0.0.3:10921 does not answer (connection refused); the partition serves without it";
+    Blocked::new(Reason::NotRedundant, text, "bring the tablet back, then run again")
+}
+
+/// One of each kind; a new kind does not compile until it stands here.
+fn events() -> Vec<Event> {
+    let complete = |event: &Event| match event {
+        Event::Observed { .. }
+        | Event::Recorded { .. }
+        | Event::Note { .. }
+        | Event::LeaderChosen { .. }
+        | Event::Action { .. }
+        | Event::ActionFailed { .. }
+        | Event::StillGoingOn { .. }
+        | Event::Partition { .. } => {}
+    };
+    let recover = || Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) };
+    let load = Action::LoadTable {
+        endpoint: endpoint(1),
+        table: orders(),
+        partition: id(),
+        seg_cnt: 8,
+        storage: StorageMode::Memory,
+    };
+    let milestone = |state, after_ms, blocked| Event::Partition { table: orders(), pid: 1, state, after_ms, blocked };
+    let events = vec![
+        Event::Observed { partitions: 165, replicas: 495, healthy: 3, auto_failover: true },
+        Event::Recorded { path: "/var/lib/openmldb-ops/run-1795341600000-0.jsonl".to_owned() },
+        Event::Note { text: "an earlier run did not finish; what it wrote down is used".to_owned() },
+        Event::LeaderChosen { table: orders(), pid: 1, choice: choice() },
+        Event::Action {
+            step: "load_table",
+            partition: Some(id()),
+            action: load,
+            why: "its offset is known only once it is loaded; as a follower it takes no writes meanwhile".to_owned(),
+        },
+        Event::ActionFailed {
+            step: "recover_table",
+            partition: Some(id()),
+            action: recover(),
+            error: "code 303: tablet is not healthy".to_owned(),
+        },
+        milestone(Milestone::Serving, 2345, None),
+        milestone(Milestone::Redundant, 18_400, None),
+        milestone(Milestone::Blocked, 2345, Some(blocked())),
+        Event::StillGoingOn {
+            going_on: GoingOn::Call {
+                action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },
+            },
+        },
+        Event::StillGoingOn {
+            going_on: GoingOn::Load { endpoint: endpoint(1), table: orders(), pid: Pid(1), seen: true },
+        },
+        Event::StillGoingOn {
+            going_on: GoingOn::Op {
+                op: OpId(31),
+                kind: "kReAddReplicaOP".to_owned(),
+                table: orders(),
+                pid: Pid(1),
+                task: "kSendSnapshot".to_owned(),
+            },
+        },
+    ];
+    events.iter().for_each(complete);
+    events
+}
+
+fn finding() -> Finding {
+    let kind = FindingKind::NotAlive;
+    Finding {
+        kind,
+        table: Some(orders()),
+        pid: Some(Pid(2)),
+        endpoint: Some(endpoint(3)),
+        nature: Nature::Stays,
+        text: "not alive".to_owned(),
+        hint: kind.hint().to_owned(),
+    }
+}
+
+fn summary() -> Summary {
+    Summary {
+        verdict: Verdict::Partial,
+        playbook: Some("recover".to_owned()),
+        auto_failover: AutoFailoverSeen { before: true, after: true },
+        partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 161, blocked: 1, failed: 0 },
+        replicas: ReplicaCounts { total: 495 },
+        accepted: Vec::new(),
+        given_up: vec![GivenUpEntry::new(&orders(), Pid(1), &given_up())],
+        serving_after_ms: Some(2345),
+        redundant_after_ms: Some(18_400),
+        rpc: Rpc { reads: 4711, mutations: 1630 },
+        blocked: vec![BlockedEntry::new(&orders(), Pid(2), &blocked())],
+        verification: Some(Verification::of(vec![finding()])),
+    }
+}
+
+/// One partition, half of whose replicas are back.
+fn audit() -> (Snapshot, Scope) {
+    let mut snapshot = recorded::snapshot("02-everything-restarted");
+    snapshot.tablets.values_mut().last().unwrap().held = Seen::Failed("connection refused".to_owned());
+    (snapshot, Scope::Some(vec![Selector::table("shop.audit").unwrap()]))
+}
+
+/// The lines of data that are not a run's events.
+fn data() -> Vec<String> {
+    let (snapshot, scope) = audit();
+    let (file, text) = load(DEFAULT).unwrap();
+    let playbook = Playbook::parse(&file, &text).unwrap();
+    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default(), None).unwrap().plan;
+    let paint = Paint::Plain;
+    let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, id: None, paint };
+    lines(|out| {
+        out.plan(&plan, &context)?;
+        out.status(&Status::of(&snapshot, &scope))?;
+        out.snapshot(&snapshot, Some("before.yaml"))?;
+        out.error(
+            "no nameserver is registered under /openmldb",
+            Some("start a nameserver, or check the root path"),
+            &[],
+        )?;
+        out.summary(&summary())
+    })
+}
+
+fn all_lines() -> Vec<String> {
+    let events = lines(|out| events().iter().try_for_each(|event| out.event(event)));
+    events.into_iter().chain(data()).collect()
+}
+
+#[test]
+fn every_kind_of_event_stands_in_the_document_as_this_build_writes_it() {
+    let document = document();
+    let missing: Vec<String> = all_lines().into_iter().filter(|line| !document.contains(line.as_str())).collect();
+    assert!(missing.is_empty(), "not in docs/output.md, or not like this:\n{}", missing.join("\n"));
+}
+
+/// The names of all fields below a value.
+fn fields(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.push(name.clone());
+                fields(value, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_explained() {
+    let document = document();
+    let mut names = Vec::new();
+    all_lines().iter().for_each(|line| fields(&serde_json::from_str(line).unwrap(), &mut names));
+    names.retain(|name| !document.contains(&format!("`{name}`")));
+    names.sort();
+    names.dedup();
+    assert!(names.is_empty(), "not explained in docs/output.md: {}", names.join(", "));
+}
+
+/// One of each call; a new one does not compile until it stands here.
+fn calls() -> Vec<Action> {
+    let complete = |action: &Action| match action {
+        Action::SetAutoFailover { .. }
+        | Action::CancelOp { .. }
+        | Action::MarkAlive { .. }
+        | Action::ChangeLeader { .. }
+        | Action::RecoverTable { .. }
+        | Action::LoadTable { .. }
+        | Action::ChangeRole { .. }
+        | Action::AddReplica { .. }
+        | Action::DelReplica { .. }
+        | Action::DropTable { .. }
+        | Action::MakeSnapshot { .. }
+        | Action::RecoverSnapshot { .. } => {}
+    };
+    let (table, pid, partition) = (orders(), Pid(1), id());
+    let storage = StorageMode::Memory;
+    let (a, b) = (endpoint(1), endpoint(2));
+    let calls = vec![
+        Action::SetAutoFailover { on: false },
+        Action::CancelOp { op: OpId(12) },
+        Action::MarkAlive { table: table.clone(), pid: Some(pid), endpoint: a.clone(), alive: false },
+        Action::ChangeLeader { table: table.clone(), pid, candidate: b.clone() },
+        Action::RecoverTable { table: table.clone(), pid, endpoint: b.clone() },
+        Action::LoadTable { endpoint: a.clone(), table, partition, seg_cnt: 8, storage },
+        Action::ChangeRole { endpoint: a.clone(), partition, term: Term(3), replicas: vec![b.clone()] },
+        Action::AddReplica { endpoint: a.clone(), partition, follower: b.clone() },
+        Action::DelReplica { endpoint: a.clone(), partition, follower: b.clone() },
+        Action::DropTable { endpoint: b.clone(), partition },
+        Action::MakeSnapshot { endpoint: b, partition, offset: Offset(93), storage },
+        Action::RecoverSnapshot { endpoint: a, partition },
+    ];
+    calls.iter().for_each(complete);
+    calls
+}
+
+#[test]
+fn every_call_stands_in_the_document_with_its_fields() {
+    let document = document();
+    for action in calls() {
+        let value = serde_json::to_value(&action).unwrap();
+        let call = value["call"].as_str().unwrap();
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{call}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/output.md has no row for the call `{call}`"));
+        for name in value.as_object().unwrap().keys().filter(|name| *name != "call") {
+            assert!(row.contains(&format!("`{name}`")), "{name} is missing in: {row}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_stands_in_the_document() {
+    let document = document();
+    let missing: Vec<&str> = Reason::ALL
+        .iter()
+        .map(|reason| reason.code())
+        .filter(|code| !document.contains(&format!("| `{code}` |")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/output.md: {}", missing.join(", "));
+}
+
+#[test]
+fn every_kind_of_finding_stands_in_the_document() {
+    let document = document();
+    let name = |kind: &FindingKind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned();
+    let names = FindingKind::ALL.iter().map(name);
+    let missing: Vec<String> = names.filter(|name| !document.contains(&format!("| `{name}` |"))).collect();
+    assert!(missing.is_empty(), "not in docs/output.md: {}", missing.join(", "));
+}
+
+#[test]
+fn the_summary_has_the_fields_that_scripts_rely_on() {
+    let value: Value = serde_json::from_str(data().last().unwrap()).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    let expect = |value: &Value, names: &[&str]| {
+        let missing: Vec<&&str> = names.iter().filter(|name| !keys(value).contains(**name)).collect();
+        assert!(missing.is_empty(), "{missing:?} missing in {value}");
+    };
+    expect(&value, &["event", "verdict", "playbook", "auto_failover", "partitions", "replicas", "given_up"]);
+    expect(&value, &["serving_after_ms", "redundant_after_ms", "rpc", "blocked"]);
+    expect(&value["auto_failover"], &["before", "after"]);
+    expect(&value["partitions"], &["total", "healthy_before", "recovered", "blocked", "failed"]);
+    expect(&value["replicas"], &["total"]);
+    expect(&value["rpc"], &["reads", "mutations"]);
+    expect(&value["given_up"][0], &["db", "table", "pid", "endpoint", "entries", "term"]);
+    expect(&value["blocked"][0], &["db", "table", "pid", "reason", "text", "hint"]);
+}

@@ -1,0 +1,119 @@
+//! The plan for every scenario, word for word: cold, as after everything was restarted, and again once every replica is
+//! loaded as a follower.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openmldb_ops::cluster::{Cluster, Options};
+use openmldb_ops::model::{Action, PartitionId, Seen, Snapshot, State};
+use openmldb_ops::playbook::{DEFAULT, Playbook};
+use openmldb_ops::run::{Left, Scope, prepare_plan};
+use openmldb_ops::sandbox::scenario::{Scenario, Shape};
+use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
+use openmldb_ops::snapshot::{collect, poll_tablet};
+use openmldb_ops::ui::{Paint, PlanContext, plan_text};
+
+/// When every snapshot was taken: 2026-11-23, 00:00 UTC.
+const TAKEN_AT: u64 = 1_795_392_000_000;
+
+/// A cluster in this condition, whose servers have the addresses of the recordings and whose calls need no sockets.
+fn cluster(scenario: Scenario) -> Cluster {
+    let world = scenario.bring_about(&Shape::default(), &Addresses::recorded(1, 3)).unwrap();
+    Cluster::new(Arc::new(InProcess::new(Arc::new(Live::new(world, TimeScale::default())))), Options::default())
+}
+
+async fn look(cluster: &Cluster, scenario: Scenario) -> Snapshot {
+    collect(cluster, scenario.name(), TAKEN_AT).await.unwrap()
+}
+
+fn plan(snapshot: &Snapshot) -> String {
+    let playbook = Playbook::find(DEFAULT).unwrap();
+    let plan = prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default(), None).unwrap().plan;
+    let auto_failover_before = snapshot.auto_failover;
+    plan_text(
+        &plan,
+        &PlanContext { snapshot, playbook: &playbook, auto_failover_before, id: None, paint: Paint::Plain },
+    )
+}
+
+/// Loads every replica as a follower, and waits until what can be loaded is.
+async fn load_everything(cluster: &Cluster, cold: &Snapshot) {
+    let mut accepted = Vec::new();
+    for table in &cold.tables {
+        for partition in &table.partitions {
+            for replica in &partition.replicas {
+                let load = Action::LoadTable {
+                    endpoint: replica.endpoint.clone(),
+                    table: table.name.clone(),
+                    partition: PartitionId { tid: table.tid, pid: partition.pid },
+                    seg_cnt: 8,
+                    storage: table.storage,
+                };
+                // One that has lost its directory refuses, one that is gone does not answer: the plan is to say so.
+                if cluster.act(&load).await.is_ok() {
+                    accepted.push((replica.endpoint.clone(), PartitionId { tid: table.tid, pid: partition.pid }));
+                }
+            }
+        }
+    }
+    for _ in 0..1_000 {
+        let mut loading = 0;
+        for (endpoint, partition) in &accepted {
+            let Seen::Known(held) = poll_tablet(cluster, endpoint).await else { panic!("{endpoint} went away") };
+            loading += usize::from(held.get(partition).is_some_and(|held| held.state != State::Normal));
+        }
+        if loading == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not loaded");
+}
+
+async fn check(scenario: Scenario) {
+    let cluster = cluster(scenario);
+    let cold = look(&cluster, scenario).await;
+    let text = plan(&cold);
+    assert_eq!(text, plan(&cold), "the same snapshot, the same plan");
+    insta::assert_snapshot!(format!("{}-cold", scenario.name()), text);
+    load_everything(&cluster, &cold).await;
+    let loaded = look(&cluster, scenario).await;
+    insta::assert_snapshot!(format!("{}-loaded", scenario.name()), plan(&loaded));
+}
+
+macro_rules! plans {
+    ($($name:ident $scenario:ident;)*) => {
+        $(#[tokio::test(start_paused = true)]
+        async fn $name() {
+            check(Scenario::$scenario).await;
+        })*
+
+        #[test]
+        fn there_is_a_plan_for_every_scenario() {
+            let planned = [$(Scenario::$scenario,)*];
+            assert_eq!(planned, Scenario::ALL);
+        }
+    };
+}
+
+plans! {
+    healthy Healthy;
+    everything_restarted EverythingRestarted;
+    leaders_loaded LeadersLoaded;
+    followers_recovering FollowersRecovering;
+    recovered Recovered;
+    tablets_restarted_failover_on TabletsRestartedFailoverOn;
+    tablets_restarted_failover_off TabletsRestartedFailoverOff;
+    two_leader_flags TwoLeaderFlags;
+    server_names ServerNames;
+    leader_lost_disk LeaderLostDisk;
+    leader_lost_directory LeaderLostDirectory;
+    longer_follower LongerFollower;
+    hollow_leader HollowLeader;
+    tablet_missing TabletMissing;
+    dead_old_leader_longer DeadOldLeaderLonger;
+    diverged_tail DivergedTail;
+    disk_tables DiskTables;
+    pre_aggregate PreAggregate;
+    leader_and_writers LeaderAndWriters;
+}

@@ -1,0 +1,88 @@
+//! What only looks changes nothing: a dry run, `status` and `snapshot`, in every scenario, over sockets. Three witnesses:
+//! the hook that hears of every call before it is made, the wire, and the servers' own trace.
+
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use openmldb_ops::run::{Scope, Status};
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::snapshot;
+use openmldb_ops::wire::call::Effect;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use crate::support::bed::{Bed, PATIENCE, Setup};
+
+/// Does the same to a sandbox of every scenario, side by side.
+async fn in_every_scenario<F: Future<Output = ()> + Send + 'static>(what: impl Fn(Scenario, Bed) -> F + Copy) {
+    let mut all = JoinSet::new();
+    for scenario in Scenario::ALL {
+        let bed = Bed::start(*scenario).await;
+        all.spawn(what(*scenario, bed));
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn looking_and_planning_send_nothing_that_changes_anything() {
+    in_every_scenario(|scenario, bed| async move {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let heard = calls.clone();
+        let mut setup = Setup {
+            trace: Some(Arc::new(move |_, method, effect| heard.lock().unwrap().push((method.to_owned(), effect)))),
+            ..Setup::new()
+        };
+        let (cluster, relay) = bed.cluster(&mut setup).await;
+        let prepared = bed.recovery(&setup, setup.listener.clone()).look(&cluster).await.unwrap();
+        let seen = snapshot::collect(&cluster, "sandbox", 0).await.unwrap();
+        assert_eq!(Status::of(&seen, &Scope::All).counts.partitions, prepared.plan.counts.total, "{scenario}");
+
+        let calls = calls.lock().unwrap().clone();
+        let mutations: Vec<_> = calls.iter().filter(|(_, effect)| *effect == Effect::Mutate).collect();
+        assert!(mutations.is_empty() && relay.sent().is_empty(), "{scenario}: {mutations:?}");
+        assert_eq!(cluster.rpc_counts().mutations, 0, "{scenario}");
+        let arrived = bed.world(|world| (world.trace().reads(), world.trace().mutations()));
+        assert!(!calls.is_empty() && arrived.0 > 0 && arrived.1 == 0, "{scenario}: {arrived:?}");
+        assert_eq!(bed.records.count(), 0, "{scenario}: nothing is written down");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_commands_that_look_change_nothing() {
+    in_every_scenario(|scenario, bed| async move {
+        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+        let records = bed.records.path().to_str().unwrap().to_owned();
+        let file = std::env::temp_dir().join(format!("openmldb-ops-{}-{scenario}.yaml", std::process::id()));
+        let file = file.to_str().unwrap();
+        let well = matches!(scenario, Scenario::Healthy | Scenario::Recovered);
+        let there = ["--nameserver", &address];
+
+        let dry = ["recover", "--all", "--dry-run", "--record-dir", &records];
+        let planned = ends_with(&[&dry[..], &there].concat(), &[0, 4]).await;
+        let status = ends_with(&[&["status"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
+        let taken = ends_with(&[&["snapshot", "-o", file][..], &there].concat(), &[0]).await;
+        assert!(!planned.stdout.is_empty() && !status.stdout.is_empty(), "{scenario}");
+        assert!(snapshot::read(file.as_ref()).is_ok(), "{scenario}: {taken:?}");
+        let replanned = ends_with(&[&dry[..], &["--snapshot", file]].concat(), &[0, 4]).await;
+        assert_eq!(replanned.status, planned.status, "{scenario}: the file says what the cluster says");
+        std::fs::remove_file(file).unwrap();
+
+        let arrived = bed.world(|world| (world.trace().reads(), world.trace().mutations()));
+        assert!(arrived.0 > 0 && arrived.1 == 0, "{scenario}: {arrived:?}");
+        assert!(!bed.records.path().exists(), "{scenario}: not even the directory is made");
+    })
+    .await;
+}
+
+/// Runs the program; it has to end with one of these exit codes.
+async fn ends_with(args: &[&str], codes: &[i32]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openmldb-ops"));
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("a command that ends").unwrap();
+    let ended = output.status.code().unwrap();
+    assert!(codes.contains(&ended), "{args:?} ended with {ended}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}

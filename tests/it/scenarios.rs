@@ -1,0 +1,368 @@
+//! Every scenario, over sockets: the sandbox is started, recovered as `recover --all` does it, and looked at from
+//! outside. Then it is recovered again, which changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::run::{Event, PartitionCounts, ReplicaCounts, Verdict};
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::sandbox::tablet::Entry;
+use openmldb_ops::sandbox::world::Rows;
+use openmldb_ops::wire::api::{TableMeta, TableMode, TableState};
+use openmldb_ops::wire::call::TabletCall;
+use openmldb_ops::wire::encode::Addressed;
+
+use crate::support::bed::{Bed, Run, Setup};
+use crate::support::outside::{
+    assert_all_well, assert_serving, assert_well, auto_failover, find, flags, has_ops_under_way, leader, lengths,
+    orders, placed_on, told,
+};
+use crate::support::relay::count;
+
+/// A sandbox, as it was and what a run made of it.
+struct Seen {
+    bed: Bed,
+    before: Before,
+    run: Run,
+}
+
+/// A world before anything is done to it.
+struct Before {
+    rows: Rows,
+    rows_expected: u64,
+    healthy: BTreeSet<PartitionId>,
+    /// Operations are under way, so that more may be healthy by the time the run looks.
+    is_moving: bool,
+    partitions: usize,
+    replicas: usize,
+    auto_failover: bool,
+}
+
+impl Before {
+    fn of(bed: &Bed) -> Self {
+        bed.world(|world| Self {
+            rows: world.rows(),
+            rows_expected: world.row_count().rows_expected,
+            healthy: world.healthy(),
+            is_moving: has_ops_under_way(world),
+            partitions: world.metadata().len(),
+            replicas: world.metadata().values().map(|metas| metas.partition_meta.len()).sum(),
+            auto_failover: auto_failover(world),
+        })
+    }
+}
+
+async fn recover(scenario: Scenario, setup: Setup) -> Seen {
+    let bed = Bed::start(scenario).await;
+    let before = Before::of(&bed);
+    let run = bed.run_with(setup).await;
+    Seen { bed, before, run }
+}
+
+impl Seen {
+    /// The tablet that the disasters happen to: the last, which leads two partitions of `orders`.
+    fn victim(&self) -> Endpoint {
+        self.bed.sandbox.tablets()[2].0.clone()
+    }
+
+    /// What holds after every run, whatever it was about.
+    fn assert_safe(&self) {
+        let count = self.bed.settle();
+        assert_eq!(count.partitions_with_two_alive_leaders, 0);
+        assert_eq!(count.healthy_partitions_touched, 0);
+        let summary = &self.run.recovered.summary;
+        self.bed.world(|world| {
+            assert_eq!(world.diverged(), BTreeSet::new(), "replicas hold different entries");
+            assert_eq!(auto_failover(world), self.before.auto_failover);
+            assert_eq!(world.trace().mutations(), summary.rpc.mutations, "what was counted is what arrived");
+        });
+        let (before, after) = (summary.auto_failover.before, summary.auto_failover.after);
+        assert_eq!((before, after), (self.before.auto_failover, self.before.auto_failover));
+        assert!(self.run.recovered.not_restored.is_none() && self.run.recovered.panicked.is_none());
+        assert!(self.run.recovered.stopped.is_none());
+        assert_eq!(summary.replicas, ReplicaCounts { total: self.before.replicas });
+        self.assert_loads();
+    }
+
+    /// Loads are sent as followers, with nothing that would replace what the tablet has on disk; system tables first.
+    fn assert_loads(&self) {
+        for call in &self.run.sent {
+            let Addressed::Tablet(_, TabletCall::LoadTable(request)) = call else { continue };
+            let sent = request.table_meta.clone().unwrap();
+            let TableMeta { tid, name, pid, seg_cnt, mode, storage_mode, .. } = sent.clone();
+            let minimal = TableMeta { tid, name, pid, seg_cnt, mode, storage_mode, ..TableMeta::default() };
+            assert_eq!(sent, minimal, "more than a minimal meta");
+            assert_eq!((sent.mode, sent.seg_cnt), (Some(TableMode::KTableFollower.into()), Some(8)), "{sent:?}");
+        }
+        let systems: BTreeSet<u32> = self.bed.world(|world| {
+            let is_system = |db: &str| matches!(db, "__INTERNAL_DB" | "INFORMATION_SCHEMA");
+            world.tables().iter().filter(|table| is_system(table.db())).map(|table| table.tid()).collect()
+        });
+        let loads = self.loads();
+        let is_system = |load: &(Endpoint, PartitionId)| systems.contains(&load.1.tid.0);
+        let first_other = loads.iter().position(|load| !is_system(load)).unwrap_or(loads.len());
+        assert!(loads[first_other..].iter().all(|load| !is_system(load)), "system tables come first: {loads:?}");
+    }
+
+    /// The LoadTable calls, in the order in which the tablets got them.
+    fn loads(&self) -> Vec<(Endpoint, PartitionId)> {
+        self.bed.world(|world| {
+            let calls = world.trace().calls().filter(|call| call.method == "LoadTable");
+            calls.map(|call| (call.server.clone(), call.partitions[0])).collect()
+        })
+    }
+
+    /// Everything is well, and no row that should be there is missing anywhere.
+    fn assert_whole(&self) {
+        self.assert_safe();
+        self.bed.world(assert_all_well);
+        let count = self.bed.settle();
+        assert_eq!(count.rows_after, count.rows_expected);
+        let summary = &self.run.recovered.summary;
+        let healthy_before = summary.partitions.healthy_before;
+        let known = self.before.healthy.len();
+        assert!(
+            healthy_before == known || (self.before.is_moving && healthy_before > known),
+            "{:?}",
+            summary.partitions
+        );
+        let total = self.before.partitions;
+        let counts =
+            PartitionCounts { total, healthy_before, recovered: total - healthy_before, ..PartitionCounts::default() };
+        assert_eq!(summary.partitions, counts);
+        assert!(summary.blocked.is_empty(), "{:?}", summary.blocked);
+        let verdict = if healthy_before == total { Verdict::Healthy } else { Verdict::Recovered };
+        assert_eq!(summary.verdict, verdict);
+    }
+
+    /// A second run changes nothing, not even on disk, and comes to this verdict.
+    async fn assert_at_rest(&self, setup: Setup, verdict: Verdict) {
+        let records = self.bed.records.count();
+        let before = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
+        let again = self.bed.run_with(setup).await;
+        assert!(again.sent.is_empty(), "the second run sends {:?}", again.sent);
+        assert_eq!(again.recovered.summary.verdict, verdict);
+        let after = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
+        assert_eq!(before, after);
+        assert_eq!(records, self.bed.records.count(), "a record of a run that changes nothing");
+    }
+
+    /// The entries of every replica of a partition.
+    fn logs(&self, id: PartitionId) -> BTreeMap<Endpoint, Vec<Entry>> {
+        self.bed.world(|world| world.rows().remove(&id).unwrap())
+    }
+
+    fn order(&self, pid: u32) -> PartitionId {
+        self.bed.world(|world| orders(world, pid))
+    }
+}
+
+/// The scenario recovers whole, shows what is special about it, and stays as it is.
+async fn comes_back(scenario: Scenario, special: fn(&Seen)) {
+    let seen = recover(scenario, Setup::new()).await;
+    seen.assert_whole();
+    special(&seen);
+    seen.assert_at_rest(Setup::new(), Verdict::Healthy).await;
+    seen.bed.sandbox.stop().await.unwrap();
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $scenario:ident $(with $special:ident)?;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let _special: fn(&Seen) = |_| {};
+            $(let _special: fn(&Seen) = $special;)?
+            comes_back(Scenario::$scenario, _special).await;
+        })*
+
+        #[test]
+        fn every_scenario_is_here() {
+            let here = BTreeSet::from([Scenario::TabletMissing, $(Scenario::$scenario,)*]);
+            assert_eq!(here, Scenario::ALL.iter().copied().collect());
+        }
+    };
+}
+
+scenarios! {
+    healthy: Healthy with is_left_alone;
+    everything_restarted: EverythingRestarted;
+    leaders_loaded: LeadersLoaded;
+    followers_recovering: FollowersRecovering;
+    recovered: Recovered with is_left_alone;
+    tablets_restarted_failover_on: TabletsRestartedFailoverOn;
+    tablets_restarted_failover_off: TabletsRestartedFailoverOff;
+    two_leader_flags: TwoLeaderFlags;
+    server_names: ServerNames;
+    leader_lost_disk: LeaderLostDisk with longest_replica_is_everywhere;
+    leader_lost_directory: LeaderLostDirectory with longest_replica_is_everywhere;
+    longer_follower: LongerFollower with longest_replica_is_everywhere;
+    hollow_leader: HollowLeader with hollow_leader_is_not_chosen;
+    dead_old_leader_longer: DeadOldLeaderLonger with leader_elected_last_wins;
+    diverged_tail: DivergedTail with leader_elected_last_wins;
+    disk_tables: DiskTables;
+    pre_aggregate: PreAggregate with base_tables_come_first;
+    leader_and_writers: LeaderAndWriters with rows_acknowledged_meanwhile_are_there;
+}
+
+fn is_left_alone(seen: &Seen) {
+    assert!(seen.run.sent.is_empty());
+    assert_eq!(seen.bed.records.count(), 0, "nothing is written down either");
+}
+
+fn longest_replica_is_everywhere(seen: &Seen) {
+    let after = seen.bed.world(|world| world.rows());
+    let victim = seen.victim();
+    for (id, (longest, lengths)) in lengths(&after) {
+        let before = &seen.before.rows[&id];
+        assert_eq!(longest, before.values().map(Vec::len).max().unwrap(), "{id}");
+        assert_eq!(lengths.len(), 1, "{id}: {lengths:?}");
+    }
+    for id in [seen.order(0), seen.order(3)] {
+        let lost = &seen.before.rows[&id][&victim];
+        let other = seen.before.rows[&id].iter().find(|(endpoint, _)| **endpoint != victim).unwrap().1;
+        assert!(lost.len() < other.len(), "the scenario's damage");
+        assert!(seen.logs(id).values().all(|log| log == other), "{id}: row by row");
+        assert_ne!(seen.bed.world(|world| leader(world, id)), victim, "{id}");
+    }
+    assert_eq!(count(&seen.run.sent, "ChangeLeader"), 2, "the replicas with the rows are promoted");
+}
+
+fn hollow_leader_is_not_chosen(seen: &Seen) {
+    let victim = seen.victim();
+    for id in [seen.order(0), seen.order(3)] {
+        let chosen: Vec<_> = seen.run.events.iter().filter_map(|event| chosen_in(event, id)).collect();
+        assert!(!chosen.is_empty() && !chosen.contains(&victim), "{chosen:?}");
+        assert_ne!(seen.bed.world(|world| leader(world, id)), victim);
+        let full = seen.before.rows[&id].values().map(Vec::len).max().unwrap();
+        assert!(seen.logs(id).values().all(|log| log.len() == full), "{id}");
+    }
+}
+
+/// Who was chosen, if the event is about that partition of `orders`.
+fn chosen_in(event: &Event, id: PartitionId) -> Option<Endpoint> {
+    match event {
+        Event::LeaderChosen { table, pid, choice } if table.table == "orders" && *pid == id.pid.0 => {
+            Some(choice.leader.clone())
+        }
+        _ => None,
+    }
+}
+
+fn leader_elected_last_wins(seen: &Seen) {
+    let victim = seen.victim();
+    let summary = &seen.run.recovered.summary;
+    let listed: Vec<_> = summary.given_up.iter().map(|given| (given.pid.0, given.endpoint.clone())).collect();
+    assert_eq!(listed, [(0, victim.clone()), (3, victim.clone())], "{:?}", summary.given_up);
+    for (id, given) in [seen.order(0), seen.order(3)].into_iter().zip(&summary.given_up) {
+        let tail = seen.bed.world(|world| world.given_up()[&id].clone());
+        let old = &seen.before.rows[&id][&victim];
+        assert_eq!(given.entries, tail.len() as u64);
+        assert_eq!(given.term.map(|term| term.0), old.last().map(|entry| entry.term));
+        assert!(!given.at_most && given.directory.contains(&id.to_string()), "{given:?}");
+        let new = seen.before.rows[&id].iter().find(|(endpoint, _)| **endpoint != victim).unwrap().1;
+        assert!(seen.logs(id).values().all(|log| log == new), "{id}: every replica has the new leader's entries");
+        assert_ne!(seen.bed.world(|world| leader(world, id)), victim);
+    }
+}
+
+fn base_tables_come_first(seen: &Seen) {
+    let (base, aggregate) =
+        seen.bed.world(|world| (orders(world, 0).tid, find(world, "pre_shop_orders_w_sum_amt", 0).tid));
+    let loads = seen.loads();
+    let aggregates: Vec<_> = loads.iter().enumerate().filter(|(_, (_, id))| id.tid == aggregate).collect();
+    assert_eq!(aggregates.len(), 12, "four partitions, three replicas each");
+    for (at, (endpoint, id)) in aggregates {
+        let its_base = (endpoint.clone(), PartitionId { tid: base, pid: id.pid });
+        assert!(loads[..at].contains(&its_base), "{id} is loaded before its base table on {endpoint}: {loads:?}");
+    }
+}
+
+fn rows_acknowledged_meanwhile_are_there(seen: &Seen) {
+    let count = seen.bed.settle();
+    let since = count.rows_expected - seen.before.rows_expected;
+    assert!(since > 0, "the writers go on as soon as a leader takes rows");
+    assert_eq!(count.rows_after, count.rows_expected);
+}
+
+#[tokio::test]
+async fn tablet_missing() {
+    let seen = recover(Scenario::TabletMissing, Setup::new()).await;
+    seen.assert_safe();
+    let missing = seen.victim();
+    let there = seen.bed.world(|world| placed_on(world, &missing));
+    let summary = &seen.run.recovered.summary;
+    seen.bed.world(|world| {
+        for id in world.metadata().into_keys() {
+            assert_serving(world, id);
+            if !there.contains(&id) {
+                assert_well(world, id);
+            }
+        }
+    });
+    assert_eq!(summary.verdict, Verdict::Partial);
+    let (total, blocked) = (seen.before.partitions, there.len());
+    let counts = PartitionCounts { total, recovered: total - blocked, blocked, ..PartitionCounts::default() };
+    assert_eq!(summary.partitions, counts);
+    let reasons: BTreeSet<&str> = summary.blocked.iter().map(|blocked| blocked.reason).collect();
+    assert_eq!(reasons, BTreeSet::from(["not_redundant"]), "{:?}", summary.blocked);
+    assert_eq!(summary.blocked.len(), blocked);
+    assert!(summary.blocked.iter().all(|blocked| blocked.text.contains(missing.as_str())));
+    let rows = seen.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected, "on every replica that is there");
+    seen.assert_at_rest(Setup::new(), Verdict::Partial).await;
+    seen.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_larger_offset_wins_where_the_playbook_says_so() {
+    let seen = recover(Scenario::DeadOldLeaderLonger, Setup::on_conflict("max_offset")).await;
+    seen.assert_safe();
+    seen.bed.world(assert_all_well);
+    let summary = &seen.run.recovered.summary;
+    assert_eq!(summary.verdict, Verdict::Recovered);
+    let victim = seen.victim();
+    for pid in [0, 3] {
+        let id = seen.order(pid);
+        let old = &seen.before.rows[&id][&victim];
+        assert!(seen.logs(id).values().all(|log| log == old), "{id}: every replica has the old leader's entries");
+        assert_eq!(seen.bed.world(|world| leader(world, id)), victim);
+        let given: Vec<_> = summary.given_up.iter().filter(|given| given.pid.0 == pid).collect();
+        assert!(!given.is_empty(), "the new leader's rows are given up, and listed");
+        for given in given {
+            assert_eq!((given.entries, given.at_most), (3, false), "{given:?}");
+            assert_ne!(given.endpoint, victim);
+        }
+    }
+    let rows = seen.bed.settle();
+    assert_eq!(rows.rows_expected - rows.rows_after, 2 * 3, "the three rows written since, in two partitions");
+    seen.assert_at_rest(Setup::on_conflict("max_offset"), Verdict::Healthy).await;
+    seen.bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
+    let seen = recover(Scenario::DeadOldLeaderLonger, Setup::on_conflict("block")).await;
+    let blocked: BTreeMap<u32, &str> =
+        seen.run.recovered.summary.blocked.iter().map(|blocked| (blocked.pid.0, blocked.reason)).collect();
+    assert_eq!(blocked, BTreeMap::from([(0, "leader_conflict"), (3, "leader_conflict")]));
+    assert_eq!(seen.run.recovered.summary.verdict, Verdict::Partial);
+    let left = [seen.order(0), seen.order(3)];
+    seen.bed.settle();
+    seen.bed.world(|world| {
+        assert_eq!(auto_failover(world), seen.before.auto_failover);
+        for id in world.metadata().into_keys() {
+            if !left.contains(&id) {
+                assert_well(world, id);
+                continue;
+            }
+            for flag in flags(world, id) {
+                assert!(!flag.alive, "{id}: {flag:?}");
+                let follower = Some((TableMode::KTableFollower, TableState::KTableNormal));
+                assert_eq!(told(world, &flag.endpoint, id), follower, "{id}: {flag:?}");
+            }
+            assert_eq!(world.rows()[&id], seen.before.rows[&id], "nothing is discarded");
+        }
+    });
+    seen.assert_at_rest(Setup::on_conflict("block"), Verdict::Partial).await;
+    seen.bed.sandbox.stop().await.unwrap();
+}

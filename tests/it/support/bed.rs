@@ -1,0 +1,197 @@
+//! A sandbox on loopback sockets, and runs against it as the command line makes them.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
+use openmldb_ops::playbook::{Playbook, built_in};
+use openmldb_ops::run::{
+    Alone, Caller, Consent, Directory, Event, Listener, Lock, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+};
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::sandbox::world::RowCount;
+use openmldb_ops::sandbox::{Options, Sandbox, World};
+use openmldb_ops::wire::encode::Addressed;
+use tokio::sync::watch;
+
+use super::relay::{Hook, Relay, Then};
+
+/// No run and no condition of these tests takes nearly as long, on any machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A sandbox, and a directory for the records of the runs against it.
+pub struct Bed {
+    pub sandbox: Sandbox,
+    pub records: Records,
+    pace: f64,
+    /// The milliseconds since 1970 at which the next run begins.
+    clock: AtomicU64,
+}
+
+/// A directory of its own, gone when dropped.
+pub struct Records(PathBuf);
+
+/// How a run differs from what the command line would do.
+pub struct Setup {
+    pub playbook: Playbook,
+    pub consent: Consent,
+    pub hook: Hook,
+    pub transport: Transport,
+    pub trace: Option<Trace>,
+    pub listener: Listener,
+    pub stop: watch::Receiver<Stop>,
+    pub lock: Arc<dyn Lock>,
+}
+
+/// A run, with everything it told and sent.
+pub struct Run {
+    pub recovered: Recovered,
+    pub events: Vec<Event>,
+    pub sent: Vec<Addressed>,
+}
+
+impl Setup {
+    pub fn new() -> Self {
+        Self {
+            playbook: Playbook::find("recover").unwrap(),
+            consent: Consent::default(),
+            hook: Box::new(|_| Then::Go),
+            transport: Transport::default(),
+            trace: None,
+            listener: Arc::new(|_| {}),
+            stop: watch::channel(Stop::No).1,
+            lock: Arc::new(Alone::default()),
+        }
+    }
+
+    /// The default playbook with another rule for several leader flags.
+    pub fn on_conflict(rule: &str) -> Self {
+        let text = built_in("recover").unwrap();
+        let changed = text.replace("on_conflict: last_elected", &format!("on_conflict: {rule}"));
+        assert_ne!(text, changed, "the default has changed");
+        Self { playbook: Playbook::parse("changed.yaml", &changed).unwrap(), ..Self::new() }
+    }
+
+    pub fn hook(hook: impl Fn(&[Addressed]) -> Then + Send + Sync + 'static) -> Self {
+        Self { hook: Box::new(hook), ..Self::new() }
+    }
+}
+
+impl Bed {
+    pub async fn start(scenario: Scenario) -> Self {
+        Self::start_with(scenario, &Options::default()).await
+    }
+
+    pub async fn start_with(scenario: Scenario, options: &Options) -> Self {
+        let sandbox = Sandbox::start(scenario, options).await.unwrap();
+        let pace = f64::from(options.time_scale.0.get());
+        Self { sandbox, records: Records::new(), pace, clock: AtomicU64::new(1_795_381_000_000) }
+    }
+
+    /// Works on the world.
+    pub fn world<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
+        self.sandbox.live().with(work)
+    }
+
+    /// Ends the writing, lets replication come to rest, and counts.
+    pub fn settle(&self) -> RowCount {
+        self.world(World::settle)
+    }
+
+    pub async fn cluster(&self, setup: &mut Setup) -> (Cluster, Arc<Relay>) {
+        let hook = std::mem::replace(&mut setup.hook, Box::new(|_| Then::Go));
+        let relay = Arc::new(Relay::to(&self.sandbox, setup.transport.clone(), hook).await);
+        let options = cluster::Options {
+            trace: setup.trace.clone(),
+            // A dead server of a sandbox stays dead for less, too.
+            poll: Duration::from_millis(50),
+            backoff: Duration::from_millis(20),
+            ..cluster::Options::default()
+        };
+        let cluster = Cluster::new(relay.clone(), options);
+        cluster.find_leader().await.unwrap();
+        (cluster, relay)
+    }
+
+    pub fn recovery(&self, setup: &Setup, listener: Listener) -> Recovery {
+        Recovery {
+            cluster_name: "sandbox".to_owned(),
+            scope: Scope::All,
+            playbook: setup.playbook.clone(),
+            playbook_text: String::new(),
+            consent: setup.consent.clone(),
+            archive: Arc::new(Directory(self.records.path().to_owned())),
+            caller: Caller::default(),
+            lock: setup.lock.clone(),
+            widths: Widths::default(),
+            pace: self.pace,
+            listener,
+            stop: setup.stop.clone(),
+            record: Arc::default(),
+            now_ms: self.clock.fetch_add(1_000, Ordering::Relaxed),
+        }
+    }
+
+    /// A run as `recover --all` makes it.
+    pub async fn run(&self) -> Run {
+        self.run_with(Setup::new()).await
+    }
+
+    pub async fn run_with(&self, setup: Setup) -> Run {
+        self.try_run(setup).await.unwrap()
+    }
+
+    pub async fn try_run(&self, mut setup: Setup) -> Result<Run, RecoverError> {
+        let (cluster, relay) = self.cluster(&mut setup).await;
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (heard, also) = (events.clone(), setup.listener.clone());
+        let listener: Listener = Arc::new(move |event| {
+            heard.lock().unwrap().push(event.clone());
+            also(event);
+        });
+        let recovery = self.recovery(&setup, listener);
+        let run = async {
+            let prepared = recovery.look(&cluster).await?;
+            recovery.run(&cluster, prepared).await
+        };
+        let recovered = tokio::time::timeout(PATIENCE, run).await.expect("a run that ends")?;
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        Ok(Run { recovered, events, sent: relay.sent() })
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, what: &str, so: impl Fn(&mut World) -> bool) {
+        let waiting = async {
+            while !self.world(&so) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"));
+    }
+}
+
+impl Records {
+    fn new() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("openmldb-ops-records-{}-{number}", std::process::id())))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> usize {
+        std::fs::read_dir(&self.0).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        // There may be none.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,8 @@
+//! What tests need: sandboxes, processes, relays, a ZooKeeper, recorded answers.
+
+pub mod bed;
+pub mod outside;
+pub mod process;
+pub mod recorded;
+pub mod relay;
+pub mod zookeeper;

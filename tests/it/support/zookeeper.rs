@@ -1,0 +1,172 @@
+//! A real ZooKeeper for a test: started on a free loopback port in a directory of its own, stopped when dropped.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use zookeeper_client::{Acls, Client, CreateMode};
+
+/// Where Debian and Ubuntu put it; `ZOOKEEPER_CLASSPATH` names another place.
+const JAR: &str = "/usr/share/java/zookeeper.jar";
+
+/// How long a ZooKeeper may take to come up on a busy machine.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running ZooKeeper.
+pub struct ZooKeeperServer {
+    process: Child,
+    directory: PathBuf,
+    port: u16,
+}
+
+impl ZooKeeperServer {
+    /// Starts one with no data, and waits until it answers.
+    pub async fn start() -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("openmldb-ops-zookeeper-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        // Another process may take the port between our look and its start.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let _ = std::fs::remove_dir_all(&directory);
+            std::fs::create_dir_all(directory.join("data")).unwrap();
+            let mut server = Self { process: spawn(&directory, port), directory: directory.clone(), port };
+            if server.is_up().await {
+                return server;
+            }
+        }
+        panic!("ZooKeeper did not start five times");
+    }
+
+    /// The one that all tests of this process share; stopped when the last of them lets go.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: tokio::sync::Mutex<Weak<ZooKeeperServer>> = tokio::sync::Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        match shared.upgrade() {
+            Some(server) => server,
+            None => {
+                let server = Arc::new(Self::start().await);
+                *shared = Arc::downgrade(&server);
+                server
+            }
+        }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it; its data stay.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again after [`ZooKeeperServer::kill`], on the same port with the same data.
+    pub async fn start_again(&mut self) {
+        self.process = spawn(&self.directory, self.port);
+        assert!(self.is_up().await, "ZooKeeper did not start again");
+        // It says that it is up before it serves.
+        let began = Instant::now();
+        while self.try_client().await.is_err() {
+            assert!(began.elapsed() < UP_WITHIN, "ZooKeeper started again and serves nobody");
+        }
+    }
+
+    async fn try_client(&self) -> Result<Client, zookeeper_client::Error> {
+        Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await
+    }
+
+    /// A session for the test's own use.
+    pub async fn client(&self) -> Client {
+        self.try_client().await.unwrap()
+    }
+
+    /// Creates persistent nodes, parents first, each with its data, that anybody may do anything with.
+    pub async fn create(&self, nodes: &[(&str, &str)]) {
+        let client = self.client().await;
+        for (path, data) in nodes {
+            let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+            if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+                client.mkdir(parent, &options).await.unwrap();
+            }
+            client.create(path, data.as_bytes(), &options).await.unwrap();
+        }
+    }
+
+    /// Whether it came up; false if it exited instead.
+    async fn is_up(&mut self) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < UP_WITHIN {
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            // A ZooKeeper that is just starting may accept a question and never answer it.
+            let answer = tokio::time::timeout(Duration::from_millis(500), self.ask("ruok")).await;
+            if matches!(answer, Ok(Ok(answer)) if answer == "imok") {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let log = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        panic!("ZooKeeper did not come up within {UP_WITHIN:?}; it said:\n{log}");
+    }
+
+    async fn ask(&self, word: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address()).await?;
+        stream.write_all(word.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+}
+
+impl Drop for ZooKeeperServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn spawn(directory: &Path, port: u16) -> Child {
+    let classpath = std::env::var("ZOOKEEPER_CLASSPATH").unwrap_or_else(|_| {
+        assert!(
+            Path::new(JAR).exists(),
+            "this test starts a real ZooKeeper, and {JAR} is missing: install the package zookeeper \
+             (apt-get install zookeeper), or name its jars in ZOOKEEPER_CLASSPATH"
+        );
+        JAR.to_owned()
+    });
+    // tickTime bounds session timeouts from below (twice) and above (twenty times): sessions of a second are allowed.
+    let config = format!(
+        "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n\
+         4lw.commands.whitelist=ruok,srvr\n",
+        directory.join("data").display()
+    );
+    let config_file = directory.join("zoo.cfg");
+    std::fs::write(&config_file, config).unwrap();
+    let log = std::fs::File::create(directory.join("log")).unwrap();
+    Command::new("java")
+        .args(["-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &classpath])
+        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+        .arg(config_file)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => panic!(
+                "this test starts a real ZooKeeper, and there is no java: install the package default-jre-headless \
+                 (apt-get install zookeeper brings one too)"
+            ),
+            _ => panic!("java cannot be started: {error}"),
+        })
+}

@@ -1,0 +1,168 @@
+//! Clusters that are found through a real ZooKeeper, by a process that knows nothing else.
+
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::sandbox::{Options, Sandbox, TimeScale, ZooKeeperPath};
+use serde_json::{Value, json};
+
+use crate::support::process::{Home, PATIENCE, Ran, Running};
+use crate::support::zookeeper::ZooKeeperServer;
+
+/// A sandbox in a process of its own, registered under `root`.
+fn serve(home: &Home, server: &ZooKeeperServer, root: &str, scenario: &str, more: &[&str]) -> (Running, Value) {
+    let address = server.address();
+    let serve = ["sandbox", "serve", "--scenario", scenario, "--zk-cluster", &address, "--zk-root-path", root];
+    let mut sandbox = home.start(&[&serve[..], &["--nameservers", "2", "--output", "json"], more].concat());
+    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    assert_eq!(ready["event"], "ready");
+    assert_eq!(ready["zk_root_path"], root);
+    (sandbox, ready)
+}
+
+fn check_recovered(ran: Ran) {
+    let summary = ran.expect(0).summary();
+    assert_eq!(summary["verdict"], "recovered");
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+}
+
+/// Recovers in a process that is told no more than `reach` and its environment; then looks.
+fn recover_and_look(home: &Home, reach: &[&str]) {
+    let run = |command: &[&str]| home.run(&[command, reach, &["--output", "json"]].concat());
+    run(&["status"]).expect(3);
+    check_recovered(run(&["recover", "--all"]));
+    assert_eq!(run(&["status"]).expect(0).summary()["verdict"], "healthy");
+    let again = run(&["recover", "--all"]).expect(0).summary();
+    assert_eq!((&again["verdict"], &again["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
+    assert_eq!(home.records().len(), 1, "one run that changed something, one record");
+}
+
+#[tokio::test]
+async fn a_separate_process_that_knows_only_zookeeper_recovers_a_cluster() {
+    let server = ZooKeeperServer::shared().await;
+    let (home, address, root) = (Home::new(), server.address(), "/recovered/openmldb");
+    let (sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    recover_and_look(&home, &["--zk-cluster", &address, "--zk-root-path", root]);
+    sandbox.signal("INT");
+    sandbox.end().expect(0);
+    let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
+    assert!(gone.stderr.contains("has no /recovered/openmldb: is the root path right?"), "{}", gone.stderr);
+}
+
+#[tokio::test]
+async fn as_openmldb_spells_it() {
+    let server = ZooKeeperServer::shared().await;
+    let (home, root) = (Home::new(), "/spelled");
+    let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    let cluster = format!("--zk_cluster={}", server.address());
+    recover_and_look(&home, &[&cluster, "--zk_root_path=/spelled"]);
+}
+
+#[tokio::test]
+async fn from_the_environment() {
+    let server = ZooKeeperServer::shared().await;
+    let root = "/environment";
+    let home = Home::new().with("OPENMLDB_ZK_CLUSTER", &server.address()).with("OPENMLDB_ZK_ROOT_PATH", root);
+    let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    recover_and_look(&home, &[]);
+}
+
+#[tokio::test]
+async fn servers_that_go_by_names() {
+    let server = ZooKeeperServer::shared().await;
+    let (home, address, root) = (Home::new(), server.address(), "/named");
+    let (_sandbox, _) = serve(&home, &server, root, "server-names", &[]);
+    recover_and_look(&home, &["--zk-cluster", &address, "--zk-root-path", root]);
+}
+
+fn refused(server: &ZooKeeperServer, root: &str) -> String {
+    let (home, address) = (Home::new(), server.address());
+    let recover = ["recover", "--all", "--leader-wait", "1", "--zk-cluster", &address, "--zk-root-path", root];
+    let ran = home.run(&recover).expect(1);
+    assert_eq!(ran.stdout, "");
+    assert!(home.left_behind().is_empty());
+    ran.stderr.replace(&address, "ZOOKEEPER")
+}
+
+#[tokio::test]
+async fn where_no_cluster_is() {
+    let server = ZooKeeperServer::shared().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let leader = "/closed/leader/lock_request0000000001";
+    server.create(&[("/nobody/leader", ""), ("/other/thing", ""), (leader, &closed)]).await;
+    insta::assert_snapshot!("wrong_root_path", refused(&server, "/other/cluster"));
+    insta::assert_snapshot!("no_nameserver_registered", refused(&server, "/nobody"));
+    let port = refused(&server, "/closed").replace(&closed, "NAMESERVER");
+    insta::assert_snapshot!("nameserver_port_closed", port);
+}
+
+#[tokio::test]
+async fn nobody_reads_without_credentials() {
+    use zookeeper_client::{Acls, Client, CreateMode};
+    let server = ZooKeeperServer::shared().await;
+    let client = Client::connector().with_auth("digest", b"operator:hunter2");
+    let client = client.connect(&server.address()).await.unwrap();
+    for path in ["/locked", "/locked/leader"] {
+        client.create(path, b"", &CreateMode::Persistent.with_acls(Acls::creator_all())).await.unwrap();
+    }
+    insta::assert_snapshot!("credentials_wanted", refused(&server, "/locked"));
+    let (home, address) = (Home::new().with("OPENMLDB_ZK_CERT", "operator:hunter3"), server.address());
+    let status = ["status", "-vvv", "--zk-cluster", &address, "--zk-root-path", "/locked"];
+    let wrong = home.run(&status).expect(1);
+    assert!(wrong.stderr.contains("it does not accept the credentials given"), "{}", wrong.stderr);
+    assert!(!wrong.stderr.contains("hunter"), "{}", wrong.stderr);
+    let home = home.with("OPENMLDB_ZK_CERT", "operator:hunter2");
+    let right = home.run(&status).expect(1);
+    assert!(right.stderr.contains("no nameserver is registered under /locked/leader"), "{}", right.stderr);
+}
+
+/// The nameserver dies in the middle of a run; its standby takes over, and the run with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nameserver_fails_over_during_the_run() {
+    let server = ZooKeeperServer::shared().await;
+    let root = "/failing-over";
+    let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
+    let time_scale = TimeScale(std::num::NonZeroU32::new(5).unwrap());
+    let options = Options { zookeeper: Some(at), nameservers: 2, time_scale, ..Options::default() };
+    let sandbox = Sandbox::start(Scenario::EverythingRestarted, &options).await.unwrap();
+    let (home, address) = (Home::new(), server.address());
+    let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
+    let mut run = home.start(&run);
+    let mut run = tokio::task::spawn_blocking(move || {
+        run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
+        run
+    })
+    .await
+    .unwrap();
+    let first = sandbox.live().look(|world| world.leader().unwrap());
+    sandbox.live().with(|world| world.kill_nameserver(&first));
+    let ran = tokio::task::spawn_blocking(move || {
+        run.wait_for_progress(|line| line.contains("waiting up to") && line.contains("for the leading nameserver"));
+        run.end()
+    });
+    check_recovered(ran.await.unwrap());
+    let second = sandbox.live().look(|world| world.leader().unwrap());
+    assert_ne!(second, first);
+    let rows = sandbox.live().look(|world| world.settle());
+    assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
+    sandbox.stop().await.unwrap();
+}
+
+/// ZooKeeper dies in the middle of a run, and stays dead: nobody knows any more whether another run is at work. The run
+/// sends nothing more, ends all the same, and gives auto_failover back.
+#[tokio::test(flavor = "multi_thread")]
+async fn zookeeper_is_gone_during_the_run() {
+    let mut server = ZooKeeperServer::start().await;
+    let (home, address, root) = (Home::new(), server.address(), "/going");
+    let (_sandbox, ready) = serve(&home, &server, root, "everything-restarted", &["--time-scale", "4"]);
+    let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
+    let mut run = home.start(&run);
+    run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
+    server.kill();
+    let began = std::time::Instant::now();
+    let ran = run.end().expect(6);
+    assert!(began.elapsed() < PATIENCE);
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+    let nameserver = ready["nameserver"].as_str().unwrap();
+    let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
+    assert!(gone.stderr.starts_with("error: no ZooKeeper server listens: "), "{}", gone.stderr);
+    check_recovered(home.run(&["recover", "--all", "--output", "json", "--nameserver", nameserver]));
+}

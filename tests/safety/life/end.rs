@@ -1,0 +1,123 @@
+//! How a life ends: everything dies, disks are lost, most of it comes back.
+
+use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
+use openmldb_ops::wire::common::StorageMode;
+
+use super::Life;
+use crate::calm::await_nameserver;
+
+impl Life {
+    /// Everything dies, disks are lost, most of it comes back. Gives the tablets that do not.
+    pub(super) fn end(&mut self) -> Vec<Endpoint> {
+        let tablets = self.world.tablet_endpoints().to_vec();
+        if let Some(mut dice) = self.choices.perhaps(25, "writers") {
+            let every = dice.between(50, 1000);
+            let seed = dice.roll();
+            self.world.start_writers(every, seed);
+            self.tell(format!("writers, a row every {every} ms"));
+            self.wait(20_000);
+        }
+        if let Some(dice) = self.choices.perhaps(30, "frozen-to-the-end") {
+            self.dice = dice;
+            // The last rows reach the leader alone.
+            let frozen = self.tablet();
+            self.world.freeze_tablet(&frozen, true);
+            self.write_somewhere(10);
+            self.tell(format!("{frozen} frozen to the end"));
+            self.wait(500);
+        }
+        self.dice = self.choices.dice("how it ends");
+        let with_nameservers = self.choices.perhaps(75, "nameservers-die").is_some();
+        let spared = self.choices.perhaps(12, "spared").map(|mut dice| self.tablet_by(&mut dice));
+        for endpoint in tablets.iter().filter(|endpoint| Some(*endpoint) != spared.as_ref()) {
+            self.world.kill_tablet(endpoint);
+            if self.dice.percent(30) {
+                self.wait(2_000);
+            }
+        }
+        self.tell(format!("killed, with nameservers: {with_nameservers}, spared {spared:?}"));
+        if with_nameservers {
+            for endpoint in self.world.nameserver_endpoints().to_vec() {
+                self.world.kill_nameserver(&endpoint);
+            }
+        }
+        self.wait(20_000);
+        if let Some(dice) = self.choices.perhaps(40, "damage") {
+            self.dice = dice;
+            self.damage();
+        }
+        self.dice = self.choices.dice("how it comes back");
+        let missing = self.choices.perhaps(12, "missing").map(|mut dice| self.tablet_by(&mut dice));
+        let missing: Vec<Endpoint> = missing.into_iter().filter(|endpoint| Some(endpoint) != spared.as_ref()).collect();
+        self.tell(format!("missing: {missing:?}"));
+        for endpoint in tablets.iter().filter(|endpoint| !missing.contains(endpoint)) {
+            self.start_tablet(endpoint);
+            if self.dice.percent(20) {
+                self.wait(5_000);
+            }
+        }
+        for endpoint in tablets.iter().filter(|endpoint| !missing.contains(endpoint)) {
+            self.world.freeze_tablet(endpoint, false);
+        }
+        for endpoint in self.world.nameserver_endpoints().to_vec() {
+            self.world.start_nameserver(&endpoint);
+        }
+        await_nameserver(&mut self.world);
+        self.wait(20_000);
+        missing
+    }
+
+    fn is_system(&self, id: PartitionId) -> bool {
+        self.world.tables().iter().any(|table| table.tid() == id.tid.0 && table.db() != "shop")
+    }
+
+    fn is_disk(&self, id: PartitionId) -> bool {
+        let tables = self.world.tables();
+        tables.iter().any(|table| table.tid() == id.tid.0 && table.storage_mode() != StorageMode::KMemory)
+    }
+
+    /// One tablet's disk.
+    fn damage(&mut self) {
+        let victim = self.tablet();
+        if self.world.is_up(&victim) || self.world.is_frozen(&victim) {
+            return;
+        }
+        let everywhere = self.dice.percent(50);
+        let how = self.dice.between(0, 6);
+        for id in self.world.metadata().into_keys().collect::<Vec<PartitionId>>() {
+            if !everywhere && self.dice.percent(50) {
+                continue;
+            }
+            let PartitionId { tid: Tid(tid), pid: Pid(pid) } = id;
+            // Their rows may expire, so up to a tenth of them may be missing unseen.
+            if matches!(how, 0 | 2 | 3 | 6) && self.is_system(id) {
+                continue;
+            }
+            // RecoverTable asks the leader for its MANIFEST; a disk table loads without one and can then never be sent.
+            if how == 4 && self.is_disk(id) {
+                continue;
+            }
+            let log = self.world.log(&victim, id);
+            let last = log.last().map_or(0, |entry| entry.index);
+            let cut = self.dice.between(1, last.clamp(1, 20));
+            let at = self.dice.between(1, last.max(1));
+            let tablets = self.world.tablets_mut();
+            let (name, done) = match how {
+                0 => ("binlog", tablets.lose_binlog(victim.as_str(), tid, pid)),
+                1 => ("directory", tablets.lose_directory(victim.as_str(), tid, pid)),
+                2 => ("snapshot file", tablets.lose_snapshot_file(victim.as_str(), tid, pid)),
+                3 => ("snapshot", tablets.lose_snapshot(victim.as_str(), tid, pid)),
+                4 => ("MANIFEST", tablets.spoil_manifest(victim.as_str(), tid, pid)),
+                5 => ("last entries", tablets.lose_entries(victim.as_str(), tid, pid, last - cut.min(last) + 1, last)),
+                _ => ("some entries", tablets.lose_entries(victim.as_str(), tid, pid, at, at + cut)),
+            };
+            if done {
+                self.damaged = true;
+                if how == 4 {
+                    self.spoiled.insert((victim.clone(), id));
+                }
+                self.tell(format!("{victim} lost {name} of {id} (last {last}, cut {cut}, at {at})"));
+            }
+        }
+    }
+}
