@@ -112,7 +112,7 @@ const FAULTS: &str = "\
 A fault is WHEN[@WHERE][:WHICH]=WHAT, as in LoadTable:2=reset-after or 3s@tablet2=tablet-restarts-5s.
   WHEN   a call's name, `*` (any call), `mutation` (any that changes something), or a time since the sandbox began to serve
   WHERE  tabletN (counted from 1: calls to it, or that name it) or TABLE/PID (calls that name it)
-  WHICH  N, the N-th such call (1 if left out); `every`; or N%, by chance, from --seed
+  WHICH  N, the N-th such call (1 if left out); N+, from then on; `every`; or N%, by chance, from --seed
   WHAT   one of these; TIME is 300ms or 10s, on the sandbox's clock
 ";
 

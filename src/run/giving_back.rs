@@ -94,7 +94,7 @@ impl GivingBack {
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
         let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
-        let restored = restore(cluster, was, &told).await;
+        let restored = restore(cluster, was, 1.0, &told).await;
         record.end(if restored.is_ok() { "restored" } else { "failed" }, restored.is_ok(), false, Vec::new())?;
         restored.map_err(|seen| RecoverError::NotGivenBack { was, seen })?;
         // The run is still unfinished: whoever goes on has to know, and it is nobody else's host that has its record.

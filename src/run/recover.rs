@@ -289,7 +289,7 @@ impl Recovery {
             (told.listener)(&Event::Note { text });
             return Ok(());
         }
-        restore(cluster, auto_failover, told).await
+        restore(cluster, auto_failover, self.pace, told).await
     }
 
     fn note_of(&self, record: &Record, auto_failover: Option<bool>) -> Note {

@@ -13,6 +13,7 @@ mod killed;
 mod locked;
 mod output;
 mod plans;
+mod promises;
 mod read_only;
 mod recordings;
 mod registration;

@@ -1,4 +1,4 @@
-//! What only looks changes nothing: a dry run, `status` and `snapshot`, in every scenario, over sockets. Three witnesses:
+//! What only looks changes nothing: a dry run, `status` (`--deep` too) and `snapshot`, in every scenario, over sockets. Three witnesses:
 //! the hook that hears of every call before it is made, the wire, and the servers' own trace.
 
 use std::process::{Output, Stdio};
@@ -63,6 +63,8 @@ async fn the_commands_that_look_change_nothing() {
         let dry = ["recover", "--all", "--dry-run", "--record-dir", &records];
         let planned = ends_with(&[&dry[..], &there].concat(), &[0, 4]).await;
         let status = ends_with(&[&["status"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
+        let deep = ends_with(&[&["status", "--deep"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
+        assert!(!deep.stdout.is_empty(), "{scenario}");
         let taken = ends_with(&[&["snapshot", "-o", file][..], &there].concat(), &[0]).await;
         assert!(!planned.stdout.is_empty() && !status.stdout.is_empty(), "{scenario}");
         assert!(snapshot::read(file.as_ref()).is_ok(), "{scenario}: {taken:?}");

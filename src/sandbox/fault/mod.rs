@@ -48,6 +48,8 @@ pub enum Method {
 pub enum Which {
     /// That one, counted from 1.
     Nth(u32),
+    /// That one and all that follow.
+    From(u32),
     /// All of them.
     Every,
     /// So many of a thousand, by chance.

@@ -98,6 +98,7 @@ impl Script {
             waiting.counted += 1;
             let happens = match which {
                 Which::Every => true,
+                Which::From(nth) => waiting.counted >= nth,
                 Which::Nth(nth) => {
                     waiting.over = waiting.counted >= nth;
                     waiting.over

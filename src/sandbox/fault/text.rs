@@ -163,7 +163,12 @@ fn trigger(when: &str, which: Option<&str>) -> Result<Trigger, String> {
 }
 
 fn which(text: &str) -> Result<Which, String> {
-    let wrong = || format!("`:{text}` is none of :N (the N-th call, from 1), :every and :N% (by chance)");
+    let wrong =
+        || format!("`:{text}` is none of :N (the N-th call, from 1), :N+ (from then on), :every and :N% (by chance)");
+    let nth = |text: &str| text.parse().ok().filter(|nth| *nth > 0).ok_or_else(wrong);
+    if let Some(text) = text.strip_suffix('+') {
+        return nth(text).map(Which::From);
+    }
     match text.strip_suffix('%') {
         _ if text == "every" => Ok(Which::Every),
         Some(percent) => {
@@ -171,7 +176,7 @@ fn which(text: &str) -> Result<Which, String> {
             let per_mille = (percent * 10.0).round();
             if (0.0..=1_000.0).contains(&per_mille) { Ok(Which::PerMille(per_mille as u32)) } else { Err(wrong()) }
         }
-        None => text.parse().ok().filter(|nth| *nth > 0).map(Which::Nth).ok_or_else(wrong),
+        None => nth(text).map(Which::Nth),
     }
 }
 
@@ -232,6 +237,7 @@ impl fmt::Display for Fault {
         match self.trigger {
             Trigger::Call(_, Which::Nth(1)) | Trigger::After(_) => {}
             Trigger::Call(_, Which::Nth(nth)) => write!(f, ":{nth}")?,
+            Trigger::Call(_, Which::From(nth)) => write!(f, ":{nth}+")?,
             Trigger::Call(_, Which::Every) => write!(f, ":every")?,
             Trigger::Call(_, Which::PerMille(of)) => write!(f, ":{}%", f64::from(of) / 10.0)?,
         }
@@ -273,7 +279,7 @@ mod tests {
         for (name, form, _) in WORDS {
             let spec = match form {
                 Plain(Mishap::Load(_)) => format!("LoadTable:2={name}"),
-                Plain(_) => format!("RecoverTable@tablet2={name}"),
+                Plain(_) => format!("RecoverTable@tablet2:2+={name}"),
                 Lasting(_) => format!("ChangeLeader@orders/3:every={name}-1500ms"),
                 Code => format!("ChangeRole:1.5%={name}-301"),
             };

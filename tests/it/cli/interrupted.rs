@@ -125,6 +125,19 @@ fn twice() {
     cluster.completes(&home);
 }
 
+/// The cluster takes no more: it is said last, with the command to run by hand, and nothing else decides the exit code.
+#[test]
+fn where_it_cannot_be_given_back() {
+    let home = Home::new();
+    let fault = ["--fault", "ConfSet:2+=code-304"];
+    let ran = home.run(&[&["recover", "--all", "--sandbox", "--output", "json"][..], &fault].concat()).expect(9);
+    let summary = ran.summary();
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": false}), "{summary}");
+    assert_eq!(summary["partitions"]["recovered"], 12, "{summary}");
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
+}
+
 /// A sandbox of the run's own is stopped with it, and nothing of it is left.
 #[test]
 fn in_a_sandbox() {
