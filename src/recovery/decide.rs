@@ -13,7 +13,7 @@ use super::follower;
 use super::health::{Health, health};
 use super::loading;
 use super::memory::Load;
-use super::suspect::is_suspect;
+use super::suspect::{is_suspect, lacks_rows_of};
 use super::view::{ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
@@ -258,16 +258,20 @@ pub(super) fn ops_wait(view: &View, op: &crate::model::Op) -> Decision {
 }
 
 /// The replicas that the leader may take as they are: proven prefixes, loaded and at rest, without a leader flag (only an
-/// operation clears one), not suspect, and with nothing missing from the leader's binlog behind its snapshot.
+/// operation clears one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of
+/// their log in rows than the leader has of its own.
 fn connectable<'a>(view: &'a View, choice: &'a Choice, connect: Connect) -> impl Iterator<Item = &'a ReplicaView> {
-    let behind_snapshot = view.replica(&choice.leader).map_or(Offset(0), ReplicaView::manifest_offset);
+    let leader = view.replica(&choice.leader);
+    let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
     let proven =
         view.replicas.iter().filter(move |r| connect == Connect::ProvenPrefixes && choice.proven.contains(&r.endpoint));
     proven.filter(move |r| {
         let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
         let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
         let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
-        resting && reaches && !resent && !r.is_leader && !is_suspect(view, r)
+        // What it alone may hold is safe as long as no operation of a leader's touches it.
+        let is_fuller = leader.is_some_and(|leader| lacks_rows_of(view, leader, r));
+        resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
     })
 }
 

@@ -61,8 +61,9 @@ impl Checking<'_> {
             let seen = look_again(cluster, &before).await?;
             let covers = |table: &_, id| self.scope.covers(table, id);
             let found = verify(&before, &seen, covers, self.memories);
-            same = if last.as_ref() == Some(&found) { same + 1 } else { 1 };
-            if same == 1 {
+            let stands = |last: &Verification| last.is_the_same(&found);
+            same = if last.as_ref().is_some_and(stands) { same + 1 } else { 1 };
+            if last.as_ref() != Some(&found) {
                 changed = Instant::now();
             }
             let goes_on = match found.verdict {

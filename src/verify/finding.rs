@@ -154,6 +154,15 @@ impl Verification {
         Self { verdict, findings }
     }
 
+    /// Whether another look found the same, whatever the figures in its texts: while clients write, these never stand still.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        let keys = |all: &Self| {
+            let key = |one: &Finding| (one.kind, one.table.clone(), one.pid, one.endpoint.clone(), one.nature);
+            all.findings.iter().map(key).collect::<Vec<_>>()
+        };
+        self.verdict == other.verdict && keys(self) == keys(other)
+    }
+
     /// Whether everything is as it should be.
     pub fn is_complete(&self) -> bool {
         self.verdict == Standing::Complete

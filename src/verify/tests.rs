@@ -185,6 +185,15 @@ fn a_follower_ahead_of_its_leader_is_stuck_there() {
 }
 
 #[test]
+fn figures_that_move_make_no_other_finding() {
+    let at = |offset| {
+        let cluster = Cluster::new().at("a", offset, offset);
+        verify(&cluster.0, &cluster.0, |_, _| true, &BTreeMap::new())
+    };
+    assert!(at(30) != at(31) && at(30).is_the_same(&at(31)) && !at(30).is_the_same(&at(20)));
+}
+
+#[test]
 fn rows_have_to_agree_at_the_same_offset() {
     let hollow = Cluster::new().at("b", 20, 19);
     assert_eq!(hollow.found(), (Standing::NotFullySucceeded, vec![FindingKind::FewerRows]));

@@ -8,6 +8,7 @@ use openmldb_ops::run::{BlockedEntry, Summary};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::Entry;
 use openmldb_ops::sandbox::world::Traced;
+use openmldb_ops::verify::{Finding, FindingKind};
 use openmldb_ops::wire::call::Effect;
 use openmldb_ops::wire::common::StorageMode;
 
@@ -37,6 +38,20 @@ pub fn id_of(world: &World, blocked: &BlockedEntry) -> Option<PartitionId> {
     let tables = world.tables();
     let table = tables.iter().find(|table| table.name() == blocked.table && table.db() == blocked.db)?;
     Some(PartitionId { tid: Tid(table.tid()), pid: blocked.pid })
+}
+
+/// The partitions in which something was found at the end that a run can do nothing about.
+fn found(world: &World, summary: &Summary) -> BTreeSet<PartitionId> {
+    let (metadata, tables) = (world.metadata(), world.tables());
+    let hopeless =
+        |finding: &&Finding| matches!(finding.kind, FindingKind::Behind | FindingKind::Ahead | FindingKind::FewerRows);
+    let findings = summary.verification.iter().flat_map(|verification| &verification.findings).filter(hopeless);
+    let named = findings.filter_map(|finding| finding.table.as_ref().zip(finding.pid));
+    let ids = named.filter_map(|(name, pid)| {
+        let table = tables.iter().find(|table| table.name() == name.table && table.db() == name.db)?;
+        Some(PartitionId { tid: Tid(table.tid()), pid })
+    });
+    ids.filter(|id| metadata.contains_key(id)).collect()
 }
 
 /// Terms of a disk table's entries cannot be known, so the larger offset decides and says what it gives up. So it is for
@@ -179,8 +194,10 @@ pub fn what_is_reported_is_so(
     let (mut wrong, mut unseen) = (Vec::new(), 0);
     let healthy = world.healthy();
     let expected = judge.ledger.close(world).clone();
-    let blocked: BTreeSet<PartitionId> =
+    let mut blocked: BTreeSet<PartitionId> =
         reported.summary.blocked.iter().filter_map(|blocked| id_of(world, blocked)).collect();
+    // Found by two looks at the end.
+    blocked.extend(found(world, reported.summary));
     for id in world.metadata().into_keys() {
         // What looked healthy all the time is none of its business.
         if blocked.contains(&id) || reported.lacking.contains(&id) || !judge.touched.contains(&id) {

@@ -4,7 +4,7 @@ use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
 use crate::model::{OpKind, OpStatus, Seen, State};
 use crate::playbook::{Connect, PartitionStep};
-use crate::recovery::{Decision, Gates, Load, Reason, WaitFor, Way, decide};
+use crate::recovery::{Data, Decision, Gates, Load, Reason, WaitFor, Way, decide};
 
 /// A flagged leader at 20 and a proven follower, chosen in this run.
 fn chosen(follower: impl Fn(Replica) -> Replica) -> Built {
@@ -66,6 +66,17 @@ fn a_leader_flagged_follower_is_not_connected() {
 #[test]
 fn a_suspect_follower_is_not_connected() {
     assert_eq!(chosen(|r| r.rows(3)).acts(), [ALONE]);
+}
+
+/// Eight entries are enough to hide six missing rows from the rule for suspects; what the follower holds of them is kept
+/// away from the leader's operations.
+#[test]
+fn a_follower_whose_log_is_fuller_than_its_leaders_is_not_connected() {
+    let mut view = chosen(|r| r.loaded(12));
+    assert_eq!(view.acts(), [CONNECTED]);
+    let Data::Loaded(hollow) = &mut view.get_mut("a").data else { panic!("a is loaded") };
+    hollow.rows = 14;
+    assert_eq!(view.acts(), [ALONE]);
 }
 
 #[test]
