@@ -77,8 +77,8 @@ impl Driver {
         }
         let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
-        if tablet.held != held {
-            // Something moves: look again soon.
+        if has_moved(&tablet.held, &held) {
+            // Look again soon.
             self.pause = POLL_MIN;
             self.next_look = self.next_look.min(Instant::now() + self.pause);
         }
@@ -167,6 +167,18 @@ impl Driver {
             case.under_way -= 1;
             self.stirred.insert(id);
         }
+    }
+}
+
+/// Whether something came, went or changed its state. Offsets alone are no reason to hurry: while clients write they never
+/// stand still.
+fn has_moved(before: &Seen<BTreeMap<PartitionId, Held>>, after: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+    match (before, after) {
+        (Seen::Known(before), Seen::Known(after)) => {
+            let shape = |(id, held): (&PartitionId, &Held)| (*id, held.role, held.state);
+            !before.iter().map(shape).eq(after.iter().map(shape))
+        }
+        (before, after) => before != after,
     }
 }
 
