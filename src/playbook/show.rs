@@ -205,7 +205,8 @@ fn picking(by: LeaderBy, on_conflict: OnConflict, promote: Promote) -> String {
         "Choose the leader-flagged replica with the largest offset {}; of several flags {}; a longer follower {}.",
         match by {
             LeaderBy::MaxOffset => "after loading",
-            LeaderBy::Evidence => "after loading or, unloaded, by evidence",
+            LeaderBy::Evidence =>
+                "after loading, unless evidence of another one reaches beyond it (then all are loaded)",
         },
         match on_conflict {
             OnConflict::LastElected => "the one elected last counts, as far as terms are known",

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, TabletState};
+use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, TabletState, Term};
 
 use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
@@ -35,8 +35,14 @@ enum Follower {
 
 /// One decision for all followers: an action if there is one, else a question, a wait, a block; nothing if all are
 /// redundant. RecoverTable goes to one replica of a partition at a time, so that its operations are known to be its.
-pub(super) fn recover(view: &View, step: &'static str, gates: Gates, within: Duration) -> Option<Decision> {
-    let states = look_at_all(view, step, within)?;
+pub(super) fn recover(
+    view: &View,
+    step: &'static str,
+    gates: Gates,
+    within: Duration,
+    reattaches: bool,
+) -> Option<Decision> {
+    let states = look_at_all(view, step, within, reattaches)?;
     let mut waits = Vec::new();
     let mut blocks = Vec::new();
     let mut acts = Vec::new();
@@ -68,25 +74,27 @@ pub(super) fn redundant(view: &View) -> Option<Decision> {
     Some(Decision::Blocked(Blocked::new(Reason::NotInPlaybook, text, "use a playbook with recover_table")))
 }
 
-/// Followers that their leader replicates to and that have caught up are marked alive.
-pub(super) fn mark_connected_alive(view: &View, step: &'static str, _gates: Gates) -> Option<Decision> {
-    let leader = view.serving_leader()?;
-    let followers = match &leader.followers {
-        Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
-        seen => seen.known()?,
-    };
-    let ready = view.replicas.iter().filter(|r| {
-        let reached = connected_at(followers, &r.endpoint).is_some_and(|offset| offset >= followers.leader_offset);
-        let unfit = r.flag_is_stuck() || r.memory.recovery.must_drop || has_fewer_rows(view, r, leader);
-        reached && !unfit && !r.is_alive && !r.is_leader && r.loaded().is_some_and(|data| data.role == Role::Follower)
-    });
-    let intents: Vec<Intent> = ready
-        .map(|r| Intent::new(step, mark(view, &r.endpoint, true), "connected to its leader and caught up with it"))
-        .collect();
-    (!intents.is_empty()).then_some(Decision::Act(intents))
+/// Followers that their leader replicates to, that have caught up and hold as many rows, need nothing of the nameserver but
+/// their flag. What else a follower needs is [`recover`]'s.
+pub(super) fn reattach(view: &View, step: &'static str, within: Duration) -> Option<Decision> {
+    let mut marks = Vec::new();
+    for state in look_at_all(view, step, within, true)? {
+        match state {
+            Follower::Needs(Decision::Act(intents)) => {
+                marks.extend(intents.into_iter().filter(|intent| is_mark(intent)))
+            }
+            Follower::Needs(look @ Decision::Look(_)) => return Some(look),
+            _ => {}
+        }
+    }
+    (!marks.is_empty()).then_some(Decision::Act(marks))
 }
 
-fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<Follower>> {
+fn is_mark(intent: &Intent) -> bool {
+    matches!(intent.action, Action::MarkAlive { alive: true, .. })
+}
+
+fn look_at_all(view: &View, step: &'static str, within: Duration, reattaches: bool) -> Option<Vec<Follower>> {
     let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
@@ -97,7 +105,7 @@ fn look_at_all(view: &View, step: &'static str, within: Duration) -> Option<Vec<
         }
         Seen::Known(followers) => followers,
     };
-    let case = Case { view, step, leader, followers, within };
+    let case = Case { view, step, leader, followers, within, reattaches };
     Some(others.map(|follower| case.state_of(follower)).collect())
 }
 
@@ -134,6 +142,8 @@ struct Case<'a> {
     leader: &'a ReplicaView,
     followers: &'a Followers,
     within: Duration,
+    /// Whether the playbook marks what caught up alive without an operation.
+    reattaches: bool,
 }
 
 impl Case<'_> {
@@ -291,14 +301,6 @@ impl Case<'_> {
             }
             return Follower::Needs(Decision::Wait(Wait::new(what, seen, DROP_TIMEOUT, DROP_TIMEOUT)));
         }
-        let pair = match &follower.term_pair {
-            Seen::Unasked => return Follower::Needs(Decision::look(endpoint, Question::TermPair)),
-            Seen::Known(pair) => pair,
-            Seen::Failed(error) => {
-                let seen = format!("{endpoint} does not answer GetTermPair ({error})");
-                return wait_for_answer(self.view, endpoint, seen);
-            }
-        };
         let mut must_drop = follower.memory.recovery.must_drop || resend_went_wrong(self.view, follower);
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
@@ -306,7 +308,7 @@ impl Case<'_> {
                 return longer;
             }
             if !lacks_rows {
-                return self.recover_connected(follower, pair.term, connected);
+                return self.bring_connected(follower, connected);
             }
             if let Some(wait) = self.wait_for_rows(follower) {
                 return wait;
@@ -316,7 +318,11 @@ impl Case<'_> {
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);
         }
-        let known_term = self.view.terms.iter().any(|start| start.term == pair.term);
+        let term = match self.term_of(follower) {
+            Ok(term) => term,
+            Err(unknown) => return unknown,
+        };
+        let known_term = self.view.terms.iter().any(|start| start.term == term);
         if connected.is_some() {
             return self.send(self.disconnect(endpoint), "it is to be resent, and RecoverTable would take it as it is");
         }
@@ -328,11 +334,32 @@ impl Case<'_> {
         self.recover_table(follower, true, "not proven to be a prefix of its leader: it is dropped and resent")
     }
 
-    /// RecoverTable on a replica that its leader replicates to, once it would be judged equal (reference 3.6): it has heard
-    /// the leader's term and has everything from before that term.
-    fn recover_connected(&self, follower: &ReplicaView, term: crate::model::Term, connected: Offset) -> Follower {
+    /// The last term that a replica has heard, which is what RecoverTable judges it by.
+    fn term_of(&self, follower: &ReplicaView) -> Result<Term, Follower> {
+        let endpoint = &follower.endpoint;
+        match &follower.term_pair {
+            Seen::Unasked => Err(Follower::Needs(Decision::look(endpoint, Question::TermPair))),
+            Seen::Known(pair) => Ok(pair.term),
+            Seen::Failed(error) => {
+                let seen = format!("{endpoint} does not answer GetTermPair ({error})");
+                Err(wait_for_answer(self.view, endpoint, seen))
+            }
+        }
+    }
+
+    /// A replica that its leader replicates to, once it has caught up. Its flag alone is left to be set; by RecoverTable,
+    /// where the playbook says so, once that would judge it equal (reference 3.6): it has heard the leader's term and has
+    /// everything from before that term.
+    fn bring_connected(&self, follower: &ReplicaView, connected: Offset) -> Follower {
         let Some(last) = self.view.terms.last() else {
             return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
+        };
+        let term = match self.reattaches {
+            true => last.term,
+            false => match self.term_of(follower) {
+                Ok(term) => term,
+                Err(unknown) => return unknown,
+            },
         };
         let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
@@ -341,6 +368,10 @@ impl Case<'_> {
         }
         if let Some(fuller) = self.fuller_than_leader(follower) {
             return fuller;
+        }
+        if self.reattaches && !follower.flag_is_stuck() {
+            let why = "connected to its leader, caught up with it, and as full";
+            return self.send(mark(self.view, &follower.endpoint, true), why);
         }
         self.recover_table(follower, false, "connected to its leader and caught up: the nameserver takes it as it is")
     }

@@ -176,23 +176,35 @@ impl Counts {
     fn add(&mut self, planned: &PartitionPlan) {
         self.blocked += usize::from(planned.blocked.is_some());
         self.actions += planned.steps.len();
+        let (connected, resent) = LANE_SECONDS;
         for step in &planned.steps {
             match &step.action {
                 Action::LoadTable { .. } => self.loads += 1,
-                Action::RecoverTable { endpoint, .. } if planned.resends(endpoint) => self.resent += 1,
-                Action::RecoverTable { .. } => self.reattached += 1,
+                Action::RecoverTable { endpoint, .. } if planned.resends(endpoint) => {
+                    self.resent += 1;
+                    self.redundant_after_s += resent / 2.0;
+                }
+                Action::RecoverTable { .. } => {
+                    self.reattached += 1;
+                    self.redundant_after_s += connected / 2.0;
+                }
+                // Without the nameserver's lanes.
+                Action::MarkAlive { endpoint, alive: true, .. } if planned.connects(endpoint) => self.reattached += 1,
                 _ => {}
             }
         }
-        let (connected, resent) = LANE_SECONDS;
-        self.redundant_after_s = (self.reattached as f64 * connected + self.resent as f64 * resent) / 2.0;
     }
 }
 
 impl PartitionPlan {
     /// Whether the replica gets its leader's data: it was not connected before RecoverTable.
     fn resends(&self, endpoint: &Endpoint) -> bool {
-        !self.steps.iter().any(|step| match &step.action {
+        !self.connects(endpoint)
+    }
+
+    /// Whether its leader takes the replica as it is.
+    fn connects(&self, endpoint: &Endpoint) -> bool {
+        self.steps.iter().any(|step| match &step.action {
             Action::ChangeRole { replicas, .. } => replicas.contains(endpoint),
             Action::AddReplica { follower, .. } => follower == endpoint,
             _ => false,

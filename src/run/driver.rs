@@ -414,7 +414,7 @@ fn index(tables: &[Table]) -> BTreeMap<crate::model::Tid, usize> {
 
 fn rank(view: &View, intent: &Intent) -> LoadRank {
     let replica = match &intent.action {
-        Action::LoadTable { endpoint, .. } => view.replica(endpoint),
+        Action::LoadTable { endpoint, .. } | Action::MarkAlive { endpoint, .. } => view.replica(endpoint),
         _ => None,
     };
     LoadRank {

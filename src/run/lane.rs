@@ -32,6 +32,8 @@ impl Default for Widths {
 pub(super) struct Lanes {
     widths: Widths,
     nameserver: VecDeque<Ordered>,
+    /// Flags of followers that came back: nobody waits for them while a leader's is to be set.
+    flags: VecDeque<Ordered>,
     ops: [VecDeque<Ordered>; 2],
     tablets: BTreeMap<Endpoint, TabletLane>,
     nameserver_busy: usize,
@@ -63,6 +65,7 @@ impl Lanes {
         Self {
             widths,
             nameserver: VecDeque::new(),
+            flags: VecDeque::new(),
             ops: Default::default(),
             tablets: BTreeMap::new(),
             nameserver_busy: 0,
@@ -83,6 +86,7 @@ impl Lanes {
                 let queue = &mut self.ops[lane_of(*id)];
                 if first { queue.push_front(ordered) } else { queue.push_back(ordered) }
             }
+            (Action::MarkAlive { alive: true, .. }, None) if rank.follower => self.flags.push_back(ordered),
             (_, None) => self.nameserver.push_back(ordered),
         }
     }
@@ -105,6 +109,12 @@ impl Lanes {
                 busy.insert(ordered.0);
                 taken.push(ordered);
             }
+        }
+        while room > 0 {
+            let Some(ordered) = self.flags.pop_front() else { break };
+            room -= 1;
+            self.nameserver_busy += 1;
+            taken.push(ordered);
         }
         for lane in self.tablets.values_mut() {
             lane.take(self.widths, &mut taken);
@@ -137,8 +147,9 @@ impl Lanes {
 
     /// Forgets everything that was not sent yet.
     pub(super) fn clear(&mut self) -> Vec<Ordered> {
+        let on_nameserver = self.nameserver.drain(..).chain(self.flags.drain(..));
         let mut left: Vec<Ordered> =
-            self.nameserver.drain(..).chain(self.ops.iter_mut().flat_map(|q| q.drain(..))).collect();
+            on_nameserver.chain(self.ops.iter_mut().flat_map(|queue| queue.drain(..))).collect();
         for lane in self.tablets.values_mut() {
             left.extend(lane.others.drain(..));
             left.extend(std::mem::take(&mut lane.loads).into_values());
