@@ -10,11 +10,8 @@ use super::{Playbook, PlaybookError, Problem};
 /// The playbook used when none is named.
 pub const DEFAULT: &str = "recover";
 
-const BUILT_IN: [(&str, &str); 3] = [
-    ("recover", include_str!("../../playbooks/recover.yaml")),
-    ("fast", include_str!("../../playbooks/fast.yaml")),
-    ("leaders-first", include_str!("../../playbooks/leaders-first.yaml")),
-];
+const BUILT_IN: [(&str, &str); 2] =
+    [("recover", include_str!("../../playbooks/recover.yaml")), ("fast", include_str!("../../playbooks/fast.yaml"))];
 
 /// The text of a built-in playbook, comments included.
 pub fn built_in(name: &str) -> Option<&'static str> {
@@ -113,7 +110,7 @@ mod tests {
     #[test]
     fn a_name_that_is_neither_built_in_nor_a_file_says_what_is_there() {
         let error = load("recoverr").unwrap_err().to_string();
-        assert_eq!(error, "recoverr: no such playbook: neither built in (recover, fast, leaders-first) nor a file");
+        assert_eq!(error, "recoverr: no such playbook: neither built in (recover, fast) nor a file");
     }
 
     #[test]

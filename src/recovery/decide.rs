@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::model::{Action, Endpoint, Offset, Role, Seen, State};
-use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
+use crate::playbook::{Connect, PartitionStep, Playbook, Which};
 
 use super::blocked::{Blocked, Reason};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
-use super::election::{Choice, Way, choose, stands_on_evidence};
+use super::election::{Choice, Way, choose};
 use super::follower;
 use super::health::{Health, health};
 use super::loading;
@@ -20,8 +20,6 @@ use super::view::{ReplicaView, View};
 pub const MAX_REFUSALS: u32 = 5;
 /// Tries of an operation: about one in twenty fails for no reason (observed 2), so five in a row mean something.
 pub const MAX_TRIES: u32 = 5;
-/// Segments per index where a playbook does not load at all: the documented procedure's.
-const SEG_CNT: u32 = 8;
 /// How long flags may take to show what a call answered with success has done.
 const FLAGS: Duration = Duration::from_secs(30);
 /// How long an operation may go on without a change of its state or task: as long as a slow resend of one big task.
@@ -89,10 +87,10 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
     let key = step.key();
     match step {
         PartitionStep::MarkAlive { replicas: Which::All, .. } => mark_not_alive(view, key),
-        PartitionStep::LoadTable { replicas, seg_cnt, .. } => loading::load(view, key, *replicas, *seg_cnt, gates),
+        PartitionStep::LoadTable { seg_cnt, .. } => loading::load(view, key, *seg_cnt, gates),
         PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
         PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries),
-        PartitionStep::PickLeader { by, on_conflict, promote, .. } => {
+        PartitionStep::PickLeader { on_conflict, promote, .. } => {
             let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
             if settled {
                 return None;
@@ -104,14 +102,7 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if !unasked.is_empty() {
                 return Some(Decision::Look(unasked));
             }
-            let choice = choose(view, *on_conflict, *promote);
-            if *by == LeaderBy::Evidence && !choice.as_ref().is_ok_and(|choice| stands_on_evidence(view, choice)) {
-                let (step, seg_cnt) = first_load(playbook);
-                if let Some(the_others) = loading::load(view, step, Which::All, seg_cnt, gates) {
-                    return Some(the_others);
-                }
-            }
-            Some(match choice.and_then(|choice| as_planned(view, choice)) {
+            Some(match choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice)) {
                 Ok(choice) => Decision::Choose(Box::new(choice)),
                 Err(blocked) => Decision::Blocked(blocked),
             })
@@ -150,15 +141,6 @@ fn facts_to_choose_on(view: &View) -> Vec<Probe> {
         term.into_iter().chain(followers).map(|question| Probe { endpoint: r.endpoint.clone(), question })
     });
     unasked.collect()
-}
-
-/// The step that loads first, and its segments per index.
-fn first_load(playbook: &Playbook) -> (&'static str, u32) {
-    let loads = playbook.partition.iter().find_map(|step| match step {
-        PartitionStep::LoadTable { seg_cnt, .. } => Some((step.key(), *seg_cnt)),
-        _ => None,
-    });
-    loads.unwrap_or(("load_table", SEG_CNT))
 }
 
 /// Whether followers that their leader takes as they are come back without the nameserver's operations.

@@ -38,7 +38,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         Some(offset) => offset.max(replica.manifest_offset()),
         None => replica.largest_known_offset(),
     };
-    let leads_to = proven_offset(view, leader, replica);
+    let leads_to = proven_offset(leader, replica);
     if held <= leads_to || given_up_at_failover(view, leader, replica) {
         return Ok(());
     }
@@ -52,15 +52,9 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
 
 /// How far the leader is proven to hold what the replica holds. Of one that nobody could look at when the leader was chosen
 /// it holds at most what it had then: what it took since was written beside whatever the other one has there.
-fn proven_offset(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Offset {
+fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
     let now = leader.offset().unwrap_or(Offset(0));
-    let chosen = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint);
-    let unseen = chosen.filter(|choice| choice.out_of_reach.contains(&replica.endpoint));
-    let came_from_the_leader = replica.memory.recovery.tries > 0;
-    match unseen.and_then(|choice| choice.offset) {
-        Some(then) if !came_from_the_leader => now.min(then),
-        _ => now,
-    }
+    replica.memory.leader_held.map_or(now, |then| now.min(then))
 }
 
 /// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,

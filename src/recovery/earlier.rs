@@ -60,6 +60,9 @@ pub struct Remembered {
     /// It was resent because it had fewer rows.
     #[serde(skip_serializing_if = "is_default")]
     pub resent_for_rows: bool,
+    /// What a leader held that was chosen without a look at it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub leader_held: Option<Offset>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -78,6 +81,7 @@ impl Remembered {
             resend_meant: memory.recovery.resend_meant,
             must_drop: memory.recovery.must_drop,
             resent_for_rows: memory.recovery.resent_for_rows,
+            leader_held: memory.leader_held,
         }
     }
 
@@ -179,6 +183,7 @@ impl Memory {
             };
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
+            memory.leader_held = remembered.leader_held;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
             if since != Since::Restarted {
                 memory.recovery.tries = remembered.recover_tries.min(1);

@@ -114,20 +114,6 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     })
 }
 
-/// Whether a choice made before every replica is loaded needs no other replica's word: the leader came up with all that was
-/// ever known of anybody, lacks no row of it, and nothing is given up.
-pub(super) fn stands_on_evidence(view: &View, choice: &Choice) -> bool {
-    let Some(leader) = view.replica(&choice.leader) else { return false };
-    let known = view.replicas.iter().map(ReplicaView::largest_known_offset).max();
-    // Where rows expire, counts tell nothing by themselves.
-    let is_whole = view.has_ttl || leader.offset() == Some(Offset(leader.rows()));
-    choice.way == Way::ChangeRole
-        && choice.given_up.is_empty()
-        && has_data(leader)
-        && leader.offset() >= known
-        && is_whole
-}
-
 pub(super) fn has_data(replica: &ReplicaView) -> bool {
     replica.offset() > Some(Offset(0))
 }

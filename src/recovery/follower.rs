@@ -414,7 +414,8 @@ impl Case<'_> {
                 let what = WaitFor::Appearing(endpoint.clone());
                 let seen = format!("{endpoint} does not show the partition yet");
                 if self.view.memory.has_expired(&what) {
-                    let hint = "see the tablet's log, then run again";
+                    // Told twice, it would destroy itself; a tablet that was restarted loads nothing.
+                    let hint = "it may be loading unseen: see the tablet's log, or restart that tablet, then run again";
                     return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
                 }
                 Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))

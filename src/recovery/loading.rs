@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::model::{Action, Offset, Seen, State};
-use crate::playbook::Which;
 
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, turn};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
@@ -15,10 +14,9 @@ use super::view::{Data, ReplicaView, View};
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// LoadTable to every replica (of those meant) whose tablet answers and does not hold it: as a follower, and never twice.
-pub(super) fn load(view: &View, step: &'static str, which: Which, seg_cnt: u32, gates: Gates) -> Option<Decision> {
-    let is_meant = |r: &ReplicaView| which != Which::LeaderFlagged || r.is_leader;
-    let missing: Vec<&ReplicaView> = view.replicas.iter().filter(|r| is_meant(r) && is_to_be_loaded(r)).collect();
+/// LoadTable to every replica whose tablet answers and does not hold it: as a follower, and never twice.
+pub(super) fn load(view: &View, step: &'static str, seg_cnt: u32, gates: Gates) -> Option<Decision> {
+    let missing: Vec<&ReplicaView> = view.replicas.iter().filter(|r| is_to_be_loaded(r)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -110,14 +108,8 @@ fn loading_state(replica: &ReplicaView) -> Option<String> {
 /// Where more than one leadership wrote the partition, the term of each replica's last entry is found out: a snapshot up
 /// to its own offset, after which MANIFEST names it. Only of memory replicas that no leader has contacted yet.
 pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
-    let (loaded, flagged) = (view.replicas.iter().filter(|r| r.loaded().is_some()), |r: &&ReplicaView| r.is_leader);
-    let is_alone = loaded.count() < 2 && view.replicas.iter().filter(flagged).count() < 2;
-    if is_alone
-        || view.terms.len() < 2
-        || view.storage.is_disk()
-        || view.serving_leader().is_some()
-        || view.memory.choice.is_some()
-    {
+    let nothing_to_compare = view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk();
+    if nothing_to_compare || view.serving_leader().is_some() || view.memory.choice.is_some() {
         return None;
     }
     let provable: Vec<&ReplicaView> = view

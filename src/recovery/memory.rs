@@ -54,6 +54,9 @@ pub struct ReplicaMemory {
     pub snapshot_tries: u32,
     /// MakeSnapshot was accepted: its tablet makes one snapshot at a time, so its turn may take a while to come.
     pub snapshot_asked: bool,
+    /// Nobody had looked at it when a leader was chosen, which then held that much, and may have taken writes since: what
+    /// both hold beyond was written twice. None once it has been looked at and holds no more.
+    pub leader_held: Option<Offset>,
     /// How bringing it back as a follower goes.
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
@@ -173,6 +176,15 @@ impl Memory {
         self.replicas.entry(endpoint.clone()).or_default()
     }
 
+    /// Notes the leader that was chosen, and whom nobody had looked at.
+    pub fn choose(&mut self, choice: Choice) {
+        for endpoint in &choice.out_of_reach {
+            let unseen = self.replica_mut(endpoint);
+            unseen.leader_held = unseen.leader_held.or(choice.offset);
+        }
+        self.choice = Some(choice);
+    }
+
     /// What a later run has to know of the partition.
     pub fn before(&self, partition: PartitionId, terms: usize) -> impl Iterator<Item = Before> + '_ {
         self.replicas.iter().map(move |(endpoint, memory)| Before {
@@ -210,6 +222,7 @@ impl ReplicaMemory {
             flag_stuck: false,
             snapshot_tries: 0,
             snapshot_asked: false,
+            leader_held: None,
             recovery: Recovery::default(),
             refusals: 0,
             empty_looks: 0,

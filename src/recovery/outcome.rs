@@ -46,6 +46,8 @@ impl Memory {
             Action::RecoverTable { endpoint, .. } if applied => {
                 let leader = view.serving_leader().and_then(|leader| leader.offset());
                 let replica = self.replica_mut(endpoint);
+                // What it holds from here on comes from its leader.
+                replica.leader_held = None;
                 // A replica that was dropped for its rows is not dropped for them again.
                 replica.recovery.resent_for_rows |= replica.recovery.must_drop;
                 replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
@@ -139,6 +141,9 @@ impl Memory {
 
     /// Forgets a choice whose leader is gone before it served: the replicas are looked at anew.
     pub fn note_view(&mut self, view: &View) {
+        for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
+            self.replica_mut(&replica.endpoint).leader_held = None;
+        }
         let Some(choice) = &self.choice else { return };
         let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {
             Data::Absent | Data::Loading(_) => true,

@@ -236,7 +236,7 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
                 if planned.blocked.is_none() {
                     planned.choose(&choice);
                 }
-                view.memory.choice = Some(*choice);
+                view.memory.choose(*choice);
             }
             Decision::Act(intents) => {
                 for intent in &intents {

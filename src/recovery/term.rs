@@ -100,6 +100,9 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     if x_offset == Offset(0) {
         return true;
     }
+    if [x, y].iter().filter_map(|r| r.memory.leader_held).any(|held| x_offset > held && y_offset > held) {
+        return false;
+    }
     // The replica elected last is official too.
     x_offset <= y_offset && is_official(view, x) && is_official(view, y)
 }

@@ -293,7 +293,9 @@ impl Driver {
                 Decision::Choose(choice) => {
                     let (table, pid) = (view.table.clone(), id.pid.0);
                     self.settings.record.chosen(&table, id, &choice);
-                    case.memory.choice = Some((*choice).clone());
+                    case.memory.choose((*choice).clone());
+                    // Before anything is sent because of it.
+                    self.settings.record.remember(id, &case.memory);
                     (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
                 }
                 Decision::Wait(wait) => {

@@ -209,11 +209,14 @@ impl Hunt {
             self.dry_run();
         }
         let Some(first) = self.calm_run() else { return };
+        let healthy = self.world.healthy();
         let wrote = self.world.stop_writers().is_some();
         self.world.settle();
-        self.is_as_reported(&first);
-        // What clients wrote meanwhile may have been what another run waited for.
-        if wrote && self.calm_run().is_some() {
+        self.is_as_reported(&first, &healthy);
+        // What clients wrote meanwhile may have been what another run waited for, and an operation that hung in the
+        // nameserver's lane is cancelled by the next one.
+        let hung = first.summary.blocked.iter().any(|blocked| blocked.reason == "op_timeout");
+        if (wrote || hung) && self.calm_run().is_some() {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);
@@ -227,16 +230,18 @@ impl Hunt {
         for blocked in &second.summary.blocked {
             self.found.blocked.push(format!("{} [{}]", blocked.reason, kinds.join(" ")));
         }
+        let healthy = self.world.healthy();
         self.world.settle();
-        self.is_as_reported(&second);
+        self.is_as_reported(&second, &healthy);
     }
 
-    fn is_as_reported(&mut self, recovered: &Recovered) {
+    fn is_as_reported(&mut self, recovered: &Recovered, healthy: &BTreeSet<PartitionId>) {
         let (mut lost, announced) = invariants::no_row_is_lost(&mut self.judge(), &self.world);
         self.found.announced += announced;
         let interrupted = self.runs > 2;
         let reported = Reported {
             summary: &recovered.summary,
+            healthy,
             lacking: &self.lacking,
             may_be_behind: interrupted && self.damaged,
         };

@@ -22,6 +22,9 @@ const CLEANING_UP: Duration = Duration::from_secs(300);
 /// What a run's summary says, and what may not be seen from outside.
 pub struct Reported<'a> {
     pub summary: &'a Summary,
+    /// The partitions that were healthy when it was said. What auto_failover, given back, makes of them later is its own
+    /// doing, and the next run's to mend.
+    pub healthy: &'a BTreeSet<PartitionId>,
     /// Partitions that an earlier run reported for what nothing shows later on.
     pub lacking: &'a BTreeSet<PartitionId>,
     /// A follower that lost its end and was loaded by a run that was cut off before it looked again: its leader does not
@@ -74,7 +77,9 @@ pub fn no_row_is_lost(judge: &mut Judge, world: &World) -> (Vec<Violation>, usiz
     // What was dropped is no longer anybody's.
     let can_be_known = |id: &PartitionId| metadata.contains_key(id) && !judge.ledger.one_term_twice.contains(id);
     for (id, rows) in expected.iter().filter(|(id, _)| can_be_known(id)) {
-        let held: BTreeSet<_> = logs(world, *id, &judge.missing).values().flatten().map(|entry| entry.row).collect();
+        let mut held: BTreeSet<_> =
+            logs(world, *id, &judge.missing).values().flatten().map(|entry| entry.row).collect();
+        held.extend(judge.given_back.get(id).into_iter().flatten());
         let gone: Vec<_> = rows.difference(&held).collect();
         if gone.is_empty() {
             continue;
@@ -192,7 +197,7 @@ pub fn what_is_reported_is_so(
     reported: &Reported<'_>,
 ) -> (Vec<Violation>, usize) {
     let (mut wrong, mut unseen) = (Vec::new(), 0);
-    let healthy = world.healthy();
+    let still_healthy = world.healthy();
     let expected = judge.ledger.close(world).clone();
     let mut blocked: BTreeSet<PartitionId> =
         reported.summary.blocked.iter().filter_map(|blocked| id_of(world, blocked)).collect();
@@ -203,13 +208,13 @@ pub fn what_is_reported_is_so(
         if blocked.contains(&id) || reported.lacking.contains(&id) || !judge.touched.contains(&id) {
             continue;
         }
-        if !healthy.contains(&id) {
+        if !reported.healthy.contains(&id) {
             let seen = looks_like(world, &judge.missing).into_iter().filter(|seen| seen.starts_with(&format!("{id} ")));
             let seen: Vec<String> = seen.collect();
             let text = format!("{id} is reported healthy and is not: {}", seen.join(", "));
             wrong.push(violation("what_is_reported_is_so", text));
         }
-        if judge.ledger.diverged.contains(&id) {
+        if judge.ledger.diverged.contains(&id) || !still_healthy.contains(&id) {
             continue;
         }
         let logs = logs(world, id, &judge.missing);

@@ -36,6 +36,9 @@ pub struct Judge {
     pub announced: BTreeMap<PartitionId, u64>,
     /// Whether the run has changed something.
     pub opened: bool,
+    /// What was held anywhere when the run gave auto_failover back: what OpenMLDB drops by itself from then on is not the
+    /// run's doing.
+    pub given_back: BTreeMap<PartitionId, BTreeSet<RowId>>,
     names: BTreeMap<(TableName, Pid), PartitionId>,
     two_leaders: BTreeSet<PartitionId>,
     meddled: bool,
@@ -50,6 +53,7 @@ impl Judge {
     /// Another run begins, under those faults.
     pub fn a_run_begins(&mut self, faults: &[Fault]) {
         self.opened = false;
+        self.given_back.clear();
         let makes_leaders =
             |fault: &Fault| matches!(fault.mishap, Mishap::Operator(Meddling::MarksAlive | Meddling::FailoverOn));
         self.meddled |= faults.iter().any(makes_leaders);
@@ -80,6 +84,13 @@ impl Judge {
 
     /// The run is about to tell the nameserver to change something.
     pub fn nameserver_is_told(&mut self, world: &mut World, call: &NameserverCall) {
+        if let NameserverCall::ConfSet(request) = call
+            && request.conf.value == "true"
+        {
+            for (id, logs) in world.rows() {
+                self.given_back.entry(id).or_default().extend(logs.values().flat_map(|log| rows(log)));
+            }
+        }
         if matches!(call, NameserverCall::ConfSet(_) | NameserverCall::CancelOp(_)) {
             return;
         }

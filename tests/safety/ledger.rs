@@ -53,6 +53,8 @@ impl Ledger {
                 }
                 logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
             }
+            // A disk table's load that was cut off leaves a directory that no load can use any more.
+            logs.retain(|at, _| !world.tablets_mut().is_unloadable(at.as_str(), id.tid.0, id.pid.0));
             let kept: BTreeSet<RowId> =
                 logs.values().flatten().filter(|entry| !is_given_up(entry, &news)).map(|entry| entry.row).collect();
             let before = self.expected.get(id).into_iter().chain(acknowledged.get(id)).flatten();

@@ -183,3 +183,17 @@ fn a_term_above_the_history_is_seen_on_loaded_replicas_only() {
     };
     assert!(term_above_history(&a_partition().replica("a", unloaded)).is_none());
 }
+
+/// Both hold more than the leader held when it was chosen without a look at the other: that was written twice.
+#[test]
+fn what_was_written_beside_an_unseen_replica_is_no_prefix() {
+    let prefix = |held: u64, unseen: u64, leader: u64| {
+        let mut view = a_partition().replica("a", |r| r.leader().loaded(leader)).replica("b", |r| r.loaded(unseen));
+        view.get_mut("b").memory.leader_held = Some(Offset(held));
+        let (a, b) = (view.0.replica(&"a".into()).unwrap(), view.0.replica(&"b".into()).unwrap());
+        (is_proven_prefix(&view.0, b, a), is_proven_prefix(&view.0, a, b))
+    };
+    assert_eq!(prefix(11, 12, 21), (false, false));
+    assert_eq!(prefix(11, 12, 11), (false, true), "the leader took nothing yet");
+    assert_eq!(prefix(11, 11, 21), (true, false), "the other one holds nothing that the leader had not");
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use openmldb_ops::model::PartitionId;
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::run::BlockedEntry;
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::fault::{Fault, Mishap, ServerFate};
 use openmldb_ops::sandbox::tablet::Entry;
@@ -117,7 +118,14 @@ impl Trial<'_> {
     fn follow_advice(&mut self, ran: &Ran) {
         let blocked = ran.recovered().map(|recovered| recovered.summary.blocked.clone()).unwrap_or_default();
         let asked = blocked.iter().filter(|blocked| blocked.hint.contains("restart that tablet"));
-        for tablet in asked.flat_map(|blocked| blocked.losses.iter().map(|loss| &loss.endpoint)) {
+        let tablets = self.world.tablet_endpoints().to_vec();
+        let is_named = |blocked: &BlockedEntry, at: &Endpoint| {
+            blocked.text.starts_with(at.as_str()) || blocked.losses.iter().any(|loss| loss.endpoint == *at)
+        };
+        let asked: Vec<&BlockedEntry> = asked.collect();
+        let all = tablets.iter().filter(|at| asked.iter().any(|blocked| is_named(blocked, at)));
+        let all: BTreeSet<Endpoint> = all.cloned().collect();
+        for tablet in &all {
             self.world.kill_tablet(tablet);
             self.world.start_tablets(std::slice::from_ref(tablet));
         }
