@@ -12,5 +12,6 @@ mod losses;
 mod memories;
 mod out_of_reach;
 mod plans;
+mod reattaching;
 mod suspects;
 mod terms;
