@@ -80,9 +80,7 @@ pub(super) fn reattach(view: &View, step: &'static str, within: Duration) -> Opt
     let mut marks = Vec::new();
     for state in look_at_all(view, step, within, true)? {
         match state {
-            Follower::Needs(Decision::Act(intents)) => {
-                marks.extend(intents.into_iter().filter(|intent| is_mark(intent)))
-            }
+            Follower::Needs(Decision::Act(intents)) => marks.extend(intents.into_iter().filter(is_mark)),
             Follower::Needs(look @ Decision::Look(_)) => return Some(look),
             _ => {}
         }

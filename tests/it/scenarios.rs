@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::{Event, PartitionCounts, ReplicaCounts, Verdict};
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::tablet::Entry;
@@ -11,6 +12,7 @@ use openmldb_ops::sandbox::world::Rows;
 use openmldb_ops::wire::api::{TableMeta, TableMode, TableState};
 use openmldb_ops::wire::call::TabletCall;
 use openmldb_ops::wire::encode::Addressed;
+use tokio::task::JoinSet;
 
 use crate::support::bed::{Bed, Run, Setup};
 use crate::support::outside::{
@@ -365,4 +367,38 @@ async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
     });
     seen.assert_at_rest(Setup::on_conflict("block"), Verdict::Partial).await;
     seen.bed.sandbox.stop().await.unwrap();
+}
+
+/// The rules are the same; followers come back without the nameserver's operations where that is proven to be safe.
+#[tokio::test]
+async fn every_scenario_with_playbook_fast() {
+    let fast = || Setup { playbook: Playbook::find("fast").unwrap(), ..Setup::new() };
+    let mut all = JoinSet::new();
+    for scenario in Scenario::ALL {
+        all.spawn(async move {
+            let seen = recover(*scenario, fast()).await;
+            println!("{scenario}");
+            seen.assert_safe();
+            let verdict = seen.run.recovered.summary.verdict;
+            let (is_whole, was_well) =
+                (*scenario != Scenario::TabletMissing, matches!(scenario, Scenario::Healthy | Scenario::Recovered));
+            let expected = match (is_whole, was_well) {
+                (false, _) => Verdict::Partial,
+                (true, true) => Verdict::Healthy,
+                (true, false) => Verdict::Recovered,
+            };
+            assert_eq!(verdict, expected, "{scenario}: {:?}", seen.run.recovered.summary);
+            if is_whole {
+                seen.bed.world(assert_all_well);
+            }
+            let rows = seen.bed.settle();
+            assert_eq!(rows.rows_after, rows.rows_expected, "{scenario}");
+            let at_rest = if is_whole { Verdict::Healthy } else { Verdict::Partial };
+            seen.assert_at_rest(fast(), at_rest).await;
+            seen.bed.sandbox.stop().await.unwrap();
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
 }
