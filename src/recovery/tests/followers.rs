@@ -106,8 +106,10 @@ fn an_operation_that_kept_data_meant_to_be_replaced_is_an_error() {
                 (r.memory.recovery.resend_meant, r.memory.recovery.after_op) = (true, Some(OpId(5)));
             })
         };
-        serving([("b", 20)], follower).op(7, kind, OpStatus::Done)
+        move |id| serving([("b", 20)], follower).op(id, kind, OpStatus::Done)
     };
+    let (earlier, resent) = (resent, |kind| resent(kind)(7));
+    assert_eq!(earlier(OpKind::ReAddSimplify)(5).decided(), Decision::Done, "it was there before");
     assert_eq!(resent(OpKind::ReAddWithDrop).decided(), Decision::Done);
     assert_eq!(resent(OpKind::ReAddSimplify).acts(), ["mark b no"]);
     assert_eq!(resent(OpKind::ReAddNoSend).acts(), ["mark b no"]);
