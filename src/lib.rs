@@ -26,6 +26,7 @@ pub mod cluster;
 pub mod model;
 pub mod playbook;
 pub mod recovery;
+pub mod rehearse;
 pub mod run;
 pub mod sandbox;
 pub mod snapshot;

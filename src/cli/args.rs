@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
 
@@ -46,6 +47,8 @@ pub enum Command {
     Record(Record),
     /// List, show and check playbooks
     Playbook(Playbook),
+    /// Practise: the real recovery on a simulated copy of a cluster, in virtual time; says how long it takes
+    Rehearse(Rehearse),
     /// Run an embedded cluster to practise on
     Sandbox(Sandbox),
 }
@@ -106,7 +109,7 @@ pub struct Embedded {
 #[command(next_help_heading = "Sandbox")]
 pub struct Faults {
     /// Let something go wrong, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
-    #[arg(long = "fault", value_name = "SPEC", value_parser = fault)]
+    #[arg(long = "fault", alias = "faults", value_name = "SPEC", value_parser = fault)]
     pub faults: Vec<Fault>,
 }
 
@@ -322,6 +325,44 @@ pub enum PlaybookCommand {
         #[arg(value_name = "NAME|FILE")]
         playbook: String,
     },
+}
+
+/// `rehearse`.
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// The cluster as `snapshot` saved it; everything in it goes down and comes back
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    pub snapshot: Option<PathBuf>,
+    /// A made-up one, tablets=3,tables=10,partitions=8,replicas=3,rows=1000; partitions per table, rows per partition
+    #[arg(long, value_name = "SIZES", value_parser = super::rehearse::generate)]
+    pub generate: Option<Generate>,
+    /// A playbook's name, or a file; `all` for each that comes with the program
+    #[arg(long, value_name = "NAME|FILE|all", default_value = "all")]
+    pub playbook: String,
+    /// Decides what is left to chance
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Entries that one thread of a tablet loads in a second [default: 125000]
+    #[arg(long, value_name = "N")]
+    pub load_rate: Option<u64>,
+    /// What every load takes besides [default: 10]
+    #[arg(long, value_name = "MS")]
+    pub load_fixed: Option<u64>,
+    /// The tablets' task_pool_size: loads that one does at a time [default: 3]
+    #[arg(long, value_name = "N")]
+    pub task_pool_size: Option<u64>,
+    /// The nameserver's name_server_task_concurrency: lanes of RecoverTable [default: 2]
+    #[arg(long, value_name = "N")]
+    pub task_concurrency: Option<u64>,
+    /// The nameserver's get_task_status_interval [default: 2000]
+    #[arg(long, value_name = "MS")]
+    pub task_poll: Option<u64>,
+    /// The nameserver's get_table_status_interval [default: 2000]
+    #[arg(long, value_name = "MS")]
+    pub table_poll: Option<u64>,
+    #[command(flatten)]
+    /// What goes wrong
+    pub faults: Faults,
 }
 
 /// `sandbox`.

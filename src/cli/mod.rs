@@ -7,6 +7,7 @@ mod out;
 mod playbook;
 mod record;
 mod recover;
+mod rehearse;
 mod sandbox;
 mod scope;
 mod session;
@@ -53,6 +54,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Failover(args) => failover::run(&args.command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
+        Command::Rehearse(args) => rehearse::run(args, out).await,
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,
     }
 }

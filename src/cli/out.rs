@@ -13,8 +13,8 @@ use crate::playbook::Playbook;
 use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    About, Detail, JsonLines, Paint, PlanContext, Progress, error_text, plan_text, print, reader_gone_is_fine,
-    recovered_text, snapshot_text, status_text, summary_text,
+    About, Detail, JsonLines, Paint, PlanContext, Progress, RehearsalLine, error_text, plan_text, print,
+    reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -140,6 +140,11 @@ impl Out {
     pub fn snapshot_saved(&self, seen: &Snapshot, file: &Path) -> io::Result<()> {
         let path = file.display().to_string();
         self.either(|| snapshot_text(seen, Some(&path)), |lines| lines.snapshot(seen, Some(&path)))
+    }
+
+    /// How a rehearsal went.
+    pub fn rehearsal(&self, line: &RehearsalLine<'_>) -> io::Result<()> {
+        self.either(|| rehearsal_text(line, self.paint), |lines| lines.line(line))
     }
 
     /// What became of a sandbox's rows.

@@ -1,6 +1,8 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
-use crate::model::{Endpoint, Followers, Held, Manifest, Op, PartitionId, Registration, StorageMode, Table, TermPair};
+use crate::model::{
+    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Registration, StorageMode, Table, TableName, TermPair,
+};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use crate::wire::decode::{self, Garbage};
 use crate::wire::{encode, nameserver};
@@ -49,6 +51,20 @@ impl Cluster {
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowOpStatus, decode::ops)
     }
 
+    /// One table; none if there is no such table any more.
+    pub async fn table(&self, name: &TableName) -> Result<Option<Table>, CallError> {
+        let answer = self.nameserver(encode::show_table(name)).await?;
+        let tables = decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)?;
+        // Tables older than databases come with every ShowTable, whatever its database (reference 3.8).
+        Ok(tables.into_iter().find(|table| table.name == *name))
+    }
+
+    /// One partition's operations.
+    pub async fn ops_of(&self, table: &TableName, pid: Pid) -> Result<Vec<Op>, CallError> {
+        let answer = self.nameserver(encode::show_ops_of(table, pid)).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowOpStatus, decode::ops)
+    }
+
     /// Whether auto_failover is on (ConfGet).
     pub async fn auto_failover(&self) -> Result<bool, CallError> {
         let answer = self.nameserver(NameserverCall::ConfGet(nameserver::ConfGetRequest {})).await?;
@@ -67,7 +83,18 @@ impl Cluster {
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)
     }
 
-    /// The same, attempted once.
+    /// One replica as its tablet holds it; none if it does not. Attempted once.
+    pub async fn replica_status_once(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+    ) -> Result<Option<Held>, CallError> {
+        let answer = self.tablet_once(endpoint, encode::replica_status(partition), &[]).await?;
+        let held = decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)?;
+        Ok(held.into_iter().find(|held| held.partition == partition))
+    }
+
+    /// The same of everything it holds.
     pub async fn table_status_once(&self, endpoint: &Endpoint) -> Result<Vec<Held>, CallError> {
         let answer = self.tablet_once(endpoint, encode::table_status(), &[]).await?;
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)

@@ -86,10 +86,22 @@ pub struct Loaded {
 impl View {
     /// The view of one partition of a snapshot.
     pub fn of(snapshot: &Snapshot, table: &Table, partition: &Partition, memory: &Memory) -> Self {
+        let mine = |op: &&Op| op.pid == partition.pid && op.table == table.name;
+        Self::with_ops(&snapshot.tablets, table, partition, memory, snapshot.ops.iter().filter(mine))
+    }
+
+    /// The same where somebody keeps the operations of each partition apart.
+    pub fn with_ops<'a>(
+        tablets: &BTreeMap<Endpoint, Tablet>,
+        table: &Table,
+        partition: &Partition,
+        memory: &Memory,
+        ops: impl Iterator<Item = &'a Op>,
+    ) -> Self {
         let id = PartitionId { tid: table.tid, pid: partition.pid };
         let nowhere = Tablet::unknown();
         let replicas = partition.replicas.iter().map(|replica| {
-            let tablet = snapshot.tablets.get(&replica.endpoint).unwrap_or(&nowhere);
+            let tablet = tablets.get(&replica.endpoint).unwrap_or(&nowhere);
             let probes = tablet.probes(id);
             ReplicaView {
                 endpoint: replica.endpoint.clone(),
@@ -103,8 +115,7 @@ impl View {
                 memory: memory.replica(&replica.endpoint),
             }
         });
-        let mine = |op: &&Op| op.pid == partition.pid && op.table == table.name;
-        let (in_flight, ended) = snapshot.ops.iter().filter(mine).cloned().partition(|op| op.status.is_in_flight());
+        let (in_flight, ended) = ops.cloned().partition(|op| op.status.is_in_flight());
         Self {
             table: table.name.clone(),
             partition: id,

@@ -11,6 +11,7 @@ mod rpc;
 pub mod scenario;
 mod serve;
 pub mod tablet;
+mod virtual_time;
 pub mod world;
 pub mod writers;
 
@@ -20,4 +21,5 @@ pub use registration::{Registration, RegistrationError, ZooKeeperPath};
 pub use rpc::InProcess;
 pub use serve::{Options, Sandbox, SandboxError};
 pub use tablet::Millis;
+pub use virtual_time::in_virtual_time;
 pub use world::{Addresses, Unreachable, World};

@@ -58,7 +58,7 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
     out
 }
 
-fn verdict(summary: &Summary, about: About) -> (Tone, String) {
+pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
     let counts = &summary.partitions;
     let all = match counts.total {
         1 => "the partition in scope is healthy".to_owned(),
@@ -110,7 +110,7 @@ fn numbers(summary: &Summary) -> String {
     out
 }
 
-fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) {
+pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) {
     if entries.is_empty() {
         return;
     }

@@ -60,6 +60,24 @@ pub fn show_all_tables() -> NameserverCall {
     NameserverCall::ShowTable(nameserver::ShowTableRequest { show_all: Some(true), ..Default::default() })
 }
 
+/// ShowTable of one table.
+pub fn show_table(table: &TableName) -> NameserverCall {
+    let (name, db) = (Some(table.table.clone()), Some(table.db.clone()));
+    NameserverCall::ShowTable(nameserver::ShowTableRequest { name, db, show_all: Some(false) })
+}
+
+/// ShowOPStatus of one partition's operations.
+pub fn show_ops_of(table: &TableName, pid: Pid) -> NameserverCall {
+    let (name, db, pid) = (Some(table.table.clone()), Some(table.db.clone()), Some(pid.0));
+    NameserverCall::ShowOpStatus(nameserver::ShowOpStatusRequest { name, db, pid, ..Default::default() })
+}
+
+/// GetTableStatus of one replica.
+pub fn replica_status(partition: PartitionId) -> TabletCall {
+    let (tid, pid) = (Some(partition.tid.0), Some(partition.pid.0));
+    TabletCall::GetTableStatus(api::GetTableStatusRequest { tid, pid, ..Default::default() })
+}
+
 /// GetTableStatus of everything a tablet holds, in one call.
 pub fn table_status() -> TabletCall {
     TabletCall::GetTableStatus(api::GetTableStatusRequest::default())

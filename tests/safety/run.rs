@@ -1,6 +1,5 @@
 //! One run of the recovery in virtual time, as a process of its own: it may be killed, and nothing of it goes on.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
-use openmldb_ops::sandbox::world::Settings;
-use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale, World};
+use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
 use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -116,7 +114,7 @@ impl<'a> Run<'a> {
     /// Runs in that world under those eyes, and gives the world back.
     pub fn on(self, mut world: World, judge: &Arc<Mutex<Judge>>) -> (World, Ran) {
         world.set_faults(self.faults.clone(), self.number);
-        in_virtual_time(world, async |live| self.in_runtime(live, judge).await)
+        in_virtual_time(world, async |live| self.in_runtime(live, judge).await).unwrap()
     }
 
     /// What only looks: a dry run.
@@ -125,7 +123,8 @@ impl<'a> Run<'a> {
             let (_stop, stopped) = watch::channel(Stop::No);
             let recovery = self.recovery(live.now(), stopped, Arc::new(|_: &Event| {}));
             let _ = recovery.look(&watched(live, judge)).await;
-        });
+        })
+        .unwrap();
         world
     }
 
@@ -193,22 +192,6 @@ impl<'a> Run<'a> {
             now_ms,
         }
     }
-}
-
-/// What happens in a world while its clock is tokio's, which stands still whenever something is done.
-fn in_virtual_time<T>(world: World, work: impl AsyncFnOnce(&Arc<Live>) -> T) -> (World, T) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let (live, done) = runtime.block_on(async {
-        let live = Arc::new(Live::new(world, TimeScale(NonZeroU32::MIN)));
-        let done = work(&live).await;
-        (live, done)
-    });
-    // Moves the world to now before the clock stops.
-    let _guard = runtime.enter();
-    let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
-    let mut world = live.with(|world| std::mem::replace(world, empty));
-    world.set_faults(Vec::new(), 1);
-    (world, done)
 }
 
 /// What befalls the tool itself; returns when it is killed.

@@ -20,6 +20,7 @@ mod poll;
 mod port;
 mod recover_table;
 mod refusal;
+mod restored;
 mod resume;
 mod rng;
 mod rpc;

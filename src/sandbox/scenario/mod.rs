@@ -2,12 +2,14 @@
 
 mod disasters;
 mod history;
+mod likeness;
 mod moments;
 mod shape;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use likeness::{Likeness, UNKNOWN_ROWS, likeness};
 pub use shape::{Generated, Shape};
 
 use super::{Addresses, World};

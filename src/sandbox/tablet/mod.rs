@@ -13,6 +13,7 @@ mod machine;
 mod refusal;
 mod replica;
 mod replicate;
+mod restored;
 mod role;
 mod scenario;
 mod settings;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub use disk::Recycled;
 pub use entry::{Entry, RowId, Schema, TableSpec};
 pub use refusal::Refusal;
+pub use restored::Files;
 pub use settings::Settings;
 
 use crate::wire::api;

@@ -334,6 +334,16 @@ impl World {
         self.nameservers.create_table(self.now, spec, &mut Reach(&mut self.tablets))
     }
 
+    /// Puts a table into metadata as if it had always been there; no tablet hears of it.
+    pub(in crate::sandbox) fn restore_table(
+        &mut self,
+        tid: u32,
+        spec: &nameserver::TableSpec,
+        partitions: Vec<TablePartition>,
+    ) {
+        self.nameservers.restore_table(tid, spec, partitions);
+    }
+
     /// Makes a snapshot of a loaded replica on the spot; whether there is one now.
     pub fn make_snapshot(&mut self, endpoint: &Endpoint, id: PartitionId) -> bool {
         self.tablets.make_snapshot_now(endpoint.as_str(), id.tid.0, id.pid.0)

@@ -57,6 +57,24 @@ fn command_lines() {
 }
 
 #[test]
+fn rehearsals_that_cannot_be() {
+    insta::assert_snapshot!(transcripts(
+        &home(),
+        2,
+        &[
+            &["rehearse", "--snapshot", "nowhere.yaml"],
+            &["rehearse", "--snapshot", "seen.yaml", "--generate", "tablets=3"],
+            &["rehearse", "--generate", "tablets=3,racks=2"],
+            &["rehearse", "--generate", "tablets=2"],
+            &["rehearse", "--playbook", "nonesuch"],
+            &["rehearse", "--load-rate", "0"],
+            &["rehearse", "--task-pool-size", "1000"],
+            &["rehearse", "--fault", "LoadTable=tool-killed-before"],
+        ],
+    ));
+}
+
+#[test]
 fn sandboxes_that_cannot_be() {
     insta::assert_snapshot!(transcripts(
         &home(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use openmldb_ops::playbook::built_in_names;
 use serde_json::{Value, json};
 
 use crate::support::process::{Home, Ran};
@@ -210,4 +211,26 @@ fn lists() {
         assert_eq!(run(arguments).expect(0).events().len(), lines, "{arguments:?}");
     }
     assert_eq!(run(&["sandbox", "list"]).expect(0).events().len(), 19);
+}
+
+/// One summary a playbook, each with the fields of any summary and those of a rehearsal.
+#[test]
+fn rehearse_says_how_close_to_the_limit_each_playbook_comes() {
+    let ran = run(&["rehearse", "--generate", "tablets=3,tables=4,partitions=5"]).expect(0);
+    let summaries = ran.events();
+    let playbooks: Vec<&str> = summaries.iter().map(|line| line["playbook"].as_str().unwrap()).collect();
+    assert_eq!(playbooks, built_in_names().collect::<Vec<_>>());
+    for summary in summaries {
+        assert_eq!((&summary["event"], &summary["verdict"]), (&json!("summary"), &json!("recovered")));
+        for (reached, limit) in [("serving", "serving_ms"), ("redundant", "redundant_ms")] {
+            let took = summary["timeline"][reached]["all_ms"].as_f64().unwrap();
+            let limit = summary["limits"][limit].as_f64().unwrap();
+            assert_eq!(summary["timeline"][reached]["partitions"], 20);
+            assert_eq!(summary["ratio_to_limit"][reached].as_f64().unwrap(), took / limit);
+        }
+        assert_eq!(summary["rows"]["rows_after"], 20_000);
+        assert_eq!(keys(&summary["limits"]), set(["serving_ms", "redundant_ms", "lanes_ms", "busiest"]));
+        let basis = ["cluster", "tablets", "replicas", "scale", "guessed", "missing"];
+        assert_eq!(keys(&summary["rehearsed"]), set(basis));
+    }
 }

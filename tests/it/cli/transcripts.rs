@@ -55,6 +55,25 @@ fn snapshot_to_a_file() {
 }
 
 #[test]
+fn rehearse() {
+    insta::assert_snapshot!(transcript(&["rehearse"]));
+}
+
+/// A snapshot of a cluster is all it takes.
+#[test]
+fn rehearse_a_snapshot() {
+    let home = Home::new();
+    home.run(&["snapshot", "--sandbox", "tablet-missing", "-o", "seen.yaml"]).expect(0);
+    let ran =
+        home.run(&["rehearse", "--snapshot", "seen.yaml", "--playbook", "fast", "--fault", "LoadTable:2=reset-after"]);
+    let ran = ran.expect(4);
+    for said in ["not_redundant", "Assumed: what did not answer stays away", "Calls that failed and were dealt with: 1"]
+    {
+        assert!(ran.stdout.contains(said), "{said}: {}", ran.stdout);
+    }
+}
+
+#[test]
 fn playbook_list() {
     insta::assert_snapshot!(transcript(&["playbook", "list"]));
 }

@@ -1,0 +1,132 @@
+//! That a likeness is like what it was made from, and that a rehearsal is a real run.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Endpoint, PartitionId, Snapshot};
+use crate::run::Verdict;
+use crate::sandbox::scenario::{Scenario, Shape, likeness};
+use crate::sandbox::world::Settings;
+use crate::sandbox::{Addresses, World};
+use crate::snapshot::collect;
+
+fn rehearse(like: &Likeness, playbook: &str, faults: &[Fault]) -> Rehearsed {
+    let playbook = Playbook::find(playbook).unwrap();
+    Rehearsal { likeness: like, playbook: &playbook, faults, seed: 1 }.run().unwrap()
+}
+
+fn look(world: World) -> (World, Snapshot) {
+    let (world, snapshot) = in_virtual_time(world, async |live| {
+        let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+        collect(&cluster, "in memory", live.now()).await.unwrap()
+    })
+    .unwrap();
+    (world, snapshot)
+}
+
+fn seen(scenario: Scenario) -> Snapshot {
+    let addresses = Addresses::recorded(1, 3);
+    look(scenario.bring_about(&Shape::default(), &addresses).unwrap()).1
+}
+
+/// What a rehearsal is about: who was flagged how, under which terms, and who is away.
+#[test]
+fn every_scenario_is_as_it_was_seen() {
+    for scenario in Scenario::ALL.iter().filter(|scenario| **scenario != Scenario::LeaderAndWriters) {
+        let before = seen(*scenario);
+        let like = likeness(&before, Settings::default()).unwrap();
+        let (_, after) = look(like.world.clone());
+        let flags = |snapshot: &Snapshot| {
+            let mut flags = BTreeSet::new();
+            for table in &snapshot.tables {
+                for partition in &table.partitions {
+                    let id = PartitionId { tid: table.tid, pid: partition.pid };
+                    let terms: Vec<u64> = partition.terms.iter().map(|start| start.term.0).collect();
+                    for replica in &partition.replicas {
+                        let away = like.missing.contains(&replica.endpoint);
+                        // A tablet that is away was failed over, or is known to the nameserver by its old flags.
+                        let alive = away || replica.is_alive;
+                        let (name, storage) = (table.name.clone(), table.storage);
+                        let row = (name, id, replica.endpoint.clone(), replica.is_leader, alive, terms.clone());
+                        flags.insert((row, format!("{storage:?} {:?} {}", table.base_table, table.has_ttl)));
+                    }
+                }
+            }
+            flags
+        };
+        assert_eq!(flags(&after), flags(&before), "{scenario:?}");
+        assert!(after.tablets.values().all(|tablet| tablet.held.known().is_none_or(|held| held.is_empty())));
+        let away: Vec<Endpoint> = after
+            .tablets
+            .iter()
+            .filter(|(_, tablet)| tablet.held.known().is_none())
+            .map(|(at, _)| at.clone())
+            .collect();
+        assert_eq!(away, like.missing, "{scenario:?}");
+    }
+}
+
+/// Whatever a cluster is seen in, every playbook brings its likeness back and keeps its rows.
+#[test]
+fn every_scenario_is_brought_back_with_its_rows() {
+    for scenario in Scenario::ALL {
+        let before = seen(*scenario);
+        let like = likeness(&before, Settings::default()).unwrap();
+        for playbook in ["recover", "fast"] {
+            let rehearsed = rehearse(&like, playbook, &[]);
+            let (rows, summary) = (rehearsed.rows, &rehearsed.recovered.summary);
+            assert_eq!(rows.partitions_with_two_alive_leaders, 0, "{scenario:?} {playbook}");
+            if summary.verdict == Verdict::Recovered {
+                assert_eq!(rows.rows_after, rows.rows_expected, "{scenario:?} {playbook}");
+                assert!(rehearsed.ratio_to_limit.serving.unwrap() >= 1.0, "{scenario:?} {playbook} {rehearsed:?}");
+                assert!(rehearsed.ratio_to_limit.redundant.unwrap() >= 1.0, "{scenario:?} {playbook} {rehearsed:?}");
+            } else {
+                assert!(!like.missing.is_empty() || !summary.blocked.is_empty(), "{scenario:?} {playbook}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_made_up_cluster_comes_back_close_to_the_limit() {
+    let snapshot = Generate { tablets: 3, tables: 33, partitions: 5, replicas: 3, rows: 1_000 }.snapshot();
+    let like = likeness(&snapshot, Settings::default()).unwrap();
+    let fast = rehearse(&like, "fast", &[]);
+    assert_eq!(fast.recovered.summary.verdict, Verdict::Recovered);
+    assert_eq!(fast.timeline.redundant.partitions, 165);
+    assert_eq!((fast.rows.rows_expected, fast.rows.rows_after), (165_000, 165_000));
+    // 165 replicas of 1000 entries on each tablet, 10 ms + 8 ms each, 3 at a time.
+    assert_eq!((fast.limit.redundant_ms, fast.limit.serving_ms), (990, 330));
+    assert!(fast.ratio_to_limit.redundant.unwrap() < 1.15, "{:?}", fast.ratio_to_limit);
+    let recover = rehearse(&like, "recover", &[]);
+    assert!(recover.ratio_to_limit.redundant.unwrap() < 1.15, "{:?}", recover.ratio_to_limit);
+    assert!(recover.timeline.redundant.all_ms > fast.timeline.redundant.all_ms);
+}
+
+/// The same seed, the same rehearsal; and what goes wrong in it goes wrong.
+#[test]
+fn a_rehearsal_can_be_repeated_and_disturbed() {
+    let like = likeness(&Generate::default().snapshot(), Settings::default()).unwrap();
+    let once = rehearse(&like, "fast", &[]);
+    let again = rehearse(&like, "fast", &[]);
+    assert_eq!(format!("{once:?}"), format!("{again:?}"));
+    let disturbed = rehearse(&like, "fast", &["LoadTable:2=reset-after".parse().unwrap()]);
+    assert!(disturbed.timeline.failed_calls > 0);
+    assert_eq!(disturbed.recovered.summary.verdict, Verdict::Recovered);
+}
+
+/// What does not fit into memory is made smaller, and takes as long.
+#[test]
+fn a_big_cluster_is_scaled() {
+    let size = |rows| Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows };
+    let like = |rows| likeness(&size(rows).snapshot(), Settings::default()).unwrap();
+    let big = like(10_000_000);
+    assert_eq!(big.scale, 60);
+    assert_eq!(rehearse(&big, "fast", &[]).limit.busiest.unwrap().entries, 6 * 10_000_020);
+    let took = rehearse(&big, "fast", &[]).timeline.redundant.all_ms.unwrap();
+    // Six loads of 80 s each, three at a time.
+    assert!((160_000..176_000).contains(&took), "{took}");
+}
