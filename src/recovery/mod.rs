@@ -35,7 +35,7 @@ pub use follower::resend_went_wrong;
 pub use health::{Health, Problem, ProblemKind, health};
 pub use loss::{LOSSES, Loss, LossKind};
 pub use memory::{Before, Load, Memory, Recovery, ReplicaMemory};
-pub use order::{Order, Place, Stage};
+pub use order::{Next, Order, Place, Stage};
 pub use outcome::Outcome;
 pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvidence, in_order, plan};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};

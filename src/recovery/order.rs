@@ -34,6 +34,19 @@ pub struct Order {
     places: BTreeMap<PartitionId, Place>,
     coming: usize,
     system_coming: usize,
+    /// Partitions by the one that comes before them: pre-aggregate tables' by their base table's.
+    after: BTreeMap<PartitionId, Vec<PartitionId>>,
+}
+
+/// Whose turn may have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nobody's.
+    Nobody,
+    /// Theirs.
+    These(Vec<PartitionId>),
+    /// Anybody's.
+    Everybody,
 }
 
 impl Order {
@@ -41,16 +54,27 @@ impl Order {
     pub fn of(places: BTreeMap<PartitionId, Place>) -> Self {
         let coming = |place: &&Place| place.stage == Stage::Coming;
         let system_coming = places.values().filter(coming).filter(|place| place.system).count();
-        Self { coming: places.values().filter(coming).count(), system_coming, places }
+        let mut after: BTreeMap<PartitionId, Vec<PartitionId>> = BTreeMap::new();
+        for (id, place) in &places {
+            if let Some(tid) = place.base_table {
+                after.entry(PartitionId { tid, pid: id.pid }).or_default().push(*id);
+            }
+        }
+        Self { coming: places.values().filter(coming).count(), system_coming, after, places }
     }
 
-    /// Notes that nobody has to wait for a partition any more. True if that is news.
-    pub fn settle(&mut self, id: PartitionId) -> bool {
-        let Some(place) = self.places.get_mut(&id).filter(|place| place.stage == Stage::Coming) else { return false };
+    /// Notes that nobody has to wait for a partition any more. Says whom that may concern.
+    pub fn settle(&mut self, id: PartitionId) -> Next {
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.stage == Stage::Coming) else {
+            return Next::Nobody;
+        };
         place.stage = Stage::Settled;
         self.coming -= 1;
         self.system_coming -= usize::from(place.system);
-        true
+        if self.coming == 0 || (place.system && self.system_coming == 0) {
+            return Next::Everybody;
+        }
+        self.after.get(&id).map_or(Next::Nobody, |after| Next::These(after.clone()))
     }
 
     /// What a partition is allowed.

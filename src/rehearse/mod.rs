@@ -24,13 +24,13 @@ pub use generate::{Generate, GenerateError};
 pub use limit::{Busiest, Limit, limit};
 pub use timeline::{Timeline, Times};
 
-use crate::cluster::{Cluster, Options};
+use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
 use crate::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
 use crate::sandbox::world::RowCount;
-use crate::sandbox::{InProcess, in_virtual_time};
+use crate::sandbox::{InProcess, World, in_virtual_time};
 
 /// One playbook's run, to be rehearsed.
 pub struct Rehearsal<'a> {
@@ -59,6 +59,17 @@ pub struct Rehearsed {
     pub rows: RowCount,
 }
 
+/// A run, and the world it left.
+#[derive(Debug)]
+pub struct Played {
+    /// The world.
+    pub world: World,
+    /// The run's own result.
+    pub recovered: Recovered,
+    /// When what had been reached.
+    pub timeline: Timeline,
+}
+
 /// A run's times over the limit's: 1 is as fast as can be. None where nothing came that far.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Ratio {
@@ -85,23 +96,7 @@ impl Rehearsal<'_> {
     /// # Errors
     /// See [`RehearseError`].
     pub fn run(&self) -> Result<Rehearsed, RehearseError> {
-        let mut world = self.likeness.world.clone();
-        world.set_faults(self.faults.to_vec(), self.seed);
-        let heard: Arc<Mutex<Timeline>> = Arc::default();
-        let (mut world, recovered) = in_virtual_time(world, async |live| {
-            let began = Instant::now();
-            let hears = heard.clone();
-            let listener = Arc::new(move |event: &Event| {
-                hears.lock().unwrap_or_else(PoisonError::into_inner).note(event, began.elapsed());
-            });
-            let (_stop, stopped) = watch::channel(Stop::No);
-            let recovery = self.recovery(live.now(), stopped, listener);
-            let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
-            let prepared = recovery.look(&cluster).await?;
-            recovery.run(&cluster, prepared).await
-        })?;
-        let recovered = recovered?;
-        let timeline = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let Played { mut world, recovered, timeline } = self.play(self.world(), |calls| Arc::new(calls))?;
         let limit = limit(self.likeness, self.playbook);
         let over = |took: Option<u64>, limit_ms: u64| took.map(|took| took as f64 / limit_ms.max(1) as f64);
         let ratio_to_limit = Ratio {
@@ -109,6 +104,35 @@ impl Rehearsal<'_> {
             redundant: over(timeline.redundant.all_ms, limit.redundant_ms),
         };
         Ok(Rehearsed { recovered, timeline, limit, ratio_to_limit, rows: world.settle() })
+    }
+
+    /// A world for it.
+    pub fn world(&self) -> World {
+        let mut world = self.likeness.world.clone();
+        world.set_faults(self.faults.to_vec(), self.seed);
+        world
+    }
+
+    /// The run alone, in that world; its calls go through what `through` makes of them.
+    ///
+    /// # Errors
+    /// See [`RehearseError`].
+    pub fn play(&self, world: World, through: impl FnOnce(InProcess) -> Arc<dyn Rpc>) -> Result<Played, RehearseError> {
+        let heard: Arc<Mutex<Timeline>> = Arc::default();
+        let (world, recovered) = in_virtual_time(world, async |live| {
+            let began = Instant::now();
+            let hears = heard.clone();
+            let listener = Arc::new(move |event: &Event| {
+                hears.lock().unwrap_or_else(PoisonError::into_inner).note(event, began.elapsed());
+            });
+            let (_stop, stopped) = watch::channel(Stop::No);
+            let recovery = self.recovery(live.now(), stopped, listener);
+            let cluster = Cluster::new(through(InProcess::new(live.clone())), Options::default());
+            let prepared = recovery.look(&cluster).await?;
+            recovery.run(&cluster, prepared).await
+        })?;
+        let timeline = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Played { world, recovered: recovered?, timeline })
     }
 
     fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: crate::run::Listener) -> Recovery {

@@ -57,7 +57,7 @@ impl Driver {
         let record = &self.settings.record;
         let number = record.sending(intent.step, Some(id), &intent.action, &intent.why);
         if let (Some(view), Some(case)) = (self.view(id), self.cases.get(&id)) {
-            let newest_op = self.snapshot.ops.iter().map(|op| op.id).max();
+            let newest_op = self.index.newest_op;
             let mut unheard = case.memory.clone();
             unheard.note_unheard(&view, intent, newest_op);
             record.remember_unless_heard(number, id, &case.memory, &unheard);
@@ -76,7 +76,7 @@ impl Driver {
         self.now += 1;
         case.under_way -= 1;
         case.recalled = true;
-        (case.tablet_acted, case.nameserver_acted) = (self.now, self.now);
+        case.outdate(self.now);
         for endpoint in &case.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
             probes.into_iter().for_each(looks::outdate);
@@ -90,7 +90,7 @@ impl Driver {
         self.settings.record.went(number, outcome);
         self.lanes.ended(&intent.action);
         self.now += 1;
-        let newest_op = self.snapshot.ops.iter().map(|op| op.id).max();
+        let newest_op = self.index.newest_op;
         let view = self.view(id);
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.under_way -= 1;
@@ -109,6 +109,8 @@ impl Driver {
         if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
             let (step, action, error) = (intent.step, intent.action.clone(), error.clone());
             (self.settings.listener)(&Event::ActionFailed { step, partition: Some(id), action, error });
+            // The nameserver may think of a tablet what it did not before.
+            self.doubt_nameserver = true;
         } else {
             self.pause = POLL_MIN;
             self.next_look = self.next_look.min(Instant::now() + POLL_MIN);

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 use crate::model::{Action, Endpoint, PartitionId, Snapshot};
 use crate::recovery::{Blocked, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
+use super::close::Pace;
+
 /// Order of everything a run begins; a look counts only if it began after what it is to show.
 pub(super) type Moment = u64;
 
@@ -26,6 +28,12 @@ pub(super) struct Case {
     pub(super) tablet_acted: Moment,
     /// When its last action on the nameserver ended.
     pub(super) nameserver_acted: Moment,
+    /// When looks at it alone last began, in the nameserver's tables and ...
+    pub(super) tables_seen: Moment,
+    /// ... on its replicas' tablets.
+    pub(super) seen: BTreeMap<Endpoint, Moment>,
+    /// When to look at it alone.
+    pub(super) pace: Pace,
     /// Since when it has been serving, since the run began to act.
     pub(super) serving_after: Option<Duration>,
     /// Its end.
@@ -63,6 +71,9 @@ impl Case {
             recalled: false,
             tablet_acted: 0,
             nameserver_acted: 0,
+            tables_seen: 0,
+            seen: BTreeMap::new(),
+            pace: Pace::new(),
             serving_after: None,
             end: None,
             healthy_before: false,
@@ -78,6 +89,7 @@ impl Case {
 
     /// Notes the end of an action of ours: what was seen before it does not count any more.
     pub(super) fn acted(&mut self, action: &Action, now: Moment) {
+        self.pace.quicken();
         if on_nameserver(action) {
             self.nameserver_acted = now;
         } else {
@@ -118,6 +130,12 @@ impl Case {
         self.end = Some(end);
     }
 
+    /// What was seen of it up to now is too old.
+    pub(super) fn outdate(&mut self, now: Moment) {
+        (self.tablet_acted, self.nameserver_acted) = (now, now);
+        self.pace.quicken();
+    }
+
     /// Begins again with a partition that was brought back and has come to harm since. Whether there is anything to begin.
     pub(super) fn reopen(&mut self, now: Moment) -> bool {
         if !matches!(self.end, Some(End::Healthy)) || self.healthy_before {
@@ -125,14 +143,14 @@ impl Case {
         }
         self.end = None;
         self.clocks.clear();
-        (self.tablet_acted, self.nameserver_acted) = (now, now);
+        self.outdate(now);
         true
     }
 
     /// Whether it wants the nameserver's tables and operations looked at.
     pub(super) fn wants_nameserver(&self, tables_seen: Moment) -> bool {
         self.is_open()
-            && (self.nameserver_acted >= tables_seen
+            && (self.nameserver_acted >= tables_seen.max(self.tables_seen)
                 || matches!(self.waiting, Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_))))
     }
 }

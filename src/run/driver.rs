@@ -11,10 +11,12 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{Decision, Intent, Memory, Order, Outcome, Probe, View, WaitFor, decide};
+use crate::recovery::{Decision, Intent, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
 
 use super::case::{Case, End, Moment, cases, end_of};
+use super::close::{Close, Unclear};
 use super::event::{Event, Listener, Milestone};
+use super::index::Index;
 use super::lane::{Lanes, LoadRank, Widths};
 use super::looks::{self, POLL_MIN};
 use super::record::Record;
@@ -74,6 +76,7 @@ pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
 pub(super) enum Report {
     Tables(Moment, Result<Metadata, CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
+    Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(PartitionId, u64, Box<Intent>, Outcome),
 }
@@ -84,15 +87,20 @@ pub struct Driver {
     pub(super) settings: Settings,
     pub(super) snapshot: Snapshot,
     pub(super) cases: BTreeMap<PartitionId, Case>,
-    /// Where each table is in the snapshot, for looking a partition up.
-    pub(super) tables: BTreeMap<crate::model::Tid, usize>,
+    /// Where each partition is in the snapshot; its operations.
+    pub(super) index: Index,
     pub(super) order: Order,
     /// Cases still open.
     pub(super) open: usize,
     /// Cases that something happened to since they were last decided on.
     pub(super) stirred: BTreeSet<PartitionId>,
-    /// Which cases have a replica on a tablet.
+    /// Cases that look for what they wait for, or for what they have done.
+    pub(super) watched: BTreeSet<PartitionId>,
+    /// Cases that wait for their turn.
+    pub(super) turns: BTreeSet<PartitionId>,
+    /// Which cases have a replica on a tablet, and how many of them are open.
     pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
+    pub(super) open_at: BTreeMap<Endpoint, usize>,
     pub(super) lanes: Lanes,
     pub(super) tasks: JoinSet<Report>,
     pub(super) now: Moment,
@@ -107,6 +115,14 @@ pub struct Driver {
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
     pub(super) looking_at: BTreeSet<Endpoint>,
+    /// What a close look could not tell: the nameserver and these tablets are looked at whole.
+    pub(super) doubt_nameserver: bool,
+    pub(super) doubted: BTreeSet<Endpoint>,
+    /// When whole looks at a tablet, and at the nameserver, may begin again.
+    pub(super) tablet_rests: BTreeMap<Endpoint, Instant>,
+    pub(super) nameserver_rests: Instant,
+    /// When everything is looked at, whatever is waited for.
+    pub(super) next_round: Instant,
     pub(super) began: Instant,
     pub(super) pause: Duration,
     pub(super) pause_max: Duration,
@@ -129,7 +145,11 @@ impl Driver {
         for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
             looks::outdate(probes);
         }
-        let tables = index(&snapshot.tables);
+        let index = Index::of(&snapshot.tables, std::mem::take(&mut snapshot.ops), None);
+        let mut open_at = BTreeMap::new();
+        for case in cases.values().filter(|case| case.is_open()) {
+            case.endpoints.iter().for_each(|endpoint| *open_at.entry(endpoint.clone()).or_insert(0) += 1);
+        }
         let lanes = Lanes::new(settings.widths);
         let pause_max = looks::pause_max(&settings.playbook);
         let now = Instant::now();
@@ -141,9 +161,12 @@ impl Driver {
             open: cases.values().filter(|case| case.is_open()).count(),
             stirred: cases.keys().copied().collect(),
             order: Order::of(places),
+            watched: BTreeSet::new(),
+            turns: BTreeSet::new(),
             placed,
+            open_at,
             cases,
-            tables,
+            index,
             lanes,
             tasks: JoinSet::new(),
             now: 1,
@@ -155,6 +178,11 @@ impl Driver {
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
             looking_at: BTreeSet::new(),
+            doubt_nameserver: false,
+            doubted: BTreeSet::new(),
+            tablet_rests: BTreeMap::new(),
+            nameserver_rests: now,
+            next_round: now,
             began: now,
             pause: POLL_MIN,
             pause_max,
@@ -208,10 +236,7 @@ impl Driver {
     }
 
     fn require_fresh_looks(&mut self) {
-        for case in self.cases.values_mut() {
-            case.tablet_acted = self.now;
-            case.nameserver_acted = self.now;
-        }
+        self.cases.values_mut().for_each(|case| case.outdate(self.now));
     }
 
     /// Whether everything a case rests on was seen after its last action. A tablet that does not answer is not waited
@@ -220,40 +245,76 @@ impl Driver {
         let acted = case.tablet_acted.max(case.nameserver_acted);
         let silent =
             |endpoint| self.snapshot.tablets.get(endpoint).is_some_and(|tablet| matches!(tablet.held, Seen::Failed(_)));
-        let seen = |endpoint| self.tablets_seen.get(endpoint).is_some_and(|seen| *seen > acted);
-        self.tables_seen > case.nameserver_acted
+        let seen = |endpoint| {
+            let looks = [self.tablets_seen.get(endpoint), case.seen.get(endpoint)];
+            looks.into_iter().flatten().any(|seen| *seen > acted)
+        };
+        self.tables_seen.max(case.tables_seen) > case.nameserver_acted
             && case.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
     }
 
     pub(super) fn view(&self, id: PartitionId) -> Option<View> {
-        let table = &self.snapshot.tables[*self.tables.get(&id.tid)?];
-        let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
-        Some(View::of(&self.snapshot, table, partition, &self.cases.get(&id)?.memory))
+        let (table, partition) = self.index.find(&self.snapshot.tables, id)?;
+        let memory = &self.cases.get(&id)?.memory;
+        let ops = self.index.ops(&table.name, id.pid);
+        Some(View::with_ops(&self.snapshot.tablets, table, partition, memory, ops))
     }
 
     /// Decides on every case that something happened to since it was last decided on.
     fn decide_all(&mut self) {
         let stirred = std::mem::take(&mut self.stirred);
-        let ready: Vec<PartitionId> = stirred.into_iter().filter(|id| self.is_ready(*id)).collect();
+        let ready: Vec<PartitionId> = stirred.iter().copied().filter(|id| self.is_ready(*id)).collect();
         for id in &ready {
             self.note_looks(*id);
         }
         for id in ready {
             let gates = self.order.gates(id);
             self.decide_one(id, gates);
+            // At once: the next one may end, and give this one its turn.
+            self.watch(id);
         }
+        stirred.into_iter().for_each(|id| self.watch(id));
     }
 
     fn is_ready(&self, id: PartitionId) -> bool {
-        self.cases.get(&id).is_some_and(|case| case.is_open() && case.under_way == 0 && self.is_fresh(case))
+        let Some(case) = self.cases.get(&id) else { return false };
+        // Of a partition that is gone there is nothing more to see.
+        let seen = || self.is_fresh(case) || self.index.find(&self.snapshot.tables, id).is_none();
+        case.is_open() && case.under_way == 0 && seen()
     }
 
-    /// Nobody has to wait for the partition any more: those that wait for their turn are decided on again.
+    /// Sorts a case in by what it waits for.
+    fn watch(&mut self, id: PartitionId) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let idle = case.is_open() && case.under_way == 0;
+        let turn = idle && case.waiting == Some(WaitFor::Turn) && self.is_fresh(case);
+        let sort = |set: &mut BTreeSet<PartitionId>, belongs: bool| {
+            if belongs {
+                set.insert(id)
+            } else {
+                set.remove(&id)
+            };
+        };
+        sort(&mut self.turns, turn);
+        sort(&mut self.watched, idle && !turn);
+    }
+
+    /// Nobody has to wait for the partition any more: those whose turn has come are looked at and decided on again.
     fn settle(&mut self, id: PartitionId) {
-        if self.order.settle(id) {
-            let waiting = self.cases.iter().filter(|(_, case)| case.waiting == Some(WaitFor::Turn)).map(|(id, _)| *id);
-            self.stirred.extend(waiting);
+        let next: Vec<PartitionId> = match self.order.settle(id) {
+            Next::Nobody => return,
+            Next::These(ids) => ids.into_iter().filter(|id| self.turns.contains(id)).collect(),
+            Next::Everybody => self.turns.iter().copied().collect(),
+        };
+        self.now += 1;
+        for id in next {
+            // It may have waited for long.
+            if let Some(case) = self.cases.get_mut(&id) {
+                case.outdate(self.now);
+            }
+            self.stirred.insert(id);
         }
+        self.next_look = self.next_look.min(Instant::now());
     }
 
     /// Brings a case's memory up to date with what was seen.
@@ -339,9 +400,16 @@ impl Driver {
         self.lanes.ops_ended(id);
         self.settings.record.reached(&view.table, id, state, blocked.as_ref());
         (self.settings.listener)(&milestone(view, state, self.began, blocked));
+        self.close(id, end);
+    }
+
+    fn close(&mut self, id: PartitionId, end: End) {
         if let Some(case) = self.cases.get_mut(&id) {
             case.end(end);
             self.open -= 1;
+            for endpoint in &case.endpoints {
+                self.open_at.entry(endpoint.clone()).and_modify(|open| *open -= 1);
+            }
         }
         self.settle(id);
     }
@@ -349,11 +417,7 @@ impl Driver {
     /// The table was dropped under our hands.
     fn end_gone(&mut self, id: PartitionId) {
         (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
-        if let Some(case) = self.cases.get_mut(&id) {
-            case.end(End::Healthy);
-            self.open -= 1;
-        }
-        self.settle(id);
+        self.close(id, End::Healthy);
     }
 
     pub(super) fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {
@@ -361,22 +425,12 @@ impl Driver {
             Ok(Report::Tables(began, looked)) => {
                 self.looking_at_nameserver = false;
                 match looked {
-                    Ok((tables, ops, registrations)) => {
-                        for registration in registrations {
-                            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
-                                tablet.state = Some(registration.state);
-                            }
-                        }
-                        self.tables = index(&tables);
-                        self.snapshot.tables = tables;
-                        self.snapshot.ops = ops;
-                        self.tables_seen = began;
-                        self.stirred.extend(self.cases.iter().filter(|(_, case)| case.is_open()).map(|(id, _)| *id));
-                    }
+                    Ok(metadata) => self.note_tables(began, metadata),
                     Err(error) => (self.settings.listener)(&Event::Note { text: error.to_string() }),
                 }
             }
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
+            Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
             Ok(Report::Acted(id, number, intent, outcome)) => self.note_action(id, number, &intent, &outcome),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
@@ -408,10 +462,6 @@ impl Driver {
         let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
         Driven { blocked, memories, serving_after, redundant_after, stopped }
     }
-}
-
-fn index(tables: &[Table]) -> BTreeMap<crate::model::Tid, usize> {
-    tables.iter().enumerate().map(|(at, table)| (table.tid, at)).collect()
 }
 
 fn rank(view: &View, intent: &Intent) -> LoadRank {

@@ -140,6 +140,11 @@ impl Lanes {
         }
     }
 
+    /// Tablets that work on loads of ours.
+    pub(super) fn loading_at(&self) -> BTreeSet<Endpoint> {
+        self.tablets.iter().filter(|(_, lane)| !lane.loading.is_empty()).map(|(endpoint, _)| endpoint.clone()).collect()
+    }
+
     /// Notes that a partition has no operation of ours queued any more.
     pub(super) fn ops_ended(&mut self, id: PartitionId) {
         self.ops_busy[lane_of(id)].remove(&id);

@@ -1,12 +1,12 @@
 //! The driver's looks at the cluster: begun when it is time, at whatever open cases rest on, one batched call per tablet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -14,6 +14,7 @@ use crate::snapshot;
 use super::case::{Case, Moment, on_nameserver};
 use super::driver::{Driver, Metadata, Report};
 use super::event::Event;
+use super::index::Index;
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
@@ -24,14 +25,22 @@ pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 const MISSES: u32 = 3;
 /// ... and for how long at least: a connection that breaks is made again in less.
 const MISSING_FOR: Duration = Duration::from_secs(2);
+/// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
+/// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
+const REST_PER_REPLICA: Duration = Duration::from_micros(100);
+/// The nameserver, by partitions.
+const REST_PER_PARTITION: Duration = Duration::from_micros(10);
+/// Everything is looked at this often at least, whatever is waited for: half an hour's work of the nameserver's lanes, which
+/// is how they come to be waited for, is seen some thousand times on any size of cluster.
+const ROUND_PER_LINE: Duration = Duration::from_micros(250);
 /// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
 /// what it is told to load.
 const RESTARTS: u32 = 2;
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
-        let storage = self.tables.get(&id.tid).map(|at| self.snapshot.tables[*at].storage);
-        let Some(storage) = storage else { return };
+        let found = self.index.find(&self.snapshot.tables, id);
+        let Some(storage) = found.map(|(table, _)| table.storage) else { return };
         for probe in probes {
             let cluster = self.cluster.clone();
             self.tasks.spawn(async move {
@@ -42,20 +51,51 @@ impl Driver {
         }
     }
 
-    /// Begins looks at whatever open cases rest on, when it is time.
+    /// Lines in the answers to a look at everything.
+    fn lines(&self) -> u32 {
+        let lines = self.placed.values().map(Vec::len).sum::<usize>() + self.cases.len();
+        u32::try_from(lines).unwrap_or(u32::MAX)
+    }
+
+    /// Begins looks at whatever open cases wait for, when it is time: at each of them alone where they are few, else one
+    /// batched call per tablet.
     pub(super) fn look_if_due(&mut self) {
         if Instant::now() < self.next_look {
             return;
         }
+        let now = Instant::now();
         self.pause = (self.pause * 3 / 2).min(self.pause_max);
-        self.next_look = Instant::now() + self.pause;
+        self.next_look = now + self.pause;
         self.now += 1;
         let began = self.now;
-        let open: Vec<&Case> = self.cases.values().filter(|case| case.is_open()).collect();
-        let tablets: BTreeSet<Endpoint> = open.iter().flat_map(|case| case.endpoints.iter().cloned()).collect();
-        let nameserver = open.iter().any(|case| case.wants_nameserver(self.tables_seen));
+        let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
+        let mut tablets = self.lanes.loading_at();
+        let mut nameserver = false;
+        if self.closely_is_cheaper(wanting.len()) {
+            self.look_closely(&wanting, began);
+            let due = wanting.iter().filter_map(|id| self.cases.get(id)?.pace.due()).filter(|due| *due > now).min();
+            self.next_look = due.map_or(self.next_look, |due| self.next_look.min(due));
+        } else {
+            let cases = || wanting.iter().filter_map(|id| self.cases.get(id));
+            tablets.extend(cases().flat_map(|case| case.endpoints.iter().cloned()));
+            nameserver = cases().any(|case| case.wants_nameserver(self.tables_seen));
+        }
+        if now >= self.next_round {
+            self.next_round = now + self.pause_max.max(ROUND_PER_LINE * self.lines());
+            tablets.extend(self.open_at.iter().filter(|(_, open)| **open > 0).map(|(endpoint, _)| endpoint.clone()));
+            nameserver = true;
+        }
+        tablets.retain(|endpoint| self.tablet_rests.get(endpoint).is_none_or(|rests| *rests <= now));
+        let mut nameserver = nameserver && self.nameserver_rests <= now;
+        // Whoever does not answer has nothing to rest from.
+        let is_open = |endpoint: &&Endpoint| self.open_at.get(*endpoint).is_some_and(|open| *open > 0);
+        tablets.extend(self.silent.iter().filter(is_open).cloned());
+        tablets.append(&mut self.doubted);
+        nameserver |= std::mem::take(&mut self.doubt_nameserver);
         for endpoint in tablets {
             if self.looking_at.insert(endpoint.clone()) {
+                let lines = self.placed.get(&endpoint).map_or(0, Vec::len);
+                self.tablet_rests.insert(endpoint.clone(), now + REST_PER_REPLICA * lines as u32);
                 let cluster = self.cluster.clone();
                 self.tasks.spawn(async move {
                     let held = snapshot::poll_tablet(&cluster, &endpoint).await;
@@ -64,6 +104,7 @@ impl Driver {
             }
         }
         if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
+            self.nameserver_rests = now + REST_PER_PARTITION * self.cases.len() as u32;
             let cluster = self.cluster.clone();
             self.tasks.spawn(async move { Report::Tables(began, nameserver_says(&cluster).await) });
         }
@@ -71,6 +112,7 @@ impl Driver {
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
+        let held = self.with_closer_looks(began, endpoint, held);
         self.note_restart(endpoint, &held);
         if self.is_hiccup(endpoint, &held) {
             return;
@@ -97,9 +139,7 @@ impl Driver {
         for id in self.placed.get(endpoint).into_iter().flatten() {
             let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };
             let seen = tablet.held.known().and_then(|held| held.get(id));
-            let empty = seen.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
-            let replica = case.memory.replica_mut(endpoint);
-            replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+            case.note_look(endpoint, seen);
             let was_stale = case.tablet_acted.max(case.nameserver_acted) >= last_seen;
             let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
             if was_stale || changed || case.waiting.as_ref().is_some_and(|what| *what != WaitFor::Turn) {
@@ -109,6 +149,50 @@ impl Driver {
                 refresh(case, endpoint, tablet.probes.get_mut(id));
             }
         }
+    }
+
+    /// What a tablet holds, but for replicas that were looked at alone since that look began.
+    fn with_closer_looks(
+        &self,
+        began: Moment,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) -> Seen<BTreeMap<PartitionId, Held>> {
+        let Seen::Known(mut held) = held else { return held };
+        let before = self.snapshot.tablets.get(endpoint).and_then(|tablet| tablet.held.known());
+        let Some(before) = before else { return Seen::Known(held) };
+        let closer = |id: &&PartitionId| {
+            let case = self.cases.get(id);
+            case.is_some_and(|case| case.seen.get(endpoint).is_some_and(|seen| *seen > began))
+        };
+        for id in self.placed.get(endpoint).into_iter().flatten().filter(closer) {
+            match before.get(id) {
+                Some(seen) => drop(held.insert(*id, seen.clone())),
+                None => drop(held.remove(id)),
+            }
+        }
+        Seen::Known(held)
+    }
+
+    /// Brings everything that the nameserver tells up to date, but for partitions that were looked at alone since.
+    pub(super) fn note_tables(&mut self, began: Moment, (mut tables, ops, registrations): Metadata) {
+        for registration in registrations {
+            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
+                tablet.state = Some(registration.state);
+            }
+        }
+        let mut now = Index::of(&tables, ops, self.index.newest_op);
+        for (id, _) in self.cases.iter().filter(|(_, case)| case.tables_seen > began) {
+            let Some((table, partition)) = self.index.find(&self.snapshot.tables, *id) else { continue };
+            if let Some(stale) = now.find_mut(&mut tables, *id) {
+                *stale = partition.clone();
+                now.note_ops_of(&table.name, id.pid, self.index.ops(&table.name, id.pid).cloned().collect());
+            }
+        }
+        self.index = now;
+        self.snapshot.tables = tables;
+        self.tables_seen = began;
+        self.stirred.extend(&self.watched);
     }
 
     /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
@@ -149,6 +233,10 @@ impl Driver {
                 self.settings.record.remember(*id, &case.memory);
                 if again && case.reopen(self.now) {
                     self.open += 1;
+                    self.stirred.insert(*id);
+                    for endpoint in &case.endpoints {
+                        *self.open_at.entry(endpoint.clone()).or_insert(0) += 1;
+                    }
                 }
             }
         }
@@ -191,7 +279,7 @@ async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
 }
 
 /// Forgets answers that change by themselves while a case waits for them to.
-fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
+pub(super) fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
     let Some(probes) = probes else { return };
     match &case.waiting {
         Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {

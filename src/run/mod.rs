@@ -4,12 +4,14 @@
 mod acting;
 mod case;
 mod checking;
+mod close;
 mod cluster_steps;
 mod driver;
 mod event;
 mod failover;
 mod giving_back;
 mod going_on;
+mod index;
 mod kept;
 mod lane;
 mod lock;

@@ -1,0 +1,54 @@
+//! Ratio to the limit: virtual time until serving and until redundant, over what the tablets' own loading (and, where a
+//! playbook goes through them, the nameserver's lanes) takes at least.
+
+use std::time::Instant;
+
+use openmldb_ops::playbook::Playbook;
+use openmldb_ops::rehearse::Rehearsal;
+use openmldb_ops::sandbox::scenario::likeness;
+use openmldb_ops::sandbox::world::Settings;
+
+use super::Size;
+use super::table::{Table, rounded};
+
+const SIZES: [Size; 3] = [
+    Size { tablets: 3, tables: 33, partitions: 5, rows: 1_000 },
+    Size { tablets: 10, tables: 125, partitions: 8, rows: 1_000 },
+    Size { tablets: 100, tables: 1_250, partitions: 8, rows: 1_000 },
+];
+
+/// Every playbook that brings a whole cluster back.
+pub const PLAYBOOKS: [&str; 2] = ["recover", "fast"];
+
+/// Runs it.
+pub fn run(quick: bool) {
+    let about = "virtual seconds, over the limit";
+    let columns =
+        ["cluster", "playbook", "serving s", "limit", "ratio", "redundant s", "limit ", "ratio ", "blocked", "wall s"];
+    let table = Table::new("ratio", about, Box::leak(Box::new(columns)));
+    for size in SIZES.iter().take(if quick { 2 } else { SIZES.len() }) {
+        let snapshot = size.generate().snapshot();
+        let like = likeness(&snapshot, Settings::default()).expect("a likeness of a made-up cluster");
+        for name in PLAYBOOKS {
+            let playbook = Playbook::find(name).expect("a built-in playbook");
+            let began = Instant::now();
+            let done = Rehearsal { likeness: &like, playbook: &playbook, faults: &[], seed: 1 }.run();
+            let done = done.expect("a rehearsal");
+            assert_eq!(done.rows.rows_after, done.rows.rows_expected, "no benchmark of a run that loses rows");
+            let seconds = |ms: u64| rounded(ms as f64 / 1000.0);
+            let ratio = |ratio: Option<f64>| ratio.map_or(serde_json::Value::Null, rounded);
+            table.row(&[
+                size.name().into(),
+                name.into(),
+                done.timeline.serving.all_ms.map_or(serde_json::Value::Null, seconds),
+                seconds(done.limit.serving_ms),
+                ratio(done.ratio_to_limit.serving),
+                done.timeline.redundant.all_ms.map_or(serde_json::Value::Null, seconds),
+                seconds(done.limit.redundant_ms),
+                ratio(done.ratio_to_limit.redundant),
+                done.timeline.blocked.into(),
+                rounded(began.elapsed().as_secs_f64()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Looks at single partitions, where few are waited for: what the nameserver and the tablets say of everything else is not
+//! asked. Without them the nameserver's lanes, which take one follower in four seconds, would have the whole cluster looked
+//! at for every step of each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
+use crate::recovery::WaitFor;
+
+use super::case::{Case, Moment};
+use super::driver::{Driver, Report};
+use super::looks::POLL_MIN;
+
+/// What a call costs, and a line of an answer to one that asks for everything, in the same unit (about a tenth of a
+/// microsecond of a server's time and ours). Only their proportion counts.
+const CALL: usize = 500;
+const LINE: usize = 10;
+/// Calls of a close look at a partition of three: operations, table, three replicas.
+const CALLS: usize = 5;
+/// The longest pause between looks at a partition whose operation is queued behind another one: operations take at least two
+/// polls of the nameserver's own (get_task_status_interval, 2 s).
+const QUEUED: Duration = Duration::from_secs(1);
+
+/// What a close look brought.
+pub(super) enum Close {
+    /// The operation that is waited for has not ended: nothing else was asked.
+    Ops(Vec<Op>),
+    /// All there is to know. The table is none if it is gone.
+    All { ops: Vec<Op>, table: Option<Box<Table>>, held: BTreeMap<Endpoint, Option<Held>> },
+}
+
+/// When a partition is looked at on its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pause: Duration,
+    next: Instant,
+    under_way: bool,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { pause: POLL_MIN, next: Instant::now(), under_way: false }
+    }
+
+    /// Something happened: look soon.
+    pub(super) fn quicken(&mut self) {
+        self.pause = POLL_MIN;
+        self.next = self.next.min(Instant::now() + POLL_MIN);
+    }
+
+    fn begin(&mut self, longest: Duration) {
+        self.next = Instant::now() + self.pause;
+        self.pause = (self.pause * 3 / 2).min(longest);
+        self.under_way = true;
+    }
+
+    /// When the next look is due, if none is under way.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.under_way).then_some(self.next)
+    }
+}
+
+impl Driver {
+    /// Whether looking at the partitions that want it one by one costs less than looking at everything.
+    pub(super) fn closely_is_cheaper(&self, wanting: usize) -> bool {
+        let lines: usize = self.placed.values().map(Vec::len).sum::<usize>() + self.cases.len();
+        let everything = (self.placed.len() + 3) * CALL + lines * LINE;
+        wanting * CALLS * CALL < everything
+    }
+
+    /// Begins close looks at those of them that are due.
+    pub(super) fn look_closely(&mut self, wanting: &[PartitionId], began: Moment) {
+        let now = Instant::now();
+        for id in wanting {
+            let Some((table, _)) = self.index.find(&self.snapshot.tables, *id) else { continue };
+            let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
+            let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
+            let table = table.name.clone();
+            let Some(case) = self.cases.get_mut(id).filter(|case| case.pace.due().is_some_and(|due| due <= now)) else {
+                continue;
+            };
+            case.pace.begin(if queued { QUEUED.max(self.pause_max) } else { self.pause_max });
+            let answering = |endpoint: &&Endpoint| {
+                let tablet = self.snapshot.tablets.get(*endpoint);
+                tablet.is_none_or(|tablet| !matches!(tablet.held, Seen::Failed(_)))
+            };
+            let endpoints: Vec<Endpoint> = case.endpoints.iter().filter(answering).cloned().collect();
+            let waits_for_ops = case.waiting == Some(WaitFor::Ops);
+            let (cluster, id) = (self.cluster.clone(), *id);
+            self.tasks.spawn(async move {
+                let close = look(&cluster, id, &table, endpoints, waits_for_ops).await;
+                Report::Close(began, id, Box::new(close))
+            });
+        }
+    }
+
+    /// Brings a partition up to date. What does not fit into what was seen before (a server does not answer, a replica or the
+    /// table has gone) is left to a look at everything there, which knows more.
+    pub(super) fn note_close(&mut self, began: Moment, id: PartitionId, close: Result<Close, Unclear>) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        case.pace.under_way = false;
+        self.next_look = self.next_look.min(case.pace.next);
+        let Some((table, before)) = self.index.find(&self.snapshot.tables, id) else { return };
+        let (name, tid, terms) = (table.name.clone(), table.tid, before.terms.len());
+        match close {
+            Err(Unclear::Nameserver(error)) => {
+                self.doubt_nameserver = true;
+                (self.settings.listener)(&super::event::Event::Note { text: error.to_string() });
+            }
+            Err(Unclear::Tablet(endpoint)) => {
+                self.doubted.insert(endpoint);
+            }
+            Ok(Close::Ops(ops)) => {
+                if self.index.note_ops_of(&name, id.pid, ops) {
+                    case.pace.quicken();
+                }
+                // Even so: it may have waited long enough.
+                self.stirred.insert(id);
+            }
+            Ok(Close::All { ops, table, held }) => {
+                // A look at everything may have been faster.
+                if case.tables_seen.max(self.tables_seen) >= began {
+                    self.stirred.insert(id);
+                    return;
+                }
+                let same = table.filter(|table| table.tid == tid);
+                let now = same.and_then(|table| table.partitions.into_iter().find(|partition| partition.pid == id.pid));
+                let Some(now) = now.filter(|now| now.terms.len() >= terms) else {
+                    self.doubt_nameserver = true;
+                    return;
+                };
+                let holds = |endpoint: &Endpoint| {
+                    let tablet = self.snapshot.tablets.get(endpoint)?;
+                    tablet.held.known()?.get(&id)
+                };
+                let gone: Vec<Endpoint> = held
+                    .iter()
+                    .filter(|(at, now)| now.is_none() && holds(at).is_some())
+                    .map(|(at, _)| at.clone())
+                    .collect();
+                if !gone.is_empty() {
+                    self.doubted.extend(gone);
+                    return;
+                }
+                let moved = held
+                    .iter()
+                    .any(|(at, now)| holds(at).map(|held| held.state) != now.as_ref().map(|held| held.state));
+                if self.index.note_ops_of(&name, id.pid, ops) || moved {
+                    case.pace.quicken();
+                }
+                case.tables_seen = began;
+                if let Some(partition) = self.index.find_mut(&mut self.snapshot.tables, id) {
+                    *partition = now;
+                }
+                for (endpoint, held) in held {
+                    self.note_replica_closely(began, id, &endpoint, held);
+                }
+                self.stirred.insert(id);
+            }
+        }
+    }
+
+    fn note_replica_closely(&mut self, began: Moment, id: PartitionId, endpoint: &Endpoint, held: Option<Held>) {
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
+        let Seen::Known(all) = &mut tablet.held else { return };
+        if self.tablets_seen.get(endpoint).is_some_and(|seen| *seen >= began) {
+            return;
+        }
+        case.note_look(endpoint, held.as_ref());
+        case.seen.insert(endpoint.clone(), began);
+        match held {
+            Some(held) => drop(all.insert(id, held)),
+            None => drop(all.remove(&id)),
+        }
+        if case.under_way == 0 {
+            super::looks::refresh(case, endpoint, tablet.probes.get_mut(&id));
+        }
+    }
+}
+
+/// Why a close look says nothing.
+pub(super) enum Unclear {
+    /// The nameserver's answer.
+    Nameserver(CallError),
+    /// Which tablet did not answer.
+    Tablet(Endpoint),
+}
+
+/// Operations first, for the same reason as in a look at everything.
+async fn look(
+    cluster: &Cluster,
+    id: PartitionId,
+    name: &TableName,
+    endpoints: Vec<Endpoint>,
+    waits_for_ops: bool,
+) -> Result<Close, Unclear> {
+    let ops = cluster.ops_of(name, id.pid).await.map_err(Unclear::Nameserver)?;
+    if waits_for_ops && ops.iter().any(|op| op.status.is_in_flight()) {
+        return Ok(Close::Ops(ops));
+    }
+    let mut replicas = JoinSet::new();
+    for endpoint in endpoints {
+        let cluster = cluster.clone();
+        replicas.spawn(async move {
+            let held = cluster.replica_status_once(&endpoint, id).await;
+            (endpoint, held)
+        });
+    }
+    let table = cluster.table(name).await.map_err(Unclear::Nameserver)?.map(Box::new);
+    let mut held = BTreeMap::new();
+    while let Some(answered) = replicas.join_next().await {
+        let Ok((endpoint, answer)) = answered else { continue };
+        match answer {
+            Ok(answer) => drop(held.insert(endpoint, answer)),
+            Err(_) => return Err(Unclear::Tablet(endpoint)),
+        }
+    }
+    Ok(Close::All { ops, table, held })
+}
+
+impl Case {
+    /// Notes how a replica was seen.
+    pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
+        let empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        let replica = self.memory.replica_mut(endpoint);
+        replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+    }
+}
