@@ -184,7 +184,7 @@ fn exit_of_stop(stop: Stop) -> Exit {
         Stop::No => Exit::Healthy,
         Stop::Signal(number) => Exit::Signal(number),
         Stop::Deadline => Exit::Deadline,
-        Stop::Unrecorded => Exit::Error,
+        Stop::Unrecorded | Stop::NoNameserver => Exit::Error,
         Stop::LockLost => Exit::Locked,
     }
 }

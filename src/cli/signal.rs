@@ -41,7 +41,9 @@ pub fn listen(
             match (*sender.borrow(), stop) {
                 (Stop::Signal(_), Stop::Signal(number)) => second(number),
                 (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
-                (Stop::Signal(_) | Stop::Deadline | Stop::Unrecorded | Stop::LockLost, _) => continue,
+                (Stop::Signal(_) | Stop::Deadline | Stop::Unrecorded | Stop::LockLost | Stop::NoNameserver, _) => {
+                    continue;
+                }
             }
             first(stop);
             sender.send_replace(stop);

@@ -70,6 +70,8 @@ reasons! {
     NewerTerm = "newer_term",
     /// A replica that lacks rows has a larger offset than every complete one.
     SuspectIsLongest = "suspect_is_longest",
+    /// A replica wrote in a term before that began: it was made leader without what others held.
+    WrittenBeside = "written_beside",
     /// Several leader flags, and the playbook says to block.
     LeaderConflict = "leader_conflict",
     /// A replica has heard of a later term than the metadata knows, and nobody can be promoted.

@@ -86,12 +86,14 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     let usable: Vec<&ReplicaView> =
         view.replicas.iter().filter(|r| r.offset().is_some() && !is_suspect(view, r)).collect();
     suspect_is_not_longest(view, &usable)?;
+    objection::written_beside(view)?;
     let (leader, way, why) = match flagged_leader(view, &usable, on_conflict)? {
         Some((leader, why)) if has_data(leader) => longer_follower(view, &usable, leader, why, promote)?,
         empty => follower_instead(view, &usable, empty, promote)?,
     };
     reach::allows(view, leader, way)?;
     objection::newer_term_elsewhere(view, &usable, leader)?;
+    objection::incomplete_one_may_continue_the_history(view, leader)?;
     let (leader, way, why) = objection::heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
     let why = match reach::own_loss(leader) {
         Some(loss) => format!("{why}; {loss}"),
@@ -173,7 +175,10 @@ fn flagged_leader<'a>(
             Ok(leader.map(|leader| (leader, why(leader))))
         }
         OnConflict::LastElected | OnConflict::MaxOffset => {
-            let leader = longest(with_data.into_iter());
+            let leader = longest(with_data.iter().copied());
+            if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
+                objection::later_flag_elsewhere(view, &with_data, leader)?;
+            }
             Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))
         }
     }
@@ -274,7 +279,7 @@ fn follower_instead<'a>(
         Some((leader, why)) => {
             let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
             // Another one was leader too, perhaps later, and nobody can say how much was in what it lost.
-            let lost = view.replicas.iter().find(|r| r.is_leader && r.has_no_data());
+            let lost = view.replicas.iter().find(|r| r.is_leader && (r.has_no_data() || may_still_appear(r)));
             match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
                 None => Ok((leader, Way::ChangeRole, why)),
                 Some(known) => {
@@ -296,15 +301,19 @@ fn follower_instead<'a>(
     }
 }
 
+/// Told to load a disk table, and not seen since: it may hold anything.
+fn may_still_appear(replica: &ReplicaView) -> bool {
+    replica.data == Data::Absent && matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt)
+}
+
 fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
     let entries = known.largest_known_offset();
     if let Some(missing) = reach::unproven(view).next() {
-        let text = format!(
-            "{} {}, and the others are empty, although {} was known to hold {entries} entries",
-            missing.endpoint,
-            condition(view, missing),
-            known.endpoint
-        );
+        let known = match entries {
+            Offset(0) => String::new(),
+            entries => format!(", although {} was known to hold {entries} entries", known.endpoint),
+        };
+        let text = format!("{} {}, and the others are empty{known}", missing.endpoint, condition(view, missing));
         return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
     }
     let was = match entries {

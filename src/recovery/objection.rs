@@ -1,13 +1,17 @@
 //! What speaks against a choice that the offsets are for: entries of a later term elsewhere, terms that no leader would be
 //! heard above, flags that stay.
 
+use crate::model::Offset;
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
 use super::election::{Way, condition, has_data, longest};
 use super::loss::{Loss, unless_accepted};
 use super::reach;
-use super::term::{is_proven_prefix, settled_term, term_above_history};
+use super::suspect::is_suspect;
+use super::term::{
+    LastTerm, foreign_from, is_proven_prefix, last_term, settled_term, term_above_history, written_below_its_start,
+};
 use super::view::{ReplicaView, View};
 
 /// A loaded follower whose entries are of a later term than the chosen one's holds rows acknowledged after it. So it may
@@ -44,6 +48,73 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
         unless_accepted(view, Blocked::new(Reason::NewerTerm, text, hint), vec![loss])?;
     }
     Ok(())
+}
+
+/// A leader whose end was given up by a later election, while a replica that lacks rows reaches as far: what that one holds there
+/// may be what was written instead.
+pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &ReplicaView) -> Result<(), Blocked> {
+    let Some((term, parts_at)) = settled_term(view, leader).and_then(|term| Some((term, foreign_from(view, term)?)))
+    else {
+        return Ok(());
+    };
+    if leader.offset() < Some(parts_at) {
+        return Ok(());
+    }
+    let reaches =
+        |r: &&ReplicaView| r.endpoint != leader.endpoint && is_suspect(view, r) && r.offset() >= Some(parts_at);
+    let later = |r: &&ReplicaView| settled_term(view, r).is_none_or(|own| own > term);
+    for suspect in view.replicas.iter().filter(reaches).filter(later) {
+        let text = format!(
+            "{} would lead, but what it holds from offset {parts_at} on was given up at a later election, and {}, which {}, may \
+             hold what was written instead",
+            leader.endpoint,
+            suspect.endpoint,
+            condition(view, suspect)
+        );
+        let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its entries";
+        let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
+        unless_accepted(view, blocked, vec![Loss::stale_leader(view, suspect, leader)])?;
+    }
+    Ok(())
+}
+
+/// Where not all last terms are known the larger offset leads, but not over one that is known to hold entries of a later term
+/// than the other shows: that one was elected later, and what it wrote was acknowledged.
+pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
+    if settled_term(view, leader).is_some() {
+        return Ok(());
+    }
+    let shown = last_term(view, leader).lower_bound();
+    let known = |r: &&&ReplicaView| matches!(last_term(view, r), LastTerm::Known(term) if Some(term) > shown);
+    let Some(later) = flagged.iter().find(known) else { return Ok(()) };
+    let text = format!(
+        "{} holds more than {}, which was elected later; the term of its last entry cannot be found out",
+        leader.endpoint, later.endpoint
+    );
+    let hint = "compare the two replicas' rows; restarting the first one's tablet may let its last term be found out";
+    let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, later, leader)])
+}
+
+/// A replica that was made leader without what others held wrote beside them: whoever leads, acknowledged rows of the other one
+/// would be given up, and no failover has done so.
+pub(super) fn written_beside(view: &View) -> Result<(), Blocked> {
+    let beside = view.replicas.iter().find_map(|r| Some((r, written_below_its_start(view, r)?)));
+    let Some((replica, start)) = beside else { return Ok(()) };
+    let Some(other) = view.replicas.iter().find(|r| r.endpoint != replica.endpoint && has_data(r)) else {
+        return Ok(());
+    };
+    let text = format!(
+        "{} ends at offset {} with an entry of term {}, which began at {}: it was made leader without what others held, and wrote \
+         beside what {} holds",
+        replica.endpoint,
+        replica.offset().unwrap_or(Offset(0)),
+        start.term,
+        start.start,
+        other.endpoint
+    );
+    let hint = "compare the replicas' rows and choose by hand; all are loaded as followers and not alive, nothing was discarded";
+    Err(Blocked::new(Reason::WrittenBeside, text, hint))
 }
 
 /// What ChangeRole cannot cure: followers above their leader's term never replicate, and we never invent a term, but

@@ -1,6 +1,6 @@
 //! Which leaderships wrote a replica's log: the last term, where it becomes foreign, and who was elected last.
 
-use crate::model::{Offset, Term};
+use crate::model::{Offset, Term, TermStart};
 
 use super::view::{ReplicaView, View};
 
@@ -71,8 +71,21 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
     }
 }
 
-/// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see.
+/// The term that a replica holds an entry of below where the term began, if its last entry shows it. OpenMLDB has a term begin
+/// behind the longest of those elected from, also where somebody named a leader that was behind (reference 3.7): that one wrote
+/// in places where others hold what was acknowledged before.
+pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<TermStart> {
+    let (LastTerm::Known(term), Some(end)) = (last_term(view, replica), replica.offset()) else { return None };
+    let start = view.terms.iter().find(|start| start.term == term)?;
+    (end > Offset(0) && end < start.start).then_some(*start)
+}
+
+/// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
+/// nothing of a term before that began.
 pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
+    if written_below_its_start(view, replica).is_some() {
+        return false;
+    }
     let (Some(bound), Some(offset)) = (last_term(view, replica).lower_bound(), replica.offset()) else { return false };
     foreign_from(view, bound).is_none_or(|start| offset < start)
 }

@@ -110,12 +110,13 @@ impl Driver {
         match close {
             Err(Unclear::Nameserver(error)) => {
                 self.doubt_nameserver = true;
-                (self.settings.listener)(&super::event::Event::Note { text: error.to_string() });
+                self.note_no_nameserver(&error);
             }
             Err(Unclear::Tablet(endpoint)) => {
                 self.doubted.insert(endpoint);
             }
             Ok(Close::Ops(ops)) => {
+                self.nameserver_gone = None;
                 if self.index.note_ops_of(&name, id.pid, ops) {
                     case.pace.quicken();
                 }
@@ -123,6 +124,7 @@ impl Driver {
                 self.stirred.insert(id);
             }
             Ok(Close::All { ops, table, held }) => {
+                self.nameserver_gone = None;
                 // A look at everything may have been faster.
                 if case.tables_seen.max(self.tables_seen) >= began {
                     self.stirred.insert(id);

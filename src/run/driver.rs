@@ -34,7 +34,13 @@ pub enum Stop {
     Unrecorded,
     /// The lock is lost: another run may be at work.
     LockLost,
+    /// The nameservers have been gone for too long.
+    NoNameserver,
 }
+
+/// How long a run goes on without a nameserver. They elect a leader in seconds, and one that was shut down for repair takes
+/// longer than anybody waits for.
+const NAMESERVER_GONE: Duration = Duration::from_secs(10 * 60);
 
 /// What a driver needs beside the cluster.
 pub struct Settings {
@@ -114,6 +120,8 @@ pub struct Driver {
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
+    /// Since when no look at the nameserver has been answered.
+    pub(super) nameserver_gone: Option<Instant>,
     pub(super) looking_at: BTreeSet<Endpoint>,
     /// What a close look could not tell: the nameserver and these tablets are looked at whole.
     pub(super) doubt_nameserver: bool,
@@ -177,6 +185,7 @@ impl Driver {
             restarts: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
+            nameserver_gone: None,
             looking_at: BTreeSet::new(),
             doubt_nameserver: false,
             doubted: BTreeSet::new(),
@@ -207,6 +216,9 @@ impl Driver {
             let held = *hold.borrow();
             if held == Hold::Lost {
                 break Some(Stop::LockLost);
+            }
+            if self.nameserver_gone.is_some_and(|since| since.elapsed().mul_f64(self.settings.pace) > NAMESERVER_GONE) {
+                break Some(Stop::NoNameserver);
             }
             self.decide_all();
             // What is queued waits until it is known that nobody else is at work.
@@ -426,7 +438,7 @@ impl Driver {
                 self.looking_at_nameserver = false;
                 match looked {
                     Ok(metadata) => self.note_tables(began, metadata),
-                    Err(error) => (self.settings.listener)(&Event::Note { text: error.to_string() }),
+                    Err(error) => self.note_no_nameserver(&error),
                 }
             }
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
@@ -436,6 +448,11 @@ impl Driver {
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    pub(super) fn note_no_nameserver(&mut self, error: &CallError) {
+        self.nameserver_gone.get_or_insert_with(Instant::now);
+        (self.settings.listener)(&Event::Note { text: error.to_string() });
     }
 
     fn finish(self, stopped: Option<Stop>) -> Driven {

@@ -176,6 +176,7 @@ impl Driver {
 
     /// Brings everything that the nameserver tells up to date, but for partitions that were looked at alone since.
     pub(super) fn note_tables(&mut self, began: Moment, (mut tables, ops, registrations): Metadata) {
+        self.nameserver_gone = None;
         for registration in registrations {
             if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
                 tablet.state = Some(registration.state);

@@ -177,6 +177,10 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
         Some(Stop::Deadline) => {
             out += "Stopped at the deadline: what was sent was waited for, nothing more was begun.\n"
         }
+        Some(Stop::NoNameserver) => {
+            out +=
+                "Stopped because no nameserver answered for ten minutes: start one, then run the same command again.\n"
+        }
         Some(Stop::LockLost) => {
             out += "Stopped because the lock was lost, so that another run may be at work: what was sent was waited for, nothing more was begun.\n"
         }

@@ -63,12 +63,13 @@ pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
     let playbook = playbook(&choices);
     let mut brought = life::live(&choices.within("life"), playbook);
     let now = auto_failover(&mut brought.world);
-    let ledger = Ledger::new(brought.spoiled);
+    let mut judge = Judge::new(Ledger::new(brought.spoiled), brought.missing);
+    judge.announced = brought.announced;
     let mut hunt = Hunt {
         choices: choices.clone(),
         playbook,
         world: brought.world,
-        judge: Arc::new(Mutex::new(Judge::new(ledger, brought.missing))),
+        judge: Arc::new(Mutex::new(judge)),
         damaged: brought.damaged,
         troubled: false,
         host: brought.host,
@@ -216,14 +217,24 @@ impl Hunt {
         // What clients wrote meanwhile may have been what another run waited for, and an operation that hung in the
         // nameserver's lane is cancelled by the next one.
         let hung = first.summary.blocked.iter().any(|blocked| blocked.reason == "op_timeout");
-        if (wrote || hung) && self.calm_run().is_some() {
+        // The nameserver's own failover, given back, may have acted on what it had seen die.
+        let meddled = first.summary.blocked.is_empty() && self.world.healthy().len() < first.summary.partitions.total;
+        if (wrote || hung || meddled) && self.calm_run().is_some() {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);
         let Some(second) = self.calm_run() else { return };
         let opened = self.judge().opened;
         let missing = self.judge().missing.clone();
-        let changed = invariants::a_second_run_changes_nothing(&mut self.world, &missing, &before, opened);
+        let changed = invariants::a_second_run_changes_nothing(
+            &mut self.world,
+            &missing,
+            &before,
+            invariants::Second {
+                opened,
+                failed_again: second.summary.blocked.iter().any(|blocked| blocked.reason == "op_failed"),
+            },
+        );
         self.found.violations.extend(changed);
         let kinds = [(self.damaged, "damaged"), (!missing.is_empty(), "missing"), (self.troubled, "troubled")];
         let kinds: Vec<&str> = kinds.into_iter().filter(|(is, _)| *is).map(|(_, kind)| kind).collect();

@@ -55,8 +55,10 @@ impl Ledger {
             }
             // A disk table's load that was cut off leaves a directory that no load can use any more.
             logs.retain(|at, _| !world.tablets_mut().is_unloadable(at.as_str(), id.tid.0, id.pid.0));
+            let later = written_later(&logs, &news);
+            let gone = |entry: &Entry| is_given_up(entry, &news) || later.get(&entry.index) > Some(&entry.term);
             let kept: BTreeSet<RowId> =
-                logs.values().flatten().filter(|entry| !is_given_up(entry, &news)).map(|entry| entry.row).collect();
+                logs.values().flatten().filter(|entry| !gone(entry)).map(|entry| entry.row).collect();
             let before = self.expected.get(id).into_iter().chain(acknowledged.get(id)).flatten();
             let still = match self.opened {
                 true => before.copied().filter(|row| kept.contains(row)).collect(),
@@ -130,6 +132,18 @@ pub fn logs(world: &World, id: PartitionId, missing: &[Endpoint]) -> BTreeMap<En
 /// Whether a failover gave this entry up: a later term begins at or before it.
 fn is_given_up(entry: &Entry, terms: &[(u64, u64)]) -> bool {
     terms.iter().any(|(term, start)| *term > entry.term && *start <= entry.index)
+}
+
+/// The latest of those terms at each place. Somebody who names a leader that lacks entries (changeleader to a replica that is
+/// behind) gives them up: the new leader writes its own in their places, although OpenMLDB has its term begin behind the
+/// longest of all. Neither offsets nor the terms of last entries show it.
+fn written_later(logs: &BTreeMap<Endpoint, Vec<Entry>>, terms: &[(u64, u64)]) -> BTreeMap<u64, u64> {
+    let mut later = BTreeMap::new();
+    for entry in logs.values().flatten().filter(|entry| terms.iter().any(|(term, _)| *term == entry.term)) {
+        let latest = later.entry(entry.index).or_insert(entry.term);
+        *latest = entry.term.max(*latest);
+    }
+    later
 }
 
 fn any_two(logs: &BTreeMap<Endpoint, Vec<Entry>>, differ: fn(&[Entry], &[Entry]) -> bool) -> bool {

@@ -4,7 +4,7 @@ mod end;
 mod events;
 mod recoveries;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec, system_tables};
@@ -38,11 +38,14 @@ pub struct Brought {
     pub runs: u64,
     /// What an earlier recovery that did not finish found auto_failover to be.
     pub owed: Option<bool>,
+    /// What earlier recoveries said they give up.
+    pub announced: BTreeMap<PartitionId, u64>,
     /// What earlier recoveries did and must not have.
     pub violations: Vec<Violation>,
 }
 
 struct Life {
+    announced: BTreeMap<PartitionId, u64>,
     world: World,
     choices: Choices,
     dice: Dice,
@@ -67,8 +70,8 @@ pub fn live(choices: &Choices, playbook: &'static str) -> Brought {
     }
     (life.choices, life.dice) = (choices.clone(), choices.dice("end"));
     let missing = life.end();
-    let Life { world, told, damaged, spoiled, host, runs, owed, violations, .. } = life;
-    Brought { world, told, missing, damaged, spoiled, host, runs, owed, violations }
+    let Life { world, told, damaged, spoiled, host, runs, owed, announced, violations, .. } = life;
+    Brought { world, told, missing, damaged, spoiled, host, runs, owed, announced, violations }
 }
 
 impl Life {
@@ -94,6 +97,7 @@ impl Life {
             playbook,
             host: Host::new(keeps_notes),
             runs: 0,
+            announced: BTreeMap::new(),
             owed: None,
             violations: Vec::new(),
         };

@@ -30,7 +30,12 @@ impl Life {
         let (world, ran) = run.on(std::mem::replace(&mut self.world, empty), &judge);
         self.world = world;
         self.told.extend(ran.told);
-        self.violations.append(&mut judge.lock().unwrap().violations);
+        let mut judge = judge.lock().unwrap();
+        self.violations.append(&mut judge.violations);
+        for (id, entries) in &judge.announced {
+            *self.announced.entry(*id).or_default() += entries;
+        }
+        drop(judge);
         match ran.ended {
             Ended::Itself(_) => self.owed = None,
             Ended::Killed | Ended::Never => self.owed = self.owed.or(before),
