@@ -89,21 +89,6 @@ fn a_playbook_may_leave_several_flags_to_a_person() {
     assert!(choose(&one, OnConflict::Block, Promote::WhenProven).is_ok(), "an empty one is no rival");
 }
 
-/// Somebody named a leader that was behind: its term begins behind the longest, and it wrote from where it was.
-#[test]
-fn who_was_made_leader_while_behind_and_wrote_is_left_to_a_person() {
-    let behind = |last_term| {
-        a_partition()
-            .terms([(1, 0), (9, 19)])
-            .replica("old", |r| r.leader().loaded(18).last_term(1))
-            .replica("named", |r| r.leader().alive_before().loaded(9).last_term(last_term))
-    };
-    let blocked = choose(&behind(9), OnConflict::LastElected, Promote::WhenProven).unwrap_err();
-    assert_eq!(blocked.reason, Reason::WrittenBeside);
-    assert!(blocked.text.contains("ends at offset 9 with an entry of term 9, which began at 19"), "{}", blocked.text);
-    assert_eq!(behind(1).chooses(), "old", "it wrote nothing in its term, so it holds the beginning of the other one");
-}
-
 #[test]
 fn a_tail_leads_if_nothing_was_written_instead_of_it() {
     let elected_wrote_nothing = || {

@@ -10,6 +10,7 @@ mod loading;
 mod looks;
 mod losses;
 mod memories;
+mod objections;
 mod out_of_reach;
 mod plans;
 mod reattaching;

@@ -1,0 +1,67 @@
+//! What offsets alone would get wrong: several leaders, one of which never held what the others do.
+
+use super::builder::a_partition;
+use crate::playbook::{OnConflict, Promote};
+use crate::recovery::{Load, Reason, choose};
+
+/// Somebody named a leader that was behind: its term begins behind the longest, and it wrote from where it was.
+#[test]
+fn who_was_made_leader_while_behind_and_wrote_is_left_to_a_person() {
+    let behind = |last_term| {
+        a_partition()
+            .terms([(1, 0), (9, 19)])
+            .replica("old", |r| r.leader().loaded(18).last_term(1))
+            .replica("named", |r| r.leader().alive_before().loaded(9).last_term(last_term))
+    };
+    let blocked = behind(9).nobody();
+    assert_eq!(blocked.reason, Reason::WrittenBeside);
+    assert!(blocked.text.contains("ends at offset 9 with an entry of term 9, which began at 19"), "{}", blocked.text);
+    assert_eq!(behind(1).chooses(), "old", "it wrote nothing in its term, so it holds the beginning of the other one");
+    let alone = a_partition().terms([(1, 0), (9, 19)]).replica("named", |r| r.leader().loaded(9).last_term(9));
+    assert_eq!(alone.replica("empty", |r| r.loaded(0)).chooses(), "named", "nobody holds anything else");
+}
+
+/// The tablet of the old leader was spared, so no snapshot tells the last term of what it holds.
+#[test]
+fn a_longer_log_of_unknown_end_does_not_lead_over_one_that_was_elected_later() {
+    let spared = |newer| {
+        a_partition()
+            .terms([(1, 0), (9, 1)])
+            .replica("spared", |r| r.leader().loaded(18).heard(9))
+            .replica("elected", |r| r.leader().alive_before().loaded(9).last_term(newer))
+    };
+    let blocked = spared(9).nobody();
+    assert_eq!(blocked.reason, Reason::LeaderConflict);
+    assert_eq!(blocked.loss.len(), 1, "which somebody may accept");
+    let by_offset = choose(&spared(9), OnConflict::MaxOffset, Promote::WhenProven).unwrap();
+    assert_eq!(by_offset.leader.as_str(), "spared", "a playbook may say so");
+}
+
+/// 16 entries on both; the last four of the complete one were given up, those of the other may be the ones written instead.
+#[test]
+fn an_incomplete_replica_may_hold_what_was_written_instead_of_its_leaders_end() {
+    let parted = |end| {
+        a_partition()
+            .terms([(3, 0), (5, 13)])
+            .replica("old", |r| r.leader().loaded(end).rows(end).last_term(3))
+            .replica("hollow", |r| r.leader().alive_before().loaded(end).rows(4))
+    };
+    let blocked = parted(16).nobody();
+    assert_eq!(blocked.reason, Reason::SuspectIsLongest);
+    assert!(blocked.text.contains("from offset 13 on"), "{}", blocked.text);
+    assert_eq!(parted(12).chooses(), "old", "before it parts from the history nobody wrote anything else");
+}
+
+/// A disk table loads unseen: one that was told to and has not shown may hold anything.
+#[test]
+fn an_empty_leader_waits_for_the_other_one_that_may_still_appear() {
+    let beside = |load| {
+        a_partition()
+            .on_disk()
+            .terms([(1, 0), (3, 1)])
+            .replica("empty", |r| r.leader().loaded(0))
+            .replica("unseen", |r| r.leader().load(load))
+    };
+    assert_eq!(beside(Load::NeverAppeared).reason(), Reason::EverythingEmpty);
+    assert_eq!(beside(Load::Interrupted).reason(), Reason::OutOfReach);
+}
