@@ -3,6 +3,7 @@
 //! at for every step of each.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -22,9 +23,11 @@ const CALL: usize = 500;
 const LINE: usize = 10;
 /// Calls of a close look at a partition of three: operations, table, three replicas.
 const CALLS: usize = 5;
-/// The longest pause between looks at a partition whose operation is queued behind another one: operations take at least two
-/// polls of the nameserver's own (get_task_status_interval, 2 s).
-const QUEUED: Duration = Duration::from_secs(1);
+/// Pauses between looks at a partition that waits for the nameserver's operation: it takes at least two of the nameserver's own
+/// polls (get_task_status_interval, 2 s), and others are queued behind it, so that its lane does not wait for us. One that is
+/// queued itself has another one to wait for. On the cluster's clock.
+const OPERATION: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(1);
+const QUEUED: Duration = Duration::from_secs(2);
 
 /// What a close look brought.
 pub(super) enum Close {
@@ -53,9 +56,10 @@ impl Pace {
         self.next = self.next.min(Instant::now() + POLL_MIN);
     }
 
-    fn begin(&mut self, longest: Duration) {
+    fn begin(&mut self, pauses: &RangeInclusive<Duration>) {
+        self.pause = self.pause.clamp(*pauses.start(), *pauses.end());
         self.next = Instant::now() + self.pause;
-        self.pause = (self.pause * 3 / 2).min(longest);
+        self.pause = (self.pause * 3 / 2).min(*pauses.end());
         self.under_way = true;
     }
 
@@ -84,13 +88,19 @@ impl Driver {
             let Some(case) = self.cases.get_mut(id).filter(|case| case.pace.due().is_some_and(|due| due <= now)) else {
                 continue;
             };
-            case.pace.begin(if queued { QUEUED.max(self.pause_max) } else { self.pause_max });
+            let waits_for_ops = case.waiting == Some(WaitFor::Ops);
+            let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
+            let pauses = match (waits_for_ops, queued) {
+                (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED),
+                (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()),
+                (false, _) => POLL_MIN..=self.pause_max,
+            };
+            case.pace.begin(&pauses);
             let answering = |endpoint: &&Endpoint| {
                 let tablet = self.snapshot.tablets.get(*endpoint);
                 tablet.is_none_or(|tablet| !matches!(tablet.held, Seen::Failed(_)))
             };
             let endpoints: Vec<Endpoint> = case.endpoints.iter().filter(answering).cloned().collect();
-            let waits_for_ops = case.waiting == Some(WaitFor::Ops);
             let (cluster, id) = (self.cluster.clone(), *id);
             self.tasks.spawn(async move {
                 let close = look(&cluster, id, &table, endpoints, waits_for_ops).await;

@@ -30,9 +30,9 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 const REST_PER_REPLICA: Duration = Duration::from_micros(100);
 /// The nameserver, by partitions.
 const REST_PER_PARTITION: Duration = Duration::from_micros(10);
-/// Everything is looked at this often at least, whatever is waited for: half an hour's work of the nameserver's lanes, which
-/// is how they come to be waited for, is seen some thousand times on any size of cluster.
-const ROUND_PER_LINE: Duration = Duration::from_micros(250);
+/// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
+/// cluster and minutes on a small one is looked at about as often on both.
+const ROUND_PER_LINE: Duration = Duration::from_millis(1);
 /// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
 /// what it is told to load.
 const RESTARTS: u32 = 2;

@@ -52,10 +52,10 @@ struct Pages {
     unsynced: bool,
     calls: u64,
     /// Calls sent and not answered.
-    under_way: BTreeMap<u64, Action>,
+    under_way: BTreeMap<u64, (Option<PartitionId>, Action)>,
     remembered: BTreeMap<PartitionId, BTreeMap<Endpoint, Remembered>>,
-    /// Replicas that are remembered as if their call had not been heard of again, by the call.
-    unheard: BTreeMap<u64, Vec<(PartitionId, Endpoint)>>,
+    /// Replicas that are remembered as if their call had not been heard of again, with the call.
+    unheard: BTreeMap<PartitionId, Vec<(u64, Endpoint)>>,
     /// Why it can be written no more.
     broken: Option<String>,
 }
@@ -128,7 +128,7 @@ impl Record {
         let mut pages = self.pages();
         pages.calls += 1;
         let number = pages.calls;
-        pages.under_way.insert(number, action.clone());
+        pages.under_way.insert(number, (partition, action.clone()));
         pages.note(&Line::Sending { at_ms, number, step, partition, action: action.clone(), why });
         number
     }
@@ -136,8 +136,15 @@ impl Record {
     /// Notes how a call went.
     pub(super) fn went(&self, number: u64, outcome: &Outcome) {
         let mut pages = self.pages();
-        pages.under_way.remove(&number);
-        pages.unheard.remove(&number);
+        let partition = pages.under_way.remove(&number).and_then(|(partition, _)| partition);
+        if let Some(partition) = partition
+            && let Some(unheard) = pages.unheard.get_mut(&partition)
+        {
+            unheard.retain(|(call, _)| *call != number);
+            if unheard.is_empty() {
+                pages.unheard.remove(&partition);
+            }
+        }
         pages.note(&Line::Went { at_ms: self.at_ms(), number, outcome: outcome.clone() });
     }
 
@@ -146,8 +153,8 @@ impl Record {
     pub(super) fn remember(&self, partition: PartitionId, memory: &Memory) {
         let mut pages = self.pages();
         for (endpoint, replica) in &memory.replicas {
-            let mut unheard = pages.unheard.values().flatten();
-            if !unheard.any(|(of, replica)| *of == partition && replica == endpoint) {
+            let mut unheard = pages.unheard.get(&partition).into_iter().flatten();
+            if !unheard.any(|(_, replica)| replica == endpoint) {
                 pages.remember(partition, endpoint, Remembered::of(replica));
             }
         }
@@ -159,7 +166,7 @@ impl Record {
         for (endpoint, replica) in &unheard.replicas {
             let memory = Remembered::of(replica);
             if before.replicas.get(endpoint).map(Remembered::of).as_ref() != Some(&memory) {
-                pages.unheard.entry(call).or_default().push((partition, endpoint.clone()));
+                pages.unheard.entry(partition).or_default().push((call, endpoint.clone()));
                 pages.remember(partition, endpoint, memory);
             }
         }
@@ -181,7 +188,7 @@ impl Record {
 
     /// Calls that were sent and not answered.
     pub fn unanswered(&self) -> Vec<Action> {
-        self.pages().under_way.values().cloned().collect()
+        self.pages().under_way.values().map(|(_, action)| action.clone()).collect()
     }
 
     /// Replicas that were told to load and have not been seen loaded.
