@@ -13,8 +13,8 @@ use crate::playbook::Playbook;
 use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    About, Detail, JsonLines, Paint, PlanContext, Progress, RehearsalLine, error_text, plan_text, print,
-    reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    About, ComparisonLine, Detail, JsonLines, Paint, PlanContext, Progress, RehearsalLine, comparison_text, error_text,
+    plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -86,6 +86,11 @@ impl Out {
             plan_text(plan, &context) + &kept.unwrap_or_default()
         };
         self.either(text, |lines| lines.plan(plan, &context))
+    }
+
+    /// What each playbook would take.
+    pub fn comparison(&self, line: &ComparisonLine<'_>) -> io::Result<()> {
+        self.either(|| comparison_text(line, self.paint), |lines| lines.line(line))
     }
 
     /// The health of what is in scope, under a heading where there is one. True if all of it is well.

@@ -15,7 +15,7 @@ use crate::run::{
     Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
-use crate::ui::{About, by_hand, going_on_text};
+use crate::ui::{About, ComparisonLine, by_hand, going_on_text};
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -133,7 +133,12 @@ fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) 
     if let Some(file) = &args.out {
         save_plan(&kept, file)?;
     }
-    Ok(out.plan(prepared, &work.playbook, &kept.id(), args.out.as_deref())?)
+    out.plan(prepared, &work.playbook, &kept.id(), args.out.as_deref())?;
+    let playbooks = prepared.compared(&work.scope)?;
+    if !playbooks.is_empty() {
+        out.comparison(&ComparisonLine { playbook: &prepared.plan.playbook, playbooks: &playbooks })?;
+    }
+    Ok(())
 }
 
 fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &Out) -> Result<Exit, Failure> {

@@ -203,7 +203,7 @@ impl PartitionPlan {
     }
 
     /// Whether its leader takes the replica as it is.
-    fn connects(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn connects(&self, endpoint: &Endpoint) -> bool {
         self.steps.iter().any(|step| match &step.action {
             Action::ChangeRole { replicas, .. } => replicas.contains(endpoint),
             Action::AddReplica { follower, .. } => follower == endpoint,

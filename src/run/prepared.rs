@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{PartitionId, Snapshot, State};
-use crate::playbook::Playbook;
-use crate::recovery::{Before, Continuity, LeaderPlan, Loss, Memory, Plan, plan};
+use crate::playbook::{Playbook, PlaybookError, built_in_names};
+use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, Plan, forecast, plan};
 
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::lock::Note;
@@ -79,6 +79,24 @@ fn plan_with(
 }
 
 impl Prepared {
+    /// What this plan, and that of every other playbook that comes with the program, would take. Empty if there is nothing
+    /// to do.
+    ///
+    /// # Errors
+    /// None: the playbooks that come with the program can be read.
+    pub fn compared(&self, scope: &Scope) -> Result<Vec<Forecast>, PlaybookError> {
+        let mut compared = Vec::new();
+        if self.plan.counts.total == self.plan.counts.healthy {
+            return Ok(compared);
+        }
+        compared.push(forecast(&self.plan));
+        for name in built_in_names().filter(|name| *name != self.plan.playbook) {
+            let plan = plan_with(&self.snapshot, &Playbook::find(name)?, scope, &self.memories);
+            compared.push(forecast(&plan));
+        }
+        Ok(compared)
+    }
+
     /// The same with what somebody has said yes to, if it fits what is there. `text` is the playbook's.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod color;
 mod columns;
+mod comparison;
 mod error;
 mod json;
 mod lines;
@@ -19,6 +20,7 @@ mod verification;
 mod words;
 
 pub use color::{Paint, Tone};
+pub use comparison::{ComparisonLine, comparison_text};
 pub use error::error_text;
 pub use json::JsonLines;
 pub use plan::{PlanContext, plan_text};

@@ -231,3 +231,29 @@ proptest! {
         }
     }
 }
+
+/// The busiest tablet's loads, three at a time; the fuller of the two lanes, one follower after another.
+#[test]
+fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
+    let snapshot =
+        crate::rehearse::Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
+    let forecasts = ["recover", "fast"].map(|name| {
+        let playbook = crate::playbook::Playbook::find(name).unwrap();
+        let mut snapshot = snapshot.clone();
+        for tablet in snapshot.tablets.values_mut() {
+            tablet.held = crate::model::Seen::Known(std::collections::BTreeMap::new());
+        }
+        let memory = |id: crate::model::PartitionId| {
+            let table = snapshot.tables.iter().find(|table| table.tid == id.tid).unwrap();
+            let partition = table.partitions.iter().find(|partition| partition.pid == id.pid).unwrap();
+            crate::recovery::Memory::at_start(&snapshot, table, partition, &[])
+        };
+        crate::recovery::forecast(&crate::recovery::plan(&snapshot, &playbook, |_, _| true, memory))
+    });
+    let [recover, fast] = forecasts;
+    // Six replicas of 30,000 entries: 250 ms each.
+    assert_eq!((recover.serving_after_ms, fast.serving_after_ms), (500, 500));
+    // Pids 0 and 2 of two tables: eight followers in one lane.
+    assert_eq!((recover.redundant_after_ms, recover.recovered, recover.reattached), (500 + 8 * 4_500, 12, 0));
+    assert_eq!((fast.redundant_after_ms, fast.recovered, fast.reattached, fast.resent), (500, 0, 12, 0));
+}

@@ -1,0 +1,42 @@
+//! What each playbook would take on this cluster, side by side.
+
+use serde::Serialize;
+
+use crate::recovery::Forecast;
+
+use super::color::{Paint, Tone};
+use super::columns::{Cell, Columns};
+use super::words::elapsed;
+
+/// The same for pipes.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "comparison")]
+pub struct ComparisonLine<'a> {
+    /// The playbook that the plan before it is of.
+    pub playbook: &'a str,
+    /// One estimate a playbook.
+    pub playbooks: &'a [Forecast],
+}
+
+/// The table; nothing where there is nothing to do.
+pub fn comparison_text(line: &ComparisonLine<'_>, paint: Paint) -> String {
+    let mut columns =
+        Columns::headed(&["", "serving", "redundant", "by the leader", "recovertable", "resent", "blocked"]);
+    for forecast in line.playbooks {
+        let name = match forecast.playbook == line.playbook {
+            true => format!("{}, as planned", forecast.playbook),
+            false => forecast.playbook.clone(),
+        };
+        columns.row([
+            Cell::from(name),
+            elapsed(forecast.serving_after_ms).into(),
+            elapsed(forecast.redundant_after_ms).into(),
+            forecast.reattached.to_string().into(),
+            forecast.recovered.to_string().into(),
+            forecast.resent.to_string().into(),
+            forecast.blocked.to_string().into(),
+        ]);
+    }
+    let heading = paint.tone(Tone::Strong, "Playbooks compared (estimates; `rehearse --snapshot` plays them through)");
+    format!("\n{heading}\n{}", columns.text(2, paint))
+}
