@@ -188,11 +188,12 @@ impl View {
         }
     }
 
-    /// Assumes what only loading can tell: that a clean stop left every replica at the largest offset known of any. Steps
-    /// planned from here on are what is expected, and say so.
+    /// Assumes what only loading can tell: that a clean stop left every replica at the largest offset known of any, with an
+    /// entry of the last term. Steps planned from here on are what is expected, and say so.
     pub(super) fn assume_equal(&mut self) {
         let known = self.replicas.iter().map(|r| r.largest_known_offset()).max().unwrap_or(Offset(0));
-        let offset = known.max(Offset(1));
+        let begun = self.terms.last().map_or(Offset(0), |last| last.start);
+        let offset = known.max(begun).max(Offset(1));
         for replica in &mut self.replicas {
             let hollow = replica.memory.snapshot_file_missing;
             if let Data::Loaded(loaded) = &mut replica.data

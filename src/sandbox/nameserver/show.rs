@@ -13,7 +13,11 @@ impl Leading<'_> {
     pub(super) fn show_table(&self, request: &ShowTableRequest) -> ShowTableResponse {
         let tables = &self.zk.tables;
         let wanted = |table: &&Table| request.name.as_ref().is_none_or(|name| name == table.name());
-        let table_info: Vec<_> = if request.show_all() {
+        let table_info: Vec<_> = if let (Some(name), false) = (&request.name, request.show_all()) {
+            // The same as below, found by name: a big cluster is asked for many tables one by one.
+            let db = Some(request.db()).filter(|db| !db.is_empty());
+            [Some(""), db].into_iter().flatten().filter_map(|db| tables.find(db, name)).map(shown).collect()
+        } else if request.show_all() {
             tables.in_order().filter(wanted).map(shown).collect()
         } else {
             let named = (!request.db().is_empty()).then(|| tables.of_database(request.db()));
