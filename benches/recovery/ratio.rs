@@ -29,7 +29,9 @@ pub fn run(quick: bool) {
     for size in SIZES.iter().take(if quick { 2 } else { SIZES.len() }) {
         let snapshot = size.generate().snapshot();
         let like = likeness(&snapshot, Settings::default()).expect("a likeness of a made-up cluster");
-        for name in PLAYBOOKS {
+        // Hours of the nameserver's lanes take minutes to play through; what they allow shows on smaller clusters.
+        let in_time = |name: &&&str| **name != "recover" || size.total() <= 1_000;
+        for name in PLAYBOOKS.iter().filter(in_time) {
             let playbook = Playbook::find(name).expect("a built-in playbook");
             let began = Instant::now();
             let done = Rehearsal { likeness: &like, playbook: &playbook, faults: &[], seed: 1 }.run();
@@ -39,7 +41,7 @@ pub fn run(quick: bool) {
             let ratio = |ratio: Option<f64>| ratio.map_or(serde_json::Value::Null, rounded);
             table.row(&[
                 size.name().into(),
-                name.into(),
+                (*name).into(),
                 done.timeline.serving.all_ms.map_or(serde_json::Value::Null, seconds),
                 seconds(done.limit.serving_ms),
                 ratio(done.ratio_to_limit.serving),
