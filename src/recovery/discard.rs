@@ -6,7 +6,7 @@ use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
 use super::objection;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, is_official, settled_term, written_below_its_start};
+use super::term::{elected_last, is_official, settled_term};
 use super::view::{ReplicaView, View};
 
 /// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
@@ -22,9 +22,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
-    if written_below_its_start(view, leader).is_some() && replica.largest_known_offset() > Offset(0) {
-        objection::written_beside(view)?;
-    }
+    objection::written_beside(view, &[leader, replica])?;
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
             "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",

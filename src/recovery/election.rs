@@ -86,7 +86,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
     let usable: Vec<&ReplicaView> =
         view.replicas.iter().filter(|r| r.offset().is_some() && !is_suspect(view, r)).collect();
     suspect_is_not_longest(view, &usable)?;
-    objection::written_beside(view)?;
+    objection::written_beside(view, &view.replicas.iter().collect::<Vec<_>>())?;
     let (leader, way, why) = match flagged_leader(view, &usable, on_conflict)? {
         Some((leader, why)) if has_data(leader) => longer_follower(view, &usable, leader, why, promote)?,
         empty => follower_instead(view, &usable, empty, promote)?,

@@ -53,19 +53,20 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
 /// A leader whose end was given up by a later election, while a replica that lacks rows reaches as far: what that one holds there
 /// may be what was written instead.
 pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &ReplicaView) -> Result<(), Blocked> {
-    let Some((term, parts_at)) = settled_term(view, leader).and_then(|term| Some((term, foreign_from(view, term)?)))
-    else {
-        return Ok(());
-    };
+    let shown = last_term(view, leader).lower_bound();
+    let Some((term, parts_at)) = shown.and_then(|term| Some((term, foreign_from(view, term)?))) else { return Ok(()) };
     if leader.offset() < Some(parts_at) {
         return Ok(());
     }
+    let settled = settled_term(view, leader).is_some();
     let reaches =
         |r: &&ReplicaView| r.endpoint != leader.endpoint && is_suspect(view, r) && r.offset() >= Some(parts_at);
-    let later = |r: &&ReplicaView| settled_term(view, r).is_none_or(|own| own > term);
+    // Where the leader's own last term is unknown (a disk table's is) only one that was leader too can have been elected later.
+    let later = |r: &&ReplicaView| settled_term(view, r).is_none_or(|own| own > term) && (settled || r.is_leader);
+    let was = if settled { "was" } else { "may have been" };
     for suspect in view.replicas.iter().filter(reaches).filter(later) {
         let text = format!(
-            "{} would lead, but what it holds from offset {parts_at} on was given up at a later election, and {}, which {}, may \
+            "{} would lead, but what it holds from offset {parts_at} on {was} given up at a later election, and {}, which {}, may \
              hold what was written instead",
             leader.endpoint,
             suspect.endpoint,
@@ -98,12 +99,11 @@ pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader
 
 /// A replica that was made leader without what others held wrote beside them: whoever leads, acknowledged rows of the other one
 /// would be given up, and no failover has done so.
-pub(super) fn written_beside(view: &View) -> Result<(), Blocked> {
-    let beside = view.replicas.iter().find_map(|r| Some((r, written_below_its_start(view, r)?)));
+pub(super) fn written_beside(view: &View, among: &[&ReplicaView]) -> Result<(), Blocked> {
+    let beside = among.iter().find_map(|r| Some((r, written_below_its_start(view, r)?)));
     let Some((replica, start)) = beside else { return Ok(()) };
-    let Some(other) = view.replicas.iter().find(|r| r.endpoint != replica.endpoint && has_data(r)) else {
-        return Ok(());
-    };
+    let holds_anything = |r: &&&ReplicaView| r.endpoint != replica.endpoint && r.largest_known_offset() > Offset(0);
+    let Some(other) = among.iter().find(holds_anything) else { return Ok(()) };
     let text = format!(
         "{} ends at offset {} with an entry of term {}, which began at {}: it was made leader without what others held, and wrote \
          beside what {} holds",

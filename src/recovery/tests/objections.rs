@@ -1,8 +1,8 @@
 //! What offsets alone would get wrong: several leaders, one of which never held what the others do.
 
-use super::builder::a_partition;
+use super::builder::{Replica, a_partition};
 use crate::playbook::{OnConflict, Promote};
-use crate::recovery::{Load, Reason, choose};
+use crate::recovery::{Load, Reason, choose, is_proven_prefix};
 
 /// Somebody named a leader that was behind: its term begins behind the longest, and it wrote from where it was.
 #[test]
@@ -64,4 +64,45 @@ fn an_empty_leader_waits_for_the_other_one_that_may_still_appear() {
     };
     assert_eq!(beside(Load::NeverAppeared).reason(), Reason::EverythingEmpty);
     assert_eq!(beside(Load::Interrupted).reason(), Reason::OutOfReach);
+}
+
+/// 40 entries on both, and a disk table tells no term of any: the incomplete one was leader too, and alive to the end.
+#[test]
+fn on_disk_an_incomplete_leader_may_hold_what_was_written_instead() {
+    let parted = |suspect_leads: bool| {
+        let hollow = |r: Replica| if suspect_leads { r.leader().alive_before() } else { r };
+        a_partition()
+            .on_disk()
+            .terms([(1, 0), (3, 33)])
+            .replica("old", |r| r.leader().loaded(40))
+            .replica("hollow", |r| hollow(r.loaded(40).rows(38)))
+    };
+    assert_eq!(parted(true).reason(), Reason::SuspectIsLongest);
+    assert!(parted(true).nobody().text.contains("may have been given up"));
+    assert_eq!(parted(false).chooses(), "old", "who was never leader wrote nothing instead");
+}
+
+/// Whichever of the two serves, RecoverTable would throw away what only the other one holds.
+#[test]
+fn what_was_written_beside_is_not_discarded_by_either() {
+    let serving = |old: fn(Replica) -> Replica, named: fn(Replica) -> Replica| {
+        a_partition()
+            .terms([(1, 0), (9, 19)])
+            .replica("old", |r| old(r.leader().loaded(18).last_term(1)))
+            .replica("named", |r| named(r.leader().loaded(9).last_term(9)))
+    };
+    let leads = |r: Replica| r.alive().leads_to([]);
+    for view in [serving(leads, |r| r), serving(|r| r, leads)] {
+        assert_eq!(view.blocked().reason, Reason::WrittenBeside);
+    }
+}
+
+/// As an official log it would be connected, or taken for the beginning of another one.
+#[test]
+fn what_was_written_beside_is_nobodys_prefix() {
+    let view = a_partition()
+        .terms([(1, 0), (9, 19)])
+        .replica("named", |r| r.loaded(9).last_term(9))
+        .replica("other", |r| r.leader().loaded(20).last_term(9));
+    assert!(!is_proven_prefix(&view, view.get("named"), view.get("other")));
 }
