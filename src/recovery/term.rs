@@ -53,10 +53,11 @@ fn written_as_leader(view: &View, replica: &ReplicaView) -> Option<Term> {
     (replaced && replica.offset() >= Some(began.start)).then_some(heard)
 }
 
-/// The offset at which a log whose last entry is of `term` parts from the partition's history: the start of the first
-/// later term (S of the design). None if no later term ever began, so that nothing can be foreign.
+/// The offset at which a log whose last entry is of `term` parts from the partition's history: where the first of all later
+/// terms begins (S of the design). That is the next one's start, unless everything was lost in between: then a still later
+/// one begins further down. None if no later term ever began, so that nothing can be foreign.
 pub fn foreign_from(view: &View, term: Term) -> Option<Offset> {
-    view.terms.iter().find(|start| start.term > term).map(|start| start.start)
+    view.terms.iter().filter(|start| start.term > term).map(|start| start.start).min()
 }
 
 /// The replica's last term where it is settled: known, or bounded below by a term after which its log holds nothing.

@@ -106,3 +106,17 @@ fn what_was_written_beside_is_nobodys_prefix() {
         .replica("other", |r| r.leader().loaded(20).last_term(9));
     assert!(!is_proven_prefix(&view, view.get("named"), view.get("other")));
 }
+
+/// Somebody emptied the partition between two elections, so that the later term begins below the earlier one.
+#[test]
+fn a_log_parts_from_the_history_where_the_first_of_all_later_terms_begins() {
+    let view = a_partition()
+        .terms([(1, 0), (3, 27), (7, 5)])
+        .replica("old", |r| r.leader().loaded(11).last_term(1))
+        .replica("elected", |r| r.leader().alive_before().loaded(6).last_term(7));
+    let choice = view.choice();
+    assert_eq!(choice.leader.as_str(), "elected");
+    assert!(!is_proven_prefix(&view, view.get("elected"), view.get("old")));
+    let given_up: Vec<_> = choice.given_up.iter().map(|given| (given.endpoint.as_str(), given.entries)).collect();
+    assert_eq!(given_up, [("old", 7)]);
+}
