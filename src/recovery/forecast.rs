@@ -16,7 +16,7 @@ const POOL: u64 = 3;
 const SNAPSHOT: (u64, u64) = (20_000_000, 4_000);
 /// Milliseconds in one of the nameserver's two lanes for a connected follower, and for one that is resent: 18 s and 60 s for
 /// eight followers (observed 5).
-const LANE_MS: (u64, u64) = (4_500, 15_000);
+pub(super) const LANE_MS: (u64, u64) = (4_500, 15_000);
 
 /// An estimate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,6 +11,7 @@ use super::decide::{Gates, decide};
 use super::decision::{Decision, Intent, WaitFor};
 use super::election::Choice;
 use super::facts::Facts;
+use super::forecast::LANE_MS;
 use super::health::{Health, health};
 use super::loss::Loss;
 use super::memory::Memory;
@@ -18,9 +19,6 @@ use super::view::{Data, ReplicaView, View};
 
 /// More decisions than any partition needs; a walk that long has gone in circles, which is a bug worth a message.
 const MAX_DECISIONS: usize = 500;
-/// Seconds in one of the nameserver's two lanes for a connected follower, and for one that is resent: 18 s and 60 s for
-/// eight followers (observed 5).
-const LANE_SECONDS: (f64, f64) = (4.5, 15.0);
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -176,7 +174,7 @@ impl Counts {
     fn add(&mut self, planned: &PartitionPlan) {
         self.blocked += usize::from(planned.blocked.is_some());
         self.actions += planned.steps.len();
-        let (connected, resent) = LANE_SECONDS;
+        let [connected, resent] = [LANE_MS.0, LANE_MS.1].map(|ms| ms as f64 / 1000.0);
         for step in &planned.steps {
             match &step.action {
                 Action::LoadTable { .. } => self.loads += 1,

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::builder::{Built, Replica, a_partition, recover, said};
-use crate::model::{OpKind, OpStatus, Role, Seen, State, TabletState};
+use crate::model::{OpKind, OpStatus, PartitionId, Role, Seen, State, TabletState};
+use crate::playbook::Playbook;
 use crate::recovery::plan::walk;
-use crate::recovery::{Data, Decision, Load, PartitionPlan, Reason, View};
+use crate::recovery::{Data, Decision, Load, Memory, PartitionPlan, Reason, View, forecast, plan};
+use crate::rehearse::Generate;
 
 fn planned(view: &Built) -> PartitionPlan {
     walk(view.0.clone(), &recover())
@@ -235,20 +237,14 @@ proptest! {
 /// The busiest tablet's loads, three at a time; the fuller of the two lanes, one follower after another.
 #[test]
 fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
-    let snapshot =
-        crate::rehearse::Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
+    let snapshot = Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
     let forecasts = ["recover", "fast"].map(|name| {
-        let playbook = crate::playbook::Playbook::find(name).unwrap();
-        let mut snapshot = snapshot.clone();
-        for tablet in snapshot.tablets.values_mut() {
-            tablet.held = crate::model::Seen::Known(std::collections::BTreeMap::new());
-        }
-        let memory = |id: crate::model::PartitionId| {
+        let memory = |id: PartitionId| {
             let table = snapshot.tables.iter().find(|table| table.tid == id.tid).unwrap();
             let partition = table.partitions.iter().find(|partition| partition.pid == id.pid).unwrap();
-            crate::recovery::Memory::at_start(&snapshot, table, partition, &[])
+            Memory::at_start(&snapshot, table, partition, &[])
         };
-        crate::recovery::forecast(&crate::recovery::plan(&snapshot, &playbook, |_, _| true, memory))
+        forecast(&plan(&snapshot, &Playbook::find(name).unwrap(), |_, _| true, memory))
     });
     let [recover, fast] = forecasts;
     // Six replicas of 30,000 entries: 250 ms each.
