@@ -12,16 +12,15 @@ impl Leading<'_> {
     /// Tables older than databases, and those of one database or of all. A name that is given filters, even an empty one.
     pub(super) fn show_table(&self, request: &ShowTableRequest) -> ShowTableResponse {
         let tables = &self.zk.tables;
-        let wanted = |table: &&Table| request.name.as_ref().is_none_or(|name| name == table.name());
-        let table_info: Vec<_> = if let (Some(name), false) = (&request.name, request.show_all()) {
-            // The same as below, found by name: a big cluster is asked for many tables one by one.
-            let db = Some(request.db()).filter(|db| !db.is_empty());
-            [Some(""), db].into_iter().flatten().filter_map(|db| tables.find(db, name)).map(shown).collect()
-        } else if request.show_all() {
-            tables.in_order().filter(wanted).map(shown).collect()
-        } else {
-            let named = (!request.db().is_empty()).then(|| tables.of_database(request.db()));
-            tables.of_database("").chain(named.into_iter().flatten()).filter(wanted).map(shown).collect()
+        let db = Some(request.db()).filter(|db| !db.is_empty());
+        let databases = [Some(""), db].into_iter().flatten();
+        let table_info: Vec<_> = match &request.name {
+            name if request.show_all() => {
+                let wanted = |table: &&Table| name.as_ref().is_none_or(|name| name == table.name());
+                tables.in_order().filter(wanted).map(shown).collect()
+            }
+            Some(name) => databases.filter_map(|db| tables.find(db, name)).map(shown).collect(),
+            None => databases.flat_map(|db| tables.of_database(db)).map(shown).collect(),
         };
         ShowTableResponse { table_info, code: 0, msg: ok() }
     }
