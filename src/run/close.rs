@@ -72,8 +72,7 @@ impl Pace {
 impl Driver {
     /// Whether looking at the partitions that want it one by one costs less than looking at everything.
     pub(super) fn closely_is_cheaper(&self, wanting: usize) -> bool {
-        let lines: usize = self.placed.values().map(Vec::len).sum::<usize>() + self.cases.len();
-        let everything = (self.placed.len() + 3) * CALL + lines * LINE;
+        let everything = (self.placed.len() + 3) * CALL + self.lines() as usize * LINE;
         wanting * CALLS * CALL < everything
     }
 
@@ -118,10 +117,7 @@ impl Driver {
         let Some((table, before)) = self.index.find(&self.snapshot.tables, id) else { return };
         let (name, tid, terms) = (table.name.clone(), table.tid, before.terms.len());
         match close {
-            Err(Unclear::Nameserver(error)) => {
-                self.doubt_nameserver = true;
-                self.note_no_nameserver(&error);
-            }
+            Err(Unclear::Nameserver(error)) => self.note_no_nameserver(&error),
             Err(Unclear::Tablet(endpoint)) => {
                 self.doubted.insert(endpoint);
             }

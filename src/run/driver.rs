@@ -452,6 +452,8 @@ impl Driver {
 
     pub(super) fn note_no_nameserver(&mut self, error: &CallError) {
         self.nameserver_gone.get_or_insert_with(Instant::now);
+        // Asked again at once: it counts as gone only for as long as it is asked and does not answer.
+        self.doubt_nameserver = true;
         (self.settings.listener)(&Event::Note { text: error.to_string() });
     }
 

@@ -52,7 +52,7 @@ impl Driver {
     }
 
     /// Lines in the answers to a look at everything.
-    fn lines(&self) -> u32 {
+    pub(super) fn lines(&self) -> u32 {
         let lines = self.placed.values().map(Vec::len).sum::<usize>() + self.cases.len();
         u32::try_from(lines).unwrap_or(u32::MAX)
     }

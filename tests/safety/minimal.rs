@@ -188,3 +188,24 @@ fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
         assert_eq!(count.rows_after, count.rows_expected, "restarted after {millis} ms");
     }
 }
+
+/// Nobody is left to give auto_failover back to: the run says so, instead of waiting for ever.
+#[test]
+fn a_run_whose_only_nameserver_never_comes_back_ends() {
+    let generated = Some(Generated { tables: 1, partitions: 2, replicas: 3, rows: 30 });
+    let shape = Shape { generated, ..Shape::default() };
+    let world = Scenario::EverythingRestarted.bring_about(&shape, &Addresses::recorded(1, 3)).unwrap();
+    let (_, ran) = run(world, &["300ms=nameserver-restarts-80000s".to_owned()]);
+    assert!(ran.took > Duration::from_secs(600), "it is given time: {:?}", ran.took);
+    assert!(ran.took < Duration::from_secs(1_800), "{:?}", ran.took);
+    match ran.ended {
+        Ended::Itself(result) => {
+            let not_restored = match *result {
+                Ok(recovered) => recovered.not_restored,
+                Err(error) => Some(error.to_string()),
+            };
+            assert!(not_restored.is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+}
