@@ -68,7 +68,8 @@ reasons! {
     LongerFollower = "longer_follower",
     /// A replica that is not leader-flagged holds entries of a later term than the leader-flagged ones.
     NewerTerm = "newer_term",
-    /// A replica that lacks rows has a larger offset than every complete one.
+    /// A replica that lacks rows has a larger offset than every complete one, or may hold what was written instead of a
+    /// complete one's end.
     SuspectIsLongest = "suspect_is_longest",
     /// A replica wrote in a term before that began: it was made leader without what others held.
     WrittenBeside = "written_beside",
