@@ -127,14 +127,16 @@ impl Driver {
         let before = std::mem::replace(&mut tablet.held, held);
         let cases = &self.cases;
         let held = &tablet.held;
-        self.lanes.note_loads(endpoint, |id| match held {
-            Seen::Known(held) => match held.get(&id) {
-                Some(held) => !held.state.is_loaded(),
-                None => cases
-                    .get(&id)
-                    .is_some_and(|case| case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted),
-            },
-            Seen::Unasked | Seen::Failed(_) => false,
+        self.lanes.note_loads(endpoint, |id| {
+            // A load that was given up on holds up no other one.
+            let Some(case) = cases.get(&id).filter(|case| case.is_open()) else { return false };
+            match held {
+                Seen::Known(held) => match held.get(&id) {
+                    Some(held) => !held.state.is_loaded(),
+                    None => case.under_way > 0 || case.memory.replica(endpoint).load == Load::Accepted,
+                },
+                Seen::Unasked | Seen::Failed(_) => false,
+            }
         });
         for id in self.placed.get(endpoint).into_iter().flatten() {
             let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };

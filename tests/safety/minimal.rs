@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::run::Recovered;
+use openmldb_ops::run::{Recovered, Scope, Selector};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, World};
 
@@ -208,4 +208,19 @@ fn a_run_whose_only_nameserver_never_comes_back_ends() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Three loads that never end fill a tablet's pool; what was to be loaded after them is given up too, not waited for.
+#[test]
+fn loads_that_were_given_up_on_hold_up_no_other_ones_for_ever() {
+    let generated = Some(Generated { tables: 1, partitions: 4, replicas: 3, rows: 30 });
+    let shape = Shape { generated, ..Shape::default() };
+    let world = Scenario::EverythingRestarted.bring_about(&shape, &Addresses::recorded(2, 3)).unwrap();
+    let shop = Scope::Some(vec![Selector { db: "shop".to_owned(), table: None, pid: None }]);
+    let faults = vec!["LoadTable@tablet1:every=load-sticks".parse().unwrap()];
+    let (_, ran) = Run { faults, scope: shop, ..Run::calm("recover", &Host::new(false), 1) }.on(world, &Arc::default());
+    let mut reasons = reasons(ran);
+    reasons.sort_unstable();
+    // Where the leader-flagged replica is the one that does not load, nobody else may lead.
+    assert_eq!(reasons, ["load_timeout", "load_timeout", "out_of_reach", "out_of_reach"]);
 }
