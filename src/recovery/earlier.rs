@@ -131,8 +131,11 @@ impl Continuity {
                 let is_same = |then: &u64| since.is_some_and(|since| since.abs_diff(*then) <= CLOCKS_DIFFER);
                 return if then.copied().any(|then| is_same(&then)) { Since::Same } else { Since::Unknown };
             }
-            let loaded = recorded.iter().any(|(_, remembered)| remembered.held);
-            if recorded.len() > 1 || loaded { Since::Restarted } else { Since::Unknown }
+            // What the nameserver was told to replace, or is working on, may have been dropped for that.
+            let by_itself =
+                recorded.iter().filter(|(id, then)| then.load != Load::HandedOver && !is_worked_on(snapshot, *id));
+            let (gone, loaded) = by_itself.fold((0, false), |(gone, any), (_, then)| (gone + 1, any || then.held));
+            if gone > 1 || loaded { Since::Restarted } else { Since::Unknown }
         };
         let tablets = recorded.iter().map(|(endpoint, recorded)| ((*endpoint).clone(), since(endpoint, recorded)));
         Self { tablets: tablets.collect() }
@@ -141,6 +144,12 @@ impl Continuity {
     fn since(&self, endpoint: &Endpoint) -> Since {
         self.tablets.get(endpoint).copied().unwrap_or(Since::Unknown)
     }
+}
+
+/// Whether an operation of the nameserver is queued or under way for a partition.
+fn is_worked_on(snapshot: &Snapshot, id: PartitionId) -> bool {
+    let Some(table) = snapshot.tables.iter().find(|table| table.tid == id.tid) else { return false };
+    snapshot.ops.iter().any(|op| op.status.is_in_flight() && op.pid == id.pid && op.table == table.name)
 }
 
 /// Since when the nameserver has thought a tablet healthy, in ms since 1970.

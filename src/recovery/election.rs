@@ -111,7 +111,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
             .map(|r| reject(view, r, leader))
             .collect(),
         proven: proven_prefixes(view, leader),
-        given_up: view.replicas.iter().filter_map(|r| gives_up(view, r, leader)).collect(),
+        given_up: given_up(view, leader),
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
     })
 }
@@ -373,20 +373,30 @@ fn proven_prefixes(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
     others.filter(|r| is_proven_prefix(view, r, leader) && !apart(r)).map(|r| r.endpoint.clone()).collect()
 }
 
-/// What a replica gives up when `leader` leads and it is resent: nothing if it is proven to be the leader's beginning, or
-/// if it is not leader-flagged and shorter, in which case all it can hold beyond was given up with its own old leader.
+/// What the others give up when `leader` leads and they are resent. What a follower holds of unknown terms was given up with its
+/// own old leader, and is that one's; unless that one lost its end and the follower has more of it.
+fn given_up(view: &View, leader: &ReplicaView) -> Vec<GivenUp> {
+    let all: Vec<(&ReplicaView, GivenUp)> =
+        view.replicas.iter().filter_map(|r| Some((r, gives_up(view, r, leader)?))).collect();
+    let by_leaders = all.iter().filter(|(r, _)| r.is_leader).map(|(_, given)| given.entries).max();
+    let has_more = |entries: u64| by_leaders.is_some_and(|by_leaders| entries > by_leaders);
+    let counts = |(r, given): &(&ReplicaView, GivenUp)| {
+        r.is_leader || !given.at_most || r.offset() <= leader.offset() && has_more(given.entries)
+    };
+    all.into_iter().filter(counts).map(|(_, given)| given).collect()
+}
+
+/// What a replica holds beyond what it shares with the leader: nothing if it is proven to be the leader's beginning.
 fn gives_up(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Option<GivenUp> {
     let offset = replica.offset().filter(|_| replica.endpoint != leader.endpoint)?;
     if is_proven_prefix(view, replica, leader) || is_suspect(view, replica) {
         return None;
     }
     let entries = offset.0 - shared_up_to(view, replica, leader).0;
-    let at_most = settled_term(view, replica).is_none() || settled_term(view, leader).is_none();
-    let counts = entries > 0 && (replica.is_leader || !at_most);
-    counts.then(|| GivenUp {
+    (entries > 0).then(|| GivenUp {
         endpoint: replica.endpoint.clone(),
         entries,
-        at_most,
+        at_most: settled_term(view, replica).is_none() || settled_term(view, leader).is_none(),
         term: settled_term(view, replica),
         directory: view.recycled_as(),
     })

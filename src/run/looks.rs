@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -213,7 +213,8 @@ impl Driver {
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
-    /// several replicas have gone at once, which no failed load does. What the run had brought back there is begun again.
+    /// several replicas have gone at once, which no failed load does. What an operation may have dropped proves nothing.
+    /// What the run had brought back there is begun again.
     fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
         let Seen::Known(held) = held else {
             self.silent.insert(endpoint.clone());
@@ -221,8 +222,9 @@ impl Driver {
         };
         let was_silent = self.silent.remove(endpoint);
         let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
-        let none_left = !before.is_empty() && before.iter().all(|id| !held.contains_key(id));
-        if none_left && (was_silent || before.len() > 1) {
+        let none_left = before.iter().all(|id| !held.contains_key(id));
+        let gone_by_itself = before.iter().filter(|id| !self.may_have_been_dropped(**id, endpoint)).count();
+        if none_left && (gone_by_itself > 1 || was_silent && gone_by_itself > 0) {
             let text = format!("tablet {endpoint} has been restarted");
             self.settings.record.note(&text);
             (self.settings.listener)(&Event::Note { text });
@@ -243,6 +245,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Whether a replica that is gone may have been dropped: by a RecoverTable of ours that resends it, or by an operation
+    /// that is under way for its partition.
+    fn may_have_been_dropped(&self, id: PartitionId, endpoint: &Endpoint) -> bool {
+        let replica = self.cases.get(&id).and_then(|case| case.memory.replicas.get(endpoint));
+        let handed_over = replica.is_some_and(|replica| replica.load == Load::HandedOver);
+        let Some((table, _)) = self.index.find(&self.snapshot.tables, id) else { return true };
+        let is_worked_on = |op: &Op| op.pid == id.pid && op.table == table.name && op.status.is_in_flight();
+        handed_over || self.snapshot.ops.iter().any(is_worked_on)
     }
 
     pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {

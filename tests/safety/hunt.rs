@@ -142,3 +142,27 @@ fn a_world_that_fails_is_made_small() {
     assert_eq!(smallest.made.len(), 1, "world {seed} without {without:?}: {:?}", smallest.made);
     assert!(smallest.made[0].starts_with("life.event-") && dies(&hunt(seed, &without, false)));
 }
+
+/// Two replicas of one tablet, resent at the same time, are gone at the same time. Taken for a restarted one, the tablet was told
+/// again to load disk tables that it may have been loading. The smallest world that showed it.
+#[test]
+fn a_tablet_whose_replicas_are_resent_was_not_restarted() {
+    let without = [
+        "cut-off-1.slow",
+        "cut-off-2.weather",
+        "cut-off-3.slow",
+        "cut-off-3.weather",
+        "dry-run",
+        "life.damage",
+        "life.nameservers-die",
+        "life.table-3",
+    ];
+    let events = (1..=5).map(|n| format!("life.event-{n}")).chain((1..=3).map(|n| format!("life.writing-{n}")));
+    let without = without.map(str::to_owned).into_iter().chain(events).collect();
+    let found = hunt(62228, &without, true);
+    assert_eq!(found.violations, Vec::new());
+    let calm = found.told.iter().skip_while(|line| !line.starts_with("RUN 4"));
+    let resent =
+        calm.filter(|line| line.contains("it is dropped and resent") && line.contains("127.0.0.1:11921")).count();
+    assert!(resent >= 2, "this world shows nothing any more: {resent}");
+}

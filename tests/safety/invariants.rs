@@ -6,7 +6,7 @@ use std::time::Duration;
 use openmldb_ops::model::{Endpoint, PartitionId, Tid};
 use openmldb_ops::run::{BlockedEntry, Summary};
 use openmldb_ops::sandbox::World;
-use openmldb_ops::sandbox::tablet::Entry;
+use openmldb_ops::sandbox::tablet::{Entry, RowId};
 use openmldb_ops::sandbox::world::Traced;
 use openmldb_ops::verify::{Finding, FindingKind};
 use openmldb_ops::wire::call::Effect;
@@ -79,8 +79,10 @@ pub fn no_row_is_lost(judge: &mut Judge, world: &World) -> (Vec<Violation>, usiz
     for (id, rows) in expected.iter().filter(|(id, _)| can_be_known(id)) {
         let mut held: BTreeSet<_> =
             logs(world, *id, &judge.missing).values().flatten().map(|entry| entry.row).collect();
-        held.extend(judge.given_back.get(id).into_iter().flatten());
-        let gone: Vec<_> = rows.difference(&held).collect();
+        let given_back = judge.given_back.get(id);
+        held.extend(given_back.into_iter().flat_map(|given_back| &given_back.held));
+        let since = |row: &RowId| given_back.is_some_and(|then| then.may_have_gone_in_an_election(world, *id, *row));
+        let gone: Vec<_> = rows.difference(&held).filter(|row| !since(row)).collect();
         if gone.is_empty() {
             continue;
         }

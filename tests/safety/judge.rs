@@ -21,6 +21,24 @@ pub struct Violation {
     pub text: String,
 }
 
+/// A partition when a run gave auto_failover back.
+#[derive(Debug, Default)]
+pub struct GivenBack {
+    /// What was held anywhere.
+    pub held: BTreeSet<RowId>,
+    /// What clients had been told is written.
+    acknowledged: BTreeSet<RowId>,
+    terms: usize,
+}
+
+impl GivenBack {
+    /// Whether that row was written after, and another leader elected: it may have died with the old one.
+    pub fn may_have_gone_in_an_election(&self, world: &World, id: PartitionId, row: RowId) -> bool {
+        let terms = world.metadata().get(&id).map_or(0, |metas| metas.term_offset.len());
+        terms > self.terms && !self.acknowledged.contains(&row)
+    }
+}
+
 /// What a cluster's runs are watched with.
 #[derive(Debug, Default)]
 pub struct Judge {
@@ -36,12 +54,12 @@ pub struct Judge {
     pub announced: BTreeMap<PartitionId, u64>,
     /// Whether the run has changed something.
     pub opened: bool,
-    /// What was held anywhere when the run gave auto_failover back: what OpenMLDB drops by itself from then on is not the
-    /// run's doing.
-    pub given_back: BTreeMap<PartitionId, BTreeSet<RowId>>,
+    /// How it was when the run gave auto_failover back: what OpenMLDB drops by itself from then on is not the run's doing.
+    pub given_back: BTreeMap<PartitionId, GivenBack>,
     names: BTreeMap<(TableName, Pid), PartitionId>,
     two_leaders: BTreeSet<PartitionId>,
     meddled: bool,
+    calm: bool,
 }
 
 impl Judge {
@@ -53,6 +71,7 @@ impl Judge {
     /// Another run begins, under those faults.
     pub fn a_run_begins(&mut self, faults: &[Fault]) {
         self.opened = false;
+        self.calm = faults.is_empty();
         self.given_back.clear();
         let makes_leaders =
             |fault: &Fault| matches!(fault.mishap, Mishap::Operator(Meddling::MarksAlive | Meddling::FailoverOn));
@@ -71,6 +90,10 @@ impl Judge {
                     *self.announced.entry(*id).or_default() += entries;
                 }
             }
+            // A tablet taken for another process is told to load what it may be loading.
+            Event::Note { text } if self.calm && text.ends_with("has been restarted") => {
+                self.wrong("no_restart_is_imagined", text.clone());
+            }
             _ => {}
         }
     }
@@ -87,8 +110,13 @@ impl Judge {
         if let NameserverCall::ConfSet(request) = call
             && request.conf.value == "true"
         {
+            let acknowledged = world.expected().clone();
+            let terms = |world: &World, id| world.metadata().get(&id).map_or(0, |metas| metas.term_offset.len());
             for (id, logs) in world.rows() {
-                self.given_back.entry(id).or_default().extend(logs.values().flat_map(|log| rows(log)));
+                let given_back = self.given_back.entry(id).or_default();
+                given_back.held.extend(logs.values().flat_map(|log| rows(log)));
+                given_back.acknowledged.extend(acknowledged.get(&id).into_iter().flatten());
+                given_back.terms = terms(world, id);
             }
         }
         if matches!(call, NameserverCall::ConfSet(_) | NameserverCall::CancelOp(_)) {

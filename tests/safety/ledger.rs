@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
+use openmldb_ops::wire::common::StorageMode;
 
 type Rows = BTreeMap<PartitionId, BTreeSet<RowId>>;
 type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
@@ -48,7 +49,7 @@ impl Ledger {
                 if twice {
                     self.one_term_twice.insert(*id);
                 }
-                if twice || any_two(&logs, differ_before_the_end) {
+                if twice || any_two(&logs, differ_before_the_end) || lost_its_flag(world, *id, &logs) {
                     self.diverged.insert(*id);
                 }
                 logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
@@ -159,6 +160,24 @@ fn differ_before_the_end(one: &[Entry], other: &[Entry]) -> bool {
     let (one, other) = (by_index(one), by_index(other));
     let differs = one.iter().find(|(index, entry)| other.get(index).is_some_and(|there| there != *entry));
     differs.is_some_and(|(from, _)| one.range(from..).any(|(index, entry)| other.get(index) == Some(entry)))
+}
+
+/// Whether a disk table's replicas differ and the one that was elected last has no leader flag any more: somebody had another one
+/// lead while both were up, and took the flag from it. The metadata call the wrong log the history then, and a disk table's
+/// entries have no term that would contradict.
+fn lost_its_flag(world: &World, id: PartitionId, logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
+    let on_disk = world.tables().iter().any(|t| t.tid() == id.tid.0 && t.storage_mode() != StorageMode::KMemory);
+    let last_term = |log: &Vec<Entry>| log.last().map(|entry| entry.term);
+    let newest = logs.values().filter_map(last_term).max();
+    let Some(metas) = world.metadata().remove(&id) else { return false };
+    let is_flagged = |at: &Endpoint| metas.partition_meta.iter().any(|m| m.is_leader && m.endpoint == at.as_str());
+    let elected_last = logs.iter().filter(|(_, log)| last_term(log) == newest).map(|(at, _)| at);
+    on_disk && any_two(logs, differ) && !elected_last.into_iter().any(is_flagged)
+}
+
+fn differ(one: &[Entry], other: &[Entry]) -> bool {
+    let other = by_index(other);
+    one.iter().any(|entry| other.get(&entry.index).is_some_and(|there| there != entry))
 }
 
 /// Whether they hold different rows at the same place of the same term.

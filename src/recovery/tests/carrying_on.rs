@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Action, Endpoint, Followers, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Replica, Role,
-    Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
+    Action, Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid,
+    Probes, Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart,
+    Tid,
 };
 use crate::playbook::Playbook;
 use crate::recovery::{
@@ -30,10 +31,12 @@ struct Found {
     served: bool,
     /// Whether the tablet has registered anew since.
     registered_anew: bool,
+    /// A partition that an operation works on.
+    op_on: Option<u32>,
 }
 
 const NOTHING: Found =
-    Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false, registered_anew: false };
+    Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false, registered_anew: false, op_on: None };
 
 impl Found {
     fn snapshot(&self) -> Snapshot {
@@ -67,6 +70,15 @@ impl Found {
         let b: BTreeMap<PartitionId, Held> =
             self.held.iter().map(|pid| (id(*pid), held(*pid, Role::Follower))).collect();
         let a: BTreeMap<PartitionId, Held> = self.served.then(|| (id(0), held(0, Role::Leader))).into_iter().collect();
+        let op = |pid| Op {
+            id: OpId(9),
+            kind: OpKind::RecoverTable,
+            status: OpStatus::Doing,
+            table: table.name.clone(),
+            pid: Pid(pid),
+            task: "-".to_owned(),
+        };
+        let ops = self.op_on.map(op).into_iter().collect();
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
         let probes = Probes { manifest: Seen::Known(manifest), ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
@@ -84,7 +96,7 @@ impl Found {
             auto_failover: false,
             tables: vec![table],
             tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), tablet(b, probes))]),
-            ops: Vec::new(),
+            ops,
         }
     }
 
@@ -231,6 +243,16 @@ fn a_restarted_tablet_is_told_again() {
     }
     assert_eq!(restarted(MEMORY).load(false, [told(Load::Accepted), told(Load::Seen), none()]), Load::NotSent);
     assert_eq!(restarted(MEMORY).load(false, [loaded(), none(), none()]), Load::NotSent, "what is loaded stays");
+}
+
+/// Found by the hunt: two replicas that RecoverTable replaces are dropped at the same time.
+#[test]
+fn replicas_that_the_nameserver_replaces_are_no_sign_of_a_restart() {
+    let replaced = || Remembered { held: true, ..told(Load::HandedOver) };
+    assert_eq!(restarted(DISK).load(false, [told(Load::Interrupted), replaced(), replaced()]), Load::Interrupted);
+    let worked_on = Found { op_on: Some(1), ..restarted(DISK) };
+    assert_eq!(worked_on.load(false, [told(Load::Interrupted), loaded(), none()]), Load::Interrupted);
+    assert_eq!(worked_on.load(false, [told(Load::Interrupted), loaded(), loaded()]), Load::NotSent);
 }
 
 #[test]

@@ -47,6 +47,24 @@ fn of_several_flags_without_terms_the_larger_offset_leads() {
     assert_eq!((given_up.endpoint.as_str(), given_up.entries), ("b", 13), "all after the first term");
 }
 
+/// Found by the hunt: the one elected last lost its end, and what its follower still held of it was resent without a word.
+#[test]
+fn what_a_follower_of_a_loser_holds_beyond_it_is_given_up_by_name() {
+    let loser = |loser: u64, follower: u64| {
+        let view = a_partition()
+            .on_disk()
+            .terms([(1, 0), (3, 1)])
+            .replica("old", |r| r.leader().loaded(13))
+            .replica("new", |r| r.leader().loaded(loser))
+            .replica("follower", |r| r.alive_before().loaded(follower));
+        let choice = view.choice();
+        assert_eq!(choice.leader.as_str(), "old");
+        choice.given_up.into_iter().map(|given| (given.endpoint.to_string(), given.entries)).collect::<Vec<_>>()
+    };
+    assert_eq!(loser(1, 4), [("new".to_owned(), 1), ("follower".to_owned(), 4)]);
+    assert_eq!(loser(4, 4), [("new".to_owned(), 4)], "the same rows are not counted twice");
+}
+
 #[test]
 fn ties_go_to_more_rows_then_alive_before_then_the_smallest_endpoint() {
     let flags = |rows: u64, alive: bool| {
