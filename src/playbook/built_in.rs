@@ -10,8 +10,11 @@ use super::{Playbook, PlaybookError, Problem};
 /// The playbook used when none is named.
 pub const DEFAULT: &str = "recover";
 
-const BUILT_IN: [(&str, &str); 2] =
-    [("recover", include_str!("../../playbooks/recover.yaml")), ("fast", include_str!("../../playbooks/fast.yaml"))];
+const BUILT_IN: [(&str, &str); 3] = [
+    ("recover", include_str!("../../playbooks/recover.yaml")),
+    ("fast", include_str!("../../playbooks/fast.yaml")),
+    ("leaders-first", include_str!("../../playbooks/leaders-first.yaml")),
+];
 
 /// The text of a built-in playbook, comments included.
 pub fn built_in(name: &str) -> Option<&'static str> {

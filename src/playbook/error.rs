@@ -108,9 +108,6 @@ pub enum Problem {
     /// A combination of parameters that would break a rule of recovery.
     #[error("{0}")]
     Unsafe(&'static str),
-    /// A word that later playbooks need and this build does not carry out.
-    #[error("`{0}` is a word of the vocabulary that this build cannot carry out yet")]
-    NotYet(String),
 }
 
 /// Text from a file as a message may show it: at most 60 characters, control characters escaped.

@@ -12,7 +12,6 @@ pub(super) fn checked(draft: Draft) -> Result<Playbook, Fault> {
     before(&draft.before)?;
     after(&draft.after)?;
     partition(&draft.partition)?;
-    later(&draft.partition)?;
     let plain = |steps: Steps<ClusterStep>| steps.value.into_iter().map(|step| step.value).collect();
     Ok(Playbook {
         name: draft.name,
@@ -197,21 +196,6 @@ fn partition(steps: &Steps<PartitionStep>) -> Result<(), Fault> {
     }
     if (has(Milestone::Recovered) || has(Milestone::ConnectedAlive)) && !has(Milestone::Redundant) {
         return missing(Milestone::Redundant.step(), ": an answer of RecoverTable is no success, its effect is");
-    }
-    Ok(())
-}
-
-/// Words that a playbook to come is made of: a partition that serves before its followers are loaded. They are part of the
-/// vocabulary so that it will not change, and refused as long as it is not proved that no row can be lost by them.
-fn later(steps: &Steps<PartitionStep>) -> Result<(), Fault> {
-    for step in &steps.value {
-        let word = match step.value {
-            PartitionStep::LoadTable { replicas: Which::LeaderFlagged, .. } => "replicas: leader_flagged",
-            PartitionStep::LoadTable { replicas: Which::Followers, .. } => "replicas: followers",
-            PartitionStep::PickLeader { by: LeaderBy::Evidence, .. } => "by: evidence",
-            _ => continue,
-        };
-        return fault(step, Problem::NotYet(word.to_owned()));
     }
     Ok(())
 }

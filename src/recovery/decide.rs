@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::model::{Action, Endpoint, Offset, Role, Seen, State};
-use crate::playbook::{Connect, PartitionStep, Playbook, Which};
+use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
 
 use super::blocked::{Blocked, Reason};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::early::{self, serves_early};
 use super::election::{Choice, Way, choose};
 use super::follower;
 use super::health::{Health, health};
@@ -87,16 +88,30 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
     let key = step.key();
     match step {
         PartitionStep::MarkAlive { replicas: Which::All, .. } => mark_not_alive(view, key),
-        PartitionStep::LoadTable { seg_cnt, .. } => loading::load(view, key, *seg_cnt, gates),
+        PartitionStep::LoadTable { replicas, seg_cnt, .. } => {
+            let of = to_load(view, *replicas);
+            loading::load(view, key, *seg_cnt, gates, of.into_iter())
+        }
+        // How long followers turn out to be that are loaded later, a plan cannot know either.
+        PartitionStep::PollTableStatus { .. } if serves_early(playbook) && has_unknown_offset(view) => {
+            view.serving_leader().map(|_| Decision::Unknown)
+        }
         PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
-        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries),
-        PartitionStep::PickLeader { on_conflict, promote, .. } => {
+        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries)
+            .or_else(|| serves_early(playbook).then(|| loading::prove_terms_later(view, key, *up_to_entries))?),
+        PartitionStep::PickLeader { by, on_conflict, promote, .. } => {
             let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
             if settled {
                 return None;
             }
-            if view.replicas.iter().any(|r| r.loaded().is_some_and(|loaded| loaded.offset.is_none())) {
+            if has_unknown_offset(view) {
                 return Some(Decision::Unknown);
+            }
+            if *by == LeaderBy::Evidence
+                && early::may_lead(view).is_err()
+                && let Some(first) = everything_first(view, playbook, gates)
+            {
+                return Some(first);
             }
             let unasked = facts_to_choose_on(view);
             if !unasked.is_empty() {
@@ -109,7 +124,8 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::ChangeRole { connect, .. } => {
             let choice = view.memory.choice.as_ref()?;
-            lead(view, key, choice, *connect).or_else(|| connect_proven(view, key, choice, *connect))
+            let whom = Whom { connect: *connect, late: serves_early(playbook) };
+            lead(view, key, choice, whom).or_else(|| connect_proven(view, key, choice, whom))
         }
         PartitionStep::MarkAlive { replicas: Which::Leader, .. } => mark_leader_alive(view, key),
         PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook)),
@@ -118,6 +134,37 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
+}
+
+/// Whether some loaded replica's end is unknown, as in a plan it is.
+fn has_unknown_offset(view: &View) -> bool {
+    view.replicas.iter().any(|r| r.loaded().is_some_and(|loaded| loaded.offset.is_none()))
+}
+
+/// Which replicas a step loads. Of a partition that could serve early, its leader; the others once it does.
+fn to_load(view: &View, replicas: Which) -> Vec<&ReplicaView> {
+    let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
+    match replicas {
+        Which::LeaderFlagged if settled => Vec::new(),
+        Which::LeaderFlagged => match early::alone(view) {
+            Ok(leader) => vec![leader],
+            Err(_) => view.replicas.iter().collect(),
+        },
+        Which::Followers if view.serving_leader().is_none() => Vec::new(),
+        _ => view.replicas.iter().collect(),
+    }
+}
+
+/// Evidence does not do: all replicas are loaded and looked at, as where the playbook loads all of them from the start.
+fn everything_first(view: &View, playbook: &Playbook, gates: Gates) -> Option<Decision> {
+    playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::LoadTable { seg_cnt, .. } => {
+            loading::load(view, step.key(), *seg_cnt, gates, view.replicas.iter())
+        }
+        PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
+        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, step.key(), *up_to_entries),
+        _ => None,
+    })
 }
 
 /// Where a plan that was kept is applied, it is applied exactly: its leader leads, or nobody.
@@ -197,15 +244,23 @@ pub(super) fn turn(before: &str) -> Decision {
     Decision::Wait(Wait::new(WaitFor::Turn, before, forever, forever))
 }
 
+/// Whom a leader may be connected to.
+#[derive(Clone, Copy)]
+struct Whom {
+    connect: Connect,
+    /// Whether followers are loaded after it was chosen, and judged then.
+    late: bool,
+}
+
 /// Makes the chosen replica leader, unless it is.
-fn lead(view: &View, step: &'static str, choice: &Choice, connect: Connect) -> Option<Decision> {
+fn lead(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
     let leader = view.replica(&choice.leader)?;
     match choice.way {
         _ if view.serving_leader().is_some() => None,
         Way::ChangeRole if leader.leads_in_memory() => None,
         Way::ChangeRole => {
             let term = view.terms.last()?.term;
-            let replicas = connectable(view, choice, connect).map(|r| r.endpoint.clone()).collect();
+            let replicas = connectable(view, choice, whom).map(|r| r.endpoint.clone()).collect();
             let endpoint = choice.leader.clone();
             let action = Action::ChangeRole { endpoint, partition: view.partition, term, replicas };
             Some(Decision::act(Intent::new(step, action, choice.why.clone())))
@@ -267,11 +322,14 @@ pub(super) fn ops_wait(view: &View, op: &crate::model::Op) -> Decision {
 /// The replicas that the leader may take as they are: proven prefixes, loaded and at rest, without a leader flag (only an
 /// operation clears one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of
 /// their log in rows than the leader has of its own.
-fn connectable<'a>(view: &'a View, choice: &'a Choice, connect: Connect) -> impl Iterator<Item = &'a ReplicaView> {
+fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Iterator<Item = &'a ReplicaView> {
     let leader = view.replica(&choice.leader);
     let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
-    let proven =
-        view.replicas.iter().filter(move |r| connect == Connect::ProvenPrefixes && choice.proven.contains(&r.endpoint));
+    let is_prefix = move |r: &ReplicaView| {
+        let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
+        choice.proven.contains(&r.endpoint) || whom.late && late()
+    };
+    let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
     proven.filter(move |r| {
         let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
         let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
@@ -283,12 +341,12 @@ fn connectable<'a>(view: &'a View, choice: &'a Choice, connect: Connect) -> impl
 }
 
 /// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.
-fn connect_proven(view: &View, step: &'static str, choice: &Choice, connect: Connect) -> Option<Decision> {
+fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
     let leader = view.replica(&choice.leader).filter(|leader| leader.leads_in_memory())?;
     if !view.ops_in_flight.is_empty() {
         return None;
     }
-    let mut candidates = connectable(view, choice, connect).peekable();
+    let mut candidates = connectable(view, choice, whom).peekable();
     candidates.peek()?;
     let followers = match &leader.followers {
         Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),

@@ -44,10 +44,16 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     if held <= leads_to || given_up_at_failover(view, leader, replica) {
         return Ok(());
     }
-    let text = format!(
-        "{} holds entries up to offset {held}, its leader {} only up to {leads_to}: resending would discard them",
-        replica.endpoint, leader.endpoint
-    );
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = match replica.memory.leader_held {
+        Some(_) => format!(
+            "{at} holds entries up to offset {held}; its leader {by} was chosen before anybody had looked at it, and is known to \
+             have held only {leads_to} of them then: resending would discard the others"
+        ),
+        None => format!(
+            "{at} holds entries up to offset {held}, its leader {by} only up to {leads_to}: resending would discard them"
+        ),
+    };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }

@@ -212,9 +212,13 @@ impl Memory {
     }
 
     /// An unfinished run was here, and nobody on this host knows what it sent. A disk table that is not there may be
-    /// loading unseen, so it must not be told again.
-    pub fn carry_on_blindly(&mut self, snapshot: &Snapshot, table: &Table, partition: &Partition) {
+    /// loading unseen, so it must not be told again. If leaders may have served before their followers were looked at, what
+    /// those hold may be beside what their leader wrote since, from the first entry on.
+    pub fn carry_on_blindly(&mut self, snapshot: &Snapshot, table: &Table, partition: &Partition, served_early: bool) {
         let view = View::of(snapshot, table, partition, self);
+        for replica in view.replicas.iter().filter(|r| served_early && !r.is_leader && !r.is_alive) {
+            self.replica_mut(&replica.endpoint).leader_held = Some(Offset(0));
+        }
         for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && r.data == Data::Absent) {
             self.replica_mut(&replica.endpoint).load = Load::Interrupted;
         }

@@ -14,9 +14,15 @@ use super::view::{Data, ReplicaView, View};
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// LoadTable to every replica whose tablet answers and does not hold it: as a follower, and never twice.
-pub(super) fn load(view: &View, step: &'static str, seg_cnt: u32, gates: Gates) -> Option<Decision> {
-    let missing: Vec<&ReplicaView> = view.replicas.iter().filter(|r| is_to_be_loaded(r)).collect();
+/// LoadTable to each of those replicas whose tablet answers and does not hold it: as a follower, and never twice.
+pub(super) fn load<'a>(
+    view: &'a View,
+    step: &'static str,
+    seg_cnt: u32,
+    gates: Gates,
+    of: impl Iterator<Item = &'a ReplicaView>,
+) -> Option<Decision> {
+    let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -108,13 +114,32 @@ fn loading_state(replica: &ReplicaView) -> Option<String> {
 /// Where more than one leadership wrote the partition, the term of each replica's last entry is found out: a snapshot up
 /// to its own offset, after which MANIFEST names it. Only of memory replicas that no leader has contacted yet.
 pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
-    let nothing_to_compare = view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk();
-    if nothing_to_compare || view.serving_leader().is_some() || view.memory.choice.is_some() {
+    if view.serving_leader().is_some() || view.memory.choice.is_some() {
         return None;
     }
-    let provable: Vec<&ReplicaView> = view
-        .replicas
-        .iter()
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter())
+}
+
+/// The same of followers that were loaded once their leader served, and that it has not contacted.
+pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
+    let leader = view.serving_leader()?;
+    let later = |r: &&ReplicaView| {
+        let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
+        r.endpoint != leader.endpoint && !r.is_alive && !resent && !leader.replicates_to(&r.endpoint)
+    };
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
+}
+
+fn prove_terms_of<'a>(
+    view: &'a View,
+    step: &'static str,
+    up_to_entries: u64,
+    of: impl Iterator<Item = &'a ReplicaView>,
+) -> Option<Decision> {
+    if view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk() {
+        return None;
+    }
+    let provable: Vec<&ReplicaView> = of
         .filter(|r| {
             let bounded = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
             bounded && !is_suspect(view, r) && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))

@@ -29,6 +29,8 @@ pub struct Memory {
     pub accepted: Vec<Loss>,
     /// The leader that the plan that is applied says: nobody else may be chosen.
     pub planned_leader: Option<Endpoint>,
+    /// No leader may lead before all its replicas were looked at: nobody on another host would know that they were not.
+    pub load_all_first: bool,
 }
 
 /// A run's memory of one replica.

@@ -244,9 +244,11 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
                 }
             }
             Decision::Unknown => {
-                let among = view.replicas.iter().filter(|r| r.loaded().is_some());
-                planned.leader =
-                    LeaderPlan::AfterLoading { among: among.map(|r| r.endpoint.clone()).collect(), expected: None };
+                if view.serving_leader().is_none() {
+                    let among = view.replicas.iter().filter(|r| r.loaded().is_some());
+                    let among = among.map(|r| r.endpoint.clone()).collect();
+                    planned.leader = LeaderPlan::AfterLoading { among, expected: None };
+                }
                 view.assume_equal();
                 expected = true;
             }

@@ -18,8 +18,10 @@ use super::close::{Close, Unclear};
 use super::event::{Event, Listener, Milestone};
 use super::index::Index;
 use super::lane::{Lanes, LoadRank, Widths};
+use super::lock::LockError;
 use super::looks::{self, POLL_MIN};
 use super::record::Record;
+use super::telling::Telling;
 
 /// Why a run goes on or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Settings {
     pub record: Record,
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
+    /// What other hosts are told by.
+    pub telling: Telling,
 }
 
 /// How the driven partitions ended.
@@ -85,6 +89,7 @@ pub(super) enum Report {
     Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(PartitionId, u64, Box<Intent>, Outcome),
+    Told(PartitionId, Result<(), LockError>),
 }
 
 /// The loop's state.
@@ -247,10 +252,6 @@ impl Driver {
         self.finish(stopped)
     }
 
-    fn require_fresh_looks(&mut self) {
-        self.cases.values_mut().for_each(|case| case.outdate(self.now));
-    }
-
     /// Whether everything a case rests on was seen after its last action. A tablet that does not answer is not waited
     /// for: what it holds cannot have been changed by us either, and its next look may take its whole deadline.
     fn is_fresh(&self, case: &Case) -> bool {
@@ -364,12 +365,9 @@ impl Driver {
             let Some(case) = self.cases.get_mut(&id) else { return };
             match decision {
                 Decision::Choose(choice) => {
-                    let (table, pid) = (view.table.clone(), id.pid.0);
-                    self.settings.record.chosen(&table, id, &choice);
-                    case.memory.choose((*choice).clone());
-                    // Before anything is sent because of it.
-                    self.settings.record.remember(id, &case.memory);
-                    (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
+                    if !self.note_choice(id, &view, choice) {
+                        return;
+                    }
                 }
                 Decision::Wait(wait) => {
                     if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
@@ -445,6 +443,7 @@ impl Driver {
             Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
             Ok(Report::Acted(id, number, intent, outcome)) => self.note_action(id, number, &intent, &outcome),
+            Ok(Report::Told(id, told)) => self.note_told(id, told),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use crate::cluster::{DiscoveryError, Hold, LOCK_SESSION, LockNodes};
 
+use crate::model::{Endpoint, Offset, PartitionId};
+
 use super::record::Caller;
 use super::run_id::RunId;
 
@@ -43,6 +45,36 @@ pub struct Note {
     pub record: String,
     /// What it found auto_failover to be; none once it was given back.
     pub auto_failover: Option<bool>,
+    /// Whether leaders may have served, and taken writes, before anybody looked at their followers, and nobody says which.
+    #[serde(default)]
+    pub serves_early: bool,
+    /// The replicas that nobody had looked at when their leader was chosen, once the run has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Unseen>,
+}
+
+/// A replica that nobody had looked at when its leader was chosen. That one may have taken writes since: what both hold beyond
+/// was written twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Where the replica is.
+    pub endpoint: Endpoint,
+    /// What the leader held then.
+    pub leader_held: Offset,
+}
+
+/// Most of them that a note names: a node in ZooKeeper holds 1 MB (`jute.maxbuffer`), and one of them takes up to 100 bytes.
+const MOST_UNSEEN: usize = 5_000;
+
+impl Note {
+    /// The same with what the run that leaves it has not looked at; too much to name means all.
+    pub(super) fn with_unseen(mut self, unseen: Vec<Unseen>) -> Self {
+        self.serves_early |= unseen.len() > MOST_UNSEEN;
+        self.unseen = if self.serves_early { Vec::new() } else { unseen };
+        self
+    }
 }
 
 /// Why a run may not begin, or not go on.
@@ -176,6 +208,9 @@ fn note_of(text: &str) -> Note {
         host: "unknown".to_owned(),
         record: text.chars().take(200).collect(),
         auto_failover: None,
+        // For all that is known.
+        serves_early: true,
+        unseen: Vec::new(),
     })
 }
 

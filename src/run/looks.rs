@@ -51,6 +51,10 @@ impl Driver {
         }
     }
 
+    pub(super) fn require_fresh_looks(&mut self) {
+        self.cases.values_mut().for_each(|case| case.outdate(self.now));
+    }
+
     /// Lines in the answers to a look at everything.
     pub(super) fn lines(&self) -> u32 {
         let lines = self.placed.values().map(Vec::len).sum::<usize>() + self.cases.len();

@@ -24,6 +24,7 @@ mod resuming;
 mod run_id;
 mod scope;
 mod status;
+mod telling;
 mod verdict;
 
 pub use checking::Checking;

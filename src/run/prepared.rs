@@ -46,6 +46,7 @@ pub fn prepare_plan(
     scope.check(&snapshot)?;
     let tablets = Continuity::of(&snapshot, &left.partitions);
     let blind = note.as_ref().is_some_and(|note| left.newest != Some(note.run));
+    let served_early = note.as_ref().is_some_and(|note| note.serves_early);
     let mut memories = BTreeMap::new();
     for table in &snapshot.tables {
         for partition in &table.partitions {
@@ -58,8 +59,12 @@ pub fn prepare_plan(
             let mut memory = Memory::at_start(&snapshot, table, partition, before);
             match earlier {
                 Some(earlier) => memory.carry_on(&snapshot, table, partition, earlier, &tablets),
-                None if blind => memory.carry_on_blindly(&snapshot, table, partition),
+                None if blind => memory.carry_on_blindly(&snapshot, table, partition, served_early),
                 None => {}
+            }
+            let noted = note.iter().filter(|_| blind).flat_map(|note| &note.unseen);
+            for unseen in noted.filter(|unseen| unseen.partition == id) {
+                memory.replica_mut(&unseen.endpoint).leader_held = Some(unseen.leader_held);
             }
             memories.insert(id, memory);
         }
@@ -79,6 +84,14 @@ fn plan_with(
 }
 
 impl Prepared {
+    /// The same where no note would tell another host that leaders serve before their followers were looked at: then they
+    /// are looked at first.
+    pub(super) fn with_all_loaded_first(mut self, playbook: &Playbook, scope: &Scope) -> Self {
+        self.memories.values_mut().for_each(|memory| memory.load_all_first = true);
+        self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
+        self
+    }
+
     /// What this plan, and that of every other playbook that comes with the program, would take. Empty if there is nothing
     /// to do.
     ///

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
-use crate::recovery::Memory;
+use crate::recovery::{Memory, serves_early};
 use crate::snapshot::{collect, look_again};
 use crate::verify::Verification;
 
@@ -20,13 +20,14 @@ use super::failover::{Before, StepError, Told, prepare, restore};
 use super::going_on::{GoingOn, still_going_on};
 use super::kept::{Consent, Refusal};
 use super::lane::Widths;
-use super::lock::{Holder, Lock, LockError, Note};
+use super::lock::{Holder, Lock, LockError, Note, Unseen};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
 use super::report::{Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
 use super::scope::{Scope, ScopeError};
+use super::telling::Telling;
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
 /// What a recovery needs beside the cluster.
@@ -125,6 +126,19 @@ pub enum RecoverError {
     },
 }
 
+/// What a run leaves behind in ZooKeeper.
+struct Leaving<'a> {
+    record: &'a Record,
+    /// What auto_failover was, if it could not be given back.
+    owed: Option<bool>,
+    /// Something goes on that only the record knows.
+    goes_on: bool,
+    /// Leaders may serve whose followers nobody has looked at, and which nobody can tell.
+    serves_early: bool,
+    /// Replicas that nobody had looked at when their leader was chosen.
+    unseen: Vec<Unseen>,
+}
+
 /// Why the partitions were not driven to their end.
 enum Interruption {
     /// A cluster step failed.
@@ -148,7 +162,10 @@ impl Recovery {
     /// See [`RecoverError`].
     pub async fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let (left, note) = self.what_is_left().await?;
-        let prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
+        let mut prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
+        if serves_early(&self.playbook) && !self.lock.keeps_notes() {
+            prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
+        }
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
 
@@ -191,9 +208,13 @@ impl Recovery {
         }
         let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
-        self.lock.leave(Some(&self.note_of(&record, Some(auto_failover)))).await?;
+        let noted_early = prepared.note.as_ref().is_some_and(|note| note.serves_early);
+        let early = noted_early || serves_early(&self.playbook);
+        let unseen_before = unseen(&prepared.note, &prepared.memories);
+        let note = self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before);
+        self.lock.leave(Some(&note)).await?;
         let driven = match prepared.needs_doing() {
-            true => self.drive(cluster, &prepared, &record).await.map(Some),
+            true => self.drive(cluster, &prepared, &record, note).await.map(Some),
             false => Ok(None),
         };
         // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
@@ -206,11 +227,19 @@ impl Recovery {
             // Whoever reads it takes the run for unfinished with or without this line.
             let _ = record.end("failed", restored.is_ok(), false, going_on);
         };
+        let panicked = matches!(driven, Err(Interruption::Panic(_)));
+        let leaving = |goes_on, memories| Leaving {
+            record: &record,
+            owed: restored.is_err().then_some(auto_failover),
+            goes_on,
+            serves_early: noted_early && self.scope != Scope::All || panicked,
+            unseen: unseen(&prepared.note, memories),
+        };
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
                 unfinished(Vec::new());
-                self.take_leave(&record, auto_failover, restored.is_ok(), false, &listener).await;
+                self.take_leave(leaving(false, &prepared.memories), &listener).await;
                 return Err(RecoverError::Step { error, not_restored: restored.err() });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
@@ -221,7 +250,7 @@ impl Recovery {
             Ok(verified) => verified,
             Err(error) => {
                 unfinished(record.unanswered().into_iter().map(|action| GoingOn::Call { action }).collect());
-                self.take_leave(&record, auto_failover, restored.is_ok(), true, &listener).await;
+                self.take_leave(leaving(true, memories), &listener).await;
                 return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() });
             }
         };
@@ -241,7 +270,7 @@ impl Recovery {
         if let Err(error) = record.end(summary.verdict.word(), restored.is_ok(), finished, going_on.clone()) {
             listener(&Event::Note { text: error.to_string() });
         }
-        self.take_leave(&record, auto_failover, restored.is_ok(), !going_on.is_empty(), &listener).await;
+        self.take_leave(leaving(!going_on.is_empty(), memories), &listener).await;
         let unrecorded = record.broken();
         let not_restored = restored.err();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
@@ -292,17 +321,20 @@ impl Recovery {
         restore(cluster, auto_failover, self.pace, told).await
     }
 
-    fn note_of(&self, record: &Record, auto_failover: Option<bool>) -> Note {
+    fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
         let (run, host) = (record.run(), self.caller.host.clone());
-        Note { run, host, record: record.place().to_owned(), auto_failover }
+        Note { run, host, record: record.place().to_owned(), auto_failover, serves_early, unseen: Vec::new() }
     }
 
-    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows.
-    async fn take_leave(&self, record: &Record, was: bool, restored: bool, goes_on: bool, listener: &Listener) {
+    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
+    /// there are replicas that nobody had looked at when their leaders were chosen.
+    async fn take_leave(&self, leaving: Leaving<'_>, listener: &Listener) {
         if *self.lock.hold().borrow() == Hold::Lost {
             return;
         }
-        let note = (!restored || goes_on).then(|| self.note_of(record, (!restored).then_some(was)));
+        let Leaving { record, owed, goes_on, serves_early, unseen } = leaving;
+        let is_needed = owed.is_some() || goes_on || serves_early || !unseen.is_empty();
+        let note = is_needed.then(|| self.note_of(record, owed, serves_early).with_unseen(unseen));
         if let Err(error) = self.lock.leave(note.as_ref()).await {
             let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
             listener(&Event::Note { text });
@@ -361,10 +393,19 @@ impl Recovery {
             false => "",
         };
         let elsewhere = prepared.note.as_ref().filter(|note| left.newest != Some(note.run));
-        if let Some(Note { run, host, record, .. }) = elsewhere {
+        if let Some(Note { run, host, record, serves_early, unseen, .. }) = elsewhere {
+            let unseen = match (serves_early, unseen.len()) {
+                (true, _) => {
+                    "; leaders may have taken writes before their followers were looked at, so nothing that those \
+                              hold is discarded without a yes"
+                        .to_owned()
+                }
+                (false, 0) => String::new(),
+                (false, count) => format!("; {count} replicas had not been looked at when their leaders were chosen"),
+            };
             let text = format!(
                 "run {run} on {host} did not finish{owed}. Its record is there ({record}), not here: what it sent is \
-                 unknown, so disk tables that it may have told to load are not told again"
+                 unknown, so disk tables that it may have told to load are not told again{unseen}"
             );
             (self.listener)(&Event::Note { text });
         } else if left.run.is_some() {
@@ -376,7 +417,18 @@ impl Recovery {
 
     /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
     /// the caller goes on to give auto_failover back.
-    async fn drive(&self, cluster: &Cluster, prepared: &Prepared, record: &Record) -> Result<Driven, Interruption> {
+    async fn drive(
+        &self,
+        cluster: &Cluster,
+        prepared: &Prepared,
+        record: &Record,
+        note: Note,
+    ) -> Result<Driven, Interruption> {
+        let telling = Telling {
+            told: note.serves_early,
+            note: Note { serves_early: true, unseen: Vec::new(), ..note },
+            lock: self.lock.clone(),
+        };
         let unhealthy = prepared.plan.partitions.iter();
         let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {
@@ -387,6 +439,7 @@ impl Recovery {
             stop: self.stop.clone(),
             record: record.clone(),
             hold: self.lock.hold(),
+            telling,
         };
         let (cluster, snapshot, memories) = (cluster.clone(), prepared.snapshot.clone(), prepared.memories.clone());
         let task = tokio::spawn(async move {
@@ -402,6 +455,19 @@ impl Recovery {
             Err(error) => Err(Interruption::Panic(panic_text(error))),
         }
     }
+}
+
+/// Replicas that nobody had looked at when their leaders were chosen; of partitions out of scope, what the note says.
+fn unseen(note: &Option<Note>, memories: &BTreeMap<PartitionId, Memory>) -> Vec<Unseen> {
+    let elsewhere =
+        note.iter().flat_map(|note| &note.unseen).filter(|unseen| !memories.contains_key(&unseen.partition));
+    let here = memories.iter().flat_map(|(id, memory)| {
+        memory.replicas.iter().filter_map(|(endpoint, replica)| {
+            let (partition, endpoint) = (*id, endpoint.clone());
+            Some(Unseen { partition, endpoint, leader_held: replica.leader_held? })
+        })
+    });
+    elsewhere.cloned().chain(here).collect()
 }
 
 /// A listener that panics for itself alone: giving auto_failover back goes on without it.

@@ -154,6 +154,9 @@ impl Hunt {
     fn moves_to_another_host(&mut self) {
         use openmldb_ops::run::Lock as _;
         self.host = self.host.another();
+        if !self.host.lock.keeps_notes() {
+            self.judge().all_is_forgotten();
+        }
         if !self.host.lock.keeps_notes() && auto_failover(&mut self.world) != self.auto_failover {
             self.auto_failover = None;
         }

@@ -57,6 +57,10 @@ pub struct Judge {
     /// How it was when the run gave auto_failover back: what OpenMLDB drops by itself from then on is not the run's doing.
     pub given_back: BTreeMap<PartitionId, GivenBack>,
     names: BTreeMap<(TableName, Pid), PartitionId>,
+    /// Partitions whose leaders were chosen without a look at all of their replicas, ...
+    unseen: BTreeSet<PartitionId>,
+    /// ... and of which nobody is left who could know: without ZooKeeper another host has neither record nor note.
+    pub forgotten: BTreeSet<PartitionId>,
     two_leaders: BTreeSet<PartitionId>,
     meddled: bool,
     calm: bool,
@@ -78,6 +82,11 @@ impl Judge {
         self.meddled |= faults.iter().any(makes_leaders);
     }
 
+    /// The next run comes from a host that knows nothing.
+    pub fn all_is_forgotten(&mut self) {
+        self.forgotten.append(&mut self.unseen);
+    }
+
     /// What the run says.
     pub fn hears(&mut self, event: &Event) {
         match event {
@@ -88,6 +97,9 @@ impl Judge {
                 let entries: u64 = choice.given_up.iter().map(|given| given.entries).sum();
                 if let Some(id) = self.names.get(&(table.clone(), Pid(*pid))) {
                     *self.announced.entry(*id).or_default() += entries;
+                    if !choice.out_of_reach.is_empty() {
+                        self.unseen.insert(*id);
+                    }
                 }
             }
             // A tablet taken for another process is told to load what it may be loading.
@@ -201,7 +213,7 @@ impl Judge {
         let Some(leader) = leader else {
             return self.wrong(invariant, format!("{call} {id} at {at} although no leader is alive"));
         };
-        if self.ledger.diverged.contains(&id) || self.missing.contains(at) {
+        if self.ledger.diverged.contains(&id) || self.forgotten.contains(&id) || self.missing.contains(at) {
             return;
         }
         let held = rows(&world.log(&leader.endpoint.as_str().into(), id));
@@ -217,7 +229,7 @@ impl Judge {
 
     /// A leader takes as its follower only what holds the beginning of its own log.
     fn connects_only_prefixes(&mut self, world: &World, id: PartitionId, leader: &Endpoint, follower: &Endpoint) {
-        if self.ledger.diverged.contains(&id) || self.missing.contains(follower) {
+        if self.ledger.diverged.contains(&id) || self.forgotten.contains(&id) || self.missing.contains(follower) {
             return;
         }
         let leading: BTreeMap<u64, Entry> =

@@ -371,7 +371,7 @@ fn without_a_record_disk_tables_may_be_loading_unseen() {
         let snapshot = Found { storage, ..NOTHING }.snapshot();
         let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
         let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
-        memory.carry_on_blindly(&snapshot, table, partition);
+        memory.carry_on_blindly(&snapshot, table, partition, false);
         assert_eq!(memory.replica(&"b".into()).load, expected);
     }
 }

@@ -1,0 +1,61 @@
+//! A leader is chosen: written down, and where nobody could look at some of its replicas, told to every other host before
+//! anything is sent because of it. From then on the leader takes writes that those replicas may hold something else instead of.
+
+use std::sync::Arc;
+
+use crate::cluster::Hold;
+use crate::model::PartitionId;
+use crate::recovery::{Choice, View};
+
+use super::driver::{Driver, Report};
+use super::event::Event;
+use super::lock::{Lock, LockError, Note};
+
+/// What other hosts are told by.
+pub struct Telling {
+    /// Where the note is left.
+    pub lock: Arc<dyn Lock>,
+    /// What it says.
+    pub note: Note,
+    /// Whether it is there.
+    pub told: bool,
+}
+
+impl Driver {
+    /// Notes the choice. False if others have to be told first.
+    pub(super) fn note_choice(&mut self, id: PartitionId, view: &View, choice: Box<Choice>) -> bool {
+        let Some(case) = self.cases.get_mut(&id) else { return false };
+        // Without the lock nothing is sent any more, and the note may be somebody else's.
+        let lost = *self.settings.hold.borrow() == Hold::Lost;
+        let is_told = choice.out_of_reach.is_empty() || self.settings.telling.told || lost;
+        let (table, pid) = (view.table.clone(), id.pid.0);
+        self.settings.record.chosen(&table, id, &choice);
+        case.memory.choose((*choice).clone());
+        // Before anything is sent because of it.
+        self.settings.record.remember(id, &case.memory);
+        (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
+        if !is_told {
+            case.under_way += 1;
+            let (lock, note) = (self.settings.telling.lock.clone(), self.settings.telling.note.clone());
+            self.tasks.spawn(async move { Report::Told(id, lock.leave(Some(&note)).await) });
+        }
+        is_told
+    }
+
+    /// Others have been told. If they cannot be, the record still tells the runs on this host.
+    pub(super) fn note_told(&mut self, id: PartitionId, told: Result<(), LockError>) {
+        match told {
+            Ok(()) => self.settings.telling.told = true,
+            Err(error) => {
+                let text =
+                    format!("other hosts cannot be told that {id} is led without a look at all its replicas: {error}");
+                self.settings.record.note(&text);
+                (self.settings.listener)(&Event::Note { text });
+            }
+        }
+        if let Some(case) = self.cases.get_mut(&id) {
+            case.under_way -= 1;
+            self.stirred.insert(id);
+        }
+    }
+}
