@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_name_that_is_neither_built_in_nor_a_file_says_what_is_there() {
         let error = load("recoverr").unwrap_err().to_string();
-        assert_eq!(error, "recoverr: no such playbook: neither built in (recover, fast) nor a file");
+        assert_eq!(error, "recoverr: no such playbook: neither built in (recover, fast, leaders-first) nor a file");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Action, Endpoint};
 
-use super::plan::{PartitionPlan, Plan};
+use super::plan::{LeaderPlan, PartitionPlan, Plan};
 
 /// Nanoseconds to load a replica, and one of its entries (observed 2 and 5: 100,000 small rows in 0.8 s).
 const LOAD: (u64, u64) = (10_000_000, 8_000);
@@ -48,18 +48,24 @@ pub fn forecast(plan: &Plan) -> Forecast {
         resent: 0,
         blocked: plan.counts.blocked,
     };
-    let mut tablets: BTreeMap<&Endpoint, (u64, u64)> = BTreeMap::new();
+    let mut tablets: BTreeMap<&Endpoint, Work> = BTreeMap::new();
     let mut lanes = [0; 2];
     for planned in &plan.partitions {
         let lane = &mut lanes[(planned.partition.pid.0 % 2) as usize];
+        let mut serves = matches!(planned.leader, LeaderPlan::Serving { .. });
         for step in &planned.steps {
             match &step.action {
                 Action::LoadTable { endpoint, .. } => {
-                    tablets.entry(endpoint).or_default().0 += LOAD.0 + LOAD.1 * entries(planned, endpoint);
+                    let work = tablets.entry(endpoint).or_default();
+                    let takes = (LOAD.0 + LOAD.1 * entries(planned, endpoint)) / POOL;
+                    *if serves { &mut work.after_serving } else { &mut work.before_serving } += takes;
                 }
                 Action::MakeSnapshot { endpoint, .. } => {
-                    tablets.entry(endpoint).or_default().1 += SNAPSHOT.0 + SNAPSHOT.1 * entries(planned, endpoint);
+                    let work = tablets.entry(endpoint).or_default();
+                    let takes = SNAPSHOT.0 + SNAPSHOT.1 * entries(planned, endpoint);
+                    *if serves { &mut work.after_serving } else { &mut work.before_serving } += takes;
                 }
+                Action::MarkAlive { alive: true, .. } if !serves => serves = true,
                 Action::RecoverTable { endpoint, .. } if planned.connects(endpoint) => {
                     forecast.recovered += 1;
                     *lane += LANE_MS.0;
@@ -75,10 +81,20 @@ pub fn forecast(plan: &Plan) -> Forecast {
             }
         }
     }
-    let busiest = tablets.values().map(|(loads, snapshots)| loads / POOL + snapshots).max().unwrap_or(0);
-    forecast.serving_after_ms = busiest.div_ceil(1_000_000);
-    forecast.redundant_after_ms = forecast.serving_after_ms + lanes.into_iter().max().unwrap_or(0);
+    let busiest = |work: fn(&Work) -> u64| tablets.values().map(work).max().unwrap_or(0).div_ceil(1_000_000);
+    forecast.serving_after_ms = busiest(|work| work.before_serving);
+    let all_loaded = busiest(|work| work.before_serving + work.after_serving);
+    forecast.redundant_after_ms = all_loaded + lanes.into_iter().max().unwrap_or(0);
     forecast
+}
+
+/// Nanoseconds that a tablet is busy for, loading with its pool and making snapshots one by one.
+#[derive(Default)]
+struct Work {
+    /// Until the partitions that it holds a part of can serve.
+    before_serving: u64,
+    /// For what is loaded then.
+    after_serving: u64,
 }
 
 fn entries(planned: &PartitionPlan, endpoint: &Endpoint) -> u64 {

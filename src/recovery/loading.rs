@@ -120,9 +120,10 @@ pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -
     prove_terms_of(view, step, up_to_entries, view.replicas.iter())
 }
 
-/// The same of followers that were loaded once their leader served, and that it has not contacted.
+/// The same of followers that were loaded once their leader served, and that it has not contacted. Of a leader that served from
+/// the start nothing is known that they could be compared with.
 pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
-    let leader = view.serving_leader()?;
+    let leader = view.serving_leader().filter(|_| view.memory.choice.is_some())?;
     let later = |r: &&ReplicaView| {
         let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
         r.endpoint != leader.endpoint && !r.is_alive && !resent && !leader.replicates_to(&r.endpoint)

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table};
+use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table, Term};
 
 use super::decision::WaitFor;
-use super::election::Choice;
+use super::election::{Choice, Way};
 use super::loss::Loss;
 use super::view::Data;
 
@@ -19,6 +19,8 @@ pub struct Memory {
     pub replicas: BTreeMap<Endpoint, ReplicaMemory>,
     /// The leader chosen, once the choice was acted on.
     pub choice: Option<Choice>,
+    /// The partition's last term when it was chosen, where ChangeRole makes it leader: a later one is somebody else's election.
+    pub chosen_under: Option<Term>,
     /// Waits whose deadline has passed, with what was last seen.
     pub expired: BTreeMap<WaitFor, String>,
     /// Tries of the step that changes the leader.
@@ -178,8 +180,9 @@ impl Memory {
         self.replicas.entry(endpoint.clone()).or_default()
     }
 
-    /// Notes the leader that was chosen, and whom nobody had looked at.
-    pub fn choose(&mut self, choice: Choice) {
+    /// Notes the leader that was chosen, under which last term, and whom nobody had looked at.
+    pub fn choose(&mut self, choice: Choice, last: Option<Term>) {
+        self.chosen_under = last.filter(|_| choice.way == Way::ChangeRole);
         for endpoint in &choice.out_of_reach {
             let unseen = self.replica_mut(endpoint);
             unseen.leader_held = unseen.leader_held.or(choice.offset);

@@ -139,7 +139,8 @@ impl Memory {
         replica.last_error = error;
     }
 
-    /// Forgets a choice whose leader is gone before it served: the replicas are looked at anew.
+    /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
+    /// are looked at anew.
     pub fn note_view(&mut self, view: &View) {
         for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
             self.replica_mut(&replica.endpoint).leader_held = None;
@@ -150,8 +151,12 @@ impl Memory {
             Data::OutOfReach(_) => !leader.may_be_serving(),
             Data::Loaded(_) => false,
         });
-        if gone && view.serving_leader().is_none() {
+        let last = view.terms.last().map(|start| start.term);
+        let serving = view.serving_leader().map(|leader| &leader.endpoint);
+        let superseded = self.chosen_under.is_some_and(|under| Some(under) != last) && serving != Some(&choice.leader);
+        if gone && serving.is_none() || superseded {
             self.choice = None;
+            self.chosen_under = None;
             self.leader_tries = 0;
         }
     }

@@ -234,7 +234,8 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
                 if planned.blocked.is_none() {
                     planned.choose(&choice);
                 }
-                view.memory.choose(*choice);
+                let last = view.terms.last().map(|start| start.term);
+                view.memory.choose(*choice, last);
             }
             Decision::Act(intents) => {
                 for intent in &intents {

@@ -52,7 +52,7 @@ impl View {
     fn predict_loaded(&mut self, endpoint: &crate::model::Endpoint) {
         if let Some(replica) = self.replica_mut(endpoint) {
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
-            replica.memory.load = Load::Loaded;
+            (replica.memory.load, replica.memory.loads) = (Load::Loaded, replica.memory.loads + 1);
             replica.term_pair =
                 Seen::Known(TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(0) });
         }

@@ -30,7 +30,7 @@ impl Driver {
         let is_told = choice.out_of_reach.is_empty() || self.settings.telling.told || lost;
         let (table, pid) = (view.table.clone(), id.pid.0);
         self.settings.record.chosen(&table, id, &choice);
-        case.memory.choose((*choice).clone());
+        case.memory.choose((*choice).clone(), view.terms.last().map(|start| start.term));
         // Before anything is sent because of it.
         self.settings.record.remember(id, &case.memory);
         (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });

@@ -76,6 +76,7 @@ impl Judge {
     pub fn a_run_begins(&mut self, faults: &[Fault]) {
         self.opened = false;
         self.calm = faults.is_empty();
+        self.ledger.elected.clear();
         self.given_back.clear();
         let makes_leaders =
             |fault: &Fault| matches!(fault.mishap, Mishap::Operator(Meddling::MarksAlive | Meddling::FailoverOn));
@@ -135,6 +136,10 @@ impl Judge {
             return;
         }
         self.open(world);
+        if let NameserverCall::ChangeLeader(request) = call {
+            let name = TableName { db: request.db.clone().unwrap_or_default(), table: request.name.clone() };
+            self.ledger.elected.extend(self.names.get(&(name, Pid(request.pid))));
+        }
         if let NameserverCall::RecoverTable(request) = call {
             let at = Endpoint::from(request.endpoint.as_str());
             let table = world

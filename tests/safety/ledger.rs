@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
-use openmldb_ops::wire::common::StorageMode;
 
 type Rows = BTreeMap<PartitionId, BTreeSet<RowId>>;
 type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
@@ -25,6 +24,8 @@ pub struct Ledger {
     pub diverged: BTreeSet<PartitionId>,
     /// Those of them that two leaders wrote in one term: not even the terms of their entries tell them apart.
     pub one_term_twice: BTreeSet<PartitionId>,
+    /// Partitions that the run now at work told to elect a leader.
+    pub elected: BTreeSet<PartitionId>,
     /// Healthy partitions when the books were last opened.
     pub healthy: BTreeSet<PartitionId>,
 }
@@ -87,12 +88,13 @@ impl Ledger {
         if !self.opened {
             return &self.expected;
         }
-        let acknowledged = self.acknowledged(world);
+        let (acknowledged, terms) = (self.acknowledged(world), terms(world));
         for (id, rows) in acknowledged {
-            self.expected.entry(id).or_default().extend(rows);
+            let given_up = self.given_up_meanwhile(world, id, &terms);
+            self.expected.entry(id).or_default().extend(rows.difference(&given_up));
         }
         self.base = world.expected().clone();
-        self.terms = terms(world);
+        self.terms = terms;
         &self.expected
     }
 
@@ -102,6 +104,19 @@ impl Ledger {
             (*id, rows.difference(&before).copied().collect())
         };
         if self.opened { world.expected().iter().map(since).collect() } else { Rows::new() }
+    }
+
+    /// What somebody's election gave up while the run was at work: a client that had not heard of it wrote to the old leader.
+    fn given_up_meanwhile(&self, world: &World, id: PartitionId, terms: &Terms) -> BTreeSet<RowId> {
+        let news = self.new_terms(id, terms);
+        if news.is_empty() || self.elected.contains(&id) {
+            return BTreeSet::new();
+        }
+        let logs = logs(world, id, &[]);
+        let (gone, kept): (Vec<Entry>, Vec<Entry>) =
+            logs.values().flatten().partition(|entry| is_given_up(entry, &news));
+        let kept: BTreeSet<RowId> = kept.iter().map(|entry| entry.row).collect();
+        gone.into_iter().map(|entry| entry.row).filter(|row| !kept.contains(row)).collect()
     }
 
     fn new_terms(&self, id: PartitionId, terms: &Terms) -> Vec<(u64, u64)> {
@@ -162,17 +177,19 @@ fn differ_before_the_end(one: &[Entry], other: &[Entry]) -> bool {
     differs.is_some_and(|(from, _)| one.range(from..).any(|(index, entry)| other.get(index) == Some(entry)))
 }
 
-/// Whether a disk table's replicas differ and the one that was elected last has no leader flag any more: somebody had another one
-/// lead while both were up, and took the flag from it. The metadata call the wrong log the history then, and a disk table's
-/// entries have no term that would contradict.
+/// Whether the one that was elected last has no leader flag any more, and others hold something else where it holds what nobody has
+/// given up: somebody had another one lead while both were up, and took the flag from it. The metadata call the wrong log the
+/// history then; and once that leader serves, choosing is over.
 fn lost_its_flag(world: &World, id: PartitionId, logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
-    let on_disk = world.tables().iter().any(|t| t.tid() == id.tid.0 && t.storage_mode() != StorageMode::KMemory);
     let last_term = |log: &Vec<Entry>| log.last().map(|entry| entry.term);
     let newest = logs.values().filter_map(last_term).max();
     let Some(metas) = world.metadata().remove(&id) else { return false };
     let is_flagged = |at: &Endpoint| metas.partition_meta.iter().any(|m| m.is_leader && m.endpoint == at.as_str());
-    let elected_last = logs.iter().filter(|(_, log)| last_term(log) == newest).map(|(at, _)| at);
-    on_disk && any_two(logs, differ) && !elected_last.into_iter().any(is_flagged)
+    let elected_last: Vec<_> = logs.iter().filter(|(_, log)| last_term(log) == newest).collect();
+    let terms: Vec<(u64, u64)> = metas.term_offset.iter().map(|term| (term.term, term.offset)).collect();
+    let official = |log: &[Entry]| log.iter().copied().filter(|entry| !is_given_up(entry, &terms)).collect::<Vec<_>>();
+    let parted = elected_last.iter().any(|(_, log)| logs.values().any(|other| differ(&official(log), other)));
+    parted && !elected_last.iter().any(|(at, _)| is_flagged(at))
 }
 
 fn differ(one: &[Entry], other: &[Entry]) -> bool {

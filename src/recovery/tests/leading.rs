@@ -2,7 +2,7 @@
 
 use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
-use crate::model::{OpKind, OpStatus, Seen, State};
+use crate::model::{OpKind, OpStatus, Seen, State, Term};
 use crate::playbook::{Connect, PartitionStep};
 use crate::recovery::{Data, Decision, Gates, Load, Reason, WaitFor, Way, decide};
 
@@ -155,6 +155,24 @@ fn a_choice_whose_leader_is_gone_is_forgotten() {
     memory.leader_tries = 3;
     memory.note_view(&view);
     assert_eq!((memory.choice, memory.leader_tries), (None, 0));
+}
+
+/// Found by the hunt: somebody's ChangeLeader was done between two looks, and the leader chosen before it was marked alive again.
+#[test]
+fn a_choice_beside_which_somebody_elected_another_leader_is_forgotten() {
+    let view = leads([("b", 20)]);
+    let choice = view.memory.choice.clone().unwrap();
+    let mut memory = view.memory.clone();
+    memory.choose(choice, Some(Term(1)));
+    memory.note_view(&view);
+    assert!(memory.choice.is_some());
+    let mut elected = view.terms([(1, 0), (3, 21)]);
+    memory.note_view(&elected);
+    assert_eq!(memory.choice, None);
+    elected.get_mut("a").is_alive = true;
+    memory.choose(elected.memory.choice.clone().unwrap(), Some(Term(1)));
+    memory.note_view(&elected);
+    assert!(memory.choice.is_some(), "it serves, whatever the terms say");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::builder::{Built, Replica, a_partition, recover, said};
-use crate::model::{OpKind, OpStatus, PartitionId, Role, Seen, State, TabletState};
+use crate::model::{Manifest, Offset, OpKind, OpStatus, PartitionId, Probes, Role, Seen, State, TabletState};
 use crate::playbook::Playbook;
 use crate::recovery::plan::walk;
 use crate::recovery::{Data, Decision, Load, Memory, PartitionPlan, Reason, View, forecast, plan};
@@ -237,8 +237,17 @@ proptest! {
 /// The busiest tablet's loads, three at a time; the fuller of the two lanes, one follower after another.
 #[test]
 fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
-    let snapshot = Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
-    let forecasts = ["recover", "fast"].map(|name| {
+    let mut snapshot = Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
+    let manifest = || Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 });
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            for tablet in snapshot.tablets.values_mut() {
+                tablet.probes.insert(id, Probes { manifest: manifest(), ..Probes::UNASKED });
+            }
+        }
+    }
+    let forecasts = ["recover", "fast", "leaders-first"].map(|name| {
         let memory = |id: PartitionId| {
             let table = snapshot.tables.iter().find(|table| table.tid == id.tid).unwrap();
             let partition = table.partitions.iter().find(|partition| partition.pid == id.pid).unwrap();
@@ -246,10 +255,13 @@ fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
         };
         forecast(&plan(&snapshot, &Playbook::find(name).unwrap(), |_, _| true, memory))
     });
-    let [recover, fast] = forecasts;
+    let [recover, fast, leaders_first] = forecasts;
     // Six replicas of 30,000 entries: 250 ms each.
     assert_eq!((recover.serving_after_ms, fast.serving_after_ms), (500, 500));
     // Pids 0 and 2 of two tables: eight followers in one lane.
     assert_eq!((recover.redundant_after_ms, recover.recovered, recover.reattached), (500 + 8 * 4_500, 12, 0));
     assert_eq!((fast.redundant_after_ms, fast.recovered, fast.reattached, fast.resent), (500, 0, 12, 0));
+    // Two of the six are leaders.
+    assert_eq!((leaders_first.serving_after_ms, leaders_first.redundant_after_ms), (167, 500 + 8 * 4_500));
+    assert_eq!((leaders_first.recovered, leaders_first.resent), (12, 0));
 }
