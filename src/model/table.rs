@@ -65,6 +65,11 @@ impl Table {
     pub fn is_system(&self) -> bool {
         matches!(self.name.db.as_str(), "__INTERNAL_DB" | "INFORMATION_SCHEMA")
     }
+
+    /// Its partitions that have a replica on an endpoint.
+    pub fn partitions_on(&self, endpoint: &Endpoint) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().filter(move |found| found.replicas.iter().any(|replica| replica.endpoint == *endpoint))
+    }
 }
 
 /// A partition and its replicas.

@@ -188,6 +188,7 @@ impl Memory {
                 replica,
                 since,
                 served: leader.is_some(),
+                worked_on: !view.ops_in_flight.is_empty(),
                 had_snapshot: earlier.had_snapshot.contains(&replica.endpoint),
             };
             let memory = self.replica_mut(&replica.endpoint);
@@ -233,6 +234,7 @@ struct Now<'a> {
     replica: &'a ReplicaView,
     since: Since,
     served: bool,
+    worked_on: bool,
     had_snapshot: bool,
 }
 
@@ -247,7 +249,8 @@ impl Now<'_> {
         match load {
             // A refusal is an answer about then; what is asked again is refused again, or was put right.
             Load::Loaded | Load::Refused(_) => Load::NotSent,
-            Load::HandedOver if self.served || self.since == Since::Same => Load::HandedOver,
+            // Without a leader, and once its operation is over, nobody else brings it back.
+            Load::HandedOver if self.served || self.worked_on && self.since == Since::Same => Load::HandedOver,
             Load::HandedOver => Load::NotSent,
             Load::Vanished | Load::NeverAppeared if self.has_snapshot() => Load::NotSent,
             Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),

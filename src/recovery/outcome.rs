@@ -72,7 +72,8 @@ impl Memory {
             Action::MakeSnapshot { endpoint, .. } => {
                 let replica = self.replica_mut(endpoint);
                 replica.snapshot_tries += 1;
-                replica.snapshot_asked = applied;
+                // Asked twice, a tablet makes one more; waited for in vain, a term stays unknown.
+                replica.snapshot_asked = *outcome == Outcome::Applied;
             }
             Action::MarkAlive { endpoint, .. } => {
                 if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {

@@ -8,6 +8,7 @@ use crate::cluster::{self, Cluster};
 use crate::model::{Action, PartitionId};
 use crate::recovery::{Intent, Outcome};
 
+use super::case::Ordered;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
 use super::looks::{self, POLL_MIN};
@@ -17,39 +18,69 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// How long calls under way may take to end once a run is told to stop.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
+/// An intent of a partition, and its call's number in the record.
+pub(super) type Sent = (PartitionId, Intent, u64);
+
 impl Driver {
     /// Sends what the lanes allow. What cannot be written down is not sent, and the run stops.
     pub(super) fn dispatch(&mut self) -> Option<Stop> {
         let mut going_out = Vec::new();
-        for (id, intent) in self.lanes.take() {
-            if self.recall(id, &intent) {
-                continue;
-            }
-            let number = self.write_down(id, &intent);
-            going_out.push((id, intent, number));
+        let (index, tables) = (&self.index, &self.snapshot.tables);
+        let placed = |(id, intent): &Ordered| match (&intent.action, index.find(tables, *id)) {
+            (Action::MarkAlive { endpoint, .. }, Some((table, _))) => table.partitions_on(endpoint).count(),
+            _ => 1,
+        };
+        for call in self.lanes.take(placed) {
+            going_out.extend(self.to_send(call));
         }
         if going_out.is_empty() {
             self.settings.record.write();
             return self.settings.record.broken().map(|_| Stop::Unrecorded);
         }
         if self.settings.record.sync().is_err() {
-            for (id, ..) in going_out {
+            for (id, ..) in going_out.into_iter().flatten() {
                 if let Some(case) = self.cases.get_mut(&id) {
                     case.under_way -= 1;
                 }
             }
             return Some(Stop::Unrecorded);
         }
-        for (id, intent, number) in going_out {
-            let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
-            (self.settings.listener)(&Event::Action { step, partition: Some(id), action, why });
+        for call in going_out {
+            for (id, intent, _) in &call {
+                let (step, action, why) = (intent.step, intent.action.clone(), intent.why.clone());
+                (self.settings.listener)(&Event::Action { step, partition: Some(*id), action, why });
+            }
             let cluster = self.cluster.clone();
             self.tasks.spawn(async move {
-                let outcome = send(&cluster, &intent.action).await;
-                Report::Acted(id, number, Box::new(intent), outcome)
+                let outcome = match call.as_slice() {
+                    [(_, intent, _)] => send(&cluster, &intent.action).await,
+                    several => send(&cluster, &of_the_whole_table(&several[0].1.action)).await,
+                };
+                Report::Acted(call, outcome)
             });
         }
         None
+    }
+
+    /// What of a call is still right, written down. If not all of it, its parts are sent one by one.
+    fn to_send(&mut self, call: Vec<Ordered>) -> Vec<Vec<Sent>> {
+        let (all, action) = (call.len(), call[0].1.action.clone());
+        let right: Vec<Ordered> = call.into_iter().filter(|(id, intent)| !self.recall(*id, intent)).collect();
+        let recalled = all - right.len();
+        match right.len() {
+            0 => self.lanes.ended(&action),
+            left if recalled > 0 => self.lanes.apart(left - 1),
+            _ => {}
+        }
+        let written = right.into_iter().map(|(id, intent)| {
+            let number = self.write_down(id, &intent);
+            (id, intent, number)
+        });
+        let written: Vec<Sent> = written.collect();
+        match recalled {
+            0 => vec![written],
+            _ => written.into_iter().map(|one| vec![one]).collect(),
+        }
     }
 
     /// Writes a call down, and what will have to be remembered should nobody hear of it again.
@@ -72,7 +103,6 @@ impl Driver {
         if matches!(intent.action, Action::LoadTable { .. }) || case.decided.elapsed() < OVERDUE {
             return false;
         }
-        self.lanes.ended(&intent.action);
         self.now += 1;
         case.under_way -= 1;
         case.recalled = true;
@@ -86,9 +116,18 @@ impl Driver {
         true
     }
 
-    pub(super) fn note_action(&mut self, id: PartitionId, number: u64, intent: &Intent, outcome: &Outcome) {
+    /// What came of a call, for each that it was made for.
+    pub(super) fn note_call(&mut self, call: &[Sent], outcome: &Outcome) {
+        if let Some((_, intent, _)) = call.first() {
+            self.lanes.ended(&intent.action);
+        }
+        for (id, intent, number) in call {
+            self.note_action(*id, *number, intent, outcome);
+        }
+    }
+
+    fn note_action(&mut self, id: PartitionId, number: u64, intent: &Intent, outcome: &Outcome) {
         self.settings.record.went(number, outcome);
-        self.lanes.ended(&intent.action);
         self.now += 1;
         let newest_op = self.index.newest_op;
         let view = self.view(id);
@@ -132,6 +171,14 @@ impl Driver {
                 Ok(None) | Err(_) => break,
             }
         }
+    }
+}
+
+/// The same for all partitions of its table.
+fn of_the_whole_table(action: &Action) -> Action {
+    match action.clone() {
+        Action::MarkAlive { table, endpoint, alive, .. } => Action::MarkAlive { table, pid: None, endpoint, alive },
+        other => other,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration
 use crate::playbook::Playbook;
 use crate::recovery::{Decision, Intent, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
 
+use super::acting::Sent;
 use super::case::{Case, End, Moment, cases, end_of};
 use super::close::{Close, Unclear};
 use super::event::{Event, Listener, Milestone};
@@ -88,7 +89,7 @@ pub(super) enum Report {
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
     Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
     Probed(PartitionId, Probe, Box<Probes>),
-    Acted(PartitionId, u64, Box<Intent>, Outcome),
+    Acted(Vec<Sent>, Outcome),
     Told(PartitionId, Result<(), LockError>),
 }
 
@@ -442,7 +443,7 @@ impl Driver {
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
             Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
-            Ok(Report::Acted(id, number, intent, outcome)) => self.note_action(id, number, &intent, &outcome),
+            Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
             Ok(Report::Told(id, told)) => self.note_told(id, told),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),

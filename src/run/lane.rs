@@ -27,6 +27,9 @@ impl Default for Widths {
     }
 }
 
+/// Flags that are set by one call, at most: looking for more of them takes longer than it saves.
+const MOST_TOGETHER: usize = 64;
+
 /// What is waiting to be sent and what is under way.
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -91,15 +94,16 @@ impl Lanes {
         }
     }
 
-    /// Takes what may be sent now.
-    pub(super) fn take(&mut self) -> Vec<Ordered> {
+    /// Takes what may be sent now, call by call: flags that one call sets are together. `placed` tells how many partitions of an
+    /// intent's table have a replica where it sets the flag.
+    pub(super) fn take(&mut self, placed: impl Fn(&Ordered) -> usize) -> Vec<Vec<Ordered>> {
         let mut taken = Vec::new();
         let mut room = self.widths.nameserver.saturating_sub(self.nameserver_busy);
         while room > 0 {
-            let Some(ordered) = self.nameserver.pop_front() else { break };
+            let Some(call) = next_call(&mut self.nameserver, &placed) else { break };
             room -= 1;
             self.nameserver_busy += 1;
-            taken.push(ordered);
+            taken.push(call);
         }
         for (queue, busy) in self.ops.iter_mut().zip(&mut self.ops_busy) {
             while room > 0 && busy.len() < self.widths.ops {
@@ -107,19 +111,26 @@ impl Lanes {
                 room -= 1;
                 self.nameserver_busy += 1;
                 busy.insert(ordered.0);
-                taken.push(ordered);
+                taken.push(vec![ordered]);
             }
         }
         while room > 0 {
-            let Some(ordered) = self.flags.pop_front() else { break };
+            let Some(call) = next_call(&mut self.flags, &placed) else { break };
             room -= 1;
             self.nameserver_busy += 1;
-            taken.push(ordered);
+            taken.push(call);
         }
+        let mut on_tablets = Vec::new();
         for lane in self.tablets.values_mut() {
-            lane.take(self.widths, &mut taken);
+            lane.take(self.widths, &mut on_tablets);
         }
+        taken.extend(on_tablets.into_iter().map(|ordered| vec![ordered]));
         taken
+    }
+
+    /// Notes that so many more calls go to the nameserver than were taken: what was to be one call is sent one by one.
+    pub(super) fn apart(&mut self, more: usize) {
+        self.nameserver_busy += more;
     }
 
     /// Notes that a call has ended.
@@ -181,6 +192,32 @@ impl TabletLane {
     }
 }
 
+/// The next call of a queue. UpdateTableAliveStatus without a pid sets the flags of all of a table's partitions on an endpoint
+/// (reference 3.4), so it stands for their calls if every one of them is queued; they were queued together, if at all.
+fn next_call(queue: &mut VecDeque<Ordered>, placed: impl Fn(&Ordered) -> usize) -> Option<Vec<Ordered>> {
+    let first = queue.pop_front()?;
+    let all = match &first.1.action {
+        Action::MarkAlive { .. } => placed(&first),
+        _ => 1,
+    };
+    let together = |other: &Ordered| match (&first.1.action, &other.1.action) {
+        (
+            Action::MarkAlive { table, endpoint, alive, .. },
+            Action::MarkAlive { table: t, endpoint: e, alive: a, .. },
+        ) => (table, endpoint, alive) == (t, e, a),
+        _ => false,
+    };
+    let near = queue.len().min(MOST_TOGETHER * 4);
+    let others = queue.iter().take(near).filter(|other| together(other)).count();
+    if all < 2 || all > MOST_TOGETHER || others + 1 != all {
+        return Some(vec![first]);
+    }
+    let (mut call, left): (Vec<Ordered>, Vec<Ordered>) = queue.drain(..near).partition(together);
+    left.into_iter().rev().for_each(|ordered| queue.push_front(ordered));
+    call.insert(0, first);
+    Some(call)
+}
+
 /// The nameserver runs operations in two lanes, by pid (reference 3.5).
 fn lane_of(id: PartitionId) -> usize {
     (id.pid.0 % 2) as usize
@@ -201,5 +238,58 @@ fn tablet_of(action: &Action) -> Option<&Endpoint> {
         | Action::MarkAlive { .. }
         | Action::ChangeLeader { .. }
         | Action::RecoverTable { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, TableName, Tid};
+    use crate::recovery::Intent;
+
+    fn mark(pid: u32, endpoint: &str, alive: bool) -> Ordered {
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        let action = Action::MarkAlive { table, pid: Some(Pid(pid)), endpoint: endpoint.into(), alive };
+        let intent = Intent { step: "mark_alive", action, why: String::new(), resends: false };
+        (PartitionId { tid: Tid(7), pid: Pid(pid) }, intent)
+    }
+
+    fn pids(calls: Vec<Vec<Ordered>>) -> Vec<Vec<u32>> {
+        calls.into_iter().map(|call| call.into_iter().map(|(id, _)| id.pid.0).collect()).collect()
+    }
+
+    fn taken(queued: &[(u32, &str, bool)], placed: usize) -> Vec<Vec<u32>> {
+        let mut lanes = Lanes::new(Widths::default());
+        let rank = LoadRank { follower: false, entries: std::cmp::Reverse(0) };
+        queued.iter().for_each(|(pid, endpoint, alive)| lanes.queue(mark(*pid, endpoint, *alive), rank, false));
+        pids(lanes.take(|_| placed))
+    }
+
+    #[test]
+    fn one_call_sets_the_flags_of_all_of_a_tables_partitions_on_an_endpoint() {
+        let (a, b) = ("a:1", "b:1");
+        let both = [(0, a, false), (0, b, false), (1, a, false), (1, b, false)];
+        assert_eq!(taken(&both, 2), [vec![0, 1], vec![0, 1]]);
+        assert_eq!(taken(&both, 3), [[0], [0], [1], [1]], "the third is none of ours");
+        assert_eq!(taken(&[(0, a, false), (1, a, true)], 2), [[0], [1]], "they are set to different things");
+        assert_eq!(taken(&[(0, a, false)], 1), [[0]]);
+    }
+
+    #[test]
+    fn flags_that_are_set_together_take_one_place_in_the_lane() {
+        let mut lanes = Lanes::new(Widths { nameserver: 2, ..Widths::default() });
+        let rank = LoadRank { follower: false, entries: std::cmp::Reverse(0) };
+        (0..3).for_each(|pid| lanes.queue(mark(pid, "a:1", false), rank, false));
+        lanes.queue(mark(0, "b:1", false), rank, false);
+        lanes.queue(mark(0, "c:1", false), rank, false);
+        let at_a = |(_, intent): &Ordered| match &intent.action {
+            Action::MarkAlive { endpoint, .. } if endpoint.as_str() == "a:1" => 3,
+            _ => 1,
+        };
+        let first = lanes.take(at_a);
+        assert_eq!(pids(first.clone()), [vec![0, 1, 2], vec![0]]);
+        assert!(lanes.take(at_a).is_empty(), "two calls are under way");
+        lanes.ended(&first[0][0].1.action);
+        assert_eq!(pids(lanes.take(at_a)), [[0]]);
     }
 }

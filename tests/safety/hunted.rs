@@ -230,6 +230,7 @@ impl Hunt {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);
+        let touched = self.judge().touched.clone();
         let Some(second) = self.calm_run() else { return };
         let opened = self.judge().opened;
         let missing = self.judge().missing.clone();
@@ -239,6 +240,7 @@ impl Hunt {
             &before,
             invariants::Second {
                 opened,
+                touched,
                 failed_again: second.summary.blocked.iter().any(|blocked| blocked.reason == "op_failed"),
             },
         );

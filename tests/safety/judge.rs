@@ -221,6 +221,7 @@ impl Judge {
         if self.ledger.diverged.contains(&id) || self.forgotten.contains(&id) || self.missing.contains(at) {
             return;
         }
+        self.ledger.note_elections(world, id);
         let held = rows(&world.log(&leader.endpoint.as_str().into(), id));
         let log = world.log(at, id);
         let kept = self.ledger.of(world, id);

@@ -26,6 +26,8 @@ pub struct Ledger {
     pub one_term_twice: BTreeSet<PartitionId>,
     /// Partitions that the run now at work told to elect a leader.
     pub elected: BTreeSet<PartitionId>,
+    /// What elections of others gave up while runs were at work.
+    given_up: Rows,
     /// Healthy partitions when the books were last opened.
     pub healthy: BTreeSet<PartitionId>,
 }
@@ -80,7 +82,14 @@ impl Ledger {
         let before = self.base.get(&id);
         let is_news = |row: &&RowId| self.opened && !before.is_some_and(|before| before.contains(row));
         let acknowledged = world.expected().get(&id).into_iter().flatten().filter(is_news);
-        self.expected.get(&id).into_iter().flatten().chain(acknowledged).copied().collect()
+        let kept = |row: &&RowId| !self.given_up.get(&id).is_some_and(|given_up| given_up.contains(row));
+        self.expected.get(&id).into_iter().flatten().chain(acknowledged).filter(kept).copied().collect()
+    }
+
+    /// Notes what somebody's election has given up by now, as long as it is still there.
+    pub fn note_elections(&mut self, world: &World, id: PartitionId) {
+        let given_up = self.given_up_meanwhile(world, id, &terms(world));
+        self.given_up.entry(id).or_default().extend(given_up);
     }
 
     /// A run has ended: gives every row that should be there.
@@ -90,7 +99,8 @@ impl Ledger {
         }
         let (acknowledged, terms) = (self.acknowledged(world), terms(world));
         for (id, rows) in acknowledged {
-            let given_up = self.given_up_meanwhile(world, id, &terms);
+            let mut given_up = self.given_up_meanwhile(world, id, &terms);
+            given_up.extend(self.given_up.get(&id).into_iter().flatten());
             self.expected.entry(id).or_default().extend(rows.difference(&given_up));
         }
         self.base = world.expected().clone();

@@ -255,6 +255,16 @@ fn replicas_that_the_nameserver_replaces_are_no_sign_of_a_restart() {
     assert_eq!(worked_on.load(false, [told(Load::Interrupted), loaded(), loaded()]), Load::NotSent);
 }
 
+/// Found by the hunt: its leader died in the middle of the resend, and nobody brought it back for as long as its tablet lived.
+#[test]
+fn a_resend_that_is_over_leaves_a_partition_without_leader_to_be_loaded() {
+    assert_eq!(same(MEMORY).load(false, [told(Load::HandedOver), loaded(), none()]), Load::NotSent);
+    let under_way = Found { op_on: Some(0), ..same(MEMORY) };
+    assert_eq!(under_way.load(false, [told(Load::HandedOver), loaded(), none()]), Load::HandedOver);
+    let served = Found { served: true, ..same(MEMORY) };
+    assert_eq!(served.load(false, [told(Load::HandedOver), loaded(), none()]), Load::HandedOver);
+}
+
 #[test]
 fn one_missing_replica_is_no_proof_that_its_tablet_was_restarted() {
     let alone = |load| restarted(MEMORY).load(false, [told(load), none(), none()]);

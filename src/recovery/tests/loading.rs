@@ -230,6 +230,22 @@ fn a_snapshot_waits_for_its_turn() {
     }
 }
 
+/// Found by the hunt: the answer to MakeSnapshot was lost, and so was half an hour, and then the term stayed unknown.
+#[test]
+fn a_snapshot_that_nobody_may_have_been_asked_for_is_asked_for_again() {
+    use crate::recovery::Outcome;
+    let view = down(|r| r.loaded(20));
+    let Decision::Act(intents) = view.decided() else { panic!("{:?}", view.decided()) };
+    let asked = |outcome| {
+        let mut memory = view.memory.clone();
+        memory.note_outcome(&view, &intents[0], &outcome, None);
+        let Action::MakeSnapshot { endpoint, .. } = &intents[0].action else { panic!("{:?}", intents[0]) };
+        memory.replica(endpoint).snapshot_asked
+    };
+    assert!(asked(Outcome::Applied));
+    assert!(!asked(Outcome::Unknown("reset".to_owned())));
+}
+
 #[test]
 fn a_snapshot_that_is_refused_is_tried_again_but_not_for_ever() {
     let tried = |tries| down(|r| r.loaded(20).with(|r| r.memory.snapshot_tries = tries));
