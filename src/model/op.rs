@@ -44,6 +44,13 @@ pub enum OpKind {
     Other(String),
 }
 
+impl Op {
+    /// Whether it may be dropping what a replica holds.
+    pub fn replaces(&self) -> bool {
+        self.status.is_in_flight() && self.kind == OpKind::ReAddWithDrop
+    }
+}
+
 impl OpKind {
     /// OpenMLDB's name of the type.
     pub fn name(&self) -> &str {

@@ -131,9 +131,9 @@ impl Continuity {
                 let is_same = |then: &u64| since.is_some_and(|since| since.abs_diff(*then) <= CLOCKS_DIFFER);
                 return if then.copied().any(|then| is_same(&then)) { Since::Same } else { Since::Unknown };
             }
-            // What the nameserver was told to replace, or is working on, may have been dropped for that.
+            // What the nameserver was told to replace, or is replacing, may have been dropped for that.
             let by_itself =
-                recorded.iter().filter(|(id, then)| then.load != Load::HandedOver && !is_worked_on(snapshot, *id));
+                recorded.iter().filter(|(id, then)| then.load != Load::HandedOver && !is_replaced(snapshot, *id));
             let (gone, loaded) = by_itself.fold((0, false), |(gone, any), (_, then)| (gone + 1, any || then.held));
             if gone > 1 || loaded { Since::Restarted } else { Since::Unknown }
         };
@@ -146,10 +146,10 @@ impl Continuity {
     }
 }
 
-/// Whether an operation of the nameserver is queued or under way for a partition.
-fn is_worked_on(snapshot: &Snapshot, id: PartitionId) -> bool {
+/// Whether an operation of the nameserver replaces a replica of a partition.
+fn is_replaced(snapshot: &Snapshot, id: PartitionId) -> bool {
     let Some(table) = snapshot.tables.iter().find(|table| table.tid == id.tid) else { return false };
-    snapshot.ops.iter().any(|op| op.status.is_in_flight() && op.pid == id.pid && op.table == table.name)
+    snapshot.ops.iter().any(|op| op.replaces() && op.pid == id.pid && op.table == table.name)
 }
 
 /// Since when the nameserver has thought a tablet healthy, in ms since 1970.
@@ -276,8 +276,8 @@ impl Now<'_> {
         if self.has_snapshot() {
             return Load::NotSent;
         }
-        // A failed load takes the directory away (reference 4.5), and the snapshot in it.
-        if self.had_snapshot {
+        // A failed load takes the directory away (reference 4.5), and the snapshot in it. No answer is no snapshot gone.
+        if self.had_snapshot && matches!(self.replica.manifest, Seen::Known(_)) {
             return Load::Vanished;
         }
         // What an earlier run itself took for perhaps gone may have been asked of an older process still.

@@ -144,7 +144,7 @@ impl Rehearsal<'_> {
             consent: Consent::default(),
             archive: Arc::new(Shelf::default()),
             caller: Caller::default(),
-            lock: Arc::new(Alone::default()),
+            lock: Arc::new(Alone::keeping_notes()),
             widths: Widths::default(),
             pace: 1.0,
             listener,

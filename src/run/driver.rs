@@ -164,9 +164,9 @@ impl Driver {
         for case in cases.values().filter(|case| case.is_open()) {
             case.endpoints.iter().for_each(|endpoint| *open_at.entry(endpoint.clone()).or_insert(0) += 1);
         }
-        let lanes = Lanes::new(settings.widths);
+        let (lanes, now) = (Lanes::new(settings.widths), Instant::now());
         let pause_max = looks::pause_max(&settings.playbook);
-        let now = Instant::now();
+        let held_before = looks::held(&snapshot);
         let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
         Self {
             cluster,
@@ -187,7 +187,7 @@ impl Driver {
             tables_seen: 1,
             tablets_seen,
             silent: BTreeSet::new(),
-            held_before: BTreeMap::new(),
+            held_before,
             restarts: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,

@@ -1,12 +1,12 @@
 //! The driver's looks at the cluster: begun when it is time, at whatever open cases rest on, one batched call per tablet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -252,13 +252,12 @@ impl Driver {
     }
 
     /// Whether a replica that is gone may have been dropped: by a RecoverTable of ours that resends it, or by an operation
-    /// that is under way for its partition.
+    /// that replaces one of its partition.
     fn may_have_been_dropped(&self, id: PartitionId, endpoint: &Endpoint) -> bool {
         let replica = self.cases.get(&id).and_then(|case| case.memory.replicas.get(endpoint));
         let handed_over = replica.is_some_and(|replica| replica.load == Load::HandedOver);
         let Some((table, _)) = self.index.find(&self.snapshot.tables, id) else { return true };
-        let is_worked_on = |op: &Op| op.pid == id.pid && op.table == table.name && op.status.is_in_flight();
-        handed_over || self.snapshot.ops.iter().any(is_worked_on)
+        handed_over || self.index.ops(&table.name, id.pid).any(Op::replaces)
     }
 
     pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
@@ -275,6 +274,12 @@ impl Driver {
             self.stirred.insert(id);
         }
     }
+}
+
+/// What the tablets hold.
+pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeSet<PartitionId>> {
+    let known = snapshot.tablets.iter().filter_map(|(endpoint, tablet)| Some((endpoint, tablet.held.known()?)));
+    known.map(|(endpoint, held)| (endpoint.clone(), held.keys().copied().collect())).collect()
 }
 
 /// Whether something came, went or changed its state. Offsets alone are no reason to hurry: while clients write they never

@@ -144,25 +144,21 @@ fn a_world_that_fails_is_made_small() {
 }
 
 /// Two replicas of one tablet, resent at the same time, are gone at the same time. Taken for a restarted one, the tablet was told
-/// again to load disk tables that it may have been loading. The smallest world that showed it.
+/// again to load disk tables that it may have been loading. The judge sees it in any calm run; here is one in which it may happen.
 #[test]
 fn a_tablet_whose_replicas_are_resent_was_not_restarted() {
-    let without = [
-        "cut-off-1.slow",
-        "cut-off-2.weather",
-        "cut-off-3.slow",
-        "cut-off-3.weather",
-        "dry-run",
-        "life.damage",
-        "life.nameservers-die",
-        "life.table-3",
-    ];
-    let events = (1..=5).map(|n| format!("life.event-{n}")).chain((1..=3).map(|n| format!("life.writing-{n}")));
-    let without = without.map(str::to_owned).into_iter().chain(events).collect();
-    let found = hunt(62228, &without, true);
-    assert_eq!(found.violations, Vec::new());
-    let calm = found.told.iter().skip_while(|line| !line.starts_with("RUN 4"));
-    let resent =
-        calm.filter(|line| line.contains("it is dropped and resent") && line.contains("127.0.0.1:11921")).count();
-    assert!(resent >= 2, "this world shows nothing any more: {resent}");
+    let resent_at_once = |found: &Found| {
+        let mut at: BTreeMap<(u64, &str), usize> = BTreeMap::new();
+        let mut run = 0;
+        for line in &found.told {
+            run += u64::from(line.starts_with("RUN "));
+            let tablet = line.split("\"endpoint\":\"").nth(1).and_then(|rest| rest.split('"').next());
+            if let Some(tablet) = tablet.filter(|_| line.contains("it is dropped and resent")) {
+                *at.entry((run, tablet)).or_default() += 1;
+            }
+        }
+        at.into_values().any(|resent| resent > 1)
+    };
+    let found = (1..2_000).map(|seed| hunt(seed, &BTreeSet::new(), true)).find(resent_at_once);
+    assert_eq!(found.map(|found| found.violations), Some(Vec::new()));
 }

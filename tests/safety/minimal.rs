@@ -189,6 +189,26 @@ fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
     }
 }
 
+/// A run was killed while a tablet loaded; that one is restarted between the next run's first look and the one that it begins to
+/// act on. What had been loading there was taken for lost, and its leader's data for all there was.
+#[test]
+fn a_tablet_that_restarts_while_the_next_run_begins_is_loaded_again() {
+    for millis in (0..200).step_by(10) {
+        let host = Host::new(false);
+        let world = scenario(Scenario::EverythingRestarted, 3);
+        let (_, leader, _) = partition(&world);
+        let killed = Duration::from_millis(60);
+        let (world, _) =
+            Run { killed_after: Some(killed), ..Run::calm("recover", &host, 1) }.on(world, &Arc::default());
+        let restarts = format!("{millis}ms@{}=tablet-restarts-1ms", place(&world, &leader));
+        let (world, _) = run_on(&host, 2, world, &[restarts]);
+        let (mut world, ran) = run_on(&host, 3, world, &[]);
+        assert_eq!(reasons(ran), Vec::<&str>::new(), "restarted after {millis} ms");
+        let count = world.settle();
+        assert_eq!(count.rows_after, count.rows_expected, "restarted after {millis} ms");
+    }
+}
+
 /// Nobody is left to give auto_failover back to: the run says so, instead of waiting for ever.
 #[test]
 fn a_run_whose_only_nameserver_never_comes_back_ends() {

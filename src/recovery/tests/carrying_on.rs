@@ -33,10 +33,19 @@ struct Found {
     registered_anew: bool,
     /// A partition that an operation works on.
     op_on: Option<u32>,
+    /// Whether `b` did not say what it has in place.
+    silent: bool,
 }
 
-const NOTHING: Found =
-    Found { storage: MEMORY, held: Vec::new(), snapshot: false, served: false, registered_anew: false, op_on: None };
+const NOTHING: Found = Found {
+    storage: MEMORY,
+    held: Vec::new(),
+    snapshot: false,
+    served: false,
+    registered_anew: false,
+    op_on: None,
+    silent: false,
+};
 
 impl Found {
     fn snapshot(&self) -> Snapshot {
@@ -72,7 +81,7 @@ impl Found {
         let a: BTreeMap<PartitionId, Held> = self.served.then(|| (id(0), held(0, Role::Leader))).into_iter().collect();
         let op = |pid| Op {
             id: OpId(9),
-            kind: OpKind::RecoverTable,
+            kind: OpKind::ReAddWithDrop,
             status: OpStatus::Doing,
             table: table.name.clone(),
             pid: Pid(pid),
@@ -80,7 +89,8 @@ impl Found {
         };
         let ops = self.op_on.map(op).into_iter().collect();
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
-        let probes = Probes { manifest: Seen::Known(manifest), ..Probes::UNASKED };
+        let manifest = if self.silent { Seen::Failed("reset".to_owned()) } else { Seen::Known(manifest) };
+        let probes = Probes { manifest, ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
         let leads = Probes { followers, ..Probes::UNASKED };
         let tablet = |held, probes| Tablet {
@@ -276,6 +286,13 @@ fn disk_tables_that_were_told_to_load_and_do_not_show_yet_are_no_sign_of_a_resta
     let told_twice = |load: Load| restarted(DISK).load(false, [told(load.clone()), told(load), none()]);
     assert_eq!(told_twice(Load::Accepted), Load::Interrupted, "both may be loading unseen");
     assert_eq!(told_twice(Load::Seen), Load::NotSent);
+}
+
+/// Found by the hunt: the tablet died between two questions.
+#[test]
+fn a_snapshot_that_nobody_was_told_of_is_not_known_to_be_gone() {
+    let silent = Found { silent: true, ..NOTHING };
+    assert_eq!(silent.load(true, [told(Load::Seen), none(), none()]), Load::Interrupted);
 }
 
 #[test]

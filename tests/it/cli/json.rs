@@ -206,7 +206,7 @@ fn failures() {
 #[test]
 fn lists() {
     for (arguments, lines) in
-        [(&["playbook", "list"][..], 2), (&["playbook", "show"], 1), (&["playbook", "check", "fast"], 1)]
+        [(&["playbook", "list"][..], 3), (&["playbook", "show"], 1), (&["playbook", "check", "fast"], 1)]
     {
         assert_eq!(run(arguments).expect(0).events().len(), lines, "{arguments:?}");
     }
