@@ -193,15 +193,18 @@ fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
 /// act on. What had been loading there was taken for lost, and its leader's data for all there was.
 #[test]
 fn a_tablet_that_restarts_while_the_next_run_begins_is_loaded_again() {
-    for millis in (0..200).step_by(10) {
+    for millis in (0..600).step_by(20) {
         let host = Host::new(false);
         let world = scenario(Scenario::EverythingRestarted, 3);
         let (_, leader, _) = partition(&world);
-        let killed = Duration::from_millis(60);
-        let (world, _) =
-            Run { killed_after: Some(killed), ..Run::calm("recover", &host, 1) }.on(world, &Arc::default());
+        let sticks = format!("LoadTable@{}:every=load-sticks", place(&world, &leader)).parse().unwrap();
+        let killed_after = Some(Duration::from_millis(60));
+        let first = Run { killed_after, faults: vec![sticks], ..Run::calm("recover", &host, 1) };
+        let (world, _) = first.on(world, &Arc::default());
         let restarts = format!("{millis}ms@{}=tablet-restarts-1ms", place(&world, &leader));
-        let (world, _) = run_on(&host, 2, world, &[restarts]);
+        let (world, ran) = run_on(&host, 2, world, &[restarts, "*:every=slow-40ms".to_owned()]);
+        let lost = ran.told.iter().find(|line| line.contains("vanished while loading"));
+        assert_eq!(lost, None, "restarted after {millis} ms");
         let (mut world, ran) = run_on(&host, 3, world, &[]);
         assert_eq!(reasons(ran), Vec::<&str>::new(), "restarted after {millis} ms");
         let count = world.settle();
