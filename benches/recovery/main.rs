@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench recovery                         everything
-//! cargo bench --bench recovery -- ratio|cost|incumbent [--quick]
+//! cargo bench --bench recovery -- ratio|cost|incumbent [--quick|--full]
 //! ```
 
 mod cost;
@@ -44,14 +44,14 @@ impl Size {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let quick = words.contains(&"--quick");
+    let (quick, full) = (words.contains(&"--quick"), words.contains(&"--full"));
     match words.first().copied() {
         Some("child") => return cost::child(&words[1..]),
-        Some("ratio") => ratio::run(quick),
+        Some("ratio") => ratio::run(quick, full),
         Some("cost") => cost::run(quick),
         Some("incumbent") => incumbent::run(quick),
-        None | Some("--quick") => {
-            ratio::run(quick);
+        None | Some("--quick" | "--full") => {
+            ratio::run(quick, full);
             incumbent::run(quick);
             cost::run(quick);
         }

@@ -126,10 +126,9 @@ impl Continuity {
                 return Since::Unknown;
             };
             if recorded.iter().any(|(id, _)| held.contains_key(id)) {
-                let since = healthy_since(snapshot, endpoint);
-                let then = recorded.iter().filter_map(|(id, _)| earlier.get(id)?.healthy_since.get(endpoint));
-                let is_same = |then: &u64| since.is_some_and(|since| since.abs_diff(*then) <= CLOCKS_DIFFER);
-                return if then.copied().any(|then| is_same(&then)) { Since::Same } else { Since::Unknown };
+                let of_it = recorded.iter().filter_map(|(id, _)| earlier.get(id));
+                let same = of_it.into_iter().any(|earlier| earlier.is_of_this_process(snapshot, endpoint));
+                return if same { Since::Same } else { Since::Unknown };
             }
             // What the nameserver was told to replace, or is replacing, may have been dropped for that.
             let by_itself =
@@ -159,6 +158,12 @@ pub fn healthy_since(snapshot: &Snapshot, endpoint: &Endpoint) -> Option<u64> {
 }
 
 impl Earlier {
+    /// Whether the nameserver has thought that tablet healthy ever since what it remembers was so.
+    fn is_of_this_process(&self, snapshot: &Snapshot, endpoint: &Endpoint) -> bool {
+        let now = healthy_since(snapshot, endpoint);
+        self.healthy_since.get(endpoint).is_some_and(|then| now.is_some_and(|now| now.abs_diff(*then) <= CLOCKS_DIFFER))
+    }
+
     /// What is left of it once the partition is back: whether its tablets still are the same processes.
     pub fn settle(&mut self) {
         let held = std::mem::take(&mut self.remembered).into_iter().filter(|(_, remembered)| remembered.held);
@@ -182,7 +187,11 @@ impl Memory {
         let leader = view.serving_leader().map(|leader| leader.endpoint.clone());
         for replica in &view.replicas {
             let Some(remembered) = earlier.remembered.get(&replica.endpoint) else { continue };
-            let since = tablets.since(&replica.endpoint);
+            let since = match tablets.since(&replica.endpoint) {
+                // Another run may have come between: what this one knew may be of an older process.
+                Since::Same if !earlier.is_of_this_process(snapshot, &replica.endpoint) => Since::Unknown,
+                since => since,
+            };
             let now = Now {
                 storage: view.storage,
                 replica,

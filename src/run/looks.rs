@@ -17,7 +17,7 @@ use super::event::Event;
 use super::index::Index;
 
 /// The pause between two rounds of looks: from this, while things move, ...
-pub(super) const POLL_MIN: Duration = Duration::from_millis(20);
+pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
 /// ... to what the playbook says (`poll_table_status: every`), or this.
 pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 

@@ -226,7 +226,9 @@ impl Hunt {
         let hung = first.summary.blocked.iter().any(|blocked| blocked.reason == "op_timeout");
         // The nameserver's own failover, given back, may have acted on what it had seen die.
         let meddled = first.summary.blocked.is_empty() && self.world.healthy().len() < first.summary.partitions.total;
-        if (wrote || hung || meddled) && self.calm_run().is_some() {
+        // The nameserver takes a tablet that has just died for healthy, and its leaders for perhaps serving.
+        let early = !self.judge().opened && !first.summary.blocked.is_empty();
+        if (wrote || hung || meddled || early) && self.calm_run().is_some() {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);

@@ -35,6 +35,8 @@ struct Found {
     op_on: Option<u32>,
     /// Whether `b` did not say what it has in place.
     silent: bool,
+    /// Whether what is known of partition 0 is of an older run than the rest, before the tablet registered anew.
+    older: bool,
 }
 
 const NOTHING: Found = Found {
@@ -45,6 +47,7 @@ const NOTHING: Found = Found {
     registered_anew: false,
     op_on: None,
     silent: false,
+    older: false,
 };
 
 impl Found {
@@ -117,7 +120,8 @@ impl Found {
         for (pid, remembered) in (0..).zip(earlier) {
             let had_snapshot = if had_snapshot { BTreeSet::from([b()]) } else { BTreeSet::new() };
             let remembered = BTreeMap::from([(b(), remembered)]);
-            let healthy_since = BTreeMap::from([(b(), if self.registered_anew { 500_000 } else { 900_000 })]);
+            let before = self.registered_anew || self.older && pid == 0;
+            let healthy_since = BTreeMap::from([(b(), if before { 500_000 } else { 900_000 })]);
             partitions.insert(id(pid), Earlier { remembered, had_snapshot, healthy_since, ..Earlier::default() });
         }
         let snapshot = self.snapshot();
@@ -176,6 +180,13 @@ fn a_tablet_that_registered_anew_proves_no_load_failed_whatever_it_holds() {
     let disk = Found { registered_anew: true, ..same(DISK) };
     assert_eq!(disk.load(false, [told(Load::Seen), loaded(), none()]), Load::Interrupted);
     assert_eq!(anew.load(true, [told(Load::Seen), loaded(), none()]), Load::Vanished, "its snapshot went with it");
+}
+
+/// Found by the hunt: one run was killed, the tablet restarted, and another run on one table alone began and ended.
+#[test]
+fn a_process_that_another_run_knew_is_not_the_one_that_was_told_to_load() {
+    let older = Found { older: true, ..same(MEMORY) };
+    assert_eq!(older.load(false, [told(Load::Seen), loaded(), none()]), Load::Interrupted);
 }
 
 #[test]
