@@ -56,6 +56,13 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
     if leader.rows() < offset.0 || leader.memory.snapshot_file_missing {
         return Err(format!("{} holds {} rows at offset {offset}", leader.endpoint, leader.rows()));
     }
+    // Without its binlog a replica ends where its snapshot does.
+    if offset == leader.memory.snapshot_before {
+        return Err(format!(
+            "{} holds nothing beyond its snapshot at {offset}, so its binlog may be gone",
+            leader.endpoint
+        ));
+    }
     if let Some(longer) = view.replicas.iter().find(|r| r.largest_known_offset() > offset) {
         let known = longer.largest_known_offset();
         return Err(format!("{} was known at offset {known}, beyond {offset} of {}", longer.endpoint, leader.endpoint));

@@ -42,6 +42,8 @@ pub struct ReplicaMemory {
     pub alive_before: bool,
     /// The largest offset ever known of it; 0 if none.
     pub largest_offset: Offset,
+    /// Where its newest snapshot ended before our first change; 0 without one.
+    pub snapshot_before: Offset,
     /// Its MANIFEST named a snapshot file that was not there before loading (reference 4.5): what it loads is hollow.
     pub snapshot_file_missing: bool,
     /// How far loading it has come.
@@ -160,6 +162,7 @@ impl Memory {
             let memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
                 largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
+                snapshot_before: manifest_offset,
                 snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing)
                     || manifest_offset > Offset(0)
                         && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
@@ -219,6 +222,7 @@ impl ReplicaMemory {
         Self {
             alive_before: false,
             largest_offset: Offset(0),
+            snapshot_before: Offset(0),
             snapshot_file_missing: false,
             load: Load::NotSent,
             held: false,

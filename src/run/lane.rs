@@ -50,8 +50,9 @@ struct TabletLane {
     loads: BTreeMap<(LoadRank, PartitionId), Ordered>,
     busy: usize,
     loading: BTreeSet<PartitionId>,
-    /// Loads finished since the lane was last looked at: as many more may be sent at once.
+    /// Loads that the last look found finished, and the one before: so many more may be outstanding.
     finished: usize,
+    finished_before: usize,
 }
 
 /// What is loaded first: leaders, then large before small.
@@ -147,7 +148,7 @@ impl Lanes {
         if let Some(lane) = self.tablets.get_mut(endpoint) {
             let before = lane.loading.len();
             lane.loading.retain(|id| still_loading(*id));
-            lane.finished += before - lane.loading.len();
+            lane.finished_before = std::mem::replace(&mut lane.finished, before - lane.loading.len());
         }
     }
 
@@ -182,7 +183,8 @@ impl TabletLane {
             taken.push(ordered);
         }
         // A tablet that finishes many small loads between two looks would idle with only its pool's worth outstanding.
-        let width = widths.loads.max(2 * std::mem::take(&mut self.finished));
+        let pace = self.finished.max(self.finished_before);
+        let width = if pace > 0 { widths.loads + pace + 1 } else { widths.loads };
         while self.loading.len() < width && self.busy < widths.tablet {
             let Some((_, ordered)) = self.loads.pop_first() else { break };
             self.busy += 1;

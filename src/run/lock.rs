@@ -69,6 +69,11 @@ pub struct Unseen {
 const MOST_UNSEEN: usize = 5_000;
 
 impl Note {
+    /// Whether all it says is what nobody had looked at.
+    pub(super) fn tells_of_unseen_alone(&self) -> bool {
+        self.auto_failover.is_none() && (self.serves_early || !self.unseen.is_empty())
+    }
+
     /// The same with what the run that leaves it has not looked at; too much to name means all.
     pub(super) fn with_unseen(mut self, unseen: Vec<Unseen>) -> Self {
         self.serves_early |= unseen.len() > MOST_UNSEEN;

@@ -162,8 +162,11 @@ impl Prepared {
 
     /// Whether nothing has to be done at all.
     pub(super) fn has_nothing_to_do(&self) -> bool {
-        let owes_nothing = self.auto_failover_before() == self.snapshot.auto_failover && self.note.is_none();
-        !self.needs_doing() && owes_nothing && !self.has_paused()
+        let owes_nothing = self.auto_failover_before() == self.snapshot.auto_failover;
+        // A note that only says what nobody has looked at stays as long as that is so.
+        let is_whole = self.plan.counts.total == self.plan.counts.healthy;
+        let note_stays = self.note.as_ref().is_none_or(|note| note.tells_of_unseen_alone() && !is_whole);
+        !self.needs_doing() && owes_nothing && note_stays && !self.has_paused()
     }
 
     /// Whether an operation that is over left something in scope in kSnapshotPaused.

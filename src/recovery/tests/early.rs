@@ -56,6 +56,7 @@ fn what_speaks_against_it_has_all_of_them_loaded_first() {
     assert_eq!(first(&|view| view.get_mut("b").memory.largest_offset = Offset(10)), both, "b was known to hold more");
     assert_eq!(first(&|view| view.get_mut("a").memory.largest_offset = Offset(10)), both, "a lost its end");
     assert_eq!(first(&|view| view.get_mut("a").memory.snapshot_file_missing = true), both);
+    assert_eq!(first(&|view| view.get_mut("a").memory.snapshot_before = Offset(9)), both, "where is its binlog?");
     assert_eq!(first(&|view| view.0.memory.load_all_first = true), both, "nobody elsewhere would know");
     let length = |offset, rows| {
         move |view: &mut Built| {
