@@ -24,10 +24,15 @@ impl Table {
         let mut line = Map::new();
         line.insert("benchmark".to_owned(), self.benchmark.into());
         for (column, cell) in self.columns.iter().zip(cells) {
-            line.insert((*column).to_owned(), cell.clone());
+            line.insert(key(column), cell.clone());
         }
         eprintln!("{}", Value::Object(line));
     }
+}
+
+/// A column's name as a JSON key: lower case, one word.
+fn key(column: &str) -> String {
+    column.to_lowercase().replace("'s", "").replace('/', "_per_").replace(' ', "_")
 }
 
 fn text(cell: &Value) -> String {

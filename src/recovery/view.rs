@@ -222,11 +222,14 @@ impl ReplicaView {
 }
 
 impl Data {
-    /// A replica that this run had loaded and that shows itself empty counts as still loading until a second look.
+    /// A replica that this run had loaded and that shows itself empty counts as still loading until a second look; with rows
+    /// it cannot be empty, so for as long as it shows both.
     fn once_believed(self, memory: &ReplicaMemory) -> Self {
-        let loading = matches!(memory.load, Load::Accepted | Load::Seen) && memory.empty_looks == 1;
+        let by_us = matches!(memory.load, Load::Accepted | Load::Seen);
         match self {
-            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), .. }) if loading => {
+            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), rows, .. })
+                if by_us && (rows > 0 || memory.empty_looks == 1) =>
+            {
                 Self::Loading(State::Loading)
             }
             other => other,

@@ -31,7 +31,7 @@ impl Driver {
             _ => 1,
         };
         for call in self.lanes.take(placed) {
-            going_out.extend(self.to_send(call));
+            going_out.extend(self.sent_as(call));
         }
         if going_out.is_empty() {
             self.settings.record.write();
@@ -63,7 +63,7 @@ impl Driver {
     }
 
     /// What of a call is still right, written down. If not all of it, its parts are sent one by one.
-    fn to_send(&mut self, call: Vec<Ordered>) -> Vec<Vec<Sent>> {
+    fn sent_as(&mut self, call: Vec<Ordered>) -> Vec<Vec<Sent>> {
         let (all, action) = (call.len(), call[0].1.action.clone());
         let right: Vec<Ordered> = call.into_iter().filter(|(id, intent)| !self.recall(*id, intent)).collect();
         let recalled = all - right.len();

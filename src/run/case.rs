@@ -32,6 +32,8 @@ pub(super) struct Case {
     pub(super) tables_seen: Moment,
     /// ... on its replicas' tablets.
     pub(super) seen: BTreeMap<Endpoint, Moment>,
+    /// When replicas were last counted as empty.
+    pub(super) empty: BTreeMap<Endpoint, Instant>,
     /// When to look at it alone.
     pub(super) pace: Pace,
     /// Since when it has been serving, since the run began to act.
@@ -73,6 +75,7 @@ impl Case {
             nameserver_acted: 0,
             tables_seen: 0,
             seen: BTreeMap::new(),
+            empty: BTreeMap::new(),
             pace: Pace::new(),
             serving_after: None,
             end: None,

@@ -29,6 +29,9 @@ const CALLS: usize = 5;
 const OPERATION: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(1);
 const QUEUED: Duration = Duration::from_secs(2);
 
+/// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
+const EMPTY_APART: Duration = Duration::from_millis(20);
+
 /// What a close look brought.
 pub(super) enum Close {
     /// The operation that is waited for has not ended: nothing else was asked.
@@ -233,10 +236,17 @@ async fn look(
 }
 
 impl Case {
-    /// Notes how a replica was seen.
+    /// Notes how a replica was seen. Two looks in the same instant show the same.
     pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
-        let empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        let now = Instant::now();
+        let is_empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
         let replica = self.memory.replica_mut(endpoint);
-        replica.empty_looks = if empty { replica.empty_looks.saturating_add(1) } else { 0 };
+        if !is_empty {
+            replica.empty_looks = 0;
+            self.empty.remove(endpoint);
+        } else if self.empty.get(endpoint).is_none_or(|last| now.duration_since(*last) >= EMPTY_APART) {
+            replica.empty_looks = replica.empty_looks.saturating_add(1);
+            self.empty.insert(endpoint.clone(), now);
+        }
     }
 }

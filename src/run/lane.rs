@@ -211,7 +211,7 @@ fn next_call(queue: &mut VecDeque<Ordered>, placed: impl Fn(&Ordered) -> usize) 
     };
     let near = queue.len().min(MOST_TOGETHER * 4);
     let others = queue.iter().take(near).filter(|other| together(other)).count();
-    if all < 2 || all > MOST_TOGETHER || others + 1 != all {
+    if !(2..=MOST_TOGETHER).contains(&all) || others + 1 != all {
         return Some(vec![first]);
     }
     let (mut call, left): (Vec<Ordered>, Vec<Ordered>) = queue.drain(..near).partition(together);

@@ -27,7 +27,7 @@ const MISSES: u32 = 3;
 const MISSING_FOR: Duration = Duration::from_secs(2);
 /// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
 /// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
-const REST_PER_REPLICA: Duration = Duration::from_micros(50);
+const REST_PER_REPLICA: Duration = Duration::from_micros(20);
 /// The nameserver, by partitions.
 const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big

@@ -75,7 +75,7 @@ pub fn no_row_is_lost(judge: &mut Judge, world: &World) -> (Vec<Violation>, usiz
     let (disk, metadata) = (on_disk(world), world.metadata());
     let expected = judge.ledger.close(world).clone();
     // What was dropped is no longer anybody's.
-    let nobody_knows = |id: &PartitionId| judge.ledger.one_term_twice.contains(id) || judge.forgotten.contains(id);
+    let nobody_knows = |id: &PartitionId| judge.ledger.untold_by_terms.contains(id) || judge.forgotten.contains(id);
     let can_be_known = |id: &PartitionId| metadata.contains_key(id) && !nobody_knows(id);
     for (id, rows) in expected.iter().filter(|(id, _)| can_be_known(id)) {
         let mut held: BTreeSet<_> =

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
+use openmldb_ops::wire::nameserver::TablePartition;
 
 type Rows = BTreeMap<PartitionId, BTreeSet<RowId>>;
 type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
@@ -22,8 +23,9 @@ pub struct Ledger {
     terms: Terms,
     /// Partitions whose replicas parted in a life in which everything looked healthy: nothing shows it.
     pub diverged: BTreeSet<PartitionId>,
-    /// Those of them that two leaders wrote in one term: not even the terms of their entries tell them apart.
-    pub one_term_twice: BTreeSet<PartitionId>,
+    /// Those of them that two leaders wrote in one term, or one of them in an old one: not even the terms of last entries tell
+    /// them apart.
+    pub untold_by_terms: BTreeSet<PartitionId>,
     /// Partitions that the run now at work told to elect a leader.
     pub elected: BTreeSet<PartitionId>,
     /// What elections of others gave up while runs were at work.
@@ -48,9 +50,9 @@ impl Ledger {
             let news = self.new_terms(*id, &terms);
             let mut logs = logs(world, *id, missing);
             if !self.opened {
-                let twice = any_two(&logs, has_one_term_twice);
+                let twice = any_two(&logs, has_one_term_twice) || went_on_in_an_old_term(world, *id, &logs);
                 if twice {
-                    self.one_term_twice.insert(*id);
+                    self.untold_by_terms.insert(*id);
                 }
                 if twice || any_two(&logs, differ_before_the_end) || lost_its_flag(world, *id, &logs) {
                     self.diverged.insert(*id);
@@ -138,7 +140,7 @@ impl Ledger {
 
 fn terms(world: &World) -> Terms {
     let metadata = world.metadata().into_iter();
-    metadata.map(|(id, metas)| (id, metas.term_offset.iter().map(|term| (term.term, term.offset)).collect())).collect()
+    metadata.map(|(id, metas)| (id, term_starts(&metas))).collect()
 }
 
 /// What each replica of a partition holds, in memory or on disk, but for tablets that do not come back.
@@ -191,15 +193,34 @@ fn differ_before_the_end(one: &[Entry], other: &[Entry]) -> bool {
 /// given up: somebody had another one lead while both were up, and took the flag from it. The metadata call the wrong log the
 /// history then; and once that leader serves, choosing is over.
 fn lost_its_flag(world: &World, id: PartitionId, logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
-    let last_term = |log: &Vec<Entry>| log.last().map(|entry| entry.term);
-    let newest = logs.values().filter_map(last_term).max();
     let Some(metas) = world.metadata().remove(&id) else { return false };
     let is_flagged = |at: &Endpoint| metas.partition_meta.iter().any(|m| m.is_leader && m.endpoint == at.as_str());
-    let elected_last: Vec<_> = logs.iter().filter(|(_, log)| last_term(log) == newest).collect();
-    let terms: Vec<(u64, u64)> = metas.term_offset.iter().map(|term| (term.term, term.offset)).collect();
+    let terms = term_starts(&metas);
     let official = |log: &[Entry]| log.iter().copied().filter(|entry| !is_given_up(entry, &terms)).collect::<Vec<_>>();
-    let parted = elected_last.iter().any(|(_, log)| logs.values().any(|other| differ(&official(log), other)));
-    parted && !elected_last.iter().any(|(at, _)| is_flagged(at))
+    let mut elected_last = elected_last(logs);
+    let parted = elected_last.clone().any(|(_, log)| logs.values().any(|other| differ(&official(log), other)));
+    parted && !elected_last.any(|(at, _)| is_flagged(at))
+}
+
+/// Whether the one that was elected last holds what was written in an older term than the history has for its place, where others
+/// hold something else: somebody brought back a leader of long ago, which went on in the term that it knew. Its last entry does
+/// not show it.
+fn went_on_in_an_old_term(world: &World, id: PartitionId, logs: &BTreeMap<Endpoint, Vec<Entry>>) -> bool {
+    let Some(metas) = world.metadata().remove(&id) else { return false };
+    let terms = term_starts(&metas);
+    let is_of_old = |log: &[Entry]| log.iter().any(|entry| is_given_up(entry, &terms));
+    elected_last(logs).any(|(_, log)| is_of_old(log) && logs.values().any(|other| differ(log, other)))
+}
+
+fn term_starts(metas: &TablePartition) -> Vec<(u64, u64)> {
+    metas.term_offset.iter().map(|term| (term.term, term.offset)).collect()
+}
+
+/// Those whose last entry is of the latest term.
+fn elected_last(logs: &BTreeMap<Endpoint, Vec<Entry>>) -> impl Iterator<Item = (&Endpoint, &Vec<Entry>)> + Clone {
+    let last_term = |log: &Vec<Entry>| log.last().map(|entry| entry.term);
+    let newest = logs.values().filter_map(last_term).max();
+    logs.iter().filter(move |(_, log)| last_term(log) == newest)
 }
 
 fn differ(one: &[Entry], other: &[Entry]) -> bool {

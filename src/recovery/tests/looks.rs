@@ -11,9 +11,14 @@ use crate::recovery::{Data, Intent, Load, Memory, Outcome, View};
 
 /// A partition 7_0 with one replica on `a`, which holds it loaded and empty.
 fn loaded_and_empty(role: Role) -> Snapshot {
+    loaded_at_0(role, 0)
+}
+
+/// The same with rows.
+fn loaded_at_0(role: Role, record_cnt: u64) -> Snapshot {
     let (a, id) = (Endpoint::from("a"), PartitionId { tid: Tid(7), pid: Pid(0) });
     let held =
-        Held { partition: id, role, state: State::Normal, offset: Offset(0), record_cnt: 0, index_rows: Vec::new() };
+        Held { partition: id, role, state: State::Normal, offset: Offset(0), record_cnt, index_rows: Vec::new() };
     let tablet = Tablet {
         state: Some(TabletState::Healthy),
         held: Seen::Known(BTreeMap::from([(id, held)])),
@@ -53,6 +58,11 @@ fn a_replica_just_loaded_is_not_believed_to_be_empty_at_the_first_look() {
     let snapshot = loaded_and_empty(Role::Follower);
     assert_eq!(data(&snapshot, Load::Accepted, 1), Data::Loading(State::Loading));
     assert!(matches!(data(&snapshot, Load::Seen, 2), Data::Loaded(_)));
+}
+
+#[test]
+fn a_replica_that_shows_rows_is_not_believed_to_be_empty_at_any_look() {
+    assert_eq!(data(&loaded_at_0(Role::Follower, 8), Load::Seen, 2), Data::Loading(State::Loading));
 }
 
 #[test]

@@ -256,6 +256,11 @@ impl Nameservers {
         self.zk.tables.in_order().map(metadata::Table::live).collect()
     }
 
+    /// One of them.
+    pub fn table(&self, db: &str, name: &str) -> Option<TableInfo> {
+        self.zk.tables.find(db, name).map(metadata::Table::live)
+    }
+
     /// `R/table/notify`: it rises with every change of metadata that clients are told of.
     pub fn table_notify(&self) -> u64 {
         self.zk.table_notify

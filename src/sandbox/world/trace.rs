@@ -73,11 +73,7 @@ pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Name
     match call {
         NameserverCall::UpdateTableAliveStatus(request) => match request.pid {
             Some(pid) => of_table(request.db(), request.name(), &[pid]),
-            None => {
-                let tables = nameservers.tables().into_iter();
-                let named = tables.filter(|table| table.db() == request.db() && table.name() == request.name());
-                on_endpoint(named, request.endpoint())
-            }
+            None => on_endpoint(nameservers.table(request.db(), request.name()), request.endpoint()),
         },
         NameserverCall::OfflineEndpoint(request) => on_endpoint(nameservers.tables(), &request.endpoint),
         NameserverCall::RecoverEndpoint(request) => on_endpoint(nameservers.tables(), &request.endpoint),
