@@ -222,13 +222,13 @@ impl ReplicaView {
 }
 
 impl Data {
-    /// A replica that this run had loaded and that shows itself empty counts as still loading until a second look; with rows
-    /// it cannot be empty, so for as long as it shows both.
+    /// A replica that shows itself empty where a load of ours may just have ended counts as still loading until a second look;
+    /// with rows it cannot be empty, so for as long as it shows both.
     fn once_believed(self, memory: &ReplicaMemory) -> Self {
-        let by_us = matches!(memory.load, Load::Accepted | Load::Seen);
+        let not_ours = matches!(memory.load, Load::NotSent | Load::Loaded | Load::HandedOver);
         match self {
             Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), rows, .. })
-                if by_us && (rows > 0 || memory.empty_looks == 1) =>
+                if rows > 0 || !not_ours && memory.empty_looks == 1 =>
             {
                 Self::Loading(State::Loading)
             }

@@ -235,6 +235,10 @@ impl Judge {
 
     /// A leader takes as its follower only what holds the beginning of its own log.
     fn connects_only_prefixes(&mut self, world: &World, id: PartitionId, leader: &Endpoint, follower: &Endpoint) {
+        // Somebody has dropped the table: the call is refused.
+        if !world.metadata().contains_key(&id) {
+            return;
+        }
         if self.ledger.diverged.contains(&id) || self.forgotten.contains(&id) || self.missing.contains(follower) {
             return;
         }

@@ -61,8 +61,17 @@ fn a_replica_just_loaded_is_not_believed_to_be_empty_at_the_first_look() {
 }
 
 #[test]
+fn a_load_that_may_have_arrived_is_not_believed_to_have_ended_empty_at_the_first_look() {
+    for load in [Load::Interrupted, Load::InDoubt, Load::NeverAppeared] {
+        assert_eq!(data(&loaded_and_empty(Role::Follower), load, 1), Data::Loading(State::Loading));
+    }
+}
+
+#[test]
 fn a_replica_that_shows_rows_is_not_believed_to_be_empty_at_any_look() {
-    assert_eq!(data(&loaded_at_0(Role::Follower, 8), Load::Seen, 2), Data::Loading(State::Loading));
+    for load in [Load::Seen, Load::NotSent] {
+        assert_eq!(data(&loaded_at_0(Role::Follower, 8), load, 2), Data::Loading(State::Loading));
+    }
 }
 
 #[test]
