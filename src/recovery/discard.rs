@@ -4,10 +4,11 @@ use crate::model::Offset;
 
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
+use super::memory::Load;
 use super::objection;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
-use super::view::{ReplicaView, View};
+use super::view::{Data, ReplicaView, View};
 
 /// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
 /// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover; or
@@ -16,6 +17,7 @@ use super::view::{ReplicaView, View};
 /// # Errors
 /// What would be lost.
 pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    left_in_place(view, replica)?;
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
         let hint = "compare the replicas' rows; nothing was discarded";
@@ -56,6 +58,22 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+}
+
+/// A leader's directory that loading neither read nor moved away (a disk table's may not be: reference 4.2) holds what it wrote last,
+/// and nobody can know how much that is.
+fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
+    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.is_leader {
+        return Ok(());
+    }
+    let text = format!(
+        "{} was leader and never appeared after LoadTable: nobody knows what its directory holds, and resending would move it away",
+        replica.endpoint
+    );
+    let hint = "see that tablet's log for why it does not load; the partition serves without it";
+    let blocked = Blocked::new(Reason::OutOfReach, text, hint);
+    let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
+    unless_accepted(view, blocked, vec![loss])
 }
 
 /// How far the leader is proven to hold what the replica holds. Of one that nobody could look at when the leader was chosen

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, Table};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{Decision, Intent, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
 
@@ -120,7 +120,7 @@ pub struct Driver {
     pub(super) tablets_seen: BTreeMap<Endpoint, Moment>,
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
-    pub(super) held_before: BTreeMap<Endpoint, BTreeSet<PartitionId>>,
+    pub(super) held_before: BTreeMap<Endpoint, BTreeMap<PartitionId, State>>,
     /// How often a tablet has been restarted.
     pub(super) restarts: BTreeMap<Endpoint, u32>,
     /// Looks that failed in a row, and since when.

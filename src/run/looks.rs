@@ -1,12 +1,12 @@
 //! The driver's looks at the cluster: begun when it is time, at whatever open cases rest on, one batched call per tablet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -217,7 +217,8 @@ impl Driver {
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
-    /// several replicas have gone at once, which no failed load does. What an operation may have dropped proves nothing.
+    /// several loaded replicas have gone at once. Loads may fail at once, too, and what an operation may have dropped proves
+    /// nothing.
     /// What the run had brought back there is begun again.
     fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
         let Seen::Known(held) = held else {
@@ -225,10 +226,11 @@ impl Driver {
             return;
         };
         let was_silent = self.silent.remove(endpoint);
-        let before = self.held_before.insert(endpoint.clone(), held.keys().copied().collect()).unwrap_or_default();
-        let none_left = before.iter().all(|id| !held.contains_key(id));
-        let gone_by_itself = before.iter().filter(|id| !self.may_have_been_dropped(**id, endpoint)).count();
-        if none_left && (gone_by_itself > 1 || was_silent && gone_by_itself > 0) {
+        let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
+        let none_left = before.keys().all(|id| !held.contains_key(id));
+        let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
+        let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
+        if none_left && (loaded > 1 || was_silent && gone_by_itself.next().is_some()) {
             let text = format!("tablet {endpoint} has been restarted");
             self.settings.record.note(&text);
             (self.settings.listener)(&Event::Note { text });
@@ -277,9 +279,13 @@ impl Driver {
 }
 
 /// What the tablets hold.
-pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeSet<PartitionId>> {
+pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeMap<PartitionId, State>> {
     let known = snapshot.tablets.iter().filter_map(|(endpoint, tablet)| Some((endpoint, tablet.held.known()?)));
-    known.map(|(endpoint, held)| (endpoint.clone(), held.keys().copied().collect())).collect()
+    known.map(|(endpoint, held)| (endpoint.clone(), states(held))).collect()
+}
+
+fn states(held: &BTreeMap<PartitionId, Held>) -> BTreeMap<PartitionId, State> {
+    held.iter().map(|(id, held)| (*id, held.state)).collect()
 }
 
 /// Whether something came, went or changed its state. Offsets alone are no reason to hurry: while clients write they never
