@@ -193,6 +193,13 @@ impl From<RecoverError> for Failure {
                 let error = anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}");
                 Self { exit: Exit::NotRestored, ..Self::error(error) }
             }
+            // It is as the earlier run left it, whatever that is.
+            RecoverError::NotSeen { error, not_restored: Some(why) } => {
+                let hint = "once the cluster answers, recover again, or give auto_failover back: openmldb-ops failover restore";
+                let told = anyhow::anyhow!("{error}; and auto_failover was on once: {why}");
+                Self { exit: Self::from(error).exit, ..Self::error(told) }.hint(hint)
+            }
+            RecoverError::NotSeen { error, not_restored: None } => error.into(),
             other => Self::error(other),
         }
     }

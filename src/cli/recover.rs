@@ -90,7 +90,7 @@ async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &O
     };
     let mut stopped = recovery.stop.clone();
     let seen = tokio::select! {
-        seen = snapshot::collect(&session.cluster, &session.name, now_ms()) => seen?,
+        seen = recovery.see(&session.cluster) => seen?,
         // Nothing was changed yet, so there is nothing to clean up.
         Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
     };

@@ -60,14 +60,15 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 
-/// A leader's directory that loading neither read nor moved away (a disk table's may not be: reference 4.2) holds what it wrote last,
-/// and nobody can know how much that is.
+/// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left: reference 4.2):
+/// it holds what was written since the last look, and nobody can know how much that is.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
-    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.is_leader {
+    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.memory.led {
         return Ok(());
     }
     let text = format!(
-        "{} was leader and never appeared after LoadTable: nobody knows what its directory holds, and resending would move it away",
+        "{} served as leader, and never appeared when it was loaded again: nobody knows what was written to it last, and resending \
+         would move its directory away",
         replica.endpoint
     );
     let hint = "see that tablet's log for why it does not load; the partition serves without it";

@@ -63,6 +63,9 @@ pub struct Remembered {
     /// What a leader held that was chosen without a look at it.
     #[serde(skip_serializing_if = "is_default")]
     pub leader_held: Option<Offset>,
+    /// It served as leader when it was last seen loaded.
+    #[serde(skip_serializing_if = "is_default")]
+    pub led: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -82,6 +85,7 @@ impl Remembered {
             must_drop: memory.recovery.must_drop,
             resent_for_rows: memory.recovery.resent_for_rows,
             leader_held: memory.leader_held,
+            led: memory.led,
         }
     }
 
@@ -203,6 +207,7 @@ impl Memory {
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
             memory.leader_held = remembered.leader_held;
+            memory.led = remembered.led;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
             if since != Since::Restarted {
                 memory.recovery.tries = remembered.recover_tries.min(1);

@@ -63,6 +63,8 @@ pub struct ReplicaMemory {
     /// Nobody had looked at it when a leader was chosen, which then held that much, and may have taken writes since: what
     /// both hold beyond was written twice. None once it has been looked at and holds no more.
     pub leader_held: Option<Offset>,
+    /// It served as leader when it was last seen loaded: it may have taken writes since.
+    pub led: bool,
     /// How bringing it back as a follower goes.
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
@@ -232,6 +234,7 @@ impl ReplicaMemory {
             snapshot_tries: 0,
             snapshot_asked: false,
             leader_held: None,
+            led: false,
             recovery: Recovery::default(),
             refusals: 0,
             empty_looks: 0,

@@ -146,6 +146,10 @@ impl Memory {
         for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
             self.replica_mut(&replica.endpoint).leader_held = None;
         }
+        let serving = view.serving_leader().map(|leader| &leader.endpoint);
+        for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {
+            self.replica_mut(&replica.endpoint).led = serving == Some(&replica.endpoint);
+        }
         let Some(choice) = &self.choice else { return };
         let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {
             Data::Absent | Data::Loading(_) => true,
@@ -153,7 +157,6 @@ impl Memory {
             Data::Loaded(_) => false,
         });
         let last = view.terms.last().map(|start| start.term);
-        let serving = view.serving_leader().map(|leader| &leader.endpoint);
         let superseded = self.chosen_under.is_some_and(|under| Some(under) != last) && serving != Some(&choice.leader);
         if gone && serving.is_none() || superseded {
             self.choice = None;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::snapshot::collect;
 
+use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Told, restore};
 use super::lock::{Holder, Lock, Note};
 use super::record::{Archive, Begun, Caller, Left, Record, VERSION, left_by_runs};
-use super::recover::RecoverError;
 use super::run_id::RunId;
 
 /// What giving back needs beside the cluster.
@@ -102,4 +102,14 @@ impl GivingBack {
         self.lock.leave(note.as_ref()).await?;
         Ok(Some(was))
     }
+}
+
+/// Who may have left auto_failover off, if anybody did that had found it on.
+pub(super) fn owed_by_an_earlier_run(left: &Left, note: Option<&Note>) -> Option<String> {
+    let noted = note.and_then(|note| note.auto_failover);
+    noted.or(left.auto_failover).filter(|was| *was)?;
+    Some(match note {
+        Some(note) => format!("run {} on {} did not finish, and may have left it off", note.run, note.host),
+        None => format!("an earlier run did not finish ({}), and may have left it off", left.place),
+    })
 }

@@ -7,6 +7,7 @@ mod checking;
 mod close;
 mod cluster_steps;
 mod driver;
+mod error;
 mod event;
 mod failover;
 mod giving_back;
@@ -30,6 +31,7 @@ mod verdict;
 pub use checking::Checking;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use driver::{Driven, Driver, Settings, Stop};
+pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
@@ -44,7 +46,7 @@ pub use prepared::{Prepared, prepare_plan};
 pub use record::{
     Archive, Begun, Caller, Directory, Left, Line, Paper, Record, RecordError, Shelf, Story, StoryError, left_by_runs,
 };
-pub use recover::{RecoverError, Recovered, Recovery};
+pub use recover::{Recovered, Recovery};
 pub use report::{
     AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
 };

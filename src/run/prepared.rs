@@ -6,10 +6,10 @@ use crate::model::{PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, built_in_names};
 use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, Plan, forecast, plan};
 
+use super::error::RecoverError;
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::lock::Note;
 use super::record::Left;
-use super::recover::RecoverError;
 use super::resuming::is_worked_on;
 use super::scope::Scope;
 

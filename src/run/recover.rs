@@ -15,18 +15,20 @@ use crate::verify::Verification;
 
 use super::checking::Checking;
 use super::driver::{Driven, Driver, Settings, Stop};
+use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Before, StepError, Told, prepare, restore};
+use super::giving_back::owed_by_an_earlier_run;
 use super::going_on::{GoingOn, still_going_on};
-use super::kept::{Consent, Refusal};
+use super::kept::Consent;
 use super::lane::Widths;
-use super::lock::{Holder, Lock, LockError, Note, Unseen};
+use super::lock::{Holder, Lock, Note, Unseen};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
 use super::report::{Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
-use super::scope::{Scope, ScopeError};
+use super::scope::Scope;
 use super::telling::Telling;
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
@@ -79,53 +81,6 @@ pub struct Recovered {
     pub still_going_on: Vec<GoingOn>,
 }
 
-/// Why a recovery did nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The cluster did not answer.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// Something asked for does not exist.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
-    /// What was could not be written down.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Another run is at work, or nobody knows.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// What was said yes to does not fit what is there.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The cluster has no tablets.
-    #[error("the nameserver knows no tablets; start the tablets first")]
-    NoTablets,
-    /// The steps before any partition failed. auto_failover was given back, unless `not_restored` says otherwise.
-    #[error("{error}")]
-    Step {
-        /// Why.
-        error: StepError,
-        /// auto_failover could not be given back either.
-        not_restored: Option<String>,
-    },
-    /// `failover restore` could not do it.
-    #[error("auto_failover could not be given back: {seen}")]
-    NotGivenBack {
-        /// What it was.
-        was: bool,
-        /// What was seen last.
-        seen: String,
-    },
-    /// The run came to its end, and the cluster does not answer any more.
-    #[error("what came of it could not be looked at: {error}")]
-    NotSeenAgain {
-        /// Why.
-        error: CallError,
-        /// auto_failover could not be given back either.
-        not_restored: Option<String>,
-    },
-}
-
 /// What a run leaves behind in ZooKeeper.
 struct Leaving<'a> {
     record: &'a Record,
@@ -153,7 +108,22 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        self.prepare(collect(cluster, &self.cluster_name, self.now_ms).await?).await
+        self.prepare(self.see(cluster).await?).await
+    }
+
+    /// Looks at the cluster.
+    ///
+    /// # Errors
+    /// It does not answer; and what an earlier run owes it stays owed.
+    pub async fn see(&self, cluster: &Cluster) -> Result<Snapshot, RecoverError> {
+        match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(snapshot) => Ok(snapshot),
+            Err(error) => {
+                let left = self.what_is_left().await.ok();
+                let owed = left.and_then(|(left, note)| owed_by_an_earlier_run(&left, note.as_ref()));
+                Err(RecoverError::NotSeen { error, not_restored: owed })
+            }
+        }
     }
 
     /// Plans for what was seen of the cluster.

@@ -475,3 +475,16 @@ fn connected_followers_that_caught_up_are_marked_alive() {
     unasked.get_mut("a").followers = Seen::Unasked;
     assert!(matches!(decide(&unasked, &playbook, Gates::OPEN), Decision::Look(_)));
 }
+
+#[test]
+fn what_a_leader_wrote_last_is_not_moved_away_where_loading_left_it_in_place() {
+    let never_appeared = |r: Replica| r.leader().known_at(20).load(Load::NeverAppeared);
+    assert_eq!(serving([], never_appeared).acts(), ["recover_table b (resend)"], "all that is known of it is there");
+    let led = |r: Replica| never_appeared(r).with(|r| r.memory.led = true);
+    let blocked = serving([], led).blocked();
+    assert_eq!(blocked.reason, Reason::OutOfReach);
+    assert!(blocked.loss[0].directory.is_some(), "{blocked:?}");
+    let mut accepted = serving([], led);
+    accepted.memory.accepted = blocked.loss;
+    assert_eq!(accepted.acts(), ["recover_table b (resend)"]);
+}

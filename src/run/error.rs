@@ -1,0 +1,64 @@
+//! Why a recovery did nothing, and what it could not give back.
+
+use crate::cluster::CallError;
+
+use super::failover::StepError;
+use super::kept::Refusal;
+use super::lock::LockError;
+use super::record::RecordError;
+use super::scope::ScopeError;
+
+/// Why a recovery did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The cluster did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Something asked for does not exist.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// What was could not be written down.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// What was said yes to does not fit what is there.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The cluster has no tablets.
+    #[error("the nameserver knows no tablets; start the tablets first")]
+    NoTablets,
+    /// The steps before any partition failed. auto_failover was given back, unless `not_restored` says otherwise.
+    #[error("{error}")]
+    Step {
+        /// Why.
+        error: StepError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
+    /// `failover restore` could not do it.
+    #[error("auto_failover could not be given back: {seen}")]
+    NotGivenBack {
+        /// What it was.
+        was: bool,
+        /// What was seen last.
+        seen: String,
+    },
+    /// The cluster does not answer from the start.
+    #[error("{error}")]
+    NotSeen {
+        /// Why.
+        error: CallError,
+        /// auto_failover is owed by a run that did not finish, and could not be given back.
+        not_restored: Option<String>,
+    },
+    /// The run came to its end, and the cluster does not answer any more.
+    #[error("what came of it could not be looked at: {error}")]
+    NotSeenAgain {
+        /// Why.
+        error: CallError,
+        /// auto_failover could not be given back either.
+        not_restored: Option<String>,
+    },
+}
