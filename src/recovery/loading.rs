@@ -128,6 +128,11 @@ pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: 
         let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
         r.endpoint != leader.endpoint && !r.is_alive && !resent && !leader.replicates_to(&r.endpoint)
     };
+    let to_compare = view.replicas.iter().filter(later).any(|r| r.offset() > Some(Offset(0)));
+    // An earlier run may have chosen it: then this one has not asked it yet.
+    if to_compare && leader.manifest == Seen::Unasked && view.terms.len() > 1 && !view.storage.is_disk() {
+        return Some(Decision::look(&leader.endpoint, Question::Manifest));
+    }
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
 }
 

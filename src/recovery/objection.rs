@@ -104,15 +104,18 @@ pub(super) fn written_beside(view: &View, among: &[&ReplicaView]) -> Result<(), 
     let Some((replica, start)) = beside else { return Ok(()) };
     let holds_anything = |r: &&&ReplicaView| r.endpoint != replica.endpoint && r.largest_known_offset() > Offset(0);
     let Some(other) = among.iter().find(holds_anything) else { return Ok(()) };
-    let text = format!(
-        "{} ends at offset {} with an entry of term {}, which began at {}: it was made leader without what others held, and wrote \
-         beside what {} holds",
-        replica.endpoint,
-        replica.offset().unwrap_or(Offset(0)),
-        start.term,
-        start.start,
-        other.endpoint
-    );
+    let (at, end) = (&replica.endpoint, replica.offset().unwrap_or(Offset(0)));
+    let (term, began, holder) = (start.term, start.start, &other.endpoint);
+    let text = match last_term(view, replica) {
+        LastTerm::Known(_) => format!(
+            "{at} ends at offset {end} with an entry of term {term}, which began at {began}: it was made leader without what others \
+             held, and wrote beside what {holder} holds"
+        ),
+        LastTerm::AtLeast(_) | LastTerm::Unknown => format!(
+            "{at} was elected in term {term}, which began at {began}, and ends at offset {end}: it lost its end, or was made leader \
+             without what others held and wrote beside what {holder} holds"
+        ),
+    };
     let hint = "compare the replicas' rows and choose by hand; all are loaded as followers and not alive, nothing was discarded";
     Err(Blocked::new(Reason::WrittenBeside, text, hint))
 }

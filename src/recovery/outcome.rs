@@ -75,11 +75,14 @@ impl Memory {
                 // Asked twice, a tablet makes one more; waited for in vain, a term stays unknown.
                 replica.snapshot_asked = *outcome == Outcome::Applied;
             }
-            Action::MarkAlive { endpoint, .. } => {
+            Action::MarkAlive { endpoint, alive, .. } => {
                 if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
                     self.replica_mut(endpoint).flag_stuck = true;
                     return;
                 }
+                // It may be gone before anybody looks again, and clients are faster.
+                let leads = *alive && self.choice.as_ref().is_some_and(|choice| choice.leader == *endpoint);
+                self.replica_mut(endpoint).led |= leads && !matches!(outcome, Outcome::Refused { .. });
             }
             _ => {}
         }
@@ -148,7 +151,8 @@ impl Memory {
         }
         let serving = view.serving_leader().map(|leader| &leader.endpoint);
         for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {
-            self.replica_mut(&replica.endpoint).led = serving == Some(&replica.endpoint);
+            let led = &mut self.replica_mut(&replica.endpoint).led;
+            *led = serving == Some(&replica.endpoint) || *led && replica.leads_in_memory();
         }
         let Some(choice) = &self.choice else { return };
         let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {

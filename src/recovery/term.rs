@@ -74,11 +74,16 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
 
 /// The term that a replica holds an entry of below where the term began, if its last entry shows it. OpenMLDB has a term begin
 /// behind the longest of those elected from, also where somebody named a leader that was behind (reference 3.7): that one wrote
-/// in places where others hold what was acknowledged before.
+/// in places where others hold what was acknowledged before. A disk table's entries do not show it; but a leader that was elected
+/// in the last term and ends before that began did so, or has lost its end, and nobody can tell.
 pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<TermStart> {
-    let (LastTerm::Known(term), Some(end)) = (last_term(view, replica), replica.offset()) else { return None };
-    let start = view.terms.iter().find(|start| start.term == term)?;
-    (end > Offset(0) && end < start.start).then_some(*start)
+    let end = replica.offset().filter(|end| *end > Offset(0))?;
+    if let LastTerm::Known(term) = last_term(view, replica) {
+        let start = view.terms.iter().find(|start| start.term == term)?;
+        return (end < start.start).then_some(*start);
+    }
+    let leads_in_last_term = replica.is_leader && replica.memory.alive_before && view.storage.is_disk();
+    view.terms.last().filter(|last| leads_in_last_term && end.0 + 1 < last.start.0).copied()
 }
 
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds

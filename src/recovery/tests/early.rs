@@ -3,7 +3,7 @@
 use super::builder::{Built, a_partition, said};
 use crate::model::{Manifest, Offset, Seen, Term};
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Choice, Data, Decision, Gates, Load, Reason, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason, decide};
 
 fn decided(view: &Built) -> Decision {
     let playbook = Playbook::parse("leaders-first", built_in("leaders-first").unwrap()).unwrap();
@@ -102,5 +102,16 @@ fn a_follower_is_compared_with_what_its_leader_held_when_it_was_chosen() {
         blocked.reason,
         Reason::LongerThanLeader,
         "its tenth entry is not the leader's tenth: that was written since"
+    );
+}
+
+#[test]
+fn a_leader_that_an_earlier_run_chose_is_asked_for_its_term_before_others_are_judged_by_it() {
+    let mut view = served(9, 10).terms([(1, 0), (3, 5)]);
+    view.get_mut("a").manifest = Seen::Unasked;
+    let Decision::Look(probes) = decided(&view) else { panic!("no question: {:?}", decided(&view)) };
+    assert_eq!(
+        probes.iter().map(|p| (p.endpoint.as_str(), p.question)).collect::<Vec<_>>(),
+        [("a", Question::Manifest)]
     );
 }

@@ -21,6 +21,21 @@ fn who_was_made_leader_while_behind_and_wrote_is_left_to_a_person() {
     assert_eq!(alone.replica("empty", |r| r.loaded(0)).chooses(), "named", "nobody holds anything else");
 }
 
+/// The same of a disk table, whose entries do not tell their terms: that its alive leader ends below where its term began does.
+#[test]
+fn a_disk_tables_leader_that_ends_before_its_term_began_is_left_to_a_person() {
+    let named_at = |offset| {
+        a_partition()
+            .on_disk()
+            .terms([(1, 0), (5, 18)])
+            .replica("old", |r| r.leader().loaded(17))
+            .replica("named", |r| r.leader().alive_before().loaded(offset))
+    };
+    assert_eq!(named_at(10).nobody().reason, Reason::WrittenBeside);
+    assert_eq!(named_at(17).chooses(), "named", "it holds all that there was before its term");
+    assert_eq!(named_at(0).chooses(), "old", "it wrote nothing");
+}
+
 /// The tablet of the old leader was spared, so no snapshot tells the last term of what it holds.
 #[test]
 fn a_longer_log_of_unknown_end_does_not_lead_over_one_that_was_elected_later() {
