@@ -18,7 +18,7 @@ const SIZES: [Size; 3] = [
 ];
 
 /// Every playbook that brings a whole cluster back.
-pub const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
+const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
 
 /// Runs it. `full` plays hours of the nameserver's lanes through on the largest cluster, too: an hour of ours.
 pub fn run(quick: bool, full: bool) {

@@ -117,7 +117,7 @@ impl Driver {
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
         let held = self.with_closer_looks(began, endpoint, held);
-        self.note_restart(endpoint, &held);
+        self.note_restart(began, endpoint, &held);
         if self.is_hiccup(endpoint, &held) {
             return;
         }
@@ -220,7 +220,7 @@ impl Driver {
     /// several loaded replicas have gone at once. Loads may fail at once, too, and what an operation may have dropped proves
     /// nothing.
     /// What the run had brought back there is begun again.
-    fn note_restart(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
+    fn note_restart(&mut self, began: Moment, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
         let Seen::Known(held) = held else {
             self.silent.insert(endpoint.clone());
             return;
@@ -230,7 +230,11 @@ impl Driver {
         let none_left = before.keys().all(|id| !held.contains_key(id));
         let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
         let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
-        if none_left && (loaded > 1 || was_silent && gone_by_itself.next().is_some()) {
+        let is_restarted = none_left && (loaded > 1 || was_silent && gone_by_itself.next().is_some());
+        if held.is_empty() && !is_restarted {
+            self.doubt_loads(began, endpoint);
+        }
+        if is_restarted {
             let text = format!("tablet {endpoint} has been restarted");
             self.settings.record.note(&text);
             (self.settings.listener)(&Event::Note { text });
@@ -249,6 +253,22 @@ impl Driver {
                         *self.open_at.entry(endpoint.clone()).or_insert(0) += 1;
                     }
                 }
+            }
+        }
+    }
+
+    /// Several loads of a tablet that holds nothing at all may have failed, or it may have been restarted so quickly that nobody
+    /// noticed: then what they were to load is still there.
+    fn doubt_loads(&mut self, began: Moment, endpoint: &Endpoint) {
+        let is_gone = |case: &Case| {
+            let load = &case.memory.replica(endpoint).load;
+            case.is_open() && case.tablet_acted < began && matches!(load, Load::Accepted | Load::Seen)
+        };
+        let placed = self.placed.get(endpoint).into_iter().flatten();
+        let gone: Vec<PartitionId> = placed.copied().filter(|id| self.cases.get(id).is_some_and(is_gone)).collect();
+        for id in gone.iter().filter(|_| gone.len() > 1) {
+            if let Some(case) = self.cases.get_mut(id) {
+                case.memory.replica_mut(endpoint).load = Load::Interrupted;
             }
         }
     }
