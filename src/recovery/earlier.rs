@@ -264,7 +264,10 @@ impl Now<'_> {
             // A refusal is an answer about then; what is asked again is refused again, or was put right.
             Load::Loaded | Load::Refused(_) => Load::NotSent,
             // Without a leader, and once its operation is over, nobody else brings it back.
-            Load::HandedOver if self.served || self.worked_on && self.since == Since::Same => Load::HandedOver,
+            Load::HandedOver if self.worked_on && self.since == Since::Same => Load::HandedOver,
+            // Its own that nobody came to drop, or its leader's: loading shows which.
+            Load::HandedOver if self.has_snapshot() => Load::NotSent,
+            Load::HandedOver if self.served => Load::HandedOver,
             Load::HandedOver => Load::NotSent,
             Load::Vanished | Load::NeverAppeared if self.has_snapshot() => Load::NotSent,
             Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),

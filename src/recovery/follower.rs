@@ -418,6 +418,12 @@ impl Case<'_> {
                 }
                 Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
             }
+            Load::HandedOver if follower.manifest == Seen::Unasked => {
+                Follower::Needs(Decision::look(endpoint, Question::Manifest))
+            }
+            Load::HandedOver if follower.manifest_offset() > Offset(0) && self.leader.manifest == Seen::Unasked => {
+                Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
+            }
             Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
                 match may_discard(self.view, self.leader, follower) {
                     // RecoverTable disconnects only a replica without a leader flag (reference 3.6).

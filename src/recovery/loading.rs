@@ -22,7 +22,7 @@ pub(super) fn load<'a>(
     gates: Gates,
     of: impl Iterator<Item = &'a ReplicaView>,
 ) -> Option<Decision> {
-    let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r)).collect();
+    let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r) || is_left_over(view, r)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -39,6 +39,19 @@ pub(super) fn load<'a>(
 
 fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     replica.data == Data::Absent && replica.memory.load == Load::NotSent && replica.memory.loads < MAX_TRIES
+}
+
+/// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came to
+/// drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log (reference 3.6), so it is loaded and
+/// looked at like any other.
+fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
+    let handed_over = replica.data == Data::Absent && replica.memory.load == Load::HandedOver;
+    let own = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0));
+    // What the operation sent before it failed is the leader's.
+    let of_leader =
+        view.serving_leader().map(|leader| &leader.manifest).filter(|of_leader| **of_leader != Seen::Unasked);
+    let differs = of_leader.is_some_and(|of_leader| own.is_some() && own != of_leader.known());
+    handed_over && view.ops_in_flight.is_empty() && differs && replica.memory.loads < MAX_TRIES
 }
 
 /// A leader that still replicates to a replica would write into it while it is queued to load (reference 4.6): that ends

@@ -142,7 +142,7 @@ impl Driver {
         for endpoint in &case.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
             if let Some(probes) = probes {
-                looks::forget(probes, &intent.action);
+                looks::forget(probes, endpoint, &intent.action);
             }
         }
         if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {

@@ -360,10 +360,13 @@ pub(super) fn outdate(probes: &mut Probes) {
     probes.followers = Seen::Unasked;
 }
 
-/// What an action makes worthless of what was asked about its partition.
-pub(super) fn forget(probes: &mut Probes, action: &Action) {
+/// What an action makes worthless of what was asked of a tablet about its partition.
+pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
     match action {
         Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
+            *probes = Probes::UNASKED;
+        }
         Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
         _ if on_nameserver(action) => *probes = Probes { manifest: probes.manifest.clone(), ..Probes::UNASKED },
         _ => {

@@ -8,7 +8,7 @@ use super::builder::{Built, Replica, a_partition, recover, said};
 use crate::model::{Manifest, Offset, OpKind, OpStatus, PartitionId, Probes, Role, Seen, State, TabletState};
 use crate::playbook::Playbook;
 use crate::recovery::plan::walk;
-use crate::recovery::{Data, Decision, Load, Memory, PartitionPlan, Reason, View, forecast, plan};
+use crate::recovery::{Data, Decision, Load, Memory, PartitionPlan, Reason, ReplicaView, View, forecast, plan};
 use crate::rehearse::Generate;
 
 fn planned(view: &Built) -> PartitionPlan {
@@ -157,6 +157,11 @@ fn a_view() -> impl Strategy<Value = Built> {
 }
 
 /// What no action may do, whatever led to it.
+/// It was to be resent, and its tablet was restarted before it was dropped.
+fn has_its_own_directory(replica: &ReplicaView) -> bool {
+    replica.memory.load == Load::HandedOver && replica.manifest_offset() > Offset(0)
+}
+
 fn harms(view: &View, action: &crate::model::Action) -> Option<String> {
     use crate::model::Action;
     let alive_leaders =
@@ -170,7 +175,7 @@ fn harms(view: &View, action: &crate::model::Action) -> Option<String> {
             view.serving_leader().is_some_and(|l| l.endpoint == *endpoint).then_some("a serving leader stops")
         }
         Action::LoadTable { endpoint, .. } => (target(endpoint).data != Data::Absent
-            || target(endpoint).memory.load != Load::NotSent
+            || !(target(endpoint).memory.load == Load::NotSent || has_its_own_directory(target(endpoint)))
             || view.replicas.iter().any(|l| l.replicates_to(endpoint)))
         .then_some("loaded twice, or while its leader writes to it"),
         Action::ChangeRole { endpoint, replicas, .. } => (view.serving_leader().is_some()

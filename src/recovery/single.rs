@@ -1,0 +1,43 @@
+//! What RecoverTable would do to a replica if it were sent by itself: the same rules as in a whole recovery, as one answer.
+
+use crate::model::{Endpoint, Role};
+
+use super::blocked::{Blocked, Reason};
+use super::discard::may_discard;
+use super::view::{Data, ReplicaView, View};
+
+/// Whether RecoverTable would replace what a replica holds by its leader's data (true) or take it as it is (false).
+///
+/// # Errors
+/// What could be lost, or go wrong unseen: RecoverTable judges a replica by its term alone (reference 3.6).
+pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> {
+    let not_now = |text: String, hint: &str| Blocked::new(Reason::NotRedundant, text, hint);
+    let leader = view.serving_leader().ok_or_else(|| {
+        not_now("its leader is flagged alive, and does not serve".to_owned(), "see `openmldb-ops status`")
+    })?;
+    let Some(replica) = view.replica(endpoint) else {
+        return Err(not_now(format!("there is no replica on {endpoint}"), "see `openmldb-ops status --full`"));
+    };
+    match &replica.data {
+        Data::OutOfReach(error) => Err(not_now(
+            format!("{endpoint} does not answer ({error})"),
+            "start that tablet, or see why it does not answer",
+        )),
+        Data::Loading(state) => {
+            let text = format!("{endpoint} is loading ({state:?}), and would be dropped meanwhile");
+            Err(not_now(text, "wait until it is loaded"))
+        }
+        Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
+        Data::Loaded(_) if term_is_known(view, replica) => {
+            let text = format!(
+                "{endpoint} has heard a term that the history knows, so it would be taken as it is, whatever it holds beside its leader"
+            );
+            Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
+        }
+        Data::Loaded(_) | Data::Absent => may_discard(view, leader, replica).map(|()| true),
+    }
+}
+
+fn term_is_known(view: &View, replica: &ReplicaView) -> bool {
+    replica.term_pair.known().is_none_or(|pair| view.terms.iter().any(|start| start.term == pair.term))
+}
