@@ -16,6 +16,8 @@
 //!                           verify       look again; the exit code comes from what is seen
 //! ```
 //!
+//! One of the handbook's steps by itself goes the same way: [`operate`] plans it on a snapshot, sends it, and looks for its effect.
+//!
 //! [`model`], [`playbook`], [`recovery`] and [`verify`] are pure and synchronous. Only [`cluster`] and [`sandbox`] open sockets. The
 //! rules that keep rows from being lost are in [`recovery`], one function each; ARCHITECTURE.md lists the invariants.
 
@@ -24,6 +26,7 @@ pub mod wire;
 pub mod cli;
 pub mod cluster;
 pub mod model;
+pub mod operate;
 pub mod playbook;
 pub mod recovery;
 pub mod rehearse;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, Working};
 use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
@@ -41,8 +42,20 @@ pub enum Command {
     Status(Status),
     /// Save everything that can be observed of a cluster, to plan from or to ask about
     Snapshot(Snapshot),
-    /// Give auto_failover back after a run that could not
+    /// Read or set auto_failover, or give it back after a run that could not
     Failover(Failover),
+    /// Show tablets or operations
+    #[command(subcommand)]
+    Show(ShowCommand),
+    /// Cancel an operation
+    #[command(subcommand)]
+    Op(OpCommand),
+    /// Change a partition's leader
+    #[command(subcommand)]
+    Leader(LeaderCommand),
+    /// Look at, load, recover or mark a single replica
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks
@@ -251,6 +264,17 @@ pub struct Failover {
 /// What to do with auto_failover.
 #[derive(Debug, Subcommand)]
 pub enum FailoverCommand {
+    /// Say whether auto_failover is on (confget)
+    Get(Looking),
+    /// Switch auto_failover on or off (confset)
+    Set {
+        /// The value
+        #[arg(value_name = "on|off", value_enum)]
+        state: OnOff,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
     /// Set auto_failover to what it was before a run that did not finish, and do nothing else
     Restore(FailoverRestore),
 }

@@ -1,10 +1,11 @@
-//! `failover restore`: gives auto_failover back after a run that could not.
+//! `failover`: reads and sets auto_failover, and gives it back after a run that could not.
 
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
+use crate::operate::Step;
 use crate::run::{Directory, GivingBack, RecoverError};
 use crate::ui::by_hand;
 
@@ -14,6 +15,8 @@ use super::out::Out;
 use super::record;
 use super::recover::{caller, now_ms};
 use super::session::Session;
+use super::step;
+use super::step_args::{Looking, OnOff};
 
 /// What came of it.
 #[derive(Serialize)]
@@ -30,12 +33,34 @@ struct Line<'a> {
 /// # Errors
 /// Another run is at work, or it could not be given back.
 pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> {
-    let FailoverCommand::Restore(args) = command;
+    let args = match command {
+        FailoverCommand::Get(looking) => return get(looking, out).await,
+        FailoverCommand::Set { state, working } => {
+            return step::take(Step::SetAutoFailover { on: *state == OnOff::On }, working, out).await;
+        }
+        FailoverCommand::Restore(args) => args,
+    };
     let session = Session::at(&args.at, out.waits()).await?;
     let done = restore(args, &session, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
+}
+
+/// What `failover get` says.
+#[derive(Serialize)]
+struct Setting {
+    event: &'static str,
+    auto_failover: bool,
+}
+
+async fn get(looking: &Looking, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
+    let seen = session.cluster.auto_failover().await;
+    let closed = session.close().await;
+    let line = Setting { event: "auto_failover", auto_failover: seen? };
+    out.text_or(&format!("auto_failover is {}\n", if line.auto_failover { "on" } else { "off" }), &line)?;
+    closed.map(|()| Exit::Healthy)
 }
 
 async fn restore(args: &args::FailoverRestore, session: &Session, out: &Out) -> Result<Exit, Failure> {

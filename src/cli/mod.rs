@@ -11,9 +11,12 @@ mod rehearse;
 mod sandbox;
 mod scope;
 mod session;
+mod show;
 mod signal;
 mod snapshot;
 mod status;
+mod step;
+mod step_args;
 
 use std::io;
 use std::process::ExitCode;
@@ -52,6 +55,10 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
         Command::Failover(args) => failover::run(&args.command, out).await,
+        Command::Show(command) => show::run(command, out).await,
+        Command::Op(command) => step::cancel(command, out).await,
+        Command::Leader(command) => step::change_leader(command, out).await,
+        Command::Replica(command) => step::replica(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,

@@ -4,6 +4,7 @@ use crate::model::{Endpoint, Role};
 
 use super::blocked::{Blocked, Reason};
 use super::discard::may_discard;
+use super::term::is_official;
 use super::view::{Data, ReplicaView, View};
 
 /// Whether RecoverTable would replace what a replica holds by its leader's data (true) or take it as it is (false).
@@ -28,9 +29,12 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
             Err(not_now(text, "wait until it is loaded"))
         }
         Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
-        Data::Loaded(_) if term_is_known(view, replica) => {
+        Data::Loaded(_) if is_taken_as_it_is(view, leader, replica) => {
+            if is_official(view, replica) && replica.offset() <= leader.offset() {
+                return Ok(false);
+            }
             let text = format!(
-                "{endpoint} has heard a term that the history knows, so it would be taken as it is, whatever it holds beside its leader"
+                "{endpoint} would be taken as it is by its term alone, and is not proven to hold the beginning of its leader's log"
             );
             Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
         }
@@ -38,6 +42,15 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
     }
 }
 
-fn term_is_known(view: &View, replica: &ReplicaView) -> bool {
-    replica.term_pair.known().is_none_or(|pair| view.terms.iter().any(|start| start.term == pair.term))
+/// Whether RecoverTable connects a loaded replica without dropping it: by the term it has heard, which it is in, and its offset
+/// (MatchTermOffset, reference 3.6).
+fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
+    let (Some(pair), Some(offset)) = (replica.term_pair.known(), replica.offset()) else { return true };
+    let Some(at) = view.terms.iter().position(|start| start.term == pair.term) else { return false };
+    let last = view.terms.len() - 1;
+    let matches = match view.terms[at].start > offset {
+        true => view.terms[last].start.0 == offset.0 + 1,
+        false => at == last || view.terms[at + 1].start > offset,
+    };
+    matches && offset >= leader.manifest_offset()
 }

@@ -18,6 +18,7 @@ mod read_only;
 mod recordings;
 mod registration;
 mod scenarios;
+mod steps;
 mod support;
 mod texts;
 mod troubles;

@@ -15,5 +15,6 @@ mod objections;
 mod out_of_reach;
 mod plans;
 mod reattaching;
+mod resending;
 mod suspects;
 mod terms;

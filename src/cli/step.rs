@@ -1,0 +1,172 @@
+//! The handbook's single steps: one command each.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use crate::model::{Endpoint, OpId, Pid, TableName};
+use crate::operate::{OperateError, Outcome, Performed, Refusal, Single, Step};
+use crate::run::Selector;
+use crate::ui::{Numbers, command};
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::recover::{caller, now_ms};
+use super::session::{Session, sandbox_record_dir};
+use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, Working, YesNo};
+use super::{record, show};
+
+/// How a step went.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    step: &'static str,
+    /// The handbook's command for what is sent, if anything is.
+    sends: Option<&'a str>,
+    outcome: &'static str,
+    text: &'a str,
+    remarks: &'a [String],
+    dry_run: bool,
+}
+
+/// `op`.
+///
+/// # Errors
+/// As [`take`].
+pub async fn cancel(command: &OpCommand, out: &Out) -> Result<Exit, Failure> {
+    let OpCommand::Cancel { op, working } = command;
+    take(Step::CancelOp { op: OpId(*op) }, working, out).await
+}
+
+/// `leader`.
+///
+/// # Errors
+/// As [`take`].
+pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure> {
+    let LeaderCommand::Change { partition, to, working } = command;
+    let (table, pid) = partition_of(partition)?;
+    take(Step::ChangeLeader { table, pid, to: to.as_deref().map(endpoint_of).transpose()? }, working, out).await
+}
+
+/// `replica`.
+///
+/// # Errors
+/// As [`take`].
+pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        ReplicaCommand::Status { of, looking } => show::replicas(of, looking, out).await,
+        ReplicaCommand::Load(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::LoadReplica { table, pid, endpoint }, working, out).await
+        }
+        ReplicaCommand::Recover(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::RecoverReplica { table, pid, endpoint }, working, out).await
+        }
+        ReplicaCommand::Alive { which, endpoint, alive, working } => {
+            let (table, pid) = match which.contains('/') {
+                true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
+                false => (name_of(&Selector::table(which)?), None),
+            };
+            let (endpoint, alive) = (endpoint_of(endpoint)?, *alive == YesNo::Yes);
+            take(Step::MarkAlive { table, pid, endpoint, alive }, working, out).await
+        }
+    }
+}
+
+/// Takes a step, or says what it would be.
+///
+/// # Errors
+/// What is in the way, or that the effect was not seen.
+pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&working.at, &working.embedded, out.waits()).await?;
+    let taken = take_on(step, working, &session, out).await;
+    let closed = session.close().await;
+    let exit = taken?;
+    closed.map(|()| exit)
+}
+
+async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
+    let dir = match session.sandbox {
+        Some(_) => sandbox_record_dir(),
+        None => record::dir(working.record_dir.clone())?,
+    };
+    let single = Single {
+        step,
+        cluster_name: session.name.clone(),
+        lock: session.lock(&dir)?,
+        caller: caller(),
+        wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
+        pace: session.pace,
+        now_ms: now_ms(),
+    };
+    let Performed { planned, outcome } = match working.dry_run {
+        true => single.look(&session.cluster).await?,
+        false => single.perform(&session.cluster).await?,
+    };
+    let sends = planned.action.as_ref().map(|action| command(action, Numbers::Known));
+    let sent = sends.as_deref().unwrap_or_default();
+    let (code, text) = match &outcome {
+        Outcome::Already(text) => ("already", format!("{text} already: nothing is sent")),
+        Outcome::Reached(text) => ("reached", text.clone()),
+        Outcome::Sent => ("sent", format!("sent: {sent}")),
+        Outcome::NotSent => ("not_sent", format!("would send: {sent}")),
+    };
+    let line = Line {
+        event: "step",
+        step: single.step.code(),
+        sends: sends.as_deref(),
+        outcome: code,
+        text: &text,
+        remarks: &planned.remarks,
+        dry_run: working.dry_run,
+    };
+    let remarks: String = planned.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
+    out.text_or(&format!("{text}\n{remarks}"), &line)?;
+    Ok(Exit::Healthy)
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let hint = refusal.hint.clone();
+        Self { exit: Exit::Refused, ..Self::error(anyhow!("nothing was sent: {refusal}")) }.hint(hint)
+    }
+}
+
+impl From<OperateError> for Failure {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Call(error) => error.into(),
+            OperateError::Lock(error) => error.into(),
+            OperateError::Refused(refusal) => refusal.into(),
+            OperateError::Missed { text, hint } => {
+                Self { exit: Exit::Partial, ..Self::error(anyhow!("{text}")) }.hint(hint)
+            }
+        }
+    }
+}
+
+/// `DATABASE.TABLE/PID`.
+///
+/// # Errors
+/// It is not of that form.
+pub(super) fn partition_of(text: &str) -> Result<(TableName, Pid), Failure> {
+    let selector = Selector::partition(text)?;
+    let pid = selector.pid.unwrap_or(Pid(0));
+    Ok((name_of(&selector), pid))
+}
+
+fn name_of(selector: &Selector) -> TableName {
+    TableName { db: selector.db.clone(), table: selector.table.clone().unwrap_or_default() }
+}
+
+/// `HOST:PORT`, or the name a server goes by.
+///
+/// # Errors
+/// It cannot be either.
+pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
+    let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
+    fits.then(|| Endpoint::from(text))
+        .ok_or_else(|| Failure::usage(anyhow!("`{text}` is no tablet's HOST:PORT or name")))
+}

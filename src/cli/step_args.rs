@@ -1,0 +1,178 @@
+//! The command line of the handbook's single steps. Every doc comment here is help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::{Embedded, Where};
+
+/// How a single step is taken.
+#[derive(Debug, Args)]
+pub struct Working {
+    /// Print what would be sent, or what is in the way; send nothing that changes anything
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not wait for the effect
+    #[arg(long, conflicts_with = "dry_run")]
+    pub no_wait: bool,
+    /// How long to wait for the effect
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// How a look is taken.
+#[derive(Debug, Args)]
+pub struct Looking {
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+/// A flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// Clients are sent to it
+    Yes,
+    /// They are not
+    No,
+}
+
+/// What can be shown.
+#[derive(Debug, Subcommand)]
+pub enum ShowCommand {
+    /// The tablets: what the nameserver and ZooKeeper think of them, and what they hold
+    Tablets(Looking),
+    /// The nameserver's operations
+    Ops(ShowOps),
+}
+
+/// `show ops`.
+#[derive(Debug, Args)]
+pub struct ShowOps {
+    /// Only those of this database
+    #[arg(long, value_name = "DATABASE")]
+    pub db: Option<String>,
+    /// Only those of this table
+    #[arg(long, value_name = "DATABASE.TABLE")]
+    pub table: Option<String>,
+    /// Only those in this state; repeatable
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub state: Vec<OpState>,
+    #[command(flatten)]
+    /// Where.
+    pub looking: Looking,
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OpState {
+    /// kInited
+    Queued,
+    /// kDoing
+    Doing,
+    /// kDone
+    Done,
+    /// kFailed
+    Failed,
+    /// kCanceled
+    Canceled,
+}
+
+/// What to do with operations.
+#[derive(Debug, Subcommand)]
+pub enum OpCommand {
+    /// Cancel an operation that is queued or under way (cancelop)
+    Cancel {
+        /// Its number, as `show ops` has it
+        #[arg(value_name = "ID")]
+        op: u64,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+/// What to do with leaders.
+#[derive(Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Have another replica lead a partition (changeleader)
+    Change {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// Who is to lead; the longest follower if nobody does
+        #[arg(long, value_name = "ENDPOINT")]
+        to: Option<String>,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+/// What to do with replicas.
+#[derive(Debug, Subcommand)]
+pub enum ReplicaCommand {
+    /// Show what tablets hold (gettablestatus); of one tablet, of one partition, or everything
+    Status {
+        /// ENDPOINT, DATABASE.TABLE/PID, or both
+        #[arg(value_name = "ENDPOINT|DATABASE.TABLE/PID", num_args = 0..=2)]
+        of: Vec<String>,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
+    /// Load a replica on its tablet, as follower (loadtable)
+    Load(OneReplica),
+    /// Bring a replica that is not alive back as its leader's follower (recovertable)
+    Recover(OneReplica),
+    /// Set a replica's alive flag: whether clients are sent to it (updatetablealive)
+    Alive {
+        /// Which partition; without PID, all of the table's partitions on that tablet
+        #[arg(value_name = "DATABASE.TABLE[/PID]")]
+        which: String,
+        /// Its tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// The flag
+        #[arg(value_name = "yes|no", value_enum)]
+        alive: YesNo,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+/// A step on one replica.
+#[derive(Debug, Args)]
+pub struct OneReplica {
+    /// Which partition
+    #[arg(value_name = "DATABASE.TABLE/PID")]
+    pub partition: String,
+    /// Its tablet
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    #[command(flatten)]
+    /// How.
+    pub working: Working,
+}

@@ -1,0 +1,193 @@
+//! How a step's effect is recognised, whatever was answered.
+
+use crate::model::{Endpoint, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen, Snapshot, TableName};
+
+/// What a step is to bring about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// auto_failover is so.
+    AutoFailover(bool),
+    /// The operation has ended.
+    OpOver(OpId),
+    /// The alive flags are so.
+    Flag {
+        /// The table.
+        table: TableName,
+        /// Of which partitions.
+        pids: Vec<Pid>,
+        /// On which tablet.
+        endpoint: Endpoint,
+        /// The flags' value.
+        alive: bool,
+    },
+    /// The tablet holds the replica, loaded.
+    Loaded {
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
+    /// The replica is alive, loaded as follower, and its leader replicates to it.
+    Recovered {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
+    /// The replica is flagged leader and alive, and leads in its tablet's memory.
+    Leads {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
+}
+
+/// What is seen of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// It is so.
+    Reached(String),
+    /// Not yet.
+    Waiting(String),
+    /// What was to bring it about has ended, and it is not so.
+    Missed {
+        /// What was seen.
+        text: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+/// What is seen of an effect. `since` is the newest operation from before it was asked for.
+pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
+    match effect {
+        Effect::AutoFailover(on) => {
+            let text = format!("auto_failover is {}", if seen.auto_failover { "on" } else { "off" });
+            if seen.auto_failover == *on { Sight::Reached(text) } else { Sight::Waiting(text) }
+        }
+        Effect::OpOver(id) => op_over(*id, seen),
+        Effect::Flag { table, pids, endpoint, alive } => {
+            let left: Vec<String> = pids
+                .iter()
+                .filter(|pid| flags(seen, table, **pid, endpoint).is_none_or(|flags| flags.alive != *alive))
+                .map(|pid| format!("{table}/{pid}"))
+                .collect();
+            let word = if *alive { "alive" } else { "not alive" };
+            match left.is_empty() {
+                true => Sight::Reached(format!("{endpoint} is {word} in {}", counted(pids.len()))),
+                false => Sight::Waiting(format!("{endpoint} is not {word} yet in {}", left.join(", "))),
+            }
+        }
+        Effect::Loaded { partition, endpoint } => loaded(*partition, endpoint, seen),
+        Effect::Recovered { table, partition, endpoint } => {
+            let reached = is_recovered(seen, table, *partition, endpoint);
+            let text = format!("{endpoint} is alive and follows the leader of {table}/{}", partition.pid);
+            after_ops(seen, table, partition.pid, since, reached.then_some(text), endpoint)
+        }
+        Effect::Leads { table, partition, endpoint } => {
+            let flags = flags(seen, table, partition.pid, endpoint);
+            let flagged = flags.is_some_and(|flags| flags.leader && flags.alive);
+            let leads = role(seen, *partition, endpoint) == Some(Role::Leader);
+            let text = format!("{endpoint} leads {table}/{}", partition.pid);
+            after_ops(seen, table, partition.pid, since, (flagged && leads).then_some(text), endpoint)
+        }
+    }
+}
+
+fn counted(partitions: usize) -> String {
+    if partitions == 1 { "1 partition".to_owned() } else { format!("{partitions} partitions") }
+}
+
+struct Flags {
+    leader: bool,
+    alive: bool,
+}
+
+fn flags(seen: &Snapshot, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Option<Flags> {
+    let table = seen.tables.iter().find(|found| found.name == *table)?;
+    let partition = table.partitions.iter().find(|partition| partition.pid == pid)?;
+    let replica = partition.replicas.iter().find(|replica| replica.endpoint == *endpoint)?;
+    Some(Flags { leader: replica.is_leader, alive: replica.is_alive })
+}
+
+fn role(seen: &Snapshot, partition: PartitionId, endpoint: &Endpoint) -> Option<Role> {
+    let held = seen.tablets.get(endpoint)?.held.known()?.get(&partition)?;
+    held.state.is_loaded().then_some(held.role)
+}
+
+fn op_over(id: OpId, seen: &Snapshot) -> Sight {
+    match seen.ops.iter().find(|op| op.id == id) {
+        Some(op) if op.status.is_in_flight() => Sight::Waiting(format!("operation {id} is at {}", op.task)),
+        Some(op) if op.status == OpStatus::Canceled => Sight::Reached(format!("operation {id} is cancelled")),
+        Some(op) => Sight::Missed {
+            text: format!("operation {id} ended before it was cancelled ({:?})", op.status),
+            hint: "see `openmldb-ops status` for what it has changed".to_owned(),
+        },
+        None => Sight::Reached(format!("operation {id} is gone")),
+    }
+}
+
+fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight {
+    let waiting = |text: String| Sight::Waiting(format!("{endpoint} {text}"));
+    match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
+        Some(Seen::Known(held)) => match held.get(&partition) {
+            // It is loaded for an instant before its offset is set (reference 4.2).
+            Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => Sight::Reached(
+                format!("{endpoint} has {partition} loaded at offset {}, {} rows", held.offset, held.record_cnt),
+            ),
+            Some(held) => waiting(format!("is loading {partition} ({:?})", held.state)),
+            None => waiting(format!("does not show {partition}")),
+        },
+        Some(Seen::Failed(error)) => waiting(format!("does not answer ({error})")),
+        Some(Seen::Unasked) | None => waiting("was not asked".to_owned()),
+    }
+}
+
+fn is_recovered(seen: &Snapshot, table: &TableName, partition: PartitionId, endpoint: &Endpoint) -> bool {
+    let is_alive = flags(seen, table, partition.pid, endpoint).is_some_and(|flags| flags.alive && !flags.leader);
+    let follows = role(seen, partition, endpoint) == Some(Role::Follower);
+    let is_followed = |tablet: &crate::model::Tablet| {
+        let followers = tablet.probes(partition).followers.known();
+        followers.is_some_and(|all| all.followers.iter().any(|(follower, _)| follower == endpoint))
+    };
+    is_alive && follows && seen.tablets.values().any(is_followed)
+}
+
+/// What an operation is to bring about: it may end without, and the one that was asked for begins another.
+fn after_ops(
+    seen: &Snapshot,
+    table: &TableName,
+    pid: Pid,
+    since: Option<OpId>,
+    reached: Option<String>,
+    endpoint: &Endpoint,
+) -> Sight {
+    if let Some(text) = reached {
+        return Sight::Reached(text);
+    }
+    let mine: Vec<&Op> =
+        seen.ops.iter().filter(|op| op.table == *table && op.pid == pid && Some(op.id) > since).collect();
+    if let Some(op) = mine.iter().find(|op| op.status.is_in_flight()) {
+        return Sight::Waiting(format!("operation {} ({}) is at {}", op.id, op.kind.name(), op.task));
+    }
+    let name = format!("{table}/{pid}");
+    let hint = format!(
+        "`openmldb-ops status --partition {name}` says how it is; about one operation in twenty fails for no reason"
+    );
+    match mine.iter().rfind(|op| op.status != OpStatus::Done) {
+        Some(op) => Sight::Missed {
+            text: format!("operation {} ({}) {:?} at {}", op.id, op.kind.name(), op.status, op.task),
+            hint,
+        },
+        None if mine.iter().any(|op| !matches!(op.kind, OpKind::RecoverTable)) => {
+            Sight::Waiting(format!("the operations of {name} have ended, {endpoint} is not there yet"))
+        }
+        None if mine.is_empty() => Sight::Waiting(format!("no operation of {name} shows yet")),
+        None => Sight::Waiting(format!("operation {} has ended, what it began does not show yet", mine[0].id)),
+    }
+}

@@ -1,0 +1,85 @@
+//! The handbook's single steps, one at a time: mark a replica, load it, recover it, change a leader, cancel an operation.
+//!
+//! A [`Step`] is what somebody asks for. [`plan`] looks at a snapshot and says what to send for it and which [`Effect`] that is to
+//! have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and waits
+//! until the effect is seen; an answer of 0 is none (RecoverTable answers it and may do nothing, observed 2).
+
+mod effect;
+mod perform;
+mod plan;
+mod replica;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Sight, sight};
+pub use perform::{OperateError, Outcome, Performed, Single};
+pub use plan::{Planned, Refusal, plan};
+
+use crate::model::{Endpoint, OpId, Pid, TableName};
+
+/// One of the handbook's steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// `confset auto_failover`.
+    SetAutoFailover {
+        /// The value.
+        on: bool,
+    },
+    /// `cancelop`.
+    CancelOp {
+        /// The operation.
+        op: OpId,
+    },
+    /// `updatetablealive`.
+    MarkAlive {
+        /// The table.
+        table: TableName,
+        /// The partition; none for all of the table's partitions there.
+        pid: Option<Pid>,
+        /// The replica's tablet.
+        endpoint: Endpoint,
+        /// The flag's value.
+        alive: bool,
+    },
+    /// `loadtable`.
+    LoadReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The replica's tablet.
+        endpoint: Endpoint,
+    },
+    /// `recovertable`.
+    RecoverReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The replica's tablet.
+        endpoint: Endpoint,
+    },
+    /// `changeleader`.
+    ChangeLeader {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who becomes leader; none for the longest follower.
+        to: Option<Endpoint>,
+    },
+}
+
+impl Step {
+    /// The step's name, as a stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SetAutoFailover { .. } => "failover_set",
+            Self::CancelOp { .. } => "op_cancel",
+            Self::MarkAlive { .. } => "replica_alive",
+            Self::LoadReplica { .. } => "replica_load",
+            Self::RecoverReplica { .. } => "replica_recover",
+            Self::ChangeLeader { .. } => "leader_change",
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Takes a step: looks, checks, sends, and waits until the effect is seen. With the lock held, so beside no recovery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster, Outcome as Sent};
+use crate::model::{Op, OpId, Snapshot};
+use crate::run::{Caller, Holder, Lock, LockError, RunId};
+use crate::snapshot::collect;
+
+use super::plan::{Planned, Refusal, plan};
+use super::{Effect, Sight, Step, sight};
+
+/// Between two looks: half of what the nameserver's own polls take.
+const POLL: Duration = Duration::from_secs(1);
+/// The first looks: most effects are immediate.
+const POLL_FIRST: Duration = Duration::from_millis(100);
+/// How long an operation that was asked for may take to show itself: RecoverTable answers 0 whether or not it began one.
+const OP_SHOWS: Duration = Duration::from_secs(10);
+/// How long a replica that is loading may be invisible: a memory table shows itself at once, ...
+const LOAD_SHOWS: Duration = Duration::from_secs(5);
+/// ... a disk table only once it is loaded.
+const DISK_LOAD_SHOWS: Duration = Duration::from_secs(120);
+
+/// What a step needs beside the cluster.
+pub struct Single {
+    /// The step.
+    pub step: Step,
+    /// What errors call the cluster.
+    pub cluster_name: String,
+    /// What keeps it apart from runs.
+    pub lock: Arc<dyn Lock>,
+    /// Who asks.
+    pub caller: Caller,
+    /// How long to wait for the effect; none not to wait.
+    pub wait: Option<Duration>,
+    /// How much faster than ours the cluster's clock runs.
+    pub pace: f64,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// A step that was taken, or would be.
+#[derive(Debug)]
+pub struct Performed {
+    /// What was planned.
+    pub planned: Planned,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How a step went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was so already; nothing was sent.
+    Already(String),
+    /// The effect was seen.
+    Reached(String),
+    /// It was sent, and not waited for.
+    Sent,
+    /// Nothing was sent: it was only asked what would be.
+    NotSent,
+}
+
+/// Why a step was not taken, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Something is in the way.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It was sent, and the effect did not come.
+    #[error("{text}")]
+    Missed {
+        /// What was seen.
+        text: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Single {
+    /// Says what would be done.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or something is in the way.
+    pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
+        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let planned = plan(&self.step, &seen)?;
+        let outcome = match planned.action {
+            None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
+            Some(_) => Outcome::NotSent,
+        };
+        Ok(Performed { planned, outcome })
+    }
+
+    /// Takes it.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn perform(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
+        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
+        self.lock.acquire(&holder).await?;
+        let done = self.perform_locked(cluster).await;
+        self.lock.release().await;
+        done
+    }
+
+    async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
+        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let planned = plan(&self.step, &seen)?;
+        let since = newest(&seen);
+        let Some(action) = &planned.action else {
+            let outcome = Outcome::Already(text_of(sight(&planned.effect, &seen, since)));
+            return Ok(Performed { planned, outcome });
+        };
+        match cluster.act(action).await {
+            Ok(()) => {}
+            // Whether it was done shows.
+            Err(error) if error.outcome() == Sent::Unknown && self.wait.is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(wait) = self.wait else { return Ok(Performed { planned, outcome: Outcome::Sent }) };
+        let reached = self.until_seen(cluster, &planned, since, wait).await?;
+        Ok(Performed { planned, outcome: Outcome::Reached(reached) })
+    }
+
+    async fn until_seen(
+        &self,
+        cluster: &Cluster,
+        planned: &Planned,
+        since: Option<OpId>,
+        wait: Duration,
+    ) -> Result<String, OperateError> {
+        let (began, mut pause) = (Instant::now(), POLL_FIRST);
+        loop {
+            tokio::time::sleep(pause.div_f64(self.pace)).await;
+            pause = (pause * 2).min(POLL);
+            let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+            let waited = began.elapsed().mul_f64(self.pace);
+            match sight(&planned.effect, &seen, since) {
+                Sight::Reached(text) => return Ok(text),
+                Sight::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
+                Sight::Waiting(text) => {
+                    if let Some((text, hint)) = is_in_vain(&planned.effect, &seen, since, waited, &text) {
+                        return Err(OperateError::Missed { text, hint });
+                    }
+                    if began.elapsed() >= wait {
+                        let text =
+                            format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
+                        let hint =
+                            "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();
+                        return Err(OperateError::Missed { text, hint });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was answered with 0 and begins nothing shows itself by not showing.
+fn is_in_vain(
+    effect: &Effect,
+    seen: &Snapshot,
+    since: Option<OpId>,
+    waited: Duration,
+    text: &str,
+) -> Option<(String, String)> {
+    match effect {
+        Effect::Recovered { table, partition, .. } | Effect::Leads { table, partition, .. } => {
+            let mine = |op: &&Op| op.table == *table && op.pid == partition.pid && Some(op.id) > since;
+            let runs = seen.ops.iter().filter(mine).any(|op| op.status.is_in_flight());
+            (waited >= OP_SHOWS && !runs).then(|| {
+                let name = format!("{table}/{}", partition.pid);
+                let hint = format!("`openmldb-ops recover --partition {name}` does what the nameserver does not");
+                (format!("the nameserver answered 0, and it came to nothing: {text}"), hint)
+            })
+        }
+        Effect::Loaded { partition, endpoint } => {
+            let table = seen.tables.iter().find(|table| table.tid == partition.tid);
+            let is_disk = table.is_some_and(|table| table.storage.is_disk());
+            let patience = if is_disk { DISK_LOAD_SHOWS } else { LOAD_SHOWS };
+            let held = seen.tablets.get(endpoint).and_then(|tablet| tablet.held.known())?;
+            (waited >= patience && !held.contains_key(partition)).then(|| {
+                let hint = "see that tablet's log, and its recycle bin; do not load it a second time".to_owned();
+                (format!("the load was accepted and has vanished: {text}"), hint)
+            })
+        }
+        Effect::AutoFailover(_) | Effect::OpOver(_) | Effect::Flag { .. } => None,
+    }
+}
+
+fn newest(seen: &Snapshot) -> Option<OpId> {
+    seen.ops.iter().map(|op| op.id).max()
+}
+
+fn text_of(sight: Sight) -> String {
+    match sight {
+        Sight::Reached(text) | Sight::Waiting(text) | Sight::Missed { text, .. } => text,
+    }
+}

@@ -1,0 +1,237 @@
+//! What the steps on single replicas need. OpenMLDB checks its flags; what could lose rows is checked here.
+
+use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, State, Table, TableName};
+use crate::recovery::{Memory, View, may_be_resent};
+
+use super::effect::Effect;
+use super::plan::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
+
+/// Segments an index is loaded into: the documented 8.
+const SEG_CNT: u32 = 8;
+
+/// What a tablet says of a replica.
+enum Holds<'a> {
+    /// It answers, and does not hold it.
+    Nothing,
+    /// It holds it.
+    This(&'a Held),
+    /// It does not answer.
+    Unknown(String),
+}
+
+fn holds<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Holds<'a> {
+    match place.seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
+        Some(Seen::Known(held)) => held.get(&place.id()).map_or(Holds::Nothing, Holds::This),
+        Some(Seen::Failed(error)) => Holds::Unknown(error.clone()),
+        Some(Seen::Unasked) | None => Holds::Unknown("nobody has asked it".to_owned()),
+    }
+}
+
+/// # Errors
+/// It does not, with what was seen.
+fn loaded<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Result<&'a Held, Refusal> {
+    let name = place.name();
+    match holds(place, endpoint) {
+        Holds::This(held) if held.state.is_loaded() => Ok(held),
+        Holds::This(held) => {
+            let text = format!("{endpoint} has not loaded {name} yet ({:?})", held.state);
+            Err(Refusal::unsafe_now(text, format!("wait; `openmldb-ops replica status {endpoint} {name}` tells")))
+        }
+        Holds::Nothing => {
+            let text = format!("{endpoint} does not hold {name}");
+            Err(Refusal::unsafe_now(text, format!("load it first: `openmldb-ops replica load {name} {endpoint}`")))
+        }
+        Holds::Unknown(error) => {
+            let text = format!("{endpoint} does not answer ({error})");
+            Err(Refusal::unsafe_now(text, "start that tablet, or see why it does not answer"))
+        }
+    }
+}
+
+/// `updatetablealive`, of one partition or of all that a table has there.
+pub(super) fn mark_alive(
+    seen: &Snapshot,
+    name: &TableName,
+    pid: Option<Pid>,
+    endpoint: &Endpoint,
+    alive: bool,
+) -> Result<Planned, Refusal> {
+    failover_is_off(seen)?;
+    if !seen.tablets.get(endpoint).is_some_and(|tablet| tablet.state.is_some()) {
+        return Err(unknown_tablet(endpoint));
+    }
+    let table = find_table(seen, name)?;
+    if let Some(pid) = pid {
+        Place::find(seen, name, pid)?.replica(endpoint)?;
+    }
+    let there: Vec<&Partition> =
+        table.partitions_on(endpoint).filter(|partition| pid.is_none_or(|pid| partition.pid == pid)).collect();
+    if there.is_empty() {
+        let text = format!("{name} has no partition on {endpoint}");
+        return Err(Refusal::of(321, text, "see `openmldb-ops status --full` for where it has some"));
+    }
+    let mut remarks = Vec::new();
+    for partition in &there {
+        let place = Place { seen, table, partition };
+        if alive {
+            may_serve(&place, endpoint)?;
+        } else if place.leader() == Some(endpoint) {
+            remarks
+                .push(format!("{endpoint} leads {}: no client can write to it until a leader is alive", place.name()));
+        }
+    }
+    let is_so = |partition: &&Partition| {
+        partition.replicas.iter().any(|replica| replica.endpoint == *endpoint && replica.is_alive == alive)
+    };
+    let pids = there.iter().map(|partition| partition.pid).collect();
+    let effect = Effect::Flag { table: name.clone(), pids, endpoint: endpoint.clone(), alive };
+    let action = Action::MarkAlive { table: name.clone(), pid, endpoint: endpoint.clone(), alive };
+    Ok(Planned { action: (!there.iter().all(is_so)).then_some(action), effect, remarks })
+}
+
+/// Whether clients may be sent to a replica. One that is flagged alive can be elected at the next failover, whatever it lacks.
+fn may_serve(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let (name, flags) = (place.name(), place.replica(endpoint)?);
+    let held = loaded(place, endpoint)?;
+    let recover = format!("`openmldb-ops recover --partition {name}` brings the whole partition back");
+    if flags.is_leader {
+        if let Some(other) = place.leader().filter(|other| *other != endpoint) {
+            let text = format!("{other} leads {name} already: with two, each takes writes that the other never gets");
+            return Err(Refusal::unsafe_now(
+                text,
+                format!("bring it back: `openmldb-ops replica recover {name} {endpoint}`"),
+            ));
+        }
+        if held.role != Role::Leader {
+            let text =
+                format!("{endpoint} is flagged leader of {name} and has it loaded as follower: it would refuse writes");
+            return Err(Refusal::unsafe_now(text, recover));
+        }
+        return Ok(());
+    }
+    let Some(leader) = place.leader() else {
+        let text = format!("{name} has no leader that is alive, so nobody knows what {endpoint} lacks");
+        return Err(Refusal::unsafe_now(text, recover));
+    };
+    let followers = place.seen.tablets.get(leader).and_then(|tablet| tablet.probes(place.id()).followers.known());
+    let reached = followers.and_then(|all| {
+        let own = all.followers.iter().find(|(follower, _)| follower == endpoint)?;
+        Some((own.1.max(held.offset), all.leader_offset))
+    });
+    match reached {
+        Some((offset, of_leader)) if offset >= of_leader => Ok(()),
+        Some((offset, of_leader)) => {
+            let text = format!("{endpoint} is at offset {offset} of {name}, its leader {leader} at {of_leader}");
+            Err(Refusal::unsafe_now(text, "wait until it has caught up"))
+        }
+        None => {
+            let text = format!("the leader {leader} of {name} does not replicate to {endpoint}");
+            Err(Refusal::unsafe_now(text, format!("`openmldb-ops replica recover {name} {endpoint}` connects it")))
+        }
+    }
+}
+
+/// `loadtable`, always as follower: as leader it would take writes before its rows are there (observed 3).
+pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    let (name, id) = (place.name(), place.id());
+    place.replica(endpoint)?;
+    let effect = Effect::Loaded { partition: id, endpoint: endpoint.clone() };
+    match holds(place, endpoint) {
+        Holds::This(held) if held.state.is_loaded() => Ok(Planned { action: None, effect, remarks: Vec::new() }),
+        Holds::This(held) => {
+            let text = format!("{endpoint} is loading {name} already ({:?})", held.state);
+            Err(Refusal::of(101, text, format!("wait; `openmldb-ops replica status {endpoint} {name}` tells")))
+        }
+        Holds::Unknown(error) => {
+            let text = format!("{endpoint} does not answer ({error})");
+            Err(Refusal::unsafe_now(text, "start that tablet, or see why it does not answer"))
+        }
+        Holds::Nothing => {
+            let (table, storage) = (place.table.name.clone(), place.table.storage);
+            let endpoint = endpoint.clone();
+            let action = Action::LoadTable { endpoint, table, partition: id, seg_cnt: SEG_CNT, storage };
+            let mut remarks =
+                vec!["it is loaded as follower; `openmldb-ops recover` chooses who leads, and connects it".to_owned()];
+            if storage.is_disk() {
+                remarks.push("a disk table loads unseen: it shows only once it is loaded".to_owned());
+            }
+            Ok(Planned { action: Some(action), effect, remarks })
+        }
+    }
+}
+
+/// `recovertable`.
+pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    failover_is_off(place.seen)?;
+    let (name, flags) = (place.name(), place.replica(endpoint)?);
+    tablet_is_healthy(place.seen, endpoint)?;
+    if flags.is_alive {
+        let text = format!("{endpoint} of {name} is flagged alive, and what is alive is not recovered");
+        let hint =
+            format!("if it is not well, clear its flag first: `openmldb-ops replica alive {name} {endpoint} no`");
+        return Err(Refusal::of(311, text, hint));
+    }
+    let whole = format!("`openmldb-ops recover --partition {name}` brings the whole partition back");
+    if place.partition.replicas.len() == 1 {
+        let text = format!("{endpoint} is the only replica of {name}");
+        return Err(Refusal::unsafe_now(text, whole));
+    }
+    if place.leader().is_none() {
+        let text = format!("{name} has no leader that is alive: the nameserver would answer 0 and do nothing");
+        return Err(Refusal::unsafe_now(text, whole));
+    }
+    let memory = Memory::at_start(place.seen, place.table, place.partition, &[]);
+    let view = View::of(place.seen, place.table, place.partition, &memory);
+    let remarks = match may_be_resent(&view, endpoint) {
+        Ok(true) => vec![format!(
+            "what {endpoint} holds goes to its recycle bin as {}, and its leader's is sent",
+            view.recycled_as()
+        )],
+        Ok(false) => Vec::new(),
+        Err(blocked) => return Err(Refusal::unsafe_now(blocked.text, format!("{}; or {whole}", blocked.hint))),
+    };
+    let (table, pid) = (place.table.name.clone(), place.partition.pid);
+    let effect = Effect::Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+    Ok(Planned { action: Some(Action::RecoverTable { table, pid, endpoint: endpoint.clone() }), effect, remarks })
+}
+
+/// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it
+/// lacks what others hold (reference 3.7).
+pub(super) fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
+    let name = place.name();
+    let may = |endpoint: &Endpoint, table: &Table| {
+        tablet_is_healthy(place.seen, endpoint).is_ok() && !table.partitions.is_empty()
+    };
+    let followers =
+        place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && may(&r.endpoint, place.table));
+    let mut at: Vec<(&Endpoint, &Held)> = Vec::new();
+    for follower in followers {
+        let held = loaded(place, &follower.endpoint)?;
+        if held.state == State::Queued || held.role == Role::Leader {
+            let text = format!("{} holds {name} as {}: the election would fail", follower.endpoint, held.role);
+            return Err(Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` brings it back")));
+        }
+        at.push((&follower.endpoint, held));
+    }
+    let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
+    let Some(longest) = longest else {
+        let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
+        return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
+    };
+    let Some(to) = to else { return Ok(longest.0.clone()) };
+    place.replica(to)?;
+    let Some(named) = at.iter().find(|(endpoint, _)| *endpoint == to) else {
+        let text = format!("{to} is no follower of {name} that is alive on a healthy tablet");
+        let hint = format!("bring it back first: `openmldb-ops replica recover {name} {to}`");
+        return Err(Refusal::of(305, text, hint));
+    };
+    if named.1.offset < longest.1.offset {
+        let (behind, at) = (named.1.offset, longest.1.offset);
+        let text = format!(
+            "{to} is at offset {behind} of {name}, {} at {at}: it would lead all the same, and what it lacks be lost",
+            longest.0
+        );
+        return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
+    }
+    Ok(to.clone())
+}

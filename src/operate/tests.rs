@@ -1,0 +1,183 @@
+//! What a step needs, on snapshots made up for it.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    Action, Endpoint, Followers, Held, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Probes,
+    Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
+};
+
+use super::{Effect, Sight, Step, plan, sight};
+
+fn orders() -> TableName {
+    TableName { db: "shop".to_owned(), table: "orders".to_owned() }
+}
+
+const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
+
+/// `shop.orders/0`: its leader on `a` at offset 20, followers on `b` and `c`, all of them well.
+fn well() -> Snapshot {
+    let replica = |at: &str, is_leader| Replica { endpoint: at.into(), is_leader, is_alive: true, offset: None };
+    let partition = Partition {
+        pid: Pid(0),
+        terms: vec![TermStart { term: Term(1), start: Offset(0) }],
+        replicas: vec![replica("a", true), replica("b", false), replica("c", false)],
+    };
+    let table = Table {
+        name: orders(),
+        tid: Tid(7),
+        storage: StorageMode::Memory,
+        has_ttl: false,
+        base_table: None,
+        partitions: vec![partition],
+    };
+    let tablet = |role| {
+        let held = Held {
+            partition: ID,
+            role,
+            state: State::Normal,
+            offset: Offset(20),
+            record_cnt: 20,
+            index_rows: Vec::new(),
+        };
+        Tablet {
+            state: Some(TabletState::Healthy),
+            held: Seen::Known(BTreeMap::from([(ID, held)])),
+            ..Tablet::unknown()
+        }
+    };
+    let mut leader = tablet(Role::Leader);
+    let followers = vec![("b".into(), Offset(20)), ("c".into(), Offset(20))];
+    let followers = Seen::Known(Followers { leader_offset: Offset(20), followers });
+    leader.probes.insert(ID, Probes { followers, ..Probes::UNASKED });
+    let tablets = [("a", leader), ("b", tablet(Role::Follower)), ("c", tablet(Role::Follower))];
+    Snapshot {
+        cluster: "test".to_owned(),
+        taken_at_ms: 0,
+        auto_failover: false,
+        tables: vec![table],
+        tablets: tablets.into_iter().map(|(at, tablet)| (Endpoint::from(at), tablet)).collect(),
+        ops: Vec::new(),
+    }
+}
+
+fn replica_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Replica {
+    let replicas = &mut seen.tables[0].partitions[0].replicas;
+    replicas.iter_mut().find(|replica| replica.endpoint.as_str() == at).unwrap()
+}
+
+fn held_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Held {
+    let Seen::Known(held) = &mut seen.tablets.get_mut(&Endpoint::from(at)).unwrap().held else { panic!("known") };
+    held.get_mut(&ID).unwrap()
+}
+
+fn lead(to: Option<&str>) -> Step {
+    Step::ChangeLeader { table: orders(), pid: Pid(0), to: to.map(Endpoint::from) }
+}
+
+fn alive(at: &str) -> Step {
+    Step::MarkAlive { table: orders(), pid: Some(Pid(0)), endpoint: at.into(), alive: true }
+}
+
+fn code(step: &Step, seen: &Snapshot) -> Option<i32> {
+    plan(step, seen).expect_err("it was to be refused").code
+}
+
+#[test]
+fn who_lacks_what_another_follower_holds_is_not_made_leader() {
+    let mut seen = well();
+    held_mut(&mut seen, "b").offset = Offset(19);
+    let refused = plan(&lead(Some("b")), &seen).unwrap_err();
+    assert!(
+        refused.code.is_none() && refused.text.contains("what it lacks be lost"),
+        "OpenMLDB would do it: {refused}"
+    );
+    let planned = plan(&lead(Some("c")), &seen).unwrap();
+    assert!(matches!(planned.action, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
+    replica_mut(&mut seen, "a").is_alive = false;
+    let planned = plan(&lead(None), &seen).unwrap();
+    assert!(matches!(planned.action, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
+}
+
+#[test]
+fn a_leader_is_changed_under_openmldbs_own_conditions() {
+    let with = |change: &dyn Fn(&mut Snapshot)| {
+        let mut seen = well();
+        change(&mut seen);
+        seen
+    };
+    assert_eq!(code(&lead(Some("b")), &with(&|seen| seen.auto_failover = true)), Some(301));
+    assert_eq!(code(&lead(None), &well()), Some(309));
+    let alone = with(&|seen| seen.tables[0].partitions[0].replicas.truncate(1));
+    assert_eq!(code(&lead(None), &alone), Some(134));
+    let nobody = with(&|seen| ["a", "b", "c"].iter().for_each(|at| replica_mut(seen, at).is_alive = false));
+    assert_eq!(code(&lead(None), &nobody), Some(310));
+    let offline = with(&|seen| seen.tablets.get_mut(&Endpoint::from("b")).unwrap().state = Some(TabletState::Offline));
+    assert_eq!(code(&lead(Some("b")), &offline), Some(305));
+    let unloaded =
+        with(&|seen| seen.tablets.get_mut(&Endpoint::from("b")).unwrap().held = Seen::Known(BTreeMap::new()));
+    assert_eq!(code(&lead(Some("b")), &unloaded), None, "the election would fail");
+}
+
+#[test]
+fn a_follower_that_its_leader_does_not_reach_is_not_marked_alive() {
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    assert!(plan(&alive("b"), &seen).unwrap().action.is_some());
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let refused = plan(&alive("b"), &seen).unwrap_err();
+    assert!(refused.text.contains("does not replicate to b"), "it could be elected, whatever it lacks: {refused}");
+    let mut two = well();
+    (replica_mut(&mut two, "b").is_leader, replica_mut(&mut two, "b").is_alive) = (true, false);
+    assert!(plan(&alive("b"), &two).unwrap_err().text.contains("leads shop.orders/0 already"));
+}
+
+#[test]
+fn what_has_no_leader_to_follow_is_not_recovered() {
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    assert_eq!(code(&recover, &well()), Some(311));
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    assert!(plan(&recover, &seen).unwrap().remarks.is_empty(), "it is connected, and taken as it is");
+    replica_mut(&mut seen, "a").is_alive = false;
+    assert!(plan(&recover, &seen).unwrap_err().text.contains("answer 0 and do nothing"));
+}
+
+#[test]
+fn what_holds_more_than_its_leader_is_not_resent() {
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let heard = crate::model::TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(25) };
+    let term_pair = Seen::Known(heard);
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().probes.insert(ID, Probes { term_pair, ..Probes::UNASKED });
+    assert!(plan(&recover, &seen).unwrap().remarks[0].contains("recycle bin"), "it holds the same");
+    held_mut(&mut seen, "b").offset = Offset(25);
+    let refused = plan(&recover, &seen).unwrap_err();
+    assert!(refused.text.contains("resending would discard"), "{refused}");
+}
+
+#[test]
+fn an_answer_is_no_effect() {
+    let effect = Effect::Recovered { table: orders(), partition: ID, endpoint: "b".into() };
+    let mut seen = well();
+    assert!(matches!(sight(&effect, &seen, None), Sight::Reached(_)));
+    replica_mut(&mut seen, "b").is_alive = false;
+    assert!(matches!(sight(&effect, &seen, None), Sight::Waiting(text) if text.contains("no operation")));
+    let op = |status| Op {
+        id: OpId(9),
+        kind: OpKind::RecoverTable,
+        status,
+        table: orders(),
+        pid: Pid(0),
+        task: "kDelReplica".to_owned(),
+    };
+    seen.ops = vec![op(OpStatus::Doing)];
+    assert!(matches!(sight(&effect, &seen, Some(OpId(8))), Sight::Waiting(text) if text.contains("kDelReplica")));
+    seen.ops = vec![op(OpStatus::Failed)];
+    assert!(matches!(sight(&effect, &seen, Some(OpId(8))), Sight::Missed { .. }));
+    assert!(matches!(sight(&effect, &seen, Some(OpId(9))), Sight::Waiting(_)), "that one failed before");
+}

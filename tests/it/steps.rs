@@ -1,0 +1,204 @@
+//! The handbook's single steps: what they say when they work, and each refusal.
+
+use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::scenario::Scenario;
+use serde_json::Value;
+
+use crate::support::bed::Bed;
+use crate::support::outside::{assert_well, auto_failover, flags, leader, orders};
+use crate::support::process::Home;
+
+/// A cluster, and the program on it.
+struct Desk {
+    bed: Bed,
+    home: Home,
+    address: String,
+}
+
+impl Desk {
+    async fn with(scenario: Scenario) -> Self {
+        let bed = Bed::start(scenario).await;
+        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+        Self { bed, home: Home::new(), address }
+    }
+
+    /// Runs a command that has to end with an exit code, and gives what it said.
+    fn says(&self, code: i32, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').chain(["--nameserver", &self.address]).collect();
+        let ran = self.home.run(&words).expect(code);
+        ran.stdout.clone() + &ran.stderr
+    }
+
+    /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.
+    fn refuses(&self, command: &str, why: &str) {
+        let sent = self.bed.world(|world| world.trace().mutations());
+        for command in [command.to_owned(), format!("{command} --dry-run")] {
+            let said = self.says(5, &command);
+            assert!(said.contains("nothing was sent") && said.contains(why), "{command}: {said}");
+            assert!(said.contains("hint: "), "{command}: {said}");
+        }
+        assert_eq!(self.bed.world(|world| world.trace().mutations()), sent, "{command} was refused and sent something");
+    }
+
+    /// The leader of `shop.orders/0`, and a follower.
+    fn leader_and_follower(&self) -> (Endpoint, Endpoint) {
+        self.bed.world(|world| {
+            let id = orders(world, 0);
+            let leading = leader(world, id);
+            let follower = flags(world, id).into_iter().map(|flags| flags.endpoint).find(|at| *at != leading).unwrap();
+            (leading, follower)
+        })
+    }
+
+    async fn ends(self) {
+        self.bed.sandbox.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_failover_is_read_and_set() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let was = desk.bed.world(auto_failover);
+    assert!(was, "the handbook begins with switching it off");
+    assert_eq!(desk.says(0, "failover get"), "auto_failover is on\n");
+    let said = desk.says(0, "failover set off --dry-run");
+    assert!(said.starts_with("would send: "), "{said}");
+    assert_eq!(desk.says(0, "failover get"), "auto_failover is on\n", "nothing was sent");
+    assert_eq!(desk.says(0, "failover set off"), "auto_failover is off\n");
+    assert!(!desk.bed.world(auto_failover));
+    assert_eq!(desk.says(0, "failover set off"), "auto_failover is off already: nothing is sent\n");
+    let json: Value = serde_json::from_str(&desk.says(0, "failover set on --output json")).unwrap();
+    assert_eq!((&json["step"], &json["outcome"]), (&"failover_set".into(), &"reached".into()));
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_is_changed_and_the_old_one_comes_back() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (old, new) = desk.leader_and_follower();
+    desk.refuses(&format!("leader change shop.orders/0 --to {new}"), "auto_failover is on");
+    desk.says(0, "failover set off");
+    desk.refuses("leader change shop.orders/0", "has a leader that is alive");
+    desk.refuses("leader change shop.orders/99 --to a:1", "has no partition 99");
+    desk.refuses("leader change shop.nothing/0 --to a:1", "there is no table shop.nothing");
+    desk.refuses("leader change shop.orders/0 --to a:1", "has no replica on a:1");
+    let said = desk.says(0, &format!("leader change shop.orders/0 --to {new}"));
+    assert!(said.starts_with(&format!("{new} leads shop.orders/0\n")), "{said}");
+    assert!(said.contains(&format!("openmldb-ops replica recover shop.orders/0 {old}")), "{said}");
+    assert_eq!(desk.leader_and_follower().0, new);
+    assert!(desk.says(0, &format!("leader change shop.orders/0 --to {new}")).contains("already: nothing is sent"));
+
+    let said = desk.says(0, &format!("replica recover shop.orders/0 {old}"));
+    assert!(said.starts_with(&format!("{old} is alive and follows the leader of shop.orders/0\n")), "{said}");
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        assert!(flags(world, id).iter().all(|flags| flags.alive));
+    });
+    desk.refuses(&format!("replica recover shop.orders/0 {old}"), "flagged alive");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_is_cleared_and_set_again_only_where_that_is_safe() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, follower) = desk.leader_and_follower();
+    desk.refuses(&format!("replica alive shop.orders {follower} no"), "auto_failover is on");
+    desk.says(0, "failover set off");
+    desk.refuses("replica alive shop.orders a:1 no", "knows no tablet a:1");
+    let said = desk.says(0, &format!("replica alive shop.orders/0 {follower} no"));
+    assert_eq!(said, format!("{follower} is not alive in 1 partition\n"));
+    // Its leader replicates to it all the time.
+    let said = desk.says(0, &format!("replica alive shop.orders/0 {follower} yes"));
+    assert_eq!(said, format!("{follower} is alive in 1 partition\n"));
+    let said = desk.says(0, &format!("replica alive shop.orders {leading} no --dry-run"));
+    assert!(said.contains(&format!("note: {leading} leads shop.orders/0: no client can write to it")), "{said}");
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        assert_well(world, id);
+    });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_lose_rows_is_refused_after_everything_went_down() {
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let (leading, follower) = desk.leader_and_follower();
+    desk.says(0, "failover set off");
+    desk.refuses(&format!("replica recover shop.orders/0 {follower}"), "flagged alive");
+    desk.says(0, &format!("replica alive shop.orders/0 {follower} no"));
+    desk.refuses(&format!("replica alive shop.orders/0 {follower} yes"), "does not hold shop.orders/0");
+    // The leader is flagged alive and loaded nowhere: what the follower has on disk may be all there is.
+    desk.refuses(&format!("replica recover shop.orders/0 {follower}"), "does not serve");
+
+    let said = desk.says(0, &format!("replica load shop.orders/0 {leading}"));
+    assert!(said.contains("loaded at offset"), "{said}");
+    assert!(desk.says(0, &format!("replica load shop.orders/0 {leading}")).contains("already: nothing is sent"));
+    desk.says(0, &format!("replica alive shop.orders/0 {leading} no"));
+    desk.refuses(&format!("replica alive shop.orders/0 {leading} yes"), "has it loaded as follower");
+    // Another follower is flagged alive, and loaded nowhere: the election would fail.
+    desk.refuses("leader change shop.orders/0", "does not hold shop.orders/0");
+
+    desk.says(0, "failover set on");
+    desk.says(0, "recover --all");
+    let rows = desk.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_are_shown_and_cancelled() {
+    let desk = Desk::with(Scenario::FollowersRecovering).await;
+    desk.says(0, "failover set off");
+    desk.refuses("op cancel 99999", "there is no operation 99999");
+    let shown: Vec<Value> = desk
+        .says(0, "show ops --state queued --state doing --output json")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = shown.last().expect("followers are recovering")["id"].as_u64().unwrap();
+    let said = desk.says(0, &format!("op cancel {last}"));
+    assert!(said.starts_with(&format!("operation {last} is ")), "{said}");
+    desk.refuses(&format!("op cancel {last}"), &format!("operation {last}"));
+    let canceled = desk.says(0, "show ops --state canceled");
+    assert!(canceled.contains(&last.to_string()), "{canceled}");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, follower) = desk.leader_and_follower();
+    let tablets = desk.says(0, "show tablets");
+    assert!(tablets.contains(leading.as_str()) && tablets.contains(follower.as_str()), "{tablets}");
+    let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    let of_partition = lines(desk.says(0, "replica status shop.orders/0 --output json"));
+    let replicas = desk.bed.world(|world| flags(world, orders(world, 0)).len());
+    assert_eq!(of_partition.len(), replicas);
+    let at_leader = lines(desk.says(0, &format!("replica status {leading} shop.orders/0 --output json")));
+    assert_eq!(at_leader.iter().map(|line| &line["role"]).collect::<Vec<_>>(), ["leader"]);
+    assert!(desk.says(2, "replica status a:1").contains("there is no tablet a:1"));
+    desk.ends().await;
+}
+
+/// What the document says of these lines is what they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_shows_the_lines_as_they_are() {
+    let document = include_str!("../../docs/output.md");
+    let shown = |event: &str| {
+        let line = document.lines().find(|line| line.starts_with(&format!("{{\"event\":\"{event}\","))).expect(event);
+        serde_json::from_str::<Value>(line).unwrap()
+    };
+    let fields = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let desk = Desk::with(Scenario::FollowersRecovering).await;
+    for (event, command) in [
+        ("auto_failover", "failover get --output json"),
+        ("op", "show ops --output json"),
+        ("replica", "replica status --output json"),
+        ("step", "failover set on --dry-run --output json"),
+    ] {
+        let said = desk.says(0, command);
+        let line: Value = serde_json::from_str(said.lines().next().expect(event)).unwrap();
+        assert_eq!(fields(&line), fields(&shown(event)), "{event}");
+    }
+    desk.ends().await;
+}
