@@ -57,7 +57,7 @@ pub(super) fn mark_alive(
     alive: bool,
 ) -> Result<Planned, Refusal> {
     failover_is_off(seen)?;
-    if !seen.tablets.get(endpoint).is_some_and(|tablet| tablet.state.is_some()) {
+    if seen.tablets.get(endpoint).is_none_or(|tablet| tablet.state.is_none()) {
         return Err(unknown_tablet(endpoint));
     }
     let table = find_table(seen, name)?;
