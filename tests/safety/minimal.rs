@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::run::{Recovered, Scope, Selector};
+use openmldb_ops::run::{RecoverError, Recovered, Scope, Selector};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, World};
 
-use super::calm::await_nameserver;
+use super::calm::{auto_failover, await_nameserver};
 use super::run::{Ended, Host, Ran, Run};
 
 fn scenario(scenario: Scenario, replicas: usize) -> World {
@@ -135,6 +135,19 @@ fn a_tablet_restarted_while_it_serves_as_follower_comes_back() {
     assert!(took < Duration::from_secs(60), "{took:?}");
     let count = world.settle();
     assert_eq!(count.rows_after, count.rows_expected);
+}
+
+#[test]
+fn a_run_that_cannot_look_says_what_an_earlier_one_owes() {
+    let (host, world) = (Host::new(false), scenario(Scenario::EverythingRestarted, 2));
+    let killed = Run { killed_after: Some(Duration::from_millis(100)), ..Run::calm("recover", &host, 1) };
+    let (mut world, _) = killed.on(world, &Arc::default());
+    assert_eq!(auto_failover(&mut world), Some(false));
+    let (_, ran) = run_on(&host, 2, world, &["ShowOpStatus:every=garbage".to_owned()]);
+    let Ended::Itself(result) = ran.ended else { panic!("{:?}", ran.ended) };
+    let error = result.expect_err("it cannot look");
+    let RecoverError::NotSeen { not_restored: Some(owed), .. } = &error else { panic!("{error:?}") };
+    assert!(owed.contains("may have left it off"), "{owed}");
 }
 
 #[test]
