@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, Working};
+use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
@@ -50,6 +50,9 @@ pub enum Command {
     /// Cancel an operation
     #[command(subcommand)]
     Op(OpCommand),
+    /// Take a tablet out of service, or bring it back
+    #[command(subcommand)]
+    Tablet(TabletCommand),
     /// Change a partition's leader
     #[command(subcommand)]
     Leader(LeaderCommand),

@@ -57,6 +57,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Failover(args) => failover::run(&args.command, out).await,
         Command::Show(command) => show::run(command, out).await,
         Command::Op(command) => step::cancel(command, out).await,
+        Command::Tablet(command) => step::tablet(command, out).await,
         Command::Leader(command) => step::change_leader(command, out).await,
         Command::Replica(command) => step::replica(command, out).await,
         Command::Record(args) => record::run(&args.command, out),

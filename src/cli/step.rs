@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::{OperateError, Outcome, Performed, Refusal, Single, Step};
+use crate::operate::{Call, OperateError, Outcome, Performed, Refusal, Single, Step};
 use crate::run::Selector;
 use crate::ui::{Numbers, command};
 
@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::recover::{caller, now_ms};
 use super::session::{Session, sandbox_record_dir};
-use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, Working, YesNo};
+use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, TabletCommand, Working, YesNo};
 use super::{record, show};
 
 /// How a step went.
@@ -47,6 +47,22 @@ pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, F
     let LeaderCommand::Change { partition, to, working } = command;
     let (table, pid) = partition_of(partition)?;
     take(Step::ChangeLeader { table, pid, to: to.as_deref().map(endpoint_of).transpose()? }, working, out).await
+}
+
+/// `tablet`.
+///
+/// # Errors
+/// As [`take`].
+pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure> {
+    let (step, working) = match command {
+        TabletCommand::Offline { endpoint, working } => {
+            (Step::OfflineTablet { endpoint: endpoint_of(endpoint)? }, working)
+        }
+        TabletCommand::Recover { endpoint, working } => {
+            (Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working)
+        }
+    };
+    take(step, working, out).await
 }
 
 /// `replica`.
@@ -105,7 +121,11 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
         true => single.look(&session.cluster).await?,
         false => single.perform(&session.cluster).await?,
     };
-    let sends = planned.action.as_ref().map(|action| command(action, Numbers::Known));
+    let sends = planned.call.as_ref().map(|call| match call {
+        Call::Action(action) => command(action, Numbers::Known),
+        Call::OfflineEndpoint(endpoint) => format!("offlineendpoint {endpoint}"),
+        Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
+    });
     let sent = sends.as_deref().unwrap_or_default();
     let (code, text) = match &outcome {
         Outcome::Already(text) => ("already", format!("{text} already: nothing is sent")),

@@ -130,6 +130,29 @@ pub enum LeaderCommand {
     },
 }
 
+/// What to do with tablets.
+#[derive(Debug, Subcommand)]
+pub enum TabletCommand {
+    /// Take a tablet out of service: others lead what it leads, and no client is sent to it (offlineendpoint)
+    Offline {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+    /// Bring everything on a tablet back that was taken out of service (recoverendpoint)
+    Recover {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
 /// What to do with replicas.
 #[derive(Debug, Subcommand)]
 pub enum ReplicaCommand {

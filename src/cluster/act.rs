@@ -1,7 +1,9 @@
 //! Changing a cluster: one action, one call.
 
-use crate::model::Action;
+use crate::model::{Action, Endpoint};
+use crate::wire::call::NameserverCall;
 use crate::wire::encode::{self, Addressed};
+use crate::wire::nameserver::{OfflineEndpointRequest, RecoverEndpointRequest};
 
 use super::{CallError, Cluster};
 
@@ -24,6 +26,28 @@ impl Cluster {
             }
             other => other,
         }
+    }
+}
+
+/// What recovery never does, so that it is no [`Action`].
+impl Cluster {
+    /// OfflineEndpoint: the nameserver has others lead what the tablet leads, and clears its alive flags. Answers 0 whatever comes
+    /// of it.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn offline_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = OfflineEndpointRequest { endpoint: endpoint.to_string(), concurrency: None };
+        self.nameserver(NameserverCall::OfflineEndpoint(request)).await.map(drop)
+    }
+
+    /// RecoverEndpoint: RecoverTable for everything on the tablet that is not alive. Answers 0 whatever comes of it.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn recover_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
+        self.nameserver(NameserverCall::RecoverEndpoint(request)).await.map(drop)
     }
 }
 

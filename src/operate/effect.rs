@@ -36,6 +36,18 @@ pub enum Effect {
         /// On which tablet.
         endpoint: Endpoint,
     },
+    /// No replica on the tablet is flagged alive, but for those that nobody can stand in for.
+    Offlined {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// Partitions of which no other replica is alive.
+        but: Vec<(TableName, Pid)>,
+    },
+    /// Everything on the tablet is alive, loaded, and leads or is replicated to.
+    TabletRecovered {
+        /// The tablet.
+        endpoint: Endpoint,
+    },
     /// The replica is flagged leader and alive, and leads in its tablet's memory.
     Leads {
         /// The table.
@@ -83,6 +95,8 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
                 false => Sight::Waiting(format!("{endpoint} is not {word} yet in {}", left.join(", "))),
             }
         }
+        Effect::Offlined { endpoint, but } => offlined(endpoint, but, seen, since),
+        Effect::TabletRecovered { endpoint } => tablet_recovered(endpoint, seen),
         Effect::Loaded { partition, endpoint } => loaded(*partition, endpoint, seen),
         Effect::Recovered { table, partition, endpoint } => {
             let reached = is_recovered(seen, table, *partition, endpoint);
@@ -156,6 +170,56 @@ fn is_recovered(seen: &Snapshot, table: &TableName, partition: PartitionId, endp
         followers.is_some_and(|all| all.followers.iter().any(|(follower, _)| follower == endpoint))
     };
     is_alive && follows && seen.tablets.values().any(is_followed)
+}
+
+/// Partitions with a replica on a tablet.
+fn placed<'a>(seen: &'a Snapshot, endpoint: &'a Endpoint) -> impl Iterator<Item = (&'a TableName, PartitionId, bool)> {
+    seen.tables.iter().flat_map(move |table| {
+        table.partitions_on(endpoint).map(move |partition| {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            (&table.name, id, partition.replicas.len() == 1)
+        })
+    })
+}
+
+fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, since: Option<OpId>) -> Sight {
+    let is_left = |(name, id, _): &(&TableName, PartitionId, bool)| {
+        let is_spared = but.iter().any(|(table, pid)| table == *name && *pid == id.pid);
+        !is_spared && flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.alive)
+    };
+    let left: Vec<String> =
+        placed(seen, endpoint).filter(is_left).map(|(name, id, _)| format!("{name}/{}", id.pid)).collect();
+    let running = seen.ops.iter().filter(|op| op.status.is_in_flight() && Some(op.id) > since).count();
+    match (left.is_empty(), running) {
+        (true, 0) => Sight::Reached(format!("{endpoint} is offline: nothing on it is alive")),
+        (true, running) => Sight::Waiting(format!("{running} operations are under way")),
+        (false, _) => Sight::Waiting(format!("{} on {endpoint} is still alive", some_of(&left))),
+    }
+}
+
+fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> Sight {
+    let leads = |name: &TableName, id: PartitionId| {
+        let flagged = flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.leader && flags.alive);
+        flagged && role(seen, id, endpoint) == Some(Role::Leader)
+    };
+    let is_back =
+        |(name, id, _): &(&TableName, PartitionId, bool)| leads(name, *id) || is_recovered(seen, name, *id, endpoint);
+    let left: Vec<String> = placed(seen, endpoint)
+        .filter(|placed| !is_back(placed))
+        .map(|(name, id, _)| format!("{name}/{}", id.pid))
+        .collect();
+    match left.is_empty() {
+        true => Sight::Reached(format!("everything on {endpoint} is back")),
+        false => Sight::Waiting(format!("{} on {endpoint} is not back yet", some_of(&left))),
+    }
+}
+
+/// At most three of them, and how many more.
+pub(super) fn some_of(names: &[String]) -> String {
+    match names.len() {
+        0..=3 => names.join(", "),
+        more => format!("{} and {} more", names[..3].join(", "), more - 3),
+    }
 }
 
 /// What an operation is to bring about: it may end without, and the one that was asked for begins another.

@@ -8,6 +8,7 @@ mod effect;
 mod perform;
 mod plan;
 mod replica;
+mod tablet;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,18 @@ pub use effect::{Effect, Sight, sight};
 pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::{Planned, Refusal, plan};
 
-use crate::model::{Endpoint, OpId, Pid, TableName};
+use crate::model::{Action, Endpoint, OpId, Pid, TableName};
+
+/// A call that a step sends: one of recovery's, or one that recovery never makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// One of recovery's.
+    Action(Action),
+    /// `offlineendpoint`.
+    OfflineEndpoint(Endpoint),
+    /// `recoverendpoint`.
+    RecoverEndpoint(Endpoint),
+}
 
 /// One of the handbook's steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +80,16 @@ pub enum Step {
         /// Who becomes leader; none for the longest follower.
         to: Option<Endpoint>,
     },
+    /// `offlineendpoint`.
+    OfflineTablet {
+        /// The tablet.
+        endpoint: Endpoint,
+    },
+    /// `recoverendpoint`.
+    RecoverTablet {
+        /// The tablet.
+        endpoint: Endpoint,
+    },
 }
 
 impl Step {
@@ -80,6 +102,8 @@ impl Step {
             Self::LoadReplica { .. } => "replica_load",
             Self::RecoverReplica { .. } => "replica_recover",
             Self::ChangeLeader { .. } => "leader_change",
+            Self::OfflineTablet { .. } => "tablet_offline",
+            Self::RecoverTablet { .. } => "tablet_recover",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::run::{Caller, Holder, Lock, LockError, RunId};
 use crate::snapshot::collect;
 
 use super::plan::{Planned, Refusal, plan};
-use super::{Effect, Sight, Step, sight};
+use super::{Call, Effect, Sight, Step, sight};
 
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl Single {
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
         let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
         let planned = plan(&self.step, &seen)?;
-        let outcome = match planned.action {
+        let outcome = match planned.call {
             None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
             Some(_) => Outcome::NotSent,
         };
@@ -117,11 +117,16 @@ impl Single {
         let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
         let planned = plan(&self.step, &seen)?;
         let since = newest(&seen);
-        let Some(action) = &planned.action else {
+        let Some(call) = &planned.call else {
             let outcome = Outcome::Already(text_of(sight(&planned.effect, &seen, since)));
             return Ok(Performed { planned, outcome });
         };
-        match cluster.act(action).await {
+        let sent = match call {
+            Call::Action(action) => cluster.act(action).await,
+            Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
+            Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
+        };
+        match sent {
             Ok(()) => {}
             // Whether it was done shows.
             Err(error) if error.outcome() == Sent::Unknown && self.wait.is_some() => {}
@@ -191,6 +196,13 @@ fn is_in_vain(
             (waited >= patience && !held.contains_key(partition)).then(|| {
                 let hint = "see that tablet's log, and its recycle bin; do not load it a second time".to_owned();
                 (format!("the load was accepted and has vanished: {text}"), hint)
+            })
+        }
+        Effect::Offlined { .. } | Effect::TabletRecovered { .. } => {
+            let runs = seen.ops.iter().any(|op| op.status.is_in_flight() && Some(op.id) > since);
+            (waited >= OP_SHOWS && !runs).then(|| {
+                let hint = "`openmldb-ops show ops --state failed` names what failed; run it again, or `openmldb-ops recover --all`";
+                (format!("the nameserver has nothing under way any more, and {text}"), hint.to_owned())
             })
         }
         Effect::AutoFailover(_) | Effect::OpOver(_) | Effect::Flag { .. } => None,

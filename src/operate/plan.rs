@@ -3,13 +3,13 @@
 use crate::model::{Action, Endpoint, OpId, Partition, PartitionId, Pid, Snapshot, Table, TableName, TabletState};
 
 use super::effect::Effect;
-use super::{Step, replica};
+use super::{Call, Step, replica, tablet};
 
 /// A step that may be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// What is sent; nothing if it is so already.
-    pub action: Option<Action>,
+    pub call: Option<Call>,
     /// What it is to bring about.
     pub effect: Effect,
     /// What somebody should know of it before or after.
@@ -51,6 +51,8 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::MarkAlive { table, pid, endpoint, alive } => replica::mark_alive(seen, table, *pid, endpoint, *alive),
         Step::LoadReplica { table, pid, endpoint } => replica::load(&Place::find(seen, table, *pid)?, endpoint),
         Step::RecoverReplica { table, pid, endpoint } => replica::recover(&Place::find(seen, table, *pid)?, endpoint),
+        Step::OfflineTablet { endpoint } => tablet::offline(seen, endpoint),
+        Step::RecoverTablet { endpoint } => tablet::recover(seen, endpoint),
         Step::ChangeLeader { table, pid, to } => change_leader(&Place::find(seen, table, *pid)?, to.as_ref()),
     }
 }
@@ -151,8 +153,8 @@ fn set_auto_failover(on: bool, seen: &Snapshot) -> Planned {
             "switching it on brings back nothing that is down now; `openmldb-ops status` says what is".to_owned(),
         );
     }
-    let action = (seen.auto_failover != on).then_some(Action::SetAutoFailover { on });
-    Planned { action, effect: Effect::AutoFailover(on), remarks }
+    let call = (seen.auto_failover != on).then_some(Call::Action(Action::SetAutoFailover { on }));
+    Planned { call, effect: Effect::AutoFailover(on), remarks }
 }
 
 fn cancel(op: OpId, seen: &Snapshot) -> Result<Planned, Refusal> {
@@ -166,7 +168,7 @@ fn cancel(op: OpId, seen: &Snapshot) -> Result<Planned, Refusal> {
         return Err(Refusal::of(312, text, "only what is queued or under way can be cancelled"));
     }
     let remarks = vec!["what a tablet has begun for it, a load for instance, goes on".to_owned()];
-    Ok(Planned { action: Some(Action::CancelOp { op }), effect: Effect::OpOver(op), remarks })
+    Ok(Planned { call: Some(Call::Action(Action::CancelOp { op })), effect: Effect::OpOver(op), remarks })
 }
 
 fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
@@ -186,7 +188,7 @@ fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Re
         endpoint: endpoint.clone(),
     };
     if let Some(leader) = leader.filter(|leader| to == Some(*leader)) {
-        return Ok(Planned { action: None, effect: leads(leader), remarks: Vec::new() });
+        return Ok(Planned { call: None, effect: leads(leader), remarks: Vec::new() });
     }
     let candidate = replica::candidate(place, to)?;
     let (table, pid) = (place.table.name.clone(), place.partition.pid);
@@ -198,5 +200,5 @@ fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Re
         ));
         remarks.push("what clients write at that moment and no follower has yet may be given up".to_owned());
     }
-    Ok(Planned { action: Some(Action::ChangeLeader { table, pid, candidate }), effect, remarks })
+    Ok(Planned { call: Some(Call::Action(Action::ChangeLeader { table, pid, candidate })), effect, remarks })
 }

@@ -3,6 +3,7 @@
 use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, State, Table, TableName};
 use crate::recovery::{Memory, View, may_be_resent};
 
+use super::Call;
 use super::effect::Effect;
 use super::plan::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
 
@@ -86,7 +87,7 @@ pub(super) fn mark_alive(
     let pids = there.iter().map(|partition| partition.pid).collect();
     let effect = Effect::Flag { table: name.clone(), pids, endpoint: endpoint.clone(), alive };
     let action = Action::MarkAlive { table: name.clone(), pid, endpoint: endpoint.clone(), alive };
-    Ok(Planned { action: (!there.iter().all(is_so)).then_some(action), effect, remarks })
+    Ok(Planned { call: (!there.iter().all(is_so)).then_some(Call::Action(action)), effect, remarks })
 }
 
 /// Whether clients may be sent to a replica. One that is flagged alive can be elected at the next failover, whatever it lacks.
@@ -137,7 +138,7 @@ pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Re
     place.replica(endpoint)?;
     let effect = Effect::Loaded { partition: id, endpoint: endpoint.clone() };
     match holds(place, endpoint) {
-        Holds::This(held) if held.state.is_loaded() => Ok(Planned { action: None, effect, remarks: Vec::new() }),
+        Holds::This(held) if held.state.is_loaded() => Ok(Planned { call: None, effect, remarks: Vec::new() }),
         Holds::This(held) => {
             let text = format!("{endpoint} is loading {name} already ({:?})", held.state);
             Err(Refusal::of(101, text, format!("wait; `openmldb-ops replica status {endpoint} {name}` tells")))
@@ -155,7 +156,7 @@ pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Re
             if storage.is_disk() {
                 remarks.push("a disk table loads unseen: it shows only once it is loaded".to_owned());
             }
-            Ok(Planned { action: Some(action), effect, remarks })
+            Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
         }
     }
 }
@@ -192,7 +193,8 @@ pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned,
     };
     let (table, pid) = (place.table.name.clone(), place.partition.pid);
     let effect = Effect::Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
-    Ok(Planned { action: Some(Action::RecoverTable { table, pid, endpoint: endpoint.clone() }), effect, remarks })
+    let action = Action::RecoverTable { table, pid, endpoint: endpoint.clone() };
+    Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
 }
 
 /// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it

@@ -7,7 +7,7 @@ use crate::model::{
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::{Effect, Sight, Step, plan, sight};
+use super::{Call, Effect, Sight, Step, plan, sight};
 
 fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
@@ -93,10 +93,14 @@ fn who_lacks_what_another_follower_holds_is_not_made_leader() {
         "OpenMLDB would do it: {refused}"
     );
     let planned = plan(&lead(Some("c")), &seen).unwrap();
-    assert!(matches!(planned.action, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
+    assert!(
+        matches!(planned.call, Some(Call::Action(Action::ChangeLeader { candidate, .. })) if candidate.as_str() == "c")
+    );
     replica_mut(&mut seen, "a").is_alive = false;
     let planned = plan(&lead(None), &seen).unwrap();
-    assert!(matches!(planned.action, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
+    assert!(
+        matches!(planned.call, Some(Call::Action(Action::ChangeLeader { candidate, .. })) if candidate.as_str() == "c")
+    );
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn a_leader_is_changed_under_openmldbs_own_conditions() {
 fn a_follower_that_its_leader_does_not_reach_is_not_marked_alive() {
     let mut seen = well();
     replica_mut(&mut seen, "b").is_alive = false;
-    assert!(plan(&alive("b"), &seen).unwrap().action.is_some());
+    assert!(plan(&alive("b"), &seen).unwrap().call.is_some());
     let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
     probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
     let refused = plan(&alive("b"), &seen).unwrap_err();
@@ -180,4 +184,33 @@ fn an_answer_is_no_effect() {
     seen.ops = vec![op(OpStatus::Failed)];
     assert!(matches!(sight(&effect, &seen, Some(OpId(8))), Sight::Missed { .. }));
     assert!(matches!(sight(&effect, &seen, Some(OpId(9))), Sight::Waiting(_)), "that one failed before");
+}
+
+#[test]
+fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
+    let recover = Step::RecoverTablet { endpoint: "b".into() };
+    assert_eq!(plan(&recover, &well()).unwrap().call, None, "everything there is well");
+    let mut restarted = well();
+    restarted.tablets.get_mut(&Endpoint::from("b")).unwrap().held = Seen::Known(BTreeMap::new());
+    let refused = plan(&recover, &restarted).unwrap_err();
+    assert!(refused.hint.contains("tablet offline b"), "what is alive is passed over: {refused}");
+    replica_mut(&mut restarted, "b").is_alive = false;
+    let planned = plan(&recover, &restarted).unwrap();
+    assert_eq!(planned.call, Some(Call::RecoverEndpoint("b".into())));
+    replica_mut(&mut restarted, "a").is_alive = false;
+    assert!(plan(&recover, &restarted).unwrap_err().text.contains("no leader that is alive"));
+}
+
+#[test]
+fn taking_a_tablet_out_of_service_says_what_nobody_stands_in_for() {
+    let offline = Step::OfflineTablet { endpoint: "a".into() };
+    let planned = plan(&offline, &well()).unwrap();
+    assert_eq!(planned.call, Some(Call::OfflineEndpoint("a".into())));
+    assert!(!planned.remarks.iter().any(|remark| remark.contains("nobody stands in")), "{:?}", planned.remarks);
+    let mut seen = well();
+    ["b", "c"].iter().for_each(|at| replica_mut(&mut seen, at).is_alive = false);
+    let planned = plan(&offline, &seen).unwrap();
+    assert_eq!(planned.call, None, "the nameserver would do nothing");
+    assert!(planned.remarks[0].contains("nobody stands in for shop.orders/0"), "{:?}", planned.remarks);
+    assert_eq!(code(&Step::OfflineTablet { endpoint: "z".into() }, &seen), Some(302));
 }

@@ -1,7 +1,10 @@
 //! The handbook's single steps: what they say when they work, and each refusal.
 
 use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_ops::wire::nameserver::ShowTabletRequest;
 use serde_json::Value;
 
 use crate::support::bed::Bed;
@@ -142,6 +145,52 @@ async fn what_could_lose_rows_is_refused_after_everything_went_down() {
     desk.says(0, "recover --all");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+/// The handbook's node loss in manual mode: offline, wait, recover.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (lost, _) = desk.leader_and_follower();
+    desk.refuses(&format!("tablet offline {lost}"), "auto_failover is on");
+    desk.says(0, "failover set off");
+    desk.refuses("tablet offline a:1", "knows no tablet a:1");
+    let state = |world: &mut World, wanted: &str| {
+        let leading = world.leader().unwrap();
+        let call = NameserverCall::ShowTablet(ShowTabletRequest {});
+        let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
+        answer.tablets.iter().any(|tablet| tablet.endpoint() == lost.as_str() && tablet.state() == wanted)
+    };
+    desk.bed.world(|world| world.kill_tablet(&lost));
+    desk.bed.until("the nameserver misses it", |world| state(world, "kOffline")).await;
+    desk.refuses(&format!("tablet recover {lost}"), "takes");
+
+    let said = desk.says(0, &format!("tablet offline {lost}"));
+    assert!(said.starts_with(&format!("{lost} is offline: nothing on it is alive\n")), "{said}");
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        assert_ne!(leader(world, id), lost);
+    });
+    assert!(desk.says(0, &format!("tablet offline {lost}")).contains("already: nothing is sent"));
+
+    desk.bed.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
+    desk.bed.until("the nameserver hears of it", |world| state(world, "kHealthy")).await;
+    let said = desk.says(0, &format!("tablet recover {lost}"));
+    assert!(said.starts_with(&format!("everything on {lost} is back\n")), "{said}");
+    assert!(desk.says(0, &format!("tablet recover {lost}")).contains("already: nothing is sent"));
+    desk.says(0, "status");
+    let rows = desk.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let (leading, _) = desk.leader_and_follower();
+    desk.says(0, "failover set off");
+    desk.refuses(&format!("tablet recover {leading}"), "passes over what is alive");
     desk.ends().await;
 }
 
