@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::model::{OpStatus, PartitionId, Seen, Snapshot};
 use crate::run::{Scope, Selector, Status};
 use crate::snapshot;
-use crate::ui::{ReplicaRow, ops_text, replicas_text, tablets_text};
+use crate::ui::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
@@ -34,8 +34,28 @@ pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
             let status = Status::of(&seen, &Scope::All);
             rows(out, "tablet", &status.tablets, |tablets| tablets_text(tablets, out.paint()))
         }
+        ShowCommand::Tables { which, looking } => tables(which.as_deref(), looking, out).await,
         ShowCommand::Ops(args) => ops(args, out).await,
     }
+}
+
+async fn tables(which: Option<&str>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
+    let scope = match which {
+        None => Scope::All,
+        Some(text) if text.contains('.') => Scope::Some(vec![Selector::table(text)?]),
+        Some(db) => Scope::Some(vec![Selector::database(db)]),
+    };
+    let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
+    let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await;
+    let polled = session.cluster.polled().await;
+    let closed = session.close().await;
+    let (seen, polled) = (seen?, polled?);
+    closed?;
+    scope.check(&seen)?;
+    let status = Status::of(&seen, &scope);
+    let found: Vec<TableRow> =
+        status.partitions.iter().flat_map(|partition| TableRow::of(partition, &polled)).collect();
+    rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
 }
 
 async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {

@@ -63,6 +63,15 @@ pub enum YesNo {
 pub enum ShowCommand {
     /// The tablets: what the nameserver and ZooKeeper think of them, and what they hold
     Tablets(Looking),
+    /// The tables: what the nameserver has of each replica (showtable), and what its tablet has
+    Tables {
+        /// Only a database's, or only one
+        #[arg(value_name = "DATABASE[.TABLE]")]
+        which: Option<String>,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
     /// The nameserver's operations
     Ops(ShowOps),
 }

@@ -1,7 +1,8 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
 use crate::model::{
-    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Registration, StorageMode, Table, TableName, TermPair,
+    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, StorageMode, Table, TableName,
+    TermPair,
 };
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use crate::wire::decode::{self, Garbage};
@@ -35,6 +36,12 @@ impl Cluster {
     pub async fn tables(&self) -> Result<Vec<Table>, CallError> {
         let answer = self.nameserver(encode::show_all_tables()).await?;
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)
+    }
+
+    /// What the nameserver last polled of every replica of every table (ShowTable).
+    pub async fn polled(&self) -> Result<Vec<Polled>, CallError> {
+        let answer = self.nameserver(encode::show_all_tables()).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::polled)
     }
 
     /// The tablets the nameserver knows, and what it thinks of them (ShowTablet).

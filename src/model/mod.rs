@@ -14,5 +14,5 @@ pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use op::{Op, OpKind, OpStatus};
 pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
-pub use table::{Partition, Replica, StorageMode, Table, TableName, TermStart};
+pub use table::{Partition, Polled, Replica, StorageMode, Table, TableName, TermStart};
 pub use tablet::{Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};

@@ -107,3 +107,20 @@ pub struct Replica {
     /// The offset the nameserver last polled or read back; absent after a restart without one, 0 while loading.
     pub offset: Option<Offset>,
 }
+
+/// What the nameserver last polled of a replica, beside what [`Replica`] has of it. None where it has not polled it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Polled {
+    /// The table.
+    pub table: TableName,
+    /// The partition.
+    pub pid: Pid,
+    /// Where the replica is.
+    pub endpoint: Endpoint,
+    /// Rows in the first index (record_cnt).
+    pub rows: Option<u64>,
+    /// Bytes of rows and indexes in memory (record_byte_size).
+    pub memory_bytes: Option<u64>,
+    /// Bytes on disk (diskused).
+    pub disk_bytes: Option<u64>,
+}

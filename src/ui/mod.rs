@@ -28,7 +28,7 @@ pub use plan::{PlanContext, plan_text};
 pub use print::{print, reader_gone_is_fine};
 pub use progress::{Detail, Progress};
 pub use rehearsal::{RehearsalLine, rehearsal_text};
-pub use shown::{ReplicaRow, ops_text, replicas_text, tablets_text};
+pub use shown::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
 pub use snapshot::snapshot_text;
 pub use status::status_text;
 pub use story::{records_text, story_text};

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Held, Op, OpStatus, PartitionId, Role, State, TableName};
-use crate::run::TabletStatus;
+use crate::model::{Endpoint, Held, Op, OpStatus, PartitionId, Pid, Polled, Role, State, TableName, Tid};
+use crate::run::{PartitionStatus, ReplicaStatus, TabletStatus};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::status::tablets;
+use super::plan::flags;
+use super::status::{held, tablets};
 use super::words::one_line;
 
 /// A replica as its tablet holds it.
@@ -36,6 +37,78 @@ impl ReplicaRow {
             rows: held.record_cnt,
         }
     }
+}
+
+/// A replica as the nameserver shows it, and as its tablet has it.
+#[derive(Debug, Serialize)]
+pub struct TableRow {
+    #[serde(flatten)]
+    table: TableName,
+    tid: Tid,
+    pid: Pid,
+    /// Leader and alive flag, offset: the nameserver's; role, state, offset and rows: its tablet's.
+    #[serde(flatten)]
+    replica: ReplicaStatus,
+    /// What the nameserver last polled: rows in the first index, ...
+    nameserver_rows: Option<u64>,
+    /// ... bytes in memory, ...
+    memory_bytes: Option<u64>,
+    /// ... and bytes on disk.
+    disk_bytes: Option<u64>,
+    /// Where the two disagree, or what else is wrong.
+    problems: Vec<String>,
+}
+
+impl TableRow {
+    /// The replicas of a partition.
+    pub fn of<'a>(partition: &'a PartitionStatus, polled: &'a [Polled]) -> impl Iterator<Item = Self> + 'a {
+        partition.replicas.iter().map(move |replica| {
+            let is_of = |polled: &&Polled| {
+                (&polled.table, polled.pid, &polled.endpoint) == (&partition.table, partition.pid, &replica.endpoint)
+            };
+            let polled = polled.iter().find(is_of);
+            let problems = partition.problems.iter().filter(|problem| problem.endpoint == replica.endpoint);
+            Self {
+                table: partition.table.clone(),
+                tid: partition.tid,
+                pid: partition.pid,
+                replica: replica.clone(),
+                nameserver_rows: polled.and_then(|polled| polled.rows),
+                memory_bytes: polled.and_then(|polled| polled.memory_bytes),
+                disk_bytes: polled.and_then(|polled| polled.disk_bytes),
+                problems: problems.map(|problem| problem.text.clone()).collect(),
+            }
+        })
+    }
+}
+
+/// Replicas, the nameserver's word beside the tablets'.
+pub fn tables_text(rows: &[TableRow], paint: Paint) -> String {
+    if rows.is_empty() {
+        return "no tables\n".to_owned();
+    }
+    let names =
+        ["partition", "id", "tablet", "flags", "offset", "rows", "memory", "disk", "held", "offset", "rows", "problem"];
+    let mut columns = Columns::headed(&names);
+    let number = |number: Option<u64>| Cell::from(number.map_or("-".to_owned(), |number| number.to_string()));
+    for row in rows {
+        let replica = &row.replica;
+        columns.row([
+            format!("{}/{}", one_line(&row.table.to_string()), row.pid).into(),
+            format!("{}_{}", row.tid, row.pid).into(),
+            replica.endpoint.as_str().into(),
+            flags(replica.is_leader, replica.is_alive).into(),
+            number(replica.nameserver_offset.map(|offset| offset.0)),
+            number(row.nameserver_rows),
+            number(row.memory_bytes),
+            number(row.disk_bytes),
+            held(replica).into(),
+            number(replica.offset.map(|offset| offset.0)),
+            number(replica.rows),
+            Cell::new(Tone::Bad, row.problems.join("; ")),
+        ]);
+    }
+    columns.text(0, paint)
 }
 
 /// Tablets, each with what is wrong with it.

@@ -94,7 +94,7 @@ fn partition(partition: &PartitionStatus, paint: Paint) -> String {
     format!("{}: {state}\n{}", paint.tone(Tone::Strong, &name), columns.text(2, paint))
 }
 
-fn held(replica: &ReplicaStatus) -> String {
+pub(super) fn held(replica: &ReplicaStatus) -> String {
     let role = match replica.role {
         Some(Role::Leader) => " as leader",
         Some(Role::Follower) => " as follower",

@@ -6,8 +6,8 @@
 //! missing `is_leader` reads as false. OpenMLDB's own servers cannot leave such a field out.
 
 use crate::model::{
-    Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Registration,
-    Replica, Role, State, StorageMode, Table, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Polled,
+    Registration, Replica, Role, State, StorageMode, Table, TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 use super::call::{NameserverAnswer, TabletAnswer};
@@ -96,6 +96,28 @@ pub fn table(info: &nameserver::TableInfo) -> Result<Table, Garbage> {
         },
         partitions: each("table_partition", &info.table_partition, partition)?,
     })
+}
+
+/// ShowTable: what the nameserver last polled of each replica.
+///
+/// # Errors
+/// The first field that makes no sense.
+pub fn polled(answer: &nameserver::ShowTableResponse) -> Result<Vec<Polled>, Garbage> {
+    let tables = each("table_info", &answer.table_info, |info| {
+        let name = TableName { db: info.db().to_owned(), table: text("name", info.name.as_deref())?.to_owned() };
+        let metas =
+            info.table_partition.iter().flat_map(|found| found.partition_meta.iter().map(|meta| (found.pid, meta)));
+        let of = |(pid, meta): (u32, &nameserver::PartitionMeta)| Polled {
+            table: name.clone(),
+            pid: Pid(pid),
+            endpoint: meta.endpoint.as_str().into(),
+            rows: meta.record_cnt,
+            memory_bytes: meta.record_byte_size,
+            disk_bytes: meta.diskused,
+        };
+        Ok(metas.map(of).collect::<Vec<_>>())
+    })?;
+    Ok(tables.into_iter().flatten().collect())
 }
 
 /// An index that is not deleted (flag 0) and whose rows expire by age (minutes) or by number.

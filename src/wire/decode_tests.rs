@@ -39,6 +39,15 @@ fn what_a_table_leaves_out_has_openmldbs_meaning() {
 }
 
 #[test]
+fn what_was_not_polled_is_unknown_and_not_0() {
+    let seen = nameserver::PartitionMeta { record_cnt: Some(0), record_byte_size: Some(9), ..replica_of("t1:1") };
+    let table_info = vec![table_of(vec![seen, replica_of("t2:1")])];
+    let read = polled(&nameserver::ShowTableResponse { table_info, ..Default::default() }).unwrap();
+    assert_eq!((read[0].rows, read[0].memory_bytes), (Some(0), Some(9)));
+    assert_eq!((read[1].endpoint.as_str(), read[1].rows, read[1].disk_bytes), ("t2:1", None, None));
+}
+
+#[test]
 fn a_table_without_a_database_is_one_older_than_databases() {
     let read = table(&nameserver::TableInfo { db: None, ..table_of(Vec::new()) }).unwrap();
     assert_eq!(read.name.to_string(), "orders");

@@ -214,6 +214,24 @@ async fn operations_are_shown_and_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_are_shown_with_every_disagreement_of_nameserver_and_tablets() {
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    let all = lines(desk.says(0, "show tables --output json"));
+    let replicas =
+        desk.bed.world(|world| world.metadata().values().map(|metas| metas.partition_meta.len()).sum::<usize>());
+    assert_eq!(all.len(), replicas);
+    // The nameserver's word only: everything alive, nothing loaded.
+    assert!(all.iter().all(|row| row["is_alive"] == true && row["state"] == "not_loaded"), "{all:?}");
+    assert!(all.iter().all(|row| row["problems"][0] == "not loaded"), "{all:?}");
+    let orders = lines(desk.says(0, "show tables shop.orders --output json"));
+    assert!(!orders.is_empty() && orders.iter().all(|row| row["table"] == "orders"), "{orders:?}");
+    assert!(desk.says(0, "show tables shop").contains("not loaded"));
+    assert!(desk.says(2, "show tables shop.nothing").contains("there is no table `nothing`"));
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
@@ -241,6 +259,7 @@ async fn the_document_shows_the_lines_as_they_are() {
     let desk = Desk::with(Scenario::FollowersRecovering).await;
     for (event, command) in [
         ("auto_failover", "failover get --output json"),
+        ("table", "show tables --output json"),
         ("op", "show ops --output json"),
         ("replica", "replica status --output json"),
         ("step", "failover set on --dry-run --output json"),
