@@ -56,7 +56,7 @@ pub enum Command {
     /// Change a partition's leader
     #[command(subcommand)]
     Leader(LeaderCommand),
-    /// Look at, load, recover or mark a single replica
+    /// Look at, load, recover, mark, add, remove or migrate a single replica
     #[command(subcommand)]
     Replica(ReplicaCommand),
     /// Tell what earlier runs did, and why

@@ -80,6 +80,19 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
             take(Step::RecoverReplica { table, pid, endpoint }, working, out).await
         }
+        ReplicaCommand::Add(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::AddReplica { table, pid, endpoint }, working, out).await
+        }
+        ReplicaCommand::Remove(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::RemoveReplica { table, pid, endpoint }, working, out).await
+        }
+        ReplicaCommand::Migrate { partition, from, to, working } => {
+            let (table, pid) = partition_of(partition)?;
+            let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);
+            take(Step::MigrateReplica { table, pid, from, to }, working, out).await
+        }
         ReplicaCommand::Alive { which, endpoint, alive, working } => {
             let (table, pid) = match which.contains('/') {
                 true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
@@ -125,6 +138,9 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
         Call::Action(action) => command(action, Numbers::Known),
         Call::OfflineEndpoint(endpoint) => format!("offlineendpoint {endpoint}"),
         Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
+        Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
+        Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),
+        Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
     });
     let sent = sends.as_deref().unwrap_or_default();
     let (code, text) = match &outcome {

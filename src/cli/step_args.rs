@@ -178,6 +178,25 @@ pub enum ReplicaCommand {
     Load(OneReplica),
     /// Bring a replica that is not alive back as its leader's follower (recovertable)
     Recover(OneReplica),
+    /// Give a partition one more replica, with its leader's data (addreplica)
+    Add(OneReplica),
+    /// Take a follower away; its directory goes to the recycle bin (delreplica)
+    Remove(OneReplica),
+    /// Replace a follower on one tablet by one on another (migrate)
+    Migrate {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// From where
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// To where
+        #[arg(value_name = "TO")]
+        to: String,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
     /// Set a replica's alive flag: whether clients are sent to it (updatetablealive)
     Alive {
         /// Which partition; without PID, all of the table's partitions on that tablet

@@ -1,9 +1,11 @@
 //! Changing a cluster: one action, one call.
 
-use crate::model::{Action, Endpoint};
+use crate::model::{Action, Endpoint, Pid, TableName};
 use crate::wire::call::NameserverCall;
 use crate::wire::encode::{self, Addressed};
-use crate::wire::nameserver::{OfflineEndpointRequest, RecoverEndpointRequest};
+use crate::wire::nameserver::{
+    AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, OfflineEndpointRequest, RecoverEndpointRequest,
+};
 
 use super::{CallError, Cluster};
 
@@ -48,6 +50,54 @@ impl Cluster {
     pub async fn recover_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
         let request = RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
         self.nameserver(NameserverCall::RecoverEndpoint(request)).await.map(drop)
+    }
+}
+
+/// Where replicas are. Each answers 0 once its operation is queued.
+impl Cluster {
+    /// AddReplicaNS: a new replica with its leader's data.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn add_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = AddReplicaNsRequest {
+            name: table.table.clone(),
+            db: Some(table.db.clone()),
+            pid: pid.0,
+            endpoint: endpoint.to_string(),
+            ..AddReplicaNsRequest::default()
+        };
+        self.nameserver(NameserverCall::AddReplicaNs(request)).await.map(drop)
+    }
+
+    /// DelReplicaNS: the replica is dropped; its directory goes to the recycle bin.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn del_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = DelReplicaNsRequest {
+            name: table.table.clone(),
+            db: Some(table.db.clone()),
+            pid: pid.0,
+            endpoint: endpoint.to_string(),
+            ..DelReplicaNsRequest::default()
+        };
+        self.nameserver(NameserverCall::DelReplicaNs(request)).await.map(drop)
+    }
+
+    /// Migrate: a replica on one tablet is replaced by one on another.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn migrate(&self, table: &TableName, pid: Pid, from: &Endpoint, to: &Endpoint) -> Result<(), CallError> {
+        let request = MigrateRequest {
+            src_endpoint: from.to_string(),
+            name: table.table.clone(),
+            pid: vec![pid.0],
+            des_endpoint: to.to_string(),
+            db: Some(table.db.clone()),
+        };
+        self.nameserver(NameserverCall::Migrate(request)).await.map(drop)
     }
 }
 

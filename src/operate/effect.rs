@@ -48,6 +48,26 @@ pub enum Effect {
         /// The tablet.
         endpoint: Endpoint,
     },
+    /// There is no such replica any more, neither for the nameserver nor on the tablet.
+    Gone {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
+    /// The replica is gone from one tablet, and alive on another.
+    Migrated {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// From where.
+        from: Endpoint,
+        /// To where.
+        to: Endpoint,
+    },
     /// The replica is flagged leader and alive, and leads in its tablet's memory.
     Leads {
         /// The table.
@@ -102,6 +122,16 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
             let reached = is_recovered(seen, table, *partition, endpoint);
             let text = format!("{endpoint} is alive and follows the leader of {table}/{}", partition.pid);
             after_ops(seen, table, partition.pid, since, reached.then_some(text), endpoint)
+        }
+        Effect::Gone { table, partition, endpoint } => {
+            let text = format!("{endpoint} has no replica of {table}/{} any more", partition.pid);
+            let reached = is_gone(seen, table, *partition, endpoint).then_some(text);
+            after_ops(seen, table, partition.pid, since, reached, endpoint)
+        }
+        Effect::Migrated { table, partition, from, to } => {
+            let is_there = is_gone(seen, table, *partition, from) && is_recovered(seen, table, *partition, to);
+            let text = format!("the replica of {table}/{} on {from} is on {to} now", partition.pid);
+            after_ops(seen, table, partition.pid, since, is_there.then_some(text), to)
         }
         Effect::Leads { table, partition, endpoint } => {
             let flags = flags(seen, table, partition.pid, endpoint);
@@ -170,6 +200,11 @@ fn is_recovered(seen: &Snapshot, table: &TableName, partition: PartitionId, endp
         followers.is_some_and(|all| all.followers.iter().any(|(follower, _)| follower == endpoint))
     };
     is_alive && follows && seen.tablets.values().any(is_followed)
+}
+
+fn is_gone(seen: &Snapshot, table: &TableName, partition: PartitionId, endpoint: &Endpoint) -> bool {
+    let held = seen.tablets.get(endpoint).and_then(|tablet| tablet.held.known());
+    flags(seen, table, partition.pid, endpoint).is_none() && held.is_none_or(|held| !held.contains_key(&partition))
 }
 
 /// Partitions with a replica on a tablet.

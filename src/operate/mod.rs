@@ -6,6 +6,7 @@
 
 mod effect;
 mod perform;
+mod placement;
 mod plan;
 mod replica;
 mod tablet;
@@ -27,6 +28,12 @@ pub enum Call {
     OfflineEndpoint(Endpoint),
     /// `recoverendpoint`.
     RecoverEndpoint(Endpoint),
+    /// `addreplica`.
+    AddReplica(TableName, Pid, Endpoint),
+    /// `delreplica`.
+    DelReplica(TableName, Pid, Endpoint),
+    /// `migrate`, from one tablet to another.
+    Migrate(TableName, Pid, Endpoint, Endpoint),
 }
 
 /// One of the handbook's steps.
@@ -80,6 +87,35 @@ pub enum Step {
         /// Who becomes leader; none for the longest follower.
         to: Option<Endpoint>,
     },
+    /// `addreplica`.
+    AddReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// `delreplica`.
+    RemoveReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// `migrate`.
+    MigrateReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// From where.
+        from: Endpoint,
+        /// To where.
+        to: Endpoint,
+    },
     /// `offlineendpoint`.
     OfflineTablet {
         /// The tablet.
@@ -102,6 +138,9 @@ impl Step {
             Self::LoadReplica { .. } => "replica_load",
             Self::RecoverReplica { .. } => "replica_recover",
             Self::ChangeLeader { .. } => "leader_change",
+            Self::AddReplica { .. } => "replica_add",
+            Self::RemoveReplica { .. } => "replica_remove",
+            Self::MigrateReplica { .. } => "replica_migrate",
             Self::OfflineTablet { .. } => "tablet_offline",
             Self::RecoverTablet { .. } => "tablet_recover",
         }

@@ -125,6 +125,9 @@ impl Single {
             Call::Action(action) => cluster.act(action).await,
             Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
             Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
+            Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
+            Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,
+            Call::Migrate(table, pid, from, to) => cluster.migrate(table, *pid, from, to).await,
         };
         match sent {
             Ok(()) => {}
@@ -179,7 +182,10 @@ fn is_in_vain(
     text: &str,
 ) -> Option<(String, String)> {
     match effect {
-        Effect::Recovered { table, partition, .. } | Effect::Leads { table, partition, .. } => {
+        Effect::Recovered { table, partition, .. }
+        | Effect::Leads { table, partition, .. }
+        | Effect::Gone { table, partition, .. }
+        | Effect::Migrated { table, partition, .. } => {
             let mine = |op: &&Op| op.table == *table && op.pid == partition.pid && Some(op.id) > since;
             let runs = seen.ops.iter().filter(mine).any(|op| op.status.is_in_flight());
             (waited >= OP_SHOWS && !runs).then(|| {

@@ -3,7 +3,7 @@
 use crate::model::{Action, Endpoint, OpId, Partition, PartitionId, Pid, Snapshot, Table, TableName, TabletState};
 
 use super::effect::Effect;
-use super::{Call, Step, replica, tablet};
+use super::{Call, Step, placement, replica, tablet};
 
 /// A step that may be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::MarkAlive { table, pid, endpoint, alive } => replica::mark_alive(seen, table, *pid, endpoint, *alive),
         Step::LoadReplica { table, pid, endpoint } => replica::load(&Place::find(seen, table, *pid)?, endpoint),
         Step::RecoverReplica { table, pid, endpoint } => replica::recover(&Place::find(seen, table, *pid)?, endpoint),
+        Step::AddReplica { table, pid, endpoint } => placement::add(&Place::find(seen, table, *pid)?, endpoint),
+        Step::RemoveReplica { table, pid, endpoint } => placement::remove(&Place::find(seen, table, *pid)?, endpoint),
+        Step::MigrateReplica { table, pid, from, to } => placement::migrate(&Place::find(seen, table, *pid)?, from, to),
         Step::OfflineTablet { endpoint } => tablet::offline(seen, endpoint),
         Step::RecoverTablet { endpoint } => tablet::recover(seen, endpoint),
         Step::ChangeLeader { table, pid, to } => change_leader(&Place::find(seen, table, *pid)?, to.as_ref()),

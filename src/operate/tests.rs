@@ -214,3 +214,42 @@ fn taking_a_tablet_out_of_service_says_what_nobody_stands_in_for() {
     assert!(planned.remarks[0].contains("nobody stands in for shop.orders/0"), "{:?}", planned.remarks);
     assert_eq!(code(&Step::OfflineTablet { endpoint: "z".into() }, &seen), Some(302));
 }
+
+#[test]
+fn replicas_are_added_removed_and_migrated_under_openmldbs_own_conditions() {
+    let add = |at: &str| Step::AddReplica { table: orders(), pid: Pid(0), endpoint: at.into() };
+    let remove = |at: &str| Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: at.into() };
+    let migrate =
+        |from: &str, to: &str| Step::MigrateReplica { table: orders(), pid: Pid(0), from: from.into(), to: to.into() };
+    let mut seen = well();
+    seen.tablets.insert("d".into(), Tablet { state: Some(TabletState::Healthy), ..Tablet::unknown() });
+    assert_eq!(code(&add("b"), &seen), Some(317));
+    assert_eq!(code(&add("z"), &seen), Some(302));
+    assert!(plan(&add("d"), &seen).unwrap().call.is_some());
+    assert_eq!(code(&remove("a"), &seen), Some(102));
+    assert_eq!(code(&remove("d"), &seen), Some(308));
+    assert!(plan(&remove("b"), &seen).unwrap().remarks[0].contains("2 replicas are left"));
+    assert_eq!(code(&migrate("a", "d"), &seen), Some(320));
+    assert_eq!(code(&migrate("b", "c"), &seen), Some(320));
+    assert_eq!(code(&migrate("b", "z"), &seen), Some(319));
+    assert!(plan(&migrate("b", "d"), &seen).unwrap().call.is_some());
+    replica_mut(&mut seen, "b").is_alive = false;
+    assert_eq!(code(&migrate("b", "d"), &seen), Some(320));
+    seen.auto_failover = true;
+    assert_eq!(code(&migrate("c", "d"), &seen), Some(301));
+    replica_mut(&mut seen, "a").is_alive = false;
+    assert!(plan(&add("d"), &seen).unwrap_err().text.contains("no leader"), "nobody has the data");
+}
+
+#[test]
+fn a_follower_that_holds_more_than_its_leader_is_not_removed() {
+    let mut seen = well();
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let heard = crate::model::TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(25) };
+    let probes = Probes { term_pair: Seen::Known(heard), ..Probes::UNASKED };
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().probes.insert(ID, probes);
+    held_mut(&mut seen, "b").offset = Offset(25);
+    let refused = plan(&Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() }, &seen).unwrap_err();
+    assert!(refused.text.contains("resending would discard"), "{refused}");
+}

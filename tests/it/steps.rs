@@ -186,6 +186,41 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_removed_added_and_migrated() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, first) = desk.leader_and_follower();
+    let all = desk.bed.world(|world| flags(world, orders(world, 0)));
+    let second = all.iter().map(|flags| &flags.endpoint).find(|at| **at != leading && **at != first).unwrap().clone();
+    let placed = || {
+        desk.bed.world(|world| flags(world, orders(world, 0)).iter().map(|f| f.endpoint.clone()).collect::<Vec<_>>())
+    };
+
+    desk.refuses(&format!("replica remove shop.orders/0 {leading}"), "is flagged leader");
+    desk.refuses(&format!("replica add shop.orders/0 {first}"), "has a replica on");
+    let said = desk.says(0, &format!("replica remove shop.orders/0 {first}"));
+    assert!(said.starts_with(&format!("{first} has no replica of shop.orders/0 any more\n")), "{said}");
+    assert_eq!(placed().len(), all.len() - 1);
+    desk.refuses(&format!("replica remove shop.orders/0 {first}"), "has no replica on");
+    desk.refuses("replica add shop.orders/0 a:1", "knows no tablet a:1");
+
+    desk.refuses(&format!("replica migrate shop.orders/0 {second} {first}"), "auto_failover is on");
+    desk.says(0, "failover set off");
+    desk.refuses(&format!("replica migrate shop.orders/0 {leading} {first}"), "is flagged leader");
+    desk.refuses(&format!("replica migrate shop.orders/0 {second} a:1"), "does not hear from a:1");
+    let said = desk.says(0, &format!("replica migrate shop.orders/0 {second} {first}"));
+    assert!(said.starts_with(&format!("the replica of shop.orders/0 on {second} is on {first} now\n")), "{said}");
+    assert!(!placed().contains(&second));
+
+    let said = desk.says(0, &format!("replica add shop.orders/0 {second}"));
+    assert!(said.starts_with(&format!("{second} is alive and follows the leader of shop.orders/0\n")), "{said}");
+    assert_eq!(placed().len(), all.len());
+    desk.says(0, "status");
+    let rows = desk.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let (leading, _) = desk.leader_and_follower();

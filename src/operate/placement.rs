@@ -1,0 +1,95 @@
+//! Where replicas are: one more, one less, or another tablet.
+
+use crate::model::{Endpoint, TabletState};
+use crate::recovery::{Memory, View, may_be_resent};
+
+use super::Call;
+use super::effect::Effect;
+use super::plan::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy};
+
+/// # Errors
+/// Nobody serves the partition, so nobody could give a new replica its data.
+fn has_a_leader(place: &Place<'_>) -> Result<(), Refusal> {
+    let name = place.name();
+    match place.leader() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::unsafe_now(
+            format!("{name} has no leader that is alive, so nobody can give a replica its data"),
+            format!("`openmldb-ops recover --partition {name}` brings it back"),
+        )),
+    }
+}
+
+/// # Errors
+/// It has a replica there.
+fn is_free(place: &Place<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refusal> {
+    if place.partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
+        return Ok(());
+    }
+    let text = format!("{} has a replica on {endpoint} already", place.name());
+    Err(Refusal::of(code, text, "see `openmldb-ops show tables` for where its replicas are"))
+}
+
+/// What a replica holds goes to the recycle bin: only if its leader holds it, too.
+fn may_go(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let memory = Memory::at_start(place.seen, place.table, place.partition, &[]);
+    let view = View::of(place.seen, place.table, place.partition, &memory);
+    let allowed = may_be_resent(&view, endpoint);
+    allowed.map(drop).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
+}
+
+/// `addreplica`. auto_failover may be on.
+pub(super) fn add(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    is_free(place, endpoint, 317)?;
+    tablet_is_healthy(place.seen, endpoint)?;
+    has_a_leader(place)?;
+    let (table, pid) = (place.table.name.clone(), place.partition.pid);
+    let effect = Effect::Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+    Ok(Planned { call: Some(Call::AddReplica(table, pid, endpoint.clone())), effect, remarks: Vec::new() })
+}
+
+/// `delreplica`. auto_failover may be on.
+pub(super) fn remove(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    let (name, flags) = (place.name(), place.replica(endpoint)?);
+    tablet_is_healthy(place.seen, endpoint)?;
+    if flags.is_leader {
+        let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+        return Err(Refusal::of(102, format!("{endpoint} is flagged leader of {name}"), hint));
+    }
+    has_a_leader(place)?;
+    may_go(place, endpoint)?;
+    let (table, pid) = (place.table.name.clone(), place.partition.pid);
+    let left = place.partition.replicas.len() - 1;
+    let word = if left == 1 { "1 replica is" } else { &format!("{left} replicas are") };
+    let remarks = vec![format!("{word} left of {name}; what {endpoint} holds goes to its recycle bin")];
+    let effect = Effect::Gone { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+    Ok(Planned { call: Some(Call::DelReplica(table, pid, endpoint.clone())), effect, remarks })
+}
+
+/// `migrate`.
+pub(super) fn migrate(place: &Place<'_>, from: &Endpoint, to: &Endpoint) -> Result<Planned, Refusal> {
+    failover_is_off(place.seen)?;
+    let (name, flags) = (place.name(), place.replica(from)?);
+    for (endpoint, code) in [(from, 318), (to, 319)] {
+        if place.seen.tablets.get(endpoint).and_then(|tablet| tablet.state) != Some(TabletState::Healthy) {
+            let text = format!("the nameserver does not hear from {endpoint}, or knows no such tablet");
+            return Err(Refusal::of(code, text, "start that tablet; see `openmldb-ops show tablets`"));
+        }
+    }
+    is_free(place, to, 320)?;
+    if flags.is_leader {
+        let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+        return Err(Refusal::of(320, format!("{from} is flagged leader of {name}"), hint));
+    }
+    if !flags.is_alive {
+        let hint = format!("bring it back first: `openmldb-ops replica recover {name} {from}`");
+        return Err(Refusal::of(320, format!("{from} of {name} is not alive"), hint));
+    }
+    has_a_leader(place)?;
+    may_go(place, from)?;
+    let (table, pid, partition) = (place.table.name.clone(), place.partition.pid, place.id());
+    let (from, to) = (from.clone(), to.clone());
+    let effect = Effect::Migrated { table: table.clone(), partition, from: from.clone(), to: to.clone() };
+    let remarks = vec![format!("what {from} holds goes to its recycle bin once {to} has caught up")];
+    Ok(Planned { call: Some(Call::Migrate(table, pid, from, to)), effect, remarks })
+}
