@@ -19,10 +19,8 @@ const POLL: Duration = Duration::from_secs(1);
 const POLL_FIRST: Duration = Duration::from_millis(100);
 /// How long an operation that was asked for may take to show itself: RecoverTable answers 0 whether or not it began one.
 const OP_SHOWS: Duration = Duration::from_secs(10);
-/// How long a replica that is loading may be invisible: a memory table shows itself at once, ...
+/// How long a replica that is loading may be invisible: a memory table's shows itself at once.
 const LOAD_SHOWS: Duration = Duration::from_secs(5);
-/// ... a disk table only once it is loaded.
-const DISK_LOAD_SHOWS: Duration = Duration::from_secs(120);
 
 /// What a step needs beside the cluster.
 pub struct Single {
@@ -195,11 +193,8 @@ fn is_in_vain(
             })
         }
         Effect::Loaded { partition, endpoint } => {
-            let table = seen.tables.iter().find(|table| table.tid == partition.tid);
-            let is_disk = table.is_some_and(|table| table.storage.is_disk());
-            let patience = if is_disk { DISK_LOAD_SHOWS } else { LOAD_SHOWS };
             let held = seen.tablets.get(endpoint).and_then(|tablet| tablet.held.known())?;
-            (waited >= patience && !held.contains_key(partition)).then(|| {
+            (waited >= LOAD_SHOWS && !held.contains_key(partition)).then(|| {
                 let hint = "see that tablet's log, and its recycle bin; do not load it a second time".to_owned();
                 (format!("the load was accepted and has vanished: {text}"), hint)
             })

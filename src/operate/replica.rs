@@ -147,15 +147,18 @@ pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Re
             let text = format!("{endpoint} does not answer ({error})");
             Err(Refusal::unsafe_now(text, "start that tablet, or see why it does not answer"))
         }
+        // It may be loading, unseen, and a step remembers nothing of the one before it.
+        Holds::Nothing if place.table.storage.is_disk() => {
+            let text = format!("{name} is a disk table: it loads unseen, and told to load twice it destroys itself");
+            let hint = format!("`openmldb-ops recover --partition {name}` loads it, and remembers that it did");
+            Err(Refusal::unsafe_now(text, hint))
+        }
         Holds::Nothing => {
             let (table, storage) = (place.table.name.clone(), place.table.storage);
             let endpoint = endpoint.clone();
             let action = Action::LoadTable { endpoint, table, partition: id, seg_cnt: SEG_CNT, storage };
-            let mut remarks =
+            let remarks =
                 vec!["it is loaded as follower; `openmldb-ops recover` chooses who leads, and connects it".to_owned()];
-            if storage.is_disk() {
-                remarks.push("a disk table loads unseen: it shows only once it is loaded".to_owned());
-            }
             Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
         }
     }

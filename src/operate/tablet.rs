@@ -56,7 +56,9 @@ pub(super) fn offline(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, R
             "{endpoint} runs: what clients write to it at that moment and no follower has yet may be given up"
         ));
     }
-    remarks.push(format!("bring it back with `openmldb-ops tablet recover {endpoint}`"));
+    remarks.push(format!(
+        "bring it back with `openmldb-ops tablet recover {endpoint}`, or `openmldb-ops recover --all` if it is restarted"
+    ));
     let nothing_to_do = alive.len() == but.len();
     let call = (!nothing_to_do).then(|| Call::OfflineEndpoint(endpoint.clone()));
     Ok(Planned { call, effect: Effect::Offlined { endpoint: endpoint.clone(), but }, remarks })

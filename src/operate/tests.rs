@@ -164,6 +164,41 @@ fn what_holds_more_than_its_leader_is_not_resent() {
     assert!(refused.text.contains("resending would discard"), "{refused}");
 }
 
+/// RecoverTable would delete its binlog, a second LoadTable a disk table's directory: nobody has looked at either.
+#[test]
+fn what_nobody_has_looked_at_is_neither_resent_nor_loaded_twice() {
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let load = Step::LoadReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let remove = Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().held = Seen::Known(BTreeMap::new());
+    for step in [recover, remove] {
+        assert!(plan(&step, &seen).unwrap_err().text.contains("nobody knows what its binlog holds"), "{step:?}");
+    }
+    assert!(plan(&load, &seen).unwrap().call.is_some());
+    seen.tables[0].storage = StorageMode::Hdd;
+    assert!(plan(&load, &seen).unwrap_err().text.contains("told to load twice"));
+}
+
+/// It has heard of the only term there is, so RecoverTable would not look at what it holds.
+#[test]
+fn what_would_be_taken_as_it_is_has_to_be_proven() {
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let heard = crate::model::TermPair { has_table: true, is_leader: false, term: Term(1), offset: Offset(20) };
+    let probes = Probes { term_pair: Seen::Known(heard), ..Probes::UNASKED };
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().probes.insert(ID, probes);
+    assert!(plan(&recover, &seen).unwrap().remarks.is_empty(), "there was no other leader: it is taken, and may be");
+    held_mut(&mut seen, "b").offset = Offset(25);
+    assert!(plan(&recover, &seen).unwrap_err().text.contains("by its term alone"));
+    held_mut(&mut seen, "b").state = State::Loading;
+    assert!(plan(&recover, &seen).unwrap_err().text.contains("would be dropped meanwhile"));
+}
+
 #[test]
 fn an_answer_is_no_effect() {
     let effect = Effect::Recovered { table: orders(), partition: ID, endpoint: "b".into() };
@@ -195,10 +230,12 @@ fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
     let refused = plan(&recover, &restarted).unwrap_err();
     assert!(refused.hint.contains("tablet offline b"), "what is alive is passed over: {refused}");
     replica_mut(&mut restarted, "b").is_alive = false;
-    let planned = plan(&recover, &restarted).unwrap();
-    assert_eq!(planned.call, Some(Call::RecoverEndpoint("b".into())));
-    replica_mut(&mut restarted, "a").is_alive = false;
-    assert!(plan(&recover, &restarted).unwrap_err().text.contains("no leader that is alive"));
+    assert!(plan(&recover, &restarted).unwrap_err().text.contains("nobody knows what its binlog holds"));
+    let mut offlined = well();
+    replica_mut(&mut offlined, "b").is_alive = false;
+    assert_eq!(plan(&recover, &offlined).unwrap().call, Some(Call::RecoverEndpoint("b".into())));
+    replica_mut(&mut offlined, "a").is_alive = false;
+    assert!(plan(&recover, &offlined).unwrap_err().text.contains("no leader that is alive"));
 }
 
 #[test]

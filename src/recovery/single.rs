@@ -38,7 +38,13 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
             );
             Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
         }
-        Data::Loaded(_) | Data::Absent => may_discard(view, leader, replica).map(|()| true),
+        Data::Loaded(_) => may_discard(view, leader, replica).map(|()| true),
+        // A whole recovery loads it first, too: RecoverTable deletes a binlog that nobody has looked at (reference 3.6).
+        Data::Absent => {
+            let text =
+                format!("{endpoint} is not loaded, so nobody knows what its binlog holds, and it would be deleted");
+            Err(not_now(text, "load it first: `openmldb-ops replica load`"))
+        }
     }
 }
 

@@ -176,9 +176,9 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
 
     desk.bed.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
     desk.bed.until("the nameserver hears of it", |world| state(world, "kHealthy")).await;
-    let said = desk.says(0, &format!("tablet recover {lost}"));
-    assert!(said.starts_with(&format!("everything on {lost} is back\n")), "{said}");
-    assert!(desk.says(0, &format!("tablet recover {lost}")).contains("already: nothing is sent"));
+    // It has loaded nothing since, so nobody knows what its binlogs hold: a recovery looks first.
+    desk.refuses(&format!("tablet recover {lost}"), "nobody knows what its binlog holds");
+    desk.says(0, "recover --all");
     desk.says(0, "status");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
@@ -214,6 +214,22 @@ async fn a_replica_is_removed_added_and_migrated() {
     let said = desk.says(0, &format!("replica add shop.orders/0 {second}"));
     assert!(said.starts_with(&format!("{second} is alive and follows the leader of shop.orders/0\n")), "{said}");
     assert_eq!(placed().len(), all.len());
+    desk.says(0, "status");
+    let rows = desk.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (at, _) = desk.leader_and_follower();
+    desk.says(0, "failover set off");
+    let said = desk.says(0, &format!("tablet offline {at}"));
+    assert!(said.starts_with(&format!("{at} is offline: nothing on it is alive\n")), "{said}");
+    let said = desk.says(0, &format!("tablet recover {at}"));
+    assert!(said.starts_with(&format!("everything on {at} is back\n")), "{said}");
+    assert!(desk.says(0, &format!("tablet recover {at}")).contains("already: nothing is sent"));
     desk.says(0, "status");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
