@@ -1,6 +1,6 @@
 //! What the steps on single replicas need. OpenMLDB checks its flags; what could lose rows is checked here.
 
-use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, State, Table, TableName};
+use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, TableName};
 use crate::recovery::{Memory, View, may_be_resent};
 
 use super::Call;
@@ -204,16 +204,13 @@ pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned,
 /// lacks what others hold (reference 3.7).
 pub(super) fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
     let name = place.name();
-    let may = |endpoint: &Endpoint, table: &Table| {
-        tablet_is_healthy(place.seen, endpoint).is_ok() && !table.partitions.is_empty()
-    };
-    let followers =
-        place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && may(&r.endpoint, place.table));
+    let is_heard_of = |endpoint: &Endpoint| tablet_is_healthy(place.seen, endpoint).is_ok();
+    let followers = place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && is_heard_of(&r.endpoint));
     let mut at: Vec<(&Endpoint, &Held)> = Vec::new();
     for follower in followers {
         let held = loaded(place, &follower.endpoint)?;
-        if held.state == State::Queued || held.role == Role::Leader {
-            let text = format!("{} holds {name} as {}: the election would fail", follower.endpoint, held.role);
+        if held.role == Role::Leader {
+            let text = format!("{} holds {name} as leader: the election would fail", follower.endpoint);
             return Err(Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` brings it back")));
         }
         at.push((&follower.endpoint, held));
@@ -223,6 +220,9 @@ pub(super) fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endp
         let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
         return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
     };
+    if place.leader().is_none() {
+        nobody_holds_more(place, longest)?;
+    }
     let Some(to) = to else { return Ok(longest.0.clone()) };
     place.replica(to)?;
     let Some(named) = at.iter().find(|(endpoint, _)| *endpoint == to) else {
@@ -239,4 +239,27 @@ pub(super) fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endp
         return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
     }
     Ok(to.clone())
+}
+
+/// Without a leader to tell, whatever another replica holds beyond the new leader is given up with the election.
+fn nobody_holds_more(place: &Place<'_>, (candidate, theirs): &(&Endpoint, &Held)) -> Result<(), Refusal> {
+    let name = place.name();
+    for other in place.partition.replicas.iter().filter(|replica| replica.endpoint != **candidate) {
+        let at = &other.endpoint;
+        let held = loaded(place, at).map_err(|unknown| {
+            let text = format!("nobody knows what {at} holds of {name}: {}", unknown.text);
+            Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` looks at all of them"))
+        })?;
+        if held.offset > theirs.offset {
+            let text = format!(
+                "{at} is at offset {} of {name}, {candidate}, the longest follower that is alive, at {}: what it lacks would be lost",
+                held.offset, theirs.offset
+            );
+            return Err(Refusal::unsafe_now(
+                text,
+                format!("`openmldb-ops recover --partition {name}` chooses who leads"),
+            ));
+        }
+    }
+    Ok(())
 }

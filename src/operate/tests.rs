@@ -103,6 +103,20 @@ fn who_lacks_what_another_follower_holds_is_not_made_leader() {
     );
 }
 
+/// The old leader may hold what no follower that is alive does.
+#[test]
+fn without_a_leader_nobody_is_elected_while_another_may_hold_more() {
+    let mut seen = well();
+    replica_mut(&mut seen, "a").is_alive = false;
+    assert!(plan(&lead(None), &seen).unwrap().call.is_some(), "all of them hold the same");
+    held_mut(&mut seen, "a").offset = Offset(21);
+    for to in [None, Some("b")] {
+        assert!(plan(&lead(to), &seen).unwrap_err().text.contains("what it lacks would be lost"));
+    }
+    seen.tablets.get_mut(&Endpoint::from("a")).unwrap().held = Seen::Failed("connection refused".to_owned());
+    assert!(plan(&lead(None), &seen).unwrap_err().text.contains("nobody knows what a holds"));
+}
+
 #[test]
 fn a_leader_is_changed_under_openmldbs_own_conditions() {
     let with = |change: &dyn Fn(&mut Snapshot)| {
