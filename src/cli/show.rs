@@ -53,8 +53,7 @@ async fn tables(which: Option<&str>, looking: &Looking, out: &Out) -> Result<Exi
     closed?;
     scope.check(&seen)?;
     let status = Status::of(&seen, &scope);
-    let found: Vec<TableRow> =
-        status.partitions.iter().flat_map(|partition| TableRow::of(partition, &polled)).collect();
+    let found = TableRow::all(&status.partitions, &polled);
     rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
 }
 
@@ -130,7 +129,7 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
 
 async fn look(looking: &Looking, out: &Out) -> Result<Snapshot, Failure> {
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
-    let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
     let closed = session.close().await;
     let seen = seen?;
     closed.map(|()| seen)

@@ -175,6 +175,7 @@ impl From<OperateError> for Failure {
         match error {
             OperateError::Call(error) => error.into(),
             OperateError::Lock(error) => error.into(),
+            OperateError::LockLost => Self { exit: Exit::Locked, ..Self::error(anyhow!("{error}")) },
             OperateError::Refused(refusal) => refusal.into(),
             OperateError::Missed { text, hint } => {
                 Self { exit: Exit::Partial, ..Self::error(anyhow!("{text}")) }.hint(hint)

@@ -1,6 +1,8 @@
 //! How a step's effect is recognised, whatever was answered.
 
-use crate::model::{Endpoint, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen, Snapshot, TableName};
+use crate::model::{
+    Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName, Tablet,
+};
 
 /// What a step is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +197,7 @@ fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight
 fn is_recovered(seen: &Snapshot, table: &TableName, partition: PartitionId, endpoint: &Endpoint) -> bool {
     let is_alive = flags(seen, table, partition.pid, endpoint).is_some_and(|flags| flags.alive && !flags.leader);
     let follows = role(seen, partition, endpoint) == Some(Role::Follower);
-    let is_followed = |tablet: &crate::model::Tablet| {
+    let is_followed = |tablet: &Tablet| {
         let followers = tablet.probes(partition).followers.known();
         followers.is_some_and(|all| all.followers.iter().any(|(follower, _)| follower == endpoint))
     };
@@ -208,22 +210,40 @@ fn is_gone(seen: &Snapshot, table: &TableName, partition: PartitionId, endpoint:
 }
 
 /// Partitions with a replica on a tablet.
-fn placed<'a>(seen: &'a Snapshot, endpoint: &'a Endpoint) -> impl Iterator<Item = (&'a TableName, PartitionId, bool)> {
+fn placed<'a>(seen: &'a Snapshot, endpoint: &'a Endpoint) -> impl Iterator<Item = (&'a TableName, PartitionId)> {
     seen.tables.iter().flat_map(move |table| {
-        table.partitions_on(endpoint).map(move |partition| {
-            let id = PartitionId { tid: table.tid, pid: partition.pid };
-            (&table.name, id, partition.replicas.len() == 1)
-        })
+        let id = |partition: &Partition| PartitionId { tid: table.tid, pid: partition.pid };
+        table.partitions_on(endpoint).map(move |partition| (&table.name, id(partition)))
     })
 }
 
+/// The leaders that have to say whom they replicate to before an effect can be seen, each with its partition.
+pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint, PartitionId)> {
+    let ids: Vec<PartitionId> = match effect {
+        Effect::Recovered { partition, .. } | Effect::Migrated { partition, .. } => vec![*partition],
+        Effect::TabletRecovered { endpoint } => placed(seen, endpoint).map(|(_, id)| id).collect(),
+        Effect::AutoFailover(_)
+        | Effect::OpOver(_)
+        | Effect::Flag { .. }
+        | Effect::Loaded { .. }
+        | Effect::Offlined { .. }
+        | Effect::Gone { .. }
+        | Effect::Leads { .. } => Vec::new(),
+    };
+    let leads = |(at, tablet): (&Endpoint, &Tablet), id: PartitionId| {
+        let held = tablet.held.known()?.get(&id)?;
+        (held.role == Role::Leader && held.state.is_loaded()).then(|| (at.clone(), id))
+    };
+    ids.into_iter().flat_map(|id| seen.tablets.iter().filter_map(move |tablet| leads(tablet, id))).collect()
+}
+
 fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, since: Option<OpId>) -> Sight {
-    let is_left = |(name, id, _): &(&TableName, PartitionId, bool)| {
+    let is_left = |(name, id): &(&TableName, PartitionId)| {
         let is_spared = but.iter().any(|(table, pid)| table == *name && *pid == id.pid);
         !is_spared && flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.alive)
     };
     let left: Vec<String> =
-        placed(seen, endpoint).filter(is_left).map(|(name, id, _)| format!("{name}/{}", id.pid)).collect();
+        placed(seen, endpoint).filter(is_left).map(|(name, id)| format!("{name}/{}", id.pid)).collect();
     let running = seen.ops.iter().filter(|op| op.status.is_in_flight() && Some(op.id) > since).count();
     match (left.is_empty(), running) {
         (true, 0) => Sight::Reached(format!("{endpoint} is offline: nothing on it is alive")),
@@ -237,11 +257,10 @@ fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> Sight {
         let flagged = flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.leader && flags.alive);
         flagged && role(seen, id, endpoint) == Some(Role::Leader)
     };
-    let is_back =
-        |(name, id, _): &(&TableName, PartitionId, bool)| leads(name, *id) || is_recovered(seen, name, *id, endpoint);
+    let is_back = |(name, id): &(&TableName, PartitionId)| leads(name, *id) || is_recovered(seen, name, *id, endpoint);
     let left: Vec<String> = placed(seen, endpoint)
         .filter(|placed| !is_back(placed))
-        .map(|(name, id, _)| format!("{name}/{}", id.pid))
+        .map(|(name, id)| format!("{name}/{}", id.pid))
         .collect();
     match left.is_empty() {
         true => Sight::Reached(format!("everything on {endpoint} is back")),

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Cluster, Outcome as Sent};
-use crate::model::{Op, OpId, Snapshot};
+use crate::cluster::{CallError, Cluster, Hold, Outcome as Sent};
+use crate::model::{Op, OpId, Probes, Seen, Snapshot};
 use crate::run::{Caller, Holder, Lock, LockError, RunId};
-use crate::snapshot::collect;
+use crate::snapshot::{collect, glance};
 
+use super::effect::leaders_to_ask;
 use super::plan::{Planned, Refusal, plan};
 use super::{Call, Effect, Sight, Step, sight};
 
@@ -71,6 +72,9 @@ pub enum OperateError {
     /// A run is at work, or nobody knows.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Nothing was sent: another run may be at work.
+    #[error("the lock was lost, so nothing was sent")]
+    LockLost,
     /// Something is in the way.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -119,6 +123,9 @@ impl Single {
             let outcome = Outcome::Already(text_of(sight(&planned.effect, &seen, since)));
             return Ok(Performed { planned, outcome });
         };
+        if *self.lock.hold().borrow() != Hold::Held {
+            return Err(OperateError::LockLost);
+        }
         let sent = match call {
             Call::Action(action) => cluster.act(action).await,
             Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
@@ -149,25 +156,40 @@ impl Single {
         loop {
             tokio::time::sleep(pause.div_f64(self.pace)).await;
             pause = (pause * 2).min(POLL);
-            let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
             let waited = began.elapsed().mul_f64(self.pace);
-            match sight(&planned.effect, &seen, since) {
-                Sight::Reached(text) => return Ok(text),
-                Sight::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
-                Sight::Waiting(text) => {
-                    if let Some((text, hint)) = is_in_vain(&planned.effect, &seen, since, waited, &text) {
-                        return Err(OperateError::Missed { text, hint });
-                    }
-                    if began.elapsed() >= wait {
-                        let text =
-                            format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
-                        let hint =
-                            "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();
-                        return Err(OperateError::Missed { text, hint });
-                    }
-                }
+            let text = match self.look_for(cluster, &planned.effect).await {
+                Ok(seen) => match sight(&planned.effect, &seen, since) {
+                    Sight::Reached(text) => return Ok(text),
+                    Sight::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
+                    Sight::Waiting(text) => match is_in_vain(&planned.effect, &seen, since, waited, &text) {
+                        Some((text, hint)) => return Err(OperateError::Missed { text, hint }),
+                        None => text,
+                    },
+                },
+                // It was sent: whoever does not answer now may answer yet.
+                Err(error) => error.to_string(),
+            };
+            if began.elapsed() >= wait {
+                let text = format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
+                let hint = "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();
+                return Err(OperateError::Missed { text, hint });
             }
         }
+    }
+
+    /// What an effect shows itself by, and no more: it is looked for every second.
+    async fn look_for(&self, cluster: &Cluster, effect: &Effect) -> Result<Snapshot, CallError> {
+        let mut seen = glance(cluster, &self.cluster_name, self.now_ms).await?;
+        for (leader, id) in leaders_to_ask(effect, &seen) {
+            let followers = match cluster.followers(&leader, id).await {
+                Ok(followers) => Seen::Known(followers),
+                Err(error) => Seen::Failed(error.to_string()),
+            };
+            if let Some(tablet) = seen.tablets.get_mut(&leader) {
+                tablet.probes.insert(id, Probes { followers, ..Probes::UNASKED });
+            }
+        }
+        Ok(seen)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Where replicas are: one more, one less, or another tablet.
 
 use crate::model::{Endpoint, TabletState};
-use crate::recovery::{Memory, View, may_be_resent};
 
 use super::Call;
 use super::effect::Effect;
@@ -32,9 +31,7 @@ fn is_free(place: &Place<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refu
 
 /// What a replica holds goes to the recycle bin: only if its leader holds it, too.
 fn may_go(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
-    let memory = Memory::at_start(place.seen, place.table, place.partition, &[]);
-    let view = View::of(place.seen, place.table, place.partition, &memory);
-    let allowed = may_be_resent(&view, endpoint);
+    let allowed = place.may_be_resent(endpoint);
     allowed.map(drop).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
 }
 

@@ -1,6 +1,7 @@
 //! What a step needs (reference 3.7), what is sent for it, and what that is to bring about.
 
 use crate::model::{Action, Endpoint, OpId, Partition, PartitionId, Pid, Snapshot, Table, TableName, TabletState};
+use crate::recovery::{Blocked, Memory, View, may_be_resent};
 
 use super::effect::Effect;
 use super::{Call, Step, placement, replica, tablet};
@@ -92,6 +93,15 @@ impl<'a> Place<'a> {
     pub(super) fn leader(&self) -> Option<&'a Endpoint> {
         let leader = self.partition.replicas.iter().find(|replica| replica.is_leader && replica.is_alive);
         leader.map(|replica| &replica.endpoint)
+    }
+
+    /// Whether a replica's data may be replaced by its leader's, or be taken away.
+    ///
+    /// # Errors
+    /// What could be lost.
+    pub(super) fn may_be_resent(&self, endpoint: &Endpoint) -> Result<bool, Blocked> {
+        let memory = Memory::at_start(self.seen, self.table, self.partition, &[]);
+        may_be_resent(&View::of(self.seen, self.table, self.partition, &memory), endpoint)
     }
 
     /// # Errors

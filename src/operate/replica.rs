@@ -1,7 +1,6 @@
 //! What the steps on single replicas need. OpenMLDB checks its flags; what could lose rows is checked here.
 
 use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, TableName};
-use crate::recovery::{Memory, View, may_be_resent};
 
 use super::Call;
 use super::effect::Effect;
@@ -184,13 +183,8 @@ pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned,
         let text = format!("{name} has no leader that is alive: the nameserver would answer 0 and do nothing");
         return Err(Refusal::unsafe_now(text, whole));
     }
-    let memory = Memory::at_start(place.seen, place.table, place.partition, &[]);
-    let view = View::of(place.seen, place.table, place.partition, &memory);
-    let remarks = match may_be_resent(&view, endpoint) {
-        Ok(true) => vec![format!(
-            "what {endpoint} holds goes to its recycle bin as {}, and its leader's is sent",
-            view.recycled_as()
-        )],
+    let remarks = match place.may_be_resent(endpoint) {
+        Ok(true) => vec![format!("what {endpoint} holds goes to its recycle bin, and its leader's is sent")],
         Ok(false) => Vec::new(),
         Err(blocked) => return Err(Refusal::unsafe_now(blocked.text, format!("{}; or {whole}", blocked.hint))),
     };

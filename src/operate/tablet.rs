@@ -1,7 +1,6 @@
 //! A whole tablet taken out of service and brought back: `offlineendpoint` and `recoverendpoint`.
 
 use crate::model::{Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName, TabletState};
-use crate::recovery::{Memory, View, may_be_resent};
 
 use super::Call;
 use super::effect::{Effect, some_of};
@@ -93,11 +92,10 @@ pub(super) fn recover(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, R
     let (mut in_the_way, mut resent) = (Vec::new(), 0);
     for (table, partition, _) in down.iter().filter(|(_, partition, _)| partition.replicas.len() > 1) {
         let place = Place { seen, table, partition };
-        let view = View::of(seen, table, partition, &Memory::at_start(seen, table, partition, &[]));
-        match place.leader().map(|_| may_be_resent(&view, endpoint)) {
+        match place.leader().map(|_| place.may_be_resent(endpoint)) {
             Some(Ok(resends)) => resent += usize::from(resends),
-            Some(Err(blocked)) => in_the_way.push(format!("{}: {}", name(table, partition), blocked.text)),
-            None => in_the_way.push(format!("{} has no leader that is alive", name(table, partition))),
+            Some(Err(blocked)) => in_the_way.push(format!("{}: {}", place.name(), blocked.text)),
+            None => in_the_way.push(format!("{} has no leader that is alive", place.name())),
         }
     }
     if let Some(first) = in_the_way.first() {

@@ -21,6 +21,14 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
     look(cluster, cluster_name, now_ms, &[Question::Manifest, Question::TermPair, Question::Followers]).await
 }
 
+/// The whole cluster without evidence about single replicas: one call per tablet.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+    look(cluster, cluster_name, now_ms, &[]).await
+}
+
 /// The same cluster again, without what is evidence before loading only: one call per tablet, and one per leader.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! What servers say, as tables: operations, tablets, replicas.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use crate::model::{Endpoint, Held, Op, OpStatus, PartitionId, Pid, Polled, Role, State, TableName, Tid};
@@ -60,13 +62,20 @@ pub struct TableRow {
 }
 
 impl TableRow {
-    /// The replicas of a partition.
-    pub fn of<'a>(partition: &'a PartitionStatus, polled: &'a [Polled]) -> impl Iterator<Item = Self> + 'a {
+    /// Every replica of the partitions.
+    pub fn all(partitions: &[PartitionStatus], polled: &[Polled]) -> Vec<Self> {
+        let polled: HashMap<_, _> =
+            polled.iter().map(|polled| ((&polled.table, polled.pid, &polled.endpoint), polled)).collect();
+        let of = |partition: &PartitionStatus| -> Vec<Self> { Self::of(partition, &polled).collect() };
+        partitions.iter().flat_map(of).collect()
+    }
+
+    fn of<'a>(
+        partition: &'a PartitionStatus,
+        polled: &'a HashMap<(&TableName, Pid, &Endpoint), &Polled>,
+    ) -> impl Iterator<Item = Self> + 'a {
         partition.replicas.iter().map(move |replica| {
-            let is_of = |polled: &&Polled| {
-                (&polled.table, polled.pid, &polled.endpoint) == (&partition.table, partition.pid, &replica.endpoint)
-            };
-            let polled = polled.iter().find(is_of);
+            let polled = polled.get(&(&partition.table, partition.pid, &replica.endpoint));
             let problems = partition.problems.iter().filter(|problem| problem.endpoint == replica.endpoint);
             Self {
                 table: partition.table.clone(),
