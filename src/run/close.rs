@@ -250,3 +250,35 @@ impl Case {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{Pid, Role, State, Tid};
+    use crate::recovery::Memory;
+
+    #[tokio::test(start_paused = true)]
+    async fn two_looks_in_the_same_instant_count_as_one() {
+        let (at, partition) = (Endpoint::from("a:1"), PartitionId { tid: Tid(7), pid: Pid(0) });
+        let empty = Held {
+            partition,
+            role: Role::Follower,
+            state: State::Normal,
+            offset: Offset(0),
+            record_cnt: 0,
+            index_rows: Vec::new(),
+        };
+        let mut case = Case::new(Memory::default(), vec![at.clone()]);
+        let looks = |case: &Case| case.memory.replica(&at).empty_looks;
+        case.note_look(&at, Some(&empty));
+        case.note_look(&at, Some(&empty));
+        assert_eq!(looks(&case), 1);
+        tokio::time::advance(EMPTY_APART).await;
+        case.note_look(&at, Some(&empty));
+        assert_eq!(looks(&case), 2);
+        case.note_look(&at, Some(&Held { offset: Offset(1), ..empty }));
+        assert_eq!((looks(&case), case.empty), (0, BTreeMap::new()));
+    }
+}

@@ -287,6 +287,21 @@ fn a_resend_that_is_over_leaves_a_partition_without_leader_to_be_loaded() {
 }
 
 #[test]
+fn that_a_replica_served_as_leader_is_known_to_the_next_run() {
+    let led = Remembered { led: true, ..told(Load::NeverAppeared) };
+    assert!(same(DISK).carried(false, [led, loaded(), none()]).replica(&"b".into()).led);
+}
+
+/// Found by the hunt: its tablet was restarted before it was dropped, and the snapshot in its directory was taken for its leader's.
+#[test]
+fn what_was_to_be_resent_and_has_a_snapshot_is_loaded_and_looked_at() {
+    let in_place = Found { served: true, snapshot: true, ..same(MEMORY) };
+    assert_eq!(in_place.load(false, [told(Load::HandedOver), loaded(), none()]), Load::NotSent);
+    let under_way = Found { op_on: Some(0), ..in_place };
+    assert_eq!(under_way.load(false, [told(Load::HandedOver), loaded(), none()]), Load::HandedOver);
+}
+
+#[test]
 fn one_missing_replica_is_no_proof_that_its_tablet_was_restarted() {
     let alone = |load| restarted(MEMORY).load(false, [told(load), none(), none()]);
     assert_eq!([alone(Load::Accepted), alone(Load::Seen)], [Load::Interrupted, Load::Interrupted]);

@@ -36,6 +36,15 @@ fn a_disk_tables_leader_that_ends_before_its_term_began_is_left_to_a_person() {
     assert_eq!(named_at(0).chooses(), "old", "it wrote nothing");
 }
 
+/// Once a leader was chosen, or serves, the last term may be its own: then it says nothing about the one before.
+#[test]
+fn a_term_that_began_with_the_new_leader_is_not_held_against_the_old_one() {
+    let old = |r: Replica| r.leader().alive_before().loaded(27);
+    let serving = |r: Replica| r.leader().alive().loaded(28).leads_to([]);
+    let view = a_partition().on_disk().terms([(1, 0), (3, 29)]).replica("new", serving).replica("old", old);
+    assert_eq!(view.acts(), ["recover_table old (resend)"]);
+}
+
 /// The tablet of the old leader was spared, so no snapshot tells the last term of what it holds.
 #[test]
 fn a_longer_log_of_unknown_end_does_not_lead_over_one_that_was_elected_later() {

@@ -1,10 +1,10 @@
 //! What has to be known of a replica before RecoverTable is sent for it: what its directory holds may be all there is.
 
-use super::builder::Replica;
+use super::builder::{Replica, a_partition};
 use super::followers::serving;
 use super::loading::asks;
-use crate::model::Seen;
-use crate::recovery::{Load, Reason};
+use crate::model::{Action, Endpoint, Seen};
+use crate::recovery::{Intent, Load, Memory, Outcome, Reason, Remembered};
 
 #[test]
 fn what_a_leader_wrote_last_is_not_moved_away_where_loading_left_it_in_place() {
@@ -31,4 +31,33 @@ fn a_replica_that_was_to_be_resent_and_kept_its_directory_is_loaded_and_looked_a
     let mut unasked = serving([], |r| r.load(Load::HandedOver));
     unasked.get_mut("b").manifest = Seen::Unasked;
     assert_eq!(asks(&unasked), ["b Manifest"]);
+}
+
+/// Clients are faster than our next look, so it counts from the moment it is marked alive; and a later run knows.
+#[test]
+fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
+    let mut view = a_partition().replica("a", |r| r.leader().loaded(20).leads_to([])).replica("b", |r| r.loaded(20));
+    let (a, mut memory) = (Endpoint::from("a"), Memory::default());
+    memory.choice = Some(view.choice());
+    let table = view.table.clone();
+    let mark = |endpoint: &str, alive| Intent {
+        step: "mark_alive",
+        action: Action::MarkAlive {
+            table: table.clone(),
+            pid: Some(view.partition.pid),
+            endpoint: endpoint.into(),
+            alive,
+        },
+        why: String::new(),
+        resends: false,
+    };
+    memory.note_outcome(&view, &mark("b", true), &Outcome::Applied, None);
+    memory.note_outcome(&view, &mark("a", true), &Outcome::Refused { code: 301, error: String::new() }, None);
+    assert!(!memory.replica(&a).led && !memory.replica(&"b".into()).led, "neither is a leader that serves");
+    memory.note_outcome(&view, &mark("a", true), &Outcome::Unknown("hung up".to_owned()), None);
+    memory.note_view(&view);
+    assert!(memory.replica(&a).led && Remembered::of(&memory.replica(&a)).led);
+    view.get_mut("a").data = view.get("b").data.clone();
+    memory.note_view(&view);
+    assert!(!memory.replica(&a).led, "what it holds now was looked at");
 }
