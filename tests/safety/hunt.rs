@@ -18,6 +18,11 @@ use super::judge::Violation;
 /// Worlds of a usual test run.
 const WORLDS: u64 = 10_000;
 
+/// Worlds beyond those in which something was wrong once.
+const ONCE_WRONG: [u64; 13] = [
+    190_181, 190_732, 201_010, 202_548, 210_197, 214_729, 214_790, 215_120, 221_480, 223_403, 238_508, 250_639, 250_829,
+];
+
 /// So many of the worlds that fail are made smaller.
 const SHRUNK: usize = 3;
 
@@ -75,6 +80,15 @@ fn no_world_loses_a_row() {
         report(seed, found, &without, at < SHRUNK);
     }
     assert_eq!(failed, 0, "of {worlds} worlds in which something is wrong");
+}
+
+#[test]
+fn no_world_that_was_wrong_once_is_wrong_again() {
+    for seed in ONCE_WRONG {
+        let found = caught_in(seed, &BTreeSet::new(), false);
+        let violations: Vec<_> = found.violations.iter().map(|wrong| (wrong.invariant, &wrong.text)).collect();
+        assert!(violations.is_empty(), "OPENMLDB_OPS_SEED={seed}: {violations:?}");
+    }
 }
 
 /// Lives through a world; a panic is a violation like any other.

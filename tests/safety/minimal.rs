@@ -151,18 +151,6 @@ fn a_run_that_cannot_look_says_what_an_earlier_one_owes() {
 }
 
 #[test]
-fn loads_that_an_unnoticed_restart_cut_off_are_not_taken_for_failed_ones() {
-    for millis in 5..40 {
-        let world = scenario(Scenario::EverythingRestarted, 2);
-        let (_, leader, _) = partition(&world);
-        let restarts = format!("{millis}ms@{}=tablet-restarts-1ms", place(&world, &leader));
-        let (_, ran) = run(world, &[restarts]);
-        let vanished = ran.told.iter().find(|line| line.contains("vanished while loading"));
-        assert_eq!(vanished, None, "it restarted after {millis} ms");
-    }
-}
-
-#[test]
 fn what_queued_for_long_is_decided_again_before_it_is_sent() {
     let generated = Some(Generated { tables: 1, partitions: 60, replicas: 2, rows: 5 });
     let shape = Shape { generated, ..Shape::default() };
