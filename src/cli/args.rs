@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
+use super::undertake_args::{ScaleCommand, UpgradeCommand};
 use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
@@ -59,6 +60,12 @@ pub enum Command {
     /// Look at, load, recover, mark, add, remove or migrate a single replica
     #[command(subcommand)]
     Replica(ReplicaCommand),
+    /// Spread replicas over the tablets there are, or empty tablets
+    #[command(subcommand)]
+    Scale(ScaleCommand),
+    /// Have others lead before a tablet is upgraded, and have it lead again after
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks

@@ -17,6 +17,8 @@ mod snapshot;
 mod status;
 mod step;
 mod step_args;
+mod undertake;
+mod undertake_args;
 
 use std::io;
 use std::process::ExitCode;
@@ -60,6 +62,8 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Tablet(command) => step::tablet(command, out).await,
         Command::Leader(command) => step::change_leader(command, out).await,
         Command::Replica(command) => step::replica(command, out).await,
+        Command::Scale(command) => undertake::scale(command, out).await,
+        Command::Upgrade(command) => undertake::upgrade(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,

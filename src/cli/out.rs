@@ -13,7 +13,7 @@ use crate::playbook::Playbook;
 use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Detail, JsonLines, Paint, PlanContext, Progress, RehearsalLine, comparison_text, error_text,
+    About, ComparisonLine, Detail, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine, comparison_text, error_text,
     plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
@@ -32,6 +32,9 @@ pub struct Out {
 
 /// A sentence for stderr, from anywhere.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A step, from anywhere.
+pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
 
 impl Out {
     /// As the command line asks.
@@ -165,6 +168,22 @@ impl Out {
     /// Any text, or a JSON object that says the same.
     pub fn text_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
         self.either(|| text.to_owned(), |lines| lines.line(value))
+    }
+
+    /// Writes lines of a command that goes on; only in JSON.
+    pub fn steps(&self) -> Steps {
+        let (lines, json) = (self.lines.clone(), self.output == Output::Json);
+        Arc::new(move |line: &MoveLine<'_>| {
+            if json {
+                // Whoever reads no more is told by the last line's failing.
+                let _ = lines.line(line);
+            }
+        })
+    }
+
+    /// Ends the drawing of progress.
+    pub fn finish(&self) {
+        self.progress.finish();
     }
 
     /// How stdout is painted.

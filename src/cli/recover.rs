@@ -184,7 +184,7 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     })
 }
 
-fn exit_of_stop(stop: Stop) -> Exit {
+pub(super) fn exit_of_stop(stop: Stop) -> Exit {
     match stop {
         Stop::No => Exit::Healthy,
         Stop::Signal(number) => Exit::Signal(number),

@@ -15,7 +15,7 @@ use super::out::Out;
 use super::recover::{caller, now_ms};
 use super::session::{Session, sandbox_record_dir};
 use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, TabletCommand, Working, YesNo};
-use super::{record, show};
+use super::{record, show, undertake};
 
 /// How a step went.
 #[derive(Serialize)]
@@ -44,9 +44,16 @@ pub async fn cancel(command: &OpCommand, out: &Out) -> Result<Exit, Failure> {
 /// # Errors
 /// As [`take`].
 pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure> {
-    let LeaderCommand::Change { partition, to, working } = command;
-    let (table, pid) = partition_of(partition)?;
-    take(Step::ChangeLeader { table, pid, to: to.as_deref().map(endpoint_of).transpose()? }, working, out).await
+    match command {
+        LeaderCommand::Handover { partition, to, how } => {
+            let ((table, pid), to) = (partition_of(partition)?, endpoint_of(to)?);
+            undertake::run(crate::operate::Undertaking::Handover { table, pid, to }, how, out).await
+        }
+        LeaderCommand::Change { partition, to, working } => {
+            let (table, pid) = partition_of(partition)?;
+            take(Step::ChangeLeader { table, pid, to: to.as_deref().map(endpoint_of).transpose()? }, working, out).await
+        }
+    }
 }
 
 /// `tablet`.
@@ -134,14 +141,7 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
         true => single.look(&session.cluster).await?,
         false => single.perform(&session.cluster).await?,
     };
-    let sends = planned.call.as_ref().map(|call| match call {
-        Call::Action(action) => command(action, Numbers::Known),
-        Call::OfflineEndpoint(endpoint) => format!("offlineendpoint {endpoint}"),
-        Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
-        Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
-        Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),
-        Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
-    });
+    let sends = planned.call.as_ref().map(sends);
     let sent = sends.as_deref().unwrap_or_default();
     let (code, text) = match &outcome {
         Outcome::Already(text) => ("already", format!("{text} already: nothing is sent")),
@@ -161,6 +161,19 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
     let remarks: String = planned.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
     out.text_or(&format!("{text}\n{remarks}"), &line)?;
     Ok(Exit::Healthy)
+}
+
+/// A call, as the handbook writes it.
+pub(super) fn sends(call: &Call) -> String {
+    match call {
+        Call::Action(action) => command(action, Numbers::Known),
+        Call::OfflineEndpoint(endpoint) => format!("offlineendpoint {endpoint}"),
+        Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
+        Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
+        Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),
+        Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
+        Call::StandDown(endpoint, id) => format!("changerole {} {} follower on {endpoint}", id.tid, id.pid),
+    }
 }
 
 impl From<Refusal> for Failure {

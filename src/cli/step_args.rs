@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{Embedded, Where};
+use super::undertake_args::Undertaking;
 
 /// How a single step is taken.
 #[derive(Debug, Args)]
@@ -125,7 +126,19 @@ pub enum OpCommand {
 /// What to do with leaders.
 #[derive(Debug, Subcommand)]
 pub enum LeaderCommand {
-    /// Have another replica lead a partition (changeleader)
+    /// Have another replica lead a partition, without losing what is written meanwhile: its leader stands down first
+    Handover {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// Who is to lead
+        #[arg(long, value_name = "ENDPOINT")]
+        to: String,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    /// Have another replica lead a partition at once (changeleader): what its leader takes meanwhile may be lost
     Change {
         /// Which partition
         #[arg(value_name = "DATABASE.TABLE/PID")]

@@ -1,7 +1,8 @@
 //! Changing a cluster: one action, one call.
 
-use crate::model::{Action, Endpoint, Pid, TableName};
-use crate::wire::call::NameserverCall;
+use crate::model::{Action, Endpoint, PartitionId, Pid, TableName};
+use crate::wire::api::{ChangeRoleRequest, TableMode};
+use crate::wire::call::{NameserverCall, TabletCall};
 use crate::wire::encode::{self, Addressed};
 use crate::wire::nameserver::{
     AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, OfflineEndpointRequest, RecoverEndpointRequest,
@@ -50,6 +51,23 @@ impl Cluster {
     pub async fn recover_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
         let request = RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
         self.nameserver(NameserverCall::RecoverEndpoint(request)).await.map(drop)
+    }
+}
+
+/// What a handover of leadership needs.
+impl Cluster {
+    /// ChangeRole to follower: the replica takes no more writes and replicates to nobody (reference 4.6).
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn stand_down(&self, endpoint: &Endpoint, partition: PartitionId) -> Result<(), CallError> {
+        let request = ChangeRoleRequest {
+            tid: Some(partition.tid.0),
+            pid: Some(partition.pid.0),
+            mode: Some(TableMode::KTableFollower.into()),
+            ..ChangeRoleRequest::default()
+        };
+        self.tablet(endpoint, TabletCall::ChangeRole(request), &[]).await.map(drop)
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Table {
     pub storage: StorageMode,
     /// Whether any index lets rows expire, so that equal logs may hold different row counts.
     pub has_ttl: bool,
+    /// How many replicas each partition is to have (`replica_num`); none if metadata does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica_num: Option<u32>,
     /// The table this one aggregates (`base_table_tid`), if it is a pre-aggregate table.
     pub base_table: Option<Tid>,
     /// Partitions, in the nameserver's order.

@@ -70,6 +70,15 @@ pub enum Effect {
         /// To where.
         to: Endpoint,
     },
+    /// The replica is loaded as follower: it takes no writes.
+    StoodDown {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
     /// The replica is flagged leader and alive, and leads in its tablet's memory.
     Leads {
         /// The table.
@@ -135,6 +144,12 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
             let text = format!("the replica of {table}/{} on {from} is on {to} now", partition.pid);
             after_ops(seen, table, partition.pid, since, is_there.then_some(text), to)
         }
+        Effect::StoodDown { table, partition, endpoint } => match role(seen, *partition, endpoint) {
+            Some(Role::Follower) => {
+                Sight::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
+            }
+            _ => Sight::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
+        },
         Effect::Leads { table, partition, endpoint } => {
             let flags = flags(seen, table, partition.pid, endpoint);
             let flagged = flags.is_some_and(|flags| flags.leader && flags.alive);
@@ -228,6 +243,7 @@ pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint,
         | Effect::Loaded { .. }
         | Effect::Offlined { .. }
         | Effect::Gone { .. }
+        | Effect::StoodDown { .. }
         | Effect::Leads { .. } => Vec::new(),
     };
     let leads = |(at, tablet): (&Endpoint, &Tablet), id: PartitionId| {

@@ -4,20 +4,30 @@
 //! have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and waits
 //! until the effect is seen; an answer of 0 is none (RecoverTable answers it and may do nothing, observed 2).
 
+mod arrange;
 mod effect;
+mod carry;
+mod handover;
+mod kept;
 mod perform;
 mod placement;
 mod plan;
 mod replica;
+mod steward;
 mod tablet;
 #[cfg(test)]
 mod tests;
 
+pub use arrange::{Arrangement, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
+pub use carry::{Carried, Carry, CarryError, Drawn};
 pub use effect::{Effect, Sight, sight};
 pub use perform::{OperateError, Outcome, Performed, Single};
+pub use kept::{Desk, KeptError};
 pub use plan::{Planned, Refusal, plan};
 
-use crate::model::{Action, Endpoint, OpId, Pid, TableName};
+use crate::model::{Action, Endpoint, OpId, PartitionId, Pid, TableName};
+
+pub use steward::{How, Moved, Told};
 
 /// A call that a step sends: one of recovery's, or one that recovery never makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +44,8 @@ pub enum Call {
     DelReplica(TableName, Pid, Endpoint),
     /// `migrate`, from one tablet to another.
     Migrate(TableName, Pid, Endpoint, Endpoint),
+    /// `changerole ... follower`: a leader takes no more writes, and replicates to nobody.
+    StandDown(Endpoint, PartitionId),
 }
 
 /// One of the handbook's steps.
@@ -87,6 +99,26 @@ pub enum Step {
         /// Who becomes leader; none for the longest follower.
         to: Option<Endpoint>,
     },
+    /// `changerole ... follower` to a leader whose place another is to take: what it holds then is all there is.
+    StandDown {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who leads.
+        endpoint: Endpoint,
+        /// Who is to lead.
+        heir: Endpoint,
+    },
+    /// `changerole ... leader` to one that stood down too early.
+    StandUp {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who led.
+        endpoint: Endpoint,
+    },
     /// `addreplica`.
     AddReplica {
         /// The table.
@@ -138,6 +170,8 @@ impl Step {
             Self::LoadReplica { .. } => "replica_load",
             Self::RecoverReplica { .. } => "replica_recover",
             Self::ChangeLeader { .. } => "leader_change",
+            Self::StandDown { .. } => "leader_stand_down",
+            Self::StandUp { .. } => "leader_stand_up",
             Self::AddReplica { .. } => "replica_add",
             Self::RemoveReplica { .. } => "replica_remove",
             Self::MigrateReplica { .. } => "replica_migrate",

@@ -126,15 +126,7 @@ impl Single {
         if *self.lock.hold().borrow() != Hold::Held {
             return Err(OperateError::LockLost);
         }
-        let sent = match call {
-            Call::Action(action) => cluster.act(action).await,
-            Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
-            Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
-            Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
-            Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,
-            Call::Migrate(table, pid, from, to) => cluster.migrate(table, *pid, from, to).await,
-        };
-        match sent {
+        match send(cluster, call).await {
             Ok(()) => {}
             // Whether it was done shows.
             Err(error) if error.outcome() == Sent::Unknown && self.wait.is_some() => {}
@@ -180,21 +172,42 @@ impl Single {
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &Effect) -> Result<Snapshot, CallError> {
         let mut seen = glance(cluster, &self.cluster_name, self.now_ms).await?;
-        for (leader, id) in leaders_to_ask(effect, &seen) {
-            let followers = match cluster.followers(&leader, id).await {
-                Ok(followers) => Seen::Known(followers),
-                Err(error) => Seen::Failed(error.to_string()),
-            };
-            if let Some(tablet) = seen.tablets.get_mut(&leader) {
-                tablet.probes.insert(id, Probes { followers, ..Probes::UNASKED });
-            }
-        }
+        ask_leaders(cluster, effect, &mut seen).await;
         Ok(seen)
     }
 }
 
+/// Sends a call.
+///
+/// # Errors
+/// What was seen.
+pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError> {
+    match call {
+        Call::Action(action) => cluster.act(action).await,
+        Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
+        Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
+        Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
+        Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,
+        Call::Migrate(table, pid, from, to) => cluster.migrate(table, *pid, from, to).await,
+        Call::StandDown(endpoint, partition) => cluster.stand_down(endpoint, *partition).await,
+    }
+}
+
+/// Has the leaders that an effect shows itself by say whom they replicate to.
+pub(super) async fn ask_leaders(cluster: &Cluster, effect: &Effect, seen: &mut Snapshot) {
+    for (leader, id) in leaders_to_ask(effect, seen) {
+        let followers = match cluster.followers(&leader, id).await {
+            Ok(followers) => Seen::Known(followers),
+            Err(error) => Seen::Failed(error.to_string()),
+        };
+        if let Some(tablet) = seen.tablets.get_mut(&leader) {
+            tablet.probes.entry(id).or_insert(Probes::UNASKED).followers = followers;
+        }
+    }
+}
+
 /// What was answered with 0 and begins nothing shows itself by not showing.
-fn is_in_vain(
+pub(super) fn is_in_vain(
     effect: &Effect,
     seen: &Snapshot,
     since: Option<OpId>,
@@ -228,11 +241,11 @@ fn is_in_vain(
                 (format!("the nameserver has nothing under way any more, and {text}"), hint.to_owned())
             })
         }
-        Effect::AutoFailover(_) | Effect::OpOver(_) | Effect::Flag { .. } => None,
+        Effect::AutoFailover(_) | Effect::OpOver(_) | Effect::Flag { .. } | Effect::StoodDown { .. } => None,
     }
 }
 
-fn newest(seen: &Snapshot) -> Option<OpId> {
+pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
     seen.ops.iter().map(|op| op.id).max()
 }
 

@@ -4,7 +4,7 @@ use crate::model::{Action, Endpoint, OpId, Partition, PartitionId, Pid, Snapshot
 use crate::recovery::{Blocked, Memory, View, may_be_resent};
 
 use super::effect::Effect;
-use super::{Call, Step, placement, replica, tablet};
+use super::{Call, Step, handover, placement, replica, tablet};
 
 /// A step that may be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::MigrateReplica { table, pid, from, to } => placement::migrate(&Place::find(seen, table, *pid)?, from, to),
         Step::OfflineTablet { endpoint } => tablet::offline(seen, endpoint),
         Step::RecoverTablet { endpoint } => tablet::recover(seen, endpoint),
+        Step::StandDown { table, pid, endpoint, heir } => {
+            handover::stand_down(&Place::find(seen, table, *pid)?, endpoint, heir)
+        }
+        Step::StandUp { table, pid, endpoint } => handover::stand_up(&Place::find(seen, table, *pid)?, endpoint),
         Step::ChangeLeader { table, pid, to } => change_leader(&Place::find(seen, table, *pid)?, to.as_ref()),
     }
 }
@@ -184,7 +188,7 @@ fn cancel(op: OpId, seen: &Snapshot) -> Result<Planned, Refusal> {
     Ok(Planned { call: Some(Call::Action(Action::CancelOp { op })), effect: Effect::OpOver(op), remarks })
 }
 
-fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
+pub(super) fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let name = place.name();
     if place.partition.replicas.len() < 2 {
@@ -211,7 +215,9 @@ fn change_leader(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Re
         remarks.push(format!(
             "{leader} is not alive afterwards: bring it back with `openmldb-ops replica recover {name} {leader}`"
         ));
-        remarks.push("what clients write at that moment and no follower has yet may be given up".to_owned());
+        remarks.push(format!(
+            "what clients write at that moment and no follower has yet may be given up; `openmldb-ops leader handover {name} --to {candidate}` gives up nothing"
+        ));
     }
     Ok(Planned { call: Some(Call::Action(Action::ChangeLeader { table, pid, candidate })), effect, remarks })
 }

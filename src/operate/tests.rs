@@ -28,6 +28,7 @@ fn well() -> Snapshot {
         tid: Tid(7),
         storage: StorageMode::Memory,
         has_ttl: false,
+        replica_num: None,
         base_table: None,
         partitions: vec![partition],
     };

@@ -130,6 +130,7 @@ impl Generate {
             tid: Tid((FIRST_TID + table) as u32),
             storage: StorageMode::Memory,
             has_ttl: false,
+            replica_num: None,
             base_table: None,
             partitions: (0..self.partitions).map(|pid| partition(table, pid)).collect(),
         };

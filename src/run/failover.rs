@@ -111,7 +111,7 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
 
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
 /// made: what counts is what is read, and what is still on is tried again.
-async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> Result<(), StepError> {
+pub(super) async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> Result<(), StepError> {
     let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
     let mut tries = 0;
     loop {

@@ -12,6 +12,7 @@ mod event;
 mod failover;
 mod giving_back;
 mod going_on;
+mod hands_on;
 mod index;
 mod kept;
 mod lane;
@@ -36,6 +37,7 @@ pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
+pub use hands_on::{Found, Hands, HandsOff, HandsOn};
 pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,

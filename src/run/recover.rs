@@ -441,7 +441,7 @@ fn unseen(note: &Option<Note>, memories: &BTreeMap<PartitionId, Memory>) -> Vec<
 }
 
 /// A listener that panics for itself alone: giving auto_failover back goes on without it.
-fn unbreakable(listener: &Listener) -> Listener {
+pub(super) fn unbreakable(listener: &Listener) -> Listener {
     let listener = listener.clone();
     Arc::new(move |event| {
         if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
@@ -450,7 +450,7 @@ fn unbreakable(listener: &Listener) -> Listener {
     })
 }
 
-fn panic_text(error: tokio::task::JoinError) -> String {
+pub(super) fn panic_text(error: tokio::task::JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())

@@ -92,6 +92,33 @@ async fn look(
     Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
 }
 
+/// Evidence about the replicas of some partitions, added to a glance.
+pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[PartitionId]) {
+    let mut wanted = Vec::new();
+    for table in &seen.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            if partitions.contains(&id) {
+                wanted.extend(partition.replicas.iter().map(|replica| (replica.endpoint.clone(), id, table.storage)));
+            }
+        }
+    }
+    for (endpoint, id, storage) in wanted {
+        let Some(held) = seen.tablets.get(&endpoint).and_then(|tablet| tablet.held.known()) else { continue };
+        let leads = held.get(&id).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        let mut probes = Probes::UNASKED;
+        for question in [Question::Manifest, Question::TermPair, Question::Followers] {
+            if leads || question != Question::Followers {
+                let probe_of = Probe { endpoint: endpoint.clone(), question };
+                probe(cluster, &probe_of, id, storage, &mut probes).await;
+            }
+        }
+        if let Some(tablet) = seen.tablets.get_mut(&endpoint) {
+            tablet.probes.insert(id, probes);
+        }
+    }
+}
+
 /// The tablets that are registered; unknown if ZooKeeper has gone since the cluster was found through it: the servers
 /// themselves can still be seen and worked with.
 async fn registered_tablets(cluster: &Cluster) -> Result<Option<Vec<Endpoint>>, CallError> {

@@ -1,6 +1,7 @@
 //! Everything a person or a pipe sees. Functions from data to text; only [`json`] and [`progress`] write, where they are
 //! told to, and [`print`] to stdout. stdout carries data and nothing else: progress goes to stderr.
 
+mod arrangement;
 mod color;
 mod columns;
 mod comparison;
@@ -20,6 +21,7 @@ mod tally;
 mod verification;
 mod words;
 
+pub use arrangement::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text};
 pub use color::{Paint, Tone};
 pub use comparison::{ComparisonLine, comparison_text};
 pub use error::error_text;

@@ -37,6 +37,7 @@ impl Cluster {
             tid: ID.tid,
             storage: StorageMode::Memory,
             has_ttl: false,
+            replica_num: None,
             base_table: None,
             partitions: vec![partition],
         };

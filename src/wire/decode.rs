@@ -90,6 +90,7 @@ pub fn table(info: &nameserver::TableInfo) -> Result<Table, Garbage> {
         tid: Tid(present("tid", info.tid)?),
         storage: storage_mode(info.storage_mode)?,
         has_ttl: info.column_key.iter().any(lets_rows_expire),
+        replica_num: info.replica_num,
         base_table: match info.base_table_tid() {
             0 => None,
             tid => Some(Tid(tid)),

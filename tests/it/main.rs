@@ -22,4 +22,5 @@ mod steps;
 mod support;
 mod texts;
 mod troubles;
+mod undertakings;
 mod zookeeper;

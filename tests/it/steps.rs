@@ -1,62 +1,13 @@
 //! The handbook's single steps: what they say when they work, and each refusal.
 
-use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_ops::wire::nameserver::ShowTabletRequest;
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::desk::Desk;
 use crate::support::outside::{assert_well, auto_failover, flags, leader, orders};
-use crate::support::process::Home;
-
-/// A cluster, and the program on it.
-struct Desk {
-    bed: Bed,
-    home: Home,
-    address: String,
-}
-
-impl Desk {
-    async fn with(scenario: Scenario) -> Self {
-        let bed = Bed::start(scenario).await;
-        let address = bed.sandbox.nameserver_address().unwrap().to_string();
-        Self { bed, home: Home::new(), address }
-    }
-
-    /// Runs a command that has to end with an exit code, and gives what it said.
-    fn says(&self, code: i32, command: &str) -> String {
-        let words: Vec<&str> = command.split(' ').chain(["--nameserver", &self.address]).collect();
-        let ran = self.home.run(&words).expect(code);
-        ran.stdout.clone() + &ran.stderr
-    }
-
-    /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.
-    fn refuses(&self, command: &str, why: &str) {
-        let sent = self.bed.world(|world| world.trace().mutations());
-        for command in [command.to_owned(), format!("{command} --dry-run")] {
-            let said = self.says(5, &command);
-            assert!(said.contains("nothing was sent") && said.contains(why), "{command}: {said}");
-            assert!(said.contains("hint: "), "{command}: {said}");
-        }
-        assert_eq!(self.bed.world(|world| world.trace().mutations()), sent, "{command} was refused and sent something");
-    }
-
-    /// The leader of `shop.orders/0`, and a follower.
-    fn leader_and_follower(&self) -> (Endpoint, Endpoint) {
-        self.bed.world(|world| {
-            let id = orders(world, 0);
-            let leading = leader(world, id);
-            let follower = flags(world, id).into_iter().map(|flags| flags.endpoint).find(|at| *at != leading).unwrap();
-            (leading, follower)
-        })
-    }
-
-    async fn ends(self) {
-        self.bed.sandbox.stop().await.unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_failover_is_read_and_set() {

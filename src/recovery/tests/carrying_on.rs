@@ -68,6 +68,7 @@ impl Found {
             tid: Tid(7),
             storage: self.storage,
             has_ttl: false,
+            replica_num: None,
             base_table: None,
             partitions: (0..3).map(partition).collect(),
         };

@@ -31,6 +31,7 @@ fn loaded_at_0(role: Role, record_cnt: u64) -> Snapshot {
         tid: Tid(7),
         storage: StorageMode::Memory,
         has_ttl: false,
+        replica_num: None,
         base_table: None,
         partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica] }],
     };

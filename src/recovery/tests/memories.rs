@@ -257,6 +257,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
         tid: Tid(7),
         storage: MEMORY,
         has_ttl: false,
+        replica_num: None,
         base_table: None,
         partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica] }],
     };

@@ -1,9 +1,11 @@
 //! Restarts after which not everything is where it was.
 
 use super::ScenarioError;
-use super::history::{History, Led};
+use super::history::{History, Led, PATIENCE};
 use crate::model::Endpoint;
 use crate::sandbox::World;
+use crate::wire::call::{NameserverAnswer, NameserverCall};
+use crate::wire::nameserver::ShowTabletRequest;
 
 /// Rows lost at the end of a binlog: what a power cut takes before it is synced (reference 4.6, durability).
 const UNSYNCED: u64 = 20;
@@ -99,6 +101,44 @@ impl History {
         }
         self.wait(4_500);
         self.restart_everything()
+    }
+
+    /// Clients write, and nothing else happens.
+    pub(super) fn clients_write(&mut self) -> Result<(), ScenarioError> {
+        self.world.start_writers(WRITE_EVERY, self.seed);
+        self.wait(5_000);
+        Ok(())
+    }
+
+    /// The victim dies with auto_failover off, so nobody leads what it led.
+    pub(super) fn node_lost(&mut self) -> Result<(), ScenarioError> {
+        let (victim, _) = self.victim()?;
+        self.set_auto_failover(false)?;
+        self.world.kill_tablet(&victim);
+        self.until_it_is("kOffline", &victim)
+    }
+
+    /// And comes back, which brings nothing back by itself.
+    pub(super) fn node_back(&mut self) -> Result<(), ScenarioError> {
+        let (victim, _) = self.victim()?;
+        self.node_lost()?;
+        self.world.start_tablets(std::slice::from_ref(&victim));
+        self.until_it_is("kHealthy", &victim)
+    }
+
+    /// Waits for the nameserver's opinion of a tablet.
+    fn until_it_is(&mut self, state: &str, at: &Endpoint) -> Result<(), ScenarioError> {
+        // Each round asks, so this is no plain `until`.
+        let began = self.world.now();
+        while self.world.now() - began < PATIENCE {
+            let answer = self.nameserver(NameserverCall::ShowTablet(ShowTabletRequest {}))?;
+            let NameserverAnswer::ShowTablet(answer) = answer else { break };
+            if answer.tablets.iter().any(|found| found.endpoint() == at.as_str() && found.state() == state) {
+                return Ok(());
+            }
+            self.wait(500);
+        }
+        Err(ScenarioError::History(format!("{at} does not become {state}")))
     }
 
     /// Clients write before, through and after the restart.

@@ -58,7 +58,8 @@ impl History {
     }
 
     fn create_tables(&mut self, shape: &Shape) -> Result<(), ScenarioError> {
-        let tablets: Vec<String> = self.world.tablet_endpoints().iter().map(ToString::to_string).collect();
+        let there = self.world.tablet_endpoints().iter().take(shape.tablets);
+        let tablets: Vec<String> = there.map(ToString::to_string).collect();
         let variety = match self.scenario {
             Scenario::ServerNames => Variety::Named,
             Scenario::DiskTables => Variety::Disk,

@@ -107,12 +107,25 @@ scenarios! {
     PreAggregate "pre-aggregate";
     /// Everything was restarted while clients wrote to the leaders they know, and they still do.
     LeaderAndWriters "leader-and-writers";
+    /// Two tablets more have joined a cluster that is well; they hold nothing.
+    TabletsAdded "tablets-added";
+    /// Everything is well, and clients never stop writing.
+    ClientsWriting "clients-writing";
+    /// A tablet died with auto_failover off, and has not come back.
+    NodeLost "node-lost-failover-off";
+    /// A tablet died with auto_failover off, and is back with nothing loaded.
+    NodeBack "node-back-failover-off";
 }
 
 impl Scenario {
     /// The names of all scenarios.
     pub fn names() -> Vec<&'static str> {
         Self::ALL.iter().map(|scenario| scenario.name()).collect()
+    }
+
+    /// Tablets that join after the tables were made.
+    pub fn joining(self) -> usize {
+        if self == Self::TabletsAdded { 2 } else { 0 }
     }
 
     /// Runs the history that leads to it, from an empty cluster at `addresses`, and opens the books.
@@ -140,7 +153,10 @@ impl Scenario {
 
     fn happen(self, history: &mut History) -> Result<(), ScenarioError> {
         match self {
-            Self::Healthy => Ok(()),
+            Self::Healthy | Self::TabletsAdded => Ok(()),
+            Self::ClientsWriting => history.clients_write(),
+            Self::NodeLost => history.node_lost(),
+            Self::NodeBack => history.node_back(),
             Self::EverythingRestarted | Self::ServerNames | Self::DiskTables | Self::PreAggregate => {
                 history.restart_everything()
             }

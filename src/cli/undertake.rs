@@ -1,0 +1,192 @@
+//! `scale` and `upgrade`: plan, and unless it is a dry run, carry it out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::sync::watch;
+
+use crate::operate::{self, Carried, Carry, CarryError, Desk, How, Moved, Told, walk};
+use crate::run::{Directory, RecoverError, Stop};
+use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::recover::{caller, exit_of_stop, now_ms};
+use super::sandbox::{introduction, rows_of};
+use super::session::{Session, sandbox_record_dir};
+use super::step::{endpoint_of, sends};
+use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
+use super::{record, signal};
+
+/// `scale`.
+///
+/// # Errors
+/// What is in the way.
+pub async fn scale(command: &ScaleCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        ScaleCommand::Out { replicas_only, how } => {
+            run(operate::Undertaking::ScaleOut { leaders: !replicas_only }, how, out).await
+        }
+        ScaleCommand::In { endpoints, how } => {
+            let mut endpoints = endpoints.iter().map(|text| endpoint_of(text)).collect::<Result<Vec<_>, _>>()?;
+            // The same tablets in another order are the same undertaking.
+            endpoints.sort();
+            endpoints.dedup();
+            run(operate::Undertaking::ScaleIn { endpoints }, how, out).await
+        }
+    }
+}
+
+/// `upgrade`.
+///
+/// # Errors
+/// What is in the way.
+pub async fn upgrade(command: &UpgradeCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        UpgradeCommand::Pre { endpoint, allow_unavailable, how } => {
+            let (endpoint, allow_unavailable) = (endpoint_of(endpoint)?, *allow_unavailable);
+            run(operate::Undertaking::UpgradePre { endpoint, allow_unavailable }, how, out).await
+        }
+        UpgradeCommand::Post { endpoint, how } => {
+            run(operate::Undertaking::UpgradePost { endpoint: endpoint_of(endpoint)? }, how, out).await
+        }
+    }
+}
+
+/// Carries an undertaking out, or says what it would be.
+///
+/// # Errors
+/// What is in the way.
+pub(super) async fn run(undertaking: operate::Undertaking, how: &Undertaking, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&how.at, &how.embedded, out.waits()).await?;
+    let done = on_cluster(undertaking, how, &session, out).await;
+    let closed = session.close().await;
+    let exit = done?;
+    closed.map(|()| exit)
+}
+
+async fn on_cluster(
+    undertaking: operate::Undertaking,
+    how: &Undertaking,
+    session: &Session,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let dir = match (&how.record_dir, &session.sandbox) {
+        (None, Some(_)) => sandbox_record_dir(),
+        _ => record::dir(how.record_dir.clone())?,
+    };
+    let stop = if how.dry_run { watch::channel(Stop::No).1 } else { listen(how, session, out)? };
+    let carry = Carry {
+        undertaking,
+        cluster_name: session.name.clone(),
+        desk: Desk::new(&dir, &session.name),
+        archive: Arc::new(Directory(dir.clone())),
+        lock: session.lock(&dir)?,
+        caller: caller(),
+        pace: session.pace,
+        step_timeout: Duration::from_secs(how.step_timeout),
+        listener: out.listener(),
+        told: told(out),
+        stop,
+        now_ms: now_ms(),
+    };
+    introduction(session).iter().for_each(|text| out.say()(text));
+    if how.dry_run {
+        return look(&carry, session, out).await;
+    }
+    let carried = carry.perform(&session.cluster).await.map_err(|error| failure_of(error, session))?;
+    out.finish();
+    let line = ArrangedLine::of(&carry.undertaking, &carried);
+    out.text_or(&arranged_text(&line, out.paint()), &line)?;
+    if let Some(rows) = rows_of(session) {
+        out.sandbox(&rows)?;
+    }
+    exit_of(&carried, session)
+}
+
+async fn look(carry: &Carry, session: &Session, out: &Out) -> Result<Exit, Failure> {
+    let drawn = carry.look(&session.cluster).await.map_err(|error| failure_of(error, session))?;
+    let (walks, after) = walk(&drawn.arrangement, &drawn.seen);
+    let line = ArrangementLine::of(&carry.undertaking, &drawn.arrangement, &walks, (&drawn.seen, &after));
+    out.text_or(&arrangement_text(&line, out.paint()), &line)?;
+    let stops = walks.iter().any(|walk| walk.stops_at.is_some());
+    Ok(if stops { Exit::Partial } else { Exit::Healthy })
+}
+
+/// Each step on stderr; in JSON, as a line.
+fn told(out: &Out) -> Told {
+    let (say, lines) = (out.say(), out.steps());
+    Arc::new(move |moved: &Moved| {
+        let Moved { partition, step, call, how } = moved;
+        let sends = call.as_ref().map(sends);
+        let (outcome, text) = match how {
+            How::Sent => ("sent", sends.clone().unwrap_or_default()),
+            How::Reached(text) => ("reached", text.clone()),
+            How::Missed(text) => ("missed", text.clone()),
+        };
+        say(&format!("{partition}: {text}"));
+        lines(&MoveLine { event: "move", partition, step, sends: sends.as_deref(), outcome, text: &text });
+    })
+}
+
+fn listen(how: &Undertaking, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
+    let (say, say_first) = (out.say(), out.say());
+    let by_hand = by_hand(&session.reach, true);
+    let first = move |stop: Stop| {
+        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
+        say_first(&format!("{what}: waiting for steps under way, then giving auto_failover back"));
+    };
+    let second = move |number: i32| {
+        say(&format!(
+            "interrupted again: ending at once. A step under way may still take effect, a leader may have stood down, and \
+             auto_failover may be off. Run the same command to go on; or, if auto_failover was on, give it back with: {by_hand}"
+        ));
+        std::process::exit(i32::from(Exit::Signal(number).code()));
+    };
+    Ok(signal::listen(how.timeout.map(Duration::from_secs), first, second)?)
+}
+
+/// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
+fn exit_of(carried: &Carried, session: &Session) -> Result<Exit, Failure> {
+    if let Some(error) = &carried.not_restored {
+        let on = if carried.auto_failover { "on" } else { "off" };
+        let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
+        let hint = by_hand(&session.reach, carried.auto_failover);
+        return Err(Failure { exit: Exit::NotRestored, ..Failure::error(error) }.hint(hint));
+    }
+    if let Some(panic) = &carried.panicked {
+        let error = anyhow!("it stopped at a fault of its own: {panic}");
+        return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
+    }
+    if let Some(error) = &carried.unrecorded {
+        let error = anyhow!("the record could not be written ({error}), so nothing more was sent");
+        return Err(
+            Failure::error(error).hint("make room on its disk, or choose another with --record-dir, and run again")
+        );
+    }
+    Ok(match carried.stopped {
+        Some(stop) => exit_of_stop(stop),
+        None if carried.left.is_empty() => Exit::Healthy,
+        None => Exit::Partial,
+    })
+}
+
+fn failure_of(error: CarryError, session: &Session) -> Failure {
+    match error {
+        CarryError::Call(error) => error.into(),
+        CarryError::Lock(error) => error.into(),
+        CarryError::Refused(refusal) => refusal.into(),
+        CarryError::Kept(error) => {
+            Failure::error(error).hint("see that file, or choose another directory with --record-dir")
+        }
+        CarryError::Run(error) => {
+            let owed = matches!(
+                &error,
+                RecoverError::Step { not_restored: Some(_), .. } | RecoverError::NotSeenAgain { not_restored: Some(_), .. }
+            );
+            let failure: Failure = error.into();
+            if owed { failure.hint(by_hand(&session.reach, true)) } else { failure }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The command line of scaling and upgrading. Every doc comment here is help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::args::{Embedded, Where};
+
+/// How an undertaking is carried out.
+#[derive(Debug, Args)]
+pub struct Undertaking {
+    /// Print what would be done; send nothing that changes anything
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long a single step of it may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub step_timeout: u64,
+    /// Stop after this long, clean up, and exit 7; the same command goes on
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// `scale`.
+#[derive(Debug, Subcommand)]
+pub enum ScaleCommand {
+    /// Spread the replicas of every user database, and their leaders, over all healthy tablets
+    Out {
+        /// Leave leaders where they are, unless their replica has to move
+        #[arg(long)]
+        replicas_only: bool,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    /// Move everything away from tablets, so that they can be stopped for good
+    In {
+        /// The tablets
+        #[arg(value_name = "ENDPOINT", required = true, num_args = 1..)]
+        endpoints: Vec<String>,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+}
+
+/// `upgrade`.
+#[derive(Debug, Subcommand)]
+pub enum UpgradeCommand {
+    /// Have others lead what a tablet leads, so that it can be stopped; what it led is written down for `upgrade post`
+    Pre {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// Leave partitions with a single replica where they are: unavailable until the tablet is back and recovered
+        #[arg(long)]
+        allow_unavailable: bool,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    /// Have a tablet lead again what it led before `upgrade pre`
+    Post {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+}

@@ -1,0 +1,137 @@
+//! Where replicas are to be, and who is to lead: scaling out and in, and a tablet's upgrade.
+//!
+//! An [`Undertaking`] is what somebody asks for. [`arrange`] makes an [`Arrangement`] of it: a [`Goal`] for each partition
+//! concerned, from one look, the same for the same look. [`next`] says what a partition needs next on its way to its goal, from
+//! whatever state it is in, so that a run after a crash goes on; [`walk`] follows it in thought, for a dry run.
+
+mod balance;
+mod next;
+mod scale_in;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+mod walk;
+
+pub use next::{Next, next};
+pub use upgrade::{Led, UpgradeNote};
+pub use walk::{Walk, walk};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Pid, Snapshot, TableName};
+
+use super::plan::{Place, Refusal, tablet_is_healthy};
+
+/// What somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "undertaking", rename_all = "snake_case")]
+pub enum Undertaking {
+    /// Replicas of user tables spread over all healthy tablets.
+    ScaleOut {
+        /// And their leaders, too.
+        leaders: bool,
+    },
+    /// Tablets emptied.
+    ScaleIn {
+        /// Which.
+        endpoints: Vec<Endpoint>,
+    },
+    /// Another leader, without a row lost.
+    Handover {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who is to lead.
+        to: Endpoint,
+    },
+    /// A tablet that leads nothing.
+    UpgradePre {
+        /// Which.
+        endpoint: Endpoint,
+        /// Partitions with a single replica are left where they are.
+        allow_unavailable: bool,
+    },
+    /// A tablet that leads again what it led before.
+    UpgradePost {
+        /// Which.
+        endpoint: Endpoint,
+    },
+}
+
+impl Undertaking {
+    /// Its name, as a stable code and for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ScaleOut { .. } => "scale out",
+            Self::ScaleIn { .. } => "scale in",
+            Self::Handover { .. } => "leader handover",
+            Self::UpgradePre { .. } => "upgrade pre",
+            Self::UpgradePost { .. } => "upgrade post",
+        }
+    }
+}
+
+/// How a partition is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Goal {
+    /// The table.
+    pub table: TableName,
+    /// The partition.
+    pub pid: Pid,
+    /// Where its replicas are to be, and nowhere else.
+    pub replicas: Vec<Endpoint>,
+    /// Who is to lead; none for whoever does, if that one stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Endpoint>,
+    /// Why.
+    pub why: String,
+}
+
+impl Goal {
+    /// `db.table/pid`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.table, self.pid)
+    }
+}
+
+/// What an undertaking comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Arrangement {
+    /// The partitions that are not as they are to be, in the order in which they are seen to.
+    pub goals: Vec<Goal>,
+    /// What somebody should know of it before or after.
+    pub remarks: Vec<String>,
+}
+
+/// The goals of an undertaking. `noted` is what an earlier `upgrade pre` wrote down.
+///
+/// # Errors
+/// What is in the way of the whole of it.
+pub fn arrange(
+    undertaking: &Undertaking,
+    seen: &Snapshot,
+    noted: Option<&UpgradeNote>,
+) -> Result<Arrangement, Refusal> {
+    match undertaking {
+        Undertaking::ScaleOut { leaders } => balance::scale_out(seen, *leaders),
+        Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints),
+        Undertaking::Handover { table, pid, to } => handover(seen, table, *pid, to),
+        Undertaking::UpgradePre { endpoint, allow_unavailable } => upgrade::pre(seen, endpoint, *allow_unavailable),
+        Undertaking::UpgradePost { endpoint } => upgrade::post(seen, endpoint, noted),
+    }
+}
+
+/// One of a partition's replicas leads it.
+fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Result<Arrangement, Refusal> {
+    let place = Place::find(seen, table, pid)?;
+    place.replica(to)?;
+    tablet_is_healthy(seen, to)?;
+    let why = format!("{to} is to lead");
+    let replicas = tally::places_of(place.partition);
+    let goal = Goal { table: table.clone(), pid, replicas, leader: Some(to.clone()), why };
+    let goals = if next(seen, &goal) == Next::Done { Vec::new() } else { vec![goal] };
+    Ok(Arrangement { goals, remarks: Vec::new() })
+}

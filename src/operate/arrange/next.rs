@@ -1,0 +1,100 @@
+//! What a partition needs next to be as it is to be.
+
+use crate::model::{Endpoint, Snapshot, TabletState};
+
+use super::super::Step;
+use super::super::handover::{Standing, is_close, standing};
+use super::super::plan::{Place, Refusal, plan};
+use super::Goal;
+
+/// What a partition needs next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It is as it is to be.
+    Done,
+    /// Something goes on that has to end first.
+    Wait(String),
+    /// One step.
+    Take(Step),
+    /// It cannot be brought there.
+    Blocked(Refusal),
+}
+
+/// What a partition needs next, from whatever state it is in. A replica is added before another is taken away, and a leader
+/// stands down only for one that may lead.
+pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
+    let place = match Place::find(seen, &goal.table, goal.pid) {
+        Ok(place) => place,
+        Err(refusal) => return Next::Blocked(refusal),
+    };
+    let mine = seen.ops.iter().find(|op| op.table == goal.table && op.pid == goal.pid && op.status.is_in_flight());
+    if let Some(op) = mine {
+        return Next::Wait(format!("operation {} ({}) of {} is at {}", op.id, op.kind.name(), goal.name(), op.task));
+    }
+    let Some(leader) = place.leader() else {
+        let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
+        return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
+    };
+    match standing(&place, leader, goal.leader.as_ref().or_else(|| heir(&place, leader, goal))) {
+        Err(refusal) => Next::Blocked(refusal),
+        Ok(Standing::TooEarly) => Next::Take(stand_up(goal, leader)),
+        Ok(Standing::Down(to)) => {
+            let step = Step::ChangeLeader { table: goal.table.clone(), pid: goal.pid, to: Some(to) };
+            // Whatever is in the way now: better this leader than none.
+            Next::Take(if plan(&step, seen).is_ok() { step } else { stand_up(goal, leader) })
+        }
+        Ok(Standing::Up) => next_under_a_leader(&place, leader, goal),
+    }
+}
+
+fn stand_up(goal: &Goal, leader: &Endpoint) -> Step {
+    Step::StandUp { table: goal.table.clone(), pid: goal.pid, endpoint: leader.clone() }
+}
+
+/// Who is to lead after one that does not stay.
+fn heir<'a>(place: &'a Place<'_>, leader: &Endpoint, goal: &Goal) -> Option<&'a Endpoint> {
+    place.heirs().map(|(at, _)| at).find(|at| *at != leader && goal.replicas.contains(at))
+}
+
+fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Next {
+    let (table, pid) = (goal.table.clone(), goal.pid);
+    if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
+        let endpoint = down.endpoint.clone();
+        let hears = place.seen.tablets.get(&endpoint).is_some_and(|t| t.state == Some(TabletState::Healthy));
+        if hears || goal.replicas.contains(&endpoint) {
+            return Next::Take(Step::RecoverReplica { table, pid, endpoint });
+        }
+    }
+    let now: Vec<&Endpoint> = place.partition.replicas.iter().map(|replica| &replica.endpoint).collect();
+    let missing = goal.replicas.iter().find(|at| !now.contains(at)).cloned();
+    let superfluous = now.iter().find(|at| !goal.replicas.contains(at) && **at != leader).map(|at| (*at).clone());
+    if let (Some(from), Some(to)) = (&superfluous, &missing) {
+        return Next::Take(Step::MigrateReplica { table, pid, from: from.clone(), to: to.clone() });
+    }
+    let stays = goal.replicas.contains(leader) && goal.leader.as_ref().is_none_or(|wanted| wanted == leader);
+    if !stays {
+        let wanted = match &goal.leader {
+            Some(wanted) => now.contains(&wanted).then(|| wanted.clone()),
+            None => heir(place, leader, goal).cloned(),
+        };
+        return match (wanted, goal.leader.clone().or_else(|| missing.clone())) {
+            (Some(heir), _) if is_close(place, leader, &heir) => {
+                Next::Take(Step::StandDown { table, pid, endpoint: leader.clone(), heir })
+            }
+            (Some(heir), _) => Next::Wait(format!("{heir} has not caught up with {leader} in {}", goal.name())),
+            (None, Some(endpoint)) => Next::Take(Step::AddReplica { table, pid, endpoint }),
+            (None, None) => {
+                let hint = format!("see `openmldb-ops status --partition {}`", goal.name());
+                Next::Blocked(Refusal::unsafe_now(
+                    format!("nobody could lead {} in place of {leader}", goal.name()),
+                    hint,
+                ))
+            }
+        };
+    }
+    match (missing, superfluous) {
+        (Some(endpoint), _) => Next::Take(Step::AddReplica { table, pid, endpoint }),
+        (None, Some(endpoint)) => Next::Take(Step::RemoveReplica { table, pid, endpoint }),
+        (None, None) => Next::Done,
+    }
+}

@@ -1,0 +1,115 @@
+//! Emptying tablets: everything they have goes to the others.
+
+use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table};
+
+use super::super::effect::some_of;
+use super::super::plan::{Refusal, tablet_is_healthy};
+use super::tally::{Tally, leader_of, places_of};
+use super::{Arrangement, Goal};
+
+/// Every partition with a replica on one of `leaving` has it on another tablet.
+///
+/// # Errors
+/// A tablet that is not there, or fewer left than some table has replicas.
+pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint]) -> Result<Arrangement, Refusal> {
+    leaving.iter().try_for_each(|endpoint| tablet_is_healthy(seen, endpoint))?;
+    let mut tally = Tally::of(seen, leaving, |_| true);
+    let left = tally.tablets();
+    enough_are_left(seen, leaving, left.len())?;
+    let mut arrangement = Arrangement { goals: Vec::new(), remarks: unknown(seen, leaving) };
+    // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads (reference 4.2).
+    let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
+        seen.tables.iter().partition(|table| table.base_table.is_none());
+    for table in bases.into_iter().chain(aggregates) {
+        for partition in &table.partitions {
+            let base = table.base_table.and_then(|tid| seen.tables.iter().find(|base| base.tid == tid));
+            let like = base.and_then(|base| {
+                arrangement.goals.iter().find(|goal| goal.table == base.name && goal.pid == partition.pid)
+            });
+            let goal = goal(table, partition, leaving, &mut tally, like);
+            arrangement.goals.extend(goal);
+        }
+    }
+    Ok(arrangement)
+}
+
+fn goal(
+    table: &Table,
+    partition: &Partition,
+    leaving: &[Endpoint],
+    tally: &mut Tally,
+    like: Option<&Goal>,
+) -> Option<Goal> {
+    let now = places_of(partition);
+    if !now.iter().any(|at| leaving.contains(at)) {
+        return None;
+    }
+    let mut replicas: Vec<Endpoint> = now.iter().filter(|at| !leaving.contains(at)).cloned().collect();
+    let staying = replicas.len();
+    while replicas.len() < wanted(table, partition) {
+        let beside = like.into_iter().flat_map(|goal| &goal.replicas).find(|at| !replicas.contains(at)).cloned();
+        let Some(to) = beside.or_else(|| tally.emptiest(&replicas)) else { break };
+        tally.replica(&to, 1);
+        replicas.push(to);
+    }
+    let leads = leader_of(partition).filter(|leader| leaving.contains(leader));
+    let leader = leads.and_then(|_| {
+        let beside = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
+        // Whoever has its rows already, if anybody does.
+        let heirs = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
+        beside.or_else(|| tally.leads_least(heirs)).cloned()
+    });
+    leader.iter().for_each(|at| tally.leader(at, 1));
+    let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();
+    let why = format!("{} is to be empty", from.join(", "));
+    Some(Goal { table: table.name.clone(), pid: partition.pid, replicas, leader, why })
+}
+
+/// How many replicas a partition is to have: what its table was made with, and where nobody knows, as many as now. What an
+/// interrupted move left beyond that is not moved on.
+fn wanted(table: &Table, partition: &Partition) -> usize {
+    table.replica_num.and_then(|count| usize::try_from(count).ok()).unwrap_or(partition.replicas.len()).max(1)
+}
+
+fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize) -> Result<(), Refusal> {
+    let wants = |table: &&Table| table.partitions.iter().map(|partition| wanted(table, partition)).max().unwrap_or(0);
+    let too_wide = |table: &&Table| {
+        wants(table) > left && leaving.iter().any(|endpoint| table.partitions_on(endpoint).next().is_some())
+    };
+    let names: Vec<String> = seen
+        .tables
+        .iter()
+        .filter(too_wide)
+        .map(|table| format!("{} ({} replicas)", table.name, wants(&table)))
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{left} healthy tablets would be left, too few for {}", some_of(&names));
+    Err(Refusal::unsafe_now(text, "add a tablet first, or leave more of them in"))
+}
+
+/// Replicas that no table knows of: nobody moves them.
+fn unknown(seen: &Snapshot, leaving: &[Endpoint]) -> Vec<String> {
+    let is_placed = |at: &Endpoint, id: PartitionId| {
+        let table = seen.tables.iter().find(|table| table.tid == id.tid);
+        table.is_some_and(|table| table.partitions_on(at).any(|partition| partition.pid == id.pid))
+    };
+    let mut remarks = Vec::new();
+    for at in leaving {
+        let held = seen.tablets.get(at).and_then(|tablet| tablet.held.known());
+        let strangers: Vec<String> = held
+            .into_iter()
+            .flat_map(|held| held.values())
+            .filter(|held| !is_placed(at, held.partition))
+            .map(|held| format!("{} ({} rows)", held.partition, held.record_cnt))
+            .collect();
+        if !strangers.is_empty() {
+            remarks.push(format!(
+                "{at} holds what the nameserver does not know: {}; it is left there, and goes with the tablet",
+                strangers.join(", ")
+            ));
+        }
+    }
+    remarks
+}

@@ -1,0 +1,175 @@
+//! A tablet's upgrade: before it, others lead what it leads; after it, it leads that again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Pid, Snapshot, TableName};
+
+use super::super::effect::some_of;
+use super::super::plan::{Refusal, tablet_is_healthy};
+use super::tally::{Tally, leader_of, places_of};
+use super::{Arrangement, Goal};
+
+/// The version of the notes written.
+pub const VERSION: u32 = 1;
+
+/// What `upgrade pre` writes down for `upgrade post`, before it changes anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeNote {
+    /// The notes' version.
+    pub version: u32,
+    /// What the cluster is called.
+    pub cluster: String,
+    /// The tablet.
+    pub endpoint: Endpoint,
+    /// What it led.
+    pub led: Vec<Led>,
+}
+
+/// A partition that the tablet led.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Led {
+    /// The table.
+    pub table: TableName,
+    /// The partition.
+    pub pid: Pid,
+    /// Where a replica was added for the time being, because there was no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<Endpoint>,
+}
+
+impl UpgradeNote {
+    /// The note with what is to be moved now, too: an earlier `upgrade pre` may have moved some already.
+    pub fn with(earlier: Option<Self>, cluster: &str, endpoint: &Endpoint, goals: &[Goal], seen: &Snapshot) -> Self {
+        let blank =
+            Self { version: VERSION, cluster: cluster.to_owned(), endpoint: endpoint.clone(), led: Vec::new() };
+        let mut note = earlier.unwrap_or(blank);
+        for goal in goals {
+            if note.led.iter().any(|moved| moved.table == goal.table && moved.pid == goal.pid) {
+                continue;
+            }
+            let now = seen.tables.iter().find(|table| table.name == goal.table);
+            let now = now.and_then(|table| table.partitions.iter().find(|partition| partition.pid == goal.pid));
+            if now.and_then(leader_of) != Some(endpoint) {
+                continue;
+            }
+            let places = now.map(places_of).unwrap_or_default();
+            let added = goal.replicas.iter().find(|at| !places.contains(at)).cloned();
+            note.led.push(Led { table: goal.table.clone(), pid: goal.pid, added });
+        }
+        note
+    }
+}
+
+/// Another replica leads each partition that the tablet leads.
+///
+/// # Errors
+/// There is no such tablet, or nobody could stand in.
+pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool) -> Result<Arrangement, Refusal> {
+    tablet_is_healthy(seen, endpoint)?;
+    let mut arrangement = Arrangement::default();
+    let mut tally = Tally::of(seen, std::slice::from_ref(endpoint), |_| true);
+    let (mut alone, mut skipped) = (Vec::new(), Vec::new());
+    for table in &seen.tables {
+        for partition in table.partitions_on(endpoint) {
+            let mut replicas = places_of(partition);
+            let name = format!("{}/{}", table.name, partition.pid);
+            // What an earlier one left half done is finished, too: an old leader that nobody brought back.
+            let is_back = partition.replicas.iter().all(|replica| replica.is_alive || replica.endpoint != *endpoint);
+            if leader_of(partition) != Some(endpoint) {
+                if !is_back {
+                    let why = format!("{endpoint} has a replica of it that is not alive");
+                    arrangement.goals.push(Goal {
+                        table: table.name.clone(),
+                        pid: partition.pid,
+                        replicas,
+                        leader: None,
+                        why,
+                    });
+                }
+                continue;
+            }
+            let others = replicas.iter().filter(|at| *at != endpoint);
+            let leader = match tally.leads_least(others).cloned() {
+                Some(leader) => leader,
+                None if allow_unavailable => {
+                    skipped.push(name);
+                    continue;
+                }
+                None => {
+                    let Some(added) = tally.emptiest(&replicas) else {
+                        alone.push(name);
+                        continue;
+                    };
+                    tally.replica(&added, 1);
+                    replicas.push(added.clone());
+                    added
+                }
+            };
+            tally.leader(&leader, 1);
+            let why = format!("{endpoint} is to lead nothing");
+            arrangement.goals.push(Goal {
+                table: table.name.clone(),
+                pid: partition.pid,
+                replicas,
+                leader: Some(leader),
+                why,
+            });
+        }
+    }
+    if !alone.is_empty() {
+        let text = format!("{} has no replica but on {endpoint}, and no other tablet is healthy", some_of(&alone));
+        let hint = "start another tablet, or accept that it is unavailable meanwhile with --allow-unavailable";
+        return Err(Refusal::unsafe_now(text, hint));
+    }
+    if !skipped.is_empty() {
+        arrangement.remarks.push(format!(
+            "{} has a single replica: unavailable from when {endpoint} is stopped until it is recovered",
+            some_of(&skipped)
+        ));
+    }
+    Ok(arrangement)
+}
+
+/// The tablet leads again what it led, and replicas added for the time being are gone.
+///
+/// # Errors
+/// There is no such tablet, or nothing is written down of it.
+pub(super) fn post(
+    seen: &Snapshot,
+    endpoint: &Endpoint,
+    noted: Option<&UpgradeNote>,
+) -> Result<Arrangement, Refusal> {
+    tablet_is_healthy(seen, endpoint)?;
+    let Some(note) = noted else {
+        let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
+        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader change`";
+        return Err(Refusal::unsafe_now(text, hint));
+    };
+    let mut arrangement = Arrangement::default();
+    for moved in &note.led {
+        let name = format!("{}/{}", moved.table, moved.pid);
+        let table = seen.tables.iter().find(|table| table.name == moved.table);
+        let partition = table.and_then(|table| table.partitions.iter().find(|found| found.pid == moved.pid));
+        let Some(partition) = partition else {
+            arrangement.remarks.push(format!("{name} is no more"));
+            continue;
+        };
+        if partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
+            arrangement.remarks.push(format!("{endpoint} has no replica of {name} any more, and does not lead it again"));
+            continue;
+        }
+        let replicas: Vec<Endpoint> =
+            places_of(partition).into_iter().filter(|at| Some(at) != moved.added.as_ref()).collect();
+        let is_so = leader_of(partition) == Some(endpoint)
+            && replicas.len() == partition.replicas.len()
+            && partition.replicas.iter().all(|replica| replica.is_alive);
+        if !is_so {
+            let why = format!("{endpoint} led it before");
+            let (table, pid) = (moved.table.clone(), moved.pid);
+            arrangement.goals.push(Goal { table, pid, replicas, leader: Some(endpoint.clone()), why });
+        }
+    }
+    Ok(arrangement)
+}

@@ -1,0 +1,309 @@
+//! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every partition to
+//! its goal one step at a time, gives auto_failover back, and looks again: what is said at the end comes from that look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Endpoint, Snapshot};
+use crate::run::{
+    Archive, Caller, Found, HandsOn, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
+};
+use crate::snapshot::collect;
+
+use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
+use super::kept::{Desk, KeptError};
+use super::plan::Refusal;
+use super::steward::{Steward, Told};
+
+/// What an undertaking needs beside the cluster.
+pub struct Carry {
+    /// The undertaking.
+    pub undertaking: Undertaking,
+    /// What errors and records call the cluster.
+    pub cluster_name: String,
+    /// Where its files are.
+    pub desk: Desk,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
+    /// What keeps it apart from runs.
+    pub lock: Arc<dyn Lock>,
+    /// Who asks.
+    pub caller: Caller,
+    /// How much faster than ours the cluster's clock runs.
+    pub pace: f64,
+    /// How long one step may take.
+    pub step_timeout: Duration,
+    /// Hears of auto_failover and the record.
+    pub listener: Listener,
+    /// Hears of each step.
+    pub told: Told,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// Everything known before anything is done.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The cluster as it was found.
+    pub seen: Snapshot,
+    /// What is to be done.
+    pub arrangement: Arrangement,
+    found: Found,
+    noted: Option<UpgradeNote>,
+}
+
+/// What came of an undertaking.
+#[derive(Debug)]
+pub struct Carried {
+    /// The cluster at the end.
+    pub seen: Snapshot,
+    /// What was to be done.
+    pub arrangement: Arrangement,
+    /// The goals that were not reached, and why.
+    pub left: Vec<(Goal, Refusal)>,
+    /// Why it stopped early, if it did.
+    pub stopped: Option<Stop>,
+    /// auto_failover before.
+    pub auto_failover: bool,
+    /// auto_failover could not be given back: what was seen last.
+    pub not_restored: Option<String>,
+    /// It panicked, which is a bug: its message.
+    pub panicked: Option<String>,
+    /// The record could be written no more: why.
+    pub unrecorded: Option<String>,
+    /// What is written down for later, and where.
+    pub kept: Option<String>,
+}
+
+/// Why an undertaking was not begun, or its end was not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Another run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Something is in the way.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A file cannot be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// The frame around it failed.
+    #[error(transparent)]
+    Run(#[from] RecoverError),
+}
+
+impl Drawn {
+    /// Whether everything is as it is to be, and nothing is owed.
+    pub fn has_nothing_to_do(&self) -> bool {
+        self.arrangement.goals.is_empty() && !self.found.is_owed(self.seen.auto_failover)
+    }
+}
+
+impl Carry {
+    /// Looks, and says what is to be done. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`CarryError`].
+    pub async fn look(&self, cluster: &Cluster) -> Result<Drawn, CarryError> {
+        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let found = self.hands_on().find(&seen).await?;
+        let noted = match &self.undertaking {
+            Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint } => {
+                self.desk.upgrade_note(endpoint)?
+            }
+            Undertaking::ScaleOut { .. } | Undertaking::ScaleIn { .. } | Undertaking::Handover { .. } => None,
+        };
+        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref())?;
+        self.go_on(&mut arrangement, &seen)?;
+        if found.leaves_partitions() {
+            arrangement.remarks.push(
+                "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
+            );
+        }
+        Ok(Drawn { seen, arrangement, found, noted })
+    }
+
+    /// The goals of the same undertaking that did not come to its end are its goals still.
+    fn go_on(&self, arrangement: &mut Arrangement, seen: &Snapshot) -> Result<(), CarryError> {
+        let Some(unfinished) = self.desk.unfinished()? else { return Ok(()) };
+        if unfinished.of != self.undertaking {
+            let name = unfinished.of.name();
+            arrangement.remarks.push(format!("an unfinished `{name}` is not gone on with; its goals are forgotten"));
+            return Ok(());
+        }
+        let is_healthy = |at: &Endpoint| {
+            seen.tablets.get(at).is_some_and(|tablet| tablet.state == Some(crate::model::TabletState::Healthy))
+        };
+        let mut goals = Vec::new();
+        for goal in unfinished.goals {
+            let is_there = seen.tables.iter().any(|table| {
+                table.name == goal.table && table.partitions.iter().any(|partition| partition.pid == goal.pid)
+            });
+            let can_be = goal.replicas.iter().chain(&goal.leader).all(is_healthy);
+            if is_there && can_be && next(seen, &goal) != Next::Done {
+                goals.push(goal);
+            }
+        }
+        if !goals.is_empty() {
+            arrangement.remarks.push(format!("an earlier `{}` did not come to its end; this goes on with it", self.undertaking.name()));
+        }
+        match self.undertaking {
+            // What it comes to was thought out as a whole.
+            Undertaking::ScaleOut { .. } if !goals.is_empty() => arrangement.goals = goals,
+            _ => {
+                let is_new = |goal: &Goal| !goals.iter().any(|old| old.table == goal.table && old.pid == goal.pid);
+                let new: Vec<Goal> = arrangement.goals.iter().filter(|goal| is_new(goal)).cloned().collect();
+                goals.extend(new);
+                arrangement.goals = goals;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// See [`CarryError`].
+    pub async fn perform(&self, cluster: &Cluster) -> Result<Carried, CarryError> {
+        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
+        self.lock.acquire(&holder).await?;
+        let done = self.perform_locked(cluster).await;
+        self.lock.release().await;
+        done
+    }
+
+    async fn perform_locked(&self, cluster: &Cluster) -> Result<Carried, CarryError> {
+        let drawn = self.look(cluster).await?;
+        let auto_failover = drawn.found.auto_failover;
+        if drawn.has_nothing_to_do() {
+            let Drawn { seen, arrangement, noted, .. } = drawn;
+            self.put_away(true)?;
+            // There is nothing to give back either, and `upgrade post` is told so.
+            let kept = match &self.undertaking {
+                Undertaking::UpgradePre { endpoint, .. } if noted.is_none() => {
+                    let note = UpgradeNote::with(None, &self.cluster_name, endpoint, &[], &seen);
+                    Some(self.desk.note_upgrade(&note)?)
+                }
+                _ => None,
+            };
+            return Ok(Carried {
+                seen,
+                arrangement,
+                left: Vec::new(),
+                stopped: None,
+                auto_failover,
+                not_restored: None,
+                panicked: None,
+                unrecorded: None,
+                kept,
+            });
+        }
+        self.desk.begin(&self.undertaking, &drawn.arrangement.goals)?;
+        let kept = self.note_upgrade(&drawn)?;
+        let steward = Steward {
+            cluster: cluster.clone(),
+            cluster_name: self.cluster_name.clone(),
+            goals: drawn.arrangement.goals.clone(),
+            pace: self.pace,
+            step_timeout: self.step_timeout,
+            told: self.told.clone(),
+            stop: self.stop.clone(),
+            now_ms: self.now_ms,
+        };
+        let Drawn { seen, arrangement, found, .. } = drawn;
+        let worked = self.hands_on().work(cluster, &seen, found, move |hands| steward.work(hands)).await?;
+        let (given_up, stopped, panicked) = match worked.done {
+            Ok(done) => (done.given_up, done.stopped, None),
+            Err(panic) => (BTreeMap::new(), None, Some(panic)),
+        };
+        let not_restored = worked.not_restored;
+        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
+            Ok(seen) => seen,
+            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored }.into()),
+        };
+        let left = what_is_left(&arrangement.goals, &given_up, &seen);
+        self.put_away(left.is_empty())?;
+        Ok(Carried {
+            seen,
+            arrangement,
+            left,
+            stopped,
+            auto_failover,
+            not_restored,
+            panicked,
+            unrecorded: worked.unrecorded,
+            kept,
+        })
+    }
+
+    fn hands_on(&self) -> HandsOn {
+        HandsOn {
+            cluster_name: self.cluster_name.clone(),
+            name: self.undertaking.name().to_owned(),
+            archive: self.archive.clone(),
+            caller: self.caller.clone(),
+            lock: self.lock.clone(),
+            pace: self.pace,
+            listener: self.listener.clone(),
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// What the tablet leads now is on disk before it is changed.
+    fn note_upgrade(&self, drawn: &Drawn) -> Result<Option<String>, CarryError> {
+        let Undertaking::UpgradePre { endpoint, .. } = &self.undertaking else { return Ok(None) };
+        let (earlier, goals) = (drawn.noted.clone(), &drawn.arrangement.goals);
+        let note = UpgradeNote::with(earlier, &self.cluster_name, endpoint, goals, &drawn.seen);
+        Ok(Some(self.desk.note_upgrade(&note)?))
+    }
+
+    /// Removes what is of no use any more.
+    fn put_away(&self, is_done: bool) -> Result<(), KeptError> {
+        if !is_done {
+            return Ok(());
+        }
+        self.desk.end()?;
+        match &self.undertaking {
+            Undertaking::UpgradePost { endpoint } => self.desk.upgrade_is_over(endpoint),
+            Undertaking::UpgradePre { .. }
+            | Undertaking::ScaleOut { .. }
+            | Undertaking::ScaleIn { .. }
+            | Undertaking::Handover { .. } => Ok(()),
+        }
+    }
+}
+
+/// The goals that are not reached, as the last look has it: the partition arranged as it is to be, and healthy.
+fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Snapshot) -> Vec<(Goal, Refusal)> {
+    let status = crate::run::Status::of(seen, &Scope::All);
+    let mut left = Vec::new();
+    for goal in goals {
+        let hint = format!("`openmldb-ops status --partition {}` says how it is; run this again", goal.name());
+        let refusal = match next(seen, goal) {
+            Next::Done => {
+                let found = status.partitions.iter().find(|found| found.table == goal.table && found.pid == goal.pid);
+                let problem = found.and_then(|found| found.problems.first());
+                problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))
+            }
+            Next::Wait(text) => Some(Refusal::unsafe_now(text, hint)),
+            Next::Blocked(refusal) => Some(given_up.get(&goal.name()).cloned().unwrap_or(refusal)),
+            Next::Take(_) => Some(
+                given_up
+                    .get(&goal.name())
+                    .cloned()
+                    .unwrap_or_else(|| Refusal::unsafe_now("it was not come to".to_owned(), hint)),
+            ),
+        };
+        left.extend(refusal.map(|refusal| (goal.clone(), refusal)));
+    }
+    left
+}

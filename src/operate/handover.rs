@@ -1,0 +1,124 @@
+//! How leadership goes from one replica to another without a row that a client was told is written being lost.
+//!
+//! `changeleader` alone does not do that: it never asks the old leader, which takes writes until clients have heard of the new
+//! one, and clients go on writing to where a leader last was, whatever its alive flag says (observed 3). So the leader stands
+//! down first, by ChangeRole: from then on it takes no writes, and what it holds is all there is. A follower that holds as
+//! much is made leader; if none does, the leader stands up again, and it is tried once more.
+
+use crate::model::{Action, Endpoint, Held, Role, TabletState};
+
+use super::Call;
+use super::effect::Effect;
+use super::plan::{Place, Planned, Refusal, change_leader, failover_is_off};
+
+/// Entries a follower may lack when its leader stands down: they are on their way, or the leader stands up again.
+const CLOSE: u64 = 1_000;
+
+/// How a partition stands whose leader is to hand over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It leads.
+    Up,
+    /// It has stood down, and this follower holds all that it does.
+    Down(Endpoint),
+    /// It has stood down, and no follower holds all that it does.
+    TooEarly,
+}
+
+impl Place<'_> {
+    /// What a tablet has loaded of the partition.
+    pub(super) fn loaded(&self, endpoint: &Endpoint) -> Option<&Held> {
+        let held = self.seen.tablets.get(endpoint)?.held.known()?.get(&self.id())?;
+        held.state.is_loaded().then_some(held)
+    }
+
+    /// Followers that could lead: alive, loaded, on tablets that the nameserver hears of.
+    pub(super) fn heirs(&self) -> impl Iterator<Item = (&Endpoint, &Held)> {
+        let hears = |at: &Endpoint| self.seen.tablets.get(at).is_some_and(|t| t.state == Some(TabletState::Healthy));
+        self.partition.replicas.iter().filter(move |r| r.is_alive && !r.is_leader && hears(&r.endpoint)).filter_map(
+            |replica| {
+                let held = self.loaded(&replica.endpoint)?;
+                (held.role == Role::Follower).then_some((&replica.endpoint, held))
+            },
+        )
+    }
+}
+
+/// How far a handover from `leader`, preferably to `heir`, has come.
+///
+/// # Errors
+/// It cannot be handed over.
+pub(super) fn standing(place: &Place<'_>, leader: &Endpoint, heir: Option<&Endpoint>) -> Result<Standing, Refusal> {
+    let name = place.name();
+    let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
+    let Some(held) = place.loaded(leader) else {
+        let text = format!("{leader} is flagged leader of {name} and alive, and does not have it loaded");
+        return Err(Refusal::unsafe_now(text, hint));
+    };
+    if held.role == Role::Leader {
+        return Ok(Standing::Up);
+    }
+    if let Some((longer, theirs)) = place.heirs().find(|(_, theirs)| theirs.offset > held.offset) {
+        let text = format!(
+            "{longer} is at offset {} of {name}, {leader}, which is flagged leader and does not lead, at {}",
+            theirs.offset, held.offset
+        );
+        return Err(Refusal::unsafe_now(text, hint));
+    }
+    let equals = || place.heirs().filter(|(_, theirs)| theirs.offset == held.offset).map(|(at, _)| at);
+    let found = equals().find(|at| Some(*at) == heir).or_else(|| equals().next());
+    Ok(found.map_or(Standing::TooEarly, |heir| Standing::Down(heir.clone())))
+}
+
+/// `changerole ... follower` to the leader.
+pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) -> Result<Planned, Refusal> {
+    failover_is_off(place.seen)?;
+    let name = place.name();
+    if place.leader() != Some(leader) {
+        return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
+    }
+    // Whatever would keep the other one from leading is better known before.
+    change_leader(place, Some(heir))?;
+    let effect =
+        Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
+    let call = match standing(place, leader, Some(heir))? {
+        Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
+        Standing::Down(_) | Standing::TooEarly => None,
+    };
+    Ok(Planned { call, effect, remarks: Vec::new() })
+}
+
+/// Whether a follower has come close enough to its leader for it to stand down.
+pub(super) fn is_close(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) -> bool {
+    let offset = |at: &Endpoint| place.loaded(at).map(|held| held.offset.0);
+    match (offset(leader), offset(heir)) {
+        (Some(leader), Some(heir)) => leader.saturating_sub(heir) <= CLOSE,
+        _ => false,
+    }
+}
+
+/// `changerole ... leader` to one that has stood down, under the term it led in: nothing was written since.
+pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, Refusal> {
+    let name = place.name();
+    if place.leader() != Some(leader) {
+        return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
+    }
+    let effect = Effect::Leads { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
+    if standing(place, leader, None)? == Standing::Up {
+        return Ok(Planned { call: None, effect, remarks: Vec::new() });
+    }
+    let Some(last) = place.partition.terms.last() else {
+        let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
+        return Err(Refusal::unsafe_now(format!("{name} has no term"), hint));
+    };
+    let replicas: Vec<Endpoint> = place.heirs().map(|(at, _)| at.clone()).collect();
+    let (endpoint, partition) = (leader.clone(), place.id());
+    // An election that came to nothing has raised their terms, and they take nothing of an older one.
+    let heard = replicas.iter().filter_map(|at| {
+        let pair = place.seen.tablets.get(at)?.probes(partition).term_pair.known()?;
+        Some(pair.term)
+    });
+    let term = heard.max().map_or(last.term, |heard| heard.max(last.term));
+    let action = Action::ChangeRole { endpoint, partition, term, replicas };
+    Ok(Planned { call: Some(Call::Action(action)), effect, remarks: Vec::new() })
+}

@@ -1,0 +1,164 @@
+//! What has to outlive a process: the goals of an undertaking under way, and what a tablet led before its upgrade. Versioned
+//! JSON, in a file beside the records that is on disk, whole, before anything is changed.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::model::Endpoint;
+
+use super::arrange::{Goal, Undertaking, UpgradeNote};
+
+/// The version of the files written.
+const VERSION: u32 = 1;
+
+/// A file that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {path}: {seen}")]
+pub struct KeptError {
+    /// Which.
+    pub path: String,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// The goals of an undertaking that has not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unfinished {
+    version: u32,
+    /// What the cluster is called.
+    pub cluster: String,
+    /// The undertaking.
+    pub of: Undertaking,
+    /// Its goals, as they were made before the first step.
+    pub goals: Vec<Goal>,
+}
+
+/// Where these files are.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    dir: PathBuf,
+    cluster: String,
+}
+
+impl Desk {
+    /// The files of a cluster in a directory of records.
+    pub fn new(dir: &Path, cluster: &str) -> Self {
+        Self { dir: dir.to_owned(), cluster: cluster.to_owned() }
+    }
+
+    fn path(&self, what: &str) -> PathBuf {
+        let plain = |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
+        self.dir.join(format!("{}-{}.json", plain(what), plain(&self.cluster)))
+    }
+
+    fn upgrade(&self, endpoint: &Endpoint) -> PathBuf {
+        self.path(&format!("upgrade-{endpoint}"))
+    }
+
+    fn arrangement(&self) -> PathBuf {
+        self.path("arrangement")
+    }
+
+    /// What `upgrade pre` of a tablet wrote down.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another version's.
+    pub fn upgrade_note(&self, endpoint: &Endpoint) -> Result<Option<UpgradeNote>, KeptError> {
+        let path = self.upgrade(endpoint);
+        Ok(read(&path)?.filter(|note: &UpgradeNote| note.cluster == self.cluster && note.endpoint == *endpoint))
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// It is not on disk; then nothing must be changed.
+    pub fn note_upgrade(&self, note: &UpgradeNote) -> Result<String, KeptError> {
+        write(&self.upgrade(&note.endpoint), note)
+    }
+
+    /// The upgrade is over.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn upgrade_is_over(&self, endpoint: &Endpoint) -> Result<(), KeptError> {
+        remove(&self.upgrade(endpoint))
+    }
+
+    /// The undertaking that has not come to its end, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another version's.
+    pub fn unfinished(&self) -> Result<Option<Unfinished>, KeptError> {
+        Ok(read(&self.arrangement())?.filter(|kept: &Unfinished| kept.cluster == self.cluster))
+    }
+
+    /// Writes down the goals of an undertaking.
+    ///
+    /// # Errors
+    /// They are not on disk; then nothing must be changed.
+    pub fn begin(&self, of: &Undertaking, goals: &[Goal]) -> Result<(), KeptError> {
+        let cluster = self.cluster.clone();
+        let kept = Unfinished { version: VERSION, cluster, of: of.clone(), goals: goals.to_vec() };
+        write(&self.arrangement(), &kept).map(drop)
+    }
+
+    /// It has come to its end.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn end(&self) -> Result<(), KeptError> {
+        remove(&self.arrangement())
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> KeptError + '_ {
+    |error| KeptError { path: path.display().to_string(), seen: error.to_string() }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KeptError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path)(error)),
+    };
+    let garbage = |error: serde_json::Error| KeptError { path: path.display().to_string(), seen: error.to_string() };
+    let Versioned { version } = serde_json::from_slice(&text).map_err(garbage)?;
+    if version != VERSION {
+        let seen = format!("it has version {version}, and this program reads version {VERSION}");
+        return Err(KeptError { path: path.display().to_string(), seen });
+    }
+    serde_json::from_slice(&text).map(Some).map_err(garbage)
+}
+
+/// A file that is there whole or not at all.
+fn write(path: &Path, value: &impl Serialize) -> Result<String, KeptError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|error| failed(path)(io::Error::other(error)))?;
+    let beside = path.with_extension("new");
+    let written = || {
+        let dir = path.parent().unwrap_or(path);
+        fs::create_dir_all(dir)?;
+        let mut file = File::create(&beside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        File::open(dir)?.sync_all()
+    };
+    written().map_err(failed(path))?;
+    Ok(path.display().to_string())
+}
+
+fn remove(path: &Path) -> Result<(), KeptError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
+        _ => Ok(()),
+    }
+}

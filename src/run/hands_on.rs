@@ -1,0 +1,194 @@
+//! Other work that needs auto_failover off, done as a recovery is: with a record and a note that tell what it was, and given
+//! back however the work ends.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::cluster::{Cluster, Hold};
+use crate::model::Snapshot;
+use crate::recovery::Earlier;
+
+use super::error::RecoverError;
+use super::event::{Event, Listener};
+use super::failover::{Told, restore, switch_off};
+use super::lock::{Lock, Note};
+use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
+use super::recover::{panic_text, unbreakable};
+use super::run_id::RunId;
+
+/// What such work needs beside the cluster.
+pub struct HandsOn {
+    /// What records call the cluster.
+    pub cluster_name: String,
+    /// What records call the work.
+    pub name: String,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
+    /// Who does it.
+    pub caller: Caller,
+    /// What keeps it apart from runs. The caller has it, and gives it back.
+    pub lock: Arc<dyn Lock>,
+    /// How much faster than ours the cluster's clock runs.
+    pub pace: f64,
+    /// Hears what happens.
+    pub listener: Listener,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What was there before.
+#[derive(Debug)]
+pub struct Found {
+    left: Left,
+    note: Option<Note>,
+    /// auto_failover before anybody's change: an unfinished run may have left it off.
+    pub auto_failover: bool,
+}
+
+/// What the work has: a record to write down what it is about to do, and whether it still has the lock.
+#[derive(Clone)]
+pub struct Hands {
+    record: Record,
+    /// Whether the lock is still held.
+    pub hold: watch::Receiver<Hold>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct HandsOff<T> {
+    /// What the work gave; or its panic, which is a bug.
+    pub done: Result<T, String>,
+    /// auto_failover could not be given back: what was seen last.
+    pub not_restored: Option<String>,
+    /// The record could be written no more: why.
+    pub unrecorded: Option<String>,
+}
+
+impl Found {
+    /// Whether auto_failover is not what it was.
+    pub fn is_owed(&self, now: bool) -> bool {
+        self.auto_failover != now
+    }
+
+    /// Partitions that an unfinished recovery has left for the next one.
+    pub fn leaves_partitions(&self) -> bool {
+        self.left.partitions.values().any(|earlier| *earlier != Earlier::default())
+            || self.note.as_ref().is_some_and(|note| note.serves_early || !note.unseen.is_empty())
+    }
+
+    /// The note as it is to stay: of what an unfinished recovery has left.
+    fn stays(self) -> Option<Note> {
+        let leaves = self.leaves_partitions();
+        self.note.filter(|_| leaves).map(|note| Note { auto_failover: None, ..note })
+    }
+}
+
+impl Hands {
+    /// Writes down a sentence: it is on disk, or nothing must be changed.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn write_down(&self, text: &str) -> Result<(), RecordError> {
+        self.record.note(text);
+        self.record.sync()
+    }
+}
+
+impl HandsOn {
+    /// What unfinished runs have left, and what auto_failover was before them.
+    ///
+    /// # Errors
+    /// ZooKeeper or the records cannot be asked.
+    pub async fn find(&self, seen: &Snapshot) -> Result<Found, RecoverError> {
+        let note = self.lock.note().await?;
+        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
+        let settled = self.lock.keeps_notes() && note.is_none();
+        let left = if settled { Left::default() } else { left };
+        let noted = note.as_ref().and_then(|note| note.auto_failover);
+        let auto_failover = seen.auto_failover || noted.or(left.auto_failover) == Some(true);
+        Ok(Found { left, note, auto_failover })
+    }
+
+    /// Does the work with auto_failover off, in a task of its own: even its panic does not leave it off. The lock is held.
+    ///
+    /// # Errors
+    /// Nothing was begun: the record could not be, or auto_failover could not be switched off.
+    pub async fn work<T, F>(
+        &self,
+        cluster: &Cluster,
+        seen: &Snapshot,
+        found: Found,
+        work: impl FnOnce(Hands) -> F,
+    ) -> Result<HandsOff<T>, RecoverError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let auto_failover = found.auto_failover;
+        let begun = Begun {
+            version: VERSION,
+            run: RunId { began_ms: self.now_ms, number: 0 },
+            caller: self.caller.clone(),
+            cluster: self.cluster_name.clone(),
+            playbook: self.name.clone(),
+            all: false,
+            auto_failover,
+            plan: None,
+            accepted: BTreeMap::new(),
+            after: found.left.run,
+            before: Vec::new(),
+            snapshot: Box::new(seen.clone()),
+        };
+        let record = Record::begin(&*self.archive, begun)?;
+        (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        let note = Note {
+            run: record.run(),
+            host: self.caller.host.clone(),
+            record: record.place().to_owned(),
+            auto_failover: Some(auto_failover),
+            serves_early: found.note.as_ref().is_some_and(|note| note.serves_early),
+            unseen: found.note.iter().flat_map(|note| note.unseen.clone()).collect(),
+        };
+        self.lock.leave(Some(&note)).await?;
+        let listener = unbreakable(&self.listener);
+        let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
+        let switched = if seen.auto_failover { switch_off(cluster, "auto_failover", &told).await } else { Ok(()) };
+        let hands = Hands { record: record.clone(), hold: self.lock.hold() };
+        let done = match switched {
+            Ok(()) => Ok(tokio::spawn(work(hands)).await.map_err(panic_text)),
+            Err(error) => Err(error),
+        };
+        let restored = self.give_back(cluster, auto_failover, &told).await;
+        let word = if matches!(done, Ok(Ok(_))) { "ended" } else { "failed" };
+        if let Err(error) = record.end(word, restored.is_ok(), restored.is_ok(), Vec::new()) {
+            listener(&Event::Note { text: error.to_string() });
+        }
+        if *self.lock.hold().borrow() != Hold::Lost {
+            let stays = if restored.is_ok() { found.stays() } else { Some(note) };
+            if let Err(error) = self.lock.leave(stays.as_ref()).await {
+                let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
+                listener(&Event::Note { text });
+            }
+        }
+        let not_restored = restored.err();
+        match done {
+            Ok(done) => Ok(HandsOff { done, not_restored, unrecorded: record.broken() }),
+            Err(error) => Err(RecoverError::Step { error, not_restored }),
+        }
+    }
+
+    /// Unless the lock was lost to another run: that one knows what it was, from the note.
+    async fn give_back(&self, cluster: &Cluster, auto_failover: bool, told: &Told<'_>) -> Result<(), String> {
+        if *told.hold.borrow() == Hold::Lost
+            && let Ok(Some(other)) = self.lock.holder().await
+        {
+            let text = format!("{} has taken over, and gives auto_failover back", other.text());
+            (told.listener)(&Event::Note { text });
+            return Ok(());
+        }
+        restore(cluster, auto_failover, self.pace, told).await
+    }
+}

@@ -1,0 +1,236 @@
+//! Undertakings as text and as JSON: what would be done, each step, and what came of it.
+
+use serde::Serialize;
+
+use crate::model::{Endpoint, Pid, Snapshot, TableName};
+use crate::operate::{Arrangement, Carried, Step, Undertaking, Walk};
+
+use super::color::{Paint, Tone};
+use super::columns::{Cell, Columns};
+use super::words::{counted, one_line};
+
+/// A step of an undertaking, as it happens.
+#[derive(Serialize)]
+pub struct MoveLine<'a> {
+    /// `move`.
+    pub event: &'static str,
+    /// `db.table/pid`.
+    pub partition: &'a str,
+    /// The step's code.
+    pub step: &'a str,
+    /// The handbook's command for what is sent; null in the line that says how it went.
+    pub sends: Option<&'a str>,
+    /// `sent`, `reached` or `missed`.
+    pub outcome: &'static str,
+    /// The same for people.
+    pub text: &'a str,
+}
+
+/// A tablet's share.
+#[derive(Debug, Serialize)]
+pub struct ShareLine {
+    endpoint: Endpoint,
+    replicas: usize,
+    leaders: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas_after: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaders_after: Option<usize>,
+}
+
+/// What would be done.
+#[derive(Debug, Serialize)]
+pub struct ArrangementLine {
+    event: &'static str,
+    undertaking: &'static str,
+    goals: Vec<GoalLine>,
+    tablets: Vec<ShareLine>,
+    remarks: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct GoalLine {
+    #[serde(flatten)]
+    table: TableName,
+    pid: Pid,
+    replicas: Vec<Endpoint>,
+    leader: Option<Endpoint>,
+    why: String,
+    steps: Vec<String>,
+    stops_at: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct ArrangedLine {
+    event: &'static str,
+    undertaking: &'static str,
+    partitions: usize,
+    arranged: usize,
+    left: Vec<LeftLine>,
+    tablets: Vec<ShareLine>,
+    remarks: Vec<String>,
+    kept: Option<String>,
+    stopped: bool,
+    auto_failover: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftLine {
+    #[serde(flatten)]
+    table: TableName,
+    pid: Pid,
+    text: String,
+    hint: String,
+}
+
+fn shares(seen: &Snapshot, after: Option<&Snapshot>) -> Vec<ShareLine> {
+    let count = |seen: &Snapshot, at: &Endpoint| {
+        let replicas = seen.tables.iter().flat_map(|table| &table.partitions).flat_map(|found| &found.replicas);
+        let here = replicas.filter(|replica| replica.endpoint == *at);
+        here.fold((0, 0), |(all, led), replica| (all + 1, led + usize::from(replica.is_leader && replica.is_alive)))
+    };
+    let share = |endpoint: &Endpoint| {
+        let ((replicas, leaders), then) = (count(seen, endpoint), after.map(|after| count(after, endpoint)));
+        let (replicas_after, leaders_after) = (then.map(|then| then.0), then.map(|then| then.1));
+        ShareLine { endpoint: endpoint.clone(), replicas, leaders, replicas_after, leaders_after }
+    };
+    seen.tablets.keys().map(share).collect()
+}
+
+impl ArrangementLine {
+    /// Of an arrangement, with the way to each goal, and the cluster before and after.
+    pub fn of(
+        undertaking: &Undertaking,
+        arrangement: &Arrangement,
+        walks: &[Walk],
+        (before, after): (&Snapshot, &Snapshot),
+    ) -> Self {
+        let goal = |walk: &Walk| GoalLine {
+            table: walk.goal.table.clone(),
+            pid: walk.goal.pid,
+            replicas: walk.goal.replicas.clone(),
+            leader: walk.goal.leader.clone(),
+            why: walk.goal.why.clone(),
+            steps: walk.steps.iter().map(step_text).collect(),
+            stops_at: walk.stops_at.clone(),
+        };
+        Self {
+            event: "arrangement",
+            undertaking: undertaking.name(),
+            goals: walks.iter().map(goal).collect(),
+            tablets: shares(before, Some(after)),
+            remarks: arrangement.remarks.clone(),
+        }
+    }
+}
+
+impl ArrangedLine {
+    /// Of what came of an undertaking.
+    pub fn of(undertaking: &Undertaking, carried: &Carried) -> Self {
+        let partitions = carried.arrangement.goals.len();
+        let left = carried.left.iter().map(|(goal, refusal)| LeftLine {
+            table: goal.table.clone(),
+            pid: goal.pid,
+            text: refusal.text.clone(),
+            hint: refusal.hint.clone(),
+        });
+        Self {
+            event: "arranged",
+            undertaking: undertaking.name(),
+            partitions,
+            arranged: partitions.saturating_sub(carried.left.len()),
+            left: left.collect(),
+            tablets: shares(&carried.seen, None),
+            remarks: carried.arrangement.remarks.clone(),
+            kept: carried.kept.clone(),
+            stopped: carried.stopped.is_some(),
+            auto_failover: carried.seen.auto_failover,
+        }
+    }
+}
+
+/// A step that is only thought of, as the handbook writes it.
+fn step_text(step: &Step) -> String {
+    match step {
+        Step::StandDown { pid, endpoint, table, .. } => {
+            format!("changerole {} {pid} follower on {endpoint}", table.table)
+        }
+        Step::StandUp { pid, endpoint, table } => format!("changerole {} {pid} leader on {endpoint}", table.table),
+        Step::ChangeLeader { table, pid, to } => {
+            format!("changeleader {} {pid} {}", table.table, to.as_ref().map_or("auto", Endpoint::as_str))
+        }
+        Step::RecoverReplica { table, pid, endpoint } => format!("recovertable {} {pid} {endpoint}", table.table),
+        Step::AddReplica { table, pid, endpoint } => format!("addreplica {} {pid} {endpoint}", table.table),
+        Step::RemoveReplica { table, pid, endpoint } => format!("delreplica {} {pid} {endpoint}", table.table),
+        Step::MigrateReplica { table, pid, from, to } => format!("migrate {from} {} {pid} {to}", table.table),
+        Step::SetAutoFailover { .. }
+        | Step::CancelOp { .. }
+        | Step::MarkAlive { .. }
+        | Step::LoadReplica { .. }
+        | Step::OfflineTablet { .. }
+        | Step::RecoverTablet { .. } => step.code().to_owned(),
+    }
+}
+
+fn shares_text(tablets: &[ShareLine], paint: Paint) -> String {
+    let changes = tablets.iter().any(|share| share.replicas_after.is_some());
+    let mut columns = Columns::headed(&["tablet", "replicas", "leaders"]);
+    for share in tablets {
+        let number = |now: usize, then: Option<usize>| match then {
+            Some(then) if changes => format!("{now} -> {then}"),
+            _ => now.to_string(),
+        };
+        columns.row([
+            Cell::from(share.endpoint.as_str()),
+            number(share.replicas, share.replicas_after).into(),
+            number(share.leaders, share.leaders_after).into(),
+        ]);
+    }
+    columns.text(0, paint)
+}
+
+fn remarks_text(remarks: &[String], paint: Paint) -> String {
+    let note = paint.tone(Tone::Warning, "note:");
+    remarks.iter().map(|remark| format!("{note} {}\n", one_line(remark))).collect()
+}
+
+/// What would be done.
+pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
+    let mut out = paint.tone(Tone::Strong, &format!("Plan of {}", line.undertaking)) + "\n";
+    if line.goals.is_empty() {
+        out += "Nothing has to be done.\n";
+    }
+    for goal in &line.goals {
+        let name = one_line(&format!("{}/{}", goal.table, goal.pid));
+        out += &format!("\n{}: {}\n", paint.tone(Tone::Strong, &name), one_line(&goal.why));
+        for (number, step) in goal.steps.iter().enumerate() {
+            out += &format!("  {}. {}\n", number + 1, one_line(step));
+        }
+        if let Some(text) = &goal.stops_at {
+            out += &format!("  {} {}\n", paint.tone(Tone::Bad, "stops:"), one_line(text));
+        }
+    }
+    out + "\n" + &shares_text(&line.tablets, paint) + &remarks_text(&line.remarks, paint)
+}
+
+/// What came of it.
+pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
+    let mut out = match (line.partitions, line.left.len()) {
+        (0, _) => format!("{}: nothing had to be done.\n", line.undertaking),
+        (all, 0) => format!("{}: {} as they are to be.\n", line.undertaking, counted(all, "partition")),
+        (all, left) => {
+            format!("{}: {left} of {} not as they are to be.\n", line.undertaking, counted(all, "partition"))
+        }
+    };
+    for left in &line.left {
+        let name = one_line(&format!("{}/{}", left.table, left.pid));
+        let (text, hint) = (one_line(&left.text), one_line(&left.hint));
+        out += &format!("{}: {text}\n  hint: {hint}\n", paint.tone(Tone::Bad, &name));
+    }
+    out += &shares_text(&line.tablets, paint);
+    if let Some(path) = &line.kept {
+        out += &format!("What it led is written down for `upgrade post`: {path}\n");
+    }
+    out + &remarks_text(&line.remarks, paint)
+}

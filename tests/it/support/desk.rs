@@ -1,0 +1,76 @@
+//! A sandbox in a real ZooKeeper, and the program on it, found through that: as an operator works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::scenario::{Scenario, Shape};
+use openmldb_ops::sandbox::{Options, ZooKeeperPath};
+
+use super::bed::Bed;
+use super::outside::{flags, leader, orders};
+use super::process::{Home, Running};
+use super::zookeeper::ZooKeeperServer;
+
+/// A cluster, and the program on it.
+pub struct Desk {
+    pub bed: Bed,
+    pub home: Home,
+    server: Arc<ZooKeeperServer>,
+    root: String,
+}
+
+impl Desk {
+    pub async fn with(scenario: Scenario) -> Self {
+        Self::shaped(scenario, Shape::default()).await
+    }
+
+    pub async fn shaped(scenario: Scenario, shape: Shape) -> Self {
+        static SAT: AtomicU32 = AtomicU32::new(0);
+        let server = ZooKeeperServer::shared().await;
+        let root = format!("/desk-{}", SAT.fetch_add(1, Ordering::Relaxed));
+        let at = ZooKeeperPath { servers: server.address(), root: root.clone(), digest: None };
+        let bed = Bed::start_with(scenario, &Options { shape, zookeeper: Some(at), ..Options::default() }).await;
+        Self { bed, home: Home::new(), server, root }
+    }
+
+    fn words<'a>(&'a self, command: &'a str, servers: &'a str) -> Vec<&'a str> {
+        command.split(' ').chain(["--zk-cluster", servers, "--zk-root-path", &self.root]).collect()
+    }
+
+    /// Starts a command, and leaves it running.
+    pub fn begins(&self, command: &str) -> Running {
+        self.home.start(&self.words(command, &self.server.address()))
+    }
+
+    /// Runs a command that has to end with an exit code, and gives what it said.
+    pub fn says(&self, code: i32, command: &str) -> String {
+        let ran = self.home.run(&self.words(command, &self.server.address())).expect(code);
+        ran.stdout.clone() + &ran.stderr
+    }
+
+    /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.
+    pub fn refuses(&self, command: &str, why: &str) {
+        let sent = self.bed.world(|world| world.trace().mutations());
+        for command in [command.to_owned(), format!("{command} --dry-run")] {
+            let said = self.says(5, &command);
+            assert!(said.contains("nothing was sent") && said.contains(why), "{command}: {said}");
+            assert!(said.contains("hint: "), "{command}: {said}");
+        }
+        assert_eq!(self.bed.world(|world| world.trace().mutations()), sent, "{command} was refused and sent something");
+    }
+
+    /// The leader of `shop.orders/0`, and a follower.
+    pub fn leader_and_follower(&self) -> (Endpoint, Endpoint) {
+        self.bed.world(|world| {
+            let id = orders(world, 0);
+            let leading = leader(world, id);
+            let follower = flags(world, id).into_iter().map(|flags| flags.endpoint).find(|at| *at != leading).unwrap();
+            (leading, follower)
+        })
+    }
+
+    pub async fn ends(self) {
+        self.bed.sandbox.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,227 @@
+//! Scaling out and in, a tablet's upgrade, a handover: through a real ZooKeeper, with real processes, and with clients writing.
+
+use std::collections::BTreeMap;
+
+use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_ops::wire::nameserver::ShowTabletRequest;
+use serde_json::Value;
+
+use crate::support::desk::Desk;
+use crate::support::outside::{auto_failover, flags, leader, orders};
+
+/// Replicas on each tablet, those with none included.
+fn shares(world: &mut World) -> BTreeMap<Endpoint, usize> {
+    let mut shares: BTreeMap<Endpoint, usize> = world.tablet_endpoints().iter().map(|at| (at.clone(), 0)).collect();
+    for metas in world.metadata().values().flat_map(|metas| &metas.partition_meta) {
+        *shares.get_mut(&Endpoint::from(metas.endpoint.as_str())).unwrap() += 1;
+    }
+    shares
+}
+
+/// Partitions that a tablet leads.
+fn led(world: &mut World, at: &Endpoint) -> usize {
+    let leads = |metas: &&_| {
+        let metas: &openmldb_ops::wire::nameserver::TablePartition = metas;
+        metas.partition_meta.iter().any(|meta| meta.is_leader && meta.is_alive() && meta.endpoint == at.as_str())
+    };
+    world.metadata().values().filter(leads).count()
+}
+
+fn is(world: &mut World, at: &Endpoint, state: &str) -> bool {
+    let Some(leading) = world.leader() else { return false };
+    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
+    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
+    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == state)
+}
+
+fn lines(said: &str) -> Vec<Value> {
+    said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+impl Desk {
+    fn sent(&self) -> u64 {
+        self.bed.world(|world| world.trace().mutations())
+    }
+
+    /// Every row is where it should be, and the program finds nothing to complain of.
+    async fn all_is_well(self) {
+        self.says(0, "status");
+        assert!(self.bed.world(auto_failover), "auto_failover is given back");
+        let rows = self.bed.settle();
+        assert_eq!(rows.rows_after, rows.rows_expected);
+        assert_eq!(rows.partitions_with_two_alive_leaders, 0);
+        assert_eq!(self.bed.world(|world| world.diverged()), Default::default());
+        self.ends().await;
+    }
+
+    fn tablets(&self) -> Vec<Endpoint> {
+        self.bed.world(|world| world.tablet_endpoints().to_vec())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_spread_over_tablets_that_were_added() {
+    let desk = Desk::with(Scenario::TabletsAdded).await;
+    let before = desk.bed.world(shares);
+    assert_eq!((before.len(), before.values().filter(|count| **count == 0).count()), (5, 2));
+    let sent = desk.sent();
+    let plan = desk.says(0, "scale out --dry-run");
+    assert!(plan.contains("Plan of scale out") && plan.contains("migrate "), "{plan}");
+    assert_eq!(desk.sent(), sent, "a dry run sends nothing");
+    let planned = lines(&desk.says(0, "scale out --dry-run --output json")).pop().unwrap();
+    let shares_after = |line: &Value| -> Vec<(String, u64)> {
+        let share = |tablet: &Value| {
+            let count = tablet.get("replicas_after").unwrap_or(&tablet["replicas"]);
+            (tablet["endpoint"].as_str().unwrap().to_owned(), count.as_u64().unwrap())
+        };
+        line["tablets"].as_array().unwrap().iter().map(share).collect()
+    };
+
+    let done = lines(&desk.says(0, "scale out --output json")).pop().unwrap();
+    assert_eq!((&done["event"], &done["left"]), (&"arranged".into(), &Value::Array(Vec::new())));
+    assert_eq!(shares_after(&done), shares_after(&planned), "what was planned is what came of it");
+    let after = desk.bed.world(shares);
+    assert!(after.values().all(|count| *count > 0), "{after:?}");
+    let again = desk.says(0, "scale out");
+    assert!(again.contains("scale out: nothing had to be done"), "{again}");
+    desk.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_killed_and_another() {
+    let generated = Generated { tables: 2, partitions: 5, replicas: 2, rows: 30 };
+    let shape = Shape { tablets: 5, generated: Some(generated), ..Shape::default() };
+    let desk = Desk::shaped(Scenario::ClientsWriting, shape).await;
+    let leaving = desk.tablets()[3..].to_vec();
+    let command = format!("scale in {} {}", leaving[0], leaving[1]);
+    let mut run = desk.begins(&command);
+    run.wait_for_progress(|line| line.contains(" is on ") || line.contains(" leads "));
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    assert!(!desk.bed.world(auto_failover), "it was killed");
+    let half = desk.bed.world(shares);
+    assert!(leaving.iter().any(|at| half[at] > 0), "{half:?}");
+
+    let said = desk.says(0, &command);
+    assert!(said.contains("an earlier `scale in` did not come to its end; this goes on with it"), "{said}");
+    assert!(said.contains("as they are to be"), "{said}");
+    let after = desk.bed.world(shares);
+    assert!(leaving.iter().all(|at| after[at] == 0), "{after:?}");
+    let metas = desk.bed.world(|world| world.metadata().values().map(|m| m.partition_meta.len()).collect::<Vec<_>>());
+    assert!(metas.iter().all(|count| *count <= 2), "as many replicas as before: {metas:?}");
+    assert!(desk.says(0, &command).contains("nothing had to be done"));
+    desk.all_is_well().await;
+}
+
+/// Every tablet is restarted once, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_tablets_are_upgraded_under_clients_that_write_and_no_acknowledged_row_is_lost() {
+    let desk = Desk::with(Scenario::ClientsWriting).await;
+    let before: BTreeMap<Endpoint, usize> =
+        desk.tablets().into_iter().map(|at| (at.clone(), desk.bed.world(|world| led(world, &at)))).collect();
+    for at in desk.tablets() {
+        let said = desk.says(0, &format!("upgrade pre {at}"));
+        assert!(said.contains("What it led is written down for `upgrade post`"), "{said}");
+        assert_eq!(desk.bed.world(|world| led(world, &at)), 0);
+        desk.bed.world(|world| world.kill_tablet(&at));
+        desk.bed.until("the nameserver misses it", |world| is(world, &at, "kOffline")).await;
+        desk.bed.world(|world| world.start_tablets(std::slice::from_ref(&at)));
+        desk.bed.until("the nameserver hears of it", |world| is(world, &at, "kHealthy")).await;
+        desk.says(0, "recover --all");
+        let said = desk.says(0, &format!("upgrade post {at}"));
+        assert!(said.contains("upgrade post: "), "{said}");
+        assert_eq!(desk.bed.world(|world| led(world, &at)), before[&at]);
+    }
+    let writers = desk.bed.world(World::stop_writers).unwrap();
+    assert!(writers.acknowledged() > 100, "{writers:?}");
+    desk.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_hands_over_while_clients_write() {
+    let desk = Desk::with(Scenario::ClientsWriting).await;
+    let (old, new) = desk.leader_and_follower();
+    let plan = desk.says(0, &format!("leader handover shop.orders/0 --to {new} --dry-run"));
+    assert!(plan.contains(&format!("follower on {old}")) && plan.contains("changeleader orders 0"), "{plan}");
+    assert_eq!(desk.leader_and_follower().0, old);
+    desk.refuses_arranging("leader handover shop.orders/0 --to a:1", "has no replica on a:1");
+    desk.refuses_arranging(&format!("leader handover shop.orders/9 --to {new}"), "has no partition 9");
+    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        assert_eq!(leader(world, id), new);
+        assert!(flags(world, id).iter().all(|flags| flags.alive), "the old one follows");
+    });
+    desk.all_is_well().await;
+}
+
+/// Killed between the two halves of a handover, it leaves a partition whose flagged leader leads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handover_that_was_broken_off_is_finished() {
+    let desk = Desk::with(Scenario::ClientsWriting).await;
+    let (old, new) = desk.leader_and_follower();
+    let command = format!("leader handover shop.orders/0 --to {new}");
+    let mut run = desk.begins(&command);
+    run.wait_for_progress(|line| line.contains(&format!("follower on {old}")));
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    desk.says(0, &command);
+    assert_eq!(desk.leader_and_follower().0, new);
+    desk.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_later() {
+    let desk = Desk::with(Scenario::TabletsAdded).await;
+    let mut run = desk.begins("scale out");
+    run.wait_for_progress(|line| line.contains("addreplica") || line.contains("migrate"));
+    run.signal("INT");
+    let ran = run.end().expect(130);
+    assert!(ran.stderr.contains("interrupted: waiting for steps under way"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("it was not come to"), "{}", ran.stdout);
+    assert!(desk.bed.world(auto_failover));
+    let said = desk.says(0, "scale out");
+    assert!(said.contains("this goes on with it"), "{said}");
+    desk.all_is_well().await;
+}
+
+impl Desk {
+    /// As `refuses`, with no step sent; and the reason is the same in a dry run.
+    fn refuses_arranging(&self, command: &str, why: &str) {
+        self.refuses(command, why);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_arranged_is_refused_in_words() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let at = desk.tablets()[0].clone();
+    // shop.orders has three replicas.
+    desk.refuses_arranging(&format!("scale in {at}"), "2 healthy tablets would be left, too few for shop.orders (3 replicas)");
+    desk.refuses_arranging("scale in a:1", "the nameserver knows no tablet a:1");
+    desk.refuses_arranging("upgrade pre a:1", "the nameserver knows no tablet a:1");
+    desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down of an `upgrade pre");
+    desk.bed.world(|world| world.kill_tablet(&at));
+    desk.bed.until("the nameserver misses it", |world| is(world, &at, "kOffline")).await;
+    desk.refuses_arranging(&format!("scale in {at}"), "for offline");
+    desk.refuses_arranging(&format!("upgrade pre {at}"), "for offline");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
+    let generated = Generated { tables: 1, partitions: 2, replicas: 1, rows: 10 };
+    let shape = Shape { tablets: 1, generated: Some(generated), ..Shape::default() };
+    let desk = Desk::shaped(Scenario::Healthy, shape).await;
+    let at = desk.tablets()[0].clone();
+    desk.refuses_arranging("scale out", "1 tablets for healthy, and one has nobody to share with");
+    desk.refuses_arranging(&format!("upgrade pre {at}"), "no other tablet is healthy");
+    let said = desk.says(0, &format!("upgrade pre {at} --allow-unavailable"));
+    assert!(said.contains("has a single replica: unavailable") || said.contains("more has a single replica"), "{said}");
+    assert!(desk.says(0, &format!("upgrade post {at}")).contains("nothing had to be done"));
+    desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down");
+    desk.all_is_well().await;
+}
