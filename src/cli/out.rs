@@ -13,8 +13,9 @@ use crate::playbook::Playbook;
 use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Detail, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine, comparison_text, error_text,
-    plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    About, ComparisonLine, Detail, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine, comparison_text,
+    error_text, plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text,
+    summary_text,
 };
 use crate::verify::Verification;
 

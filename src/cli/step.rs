@@ -85,7 +85,7 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
         }
         ReplicaCommand::Recover(OneReplica { partition, endpoint, working }) => {
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::RecoverReplica { table, pid, endpoint }, working, out).await
+            take(Step::RecoverReplica { table, pid, endpoint, led_until: None }, working, out).await
         }
         ReplicaCommand::Add(OneReplica { partition, endpoint, working }) => {
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);

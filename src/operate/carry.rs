@@ -154,7 +154,10 @@ impl Carry {
             }
         }
         if !goals.is_empty() {
-            arrangement.remarks.push(format!("an earlier `{}` did not come to its end; this goes on with it", self.undertaking.name()));
+            arrangement.remarks.push(format!(
+                "an earlier `{}` did not come to its end; this goes on with it",
+                self.undertaking.name()
+            ));
         }
         match self.undertaking {
             // What it comes to was thought out as a whole.
@@ -213,6 +216,8 @@ impl Carry {
             cluster: cluster.clone(),
             cluster_name: self.cluster_name.clone(),
             goals: drawn.arrangement.goals.clone(),
+            desk: self.desk.clone(),
+            stood_down: self.desk.stood_down()?,
             pace: self.pace,
             step_timeout: self.step_timeout,
             told: self.told.clone(),

@@ -5,7 +5,7 @@
 //! down first, by ChangeRole: from then on it takes no writes, and what it holds is all there is. A follower that holds as
 //! much is made leader; if none does, the leader stands up again, and it is tried once more.
 
-use crate::model::{Action, Endpoint, Held, Role, TabletState};
+use crate::model::{Action, Endpoint, Held, Offset, Role, TabletState};
 
 use super::Call;
 use super::effect::Effect;
@@ -70,6 +70,16 @@ pub(super) fn standing(place: &Place<'_>, leader: &Endpoint, heir: Option<&Endpo
     Ok(found.map_or(Standing::TooEarly, |heir| Standing::Down(heir.clone())))
 }
 
+/// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its heir
+/// holds, and nothing else: the heir's term began right behind it.
+pub(super) fn is_its_leaders_beginning(place: &Place<'_>, endpoint: &Endpoint, stood_down_at: Offset) -> bool {
+    let began = place.partition.terms.last().is_some_and(|last| last.start.0 == stood_down_at.0 + 1);
+    let is_as_it_was =
+        place.loaded(endpoint).is_some_and(|held| held.role == Role::Follower && held.offset == stood_down_at);
+    let leads = place.leader().and_then(|leader| place.loaded(leader));
+    began && is_as_it_was && leads.is_some_and(|held| held.role == Role::Leader && held.offset >= stood_down_at)
+}
+
 /// `changerole ... follower` to the leader.
 pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
@@ -79,8 +89,7 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
     }
     // Whatever would keep the other one from leading is better known before.
     change_leader(place, Some(heir))?;
-    let effect =
-        Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
+    let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
     let call = match standing(place, leader, Some(heir))? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
         Standing::Down(_) | Standing::TooEarly => None,

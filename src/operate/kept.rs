@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Offset, PartitionId};
 
 use super::arrange::{Goal, Undertaking, UpgradeNote};
 
@@ -38,6 +38,27 @@ pub struct Unfinished {
     pub goals: Vec<Goal>,
 }
 
+/// A leader that has stood down, and is to be brought back as follower.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoodDown {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What it held then, and its heir, too.
+    pub at: Offset,
+}
+
+/// Those of them that are under way.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Standing {
+    version: u32,
+    cluster: String,
+    stood_down: Vec<StoodDown>,
+}
+
 /// Where these files are.
 #[derive(Debug, Clone)]
 pub struct Desk {
@@ -52,7 +73,8 @@ impl Desk {
     }
 
     fn path(&self, what: &str) -> PathBuf {
-        let plain = |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
+        let plain =
+            |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
         self.dir.join(format!("{}-{}.json", plain(what), plain(&self.cluster)))
     }
 
@@ -105,6 +127,28 @@ impl Desk {
         let cluster = self.cluster.clone();
         let kept = Unfinished { version: VERSION, cluster, of: of.clone(), goals: goals.to_vec() };
         write(&self.arrangement(), &kept).map(drop)
+    }
+
+    /// Leaders that have stood down and are not back as followers, as far as an earlier process wrote down.
+    ///
+    /// # Errors
+    /// They cannot be read, or are another version's.
+    pub fn stood_down(&self) -> Result<Vec<StoodDown>, KeptError> {
+        let kept: Option<Standing> = read(&self.path("handover"))?;
+        Ok(kept.filter(|kept| kept.cluster == self.cluster).map(|kept| kept.stood_down).unwrap_or_default())
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// They are not on disk; then nobody else must be made leader.
+    pub fn note_stood_down(&self, stood_down: &[StoodDown]) -> Result<(), KeptError> {
+        let path = self.path("handover");
+        if stood_down.is_empty() {
+            return remove(&path);
+        }
+        let kept = Standing { version: VERSION, cluster: self.cluster.clone(), stood_down: stood_down.to_vec() };
+        write(&path, &kept).map(drop)
     }
 
     /// It has come to its end.

@@ -5,8 +5,8 @@
 //! until the effect is seen; an answer of 0 is none (RecoverTable answers it and may do nothing, observed 2).
 
 mod arrange;
-mod effect;
 mod carry;
+mod effect;
 mod handover;
 mod kept;
 mod perform;
@@ -21,11 +21,11 @@ mod tests;
 pub use arrange::{Arrangement, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
 pub use carry::{Carried, Carry, CarryError, Drawn};
 pub use effect::{Effect, Sight, sight};
-pub use perform::{OperateError, Outcome, Performed, Single};
 pub use kept::{Desk, KeptError};
+pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::{Planned, Refusal, plan};
 
-use crate::model::{Action, Endpoint, OpId, PartitionId, Pid, TableName};
+use crate::model::{Action, Endpoint, Offset, OpId, PartitionId, Pid, TableName};
 
 pub use steward::{How, Moved, Told};
 
@@ -89,6 +89,8 @@ pub enum Step {
         pid: Pid,
         /// The replica's tablet.
         endpoint: Endpoint,
+        /// It led until it stood down at this offset, for a follower that held as much.
+        led_until: Option<Offset>,
     },
     /// `changeleader`.
     ChangeLeader {

@@ -51,7 +51,9 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::CancelOp { op } => cancel(*op, seen),
         Step::MarkAlive { table, pid, endpoint, alive } => replica::mark_alive(seen, table, *pid, endpoint, *alive),
         Step::LoadReplica { table, pid, endpoint } => replica::load(&Place::find(seen, table, *pid)?, endpoint),
-        Step::RecoverReplica { table, pid, endpoint } => replica::recover(&Place::find(seen, table, *pid)?, endpoint),
+        Step::RecoverReplica { table, pid, endpoint, led_until } => {
+            replica::recover(&Place::find(seen, table, *pid)?, endpoint, *led_until)
+        }
         Step::AddReplica { table, pid, endpoint } => placement::add(&Place::find(seen, table, *pid)?, endpoint),
         Step::RemoveReplica { table, pid, endpoint } => placement::remove(&Place::find(seen, table, *pid)?, endpoint),
         Step::MigrateReplica { table, pid, from, to } => placement::migrate(&Place::find(seen, table, *pid)?, from, to),

@@ -1,10 +1,10 @@
 //! What the steps on single replicas need. OpenMLDB checks its flags; what could lose rows is checked here.
 
-use crate::model::{Action, Endpoint, Held, Partition, Pid, Role, Seen, Snapshot, TableName};
+use crate::model::{Action, Endpoint, Held, Offset, Partition, Pid, Role, Seen, Snapshot, TableName};
 
-use super::Call;
 use super::effect::Effect;
 use super::plan::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
+use super::{Call, handover};
 
 /// Segments an index is loaded into: the documented 8.
 const SEG_CNT: u32 = 8;
@@ -164,7 +164,7 @@ pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Re
 }
 
 /// `recovertable`.
-pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint, led_until: Option<Offset>) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let (name, flags) = (place.name(), place.replica(endpoint)?);
     tablet_is_healthy(place.seen, endpoint)?;
@@ -183,7 +183,8 @@ pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned,
         let text = format!("{name} has no leader that is alive: the nameserver would answer 0 and do nothing");
         return Err(Refusal::unsafe_now(text, whole));
     }
-    let remarks = match place.may_be_resent(endpoint) {
+    let handed_over = led_until.is_some_and(|end| handover::is_its_leaders_beginning(place, endpoint, end));
+    let remarks = match if handed_over { Ok(false) } else { place.may_be_resent(endpoint) } {
         Ok(true) => vec![format!("what {endpoint} holds goes to its recycle bin, and its leader's is sent")],
         Ok(false) => Vec::new(),
         Err(blocked) => return Err(Refusal::unsafe_now(blocked.text, format!("{}; or {whole}", blocked.hint))),

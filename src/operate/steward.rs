@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold, Outcome};
-use crate::model::{OpId, PartitionId, Snapshot};
+use crate::model::{Endpoint, Offset, OpId, PartitionId, Snapshot};
 use crate::run::{Hands, Stop};
 use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
 use super::handover::{Standing, standing};
+use super::kept::{Desk, KeptError, StoodDown};
 use super::perform::{ask_leaders, is_in_vain, newest, send};
 use super::plan::{Place, Planned, Refusal, plan};
 use super::{Call, Sight, Step, sight};
@@ -73,6 +74,8 @@ pub(super) struct Steward {
     pub(super) cluster: Cluster,
     pub(super) cluster_name: String,
     pub(super) goals: Vec<Goal>,
+    pub(super) desk: Desk,
+    pub(super) stood_down: Vec<StoodDown>,
     pub(super) pace: f64,
     pub(super) step_timeout: Duration,
     pub(super) told: Told,
@@ -114,7 +117,7 @@ enum Halt {
 impl Steward {
     /// Until every partition is at its goal or given up, or it is told to stop: then no partition is left without a leader
     /// that has one to give.
-    pub(super) async fn work(self, hands: Hands) -> Worked {
+    pub(super) async fn work(mut self, hands: Hands) -> Worked {
         let mut worked = Worked::default();
         let mut waiting: VecDeque<Goal> = self.goals.iter().cloned().collect();
         let mut lanes: Vec<Lane> = Vec::new();
@@ -132,9 +135,9 @@ impl Steward {
                 worked.stopped = Some(stop);
                 waiting.clear();
             }
-            while lanes.len() < LANES {
-                let Some(goal) = waiting.pop_front() else { break };
-                lanes.push(Lane::new(goal));
+            while lanes.len() < LANES && waiting.front().is_some_and(|goal| !lanes.iter().any(|l| l.comes_before(goal)))
+            {
+                lanes.extend(waiting.pop_front().map(Lane::new));
             }
             if lanes.is_empty() {
                 return worked;
@@ -175,13 +178,7 @@ impl Steward {
     /// Everything's flags and what every tablet holds; evidence only of what is under way.
     async fn look(&self, lanes: &[Lane]) -> Result<Snapshot, CallError> {
         let mut seen = glance(&self.cluster, &self.cluster_name, self.now_ms).await?;
-        let ids: Vec<PartitionId> = lanes
-            .iter()
-            .filter_map(|lane| {
-                let table = seen.tables.iter().find(|table| table.name == lane.goal.table)?;
-                Some(PartitionId { tid: table.tid, pid: lane.goal.pid })
-            })
-            .collect();
+        let ids: Vec<PartitionId> = lanes.iter().filter_map(|lane| id_of(&seen, &lane.goal)).collect();
         look_closer(&self.cluster, &mut seen, &ids).await;
         for under_way in lanes.iter().filter_map(|lane| lane.under_way.as_ref()) {
             ask_leaders(&self.cluster, &under_way.planned.effect, &mut seen).await;
@@ -190,7 +187,7 @@ impl Steward {
     }
 
     async fn see_to(
-        &self,
+        &mut self,
         lane: &mut Lane,
         seen: &Snapshot,
         stopping: bool,
@@ -207,6 +204,9 @@ impl Steward {
                     lane.idle = Instant::now();
                     lane.stood_up += u32::from(matches!(under_way.step, Step::StandUp { .. }));
                     self.tell(lane, &under_way.step, None, How::Reached(text));
+                    if let Step::RecoverReplica { endpoint, .. } = &under_way.step {
+                        self.is_back(seen, &lane.goal, endpoint);
+                    }
                 }
                 Some(Err((text, hint))) => {
                     self.tell(lane, &under_way.step, None, How::Missed(text.clone()));
@@ -222,7 +222,8 @@ impl Steward {
             return Ok(Then::Ends(None));
         }
         if leads && lane.stood_up >= STAND_DOWNS {
-            let text = format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
+            let text =
+                format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
             let hint = "try again when less is written to it".to_owned();
             return Ok(Then::Ends(Some(Refusal::unsafe_now(text, hint))));
         }
@@ -239,6 +240,10 @@ impl Steward {
                 let Some(endpoint) = flagged(seen, &lane.goal) else { return Ok(Then::Ends(lane.giving_up.take())) };
                 Step::StandUp { table, pid, endpoint }
             }
+            Next::Take(Step::RecoverReplica { table, pid, endpoint, .. }) => {
+                let led_until = self.led_until(seen, &lane.goal, &endpoint);
+                Step::RecoverReplica { table, pid, endpoint, led_until }
+            }
             Next::Take(step) => step,
         };
         if !may_send {
@@ -254,6 +259,9 @@ impl Steward {
             return Ok(lane.goes_on(leads));
         };
         let text = format!("{}: {}, because {}", lane.goal.name(), said(&call), lane.goal.why);
+        if let Step::ChangeLeader { .. } = &step {
+            self.note_who_stood_down(seen, &lane.goal).map_err(|_| Halt::Unrecorded)?;
+        }
         hands.write_down(&text).map_err(|_| Halt::Unrecorded)?;
         self.tell(lane, &step, Some(call.clone()), How::Sent);
         let since = newest(seen);
@@ -263,12 +271,40 @@ impl Steward {
             Ok(()) => {}
             Err(error) => {
                 self.tell(lane, &step, None, How::Missed(error.to_string()));
-                lane.fail(Refusal::unsafe_now(error.to_string(), "run this again; `openmldb-ops status` says how it is"));
+                lane.fail(Refusal::unsafe_now(
+                    error.to_string(),
+                    "run this again; `openmldb-ops status` says how it is",
+                ));
                 return Ok(lane.goes_on(leads));
             }
         }
         lane.under_way = Some(UnderWay { step, planned, since, sent: Instant::now() });
         Ok(Then::Stays)
+    }
+
+    fn led_until(&self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) -> Option<Offset> {
+        let id = id_of(seen, goal)?;
+        self.stood_down.iter().find(|old| old.partition == id && old.endpoint == *endpoint).map(|old| old.at)
+    }
+
+    /// Nobody but this process and its file knows that the old leader holds nothing that the new one does not.
+    fn note_who_stood_down(&mut self, seen: &Snapshot, goal: &Goal) -> Result<(), KeptError> {
+        let Ok(place) = Place::find(seen, &goal.table, goal.pid) else { return Ok(()) };
+        let Some(endpoint) = place.leader().cloned() else { return Ok(()) };
+        let Some(at) = place.loaded(&endpoint).map(|held| held.offset) else { return Ok(()) };
+        let partition = place.id();
+        self.stood_down.retain(|old| old.partition != partition);
+        self.stood_down.push(StoodDown { partition, endpoint, at });
+        self.desk.note_stood_down(&self.stood_down)
+    }
+
+    fn is_back(&mut self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) {
+        let (before, id) = (self.stood_down.len(), id_of(seen, goal));
+        self.stood_down.retain(|old| Some(old.partition) != id || old.endpoint != *endpoint);
+        if self.stood_down.len() < before {
+            // What is written down once too often is held against what is there before it is believed.
+            let _ = self.desk.note_stood_down(&self.stood_down);
+        }
     }
 
     /// What came of a step; none while that is not clear.
@@ -323,6 +359,11 @@ impl Lane {
         Self { goal, under_way: None, failed: 0, stood_up: 0, idle: Instant::now(), giving_up: None }
     }
 
+    /// Whether a pre-aggregate table's goal has to wait for this one, of its base table.
+    fn comes_before(&self, goal: &Goal) -> bool {
+        goal.beside.as_ref() == Some(&self.goal.table) && goal.pid == self.goal.pid
+    }
+
     fn fail(&mut self, refusal: Refusal) {
         self.failed += 1;
         if self.failed >= TRIES {
@@ -339,8 +380,13 @@ impl Lane {
     }
 }
 
+fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
+    let table = seen.tables.iter().find(|table| table.name == goal.table)?;
+    Some(PartitionId { tid: table.tid, pid: goal.pid })
+}
+
 /// Who is flagged leader and alive.
-fn flagged(seen: &Snapshot, goal: &Goal) -> Option<crate::model::Endpoint> {
+fn flagged(seen: &Snapshot, goal: &Goal) -> Option<Endpoint> {
     Place::find(seen, &goal.table, goal.pid).ok()?.leader().cloned()
 }
 

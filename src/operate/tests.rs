@@ -154,7 +154,7 @@ fn a_follower_that_its_leader_does_not_reach_is_not_marked_alive() {
 
 #[test]
 fn what_has_no_leader_to_follow_is_not_recovered() {
-    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
     assert_eq!(code(&recover, &well()), Some(311));
     let mut seen = well();
     replica_mut(&mut seen, "b").is_alive = false;
@@ -165,7 +165,7 @@ fn what_has_no_leader_to_follow_is_not_recovered() {
 
 #[test]
 fn what_holds_more_than_its_leader_is_not_resent() {
-    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
     let mut seen = well();
     replica_mut(&mut seen, "b").is_alive = false;
     let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
@@ -182,7 +182,7 @@ fn what_holds_more_than_its_leader_is_not_resent() {
 /// RecoverTable would delete its binlog, a second LoadTable a disk table's directory: nobody has looked at either.
 #[test]
 fn what_nobody_has_looked_at_is_neither_resent_nor_loaded_twice() {
-    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
     let load = Step::LoadReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
     let remove = Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
     let mut seen = well();
@@ -199,7 +199,7 @@ fn what_nobody_has_looked_at_is_neither_resent_nor_loaded_twice() {
 /// It has heard of the only term there is, so RecoverTable would not look at what it holds.
 #[test]
 fn what_would_be_taken_as_it_is_has_to_be_proven() {
-    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
     let mut seen = well();
     replica_mut(&mut seen, "b").is_alive = false;
     let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();

@@ -81,7 +81,8 @@ impl Sandbox {
     /// # Errors
     /// No free port; a scenario that this shape cannot have; a real ZooKeeper that refuses or is not reached.
     pub async fn start(scenario: Scenario, options: &Options) -> Result<Self, SandboxError> {
-        let (mut ports, addresses) = Ports::reserve(options.nameservers.max(1), options.shape.tablets + scenario.joining())?;
+        let (mut ports, addresses) =
+            Ports::reserve(options.nameservers.max(1), options.shape.tablets + scenario.joining())?;
         let shape = options.shape;
         let mut world = tokio::task::spawn_blocking(move || scenario.bring_about(&shape, &addresses)).await??;
         world.set_faults(options.faults.clone(), shape.seed);

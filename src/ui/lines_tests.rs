@@ -89,8 +89,15 @@ fn what_is_found_and_noted() {
 #[test]
 fn names_come_from_a_snapshot() {
     let name = orders();
-    let table =
-        Table { name, tid: Tid(7), storage: StorageMode::Memory, has_ttl: false, replica_num: None, base_table: None, partitions: vec![] };
+    let table = Table {
+        name,
+        tid: Tid(7),
+        storage: StorageMode::Memory,
+        has_ttl: false,
+        replica_num: None,
+        base_table: None,
+        partitions: vec![],
+    };
     let snapshot = Snapshot {
         cluster: String::new(),
         taken_at_ms: 0,

@@ -200,7 +200,10 @@ async fn what_cannot_be_arranged_is_refused_in_words() {
     let desk = Desk::with(Scenario::Healthy).await;
     let at = desk.tablets()[0].clone();
     // shop.orders has three replicas.
-    desk.refuses_arranging(&format!("scale in {at}"), "2 healthy tablets would be left, too few for shop.orders (3 replicas)");
+    desk.refuses_arranging(
+        &format!("scale in {at}"),
+        "2 healthy tablets would be left, too few for shop.orders (3 replicas)",
+    );
     desk.refuses_arranging("scale in a:1", "the nameserver knows no tablet a:1");
     desk.refuses_arranging("upgrade pre a:1", "the nameserver knows no tablet a:1");
     desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down of an `upgrade pre");

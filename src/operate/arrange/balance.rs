@@ -60,7 +60,14 @@ pub(super) fn scale_out(seen: &Snapshot, leaders: bool) -> Result<Arrangement, R
         }
         let why = if was.replicas == placed.replicas { "its leaders are to be spread" } else { "it is to be spread" };
         let leader = if was.leader == placed.leader { None } else { placed.leader };
-        arrangement.goals.push(Goal { table, pid, replicas: placed.replicas, leader, why: why.to_owned() });
+        arrangement.goals.push(Goal {
+            table,
+            pid,
+            replicas: placed.replicas,
+            leader,
+            beside: None,
+            why: why.to_owned(),
+        });
     }
     Ok(arrangement)
 }

@@ -19,7 +19,7 @@ pub use walk::{Walk, walk};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Pid, Snapshot, TableName};
+use crate::model::{Endpoint, Partition, Pid, Snapshot, Table, TableName};
 
 use super::plan::{Place, Refusal, tablet_is_healthy};
 
@@ -86,6 +86,9 @@ pub struct Goal {
     /// Who is to lead; none for whoever does, if that one stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<Endpoint>,
+    /// The base table whose partition of the same number has to be there first, for a pre-aggregate table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<TableName>,
     /// Why.
     pub why: String,
 }
@@ -131,7 +134,14 @@ fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Resu
     tablet_is_healthy(seen, to)?;
     let why = format!("{to} is to lead");
     let replicas = tally::places_of(place.partition);
-    let goal = Goal { table: table.clone(), pid, replicas, leader: Some(to.clone()), why };
+    let goal = Goal { table: table.clone(), pid, replicas, leader: Some(to.clone()), beside: None, why };
     let goals = if next(seen, &goal) == Next::Done { Vec::new() } else { vec![goal] };
     Ok(Arrangement { goals, remarks: Vec::new() })
+}
+
+/// The goal of the same partition of a pre-aggregate table's base table, if that has one.
+fn goal_of_base<'a>(seen: &Snapshot, table: &Table, partition: &Partition, goals: &'a [Goal]) -> Option<&'a Goal> {
+    let tid = table.base_table?;
+    let base = seen.tables.iter().find(|base| base.tid == tid)?;
+    goals.iter().find(|goal| goal.table == base.name && goal.pid == partition.pid)
 }

@@ -62,7 +62,7 @@ fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Nex
         let endpoint = down.endpoint.clone();
         let hears = place.seen.tablets.get(&endpoint).is_some_and(|t| t.state == Some(TabletState::Healthy));
         if hears || goal.replicas.contains(&endpoint) {
-            return Next::Take(Step::RecoverReplica { table, pid, endpoint });
+            return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
         }
     }
     let now: Vec<&Endpoint> = place.partition.replicas.iter().map(|replica| &replica.endpoint).collect();

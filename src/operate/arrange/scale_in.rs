@@ -5,7 +5,7 @@ use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table};
 use super::super::effect::some_of;
 use super::super::plan::{Refusal, tablet_is_healthy};
 use super::tally::{Tally, leader_of, places_of};
-use super::{Arrangement, Goal};
+use super::{Arrangement, Goal, goal_of_base};
 
 /// Every partition with a replica on one of `leaving` has it on another tablet.
 ///
@@ -22,10 +22,7 @@ pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint]) -> Result<Arrangem
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {
         for partition in &table.partitions {
-            let base = table.base_table.and_then(|tid| seen.tables.iter().find(|base| base.tid == tid));
-            let like = base.and_then(|base| {
-                arrangement.goals.iter().find(|goal| goal.table == base.name && goal.pid == partition.pid)
-            });
+            let like = goal_of_base(seen, table, partition, &arrangement.goals);
             let goal = goal(table, partition, leaving, &mut tally, like);
             arrangement.goals.extend(goal);
         }
@@ -47,22 +44,29 @@ fn goal(
     let mut replicas: Vec<Endpoint> = now.iter().filter(|at| !leaving.contains(at)).cloned().collect();
     let staying = replicas.len();
     while replicas.len() < wanted(table, partition) {
-        let beside = like.into_iter().flat_map(|goal| &goal.replicas).find(|at| !replicas.contains(at)).cloned();
-        let Some(to) = beside.or_else(|| tally.emptiest(&replicas)) else { break };
+        let with_base = like.into_iter().flat_map(|goal| &goal.replicas).find(|at| !replicas.contains(at)).cloned();
+        let Some(to) = with_base.or_else(|| tally.emptiest(&replicas)) else { break };
         tally.replica(&to, 1);
         replicas.push(to);
     }
     let leads = leader_of(partition).filter(|leader| leaving.contains(leader));
     let leader = leads.and_then(|_| {
-        let beside = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
+        let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
         // Whoever has its rows already, if anybody does.
         let heirs = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
-        beside.or_else(|| tally.leads_least(heirs)).cloned()
+        with_base.or_else(|| tally.leads_least(heirs)).cloned()
     });
     leader.iter().for_each(|at| tally.leader(at, 1));
     let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();
     let why = format!("{} is to be empty", from.join(", "));
-    Some(Goal { table: table.name.clone(), pid: partition.pid, replicas, leader, why })
+    Some(Goal {
+        table: table.name.clone(),
+        pid: partition.pid,
+        replicas,
+        leader,
+        beside: like.map(|goal| goal.table.clone()),
+        why,
+    })
 }
 
 /// How many replicas a partition is to have: what its table was made with, and where nobody knows, as many as now. What an

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Pid, Snapshot, TableName};
+use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
 
 use super::super::effect::some_of;
 use super::super::plan::{Refusal, tablet_is_healthy};
 use super::tally::{Tally, leader_of, places_of};
-use super::{Arrangement, Goal};
+use super::{Arrangement, Goal, goal_of_base};
 
 /// The version of the notes written.
 pub const VERSION: u32 = 1;
@@ -42,8 +42,7 @@ pub struct Led {
 impl UpgradeNote {
     /// The note with what is to be moved now, too: an earlier `upgrade pre` may have moved some already.
     pub fn with(earlier: Option<Self>, cluster: &str, endpoint: &Endpoint, goals: &[Goal], seen: &Snapshot) -> Self {
-        let blank =
-            Self { version: VERSION, cluster: cluster.to_owned(), endpoint: endpoint.clone(), led: Vec::new() };
+        let blank = Self { version: VERSION, cluster: cluster.to_owned(), endpoint: endpoint.clone(), led: Vec::new() };
         let mut note = earlier.unwrap_or(blank);
         for goal in goals {
             if note.led.iter().any(|moved| moved.table == goal.table && moved.pid == goal.pid) {
@@ -71,51 +70,49 @@ pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool)
     let mut arrangement = Arrangement::default();
     let mut tally = Tally::of(seen, std::slice::from_ref(endpoint), |_| true);
     let (mut alone, mut skipped) = (Vec::new(), Vec::new());
-    for table in &seen.tables {
+    let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
+        seen.tables.iter().partition(|table| table.base_table.is_none());
+    for table in bases.into_iter().chain(aggregates) {
         for partition in table.partitions_on(endpoint) {
-            let mut replicas = places_of(partition);
-            let name = format!("{}/{}", table.name, partition.pid);
-            // What an earlier one left half done is finished, too: an old leader that nobody brought back.
-            let is_back = partition.replicas.iter().all(|replica| replica.is_alive || replica.endpoint != *endpoint);
+            let like = goal_of_base(seen, table, partition, &arrangement.goals).cloned();
+            let mut goal = Goal {
+                table: table.name.clone(),
+                pid: partition.pid,
+                replicas: places_of(partition),
+                leader: None,
+                beside: like.as_ref().map(|goal| goal.table.clone()),
+                why: format!("{endpoint} is to lead nothing"),
+            };
             if leader_of(partition) != Some(endpoint) {
-                if !is_back {
-                    let why = format!("{endpoint} has a replica of it that is not alive");
-                    arrangement.goals.push(Goal {
-                        table: table.name.clone(),
-                        pid: partition.pid,
-                        replicas,
-                        leader: None,
-                        why,
-                    });
+                // What an earlier one left half done is finished, too: an old leader that nobody brought back.
+                let is_down = |replica: &Replica| replica.endpoint == *endpoint && !replica.is_alive;
+                if partition.replicas.iter().any(is_down) {
+                    goal.why = format!("{endpoint} has a replica of it that is not alive");
+                    arrangement.goals.push(goal);
                 }
                 continue;
             }
-            let others = replicas.iter().filter(|at| *at != endpoint);
-            let leader = match tally.leads_least(others).cloned() {
+            let others = || goal.replicas.iter().filter(|at| *at != endpoint);
+            let with_base = like.and_then(|goal| goal.leader).filter(|at| others().any(|other| other == at));
+            let leader = match with_base.or_else(|| tally.leads_least(others()).cloned()) {
                 Some(leader) => leader,
                 None if allow_unavailable => {
-                    skipped.push(name);
+                    skipped.push(goal.name());
                     continue;
                 }
                 None => {
-                    let Some(added) = tally.emptiest(&replicas) else {
-                        alone.push(name);
+                    let Some(added) = tally.emptiest(&goal.replicas) else {
+                        alone.push(goal.name());
                         continue;
                     };
                     tally.replica(&added, 1);
-                    replicas.push(added.clone());
+                    goal.replicas.push(added.clone());
                     added
                 }
             };
             tally.leader(&leader, 1);
-            let why = format!("{endpoint} is to lead nothing");
-            arrangement.goals.push(Goal {
-                table: table.name.clone(),
-                pid: partition.pid,
-                replicas,
-                leader: Some(leader),
-                why,
-            });
+            goal.leader = Some(leader);
+            arrangement.goals.push(goal);
         }
     }
     if !alone.is_empty() {
@@ -136,11 +133,7 @@ pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool)
 ///
 /// # Errors
 /// There is no such tablet, or nothing is written down of it.
-pub(super) fn post(
-    seen: &Snapshot,
-    endpoint: &Endpoint,
-    noted: Option<&UpgradeNote>,
-) -> Result<Arrangement, Refusal> {
+pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeNote>) -> Result<Arrangement, Refusal> {
     tablet_is_healthy(seen, endpoint)?;
     let Some(note) = noted else {
         let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
@@ -157,7 +150,9 @@ pub(super) fn post(
             continue;
         };
         if partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
-            arrangement.remarks.push(format!("{endpoint} has no replica of {name} any more, and does not lead it again"));
+            arrangement
+                .remarks
+                .push(format!("{endpoint} has no replica of {name} any more, and does not lead it again"));
             continue;
         }
         let replicas: Vec<Endpoint> =
@@ -168,7 +163,7 @@ pub(super) fn post(
         if !is_so {
             let why = format!("{endpoint} led it before");
             let (table, pid) = (moved.table.clone(), moved.pid);
-            arrangement.goals.push(Goal { table, pid, replicas, leader: Some(endpoint.clone()), why });
+            arrangement.goals.push(Goal { table, pid, replicas, leader: Some(endpoint.clone()), beside: None, why });
         }
     }
     Ok(arrangement)

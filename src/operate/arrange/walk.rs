@@ -59,7 +59,7 @@ pub fn walk(arrangement: &Arrangement, seen: &Snapshot) -> (Vec<Walk>, Snapshot)
 }
 
 /// What a step becomes if it works.
-fn imagine(step: &Step, now: &mut Snapshot) {
+pub(super) fn imagine(step: &Step, now: &mut Snapshot) {
     match step {
         Step::StandDown { table, pid, endpoint, heir } => {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
@@ -74,7 +74,7 @@ fn imagine(step: &Step, now: &mut Snapshot) {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
             at.change_leader(to);
         }
-        Step::RecoverReplica { table, pid, endpoint } | Step::AddReplica { table, pid, endpoint } => {
+        Step::RecoverReplica { table, pid, endpoint, .. } | Step::AddReplica { table, pid, endpoint } => {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
             at.follow(endpoint);
         }
