@@ -238,6 +238,9 @@ pub struct Status {
     /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
     #[arg(long)]
     pub deep: bool,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
     #[command(flatten)]
     /// Scope; all if none is given.
     pub which: Which,

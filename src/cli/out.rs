@@ -10,12 +10,14 @@ use serde::Serialize;
 use crate::cluster;
 use crate::model::Snapshot;
 use crate::playbook::Playbook;
-use crate::run::{Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status};
+use crate::run::{
+    Diagnosis, Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status,
+};
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Detail, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine, comparison_text,
-    error_text, plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text,
-    summary_text,
+    About, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine,
+    comparison_text, diagnoses_text, error_text, plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text,
+    snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -106,6 +108,14 @@ impl Out {
         };
         self.either(text, |lines| lines.status(&status))?;
         Ok(status.is_healthy())
+    }
+
+    /// The cases that a cluster is in.
+    pub fn diagnoses(&self, found: &[Diagnosis]) -> io::Result<()> {
+        self.either(
+            || diagnoses_text(found, self.paint),
+            |lines| found.iter().try_for_each(|diagnosis| lines.line(&DiagnosisLine::of(diagnosis))),
+        )
     }
 
     /// The end of a look.

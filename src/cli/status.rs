@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::out::Out;
-use crate::run::{Checking, Scope, Stop};
+use crate::cluster::DiscoveryError;
+use crate::operate::Desk;
+use crate::run::{Checking, Diagnosis, Directory, Runs, Scope, Status, Stop, diagnose, known_runs};
 use crate::snapshot;
 
 use super::args;
 use super::failure::{Exit, Failure};
+use super::record;
 use super::recover::now_ms;
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
-use super::session::Session;
+use super::session::{Session, sandbox_record_dir};
 
 /// Runs the command.
 ///
@@ -21,7 +24,10 @@ use super::session::Session;
 /// The cluster does not answer, or something asked for does not exist.
 pub async fn run(args: &args::Status, out: &Out) -> Result<Exit, Failure> {
     let scope = scope(&args.which)?.unwrap_or(Scope::All);
-    let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
+    let session = match Session::open(&args.at, &args.embedded, out.waits()).await {
+        Ok(session) => session,
+        Err(failure) => return Err(no_nameserver(failure, out)),
+    };
     let shown = show(args, &scope, &session, out).await;
     let closed = session.close().await;
     let exit = shown?;
@@ -35,6 +41,8 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
         .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
     let healthy = out.status(&seen, scope, args.full, None)?;
+    let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, out).await?);
+    out.diagnoses(&found)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
@@ -49,4 +57,42 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
     let complete = found.is_complete();
     out.look_summary(&last, scope, session.cluster.rpc_counts().into(), Some(found))?;
     Ok(if complete { Exit::Healthy } else { Exit::Unhealthy })
+}
+
+/// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
+async fn runs(args: &args::Status, session: &Session, out: &Out) -> Result<Runs, Failure> {
+    let dir = match (&args.record_dir, &session.sandbox) {
+        (None, Some(_)) => sandbox_record_dir(),
+        _ => match record::dir(args.record_dir.clone()) {
+            Ok(dir) => dir,
+            Err(_) => return Ok(Runs::default()),
+        },
+    };
+    let lock = session.lock(&dir)?;
+    let known = known_runs(&*lock, &Directory(dir.clone()), &session.name).await;
+    let mut runs = known.unwrap_or_else(|error| {
+        out.say()(&format!("whether a run is at work, or did not finish, is unknown: {error}"));
+        Runs::default()
+    });
+    match Desk::new(&dir, &session.name).unfinished() {
+        Ok(unfinished) => runs.undertaking = unfinished.map(|unfinished| unfinished.of.to_string()),
+        Err(error) => out.say()(&error.to_string()),
+    }
+    Ok(runs)
+}
+
+/// A cluster without a nameserver is a case of its own.
+fn no_nameserver(failure: Failure, out: &Out) -> Failure {
+    let why = failure.error.downcast_ref::<DiscoveryError>().filter(|error| {
+        matches!(
+            error,
+            DiscoveryError::NoNameserver { .. }
+                | DiscoveryError::LeaderUnreachable { .. }
+                | DiscoveryError::NotLeading { .. }
+        )
+    });
+    let Some(why) = why.map(ToString::to_string) else { return failure };
+    // Should stdout be gone, the error is told all the same.
+    let _ = out.diagnoses(&[Diagnosis::of_no_nameserver(&why)]);
+    failure
 }

@@ -6,6 +6,7 @@ mod case;
 mod checking;
 mod close;
 mod cluster_steps;
+mod diagnosis;
 mod driver;
 mod error;
 mod event;
@@ -15,6 +16,7 @@ mod going_on;
 mod hands_on;
 mod index;
 mod kept;
+mod known_runs;
 mod lane;
 mod lock;
 mod looks;
@@ -31,6 +33,7 @@ mod verdict;
 
 pub use checking::Checking;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
+pub use diagnosis::{Case, Diagnosis, Runs, diagnose};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};
@@ -42,6 +45,7 @@ pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
 };
+pub use known_runs::known_runs;
 pub use lane::Widths;
 pub use lock::{Alone, Holder, Lock, LockError, LockFile, Locking, Note};
 pub use prepared::{Prepared, prepare_plan};

@@ -17,6 +17,8 @@ pub use next::{Next, next};
 pub use upgrade::{Led, UpgradeNote};
 pub use walk::{Walk, walk};
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Partition, Pid, Snapshot, Table, TableName};
@@ -69,6 +71,21 @@ impl Undertaking {
             Self::Handover { .. } => "leader handover",
             Self::UpgradePre { .. } => "upgrade pre",
             Self::UpgradePost { .. } => "upgrade post",
+        }
+    }
+}
+
+impl fmt::Display for Undertaking {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::ScaleOut { leaders: true } => Ok(()),
+            Self::ScaleOut { leaders: false } => f.write_str(" --replicas-only"),
+            Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
+            Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
+            Self::UpgradePre { endpoint, allow_unavailable: true } => write!(f, " {endpoint} --allow-unavailable"),
+            Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint } => write!(f, " {endpoint}"),
         }
     }
 }

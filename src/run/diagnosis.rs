@@ -1,0 +1,353 @@
+//! Which of the handbook's cases a cluster is in, what OpenMLDB promises for it, and what to type next. A pure function of what
+//! was seen, and of what is known of unfinished runs.
+
+use serde::Serialize;
+
+use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState};
+
+use super::status::{PartitionState, PartitionStatus, Status};
+
+/// A case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// Which.
+    pub case: Case,
+    /// What was seen.
+    pub seen: String,
+    /// What OpenMLDB promises for it, or does not.
+    pub promise: &'static str,
+    /// What to type, or to do, in order.
+    pub next: Vec<String>,
+}
+
+/// The handbook's cases, and those it has no page for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// No nameserver leads.
+    NameserversGone,
+    /// A run is at work.
+    RunAtWork,
+    /// A run, or an undertaking, did not come to its end.
+    RunUnfinished,
+    /// A tablet is there, and the nameserver does not know.
+    TabletMissed,
+    /// Every tablet answers, and none holds anything.
+    EverythingRestarted,
+    /// Tablets do not answer.
+    TabletLost,
+    /// No replica of some partitions is within reach, or loaded.
+    PartitionLost,
+    /// A tablet answers and holds nothing of what is placed on it.
+    TabletRestarted,
+    /// Partitions are not as they should be for another reason.
+    NotRedundant,
+    /// auto_failover is off, and nobody is known to owe it.
+    FailoverOff,
+}
+
+/// What is known of runs beside what the cluster shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Runs {
+    /// Who holds the lock.
+    pub at_work: Option<String>,
+    /// What a run that did not finish left, in a sentence.
+    pub unfinished: Option<String>,
+    /// The undertaking that did not come to its end, as it is typed.
+    pub undertaking: Option<String>,
+    /// An unfinished run had found auto_failover on.
+    pub owes_failover: bool,
+}
+
+impl Diagnosis {
+    /// No nameserver was found, for this reason.
+    pub fn of_no_nameserver(why: &str) -> Self {
+        Self {
+            case: Case::NameserversGone,
+            seen: why.to_owned(),
+            promise: "clients that know the leaders go on reading and writing; nothing is failed over, recovered, created or \
+                      changed until a nameserver leads. A standby takes over by itself within seconds",
+            next: vec![
+                "start a nameserver, and see its log if it does not stay up: it waits for as many tablets as the system tables \
+                 have replicas"
+                    .to_owned(),
+                "openmldb-ops status".to_owned(),
+                "openmldb-ops recover --all (if tablets went down, too)".to_owned(),
+            ],
+        }
+    }
+}
+
+/// Every case that a cluster is in, the most pressing first; none if all is well.
+pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis> {
+    let look = Look::at(seen, status);
+    let mut found: Vec<Diagnosis> = Vec::new();
+    found.extend(at_work(runs));
+    found.extend(unfinished(runs));
+    found.extend(look.tablets_missed());
+    match look.everything_restarted() {
+        Some(everything) => found.push(everything),
+        None => {
+            found.extend(look.tablets_lost(seen.auto_failover));
+            found.extend(look.partitions_lost());
+            found.extend(look.tablets_restarted(seen.auto_failover));
+        }
+    }
+    let explained = found.iter().any(|diagnosis| diagnosis.case >= Case::EverythingRestarted);
+    if !explained {
+        found.extend(not_redundant(status));
+    }
+    found.extend(failover_off(seen, status, runs));
+    found
+}
+
+/// The tablets that something is placed on, by what they say.
+struct Look<'a> {
+    seen: &'a Snapshot,
+    status: &'a Status,
+    /// They do not answer.
+    lost: Vec<&'a Endpoint>,
+    /// They answer and hold none of what is placed on them.
+    empty: Vec<&'a Endpoint>,
+    /// They answer and hold some of it.
+    holding: usize,
+}
+
+impl<'a> Look<'a> {
+    fn at(seen: &'a Snapshot, status: &'a Status) -> Self {
+        let mut look = Self { seen, status, lost: Vec::new(), empty: Vec::new(), holding: 0 };
+        for (at, tablet) in &seen.tablets {
+            let mut placed = placed_on(seen, at).peekable();
+            if placed.peek().is_none() {
+                continue;
+            }
+            match tablet.held.known() {
+                None => look.lost.push(at),
+                Some(held) if placed.any(|id| held.contains_key(&id)) => look.holding += 1,
+                Some(_) => look.empty.push(at),
+            }
+        }
+        look
+    }
+
+    fn tablets(&self) -> usize {
+        self.lost.len() + self.empty.len() + self.holding
+    }
+
+    fn everything_restarted(&self) -> Option<Diagnosis> {
+        let is_so = self.holding == 0 && !self.empty.is_empty() && (self.empty.len() > 1 || self.lost.is_empty());
+        is_so.then(|| {
+            let away = match self.lost.len() {
+                0 => String::new(),
+                _ => format!("; {} does not answer", some_of(&self.lost)),
+            };
+            Diagnosis {
+                case: Case::EverythingRestarted,
+                seen: format!("every tablet that answers was restarted, and none has anything loaded{away}"),
+                promise: "none: auto_failover cannot bring back a cluster that went down at once, and tablets load nothing by \
+                          themselves",
+                next: vec![
+                    "openmldb-ops recover --all --dry-run".to_owned(),
+                    "openmldb-ops recover --all".to_owned(),
+                ],
+            }
+        })
+    }
+
+    fn tablets_lost(&self, auto_failover: bool) -> Option<Diagnosis> {
+        let (lost, all) = (self.lost.len(), self.tablets());
+        let first = self.lost.first()?;
+        let waiting = self.status.partitions.iter().filter(|found| found.state == PartitionState::Down).count();
+        let seen = format!(
+            "{lost} of {all} tablets do not answer: {}; {waiting} partitions do not serve",
+            some_of(&self.lost)
+        );
+        let promise = match (lost, auto_failover) {
+            (1, true) => {
+                "one of three replicas lost: service goes on, others take over the lead within the tablet's heartbeat timeout, \
+                 and what no follower had yet may be lost; the tablet is recovered when it is back"
+            }
+            (1, false) => {
+                "with auto_failover off nothing happens by itself: what the tablet leads is not served until it is taken out of \
+                 service by hand, and what no follower has yet may be lost by that"
+            }
+            (_, true) => {
+                "two of three replicas lost: service may go on where one is left; that they are recovered by themselves is not \
+                 promised"
+            }
+            (_, false) => {
+                "with auto_failover off nothing happens by itself; service goes on only where the leader is left"
+            }
+        };
+        let mut next =
+            vec![format!("start {} again if that can be done: nothing can be lost by waiting", some_of(&self.lost))];
+        if auto_failover {
+            next.push("openmldb-ops show ops (what the nameserver does about it)".to_owned());
+        } else {
+            next.push(format!(
+                "openmldb-ops tablet offline {first} (if it stays away: others lead, without what it alone had)"
+            ));
+            next.push(
+                "openmldb-ops recover --all --playbook node-loss (the same, then waits for it, and brings it back)"
+                    .to_owned(),
+            );
+        }
+        next.push("openmldb-ops recover --all (once it is back)".to_owned());
+        Some(Diagnosis { case: Case::TabletLost, seen, promise, next })
+    }
+
+    fn partitions_lost(&self) -> Option<Diagnosis> {
+        let is_lost = |found: &&PartitionStatus| {
+            found.replicas.iter().all(|replica| replica.role.is_none()) && !found.replicas.is_empty()
+        };
+        let lost: Vec<&PartitionStatus> = self.status.partitions.iter().filter(is_lost).collect();
+        if lost.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = lost.iter().map(|found| format!("{}/{}", found.table, found.pid)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let away =
+            |found: &&&PartitionStatus| found.replicas.iter().any(|replica| self.lost.contains(&&replica.endpoint));
+        let unreachable = lost.iter().filter(away).count();
+        let mut next = Vec::new();
+        if unreachable > 0 {
+            next.push(format!(
+                "start {}: replicas that nobody can look at may hold the newest rows",
+                some_of(&self.lost)
+            ));
+        }
+        next.push("openmldb-ops recover --all".to_owned());
+        Some(Diagnosis {
+            case: Case::PartitionLost,
+            seen: format!(
+                "no replica of {} is loaded anywhere ({unreachable} of them have one out of reach)",
+                some_text(&names)
+            ),
+            promise: "none: a partition whose replicas were all lost or restarted at once is not recovered by itself",
+            next,
+        })
+    }
+
+    fn tablets_restarted(&self, auto_failover: bool) -> Option<Diagnosis> {
+        if self.empty.is_empty() {
+            return None;
+        }
+        let running = self.status.counts.ops_in_flight;
+        let (promise, first) = match auto_failover {
+            true => (
+                "the nameserver recovers a tablet that came back while it was watching, one partition after the other in two \
+                 lanes; where several replicas of a partition were restarted at once it fails",
+                format!("openmldb-ops show ops ({running} operations are under way: let them end)"),
+            ),
+            false => (
+                "with auto_failover off nothing is recovered by itself",
+                "openmldb-ops recover --all --dry-run".to_owned(),
+            ),
+        };
+        Some(Diagnosis {
+            case: Case::TabletRestarted,
+            seen: format!("{} was restarted, and has nothing loaded of what is placed on it", some_of(&self.empty)),
+            promise,
+            next: vec![first, "openmldb-ops recover --all".to_owned()],
+        })
+    }
+
+    fn tablets_missed(&self) -> Option<Diagnosis> {
+        let is_missed = |tablet: &Tablet| {
+            tablet.held.known().is_some()
+                && tablet.state != Some(TabletState::Healthy)
+                && tablet.in_zookeeper != Some(false)
+        };
+        let missed: Vec<&Endpoint> =
+            self.seen.tablets.iter().filter(|(_, tablet)| is_missed(tablet)).map(|(at, _)| at).collect();
+        (!missed.is_empty()).then(|| Diagnosis {
+            case: Case::TabletMissed,
+            seen: format!("{} runs and is registered, and the nameserver takes it for offline", some_of(&missed)),
+            promise: "none: a registration that the leading nameserver missed stays missed until another one leads",
+            next: vec![
+                "restart the leading nameserver, or stop it where there is a standby".to_owned(),
+                "openmldb-ops show tablets".to_owned(),
+                "openmldb-ops recover --all".to_owned(),
+            ],
+        })
+    }
+}
+
+fn placed_on<'a>(seen: &'a Snapshot, at: &'a Endpoint) -> impl Iterator<Item = PartitionId> + 'a {
+    seen.tables.iter().flat_map(move |table| {
+        table.partitions_on(at).map(move |partition| PartitionId { tid: table.tid, pid: partition.pid })
+    })
+}
+
+fn at_work(runs: &Runs) -> Option<Diagnosis> {
+    let holder = runs.at_work.as_ref()?;
+    Some(Diagnosis {
+        case: Case::RunAtWork,
+        seen: holder.clone(),
+        promise: "it gives auto_failover back when it ends, however it ends",
+        next: vec!["wait for it; another run would end with exit code 6".to_owned()],
+    })
+}
+
+fn unfinished(runs: &Runs) -> Option<Diagnosis> {
+    // What a live run has not finished is no case.
+    if runs.at_work.is_some() || runs.unfinished.is_none() && runs.undertaking.is_none() {
+        return None;
+    }
+    let mut next = Vec::new();
+    next.extend(runs.undertaking.iter().map(|typed| format!("openmldb-ops {typed}")));
+    next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all (goes on with it)".to_owned()));
+    if runs.owes_failover {
+        next.push("openmldb-ops failover restore (gives auto_failover back, and does nothing else)".to_owned());
+    }
+    let undertaking = runs.undertaking.as_ref().map(|typed| format!("`{typed}` did not come to its end"));
+    let seen: Vec<String> = runs.unfinished.iter().cloned().chain(undertaking).collect();
+    Some(Diagnosis {
+        case: Case::RunUnfinished,
+        seen: seen.join("; "),
+        promise: "none by OpenMLDB; a second run goes on where the first one stopped, and gives auto_failover back",
+        next,
+    })
+}
+
+fn not_redundant(status: &Status) -> Option<Diagnosis> {
+    let counts = &status.counts;
+    (counts.healthy < counts.partitions).then(|| Diagnosis {
+        case: Case::NotRedundant,
+        seen: format!("{} partitions do not serve, {} serve and are not redundant", counts.down, counts.serving),
+        promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
+                  reason",
+        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
+    })
+}
+
+fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnosis> {
+    let is_explained = runs.at_work.is_some() || runs.owes_failover;
+    (!seen.auto_failover && !is_explained).then(|| {
+        let mut next = vec!["openmldb-ops record list (whether somebody's run left it so)".to_owned()];
+        if !status.is_healthy() {
+            next.push("openmldb-ops recover --all".to_owned());
+        }
+        next.push("openmldb-ops failover set on (unless somebody wants it off)".to_owned());
+        Diagnosis {
+            case: Case::FailoverOff,
+            seen: "auto_failover is off, and no run is known to have left it so".to_owned(),
+            promise: "while it is off nobody takes over from a tablet that is lost, and none that comes back is recovered; \
+                      switching it on brings back nothing that is down already",
+            next,
+        }
+    })
+}
+
+/// At most three of them, and how many more.
+fn some_of(endpoints: &[&Endpoint]) -> String {
+    let names: Vec<&str> = endpoints.iter().map(|at| at.as_str()).collect();
+    some_text(&names)
+}
+
+fn some_text(names: &[&str]) -> String {
+    match names.len() {
+        0..=3 => names.join(", "),
+        more => format!("{} and {} more", names[..3].join(", "), more - 3),
+    }
+}
