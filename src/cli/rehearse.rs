@@ -4,7 +4,7 @@ use anyhow::anyhow;
 
 use super::out::Out;
 use crate::model::Snapshot;
-use crate::playbook::{Playbook, built_in_names};
+use crate::playbook::{Playbook, alternatives};
 use crate::rehearse::{Generate, Rehearsal, RehearseError, Rehearsed};
 use crate::run::Verdict;
 use crate::sandbox::scenario::{Likeness, likeness};
@@ -57,7 +57,7 @@ fn playbooks(name: &str) -> Result<Vec<Playbook>, Failure> {
     if name != EVERY {
         return Ok(vec![Playbook::find(name)?]);
     }
-    built_in_names().map(|name| Ok(Playbook::find(name)?)).collect()
+    alternatives().map(|name| Ok(Playbook::find(name)?)).collect()
 }
 
 fn snapshot_of(args: &args::Rehearse) -> Result<Snapshot, Failure> {

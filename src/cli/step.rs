@@ -167,7 +167,6 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
 pub(super) fn sends(call: &Call) -> String {
     match call {
         Call::Action(action) => command(action, Numbers::Known),
-        Call::OfflineEndpoint(endpoint) => format!("offlineendpoint {endpoint}"),
         Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
         Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
         Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),

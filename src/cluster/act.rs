@@ -4,9 +4,7 @@ use crate::model::{Action, Endpoint, PartitionId, Pid, TableName};
 use crate::wire::api::{ChangeRoleRequest, TableMode};
 use crate::wire::call::{NameserverCall, TabletCall};
 use crate::wire::encode::{self, Addressed};
-use crate::wire::nameserver::{
-    AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, OfflineEndpointRequest, RecoverEndpointRequest,
-};
+use crate::wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest};
 
 use super::{CallError, Cluster};
 
@@ -34,16 +32,6 @@ impl Cluster {
 
 /// What recovery never does, so that it is no [`Action`].
 impl Cluster {
-    /// OfflineEndpoint: the nameserver has others lead what the tablet leads, and clears its alive flags. Answers 0 whatever comes
-    /// of it.
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn offline_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
-        let request = OfflineEndpointRequest { endpoint: endpoint.to_string(), concurrency: None };
-        self.nameserver(NameserverCall::OfflineEndpoint(request)).await.map(drop)
-    }
-
     /// RecoverEndpoint: RecoverTable for everything on the tablet that is not alive. Answers 0 whatever comes of it.
     ///
     /// # Errors

@@ -13,6 +13,11 @@ pub enum Action {
         /// The value to set.
         on: bool,
     },
+    /// NameServer.OfflineEndpoint: others lead what the tablet leads, and nothing on it is alive any more.
+    OfflineEndpoint {
+        /// The tablet.
+        endpoint: Endpoint,
+    },
     /// NameServer.CancelOP.
     CancelOp {
         /// The operation.

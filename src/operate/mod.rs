@@ -34,8 +34,6 @@ pub use steward::{How, Moved, Told};
 pub enum Call {
     /// One of recovery's.
     Action(Action),
-    /// `offlineendpoint`.
-    OfflineEndpoint(Endpoint),
     /// `recoverendpoint`.
     RecoverEndpoint(Endpoint),
     /// `addreplica`.

@@ -184,7 +184,6 @@ impl Single {
 pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError> {
     match call {
         Call::Action(action) => cluster.act(action).await,
-        Call::OfflineEndpoint(endpoint) => cluster.offline_endpoint(endpoint).await,
         Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
         Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
         Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,

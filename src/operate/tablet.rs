@@ -1,6 +1,6 @@
 //! A whole tablet taken out of service and brought back: `offlineendpoint` and `recoverendpoint`.
 
-use crate::model::{Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName, TabletState};
+use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName, TabletState};
 
 use super::Call;
 use super::effect::{Effect, some_of};
@@ -59,7 +59,7 @@ pub(super) fn offline(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, R
         "bring it back with `openmldb-ops tablet recover {endpoint}`, or `openmldb-ops recover --all` if it is restarted"
     ));
     let nothing_to_do = alive.len() == but.len();
-    let call = (!nothing_to_do).then(|| Call::OfflineEndpoint(endpoint.clone()));
+    let call = (!nothing_to_do).then(|| Call::Action(Action::OfflineEndpoint { endpoint: endpoint.clone() }));
     Ok(Planned { call, effect: Effect::Offlined { endpoint: endpoint.clone(), but }, remarks })
 }
 

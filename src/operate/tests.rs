@@ -257,7 +257,7 @@ fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
 fn taking_a_tablet_out_of_service_says_what_nobody_stands_in_for() {
     let offline = Step::OfflineTablet { endpoint: "a".into() };
     let planned = plan(&offline, &well()).unwrap();
-    assert_eq!(planned.call, Some(Call::OfflineEndpoint("a".into())));
+    assert_eq!(planned.call, Some(Call::Action(Action::OfflineEndpoint { endpoint: "a".into() })));
     assert!(!planned.remarks.iter().any(|remark| remark.contains("nobody stands in")), "{:?}", planned.remarks);
     let mut seen = well();
     ["b", "c"].iter().for_each(|at| replica_mut(&mut seen, at).is_alive = false);

@@ -10,11 +10,15 @@ use super::{Playbook, PlaybookError, Problem};
 /// The playbook used when none is named.
 pub const DEFAULT: &str = "recover";
 
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("recover", include_str!("../../playbooks/recover.yaml")),
     ("fast", include_str!("../../playbooks/fast.yaml")),
     ("leaders-first", include_str!("../../playbooks/leaders-first.yaml")),
+    ("node-loss", include_str!("../../playbooks/node-loss.yaml")),
 ];
+
+/// How many of them, from the first, differ in how they bring partitions back.
+const ALTERNATIVES: usize = 3;
 
 /// The text of a built-in playbook, comments included.
 pub fn built_in(name: &str) -> Option<&'static str> {
@@ -24,6 +28,12 @@ pub fn built_in(name: &str) -> Option<&'static str> {
 /// The names of the built-in playbooks, the default first.
 pub fn built_in_names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The names of those that can be chosen between for a cluster that went down: they are compared. `node-loss` brings back as
+/// the default does, after a tablet was waited for.
+pub fn alternatives() -> impl Iterator<Item = &'static str> {
+    built_in_names().take(ALTERNATIVES)
 }
 
 /// Where a playbook comes from.
@@ -113,7 +123,10 @@ mod tests {
     #[test]
     fn a_name_that_is_neither_built_in_nor_a_file_says_what_is_there() {
         let error = load("recoverr").unwrap_err().to_string();
-        assert_eq!(error, "recoverr: no such playbook: neither built in (recover, fast, leaders-first) nor a file");
+        assert_eq!(
+            error,
+            "recoverr: no such playbook: neither built in (recover, fast, leaders-first, node-loss) nor a file"
+        );
     }
 
     #[test]

@@ -18,12 +18,12 @@ mod step;
 mod tests;
 mod word;
 
-pub use built_in::{DEFAULT, Listed, Source, built_in, built_in_names, list, load};
+pub use built_in::{DEFAULT, Listed, Source, alternatives, built_in, built_in_names, list, load};
 pub use error::{PlaybookError, Position, Problem};
 pub use show::{Summary, check};
 pub use step::{
     AutoFailover, ClusterStep, Connect, Goal, LeaderBy, LoadMode, Loaded, OnConflict, PartitionStep, Promote, ProveBy,
-    SettleThen, Which,
+    SettleThen, Which, WhichTablets,
 };
 pub use word::Word;
 

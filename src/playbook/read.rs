@@ -26,8 +26,13 @@ const KEYS: &[&str] = &["version", "name", "description", "before", "partition",
 /// A kind of step: its key and how its parameters are read.
 type Kind<T> = (&'static str, fn(&'static str, &Node, &Place) -> Result<T, Fault>);
 
-const CLUSTER_STEPS: &[Kind<ClusterStep>] =
-    &[("auto_failover", auto_failover), ("settle_ops", settle_ops), ("resume_snapshots", resume_snapshots)];
+const CLUSTER_STEPS: &[Kind<ClusterStep>] = &[
+    ("auto_failover", auto_failover),
+    ("settle_ops", settle_ops),
+    ("resume_snapshots", resume_snapshots),
+    ("offline_tablets", offline_tablets),
+    ("wait_for_tablets", wait_for_tablets),
+];
 const PARTITION_STEPS: &[Kind<PartitionStep>] = &[
     ("mark_alive", mark_alive),
     ("load_table", load_table),
@@ -135,6 +140,16 @@ fn settle_ops(key: &'static str, node: &Node, place: &Place) -> Result<ClusterSt
 
 fn resume_snapshots(key: &'static str, node: &Node, place: &Place) -> Result<ClusterStep, Fault> {
     Keys::of(key, node, place, &[]).map(|_| ClusterStep::ResumeSnapshots)
+}
+
+fn offline_tablets(key: &'static str, node: &Node, place: &Place) -> Result<ClusterStep, Fault> {
+    let keys = Keys::of(key, node, place, &["which"])?;
+    Ok(ClusterStep::OfflineTablets { which: keys.word("which")? })
+}
+
+fn wait_for_tablets(key: &'static str, node: &Node, place: &Place) -> Result<ClusterStep, Fault> {
+    let keys = Keys::of(key, node, place, &["which", "timeout"])?;
+    Ok(ClusterStep::WaitForTablets { which: keys.word("which")?, timeout: keys.duration("timeout", WAIT)? })
 }
 
 fn mark_alive(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {

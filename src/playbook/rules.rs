@@ -44,11 +44,14 @@ fn before(steps: &Steps<ClusterStep>) -> Result<(), Fault> {
             }
             ClusterStep::AutoFailover(AutoFailover::Off) if nth > 0 => return fault(step, Problem::FailoverOffFirst),
             // A cancelled operation is what leaves a leader paused (observed 2).
-            ClusterStep::ResumeSnapshots => {
-                if let Some(late) = steps.value[nth..].iter().find(|late| late.value.key() == "settle_ops") {
-                    let (step, before) = ("settle_ops".to_owned(), "resume_snapshots".to_owned());
-                    return fault(late, Problem::Order { step, before });
-                }
+            ClusterStep::ResumeSnapshots => comes_before(&steps.value[nth..], "settle_ops", "resume_snapshots")?,
+            // What is waited for are the tablets that others stand in for; and their operations are settled after that.
+            ClusterStep::WaitForTablets { .. } => {
+                comes_before(&steps.value[nth..], "offline_tablets", "wait_for_tablets")?
+            }
+            ClusterStep::SettleOps { .. } => {
+                comes_before(&steps.value[nth..], "offline_tablets", "settle_ops")?;
+                comes_before(&steps.value[nth..], "wait_for_tablets", "settle_ops")?;
             }
             _ => {}
         }
@@ -59,12 +62,23 @@ fn before(steps: &Steps<ClusterStep>) -> Result<(), Fault> {
     }
 }
 
+/// # Errors
+/// A step stands among the later ones that has to come before this one.
+fn comes_before(later: &[Placed<ClusterStep>], step: &str, before: &str) -> Result<(), Fault> {
+    match later.iter().find(|late| late.value.key() == step) {
+        Some(late) => fault(late, Problem::Order { step: step.to_owned(), before: before.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 fn after(steps: &Steps<ClusterStep>) -> Result<(), Fault> {
     twice(&steps.value, ClusterStep::key)?;
     for step in &steps.value {
         let misplaced = match step.value {
             ClusterStep::AutoFailover(AutoFailover::Off) => "auto_failover: off",
-            ClusterStep::SettleOps { .. } => "settle_ops",
+            ClusterStep::SettleOps { .. } | ClusterStep::OfflineTablets { .. } | ClusterStep::WaitForTablets { .. } => {
+                step.value.key()
+            }
             ClusterStep::AutoFailover(AutoFailover::Restore) | ClusterStep::ResumeSnapshots => continue,
         };
         return fault(step, Problem::WrongList { step: misplaced.to_owned(), list: "before" });

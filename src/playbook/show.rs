@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::span::written;
 use super::{
     AutoFailover, ClusterStep, Connect, LeaderBy, OnConflict, PartitionStep, Playbook, PlaybookError, Promote,
-    SettleThen, VERSION, Which,
+    SettleThen, VERSION, Which, WhichTablets,
 };
 
 /// What a valid playbook amounts to.
@@ -98,6 +98,10 @@ impl fmt::Display for ClusterStep {
             Self::AutoFailover(what) => write!(f, "{key}: {what}"),
             Self::SettleOps { timeout, then } => write!(f, "{key}: {{ timeout: {}, then: {then} }}", written(*timeout)),
             Self::ResumeSnapshots => write!(f, "{key}: {{}}"),
+            Self::OfflineTablets { which } => write!(f, "{key}: {{ which: {which} }}"),
+            Self::WaitForTablets { which, timeout } => {
+                write!(f, "{key}: {{ which: {which}, timeout: {} }}", written(*timeout))
+            }
         }
     }
 }
@@ -151,6 +155,14 @@ impl ClusterStep {
             Self::ResumeSnapshots => {
                 "Let leaders that an operation left unable to write snapshots write them again (RecoverSnapshot)."
                     .to_owned()
+            }
+            Self::OfflineTablets { which: WhichTablets::Lost } => {
+                "Take tablets that are lost out of service (OfflineEndpoint): others lead what they led, without what no \
+                 follower had."
+                    .to_owned()
+            }
+            Self::WaitForTablets { which: WhichTablets::Lost, timeout } => {
+                format!("Wait up to {} until they are registered again; go on without those that are not.", written(*timeout))
             }
         }
     }

@@ -41,6 +41,14 @@ words! {
 }
 
 words! {
+    /// Which tablets a step is about.
+    WhichTablets {
+        /// Those that do not answer and that the nameserver takes for offline, while others hold something loaded.
+        Lost = "lost",
+    }
+}
+
+words! {
     /// The role in which a replica is loaded. There is no `leader`: one that is queued to load as leader takes writes
     /// before its data is there and ruins it (observed 3).
     LoadMode {
@@ -129,6 +137,18 @@ pub enum ClusterStep {
     },
     /// RecoverSnapshot on leaders that an operation left in kSnapshotPaused.
     ResumeSnapshots,
+    /// OfflineEndpoint: others lead what these tablets led.
+    OfflineTablets {
+        /// Which; only `lost`.
+        which: WhichTablets,
+    },
+    /// These tablets are registered again.
+    WaitForTablets {
+        /// Which; only `lost`.
+        which: WhichTablets,
+        /// How long to wait; without them the run goes on.
+        timeout: Duration,
+    },
 }
 
 /// A step of one partition.
@@ -205,6 +225,8 @@ impl ClusterStep {
             Self::AutoFailover(_) => "auto_failover",
             Self::SettleOps { .. } => "settle_ops",
             Self::ResumeSnapshots => "resume_snapshots",
+            Self::OfflineTablets { .. } => "offline_tablets",
+            Self::WaitForTablets { .. } => "wait_for_tablets",
         }
     }
 }

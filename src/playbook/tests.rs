@@ -114,7 +114,10 @@ fn recover_checked_and_listed() {
         "playbook `recover`, version 1: steps before 3, per partition 9, after 1"
     );
     let rows = list().unwrap();
-    assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["recover", "fast", "leaders-first"]);
+    assert_eq!(
+        rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+        ["recover", "fast", "leaders-first", "node-loss"]
+    );
     assert_eq!(rows[0].source.to_string(), "built-in");
     assert!(rows[0].description.starts_with("the documented procedure"), "{}", rows[0].description);
 }
@@ -327,6 +330,7 @@ prop_compose! {
         name in "[a-z][a-z0-9-]{0,63}",
         description in "[^\\p{C}\\p{Z}]([^\\p{C}\\p{Zl}\\p{Zp}]{0,80}[^\\p{C}\\p{Z}])?",
         settle in prop::option::of((millis(1..=WEEK), words::<SettleThen>())),
+        lost in (any::<bool>(), prop::option::of(millis(1..=WEEK))),
         resume in any::<(bool, bool)>(),
         load in (1u32..=1024, millis(10..=60_000), 60_000..=WEEK),
         prove in prop::option::of(1u64..=1_000_000_000),
@@ -335,6 +339,9 @@ prop_compose! {
         reattach in any::<bool>(),
     ) -> Playbook {
         let mut before = vec![ClusterStep::AutoFailover(AutoFailover::Off)];
+        let which = WhichTablets::Lost;
+        before.extend(lost.0.then_some(ClusterStep::OfflineTablets { which }));
+        before.extend(lost.1.map(|timeout| ClusterStep::WaitForTablets { which, timeout }));
         before.extend(settle.map(|(timeout, then)| ClusterStep::SettleOps { timeout, then }));
         before.extend(resume.0.then_some(ClusterStep::ResumeSnapshots));
         let mut after: Vec<_> = resume.1.then_some(ClusterStep::ResumeSnapshots).into_iter().collect();

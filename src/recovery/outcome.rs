@@ -126,7 +126,10 @@ impl Memory {
             | Action::RecoverSnapshot { endpoint, .. } => endpoint,
             Action::AddReplica { follower, .. } | Action::DelReplica { follower, .. } => follower,
             Action::ChangeLeader { candidate, .. } => candidate,
-            Action::SetAutoFailover { .. } | Action::CancelOp { .. } | Action::MakeSnapshot { .. } => return,
+            Action::SetAutoFailover { .. }
+            | Action::OfflineEndpoint { .. }
+            | Action::CancelOp { .. }
+            | Action::MakeSnapshot { .. } => return,
         };
         let error = match outcome {
             Outcome::Applied => None,

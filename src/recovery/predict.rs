@@ -44,7 +44,10 @@ impl View {
                 }
             }
             Action::RecoverTable { endpoint, .. } => self.predict_recovered(endpoint),
-            Action::RecoverSnapshot { .. } | Action::SetAutoFailover { .. } | Action::CancelOp { .. } => {}
+            Action::RecoverSnapshot { .. }
+            | Action::SetAutoFailover { .. }
+            | Action::OfflineEndpoint { .. }
+            | Action::CancelOp { .. } => {}
         }
     }
 

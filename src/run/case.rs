@@ -162,6 +162,7 @@ impl Case {
 pub(super) fn on_nameserver(action: &Action) -> bool {
     match action {
         Action::SetAutoFailover { .. }
+        | Action::OfflineEndpoint { .. }
         | Action::CancelOp { .. }
         | Action::MarkAlive { .. }
         | Action::ChangeLeader { .. }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::model::{Action, Op, OpStatus, Snapshot, State};
-use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen};
+use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, State, Tablet, TabletState};
+use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen, WhichTablets};
 use crate::recovery::Plan;
 
 /// The cluster's steps around the partitions'. Both empty if nothing has to be done.
@@ -34,7 +34,8 @@ pub fn cluster_steps(
     plan: &Plan,
     auto_failover_before: bool,
 ) -> ClusterSteps {
-    let needs_doing = plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
+    let needs_doing = waits_for_lost(playbook, snapshot)
+        || plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
     let mut steps = ClusterSteps::default();
     if needs_doing {
         steps.before = playbook.before.iter().map(|step| before(step, snapshot, plan)).collect();
@@ -55,8 +56,51 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedCluste
         ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
         ClusterStep::SettleOps { timeout, then } => settle(snapshot, plan, timeout.as_secs(), *then),
         ClusterStep::ResumeSnapshots => resume(snapshot),
+        ClusterStep::OfflineTablets { which: WhichTablets::Lost } => offline(snapshot),
+        ClusterStep::WaitForTablets { which: WhichTablets::Lost, timeout } => {
+            let lost = lost_tablets(snapshot);
+            let why = match lost.len() {
+                0 => "no tablet is lost".to_owned(),
+                count => format!(
+                    "{count} tablets are given {} s to come back; what they hold is looked at then",
+                    timeout.as_secs()
+                ),
+            };
+            (Vec::new(), why)
+        }
     };
     PlannedClusterStep { step: step.key(), actions, why }
+}
+
+fn offline(snapshot: &Snapshot) -> (Vec<Action>, String) {
+    let lost = lost_tablets(snapshot);
+    let why =
+        if lost.is_empty() { "no tablet is lost" } else { "others lead what they led, without what no follower had" };
+    (lost.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why.to_owned())
+}
+
+/// Tablets with replicas that do not answer and that the nameserver takes for offline. None where no other tablet holds
+/// anything loaded: then nobody could stand in, and the whole cluster went down.
+pub(super) fn lost_tablets(snapshot: &Snapshot) -> Vec<Endpoint> {
+    let serves = |tablet: &Tablet| {
+        let held = tablet.held.known().into_iter().flat_map(|held| held.values());
+        held.into_iter().any(|held| held.state.is_loaded())
+    };
+    if !snapshot.tablets.values().any(serves) {
+        return Vec::new();
+    }
+    let has_replicas = |at: &Endpoint| snapshot.tables.iter().any(|table| table.partitions_on(at).next().is_some());
+    let is_lost = |(at, tablet): &(&Endpoint, &Tablet)| {
+        tablet.held.known().is_none() && tablet.state == Some(TabletState::Offline) && has_replicas(at)
+    };
+    snapshot.tablets.iter().filter(is_lost).map(|(at, _)| at.clone()).collect()
+}
+
+/// Whether a playbook takes lost tablets out of service, or waits for them, and there are some.
+pub(super) fn waits_for_lost(playbook: &Playbook, snapshot: &Snapshot) -> bool {
+    let is_such =
+        |step: &ClusterStep| matches!(step, ClusterStep::OfflineTablets { .. } | ClusterStep::WaitForTablets { .. });
+    playbook.before.iter().any(is_such) && !lost_tablets(snapshot).is_empty()
 }
 
 fn settle(snapshot: &Snapshot, plan: &Plan, seconds: u64, then: SettleThen) -> (Vec<Action>, String) {

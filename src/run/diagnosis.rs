@@ -351,3 +351,58 @@ fn some_text(names: &[&str]) -> String {
         more => format!("{} and {} more", names[..3].join(", "), more - 3),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::scope::Scope;
+    use super::*;
+    use crate::model::Seen;
+
+    fn cases(seen: &Snapshot, runs: &Runs) -> Vec<Case> {
+        let found = diagnose(seen, &Status::of(seen, &Scope::All), runs);
+        found.into_iter().map(|diagnosis| diagnosis.case).collect()
+    }
+
+    fn nothing_yet(tablet: Tablet) -> Snapshot {
+        Snapshot {
+            cluster: "test".to_owned(),
+            taken_at_ms: 0,
+            auto_failover: true,
+            tables: Vec::new(),
+            tablets: BTreeMap::from([("a".into(), tablet)]),
+            ops: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_tablet_that_runs_and_is_taken_for_offline_was_missed() {
+        let runs = Tablet {
+            state: Some(TabletState::Offline),
+            in_zookeeper: Some(true),
+            held: Seen::Known(BTreeMap::new()),
+            ..Tablet::unknown()
+        };
+        assert_eq!(cases(&nothing_yet(runs.clone()), &Runs::default()), [Case::TabletMissed]);
+        let healthy = Tablet { state: Some(TabletState::Healthy), ..runs.clone() };
+        assert_eq!(cases(&nothing_yet(healthy), &Runs::default()), []);
+        let gone = Tablet { in_zookeeper: Some(false), ..runs };
+        assert_eq!(cases(&nothing_yet(gone), &Runs::default()), [], "its session is over, and it knows");
+    }
+
+    #[test]
+    fn who_owes_auto_failover_is_named_instead_of_wondered_about() {
+        let mut seen = nothing_yet(Tablet::unknown());
+        seen.auto_failover = false;
+        assert_eq!(cases(&seen, &Runs::default()), [Case::FailoverOff]);
+        let unfinished = Some("run 1 did not finish".to_owned());
+        let owes = Runs { unfinished: unfinished.clone(), owes_failover: true, ..Runs::default() };
+        assert_eq!(cases(&seen, &owes), [Case::RunUnfinished]);
+        let at_work = Runs { at_work: Some("run 2".to_owned()), unfinished, ..Runs::default() };
+        assert_eq!(cases(&seen, &at_work), [Case::RunAtWork]);
+        let undertaking = Runs { undertaking: Some("scale in a".to_owned()), ..Runs::default() };
+        let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &undertaking);
+        assert_eq!(found[0].next, ["openmldb-ops scale in a"]);
+    }
+}

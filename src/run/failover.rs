@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Op, Pid, Snapshot, TableName};
-use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
+use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, TabletState};
+use crate::playbook::{AutoFailover, ClusterStep, SettleThen, WhichTablets};
 use crate::recovery::Outcome;
 
 use super::acting::send;
+use super::cluster_steps::lost_tablets;
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::record::{Record, RecordError};
@@ -21,6 +22,8 @@ use super::resuming::resume;
 const POLL: Duration = Duration::from_millis(500);
 /// How long cancelled operations may take to be gone.
 const CANCELLED: Duration = Duration::from_secs(30);
+/// How long the operations that OfflineEndpoint begins may take: an election each, two at a time.
+const OFFLINED: Duration = Duration::from_secs(10 * 60);
 /// Tries of switching auto_failover off.
 const OFF_TRIES: u32 = 3;
 /// How long giving auto_failover back may take, whatever else is going on.
@@ -41,6 +44,9 @@ pub enum StepError {
     /// auto_failover could not be switched off.
     #[error("auto_failover could not be switched off: {0}")]
     NotOff(String),
+    /// The cluster does not answer after its lost tablets were waited for.
+    #[error("the cluster could not be looked at after its lost tablets were waited for: {0}")]
+    NotSeenAgain(String),
     /// The playbook blocks on operations under way.
     #[error("{count} operations are still under way, first {first}; the playbook says `then: block`")]
     OpsUnderWay {
@@ -104,9 +110,73 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
                 settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, told).await?,
+            ClusterStep::OfflineTablets { which: WhichTablets::Lost } => {
+                offline(cluster, step.key(), &lost_tablets(snapshot), before).await?;
+            }
+            ClusterStep::WaitForTablets { which: WhichTablets::Lost, timeout } => {
+                wait_for(cluster, &lost_tablets(snapshot), timeout.div_f64(before.pace), before).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// OfflineEndpoint answers 0 whatever comes of it, and begins operations: they are waited for.
+async fn offline(
+    cluster: &Cluster,
+    step: &'static str,
+    lost: &[Endpoint],
+    before: &Before<'_>,
+) -> Result<(), StepError> {
+    for endpoint in lost {
+        let why = "it does not answer, and others lead what it led; what no follower had is given up by that";
+        act(cluster, step, Action::OfflineEndpoint { endpoint: endpoint.clone() }, why, before.told).await?;
+    }
+    let is_its = |op: &Op| before.snapshot.ops.iter().all(|known| known.id != op.id);
+    if !lost.is_empty() {
+        wait_for_ops(cluster, OFFLINED.div_f64(before.pace), before, is_its).await?;
+    }
+    Ok(())
+}
+
+/// Until the nameserver hears of them again, or the time is over.
+async fn wait_for(
+    cluster: &Cluster,
+    lost: &[Endpoint],
+    timeout: Duration,
+    before: &Before<'_>,
+) -> Result<(), StepError> {
+    let deadline = Instant::now() + timeout;
+    let mut stop = before.stop.clone();
+    let mut told: Vec<Endpoint> = Vec::new();
+    loop {
+        let healthy: Vec<Endpoint> = cluster
+            .tablets()
+            .await?
+            .into_iter()
+            .filter(|tablet| tablet.state == TabletState::Healthy)
+            .map(|tablet| tablet.endpoint)
+            .collect();
+        let away: Vec<Endpoint> = lost.iter().filter(|endpoint| !healthy.contains(endpoint)).cloned().collect();
+        let names = || away.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
+        if away.is_empty() || *stop.borrow_and_update() != Stop::No {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let text = format!("{} did not come back within the time the playbook gives; going on without", names());
+            (before.told.listener)(&Event::Note { text });
+            return Ok(());
+        }
+        if told != away {
+            let text = format!("waiting for {}: start it", names());
+            (before.told.listener)(&Event::Note { text });
+            told = away;
+        }
+        let pause = POLL.div_f64(before.pace);
+        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
+            tokio::time::sleep(pause).await;
+        }
+    }
 }
 
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not

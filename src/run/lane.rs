@@ -236,6 +236,7 @@ fn tablet_of(action: &Action) -> Option<&Endpoint> {
         | Action::MakeSnapshot { endpoint, .. }
         | Action::RecoverSnapshot { endpoint, .. } => Some(endpoint),
         Action::SetAutoFailover { .. }
+        | Action::OfflineEndpoint { .. }
         | Action::CancelOp { .. }
         | Action::MarkAlive { .. }
         | Action::ChangeLeader { .. }

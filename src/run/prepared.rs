@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::{PartitionId, Snapshot, State};
-use crate::playbook::{Playbook, PlaybookError, built_in_names};
-use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, Plan, forecast, plan};
+use crate::playbook::{Playbook, PlaybookError, alternatives};
+use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, forecast, plan};
 
+use super::cluster_steps::waits_for_lost;
 use super::error::RecoverError;
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::lock::Note;
@@ -25,6 +26,8 @@ pub struct Prepared {
     /// What an unfinished run told in ZooKeeper.
     pub note: Option<Note>,
     pub(super) memories: BTreeMap<PartitionId, Memory>,
+    /// The playbook waits for tablets that are lost.
+    pub(super) waits_for_lost: bool,
     /// The plan that was said yes to, if any was.
     pub(super) consented: Option<PlanId>,
 }
@@ -70,7 +73,8 @@ pub fn prepare_plan(
         }
     }
     let plan = plan_with(&snapshot, playbook, scope, &memories);
-    Ok(Prepared { snapshot, plan, left, note, memories, consented: None })
+    let waits_for_lost = waits_for_lost(playbook, &snapshot);
+    Ok(Prepared { snapshot, plan, left, note, memories, waits_for_lost, consented: None })
 }
 
 fn plan_with(
@@ -103,7 +107,7 @@ impl Prepared {
             return Ok(compared);
         }
         compared.push(forecast(&self.plan));
-        for name in built_in_names().filter(|name| *name != self.plan.playbook) {
+        for name in alternatives().filter(|name| *name != self.plan.playbook) {
             let plan = plan_with(&self.snapshot, &Playbook::find(name)?, scope, &self.memories);
             compared.push(forecast(&plan));
         }
@@ -157,7 +161,8 @@ impl Prepared {
 
     /// Whether anything has to be done to partitions.
     pub(super) fn needs_doing(&self) -> bool {
-        self.plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none())
+        let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
+        self.waits_for_lost || self.plan.partitions.iter().any(needs)
     }
 
     /// Whether nothing has to be done at all.

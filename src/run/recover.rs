@@ -411,19 +411,34 @@ impl Recovery {
             hold: self.lock.hold(),
             telling,
         };
-        let (cluster, snapshot, memories) = (cluster.clone(), prepared.snapshot.clone(), prepared.memories.clone());
-        let task = tokio::spawn(async move {
-            let (listener, steps) = (settings.listener.clone(), settings.playbook.before.clone());
-            let (pace, stop) = (settings.pace, settings.stop.clone());
-            let record = settings.record.clone();
-            let told = &Told { listener: &listener, record: &record, hold: settings.hold.clone() };
-            prepare(&cluster, &steps, &Before { snapshot: &snapshot, mine: &mine, pace, told, stop }).await?;
-            Ok(Driver::new(cluster, settings, snapshot, memories).run().await)
+        let (mut snapshot, mut memories) = (prepared.snapshot.clone(), prepared.memories.clone());
+        let (first, seen) = (cluster.clone(), snapshot.clone());
+        let before = tokio::spawn(async move {
+            let told = &Told { listener: &settings.listener, record: &settings.record, hold: settings.hold.clone() };
+            let stop = settings.stop.clone();
+            let before = Before { snapshot: &seen, mine: &mine, pace: settings.pace, told, stop };
+            prepare(&first, &settings.playbook.before, &before).await.map(|()| settings)
         });
-        match task.await {
-            Ok(done) => done.map_err(Interruption::Step),
-            Err(error) => Err(Interruption::Panic(panic_text(error))),
+        let settings = match before.await {
+            Ok(done) => done.map_err(Interruption::Step)?,
+            Err(error) => return Err(Interruption::Panic(panic_text(error))),
+        };
+        if prepared.waits_for_lost {
+            let again = self.after_waiting(cluster).await;
+            let again = again.map_err(|error| Interruption::Step(StepError::NotSeenAgain(error.to_string())))?;
+            (snapshot, memories) = (again.snapshot, again.memories);
         }
+        let cluster = cluster.clone();
+        let driving = tokio::spawn(async move { Driver::new(cluster, settings, snapshot, memories).run().await });
+        driving.await.map_err(|error| Interruption::Panic(panic_text(error)))
+    }
+
+    /// Others lead since the lost tablets were taken out of service, and who came back has something to show. For what is
+    /// remembered this run is its own predecessor.
+    async fn after_waiting(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
+        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let (left, note) = self.what_is_left().await?;
+        prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
     }
 }
 

@@ -19,6 +19,7 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
     };
     let text = match action {
         Action::SetAutoFailover { on } => format!("confset auto_failover {on}"),
+        Action::OfflineEndpoint { endpoint } => format!("offlineendpoint {endpoint}"),
         Action::CancelOp { op } => format!("cancelop {op}"),
         Action::MarkAlive { table, pid, endpoint, alive } => {
             let pid = pid.map_or("*".to_owned(), |pid| pid.to_string());

@@ -21,6 +21,10 @@ pub fn action(action: &Action) -> Addressed {
     use Addressed::{Nameserver, Tablet};
     match action {
         Action::SetAutoFailover { on } => Nameserver(set_auto_failover(*on)),
+        Action::OfflineEndpoint { endpoint } => {
+            let request = nameserver::OfflineEndpointRequest { endpoint: endpoint.to_string(), concurrency: None };
+            Nameserver(NameserverCall::OfflineEndpoint(request))
+        }
         Action::CancelOp { op } => {
             Nameserver(NameserverCall::CancelOp(nameserver::CancelOpRequest { op_id: Some(op.0) }))
         }

@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod conformance;
 mod deep;
+mod diagnosis;
 mod discovery;
 mod edge;
 mod experiments;

@@ -250,6 +250,7 @@ fn every_field_is_explained() {
 fn calls() -> Vec<Action> {
     let complete = |action: &Action| match action {
         Action::SetAutoFailover { .. }
+        | Action::OfflineEndpoint { .. }
         | Action::CancelOp { .. }
         | Action::MarkAlive { .. }
         | Action::ChangeLeader { .. }

@@ -116,4 +116,8 @@ plans! {
     disk_tables DiskTables;
     pre_aggregate PreAggregate;
     leader_and_writers LeaderAndWriters;
+    tablets_added TabletsAdded;
+    clients_writing ClientsWriting;
+    node_lost NodeLost;
+    node_back NodeBack;
 }

@@ -57,7 +57,7 @@ async fn the_commands_that_look_change_nothing() {
         let records = bed.records.path().to_str().unwrap().to_owned();
         let file = std::env::temp_dir().join(format!("openmldb-ops-{}-{scenario}.yaml", std::process::id()));
         let file = file.to_str().unwrap();
-        let well = matches!(scenario, Scenario::Healthy | Scenario::Recovered);
+        let well = scenario.is_well();
         let there = ["--nameserver", &address];
 
         let dry = ["recover", "--all", "--dry-run", "--record-dir", &records];
@@ -65,6 +65,14 @@ async fn the_commands_that_look_change_nothing() {
         let status = ends_with(&[&["status"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
         let deep = ends_with(&[&["status", "--deep"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
         assert!(!deep.stdout.is_empty(), "{scenario}");
+        let tablet = bed.world(|world| world.tablet_endpoints()[0].to_string());
+        for command in [&["scale", "out"][..], &["scale", "in", &tablet], &["upgrade", "pre", &tablet]] {
+            let dry = [command, &["--dry-run", "--record-dir", &records], &there].concat();
+            ends_with(&dry, &[0, 4, 5]).await;
+        }
+        for command in ["tablets", "tables", "ops"] {
+            ends_with(&[&["show", command][..], &there].concat(), &[0]).await;
+        }
         let taken = ends_with(&[&["snapshot", "-o", file][..], &there].concat(), &[0]).await;
         assert!(!planned.stdout.is_empty() && !status.stdout.is_empty(), "{scenario}");
         assert!(snapshot::read(file.as_ref()).is_ok(), "{scenario}: {taken:?}");

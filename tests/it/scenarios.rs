@@ -197,7 +197,7 @@ macro_rules! scenarios {
 
         #[test]
         fn every_scenario_is_here() {
-            let here = BTreeSet::from([Scenario::TabletMissing, $(Scenario::$scenario,)*]);
+            let here = BTreeSet::from([Scenario::TabletMissing, Scenario::NodeLost, $(Scenario::$scenario,)*]);
             assert_eq!(here, Scenario::ALL.iter().copied().collect());
         }
     };
@@ -222,6 +222,9 @@ scenarios! {
     disk_tables: DiskTables;
     pre_aggregate: PreAggregate with base_tables_come_first;
     leader_and_writers: LeaderAndWriters with rows_acknowledged_meanwhile_are_there;
+    tablets_added: TabletsAdded with is_left_alone;
+    clients_writing: ClientsWriting with is_left_alone;
+    node_back: NodeBack;
 }
 
 fn is_left_alone(seen: &Seen) {
@@ -416,8 +419,7 @@ async fn every_scenario(playbook: &'static str) {
             }
             seen.assert_safe();
             let verdict = seen.run.recovered.summary.verdict;
-            let (is_whole, was_well) =
-                (*scenario != Scenario::TabletMissing, matches!(scenario, Scenario::Healthy | Scenario::Recovered));
+            let (is_whole, was_well) = (scenario.is_whole(), scenario.is_well());
             let expected = match (is_whole, was_well) {
                 (false, _) => Verdict::Partial,
                 (true, true) => Verdict::Healthy,

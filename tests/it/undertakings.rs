@@ -228,3 +228,38 @@ async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
     desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down");
     desk.all_is_well().await;
 }
+
+/// The handbook's node loss in manual mode, as one command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook() {
+    let desk = Desk::with(Scenario::NodeLost).await;
+    let lost = desk.bed.world(|world| world.tablet_endpoints().iter().find(|at| !world.is_up(at)).unwrap().clone());
+    assert!(desk.bed.world(|world| led(world, &lost)) > 0);
+    let sent = desk.sent();
+    let plan = desk.says(4, "recover --all --playbook node-loss --dry-run");
+    assert!(plan.contains(&format!("offlineendpoint {lost}")) && plan.contains("wait_for_tablets: "), "{plan}");
+    assert_eq!(desk.sent(), sent);
+
+    let mut run = desk.begins("recover --all --playbook node-loss");
+    run.wait_for_progress(|line| line.contains(&format!("waiting for {lost}: start it")));
+    assert_eq!(desk.bed.world(|world| led(world, &lost)), 0, "others lead what it led");
+    desk.bed.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
+    let ran = run.end().expect(0);
+    assert!(ran.stdout.contains("healthy") || ran.stdout.contains("recovered"), "{}", ran.stdout);
+    desk.says(0, "status");
+    assert!(!desk.bed.world(auto_failover), "it was off before");
+    let rows = desk.bed.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    desk.ends().await;
+}
+
+/// Where no tablet is lost it is the same as `recover`.
+#[tokio::test(flavor = "multi_thread")]
+async fn node_loss_without_a_lost_tablet_recovers_what_there_is() {
+    let desk = Desk::with(Scenario::NodeBack).await;
+    let plan = desk.says(0, "recover --all --playbook node-loss --dry-run");
+    assert!(plan.contains("no tablet is lost"), "{plan}");
+    desk.says(0, "recover --all --playbook node-loss");
+    desk.says(0, "status");
+    desk.ends().await;
+}

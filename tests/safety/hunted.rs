@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use openmldb_ops::model::PartitionId;
-use openmldb_ops::playbook::built_in_names;
+use openmldb_ops::playbook::alternatives;
 use openmldb_ops::run::{Recovered, Scope, Selector};
 use openmldb_ops::sandbox::fault::{Meddling, Mishap};
 use openmldb_ops::sandbox::world::Settings;
@@ -86,7 +86,7 @@ pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
 
 /// The one that is asked for, or the seed's.
 fn playbook(choices: &Choices) -> &'static str {
-    let names: Vec<&str> = built_in_names().collect();
+    let names: Vec<&str> = alternatives().collect();
     match std::env::var("OPENMLDB_OPS_PLAYBOOK") {
         Ok(wanted) => names.into_iter().find(|name| *name == wanted).unwrap(),
         Err(_) => choices.dice("playbook").pick(&names).copied().unwrap(),

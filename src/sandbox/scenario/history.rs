@@ -67,7 +67,7 @@ impl History {
             _ => Variety::Recorded,
         };
         // Where the recordings have them; two replicas each, the template's default, where a tablet is not to come back.
-        let copies = if self.scenario == Scenario::TabletMissing { 2 } else { 1 };
+        let copies = if self.scenario.is_whole() { 1 } else { 2 };
         let place = |name: &str| {
             let first = match name {
                 "USER" => 2,

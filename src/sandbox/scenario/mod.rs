@@ -123,6 +123,16 @@ impl Scenario {
         Self::ALL.iter().map(|scenario| scenario.name()).collect()
     }
 
+    /// Whether everything is loaded, alive and connected in it.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Healthy | Self::Recovered | Self::TabletsAdded | Self::ClientsWriting)
+    }
+
+    /// Whether every tablet of it is there.
+    pub fn is_whole(self) -> bool {
+        !matches!(self, Self::TabletMissing | Self::NodeLost)
+    }
+
     /// Tablets that join after the tables were made.
     pub fn joining(self) -> usize {
         if self == Self::TabletsAdded { 2 } else { 0 }

@@ -39,7 +39,7 @@ fn every_scenario_comes_about_with_its_rows_and_without_trouble_of_our_making() 
         assert_eq!((count.partitions_with_two_alive_leaders, count.healthy_partitions_touched), (0, 0), "{scenario}");
         assert_eq!(world.trace().mutations(), 0, "{scenario}: the books open with an empty trace");
         let all = world.metadata().len();
-        let well = matches!(scenario, Scenario::Healthy | Scenario::Recovered);
+        let well = scenario.is_well();
         assert_eq!(world.healthy().len() == all, well, "{scenario}: {} of {all} healthy", world.healthy().len());
         assert_eq!(scenario.name().parse(), Ok(*scenario));
         assert!(!scenario.description().is_empty() && !scenario.description().contains('\n'), "{scenario}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use openmldb_ops::playbook::built_in_names;
+use openmldb_ops::playbook::alternatives;
 use serde_json::{Value, json};
 
 use crate::support::process::{Home, Ran};
@@ -219,7 +219,7 @@ fn rehearse_says_how_close_to_the_limit_each_playbook_comes() {
     let ran = run(&["rehearse", "--generate", "tablets=3,tables=4,partitions=5"]).expect(0);
     let summaries = ran.events();
     let playbooks: Vec<&str> = summaries.iter().map(|line| line["playbook"].as_str().unwrap()).collect();
-    assert_eq!(playbooks, built_in_names().collect::<Vec<_>>());
+    assert_eq!(playbooks, alternatives().collect::<Vec<_>>());
     for summary in summaries {
         assert_eq!((&summary["event"], &summary["verdict"]), (&json!("summary"), &json!("recovered")));
         for (reached, limit) in [("serving", "serving_ms"), ("redundant", "redundant_ms")] {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use openmldb_ops::playbook::built_in_names;
+use openmldb_ops::playbook::alternatives;
 use openmldb_ops::sandbox::fault::Fault;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::wire::call::Effect;
@@ -115,7 +115,7 @@ fn cells(playbook: &'static str, world: &World) -> Vec<Cell> {
 fn nothing_is_lost_whatever_happens_at_whatever_step() {
     let began = Instant::now();
     let world = bed::world();
-    let all: Vec<Cell> = built_in_names().flat_map(|playbook| cells(playbook, &world)).collect();
+    let all: Vec<Cell> = alternatives().flat_map(|playbook| cells(playbook, &world)).collect();
     let alone = std::env::var("OPENMLDB_OPS_CELL").ok();
     let chosen: Vec<Cell> = match &alone {
         Some(name) => all.into_iter().filter(|cell| cell.to_string() == *name).collect(),
