@@ -64,6 +64,11 @@ impl Session {
         Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target })
     }
 
+    /// Whether the command line names a cluster by its ZooKeeper.
+    pub fn is_by_zookeeper(at: &Where) -> bool {
+        matches!(target(at), Ok(Target::ZooKeeper { .. }))
+    }
+
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
         let scenario: Scenario = name.parse().map_err(Failure::usage)?;
         let time_scale = time_scale(embedded.time_scale)?;

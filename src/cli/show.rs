@@ -3,10 +3,10 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{OpStatus, PartitionId, Seen, Snapshot};
+use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table};
 use crate::run::{Scope, Selector, Status};
 use crate::snapshot;
-use crate::ui::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
+use crate::ui::{HealthRow, ReplicaRow, TableRow, health_text, ops_text, replicas_text, tables_text, tablets_text};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
@@ -34,27 +34,65 @@ pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
             let status = Status::of(&seen, &Scope::All);
             rows(out, "tablet", &status.tablets, |tablets| tablets_text(tablets, out.paint()))
         }
-        ShowCommand::Tables { which, looking } => tables(which.as_deref(), looking, out).await,
+        ShowCommand::Tables { which, health, like, looking } => {
+            let row = if *health { Row::Table(like.as_deref()) } else { Row::Replica };
+            tables(which.as_deref(), row, looking, out).await
+        }
         ShowCommand::Ops(args) => ops(args, out).await,
     }
 }
 
-async fn tables(which: Option<&str>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
+/// What `show tables` has a row for.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    /// Each replica.
+    Replica,
+    /// Each table, or those whose names are like this.
+    Table(Option<&'a str>),
+}
+
+async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
     let scope = match which {
         None => Scope::All,
         Some(text) if text.contains('.') => Scope::Some(vec![Selector::table(text)?]),
         Some(db) => Scope::Some(vec![Selector::database(db)]),
     };
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
-    let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::survey(&session.cluster, &session.name, now_ms()).await;
     let polled = session.cluster.polled().await;
     let closed = session.close().await;
     let (seen, polled) = (seen?, polled?);
     closed?;
     scope.check(&seen)?;
     let status = Status::of(&seen, &scope);
-    let found = TableRow::all(&status.partitions, &polled);
-    rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
+    match row {
+        Row::Replica => {
+            let found = TableRow::all(&status.partitions, &polled);
+            rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
+        }
+        Row::Table(pattern) => {
+            let is_wanted = |table: &&Table| pattern.is_none_or(|pattern| is_like(&table.name.table, pattern));
+            let wanted: Vec<Table> = seen.tables.iter().filter(is_wanted).cloned().collect();
+            let found = HealthRow::all(&wanted, &status.partitions, &polled);
+            rows(out, "table_health", &found, |rows| health_text(rows, out.paint()))
+        }
+    }
+}
+
+/// SQL's LIKE: `%` for any characters, `_` for one.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => text.is_empty(),
+        Some('%') => {
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|at| is_like(&text[at..], rest.as_str()))
+        }
+        Some(wanted) => {
+            let mut left = text.chars();
+            left.next().is_some_and(|found| wanted == '_' || found == wanted) && is_like(left.as_str(), rest.as_str())
+        }
+    }
 }
 
 async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
@@ -150,4 +188,24 @@ fn rows<T: Serialize>(
         out.text_or("", &Lines { event, row })?;
     }
     Ok(Exit::Healthy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn names_are_matched_as_sql_does() {
+        let like = [
+            ("orders", "orders"),
+            ("orders", "o%"),
+            ("orders", "%"),
+            ("orders", "_rder_"),
+            ("a%", "a%"),
+            ("größe", "gr__e"),
+        ];
+        assert!(like.iter().all(|(text, pattern)| is_like(text, pattern)));
+        let unlike = [("orders", "order"), ("orders", "O%"), ("orders", "_"), ("", "_"), ("orders", "")];
+        assert!(!unlike.iter().any(|(text, pattern)| is_like(text, pattern)));
+    }
 }

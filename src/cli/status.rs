@@ -26,7 +26,9 @@ pub async fn run(args: &args::Status, out: &Out) -> Result<Exit, Failure> {
     let scope = scope(&args.which)?.unwrap_or(Scope::All);
     let session = match Session::open(&args.at, &args.embedded, out.waits()).await {
         Ok(session) => session,
-        Err(failure) => return Err(no_nameserver(failure, out)),
+        // By an address that somebody gave, all that is known is that nobody is there.
+        Err(failure) if Session::is_by_zookeeper(&args.at) => return Err(no_nameserver(failure, out)),
+        Err(failure) => return Err(failure),
     };
     let shown = show(args, &scope, &session, out).await;
     let closed = session.close().await;

@@ -69,6 +69,12 @@ pub enum ShowCommand {
         /// Only a database's, or only one
         #[arg(value_name = "DATABASE[.TABLE]")]
         which: Option<String>,
+        /// One row a table: what it holds, and warnings (showtablestatus)
+        #[arg(long)]
+        health: bool,
+        /// With --health: only tables whose name is like this, `%` for any characters and `_` for one, as in SQL
+        #[arg(long, value_name = "PATTERN", requires = "health")]
+        like: Option<String>,
         #[command(flatten)]
         /// Where.
         looking: Looking,

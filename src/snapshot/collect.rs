@@ -29,12 +29,20 @@ pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
     look(cluster, cluster_name, now_ms, &[]).await
 }
 
+/// The whole cluster as it serves: one call per tablet, and one per leader.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+    look(cluster, cluster_name, now_ms, &[Question::Followers]).await
+}
+
 /// The same cluster again, without what is evidence before loading only: one call per tablet, and one per leader.
 ///
 /// # Errors
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
-    look(cluster, &before.cluster, before.taken_at_ms, &[Question::Followers]).await
+    survey(cluster, &before.cluster, before.taken_at_ms).await
 }
 
 async fn look(

@@ -23,6 +23,7 @@ async fn auto_failover_is_read_and_set() {
     assert_eq!(desk.says(0, "failover set off"), "auto_failover is off already: nothing is sent\n");
     let json: Value = serde_json::from_str(&desk.says(0, "failover set on --output json")).unwrap();
     assert_eq!((&json["step"], &json["outcome"]), (&"failover_set".into(), &"reached".into()));
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -49,6 +50,7 @@ async fn a_leader_is_changed_and_the_old_one_comes_back() {
         assert!(flags(world, id).iter().all(|flags| flags.alive));
     });
     desk.refuses(&format!("replica recover shop.orders/0 {old}"), "flagged alive");
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -70,6 +72,7 @@ async fn a_flag_is_cleared_and_set_again_only_where_that_is_safe() {
         let id = orders(world, 0);
         assert_well(world, id);
     });
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -96,6 +99,7 @@ async fn what_could_lose_rows_is_refused_after_everything_went_down() {
     desk.says(0, "recover --all");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -133,6 +137,7 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
     desk.says(0, "status");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -168,6 +173,7 @@ async fn a_replica_is_removed_added_and_migrated() {
     desk.says(0, "status");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -184,6 +190,7 @@ async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
     desk.says(0, "status");
     let rows = desk.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -193,6 +200,7 @@ async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
     let (leading, _) = desk.leader_and_follower();
     desk.says(0, "failover set off");
     desk.refuses(&format!("tablet recover {leading}"), "passes over what is alive");
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -234,6 +242,28 @@ async fn tables_are_shown_with_every_disagreement_of_nameserver_and_tablets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_are_shown_with_their_health() {
+    let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    let desk = Desk::with(Scenario::Healthy).await;
+    let well = lines(desk.says(0, "show tables shop --health --output json"));
+    assert!(
+        well.iter().all(|row| row["partitions_down"] == 0 && row["warnings"] == Value::Array(Vec::new())),
+        "{well:?}"
+    );
+    let orders = well.iter().find(|row| row["table"] == "orders").unwrap();
+    assert_eq!((&orders["rows"], &orders["replica_num"], &orders["partitions"]), (&400.into(), &3.into(), &4.into()));
+    let like = lines(desk.says(0, "show tables --health --like ord% --output json"));
+    assert_eq!(like.iter().map(|row| &row["table"]).collect::<Vec<_>>(), ["orders"]);
+    let (_, follower) = desk.leader_and_follower();
+    desk.says(0, &format!("replica remove shop.orders/0 {follower}"));
+    let text = desk.says(0, "show tables shop.orders --health");
+    assert!(text.contains("shop.orders/0: 2 replicas, made with 3"), "{text}");
+    assert!(desk.says(2, "show tables --like ord%").contains("--health"));
+    insta::assert_snapshot!(desk.transcript());
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
@@ -262,6 +292,7 @@ async fn the_document_shows_the_lines_as_they_are() {
     for (event, command) in [
         ("auto_failover", "failover get --output json"),
         ("table", "show tables --output json"),
+        ("table_health", "show tables --health --output json"),
         ("op", "show ops --output json"),
         ("replica", "replica status --output json"),
         ("step", "failover set on --dry-run --output json"),

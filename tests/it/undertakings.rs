@@ -71,6 +71,7 @@ async fn replicas_are_spread_over_tablets_that_were_added() {
     let plan = desk.says(0, "scale out --dry-run");
     assert!(plan.contains("Plan of scale out") && plan.contains("migrate "), "{plan}");
     assert_eq!(desk.sent(), sent, "a dry run sends nothing");
+    insta::assert_snapshot!(desk.transcript());
     let planned = lines(&desk.says(0, "scale out --dry-run --output json")).pop().unwrap();
     let shares_after = |line: &Value| -> Vec<(String, u64)> {
         let share = |tablet: &Value| {
@@ -147,8 +148,8 @@ async fn a_leader_hands_over_while_clients_write() {
     let plan = desk.says(0, &format!("leader handover shop.orders/0 --to {new} --dry-run"));
     assert!(plan.contains(&format!("follower on {old}")) && plan.contains("changeleader orders 0"), "{plan}");
     assert_eq!(desk.leader_and_follower().0, old);
-    desk.refuses_arranging("leader handover shop.orders/0 --to a:1", "has no replica on a:1");
-    desk.refuses_arranging(&format!("leader handover shop.orders/9 --to {new}"), "has no partition 9");
+    desk.refuses("leader handover shop.orders/0 --to a:1", "has no replica on a:1");
+    desk.refuses(&format!("leader handover shop.orders/9 --to {new}"), "has no partition 9");
     desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
     desk.bed.world(|world| {
         let id = orders(world, 0);
@@ -188,29 +189,20 @@ async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_l
     desk.all_is_well().await;
 }
 
-impl Desk {
-    /// As `refuses`, with no step sent; and the reason is the same in a dry run.
-    fn refuses_arranging(&self, command: &str, why: &str) {
-        self.refuses(command, why);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_arranged_is_refused_in_words() {
     let desk = Desk::with(Scenario::Healthy).await;
     let at = desk.tablets()[0].clone();
     // shop.orders has three replicas.
-    desk.refuses_arranging(
-        &format!("scale in {at}"),
-        "2 healthy tablets would be left, too few for shop.orders (3 replicas)",
-    );
-    desk.refuses_arranging("scale in a:1", "the nameserver knows no tablet a:1");
-    desk.refuses_arranging("upgrade pre a:1", "the nameserver knows no tablet a:1");
-    desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down of an `upgrade pre");
+    desk.refuses(&format!("scale in {at}"), "2 healthy tablets would be left, too few for shop.orders (3 replicas)");
+    desk.refuses("scale in a:1", "the nameserver knows no tablet a:1");
+    desk.refuses("upgrade pre a:1", "the nameserver knows no tablet a:1");
+    desk.refuses(&format!("upgrade post {at}"), "nothing is written down of an `upgrade pre");
     desk.bed.world(|world| world.kill_tablet(&at));
     desk.bed.until("the nameserver misses it", |world| is(world, &at, "kOffline")).await;
-    desk.refuses_arranging(&format!("scale in {at}"), "for offline");
-    desk.refuses_arranging(&format!("upgrade pre {at}"), "for offline");
+    desk.refuses(&format!("scale in {at}"), "for offline");
+    desk.refuses(&format!("upgrade pre {at}"), "for offline");
+    insta::assert_snapshot!(desk.transcript());
     desk.ends().await;
 }
 
@@ -220,12 +212,13 @@ async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
     let shape = Shape { tablets: 1, generated: Some(generated), ..Shape::default() };
     let desk = Desk::shaped(Scenario::Healthy, shape).await;
     let at = desk.tablets()[0].clone();
-    desk.refuses_arranging("scale out", "1 tablets for healthy, and one has nobody to share with");
-    desk.refuses_arranging(&format!("upgrade pre {at}"), "no other tablet is healthy");
+    desk.refuses("scale out", "1 tablets for healthy, and one has nobody to share with");
+    desk.refuses(&format!("upgrade pre {at}"), "no other tablet is healthy");
     let said = desk.says(0, &format!("upgrade pre {at} --allow-unavailable"));
     assert!(said.contains("has a single replica: unavailable") || said.contains("more has a single replica"), "{said}");
     assert!(desk.says(0, &format!("upgrade post {at}")).contains("nothing had to be done"));
-    desk.refuses_arranging(&format!("upgrade post {at}"), "nothing is written down");
+    desk.refuses(&format!("upgrade post {at}"), "nothing is written down");
+    insta::assert_snapshot!(desk.transcript());
     desk.all_is_well().await;
 }
 

@@ -1,7 +1,7 @@
 //! Nothing is lost, and auto_failover always comes back: proved in worlds that a simulated cluster lives through in virtual
 //! time. `matrix` tries every fault at every step of every playbook in one small world; `hunt` random faults and kill points
 //! in random worlds brought about by random lives; `minimal` keeps what they found. What must hold is in `judge` (at the moment
-//! of every change) and `invariants` (after every run).
+//! of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under writers.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod calm;
@@ -17,3 +17,4 @@ mod matrix;
 mod minimal;
 mod run;
 mod troubles;
+mod undertakings;

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
 }
 
 /// What befalls the tool itself; returns when it is killed.
-async fn tool_trouble(live: &Live, lock: &Alone) {
+pub async fn tool_trouble(live: &Live, lock: &Alone) {
     let mut fate = live.tool_fate();
     loop {
         let next = *fate.wait_for(Option::is_some).await.unwrap();

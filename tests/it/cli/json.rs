@@ -164,7 +164,7 @@ fn status() {
     let summary = check_summary(&unhealthy);
     assert_eq!((&summary["playbook"], &summary["rpc"]["mutations"]), (&Value::Null, &json!(0)));
     check_sandbox(&unhealthy, "everything-restarted");
-    assert_eq!(kinds(&unhealthy), ["status", "sandbox", "summary"].map(str::to_owned).into());
+    assert_eq!(kinds(&unhealthy), ["diagnosis", "status", "sandbox", "summary"].map(str::to_owned).into());
 
     let healthy = run(&["status", "--sandbox", "healthy", "--partition", "shop.orders/1"]).expect(0);
     let summary = check_summary(&healthy);
@@ -206,11 +206,11 @@ fn failures() {
 #[test]
 fn lists() {
     for (arguments, lines) in
-        [(&["playbook", "list"][..], 3), (&["playbook", "show"], 1), (&["playbook", "check", "fast"], 1)]
+        [(&["playbook", "list"][..], 4), (&["playbook", "show"], 1), (&["playbook", "check", "fast"], 1)]
     {
         assert_eq!(run(arguments).expect(0).events().len(), lines, "{arguments:?}");
     }
-    assert_eq!(run(&["sandbox", "list"]).expect(0).events().len(), 19);
+    assert_eq!(run(&["sandbox", "list"]).expect(0).events().len(), 23);
 }
 
 /// One summary a playbook, each with the fields of any summary and those of a rehearsal.

@@ -1,7 +1,7 @@
 //! A sandbox in a real ZooKeeper, and the program on it, found through that: as an operator works.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
@@ -9,7 +9,7 @@ use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 
 use super::bed::Bed;
 use super::outside::{flags, leader, orders};
-use super::process::{Home, Running};
+use super::process::{Home, Running, tidy};
 use super::zookeeper::ZooKeeperServer;
 
 /// A cluster, and the program on it.
@@ -18,6 +18,8 @@ pub struct Desk {
     pub home: Home,
     server: Arc<ZooKeeperServer>,
     root: String,
+    /// Every command that was run to its end, and what it said.
+    said: Mutex<Vec<String>>,
 }
 
 impl Desk {
@@ -31,7 +33,7 @@ impl Desk {
         let root = format!("/desk-{}", SAT.fetch_add(1, Ordering::Relaxed));
         let at = ZooKeeperPath { servers: server.address(), root: root.clone(), digest: None };
         let bed = Bed::start_with(scenario, &Options { shape, zookeeper: Some(at), ..Options::default() }).await;
-        Self { bed, home: Home::new(), server, root }
+        Self { bed, home: Home::new(), server, root, said: Mutex::default() }
     }
 
     fn words<'a>(&'a self, command: &'a str, servers: &'a str) -> Vec<&'a str> {
@@ -46,7 +48,17 @@ impl Desk {
     /// Runs a command that has to end with an exit code, and gives what it said.
     pub fn says(&self, code: i32, command: &str) -> String {
         let ran = self.home.run(&self.words(command, &self.server.address())).expect(code);
+        let stderr: String = ran.stderr.lines().map(|line| format!("stderr: {line}\n")).collect();
+        self.said.lock().unwrap().push(format!("$ openmldb-ops {command}\n{}{stderr}exit {code}\n", ran.stdout));
         ran.stdout.clone() + &ran.stderr
+    }
+
+    /// All that was typed and said so far, in which the tablets are called by number.
+    pub fn transcript(&self) -> String {
+        let said = self.said.lock().unwrap().join("\n").replace(&self.home.file(""), "~/");
+        let tablets = self.bed.world(|world| world.tablet_endpoints().to_vec());
+        let named = |text: String, (number, at): (u32, Endpoint)| text.replace(at.as_str(), &format!("tablet{number}"));
+        tidy(&(1..).zip(tablets).fold(said, named))
     }
 
     /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.

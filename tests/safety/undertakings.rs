@@ -1,0 +1,349 @@
+//! Scaling, upgrading and handing over in clusters that are well, while clients write: disturbed, killed and typed again, until
+//! everything is where it is to be. No acknowledged row is lost, and auto_failover is what it was.
+//!
+//! `OPENMLDB_OPS_WORLDS=N` and `OPENMLDB_OPS_SEED=S` are as for the other hunt.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openmldb_ops::cluster::{Cluster, Hold, Options};
+use openmldb_ops::model::{Endpoint, Pid, TableName};
+use openmldb_ops::operate::{Carried, Carry, CarryError, Desk, Undertaking};
+use openmldb_ops::run::{Caller, Stop};
+use openmldb_ops::sandbox::fault::Fault;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::world::Settings;
+use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
+use tokio::sync::watch;
+
+use super::calm::{auto_failover, await_nameserver, calm_down};
+use super::dice::Dice;
+use super::judge::Judge;
+use super::run::{Host, Run, tool_trouble};
+
+/// Worlds of a usual test run.
+const WORLDS: u64 = 400;
+/// No undertaking takes longer, in virtual time.
+const FOREVER: Duration = Duration::from_secs(6 * 60 * 60);
+/// Times an undertaking is typed again when nothing disturbs it any more.
+const TIMES: u64 = 12;
+
+/// A directory of its own, gone when dropped.
+struct Papers(PathBuf);
+
+impl Papers {
+    fn new() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("openmldb-ops-undertakings-{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Papers {
+    fn drop(&mut self) {
+        // There may be none.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How an undertaking is disturbed.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    faults: Vec<Fault>,
+    killed_after: Option<Duration>,
+    signal_after: Option<Duration>,
+}
+
+struct Hunted {
+    dice: Dice,
+    world: World,
+    host: Host,
+    papers: Papers,
+    judge: Arc<Mutex<Judge>>,
+    told: Vec<String>,
+    runs: u64,
+}
+
+fn world(dice: &mut Dice) -> World {
+    let tablets = dice.between(2, 6);
+    let shape = Shape {
+        tablets: usize::try_from(tablets).unwrap(),
+        generated: Some(Generated {
+            tables: usize::try_from(dice.between(1, 3)).unwrap(),
+            partitions: usize::try_from(dice.between(1, 4)).unwrap(),
+            replicas: usize::try_from(dice.between(1, tablets.min(3))).unwrap(),
+            rows: dice.between(1, 60),
+        }),
+        seed: dice.roll(),
+    };
+    let joining = usize::try_from(dice.between(0, 2)).unwrap();
+    let addresses = Addresses::recorded(2, shape.tablets + joining);
+    let scenario = if dice.percent(20) { Scenario::DiskTables } else { Scenario::Healthy };
+    let mut world = scenario.bring_about(&shape, &addresses).unwrap();
+    if scenario != Scenario::Healthy {
+        let (recovered, _) = Run::calm("recover", &Host::new(true), 1).on(world, &Arc::default());
+        world = recovered;
+    }
+    if dice.percent(80) {
+        world.start_writers(dice.between(3, 60), dice.roll());
+    }
+    world.advance_by(dice.between(0, 5_000));
+    world
+}
+
+/// One that makes sense in that world.
+fn undertaking(dice: &mut Dice, world: &World) -> Undertaking {
+    let tablets = world.tablet_endpoints().to_vec();
+    let one = dice.pick(&tablets).cloned().unwrap();
+    match dice.between(0, 3) {
+        0 => Undertaking::ScaleOut { leaders: dice.percent(70) },
+        1 => {
+            let endpoints = tablets.iter().filter(|_| dice.percent(30)).cloned().collect::<Vec<_>>();
+            Undertaking::ScaleIn { endpoints: if endpoints.is_empty() { vec![one] } else { endpoints } }
+        }
+        2 => Undertaking::UpgradePre { endpoint: one, allow_unavailable: dice.percent(20) },
+        _ => {
+            let tables = world.tables();
+            let user: Vec<_> = tables.iter().filter(|table| table.db() == "shop").collect();
+            let table = dice.pick(&user).copied().unwrap();
+            let metas = dice.pick(&table.table_partition).unwrap();
+            let to: Endpoint = dice.pick(&metas.partition_meta).unwrap().endpoint.as_str().into();
+            let name = TableName { db: table.db().to_owned(), table: table.name().to_owned() };
+            Undertaking::Handover { table: name, pid: Pid(metas.pid), to }
+        }
+    }
+}
+
+fn trouble(dice: &mut Dice) -> Trouble {
+    let mut trouble = Trouble::default();
+    let mut adds = |fault: String| trouble.faults.push(fault.parse().unwrap());
+    if dice.percent(60) {
+        adds(format!("*:{}%=slow-{}ms", dice.between(1, 100), dice.between(1, 60)));
+    }
+    if dice.percent(40) {
+        for way in ["refused", "reset-after", "reset-before", "garbage"] {
+            adds(format!("*:{}.{}%={way}", dice.between(0, 3), dice.between(0, 9)));
+        }
+    }
+    if dice.percent(40) {
+        let work = [
+            "RecoverTable:N=op-fails",
+            "ChangeLeader:N=op-fails",
+            "ChangeLeader:N=op-not-created",
+            "RecoverTable:N=op-not-created",
+        ];
+        adds(dice.pick(&work).unwrap().replace('N', &dice.between(1, 3).to_string()));
+    }
+    if dice.percent(15) {
+        adds(format!("{}ms=nameserver-restarts-{}ms", dice.between(0, 30_000), dice.between(100, 10_000)));
+    }
+    match dice.between(0, 5) {
+        0 => trouble.killed_after = Some(Duration::from_millis(dice.between(0, 40_000))),
+        1 => adds(format!("mutation:{}=tool-killed-before", dice.between(1, 15))),
+        2 => adds(format!("mutation:{}=tool-killed-after", dice.between(1, 15))),
+        3 => trouble.signal_after = Some(Duration::from_millis(dice.between(0, 40_000))),
+        _ => {}
+    }
+    trouble
+}
+
+impl Hunted {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let world = world(&mut dice.fork());
+        let host = Host::new(dice.percent(70));
+        Self { dice, world, host, papers: Papers::new(), judge: Arc::default(), told: Vec::new(), runs: 0 }
+    }
+
+    /// None if it was killed.
+    fn carry(&mut self, undertaking: &Undertaking, trouble: Trouble) -> Option<Result<Carried, CarryError>> {
+        self.runs += 1;
+        self.told.push(format!("{undertaking} with {trouble:?}"));
+        let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
+        let mut world = std::mem::replace(&mut self.world, empty);
+        world.set_faults(trouble.faults.clone(), self.runs);
+        let (host, told) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())));
+        let (desk, heard) = (Desk::new(&self.papers.0, "in memory"), told.clone());
+        let (world, done) = in_virtual_time(world, async |live: &Arc<Live>| {
+            let (stop, stopped) = watch::channel(Stop::No);
+            let signal_after = trouble.signal_after;
+            tokio::spawn(async move {
+                tokio::time::sleep(signal_after.unwrap_or(FOREVER)).await;
+                stop.send_replace(Stop::Signal(15));
+                std::future::pending::<()>().await;
+            });
+            host.lock.becomes(Hold::Held);
+            let carry = Carry {
+                undertaking: undertaking.clone(),
+                cluster_name: "in memory".to_owned(),
+                desk: desk.clone(),
+                archive: Arc::new(host.archive.clone()),
+                lock: host.lock.clone(),
+                caller: Caller::default(),
+                pace: 1.0,
+                step_timeout: Duration::from_secs(600),
+                listener: Arc::new(|_| {}),
+                told: Arc::new(move |moved| heard.lock().unwrap().push(format!("{moved:?}"))),
+                stop: stopped,
+                now_ms: live.now(),
+            };
+            let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+            tokio::select! {
+                done = carry.perform(&cluster) => Some(done),
+                () = tool_trouble(live, &host.lock) => None,
+                () = tokio::time::sleep(trouble.killed_after.unwrap_or(FOREVER)) => {
+                    assert!(trouble.killed_after.is_some(), "it does not end");
+                    None
+                }
+            }
+        })
+        .unwrap();
+        self.world = world;
+        self.told.append(&mut told.lock().unwrap());
+        self.told.push(match &done {
+            None => "killed".to_owned(),
+            Some(Err(error)) => format!("error: {error}"),
+            Some(Ok(carried)) => {
+                format!("left {:?}, stopped {:?}, {:?}", carried.left, carried.stopped, carried.arrangement)
+            }
+        });
+        done
+    }
+
+    /// What a person would do: type it again, and recover what it points at.
+    fn until_it_is_done(&mut self, undertaking: &Undertaking) {
+        for _ in 0..TIMES {
+            match self.carry(undertaking, Trouble::default()).expect("nothing kills it") {
+                Ok(carried) if carried.left.is_empty() => return,
+                Ok(_) => {}
+                Err(CarryError::Refused(refusal)) => panic!("refused on the way: {refusal}"),
+                Err(error) => panic!("{error}"),
+            }
+            let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
+            let world = std::mem::replace(&mut self.world, empty);
+            let run = Run { number: 1_000 + self.runs, ..Run::calm("recover", &self.host, 1) };
+            let (world, ran) = run.on(world, &self.judge);
+            self.told.push(format!(
+                "recovered: {}",
+                ran.recovered().map_or("no".to_owned(), |ran| format!("{:?}", ran.summary))
+            ));
+            self.world = world;
+            self.world.advance_by(5_000);
+        }
+        panic!("typed {TIMES} times, it is not done");
+    }
+
+    fn live(&mut self) {
+        let before = auto_failover(&mut self.world);
+        assert_eq!(before, Some(true));
+        let undertaking = undertaking(&mut self.dice.fork(), &self.world);
+        let fails = if self.dice.percent(30) { 4 } else { 22 };
+        self.world.nameserver_settings_mut().op_fails_for_no_reason = std::num::NonZeroU32::new(fails);
+        for _ in 0..self.dice.between(0, 2) {
+            let trouble = trouble(&mut self.dice.fork());
+            match self.carry(&undertaking, trouble) {
+                // There are worlds that have no room for it; then nothing is changed.
+                Some(Err(CarryError::Refused(refusal))) => {
+                    assert!(self.runs == 1 || !refusal.text.is_empty());
+                    return self.is_well(before);
+                }
+                Some(Ok(carried)) => assert_eq!(carried.panicked, None),
+                Some(Err(_)) | None => {}
+            }
+            calm_down(&mut self.world, &[]);
+            await_nameserver(&mut self.world);
+            self.world.advance_by(self.dice.between(0, 20_000));
+        }
+        self.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+        if let Some(Err(CarryError::Refused(_))) = self.carry(&undertaking, Trouble::default()) {
+            return self.is_well(before);
+        }
+        self.until_it_is_done(&undertaking);
+        self.is_there(&undertaking);
+        if let Undertaking::UpgradePre { endpoint, .. } = &undertaking {
+            let post = Undertaking::UpgradePost { endpoint: endpoint.clone() };
+            for _ in 0..self.dice.between(0, 1) {
+                let trouble = trouble(&mut self.dice.fork());
+                drop(self.carry(&post, trouble));
+                calm_down(&mut self.world, &[]);
+            }
+            if !matches!(self.carry(&post, Trouble::default()), Some(Err(CarryError::Refused(_)))) {
+                self.carry(&undertaking, Trouble::default());
+                self.until_it_is_done(&post);
+            }
+        }
+        self.is_well(before);
+    }
+
+    fn is_there(&mut self, undertaking: &Undertaking) {
+        let metadata = self.world.metadata();
+        let metas = || metadata.values().flat_map(|metas| &metas.partition_meta);
+        match undertaking {
+            Undertaking::ScaleIn { endpoints } => {
+                let left = metas().filter(|meta| endpoints.iter().any(|at| at.as_str() == meta.endpoint)).count();
+                assert_eq!(left, 0, "replicas are left on the tablets");
+            }
+            Undertaking::UpgradePre { endpoint, allow_unavailable: false } => {
+                let led =
+                    metas().filter(|meta| meta.is_leader && meta.is_alive() && meta.endpoint == endpoint.as_str());
+                assert_eq!(led.count(), 0, "it still leads");
+            }
+            _ => {}
+        }
+    }
+
+    fn is_well(&mut self, before: Option<bool>) {
+        // What was refused because of what a killed one left is not the question here.
+        let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
+        let world = std::mem::replace(&mut self.world, empty);
+        let run = Run { number: 5_000 + self.runs, ..Run::calm("recover", &self.host, 1) };
+        let (world, ran) = run.on(world, &self.judge);
+        self.world = world;
+        let recovered = ran.recovered().map(|recovered| recovered.summary.blocked.clone());
+        assert_eq!(recovered, Some(Vec::new()), "everything can be brought back");
+        assert_eq!(auto_failover(&mut self.world), before, "auto_failover");
+        let rows = self.world.settle();
+        assert_eq!(rows.rows_after, rows.rows_expected, "rows");
+        assert_eq!(rows.partitions_with_two_alive_leaders, 0);
+        assert_eq!(self.world.diverged(), Default::default(), "diverged");
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn no_undertaking_loses_a_row() {
+    let (seed, worlds) = (number("OPENMLDB_OPS_SEED"), number("OPENMLDB_OPS_WORLDS"));
+    let first = seed.unwrap_or(1);
+    let worlds = worlds.unwrap_or(if seed.is_some() { 1 } else { WORLDS });
+    let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        return;
+                    }
+                    let mut hunted = Hunted::new(seed);
+                    let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hunted.live()));
+                    if let Err(panic) = lived {
+                        let text = panic.downcast_ref::<String>().cloned();
+                        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                        failed.lock().unwrap().push((seed, text.unwrap_or_default()));
+                    }
+                    if worlds == 1 {
+                        hunted.told.iter().for_each(|line| println!("{line}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    failed.iter().for_each(|(seed, text)| println!("OPENMLDB_OPS_SEED={seed}: {text}"));
+    assert!(failed.is_empty(), "{} of {worlds} worlds", failed.len());
+}
