@@ -26,6 +26,8 @@ const LANES: usize = 2;
 const TRIES: u32 = 4;
 /// How often a leader stands down too early before it is left to lead.
 const STAND_DOWNS: u32 = 20;
+/// Between a leader's standing up again and its next try, times the tries so far: clients write in bursts.
+const BREATH: Duration = Duration::from_millis(100);
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
 /// Between two looks while a partition has no leader.
@@ -224,7 +226,8 @@ impl Steward {
         if leads && lane.stood_up >= STAND_DOWNS {
             let text =
                 format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
-            let hint = "try again when less is written to it".to_owned();
+            let hint =
+                "it is written to without a pause: let clients pause for a moment, and run this again".to_owned();
             return Ok(Then::Ends(Some(Refusal::unsafe_now(text, hint))));
         }
         let step = match next(seen, &lane.goal) {
@@ -246,7 +249,7 @@ impl Steward {
             }
             Next::Take(step) => step,
         };
-        if !may_send {
+        if !may_send || matches!(step, Step::StandDown { .. }) && lane.is_out_of_breath(self.pace) {
             return Ok(Then::Stays);
         }
         let planned = match plan(&step, seen) {
@@ -369,6 +372,11 @@ impl Lane {
         if self.failed >= TRIES {
             self.giving_up = Some(refusal);
         }
+    }
+
+    /// Whether its leader has only just stood up again.
+    fn is_out_of_breath(&self, pace: f64) -> bool {
+        self.idle.elapsed().mul_f64(pace) < BREATH * self.stood_up
     }
 
     /// Once more, unless it has failed too often and nobody waits for a leader.
