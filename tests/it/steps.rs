@@ -204,6 +204,82 @@ async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
     desk.ends().await;
 }
 
+/// The refusals that the other tests do not meet on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_is_said_in_words() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, first) = desk.leader_and_follower();
+    let all = desk.bed.world(|world| flags(world, orders(world, 0)));
+    let second = all.iter().map(|flags| &flags.endpoint).find(|at| **at != leading && **at != first).unwrap().clone();
+    let audit = desk.bed.world(|world| {
+        let table = world.tables().into_iter().find(|table| table.name() == "audit").unwrap();
+        table.table_partition[0].partition_meta[0].endpoint.clone()
+    });
+    let elsewhere = all.iter().map(|flags| flags.endpoint.as_str()).find(|at| *at != audit).unwrap();
+    desk.says(0, "failover set off");
+    desk.refuses(&format!("leader change shop.audit/0 --to {elsewhere}"), "has a single replica");
+    desk.refuses(&format!("replica alive shop.audit {elsewhere} no"), "shop.audit has no partition on");
+    desk.says(0, &format!("replica alive shop.audit/0 {audit} no"));
+    desk.refuses(&format!("replica recover shop.audit/0 {audit}"), "is the only replica");
+
+    desk.says(0, &format!("replica alive shop.orders/0 {first} no"));
+    desk.refuses(&format!("leader change shop.orders/0 --to {first}"), "is no follower of shop.orders/0 that is alive");
+    desk.refuses(&format!("replica migrate shop.orders/0 {first} {second}"), "has a replica on");
+    desk.says(0, &format!("replica alive shop.orders/0 {second} no"));
+    desk.refuses(&format!("leader change shop.orders/0 --to {first}"), "has no follower that is alive");
+    desk.says(0, &format!("replica alive shop.orders/0 {leading} no"));
+    desk.refuses(&format!("replica recover shop.orders/0 {first}"), "has no leader that is alive");
+    desk.refuses(&format!("replica alive shop.orders/0 {first} yes"), "nobody knows what");
+    desk.refuses(&format!("replica remove shop.orders/0 {first}"), "has no leader that is alive");
+    desk.says(0, &format!("replica alive shop.orders/0 {leading} yes"));
+    desk.says(0, &format!("replica alive shop.orders/0 {first} yes"));
+    desk.says(0, &format!("leader change shop.orders/0 --to {first}"));
+    desk.refuses(&format!("replica alive shop.orders/0 {leading} yes"), "leads shop.orders/0 already");
+
+    desk.bed.world(|world| world.kill_tablet(&second));
+    desk.refuses(&format!("replica alive shop.orders/0 {second} yes"), "does not answer");
+    desk.refuses(&format!("replica load shop.orders/0 {second}"), "does not answer");
+    desk.bed.until("the nameserver misses it", |world| is_offline(world, &second)).await;
+    desk.refuses(&format!("replica add shop.audit/0 {second}"), "for offline");
+    insta::assert_snapshot!(desk.transcript());
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_table_is_not_loaded_by_itself() {
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let at = desk.bed.world(|world| {
+        let table = world.tables().into_iter().find(|table| table.name() == "clicks").unwrap();
+        table.table_partition[0].partition_meta[0].endpoint.clone()
+    });
+    desk.refuses(&format!("replica load shop.clicks/0 {at}"), "told to load twice it destroys itself");
+    let to = desk.bed.world(|world| world.tablet_endpoints().to_vec());
+    for to in to.iter().filter(|to| to.as_str() != at) {
+        // Nobody leads: a handover has nobody to ask, and a dry run says so.
+        let said = desk.says(
+            if has_clicks(&desk, to) { 4 } else { 5 },
+            &format!("leader handover shop.clicks/0 --to {to} --dry-run"),
+        );
+        assert!(said.contains("have it loaded") || said.contains("has no replica on"), "{said}");
+    }
+    desk.ends().await;
+}
+
+/// Whether a tablet has a replica of `shop.clicks/0`.
+fn has_clicks(desk: &Desk, at: &openmldb_ops::model::Endpoint) -> bool {
+    desk.bed.world(|world| {
+        let table = world.tables().into_iter().find(|table| table.name() == "clicks").unwrap();
+        table.table_partition[0].partition_meta.iter().any(|meta| meta.endpoint == at.as_str())
+    })
+}
+
+fn is_offline(world: &mut World, at: &openmldb_ops::model::Endpoint) -> bool {
+    let Some(leading) = world.leader() else { return false };
+    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
+    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
+    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == "kOffline")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_are_shown_and_cancelled() {
     let desk = Desk::with(Scenario::FollowersRecovering).await;

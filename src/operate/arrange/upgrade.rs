@@ -137,7 +137,7 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
     tablet_is_healthy(seen, endpoint)?;
     let Some(note) = noted else {
         let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
-        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader change`";
+        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader handover`";
         return Err(Refusal::unsafe_now(text, hint));
     };
     let mut arrangement = Arrangement::default();

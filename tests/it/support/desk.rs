@@ -49,7 +49,10 @@ impl Desk {
     pub fn says(&self, code: i32, command: &str) -> String {
         let ran = self.home.run(&self.words(command, &self.server.address())).expect(code);
         let stderr: String = ran.stderr.lines().map(|line| format!("stderr: {line}\n")).collect();
-        self.said.lock().unwrap().push(format!("$ openmldb-ops {command}\n{}{stderr}exit {code}\n", ran.stdout));
+        // What these say has tests of its own, and its order depends on the machine.
+        let is_told = !command.starts_with("recover --all") && !command.starts_with("status");
+        let said = if is_told { ran.stdout.clone() + &stderr } else { "...\n".to_owned() };
+        self.said.lock().unwrap().push(format!("$ openmldb-ops {command}\n{said}exit {code}\n"));
         ran.stdout.clone() + &ran.stderr
     }
 
