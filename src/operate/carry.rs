@@ -17,7 +17,7 @@ use crate::snapshot::collect;
 use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
 use super::plan::Refusal;
-use super::steward::{Steward, Told};
+use super::steward::{Steward, StoodDowns, Told};
 
 /// What an undertaking needs beside the cluster.
 pub struct Carry {
@@ -216,8 +216,7 @@ impl Carry {
             cluster: cluster.clone(),
             cluster_name: self.cluster_name.clone(),
             goals: drawn.arrangement.goals.clone(),
-            desk: self.desk.clone(),
-            stood_down: self.desk.stood_down()?,
+            stood_down: StoodDowns::read(&self.desk)?,
             pace: self.pace,
             step_timeout: self.step_timeout,
             told: self.told.clone(),

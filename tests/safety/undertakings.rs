@@ -64,9 +64,11 @@ struct Hunted {
     judge: Arc<Mutex<Judge>>,
     told: Vec<String>,
     runs: u64,
+    clients_write: bool,
 }
 
-fn world(dice: &mut Dice) -> World {
+/// And whether clients write to it.
+fn world(dice: &mut Dice) -> (World, bool) {
     let tablets = dice.between(2, 6);
     let shape = Shape {
         tablets: usize::try_from(tablets).unwrap(),
@@ -86,11 +88,12 @@ fn world(dice: &mut Dice) -> World {
         let (recovered, _) = Run::calm("recover", &Host::new(true), 1).on(world, &Arc::default());
         world = recovered;
     }
-    if dice.percent(80) {
+    let clients_write = dice.percent(70);
+    if clients_write {
         world.start_writers(dice.between(3, 60), dice.roll());
     }
     world.advance_by(dice.between(0, 5_000));
-    world
+    (world, clients_write)
 }
 
 /// One that makes sense in that world.
@@ -116,7 +119,8 @@ fn undertaking(dice: &mut Dice, world: &World) -> Undertaking {
     }
 }
 
-fn trouble(dice: &mut Dice) -> Trouble {
+/// A tablet that dies takes what no follower has with it, once the nameserver has others lead: only where nobody writes.
+fn trouble(dice: &mut Dice, tablets: usize, clients_write: bool) -> Trouble {
     let mut trouble = Trouble::default();
     let mut adds = |fault: String| trouble.faults.push(fault.parse().unwrap());
     if dice.percent(60) {
@@ -139,6 +143,16 @@ fn trouble(dice: &mut Dice) -> Trouble {
     if dice.percent(15) {
         adds(format!("{}ms=nameserver-restarts-{}ms", dice.between(0, 30_000), dice.between(100, 10_000)));
     }
+    if !clients_write && dice.percent(40) {
+        let (at, tablet) = (dice.between(0, 30_000), dice.between(1, tablets as u64));
+        let long = dice.between(100, 20_000);
+        let what = ["restarts", "freezes"];
+        adds(format!("{at}ms@tablet{tablet}=tablet-{}-{long}ms", dice.pick(&what).unwrap()));
+    }
+    if dice.percent(8) {
+        let what = if dice.percent(50) { "lock-lost" } else { "lock-shaky" };
+        adds(format!("mutation:{}={what}", dice.between(1, 20)));
+    }
     match dice.between(0, 5) {
         0 => trouble.killed_after = Some(Duration::from_millis(dice.between(0, 40_000))),
         1 => adds(format!("mutation:{}=tool-killed-before", dice.between(1, 15))),
@@ -152,9 +166,18 @@ fn trouble(dice: &mut Dice) -> Trouble {
 impl Hunted {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let world = world(&mut dice.fork());
+        let (world, clients_write) = world(&mut dice.fork());
         let host = Host::new(dice.percent(70));
-        Self { dice, world, host, papers: Papers::new(), judge: Arc::default(), told: Vec::new(), runs: 0 }
+        Self {
+            dice,
+            world,
+            host,
+            papers: Papers::new(),
+            judge: Arc::default(),
+            told: Vec::new(),
+            runs: 0,
+            clients_write,
+        }
     }
 
     /// None if it was killed.
@@ -239,6 +262,11 @@ impl Hunted {
         panic!("typed {TIMES} times, it is not done");
     }
 
+    fn trouble(&mut self) -> Trouble {
+        let tablets = self.world.tablet_endpoints().len();
+        trouble(&mut self.dice.fork(), tablets, self.clients_write)
+    }
+
     fn live(&mut self) {
         let before = auto_failover(&mut self.world);
         assert_eq!(before, Some(true));
@@ -246,7 +274,7 @@ impl Hunted {
         let fails = if self.dice.percent(30) { 4 } else { 22 };
         self.world.nameserver_settings_mut().op_fails_for_no_reason = std::num::NonZeroU32::new(fails);
         for _ in 0..self.dice.between(0, 2) {
-            let trouble = trouble(&mut self.dice.fork());
+            let trouble = self.trouble();
             match self.carry(&undertaking, trouble) {
                 // There are worlds that have no room for it; then nothing is changed.
                 Some(Err(CarryError::Refused(refusal))) => {
@@ -269,7 +297,7 @@ impl Hunted {
         if let Undertaking::UpgradePre { endpoint, .. } = &undertaking {
             let post = Undertaking::UpgradePost { endpoint: endpoint.clone() };
             for _ in 0..self.dice.between(0, 1) {
-                let trouble = trouble(&mut self.dice.fork());
+                let trouble = self.trouble();
                 drop(self.carry(&post, trouble));
                 calm_down(&mut self.world, &[]);
             }

@@ -1,6 +1,9 @@
 //! Takes partitions to their goals, a few at a time, one step each: looks, asks what is next, writes it down, sends it, and
 //! waits until its effect is seen.
 
+mod lane;
+mod stood_down;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +12,22 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold, Outcome};
-use crate::model::{Endpoint, Offset, OpId, PartitionId, Snapshot};
+use crate::model::{PartitionId, Snapshot};
 use crate::run::{Hands, Stop};
 use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
-use super::handover::{Standing, standing};
-use super::kept::{Desk, KeptError, StoodDown};
-use super::perform::{ask_leaders, is_in_vain, newest, send};
-use super::plan::{Place, Planned, Refusal, plan};
-use super::{Call, Sight, Step, sight};
+use super::perform::{ask_leaders, newest, send};
+use super::plan::{Refusal, plan};
+use super::{Call, Step};
+use lane::{Lane, Then, UnderWay, flagged, id_of, leads};
+
+pub(super) use stood_down::StoodDowns;
 
 /// Partitions under way at a time: the nameserver's own lanes for such operations (`name_server_task_concurrency`, reference 3.5).
 const LANES: usize = 2;
-/// Tries of one partition: about one operation in twenty fails for no reason (observed 2).
-const TRIES: u32 = 4;
 /// How often a leader stands down too early before it is left to lead.
 const STAND_DOWNS: u32 = 20;
-/// Between a leader's standing up again and its next try, times the tries so far: clients write in bursts.
-const BREATH: Duration = Duration::from_millis(100);
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
 /// Between two looks while a partition has no leader.
@@ -76,39 +76,12 @@ pub(super) struct Steward {
     pub(super) cluster: Cluster,
     pub(super) cluster_name: String,
     pub(super) goals: Vec<Goal>,
-    pub(super) desk: Desk,
-    pub(super) stood_down: Vec<StoodDown>,
+    pub(super) stood_down: StoodDowns,
     pub(super) pace: f64,
     pub(super) step_timeout: Duration,
     pub(super) told: Told,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) now_ms: u64,
-}
-
-/// A partition under way.
-struct Lane {
-    goal: Goal,
-    under_way: Option<UnderWay>,
-    failed: u32,
-    stood_up: u32,
-    /// Since when nothing could be done.
-    idle: Instant,
-    /// It is given up as soon as it has a leader.
-    giving_up: Option<Refusal>,
-}
-
-/// A step that was sent.
-struct UnderWay {
-    step: Step,
-    planned: Planned,
-    since: Option<OpId>,
-    sent: Instant,
-}
-
-/// Whether a partition stays under way.
-enum Then {
-    Stays,
-    Ends(Option<Refusal>),
 }
 
 /// The step may not be sent.
@@ -197,19 +170,12 @@ impl Steward {
         hands: &Hands,
     ) -> Result<Then, Halt> {
         if let Some(under_way) = lane.under_way.take() {
-            match self.outcome(&under_way, seen) {
+            match under_way.outcome(seen, self.pace, self.step_timeout) {
                 None => {
                     lane.under_way = Some(under_way);
                     return Ok(Then::Stays);
                 }
-                Some(Ok(text)) => {
-                    lane.idle = Instant::now();
-                    lane.stood_up += u32::from(matches!(under_way.step, Step::StandUp { .. }));
-                    self.tell(lane, &under_way.step, None, How::Reached(text));
-                    if let Step::RecoverReplica { endpoint, .. } = &under_way.step {
-                        self.is_back(seen, &lane.goal, endpoint);
-                    }
-                }
+                Some(Ok(text)) => self.reached(lane, &under_way.step, text, seen),
                 Some(Err((text, hint))) => {
                     self.tell(lane, &under_way.step, None, How::Missed(text.clone()));
                     lane.fail(Refusal::unsafe_now(text, hint));
@@ -220,51 +186,78 @@ impl Steward {
         if let Then::Ends(refusal) = lane.goes_on(leads) {
             return Ok(Then::Ends(refusal));
         }
-        if leads && stopping {
-            return Ok(Then::Ends(None));
+        if leads && (stopping || lane.stood_up >= STAND_DOWNS) {
+            let too_often = (lane.stood_up >= STAND_DOWNS).then(never_a_pause);
+            return Ok(Then::Ends(too_often));
         }
-        if leads && lane.stood_up >= STAND_DOWNS {
-            let text =
-                format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
-            let hint =
-                "it is written to without a pause: let clients pause for a moment, and run this again".to_owned();
-            return Ok(Then::Ends(Some(Refusal::unsafe_now(text, hint))));
-        }
-        let step = match next(seen, &lane.goal) {
-            Next::Done => return Ok(Then::Ends(None)),
-            Next::Blocked(refusal) => return Ok(Then::Ends(Some(lane.giving_up.take().unwrap_or(refusal)))),
-            Next::Wait(text) => {
-                let waited = lane.idle.elapsed() >= self.step_timeout;
-                let hint = "`openmldb-ops show ops` and `openmldb-ops status` tell; run this again";
-                return Ok(if waited { Then::Ends(Some(Refusal::unsafe_now(text, hint))) } else { Then::Stays });
-            }
-            // It was tried often enough: better the old leader than none.
-            Next::Take(Step::ChangeLeader { table, pid, .. }) if lane.giving_up.is_some() => {
-                let Some(endpoint) = flagged(seen, &lane.goal) else { return Ok(Then::Ends(lane.giving_up.take())) };
-                Step::StandUp { table, pid, endpoint }
-            }
-            Next::Take(Step::RecoverReplica { table, pid, endpoint, .. }) => {
-                let led_until = self.led_until(seen, &lane.goal, &endpoint);
-                Step::RecoverReplica { table, pid, endpoint, led_until }
-            }
-            Next::Take(step) => step,
+        let step = match self.step(lane, seen) {
+            Ok(step) => step,
+            Err(then) => return Ok(then),
         };
         if !may_send || matches!(step, Step::StandDown { .. }) && lane.is_out_of_breath(self.pace) {
             return Ok(Then::Stays);
         }
+        // A write that had begun when the leader stood down may have ended since.
+        if matches!(step, Step::ChangeLeader { .. }) && !lane.has_come_to_rest(seen) {
+            return Ok(Then::Stays);
+        }
+        self.take(lane, step, seen, hands).await?;
+        Ok(lane.goes_on(leads))
+    }
+
+    fn reached(&mut self, lane: &mut Lane, step: &Step, text: String, seen: &Snapshot) {
+        lane.idle = Instant::now();
+        lane.end = None;
+        lane.stood_up += u32::from(matches!(step, Step::StandUp { .. }));
+        self.tell(lane, step, None, How::Reached(text));
+        if let Step::RecoverReplica { endpoint, .. } = step {
+            self.stood_down.is_back(seen, &lane.goal, endpoint);
+        }
+    }
+
+    /// The next step of a partition; or what becomes of it without one.
+    fn step(&self, lane: &mut Lane, seen: &Snapshot) -> Result<Step, Then> {
+        match next(seen, &lane.goal) {
+            Next::Done => Err(Then::Ends(None)),
+            Next::Blocked(refusal) => Err(Then::Ends(Some(lane.giving_up.take().unwrap_or(refusal)))),
+            Next::Wait(text) => {
+                let waited = lane.idle.elapsed() >= self.step_timeout;
+                let hint = "`openmldb-ops show ops` and `openmldb-ops status` tell; run this again";
+                Err(if waited { Then::Ends(Some(Refusal::unsafe_now(text, hint))) } else { Then::Stays })
+            }
+            // It was tried often enough: better the old leader than none.
+            Next::Take(Step::ChangeLeader { table, pid, .. }) if lane.giving_up.is_some() => {
+                match flagged(seen, &lane.goal) {
+                    Some(endpoint) => Ok(Step::StandUp { table, pid, endpoint }),
+                    None => Err(Then::Ends(lane.giving_up.take())),
+                }
+            }
+            Next::Take(Step::RecoverReplica { table, pid, endpoint, .. }) => {
+                let led_until = self.stood_down.led_until(seen, &lane.goal, &endpoint);
+                Ok(Step::RecoverReplica { table, pid, endpoint, led_until })
+            }
+            Next::Take(step) => Ok(step),
+        }
+    }
+
+    /// Sends a step, written down before it is.
+    async fn take(&mut self, lane: &mut Lane, step: Step, seen: &Snapshot, hands: &Hands) -> Result<(), Halt> {
         let planned = match plan(&step, seen) {
             Ok(planned) => planned,
-            Err(refusal) => return Ok(Then::Ends(Some(refusal))),
+            Err(refusal) => {
+                lane.gives_up(refusal);
+                return Ok(());
+            }
         };
         let Some(call) = planned.call.clone() else {
             let text = format!("`{}` would change nothing, and it is not as it is to be", step.code());
             lane.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
-            return Ok(lane.goes_on(leads));
+            return Ok(());
         };
-        let text = format!("{}: {}, because {}", lane.goal.name(), said(&call), lane.goal.why);
         if let Step::ChangeLeader { .. } = &step {
-            self.note_who_stood_down(seen, &lane.goal).map_err(|_| Halt::Unrecorded)?;
+            self.stood_down.note(seen, &lane.goal).map_err(|_| Halt::Unrecorded)?;
         }
+        let text = format!("{}: {}, because {}", lane.goal.name(), said(&call), lane.goal.why);
         hands.write_down(&text).map_err(|_| Halt::Unrecorded)?;
         self.tell(lane, &step, Some(call.clone()), How::Sent);
         let since = newest(seen);
@@ -273,59 +266,14 @@ impl Steward {
             Err(error) if error.outcome() == Outcome::Unknown => {}
             Ok(()) => {}
             Err(error) => {
-                self.tell(lane, &step, None, How::Missed(error.to_string()));
-                lane.fail(Refusal::unsafe_now(
-                    error.to_string(),
-                    "run this again; `openmldb-ops status` says how it is",
-                ));
-                return Ok(lane.goes_on(leads));
+                let text = error.to_string();
+                self.tell(lane, &step, None, How::Missed(text.clone()));
+                lane.fail(Refusal::unsafe_now(text, "run this again; `openmldb-ops status` says how it is"));
+                return Ok(());
             }
         }
         lane.under_way = Some(UnderWay { step, planned, since, sent: Instant::now() });
-        Ok(Then::Stays)
-    }
-
-    fn led_until(&self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) -> Option<Offset> {
-        let id = id_of(seen, goal)?;
-        self.stood_down.iter().find(|old| old.partition == id && old.endpoint == *endpoint).map(|old| old.at)
-    }
-
-    /// Nobody but this process and its file knows that the old leader holds nothing that the new one does not.
-    fn note_who_stood_down(&mut self, seen: &Snapshot, goal: &Goal) -> Result<(), KeptError> {
-        let Ok(place) = Place::find(seen, &goal.table, goal.pid) else { return Ok(()) };
-        let Some(endpoint) = place.leader().cloned() else { return Ok(()) };
-        let Some(at) = place.loaded(&endpoint).map(|held| held.offset) else { return Ok(()) };
-        let partition = place.id();
-        self.stood_down.retain(|old| old.partition != partition);
-        self.stood_down.push(StoodDown { partition, endpoint, at });
-        self.desk.note_stood_down(&self.stood_down)
-    }
-
-    fn is_back(&mut self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) {
-        let (before, id) = (self.stood_down.len(), id_of(seen, goal));
-        self.stood_down.retain(|old| Some(old.partition) != id || old.endpoint != *endpoint);
-        if self.stood_down.len() < before {
-            // What is written down once too often is held against what is there before it is believed.
-            let _ = self.desk.note_stood_down(&self.stood_down);
-        }
-    }
-
-    /// What came of a step; none while that is not clear.
-    fn outcome(&self, under_way: &UnderWay, seen: &Snapshot) -> Option<Result<String, (String, String)>> {
-        let UnderWay { planned, since, sent, .. } = under_way;
-        let waited = sent.elapsed();
-        let text = match sight(&planned.effect, seen, *since) {
-            Sight::Reached(text) => return Some(Ok(text)),
-            Sight::Missed { text, hint } => return Some(Err((text, hint))),
-            Sight::Waiting(text) => text,
-        };
-        if let Some(vain) = is_in_vain(&planned.effect, seen, *since, waited.mul_f64(self.pace), &text) {
-            return Some(Err(vain));
-        }
-        (waited >= self.step_timeout).then(|| {
-            let text = format!("its effect was not seen within {} s: {text}", self.step_timeout.as_secs());
-            Err((text, "it may still come: `openmldb-ops show ops` tells; run this again".to_owned()))
-        })
+        Ok(())
     }
 
     fn tell(&self, lane: &Lane, step: &Step, call: Option<Call>, how: How) {
@@ -346,7 +294,9 @@ impl Steward {
     async fn pause(&self, lanes: &[Lane]) {
         let is_leaderless = |lane: &Lane| {
             let step = lane.under_way.as_ref().map(|under_way| &under_way.step);
-            matches!(step, Some(Step::StandDown { .. } | Step::ChangeLeader { .. } | Step::StandUp { .. }))
+            let stands_down = lane.end.is_some() && step.is_none();
+            stands_down
+                || matches!(step, Some(Step::StandDown { .. } | Step::ChangeLeader { .. } | Step::StandUp { .. }))
         };
         let pause = if lanes.iter().any(is_leaderless) { POLL_LEADERLESS } else { POLL.div_f64(self.pace) };
         let mut stop = self.stop.clone();
@@ -357,52 +307,9 @@ impl Steward {
     }
 }
 
-impl Lane {
-    fn new(goal: Goal) -> Self {
-        Self { goal, under_way: None, failed: 0, stood_up: 0, idle: Instant::now(), giving_up: None }
-    }
-
-    /// Whether a pre-aggregate table's goal has to wait for this one, of its base table.
-    fn comes_before(&self, goal: &Goal) -> bool {
-        goal.beside.as_ref() == Some(&self.goal.table) && goal.pid == self.goal.pid
-    }
-
-    fn fail(&mut self, refusal: Refusal) {
-        self.failed += 1;
-        if self.failed >= TRIES {
-            self.giving_up = Some(refusal);
-        }
-    }
-
-    /// Whether its leader has only just stood up again.
-    fn is_out_of_breath(&self, pace: f64) -> bool {
-        self.idle.elapsed().mul_f64(pace) < BREATH * self.stood_up
-    }
-
-    /// Once more, unless it has failed too often and nobody waits for a leader.
-    fn goes_on(&mut self, leads: bool) -> Then {
-        match self.giving_up.take_if(|_| leads || self.failed >= 2 * TRIES) {
-            Some(refusal) => Then::Ends(Some(refusal)),
-            None => Then::Stays,
-        }
-    }
-}
-
-fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
-    let table = seen.tables.iter().find(|table| table.name == goal.table)?;
-    Some(PartitionId { tid: table.tid, pid: goal.pid })
-}
-
-/// Who is flagged leader and alive.
-fn flagged(seen: &Snapshot, goal: &Goal) -> Option<Endpoint> {
-    Place::find(seen, &goal.table, goal.pid).ok()?.leader().cloned()
-}
-
-/// Whether a partition has a leader that leads, or none that could be had back by standing up.
-fn leads(seen: &Snapshot, goal: &Goal) -> bool {
-    let Ok(place) = Place::find(seen, &goal.table, goal.pid) else { return true };
-    let Some(leader) = place.leader() else { return true };
-    !matches!(standing(&place, leader, None), Ok(Standing::Down(_) | Standing::TooEarly))
+fn never_a_pause() -> Refusal {
+    let text = format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
+    Refusal::unsafe_now(text, "it is written to without a pause: let clients pause for a moment, and run this again")
 }
 
 /// A call in the record.
