@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Snapshot};
+use crate::model::{Endpoint, PartitionId, Snapshot};
 use crate::run::{
     Archive, Caller, Found, HandsOn, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
 };
-use crate::snapshot::collect;
+use crate::snapshot::{collect, look_closer};
 
 use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
-use super::plan::Refusal;
+use super::place::Refusal;
 use super::steward::{Steward, StoodDowns, Told};
 
 /// What an undertaking needs beside the cluster.
@@ -114,7 +114,7 @@ impl Carry {
     /// # Errors
     /// See [`CarryError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Drawn, CarryError> {
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let mut seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
         let found = self.hands_on().find(&seen).await?;
         let noted = match &self.undertaking {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint } => {
@@ -124,6 +124,8 @@ impl Carry {
         };
         let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref())?;
         self.go_on(&mut arrangement, &seen)?;
+        let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
+        look_closer(cluster, &mut seen, &strays).await;
         if found.leaves_partitions() {
             arrangement.remarks.push(
                 "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),

@@ -70,6 +70,20 @@ pub enum Effect {
         /// To where.
         to: Endpoint,
     },
+    /// The leader does not replicate to the tablet.
+    Disconnected {
+        /// Which partition.
+        partition: PartitionId,
+        /// The tablet.
+        endpoint: Endpoint,
+    },
+    /// The tablet does not hold the partition.
+    Dropped {
+        /// Which partition.
+        partition: PartitionId,
+        /// The tablet.
+        endpoint: Endpoint,
+    },
     /// The replica is loaded as follower: it takes no writes.
     StoodDown {
         /// The table.
@@ -144,6 +158,13 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
             let text = format!("the replica of {table}/{} on {from} is on {to} now", partition.pid);
             after_ops(seen, table, partition.pid, since, is_there.then_some(text), to)
         }
+        Effect::Disconnected { partition, endpoint } => disconnected(*partition, endpoint, seen),
+        Effect::Dropped { partition, endpoint } => match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
+            Some(Seen::Known(held)) if !held.contains_key(partition) => {
+                Sight::Reached(format!("{endpoint} does not hold {partition} any more"))
+            }
+            _ => Sight::Waiting(format!("{endpoint} still holds {partition}, or does not answer")),
+        },
         Effect::StoodDown { table, partition, endpoint } => match role(seen, *partition, endpoint) {
             Some(Role::Follower) => {
                 Sight::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
@@ -193,6 +214,18 @@ fn op_over(id: OpId, seen: &Snapshot) -> Sight {
     }
 }
 
+fn disconnected(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight {
+    let followers: Vec<_> =
+        seen.tablets.values().filter_map(|tablet| tablet.probes(partition).followers.known()).collect();
+    let is_followed = |endpoint: &Endpoint| {
+        followers.iter().any(|known| known.followers.iter().any(|(follower, _)| follower == endpoint))
+    };
+    match followers.is_empty() || is_followed(endpoint) {
+        true => Sight::Waiting(format!("the leader of {partition} still replicates to {endpoint}, or does not answer")),
+        false => Sight::Reached(format!("the leader of {partition} does not replicate to {endpoint} any more")),
+    }
+}
+
 fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight {
     let waiting = |text: String| Sight::Waiting(format!("{endpoint} {text}"));
     match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
@@ -235,7 +268,9 @@ fn placed<'a>(seen: &'a Snapshot, endpoint: &'a Endpoint) -> impl Iterator<Item 
 /// The leaders that have to say whom they replicate to before an effect can be seen, each with its partition.
 pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint, PartitionId)> {
     let ids: Vec<PartitionId> = match effect {
-        Effect::Recovered { partition, .. } | Effect::Migrated { partition, .. } => vec![*partition],
+        Effect::Recovered { partition, .. }
+        | Effect::Migrated { partition, .. }
+        | Effect::Disconnected { partition, .. } => vec![*partition],
         Effect::TabletRecovered { endpoint } => placed(seen, endpoint).map(|(_, id)| id).collect(),
         Effect::AutoFailover(_)
         | Effect::OpOver(_)
@@ -244,6 +279,7 @@ pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint,
         | Effect::Offlined { .. }
         | Effect::Gone { .. }
         | Effect::StoodDown { .. }
+        | Effect::Dropped { .. }
         | Effect::Leads { .. } => Vec::new(),
     };
     let leads = |(at, tablet): (&Endpoint, &Tablet), id: PartitionId| {

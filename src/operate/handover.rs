@@ -9,7 +9,8 @@ use crate::model::{Action, Endpoint, Held, Offset, Role, TabletState};
 
 use super::Call;
 use super::effect::Effect;
-use super::plan::{Place, Planned, Refusal, change_leader, failover_is_off};
+use super::leader;
+use super::place::{Place, Planned, Refusal, failover_is_off};
 
 /// Entries a follower may lack when its leader stands down: they are on their way, or the leader stands up again.
 const CLOSE: u64 = 1_000;
@@ -88,7 +89,7 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
     }
     // Whatever would keep the other one from leading is better known before.
-    change_leader(place, Some(heir))?;
+    leader::change(place, Some(heir))?;
     let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
     let call = match standing(place, leader, Some(heir))? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),

@@ -3,13 +3,17 @@
 //! A [`Step`] is what somebody asks for. [`plan`] looks at a snapshot and says what to send for it and which [`Effect`] that is to
 //! have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and waits
 //! until the effect is seen; an answer of 0 is none (RecoverTable answers it and may do nothing, observed 2).
+//!
+//! An [`Undertaking`] takes many of them: [`arrange`] says how each partition is to be, [`Carry`] takes it there.
 
 mod arrange;
 mod carry;
 mod effect;
 mod handover;
 mod kept;
+mod leader;
 mod perform;
+mod place;
 mod placement;
 mod plan;
 mod replica;
@@ -23,11 +27,11 @@ pub use carry::{Carried, Carry, CarryError, Drawn};
 pub use effect::{Effect, Sight, sight};
 pub use kept::{Desk, KeptError};
 pub use perform::{OperateError, Outcome, Performed, Single};
-pub use plan::{Planned, Refusal, plan};
+pub use place::{Planned, Refusal};
+pub use plan::plan;
+pub use steward::{How, Moved, Told};
 
 use crate::model::{Action, Endpoint, Offset, OpId, PartitionId, Pid, TableName};
-
-pub use steward::{How, Moved, Told};
 
 /// A call that a step sends: one of recovery's, or one that recovery never makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +123,24 @@ pub enum Step {
         /// Who led.
         endpoint: Endpoint,
     },
+    /// `delreplica` to a leader that replicates to a tablet without a replica: added again it would be refused (119).
+    Disconnect {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The tablet without one.
+        endpoint: Endpoint,
+    },
+    /// `drop` to a tablet that holds what no metadata names, where a replica is to be: it would take nothing.
+    DropStray {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The tablet.
+        endpoint: Endpoint,
+    },
     /// `addreplica`.
     AddReplica {
         /// The table.
@@ -170,6 +192,8 @@ impl Step {
             Self::LoadReplica { .. } => "replica_load",
             Self::RecoverReplica { .. } => "replica_recover",
             Self::ChangeLeader { .. } => "leader_change",
+            Self::Disconnect { .. } => "replica_disconnect",
+            Self::DropStray { .. } => "replica_drop",
             Self::StandDown { .. } => "leader_stand_down",
             Self::StandUp { .. } => "leader_stand_up",
             Self::AddReplica { .. } => "replica_add",

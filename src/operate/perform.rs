@@ -11,7 +11,8 @@ use crate::run::{Caller, Holder, Lock, LockError, RunId};
 use crate::snapshot::{collect, glance};
 
 use super::effect::leaders_to_ask;
-use super::plan::{Planned, Refusal, plan};
+use super::place::{Planned, Refusal};
+use super::plan::plan;
 use super::{Call, Effect, Sight, Step, sight};
 
 /// Between two looks: half of what the nameserver's own polls take.
@@ -240,7 +241,12 @@ pub(super) fn is_in_vain(
                 (format!("the nameserver has nothing under way any more, and {text}"), hint.to_owned())
             })
         }
-        Effect::AutoFailover(_) | Effect::OpOver(_) | Effect::Flag { .. } | Effect::StoodDown { .. } => None,
+        Effect::AutoFailover(_)
+        | Effect::OpOver(_)
+        | Effect::Flag { .. }
+        | Effect::StoodDown { .. }
+        | Effect::Disconnected { .. }
+        | Effect::Dropped { .. } => None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Where replicas are: one more, one less, or another tablet.
 
-use crate::model::{Endpoint, TabletState};
+use crate::model::{Action, Endpoint, TabletState};
 
 use super::Call;
 use super::effect::Effect;
-use super::plan::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy};
 
 /// # Errors
 /// Nobody serves the partition, so nobody could give a new replica its data.
@@ -89,4 +89,30 @@ pub(super) fn migrate(place: &Place<'_>, from: &Endpoint, to: &Endpoint) -> Resu
     let effect = Effect::Migrated { table: table.clone(), partition, from: from.clone(), to: to.clone() };
     let remarks = vec![format!("what {from} holds goes to its recycle bin once {to} has caught up")];
     Ok(Planned { call: Some(Call::Migrate(table, pid, from, to)), effect, remarks })
+}
+
+/// The tablet's own `delreplica`, to the leader.
+pub(super) fn disconnect(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    has_a_leader(place)?;
+    is_free(place, endpoint, 317)?;
+    let effect = Effect::Disconnected { partition: place.id(), endpoint: endpoint.clone() };
+    let leader = place.leader().filter(|_| place.is_connected_to(endpoint)).cloned();
+    let call = leader.map(|leader| {
+        let (partition, follower) = (place.id(), endpoint.clone());
+        Call::Action(Action::DelReplica { endpoint: leader, partition, follower })
+    });
+    Ok(Planned { call, effect, remarks: Vec::new() })
+}
+
+/// The tablet's own `drop`, of what no metadata names.
+pub(super) fn drop_stray(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+    is_free(place, endpoint, 317)?;
+    let effect = Effect::Dropped { partition: place.id(), endpoint: endpoint.clone() };
+    if place.stray(endpoint).is_none() {
+        return Ok(Planned { call: None, effect, remarks: Vec::new() });
+    }
+    place.stray_may_be_dropped(endpoint).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))?;
+    let remarks = vec![format!("{endpoint} holds what an operation that failed has left; it goes to its recycle bin")];
+    let action = Action::DropTable { endpoint: endpoint.clone(), partition: place.id() };
+    Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
 }

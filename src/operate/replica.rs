@@ -3,7 +3,7 @@
 use crate::model::{Action, Endpoint, Held, Offset, Partition, Pid, Role, Seen, Snapshot, TableName};
 
 use super::effect::Effect;
-use super::plan::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
+use super::place::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
 use super::{Call, handover};
 
 /// Segments an index is loaded into: the documented 8.
@@ -29,7 +29,7 @@ fn holds<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Holds<'a> {
 
 /// # Errors
 /// It does not, with what was seen.
-fn loaded<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Result<&'a Held, Refusal> {
+pub(super) fn loaded<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Result<&'a Held, Refusal> {
     let name = place.name();
     match holds(place, endpoint) {
         Holds::This(held) if held.state.is_loaded() => Ok(held),
@@ -193,68 +193,4 @@ pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint, led_until: Option<
     let effect = Effect::Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
     let action = Action::RecoverTable { table, pid, endpoint: endpoint.clone() };
     Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
-}
-
-/// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it
-/// lacks what others hold (reference 3.7).
-pub(super) fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
-    let name = place.name();
-    let is_heard_of = |endpoint: &Endpoint| tablet_is_healthy(place.seen, endpoint).is_ok();
-    let followers = place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && is_heard_of(&r.endpoint));
-    let mut at: Vec<(&Endpoint, &Held)> = Vec::new();
-    for follower in followers {
-        let held = loaded(place, &follower.endpoint)?;
-        if held.role == Role::Leader {
-            let text = format!("{} holds {name} as leader: the election would fail", follower.endpoint);
-            return Err(Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` brings it back")));
-        }
-        at.push((&follower.endpoint, held));
-    }
-    let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
-    let Some(longest) = longest else {
-        let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
-        return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
-    };
-    if place.leader().is_none() {
-        nobody_holds_more(place, longest)?;
-    }
-    let Some(to) = to else { return Ok(longest.0.clone()) };
-    place.replica(to)?;
-    let Some(named) = at.iter().find(|(endpoint, _)| *endpoint == to) else {
-        let text = format!("{to} is no follower of {name} that is alive on a healthy tablet");
-        let hint = format!("bring it back first: `openmldb-ops replica recover {name} {to}`");
-        return Err(Refusal::of(305, text, hint));
-    };
-    if named.1.offset < longest.1.offset {
-        let (behind, at) = (named.1.offset, longest.1.offset);
-        let text = format!(
-            "{to} is at offset {behind} of {name}, {} at {at}: it would lead all the same, and what it lacks be lost",
-            longest.0
-        );
-        return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
-    }
-    Ok(to.clone())
-}
-
-/// Without a leader to tell, whatever another replica holds beyond the new leader is given up with the election.
-fn nobody_holds_more(place: &Place<'_>, (candidate, theirs): &(&Endpoint, &Held)) -> Result<(), Refusal> {
-    let name = place.name();
-    for other in place.partition.replicas.iter().filter(|replica| replica.endpoint != **candidate) {
-        let at = &other.endpoint;
-        let held = loaded(place, at).map_err(|unknown| {
-            let text = format!("nobody knows what {at} holds of {name}: {}", unknown.text);
-            Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` looks at all of them"))
-        })?;
-        if held.offset > theirs.offset {
-            let text = format!(
-                "{at} is at offset {} of {name}, {candidate}, the longest follower that is alive, at {}: what it lacks would be lost",
-                held.offset, theirs.offset
-            );
-            return Err(Refusal::unsafe_now(
-                text,
-                format!("`openmldb-ops recover --partition {name}` chooses who leads"),
-            ));
-        }
-    }
-    Ok(())
 }

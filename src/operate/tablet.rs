@@ -4,7 +4,7 @@ use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, T
 
 use super::Call;
 use super::effect::{Effect, some_of};
-use super::plan::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet};
+use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet};
 
 /// Every replica on a tablet, with what it is a replica of.
 fn replicas<'a>(seen: &'a Snapshot, at: &'a Endpoint) -> impl Iterator<Item = (&'a Table, &'a Partition, &'a Replica)> {

@@ -43,7 +43,7 @@ pub use memory::{Before, Load, Memory, Recovery, ReplicaMemory};
 pub use order::{Next, Order, Place, Stage};
 pub use outcome::Outcome;
 pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvidence, in_order, plan};
-pub use single::may_be_resent;
+pub use single::{may_be_dropped, may_be_resent};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
 pub use term::{LastTerm, elected_last, is_official, is_proven_prefix, last_term, settled_term};
 pub use view::{Data, Loaded, ReplicaView, View};

@@ -48,6 +48,28 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
     }
 }
 
+/// Whether a replica that no metadata names, in a view that names it, may be dropped: what it holds its leader holds, too.
+///
+/// # Errors
+/// What could be lost, or is in the way.
+pub fn may_be_dropped(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
+    let not_now = |text: String, hint: &str| Blocked::new(Reason::NotRedundant, text, hint);
+    let serves = view.serving_leader().zip(view.replica(endpoint));
+    let Some((leader, replica)) = serves else {
+        return Err(not_now("its leader does not serve".to_owned(), "see `openmldb-ops status`"));
+    };
+    match &replica.data {
+        Data::Loaded(loaded) if loaded.role == Role::Follower => may_discard(view, leader, replica),
+        Data::Loaded(_) => {
+            let text = format!(
+                "{endpoint} leads a replica that the nameserver does not know, and takes what is written to it"
+            );
+            Err(not_now(text, "see who writes to it, and restart that tablet"))
+        }
+        other => Err(not_now(format!("{endpoint} is not at rest ({other:?})"), "wait until it is loaded")),
+    }
+}
+
 /// Whether RecoverTable connects a loaded replica without dropping it: by the term it has heard, which it is in, and its offset
 /// (MatchTermOffset, reference 3.6).
 fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {

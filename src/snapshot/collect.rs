@@ -107,7 +107,13 @@ pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[P
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };
             if partitions.contains(&id) {
-                wanted.extend(partition.replicas.iter().map(|replica| (replica.endpoint.clone(), id, table.storage)));
+                let holds = |(at, tablet): (&Endpoint, &Tablet)| {
+                    tablet.held.known().is_some_and(|held| held.contains_key(&id)).then(|| at.clone())
+                };
+                let placed = partition.replicas.iter().map(|replica| replica.endpoint.clone());
+                // What no metadata names is looked at, too.
+                let at: BTreeSet<Endpoint> = placed.chain(seen.tablets.iter().filter_map(holds)).collect();
+                wanted.extend(at.into_iter().map(|endpoint| (endpoint, id, table.storage)));
             }
         }
     }

@@ -161,6 +161,10 @@ fn step_text(step: &Step) -> String {
             format!("changeleader {} {pid} {}", table.table, to.as_ref().map_or("auto", Endpoint::as_str))
         }
         Step::RecoverReplica { table, pid, endpoint, .. } => format!("recovertable {} {pid} {endpoint}", table.table),
+        Step::Disconnect { table, pid, endpoint } => {
+            format!("delreplica {} {pid} {endpoint} on its leader", table.table)
+        }
+        Step::DropStray { table, pid, endpoint } => format!("drop {} {pid} on {endpoint}", table.table),
         Step::AddReplica { table, pid, endpoint } => format!("addreplica {} {pid} {endpoint}", table.table),
         Step::RemoveReplica { table, pid, endpoint } => format!("delreplica {} {pid} {endpoint}", table.table),
         Step::MigrateReplica { table, pid, from, to } => format!("migrate {from} {} {pid} {to}", table.table),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, TabletState, Tid};
 
 use super::super::effect::some_of;
-use super::super::plan::Refusal;
+use super::super::place::Refusal;
 use super::tally::{Tally, leader_of, places_of};
 use super::{Arrangement, Goal};
 

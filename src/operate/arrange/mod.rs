@@ -21,9 +21,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Partition, Pid, Snapshot, Table, TableName};
+use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
 
-use super::plan::{Place, Refusal, tablet_is_healthy};
+use super::place::{Place, Refusal, tablet_is_healthy};
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +114,12 @@ impl Goal {
     /// `db.table/pid`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.table, self.pid)
+    }
+
+    /// Its partition, if a tablet where it is to have a replica holds what no metadata names.
+    pub fn with_stray(&self, seen: &Snapshot) -> Option<PartitionId> {
+        let place = Place::find(seen, &self.table, self.pid).ok()?;
+        self.replicas.iter().any(|at| place.stray(at).is_some()).then(|| place.id())
     }
 }
 

@@ -4,7 +4,8 @@ use crate::model::{Endpoint, Snapshot, TabletState};
 
 use super::super::Step;
 use super::super::handover::{Standing, is_close, standing};
-use super::super::plan::{Place, Refusal, plan};
+use super::super::place::{Place, Refusal};
+use super::super::plan::plan;
 use super::Goal;
 
 /// What a partition needs next.
@@ -56,6 +57,16 @@ fn heir<'a>(place: &'a Place<'_>, leader: &Endpoint, goal: &Goal) -> Option<&'a 
     place.heirs().map(|(at, _)| at).find(|at| *at != leader && goal.replicas.contains(at))
 }
 
+/// A tablet where a replica is to be has to be free of what an operation that failed has left: it would take nothing, and
+/// the leader would refuse to be told of it again.
+fn clearing(place: &Place<'_>, goal: &Goal, to: &Endpoint) -> Option<Next> {
+    let (table, pid, endpoint) = (goal.table.clone(), goal.pid, to.clone());
+    if place.is_connected_to(to) {
+        return Some(Next::Take(Step::Disconnect { table, pid, endpoint }));
+    }
+    place.stray(to).map(|_| Next::Take(Step::DropStray { table, pid, endpoint }))
+}
+
 fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Next {
     let (table, pid) = (goal.table.clone(), goal.pid);
     if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
@@ -67,6 +78,9 @@ fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Nex
     }
     let now: Vec<&Endpoint> = place.partition.replicas.iter().map(|replica| &replica.endpoint).collect();
     let missing = goal.replicas.iter().find(|at| !now.contains(at)).cloned();
+    if let Some(clearing) = missing.as_ref().and_then(|to| clearing(place, goal, to)) {
+        return clearing;
+    }
     let superfluous = now.iter().find(|at| !goal.replicas.contains(at) && **at != leader).map(|at| (*at).clone());
     if let (Some(from), Some(to)) = (&superfluous, &missing) {
         return Next::Take(Step::MigrateReplica { table, pid, from: from.clone(), to: to.clone() });

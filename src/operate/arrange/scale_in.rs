@@ -3,7 +3,7 @@
 use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table};
 
 use super::super::effect::some_of;
-use super::super::plan::{Refusal, tablet_is_healthy};
+use super::super::place::{Refusal, tablet_is_healthy};
 use super::tally::{Tally, leader_of, places_of};
 use super::{Arrangement, Goal, goal_of_base};
 

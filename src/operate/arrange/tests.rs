@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Endpoint, Held, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, StorageMode, Table,
-    TableName, Tablet, TabletState, Term, TermStart, Tid,
+    Endpoint, Followers, Held, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot, State,
+    StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
+use super::super::plan;
 use super::next::{Next, next};
 use super::tally::Tally;
 use super::walk::imagine;
@@ -277,6 +278,35 @@ fn a_follower_far_behind_is_waited_for_before_its_leader_stands_down() {
     let mut seen = two();
     held_mut(&mut seen, &tablet(0)).offset = Offset(10_000);
     assert!(matches!(next(&seen, &led_by(1)), Next::Wait(_)));
+}
+
+/// Found by the hunt (world 20234): an operation that failed half way leaves a replica that no metadata names, and every further
+/// one to that tablet fails.
+#[test]
+fn what_an_operation_that_failed_has_left_is_cleared_away_first() {
+    let mut seen = two();
+    let goal = Goal { replicas: vec![tablet(0), tablet(2)], leader: None, ..led_by(0) };
+    let step = |seen: &Snapshot| match next(seen, &goal) {
+        Next::Take(step) => step,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(step(&seen).code(), "replica_migrate");
+    let id = PartitionId { tid: Tid(1), pid: Pid(0) };
+    let stray = held_mut(&mut seen, &tablet(1)).clone();
+    let Seen::Known(held) = &mut seen.tablets.get_mut(&tablet(2)).unwrap().held else { panic!("known") };
+    held.insert(id, stray);
+    let followers = vec![(tablet(1), Offset(20)), (tablet(2), Offset(20))];
+    let followers = Seen::Known(Followers { leader_offset: Offset(20), followers });
+    seen.tablets.get_mut(&tablet(0)).unwrap().probes.insert(id, Probes { followers, ..Probes::UNASKED });
+    assert_eq!(step(&seen).code(), "replica_disconnect", "else its leader would refuse to be told of it again");
+    imagine(&step(&seen), &mut seen);
+    assert_eq!(step(&seen).code(), "replica_drop");
+    assert!(plan(&step(&seen), &seen).unwrap().call.is_some(), "its leader holds as much");
+    held_mut(&mut seen, &tablet(2)).offset = Offset(21);
+    assert!(plan(&step(&seen), &seen).unwrap_err().text.contains("resending would discard them"), "it holds more");
+    held_mut(&mut seen, &tablet(2)).offset = Offset(20);
+    imagine(&step(&seen), &mut seen);
+    assert_eq!(step(&seen).code(), "replica_migrate");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
 
 use super::super::effect::some_of;
-use super::super::plan::{Refusal, tablet_is_healthy};
+use super::super::place::{Refusal, tablet_is_healthy};
 use super::tally::{Tally, leader_of, places_of};
 use super::{Arrangement, Goal, goal_of_base};
 

@@ -5,7 +5,8 @@ use crate::model::{
 };
 
 use super::super::Step;
-use super::super::plan::{Refusal, plan};
+use super::super::place::Refusal;
+use super::super::plan::plan;
 use super::next::{Next, next};
 use super::{Arrangement, Goal};
 
@@ -78,7 +79,11 @@ pub(super) fn imagine(step: &Step, now: &mut Snapshot) {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
             at.follow(endpoint);
         }
-        Step::RemoveReplica { table, pid, endpoint } => {
+        Step::Disconnect { table, pid, endpoint } => {
+            let Some(mut at) = Spot::of(now, table, *pid) else { return };
+            at.disconnect(endpoint);
+        }
+        Step::DropStray { table, pid, endpoint } | Step::RemoveReplica { table, pid, endpoint } => {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
             at.remove(endpoint);
         }
@@ -179,6 +184,16 @@ impl<'a> Spot<'a> {
             held.insert(id, Held { role: Role::Follower, ..theirs });
         }
         self.lead(&leader);
+    }
+
+    fn disconnect(&mut self, from: &Endpoint) {
+        let (id, leader) = (self.id, self.leader());
+        let tablet = leader.and_then(|leader| self.now.tablets.get_mut(&leader));
+        let Some(Seen::Known(known)) = tablet.and_then(|tablet| tablet.probes.get_mut(&id)).map(|p| &mut p.followers)
+        else {
+            return;
+        };
+        known.followers.retain(|(follower, _)| follower != from);
     }
 
     fn remove(&mut self, at: &Endpoint) {

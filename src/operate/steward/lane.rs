@@ -9,7 +9,7 @@ use crate::model::{Endpoint, Offset, OpId, PartitionId, Snapshot};
 use super::super::arrange::Goal;
 use super::super::handover::{Standing, standing};
 use super::super::perform::is_in_vain;
-use super::super::plan::{Place, Planned, Refusal};
+use super::super::place::{Place, Planned, Refusal};
 use super::super::{Sight, Step, sight};
 
 /// Tries of one partition: about one operation in twenty fails for no reason (observed 2).

@@ -18,7 +18,8 @@ use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
 use super::perform::{ask_leaders, newest, send};
-use super::plan::{Refusal, plan};
+use super::place::Refusal;
+use super::plan::plan;
 use super::{Call, Step};
 use lane::{Lane, Then, UnderWay, flagged, id_of, leads};
 

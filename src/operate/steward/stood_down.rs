@@ -4,7 +4,7 @@ use crate::model::{Endpoint, Offset, Snapshot};
 
 use super::super::arrange::Goal;
 use super::super::kept::{Desk, KeptError, StoodDown};
-use super::super::plan::Place;
+use super::super::place::Place;
 use super::lane::id_of;
 
 /// Leaders that have stood down and are not back as followers.
