@@ -88,8 +88,8 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
     if place.leader() != Some(leader) {
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
     }
-    // Whatever would keep the other one from leading is better known before.
-    leader::change(place, Some(heir))?;
+    // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
+    leader::named_among(place, &leader::electable(place)?, heir)?;
     let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
     let call = match standing(place, leader, Some(heir))? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),

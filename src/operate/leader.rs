@@ -46,6 +46,31 @@ pub(super) fn change(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned
 /// lacks what others hold (reference 3.7).
 fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
     let name = place.name();
+    let at = electable(place)?;
+    let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
+    let Some(longest) = longest else {
+        let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
+        return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
+    };
+    if place.leader().is_none() {
+        nobody_holds_more(place, longest)?;
+    }
+    let Some(to) = to else { return Ok(longest.0.clone()) };
+    let named = named_among(place, &at, to)?;
+    if named.1.offset < longest.1.offset {
+        let (behind, at) = (named.1.offset, longest.1.offset);
+        let text = format!(
+            "{to} is at offset {behind} of {name}, {} at {at}: it would lead all the same, and what it lacks be lost",
+            longest.0
+        );
+        return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
+    }
+    Ok(to.clone())
+}
+
+/// The followers that an election considers: alive, on healthy tablets. One of them that is not loaded as follower fails it.
+pub(super) fn electable<'a>(place: &Place<'a>) -> Result<Vec<(&'a Endpoint, &'a Held)>, Refusal> {
+    let name = place.name();
     let is_heard_of = |endpoint: &Endpoint| tablet_is_healthy(place.seen, endpoint).is_ok();
     let followers = place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && is_heard_of(&r.endpoint));
     let mut at: Vec<(&Endpoint, &Held)> = Vec::new();
@@ -57,30 +82,23 @@ fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refus
         }
         at.push((&follower.endpoint, held));
     }
-    let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
-    let Some(longest) = longest else {
-        let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
-        return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
-    };
-    if place.leader().is_none() {
-        nobody_holds_more(place, longest)?;
-    }
-    let Some(to) = to else { return Ok(longest.0.clone()) };
+    Ok(at)
+}
+
+/// # Errors
+/// Whoever was named is none of them.
+pub(super) fn named_among<'a>(
+    place: &Place<'a>,
+    at: &[(&'a Endpoint, &'a Held)],
+    to: &Endpoint,
+) -> Result<(&'a Endpoint, &'a Held), Refusal> {
+    let name = place.name();
     place.replica(to)?;
-    let Some(named) = at.iter().find(|(endpoint, _)| *endpoint == to) else {
+    at.iter().find(|(endpoint, _)| *endpoint == to).copied().ok_or_else(|| {
         let text = format!("{to} is no follower of {name} that is alive on a healthy tablet");
         let hint = format!("bring it back first: `openmldb-ops replica recover {name} {to}`");
-        return Err(Refusal::of(305, text, hint));
-    };
-    if named.1.offset < longest.1.offset {
-        let (behind, at) = (named.1.offset, longest.1.offset);
-        let text = format!(
-            "{to} is at offset {behind} of {name}, {} at {at}: it would lead all the same, and what it lacks be lost",
-            longest.0
-        );
-        return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
-    }
-    Ok(to.clone())
+        Refusal::of(305, text, hint)
+    })
 }
 
 /// Without a leader to tell, whatever another replica holds beyond the new leader is given up with the election.

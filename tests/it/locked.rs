@@ -165,7 +165,13 @@ async fn what_only_looks_writes_nothing_to_zookeeper() {
     served.run(&home, &["recover", "--all", "--dry-run"]).expect(0);
     served.run(&home, &["snapshot", "-o", &home.file("seen.yaml")]).expect(0);
     served.run(&home, &["failover", "restore", "--dry-run"]).expect(0);
+    for command in [&["show", "tablets"][..], &["show", "tables", "--health"], &["show", "ops"], &["failover", "get"]] {
+        served.run(&home, command).expect(0);
+    }
+    served.run(&home, &["scale", "out", "--dry-run"]).expect(0);
+    served.run(&home, &["failover", "set", "off", "--dry-run"]).expect(0);
     home.run(&["record", "list"]).expect(0);
+    assert_eq!(home.records().len(), 0, "nothing is written down either");
     assert_eq!(tree(&server, "/looked-at").await, before);
 }
 

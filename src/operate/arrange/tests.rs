@@ -7,7 +7,7 @@ use crate::model::{
     StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::super::plan;
+use super::super::{Step, plan};
 use super::next::{Next, next};
 use super::tally::Tally;
 use super::walk::imagine;
@@ -271,6 +271,26 @@ fn a_leader_that_stood_down_is_followed_only_by_one_that_holds_as_much() {
     assert_eq!(step(&seen), "leader_stand_up", "its last entry was on its way");
     held_mut(&mut seen, &tablet(1)).offset = Offset(21);
     assert!(matches!(next(&seen, &led_by(1)), Next::Blocked(_)), "somebody wrote to the other one");
+}
+
+/// Found by upgrading tablets under clients that write: of two followers one is an entry behind the other, as happens all the time.
+#[test]
+fn a_leader_stands_down_for_a_follower_that_is_an_entry_behind_another() {
+    let mut seen = cluster(3, &[("shop", vec![vec![0, 1, 2]])]);
+    let goal = Goal { replicas: vec![tablet(0), tablet(1), tablet(2)], ..led_by(1) };
+    held_mut(&mut seen, &tablet(0)).offset = Offset(21);
+    held_mut(&mut seen, &tablet(2)).offset = Offset(21);
+    let Next::Take(step) = next(&seen, &goal) else { panic!("it can be handed over") };
+    assert_eq!(step.code(), "leader_stand_down");
+    assert!(plan(&step, &seen).unwrap().call.is_some());
+    held_mut(&mut seen, &tablet(0)).role = Role::Follower;
+    let Next::Take(step) = next(&seen, &goal) else { panic!("somebody has everything") };
+    let table = goal.table.clone();
+    assert_eq!(
+        step,
+        Step::ChangeLeader { table, pid: Pid(0), to: Some(tablet(2)) },
+        "who has everything leads for now"
+    );
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Desk {
         let said = self.said.lock().unwrap().join("\n").replace(&self.home.file(""), "~/");
         let tablets = self.bed.world(|world| world.tablet_endpoints().to_vec());
         let named = |text: String, (number, at): (u32, Endpoint)| text.replace(at.as_str(), &format!("tablet{number}"));
-        tidy(&(1..).zip(tablets).fold(said, named))
+        without_file_names(&tidy(&(1..).zip(tablets).fold(said, named)))
     }
 
     /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.
@@ -88,4 +88,14 @@ impl Desk {
     pub async fn ends(self) {
         self.bed.sandbox.stop().await.unwrap();
     }
+}
+
+/// What `upgrade pre` writes down is in a file that is called after addresses.
+fn without_file_names(text: &str) -> String {
+    let mut parts = text.split("/upgrade-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| {
+        let rest = part.split_once(".json").map_or(part, |(_, rest)| rest);
+        told + "/upgrade-0.json" + rest
+    })
 }
