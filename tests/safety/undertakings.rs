@@ -28,7 +28,7 @@ const WORLDS: u64 = 400;
 /// No undertaking takes longer, in virtual time.
 const FOREVER: Duration = Duration::from_secs(6 * 60 * 60);
 /// Times an undertaking is typed again when nothing disturbs it any more.
-const TIMES: u64 = 12;
+const TIMES: u64 = 4;
 
 /// A directory of its own, gone when dropped.
 struct Papers(PathBuf);
