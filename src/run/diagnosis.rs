@@ -164,16 +164,16 @@ impl<'a> Look<'a> {
         );
         let promise = match (lost, auto_failover) {
             (1, true) => {
-                "one of three replicas lost: service goes on, others take over the lead within the tablet's heartbeat timeout, \
-                 and what no follower had yet may be lost; the tablet is recovered when it is back"
+                "where another replica is left service goes on: others take over the lead within the tablet's heartbeat \
+                 timeout, and what no follower had yet may be lost; the tablet is recovered when it is back"
             }
             (1, false) => {
                 "with auto_failover off nothing happens by itself: what the tablet leads is not served until it is taken out of \
                  service by hand, and what no follower has yet may be lost by that"
             }
             (_, true) => {
-                "two of three replicas lost: service may go on where one is left; that they are recovered by themselves is not \
-                 promised"
+                "with two of three replicas lost service may go on where one is left; that they are recovered by themselves is \
+                 not promised"
             }
             (_, false) => {
                 "with auto_failover off nothing happens by itself; service goes on only where the leader is left"

@@ -95,6 +95,7 @@ async fn a_run_is_at_work_or_was_left_unfinished() {
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let mut run = desk.begins("recover --all");
     run.wait_for_progress(|line| line.contains(": serving after "));
+    assert!(desk.says(6, "scale out").contains("another run is at work"));
     let found = cases(&desk.says(3, "status --output json"));
     assert!(found.contains_key("run_at_work") && !found.contains_key("failover_off"), "{found:?}");
     run.signal("KILL");

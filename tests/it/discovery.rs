@@ -298,10 +298,10 @@ async fn connect(target: Target, options: Options) -> Result<Cluster, DiscoveryE
 async fn a_leader_whose_port_stays_closed_is_named_after_the_wait() {
     let server = ZooKeeperServer::shared().await;
     let address = closed_port().await;
-    server.create(&[("/closed/leader/lock_request0000000001", &address.to_string())]).await;
+    server.create(&[("/shut/leader/lock_request0000000001", &address.to_string())]).await;
     let options =
         Options { leader_wait: Duration::from_millis(200), poll: Duration::from_millis(50), ..Options::default() };
-    let error = connect(target(&server, "/closed"), options).await.unwrap_err();
+    let error = connect(target(&server, "/shut"), options).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

@@ -100,7 +100,7 @@ async fn what_happens_in_the_world_shows_in_zookeeper() {
 #[tokio::test]
 async fn servers_that_go_by_names_are_found_by_them() {
     let server = ZooKeeperServer::shared().await;
-    let root = "/named";
+    let root = "/called-by-name";
     let sandbox = Sandbox::start(Scenario::ServerNames, &options(&server, root)).await.unwrap();
     let (name, address) = sandbox.tablets()[0].clone();
     assert_ne!(name.as_str(), address.to_string());

@@ -86,6 +86,8 @@ async fn replicas_are_spread_over_tablets_that_were_added() {
     assert_eq!(shares_after(&done), shares_after(&planned), "what was planned is what came of it");
     let after = desk.bed.world(shares);
     assert!(after.values().all(|count| *count > 0), "{after:?}");
+    let story = desk.home.run(&["record", "show", "last"]).expect(0).stdout.clone();
+    assert!(story.contains("scale out") && story.contains("because it is to be spread"), "{story}");
     let again = desk.says(0, "scale out");
     assert!(again.contains("scale out: nothing had to be done"), "{again}");
     desk.all_is_well().await;

@@ -68,7 +68,7 @@ async fn from_the_environment() {
 #[tokio::test]
 async fn servers_that_go_by_names() {
     let server = ZooKeeperServer::shared().await;
-    let (home, address, root) = (Home::new(), server.address(), "/named");
+    let (home, address, root) = (Home::new(), server.address(), "/served-by-name");
     let (_sandbox, _) = serve(&home, &server, root, "server-names", &[]);
     recover_and_look(&home, &["--zk-cluster", &address, "--zk-root-path", root]);
 }
