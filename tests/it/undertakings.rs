@@ -119,6 +119,24 @@ async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_kill
     desk.all_is_well().await;
 }
 
+/// What they say when nothing goes wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn undertakings_word_for_word() {
+    let desk = Desk::with(Scenario::TabletsAdded).await;
+    desk.bed.world(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
+    let tablets = desk.tablets();
+    desk.says(0, "scale out");
+    desk.says(0, &format!("scale in {} {}", tablets[3], tablets[4]));
+    desk.says(0, &format!("upgrade pre {}", tablets[0]));
+    desk.says(0, &format!("upgrade pre {}", tablets[0]));
+    desk.says(0, &format!("upgrade post {}", tablets[0]));
+    let (_, new) = desk.leader_and_follower();
+    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    insta::assert_snapshot!(desk.transcript());
+    desk.all_is_well().await;
+}
+
 /// Every tablet is restarted once, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tablets_are_upgraded_under_clients_that_write_and_no_acknowledged_row_is_lost() {

@@ -48,7 +48,12 @@ impl Desk {
     /// Runs a command that has to end with an exit code, and gives what it said.
     pub fn says(&self, code: i32, command: &str) -> String {
         let ran = self.home.run(&self.words(command, &self.server.address())).expect(code);
-        let stderr: String = ran.stderr.lines().map(|line| format!("stderr: {line}\n")).collect();
+        let mut lines: Vec<&str> = ran.stderr.lines().collect();
+        if command.starts_with("scale ") || command.starts_with("upgrade ") {
+            // Partitions are seen to two at a time.
+            lines.sort_unstable();
+        }
+        let stderr: String = lines.into_iter().map(|line| format!("stderr: {line}\n")).collect();
         // What these say has tests of its own, and its order depends on the machine.
         let is_told = !command.starts_with("recover --all") && !command.starts_with("status");
         let said = if is_told { ran.stdout.clone() + &stderr } else { "...\n".to_owned() };
