@@ -257,8 +257,13 @@ impl Now<'_> {
     /// has been restarted, or its directory is still in place.
     fn load(&self, remembered: &Remembered) -> Load {
         let load = &remembered.load;
-        if self.replica.data != Data::Absent {
-            return load.clone();
+        match (&self.replica.data, load) {
+            (Data::Absent, _) => {}
+            // It was brought back, and may have been written to since: should it be gone later, it is not empty.
+            (Data::Loaded(_), Load::HandedOver) if !self.worked_on && self.served => return Load::Loaded,
+            // Once it answers, nobody else will have brought it back, and what it has is its own.
+            (Data::OutOfReach(_), Load::HandedOver) if !self.worked_on && !self.served => return Load::NotSent,
+            _ => return load.clone(),
         }
         match load {
             // A refusal is an answer about then; what is asked again is refused again, or was put right.

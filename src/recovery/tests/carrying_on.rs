@@ -35,6 +35,8 @@ struct Found {
     op_on: Option<u32>,
     /// Whether `b` did not say what it has in place.
     silent: bool,
+    /// Whether `b` does not answer at all.
+    out_of_reach: bool,
     /// Whether what is known of partition 0 is of an older run than the rest, before the tablet registered anew.
     older: bool,
 }
@@ -47,6 +49,7 @@ const NOTHING: Found = Found {
     registered_anew: false,
     op_on: None,
     silent: false,
+    out_of_reach: false,
     older: false,
 };
 
@@ -104,12 +107,16 @@ impl Found {
             unchanged_ms: Some(100_000),
             ..Tablet::unknown()
         };
+        let b = match self.out_of_reach {
+            true => Tablet { held: Seen::Failed("garbage".to_owned()), ..tablet(BTreeMap::new(), Probes::UNASKED) },
+            false => tablet(b, probes),
+        };
         Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 1_000_000,
             auto_failover: false,
             tables: vec![table],
-            tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), tablet(b, probes))]),
+            tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), b)]),
             ops,
         }
     }
@@ -285,6 +292,20 @@ fn a_resend_that_is_over_leaves_a_partition_without_leader_to_be_loaded() {
     assert_eq!(under_way.load(false, [told(Load::HandedOver), loaded(), none()]), Load::HandedOver);
     let served = Found { served: true, ..same(MEMORY) };
     assert_eq!(served.load(false, [told(Load::HandedOver), loaded(), none()]), Load::HandedOver);
+}
+
+/// Found by the hunt (worlds 333393 and 333486): a replica that was brought back and written to was taken for empty, by a later
+/// run, once its tablet had been restarted; and so was one whose tablet did not answer when that run began.
+#[test]
+fn what_was_handed_over_once_is_not_taken_for_empty_for_ever() {
+    let handed = || [told(Load::HandedOver), none(), none()];
+    let there = || Found { held: vec![0], served: true, ..NOTHING };
+    assert_eq!(there().load(false, handed()), Load::Loaded);
+    assert_eq!(Found { op_on: Some(0), ..there() }.load(false, handed()), Load::HandedOver, "it is not over");
+    let away = || Found { out_of_reach: true, ..NOTHING };
+    assert_eq!(away().load(false, handed()), Load::NotSent);
+    assert_eq!(Found { op_on: Some(0), ..away() }.load(false, handed()), Load::HandedOver, "it is not over");
+    assert_eq!(Found { served: true, ..away() }.load(false, handed()), Load::HandedOver, "its leader has everything");
 }
 
 #[test]
