@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Followers, Held, Manifest, Op, PartitionId, Seen, Table, TabletState, TermPair};
+use super::{
+    Endpoint, Followers, Held, Manifest, Op, Partition, PartitionId, Pid, Seen, Table, TableName, TabletState, TermPair,
+};
 
 /// A cluster at one moment, as far as it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,24 @@ pub struct Snapshot {
     pub tablets: BTreeMap<Endpoint, Tablet>,
     /// Operations, running and finished.
     pub ops: Vec<Op>,
+}
+
+impl Snapshot {
+    /// A table by its name.
+    pub fn table(&self, name: &TableName) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == *name)
+    }
+
+    /// A partition by its table's name and its number, with that table.
+    pub fn partition(&self, name: &TableName, pid: Pid) -> Option<(&Table, &Partition)> {
+        let table = self.table(name)?;
+        table.partitions.iter().find(|partition| partition.pid == pid).map(|partition| (table, partition))
+    }
+
+    /// Whether the nameserver hears from a tablet, as far as it knows.
+    pub fn hears_from(&self, endpoint: &Endpoint) -> bool {
+        self.tablets.get(endpoint).is_some_and(|tablet| tablet.state == Some(TabletState::Healthy))
+    }
 }
 
 /// A tablet: how the cluster sees it, and what it answered.

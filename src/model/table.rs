@@ -87,6 +87,18 @@ pub struct Partition {
     pub replicas: Vec<Replica>,
 }
 
+impl Partition {
+    /// The leader clients are sent to: the first that is flagged so and alive (reference 3.3).
+    pub fn leader(&self) -> Option<&Endpoint> {
+        self.replicas.iter().find(|replica| replica.is_leader && replica.is_alive).map(|replica| &replica.endpoint)
+    }
+
+    /// Where its replicas are, in the nameserver's order.
+    pub fn places(&self) -> Vec<Endpoint> {
+        self.replicas.iter().map(|replica| replica.endpoint.clone()).collect()
+    }
+}
+
 /// The start of a leadership: the first offset written under a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

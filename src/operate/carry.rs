@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, PartitionId, Snapshot};
+use crate::model::{PartitionId, Snapshot};
 use crate::run::{
     Archive, Caller, Found, HandsOn, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
 };
@@ -142,15 +142,10 @@ impl Carry {
             arrangement.remarks.push(format!("an unfinished `{name}` is not gone on with; its goals are forgotten"));
             return Ok(());
         }
-        let is_healthy = |at: &Endpoint| {
-            seen.tablets.get(at).is_some_and(|tablet| tablet.state == Some(crate::model::TabletState::Healthy))
-        };
         let mut goals = Vec::new();
         for goal in unfinished.goals {
-            let is_there = seen.tables.iter().any(|table| {
-                table.name == goal.table && table.partitions.iter().any(|partition| partition.pid == goal.pid)
-            });
-            let can_be = goal.replicas.iter().chain(&goal.leader).all(is_healthy);
+            let is_there = seen.partition(&goal.table, goal.pid).is_some();
+            let can_be = goal.replicas.iter().chain(&goal.leader).all(|at| seen.hears_from(at));
             if is_there && can_be && next(seen, &goal) != Next::Done {
                 goals.push(goal);
             }

@@ -3,6 +3,7 @@
 use crate::model::{
     Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName, Tablet,
 };
+use crate::run::some_of;
 
 /// What a step is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +192,7 @@ struct Flags {
 }
 
 fn flags(seen: &Snapshot, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Option<Flags> {
-    let table = seen.tables.iter().find(|found| found.name == *table)?;
-    let partition = table.partitions.iter().find(|partition| partition.pid == pid)?;
+    let (_, partition) = seen.partition(table, pid)?;
     let replica = partition.replicas.iter().find(|replica| replica.endpoint == *endpoint)?;
     Some(Flags { leader: replica.is_leader, alive: replica.is_alive })
 }
@@ -317,14 +317,6 @@ fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> Sight {
     match left.is_empty() {
         true => Sight::Reached(format!("everything on {endpoint} is back")),
         false => Sight::Waiting(format!("{} on {endpoint} is not back yet", some_of(&left))),
-    }
-}
-
-/// At most three of them, and how many more.
-pub(super) fn some_of(names: &[String]) -> String {
-    match names.len() {
-        0..=3 => names.join(", "),
-        more => format!("{} and {} more", names[..3].join(", "), more - 3),
     }
 }
 

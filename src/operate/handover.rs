@@ -5,7 +5,7 @@
 //! down first, by ChangeRole: from then on it takes no writes, and what it holds is all there is. A follower that holds as
 //! much is made leader; if none does, the leader stands up again, and it is tried once more.
 
-use crate::model::{Action, Endpoint, Held, Offset, Role, TabletState};
+use crate::model::{Action, Endpoint, Held, Offset, Role};
 
 use super::Call;
 use super::effect::Effect;
@@ -35,13 +35,14 @@ impl Place<'_> {
 
     /// Followers that could lead: alive, loaded, on tablets that the nameserver hears of.
     pub(super) fn heirs(&self) -> impl Iterator<Item = (&Endpoint, &Held)> {
-        let hears = |at: &Endpoint| self.seen.tablets.get(at).is_some_and(|t| t.state == Some(TabletState::Healthy));
-        self.partition.replicas.iter().filter(move |r| r.is_alive && !r.is_leader && hears(&r.endpoint)).filter_map(
-            |replica| {
+        self.partition
+            .replicas
+            .iter()
+            .filter(move |r| r.is_alive && !r.is_leader && self.seen.hears_from(&r.endpoint))
+            .filter_map(|replica| {
                 let held = self.loaded(&replica.endpoint)?;
                 (held.role == Role::Follower).then_some((&replica.endpoint, held))
-            },
-        )
+            })
     }
 }
 

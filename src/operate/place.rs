@@ -69,10 +69,9 @@ impl<'a> Place<'a> {
         format!("{}/{}", self.table.name, self.partition.pid)
     }
 
-    /// The leader clients are sent to: the first that is flagged so and alive (reference 3.3).
+    /// See [`Partition::leader`].
     pub(super) fn leader(&self) -> Option<&'a Endpoint> {
-        let leader = self.partition.replicas.iter().find(|replica| replica.is_leader && replica.is_alive);
-        leader.map(|replica| &replica.endpoint)
+        self.partition.leader()
     }
 
     /// Whether a replica's data may be replaced by its leader's, or be taken away.
@@ -125,8 +124,7 @@ impl<'a> Place<'a> {
 /// # Errors
 /// There is no such table.
 pub(super) fn find_table<'a>(seen: &'a Snapshot, name: &TableName) -> Result<&'a Table, Refusal> {
-    let found = seen.tables.iter().find(|table| table.name == *name);
-    found.ok_or_else(|| {
+    seen.table(name).ok_or_else(|| {
         let text = format!("there is no table {name}");
         Refusal::of(100, text, "see `openmldb-ops status --full` for the tables there are; names are case-sensitive")
     })

@@ -1,6 +1,6 @@
 //! Where replicas are: one more, one less, or another tablet.
 
-use crate::model::{Action, Endpoint, TabletState};
+use crate::model::{Action, Endpoint};
 
 use super::Call;
 use super::effect::Effect;
@@ -68,7 +68,7 @@ pub(super) fn migrate(place: &Place<'_>, from: &Endpoint, to: &Endpoint) -> Resu
     failover_is_off(place.seen)?;
     let (name, flags) = (place.name(), place.replica(from)?);
     for (endpoint, code) in [(from, 318), (to, 319)] {
-        if place.seen.tablets.get(endpoint).and_then(|tablet| tablet.state) != Some(TabletState::Healthy) {
+        if !place.seen.hears_from(endpoint) {
             let text = format!("the nameserver does not hear from {endpoint}, or knows no such tablet");
             return Err(Refusal::of(code, text, "start that tablet; see `openmldb-ops show tablets`"));
         }

@@ -1,9 +1,10 @@
 //! A whole tablet taken out of service and brought back: `offlineendpoint` and `recoverendpoint`.
 
-use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName, TabletState};
+use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName};
+use crate::run::some_of;
 
 use super::Call;
-use super::effect::{Effect, some_of};
+use super::effect::Effect;
 use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet};
 
 /// Every replica on a tablet, with what it is a replica of.
@@ -23,8 +24,8 @@ fn name(table: &Table, partition: &Partition) -> String {
 
 /// Whether another replica of a partition is alive on a tablet that the nameserver hears of.
 fn has_another(seen: &Snapshot, partition: &Partition, but: &Endpoint) -> bool {
-    let hears = |at: &Endpoint| seen.tablets.get(at).is_some_and(|tablet| tablet.state == Some(TabletState::Healthy));
-    partition.replicas.iter().any(|replica| replica.endpoint != *but && replica.is_alive && hears(&replica.endpoint))
+    let stands_in = |at: &Endpoint| at != but && seen.hears_from(at);
+    partition.replicas.iter().any(|replica| replica.is_alive && stands_in(&replica.endpoint))
 }
 
 /// `offlineendpoint`.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState};
 
+use super::scope::some_of;
 use super::status::{PartitionState, PartitionStatus, Status};
 
 /// A case.
@@ -139,7 +140,7 @@ impl<'a> Look<'a> {
         is_so.then(|| {
             let away = match self.lost.len() {
                 0 => String::new(),
-                _ => format!("; {} does not answer", some_of(&self.lost)),
+                _ => format!("; {} does not answer", some_of(&names_of(&self.lost))),
             };
             Diagnosis {
                 case: Case::EverythingRestarted,
@@ -160,7 +161,7 @@ impl<'a> Look<'a> {
         let waiting = self.status.partitions.iter().filter(|found| found.state == PartitionState::Down).count();
         let seen = format!(
             "{lost} of {all} tablets do not answer: {}; {waiting} partitions do not serve",
-            some_of(&self.lost)
+            some_of(&names_of(&self.lost))
         );
         let promise = match (lost, auto_failover) {
             (1, true) => {
@@ -179,8 +180,10 @@ impl<'a> Look<'a> {
                 "with auto_failover off nothing happens by itself; service goes on only where the leader is left"
             }
         };
-        let mut next =
-            vec![format!("start {} again if that can be done: nothing can be lost by waiting", some_of(&self.lost))];
+        let mut next = vec![format!(
+            "start {} again if that can be done: nothing can be lost by waiting",
+            some_of(&names_of(&self.lost))
+        )];
         if auto_failover {
             next.push("openmldb-ops show ops (what the nameserver does about it)".to_owned());
         } else {
@@ -205,7 +208,6 @@ impl<'a> Look<'a> {
             return None;
         }
         let names: Vec<String> = lost.iter().map(|found| format!("{}/{}", found.table, found.pid)).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let away =
             |found: &&&PartitionStatus| found.replicas.iter().any(|replica| self.lost.contains(&&replica.endpoint));
         let unreachable = lost.iter().filter(away).count();
@@ -213,7 +215,7 @@ impl<'a> Look<'a> {
         if unreachable > 0 {
             next.push(format!(
                 "start {}: replicas that nobody can look at may hold the newest rows",
-                some_of(&self.lost)
+                some_of(&names_of(&self.lost))
             ));
         }
         next.push("openmldb-ops recover --all".to_owned());
@@ -221,7 +223,7 @@ impl<'a> Look<'a> {
             case: Case::PartitionLost,
             seen: format!(
                 "no replica of {} is loaded anywhere ({unreachable} of them have one out of reach)",
-                some_text(&names)
+                some_of(&names)
             ),
             promise: "none: a partition whose replicas were all lost or restarted at once is not recovered by itself",
             next,
@@ -246,7 +248,10 @@ impl<'a> Look<'a> {
         };
         Some(Diagnosis {
             case: Case::TabletRestarted,
-            seen: format!("{} was restarted, and has nothing loaded of what is placed on it", some_of(&self.empty)),
+            seen: format!(
+                "{} was restarted, and has nothing loaded of what is placed on it",
+                some_of(&names_of(&self.empty))
+            ),
             promise,
             next: vec![first, "openmldb-ops recover --all".to_owned()],
         })
@@ -262,7 +267,10 @@ impl<'a> Look<'a> {
             self.seen.tablets.iter().filter(|(_, tablet)| is_missed(tablet)).map(|(at, _)| at).collect();
         (!missed.is_empty()).then(|| Diagnosis {
             case: Case::TabletMissed,
-            seen: format!("{} runs and is registered, and the nameserver takes it for offline", some_of(&missed)),
+            seen: format!(
+                "{} runs and is registered, and the nameserver takes it for offline",
+                some_of(&names_of(&missed))
+            ),
             promise: "none: a registration that the leading nameserver missed stays missed until another one leads",
             next: vec![
                 "restart the leading nameserver, or stop it where there is a standby".to_owned(),
@@ -271,6 +279,10 @@ impl<'a> Look<'a> {
             ],
         })
     }
+}
+
+fn names_of<'a>(endpoints: &[&'a Endpoint]) -> Vec<&'a str> {
+    endpoints.iter().map(|at| at.as_str()).collect()
 }
 
 fn placed_on<'a>(seen: &'a Snapshot, at: &'a Endpoint) -> impl Iterator<Item = PartitionId> + 'a {
@@ -337,19 +349,6 @@ fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnos
             next,
         }
     })
-}
-
-/// At most three of them, and how many more.
-fn some_of(endpoints: &[&Endpoint]) -> String {
-    let names: Vec<&str> = endpoints.iter().map(|at| at.as_str()).collect();
-    some_text(&names)
-}
-
-fn some_text(names: &[&str]) -> String {
-    match names.len() {
-        0..=3 => names.join(", "),
-        more => format!("{} and {} more", names[..3].join(", "), more - 3),
-    }
 }
 
 #[cfg(test)]

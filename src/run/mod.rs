@@ -57,7 +57,7 @@ pub use report::{
     AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
 };
 pub use run_id::RunId;
-pub use scope::{Scope, ScopeError, Selector};
+pub use scope::{Scope, ScopeError, Selector, some_of};
 pub use status::{
     PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
     TabletStatus, summary_of_status,

@@ -162,3 +162,12 @@ fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
         more => format!("{} and {} more", names[..10].join(", "), more - 10),
     }
 }
+
+/// At most three names, and how many more, for a message.
+pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+    let first: Vec<&str> = names.iter().take(3).map(AsRef::as_ref).collect();
+    match names.len() {
+        0..=3 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), more - 3),
+    }
+}

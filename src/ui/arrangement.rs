@@ -1,5 +1,7 @@
 //! Undertakings as text and as JSON: what would be done, each step, and what came of it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
@@ -85,17 +87,26 @@ struct LeftLine {
 }
 
 fn shares(seen: &Snapshot, after: Option<&Snapshot>) -> Vec<ShareLine> {
-    let count = |seen: &Snapshot, at: &Endpoint| {
-        let replicas = seen.tables.iter().flat_map(|table| &table.partitions).flat_map(|found| &found.replicas);
-        let here = replicas.filter(|replica| replica.endpoint == *at);
-        here.fold((0, 0), |(all, led), replica| (all + 1, led + usize::from(replica.is_leader && replica.is_alive)))
-    };
+    let (now, then) = (counts(seen), after.map(counts));
+    let of = |counts: &Counts, at: &Endpoint| counts.get(at).copied().unwrap_or_default();
     let share = |endpoint: &Endpoint| {
-        let ((replicas, leaders), then) = (count(seen, endpoint), after.map(|after| count(after, endpoint)));
+        let ((replicas, leaders), then) = (of(&now, endpoint), then.as_ref().map(|then| of(then, endpoint)));
         let (replicas_after, leaders_after) = (then.map(|then| then.0), then.map(|then| then.1));
         ShareLine { endpoint: endpoint.clone(), replicas, leaders, replicas_after, leaders_after }
     };
     seen.tablets.keys().map(share).collect()
+}
+
+/// Replicas and leaders by tablet.
+type Counts = BTreeMap<Endpoint, (usize, usize)>;
+
+fn counts(seen: &Snapshot) -> Counts {
+    let mut counts = Counts::new();
+    for partition in seen.tables.iter().flat_map(|table| &table.partitions) {
+        partition.replicas.iter().for_each(|replica| counts.entry(replica.endpoint.clone()).or_default().0 += 1);
+        partition.leader().into_iter().for_each(|at| counts.entry(at.clone()).or_default().1 += 1);
+    }
+    counts
 }
 
 impl ArrangementLine {

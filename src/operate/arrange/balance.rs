@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, TabletState, Tid};
+use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, Tid};
+use crate::run::some_of;
 
-use super::super::effect::some_of;
 use super::super::place::Refusal;
-use super::tally::{Tally, leader_of, places_of};
+use super::tally::Tally;
 use super::{Arrangement, Goal};
 
 /// A partition while it is being thought about.
@@ -26,7 +26,7 @@ type Places = BTreeMap<(TableName, Pid), Placed>;
 /// # Errors
 /// There is nobody to spread them over.
 pub(super) fn scale_out(seen: &Snapshot, leaders: bool) -> Result<Arrangement, Refusal> {
-    let healthy = seen.tablets.values().filter(|tablet| tablet.state == Some(TabletState::Healthy)).count();
+    let healthy = seen.tablets.keys().filter(|at| seen.hears_from(at)).count();
     if healthy < 2 {
         let text = format!("the nameserver takes {healthy} tablets for healthy, and one has nobody to share with");
         return Err(Refusal::unsafe_now(text, "start the new tablets; see `openmldb-ops show tablets`"));
@@ -38,7 +38,7 @@ pub(super) fn scale_out(seen: &Snapshot, leaders: bool) -> Result<Arrangement, R
     let mut before = Places::new();
     for table in seen.tables.iter().filter(|table| moves(table)) {
         for partition in &table.partitions {
-            let placed = Placed { replicas: places_of(partition), leader: leader_of(partition).cloned() };
+            let placed = Placed { replicas: partition.places(), leader: partition.leader().cloned() };
             before.insert((table.name.clone(), partition.pid), placed);
         }
     }

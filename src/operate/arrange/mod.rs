@@ -156,7 +156,7 @@ fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Resu
     place.replica(to)?;
     tablet_is_healthy(seen, to)?;
     let why = format!("{to} is to lead");
-    let replicas = tally::places_of(place.partition);
+    let replicas = place.partition.places();
     let goal = Goal { table: table.clone(), pid, replicas, leader: Some(to.clone()), beside: None, why };
     let goals = if next(seen, &goal) == Next::Done { Vec::new() } else { vec![goal] };
     Ok(Arrangement { goals, remarks: Vec::new() })

@@ -1,6 +1,6 @@
 //! What a partition needs next to be as it is to be.
 
-use crate::model::{Endpoint, Snapshot, TabletState};
+use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
 use super::super::handover::{Standing, is_close, standing};
@@ -71,8 +71,7 @@ fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Nex
     let (table, pid) = (goal.table.clone(), goal.pid);
     if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
         let endpoint = down.endpoint.clone();
-        let hears = place.seen.tablets.get(&endpoint).is_some_and(|t| t.state == Some(TabletState::Healthy));
-        if hears || goal.replicas.contains(&endpoint) {
+        if place.seen.hears_from(&endpoint) || goal.replicas.contains(&endpoint) {
             return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
         }
     }

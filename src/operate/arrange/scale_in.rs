@@ -1,10 +1,10 @@
 //! Emptying tablets: everything they have goes to the others.
 
 use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table};
+use crate::run::some_of;
 
-use super::super::effect::some_of;
 use super::super::place::{Refusal, tablet_is_healthy};
-use super::tally::{Tally, leader_of, places_of};
+use super::tally::Tally;
 use super::{Arrangement, Goal, goal_of_base};
 
 /// Every partition with a replica on one of `leaving` has it on another tablet.
@@ -37,7 +37,7 @@ fn goal(
     tally: &mut Tally,
     like: Option<&Goal>,
 ) -> Option<Goal> {
-    let now = places_of(partition);
+    let now = partition.places();
     if !now.iter().any(|at| leaving.contains(at)) {
         return None;
     }
@@ -49,7 +49,7 @@ fn goal(
         tally.replica(&to, 1);
         replicas.push(to);
     }
-    let leads = leader_of(partition).filter(|leader| leaving.contains(leader));
+    let leads = partition.leader().filter(|leader| leaving.contains(leader));
     let leader = leads.and_then(|_| {
         let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
         // Whoever has its rows already, if anybody does.

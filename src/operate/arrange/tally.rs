@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Endpoint, Partition, Snapshot, Table, TabletState};
+use crate::model::{Endpoint, Snapshot, Table};
 
 /// Replicas and leaders by tablet. Only tablets that may be given something are in it.
 #[derive(Debug, Clone, Default)]
@@ -14,13 +14,12 @@ pub(super) struct Tally {
 impl Tally {
     /// Of every table that counts, on the healthy tablets but for some.
     pub(super) fn of(seen: &Snapshot, but: &[Endpoint], counts: impl Fn(&Table) -> bool) -> Self {
-        let healthy = seen.tablets.iter().filter(|(_, tablet)| tablet.state == Some(TabletState::Healthy));
-        let blank: BTreeMap<Endpoint, usize> =
-            healthy.filter(|(at, _)| !but.contains(at)).map(|(at, _)| (at.clone(), 0)).collect();
+        let given = seen.tablets.keys().filter(|at| seen.hears_from(at) && !but.contains(at));
+        let blank: BTreeMap<Endpoint, usize> = given.map(|at| (at.clone(), 0)).collect();
         let mut tally = Self { replicas: blank.clone(), leaders: blank };
         for partition in seen.tables.iter().filter(|table| counts(table)).flat_map(|table| &table.partitions) {
             partition.replicas.iter().for_each(|replica| tally.replica(&replica.endpoint, 1));
-            leader_of(partition).into_iter().for_each(|at| tally.leader(at, 1));
+            partition.leader().into_iter().for_each(|at| tally.leader(at, 1));
         }
         tally
     }
@@ -60,14 +59,4 @@ impl Tally {
     pub(super) fn leads_least<'a>(&self, among: impl IntoIterator<Item = &'a Endpoint>) -> Option<&'a Endpoint> {
         among.into_iter().min_by_key(|at| (self.leaders(at), *at))
     }
-}
-
-/// The leader clients are sent to: the first that is flagged so and alive (reference 3.3).
-pub(super) fn leader_of(partition: &Partition) -> Option<&Endpoint> {
-    partition.replicas.iter().find(|replica| replica.is_leader && replica.is_alive).map(|replica| &replica.endpoint)
-}
-
-/// Where a partition's replicas are.
-pub(super) fn places_of(partition: &Partition) -> Vec<Endpoint> {
-    partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect()
 }

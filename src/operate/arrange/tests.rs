@@ -119,7 +119,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 
 fn places(seen: &Snapshot) -> Vec<BTreeSet<Endpoint>> {
     let partitions = seen.tables.iter().flat_map(|table| &table.partitions);
-    partitions.map(|partition| tally::places_of(partition).into_iter().collect()).collect()
+    partitions.map(|partition| partition.places().into_iter().collect()).collect()
 }
 
 /// No partition is ever left with fewer replicas that are alive than it had, and each way ends.
@@ -226,7 +226,7 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
         let without = follow(&arrangement, &seen, seed);
         let leads = |seen: &Snapshot| -> Vec<bool> {
             let partitions = seen.tables.iter().flat_map(|table| &table.partitions);
-            partitions.map(|partition| tally::leader_of(partition) == Some(&at)).collect()
+            partitions.map(|partition| partition.leader() == Some(&at)).collect()
         };
         assert!(!leads(&without).contains(&true), "seed {seed}");
         assert_eq!(

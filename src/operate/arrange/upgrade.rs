@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
+use crate::run::some_of;
 
-use super::super::effect::some_of;
 use super::super::place::{Refusal, tablet_is_healthy};
-use super::tally::{Tally, leader_of, places_of};
+use super::tally::Tally;
 use super::{Arrangement, Goal, goal_of_base};
 
 /// The version of the notes written.
@@ -48,12 +48,12 @@ impl UpgradeNote {
             if note.led.iter().any(|moved| moved.table == goal.table && moved.pid == goal.pid) {
                 continue;
             }
-            let now = seen.tables.iter().find(|table| table.name == goal.table);
-            let now = now.and_then(|table| table.partitions.iter().find(|partition| partition.pid == goal.pid));
-            if now.and_then(leader_of) != Some(endpoint) {
+            let Some((_, now)) =
+                seen.partition(&goal.table, goal.pid).filter(|(_, now)| now.leader() == Some(endpoint))
+            else {
                 continue;
-            }
-            let places = now.map(places_of).unwrap_or_default();
+            };
+            let places = now.places();
             let added = goal.replicas.iter().find(|at| !places.contains(at)).cloned();
             note.led.push(Led { table: goal.table.clone(), pid: goal.pid, added });
         }
@@ -78,12 +78,12 @@ pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool)
             let mut goal = Goal {
                 table: table.name.clone(),
                 pid: partition.pid,
-                replicas: places_of(partition),
+                replicas: partition.places(),
                 leader: None,
                 beside: like.as_ref().map(|goal| goal.table.clone()),
                 why: format!("{endpoint} is to lead nothing"),
             };
-            if leader_of(partition) != Some(endpoint) {
+            if partition.leader() != Some(endpoint) {
                 // What an earlier one left half done is finished, too: an old leader that nobody brought back.
                 let is_down = |replica: &Replica| replica.endpoint == *endpoint && !replica.is_alive;
                 if partition.replicas.iter().any(is_down) {
@@ -143,9 +143,7 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
     let mut arrangement = Arrangement::default();
     for moved in &note.led {
         let name = format!("{}/{}", moved.table, moved.pid);
-        let table = seen.tables.iter().find(|table| table.name == moved.table);
-        let partition = table.and_then(|table| table.partitions.iter().find(|found| found.pid == moved.pid));
-        let Some(partition) = partition else {
+        let Some((_, partition)) = seen.partition(&moved.table, moved.pid) else {
             arrangement.remarks.push(format!("{name} is no more"));
             continue;
         };
@@ -156,8 +154,8 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
             continue;
         }
         let replicas: Vec<Endpoint> =
-            places_of(partition).into_iter().filter(|at| Some(at) != moved.added.as_ref()).collect();
-        let is_so = leader_of(partition) == Some(endpoint)
+            partition.places().into_iter().filter(|at| Some(at) != moved.added.as_ref()).collect();
+        let is_so = partition.leader() == Some(endpoint)
             && replicas.len() == partition.replicas.len()
             && partition.replicas.iter().all(|replica| replica.is_alive);
         if !is_so {

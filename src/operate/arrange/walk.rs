@@ -131,8 +131,7 @@ impl<'a> Spot<'a> {
     }
 
     fn leader(&mut self) -> Option<Endpoint> {
-        let leader = self.replicas().iter().find(|replica| replica.is_leader && replica.is_alive)?;
-        Some(leader.endpoint.clone())
+        self.now.tables[self.table].partitions[self.partition].leader().cloned()
     }
 
     fn set_role(&mut self, at: &Endpoint, role: Role) {

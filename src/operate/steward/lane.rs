@@ -116,7 +116,7 @@ impl UnderWay {
 
 /// Which partition a goal is about.
 pub(super) fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
-    let table = seen.tables.iter().find(|table| table.name == goal.table)?;
+    let table = seen.table(&goal.table)?;
     Some(PartitionId { tid: table.tid, pid: goal.pid })
 }
 
