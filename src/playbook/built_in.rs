@@ -10,30 +10,33 @@ use super::{Playbook, PlaybookError, Problem};
 /// The playbook used when none is named.
 pub const DEFAULT: &str = "recover";
 
-const BUILT_IN: [(&str, &str); 4] = [
+/// Those that can be chosen between for a cluster that went down, the default first.
+const ALTERNATIVES: [(&str, &str); 3] = [
     ("recover", include_str!("../../playbooks/recover.yaml")),
     ("fast", include_str!("../../playbooks/fast.yaml")),
     ("leaders-first", include_str!("../../playbooks/leaders-first.yaml")),
-    ("node-loss", include_str!("../../playbooks/node-loss.yaml")),
 ];
 
-/// How many of them, from the first, differ in how they bring partitions back.
-const ALTERNATIVES: usize = 3;
+/// What brings back as the default does, after a tablet was waited for.
+const NODE_LOSS: (&str, &str) = ("node-loss", include_str!("../../playbooks/node-loss.yaml"));
+
+fn built_ins() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALTERNATIVES.into_iter().chain([NODE_LOSS])
+}
 
 /// The text of a built-in playbook, comments included.
 pub fn built_in(name: &str) -> Option<&'static str> {
-    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    built_ins().find(|(known, _)| *known == name).map(|(_, text)| text)
 }
 
 /// The names of the built-in playbooks, the default first.
 pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name)
+    built_ins().map(|(name, _)| name)
 }
 
-/// The names of those that can be chosen between for a cluster that went down: they are compared. `node-loss` brings back as
-/// the default does, after a tablet was waited for.
+/// The names of those that can be chosen between for a cluster that went down: they are compared.
 pub fn alternatives() -> impl Iterator<Item = &'static str> {
-    built_in_names().take(ALTERNATIVES)
+    ALTERNATIVES.into_iter().map(|(name, _)| name)
 }
 
 /// Where a playbook comes from.
@@ -71,7 +74,7 @@ pub fn list() -> Result<Vec<Listed>, PlaybookError> {
         let Playbook { name, description, .. } = Playbook::parse(name, text)?;
         Ok(Listed { name, description, source: Source::BuiltIn })
     };
-    BUILT_IN.into_iter().map(row).collect()
+    built_ins().map(row).collect()
 }
 
 /// Finds the text of a playbook by the name of a built-in one or else by the path of a file. Gives back what errors are
