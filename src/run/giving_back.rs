@@ -9,8 +9,9 @@ use crate::snapshot::collect;
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Told, restore};
+use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
-use super::record::{Archive, Begun, Caller, Left, Record, VERSION, left_by_runs};
+use super::record::{Archive, Begun, Caller, Left, Record, VERSION};
 use super::run_id::RunId;
 
 /// What giving back needs beside the cluster.
@@ -47,18 +48,14 @@ impl GivingBack {
     /// # Errors
     /// The cluster, its ZooKeeper or the records cannot be asked.
     pub async fn look(&self, cluster: &Cluster) -> Result<Owed, RecoverError> {
-        let note = self.lock.note().await?;
-        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
-        let settled = self.lock.keeps_notes() && note.is_none();
-        let left = if settled { Left::default() } else { left };
-        let noted = note.as_ref().and_then(|note| note.auto_failover);
+        let (left, note) = unsettled(&*self.lock, &*self.archive, &self.cluster_name).await?;
         let by = match (&note, left.run) {
             (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
             (None, Some(run)) => Some(format!("run {run}")),
             (None, None) => None,
         };
         let is = cluster.auto_failover().await?;
-        Ok(Owed { was: noted.or(left.auto_failover), is, by, note })
+        Ok(Owed { was: owed(&left, note.as_ref()), is, by, note })
     }
 
     /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself.
@@ -106,8 +103,7 @@ impl GivingBack {
 
 /// Who may have left auto_failover off, if anybody did that had found it on.
 pub(super) fn owed_by_an_earlier_run(left: &Left, note: Option<&Note>) -> Option<String> {
-    let noted = note.and_then(|note| note.auto_failover);
-    noted.or(left.auto_failover).filter(|was| *was)?;
+    owed(left, note).filter(|was| *was)?;
     Some(match note {
         Some(note) => format!("run {} on {} did not finish, and may have left it off", note.run, note.host),
         None => format!("an earlier run did not finish ({}), and may have left it off", left.place),

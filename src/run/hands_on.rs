@@ -14,8 +14,9 @@ use crate::recovery::Earlier;
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Told, restore, switch_off};
+use super::known_runs::{owed, unsettled};
 use super::lock::{Lock, Note};
-use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
+use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION};
 use super::recover::{panic_text, unbreakable};
 use super::run_id::RunId;
 
@@ -103,12 +104,8 @@ impl HandsOn {
     /// # Errors
     /// ZooKeeper or the records cannot be asked.
     pub async fn find(&self, seen: &Snapshot) -> Result<Found, RecoverError> {
-        let note = self.lock.note().await?;
-        let left = left_by_runs(&*self.archive, &self.cluster_name)?;
-        let settled = self.lock.keeps_notes() && note.is_none();
-        let left = if settled { Left::default() } else { left };
-        let noted = note.as_ref().and_then(|note| note.auto_failover);
-        let auto_failover = seen.auto_failover || noted.or(left.auto_failover) == Some(true);
+        let (left, note) = unsettled(&*self.lock, &*self.archive, &self.cluster_name).await?;
+        let auto_failover = seen.auto_failover || owed(&left, note.as_ref()) == Some(true);
         Ok(Found { left, note, auto_failover })
     }
 

@@ -2,7 +2,7 @@
 
 use super::diagnosis::Runs;
 use super::error::RecoverError;
-use super::lock::Lock;
+use super::lock::{Lock, Note};
 use super::record::{Archive, Left, left_by_runs};
 
 /// What is known of runs on a cluster.
@@ -10,11 +10,8 @@ use super::record::{Archive, Left, left_by_runs};
 /// # Errors
 /// ZooKeeper or the records cannot be read.
 pub async fn known_runs(lock: &dyn Lock, archive: &dyn Archive, cluster: &str) -> Result<Runs, RecoverError> {
-    let (note, holder) = (lock.note().await?, lock.holder().await?);
-    let left = left_by_runs(archive, cluster)?;
-    let settled = lock.keeps_notes() && note.is_none();
-    let left = if settled { Left::default() } else { left };
-    let noted = note.as_ref().and_then(|note| note.auto_failover);
+    let holder = lock.holder().await?;
+    let (left, note) = unsettled(lock, archive, cluster).await?;
     let unfinished = match (&note, left.run) {
         (Some(note), _) => {
             Some(format!("run {} on {} did not finish; its record is there: {}", note.run, note.host, note.record))
@@ -26,6 +23,26 @@ pub async fn known_runs(lock: &dyn Lock, archive: &dyn Archive, cluster: &str) -
         at_work: holder.map(|holder| holder.text()),
         unfinished,
         undertaking: None,
-        owes_failover: noted.or(left.auto_failover) == Some(true),
+        owes_failover: owed(&left, note.as_ref()) == Some(true),
     })
+}
+
+/// What unfinished runs have left, and the note of the last of them. Where notes stay until they are removed and there is none,
+/// a run on another host has settled it.
+///
+/// # Errors
+/// ZooKeeper or the records cannot be read.
+pub(super) async fn unsettled(
+    lock: &dyn Lock,
+    archive: &dyn Archive,
+    cluster: &str,
+) -> Result<(Left, Option<Note>), RecoverError> {
+    let (note, left) = (lock.note().await?, left_by_runs(archive, cluster)?);
+    let settled = lock.keeps_notes() && note.is_none();
+    Ok((if settled { Left::default() } else { left }, note))
+}
+
+/// What auto_failover was before a run that has not given it back.
+pub(super) fn owed(left: &Left, note: Option<&Note>) -> Option<bool> {
+    note.and_then(|note| note.auto_failover).or(left.auto_failover)
 }

@@ -9,6 +9,7 @@ use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, Pa
 use super::cluster_steps::waits_for_lost;
 use super::error::RecoverError;
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
+use super::known_runs::owed;
 use super::lock::Note;
 use super::record::Left;
 use super::resuming::is_worked_on;
@@ -186,8 +187,7 @@ impl Prepared {
 
     /// auto_failover before anybody's change: an unfinished run may have left it off.
     pub fn auto_failover_before(&self) -> bool {
-        let noted = self.note.as_ref().and_then(|note| note.auto_failover);
-        self.snapshot.auto_failover || noted.or(self.left.auto_failover) == Some(true)
+        self.snapshot.auto_failover || owed(&self.left, self.note.as_ref()) == Some(true)
     }
 
     /// Flags and offsets of everything in scope, for the record.
