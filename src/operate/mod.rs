@@ -31,6 +31,8 @@ pub use place::{Planned, Refusal};
 pub use plan::plan;
 pub use steward::{How, Moved, Told};
 
+use std::fmt;
+
 use crate::model::{Action, Endpoint, Offset, OpId, PartitionId, Pid, TableName};
 
 /// A call that a step sends: one of recovery's, or one that recovery never makes.
@@ -201,6 +203,42 @@ impl Step {
             Self::MigrateReplica { .. } => "replica_migrate",
             Self::OfflineTablet { .. } => "tablet_offline",
             Self::RecoverTablet { .. } => "tablet_recover",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// As the handbook writes it, as far as it is known before it is planned.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetAutoFailover { on } => write!(f, "confset auto_failover {on}"),
+            Self::CancelOp { op } => write!(f, "cancelop {op}"),
+            Self::MarkAlive { table, pid, endpoint, alive } => {
+                let pid = pid.map_or("*".to_owned(), |pid| pid.to_string());
+                write!(f, "updatetablealive {} {pid} {endpoint} {}", table.table, if *alive { "yes" } else { "no" })
+            }
+            Self::LoadReplica { table, pid, endpoint } => write!(f, "loadtable {} {pid} on {endpoint}", table.table),
+            Self::RecoverReplica { table, pid, endpoint, .. } => {
+                write!(f, "recovertable {} {pid} {endpoint}", table.table)
+            }
+            Self::ChangeLeader { table, pid, to } => {
+                write!(f, "changeleader {} {pid} {}", table.table, to.as_ref().map_or("auto", Endpoint::as_str))
+            }
+            Self::StandDown { table, pid, endpoint, .. } => {
+                write!(f, "changerole {} {pid} follower on {endpoint}", table.table)
+            }
+            Self::StandUp { table, pid, endpoint } => {
+                write!(f, "changerole {} {pid} leader on {endpoint}", table.table)
+            }
+            Self::Disconnect { table, pid, endpoint } => {
+                write!(f, "delreplica {} {pid} {endpoint} on its leader", table.table)
+            }
+            Self::DropStray { table, pid, endpoint } => write!(f, "drop {} {pid} on {endpoint}", table.table),
+            Self::AddReplica { table, pid, endpoint } => write!(f, "addreplica {} {pid} {endpoint}", table.table),
+            Self::RemoveReplica { table, pid, endpoint } => write!(f, "delreplica {} {pid} {endpoint}", table.table),
+            Self::MigrateReplica { table, pid, from, to } => write!(f, "migrate {from} {} {pid} {to}", table.table),
+            Self::OfflineTablet { endpoint } => write!(f, "offlineendpoint {endpoint}"),
+            Self::RecoverTablet { endpoint } => write!(f, "recoverendpoint {endpoint}"),
         }
     }
 }

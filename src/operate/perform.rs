@@ -151,13 +151,10 @@ impl Single {
             pause = (pause * 2).min(POLL);
             let waited = began.elapsed().mul_f64(self.pace);
             let text = match self.look_for(cluster, &planned.effect).await {
-                Ok(seen) => match sight(&planned.effect, &seen, since) {
+                Ok(seen) => match judged(&planned.effect, &seen, since, waited) {
                     Sight::Reached(text) => return Ok(text),
                     Sight::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
-                    Sight::Waiting(text) => match is_in_vain(&planned.effect, &seen, since, waited, &text) {
-                        Some((text, hint)) => return Err(OperateError::Missed { text, hint }),
-                        None => text,
-                    },
+                    Sight::Waiting(text) => text,
                 },
                 // It was sent: whoever does not answer now may answer yet.
                 Err(error) => error.to_string(),
@@ -173,7 +170,15 @@ impl Single {
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &Effect) -> Result<Snapshot, CallError> {
         let mut seen = glance(cluster, &self.cluster_name, self.now_ms).await?;
-        ask_leaders(cluster, effect, &mut seen).await;
+        for (leader, id) in leaders_to_ask(effect, &seen) {
+            let followers = match cluster.followers(&leader, id).await {
+                Ok(followers) => Seen::Known(followers),
+                Err(error) => Seen::Failed(error.to_string()),
+            };
+            if let Some(tablet) = seen.tablets.get_mut(&leader) {
+                tablet.probes.insert(id, Probes { followers, ..Probes::UNASKED });
+            }
+        }
         Ok(seen)
     }
 }
@@ -193,21 +198,19 @@ pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError
     }
 }
 
-/// Has the leaders that an effect shows itself by say whom they replicate to.
-pub(super) async fn ask_leaders(cluster: &Cluster, effect: &Effect, seen: &mut Snapshot) {
-    for (leader, id) in leaders_to_ask(effect, seen) {
-        let followers = match cluster.followers(&leader, id).await {
-            Ok(followers) => Seen::Known(followers),
-            Err(error) => Seen::Failed(error.to_string()),
-        };
-        if let Some(tablet) = seen.tablets.get_mut(&leader) {
-            tablet.probes.entry(id).or_insert(Probes::UNASKED).followers = followers;
-        }
+/// What is seen of an effect, so long (in the cluster's time) after it was asked for.
+pub(super) fn judged(effect: &Effect, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Sight {
+    match sight(effect, seen, since) {
+        Sight::Waiting(text) => match is_in_vain(effect, seen, since, waited, &text) {
+            Some((text, hint)) => Sight::Missed { text, hint },
+            None => Sight::Waiting(text),
+        },
+        clear => clear,
     }
 }
 
 /// What was answered with 0 and begins nothing shows itself by not showing.
-pub(super) fn is_in_vain(
+fn is_in_vain(
     effect: &Effect,
     seen: &Snapshot,
     since: Option<OpId>,

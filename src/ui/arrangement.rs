@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
-use crate::operate::{Arrangement, Carried, Step, Undertaking, Walk};
+use crate::operate::{Arrangement, Carried, Undertaking, Walk};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -123,7 +123,7 @@ impl ArrangementLine {
             replicas: walk.goal.replicas.clone(),
             leader: walk.goal.leader.clone(),
             why: walk.goal.why.clone(),
-            steps: walk.steps.iter().map(step_text).collect(),
+            steps: walk.steps.iter().map(ToString::to_string).collect(),
             stops_at: walk.stops_at.clone(),
         };
         Self {
@@ -158,33 +158,6 @@ impl ArrangedLine {
             stopped: carried.stopped.is_some(),
             auto_failover: carried.seen.auto_failover,
         }
-    }
-}
-
-/// A step that is only thought of, as the handbook writes it.
-fn step_text(step: &Step) -> String {
-    match step {
-        Step::StandDown { pid, endpoint, table, .. } => {
-            format!("changerole {} {pid} follower on {endpoint}", table.table)
-        }
-        Step::StandUp { pid, endpoint, table } => format!("changerole {} {pid} leader on {endpoint}", table.table),
-        Step::ChangeLeader { table, pid, to } => {
-            format!("changeleader {} {pid} {}", table.table, to.as_ref().map_or("auto", Endpoint::as_str))
-        }
-        Step::RecoverReplica { table, pid, endpoint, .. } => format!("recovertable {} {pid} {endpoint}", table.table),
-        Step::Disconnect { table, pid, endpoint } => {
-            format!("delreplica {} {pid} {endpoint} on its leader", table.table)
-        }
-        Step::DropStray { table, pid, endpoint } => format!("drop {} {pid} on {endpoint}", table.table),
-        Step::AddReplica { table, pid, endpoint } => format!("addreplica {} {pid} {endpoint}", table.table),
-        Step::RemoveReplica { table, pid, endpoint } => format!("delreplica {} {pid} {endpoint}", table.table),
-        Step::MigrateReplica { table, pid, from, to } => format!("migrate {from} {} {pid} {to}", table.table),
-        Step::SetAutoFailover { .. }
-        | Step::CancelOp { .. }
-        | Step::MarkAlive { .. }
-        | Step::LoadReplica { .. }
-        | Step::OfflineTablet { .. }
-        | Step::RecoverTablet { .. } => step.code().to_owned(),
     }
 }
 

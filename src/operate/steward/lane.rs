@@ -8,9 +8,9 @@ use crate::model::{Endpoint, Offset, OpId, PartitionId, Snapshot};
 
 use super::super::arrange::Goal;
 use super::super::handover::{Standing, standing};
-use super::super::perform::is_in_vain;
+use super::super::perform::judged;
 use super::super::place::{Place, Planned, Refusal};
-use super::super::{Sight, Step, sight};
+use super::super::{Sight, Step};
 
 /// Tries of one partition: about one operation in twenty fails for no reason (observed 2).
 const TRIES: u32 = 4;
@@ -90,27 +90,16 @@ impl Lane {
 }
 
 impl UnderWay {
-    /// What came of it; none while that is not clear. `pace` is how much faster than ours the cluster's clock runs.
-    pub(super) fn outcome(
-        &self,
-        seen: &Snapshot,
-        pace: f64,
-        timeout: Duration,
-    ) -> Option<Result<String, (String, String)>> {
-        let Self { planned, since, sent, .. } = self;
-        let waited = sent.elapsed();
-        let text = match sight(&planned.effect, seen, *since) {
-            Sight::Reached(text) => return Some(Ok(text)),
-            Sight::Missed { text, hint } => return Some(Err((text, hint))),
-            Sight::Waiting(text) => text,
-        };
-        if let Some(vain) = is_in_vain(&planned.effect, seen, *since, waited.mul_f64(pace), &text) {
-            return Some(Err(vain));
+    /// What is seen of it. `pace` is how much faster than ours the cluster's clock runs.
+    pub(super) fn outcome(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> Sight {
+        let waited = self.sent.elapsed();
+        match judged(&self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
+            Sight::Waiting(text) if waited >= timeout => Sight::Missed {
+                text: format!("its effect was not seen within {} s: {text}", timeout.as_secs()),
+                hint: "it may still come: `openmldb-ops show ops` tells; run this again".to_owned(),
+            },
+            seen => seen,
         }
-        (waited >= timeout).then(|| {
-            let text = format!("its effect was not seen within {} s: {text}", timeout.as_secs());
-            Err((text, "it may still come: `openmldb-ops show ops` tells; run this again".to_owned()))
-        })
     }
 }
 

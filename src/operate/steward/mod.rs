@@ -17,10 +17,10 @@ use crate::run::{Hands, Stop};
 use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
-use super::perform::{ask_leaders, newest, send};
+use super::perform::{newest, send};
 use super::place::Refusal;
 use super::plan::plan;
-use super::{Call, Step};
+use super::{Call, Sight, Step};
 use lane::{Lane, Then, UnderWay, flagged, id_of, leads};
 
 pub(super) use stood_down::StoodDowns;
@@ -156,9 +156,6 @@ impl Steward {
         let mut seen = glance(&self.cluster, &self.cluster_name, self.now_ms).await?;
         let ids: Vec<PartitionId> = lanes.iter().filter_map(|lane| id_of(&seen, &lane.goal)).collect();
         look_closer(&self.cluster, &mut seen, &ids).await;
-        for under_way in lanes.iter().filter_map(|lane| lane.under_way.as_ref()) {
-            ask_leaders(&self.cluster, &under_way.planned.effect, &mut seen).await;
-        }
         Ok(seen)
     }
 
@@ -172,12 +169,12 @@ impl Steward {
     ) -> Result<Then, Halt> {
         if let Some(under_way) = lane.under_way.take() {
             match under_way.outcome(seen, self.pace, self.step_timeout) {
-                None => {
+                Sight::Waiting(_) => {
                     lane.under_way = Some(under_way);
                     return Ok(Then::Stays);
                 }
-                Some(Ok(text)) => self.reached(lane, &under_way.step, text, seen),
-                Some(Err((text, hint))) => {
+                Sight::Reached(text) => self.reached(lane, &under_way.step, text, seen),
+                Sight::Missed { text, hint } => {
                     self.tell(lane, &under_way.step, None, How::Missed(text.clone()));
                     lane.fail(Refusal::unsafe_now(text, hint));
                 }
@@ -258,7 +255,7 @@ impl Steward {
         if let Step::ChangeLeader { .. } = &step {
             self.stood_down.note(seen, &lane.goal).map_err(|_| Halt::Unrecorded)?;
         }
-        let text = format!("{}: {}, because {}", lane.goal.name(), said(&call), lane.goal.why);
+        let text = format!("{}: {step}, because {}", lane.goal.name(), lane.goal.why);
         hands.write_down(&text).map_err(|_| Halt::Unrecorded)?;
         self.tell(lane, &step, Some(call.clone()), How::Sent);
         let since = newest(seen);
@@ -311,12 +308,4 @@ impl Steward {
 fn never_a_pause() -> Refusal {
     let text = format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
     Refusal::unsafe_now(text, "it is written to without a pause: let clients pause for a moment, and run this again")
-}
-
-/// A call in the record.
-fn said(call: &Call) -> String {
-    match call {
-        Call::Action(action) => serde_json::to_string(action).unwrap_or_default(),
-        other => format!("{other:?}"),
-    }
 }
