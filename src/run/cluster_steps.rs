@@ -73,10 +73,21 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedCluste
 }
 
 fn offline(snapshot: &Snapshot) -> (Vec<Action>, String) {
-    let lost = lost_tablets(snapshot);
-    let why =
-        if lost.is_empty() { "no tablet is lost" } else { "others lead what they led, without what no follower had" };
-    (lost.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why.to_owned())
+    let in_service = lost_in_service(snapshot);
+    let why = match (in_service.is_empty(), lost_tablets(snapshot).is_empty()) {
+        (false, _) => "others lead what they led, without what no follower had",
+        (true, false) => "nothing on a tablet that is lost is flagged alive any more",
+        (true, true) => "no tablet is lost",
+    };
+    (in_service.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why.to_owned())
+}
+
+/// Lost tablets with a replica that is flagged alive.
+pub(super) fn lost_in_service(snapshot: &Snapshot) -> Vec<Endpoint> {
+    let mut lost = lost_tablets(snapshot);
+    let replicas = || snapshot.tables.iter().flat_map(|table| &table.partitions).flat_map(|found| &found.replicas);
+    lost.retain(|at| replicas().any(|replica| replica.endpoint == *at && replica.is_alive));
+    lost
 }
 
 /// Tablets with replicas that do not answer and that the nameserver takes for offline. None where no other tablet holds

@@ -12,7 +12,7 @@ use crate::playbook::{AutoFailover, ClusterStep, SettleThen, WhichTablets};
 use crate::recovery::Outcome;
 
 use super::acting::send;
-use super::cluster_steps::lost_tablets;
+use super::cluster_steps::{lost_in_service, lost_tablets};
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::record::{Record, RecordError};
@@ -111,7 +111,7 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, told).await?,
             ClusterStep::OfflineTablets { which: WhichTablets::Lost } => {
-                offline(cluster, step.key(), &lost_tablets(snapshot), before).await?;
+                offline(cluster, step.key(), &lost_in_service(snapshot), before).await?;
             }
             ClusterStep::WaitForTablets { which: WhichTablets::Lost, timeout } => {
                 wait_for(cluster, &lost_tablets(snapshot), timeout.div_f64(before.pace), before).await?;

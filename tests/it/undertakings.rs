@@ -256,6 +256,9 @@ async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook
     let mut run = desk.begins("recover --all --playbook node-loss");
     run.wait_for_progress(|line| line.contains(&format!("waiting for {lost}: start it")));
     assert_eq!(desk.bed.world(|world| led(world, &lost)), 0, "others lead what it led");
+    let again = desk.says(4, "recover --all --playbook node-loss --dry-run");
+    assert!(again.contains("nothing on a tablet that is lost is flagged alive any more"), "{again}");
+    assert!(!again.contains("offlineendpoint"), "what is so already is not sent again: {again}");
     desk.bed.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
     let ran = run.end().expect(0);
     assert!(ran.stdout.contains("healthy") || ran.stdout.contains("recovered"), "{}", ran.stdout);

@@ -12,10 +12,12 @@ use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Carried, Carry, CarryError, Desk, Undertaking};
 use openmldb_ops::run::{Caller, Stop};
-use openmldb_ops::sandbox::fault::Fault;
+use openmldb_ops::sandbox::fault::{Fault, Mishap};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
+use openmldb_ops::wire::api::{GetTableStatusRequest, TableMode};
+use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 use tokio::sync::watch;
 
 use super::calm::{auto_failover, await_nameserver, calm_down};
@@ -65,6 +67,8 @@ struct Hunted {
     told: Vec<String>,
     runs: u64,
     clients_write: bool,
+    /// Whoever hears of its steps panics.
+    deaf: bool,
 }
 
 /// And whether clients write to it.
@@ -177,6 +181,7 @@ impl Hunted {
             told: Vec::new(),
             runs: 0,
             clients_write,
+            deaf: false,
         }
     }
 
@@ -187,7 +192,7 @@ impl Hunted {
         let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
         let mut world = std::mem::replace(&mut self.world, empty);
         world.set_faults(trouble.faults.clone(), self.runs);
-        let (host, told) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())));
+        let (host, told, deaf) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())), self.deaf);
         let (desk, heard) = (Desk::new(&self.papers.0, "in memory"), told.clone());
         let (world, done) = in_virtual_time(world, async |live: &Arc<Live>| {
             let (stop, stopped) = watch::channel(Stop::No);
@@ -208,7 +213,10 @@ impl Hunted {
                 pace: 1.0,
                 step_timeout: Duration::from_secs(600),
                 listener: Arc::new(|_| {}),
-                told: Arc::new(move |moved| heard.lock().unwrap().push(format!("{moved:?}"))),
+                told: Arc::new(move |moved| {
+                    assert!(!deaf, "a fault of our own");
+                    heard.lock().unwrap().push(format!("{moved:?}"));
+                }),
                 stop: stopped,
                 now_ms: live.now(),
             };
@@ -275,13 +283,19 @@ impl Hunted {
         self.world.nameserver_settings_mut().op_fails_for_no_reason = std::num::NonZeroU32::new(fails);
         for _ in 0..self.dice.between(0, 2) {
             let trouble = self.trouble();
+            let is_served = !trouble.faults.iter().any(|fault| matches!(fault.mishap, Mishap::Server(_)));
             match self.carry(&undertaking, trouble) {
                 // There are worlds that have no room for it; then nothing is changed.
                 Some(Err(CarryError::Refused(refusal))) => {
                     assert!(self.runs == 1 || !refusal.text.is_empty());
                     return self.is_well(before);
                 }
-                Some(Ok(carried)) => assert_eq!(carried.panicked, None),
+                Some(Ok(carried)) => {
+                    assert_eq!(carried.panicked, None);
+                    if is_served && matches!(carried.stopped, None | Some(Stop::Signal(_))) {
+                        self.nobody_stands_by();
+                    }
+                }
                 Some(Err(_)) | None => {}
             }
             calm_down(&mut self.world, &[]);
@@ -307,6 +321,21 @@ impl Hunted {
             }
         }
         self.is_well(before);
+    }
+
+    /// Whoever is flagged leader and alive leads: none has stood down for nobody.
+    fn nobody_stands_by(&mut self) {
+        for (id, metas) in self.world.metadata() {
+            let Some(leader) = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive()) else {
+                continue;
+            };
+            let at = Endpoint::from(leader.endpoint.as_str());
+            let request = GetTableStatusRequest { tid: Some(id.tid.0), pid: Some(id.pid.0), ..Default::default() };
+            let answer = self.world.call_tablet(&at, TabletCall::GetTableStatus(request));
+            let Ok(TabletAnswer::GetTableStatus(answer)) = answer else { panic!("{at} does not answer") };
+            let leads = answer.all_table_status.iter().any(|status| status.mode() == TableMode::KTableLeader);
+            assert!(leads, "{at} is flagged leader of {id}, and has stood down");
+        }
     }
 
     fn is_there(&mut self, undertaking: &Undertaking) {
@@ -341,6 +370,45 @@ impl Hunted {
         assert_eq!(rows.partitions_with_two_alive_leaders, 0);
         assert_eq!(self.world.diverged(), Default::default(), "diverged");
     }
+}
+
+/// A table of one partition with two replicas, one of them to lead in place of the other.
+fn one_handover() -> (Hunted, Undertaking) {
+    let mut hunted = Hunted::new(0);
+    let generated = Some(Generated { tables: 1, partitions: 1, replicas: 2, rows: 20 });
+    let shape = Shape { tablets: 2, generated, seed: 1 };
+    hunted.world = Scenario::Healthy.bring_about(&shape, &Addresses::recorded(1, 2)).unwrap();
+    hunted.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+    let table = TableName { db: "shop".to_owned(), table: "t0".to_owned() };
+    let metadata = hunted.world.tables().into_iter().find(|table| table.name() == "t0").unwrap();
+    let metas = &metadata.table_partition[0].partition_meta;
+    let to = metas.iter().find(|meta| !meta.is_leader).unwrap().endpoint.as_str().into();
+    (hunted, Undertaking::Handover { table, pid: Pid(0), to })
+}
+
+/// A write that had begun when its leader stood down may end after the first look: the log has to be the same at the second.
+#[test]
+fn a_leader_that_stood_down_is_looked_at_twice_before_another_one_leads() {
+    let (mut hunted, handover) = one_handover();
+    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
+    assert_eq!(carried.left, []);
+    let calls: Vec<_> = hunted.world.trace().calls().map(|call| (call.method, call.server.clone())).collect();
+    let at = |method: &str| calls.iter().position(|(found, _)| *found == method).unwrap();
+    let (stood_down, elected) = (at("ChangeRole"), at("ChangeLeader"));
+    let old = &calls[stood_down].1;
+    let looks =
+        calls[stood_down..elected].iter().filter(|(method, server)| *method == "GetTableStatus" && server == old);
+    assert!(looks.count() >= 2, "{:?}", &calls[stood_down..=elected]);
+}
+
+#[test]
+fn an_undertaking_that_panics_gives_auto_failover_back() {
+    let (mut hunted, handover) = one_handover();
+    hunted.deaf = true;
+    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
+    assert!(carried.panicked.is_some_and(|text| text.contains("a fault of our own")));
+    assert_eq!((carried.not_restored, auto_failover(&mut hunted.world)), (None, Some(true)));
+    assert_eq!(carried.left.len(), 1, "it says what was not done");
 }
 
 /// Worlds beyond those in which something was wrong once.
