@@ -295,7 +295,7 @@ fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Sna
                 let problem = found.and_then(|found| found.problems.first());
                 problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))
             }
-            Next::Wait(text) => Some(Refusal::unsafe_now(text, hint)),
+            Next::Wait(text) | Next::Silence(text) => Some(Refusal::unsafe_now(text, hint)),
             Next::Blocked(refusal) => Some(given_up.get(&goal.name()).cloned().unwrap_or(refusal)),
             Next::Take(_) => Some(
                 given_up

@@ -24,9 +24,20 @@ pub(super) enum Standing {
     Down(Endpoint),
     /// It has stood down, and no follower holds all that it does.
     TooEarly,
+    /// Its tablet did not answer at this look.
+    Silent,
+}
+
+fn silent(leader: &Endpoint) -> Refusal {
+    Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or see why it does not answer")
 }
 
 impl Place<'_> {
+    /// Whether a tablet said at this look what it holds.
+    pub(super) fn answers(&self, endpoint: &Endpoint) -> bool {
+        self.seen.tablets.get(endpoint).is_some_and(|tablet| tablet.held.known().is_some())
+    }
+
     /// What a tablet has loaded of the partition.
     pub(super) fn loaded(&self, endpoint: &Endpoint) -> Option<&Held> {
         let held = self.seen.tablets.get(endpoint)?.held.known()?.get(&self.id())?;
@@ -53,6 +64,9 @@ impl Place<'_> {
 pub(super) fn standing(place: &Place<'_>, leader: &Endpoint, heir: Option<&Endpoint>) -> Result<Standing, Refusal> {
     let name = place.name();
     let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
+    if !place.answers(leader) {
+        return Ok(Standing::Silent);
+    }
     let Some(held) = place.loaded(leader) else {
         let text = format!("{leader} is flagged leader of {name} and alive, and does not have it loaded");
         return Err(Refusal::unsafe_now(text, hint));
@@ -95,6 +109,7 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
     let call = match standing(place, leader, Some(heir))? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
         Standing::Down(_) | Standing::TooEarly => None,
+        Standing::Silent => return Err(silent(leader)),
     };
     Ok(Planned { call, effect, remarks: Vec::new() })
 }
@@ -115,8 +130,10 @@ pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, 
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
     }
     let effect = Effect::Leads { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    if standing(place, leader, None)? == Standing::Up {
-        return Ok(Planned { call: None, effect, remarks: Vec::new() });
+    match standing(place, leader, None)? {
+        Standing::Up => return Ok(Planned { call: None, effect, remarks: Vec::new() }),
+        Standing::Silent => return Err(silent(leader)),
+        Standing::Down(_) | Standing::TooEarly => {}
     }
     let Some(last) = place.partition.terms.last() else {
         let hint = format!("`openmldb-ops recover --partition {name}` brings it back");

@@ -67,8 +67,16 @@ struct Hunted {
     told: Vec<String>,
     runs: u64,
     clients_write: bool,
-    /// Whoever hears of its steps panics.
-    deaf: bool,
+    hearer: Hearer,
+}
+
+/// What whoever hears of the steps does about them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hearer {
+    Listens,
+    Panics,
+    /// Interrupts it when a step of this kind is sent.
+    InterruptsAt(&'static str),
 }
 
 /// And whether clients write to it.
@@ -181,7 +189,7 @@ impl Hunted {
             told: Vec::new(),
             runs: 0,
             clients_write,
-            deaf: false,
+            hearer: Hearer::Listens,
         }
     }
 
@@ -192,15 +200,15 @@ impl Hunted {
         let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
         let mut world = std::mem::replace(&mut self.world, empty);
         world.set_faults(trouble.faults.clone(), self.runs);
-        let (host, told, deaf) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())), self.deaf);
+        let (host, told, hearer) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())), self.hearer);
         let (desk, heard) = (Desk::new(&self.papers.0, "in memory"), told.clone());
         let (world, done) = in_virtual_time(world, async |live: &Arc<Live>| {
             let (stop, stopped) = watch::channel(Stop::No);
-            let signal_after = trouble.signal_after;
+            let (signal_after, stop) = (trouble.signal_after, Arc::new(stop));
+            let signal = stop.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(signal_after.unwrap_or(FOREVER)).await;
-                stop.send_replace(Stop::Signal(15));
-                std::future::pending::<()>().await;
+                signal.send_replace(Stop::Signal(15));
             });
             host.lock.becomes(Hold::Held);
             let carry = Carry {
@@ -214,7 +222,10 @@ impl Hunted {
                 step_timeout: Duration::from_secs(600),
                 listener: Arc::new(|_| {}),
                 told: Arc::new(move |moved| {
-                    assert!(!deaf, "a fault of our own");
+                    assert_ne!(hearer, Hearer::Panics, "a fault of our own");
+                    if hearer == Hearer::InterruptsAt(moved.step) {
+                        stop.send_replace(Stop::Signal(15));
+                    }
                     heard.lock().unwrap().push(format!("{moved:?}"));
                 }),
                 stop: stopped,
@@ -323,7 +334,8 @@ impl Hunted {
         self.is_well(before);
     }
 
-    /// Whoever is flagged leader and alive leads: none has stood down for nobody.
+    /// Whoever is flagged leader and alive, and has it loaded, leads: none has stood down for nobody. (One whose tablet was restarted
+    /// in an earlier run has nothing loaded.)
     fn nobody_stands_by(&mut self) {
         for (id, metas) in self.world.metadata() {
             let Some(leader) = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive()) else {
@@ -333,8 +345,8 @@ impl Hunted {
             let request = GetTableStatusRequest { tid: Some(id.tid.0), pid: Some(id.pid.0), ..Default::default() };
             let answer = self.world.call_tablet(&at, TabletCall::GetTableStatus(request));
             let Ok(TabletAnswer::GetTableStatus(answer)) = answer else { panic!("{at} does not answer") };
-            let leads = answer.all_table_status.iter().any(|status| status.mode() == TableMode::KTableLeader);
-            assert!(leads, "{at} is flagged leader of {id}, and has stood down");
+            let follows = answer.all_table_status.iter().any(|status| status.mode() == TableMode::KTableFollower);
+            assert!(!follows, "{at} is flagged leader of {id}, and has stood down");
         }
     }
 
@@ -402,9 +414,19 @@ fn a_leader_that_stood_down_is_looked_at_twice_before_another_one_leads() {
 }
 
 #[test]
+fn interrupted_as_its_leader_stands_down_it_ends_with_one_that_leads() {
+    let (mut hunted, handover) = one_handover();
+    hunted.hearer = Hearer::InterruptsAt("leader_stand_down");
+    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
+    assert_eq!(carried.stopped, Some(Stop::Signal(15)));
+    hunted.nobody_stands_by();
+    assert_eq!(auto_failover(&mut hunted.world), Some(true));
+}
+
+#[test]
 fn an_undertaking_that_panics_gives_auto_failover_back() {
     let (mut hunted, handover) = one_handover();
-    hunted.deaf = true;
+    hunted.hearer = Hearer::Panics;
     let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
     assert!(carried.panicked.is_some_and(|text| text.contains("a fault of our own")));
     assert_eq!((carried.not_restored, auto_failover(&mut hunted.world)), (None, Some(true)));

@@ -15,6 +15,8 @@ pub enum Next {
     Done,
     /// Something goes on that has to end first.
     Wait(String),
+    /// Somebody who has to be asked did not answer at this look.
+    Silence(String),
     /// One step.
     Take(Step),
     /// It cannot be brought there.
@@ -44,8 +46,18 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
             // Whatever is in the way now: better this leader than none.
             Next::Take(if plan(&step, seen).is_ok() { step } else { stand_up(goal, leader) })
         }
-        Ok(Standing::Up) => next_under_a_leader(&place, leader, goal),
+        Ok(Standing::Silent) => silence(goal, leader),
+        Ok(Standing::Up) => {
+            // One that the nameserver does not hear from either is not waited for.
+            let places = place.partition.replicas.iter().map(|replica| &replica.endpoint).chain(&goal.replicas);
+            let silent = places.into_iter().find(|at| !place.answers(at) && seen.hears_from(at));
+            silent.map_or_else(|| next_under_a_leader(&place, leader, goal), |at| silence(goal, at))
+        }
     }
+}
+
+fn silence(goal: &Goal, at: &Endpoint) -> Next {
+    Next::Silence(format!("{at} does not say what it holds of {}", goal.name()))
 }
 
 fn stand_up(goal: &Goal, leader: &Endpoint) -> Step {

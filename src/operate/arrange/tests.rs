@@ -273,6 +273,27 @@ fn a_leader_that_stood_down_is_followed_only_by_one_that_holds_as_much() {
     assert!(matches!(next(&seen, &led_by(1)), Next::Blocked(_)), "somebody wrote to the other one");
 }
 
+/// Found by the hunt (world 100006): one look at which a tablet did not answer left a partition with a leader that had stood down.
+#[test]
+fn who_does_not_answer_at_one_look_is_asked_again() {
+    let silent = |seen: &mut Snapshot, at: usize| {
+        seen.tablets.get_mut(&tablet(at)).unwrap().held = Seen::Failed("garbage".to_owned());
+    };
+    for at in [0, 1] {
+        let mut seen = two();
+        silent(&mut seen, at);
+        assert!(matches!(next(&seen, &led_by(1)), Next::Silence(_)), "{at}");
+    }
+    let mut seen = two();
+    held_mut(&mut seen, &tablet(0)).role = Role::Follower;
+    let mut leader_silent = seen.clone();
+    silent(&mut leader_silent, 0);
+    assert!(matches!(next(&leader_silent, &led_by(1)), Next::Silence(_)), "it may have stood down");
+    silent(&mut seen, 1);
+    let Next::Take(step) = next(&seen, &led_by(1)) else { panic!("it can lead again") };
+    assert_eq!(step.code(), "leader_stand_up", "better this leader than none");
+}
+
 /// Found by upgrading tablets under clients that write: of two followers one is an entry behind the other, as happens all the time.
 #[test]
 fn a_leader_stands_down_for_a_follower_that_is_an_entry_behind_another() {

@@ -34,7 +34,7 @@ pub fn walk(arrangement: &Arrangement, seen: &Snapshot) -> (Vec<Walk>, Snapshot)
         while found.steps.len() < MOST_STEPS {
             let step = match next(&now, goal) {
                 Next::Done => break,
-                Next::Wait(text) => {
+                Next::Wait(text) | Next::Silence(text) => {
                     found.stops_at = Some(text);
                     break;
                 }

@@ -22,6 +22,8 @@ pub(super) struct Lane {
     pub(super) goal: Goal,
     pub(super) under_way: Option<UnderWay>,
     pub(super) failed: u32,
+    /// Looks, one after another, at which somebody did not answer.
+    pub(super) silences: u32,
     pub(super) stood_up: u32,
     /// Where its leader's log ended at the last look, once it had stood down.
     pub(super) end: Option<Offset>,
@@ -47,7 +49,16 @@ pub(super) enum Then {
 
 impl Lane {
     pub(super) fn new(goal: Goal) -> Self {
-        Self { goal, under_way: None, failed: 0, stood_up: 0, end: None, idle: Instant::now(), giving_up: None }
+        Self {
+            goal,
+            under_way: None,
+            failed: 0,
+            silences: 0,
+            stood_up: 0,
+            end: None,
+            idle: Instant::now(),
+            giving_up: None,
+        }
     }
 
     /// Whether a pre-aggregate table's goal has to wait for this one, of its base table.
@@ -60,12 +71,6 @@ impl Lane {
         if self.failed >= TRIES {
             self.giving_up = Some(refusal);
         }
-    }
-
-    /// It has failed often enough.
-    pub(super) fn gives_up(&mut self, refusal: Refusal) {
-        self.failed = 2 * TRIES;
-        self.giving_up = Some(refusal);
     }
 
     /// Whether the log of a leader that stood down ends where it ended at the look before this one.
@@ -114,9 +119,9 @@ pub(super) fn flagged(seen: &Snapshot, goal: &Goal) -> Option<Endpoint> {
     Place::find(seen, &goal.table, goal.pid).ok()?.leader().cloned()
 }
 
-/// Whether a partition has a leader that leads, or none that could be had back by standing up.
+/// Whether a partition has a leader that leads, or none that could be had back by standing up, as far as that is known.
 pub(super) fn leads(seen: &Snapshot, goal: &Goal) -> bool {
     let Ok(place) = Place::find(seen, &goal.table, goal.pid) else { return true };
     let Some(leader) = place.leader() else { return true };
-    !matches!(standing(&place, leader, None), Ok(Standing::Down(_) | Standing::TooEarly))
+    !matches!(standing(&place, leader, None), Ok(Standing::Down(_) | Standing::TooEarly | Standing::Silent))
 }

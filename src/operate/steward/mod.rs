@@ -215,7 +215,14 @@ impl Steward {
 
     /// The next step of a partition; or what becomes of it without one.
     fn step(&self, lane: &mut Lane, seen: &Snapshot) -> Result<Step, Then> {
-        match next(seen, &lane.goal) {
+        let found = next(seen, &lane.goal);
+        lane.silences = if matches!(found, Next::Silence(_)) { lane.silences + 1 } else { 0 };
+        match found {
+            Next::Silence(text) if lane.silences >= BLIND_LOOKS => {
+                let hint = "start that tablet, or see why it does not answer; then run this again";
+                Err(Then::Ends(Some(Refusal::unsafe_now(text, hint))))
+            }
+            Next::Silence(_) => Err(Then::Stays),
             Next::Done => Err(Then::Ends(None)),
             Next::Blocked(refusal) => Err(Then::Ends(Some(lane.giving_up.take().unwrap_or(refusal)))),
             Next::Wait(text) => {
@@ -242,8 +249,9 @@ impl Steward {
     async fn take(&mut self, lane: &mut Lane, step: Step, seen: &Snapshot, hands: &Hands) -> Result<(), Halt> {
         let planned = match plan(&step, seen) {
             Ok(planned) => planned,
+            // What it rests on may not have been answered at this look.
             Err(refusal) => {
-                lane.gives_up(refusal);
+                lane.fail(refusal);
                 return Ok(());
             }
         };
