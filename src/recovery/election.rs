@@ -12,7 +12,9 @@ use super::loss::{Loss, unless_accepted};
 use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
-use super::term::{elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to};
+use super::term::{
+    LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to,
+};
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -144,6 +146,16 @@ fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Bl
     Ok(())
 }
 
+/// Whether one of them is known to hold an entry of the newest term there is, and is as long as any whose last term nobody knows:
+/// none can have been elected later, and none of those can hold more of what it wrote.
+fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
+    let Some(newest) = view.terms.last() else { return false };
+    let wrote_last = |r: &&&ReplicaView| last_term(view, r) == LastTerm::Known(newest.term);
+    let end = flagged.iter().filter(wrote_last).filter_map(|r| r.offset()).max();
+    let unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
+    end.is_some() && unknown.into_iter().all(|r| r.offset() <= end)
+}
+
 /// The leader among the leader-flagged replicas: the only one with data, or the one the conflict rule names. An empty one
 /// if none has data; none if none is loaded.
 fn flagged_leader<'a>(
@@ -157,7 +169,7 @@ fn flagged_leader<'a>(
         let leader = longest(with_data.into_iter()).or_else(|| longest(flagged.into_iter()));
         return Ok(leader.map(|leader| (leader, format!("leader flag, {}", at_offset(leader)))));
     }
-    let terms_known = with_data.iter().all(|r| settled_term(view, r).is_some());
+    let terms_known = with_data.iter().all(|r| settled_term(view, r).is_some()) || newest_is_known(view, &with_data);
     match on_conflict {
         OnConflict::Block => {
             let names = list(with_data.iter().map(|r| &r.endpoint));

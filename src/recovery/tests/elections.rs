@@ -314,6 +314,24 @@ fn a_replaced_leader_that_still_runs_and_is_longer_does_not_lead() {
     assert_eq!(view(true).chooses(), "old", "the new one's last term is unknown there: the larger offset decides");
 }
 
+/// Found by the hunt (world 348291): one old leader whose last term nobody knew let the larger offset of another one win over whoever
+/// had written last.
+#[test]
+fn who_wrote_in_the_newest_term_was_elected_last_whatever_is_unknown_of_a_shorter_one() {
+    let view = |unknown: u64| {
+        a_partition()
+            .terms([(1, 0), (3, 1), (17, 11), (27, 11)])
+            .replica("newest", |r| r.leader().alive_before().loaded(13).last_term(27))
+            .replica("tail", |r| r.leader().loaded(15).last_term(3))
+            .replica("unknown", |r| r.leader().loaded(unknown))
+    };
+    let choice = view(10).choice();
+    assert_eq!(choice.leader.as_str(), "newest");
+    assert!(choice.given_up.iter().all(|given| given.endpoint.as_str() != "newest"), "{choice:?}");
+    let longer = choose(&view(14), OnConflict::LastElected, Promote::WhenProven);
+    assert!(longer.is_err() || longer.unwrap().leader.as_str() != "newest", "it may hold more of what that one wrote");
+}
+
 #[test]
 fn an_empty_leader_does_not_lead_where_another_one_lost_its_data() {
     let leader = || a_partition().terms([(1, 0), (3, 1)]).replica("a", |r| r.leader().loaded(0));
