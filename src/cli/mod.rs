@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands return exit codes and failures; [`main`] turns them into the process's.
 
 mod args;
+mod environment;
 mod failover;
 mod failure;
 mod out;
@@ -23,8 +24,6 @@ mod undertake_args;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use args::Cli;
 pub use failure::{Exit, Failure};
 
@@ -35,7 +34,7 @@ use crate::ui::Paint;
 
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = environment::parse();
     start_tracing(cli.verbose);
     let out = Out::new(cli.output, cli.verbose);
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -13,6 +13,7 @@ use crate::sandbox::scenario::{Generated, Scenario, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
+use super::environment::variable;
 use super::failure::Failure;
 
 /// A cluster to work on.
@@ -130,7 +131,7 @@ fn target(at: &Where) -> Result<Target, Failure> {
     let named = (at.zk_cluster.clone(), at.nameserver.clone());
     // The command line wins over whatever is left in the environment.
     let (servers, nameserver) = match named {
-        (None, None) => (from_environment("OPENMLDB_ZK_CLUSTER"), from_environment("OPENMLDB_NAMESERVER")),
+        (None, None) => (variable("OPENMLDB_ZK_CLUSTER"), variable("OPENMLDB_NAMESERVER")),
         named => named,
     };
     match (servers, nameserver) {
@@ -146,11 +147,6 @@ fn target(at: &Where) -> Result<Target, Failure> {
             "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise",
         )),
     }
-}
-
-/// An environment variable's value; set to nothing is as good as not set.
-fn from_environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn is_address(text: &str) -> bool {

@@ -63,7 +63,8 @@ pub const ZK_CERT_ENV: &str = "OPENMLDB_ZK_CERT";
 /// The environment variable with OpenMLDB's own credentials, `user:password`.
 pub const AUTH_ENV: &str = "OPENMLDB_AUTH";
 
-/// ZooKeeper's digest credentials: the first line of the file if one is named, else of [`ZK_CERT_ENV`], else none.
+/// ZooKeeper's digest credentials: the first line of the file if one is named, else of [`ZK_CERT_ENV`], else none. As there,
+/// an empty password is one: ZooKeeper takes its digest like any other's.
 ///
 /// # Errors
 /// The file cannot be read, or what was found is no `user:password`.
@@ -124,8 +125,9 @@ fn first_line(file: Option<&Path>, variable: &str) -> Result<Option<(Secret, Str
             (text, path.display().to_string())
         }
         None => match std::env::var(variable) {
-            Ok(text) => (text, variable.to_owned()),
-            Err(_) => return Ok(None),
+            Ok(text) if !text.is_empty() => (text, variable.to_owned()),
+            // Set to nothing is as good as not set.
+            _ => return Ok(None),
         },
     };
     Ok(Some((Secret::new(text.lines().next().unwrap_or_default()), place)))
@@ -133,7 +135,8 @@ fn first_line(file: Option<&Path>, variable: &str) -> Result<Option<(Secret, Str
 
 fn split<'a>(pair: &'a str, place: &str) -> Result<(&'a str, &'a str), CredentialsError> {
     match pair.split_once(':') {
-        Some((name, password)) if !name.is_empty() && !password.is_empty() => Ok((name, password)),
+        // The root of a new cluster has an empty password (auth.md).
+        Some((name, password)) if !name.is_empty() => Ok((name, password)),
         _ => Err(CredentialsError::NotAPair { place: place.to_owned() }),
     }
 }
@@ -172,6 +175,17 @@ mod tests {
         assert_eq!(read.0, Credentials::User { name: "root".into(), password: Secret::new("a:b") });
         assert_eq!(read.1, Some(Secret::new("root:a:b")));
         assert!(refused.ends_with("are not of the form user:password") && !refused.contains("no pair"), "{refused}");
+    }
+
+    #[test]
+    fn an_empty_password_is_a_credential() {
+        assert_eq!(split("root:", "here").unwrap(), ("root", ""));
+        let user = Credentials::User { name: "root".into(), password: Secret::new("") };
+        // What a new nameserver puts into its table of users for root (reference 7).
+        assert_eq!(user.header().reveal(), "uroot:1e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        for malformed in ["root", ":password", ":", ""] {
+            assert!(split(malformed, "here").is_err(), "{malformed}");
+        }
     }
 
     #[test]

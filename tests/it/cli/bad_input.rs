@@ -197,12 +197,11 @@ fn credentials() {
     let home = home();
     home.write("no-pair", "hunter2\n");
     home.write("no-user", ":hunter2\n");
-    home.write("no-password", "admin:\n");
     home.write("not-ascii", "rööt:hunter2\n");
     let at = ["status", "--nameserver", "127.0.0.1:1"];
     let zk = ["status", "--zk-cluster", "127.0.0.1:1"];
     let mut out = String::new();
-    for file in ["missing", "no-pair", "no-user", "no-password", "not-ascii"] {
+    for file in ["missing", "no-pair", "no-user", "not-ascii"] {
         out += &transcripts(&home, 2, &[&[&at[..], &["--auth-file", file]].concat()]);
     }
     for file in ["missing", "no-pair"] {
@@ -212,6 +211,38 @@ fn credentials() {
     out += &transcripts(&home, 2, &[&at, &zk]);
     assert!(!out.contains("hunter2"), "{out}");
     insta::assert_snapshot!(out);
+}
+
+/// The root of a new cluster has one, and nobody has to be asked whether it is meant.
+#[test]
+fn an_empty_password_is_a_credential() {
+    let home = home();
+    home.write("no-password", "root:\n");
+    for at in [
+        ["status", "--nameserver", "127.0.0.1:1", "--leader-wait", "0", "--auth-file", "no-password"],
+        ["status", "--zk-cluster", "127.0.0.1:1", "--leader-wait", "0", "--zk-cert-file", "no-password"],
+    ] {
+        let ran = home.run(&at).expect(1);
+        assert!(ran.stderr.contains("connection refused"), "{}", ran.stderr);
+    }
+}
+
+/// `conf/openmldb-env.sh` sets every variable that it knows, most of them to nothing.
+#[test]
+fn what_the_environment_sets_to_nothing_is_not_set() {
+    let names =
+        ["ZK_CLUSTER", "ZK_ROOT_PATH", "ZK_CERT", "ZK_CERT_FILE", "NAMESERVER", "AUTH", "AUTH_FILE", "OPS_RECORD_DIR"];
+    let bare = home();
+    let empty = names.iter().fold(home(), |home, name| home.with(&format!("OPENMLDB_{name}"), ""));
+    for at in [
+        &["status"][..],
+        &["status", "--nameserver", "127.0.0.1:1", "--leader-wait", "0"],
+        &["status", "--zk-cluster", "127.0.0.1:1"],
+        &["record", "list"],
+    ] {
+        let (ran, as_bare) = (empty.run(at), bare.run(at));
+        assert_eq!(ran.transcript(), as_bare.transcript());
+    }
 }
 
 /// A command that cannot write what it was asked for says so.
