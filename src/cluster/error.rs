@@ -36,6 +36,11 @@ pub enum CallErrorKind {
         /// What was seen.
         seen: String,
     },
+    /// Nobody was called: whoever is at the server's address may be another one.
+    NotCalled {
+        /// What was seen.
+        seen: String,
+    },
     /// The connection was closed before an answer came. OpenMLDB does that without a word when it refuses credentials
     /// (observed 6), and a dying server does it too; the two cannot be told apart.
     HungUp {
@@ -99,6 +104,7 @@ impl CallError {
         match self.kind {
             CallErrorKind::Refused { .. }
             | CallErrorKind::Unreachable { .. }
+            | CallErrorKind::NotCalled { .. }
             | CallErrorKind::Denied { .. }
             | CallErrorKind::Unimplemented
             | CallErrorKind::InvalidRequest { .. }
@@ -137,6 +143,7 @@ impl CallError {
             }
             CallErrorKind::Refused { code, msg } => format!("{server} refused {method}: {msg} (code {code})"),
             CallErrorKind::Unreachable { seen } => format!("{server} cannot be reached for {method}: {seen}"),
+            CallErrorKind::NotCalled { seen } => format!("{server} was not asked for {method}: {seen}"),
             CallErrorKind::HungUp { seen } => {
                 format!("{server} closed the connection during {method}: it refused our credentials, or died ({seen})")
             }

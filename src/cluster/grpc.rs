@@ -1,24 +1,29 @@
 //! [`Rpc`] over sockets: gRPC on the port OpenMLDB already serves.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use crate::model::Endpoint;
+use crate::model::{Endpoint, TabletState};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::{decode, nameserver};
 
 use super::channel::Channels;
 use super::dispatch::Dispatch;
+use super::registry::{NoAddress, Registry};
 use super::rpc::Pending;
 use super::status::kind_of;
 use super::{CallError, CallErrorKind, Credentials, DiscoveryError, Rpc, Target, Transport, ZooKeeper};
 
-/// Names are looked up again no more often than this: a poll that meets an unknown name would do nothing else.
+/// Names that are older than this are read again before anybody is called by one: a server that was started anew may have
+/// been given another's address. What a name that nobody knows costs is bounded by it, too.
 const NAMES_EVERY: Duration = Duration::from_secs(1);
+/// A call waits no longer for that; then what was known holds, ...
+const NAMES_WITHIN: Duration = Duration::from_secs(1);
+/// ... and is not asked for again for so long: where ZooKeeper does not answer, no call should wait for it each time.
+const NAMES_RETRY: Duration = Duration::from_secs(10);
 
 /// The servers of one cluster, over sockets.
 #[derive(Debug)]
@@ -29,9 +34,11 @@ pub struct Grpc {
     authorization: MetadataValue<Ascii>,
     /// The address of the leading nameserver, once found.
     leader: Mutex<Option<String>>,
-    /// Server names and their addresses; empty in a cluster without server names.
-    names: Mutex<HashMap<Endpoint, String>>,
-    names_read: tokio::sync::Mutex<Option<Instant>>,
+    /// Server names and their addresses, and who is registered; empty in a cluster without server names.
+    registry: Mutex<Registry>,
+    /// When it may be read again; none if it never was.
+    next_reading: Mutex<Option<Instant>>,
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -61,8 +68,9 @@ impl Grpc {
             transport,
             authorization,
             leader: Mutex::default(),
-            names: Mutex::default(),
-            names_read: tokio::sync::Mutex::default(),
+            registry: Mutex::default(),
+            next_reading: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
         })
     }
 
@@ -103,72 +111,95 @@ impl Grpc {
     }
 
     async fn call_tablet(&self, endpoint: &Endpoint, call: TabletCall) -> Result<TabletAnswer, CallError> {
-        let Some(address) = self.address(endpoint).await else {
-            let seen = "no address is known for this server name, neither in ZooKeeper's map/names nor from ShowTablet";
-            let kind = CallErrorKind::Unreachable { seen: seen.to_owned() };
-            return Err(CallError::new(format!("tablet {endpoint}"), call.name(), kind));
-        };
+        let address = self.address(endpoint).await.map_err(|why| {
+            let seen = why.text();
+            let kind = match why {
+                NoAddress::Unknown => CallErrorKind::Unreachable { seen },
+                _ => CallErrorKind::NotCalled { seen },
+            };
+            CallError::new(format!("tablet {endpoint}"), call.name(), kind)
+        })?;
         let server = if address == endpoint.as_str() {
             format!("tablet {endpoint}")
         } else {
             format!("tablet {endpoint} ({address})")
         };
-        let answer = self.call(server, &address, call).await;
-        if let Err(CallError { kind: CallErrorKind::Unreachable { .. }, .. }) = &answer
-            && address != endpoint.as_str()
+        self.call(server, &address, call).await
+    }
+
+    /// Where a server may be called in its name.
+    async fn address(&self, endpoint: &Endpoint) -> Result<String, NoAddress> {
+        if self.depends_on_names(endpoint)
+            && tokio::time::timeout(NAMES_WITHIN, self.read_names(endpoint)).await.is_err()
         {
-            // A server name outlives an address: the tablet may have come back elsewhere.
-            self.read_names().await;
+            tracing::warn!("server names could not be read within {NAMES_WITHIN:?}");
+            self.read_again_after(NAMES_RETRY);
         }
-        answer
+        lock(&self.registry).address(endpoint)
     }
 
-    /// The address behind an endpoint: what its name maps to, else itself if it is an address.
-    async fn address(&self, endpoint: &Endpoint) -> Option<String> {
-        let known = || lock(&self.names).get(endpoint).cloned();
-        if let Some(address) = known() {
-            return Some(address);
-        }
-        if endpoint.as_str().contains(':') {
-            return Some(endpoint.to_string());
-        }
-        self.read_names().await;
-        known()
+    /// Whether an endpoint may be a name. Whether servers go by names at all, ZooKeeper is asked once.
+    fn depends_on_names(&self, endpoint: &Endpoint) -> bool {
+        let registry = lock(&self.registry);
+        let never_read = lock(&self.next_reading).is_none() && matches!(self.source, Source::ZooKeeper(_));
+        never_read || registry.has_names() || registry.address(endpoint) == Err(NoAddress::Unknown)
     }
 
-    /// Reads server names again, from ZooKeeper and where that knows none from ShowTablet. What cannot be read leaves what
-    /// is known as it is.
-    async fn read_names(&self) {
-        let mut read = self.names_read.lock().await;
-        if read.is_some_and(|at| at.elapsed() < NAMES_EVERY) {
+    /// Reads server names and who is registered again, if it is time. What cannot be read leaves what is known as it is.
+    async fn read_names(&self, wanted: &Endpoint) {
+        let _one_at_a_time = self.reading.lock().await;
+        if lock(&self.next_reading).is_some_and(|next| Instant::now() < next) {
             return;
         }
-        let mut names = match &self.source {
-            Source::ZooKeeper(zookeeper) => zookeeper.names().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "server names could not be read");
-                HashMap::new()
-            }),
-            Source::Nameserver(_) => HashMap::new(),
+        let is_name = !wanted.as_str().contains(':');
+        let registry = match &self.source {
+            Source::ZooKeeper(zookeeper) => match registry_in(zookeeper).await {
+                Ok(registry) => (!is_name || registry.address(wanted) != Err(NoAddress::Unknown)).then_some(registry),
+                Err(error) => {
+                    tracing::warn!(%error, "server names could not be read");
+                    None
+                }
+            },
+            Source::Nameserver(_) => None,
         };
-        if names.is_empty() {
-            names = self.names_from_nameserver().await;
+        let registry = match registry {
+            None if is_name || matches!(self.source, Source::Nameserver(_)) => self.registry_of_nameserver().await,
+            registry => registry,
+        };
+        let is_known = registry.is_some() || *lock(&self.registry) == Registry::default();
+        if let Some(registry) = registry {
+            *lock(&self.registry) = registry;
         }
-        lock(&self.names).extend(names);
-        *read = Some(Instant::now());
+        self.read_again_after(if is_known { NAMES_EVERY } else { NAMES_RETRY });
     }
 
-    async fn names_from_nameserver(&self) -> HashMap<Endpoint, String> {
+    fn read_again_after(&self, pause: Duration) {
+        *lock(&self.next_reading) = Some(Instant::now() + pause);
+    }
+
+    /// Names as the nameserver has them; who is registered is its opinion.
+    async fn registry_of_nameserver(&self) -> Option<Registry> {
         let call = NameserverCall::ShowTablet(nameserver::ShowTabletRequest {});
         let tablets = match self.call_nameserver(call).await {
-            Ok(NameserverAnswer::ShowTablet(answer)) => decode::registrations(&answer).unwrap_or_default(),
-            Ok(_) => Vec::new(),
+            Ok(NameserverAnswer::ShowTablet(answer)) => decode::registrations(&answer).ok()?,
+            Ok(_) => return None,
             Err(error) => {
                 tracing::warn!(%error, "server names could not be read");
-                Vec::new()
+                return None;
             }
         };
-        tablets.into_iter().filter_map(|tablet| Some((tablet.endpoint, tablet.real_endpoint?))).collect()
+        let healthy = tablets.iter().filter(|tablet| tablet.state == TabletState::Healthy);
+        let registered: Vec<Endpoint> = healthy.map(|tablet| tablet.endpoint.clone()).collect();
+        let names = tablets.into_iter().filter_map(|tablet| Some((tablet.endpoint, tablet.real_endpoint?)));
+        Some(Registry::new(names, Some(registered)))
     }
+}
+
+/// Names and registrations as ZooKeeper has them.
+async fn registry_in(zookeeper: &ZooKeeper) -> Result<Registry, DiscoveryError> {
+    // In this order: who is registered has written its address before.
+    let registered = zookeeper.nodes().await?;
+    Ok(Registry::new(zookeeper.names().await?, Some(registered)))
 }
 
 impl Rpc for Grpc {
@@ -188,12 +219,20 @@ impl Rpc for Grpc {
         Box::pin(async {
             match &self.source {
                 Source::ZooKeeper(zookeeper) => {
-                    let nodes = zookeeper.nodes().await;
-                    nodes.map(Some).map_err(|error| CallError::discovery("registered_tablets", error))
+                    let registry = registry_in(zookeeper).await;
+                    let registry = registry.map_err(|error| CallError::discovery("registered_tablets", error))?;
+                    let registered = registry.registered();
+                    *lock(&self.registry) = registry;
+                    self.read_again_after(NAMES_EVERY);
+                    Ok(registered)
                 }
                 Source::Nameserver(_) => Ok(None),
             }
         })
+    }
+
+    fn address_of(&self, endpoint: &Endpoint) -> Option<String> {
+        lock(&self.registry).named(endpoint).map(str::to_owned)
     }
 }
 

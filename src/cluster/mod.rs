@@ -20,6 +20,7 @@ mod leader;
 mod lock;
 mod probe;
 mod read;
+mod registry;
 mod rpc;
 mod status;
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl Cluster {
         self.shared.rpc.registered_tablets().await
     }
 
+    /// The address that a server's name stands for, as it was last read; none where the name is the address, or nobody knows.
+    pub fn address_of(&self, endpoint: &Endpoint) -> Option<String> {
+        self.shared.rpc.address_of(endpoint)
+    }
+
     /// Every replica a tablet holds, in any state, in one call (GetTableStatus).
     pub async fn table_status(&self, endpoint: &Endpoint) -> Result<Vec<Held>, CallError> {
         let answer = self.tablet(endpoint, encode::table_status(), &[]).await?;

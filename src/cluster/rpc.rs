@@ -30,4 +30,9 @@ pub trait Rpc: Send + Sync {
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {
         Box::pin(std::future::ready(Ok(None)))
     }
+
+    /// The address that a server's name stands for, as it was last read. None where the name is the address.
+    fn address_of(&self, _endpoint: &Endpoint) -> Option<String> {
+        None
+    }
 }

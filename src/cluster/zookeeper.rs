@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use zookeeper_client::{Client, Error};
 
 use crate::model::Endpoint;
@@ -66,23 +67,34 @@ impl ZooKeeper {
             }
         };
         match self.data(&format!("{}/map/names/{name}", self.root)).await? {
-            Some(address) => Ok(address),
-            None if name.contains(':') => Ok(name),
-            None => Err(DiscoveryError::NoAddress { name, root: self.root.clone() }),
+            Some(address) if !address.is_empty() => Ok(address),
+            // With use_name and an explicit endpoint the name is the address, and stands for nothing else (observed 7).
+            _ if name.contains(':') => Ok(name),
+            _ => Err(DiscoveryError::NoAddress { name, root: self.root.clone() }),
         }
     }
 
-    /// Every server name with its address (`map/names`); empty in a cluster without server names.
+    /// Every server name with its address (`map/names`), which is empty where the name is the address; none at all in a cluster
+    /// without server names.
     ///
     /// # Errors
     /// ZooKeeper is out of reach, or does not let us read.
     pub async fn names(&self) -> Result<HashMap<Endpoint, String>, DiscoveryError> {
         let path = format!("{}/map/names", self.root);
-        let mut names = HashMap::new();
+        let client = self.client.lock().await.clone();
+        let mut reads = JoinSet::new();
         for name in self.children(&path).await?.unwrap_or_default() {
-            if let Some(address) = self.data(&format!("{path}/{name}")).await? {
-                names.insert(Endpoint::from(name), address);
-            }
+            let (client, path) = (client.clone(), format!("{path}/{name}"));
+            reads.spawn(async move { (name, client.get_data(&path).await) });
+        }
+        let mut names = HashMap::new();
+        while let Some(read) = reads.join_next().await {
+            let Ok((name, data)) = read else { continue };
+            let address = match data {
+                Ok((address, _)) => Some(String::from_utf8_lossy(&address).into_owned()),
+                Err(_) => self.data(&format!("{path}/{name}")).await?,
+            };
+            names.extend(address.map(|address| (Endpoint::from(name), address)));
         }
         Ok(names)
     }

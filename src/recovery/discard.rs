@@ -17,6 +17,7 @@ use super::view::{Data, ReplicaView, View};
 /// # Errors
 /// What would be lost.
 pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    on_servers_of_their_own(leader, replica)?;
     left_in_place(view, replica)?;
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
@@ -58,6 +59,18 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+}
+
+/// Two names with one address are one server: what is dropped in one name is gone in the other, too.
+fn on_servers_of_their_own(leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    if leader.address() != replica.address() {
+        return Ok(());
+    }
+    let (at, by, address) = (&replica.endpoint, &leader.endpoint, leader.address());
+    let text =
+        format!("{at} and its leader {by} have the same address {address}: what is dropped there is dropped for both");
+    let hint = "see ZooKeeper's map/names; a tablet that is started anew puts its own address there, then run again";
+    Err(Blocked::new(Reason::OutOfReach, text, hint))
 }
 
 /// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left: reference 4.2):

@@ -39,6 +39,8 @@ pub struct View {
 pub struct ReplicaView {
     /// Where it is.
     pub endpoint: Endpoint,
+    /// The address its name stands for, where that is not the name itself.
+    pub address: Option<String>,
     /// Its leader flag.
     pub is_leader: bool,
     /// Its alive flag, now.
@@ -105,6 +107,7 @@ impl View {
             let probes = tablet.probes(id);
             ReplicaView {
                 endpoint: replica.endpoint.clone(),
+                address: tablet.real_endpoint.clone(),
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
@@ -155,6 +158,11 @@ impl View {
 }
 
 impl ReplicaView {
+    /// Where its server is.
+    pub fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or(self.endpoint.as_str())
+    }
+
     /// What is loaded, if anything is.
     pub fn loaded(&self) -> Option<&Loaded> {
         match &self.data {

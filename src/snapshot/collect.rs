@@ -84,6 +84,10 @@ async fn look(
             tablet.in_zookeeper = Some(registered.contains(endpoint));
         }
     }
+    for (endpoint, tablet) in &mut tablets {
+        // The nameserver may not have heard of a new address yet.
+        tablet.real_endpoint = cluster.address_of(endpoint).or(tablet.real_endpoint.take());
+    }
     let mut looks = JoinSet::new();
     for endpoint in tablets.keys().cloned() {
         let replicas = wanted.remove(&endpoint).unwrap_or_default();

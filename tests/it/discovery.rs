@@ -64,6 +64,23 @@ async fn server_names_stand_for_addresses() {
     );
 }
 
+/// With use_name and an explicit endpoint OpenMLDB writes the name and no value (observed 7).
+#[tokio::test]
+async fn a_name_without_a_value_is_the_address() {
+    let server = ZooKeeperServer::shared().await;
+    server
+        .create(&[
+            ("/own-names/leader/lock_request0000000001", "127.0.0.1:8527"),
+            ("/own-names/map/names/127.0.0.1:8527", ""),
+            ("/nobodys/leader/lock_request0000000001", "7353896300148744192"),
+            ("/nobodys/map/names/7353896300148744192", ""),
+        ])
+        .await;
+    assert_eq!(leader(&server.address(), "/own-names").await.unwrap(), "127.0.0.1:8527");
+    let error = leader(&server.address(), "/nobodys").await.unwrap_err();
+    assert!(matches!(error, DiscoveryError::NoAddress { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn tablets_that_registered_are_listed() {
     let server = ZooKeeperServer::shared().await;

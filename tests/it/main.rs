@@ -9,6 +9,7 @@ mod deep;
 mod diagnosis;
 mod discovery;
 mod edge;
+mod ends;
 mod experiments;
 mod killed;
 mod locked;

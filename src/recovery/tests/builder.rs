@@ -160,6 +160,7 @@ impl Replica {
     fn blank(endpoint: &str) -> Self {
         Self(ReplicaView {
             endpoint: Endpoint::from(endpoint),
+            address: None,
             is_leader: false,
             is_alive: false,
             tablet_state: Some(TabletState::Healthy),

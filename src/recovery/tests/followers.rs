@@ -192,6 +192,28 @@ fn recovertable_that_fails_is_tried_again_but_not_for_ever() {
 
 // RecoverTable and DropTable destroy.
 
+/// Two server names with one address: the process that holds the leader is the one that would drop it.
+#[test]
+fn nothing_is_dropped_where_leader_and_follower_have_one_address() {
+    let at = |address: &'static str| move |r: &mut crate::recovery::ReplicaView| r.address = Some(address.to_owned());
+    let shared = |follower: fn(Replica) -> Replica| {
+        let mut view = serving([], |r| follower(r).with(at("10.0.0.2:1")));
+        at("10.0.0.2:1")(view.get_mut("a"));
+        view
+    };
+    let blocked = shared(|r| r.loaded(20).leads_to([])).blocked();
+    assert_eq!((blocked.reason, blocked.loss), (Reason::OutOfReach, Vec::new()));
+    assert!(blocked.text.contains("have the same address 10.0.0.2:1"), "{}", blocked.text);
+    assert_eq!(shared(|r| r.loaded(20).heard(1)).blocked().reason, Reason::OutOfReach);
+    // An address of its own each, as names or not.
+    let mut apart = serving([], |r| r.loaded(20).heard(1).with(at("10.0.0.3:1")));
+    at("10.0.0.2:1")(apart.get_mut("a"));
+    assert_eq!(apart.acts(), ["drop b"]);
+    // One goes by its address, and the other's name stands for it.
+    let mixed = serving([], |r| r.loaded(20).heard(1).with(at("a")));
+    assert_eq!(mixed.blocked().reason, Reason::OutOfReach);
+}
+
 #[test]
 fn a_longer_replica_is_not_discarded() {
     for follower in

@@ -148,6 +148,11 @@ pub enum ServerFate {
     TabletFreezes(Millis),
     /// The tablet's ZooKeeper session expires; it registers again at once.
     TabletSessionExpires,
+    /// The tablet is killed for good, and what its name stands for becomes the address of another one that runs, as where a
+    /// container is given the address that another one had.
+    TabletAddressTaken,
+    /// Servers go by names that are their addresses: `map/names` has them without values (observed 7).
+    NamesAreAddresses,
 }
 
 /// What a second operator does, to the partition the triggering call names.

@@ -71,6 +71,16 @@ const WORDS: &[(&str, Form, &str)] = &[
         "the tablet's ZooKeeper session expires; it registers again",
     ),
     (
+        "tablet-address-taken",
+        Plain(Mishap::Server(ServerFate::TabletAddressTaken)),
+        "the tablet is killed for good, and its server name stands for the address of another one",
+    ),
+    (
+        "names-are-addresses",
+        Plain(Mishap::Server(ServerFate::NamesAreAddresses)),
+        "servers go by names that are their addresses: map/names has them without values",
+    ),
+    (
         "operator-failover-on",
         Plain(Mishap::Operator(Meddling::FailoverOn)),
         "another operator sets auto_failover to true",

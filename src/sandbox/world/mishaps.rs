@@ -183,9 +183,14 @@ impl World {
             }
             return;
         }
+        if fate == ServerFate::NamesAreAddresses {
+            let servers = self.tablet_endpoints.iter().chain(&self.nameserver_endpoints);
+            servers.for_each(|server| self.nameservers.register_name(server.as_str(), ""));
+            return;
+        }
         let Some(tablet) = tablet else { return };
         match fate {
-            ServerFate::NameserverRestarts(_) => {}
+            ServerFate::NameserverRestarts(_) | ServerFate::NamesAreAddresses => {}
             ServerFate::TabletDies => self.kill_tablet(&tablet),
             ServerFate::TabletRestarts(after) => {
                 self.kill_tablet(&tablet);
@@ -200,6 +205,13 @@ impl World {
                 self.deeds.push((self.now + long.max(1), Deed::Thaw(tablet)));
             }
             ServerFate::TabletSessionExpires => self.expire_session(&tablet),
+            ServerFate::TabletAddressTaken => {
+                self.kill_tablet(&tablet);
+                let other = self.tablet_endpoints.iter().find(|other| **other != tablet && self.is_up(other));
+                if let Some(address) = other.map(|other| self.address_of(other)) {
+                    self.map_name(&tablet, address.as_str());
+                }
+            }
         }
     }
 

@@ -253,6 +253,14 @@ impl World {
         &self.names
     }
 
+    /// Writes what a server's name stands for into `map/names`, as a server does when it registers. Without names nobody looks
+    /// there.
+    pub fn map_name(&mut self, name: &Endpoint, address: &str) {
+        if !self.names.is_empty() {
+            self.nameservers.register_name(name.as_str(), address);
+        }
+    }
+
     /// Every table with its metadata, as the nameservers have it.
     pub fn tables(&self) -> Vec<TableInfo> {
         self.nameservers.tables()

@@ -40,6 +40,13 @@ impl Desk {
         command.split(' ').chain(["--zk-cluster", servers, "--zk-root-path", &self.root]).collect()
     }
 
+    /// A node's data in ZooKeeper, by its path below the cluster's root; none if there is no such node.
+    pub async fn node(&self, path: &str) -> Option<String> {
+        let client = self.server.client().await;
+        let (data, _) = client.get_data(&format!("{}/{path}", self.root)).await.ok()?;
+        Some(String::from_utf8(data).unwrap())
+    }
+
     /// Starts a command, and leaves it running.
     pub fn begins(&self, command: &str) -> Running {
         self.home.start(&self.words(command, &self.server.address()))
