@@ -25,6 +25,7 @@
 pub mod wire;
 pub mod cli;
 pub mod cluster;
+pub mod files;
 pub mod model;
 pub mod operate;
 pub mod playbook;

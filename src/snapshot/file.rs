@@ -1,11 +1,11 @@
 //! Snapshot files: YAML, or JSON where the name ends in `.json`, with a version in front.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::model::Snapshot;
 
 /// The version this build writes, and the only one it reads.
@@ -81,11 +81,7 @@ pub fn write(snapshot: &Snapshot, json: bool) -> Result<String, FileError> {
 /// The file cannot be written.
 pub fn save(snapshot: &Snapshot, path: &Path) -> Result<(), FileError> {
     let text = write(snapshot, path.extension().is_some_and(|extension| extension == "json"))?;
-    let written = fs::File::create(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| FileError::Write { path: path.to_owned(), source })
+    files::replace(path, text.as_bytes()).map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
 /// Reads a snapshot file.

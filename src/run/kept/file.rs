@@ -1,11 +1,12 @@
 //! Plan files: YAML, or JSON where the name ends in `.json`, with a version in front and a checksum of what they say.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::files;
 
 use super::{KeptPlan, PlanId, hash, hex};
 
@@ -101,11 +102,7 @@ pub fn write(plan: &KeptPlan, json: bool) -> Result<String, PlanFileError> {
 /// The file cannot be written.
 pub fn save(plan: &KeptPlan, path: &Path) -> Result<(), PlanFileError> {
     let text = write(plan, path.extension().is_some_and(|extension| extension == "json"))?;
-    let written = fs::File::create(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| PlanFileError::Write { path: path.to_owned(), source })
+    files::replace(path, text.as_bytes()).map_err(|source| PlanFileError::Write { path: path.to_owned(), source })
 }
 
 /// Reads a plan file.
