@@ -323,6 +323,16 @@ pub enum RecordCommand {
         #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
         record_dir: Option<PathBuf>,
     },
+    /// Say that nobody goes on with an undertaking (`scale`, `upgrade`, `leader handover`) that did not come to its end, so
+    /// that `status` does not point at it any more
+    Dismiss {
+        /// The run that began it, as `status` and `record list` name it
+        #[arg(value_name = "ID")]
+        run: String,
+        /// Where records are kept [default: openmldb-ops in the XDG state directory]
+        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+        record_dir: Option<PathBuf>,
+    },
     /// Tell the story of a run: what was there, what was decided and why, what was sent and how it went
     Show {
         /// A run, as listed; or `last`

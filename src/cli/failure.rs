@@ -151,7 +151,9 @@ impl From<LockError> for Failure {
                 );
                 Self { exit: Exit::Locked, ..Self::error(error) }.hint(text)
             }
-            LockError::ZooKeeper(_) | LockError::File { .. } => Self::error(error),
+            LockError::ZooKeeper(_) | LockError::Call(_) | LockError::File { .. } | LockError::Text { .. } => {
+                Self::error(error)
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
-//! `record list|show`, and where records are kept.
+//! `record list|show|dismiss`, and where records are kept.
 
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::run::{Archive, Begun, Directory, Line, RunId, Story, StoryError};
-use crate::ui::{records_text, story_text};
+use crate::operate::{self, DismissError, Dismissed};
+use crate::run::{Archive, Begun, Directory, Line, RunId, RunState, Story, StoryError, Work};
+use crate::ui::{Recorded, records_text, story_text};
 
 use super::args::RecordCommand;
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::recover::{caller, now_ms};
 
 /// Runs the command.
 ///
@@ -20,6 +22,7 @@ pub fn run(command: &RecordCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         RecordCommand::List { record_dir } => list(&Directory(dir(record_dir.clone())?), out),
         RecordCommand::Show { run, record_dir } => show(run, &Directory(dir(record_dir.clone())?), out),
+        RecordCommand::Dismiss { run, record_dir } => dismiss(run, dir(record_dir.clone())?, out),
     }
 }
 
@@ -46,6 +49,9 @@ struct Listed<'a> {
     run: RunId,
     path: String,
     cluster: Option<&'a str>,
+    work: Option<Work>,
+    name: Option<&'a str>,
+    state: Option<RunState>,
     ended: Option<&'a str>,
     finished: bool,
     auto_failover_given_back: bool,
@@ -54,24 +60,27 @@ struct Listed<'a> {
 
 fn list(archive: &Directory, out: &Out) -> Result<Exit, Failure> {
     let runs = runs(archive)?;
-    let stories: Vec<(RunId, Result<Story, String>)> =
-        runs.into_iter().map(|run| (run, read(archive, run).map_err(|error| error.to_string()))).collect();
+    let told = |story: Story| {
+        let state = RunState::of(&story);
+        (story, state)
+    };
+    let recorded = |run| Recorded { run, story: read(archive, run).map(told).map_err(|error| error.to_string()) };
+    let stories: Vec<Recorded> = runs.into_iter().map(recorded).collect();
     if !out.is_json() {
         out.text_or(&records_text(&stories, out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
-    for (run, story) in &stories {
-        let read = story.as_ref().ok();
-        let verdict = match read.and_then(Story::ended) {
-            Some(Line::Ended { verdict, .. }) => Some(verdict.as_str()),
-            _ => None,
-        };
+    for Recorded { run, story } in &stories {
+        let (read, state) = story.as_ref().map_or((None, None), |(story, state)| (Some(story), Some(*state)));
         let listed = Listed {
             event: "record",
             run: *run,
             path: archive.place(*run),
             cluster: read.map(|story| story.begun.cluster.as_str()),
-            ended: verdict,
+            work: read.map(|story| story.begun.work()),
+            name: read.map(|story| story.begun.playbook.as_str()),
+            state,
+            ended: read.and_then(Story::verdict),
             finished: read.is_some_and(Story::is_finished),
             auto_failover_given_back: read.is_some_and(|story| story.owed().is_none()),
             error: story.as_ref().err().map(String::as_str),
@@ -81,15 +90,46 @@ fn list(archive: &Directory, out: &Out) -> Result<Exit, Failure> {
     Ok(Exit::Healthy)
 }
 
+/// What came of a dismissal.
+#[derive(Serialize)]
+struct DismissedLine<'a> {
+    event: &'static str,
+    run: RunId,
+    dismissed: bool,
+    text: &'a str,
+}
+
+fn dismiss(name: &str, dir: PathBuf, out: &Out) -> Result<Exit, Failure> {
+    let run = known(name, &Directory(dir.clone()))?;
+    let (dismissed, text) = match operate::dismiss(&dir, run, &caller(), now_ms())? {
+        Dismissed::Now(typed) => (true, format!("`{typed}`, begun by run {run}, is dismissed: nobody goes on with it")),
+        Dismissed::Nothing(why) => (false, format!("there is nothing to dismiss of run {run}: {why}")),
+    };
+    out.text_or(&format!("{text}\n"), &DismissedLine { event: "record_dismissed", run, dismissed, text: &text })?;
+    Ok(Exit::Healthy)
+}
+
+impl From<DismissError> for Failure {
+    fn from(error: DismissError) -> Self {
+        match error {
+            DismissError::Refused { ref text, hint } => {
+                Self { exit: Exit::Refused, ..Self::error(anyhow!("nothing was dismissed: {text}")) }.hint(hint)
+            }
+            DismissError::Record { .. } | DismissError::Kept(_) => Self::error(anyhow!("{error}")),
+        }
+    }
+}
+
 /// A line of a record, as one of ours.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ShownLine<'a> {
     event: &'static str,
     #[serde(flatten)]
     line: &'a Line,
 }
 
-fn show(name: &str, archive: &Directory, out: &Out) -> Result<Exit, Failure> {
+/// The run of that name that has a record; `last` is the newest.
+fn known(name: &str, archive: &Directory) -> Result<RunId, Failure> {
     let known = runs(archive)?;
     let run = if name == "last" {
         let none = || Failure::usage(anyhow!("there are no records in {}", archive.home()));
@@ -101,15 +141,20 @@ fn show(name: &str, archive: &Directory, out: &Out) -> Result<Exit, Failure> {
         let error = anyhow!("there is no record of run {run} in {}", archive.home());
         return Err(Failure::usage(error).hint("`openmldb-ops record list` names those there are"));
     }
+    Ok(run)
+}
+
+fn show(name: &str, archive: &Directory, out: &Out) -> Result<Exit, Failure> {
+    let run = known(name, archive)?;
     let story = read(archive, run).map_err(|error| Failure::error(anyhow!("{}: {error}", archive.place(run))))?;
     if !out.is_json() {
-        out.text_or(&story_text(&story, out.paint()), &())?;
+        out.text_or(&story_text(&story, RunState::of(&story), out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
     let begun: Begun = story.begun.clone();
     let first = Line::Begun(Box::new(begun));
     for line in std::iter::once(&first).chain(&story.lines) {
-        out.text_or("", &Told { event: "record_line", line })?;
+        out.text_or("", &ShownLine { event: "record_line", line })?;
     }
     Ok(Exit::Healthy)
 }

@@ -11,8 +11,8 @@ use super::out::Out;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::run::{
-    Caller, Consent, Directory, GoingOn, KeptPlan, Left, Prepared, Record, Recovered, Recovery, Rpc, Scope, Stop,
-    Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
+    Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, Record, Recovered, Recovery, Rpc, Scope,
+    Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{About, ComparisonLine, by_hand, going_on_text};
@@ -180,7 +180,7 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     Ok(match (recovered.stopped, recovered.summary.verdict) {
         (Some(stop), _) => exit_of_stop(stop),
         (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
-        (None, Verdict::Partial | Verdict::Refused | Verdict::Failed) => Exit::Partial,
+        (None, Verdict::Partial | Verdict::Refused | Verdict::Interrupted | Verdict::Failed) => Exit::Partial,
     })
 }
 
@@ -219,7 +219,8 @@ fn listen(
 
 /// What a run that ends at once leaves the cluster doing, as far as it has heard.
 fn left_behind(record: &Record) -> Vec<String> {
-    let calls = record.unanswered().into_iter().map(|action| going_on_text(&GoingOn::Call { action }));
+    let calls = record.unanswered();
+    let calls = calls.iter().map(going_on_text);
     let loads = record.loading().into_iter().map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
     calls.chain(loads).map(|text| format!("still going on: {text}")).collect()
 }
@@ -234,13 +235,14 @@ fn record_dir(args: &args::Recover, session: &Session) -> Result<PathBuf, Failur
 
 /// Who runs this. Its words are safe to write down: secrets come from files and the environment.
 pub(super) fn caller() -> Caller {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Caller {
-        host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned()),
-        pid: std::process::id(),
-        command: command.join(" "),
-    }
+    Caller { host: host(), pid: std::process::id(), command: command.join(" "), process: ProcessIdentity::own() }
+}
+
+/// This host's name.
+pub(super) fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The wall clock, in milliseconds since 1970.

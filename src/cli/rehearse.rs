@@ -36,7 +36,7 @@ pub async fn run(args: &args::Rehearse, out: &Out) -> Result<Exit, Failure> {
             snapshot.tables.iter().map(|table| table.partitions.len()).sum::<usize>(),
         ));
         let rehearsed = rehearse(&like, &playbook, args).await?;
-        if matches!(rehearsed.recovered.summary.verdict, Verdict::Partial | Verdict::Refused | Verdict::Failed) {
+        if !matches!(rehearsed.recovered.summary.verdict, Verdict::Recovered | Verdict::Healthy) {
             exit = Exit::Partial;
         }
         out.rehearsal(&RehearsalLine::new(&rehearsed, &like, &snapshot.cluster))?;

@@ -8,13 +8,14 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::cluster::{Cluster, Credentials, LockNodes, Options, Progress, Target, Transport, zookeeper_credentials};
-use crate::run::{Alone, Lock, LockFile};
+use crate::run::{Alone, ClusterLock, Lock, LockFile};
 use crate::sandbox::scenario::{Generated, Scenario, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
 use super::environment::variable;
 use super::failure::Failure;
+use super::recover::host;
 
 /// A cluster to work on.
 pub struct Session {
@@ -30,6 +31,8 @@ pub struct Session {
     pub sandbox: Option<(Scenario, Sandbox)>,
     /// Where it was found.
     target: Target,
+    /// Hears what is waited for.
+    says: Progress,
 }
 
 impl Session {
@@ -39,7 +42,7 @@ impl Session {
     /// Neither is named, or it cannot be reached.
     pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
         match &embedded.sandbox {
-            Some(name) => Self::open_sandbox(name, embedded, options(at, progress)).await,
+            Some(name) => Self::open_sandbox(name, embedded, options(at, progress.clone()), progress).await,
             None if !embedded.faults.faults.is_empty() => {
                 Err(Failure::usage(anyhow!("--fault is for --sandbox: nothing is broken on purpose in a real cluster")))
             }
@@ -61,8 +64,8 @@ impl Session {
         };
         let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
         let cluster =
-            Cluster::connect(target.clone(), &credentials, Transport::default(), options(at, progress)).await?;
-        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target })
+            Cluster::connect(target.clone(), &credentials, Transport::default(), options(at, progress.clone())).await?;
+        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: progress })
     }
 
     /// Whether the command line names a cluster by its ZooKeeper.
@@ -70,7 +73,7 @@ impl Session {
         matches!(target(at), Ok(Target::ZooKeeper { .. }))
     }
 
-    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options) -> Result<Self, Failure> {
+    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, says: Progress) -> Result<Self, Failure> {
         let scenario: Scenario = name.parse().map_err(Failure::usage)?;
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
@@ -83,11 +86,11 @@ impl Session {
         let cluster = Cluster::connect(target.clone(), &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
         let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
-        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target })
+        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target, says })
     }
 
-    /// What keeps runs on it apart: a node in its ZooKeeper, or a file beside the records; nothing for an
-    /// embedded one.
+    /// What keeps runs on it apart: a node in its ZooKeeper, and a file beside the records, which is all there is where it was
+    /// not found through ZooKeeper; nothing for an embedded one.
     ///
     /// # Errors
     /// A malformed root path.
@@ -96,10 +99,15 @@ impl Session {
             // Nobody else knows of it.
             _ if self.sandbox.is_some() => Arc::new(Alone::keeping_notes()),
             Target::ZooKeeper { servers, root, credentials } => {
-                Arc::new(LockNodes::new(servers.clone(), root, credentials.clone())?)
+                let nodes = LockNodes::new(servers.clone(), root, credentials.clone())?;
+                Arc::new(ClusterLock::new(nodes, self.host_lock(records), self.says.clone()))
             }
-            Target::Nameserver(_) => Arc::new(LockFile::new(records, &self.name)),
+            Target::Nameserver(_) => Arc::new(self.host_lock(records)),
         })
+    }
+
+    fn host_lock(&self, records: &Path) -> LockFile {
+        LockFile::new(records, &self.name, &host(), self.cluster.clone())
     }
 
     /// Stops the embedded cluster, if it is one.

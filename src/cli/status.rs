@@ -6,14 +6,17 @@ use tokio::sync::watch;
 
 use super::out::Out;
 use crate::cluster::DiscoveryError;
-use crate::operate::Desk;
-use crate::run::{Checking, Diagnosis, Directory, Runs, Scope, Status, Stop, diagnose, known_runs};
+use crate::model::Snapshot;
+use crate::operate::{Desk, Unfinished};
+use crate::run::{
+    Abandoned, Checking, ClusterNames, Diagnosis, Directory, Runs, Scope, Status, Stop, diagnose, known_runs,
+};
 use crate::snapshot;
 
 use super::args;
 use super::failure::{Exit, Failure};
 use super::record;
-use super::recover::now_ms;
+use super::recover::{host, now_ms};
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
 use super::session::{Session, sandbox_record_dir};
@@ -43,7 +46,7 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
         .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
     let healthy = out.status(&seen, scope, args.full, None)?;
-    let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, out).await?);
+    let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, &seen, out).await?);
     out.diagnoses(&found)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
@@ -62,7 +65,7 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
 }
 
 /// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
-async fn runs(args: &args::Status, session: &Session, out: &Out) -> Result<Runs, Failure> {
+async fn runs(args: &args::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
     let dir = match (&args.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
         _ => match record::dir(args.record_dir.clone()) {
@@ -71,13 +74,18 @@ async fn runs(args: &args::Status, session: &Session, out: &Out) -> Result<Runs,
         },
     };
     let lock = session.lock(&dir)?;
-    let known = known_runs(&*lock, &Directory(dir.clone()), &session.name).await;
+    let names = ClusterNames::seen(&session.name, seen, &host());
+    let known = known_runs(&*lock, &Directory(dir.clone()), &names).await;
     let mut runs = known.unwrap_or_else(|error| {
         out.say()(&format!("whether a run is at work, or did not finish, is unknown: {error}"));
         Runs::default()
     });
     match Desk::new(&dir, &session.name).unfinished() {
-        Ok(unfinished) => runs.undertaking = unfinished.map(|unfinished| unfinished.of.to_string()),
+        Ok(unfinished) => {
+            let abandoned =
+                |unfinished: Unfinished| Abandoned { typed: unfinished.of.to_string(), run: unfinished.run };
+            runs.undertaking = unfinished.map(abandoned);
+        }
         Err(error) => out.say()(&error.to_string()),
     }
     Ok(runs)

@@ -1,5 +1,6 @@
 //! The handbook's single steps: one command each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
 use crate::operate::{Call, OperateError, Outcome, Performed, Refusal, Single, Step};
-use crate::run::Selector;
+use crate::run::{Directory, Selector};
 use crate::ui::{Numbers, command};
 
 use super::failure::{Exit, Failure};
@@ -132,6 +133,7 @@ async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) ->
         step,
         cluster_name: session.name.clone(),
         lock: session.lock(&dir)?,
+        archive: Arc::new(Directory(dir)),
         caller: caller(),
         wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
         pace: session.pace,
@@ -187,6 +189,10 @@ impl From<OperateError> for Failure {
         match error {
             OperateError::Call(error) => error.into(),
             OperateError::Lock(error) => error.into(),
+            OperateError::Record(_) => {
+                let hint = "make room on its disk, or choose another with --record-dir";
+                Self::error(anyhow!("{error}")).hint(hint)
+            }
             OperateError::LockLost => Self { exit: Exit::Locked, ..Self::error(anyhow!("{error}")) },
             OperateError::Refused(refusal) => refusal.into(),
             OperateError::Missed { text, hint } => {

@@ -23,6 +23,16 @@ pub enum Hold {
     Lost,
 }
 
+/// A lock that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldNode {
+    /// The text that names the holder.
+    pub text: String,
+    /// Which node it is: the next one of the same path is another.
+    made_by: i64,
+    version: i32,
+}
+
 /// The lock and the note of one cluster.
 #[derive(Debug)]
 pub struct LockNodes {
@@ -43,11 +53,11 @@ impl LockNodes {
         Ok(Self { servers, root, credentials, session: Mutex::new(None), hold })
     }
 
-    /// Takes the lock, with a text that names the holder; or gives the text of who holds it.
+    /// Takes the lock, with a text that names the holder; or says who holds it.
     ///
     /// # Errors
     /// ZooKeeper is out of reach, or does not let us write.
-    pub async fn acquire(&self, holder: &str) -> Result<Option<String>, DiscoveryError> {
+    pub async fn acquire(&self, holder: &str) -> Result<Option<HeldNode>, DiscoveryError> {
         let client = self.client().await?;
         let path = self.lock();
         loop {
@@ -55,7 +65,10 @@ impl LockNodes {
             match created {
                 Ok(()) => break,
                 Err(Error::NodeExists) => match client.get_data(&path).await {
-                    Ok((text, _)) => return Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+                    Ok((text, stat)) => {
+                        let text = String::from_utf8_lossy(&text).into_owned();
+                        return Ok(Some(HeldNode { text, made_by: stat.czxid, version: stat.version }));
+                    }
                     // It went between the two.
                     Err(Error::NoNode) => {}
                     Err(error) => return Err(self.refused(&path, &error)),
@@ -69,6 +82,23 @@ impl LockNodes {
         Ok(None)
     }
 
+    /// Removes a lock whose holder is certainly gone, and no other: should its session have ended meanwhile and somebody else
+    /// hold it, that one keeps it.
+    ///
+    /// # Errors
+    /// ZooKeeper is out of reach, or does not let us write.
+    pub async fn remove(&self, held: &HeldNode) -> Result<(), DiscoveryError> {
+        let (client, path) = (self.client().await?, self.lock());
+        let stat = client.check_stat(&path).await.map_err(|error| self.refused(&path, &error))?;
+        if stat.is_none_or(|stat| stat.czxid != held.made_by) {
+            return Ok(());
+        }
+        match client.delete(&path, Some(held.version)).await {
+            Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(()),
+            Err(error) => Err(self.refused(&path, &error)),
+        }
+    }
+
     /// Tells whether the lock is still held.
     pub fn hold(&self) -> watch::Receiver<Hold> {
         self.hold.subscribe()
@@ -77,10 +107,12 @@ impl LockNodes {
     /// Gives the lock back.
     pub async fn release(&self) {
         if let Some(client) = self.session.lock().await.take() {
-            // Whoever cannot be told forgets the node with the session.
-            let _ = client.delete(&self.lock(), None).await;
-            // Unless there is a note in it.
-            let _ = client.delete(&format!("{}/openmldb-ops", self.root), None).await;
+            // A ZooKeeper that cannot be told forgets the node with the session, and the one above is kept where a note is in it.
+            for path in [self.lock(), format!("{}/openmldb-ops", self.root)] {
+                if let Err(error) = client.delete(&path, None).await {
+                    tracing::debug!(%error, path, "not removed");
+                }
+            }
         }
     }
 

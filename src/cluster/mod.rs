@@ -41,7 +41,7 @@ pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Secret, ZK_CERT_E
 pub use discovery::{DiscoveryError, Target};
 pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
 pub use grpc::Grpc;
-pub use lock::{Hold, LOCK_SESSION, LockNodes};
+pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
 pub use rpc::{Pending, Rpc};
 pub use zookeeper::ZooKeeper;
 

@@ -3,6 +3,7 @@
 
 mod action;
 mod id;
+mod moment;
 mod op;
 mod seen;
 mod snapshot;
@@ -11,6 +12,7 @@ mod tablet;
 
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
+pub use moment::moment;
 pub use op::{Op, OpKind, OpStatus};
 pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};

@@ -207,7 +207,8 @@ impl Carry {
                 kept,
             });
         }
-        self.desk.begin(&self.undertaking, &drawn.arrangement.goals)?;
+        let run = RunId { began_ms: self.now_ms, number: 0 };
+        self.desk.begin(run, &self.undertaking, &drawn.arrangement.goals)?;
         let kept = self.note_upgrade(&drawn)?;
         let steward = Steward {
             cluster: cluster.clone(),

@@ -1,14 +1,16 @@
 //! What has to outlive a process: the goals of an undertaking under way, and what a tablet led before its upgrade. Versioned
 //! JSON, in a file beside the records that is on disk, whole, before anything is changed.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::model::{Endpoint, Offset, PartitionId};
+use crate::run::RunId;
 
 use super::arrange::{Goal, Undertaking, UpgradeNote};
 
@@ -32,6 +34,9 @@ pub struct Unfinished {
     version: u32,
     /// What the cluster is called.
     pub cluster: String,
+    /// The run that it was begun by; none in files of an earlier version of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// The undertaking.
     pub of: Undertaking,
     /// Its goals, as they were made before the first step.
@@ -119,13 +124,13 @@ impl Desk {
         Ok(read(&self.arrangement())?.filter(|kept: &Unfinished| kept.cluster == self.cluster))
     }
 
-    /// Writes down the goals of an undertaking.
+    /// Writes down the goals of an undertaking, and which run begins it.
     ///
     /// # Errors
     /// They are not on disk; then nothing must be changed.
-    pub fn begin(&self, of: &Undertaking, goals: &[Goal]) -> Result<(), KeptError> {
+    pub fn begin(&self, run: RunId, of: &Undertaking, goals: &[Goal]) -> Result<(), KeptError> {
         let cluster = self.cluster.clone();
-        let kept = Unfinished { version: VERSION, cluster, of: of.clone(), goals: goals.to_vec() };
+        let kept = Unfinished { version: VERSION, cluster, run: Some(run), of: of.clone(), goals: goals.to_vec() };
         write(&self.arrangement(), &kept).map(drop)
     }
 
@@ -183,26 +188,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KeptError> {
     serde_json::from_slice(&text).map(Some).map_err(garbage)
 }
 
-/// A file that is there whole or not at all.
 fn write(path: &Path, value: &impl Serialize) -> Result<String, KeptError> {
     let text = serde_json::to_vec_pretty(value).map_err(|error| failed(path)(io::Error::other(error)))?;
-    let beside = path.with_extension("new");
-    let written = || {
-        let dir = path.parent().unwrap_or(path);
-        fs::create_dir_all(dir)?;
-        let mut file = File::create(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        File::open(dir)?.sync_all()
-    };
-    written().map_err(failed(path))?;
+    let written = fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| files::replace(path, &text));
+    written.map_err(failed(path))?;
     Ok(path.display().to_string())
 }
 
 fn remove(path: &Path) -> Result<(), KeptError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
-        _ => Ok(()),
-    }
+    files::remove(path).map(drop).map_err(failed(path))
 }

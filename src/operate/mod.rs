@@ -8,6 +8,7 @@
 
 mod arrange;
 mod carry;
+mod dismissal;
 mod effect;
 mod handover;
 mod kept;
@@ -21,11 +22,13 @@ mod steward;
 mod tablet;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 pub use arrange::{Arrangement, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
 pub use carry::{Carried, Carry, CarryError, Drawn};
+pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Effect, Sight, sight};
-pub use kept::{Desk, KeptError};
+pub use kept::{Desk, KeptError, Unfinished};
 pub use perform::{OperateError, Outcome, Performed, Single};
 pub use place::{Planned, Refusal};
 pub use plan::plan;

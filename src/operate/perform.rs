@@ -1,5 +1,6 @@
 //! Takes a step: looks, checks, sends, and waits until the effect is seen. With the lock held, so beside no recovery.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold, Outcome as Sent};
 use crate::model::{Op, OpId, Probes, Seen, Snapshot};
-use crate::run::{Caller, Holder, Lock, LockError, RunId};
+use crate::run::{
+    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Work, outcome_of,
+};
 use crate::snapshot::{collect, glance};
 
 use super::effect::leaders_to_ask;
@@ -32,6 +35,8 @@ pub struct Single {
     pub cluster_name: String,
     /// What keeps it apart from runs.
     pub lock: Arc<dyn Lock>,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
     /// Who asks.
     pub caller: Caller,
     /// How long to wait for the effect; none not to wait.
@@ -73,6 +78,9 @@ pub enum OperateError {
     /// A run is at work, or nobody knows.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// It could not be written down, so nothing was sent.
+    #[error("nothing was sent: {0}")]
+    Record(#[from] RecordError),
     /// Nothing was sent: another run may be at work.
     #[error("the lock was lost, so nothing was sent")]
     LockLost,
@@ -127,15 +135,92 @@ impl Single {
         if *self.lock.hold().borrow() != Hold::Held {
             return Err(OperateError::LockLost);
         }
-        match send(cluster, call).await {
+        let record = self.begin_record(&seen)?;
+        let mut remarks = Vec::new();
+        let outcome = match self.written_down(call, &record) {
+            Ok(number) => self.send(cluster, &planned, since, &record, number, &mut remarks).await,
+            Err(error) => Err(error.into()),
+        };
+        let word = match &outcome {
+            Ok(Outcome::Sent) => "sent",
+            Ok(Outcome::Already(_) | Outcome::Reached(_) | Outcome::NotSent) => "reached",
+            Err(OperateError::Missed { .. }) => "missed",
+            Err(OperateError::Call(error)) if error.code().is_some() => "refused",
+            Err(_) => "failed",
+        };
+        if let Err(error) = record.end(word, true, true, record.unanswered()) {
+            remarks.push(error.to_string());
+        }
+        let planned = Planned { remarks: [planned.remarks.clone(), remarks].concat(), ..planned };
+        Ok(Performed { planned, outcome: outcome? })
+    }
+
+    fn begin_record(&self, seen: &Snapshot) -> Result<Record, RecordError> {
+        let begun = Begun {
+            version: RECORD_VERSION,
+            run: RunId { began_ms: self.now_ms, number: 0 },
+            caller: self.caller.clone(),
+            cluster: self.cluster_name.clone(),
+            work: Some(Work::Step),
+            playbook: self.step.typed(),
+            all: false,
+            auto_failover: seen.auto_failover,
+            plan: None,
+            accepted: BTreeMap::new(),
+            after: None,
+            before: Vec::new(),
+            snapshot: Box::new(self.step.surroundings(seen)),
+        };
+        Record::begin(&*self.archive, begun)
+    }
+
+    /// The call is on disk, or it must not be sent.
+    fn written_down(&self, call: &Call, record: &Record) -> Result<u64, RecordError> {
+        let (code, why) = (self.step.code(), "it was asked for");
+        let number = match call {
+            Call::Action(action) => record.sending(code, None, action, why),
+            _ => record.commanding(code, &self.step.to_string(), why),
+        };
+        record.sync().map(|()| number)
+    }
+
+    async fn send(
+        &self,
+        cluster: &Cluster,
+        planned: &Planned,
+        since: Option<OpId>,
+        record: &Record,
+        number: u64,
+        remarks: &mut Vec<String>,
+    ) -> Result<Outcome, OperateError> {
+        let Some(call) = &planned.call else { return Ok(Outcome::NotSent) };
+        let sent = send(cluster, call).await;
+        record.went(number, &outcome_of(&sent));
+        record.write();
+        let is_perhaps_done = sent.as_ref().map_or_else(|error| error.outcome() == Sent::Unknown, |()| true);
+        if is_perhaps_done
+            && let Step::SetAutoFailover { .. } = self.step
+            && let Err(error) = self.owes_nothing_any_more().await
+        {
+            remarks.push(format!("the note in ZooKeeper still says what auto_failover was before: {error}"));
+        }
+        match sent {
             Ok(()) => {}
             // Whether it was done shows.
             Err(error) if error.outcome() == Sent::Unknown && self.wait.is_some() => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(wait) = self.wait else { return Ok(Performed { planned, outcome: Outcome::Sent }) };
-        let reached = self.until_seen(cluster, &planned, since, wait).await?;
-        Ok(Performed { planned, outcome: Outcome::Reached(reached) })
+        let Some(wait) = self.wait else { return Ok(Outcome::Sent) };
+        Ok(Outcome::Reached(self.until_seen(cluster, planned, since, wait).await?))
+    }
+
+    /// Somebody has decided what auto_failover is to be: what a run before that has not given back is not given back any more.
+    async fn owes_nothing_any_more(&self) -> Result<(), LockError> {
+        let note = self.lock.note().await?.filter(|note| note.auto_failover.is_some());
+        match note {
+            Some(note) => self.lock.leave(note.owes_nothing().as_ref()).await,
+            None => Ok(()),
+        }
     }
 
     async fn until_seen(

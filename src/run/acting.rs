@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, CallError, Cluster};
 use crate::model::{Action, PartitionId};
 use crate::recovery::{Intent, Outcome};
 
@@ -184,7 +184,12 @@ fn of_the_whole_table(action: &Action) -> Action {
 
 /// Sends one action and says how it went.
 pub(super) async fn send(cluster: &Cluster, action: &Action) -> Outcome {
-    match cluster.act(action).await {
+    outcome_of(&cluster.act(action).await)
+}
+
+/// How a call went.
+pub fn outcome_of(done: &Result<(), CallError>) -> Outcome {
+    match done {
         Ok(()) => Outcome::Applied,
         Err(error) => match (error.code(), error.outcome()) {
             (Some(code), _) => Outcome::Refused { code, error: error.to_string() },

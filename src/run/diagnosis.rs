@@ -3,8 +3,10 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState};
+use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState, moment};
 
+use super::record::{FailoverSet, Work};
+use super::run_id::RunId;
 use super::scope::some_of;
 use super::status::{PartitionState, PartitionStatus, Status};
 
@@ -54,10 +56,21 @@ pub struct Runs {
     pub at_work: Option<String>,
     /// What a run that did not finish left, in a sentence.
     pub unfinished: Option<String>,
-    /// The undertaking that did not come to its end, as it is typed.
-    pub undertaking: Option<String>,
+    /// The undertaking that did not come to its end.
+    pub undertaking: Option<Abandoned>,
     /// An unfinished run had found auto_failover on.
     pub owes_failover: bool,
+    /// The newest change of auto_failover that is written down.
+    pub failover_set: Option<FailoverSet>,
+}
+
+/// An undertaking that did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    /// As it is typed.
+    pub typed: String,
+    /// The run that it was begun by; none in files of an earlier version of this program.
+    pub run: Option<RunId>,
 }
 
 impl Diagnosis {
@@ -307,12 +320,16 @@ fn unfinished(runs: &Runs) -> Option<Diagnosis> {
         return None;
     }
     let mut next = Vec::new();
-    next.extend(runs.undertaking.iter().map(|typed| format!("openmldb-ops {typed}")));
+    if let Some(Abandoned { typed, run }) = &runs.undertaking {
+        next.push(format!("openmldb-ops {typed}"));
+        next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} (if nobody is to go on with it)")));
+    }
     next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all (goes on with it)".to_owned()));
     if runs.owes_failover {
         next.push("openmldb-ops failover restore (gives auto_failover back, and does nothing else)".to_owned());
     }
-    let undertaking = runs.undertaking.as_ref().map(|typed| format!("`{typed}` did not come to its end"));
+    let undertaking =
+        runs.undertaking.as_ref().map(|Abandoned { typed, .. }| format!("`{typed}` did not come to its end"));
     let seen: Vec<String> = runs.unfinished.iter().cloned().chain(undertaking).collect();
     Some(Diagnosis {
         case: Case::RunUnfinished,
@@ -343,12 +360,27 @@ fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnos
         next.push("openmldb-ops failover set on (unless somebody wants it off)".to_owned());
         Diagnosis {
             case: Case::FailoverOff,
-            seen: "auto_failover is off, and no run is known to have left it so".to_owned(),
+            seen: who_switched_it_off(runs.failover_set.as_ref()),
             promise: "while it is off nobody takes over from a tablet that is lost, and none that comes back is recovered; \
                       switching it on brings back nothing that is down already",
             next,
         }
     })
+}
+
+/// auto_failover is off, and nobody owes it.
+fn who_switched_it_off(set: Option<&FailoverSet>) -> String {
+    let Some(set) = set else { return "auto_failover is off, and no run is known to have left it so".to_owned() };
+    let run = format!("run {} on {} at {}", set.run, set.host, moment(set.at_ms));
+    match (set.on, set.work) {
+        (false, Work::Step) => format!("auto_failover was switched off by `{}`, {run}", set.name),
+        (false, Work::Recovery | Work::Reconfiguration | Work::FailoverRestore) => {
+            format!("auto_failover was last switched off by `{}`, {run}, which owes nothing any more", set.name)
+        }
+        (true, _) => {
+            format!("auto_failover is off, although {run} had switched it on: somebody else has switched it off since")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -400,8 +432,36 @@ mod tests {
         assert_eq!(cases(&seen, &owes), [Case::RunUnfinished]);
         let at_work = Runs { at_work: Some("run 2".to_owned()), unfinished, ..Runs::default() };
         assert_eq!(cases(&seen, &at_work), [Case::RunAtWork]);
-        let undertaking = Runs { undertaking: Some("scale in a".to_owned()), ..Runs::default() };
+        let run = RunId { began_ms: 7, number: 0 };
+        let abandoned = Abandoned { typed: "scale in a".to_owned(), run: Some(run) };
+        let undertaking = Runs { undertaking: Some(abandoned), ..Runs::default() };
         let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &undertaking);
-        assert_eq!(found[0].next, ["openmldb-ops scale in a"]);
+        assert_eq!(
+            found[0].next,
+            ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 (if nobody is to go on with it)"]
+        );
+    }
+
+    #[test]
+    fn who_switched_auto_failover_off_is_named_with_run_host_and_time() {
+        let mut seen = nothing_yet(Tablet::unknown());
+        seen.auto_failover = false;
+        let told = |on, work, name: &str| {
+            let (run, host) = (RunId { began_ms: 7, number: 0 }, "ops1".to_owned());
+            let set = FailoverSet { on, at_ms: 951_782_400_000, run, host, work, name: name.to_owned() };
+            let runs = Runs { failover_set: Some(set), ..Runs::default() };
+            let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs);
+            assert_eq!(found.iter().map(|found| found.case).collect::<Vec<_>>(), [Case::FailoverOff]);
+            found[0].seen.clone()
+        };
+        assert_eq!(
+            told(false, Work::Step, "failover set off"),
+            "auto_failover was switched off by `failover set off`, run 7-0 on ops1 at 2000-02-29 00:00:00 UTC"
+        );
+        assert_eq!(
+            told(true, Work::Recovery, "recover"),
+            "auto_failover is off, although run 7-0 on ops1 at 2000-02-29 00:00:00 UTC had switched it on: somebody else has \
+             switched it off since"
+        );
     }
 }

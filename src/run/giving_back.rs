@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::snapshot::collect;
+use crate::model::Snapshot;
+use crate::snapshot::metadata;
 
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Told, restore};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
-use super::record::{Archive, Begun, Caller, Left, Record, VERSION};
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, VERSION, Work};
 use super::run_id::RunId;
 
 /// What giving back needs beside the cluster.
@@ -48,14 +49,19 @@ impl GivingBack {
     /// # Errors
     /// The cluster, its ZooKeeper or the records cannot be asked.
     pub async fn look(&self, cluster: &Cluster) -> Result<Owed, RecoverError> {
-        let (left, note) = unsettled(&*self.lock, &*self.archive, &self.cluster_name).await?;
-        let by = match (&note, left.run) {
+        self.owed(&metadata(cluster, &self.cluster_name, self.now_ms).await?).await
+    }
+
+    async fn owed(&self, seen: &Snapshot) -> Result<Owed, RecoverError> {
+        let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
+        let (left, note) = unsettled(&*self.lock, &*self.archive, &names).await?;
+        let was = owed(&left, note.as_ref());
+        let by = match (&note, left.owed_by) {
             (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
             (None, Some(run)) => Some(format!("run {run}")),
             (None, None) => None,
         };
-        let is = cluster.auto_failover().await?;
-        Ok(Owed { was: owed(&left, note.as_ref()), is, by, note })
+        Ok(Owed { was, is: seen.auto_failover, by: by.filter(|_| was.is_some()), note })
     }
 
     /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself.
@@ -71,14 +77,15 @@ impl GivingBack {
     }
 
     async fn run_locked(&self, cluster: &Cluster, run: RunId) -> Result<Option<bool>, RecoverError> {
-        let owed = self.look(cluster).await?;
+        let snapshot = metadata(cluster, &self.cluster_name, self.now_ms).await?;
+        let owed = self.owed(&snapshot).await?;
         let Some(was) = owed.was else { return Ok(None) };
-        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
         let begun = Begun {
             version: VERSION,
             run,
             caller: self.caller.clone(),
             cluster: self.cluster_name.clone(),
+            work: Some(Work::FailoverRestore),
             playbook: "failover restore".to_owned(),
             all: false,
             auto_failover: was,
@@ -92,11 +99,14 @@ impl GivingBack {
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
         let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
         let restored = restore(cluster, was, 1.0, &told).await;
-        record.end(if restored.is_ok() { "restored" } else { "failed" }, restored.is_ok(), false, Vec::new())?;
+        record.end(
+            if restored.is_ok() { "restored" } else { "failed" },
+            restored.is_ok(),
+            restored.is_ok(),
+            Vec::new(),
+        )?;
         restored.map_err(|seen| RecoverError::NotGivenBack { was, seen })?;
-        // The run is still unfinished: whoever goes on has to know, and it is nobody else's host that has its record.
-        let note = owed.note.map(|note| Note { auto_failover: None, ..note });
-        self.lock.leave(note.as_ref()).await?;
+        self.lock.leave(owed.note.and_then(Note::owes_nothing).as_ref()).await?;
         Ok(Some(was))
     }
 }
@@ -106,6 +116,9 @@ pub(super) fn owed_by_an_earlier_run(left: &Left, note: Option<&Note>) -> Option
     owed(left, note).filter(|was| *was)?;
     Some(match note {
         Some(note) => format!("run {} on {} did not finish, and may have left it off", note.run, note.host),
-        None => format!("an earlier run did not finish ({}), and may have left it off", left.place),
+        None => {
+            let by = left.owed_by.map_or("an earlier run".to_owned(), |run| format!("run {run}"));
+            format!("{by} did not finish, and may have left it off")
+        }
     })
 }

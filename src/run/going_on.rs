@@ -18,6 +18,11 @@ pub enum GoingOn {
         /// Which.
         action: Action,
     },
+    /// The same of a call that recovery never makes.
+    Command {
+        /// Which, as the handbook writes it.
+        command: String,
+    },
     /// A tablet loads a replica.
     Load {
         /// The tablet.
@@ -49,9 +54,9 @@ pub(super) fn still_going_on(
     seen: &Snapshot,
     scope: &Scope,
     memories: &BTreeMap<PartitionId, Memory>,
-    unanswered: Vec<Action>,
+    unanswered: Vec<GoingOn>,
 ) -> Vec<GoingOn> {
-    let mut going_on: Vec<GoingOn> = unanswered.into_iter().map(|action| GoingOn::Call { action }).collect();
+    let mut going_on = unanswered;
     for table in &seen.tables {
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };

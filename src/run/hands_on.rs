@@ -16,7 +16,7 @@ use super::event::{Event, Listener};
 use super::failover::{Told, restore, switch_off};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Lock, Note};
-use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION};
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
 use super::recover::{panic_text, unbreakable};
 use super::run_id::RunId;
 
@@ -57,6 +57,12 @@ pub struct Hands {
     pub hold: watch::Receiver<Hold>,
 }
 
+/// How such work ended, in a word for the record: `ended`, `partial`, `interrupted` or `failed`.
+pub trait Ended {
+    /// The word.
+    fn ended(&self) -> &'static str;
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct HandsOff<T> {
@@ -74,9 +80,10 @@ impl Found {
         self.auto_failover != now
     }
 
-    /// Partitions that an unfinished recovery has left for the next one.
+    /// Partitions that a recovery which broke off has left for the next one.
     pub fn leaves_partitions(&self) -> bool {
-        self.left.partitions.values().any(|earlier| *earlier != Earlier::default())
+        let left = &self.left;
+        left.broke_off() && left.partitions.values().any(|earlier| *earlier != Earlier::default())
             || self.note.as_ref().is_some_and(|note| note.serves_early || !note.unseen.is_empty())
     }
 
@@ -104,7 +111,8 @@ impl HandsOn {
     /// # Errors
     /// ZooKeeper or the records cannot be asked.
     pub async fn find(&self, seen: &Snapshot) -> Result<Found, RecoverError> {
-        let (left, note) = unsettled(&*self.lock, &*self.archive, &self.cluster_name).await?;
+        let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
+        let (left, note) = unsettled(&*self.lock, &*self.archive, &names).await?;
         let auto_failover = seen.auto_failover || owed(&left, note.as_ref()) == Some(true);
         Ok(Found { left, note, auto_failover })
     }
@@ -121,7 +129,7 @@ impl HandsOn {
         work: impl FnOnce(Hands) -> F,
     ) -> Result<HandsOff<T>, RecoverError>
     where
-        T: Send + 'static,
+        T: Ended + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
         let auto_failover = found.auto_failover;
@@ -130,6 +138,7 @@ impl HandsOn {
             run: RunId { began_ms: self.now_ms, number: 0 },
             caller: self.caller.clone(),
             cluster: self.cluster_name.clone(),
+            work: Some(Work::Reconfiguration),
             playbook: self.name.clone(),
             all: false,
             auto_failover,
@@ -146,6 +155,8 @@ impl HandsOn {
             host: self.caller.host.clone(),
             record: record.place().to_owned(),
             auto_failover: Some(auto_failover),
+            work: Some(Work::Reconfiguration),
+            ended: None,
             serves_early: found.note.as_ref().is_some_and(|note| note.serves_early),
             unseen: found.note.iter().flat_map(|note| note.unseen.clone()).collect(),
         };
@@ -159,12 +170,19 @@ impl HandsOn {
             Err(error) => Err(error),
         };
         let restored = self.give_back(cluster, auto_failover, &told).await;
-        let word = if matches!(done, Ok(Ok(_))) { "ended" } else { "failed" };
-        if let Err(error) = record.end(word, restored.is_ok(), restored.is_ok(), Vec::new()) {
+        let ended = match &done {
+            Ok(Ok(done)) => done.ended(),
+            Ok(Err(_)) | Err(_) => "failed",
+        };
+        let finished = restored.is_ok() && ended == "ended";
+        if let Err(error) = record.end(ended, restored.is_ok(), finished, Vec::new()) {
             listener(&Event::Note { text: error.to_string() });
         }
         if *self.lock.hold().borrow() != Hold::Lost {
-            let stays = if restored.is_ok() { found.stays() } else { Some(note) };
+            let stays = match &restored {
+                Ok(()) => found.stays(),
+                Err(_) => Some(Note { ended: Some(ended.to_owned()), ..note }),
+            };
             if let Err(error) = self.lock.leave(stays.as_ref()).await {
                 let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
                 listener(&Event::Note { text });

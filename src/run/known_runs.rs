@@ -3,46 +3,195 @@
 use super::diagnosis::Runs;
 use super::error::RecoverError;
 use super::lock::{Lock, Note};
-use super::record::{Archive, Left, left_by_runs};
+use super::record::{Archive, ClusterNames, Left, Work, left_by_runs};
 
 /// What is known of runs on a cluster.
 ///
 /// # Errors
 /// ZooKeeper or the records cannot be read.
-pub async fn known_runs(lock: &dyn Lock, archive: &dyn Archive, cluster: &str) -> Result<Runs, RecoverError> {
+pub async fn known_runs(lock: &dyn Lock, archive: &dyn Archive, cluster: &ClusterNames) -> Result<Runs, RecoverError> {
     let holder = lock.holder().await?;
     let (left, note) = unsettled(lock, archive, cluster).await?;
-    let unfinished = match (&note, left.run) {
-        (Some(note), _) => {
-            Some(format!("run {} on {} did not finish; its record is there: {}", note.run, note.host, note.record))
-        }
-        (None, Some(run)) => Some(format!("run {run} did not finish; its record: {}", left.place)),
-        (None, None) => None,
-    };
     Ok(Runs {
         at_work: holder.map(|holder| holder.text()),
-        unfinished,
+        unfinished: broken_off(&left, note.as_ref()),
         undertaking: None,
         owes_failover: owed(&left, note.as_ref()) == Some(true),
+        failover_set: left.failover_set,
     })
 }
 
-/// What unfinished runs have left, and the note of the last of them. Where notes stay until they are removed and there is none,
-/// a run on another host has settled it.
+/// The run that broke off, in a sentence. One that did all it could, and left partitions that it may not touch, did not.
+fn broken_off(left: &Left, note: Option<&Note>) -> Option<String> {
+    const OWES: &str = "has not given auto_failover back";
+    // An undertaking's goals are told of where they are written down.
+    let is_told = |note: &&Note| note.work != Some(Work::Reconfiguration) || note.auto_failover == Some(true);
+    if let Some(note) = note.filter(is_told) {
+        let how = how_it_ended(note.ended.as_deref()).or(note.auto_failover.map(|_| OWES))?;
+        return Some(format!("run {} on {} {how}; its record is there: {}", note.run, note.host, note.record));
+    }
+    if let (Some(run), Some(how)) = (left.run, how_it_ended(left.ended.as_deref())) {
+        return Some(format!("run {run} {how}; its record: {}", left.place));
+    }
+    left.owed_by.filter(|_| left.auto_failover == Some(true)).map(|run| format!("run {run} {OWES}"))
+}
+
+/// How a run ended that has to be gone on with.
+pub(super) fn how_it_ended(verdict: Option<&str>) -> Option<&'static str> {
+    match verdict {
+        None => Some("did not finish"),
+        Some("interrupted") => Some("was interrupted"),
+        Some("failed") => Some("failed"),
+        Some(_) => None,
+    }
+}
+
+/// What runs have left, and the note of the last of them. A run that was killed leaves a note where notes stay until they are
+/// removed: if it is gone, a run on another host has settled what was left.
 ///
 /// # Errors
 /// ZooKeeper or the records cannot be read.
 pub(super) async fn unsettled(
     lock: &dyn Lock,
     archive: &dyn Archive,
-    cluster: &str,
+    cluster: &ClusterNames,
 ) -> Result<(Left, Option<Note>), RecoverError> {
     let (note, left) = (lock.note().await?, left_by_runs(archive, cluster)?);
-    let settled = lock.keeps_notes() && note.is_none();
-    Ok((if settled { Left::default() } else { left }, note))
+    let is_settled = lock.keeps_notes() && note.is_none() && left.auto_failover.is_some();
+    Ok((if is_settled { left.settled_elsewhere() } else { left }, note))
 }
 
-/// What auto_failover was before a run that has not given it back.
+/// What auto_failover was before a run that has not given it back. Where there is a note it decides, for whichever host has given
+/// it back has put that right; unless the record of its run is here and says more.
 pub(super) fn owed(left: &Left, note: Option<&Note>) -> Option<bool> {
-    note.and_then(|note| note.auto_failover).or(left.auto_failover)
+    match note {
+        Some(note) if left.known.contains(&note.run) => note.auto_failover.and(left.auto_failover),
+        Some(note) => note.auto_failover,
+        None => left.auto_failover,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::lock::{Alone, Holder};
+    use super::super::record::{Begun, Caller, Record, Shelf, VERSION};
+    use super::super::run_id::RunId;
+    use super::*;
+    use crate::model::Snapshot;
+
+    fn begun(at: u64, work: Work) -> Begun {
+        let snapshot = Snapshot {
+            cluster: "c".to_owned(),
+            taken_at_ms: at,
+            auto_failover: true,
+            tables: Vec::new(),
+            tablets: BTreeMap::new(),
+            ops: Vec::new(),
+        };
+        Begun {
+            version: VERSION,
+            run: RunId { began_ms: at, number: 0 },
+            caller: Caller { host: "ops1".to_owned(), ..Caller::default() },
+            cluster: "c".to_owned(),
+            work: Some(work),
+            playbook: "recover".to_owned(),
+            all: true,
+            auto_failover: true,
+            plan: None,
+            accepted: BTreeMap::new(),
+            after: None,
+            before: Vec::new(),
+            snapshot: Box::new(snapshot),
+        }
+    }
+
+    /// What is known after a run that ended so, and gave auto_failover back unless it did not end.
+    async fn after(work: Work, ended: Option<&str>, lock: &dyn Lock) -> Runs {
+        let shelf = Shelf::default();
+        let record = Record::begin(&shelf, begun(7, work)).unwrap();
+        if let Some(verdict) = ended {
+            record.end(verdict, true, false, Vec::new()).unwrap();
+        }
+        known_runs(lock, &shelf, &ClusterNames::called("c")).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn partial_is_not_unfinished_and_interrupted_is_not_failed() {
+        let told = async |ended| {
+            let runs = after(Work::Recovery, ended, &Alone::default()).await;
+            (runs.unfinished, runs.owes_failover)
+        };
+        let unfinished = |how: &str| Some(format!("run 7-0 {how}; its record: run 7-0 in memory"));
+        assert_eq!(told(None).await, (unfinished("did not finish"), true));
+        assert_eq!(told(Some("interrupted")).await, (unfinished("was interrupted"), false));
+        assert_eq!(told(Some("failed")).await, (unfinished("failed"), false));
+        assert_eq!(told(Some("partial")).await, (None, false), "it did what it may do");
+    }
+
+    #[tokio::test]
+    async fn the_same_is_told_of_a_run_on_another_host_by_its_note() {
+        let told = async |work, ended: Option<&str>, auto_failover| {
+            let lock = Alone::keeping_notes();
+            let note = Note {
+                run: RunId { began_ms: 9, number: 0 },
+                host: "ops2".to_owned(),
+                record: "there".to_owned(),
+                auto_failover,
+                work: Some(work),
+                ended: ended.map(str::to_owned),
+                serves_early: false,
+                unseen: Vec::new(),
+            };
+            lock.leave(Some(&note)).await.unwrap();
+            let runs = known_runs(&lock, &Shelf::default(), &ClusterNames::called("c")).await.unwrap();
+            (runs.unfinished, runs.owes_failover)
+        };
+        let on_ops2 = |how: &str| Some(format!("run 9-0 on ops2 {how}; its record is there: there"));
+        assert_eq!(told(Work::Recovery, None, Some(true)).await, (on_ops2("did not finish"), true));
+        assert_eq!(told(Work::Recovery, Some("interrupted"), None).await, (on_ops2("was interrupted"), false));
+        assert_eq!(told(Work::Recovery, Some("partial"), None).await, (None, false), "nobody has looked at a replica");
+        let owes = on_ops2("has not given auto_failover back");
+        assert_eq!(told(Work::Recovery, Some("partial"), Some(true)).await, (owes, true));
+        assert_eq!(told(Work::Reconfiguration, None, Some(true)).await, (on_ops2("did not finish"), true));
+        assert_eq!(told(Work::Reconfiguration, None, None).await, (None, false), "its host tells of its goals");
+    }
+
+    #[tokio::test]
+    async fn a_run_at_work_is_told_as_such() {
+        let caller = Caller { host: "ops1".to_owned(), pid: 5, command: "recover --all".to_owned(), process: None };
+        let lock = Alone::held_by(Holder { run: RunId { began_ms: 7, number: 0 }, caller });
+        let runs = after(Work::Recovery, None, &lock).await;
+        assert_eq!(runs.at_work.as_deref(), Some("run 7-0 on ops1, process 5: recover --all"));
+    }
+
+    #[tokio::test]
+    async fn what_another_host_has_given_back_is_not_owed_by_the_record_here() {
+        let shelf = Shelf::default();
+        let record = Record::begin(&shelf, begun(7, Work::Recovery)).unwrap();
+        let lock = Alone::keeping_notes();
+        let note = Note {
+            run: record.run(),
+            host: "ops1".to_owned(),
+            record: "here".to_owned(),
+            auto_failover: Some(true),
+            work: Some(Work::Recovery),
+            ended: None,
+            serves_early: false,
+            unseen: Vec::new(),
+        };
+        let owes = async |note: Option<&Note>| {
+            lock.leave(note).await.unwrap();
+            let runs = known_runs(&lock, &shelf, &ClusterNames::called("c")).await.unwrap();
+            (runs.owes_failover, runs.unfinished.is_some())
+        };
+        assert_eq!(owes(Some(&note)).await, (true, true));
+        let given_back = note.clone().owes_nothing().unwrap();
+        assert_eq!(owes(Some(&given_back)).await, (false, true), "the run is unfinished all the same");
+        assert_eq!(owes(None).await, (false, false), "it was gone on with there");
+        let handover = Note { work: Some(Work::Reconfiguration), ..note };
+        assert_eq!(handover.owes_nothing(), None, "nothing else is to be known of it elsewhere");
+    }
 }

@@ -1,28 +1,19 @@
 //! One run at a time: who holds a cluster, and what an unfinished run left to tell the next, from whatever host it comes.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::future::Future;
-use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::cluster::{DiscoveryError, Hold, LOCK_SESSION, LockNodes};
-
+use crate::cluster::{CallError, DiscoveryError, Hold};
 use crate::model::{Endpoint, Offset, PartitionId};
 
-use super::record::Caller;
+use super::process::Liveness;
+use super::record::{Caller, Work};
 use super::run_id::RunId;
-
-/// How long a lock whose holder may be dead is waited for: its session's timeout, and a little for ZooKeeper to notice.
-const LOCK_WAIT: Duration = Duration::from_secs(LOCK_SESSION.as_secs() + 4);
-/// How often it is looked at meanwhile.
-const LOCK_POLL: Duration = Duration::from_millis(250);
 
 /// Who holds a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +36,12 @@ pub struct Note {
     pub record: String,
     /// What it found auto_failover to be; none once it was given back.
     pub auto_failover: Option<bool>,
+    /// What it was for; none in notes of an earlier version of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// How it ended; none while it is at work, and if it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
     /// Whether leaders may have served, and taken writes, before anybody looked at their followers, and nobody says which.
     #[serde(default)]
     pub serves_early: bool,
@@ -69,6 +66,13 @@ pub struct Unseen {
 const MOST_UNSEEN: usize = 5_000;
 
 impl Note {
+    /// The same once auto_failover was given back, or set anew; none if nothing is left to say. A recovery that did not finish is
+    /// still unfinished, and whoever goes on on another host has to know.
+    pub fn owes_nothing(self) -> Option<Self> {
+        let is_over = self.work == Some(Work::Reconfiguration) && !self.serves_early && self.unseen.is_empty();
+        (!is_over).then_some(Self { auto_failover: None, ..self })
+    }
+
     /// Whether all it says is what nobody had looked at.
     pub(super) fn tells_of_unseen_alone(&self) -> bool {
         self.auto_failover.is_none() && (self.serves_early || !self.unseen.is_empty())
@@ -94,11 +98,20 @@ pub enum LockError {
     /// ZooKeeper could not be asked or told.
     #[error(transparent)]
     ZooKeeper(#[from] DiscoveryError),
-    /// The file could not be locked.
-    #[error("cannot lock {path}: {seen}")]
+    /// The cluster could not be asked which servers it has.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The files that keep runs of this host apart cannot be used.
+    #[error("cannot use the locks in {path}: {seen}")]
     File {
-        /// Which.
+        /// In which directory.
         path: String,
+        /// What was seen.
+        seen: String,
+    },
+    /// What others are to read cannot be put into words: a bug.
+    #[error("what names this run cannot be written: {seen}")]
+    Text {
         /// What was seen.
         seen: String,
     },
@@ -141,160 +154,46 @@ pub trait Lock: Send + Sync {
 impl Holder {
     /// The holder in a sentence.
     pub fn text(&self) -> String {
-        let Caller { host, pid, command } = &self.caller;
-        format!("run {} on {host}, process {pid}: {command}", self.run)
+        format!("{}: {}", self.name(), self.caller.command)
     }
 
-    /// Whether it may be the lock of a process that is no more: it is not known to live on this host.
-    fn may_be_dead(&self, here: &str) -> bool {
-        self.caller.host != here || !PathBuf::from(format!("/proc/{}", self.caller.pid)).exists()
-    }
-}
-
-/// The lock in a cluster's own ZooKeeper: for all hosts.
-impl Lock for LockNodes {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
-        Box::pin(async move {
-            let text = serde_json::to_string(holder).unwrap_or_default();
-            let deadline = Instant::now() + LOCK_WAIT;
-            loop {
-                let Some(other) = LockNodes::acquire(self, &text).await? else { return Ok(()) };
-                let other = holder_of(&other);
-                if Instant::now() >= deadline || !other.may_be_dead(&holder.caller.host) {
-                    return Err(LockError::HeldBy { holder: Box::new(other) });
-                }
-                tokio::time::sleep(LOCK_POLL).await;
-            }
-        })
+    /// What it is called.
+    pub fn name(&self) -> String {
+        format!("run {} on {}, process {}", self.run, self.caller.host, self.caller.pid)
     }
 
-    fn hold(&self) -> watch::Receiver<Hold> {
-        LockNodes::hold(self)
-    }
-
-    fn keeps_notes(&self) -> bool {
-        true
-    }
-
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
-        Box::pin(async move { Ok(LockNodes::holder(self).await?.map(|text| holder_of(&text))) })
-    }
-
-    fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(LockNodes::release(self))
-    }
-
-    fn note(&self) -> Locking<'_, Option<Note>> {
-        Box::pin(async move { Ok(LockNodes::note(self).await?.map(|text| note_of(&text))) })
-    }
-
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()> {
-        Box::pin(async move {
-            match note {
-                Some(note) => LockNodes::leave(self, &serde_json::to_string(note).unwrap_or_default()).await?,
-                None => self.clear().await?,
-            }
-            Ok(())
-        })
+    /// Whether its process is still there, as far as can be told on the host `here`.
+    pub(super) fn liveness(&self, here: &str) -> Liveness {
+        let Caller { host, pid, process, .. } = &self.caller;
+        // An earlier version of this program says no more than its process's number.
+        let is_numbered = || process.is_none() && host == here && PathBuf::from(format!("/proc/{pid}")).exists();
+        match self.caller.liveness() {
+            Liveness::Unknown if is_numbered() => Liveness::Lives,
+            liveness => liveness,
+        }
     }
 }
 
 /// A text that says nothing we understand is still somebody's.
-fn holder_of(text: &str) -> Holder {
+pub(super) fn holder_of(text: &str) -> Holder {
     serde_json::from_str(text).unwrap_or_else(|_| Holder {
         run: RunId { began_ms: 0, number: 0 },
-        caller: Caller { host: "unknown".to_owned(), pid: 0, command: text.chars().take(200).collect() },
+        caller: Caller { host: "unknown".to_owned(), pid: 0, command: text.chars().take(200).collect(), process: None },
     })
 }
 
-fn note_of(text: &str) -> Note {
+pub(super) fn note_of(text: &str) -> Note {
     serde_json::from_str(text).unwrap_or_else(|_| Note {
         run: RunId { began_ms: 0, number: 0 },
         host: "unknown".to_owned(),
         record: text.chars().take(200).collect(),
         auto_failover: None,
+        work: None,
+        ended: None,
         // For all that is known.
         serves_early: true,
         unseen: Vec::new(),
     })
-}
-
-/// A lock on a file beside the records: for runs on this host that keep their records in the same place. The record does
-/// what the note does.
-#[derive(Debug)]
-pub struct LockFile {
-    path: PathBuf,
-    locked: Mutex<Option<File>>,
-    hold: watch::Sender<Hold>,
-}
-
-impl LockFile {
-    /// The lock of a cluster in a directory of records.
-    pub fn new(dir: &std::path::Path, cluster: &str) -> Self {
-        let name: String = cluster.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Self { path: dir.join(format!("lock-{name}")), locked: Mutex::new(None), hold: watch::Sender::new(Hold::Held) }
-    }
-
-    fn error(&self, seen: &std::io::Error) -> LockError {
-        LockError::File { path: self.path.display().to_string(), seen: seen.to_string() }
-    }
-
-    fn lock(&self, holder: &Holder) -> Result<(), LockError> {
-        let dir = self.path.parent().unwrap_or(&self.path);
-        fs::create_dir_all(dir).map_err(|error| self.error(&error))?;
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path);
-        let mut file = opened.map_err(|error| self.error(&error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.take(10_000).read_to_string(&mut text);
-                return Err(LockError::HeldBy { holder: Box::new(holder_of(&text)) });
-            }
-            Err(TryLockError::Error(error)) => return Err(self.error(&error)),
-        }
-        let text = serde_json::to_string(holder).unwrap_or_default();
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
-        written.map_err(|error| self.error(&error))?;
-        *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-        Ok(())
-    }
-}
-
-impl Lock for LockFile {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
-        Box::pin(std::future::ready(self.lock(holder)))
-    }
-
-    fn hold(&self) -> watch::Receiver<Hold> {
-        self.hold.subscribe()
-    }
-
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        // The file stays: removing it would pull it from under whoever has opened it meanwhile.
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Box::pin(std::future::ready(()))
-    }
-
-    fn note(&self) -> Locking<'_, Option<Note>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn leave<'a>(&'a self, _note: Option<&'a Note>) -> Locking<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn caveat(&self) -> Option<String> {
-        Some(
-            "without ZooKeeper, only runs that keep their records in the same directory are kept apart, and only they \
-             hear of each other"
-                .to_owned(),
-        )
-    }
 }
 
 /// A lock in memory, for rehearsals and tests: nobody else is there, unless told otherwise.

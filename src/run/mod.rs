@@ -5,6 +5,7 @@ mod acting;
 mod case;
 mod checking;
 mod close;
+mod cluster_lock;
 mod cluster_steps;
 mod diagnosis;
 mod driver;
@@ -14,6 +15,7 @@ mod failover;
 mod giving_back;
 mod going_on;
 mod hands_on;
+mod host_lock;
 mod index;
 mod kept;
 mod known_runs;
@@ -21,6 +23,7 @@ mod lane;
 mod lock;
 mod looks;
 mod prepared;
+mod process;
 mod record;
 mod recover;
 mod report;
@@ -31,26 +34,31 @@ mod status;
 mod telling;
 mod verdict;
 
+pub use acting::outcome_of;
 pub use checking::Checking;
+pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
-pub use diagnosis::{Case, Diagnosis, Runs, diagnose};
+pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
-pub use hands_on::{Found, Hands, HandsOff, HandsOn};
+pub use hands_on::{Ended, Found, Hands, HandsOff, HandsOn};
+pub use host_lock::LockFile;
 pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
 };
 pub use known_runs::known_runs;
 pub use lane::Widths;
-pub use lock::{Alone, Holder, Lock, LockError, LockFile, Locking, Note};
+pub use lock::{Alone, Holder, Lock, LockError, Locking, Note};
 pub use prepared::{Prepared, prepare_plan};
+pub use process::{Liveness, ProcessIdentity};
 pub use record::{
-    Archive, Begun, Caller, Directory, Left, Line, Paper, Record, RecordError, Shelf, Story, StoryError, left_by_runs,
+    Archive, Begun, Caller, ClusterNames, Directory, FailoverSet, Left, Line, Paper, Record, RecordError, RunState,
+    Shelf, Story, StoryError, VERSION as RECORD_VERSION, Work, left_by_runs,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

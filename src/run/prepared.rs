@@ -49,7 +49,7 @@ pub fn prepare_plan(
     }
     scope.check(&snapshot)?;
     let tablets = Continuity::of(&snapshot, &left.partitions);
-    let blind = note.as_ref().is_some_and(|note| left.newest != Some(note.run));
+    let blind = note.as_ref().is_some_and(|note| !left.known.contains(&note.run));
     let served_early = note.as_ref().is_some_and(|note| note.serves_early);
     let mut memories = BTreeMap::new();
     for table in &snapshot.tables {

@@ -21,10 +21,11 @@ use super::failover::{Before, StepError, Told, prepare, restore};
 use super::giving_back::owed_by_an_earlier_run;
 use super::going_on::{GoingOn, still_going_on};
 use super::kept::Consent;
+use super::known_runs::{how_it_ended, unsettled};
 use super::lane::Widths;
 use super::lock::{Holder, Lock, Note, Unseen};
 use super::prepared::{Prepared, prepare_plan};
-use super::record::{Archive, Begun, Caller, Left, Record, RecordError, VERSION, left_by_runs};
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
 use super::report::{Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
@@ -84,6 +85,8 @@ pub struct Recovered {
 /// What a run leaves behind in ZooKeeper.
 struct Leaving<'a> {
     record: &'a Record,
+    /// How it ended.
+    ended: &'static str,
     /// What auto_failover was, if it could not be given back.
     owed: Option<bool>,
     /// Something goes on that only the record knows.
@@ -119,7 +122,8 @@ impl Recovery {
         match collect(cluster, &self.cluster_name, self.now_ms).await {
             Ok(snapshot) => Ok(snapshot),
             Err(error) => {
-                let left = self.what_is_left().await.ok();
+                let names = ClusterNames::called(&self.cluster_name);
+                let left = unsettled(&*self.lock, &*self.archive, &names).await.ok();
                 let owed = left.and_then(|(left, note)| owed_by_an_earlier_run(&left, note.as_ref()));
                 Err(RecoverError::NotSeen { error, not_restored: owed })
             }
@@ -131,7 +135,7 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
-        let (left, note) = self.what_is_left().await?;
+        let (left, note) = self.what_is_left(&snapshot).await?;
         let mut prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
         if serves_early(&self.playbook) && !self.lock.keeps_notes() {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
@@ -139,14 +143,9 @@ impl Recovery {
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
 
-    async fn what_is_left(&self) -> Result<(Left, Option<Note>), RecoverError> {
-        let mut left = left_by_runs(&*self.archive, &self.cluster_name)?;
-        let note = self.lock.note().await?;
-        if self.lock.keeps_notes() && note.is_none() && left.auto_failover.is_some() {
-            // A run that was killed leaves a note. It is gone, so a run on another host has finished what was left.
-            left = Left { newest: left.newest, unusable: left.unusable, ..Left::default() };
-        }
-        Ok((left, note))
+    async fn what_is_left(&self, seen: &Snapshot) -> Result<(Left, Option<Note>), RecoverError> {
+        let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
+        unsettled(&*self.lock, &*self.archive, &names).await
     }
 
     /// Does it.
@@ -168,8 +167,8 @@ impl Recovery {
     /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that was
     /// said yes to.
     async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
-        let left_since = self.what_is_left().await? != (prepared.left.clone(), prepared.note.clone());
-        if left_since || prepared.consented.is_some() {
+        let left = self.what_is_left(&prepared.snapshot).await?;
+        if left != (prepared.left.clone(), prepared.note.clone()) || prepared.consented.is_some() {
             prepared = self.look(cluster).await?;
         }
         self.tell_of_what_is_there(&prepared);
@@ -193,13 +192,15 @@ impl Recovery {
         let mine = prepared.memories.keys().copied().collect();
         resume_left(cluster, &prepared.snapshot, &mine, &told).await;
         let restored = self.give_back(cluster, auto_failover, &told).await;
-        let unfinished = |going_on: Vec<GoingOn>| {
-            // Whoever reads it takes the run for unfinished with or without this line.
-            let _ = record.end("failed", restored.is_ok(), false, going_on);
+        let ends = |verdict: &str, finished: bool, going_on: Vec<GoingOn>| {
+            if let Err(error) = record.end(verdict, restored.is_ok(), finished, going_on) {
+                listener(&Event::Note { text: error.to_string() });
+            }
         };
         let panicked = matches!(driven, Err(Interruption::Panic(_)));
-        let leaving = |goes_on, memories| Leaving {
+        let leaving = |ended, goes_on, memories| Leaving {
             record: &record,
+            ended,
             owed: restored.is_err().then_some(auto_failover),
             goes_on,
             serves_early: noted_early && self.scope != Scope::All || panicked,
@@ -208,8 +209,8 @@ impl Recovery {
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
-                unfinished(Vec::new());
-                self.take_leave(leaving(false, &prepared.memories), &listener).await;
+                ends("failed", false, Vec::new());
+                self.take_leave(leaving("failed", false, &prepared.memories), &listener).await;
                 return Err(RecoverError::Step { error, not_restored: restored.err() });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
@@ -219,8 +220,8 @@ impl Recovery {
         let (seen, verification) = match self.verify(cluster, &prepared, memories).await {
             Ok(verified) => verified,
             Err(error) => {
-                unfinished(record.unanswered().into_iter().map(|action| GoingOn::Call { action }).collect());
-                self.take_leave(leaving(true, memories), &listener).await;
+                ends("failed", false, record.unanswered());
+                self.take_leave(leaving("failed", true, memories), &listener).await;
                 return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() });
             }
         };
@@ -237,10 +238,8 @@ impl Recovery {
         for going_on in &going_on {
             listener(&Event::StillGoingOn { going_on: going_on.clone() });
         }
-        if let Err(error) = record.end(summary.verdict.word(), restored.is_ok(), finished, going_on.clone()) {
-            listener(&Event::Note { text: error.to_string() });
-        }
-        self.take_leave(leaving(!going_on.is_empty(), memories), &listener).await;
+        ends(summary.verdict.word(), finished, going_on.clone());
+        self.take_leave(leaving(summary.verdict.word(), !going_on.is_empty(), memories), &listener).await;
         let unrecorded = record.broken();
         let not_restored = restored.err();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
@@ -292,8 +291,9 @@ impl Recovery {
     }
 
     fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
-        let (run, host) = (record.run(), self.caller.host.clone());
-        Note { run, host, record: record.place().to_owned(), auto_failover, serves_early, unseen: Vec::new() }
+        let (run, host, record) = (record.run(), self.caller.host.clone(), record.place().to_owned());
+        let work = Some(Work::Recovery);
+        Note { run, host, record, auto_failover, work, ended: None, serves_early, unseen: Vec::new() }
     }
 
     /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
@@ -302,9 +302,10 @@ impl Recovery {
         if *self.lock.hold().borrow() == Hold::Lost {
             return;
         }
-        let Leaving { record, owed, goes_on, serves_early, unseen } = leaving;
+        let Leaving { record, ended, owed, goes_on, serves_early, unseen } = leaving;
         let is_needed = owed.is_some() || goes_on || serves_early || !unseen.is_empty();
-        let note = is_needed.then(|| self.note_of(record, owed, serves_early).with_unseen(unseen));
+        let ended = Some(ended.to_owned());
+        let note = is_needed.then(|| Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen) });
         if let Err(error) = self.lock.leave(note.as_ref()).await {
             let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
             listener(&Event::Note { text });
@@ -318,6 +319,7 @@ impl Recovery {
             run: RunId { began_ms: self.now_ms, number: 0 },
             caller: self.caller.clone(),
             cluster: self.cluster_name.clone(),
+            work: Some(Work::Recovery),
             playbook: self.playbook.name.clone(),
             all: self.scope == Scope::All,
             auto_failover,
@@ -337,7 +339,9 @@ impl Recovery {
             }
         }
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
-        let _ = self.record.set(record.clone());
+        if self.record.set(record.clone()).is_err() {
+            tracing::error!("a recovery runs a second time");
+        }
         Ok(record)
     }
 
@@ -362,8 +366,9 @@ impl Recovery {
             true => " and left auto_failover off; it was on and will be given back",
             false => "",
         };
-        let elsewhere = prepared.note.as_ref().filter(|note| left.newest != Some(note.run));
-        if let Some(Note { run, host, record, serves_early, unseen, .. }) = elsewhere {
+        let elsewhere = prepared.note.as_ref().filter(|note| !left.known.contains(&note.run));
+        if let Some(Note { run, host, record, ended, serves_early, unseen, .. }) = elsewhere {
+            let how = how_it_ended(ended.as_deref()).unwrap_or("left something to be done");
             let unseen = match (serves_early, unseen.len()) {
                 (true, _) => {
                     "; leaders may have taken writes before their followers were looked at, so nothing that those \
@@ -374,14 +379,23 @@ impl Recovery {
                 (false, count) => format!("; {count} replicas had not been looked at when their leaders were chosen"),
             };
             let text = format!(
-                "run {run} on {host} did not finish{owed}. Its record is there ({record}), not here: what it sent is \
+                "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is \
                  unknown, so disk tables that it may have told to load are not told again{unseen}"
             );
             (self.listener)(&Event::Note { text });
         } else if left.run.is_some() {
             let place = &left.place;
             let used = if owed.is_empty() { "; what it wrote down is used" } else { owed };
-            (self.listener)(&Event::Note { text: format!("an earlier run did not finish ({place}){used}") });
+            let how = match left.ended.as_deref() {
+                None => "did not finish".to_owned(),
+                Some(verdict) => match how_it_ended(Some(verdict)) {
+                    Some(how) => format!("did not finish: it {how}"),
+                    None => "left partitions that it could not bring back".to_owned(),
+                },
+            };
+            (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
+        } else if let (Some(run), false) = (left.owed_by, owed.is_empty()) {
+            (self.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
         }
     }
 
@@ -437,7 +451,7 @@ impl Recovery {
     /// remembered this run is its own predecessor.
     async fn after_waiting(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
         let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
-        let (left, note) = self.what_is_left().await?;
+        let (left, note) = self.what_is_left(&snapshot).await?;
         prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
     }
 }

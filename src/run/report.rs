@@ -49,6 +49,8 @@ pub enum Verdict {
     Partial,
     /// The plan or the acknowledgement does not fit what is there.
     Refused,
+    /// A signal or the deadline ended it before everything in scope was done.
+    Interrupted,
     /// The command could not do its work.
     Failed,
 }

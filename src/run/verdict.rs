@@ -7,7 +7,7 @@ use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, Reason, View, h
 
 use crate::verify::Verification;
 
-use super::driver::Driven;
+use super::driver::{Driven, Stop};
 use super::prepared::Prepared;
 use super::report::{
     AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
@@ -68,10 +68,12 @@ pub(super) fn summary_of_run(
     }
     let verdict = if blocked.is_empty() {
         if partitions.recovered > 0 { Verdict::Recovered } else { Verdict::Healthy }
-    } else if driven.is_none_or(|driven| driven.stopped.is_some()) {
-        Verdict::Failed
     } else {
-        Verdict::Partial
+        match driven.map(|driven| driven.stopped) {
+            Some(Some(Stop::Signal(_) | Stop::Deadline)) => Verdict::Interrupted,
+            Some(None) => Verdict::Partial,
+            Some(Some(_)) | None => Verdict::Failed,
+        }
     };
     Summary {
         verdict,
@@ -170,6 +172,7 @@ impl Verdict {
             Self::Healthy => "healthy",
             Self::Partial => "partial",
             Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
     }

@@ -45,12 +45,11 @@ pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot
     survey(cluster, &before.cluster, before.taken_at_ms).await
 }
 
-async fn look(
-    cluster: &Cluster,
-    cluster_name: &str,
-    now_ms: u64,
-    questions: &'static [Question],
-) -> Result<Snapshot, CallError> {
+/// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn metadata(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
     let (tables, registrations, ops, auto_failover, registered) = tokio::try_join!(
         cluster.tables(),
         cluster.tablets(),
@@ -68,15 +67,8 @@ async fn look(
     for endpoint in registered.iter().flatten() {
         tablets.entry(endpoint.clone()).or_insert_with(Tablet::unknown);
     }
-    let mut wanted: BTreeMap<Endpoint, Vec<(PartitionId, StorageMode)>> = BTreeMap::new();
-    for table in &tables {
-        for partition in &table.partitions {
-            for replica in &partition.replicas {
-                let id = PartitionId { tid: table.tid, pid: partition.pid };
-                tablets.entry(replica.endpoint.clone()).or_insert_with(Tablet::unknown);
-                wanted.entry(replica.endpoint.clone()).or_default().push((id, table.storage));
-            }
-        }
+    for replica in tables.iter().flat_map(|table| &table.partitions).flat_map(|partition| &partition.replicas) {
+        tablets.entry(replica.endpoint.clone()).or_insert_with(Tablet::unknown);
     }
     if let Some(registered) = &registered {
         let registered: BTreeSet<&Endpoint> = registered.iter().collect();
@@ -88,20 +80,39 @@ async fn look(
         // The nameserver may not have heard of a new address yet.
         tablet.real_endpoint = cluster.address_of(endpoint).or(tablet.real_endpoint.take());
     }
+    Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
+}
+
+async fn look(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    questions: &'static [Question],
+) -> Result<Snapshot, CallError> {
+    let mut seen = metadata(cluster, cluster_name, now_ms).await?;
+    let mut wanted: BTreeMap<Endpoint, Vec<(PartitionId, StorageMode)>> = BTreeMap::new();
+    for table in &seen.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            for replica in &partition.replicas {
+                wanted.entry(replica.endpoint.clone()).or_default().push((id, table.storage));
+            }
+        }
+    }
     let mut looks = JoinSet::new();
-    for endpoint in tablets.keys().cloned() {
+    for endpoint in seen.tablets.keys().cloned() {
         let replicas = wanted.remove(&endpoint).unwrap_or_default();
         looks.spawn(look_closely(cluster.clone(), endpoint, replicas, questions));
     }
     while let Some(look) = looks.join_next().await {
         if let Ok((endpoint, held, probes)) = look
-            && let Some(tablet) = tablets.get_mut(&endpoint)
+            && let Some(tablet) = seen.tablets.get_mut(&endpoint)
         {
             tablet.held = held;
             tablet.probes = probes;
         }
     }
-    Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
+    Ok(seen)
 }
 
 /// Evidence about the replicas of some partitions, added to a glance.

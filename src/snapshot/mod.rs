@@ -3,5 +3,5 @@
 mod collect;
 mod file;
 
-pub use collect::{collect, glance, look_again, look_at_tablet, look_closer, poll_tablet, probe, survey};
+pub use collect::{collect, glance, look_again, look_at_tablet, look_closer, metadata, poll_tablet, probe, survey};
 pub use file::{FileError, VERSION, parse, read, save, write};

@@ -37,6 +37,6 @@ pub use rehearsal::{RehearsalLine, rehearsal_text};
 pub use shown::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
 pub use snapshot::snapshot_text;
 pub use status::status_text;
-pub use story::{records_text, story_text};
+pub use story::{Recorded, records_text, story_text};
 pub use summary::{About, by_hand, going_on_text, recovered_text, summary_text};
 pub use words::{Numbers, command};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recovery::Outcome;
-use crate::run::{Event, Line, RunId, Story};
+use crate::run::{Event, Line, RunId, RunState, Story, Work};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -11,39 +11,58 @@ use super::lines::{self, Detail, Names};
 use super::summary::going_on_text;
 use super::words::{Numbers, command, counted, elapsed, moment, on_off, one_line};
 
+/// A record, or why it cannot be read.
+pub struct Recorded {
+    /// Of which run.
+    pub run: RunId,
+    /// What it tells, and how far its run is.
+    pub story: Result<(Story, RunState), String>,
+}
+
 /// A record in one line of a list.
-pub fn records_text(records: &[(RunId, Result<Story, String>)], paint: Paint) -> String {
+pub fn records_text(records: &[Recorded], paint: Paint) -> String {
     if records.is_empty() {
         return "no records\n".to_owned();
     }
-    let mut rows = Columns::headed(&["run", "began", "cluster", "end"]);
-    for (run, story) in records {
-        let (cluster, tone, end) = match story {
-            Ok(story) => {
-                let (tone, end) = end_of(story);
-                (story.begun.cluster.clone(), tone, end)
+    let mut rows = Columns::headed(&["run", "began", "what", "cluster", "end"]);
+    for Recorded { run, story } in records {
+        let (cluster, name, tone, end) = match story {
+            Ok((story, state)) => {
+                let (tone, end) = end_of(story, *state);
+                (story.begun.cluster.clone(), story.begun.playbook.clone(), tone, end)
             }
-            Err(error) => (String::new(), Tone::Warning, format!("unreadable: {error}")),
+            Err(error) => (String::new(), String::new(), Tone::Warning, format!("unreadable: {error}")),
         };
-        rows.row([run.to_string().into(), moment(run.began_ms).into(), cluster.into(), Cell::new(tone, end)]);
+        let (run, began) = (run.to_string(), moment(run.began_ms));
+        rows.row([run.into(), began.into(), one_line(&name).into(), cluster.into(), Cell::new(tone, end)]);
     }
     rows.text(0, paint)
 }
 
 /// How a run ended, in a few words.
-fn end_of(story: &Story) -> (Tone, String) {
-    match story.ended() {
-        Some(Line::Ended { verdict, restored: true, finished: true, .. }) => (Tone::Good, verdict.clone()),
-        Some(Line::Ended { verdict, restored: true, .. }) => (Tone::Warning, verdict.clone()),
+fn end_of(story: &Story, state: RunState) -> (Tone, String) {
+    let ended = match story.ended() {
+        Some(Line::Ended { verdict, restored: true, finished: true, .. }) => Some((Tone::Good, verdict.clone())),
+        Some(Line::Ended { verdict, restored: true, .. }) => Some((Tone::Warning, verdict.clone())),
         Some(Line::Ended { verdict, restored: false, .. }) => {
-            (Tone::Bad, format!("{verdict}, auto_failover not given back"))
+            Some((Tone::Bad, format!("{verdict}, auto_failover not given back")))
         }
-        _ => (Tone::Bad, "did not end".to_owned()),
+        _ => None,
+    };
+    match (state, ended) {
+        (RunState::Running, _) => (Tone::Strong, "running".to_owned()),
+        (RunState::Killed, _) => (Tone::Bad, "killed".to_owned()),
+        (RunState::Dismissed, Some((tone, ended))) => (tone, format!("{ended}, dismissed")),
+        (RunState::Dismissed, None) => (Tone::Usual, "dismissed".to_owned()),
+        (RunState::Ended | RunState::Unknown, Some(ended)) => ended,
+        (RunState::Ended | RunState::Unknown, None) => {
+            (Tone::Bad, format!("no end recorded; it ran on {}", one_line(&story.begun.caller.host)))
+        }
     }
 }
 
-/// The whole of it.
-pub fn story_text(story: &Story, paint: Paint) -> String {
+/// The whole of it, of a run that is so far.
+pub fn story_text(story: &Story, state: RunState, paint: Paint) -> String {
     let begun = &story.begun;
     let names = Names::of(&begun.snapshot);
     let caller = &begun.caller;
@@ -51,13 +70,17 @@ pub fn story_text(story: &Story, paint: Paint) -> String {
     out += &format!("began {} on {}, process {}\n", moment(begun.run.began_ms), one_line(&caller.host), caller.pid);
     out += &format!("$ {}\n", one_line(&caller.command));
     let partitions: BTreeSet<_> = begun.before.iter().map(|before| before.partition).collect();
-    out += &format!(
-        "playbook {}, {} with {} in scope, auto_failover {}\n",
-        one_line(&begun.playbook),
-        counted(partitions.len(), "partition"),
-        counted(begun.before.len(), "replica"),
-        on_off(begun.auto_failover)
-    );
+    let (name, auto_failover) = (one_line(&begun.playbook), on_off(begun.auto_failover));
+    out += &match begun.work() {
+        Work::Recovery => {
+            let (partitions, replicas) =
+                (counted(partitions.len(), "partition"), counted(begun.before.len(), "replica"));
+            format!("playbook {name}, {partitions} with {replicas} in scope, auto_failover {auto_failover}\n")
+        }
+        Work::Reconfiguration | Work::FailoverRestore | Work::Step => {
+            format!("{name}, auto_failover {auto_failover}\n")
+        }
+    };
     if let Some(after) = &begun.after {
         out += &format!("goes on after run {after}\n");
     }
@@ -67,11 +90,12 @@ pub fn story_text(story: &Story, paint: Paint) -> String {
             out += &format!("{:>10}  {text}\n", elapsed(at_ms));
         }
     }
-    let (tone, end) = end_of(story);
+    let (tone, end) = end_of(story, state);
     out += &format!("end: {}\n", paint.tone(tone, &end));
     for call in sent.values() {
-        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "sent, and how it went is not recorded:"));
+        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "perhaps sent, and how it went is not recorded:"));
     }
+    out.extend(dismissed(story));
     if story.unreadable > 0 {
         out += &format!("{} could not be read\n", counted(story.unreadable, "line"));
     }
@@ -81,7 +105,7 @@ pub fn story_text(story: &Story, paint: Paint) -> String {
 fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Paint) -> Option<(u64, String)> {
     let event = |event: &Event| lines::line(event, names, Detail::Verbose, paint);
     Some(match line {
-        Line::Begun(_) | Line::Remembered { .. } => return None,
+        Line::Begun(_) | Line::Remembered { .. } | Line::Dismissed { .. } => return None,
         Line::Chosen { at_ms, table, partition, choice } => {
             let (table, pid, choice) = (table.clone(), partition.pid.0, choice.clone());
             (*at_ms, event(&Event::LeaderChosen { table, pid, choice })?)
@@ -91,6 +115,11 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
         }
         Line::Sending { at_ms, number, step, partition, action, why } => {
             let call = format!("{}: {}", names.partition(*partition), command(action, Numbers::Known));
+            sent.insert(*number, call.clone());
+            (*at_ms, format!("{call} [{}] ({})", one_line(step), one_line(why)))
+        }
+        Line::Command { at_ms, number, step, command, why } => {
+            let call = one_line(command);
             sent.insert(*number, call.clone());
             (*at_ms, format!("{call} [{}] ({})", one_line(step), one_line(why)))
         }
@@ -108,6 +137,14 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
             let text = if going_on.is_empty() { "nothing goes on".to_owned() } else { going_on.join("; ") };
             (*at_ms, format!("ended; {text}"))
         }
+    })
+}
+
+/// What was said of it after its end.
+fn dismissed(story: &Story) -> Option<String> {
+    story.lines.iter().find_map(|line| match line {
+        Line::Dismissed { at_ms, by } => Some(format!("dismissed {} on {}\n", moment(*at_ms), one_line(&by.host))),
+        _ => None,
     })
 }
 

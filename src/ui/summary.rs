@@ -85,6 +85,7 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
             (Tone::Warning, format!("Partial: {all} by their flags, but not all is as it should be."))
         }
         (Verdict::Partial, _) => (Tone::Warning, format!("Partial: {of_all} not recovered or not redundant.")),
+        (Verdict::Interrupted, _) => (Tone::Bad, format!("Interrupted: {of_all} not finished.")),
         (Verdict::Failed, _) => (Tone::Bad, format!("Failed: {of_all} not finished.")),
     }
 }
@@ -207,6 +208,9 @@ pub fn going_on_text(going_on: &GoingOn) -> String {
     match going_on {
         GoingOn::Call { action } => {
             format!("`{}` was sent and not answered, and may still take effect", command(action, Numbers::Known))
+        }
+        GoingOn::Command { command } => {
+            format!("`{}` was sent and not answered, and may still take effect", one_line(command))
         }
         GoingOn::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
         GoingOn::Load { endpoint, table, pid, seen: false } => {

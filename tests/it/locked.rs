@@ -12,6 +12,7 @@ struct Served {
     _sandbox: Running,
     servers: String,
     root: &'static str,
+    nameserver: String,
 }
 
 impl Served {
@@ -23,7 +24,8 @@ impl Served {
         let mut sandbox = home.start(&serve);
         let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
         assert_eq!(ready["event"], "ready");
-        Self { _sandbox: sandbox, servers, root }
+        let nameserver = ready["nameserver"].as_str().unwrap().to_owned();
+        Self { _sandbox: sandbox, servers, root, nameserver }
     }
 
     fn words<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
@@ -32,6 +34,11 @@ impl Served {
 
     fn run(&self, home: &Home, command: &[&str]) -> Ran {
         home.run(&self.words(command))
+    }
+
+    /// The same cluster, found by its nameserver's address.
+    fn by_nameserver<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        [command, &["--output", "json", "--nameserver", &self.nameserver]].concat()
     }
 
     /// A run that has begun to bring followers back.
@@ -192,4 +199,77 @@ fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
         "{}",
         ran.stderr
     );
+}
+
+/// Whichever way each of them found the cluster. Both are seen by whoever only looks, too.
+#[tokio::test]
+async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
+    let server = ZooKeeperServer::shared().await;
+    for (first_by_zookeeper, root) in [(true, "/both-ways-1"), (false, "/both-ways-2")] {
+        let home = Home::new();
+        let served = Served::start(&home, &server, root);
+        let recover = |by_zookeeper| match by_zookeeper {
+            true => served.words(&["recover", "--all"]),
+            false => served.by_nameserver(&["recover", "--all"]),
+        };
+        let mut first = home.start(&recover(first_by_zookeeper));
+        first.wait_for_progress(|line| line.contains(": serving after "));
+        let second = home.run(&recover(!first_by_zookeeper)).expect(6);
+        assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
+        for look in [served.words(&["status"]), served.by_nameserver(&["status"])] {
+            let status = home.run(&look).expect(3);
+            assert!(status.stdout.contains("run_at_work"), "{look:?}: {}", status.stdout);
+            assert!(!status.stdout.contains("run_unfinished"), "what runs has not died: {}", status.stdout);
+        }
+        first.end().expect(0);
+        let last = home.run(&recover(!first_by_zookeeper)).expect(0);
+        assert_eq!(last.summary()["verdict"], "healthy", "{}", last.stderr);
+    }
+}
+
+/// What a run that was found one way has left is found the other way.
+#[tokio::test]
+async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/other-way");
+    let run = served.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    let ran = home.run(&served.by_nameserver(&["recover", "--all"])).expect(0);
+    assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+}
+
+/// The session of a killed process goes on for ten seconds, and its lock with it.
+#[tokio::test]
+async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/dead-holder");
+    let run = served.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    assert!(
+        tree(&server, "/dead-holder").await.contains_key("/dead-holder/openmldb-ops/lock"),
+        "ZooKeeper has not noticed"
+    );
+    let ran = served.finishes(&home);
+    assert!(ran.stderr.contains(" is gone: its lock is removed"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("waiting up to 14 s for the lock"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn the_wait_for_a_lock_of_another_host_is_announced() {
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&home, &server, "/elsewhere");
+    let process = json!({"boot": "another", "namespace": "pid:[1]", "started": 1});
+    let holder = json!({"run": "5-0", "host": "elsewhere", "pid": 7, "command": "openmldb-ops recover --all", "process": process});
+    server.create(&[("/elsewhere/openmldb-ops/lock", &holder.to_string())]).await;
+    let mut run = home.start(&served.words(&["recover", "--all"]));
+    let waiting = "waiting up to 14 s for the lock of run 5-0 on elsewhere, process 7, which may be dead";
+    run.wait_for_progress(|line| line.contains(waiting));
+    server.client().await.delete("/elsewhere/openmldb-ops/lock", None).await.unwrap();
+    assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }

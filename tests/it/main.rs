@@ -23,6 +23,7 @@ mod scenarios;
 mod steps;
 mod support;
 mod texts;
+mod told;
 mod troubles;
 mod undertakings;
 mod zookeeper;

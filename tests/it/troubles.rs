@@ -302,7 +302,7 @@ async fn told_to_stop(name: &'static str, nth: usize) {
     assert_left_in_order(&bed, &run);
     let summary = &run.recovered.summary;
     assert_eq!(run.recovered.stopped, Some(Stop::Signal(15)));
-    assert_eq!(summary.verdict, Verdict::Failed);
+    assert_eq!(summary.verdict, Verdict::Interrupted);
     assert!(summary.partitions.failed > 0, "{:?}", summary.partitions);
     let unfinished: Vec<_> = summary.blocked.iter().filter(|blocked| blocked.reason == "interrupted").collect();
     assert_eq!(unfinished.len(), summary.partitions.failed, "{:?}", summary.blocked);

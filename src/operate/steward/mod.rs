@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold, Outcome};
 use crate::model::{PartitionId, Snapshot};
-use crate::run::{Hands, Stop};
+use crate::run::{Ended, Hands, Stop};
 use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
@@ -70,6 +70,17 @@ pub(super) struct Worked {
     pub(super) given_up: BTreeMap<String, Refusal>,
     /// Why it stopped early, if it did.
     pub(super) stopped: Option<Stop>,
+}
+
+impl Ended for Worked {
+    fn ended(&self) -> &'static str {
+        match self.stopped {
+            Some(Stop::Signal(_) | Stop::Deadline) => "interrupted",
+            Some(Stop::Unrecorded | Stop::LockLost | Stop::NoNameserver) => "failed",
+            Some(Stop::No) | None if self.given_up.is_empty() => "ended",
+            Some(Stop::No) | None => "partial",
+        }
+    }
 }
 
 /// Who does it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,15 +48,44 @@ pub trait Paper: Send {
     /// # Errors
     /// Nobody knows what is on disk.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Takes back what was written since it was last synced, in whole or in part.
+    ///
+    /// # Errors
+    /// Nobody knows what is there.
+    fn take_back(&mut self) -> io::Result<()>;
 }
 
 /// A directory with one file per run, `run-<id>.jsonl`.
 #[derive(Debug, Clone)]
 pub struct Directory(pub PathBuf);
 
+/// A file that is written at its end.
+struct Appended {
+    file: File,
+    written: u64,
+    synced: u64,
+}
+
 impl Directory {
     fn file(&self, run: RunId) -> PathBuf {
         self.0.join(format!("run-{run}.jsonl"))
+    }
+
+    /// A record that is there, to add to it after its run.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    pub fn append(&self, run: RunId) -> io::Result<Box<dyn Paper>> {
+        let text = fs::read(self.file(run))?;
+        let file = OpenOptions::new().append(true).open(self.file(run))?;
+        let length = text.len() as u64;
+        let mut paper = Appended { file, written: length, synced: length };
+        if text.last().is_some_and(|last| *last != b'\n') {
+            // A line that its run could not write to its end stays one that cannot be read.
+            paper.write(b"\n")?;
+        }
+        Ok(Box::new(paper))
     }
 }
 
@@ -71,7 +100,7 @@ impl Archive for Directory {
         };
         // The file's name has to survive, too.
         File::open(&self.0)?.sync_all()?;
-        Ok((run, Box::new(file)))
+        Ok((run, Box::new(Appended { file, written: 0, synced: 0 })))
     }
 
     fn runs(&self) -> io::Result<Vec<RunId>> {
@@ -102,13 +131,23 @@ fn run_of(path: &Path) -> Option<RunId> {
     RunId::try_from(name.to_owned()).ok()
 }
 
-impl Paper for File {
+impl Paper for Appended {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        self.write_all(text)
+        self.file.write_all(text)?;
+        self.written += text.len() as u64;
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()?;
+        self.synced = self.written;
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.synced)?;
+        self.written = self.synced;
+        Ok(())
     }
 }
 
@@ -135,7 +174,7 @@ impl Archive for Shelf {
             run.number += 1;
         }
         records.insert(run, Vec::new());
-        Ok((run, Box::new((self.clone(), run))))
+        Ok((run, Box::new(Sheet { shelf: self.clone(), run, synced: 0 })))
     }
 
     fn runs(&self) -> io::Result<Vec<RunId>> {
@@ -156,14 +195,33 @@ impl Archive for Shelf {
     }
 }
 
-impl Paper for (Shelf, RunId) {
+/// A record on a shelf.
+struct Sheet {
+    shelf: Shelf,
+    run: RunId,
+    synced: usize,
+}
+
+impl Sheet {
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut records = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        work(records.entry(self.run).or_default())
+    }
+}
+
+impl Paper for Sheet {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        let mut records = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.entry(self.1).or_default().extend_from_slice(text);
+        self.with(|written| written.extend_from_slice(text));
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.synced = self.with(|written| written.len());
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        self.with(|written| written.truncate(self.synced));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The lines of a record, and their text: one JSON object a line, the first of which says which version they have.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, Remembered, WaitFo
 use super::super::event::Milestone;
 use super::super::going_on::GoingOn;
 use super::super::kept::PlanId;
+use super::super::process::{Liveness, ProcessIdentity};
 use super::super::run_id::RunId;
 
 /// The version of the lines written. Version 1 had the first and the last line only.
@@ -55,6 +57,19 @@ pub enum Line {
         partition: Option<PartitionId>,
         /// The call.
         action: Action,
+        /// Why.
+        why: String,
+    },
+    /// A call that recovery never makes is about to be sent: one of the handbook's steps. As [`Line::Sending`] otherwise.
+    Command {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Counts the calls of a run, of both kinds.
+        number: u64,
+        /// The step's code.
+        step: String,
+        /// The call, as the handbook writes it.
+        command: String,
         /// Why.
         why: String,
     },
@@ -111,6 +126,27 @@ pub enum Line {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         still_going_on: Vec<GoingOn>,
     },
+    /// Somebody has said that nobody is going on with it. Comes after the run, and however it ended.
+    Dismissed {
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+        /// Who.
+        by: Caller,
+    },
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// To bring partitions back.
+    Recovery,
+    /// To move replicas or leaders: scaling, an upgrade, a handover.
+    Reconfiguration,
+    /// To give auto_failover back, and nothing else.
+    FailoverRestore,
+    /// One of the handbook's steps.
+    Step,
 }
 
 /// The first line.
@@ -125,7 +161,10 @@ pub struct Begun {
     pub caller: Caller,
     /// What the cluster is called.
     pub cluster: String,
-    /// The playbook's name.
+    /// What it is for; none in records of an earlier version of this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// The playbook's name; what else it is called if it has none.
     #[serde(default)]
     pub playbook: String,
     /// Whether all of the cluster is in scope.
@@ -157,14 +196,37 @@ pub struct Caller {
     pub pid: u32,
     /// The command line. Secrets are never on it: they come from files or the environment.
     pub command: String,
+    /// What tells the process from every other one; none where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessIdentity>,
+}
+
+impl Caller {
+    /// Whether the process is still there.
+    pub fn liveness(&self) -> Liveness {
+        self.process.as_ref().map_or(Liveness::Unknown, |process| process.liveness(self.pid))
+    }
+}
+
+impl Begun {
+    /// What the run is for.
+    pub fn work(&self) -> Work {
+        self.work.unwrap_or(match self.playbook.as_str() {
+            "failover restore" => Work::FailoverRestore,
+            "scale out" | "scale in" | "upgrade pre" | "upgrade post" | "leader handover" => Work::Reconfiguration,
+            _ => Work::Recovery,
+        })
+    }
 }
 
 impl Line {
     /// The line's text, with its end.
-    pub(super) fn text(&self) -> Vec<u8> {
-        // A line holds nothing that JSON cannot say: its maps have strings for keys.
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
+    ///
+    /// # Errors
+    /// It holds something that JSON cannot say: a bug.
+    pub fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
-        text
+        Ok(text)
     }
 }

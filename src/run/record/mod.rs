@@ -3,10 +3,12 @@
 //! sent; how it went is in the file at once, and on disk before the next call is sent.
 
 mod archive;
+mod cluster_names;
 mod line;
+mod pages;
+mod state;
 mod story;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +18,13 @@ use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, Remembered, Wait};
 
 pub use archive::{Archive, Directory, Paper, Shelf};
-pub use line::{Begun, Caller, Line, VERSION};
-pub use story::{Left, Story, StoryError, left_by_runs};
+pub use cluster_names::ClusterNames;
+pub(super) use cluster_names::is_loopback;
+pub use line::{Begun, Caller, Line, VERSION, Work};
+pub use state::RunState;
+pub use story::{FailoverSet, Left, Story, StoryError, left_by_runs};
+
+use pages::{Called, Pages};
 
 use super::event::Milestone;
 use super::going_on::GoingOn;
@@ -45,21 +52,6 @@ pub struct Record {
     pages: Arc<Mutex<Pages>>,
 }
 
-struct Pages {
-    paper: Box<dyn Paper>,
-    /// Lines not written yet.
-    buffer: Vec<u8>,
-    unsynced: bool,
-    calls: u64,
-    /// Calls sent and not answered.
-    under_way: BTreeMap<u64, (Option<PartitionId>, Action)>,
-    remembered: BTreeMap<PartitionId, BTreeMap<Endpoint, Remembered>>,
-    /// Replicas that are remembered as if their call had not been heard of again, with the call.
-    unheard: BTreeMap<PartitionId, Vec<(u64, Endpoint)>>,
-    /// Why it can be written no more.
-    broken: Option<String>,
-}
-
 impl Record {
     /// Begins one: the first line is on disk, or nothing must be changed.
     ///
@@ -68,16 +60,8 @@ impl Record {
     pub fn begin(archive: &dyn Archive, mut begun: Begun) -> Result<Self, RecordError> {
         let (run, paper) = archive.create(begun.run).map_err(at(&archive.place(begun.run)))?;
         begun.run = run;
-        let pages = Pages {
-            paper,
-            buffer: Line::Begun(Box::new(begun)).text(),
-            unsynced: true,
-            calls: 0,
-            under_way: BTreeMap::new(),
-            remembered: BTreeMap::new(),
-            unheard: BTreeMap::new(),
-            broken: None,
-        };
+        let mut pages = Pages::new(paper);
+        pages.note(&Line::Begun(Box::new(begun)));
         let place = archive.place(run);
         let record = Self { run, place, began: Instant::now(), pages: Arc::new(Mutex::new(pages)) };
         record.sync()?;
@@ -122,29 +106,40 @@ impl Record {
         self.pages().note(&Line::Note { at_ms: self.at_ms(), text: text.to_owned() });
     }
 
+    /// Notes something to know, and writes it.
+    pub fn remark(&self, text: &str) {
+        self.note(text);
+        self.write();
+    }
+
     /// Notes a call that is about to be sent. It must not be sent before [`Record::sync`] has succeeded.
-    pub(super) fn sending(&self, step: &str, partition: Option<PartitionId>, action: &Action, why: &str) -> u64 {
+    pub fn sending(&self, step: &str, partition: Option<PartitionId>, action: &Action, why: &str) -> u64 {
         let (at_ms, step, why) = (self.at_ms(), step.to_owned(), why.to_owned());
+        let line = |number| Line::Sending { at_ms, number, step, partition, action: action.clone(), why };
+        self.pages().note_call(Called::Action(partition, action.clone()), line)
+    }
+
+    /// The same of a call that recovery never makes, as the handbook writes it.
+    pub fn commanding(&self, step: &str, command: &str, why: &str) -> u64 {
+        let (at_ms, step, why) = (self.at_ms(), step.to_owned(), why.to_owned());
+        let line = |number| Line::Command { at_ms, number, step, command: command.to_owned(), why };
+        self.pages().note_call(Called::Command(command.to_owned()), line)
+    }
+
+    /// Notes a call that is sent whether or not that can be written down.
+    pub(super) fn sending_all_the_same(&self, step: &str, action: &Action, why: &str) -> u64 {
+        let number = self.sending(step, None, action, why);
         let mut pages = self.pages();
-        pages.calls += 1;
-        let number = pages.calls;
-        pages.under_way.insert(number, (partition, action.clone()));
-        pages.note(&Line::Sending { at_ms, number, step, partition, action: action.clone(), why });
+        // An error is kept, and told at the end.
+        let _kept = pages.sync();
+        pages.is_sent(number, Called::Action(None, action.clone()));
         number
     }
 
     /// Notes how a call went.
-    pub(super) fn went(&self, number: u64, outcome: &Outcome) {
+    pub fn went(&self, number: u64, outcome: &Outcome) {
         let mut pages = self.pages();
-        let partition = pages.under_way.remove(&number).and_then(|(partition, _)| partition);
-        if let Some(partition) = partition
-            && let Some(unheard) = pages.unheard.get_mut(&partition)
-        {
-            unheard.retain(|(call, _)| *call != number);
-            if unheard.is_empty() {
-                pages.unheard.remove(&partition);
-            }
-        }
+        pages.is_answered(number);
         pages.note(&Line::Went { at_ms: self.at_ms(), number, outcome: outcome.clone() });
     }
 
@@ -153,9 +148,8 @@ impl Record {
     pub(super) fn remember(&self, partition: PartitionId, memory: &Memory) {
         let mut pages = self.pages();
         for (endpoint, replica) in &memory.replicas {
-            let mut unheard = pages.unheard.get(&partition).into_iter().flatten();
-            if !unheard.any(|(_, replica)| replica == endpoint) {
-                pages.remember(partition, endpoint, Remembered::of(replica));
+            if !pages.is_unheard(partition, endpoint) {
+                pages.remember(partition, endpoint, Remembered::of(replica), None);
             }
         }
     }
@@ -166,29 +160,28 @@ impl Record {
         for (endpoint, replica) in &unheard.replicas {
             let memory = Remembered::of(replica);
             if before.replicas.get(endpoint).map(Remembered::of).as_ref() != Some(&memory) {
-                pages.unheard.entry(partition).or_default().push((call, endpoint.clone()));
-                pages.remember(partition, endpoint, memory);
+                pages.remember(partition, endpoint, memory, Some(call));
             }
         }
     }
 
     /// Writes what was noted.
-    pub(super) fn write(&self) {
+    pub fn write(&self) {
         // An error is kept, and stops the run at its next call.
-        let _ = self.pages().write();
+        let _kept = self.pages().write();
     }
 
     /// Writes what was noted and makes sure that it is on disk.
     ///
     /// # Errors
     /// It is not; then nothing more must be changed.
-    pub(super) fn sync(&self) -> Result<(), RecordError> {
+    pub fn sync(&self) -> Result<(), RecordError> {
         self.pages().sync().map_err(|error| at(&self.place)(io::Error::other(error)))
     }
 
     /// Calls that were sent and not answered.
-    pub fn unanswered(&self) -> Vec<Action> {
-        self.pages().under_way.values().map(|(_, action)| action.clone()).collect()
+    pub fn unanswered(&self) -> Vec<GoingOn> {
+        self.pages().unanswered()
     }
 
     /// Replicas that were told to load and have not been seen loaded.
@@ -200,7 +193,7 @@ impl Record {
     }
 
     /// Why it can be written no more, if so.
-    pub(super) fn broken(&self) -> Option<String> {
+    pub fn broken(&self) -> Option<String> {
         self.pages().broken.clone()
     }
 
@@ -208,7 +201,7 @@ impl Record {
     ///
     /// # Errors
     /// It cannot be written; the cluster is as it is, and the next run takes this one for unfinished.
-    pub(super) fn end(
+    pub fn end(
         &self,
         verdict: &str,
         restored: bool,
@@ -216,8 +209,8 @@ impl Record {
         still_going_on: Vec<GoingOn>,
     ) -> Result<(), RecordError> {
         let (at_ms, verdict) = (self.at_ms(), verdict.to_owned());
-        self.pages().note(&Line::Ended { at_ms, verdict, restored, finished, still_going_on });
-        self.sync()
+        let line = Line::Ended { at_ms, verdict, restored, finished, still_going_on };
+        self.pages().end(&line).map_err(|error| at(&self.place)(io::Error::other(error)))
     }
 
     fn at_ms(&self) -> u64 {
@@ -226,47 +219,6 @@ impl Record {
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Pages {
-    fn note(&mut self, line: &Line) {
-        self.buffer.extend(line.text());
-    }
-
-    fn remember(&mut self, partition: PartitionId, endpoint: &Endpoint, memory: Remembered) {
-        let replicas = self.remembered.entry(partition).or_default();
-        if replicas.get(endpoint).map_or(memory == Remembered::default(), |known| *known == memory) {
-            return;
-        }
-        replicas.insert(endpoint.clone(), memory.clone());
-        self.note(&Line::Remembered { partition, endpoint: endpoint.clone(), memory });
-    }
-
-    fn write(&mut self) -> Result<(), String> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
-        }
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let written = self.paper.write(&std::mem::take(&mut self.buffer));
-        self.unsynced = true;
-        self.unless_broken(written)
-    }
-
-    fn sync(&mut self) -> Result<(), String> {
-        self.write()?;
-        if !std::mem::take(&mut self.unsynced) {
-            return Ok(());
-        }
-        let synced = self.paper.sync();
-        self.unless_broken(synced)
-    }
-
-    /// After an error nobody knows what is on disk: nothing is added any more (a line may be there in part).
-    fn unless_broken(&mut self, done: io::Result<()>) -> Result<(), String> {
-        done.map_err(|error| self.broken.get_or_insert(error.to_string()).clone())
     }
 }
 

@@ -1,16 +1,17 @@
 //! Reading records: what a run tells, and what unfinished ones leave to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 
-use crate::model::PartitionId;
-use crate::recovery;
+use crate::model::{Action, PartitionId};
+use crate::recovery::{self, Outcome};
 
 use super::super::event::Milestone;
 use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
-use super::line::{Begun, Line, VERSION};
+use super::cluster_names::ClusterNames;
+use super::line::{Begun, Line, VERSION, Work};
 use super::{RecordError, at};
 
 /// The longest line read, in bytes: the snapshot of a million replicas is a tenth of it.
@@ -41,25 +42,60 @@ pub enum StoryError {
     Version(u32),
 }
 
-/// What unfinished runs left.
+/// What the runs on a cluster left.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Left {
-    /// The newest one.
+    /// The newest recovery that did not bring everything back.
     pub run: Option<RunId>,
-    /// The newest one of all, finished or not.
-    pub newest: Option<RunId>,
-    /// Where the record of the newest unfinished one is.
+    /// How that one ended; none if it did not, because it was killed or is at work.
+    pub ended: Option<String>,
+    /// Where its record is.
     pub place: String,
-    /// What auto_failover was, if it was not given back.
-    pub auto_failover: Option<bool>,
-    /// The plan that the newest unfinished one was told to apply, or to accept the losses of.
+    /// The plan that it was told to apply, or to accept the losses of.
     pub plan: Option<PlanId>,
     /// The losses that were accepted for it.
     pub accepted: BTreeMap<PartitionId, Vec<recovery::Loss>>,
+    /// Every run on this cluster whose record is here, but those that are too old to matter.
+    pub known: BTreeSet<RunId>,
+    /// What auto_failover was, if it was not given back.
+    pub auto_failover: Option<bool>,
+    /// Who has not given it back.
+    pub owed_by: Option<RunId>,
+    /// The newest change of auto_failover that any of them made.
+    pub failover_set: Option<FailoverSet>,
     /// What is known of each partition.
     pub partitions: BTreeMap<PartitionId, recovery::Earlier>,
     /// Records of this cluster that cannot be used, and why.
     pub unusable: Vec<String>,
+}
+
+/// A change of auto_failover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailoverSet {
+    /// What it was set to.
+    pub on: bool,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// By which run.
+    pub run: RunId,
+    /// On which host.
+    pub host: String,
+    /// What that run was for.
+    pub work: Work,
+    /// What it is called: a step as it is typed, a playbook.
+    pub name: String,
+}
+
+impl Left {
+    /// Another host has gone on since: what was left here is of no interest any more.
+    pub(in super::super) fn settled_elsewhere(self) -> Self {
+        Self { known: self.known, failover_set: self.failover_set, unusable: self.unusable, ..Self::default() }
+    }
+
+    /// Whether the newest recovery broke off: it was killed, interrupted, or came to a fault.
+    pub fn broke_off(&self) -> bool {
+        self.run.is_some() && self.ended.as_deref() != Some("partial")
+    }
 }
 
 impl Story {
@@ -86,15 +122,54 @@ impl Story {
         self.lines.iter().rev().find(|line| matches!(line, Line::Ended { .. }))
     }
 
+    /// How it ended, in a word, if it did.
+    pub fn verdict(&self) -> Option<&str> {
+        match self.ended() {
+            Some(Line::Ended { verdict, .. }) => Some(verdict),
+            _ => None,
+        }
+    }
+
     /// Whether nothing of it matters to a later run.
     pub fn is_finished(&self) -> bool {
         matches!(self.ended(), Some(Line::Ended { finished: true, .. }))
     }
 
-    /// What auto_failover was, if it was not given back.
+    /// Whether somebody has said that nobody goes on with it.
+    pub fn is_dismissed(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line, Line::Dismissed { .. }))
+    }
+
+    /// What auto_failover was, if it was not given back. A step changes it for good, or not at all.
     pub fn owed(&self) -> Option<bool> {
         let restored = matches!(self.ended(), Some(Line::Ended { restored: true, .. }));
-        (!restored).then_some(self.begun.auto_failover)
+        (!restored && self.begun.work() != Work::Step).then_some(self.begun.auto_failover)
+    }
+
+    /// The last change of auto_failover that it made, or may have made.
+    pub fn failover_set(&self) -> Option<FailoverSet> {
+        let mut sets: Vec<(u64, u64, bool)> = Vec::new();
+        for line in &self.lines {
+            match line {
+                Line::Sending { at_ms, number, action: Action::SetAutoFailover { on }, .. } => {
+                    sets.push((*number, *at_ms, *on));
+                }
+                Line::Went { number, outcome: Outcome::Refused { .. } | Outcome::NotApplied(_), .. } => {
+                    sets.retain(|(sent, ..)| sent != number);
+                }
+                _ => {}
+            }
+        }
+        let (_, after_ms, on) = sets.pop()?;
+        let begun = &self.begun;
+        Some(FailoverSet {
+            on,
+            at_ms: begun.run.began_ms.saturating_add(after_ms),
+            run: begun.run,
+            host: begun.caller.host.clone(),
+            work: begun.work(),
+            name: begun.playbook.clone(),
+        })
     }
 
     /// What the run left of every partition in its scope. A partition that it brought back leaves nothing.
@@ -160,45 +235,52 @@ fn first_line(text: &[u8]) -> Result<Begun, StoryError> {
     }
 }
 
-/// What the runs on this cluster left that did not finish: of each partition what the newest of them knew that had it in
-/// scope. Runs before one that finished all of the cluster are of no interest.
+/// What the runs on this cluster left: of each partition what the newest recovery knew that had it in scope and did not bring
+/// everything back. Other work in between leaves nothing of partitions. What came before a recovery that brought all of the cluster
+/// back is of no interest.
 ///
 /// # Errors
 /// The archive cannot be read.
-pub fn left_by_runs(archive: &dyn Archive, cluster: &str) -> Result<Left, RecordError> {
+pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Left, RecordError> {
     let mut left = Left::default();
-    let mut settled: BTreeMap<PartitionId, ()> = BTreeMap::new();
-    let mut newest = true;
+    let mut settled: BTreeSet<PartitionId> = BTreeSet::new();
+    let mut is_owed = true;
     for run in archive.runs().map_err(at(&archive.home()))?.into_iter().rev() {
         let story = match archive.read(run).map_err(StoryError::from).and_then(Story::read) {
             Ok(story) => story,
-            Err(error @ StoryError::Version(_)) => {
-                left.unusable.push(format!("{}: {error}", archive.place(run)));
-                continue;
-            }
             // Nothing was changed before the first line was complete.
             Err(StoryError::NotARecord(_)) => continue,
-            Err(StoryError::Io(error)) => {
+            Err(error @ (StoryError::Version(_) | StoryError::Io(_))) => {
                 left.unusable.push(format!("{}: {error}", archive.place(run)));
                 continue;
             }
         };
-        if story.begun.cluster != cluster {
+        if !cluster.is_of(&story.begun) {
+            continue;
+        }
+        left.known.insert(run);
+        let set = story.failover_set();
+        if left.failover_set.is_none() {
+            left.failover_set.clone_from(&set);
+        }
+        // Whoever came later took over what was owed, or has set it anew; a step that is about something else has not.
+        if is_owed && (story.begun.work() != Work::Step || set.is_some()) {
+            is_owed = false;
+            left.auto_failover = story.owed();
+            left.owed_by = left.auto_failover.map(|_| run);
+        }
+        if story.begun.work() != Work::Recovery {
             continue;
         }
         let finished = story.is_finished();
         if !finished && left.run.is_none() {
             left.run = Some(run);
+            left.ended = story.verdict().map(str::to_owned);
             left.place = archive.place(run);
             (left.plan, left.accepted) = (story.begun.plan.clone(), story.begun.accepted.clone());
         }
-        left.newest.get_or_insert(run);
-        // Whoever came later took over what was owed.
-        if std::mem::take(&mut newest) {
-            left.auto_failover = story.owed();
-        }
         for (id, partition) in story.partitions() {
-            if settled.insert(id, ()).is_none() && !finished && partition != recovery::Earlier::default() {
+            if settled.insert(id) && !finished && partition != recovery::Earlier::default() {
                 left.partitions.insert(id, partition);
             }
         }

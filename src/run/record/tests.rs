@@ -14,6 +14,10 @@ fn id(pid: u32) -> PartitionId {
     PartitionId { tid: Tid(7), pid: Pid(pid) }
 }
 
+fn c() -> ClusterNames {
+    ClusterNames::called("c")
+}
+
 fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
 }
@@ -30,8 +34,14 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
     Begun {
         version: VERSION,
         run: RunId { began_ms: at, number: 0 },
-        caller: Caller { host: "h".to_owned(), pid: 1, command: "openmldb-ops recover --all".to_owned() },
+        caller: Caller {
+            host: "h".to_owned(),
+            pid: 1,
+            command: "openmldb-ops recover --all".to_owned(),
+            process: None,
+        },
         cluster: cluster.to_owned(),
+        work: Some(Work::Recovery),
         playbook: "recover".to_owned(),
         all,
         auto_failover: true,
@@ -102,7 +112,7 @@ async fn a_call_is_in_the_file_before_it_may_be_sent() {
     assert_eq!(lines(&story(&shelf, record.run())), [""; 0]);
     record.sync().unwrap();
     assert_eq!(lines(&story(&shelf, record.run())), ["sending"]);
-    assert_eq!(record.unanswered(), [load(A)]);
+    assert_eq!(record.unanswered(), [GoingOn::Call { action: load(A) }]);
 }
 
 /// Paper that takes so many writes or syncs.
@@ -120,6 +130,10 @@ impl Paper for Short {
     fn sync(&mut self) -> io::Result<()> {
         self.syncs = self.syncs.checked_sub(1).ok_or_else(|| io::Error::other("input/output error"))?;
         Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        Err(io::Error::other("input/output error"))
     }
 }
 
@@ -169,7 +183,7 @@ async fn a_call_not_heard_of_is_remembered_as_such_until_it_is() {
     record.remember(id(0), &with_load(Load::NotSent));
     record.sync().unwrap();
     let remembered = || {
-        let left = left_by_runs(&shelf, "c").unwrap();
+        let left = left_by_runs(&shelf, &c()).unwrap();
         left.partitions[&id(0)].remembered[&A.into()].load.clone()
     };
     assert_eq!(remembered(), Load::InDoubt, "another call's answer says nothing about this one");
@@ -200,12 +214,12 @@ async fn a_torn_last_line_is_no_line() {
 
 #[test]
 fn a_record_of_another_version_is_not_guessed_at() {
-    let mut text = Line::Begun(Box::new(begun(5, "c", true, &[0]))).text();
-    let old = String::from_utf8(std::mem::take(&mut text)).unwrap().replace("\"version\":2", "\"version\":3");
+    let text = Line::Begun(Box::new(begun(5, "c", true, &[0]))).text().unwrap();
+    let old = String::from_utf8(text).unwrap().replace("\"version\":2", "\"version\":3");
     assert!(matches!(Story::read(old.as_bytes()), Err(StoryError::Version(3))));
     let shelf = Shelf::default();
     shelf.put(RunId { began_ms: 5, number: 0 }, old.into_bytes());
-    let left = left_by_runs(&shelf, "c").unwrap();
+    let left = left_by_runs(&shelf, &c()).unwrap();
     assert_eq!((left.run, left.unusable.len()), (None, 1));
 }
 
@@ -226,7 +240,7 @@ impl Runs {
 
     /// The newest unfinished run, what auto_failover was, and the loads.
     fn left(&self) -> (Option<u64>, Option<bool>, Vec<(u32, Load)>) {
-        let left = left_by_runs(&self.0, "c").unwrap();
+        let left = left_by_runs(&self.0, &c()).unwrap();
         let load = |partition: &crate::recovery::Earlier| partition.remembered[&A.into()].load.clone();
         let loads = left.partitions.iter().map(|(id, partition)| (id.pid.0, load(partition))).collect();
         (left.run.map(|run| run.began_ms), left.auto_failover, loads)
@@ -257,11 +271,197 @@ async fn auto_failover_is_owed_by_the_newest_run_only() {
     assert_eq!(runs.left().1, None, "it was given back; somebody may have switched it off since");
 }
 
+impl Runs {
+    /// Other work: it had auto_failover like this, says what it sent, and ended unless it was killed.
+    fn other(&self, at: u64, work: Work, auto_failover: bool, sent: &[(Action, Outcome)], end: Option<bool>) {
+        let begun = Begun { work: Some(work), auto_failover, ..begun(at, "c", false, &[]) };
+        let record = Record::begin(&self.0, begun).unwrap();
+        for (action, outcome) in sent {
+            let number = record.sending("step", None, action, "it was asked for");
+            record.sync().unwrap();
+            record.went(number, outcome);
+        }
+        record.sync().unwrap();
+        if let Some(restored) = end {
+            record.end("ended", restored, restored, Vec::new()).unwrap();
+        }
+    }
+
+    fn all_left(&self) -> Left {
+        left_by_runs(&self.0, &c()).unwrap()
+    }
+}
+
+fn set(on: bool) -> Action {
+    Action::SetAutoFailover { on }
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused { code: 304, error: "no".to_owned() }
+}
+
+#[tokio::test]
+async fn a_run_finds_its_record_whatever_was_written_in_between() {
+    let runs = Runs(Shelf::default());
+    let plan: crate::run::PlanId = "0123456789abcdef".parse().unwrap();
+    let first = Begun { plan: Some(plan.clone()), ..begun(1, "c", true, &[0]) };
+    let record = Record::begin(&runs.0, first).unwrap();
+    record.remember(id(0), &with_load(Load::Accepted));
+    record.sync().unwrap();
+    let before = runs.all_left();
+    assert_eq!((before.auto_failover, before.owed_by), (Some(true), Some(record.run())));
+    runs.other(2, Work::FailoverRestore, true, &[(set(true), Outcome::Applied)], Some(true));
+    runs.other(3, Work::Reconfiguration, true, &[(set(false), Outcome::Applied)], Some(true));
+    runs.other(4, Work::Reconfiguration, true, &[], None);
+    runs.other(5, Work::Step, false, &[(load(A), Outcome::Applied)], Some(true));
+    let left = runs.all_left();
+    assert_eq!((left.run, &left.ended, &left.place), (Some(record.run()), &None, &before.place));
+    assert_eq!((&left.plan, &left.partitions), (&Some(plan), &before.partitions));
+    let at = |began_ms| RunId { began_ms, number: 0 };
+    assert_eq!(left.known, (1..=5).map(at).collect(), "none of them is another host's");
+    assert_eq!((left.auto_failover, left.owed_by), (Some(true), Some(at(4))), "by the one that was killed");
+}
+
+#[tokio::test]
+async fn a_step_takes_over_nothing_that_is_owed_unless_it_sets_auto_failover_itself() {
+    let runs = Runs(Shelf::default());
+    runs.run(1, true, &[0], Load::Accepted, None);
+    let owed = |runs: &Runs| runs.all_left().auto_failover;
+    runs.other(2, Work::Step, false, &[(load(A), Outcome::Applied)], Some(true));
+    assert_eq!(owed(&runs), Some(true), "it was about something else");
+    runs.other(3, Work::Step, false, &[(set(true), refused())], Some(true));
+    assert_eq!(owed(&runs), Some(true), "nothing came of it");
+    runs.other(4, Work::Step, false, &[(set(false), Outcome::Applied)], Some(true));
+    assert_eq!(owed(&runs), None, "somebody has decided");
+}
+
+#[tokio::test]
+async fn the_newest_change_of_auto_failover_is_told() {
+    let runs = Runs(Shelf::default());
+    assert_eq!(runs.all_left().failover_set, None);
+    let newest = |runs: &Runs| runs.all_left().failover_set.map(|set| (set.run.began_ms, set.on, set.work));
+    runs.other(2, Work::Step, true, &[(set(false), Outcome::Applied)], Some(true));
+    runs.other(3, Work::Step, false, &[(set(true), refused())], Some(true));
+    runs.other(4, Work::Step, false, &[(load(A), Outcome::Applied)], Some(true));
+    assert_eq!(newest(&runs), Some((2, false, Work::Step)));
+    let sent = [(set(false), Outcome::Applied), (set(true), Outcome::Unknown("late".to_owned()))];
+    runs.other(5, Work::Recovery, true, &sent, Some(true));
+    assert_eq!(newest(&runs), Some((5, true, Work::Recovery)));
+}
+
+/// A disk with so much room.
+#[derive(Clone)]
+struct Disk {
+    room: usize,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+struct OnDisk(Disk, usize);
+
+impl Paper for OnDisk {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut written = self.0.written.lock().unwrap();
+        let fits = text.len().min(self.0.room - written.len());
+        written.extend_from_slice(&text[..fits]);
+        if fits < text.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.1 = self.0.written.lock().unwrap().len();
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        self.0.written.lock().unwrap().truncate(self.1);
+        Ok(())
+    }
+}
+
+impl Archive for Disk {
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+        Ok((run, Box::new(OnDisk(self.clone(), 0))))
+    }
+
+    fn runs(&self) -> io::Result<Vec<RunId>> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, _run: RunId) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(io::Cursor::new(self.written.lock().unwrap().clone())))
+    }
+
+    fn place(&self, _run: RunId) -> String {
+        "disk".to_owned()
+    }
+
+    fn home(&self) -> String {
+        "disk".to_owned()
+    }
+}
+
+/// Which calls of a run were sent, that notes two and waits for the first before it notes two more; and the disk.
+fn sends_on_a_disk(room: usize) -> Option<(Record, Vec<u64>, Disk)> {
+    let disk = Disk { room, written: Arc::default() };
+    let record = Record::begin(&disk, begun(5, "c", true, &[0])).ok()?;
+    let mut sent = Vec::new();
+    for _ in 0..2 {
+        let first = record.sending("load_table", Some(id(0)), &load(A), "why");
+        record.remember_unless_heard(first, id(0), &Memory::default(), &with_load(Load::InDoubt));
+        let second = record.commanding("replica_add", "addreplica t 0 x", "why");
+        record.note("both");
+        if record.sync().is_ok() {
+            sent.extend([first, second]);
+            record.went(first, &Outcome::Applied);
+            record.remember(id(0), &with_load(Load::Loaded));
+        }
+    }
+    Some((record, sent, disk))
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_make_calls_sent_that_never_were() {
+    let (_, all, whole) = sends_on_a_disk(1 << 20).unwrap();
+    assert_eq!(all, [1, 2, 3, 4]);
+    let most = whole.written.lock().unwrap().len();
+    let mut stopped_between = 0;
+    for room in 0..most {
+        let Some((record, sent, disk)) = sends_on_a_disk(room) else { continue };
+        stopped_between += usize::from(sent.len() == 2);
+        let unanswered = record.unanswered().len();
+        assert_eq!(unanswered, sent.len() / 2, "room for {room}: only the second of two is not answered");
+        let ended = record.end("failed", true, false, Vec::new());
+        let story = Story::read(disk.read(record.run()).unwrap()).unwrap();
+        let told = |line: &Line| match line {
+            Line::Sending { number, .. } | Line::Command { number, .. } => Some(*number),
+            _ => None,
+        };
+        assert_eq!(story.lines.iter().filter_map(told).collect::<Vec<_>>(), sent, "room for {room}");
+        let in_doubt = |line: &&Line| matches!(line, Line::Remembered { memory, .. } if memory.load == Load::InDoubt);
+        assert_eq!(story.lines.iter().filter(in_doubt).count(), sent.len() / 2, "room for {room}");
+        assert_eq!(story.unreadable, 0, "room for {room}: no line is there in part");
+        assert_eq!(story.ended().is_some(), ended.is_ok(), "room for {room}: what could be said of its end is there");
+        assert!(record.broken().is_some() || sent.len() == 4, "room for {room}");
+    }
+    assert!(stopped_between > 100, "{stopped_between}");
+}
+
+#[tokio::test]
+async fn how_it_ended_is_written_where_lines_that_did_not_fit_were_taken_back() {
+    let (_, _, whole) = sends_on_a_disk(1 << 20).unwrap();
+    let most = whole.written.lock().unwrap().len();
+    let (record, sent, disk) = sends_on_a_disk(most - 10).unwrap();
+    assert_eq!(sent, [1, 2], "two calls more did not fit");
+    record.end("failed", true, false, Vec::new()).unwrap();
+    let story = Story::read(disk.read(record.run()).unwrap()).unwrap();
+    assert_eq!(story.verdict(), Some("failed"));
+    assert_eq!(story.owed(), None, "auto_failover was given back, and the next run knows");
+}
+
 #[tokio::test]
 async fn runs_on_other_clusters_are_others() {
     let shelf = Shelf::default();
     Record::begin(&shelf, begun(5, "other", true, &[0])).unwrap();
-    assert_eq!(left_by_runs(&shelf, "c").unwrap(), Left::default());
+    assert_eq!(left_by_runs(&shelf, &c()).unwrap(), Left::default());
 }
 
 #[tokio::test]
@@ -317,6 +517,6 @@ proptest! {
         }
         let shelf = Shelf::default();
         shelf.put(RunId { began_ms: 5, number: 0 }, text);
-        prop_assert!(left_by_runs(&shelf, "c").is_ok());
+        prop_assert!(left_by_runs(&shelf, &c()).is_ok());
     }
 }

@@ -54,7 +54,7 @@ impl Cluster {
 
 fn check_interrupted(ran: &Ran) {
     let summary = ran.summary();
-    assert_eq!(summary["verdict"], "failed", "{summary}");
+    assert_eq!(summary["verdict"], "interrupted", "{summary}");
     assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
     assert!(summary["partitions"]["failed"].as_u64().unwrap() > 0, "{summary}");
     assert!(summary["blocked"].as_array().unwrap().iter().any(|blocked| blocked["reason"] == "interrupted"));

@@ -53,7 +53,7 @@ fn check_summary(ran: &Ran) -> Value {
     }
     let [total, parts @ ..] = counts.map(|count| summary["partitions"][count].as_u64().unwrap());
     assert_eq!(total, parts.iter().sum::<u64>(), "{summary}");
-    let verdicts = ["recovered", "healthy", "partial", "refused", "failed"];
+    let verdicts = ["recovered", "healthy", "partial", "refused", "interrupted", "failed"];
     assert!(verdicts.contains(&summary["verdict"].as_str().unwrap()), "{summary}");
     assert_eq!(ran.events().iter().filter(|event| event["event"] == "summary").count(), 1);
     summary

@@ -69,10 +69,18 @@ impl Home {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_openmldb-ops"));
+        self.command_in(&[], arguments)
+    }
+
+    /// The program, started by other words before it.
+    fn command_in(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let words = [before, &[env!("CARGO_BIN_EXE_openmldb-ops")], arguments].concat();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .env_clear()
+            .envs((!before.is_empty()).then_some(("PATH", path)))
             .env("HOME", &self.path)
             .env("XDG_STATE_HOME", self.path.join("state"))
             .env("TMPDIR", self.path.join("tmp"))
@@ -88,9 +96,18 @@ impl Home {
         self.start(arguments).end()
     }
 
+    /// The same, started by other words before it.
+    pub fn run_in(&self, before: &[&str], arguments: &[&str]) -> Ran {
+        self.running(self.command_in(before, arguments), arguments).end()
+    }
+
     /// Starts the program.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut process = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.running(self.command(arguments), arguments)
+    }
+
+    fn running(&self, mut command: Command, arguments: &[&str]) -> Running {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Stream::of(process.stdout.take().unwrap());
         let stderr = Stream::of(process.stderr.take().unwrap());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();

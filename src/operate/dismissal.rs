@@ -1,0 +1,81 @@
+//! Dismissing an undertaking that nobody is going on with: it is not waited for any more, and `status` does not point at it.
+
+use std::path::Path;
+
+use crate::run::{Archive as _, Caller, Directory, Line, Liveness, RunId, Story, StoryError, Work};
+
+use super::kept::{Desk, KeptError};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dismissed {
+    /// The undertaking, as it is typed, is dismissed.
+    Now(String),
+    /// There is nothing to dismiss: nobody is waited for.
+    Nothing(&'static str),
+}
+
+/// Why a run is not dismissed.
+#[derive(Debug, thiserror::Error)]
+pub enum DismissError {
+    /// Its record cannot be used.
+    #[error("cannot use the record of run {run}: {error}")]
+    Record {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        error: StoryError,
+    },
+    /// A file cannot be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// It would be wrong.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        text: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
+}
+
+/// Dismisses the undertaking that a run began. What has stood down for it stays written down: it is needed to bring old leaders
+/// back as followers; and should the run have left auto_failover off, that is owed as before. `at_ms` is milliseconds since 1970.
+///
+/// # Errors
+/// It is at work, or is a recovery: what that wrote down keeps rows from being lost.
+pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismissed, DismissError> {
+    let archive = Directory(dir.to_owned());
+    let unusable = |error: StoryError| DismissError::Record { run, error };
+    let story = archive.read(run).map_err(StoryError::from).and_then(Story::read).map_err(unusable)?;
+    match story.begun.work() {
+        Work::Reconfiguration => {}
+        Work::Recovery if story.is_finished() => return Ok(Dismissed::Nothing("it brought everything back")),
+        Work::Recovery => {
+            return Err(DismissError::Refused {
+                text: format!("run {run} is a recovery, and what it wrote down keeps rows from being lost"),
+                hint: "`openmldb-ops recover --all` goes on with it",
+            });
+        }
+        Work::FailoverRestore | Work::Step => return Ok(Dismissed::Nothing("nobody goes on with such a run")),
+    }
+    if story.begun.caller.liveness() == Liveness::Lives {
+        let Caller { host, pid, .. } = &story.begun.caller;
+        return Err(DismissError::Refused {
+            text: format!("run {run} is at work: process {pid} on {host}"),
+            hint: "let it end, or interrupt it",
+        });
+    }
+    let desk = Desk::new(dir, &story.begun.cluster);
+    let Some(unfinished) = desk.unfinished()?.filter(|unfinished| unfinished.run == Some(run)) else {
+        return Ok(Dismissed::Nothing("it came to its end, or another run has gone on with it since"));
+    };
+    desk.end()?;
+    let line = Line::Dismissed { at_ms, by: by.clone() };
+    let written = line.text().and_then(|text| {
+        let mut paper = archive.append(run)?;
+        paper.write(&text).and_then(|()| paper.sync())
+    });
+    written.map_err(|error| unusable(error.into()))?;
+    Ok(Dismissed::Now(unfinished.of.to_string()))
+}

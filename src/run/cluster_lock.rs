@@ -1,0 +1,125 @@
+//! The lock of a cluster found through its ZooKeeper: a node there, for all hosts; and beside it this host's own, which runs that
+//! know no ZooKeeper take, too.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::{Hold, LOCK_SESSION, LockNodes, Progress};
+
+use super::host_lock::LockFile;
+use super::lock::{Holder, Lock, LockError, Locking, Note, holder_of, note_of};
+use super::process::Liveness;
+
+/// How long a lock whose holder may be dead is waited for: its session's timeout, and a little for ZooKeeper to notice.
+const LOCK_WAIT: Duration = Duration::from_secs(LOCK_SESSION.as_secs() + 4);
+/// How often it is looked at meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(250);
+
+/// Both locks of a cluster.
+pub struct ClusterLock {
+    nodes: LockNodes,
+    host: LockFile,
+    says: Progress,
+}
+
+impl ClusterLock {
+    /// Those of a cluster. `says` hears what is waited for.
+    pub fn new(nodes: LockNodes, host: LockFile, says: Progress) -> Self {
+        Self { nodes, host, says }
+    }
+
+    /// This host's first: whoever holds that lives.
+    async fn take(&self, holder: &Holder) -> Result<(), LockError> {
+        match self.host.acquire(holder).await {
+            Ok(()) => {}
+            // The node keeps runs apart all the same, all but those that know no ZooKeeper.
+            Err(error @ LockError::File { .. }) => {
+                (self.says)(&format!("{error}: a run by --nameserver on this host would not be noticed"));
+            }
+            Err(error) => return Err(error),
+        }
+        let taken = self.take_node(holder).await;
+        if taken.is_err() {
+            self.host.release().await;
+        }
+        taken
+    }
+
+    async fn take_node(&self, holder: &Holder) -> Result<(), LockError> {
+        let text = serde_json::to_string(holder).map_err(|error| LockError::Text { seen: error.to_string() })?;
+        let deadline = Instant::now() + LOCK_WAIT;
+        let mut is_told = false;
+        loop {
+            let Some(node) = self.nodes.acquire(&text).await? else { return Ok(()) };
+            let other = holder_of(&node.text);
+            match other.liveness(&holder.caller.host) {
+                Liveness::Lives => return Err(LockError::HeldBy { holder: Box::new(other) }),
+                Liveness::Gone => {
+                    (self.says)(&format!("{} is gone: its lock is removed", other.name()));
+                    self.nodes.remove(&node).await?;
+                }
+                Liveness::Unknown if Instant::now() >= deadline => {
+                    return Err(LockError::HeldBy { holder: Box::new(other) });
+                }
+                Liveness::Unknown => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let (wait, name) = (LOCK_WAIT.as_secs(), other.name());
+                        (self.says)(&format!("waiting up to {wait} s for the lock of {name}, which may be dead"));
+                    }
+                    tokio::time::sleep(LOCK_POLL).await;
+                }
+            }
+        }
+    }
+}
+
+impl Lock for ClusterLock {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+        Box::pin(self.take(holder))
+    }
+
+    fn hold(&self) -> watch::Receiver<Hold> {
+        self.nodes.hold()
+    }
+
+    fn keeps_notes(&self) -> bool {
+        true
+    }
+
+    fn holder(&self) -> Locking<'_, Option<Holder>> {
+        Box::pin(async {
+            match self.nodes.holder().await? {
+                Some(text) => Ok(Some(holder_of(&text))),
+                None => self.host.holder().await,
+            }
+        })
+    }
+
+    fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            self.nodes.release().await;
+            self.host.release().await;
+        })
+    }
+
+    fn note(&self) -> Locking<'_, Option<Note>> {
+        Box::pin(async { Ok(self.nodes.note().await?.map(|text| note_of(&text))) })
+    }
+
+    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()> {
+        Box::pin(async move {
+            match note {
+                Some(note) => {
+                    let text = serde_json::to_string(note);
+                    let text = text.map_err(|error| LockError::Text { seen: error.to_string() })?;
+                    self.nodes.leave(&text).await?;
+                }
+                None => self.nodes.clear().await?,
+            }
+            Ok(())
+        })
+    }
+}

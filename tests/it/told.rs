@@ -1,0 +1,202 @@
+//! Records tell the truth: what single steps did, who is at work and who was killed, what nobody goes on with, and what was
+//! never sent.
+
+use openmldb_ops::sandbox::scenario::Scenario;
+use serde_json::{Value, json};
+
+use crate::support::desk::Desk;
+use crate::support::process::{Home, Ran};
+
+/// The lines of the newest record.
+fn newest(home: &Home) -> Vec<Value> {
+    home.run(&["record", "show", "last", "--output", "json"]).expect(0).events()
+}
+
+fn listed(home: &Home) -> Vec<Value> {
+    home.run(&["record", "list", "--output", "json"]).expect(0).events()
+}
+
+fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["line"] == kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_single_step_that_sends_something_is_recorded() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (_, follower) = desk.leader_and_follower();
+    let mut records = 0;
+    for (command, sends) in [
+        ("failover set off".to_owned(), "set_auto_failover".to_owned()),
+        (format!("replica alive shop.orders/0 {follower} no"), "mark_alive".to_owned()),
+        (format!("replica recover shop.orders/0 {follower}"), "recover_table".to_owned()),
+        (format!("replica remove shop.orders/0 {follower}"), format!("delreplica orders 0 {follower}")),
+        (format!("replica add shop.orders/0 {follower}"), format!("addreplica orders 0 {follower}")),
+        (format!("tablet recover {follower}"), format!("recoverendpoint {follower}")),
+    ] {
+        desk.says(0, &format!("{command} --dry-run"));
+        assert_eq!(desk.home.records().len(), records, "{command}: a dry run sends nothing");
+        let said = desk.says(0, &command);
+        if said.contains("already: nothing is sent") {
+            continue;
+        }
+        records += 1;
+        assert_eq!(desk.home.records().len(), records, "{command}");
+        let lines = newest(&desk.home);
+        assert_eq!((&lines[0]["work"], &lines[0]["playbook"]), (&json!("step"), &json!(command)));
+        let sent = [of(&lines, "sending"), of(&lines, "command")].concat();
+        let call = if sent[0]["line"] == "command" { &sent[0]["command"] } else { &sent[0]["action"]["call"] };
+        assert_eq!((sent.len(), call), (1, &json!(sends)), "{command}");
+        let went = of(&lines, "went");
+        assert_eq!((&went[0]["number"], &went[0]["outcome"]), (&sent[0]["number"], &json!("applied")), "{command}");
+        let ended = of(&lines, "ended");
+        assert_eq!((&ended[0]["verdict"], &ended[0]["finished"]), (&json!("reached"), &json!(true)), "{command}");
+        let story = desk.home.run(&["record", "show"]).expect(0).stdout;
+        assert!(story.contains(&command) && story.contains(": done"), "{command}: {story}");
+    }
+    assert!(records >= 5, "{records}");
+    // What is refused before anything is sent leaves nothing.
+    desk.refuses("leader change shop.orders/0 --to a:1", "has no replica on a:1");
+    assert_eq!(desk.home.records().len(), records);
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_who_switched_auto_failover_off() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    desk.says(0, "failover set off");
+    let run = listed(&desk.home)[0]["run"].as_str().unwrap().to_owned();
+    let told = format!("auto_failover was switched off by `failover set off`, run {run} on ");
+    let said = desk.says(0, "status");
+    assert!(said.contains(&told) && said.contains(" UTC"), "{said}");
+    assert!(!said.contains("did not finish"), "{said}");
+    let restored = desk.says(0, "failover restore");
+    assert!(restored.contains("nothing is owed"), "somebody has decided, and it is kept: {restored}");
+    desk.says(0, "failover set on");
+    desk.bed.world(|world| {
+        let leading = world.leader().unwrap();
+        let call = openmldb_ops::wire::nameserver::ConfSetRequest {
+            conf: openmldb_ops::wire::nameserver::Pair { key: "auto_failover".to_owned(), value: "false".to_owned() },
+        };
+        world.call_nameserver(&leading, openmldb_ops::wire::call::NameserverCall::ConfSet(call)).unwrap();
+    });
+    let said = desk.says(0, "status");
+    assert!(said.contains("had switched it on: somebody else has switched it off since"), "{said}");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_has_not_died_and_what_was_killed_is_not_running() {
+    let home = Home::new();
+    let mut sandbox = home.start(&["sandbox", "serve", "--output", "json", "--time-scale", "4"]);
+    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    let recover = ["recover", "--all", "--nameserver", ready["nameserver"].as_str().unwrap()];
+    let mut run = home.start(&recover);
+    run.wait_for_progress(|line| line.contains(": serving after "));
+    let state = |home: &Home| listed(home).into_iter().map(|run| run["state"].clone()).collect::<Vec<_>>();
+    assert_eq!(state(&home), ["running"]);
+    let text = home.run(&["record", "list"]).expect(0).stdout;
+    assert!(text.contains("  running"), "{text}");
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    assert_eq!(state(&home), ["killed"]);
+    let shown = home.run(&["record", "show"]).expect(0).stdout;
+    assert!(shown.contains("end: killed"), "{shown}");
+    let mut second = home.start(&recover);
+    second.wait_for_progress(|line| line.contains("an earlier run did not finish"));
+    second.signal("INT");
+    second.end().expect(130);
+    let last = listed(&home).pop().unwrap();
+    assert_eq!((&last["state"], &last["ended"]), (&json!("ended"), &json!("interrupted")));
+    let ran = home.run(&recover).expect(0);
+    assert!(ran.stderr.contains("an earlier run did not finish: it was interrupted"), "{}", ran.stderr);
+}
+
+/// The goals of an undertaking outlive it; that nobody goes on with them has to be said by somebody.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_handover_can_be_dismissed() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (old, new) = desk.leader_and_follower();
+    let command = format!("leader handover shop.orders/0 --to {new}");
+    let mut run = desk.begins(&command);
+    run.wait_for_progress(|line| line.contains(&format!("follower on {old}")));
+    let id = listed(&desk.home)[0]["run"].as_str().unwrap().to_owned();
+    let dismiss = |code: i32| desk.home.run(&["record", "dismiss", &id]).expect(code);
+    let refused = dismiss(5);
+    assert!(refused.stderr.contains("is at work: process "), "{}", refused.stderr);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    desk.says(0, "recover --all");
+    let said = desk.says(0, "status");
+    assert!(said.contains(&format!("`{command}` did not come to its end")), "{said}");
+    assert!(said.contains(&format!("openmldb-ops record dismiss {id} (if nobody is to go on with it)")), "{said}");
+    let dismissed = dismiss(0);
+    assert!(
+        dismissed.stdout.contains(&format!("`{command}`, begun by run {id}, is dismissed")),
+        "{}",
+        dismissed.stdout
+    );
+    let said = desk.says(0, "status");
+    assert!(!said.contains("did not come to its end") && !said.contains("did not finish"), "{said}");
+    assert!(dismiss(0).stdout.contains("there is nothing to dismiss"));
+    let record = listed(&desk.home).into_iter().find(|run| run["run"] == json!(id)).unwrap();
+    assert_eq!(record["state"], "dismissed");
+    assert!(desk.home.run(&["record", "show", &id]).expect(0).stdout.contains("\ndismissed 20"));
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_is_not_dismissed_since_what_it_knows_keeps_rows() {
+    let home = Home::new();
+    let mut sandbox = home.start(&["sandbox", "serve", "--output", "json", "--time-scale", "4"]);
+    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+    let recover = ["recover", "--all", "--nameserver", ready["nameserver"].as_str().unwrap()];
+    let mut run = home.start(&recover);
+    run.wait_for_progress(|line| line.contains(": serving after "));
+    run.signal("INT");
+    run.end().expect(130);
+    let id = listed(&home)[0]["run"].as_str().unwrap().to_owned();
+    let refused = home.run(&["record", "dismiss", &id]).expect(5);
+    assert!(refused.stderr.contains("keeps rows from being lost"), "{}", refused.stderr);
+    assert!(home.run(&["record", "dismiss", "7-0"]).expect(2).stderr.contains("there is no record of run 7-0"));
+}
+
+/// Runs the program, which may write no file longer than this.
+fn with_files_up_to(home: &Home, length: u64, arguments: &[&str]) -> Ran {
+    let limited = format!("trap '' XFSZ; exec prlimit --fsize={length} \"$0\" \"$@\"");
+    home.run_in(&["/bin/sh", "-c", &limited], arguments)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_a_run_cleanly_and_no_call_is_told_that_was_not_sent() {
+    let at = async || {
+        let home = Home::new();
+        let mut sandbox = home.start(&["sandbox", "serve", "--output", "json", "--time-scale", "20"]);
+        let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
+        (home, sandbox, ready["nameserver"].as_str().unwrap().to_owned())
+    };
+    let (home, _sandbox, nameserver) = at().await;
+    home.run(&["recover", "--all", "--nameserver", &nameserver]).expect(0);
+    let whole = std::fs::read(&home.records()[0]).unwrap();
+    let begun = whole.iter().position(|byte| *byte == b'\n').unwrap();
+    for part in [4, 2] {
+        let (home, _sandbox, nameserver) = at().await;
+        let room = (begun + (whole.len() - begun) / part) as u64;
+        let recover = ["recover", "--all", "--nameserver", &nameserver, "--output", "json"];
+        let ran = with_files_up_to(&home, room, &recover).expect(1);
+        assert!(ran.stderr.contains("the record could not be written"), "{}", ran.stderr);
+        assert!(!ran.stdout.contains("still_going_on") || !ran.stdout.contains(r#""what":"call""#), "{}", ran.stdout);
+        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+        let lines = newest(&home);
+        let (sent, went) = (of(&lines, "sending"), of(&lines, "went"));
+        let called = |lines: &[&Value]| lines.iter().map(|line| line["number"].as_u64().unwrap()).collect::<Vec<_>>();
+        let (sent, mut went) = (called(&sent), called(&went));
+        went.sort_unstable();
+        assert!(!sent.is_empty(), "it came as far as that");
+        let actions = ran.events().iter().filter(|event| event["event"] == "action").count();
+        // auto_failover is given back whether or not that can be written down.
+        assert!(actions == sent.len() || actions == sent.len() + 1, "{actions} sent, {} told", sent.len());
+        let shown = home.run(&["record", "show"]).expect(0).stdout;
+        assert!(!shown.contains("could not be read"), "no line is there in part: {shown}");
+        home.run(&recover).expect(0);
+    }
+}
