@@ -21,7 +21,6 @@ mod step_args;
 mod undertake;
 mod undertake_args;
 
-use std::io;
 use std::process::ExitCode;
 
 pub use args::Cli;
@@ -35,8 +34,8 @@ use crate::ui::Paint;
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
     let cli = environment::parse();
-    start_tracing(cli.verbose);
     let out = Out::new(cli.output, cli.verbose);
+    start_tracing(cli.verbose, &out);
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(&cli, &out)),
         Err(error) => Err(Failure::error(error)),
@@ -71,7 +70,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 }
 
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
-fn start_tracing(verbose: u8) {
+fn start_tracing(verbose: u8, out: &Out) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
         0 | 1 => "off",
@@ -80,7 +79,7 @@ fn start_tracing(verbose: u8) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let ansi = Paint::for_stderr() != Paint::Plain;
-    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out.stderr()).with_ansi(ansi);
     // A line of tracing that nobody reads must not become a panic.
     fmt.with_target(false).log_internal_errors(false).init();
 }

@@ -1,7 +1,7 @@
 //! Where a command's results go: text for people or JSON Lines on stdout, progress on stderr. Commands hand data over;
 //! nothing else in the program prints.
 
-use std::io::{self, Stdout, Write as _};
+use std::io::{self, Stderr, Stdout, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Progress, RehearsalLine,
-    comparison_text, diagnoses_text, error_text, plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text,
-    snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Progress,
+    RehearsalLine, comparison_text, diagnoses_text, error_text, plan_text, print, reader_gone_is_fine, recovered_text,
+    rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -28,7 +28,7 @@ use super::sandbox::{SandboxLine, ready_text, rows_text};
 /// The two streams of a command.
 pub struct Out {
     output: Output,
-    lines: JsonLines<Stdout>,
+    lines: JsonLines<Beside<Stdout>>,
     progress: Progress,
     paint: Paint,
 }
@@ -44,7 +44,8 @@ impl Out {
     pub fn new(output: Output, verbose: u8) -> Self {
         let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
         let progress = Progress::on_stderr(detail);
-        Self { output, lines: JsonLines::new(io::stdout()), progress, paint: Paint::for_stdout() }
+        let lines = JsonLines::new(progress.beside(io::stdout()));
+        Self { output, lines, progress, paint: Paint::for_stdout() }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
@@ -68,6 +69,21 @@ impl Out {
     pub fn say(&self) -> Say {
         let progress = self.progress.clone();
         Arc::new(move |text: &str| progress.show(&Event::Note { text: text.to_owned() }))
+    }
+
+    /// Says a sentence on stderr before the process ends at once: the bars go first, for good.
+    pub fn say_last(&self) -> Say {
+        let (progress, say) = (self.progress.clone(), self.say());
+        Arc::new(move |text: &str| {
+            progress.finish();
+            say(text);
+        })
+    }
+
+    /// What else goes to stderr, line by line.
+    pub fn stderr(&self) -> impl Fn() -> Beside<Stderr> + Send + Sync + 'static {
+        let progress = self.progress.clone();
+        move || progress.beside(io::stderr())
     }
 
     /// Learns the names of tables before a run begins.
@@ -141,8 +157,7 @@ impl Out {
 
     /// The end of a recovery. In JSON the summary of one that failed follows its error.
     pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
-        self.progress.finish();
-        let json = |lines: &JsonLines<Stdout>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
+        let json = |lines: &JsonLines<Beside<Stdout>>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
         self.either(|| recovered_text(recovered, by_hand, self.paint), json)
     }
 
@@ -192,7 +207,7 @@ impl Out {
         })
     }
 
-    /// Ends the drawing of progress.
+    /// Ends the drawing of progress: the run has ended, and what it came to is told next.
     pub fn finish(&self) {
         self.progress.finish();
     }
@@ -220,17 +235,17 @@ impl Out {
         }
         let differences: Vec<String> = failure.differences.iter().map(ToString::to_string).collect();
         let text = error_text(&message, &differences, hint, Paint::for_stderr());
-        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = self.stderr()().write_all(text.as_bytes());
     }
 
     fn either(
         &self,
         text: impl FnOnce() -> String,
-        json: impl FnOnce(&JsonLines<Stdout>) -> io::Result<()>,
+        json: impl FnOnce(&JsonLines<Beside<Stdout>>) -> io::Result<()>,
     ) -> io::Result<()> {
         // A reader that has seen enough (`| head`) stops no command and changes no exit code.
         reader_gone_is_fine(match self.output {
-            Output::Text => print(&text()),
+            Output::Text => print(&mut self.progress.beside(io::stdout()), &text()),
             Output::Json => json(&self.lines),
         })
     }

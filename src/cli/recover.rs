@@ -110,7 +110,9 @@ async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &O
         return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
     let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
-    let recovered = match recovery.run(&session.cluster, prepared).await {
+    let ended = recovery.run(&session.cluster, prepared).await;
+    out.finish();
+    let recovered = match ended {
         Ok(recovered) => recovered,
         Err(error) => return Err(ended_early(error.into(), Summary { rpc: rpc(), ..before }, session)),
     };
@@ -200,7 +202,7 @@ fn listen(
     out: &Out,
     record: Arc<OnceLock<Record>>,
 ) -> Result<watch::Receiver<Stop>, Failure> {
-    let (say, say_first) = (out.say(), out.say());
+    let (say, say_first) = (out.say_last(), out.say());
     let by_hand = by_hand(&session.reach, true);
     let first = move |stop: Stop| {
         let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };

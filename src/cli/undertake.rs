@@ -95,8 +95,9 @@ async fn on_cluster(
     if how.dry_run {
         return look(&carry, session, out).await;
     }
-    let carried = carry.perform(&session.cluster).await.map_err(|error| failure_of(error, session))?;
+    let ended = carry.perform(&session.cluster).await;
     out.finish();
+    let carried = ended.map_err(|error| failure_of(error, session))?;
     let line = ArrangedLine::of(&carry.undertaking, &carried);
     out.text_or(&arranged_text(&line, out.paint()), &line)?;
     if let Some(rows) = rows_of(session) {
@@ -131,7 +132,7 @@ fn told(out: &Out) -> Told {
 }
 
 fn listen(how: &Undertaking, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
-    let (say, say_first) = (out.say(), out.say());
+    let (say, say_first) = (out.say_last(), out.say());
     let by_hand = by_hand(&session.reach, true);
     let first = move |stop: Stop| {
         let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };

@@ -2,6 +2,8 @@
 //! told to, and [`print`] to stdout. stdout carries data and nothing else: progress goes to stderr.
 
 mod arrangement;
+mod bars;
+mod board;
 mod color;
 mod columns;
 mod comparison;
@@ -32,7 +34,7 @@ pub use health::{HealthRow, health_text};
 pub use json::JsonLines;
 pub use plan::{PlanContext, plan_text};
 pub use print::{print, reader_gone_is_fine};
-pub use progress::{Detail, Progress};
+pub use progress::{Beside, Detail, Progress};
 pub use rehearsal::{RehearsalLine, rehearsal_text};
 pub use shown::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
 pub use snapshot::snapshot_text;

@@ -1,13 +1,12 @@
 //! The one place that writes text to stdout.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
-/// Writes a text to stdout, all of it.
+/// Writes a text, all of it.
 ///
 /// # Errors
 /// What writing says; [`reader_gone_is_fine`] makes a closed pipe a clean end.
-pub fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+pub fn print(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }

@@ -1,27 +1,27 @@
-//! A run's progress for people, on stderr: bars on a terminal, plain lines elsewhere. stdout is for data.
+//! A run's progress for people, on stderr: bars on a terminal while a recovery is at work, lines elsewhere. stdout is for
+//! data; what goes there goes through here too, since it may be the same terminal.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::model::Snapshot;
 use crate::run::{Event, Listener};
 
+use super::bars::Bars;
+use super::board::Board;
 use super::color::Paint;
 use super::lines::{Names, line};
 use super::tally::Tally;
 
 pub use super::lines::Detail;
 
-/// How often the clock beside the bars moves on.
-const TICK: Duration = Duration::from_millis(500);
-
 /// Shows progress. Clones show the same.
 #[derive(Clone)]
 pub struct Progress {
     shown: Arc<Mutex<Shown>>,
+    /// The terminal, if it is one that can be drawn on.
+    board: Option<Board>,
 }
 
 struct Shown {
@@ -30,26 +30,21 @@ struct Shown {
     detail: Detail,
     paint: Paint,
     place: Place,
+    /// Whether the run is about to change something, or has begun to.
+    acts: bool,
 }
 
 enum Place {
-    Bars(Box<Drawn>),
+    Terminal(Board, Option<Bars>),
     Lines(Box<dyn Write + Send>),
 }
 
-struct Drawn {
-    all: MultiProgress,
-    serving: ProgressBar,
-    redundant: ProgressBar,
-    last: ProgressBar,
-}
-
 impl Progress {
-    /// On stderr: bars if it is a terminal, lines elsewhere.
+    /// On stderr: with bars if it is a terminal, lines elsewhere.
     pub fn on_stderr(detail: Detail) -> Self {
         let paint = Paint::for_stderr();
-        if io::stderr().is_terminal() {
-            Self::new(detail, paint, Place::Bars(Box::new(Drawn::on(ProgressDrawTarget::stderr()))))
+        if io::stderr().is_terminal() && can_move(env::var("TERM").ok().as_deref()) {
+            Self::on_board(Board::on_stderr(), detail, paint)
         } else {
             Self::lines(Box::new(io::stderr()), detail, paint)
         }
@@ -57,12 +52,16 @@ impl Progress {
 
     /// Plain lines to any writer.
     pub fn lines(out: Box<dyn Write + Send>, detail: Detail, paint: Paint) -> Self {
-        Self::new(detail, paint, Place::Lines(out))
+        Self::new(detail, paint, Place::Lines(out), None)
     }
 
-    fn new(detail: Detail, paint: Paint, place: Place) -> Self {
+    fn on_board(board: Board, detail: Detail, paint: Paint) -> Self {
+        Self::new(detail, paint, Place::Terminal(board.clone(), None), Some(board))
+    }
+
+    fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
         let (names, tally) = (Names::default(), Tally::default());
-        Self { shown: Arc::new(Mutex::new(Shown { names, tally, detail, paint, place })) }
+        Self { shown: Arc::new(Mutex::new(Shown { names, tally, detail, paint, place, acts: false })), board }
     }
 
     /// Learns the names of tables, which some events carry as numbers only.
@@ -81,13 +80,19 @@ impl Progress {
         self.with(|shown| shown.show(event));
     }
 
-    /// Takes the bars away, so that what is printed next stands alone.
+    /// Takes the bars away: what is told from now on are lines.
     pub fn finish(&self) {
         self.with(|shown| {
-            if let Place::Bars(drawn) = &shown.place {
-                drawn.clear();
+            shown.acts = false;
+            if let Place::Terminal(_, bars) = &mut shown.place {
+                *bars = None;
             }
         });
+    }
+
+    /// A stream that may be the same terminal. Each write is whole lines, and goes above the bars.
+    pub fn beside<W: Write>(&self, to: W) -> Beside<W> {
+        Beside { to, board: self.board.clone() }
     }
 
     fn with<T>(&self, what: impl FnOnce(&mut Shown) -> T) -> T {
@@ -95,9 +100,37 @@ impl Progress {
     }
 }
 
+/// Whether the cursor of a terminal of this kind can be moved.
+fn can_move(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
+}
+
+/// See [`Progress::beside`].
+#[derive(Debug)]
+pub struct Beside<W> {
+    to: W,
+    board: Option<Board>,
+}
+
+impl<W: Write> Write for Beside<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.board {
+            // All of it: bars that are drawn after half a line would erase that.
+            Some(board) => board.print(&mut self.to, bytes).map(|()| bytes.len()),
+            None => self.to.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 impl Shown {
     fn show(&mut self, event: &Event) {
         self.tally.add(event);
+        // Before its first change a run writes down what is there.
+        self.acts |= matches!(event, Event::Recorded { .. });
         let line = line(event, &self.names, self.detail, self.paint);
         match &mut self.place {
             Place::Lines(out) => {
@@ -105,45 +138,19 @@ impl Shown {
                     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
                 }
             }
-            Place::Bars(drawn) => drawn.show(event, &self.tally, line),
-        }
-    }
-}
-
-impl Drawn {
-    fn on(target: ProgressDrawTarget) -> Self {
-        let all = MultiProgress::with_draw_target(target);
-        let bar = |template: &str, prefix: &'static str| {
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = all.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(prefix));
-            bar.tick();
-            bar
-        };
-        let serving = bar("{prefix:>9} [{bar:40}] {pos}/{len}  {elapsed}", "serving");
-        let redundant = bar("{prefix:>9} [{bar:40}] {pos}/{len}  {msg}", "redundant");
-        let last = bar("{wide_msg}", "");
-        serving.enable_steady_tick(TICK);
-        Self { all, serving, redundant, last }
-    }
-
-    fn show(&self, event: &Event, tally: &Tally, line: Option<String>) {
-        let bars = tally.bars();
-        for (bar, position) in [(&self.serving, bars.serving), (&self.redundant, bars.redundant)] {
-            bar.set_length(bars.length);
-            bar.set_position(position);
-        }
-        self.redundant.set_message(tally.trouble());
-        let Some(line) = line else { return };
-        if lasts(event) {
-            let _ = self.all.println(line);
-        } else {
-            self.last.set_message(line);
-        }
-    }
-
-    fn clear(&self) {
-        for bar in [&self.serving, &self.redundant, &self.last] {
-            bar.finish_and_clear();
+            Place::Terminal(board, bars) => {
+                if self.acts && self.tally.bars().length > 0 {
+                    bars.get_or_insert_with(|| Bars::on(board));
+                }
+                match (&*bars, line) {
+                    (Some(bars), Some(line)) if !lasts(event) => bars.last(line),
+                    (_, Some(line)) => board.say(&line),
+                    (_, None) => {}
+                }
+                if let Some(bars) = bars {
+                    bars.follow(&self.tally);
+                }
+            }
         }
     }
 }

@@ -1,0 +1,151 @@
+//! Rows at the bottom of a terminal, below everything that is printed on it. Whatever is printed while there are rows goes
+//! through their board, which takes them away first and draws them again below.
+//!
+//! Between two drawings the cursor waits at the beginning of the first row, so that erasing goes down from there and never up:
+//! whatever a resize has made of the rows, or somebody else has printed meanwhile, nothing above is touched.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::{Term, truncate_str};
+
+/// The least time between two drawings that nothing but changed rows asks for.
+const PAUSE: Duration = Duration::from_millis(50);
+/// To the beginning of the line; everything from there to the end of the screen goes.
+const ERASE: &str = "\r\u{1b}[J";
+
+/// A terminal's lines and columns.
+pub(super) type Size = Box<dyn Fn() -> (u16, u16) + Send>;
+
+/// Clones are the same board.
+#[derive(Clone)]
+pub(super) struct Board {
+    drawn: Arc<Mutex<Drawn>>,
+}
+
+struct Drawn {
+    out: Box<dyn Write + Send>,
+    size: Size,
+    rows: Vec<String>,
+    /// Whether rows are on the terminal.
+    shows: bool,
+    /// Whether what was printed last ended its line.
+    line_ended: bool,
+    last: Option<Instant>,
+}
+
+impl Board {
+    /// On stderr, which is a terminal.
+    pub(super) fn on_stderr() -> Self {
+        let term = Term::stderr();
+        Self::new(Box::new(io::stderr()), Box::new(move || term.size()))
+    }
+
+    /// On any terminal.
+    pub(super) fn new(out: Box<dyn Write + Send>, size: Size) -> Self {
+        let drawn = Drawn { out, size, rows: Vec::new(), shows: false, line_ended: true, last: None };
+        Self { drawn: Arc::new(Mutex::new(drawn)) }
+    }
+
+    /// The columns that a row may fill. The last one stays empty: whether a full line goes on below it is for each terminal
+    /// to decide.
+    pub(super) fn columns(&self) -> u16 {
+        self.lock().columns()
+    }
+
+    /// Changes a row. It may be drawn a little later, with a row that changes then.
+    pub(super) fn set(&self, row: usize, text: String) {
+        let mut drawn = self.lock();
+        if drawn.rows.len() <= row {
+            drawn.rows.resize(row + 1, String::new());
+        }
+        drawn.rows[row] = text;
+        if drawn.last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            drawn.draw();
+        }
+    }
+
+    /// Takes the rows away.
+    pub(super) fn clear(&self) {
+        let mut drawn = self.lock();
+        drawn.rows.clear();
+        drawn.erase();
+    }
+
+    /// Prints a line on the board's own terminal, above the rows. Nobody can be told if that fails.
+    pub(super) fn say(&self, line: &str) {
+        let mut drawn = self.lock();
+        drawn.erase();
+        let written = drawn.out.write_all(format!("{line}\n").as_bytes()).and_then(|()| drawn.out.flush());
+        drawn.line_ended = written.is_ok();
+        drawn.draw();
+    }
+
+    /// Prints to another stream, which may be the same terminal, above the rows.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(super) fn print(&self, to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+        let mut drawn = self.lock();
+        drawn.erase();
+        let written = to.write_all(bytes).and_then(|()| to.flush());
+        drawn.line_ended = bytes.last().is_none_or(|last| *last == b'\n');
+        drawn.draw();
+        written
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Drawn> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("rows", &self.lock().rows).finish_non_exhaustive()
+    }
+}
+
+impl Drawn {
+    fn columns(&self) -> u16 {
+        (self.size)().1.saturating_sub(1)
+    }
+
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.shows) {
+            // A terminal that is gone shows nothing that could be erased.
+            let _ = self.out.write_all(ERASE.as_bytes()).and_then(|()| self.out.flush());
+        }
+    }
+
+    fn draw(&mut self) {
+        let (lines, columns) = ((self.size)().0, usize::from(self.columns()));
+        // Rows that would not fit would push each other out at the top, where nothing can be erased any more.
+        let fitting = usize::from(lines.saturating_sub(1));
+        let rows: Vec<String> = self.rows.iter().take(fitting).map(|row| cut(row, columns)).collect();
+        let mut text = match (self.shows, self.line_ended) {
+            _ if rows.is_empty() => return self.erase(),
+            (false, false) => "\r\n".to_owned(),
+            _ => ERASE.to_owned(),
+        };
+        text += &rows.join("\r\n");
+        if rows.len() > 1 {
+            text += &format!("\u{1b}[{}A", rows.len() - 1);
+        }
+        text.push('\r');
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        (self.shows, self.line_ended, self.last) = (true, true, Some(Instant::now()));
+    }
+}
+
+/// A row that fits, whatever it says.
+fn cut(row: &str, columns: usize) -> String {
+    let cut = truncate_str(row, columns, "…");
+    // A colour may have ended behind the cut.
+    if cut.contains('\u{1b}') { format!("{cut}\u{1b}[0m") } else { cut.into_owned() }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;
