@@ -206,9 +206,13 @@ pub struct Recover {
     /// Accept the losses that the plan of this id lists, and no others; refuse (exit 5) if it is not what would be done now
     #[arg(long, value_name = "PLAN_ID", value_parser = plan_id, conflicts_with = "dry_run")]
     pub accept_data_loss: Option<PlanId>,
-    /// Go on without what replicas there hold, which cannot be looked at; repeatable
-    #[arg(long, value_name = "ENDPOINT", requires = "accept_data_loss")]
+    /// This tablet is gone for good: auto_failover is not kept off for what it holds, and with --accept-data-loss partitions go on
+    /// without that; repeatable
+    #[arg(long, value_name = "ENDPOINT")]
     pub without: Vec<String>,
+    /// Give auto_failover back even if the nameserver may then replace what replicas hold that nobody has looked at
+    #[arg(long, conflicts_with = "dry_run")]
+    pub release_failover: bool,
     /// A playbook's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
     pub playbook: String,
@@ -284,6 +288,9 @@ pub enum FailoverCommand {
         /// The value
         #[arg(value_name = "on|off", value_enum)]
         state: OnOff,
+        /// On even if the nameserver may then replace what replicas hold that nobody has looked at
+        #[arg(long)]
+        release: bool,
         #[command(flatten)]
         /// How.
         working: Working,
@@ -298,6 +305,9 @@ pub struct FailoverRestore {
     /// Say what is owed; change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Even if the nameserver may then replace what replicas hold that nobody has looked at
+    #[arg(long)]
+    pub release: bool,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,

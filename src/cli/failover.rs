@@ -1,12 +1,13 @@
 //! `failover`: reads and sets auto_failover, and gives it back after a run that could not.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::Step;
-use crate::run::{Directory, GivingBack, RecoverError};
+use crate::run::{Directory, GivingBack, HeldFor, RecoverError, why_held};
 use crate::ui::by_hand;
 
 use super::args::{self, FailoverCommand};
@@ -16,7 +17,7 @@ use super::record;
 use super::recover::{caller, now_ms};
 use super::session::Session;
 use super::step;
-use super::step_args::{Looking, OnOff};
+use super::step_args::{Looking, OnOff, Working};
 
 /// What came of it.
 #[derive(Serialize)]
@@ -25,6 +26,7 @@ struct Line<'a> {
     was: Option<bool>,
     is: bool,
     by: Option<&'a str>,
+    held_for: &'a [HeldFor],
     dry_run: bool,
 }
 
@@ -35,8 +37,8 @@ struct Line<'a> {
 pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> {
     let args = match command {
         FailoverCommand::Get(looking) => return get(looking, out).await,
-        FailoverCommand::Set { state, working } => {
-            return step::take(Step::SetAutoFailover { on: *state == OnOff::On }, working, out).await;
+        FailoverCommand::Set { state, release, working } => {
+            return set(*state == OnOff::On, *release, working, out).await;
         }
         FailoverCommand::Restore(args) => args,
     };
@@ -45,6 +47,41 @@ pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> 
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
+}
+
+/// Switched on, it must not lose what nobody has looked at.
+async fn set(on: bool, release: bool, working: &Working, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&working.at, &working.embedded, out.waits()).await?;
+    let done = set_on(on, release, working, &session, out).await;
+    let closed = session.close().await;
+    let exit = done?;
+    closed.map(|()| exit)
+}
+
+async fn set_on(on: bool, release: bool, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
+    // Nobody else has a record of an embedded cluster.
+    if on && session.sandbox.is_none() {
+        let giving = giving_back(record::dir(working.record_dir.clone())?, session, out)?;
+        let held_for = giving.look(&session.cluster).await?.held_for;
+        match (held_for.is_empty(), release) {
+            (true, _) => {}
+            (false, true) if !working.dry_run => giving.release(&session.cluster).await?,
+            (false, true) => {}
+            (false, false) => return Err(RecoverError::KeptOff { held_for }.into()),
+        }
+    }
+    step::take_on(Step::SetAutoFailover { on }, working, session, out).await
+}
+
+fn giving_back(dir: PathBuf, session: &Session, out: &Out) -> Result<GivingBack, Failure> {
+    Ok(GivingBack {
+        cluster_name: session.name.clone(),
+        lock: session.lock(&dir)?,
+        archive: Arc::new(Directory(dir)),
+        caller: caller(),
+        listener: out.listener(),
+        now_ms: now_ms(),
+    })
 }
 
 /// What `failover get` says.
@@ -64,36 +101,34 @@ async fn get(looking: &Looking, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn restore(args: &args::FailoverRestore, session: &Session, out: &Out) -> Result<Exit, Failure> {
-    let dir = record::dir(args.record_dir.clone())?;
-    let giving = GivingBack {
-        cluster_name: session.name.clone(),
-        lock: session.lock(&dir)?,
-        archive: Arc::new(Directory(dir)),
-        caller: caller(),
-        listener: out.listener(),
-        now_ms: now_ms(),
-    };
+    let giving = giving_back(record::dir(args.record_dir.clone())?, session, out)?;
     let owed = giving.look(&session.cluster).await?;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
+    let held_for = owed.held_for.as_slice();
     let Some(was) = owed.was else {
-        let line = Line { event: "failover_restored", was: None, is: owed.is, by, dry_run: args.dry_run };
+        let line = Line { event: "failover_restored", was: None, is: owed.is, by, held_for, dry_run: args.dry_run };
         out.text_or(&format!("nothing is owed: no run left auto_failover changed; it is {now}\n"), &line)?;
         return Ok(Exit::Healthy);
     };
     let (before, who) = (if was { "on" } else { "off" }, by.unwrap_or("a run"));
     if args.dry_run {
-        let line = Line { event: "failover_restored", was: Some(was), is: owed.is, by, dry_run: true };
-        let text = format!("{who} found auto_failover {before} and did not give it back; it is {now} now\n");
+        let line = Line { event: "failover_restored", was: Some(was), is: owed.is, by, held_for, dry_run: true };
+        let kept_off = match (was, owed.held_for.is_empty()) {
+            (true, false) => format!("it has to stay off: {}\n", why_held(&owed.held_for)),
+            _ => String::new(),
+        };
+        let text = format!("{who} found auto_failover {before} and did not give it back; it is {now} now\n{kept_off}");
         out.text_or(&text, &line)?;
         return Ok(Exit::Healthy);
     }
-    match giving.run(&session.cluster).await {
+    match giving.run(&session.cluster, args.release).await {
         Ok(Some(was)) => {
-            let line = Line { event: "failover_restored", was: Some(was), is: was, by, dry_run: false };
+            let line = Line { event: "failover_restored", was: Some(was), is: was, by, held_for: &[], dry_run: false };
             out.text_or(&format!("auto_failover is {before} again, as {who} had found it\n"), &line)?;
         }
         Ok(None) => {
-            let line = Line { event: "failover_restored", was: None, is: owed.is, by: None, dry_run: false };
+            let line =
+                Line { event: "failover_restored", was: None, is: owed.is, by: None, held_for: &[], dry_run: false };
             out.text_or("nothing is owed any more: another run has given it back\n", &line)?;
         }
         Err(RecoverError::NotGivenBack { was, seen }) => {

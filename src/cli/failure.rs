@@ -11,6 +11,7 @@ use crate::run::{
 };
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
+use crate::ui::kept_off_text;
 
 /// The exit codes, each with its meaning. README lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +179,7 @@ impl From<Refusal> for Failure {
                 "nothing was changed; read what it loses now with --dry-run, and use the id it prints"
             }
             Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
+            Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };
         let differences = refusal.differences().to_vec();
         Self { exit: Exit::Refused, differences, ..Self::error(refusal) }.hint(hint)
@@ -190,6 +192,10 @@ impl From<RecoverError> for Failure {
             RecoverError::Refused(refusal) => refusal.into(),
             RecoverError::Scope(error) => Self::usage(error),
             RecoverError::Lock(error) => error.into(),
+            RecoverError::KeptOff { ref held_for } => {
+                let hint = kept_off_text(held_for);
+                Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
+            }
             RecoverError::Step { not_restored: Some(ref why), .. }
             | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => {
                 let error = anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}");

@@ -101,8 +101,8 @@ impl Out {
         kept_in: Option<&Path>,
     ) -> io::Result<()> {
         let Prepared { plan, snapshot, .. } = prepared;
-        let auto_failover_before = prepared.auto_failover_before();
-        let context = PlanContext { snapshot, playbook, auto_failover_before, id: Some(id), paint: self.paint };
+        let (auto_failover_before, stands) = (prepared.auto_failover_before(), prepared.stands());
+        let context = PlanContext { snapshot, playbook, auto_failover_before, stands, id: Some(id), paint: self.paint };
         let text = || {
             let kept = kept_in.map(|file| format!("Kept in {}.\n", file.display()));
             plan_text(plan, &context) + &kept.unwrap_or_default()

@@ -11,11 +11,12 @@ use super::out::Out;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::run::{
-    Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, Record, Recovered, Recovery, Rpc, Scope,
-    Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
+    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, Record, RecoverError,
+    Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan,
+    summary_of_plan,
 };
 use crate::snapshot;
-use crate::ui::{About, ComparisonLine, by_hand, going_on_text};
+use crate::ui::{About, ComparisonLine, by_hand, going_on_text, kept_off_text, was_switched_off};
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -55,7 +56,8 @@ struct Work {
 impl Work {
     fn of(args: &args::Recover) -> Result<Self, Failure> {
         let without = args.without.iter().map(|endpoint| Endpoint::from(endpoint.as_str())).collect();
-        let consent = Consent { plan: None, losses_of: args.accept_data_loss.clone(), without };
+        let (losses_of, release) = (args.accept_data_loss.clone(), args.release_failover);
+        let consent = Consent { plan: None, losses_of, without, release };
         let Some(file) = &args.plan else {
             let scope = scope::required(&args.which)?;
             let (file, text) = playbook::load(&args.playbook)?;
@@ -114,7 +116,7 @@ async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &O
     out.finish();
     let recovered = match ended {
         Ok(recovered) => recovered,
-        Err(error) => return Err(ended_early(error.into(), Summary { rpc: rpc(), ..before }, session)),
+        Err(error) => return Err(ended_early(error, Summary { rpc: rpc(), ..before }, session)),
     };
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
@@ -126,6 +128,10 @@ async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &O
     let by_hand = by_hand(&session.reach, recovered.summary.auto_failover.before);
     let exit = exit_of(&recovered, by_hand.clone());
     out.recovered(&recovered, &by_hand, exit.is_err())?;
+    let held_for = &recovered.summary.auto_failover.held_for;
+    if out.is_json() && !held_for.is_empty() {
+        out.say()(&kept_off_text(held_for));
+    }
     exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
 }
 
@@ -153,7 +159,17 @@ fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &
 }
 
 /// A run that could not look again at its end, or never came to the partitions.
-fn ended_early(failure: Failure, mut summary: Summary, session: &Session) -> Failure {
+fn ended_early(error: RecoverError, mut summary: Summary, session: &Session) -> Failure {
+    let held_for = match &error {
+        RecoverError::Step { held_for, .. } | RecoverError::NotSeenAgain { held_for, .. } => held_for.clone(),
+        _ => Vec::new(),
+    };
+    let failure = Failure::from(error);
+    if !held_for.is_empty() {
+        let hint = kept_off_text(&held_for);
+        summary.auto_failover = AutoFailoverSeen { after: false, held_for, ..summary.auto_failover };
+        return failure.hint(hint).failed(summary);
+    }
     if failure.exit != Exit::NotRestored {
         return failure.failed(summary);
     }
@@ -181,6 +197,8 @@ fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     }
     Ok(match (recovered.stopped, recovered.summary.verdict) {
         (Some(stop), _) => exit_of_stop(stop),
+        // Whoever switched it off, nobody takes over from a tablet that is lost.
+        (None, Verdict::Recovered | Verdict::Healthy) if was_switched_off(&recovered.summary) => Exit::Partial,
         (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
         (None, Verdict::Partial | Verdict::Refused | Verdict::Interrupted | Verdict::Failed) => Exit::Partial,
     })
@@ -210,9 +228,17 @@ fn listen(
     };
     let second = move |number: i32| {
         record.get().iter().for_each(|record| left_behind(record).iter().for_each(|line| say(line)));
+        let unseen = record.get().map_or(0, |record| record.unseen().len());
+        let or = match unseen {
+            0 => format!("; or, if auto_failover was on, give it back with: {by_hand}"),
+            unseen => format!(
+                ". auto_failover must stay off until then: the nameserver would replace what {unseen} replicas hold that nobody \
+                 has looked at since their leaders were chosen"
+            ),
+        };
         say(&format!(
             "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
-             Run the same command to go on; or, if auto_failover was on, give it back with: {by_hand}"
+             Run the same command to go on{or}"
         ));
         std::process::exit(i32::from(Exit::Signal(number).code()));
     };

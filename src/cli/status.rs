@@ -75,7 +75,7 @@ async fn runs(args: &args::Status, session: &Session, seen: &Snapshot, out: &Out
     };
     let lock = session.lock(&dir)?;
     let names = ClusterNames::seen(&session.name, seen, &host());
-    let known = known_runs(&*lock, &Directory(dir.clone()), &names).await;
+    let known = known_runs(&*lock, &Directory(dir.clone()), &names, seen).await;
     let mut runs = known.unwrap_or_else(|error| {
         out.say()(&format!("whether a run is at work, or did not finish, is unknown: {error}"));
         Runs::default()

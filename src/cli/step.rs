@@ -124,7 +124,7 @@ pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Fail
     closed.map(|()| exit)
 }
 
-async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
+pub(super) async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let dir = match session.sandbox {
         Some(_) => sandbox_record_dir(),
         None => record::dir(working.record_dir.clone())?,

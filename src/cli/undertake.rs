@@ -168,7 +168,7 @@ fn exit_of(carried: &Carried, session: &Session) -> Result<Exit, Failure> {
     }
     Ok(match carried.stopped {
         Some(stop) => exit_of_stop(stop),
-        None if carried.left.is_empty() => Exit::Healthy,
+        None if carried.left.is_empty() && carried.held_for.is_empty() => Exit::Healthy,
         None => Exit::Partial,
     })
 }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
 use crate::run::{
-    Archive, Caller, Found, HandsOn, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
+    Archive, Caller, Found, HandsOn, HeldFor, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
+    why_held,
 };
 use crate::snapshot::{collect, look_closer};
 
@@ -73,6 +74,8 @@ pub struct Carried {
     pub auto_failover: bool,
     /// auto_failover could not be given back: what was seen last.
     pub not_restored: Option<String>,
+    /// auto_failover was found on, although it has to be kept off for these; now it is off.
+    pub held_for: Vec<HeldFor>,
     /// It panicked, which is a bug: its message.
     pub panicked: Option<String>,
     /// The record could be written no more: why.
@@ -126,6 +129,10 @@ impl Carry {
         self.go_on(&mut arrangement, &seen)?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
         look_closer(cluster, &mut seen, &strays).await;
+        if !found.held.is_empty() && found.auto_failover {
+            let text = format!("auto_failover is kept off: {}", why_held(&found.held));
+            arrangement.remarks.push(text);
+        }
         if found.leaves_partitions() {
             arrangement.remarks.push(
                 "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
@@ -202,6 +209,7 @@ impl Carry {
                 stopped: None,
                 auto_failover,
                 not_restored: None,
+                held_for: Vec::new(),
                 panicked: None,
                 unrecorded: None,
                 kept,
@@ -222,15 +230,17 @@ impl Carry {
             now_ms: self.now_ms,
         };
         let Drawn { seen, arrangement, found, .. } = drawn;
+        let found_on = seen.auto_failover;
         let worked = self.hands_on().work(cluster, &seen, found, move |hands| steward.work(hands)).await?;
         let (given_up, stopped, panicked) = match worked.done {
             Ok(done) => (done.given_up, done.stopped, None),
             Err(panic) => (BTreeMap::new(), None, Some(panic)),
         };
-        let not_restored = worked.not_restored;
+        let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
+        held_for.retain(|_| found_on);
         let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
             Ok(seen) => seen,
-            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored }.into()),
+            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored, held_for }.into()),
         };
         let left = what_is_left(&arrangement.goals, &given_up, &seen);
         self.put_away(left.is_empty())?;
@@ -241,6 +251,7 @@ impl Carry {
             stopped,
             auto_failover,
             not_restored,
+            held_for,
             panicked,
             unrecorded: worked.unrecorded,
             kept,

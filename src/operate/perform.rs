@@ -167,6 +167,7 @@ impl Single {
             auto_failover: seen.auto_failover,
             plan: None,
             accepted: BTreeMap::new(),
+            held_for: Vec::new(),
             after: None,
             before: Vec::new(),
             snapshot: Box::new(self.step.surroundings(seen)),

@@ -11,6 +11,7 @@ use crate::model::{
 
 use super::election::{Choice, Way};
 use super::memory::{Before, Load, Memory, ReplicaMemory};
+use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};
 
 /// Two looks at the same moment may place it that far apart: our clock is read when a run begins, the nameserver's a little
@@ -63,6 +64,9 @@ pub struct Remembered {
     /// What a leader held that was chosen without a look at it.
     #[serde(skip_serializing_if = "is_default")]
     pub leader_held: Option<Offset>,
+    /// Why the nameserver may replace it all the same.
+    #[serde(skip_serializing_if = "is_default")]
+    pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded.
     #[serde(skip_serializing_if = "is_default")]
     pub led: bool,
@@ -85,6 +89,7 @@ impl Remembered {
             must_drop: memory.recovery.must_drop,
             resent_for_rows: memory.recovery.resent_for_rows,
             leader_held: memory.leader_held,
+            replaceable: memory.replaceable,
             led: memory.led,
         }
     }
@@ -207,6 +212,7 @@ impl Memory {
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
             memory.leader_held = remembered.leader_held;
+            memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
             if since != Since::Restarted {
@@ -239,6 +245,8 @@ impl Memory {
         for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && r.data == Data::Absent) {
             self.replica_mut(&replica.endpoint).load = Load::Interrupted;
         }
+        // Its loads may be what the nameserver's numbers are from.
+        self.replicas.values_mut().for_each(|replica| replica.polled = None);
     }
 }
 

@@ -15,6 +15,7 @@ use super::suspect::{is_suspect, suspicion};
 use super::term::{
     LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to,
 };
+use super::unseen;
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -36,6 +37,9 @@ pub struct Choice {
     pub given_up: Vec<GivenUp>,
     /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
     pub out_of_reach: Vec<Endpoint>,
+    /// Those of them that the nameserver had seen no longer than the leader is.
+    #[serde(default)]
+    pub seen_no_longer: Vec<Endpoint>,
 }
 
 /// How the chosen replica becomes leader.
@@ -115,6 +119,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         proven: proven_prefixes(view, leader),
         given_up: given_up(view, leader),
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
+        seen_no_longer: unseen::seen_no_longer(view, leader),
     })
 }
 

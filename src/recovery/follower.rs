@@ -148,7 +148,18 @@ impl Case<'_> {
     fn state_of(&self, follower: &ReplicaView) -> Follower {
         let connected = connected_at(self.followers, &follower.endpoint);
         if let Data::OutOfReach(error) = &follower.data {
-            let text = format!("{} does not answer ({error}); the partition serves without it", follower.endpoint);
+            // Clients must not be sent to what nobody has looked at, nor an election count on it.
+            let is_taken_for_alive = follower.is_alive && follower.memory.leader_held.is_some();
+            if is_taken_for_alive && !follower.flag_is_stuck() {
+                let why = "it does not answer, and nobody has looked at it since its leader was chosen";
+                return self.send(mark(self.view, &follower.endpoint, false), why);
+            }
+            let stuck = match is_taken_for_alive {
+                true => "; it stays flagged alive, because the nameserver does not know its tablet (302)",
+                false => "",
+            };
+            let text =
+                format!("{} does not answer ({error}); the partition serves without it{stuck}", follower.endpoint);
             let hint = "bring the tablet back, then run again";
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }

@@ -10,6 +10,7 @@ use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, Sto
 use super::decision::WaitFor;
 use super::election::{Choice, Way};
 use super::loss::Loss;
+use super::unseen::Replaceable;
 use super::view::Data;
 
 /// A run's memory of one partition.
@@ -42,6 +43,8 @@ pub struct ReplicaMemory {
     pub alive_before: bool,
     /// The largest offset ever known of it; 0 if none.
     pub largest_offset: Offset,
+    /// The nameserver's number for its offset before anybody loaded it: none if there is none, or if it may be from a load.
+    pub polled: Option<Offset>,
     /// Where its newest snapshot ended before our first change; 0 without one.
     pub snapshot_before: Offset,
     /// Its MANIFEST named a snapshot file that was not there before loading (reference 4.5): what it loads is hollow.
@@ -63,6 +66,8 @@ pub struct ReplicaMemory {
     /// Nobody had looked at it when a leader was chosen, which then held that much, and may have taken writes since: what
     /// both hold beyond was written twice. None once it has been looked at and holds no more.
     pub leader_held: Option<Offset>,
+    /// Why the nameserver may replace it all the same.
+    pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded: it may have taken writes since.
     pub led: bool,
     /// How bringing it back as a follower goes.
@@ -161,9 +166,13 @@ impl Memory {
             let before = before.filter(|before| before.terms == partition.terms.len());
             let manifest_offset = manifest.map_or(Offset(0), |manifest| manifest.offset);
             let largest = [replica.offset, once.map(|before| before.largest_offset)];
+            // The nameserver has asked no tablet that it does not list; and what is loading counts as 0.
+            let is_listed = tablet.is_some_and(|tablet| tablet.state.is_some());
+            let is_asked_for_the_first_time = earlier.is_empty() && is_listed && !is_held;
             let memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
                 largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
+                polled: replica.offset.filter(|_| is_asked_for_the_first_time),
                 snapshot_before: manifest_offset,
                 snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing)
                     || manifest_offset > Offset(0)
@@ -190,7 +199,12 @@ impl Memory {
         self.chosen_under = last.filter(|_| choice.way == Way::ChangeRole);
         for endpoint in &choice.out_of_reach {
             let unseen = self.replica_mut(endpoint);
-            unseen.leader_held = unseen.leader_held.or(choice.offset);
+            // A leader that has come back with less since then holds no more of it than that.
+            let held = [unseen.leader_held, choice.offset].into_iter().flatten().min();
+            unseen.leader_held = held;
+            let no_longer = choice.seen_no_longer.contains(endpoint).then_some(Replaceable::SeenNoLonger);
+            let released = unseen.replaceable.filter(|why| *why != Replaceable::SeenNoLonger);
+            unseen.replaceable = released.or(no_longer);
         }
         self.choice = Some(choice);
     }
@@ -224,6 +238,7 @@ impl ReplicaMemory {
         Self {
             alive_before: false,
             largest_offset: Offset(0),
+            polled: None,
             snapshot_before: Offset(0),
             snapshot_file_missing: false,
             load: Load::NotSent,
@@ -234,6 +249,7 @@ impl ReplicaMemory {
             snapshot_tries: 0,
             snapshot_asked: false,
             leader_held: None,
+            replaceable: None,
             led: false,
             recovery: Recovery::default(),
             refusals: 0,

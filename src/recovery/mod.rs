@@ -26,6 +26,7 @@ mod suspect;
 mod term;
 #[cfg(test)]
 mod tests;
+mod unseen;
 mod view;
 
 pub use blocked::{Blocked, Reason};
@@ -46,4 +47,5 @@ pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvid
 pub use single::{may_be_dropped, may_be_resent};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
 pub use term::{LastTerm, elected_last, is_official, is_proven_prefix, last_term, settled_term};
+pub use unseen::{Replaceable, WhyHeld, held_in};
 pub use view::{Data, Loaded, ReplicaView, View};

@@ -47,7 +47,7 @@ impl Memory {
                 let leader = view.serving_leader().and_then(|leader| leader.offset());
                 let replica = self.replica_mut(endpoint);
                 // What it holds from here on comes from its leader.
-                replica.leader_held = None;
+                (replica.leader_held, replica.replaceable) = (None, None);
                 // A replica that was dropped for its rows is not dropped for them again.
                 replica.recovery.resent_for_rows |= replica.recovery.must_drop;
                 replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
@@ -150,7 +150,8 @@ impl Memory {
     /// are looked at anew.
     pub fn note_view(&mut self, view: &View) {
         for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
-            self.replica_mut(&replica.endpoint).leader_held = None;
+            let seen = self.replica_mut(&replica.endpoint);
+            (seen.leader_held, seen.replaceable) = (None, None);
         }
         let serving = view.serving_leader().map(|leader| &leader.endpoint);
         for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {

@@ -15,6 +15,7 @@ use super::forecast::LANE_MS;
 use super::health::{Health, health};
 use super::loss::Loss;
 use super::memory::Memory;
+use super::unseen::{WhyHeld, held_in};
 use super::view::{Data, ReplicaView, View};
 
 /// More decisions than any partition needs; a walk that long has gone in circles, which is a bug worth a message.
@@ -77,6 +78,8 @@ pub struct PartitionPlan {
     pub if_accepted: Vec<PlannedStep>,
     /// What to know beside.
     pub notes: Vec<String>,
+    /// The replicas that the nameserver must not replace at its end, as far as can be told now.
+    pub held: Vec<(Endpoint, WhyHeld)>,
 }
 
 /// What is known of a replica before anything is done.
@@ -211,11 +214,19 @@ impl PartitionPlan {
 }
 
 pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
+    let mut held = None;
+    let mut planned = walk_through(&mut view, playbook, &mut held);
+    planned.held = held.unwrap_or_else(|| held_in(&view, planned.blocked.as_ref(), false));
+    planned
+}
+
+/// `held`: what the nameserver must not replace where the walk is blocked and goes on as if somebody had said yes.
+fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(Endpoint, WhyHeld)>>) -> PartitionPlan {
     let mut planned = PartitionPlan {
         table: view.table.clone(),
         partition: view.partition,
         evidence: view.replicas.iter().map(evidence).collect(),
-        facts: Facts::of(&view),
+        facts: Facts::of(view),
         leader: view
             .serving_leader()
             .map_or(LeaderPlan::Nobody, |l| LeaderPlan::Serving { endpoint: l.endpoint.clone() }),
@@ -224,10 +235,11 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
         losses: Vec::new(),
         if_accepted: Vec::new(),
         notes: Vec::new(),
+        held: Vec::new(),
     };
     let mut expected = false;
     for _ in 0..MAX_DECISIONS {
-        match decide(&view, playbook, Gates::OPEN) {
+        match decide(view, playbook, Gates::OPEN) {
             Decision::Done => return planned,
             Decision::Look(probes) => probes.iter().for_each(|probe| view.predict_unanswered(probe)),
             Decision::Choose(choice) => {
@@ -264,6 +276,7 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
             // What would happen if somebody said yes is worth knowing before saying it. What would be lost is known only
             // where offsets are proven: nobody can say yes to a guess.
             Decision::Blocked(blocked) if !blocked.loss.is_empty() && !expected => {
+                held.get_or_insert_with(|| held_in(view, Some(&blocked), false));
                 view.memory.accepted.extend(blocked.loss.clone());
                 planned.losses.extend(blocked.loss.clone());
                 planned.blocked.get_or_insert(blocked);

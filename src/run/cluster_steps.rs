@@ -6,6 +6,8 @@ use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, State, Tablet, Tabl
 use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen, WhichTablets};
 use crate::recovery::Plan;
 
+use super::hold::{HeldFor, held_by_plan, why_held};
+
 /// The cluster's steps around the partitions'. Both empty if nothing has to be done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ClusterSteps {
@@ -27,12 +29,13 @@ pub struct PlannedClusterStep {
 }
 
 /// The cluster's steps of a plan. `auto_failover_before` is what it was before anybody's change: an unfinished run may
-/// have left it off.
+/// have left it off. `stands`: the replicas that it is kept off for already.
 pub fn cluster_steps(
     snapshot: &Snapshot,
     playbook: &Playbook,
     plan: &Plan,
     auto_failover_before: bool,
+    stands: &[HeldFor],
 ) -> ClusterSteps {
     let needs_doing = waits_for_lost(playbook, snapshot)
         || plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
@@ -42,7 +45,8 @@ pub fn cluster_steps(
     }
     if needs_doing || auto_failover_before != snapshot.auto_failover {
         let now = snapshot.auto_failover && !needs_doing;
-        steps.after = playbook.after.iter().map(|step| after(step, now, auto_failover_before)).collect();
+        let held = if auto_failover_before { held_by_plan(plan, stands) } else { Vec::new() };
+        steps.after = playbook.after.iter().map(|step| after(step, now, auto_failover_before, &held)).collect();
     }
     steps
 }
@@ -148,8 +152,12 @@ fn resume(snapshot: &Snapshot) -> (Vec<Action>, String) {
     (actions, why.to_owned())
 }
 
-fn after(step: &ClusterStep, now: bool, auto_failover_before: bool) -> PlannedClusterStep {
+fn after(step: &ClusterStep, now: bool, auto_failover_before: bool, held: &[HeldFor]) -> PlannedClusterStep {
     let (actions, why) = match step {
+        ClusterStep::AutoFailover(AutoFailover::Restore) if !held.is_empty() => {
+            let off = now.then_some(Action::SetAutoFailover { on: false });
+            (off.into_iter().collect(), format!("it stays off: {}", why_held(held)))
+        }
         ClusterStep::AutoFailover(AutoFailover::Restore) if now != auto_failover_before => (
             vec![Action::SetAutoFailover { on: auto_failover_before }],
             "it was so before, and is given back".to_owned(),

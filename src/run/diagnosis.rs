@@ -4,7 +4,9 @@
 use serde::Serialize;
 
 use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState, moment};
+use crate::recovery::WhyHeld;
 
+use super::hold::{HeldFor, held_at, why_held};
 use super::record::{FailoverSet, Work};
 use super::run_id::RunId;
 use super::scope::some_of;
@@ -33,6 +35,8 @@ pub enum Case {
     RunAtWork,
     /// A run, or an undertaking, did not come to its end.
     RunUnfinished,
+    /// auto_failover is kept off, because the nameserver would replace what must not be replaced.
+    FailoverKeptOff,
     /// A tablet is there, and the nameserver does not know.
     TabletMissed,
     /// Every tablet answers, and none holds anything.
@@ -60,6 +64,10 @@ pub struct Runs {
     pub undertaking: Option<Abandoned>,
     /// An unfinished run had found auto_failover on.
     pub owes_failover: bool,
+    /// The replicas that the nameserver would replace, were auto_failover on, ...
+    pub held_for: Vec<HeldFor>,
+    /// ... and the run that says so.
+    pub held_by: Option<String>,
     /// The newest change of auto_failover that is written down.
     pub failover_set: Option<FailoverSet>,
 }
@@ -98,6 +106,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     let mut found: Vec<Diagnosis> = Vec::new();
     found.extend(at_work(runs));
     found.extend(unfinished(runs));
+    found.extend(kept_off(seen, runs));
     found.extend(look.tablets_missed());
     match look.everything_restarted() {
         Some(everything) => found.push(everything),
@@ -325,7 +334,7 @@ fn unfinished(runs: &Runs) -> Option<Diagnosis> {
         next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} (if nobody is to go on with it)")));
     }
     next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all (goes on with it)".to_owned()));
-    if runs.owes_failover {
+    if runs.owes_failover && runs.held_for.is_empty() {
         next.push("openmldb-ops failover restore (gives auto_failover back, and does nothing else)".to_owned());
     }
     let undertaking =
@@ -335,6 +344,39 @@ fn unfinished(runs: &Runs) -> Option<Diagnosis> {
         case: Case::RunUnfinished,
         seen: seen.join("; "),
         promise: "none by OpenMLDB; a second run goes on where the first one stopped, and gives auto_failover back",
+        next,
+    })
+}
+
+fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
+    let held = &runs.held_for;
+    if held.is_empty() || runs.at_work.is_some() {
+        return None;
+    }
+    let by = runs.held_by.as_deref().unwrap_or("a run");
+    let now = match (seen.auto_failover, runs.owes_failover) {
+        (false, true) => format!("auto_failover is kept off by {by}"),
+        (false, false) => "auto_failover is off, as it was before, and has to stay so".to_owned(),
+        (true, _) => format!("auto_failover is on, although {by} kept it off"),
+    };
+    let tablets = held_at(held);
+    let names: Vec<&str> = tablets.iter().map(Endpoint::as_str).collect();
+    let mut next = Vec::new();
+    if seen.auto_failover {
+        next.push("openmldb-ops failover set off (before those tablets come back)".to_owned());
+    }
+    if held.iter().any(|held| held.why == WhyHeld::Unseen) {
+        next.push(format!("start {}", some_of(&names)));
+    }
+    next.push("openmldb-ops recover --all (looks at them, and gives auto_failover back)".to_owned());
+    let without: Vec<String> = tablets.iter().map(|at| format!("--without {at}")).collect();
+    next.push(format!("openmldb-ops recover --all {} (if they are gone for good)", without.join(" ")));
+    next.push("openmldb-ops failover restore --release (whatever they hold)".to_owned());
+    Some(Diagnosis {
+        case: Case::FailoverKeptOff,
+        seen: format!("{now}: {}", why_held(held)),
+        promise: "while it is on the nameserver replaces what a replica holds as soon as its tablet comes back, without comparing it \
+                  with anything; while it is off nobody takes over from a tablet that is lost",
         next,
     })
 }
@@ -351,7 +393,7 @@ fn not_redundant(status: &Status) -> Option<Diagnosis> {
 }
 
 fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnosis> {
-    let is_explained = runs.at_work.is_some() || runs.owes_failover;
+    let is_explained = runs.at_work.is_some() || runs.owes_failover || !runs.held_for.is_empty();
     (!seen.auto_failover && !is_explained).then(|| {
         let mut next = vec!["openmldb-ops record list (whether somebody's run left it so)".to_owned()];
         if !status.is_healthy() {

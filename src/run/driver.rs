@@ -9,16 +9,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
+use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{Decision, Intent, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
+use crate::recovery::{Decision, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
 
 use super::acting::Sent;
 use super::case::{Case, End, Moment, cases, end_of};
 use super::close::{Close, Unclear};
 use super::event::{Event, Listener, Milestone};
+use super::hold::HeldFor;
 use super::index::Index;
-use super::lane::{Lanes, LoadRank, Widths};
+use super::lane::{Lanes, Widths, rank};
 use super::lock::LockError;
 use super::looks::{self, POLL_MIN};
 use super::record::Record;
@@ -76,6 +77,8 @@ pub struct Driven {
     pub serving_after: Option<Duration>,
     /// Until every partition that could be was redundant.
     pub redundant_after: Option<Duration>,
+    /// The replicas that the nameserver must not replace.
+    pub held: Vec<HeldFor>,
     /// Why the run stopped early, if it did.
     pub stopped: Option<Stop>,
 }
@@ -458,7 +461,7 @@ impl Driver {
     }
 
     fn finish(self, stopped: Option<Stop>) -> Driven {
-        let mut blocked = BTreeMap::new();
+        let (mut blocked, held) = (BTreeMap::new(), self.held());
         for (id, case) in &self.cases {
             match &case.end {
                 Some(End::Healthy) => {}
@@ -479,18 +482,7 @@ impl Driver {
         let serving_after = self.cases.values().filter_map(|case| case.serving_after).max();
         let redundant_after = stopped.is_none().then(|| self.began.elapsed());
         let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
-        Driven { blocked, memories, serving_after, redundant_after, stopped }
-    }
-}
-
-fn rank(view: &View, intent: &Intent) -> LoadRank {
-    let replica = match &intent.action {
-        Action::LoadTable { endpoint, .. } | Action::MarkAlive { endpoint, .. } => view.replica(endpoint),
-        _ => None,
-    };
-    LoadRank {
-        follower: replica.is_none_or(|replica| !replica.is_leader),
-        entries: std::cmp::Reverse(replica.map_or(0, |replica| replica.largest_known_offset().0)),
+        Driven { blocked, memories, serving_after, redundant_after, held, stopped }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cluster::CallError;
 
 use super::failover::StepError;
+use super::hold::{HeldFor, why_held};
 use super::kept::Refusal;
 use super::lock::LockError;
 use super::record::RecordError;
@@ -36,6 +37,14 @@ pub enum RecoverError {
         error: StepError,
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
+        /// auto_failover is kept off for these.
+        held_for: Vec<HeldFor>,
+    },
+    /// `failover restore` must not do it.
+    #[error("auto_failover stays off: {}", why_held(held_for))]
+    KeptOff {
+        /// Because of these.
+        held_for: Vec<HeldFor>,
     },
     /// `failover restore` could not do it.
     #[error("auto_failover could not be given back: {seen}")]
@@ -60,5 +69,7 @@ pub enum RecoverError {
         error: CallError,
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
+        /// auto_failover is kept off for these.
+        held_for: Vec<HeldFor>,
     },
 }

@@ -15,6 +15,8 @@ use super::acting::send;
 use super::cluster_steps::{lost_in_service, lost_tablets};
 use super::driver::Stop;
 use super::event::{Event, Listener};
+use super::hold::HeldFor;
+use super::lock::Lock;
 use super::record::{Record, RecordError};
 use super::resuming::resume;
 
@@ -288,14 +290,78 @@ async fn wait_for_ops(
 }
 
 /// Why auto_failover is set at the end.
-const WHY: &str = "it was so before";
+const SO_BEFORE: &str = "it was so before";
+/// Why it is switched off at the end, where somebody has switched it on meanwhile.
+const KEPT_OFF: &str =
+    "the nameserver would replace replicas that nobody has looked at, or that hold more than their leader";
+
+/// What became of auto_failover at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GivenBack {
+    /// It is what it was, or whoever has taken over the lock sees to it.
+    Done,
+    /// It stays off, because of these.
+    KeptOff(Vec<HeldFor>),
+    /// It could not be set: what was seen last.
+    Failed(String),
+}
+
+impl GivenBack {
+    /// What is owed still, where it was that.
+    pub(super) fn owes(&self, was: bool) -> Option<bool> {
+        (*self != Self::Done).then_some(was)
+    }
+
+    /// Why it could not be set, if so.
+    pub(super) fn failed(&self) -> Option<String> {
+        match self {
+            Self::Failed(seen) => Some(seen.clone()),
+            Self::Done | Self::KeptOff(_) => None,
+        }
+    }
+
+    /// The replicas for which it stays off.
+    pub(super) fn held_for(&self) -> &[HeldFor] {
+        match self {
+            Self::KeptOff(held) => held,
+            Self::Done | Self::Failed(_) => &[],
+        }
+    }
+}
+
+/// Gives auto_failover back to what it was, unless there are replicas that it must stay off for; or the lock was lost to another run:
+/// that one knows what it was, from the note.
+pub(super) async fn give_back(
+    cluster: &Cluster,
+    lock: &dyn Lock,
+    was: bool,
+    held: Vec<HeldFor>,
+    pace: f64,
+    told: &Told<'_>,
+) -> GivenBack {
+    if *told.hold.borrow() == Hold::Lost
+        && let Ok(Some(other)) = lock.holder().await
+    {
+        let text = format!("{} has taken over, and gives auto_failover back", other.text());
+        (told.listener)(&Event::Note { text });
+        return GivenBack::Done;
+    }
+    let held = if was { held } else { Vec::new() };
+    told.record.keeps_off_for(&held);
+    let (on, why) = if held.is_empty() { (was, SO_BEFORE) } else { (false, KEPT_OFF) };
+    match restore(cluster, on, why, pace, told).await {
+        Err(seen) => GivenBack::Failed(seen),
+        Ok(()) if held.is_empty() => GivenBack::Done,
+        Ok(()) => GivenBack::KeptOff(held),
+    }
+}
 
 /// Gives auto_failover back, with a deadline of its own. Repeats until it reads what it was. `pace` is how
 /// much faster than ours the cluster's clock runs.
 ///
 /// # Errors
 /// What was seen last; the operator has to do it by hand.
-pub(super) async fn restore(cluster: &Cluster, on: bool, pace: f64, told: &Told<'_>) -> Result<(), String> {
+pub(super) async fn restore(cluster: &Cluster, on: bool, why: &str, pace: f64, told: &Told<'_>) -> Result<(), String> {
     let deadline = Instant::now() + RESTORE_DEADLINE.div_f64(pace);
     let mut last = "not tried".to_owned();
     let mut looked_again = false;
@@ -306,8 +372,8 @@ pub(super) async fn restore(cluster: &Cluster, on: bool, pace: f64, told: &Told<
             Ok(Ok(_)) => {
                 let action = Action::SetAutoFailover { on };
                 // It is given back even where that cannot be written down: the end of the run says so.
-                let number = told.record.sending_all_the_same("auto_failover", &action, WHY);
-                let change = act_now(cluster, "auto_failover", action, WHY, told, number);
+                let number = told.record.sending_all_the_same("auto_failover", &action, why);
+                let change = act_now(cluster, "auto_failover", action, why, told, number);
                 match tokio::time::timeout_at(deadline, change).await {
                     Ok(Some(error)) => last = error,
                     // The usual case: done, and one more look tells.

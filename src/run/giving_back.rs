@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::model::Snapshot;
-use crate::snapshot::metadata;
+use crate::snapshot::{collect, metadata};
 
 use super::error::RecoverError;
 use super::event::{Event, Listener};
-use super::failover::{Told, restore};
+use super::failover::{GivenBack, Told, give_back};
+use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, VERSION, Work};
@@ -40,6 +41,8 @@ pub struct Owed {
     pub is: bool,
     /// Who owes it, in a sentence.
     pub by: Option<String>,
+    /// The replicas that the nameserver would replace, once it is on.
+    pub held_for: Vec<HeldFor>,
     note: Option<Note>,
 }
 
@@ -49,11 +52,12 @@ impl GivingBack {
     /// # Errors
     /// The cluster, its ZooKeeper or the records cannot be asked.
     pub async fn look(&self, cluster: &Cluster) -> Result<Owed, RecoverError> {
-        self.owed(&metadata(cluster, &self.cluster_name, self.now_ms).await?).await
+        Ok(self.find(cluster).await?.0)
     }
 
-    async fn owed(&self, seen: &Snapshot) -> Result<Owed, RecoverError> {
-        let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
+    async fn find(&self, cluster: &Cluster) -> Result<(Owed, Snapshot), RecoverError> {
+        let mut seen = metadata(cluster, &self.cluster_name, self.now_ms).await?;
+        let names = ClusterNames::seen(&self.cluster_name, &seen, &self.caller.host);
         let (left, note) = unsettled(&*self.lock, &*self.archive, &names).await?;
         let was = owed(&left, note.as_ref());
         let by = match (&note, left.owed_by) {
@@ -61,25 +65,47 @@ impl GivingBack {
             (None, Some(run)) => Some(format!("run {run}")),
             (None, None) => None,
         };
-        Ok(Owed { was, is: seen.auto_failover, by: by.filter(|_| was.is_some()), note })
+        let mut held_for = standing(&left, note.as_ref(), &seen);
+        if !held_for.is_empty() {
+            // Whether they have been brought back since only their tablets can tell.
+            seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+            held_for = standing(&left, note.as_ref(), &seen);
+        }
+        let is = seen.auto_failover;
+        Ok((Owed { was, is, by: by.filter(|_| was.is_some()), held_for, note }, seen))
     }
 
-    /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself.
+    /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself. `release`: even if the nameserver
+    /// then replaces what nobody has looked at.
     ///
     /// # Errors
-    /// Another run is at work, or it could not be given back.
-    pub async fn run(&self, cluster: &Cluster) -> Result<Option<bool>, RecoverError> {
+    /// Another run is at work, it has to stay off, or it could not be given back.
+    pub async fn run(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
         let run = RunId { began_ms: self.now_ms, number: 0 };
         self.lock.acquire(&Holder { run, caller: self.caller.clone() }).await?;
-        let done = self.run_locked(cluster, run).await;
+        let done = self.run_locked(cluster, run, release).await;
         self.lock.release().await;
         done
     }
 
-    async fn run_locked(&self, cluster: &Cluster, run: RunId) -> Result<Option<bool>, RecoverError> {
-        let snapshot = metadata(cluster, &self.cluster_name, self.now_ms).await?;
-        let owed = self.owed(&snapshot).await?;
-        let Some(was) = owed.was else { return Ok(None) };
+    /// The nameserver may replace what it has to stay off for: written down for all runs to come. Nothing else is changed.
+    ///
+    /// # Errors
+    /// Another run is at work, or it cannot be written down.
+    pub async fn release(&self, cluster: &Cluster) -> Result<(), RecoverError> {
+        self.run(cluster, true).await.map(drop)
+    }
+
+    async fn run_locked(&self, cluster: &Cluster, run: RunId, release: bool) -> Result<Option<bool>, RecoverError> {
+        let (owed, snapshot) = self.find(cluster).await?;
+        let held = &owed.held_for;
+        if !held.is_empty() && !release && owed.was == Some(true) {
+            return Err(RecoverError::KeptOff { held_for: owed.held_for });
+        }
+        if owed.was.is_none() && (held.is_empty() || !release) {
+            return Ok(None);
+        }
+        let was = owed.was.unwrap_or(owed.is);
         let begun = Begun {
             version: VERSION,
             run,
@@ -91,23 +117,24 @@ impl GivingBack {
             auto_failover: was,
             plan: None,
             accepted: BTreeMap::new(),
+            held_for: held.clone(),
             after: None,
             before: Vec::new(),
             snapshot: Box::new(snapshot),
         };
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        held.iter().for_each(|held| record.released(held.partition, &held.endpoint));
         let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
-        let restored = restore(cluster, was, 1.0, &told).await;
-        record.end(
-            if restored.is_ok() { "restored" } else { "failed" },
-            restored.is_ok(),
-            restored.is_ok(),
-            Vec::new(),
-        )?;
-        restored.map_err(|seen| RecoverError::NotGivenBack { was, seen })?;
-        self.lock.leave(owed.note.and_then(Note::owes_nothing).as_ref()).await?;
-        Ok(Some(was))
+        let given_back = give_back(cluster, &*self.lock, was, Vec::new(), 1.0, &told).await;
+        let is_given_back = given_back == GivenBack::Done;
+        record.end(if is_given_back { "restored" } else { "failed" }, is_given_back, is_given_back, Vec::new())?;
+        if let Some(seen) = given_back.failed() {
+            return Err(RecoverError::NotGivenBack { was, seen });
+        }
+        let note = owed.note.and_then(|note| note.releasing(held).owes_nothing());
+        self.lock.leave(note.as_ref()).await?;
+        Ok(owed.was)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::recovery::Earlier;
 
 use super::error::RecoverError;
 use super::event::{Event, Listener};
-use super::failover::{Told, restore, switch_off};
+use super::failover::{GivenBack, Told, give_back, switch_off};
+use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Lock, Note};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
@@ -47,6 +48,8 @@ pub struct Found {
     note: Option<Note>,
     /// auto_failover before anybody's change: an unfinished run may have left it off.
     pub auto_failover: bool,
+    /// The replicas for which it is kept off, or has to be.
+    pub held: Vec<HeldFor>,
 }
 
 /// What the work has: a record to write down what it is about to do, and whether it still has the lock.
@@ -70,14 +73,16 @@ pub struct HandsOff<T> {
     pub done: Result<T, String>,
     /// auto_failover could not be given back: what was seen last.
     pub not_restored: Option<String>,
+    /// The replicas for which it is kept off.
+    pub held_for: Vec<HeldFor>,
     /// The record could be written no more: why.
     pub unrecorded: Option<String>,
 }
 
 impl Found {
-    /// Whether auto_failover is not what it was.
+    /// Whether auto_failover is not what it was, and can be given back.
     pub fn is_owed(&self, now: bool) -> bool {
-        self.auto_failover != now
+        self.auto_failover != now && self.held.is_empty()
     }
 
     /// Partitions that a recovery which broke off has left for the next one.
@@ -114,7 +119,8 @@ impl HandsOn {
         let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
         let (left, note) = unsettled(&*self.lock, &*self.archive, &names).await?;
         let auto_failover = seen.auto_failover || owed(&left, note.as_ref()) == Some(true);
-        Ok(Found { left, note, auto_failover })
+        let held = standing(&left, note.as_ref(), seen);
+        Ok(Found { left, note, auto_failover, held })
     }
 
     /// Does the work with auto_failover off, in a task of its own: even its panic does not leave it off. The lock is held.
@@ -144,6 +150,7 @@ impl HandsOn {
             auto_failover,
             plan: None,
             accepted: BTreeMap::new(),
+            held_for: found.held.clone(),
             after: found.left.run,
             before: Vec::new(),
             snapshot: Box::new(seen.clone()),
@@ -159,7 +166,9 @@ impl HandsOn {
             ended: None,
             serves_early: found.note.as_ref().is_some_and(|note| note.serves_early),
             unseen: found.note.iter().flat_map(|note| note.unseen.clone()).collect(),
+            held_for: Vec::new(),
         };
+        let note = note.holding(&found.held);
         self.lock.leave(Some(&note)).await?;
         let listener = unbreakable(&self.listener);
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
@@ -169,41 +178,31 @@ impl HandsOn {
             Ok(()) => Ok(tokio::spawn(work(hands)).await.map_err(panic_text)),
             Err(error) => Err(error),
         };
-        let restored = self.give_back(cluster, auto_failover, &told).await;
+        let held = found.held.clone();
+        let given_back = give_back(cluster, &*self.lock, auto_failover, held, self.pace, &told).await;
+        let is_given_back = given_back == GivenBack::Done;
         let ended = match &done {
             Ok(Ok(done)) => done.ended(),
             Ok(Err(_)) | Err(_) => "failed",
         };
-        let finished = restored.is_ok() && ended == "ended";
-        if let Err(error) = record.end(ended, restored.is_ok(), finished, Vec::new()) {
+        let finished = is_given_back && ended == "ended";
+        if let Err(error) = record.end(ended, is_given_back, finished, Vec::new()) {
             listener(&Event::Note { text: error.to_string() });
         }
         if *self.lock.hold().borrow() != Hold::Lost {
-            let stays = match &restored {
-                Ok(()) => found.stays(),
-                Err(_) => Some(Note { ended: Some(ended.to_owned()), ..note }),
+            let stays = match is_given_back {
+                true => found.stays(),
+                false => Some(Note { ended: Some(ended.to_owned()), ..note }),
             };
             if let Err(error) = self.lock.leave(stays.as_ref()).await {
                 let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
                 listener(&Event::Note { text });
             }
         }
-        let not_restored = restored.err();
+        let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
         match done {
-            Ok(done) => Ok(HandsOff { done, not_restored, unrecorded: record.broken() }),
-            Err(error) => Err(RecoverError::Step { error, not_restored }),
+            Ok(done) => Ok(HandsOff { done, not_restored, held_for, unrecorded: record.broken() }),
+            Err(error) => Err(RecoverError::Step { error, not_restored, held_for }),
         }
-    }
-
-    /// Unless the lock was lost to another run: that one knows what it was, from the note.
-    async fn give_back(&self, cluster: &Cluster, auto_failover: bool, told: &Told<'_>) -> Result<(), String> {
-        if *told.hold.borrow() == Hold::Lost
-            && let Ok(Some(other)) = self.lock.holder().await
-        {
-            let text = format!("{} has taken over, and gives auto_failover back", other.text());
-            (told.listener)(&Event::Note { text });
-            return Ok(());
-        }
-        restore(cluster, auto_failover, self.pace, told).await
     }
 }

@@ -1,7 +1,10 @@
 //! What is known of runs, for whoever only looks. Reads records and ZooKeeper; writes nothing.
 
+use crate::model::Snapshot;
+
 use super::diagnosis::Runs;
 use super::error::RecoverError;
+use super::hold::standing;
 use super::lock::{Lock, Note};
 use super::record::{Archive, ClusterNames, Left, Work, left_by_runs};
 
@@ -9,13 +12,25 @@ use super::record::{Archive, ClusterNames, Left, Work, left_by_runs};
 ///
 /// # Errors
 /// ZooKeeper or the records cannot be read.
-pub async fn known_runs(lock: &dyn Lock, archive: &dyn Archive, cluster: &ClusterNames) -> Result<Runs, RecoverError> {
+pub async fn known_runs(
+    lock: &dyn Lock,
+    archive: &dyn Archive,
+    cluster: &ClusterNames,
+    seen: &Snapshot,
+) -> Result<Runs, RecoverError> {
     let holder = lock.holder().await?;
     let (left, note) = unsettled(lock, archive, cluster).await?;
+    let held_for = standing(&left, note.as_ref(), seen);
+    let by = match (&note, left.owed_by.or(left.run)) {
+        (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
+        (None, run) => run.map(|run| format!("run {run}")),
+    };
     Ok(Runs {
         at_work: holder.map(|holder| holder.text()),
         unfinished: broken_off(&left, note.as_ref()),
         undertaking: None,
+        held_by: by.filter(|_| !held_for.is_empty()),
+        held_for,
         owes_failover: owed(&left, note.as_ref()) == Some(true),
         failover_set: left.failover_set,
     })
@@ -80,17 +95,20 @@ mod tests {
     use super::super::record::{Begun, Caller, Record, Shelf, VERSION};
     use super::super::run_id::RunId;
     use super::*;
-    use crate::model::Snapshot;
 
-    fn begun(at: u64, work: Work) -> Begun {
-        let snapshot = Snapshot {
+    fn nothing() -> Snapshot {
+        Snapshot {
             cluster: "c".to_owned(),
-            taken_at_ms: at,
+            taken_at_ms: 0,
             auto_failover: true,
             tables: Vec::new(),
             tablets: BTreeMap::new(),
             ops: Vec::new(),
-        };
+        }
+    }
+
+    fn begun(at: u64, work: Work) -> Begun {
+        let snapshot = Snapshot { taken_at_ms: at, ..nothing() };
         Begun {
             version: VERSION,
             run: RunId { began_ms: at, number: 0 },
@@ -102,6 +120,7 @@ mod tests {
             auto_failover: true,
             plan: None,
             accepted: BTreeMap::new(),
+            held_for: Vec::new(),
             after: None,
             before: Vec::new(),
             snapshot: Box::new(snapshot),
@@ -115,7 +134,7 @@ mod tests {
         if let Some(verdict) = ended {
             record.end(verdict, true, false, Vec::new()).unwrap();
         }
-        known_runs(lock, &shelf, &ClusterNames::called("c")).await.unwrap()
+        known_runs(lock, &shelf, &ClusterNames::called("c"), &nothing()).await.unwrap()
     }
 
     #[tokio::test]
@@ -144,9 +163,10 @@ mod tests {
                 ended: ended.map(str::to_owned),
                 serves_early: false,
                 unseen: Vec::new(),
+                held_for: Vec::new(),
             };
             lock.leave(Some(&note)).await.unwrap();
-            let runs = known_runs(&lock, &Shelf::default(), &ClusterNames::called("c")).await.unwrap();
+            let runs = known_runs(&lock, &Shelf::default(), &ClusterNames::called("c"), &nothing()).await.unwrap();
             (runs.unfinished, runs.owes_failover)
         };
         let on_ops2 = |how: &str| Some(format!("run 9-0 on ops2 {how}; its record is there: there"));
@@ -181,10 +201,11 @@ mod tests {
             ended: None,
             serves_early: false,
             unseen: Vec::new(),
+            held_for: Vec::new(),
         };
         let owes = async |note: Option<&Note>| {
             lock.leave(note).await.unwrap();
-            let runs = known_runs(&lock, &shelf, &ClusterNames::called("c")).await.unwrap();
+            let runs = known_runs(&lock, &shelf, &ClusterNames::called("c"), &nothing()).await.unwrap();
             (runs.owes_failover, runs.unfinished.is_some())
         };
         assert_eq!(owes(Some(&note)).await, (true, true));

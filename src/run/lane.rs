@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Action, Endpoint, PartitionId};
+use crate::recovery::{Intent, View};
 
 use super::case::{Ordered, on_nameserver};
 
@@ -62,6 +63,18 @@ pub(super) struct LoadRank {
     pub(super) follower: bool,
     /// Entries known, the largest first.
     pub(super) entries: std::cmp::Reverse<u64>,
+}
+
+/// What a load is ranked by.
+pub(super) fn rank(view: &View, intent: &Intent) -> LoadRank {
+    let replica = match &intent.action {
+        Action::LoadTable { endpoint, .. } | Action::MarkAlive { endpoint, .. } => view.replica(endpoint),
+        _ => None,
+    };
+    LoadRank {
+        follower: replica.is_none_or(|replica| !replica.is_leader),
+        entries: std::cmp::Reverse(replica.map_or(0, |replica| replica.largest_known_offset().0)),
+    }
 }
 
 impl Lanes {

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 
 use crate::cluster::{CallError, DiscoveryError, Hold};
 use crate::model::{Endpoint, Offset, PartitionId};
+use crate::recovery::Replaceable;
 
+use super::hold::HeldFor;
 use super::process::Liveness;
 use super::record::{Caller, Work};
 use super::run_id::RunId;
@@ -48,6 +50,9 @@ pub struct Note {
     /// The replicas that nobody had looked at when their leader was chosen, once the run has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<Unseen>,
+    /// The replicas for which auto_failover is kept off, by the run or by one before it. There may be more than a note can name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_for: Vec<HeldFor>,
 }
 
 /// A replica that nobody had looked at when its leader was chosen. That one may have taken writes since: what both hold beyond
@@ -60,10 +65,24 @@ pub struct Unseen {
     pub endpoint: Endpoint,
     /// What the leader held then.
     pub leader_held: Offset,
+    /// Why the nameserver may replace it all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaceable: Option<Replaceable>,
+}
+
+impl Unseen {
+    /// One that the nameserver may replace, because somebody has said so. How much its leader held nobody knows.
+    pub(super) fn released(held: &HeldFor) -> Self {
+        let (partition, endpoint) = (held.partition, held.endpoint.clone());
+        Self { partition, endpoint, leader_held: Offset(0), replaceable: Some(Replaceable::Released) }
+    }
 }
 
 /// Most of them that a note names: a node in ZooKeeper holds 1 MB (`jute.maxbuffer`), and one of them takes up to 100 bytes.
 const MOST_UNSEEN: usize = 5_000;
+/// Most replicas that a note names for which auto_failover is kept off: each takes up to 200 bytes. Where there are more, the others
+/// are known by what nobody had looked at.
+const MOST_HELD: usize = 1_000;
 
 impl Note {
     /// The same once auto_failover was given back, or set anew; none if nothing is left to say. A recovery that did not finish is
@@ -71,6 +90,20 @@ impl Note {
     pub fn owes_nothing(self) -> Option<Self> {
         let is_over = self.work == Some(Work::Reconfiguration) && !self.serves_early && self.unseen.is_empty();
         (!is_over).then_some(Self { auto_failover: None, ..self })
+    }
+
+    /// The same once somebody has said that the nameserver may replace these.
+    pub(super) fn releasing(mut self, held: &[HeldFor]) -> Self {
+        for unseen in &mut self.unseen {
+            if held.iter().any(|held| held.partition == unseen.partition && held.endpoint == unseen.endpoint) {
+                unseen.replaceable = Some(Replaceable::Released);
+            }
+        }
+        if self.serves_early {
+            // It names none, so that every follower counts; these do not any more.
+            self.unseen.extend(held.iter().map(Unseen::released));
+        }
+        Self { held_for: Vec::new(), ..self }
     }
 
     /// Whether all it says is what nobody had looked at.
@@ -82,6 +115,12 @@ impl Note {
     pub(super) fn with_unseen(mut self, unseen: Vec<Unseen>) -> Self {
         self.serves_early |= unseen.len() > MOST_UNSEEN;
         self.unseen = if self.serves_early { Vec::new() } else { unseen };
+        self
+    }
+
+    /// The same, saying for whom auto_failover is kept off.
+    pub(super) fn holding(mut self, held_for: &[HeldFor]) -> Self {
+        self.held_for = held_for.iter().take(MOST_HELD).cloned().collect();
         self
     }
 }
@@ -193,6 +232,7 @@ pub(super) fn note_of(text: &str) -> Note {
         // For all that is known.
         serves_early: true,
         unseen: Vec::new(),
+        held_for: Vec::new(),
     })
 }
 

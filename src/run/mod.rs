@@ -15,11 +15,13 @@ mod failover;
 mod giving_back;
 mod going_on;
 mod hands_on;
+mod hold;
 mod host_lock;
 mod index;
 mod kept;
 mod known_runs;
 mod lane;
+mod leaving;
 mod lock;
 mod looks;
 mod prepared;
@@ -46,6 +48,7 @@ pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
 pub use hands_on::{Ended, Found, Hands, HandsOff, HandsOn};
+pub use hold::{HeldFor, held_at, held_replicas, why_held};
 pub use host_lock::LockFile;
 pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,

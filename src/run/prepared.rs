@@ -1,13 +1,16 @@
 //! Everything known before anything is done: what was seen, what unfinished runs left, and the plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{PartitionId, Snapshot, State};
+use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
-use crate::recovery::{Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, forecast, plan};
+use crate::recovery::{
+    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, forecast, plan,
+};
 
 use super::cluster_steps::waits_for_lost;
 use super::error::RecoverError;
+use super::hold::{HeldFor, held_as_found, standing};
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::known_runs::owed;
 use super::lock::Note;
@@ -31,6 +34,10 @@ pub struct Prepared {
     pub(super) waits_for_lost: bool,
     /// The plan that was said yes to, if any was.
     pub(super) consented: Option<PlanId>,
+    /// The replicas for which earlier runs keep auto_failover off, or would have to.
+    pub(super) stands: Vec<HeldFor>,
+    /// Those of them, in partitions out of scope, that somebody has said are gone.
+    pub(super) released: BTreeSet<(PartitionId, Endpoint)>,
 }
 
 /// Plans for a snapshot, live or from a file.
@@ -66,16 +73,20 @@ pub fn prepare_plan(
                 None if blind => memory.carry_on_blindly(&snapshot, table, partition, served_early),
                 None => {}
             }
-            let noted = note.iter().filter(|_| blind).flat_map(|note| &note.unseen);
+            // Where this host has a record of the partition, that knows better. The newest one may be of other work.
+            let noted = note.iter().filter(|_| blind || earlier.is_none()).flat_map(|note| &note.unseen);
             for unseen in noted.filter(|unseen| unseen.partition == id) {
-                memory.replica_mut(&unseen.endpoint).leader_held = Some(unseen.leader_held);
+                let replica = memory.replica_mut(&unseen.endpoint);
+                (replica.leader_held, replica.replaceable) = (Some(unseen.leader_held), unseen.replaceable);
             }
             memories.insert(id, memory);
         }
     }
     let plan = plan_with(&snapshot, playbook, scope, &memories);
     let waits_for_lost = waits_for_lost(playbook, &snapshot);
-    Ok(Prepared { snapshot, plan, left, note, memories, waits_for_lost, consented: None })
+    let stands = standing(&left, note.as_ref(), &snapshot);
+    let (consented, released) = (None, BTreeSet::new());
+    Ok(Prepared { snapshot, plan, left, note, memories, waits_for_lost, consented, stands, released })
 }
 
 fn plan_with(
@@ -126,6 +137,7 @@ impl Prepared {
         text: &str,
         scope: &Scope,
     ) -> Result<Self, Refusal> {
+        self.goes_without(consent)?;
         let Some(named) = consent.named() else { return Ok(self) };
         let kept = KeptPlan::of(&self, text, scope);
         let goes_on = self.left.plan.as_ref() == Some(&named);
@@ -152,6 +164,32 @@ impl Prepared {
         }
         self.consented = Some(named);
         Ok(self)
+    }
+
+    /// Tablets that somebody has said are gone for good: auto_failover is not kept off for what is on them.
+    fn goes_without(&mut self, consent: &Consent) -> Result<(), Refusal> {
+        for endpoint in &consent.without {
+            let has_replicas = self.snapshot.tables.iter().any(|table| table.partitions_on(endpoint).next().is_some());
+            if !has_replicas {
+                return Err(Refusal::NobodyThere { endpoint: endpoint.clone() });
+            }
+            let there = self.memories.values_mut().filter_map(|memory| memory.replicas.get_mut(endpoint));
+            there.for_each(|replica| replica.replaceable = Some(Replaceable::SaidGone));
+            for held in self.stands.iter().filter(|held| held.endpoint == *endpoint) {
+                if !self.memories.contains_key(&held.partition) {
+                    self.released.insert((held.partition, endpoint.clone()));
+                }
+            }
+            self.stands.retain(|held| held.endpoint != *endpoint);
+        }
+        Ok(())
+    }
+
+    /// The replicas in scope that the nameserver must not replace, where nothing has to be sent.
+    pub(super) fn held(&self) -> Vec<HeldFor> {
+        let planned = self.plan.partitions.iter();
+        let blocked = planned.filter_map(|planned| Some((planned.partition, planned.blocked.as_ref()?))).collect();
+        held_as_found(&self.snapshot, &self.memories, &blocked, !self.stands.is_empty())
     }
 
     /// The losses that were said yes to.
@@ -183,6 +221,11 @@ impl Prepared {
             let id = held.partition;
             self.memories.contains_key(&id) && !is_worked_on(&self.snapshot.ops, &self.snapshot, id)
         })
+    }
+
+    /// The replicas for which earlier runs keep auto_failover off, or would have to.
+    pub fn stands(&self) -> &[HeldFor] {
+        &self.stands
     }
 
     /// auto_failover before anybody's change: an unfinished run may have left it off.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::cluster::{CallError, Cluster, Hold};
+use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::playbook::Playbook;
 use crate::recovery::{Memory, serves_early};
@@ -17,16 +17,17 @@ use super::checking::Checking;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::error::RecoverError;
 use super::event::{Event, Listener};
-use super::failover::{Before, StepError, Told, prepare, restore};
+use super::failover::{Before, GivenBack, StepError, Told, give_back, prepare};
 use super::giving_back::owed_by_an_earlier_run;
 use super::going_on::{GoingOn, still_going_on};
 use super::kept::Consent;
-use super::known_runs::{how_it_ended, unsettled};
+use super::known_runs::unsettled;
 use super::lane::Widths;
-use super::lock::{Holder, Lock, Note, Unseen};
+use super::leaving::{Leaving, unseen};
+use super::lock::{Holder, Lock, Note};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
-use super::report::{Summary, Verdict};
+use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
 use super::scope::Scope;
@@ -82,23 +83,8 @@ pub struct Recovered {
     pub still_going_on: Vec<GoingOn>,
 }
 
-/// What a run leaves behind in ZooKeeper.
-struct Leaving<'a> {
-    record: &'a Record,
-    /// How it ended.
-    ended: &'static str,
-    /// What auto_failover was, if it could not be given back.
-    owed: Option<bool>,
-    /// Something goes on that only the record knows.
-    goes_on: bool,
-    /// Leaders may serve whose followers nobody has looked at, and which nobody can tell.
-    serves_early: bool,
-    /// Replicas that nobody had looked at when their leader was chosen.
-    unseen: Vec<Unseen>,
-}
-
 /// Why the partitions were not driven to their end.
-enum Interruption {
+pub(super) enum Interruption {
     /// A cluster step failed.
     Step(StepError),
     /// A fault of our own.
@@ -179,8 +165,9 @@ impl Recovery {
         let record = self.begin_record(&prepared, auto_failover)?;
         let noted_early = prepared.note.as_ref().is_some_and(|note| note.serves_early);
         let early = noted_early || serves_early(&self.playbook);
-        let unseen_before = unseen(&prepared.note, &prepared.memories);
-        let note = self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before);
+        let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);
+        let note =
+            self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
         self.lock.leave(Some(&note)).await?;
         let driven = match prepared.needs_doing() {
             true => self.drive(cluster, &prepared, &record, note).await.map(Some),
@@ -191,9 +178,11 @@ impl Recovery {
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
         let mine = prepared.memories.keys().copied().collect();
         resume_left(cluster, &prepared.snapshot, &mine, &told).await;
-        let restored = self.give_back(cluster, auto_failover, &told).await;
+        let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
+        let given_back = give_back(cluster, &*self.lock, auto_failover, held, self.pace, &told).await;
+        let is_given_back = given_back == GivenBack::Done;
         let ends = |verdict: &str, finished: bool, going_on: Vec<GoingOn>| {
-            if let Err(error) = record.end(verdict, restored.is_ok(), finished, going_on) {
+            if let Err(error) = record.end(verdict, is_given_back, finished, going_on) {
                 listener(&Event::Note { text: error.to_string() });
             }
         };
@@ -201,17 +190,19 @@ impl Recovery {
         let leaving = |ended, goes_on, memories| Leaving {
             record: &record,
             ended,
-            owed: restored.is_err().then_some(auto_failover),
+            owed: given_back.owes(auto_failover),
             goes_on,
             serves_early: noted_early && self.scope != Scope::All || panicked,
-            unseen: unseen(&prepared.note, memories),
+            unseen: unseen(&prepared, memories, &released),
+            held_for: given_back.held_for(),
         };
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
                 ends("failed", false, Vec::new());
                 self.take_leave(leaving("failed", false, &prepared.memories), &listener).await;
-                return Err(RecoverError::Step { error, not_restored: restored.err() });
+                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
+                return Err(RecoverError::Step { error, not_restored, held_for });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
@@ -222,7 +213,8 @@ impl Recovery {
             Err(error) => {
                 ends("failed", false, record.unanswered());
                 self.take_leave(leaving("failed", true, memories), &listener).await;
-                return Err(RecoverError::NotSeenAgain { error, not_restored: restored.err() });
+                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
+                return Err(RecoverError::NotSeenAgain { error, not_restored, held_for });
             }
         };
         let summary = summary_of_run(
@@ -230,10 +222,10 @@ impl Recovery {
             cluster.rpc_counts().into(),
             &prepared,
             Seen { seen: &seen, verification },
-            auto_failover,
+            AutoFailoverSeen::of(auto_failover, seen.auto_failover, given_back.held_for()),
             driven.as_ref(),
         );
-        let finished = restored.is_ok() && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
+        let finished = is_given_back && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
             listener(&Event::StillGoingOn { going_on: going_on.clone() });
@@ -241,7 +233,7 @@ impl Recovery {
         ends(summary.verdict.word(), finished, going_on.clone());
         self.take_leave(leaving(summary.verdict.word(), !going_on.is_empty(), memories), &listener).await;
         let unrecorded = record.broken();
-        let not_restored = restored.err();
+        let not_restored = given_back.failed();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
     }
 
@@ -264,7 +256,8 @@ impl Recovery {
     async fn nothing_to_do(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Recovered, RecoverError> {
         let checking = self.checking(&prepared.memories);
         let verified = checking.until_it_stands(cluster, prepared.snapshot.clone()).await;
-        let (_, verification) = verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None })?;
+        let (_, verification) =
+            verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None, held_for: Vec::new() })?;
         let rpc = cluster.rpc_counts().into();
         let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
         debug_assert_eq!(summary.playbook.as_deref(), Some(self.playbook.name.as_str()));
@@ -276,40 +269,6 @@ impl Recovery {
             unrecorded: None,
             still_going_on: Vec::new(),
         })
-    }
-
-    /// Gives auto_failover back, unless the lock was lost to another run: that one knows what it was, from the note.
-    async fn give_back(&self, cluster: &Cluster, auto_failover: bool, told: &Told<'_>) -> Result<(), String> {
-        if *told.hold.borrow() == Hold::Lost
-            && let Ok(Some(other)) = self.lock.holder().await
-        {
-            let text = format!("{} has taken over, and gives auto_failover back", other.text());
-            (told.listener)(&Event::Note { text });
-            return Ok(());
-        }
-        restore(cluster, auto_failover, self.pace, told).await
-    }
-
-    fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
-        let (run, host, record) = (record.run(), self.caller.host.clone(), record.place().to_owned());
-        let work = Some(Work::Recovery);
-        Note { run, host, record, auto_failover, work, ended: None, serves_early, unseen: Vec::new() }
-    }
-
-    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
-    /// there are replicas that nobody had looked at when their leaders were chosen.
-    async fn take_leave(&self, leaving: Leaving<'_>, listener: &Listener) {
-        if *self.lock.hold().borrow() == Hold::Lost {
-            return;
-        }
-        let Leaving { record, ended, owed, goes_on, serves_early, unseen } = leaving;
-        let is_needed = owed.is_some() || goes_on || serves_early || !unseen.is_empty();
-        let ended = Some(ended.to_owned());
-        let note = is_needed.then(|| Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen) });
-        if let Err(error) = self.lock.leave(note.as_ref()).await {
-            let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
-            listener(&Event::Note { text });
-        }
     }
 
     /// Writes down everything as it is, before the first change.
@@ -325,6 +284,7 @@ impl Recovery {
             auto_failover,
             plan: prepared.consented.clone(),
             accepted: prepared.accepted(),
+            held_for: prepared.stands.clone(),
             after: prepared.left.run,
             before: prepared.before(),
             snapshot: Box::new(prepared.snapshot.clone()),
@@ -338,65 +298,12 @@ impl Recovery {
                 memory.choice.iter().for_each(|choice| record.chosen(&table.name, id, choice));
             }
         }
+        prepared.released.iter().for_each(|(id, endpoint)| record.released(*id, endpoint));
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
         if self.record.set(record.clone()).is_err() {
             tracing::error!("a recovery runs a second time");
         }
         Ok(record)
-    }
-
-    fn tell_of_what_is_there(&self, prepared: &Prepared) {
-        let counts = prepared.plan.counts;
-        (self.listener)(&Event::Observed {
-            partitions: counts.total,
-            replicas: counts.replicas,
-            healthy: counts.healthy,
-            auto_failover: prepared.snapshot.auto_failover,
-        });
-        if !prepared.has_nothing_to_do()
-            && let Some(text) = self.lock.caveat()
-        {
-            (self.listener)(&Event::Note { text });
-        }
-        let left = &prepared.left;
-        for unusable in &left.unusable {
-            (self.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
-        }
-        let owed = match prepared.auto_failover_before() && !prepared.snapshot.auto_failover {
-            true => " and left auto_failover off; it was on and will be given back",
-            false => "",
-        };
-        let elsewhere = prepared.note.as_ref().filter(|note| !left.known.contains(&note.run));
-        if let Some(Note { run, host, record, ended, serves_early, unseen, .. }) = elsewhere {
-            let how = how_it_ended(ended.as_deref()).unwrap_or("left something to be done");
-            let unseen = match (serves_early, unseen.len()) {
-                (true, _) => {
-                    "; leaders may have taken writes before their followers were looked at, so nothing that those \
-                              hold is discarded without a yes"
-                        .to_owned()
-                }
-                (false, 0) => String::new(),
-                (false, count) => format!("; {count} replicas had not been looked at when their leaders were chosen"),
-            };
-            let text = format!(
-                "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is \
-                 unknown, so disk tables that it may have told to load are not told again{unseen}"
-            );
-            (self.listener)(&Event::Note { text });
-        } else if left.run.is_some() {
-            let place = &left.place;
-            let used = if owed.is_empty() { "; what it wrote down is used" } else { owed };
-            let how = match left.ended.as_deref() {
-                None => "did not finish".to_owned(),
-                Some(verdict) => match how_it_ended(Some(verdict)) {
-                    Some(how) => format!("did not finish: it {how}"),
-                    None => "left partitions that it could not bring back".to_owned(),
-                },
-            };
-            (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
-        } else if let (Some(run), false) = (left.owed_by, owed.is_empty()) {
-            (self.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
-        }
     }
 
     /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
@@ -454,19 +361,6 @@ impl Recovery {
         let (left, note) = self.what_is_left(&snapshot).await?;
         prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
     }
-}
-
-/// Replicas that nobody had looked at when their leaders were chosen; of partitions out of scope, what the note says.
-fn unseen(note: &Option<Note>, memories: &BTreeMap<PartitionId, Memory>) -> Vec<Unseen> {
-    let elsewhere =
-        note.iter().flat_map(|note| &note.unseen).filter(|unseen| !memories.contains_key(&unseen.partition));
-    let here = memories.iter().flat_map(|(id, memory)| {
-        memory.replicas.iter().filter_map(|(endpoint, replica)| {
-            let (partition, endpoint) = (*id, endpoint.clone());
-            Some(Unseen { partition, endpoint, leader_held: replica.leader_held? })
-        })
-    });
-    elsewhere.cloned().chain(here).collect()
 }
 
 /// A listener that panics for itself alone: giving auto_failover back goes on without it.

@@ -7,6 +7,8 @@ use crate::model::{Endpoint, Pid, Term};
 use crate::recovery::{Blocked, GivenUp, Loss};
 use crate::verify::Verification;
 
+use super::hold::HeldFor;
+
 /// The last line of every command that has read a cluster or a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename = "summary")]
@@ -56,12 +58,21 @@ pub enum Verdict {
 }
 
 /// auto_failover before and after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AutoFailoverSeen {
     /// When the command began, or before an earlier run that did not finish.
     pub before: bool,
     /// At its end.
     pub after: bool,
+    /// The replicas for which it is kept off.
+    pub held_for: Vec<HeldFor>,
+}
+
+impl AutoFailoverSeen {
+    /// What was seen, before and after, and for whom it is kept off.
+    pub fn of(before: bool, after: bool, held_for: &[HeldFor]) -> Self {
+        Self { before, after, held_for: held_for.to_vec() }
+    }
 }
 
 /// Partitions in scope; the first is the sum of the others.

@@ -328,7 +328,7 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
     Summary {
         verdict: if status.is_healthy() { Verdict::Healthy } else { Verdict::Partial },
         playbook: None,
-        auto_failover: AutoFailoverSeen { before: status.auto_failover, after: status.auto_failover },
+        auto_failover: AutoFailoverSeen::of(status.auto_failover, status.auto_failover, &[]),
         partitions: PartitionCounts {
             total: status.counts.partitions,
             healthy_before: status.counts.healthy,

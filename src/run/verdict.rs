@@ -25,7 +25,7 @@ pub(super) fn summary_of_run(
     rpc: Rpc,
     prepared: &Prepared,
     last: Seen<'_>,
-    auto_failover: bool,
+    auto_failover: AutoFailoverSeen,
     driven: Option<&Driven>,
 ) -> Summary {
     let seen = last.seen;
@@ -78,7 +78,7 @@ pub(super) fn summary_of_run(
     Summary {
         verdict,
         playbook: Some(playbook.to_owned()),
-        auto_failover: AutoFailoverSeen { before: auto_failover, after: seen.auto_failover },
+        auto_failover,
         partitions,
         replicas: ReplicaCounts { total: prepared.plan.counts.replicas },
         given_up,
@@ -97,6 +97,7 @@ impl Summary {
     pub fn verified(self, verification: Verification) -> Self {
         let verdict = match self.verdict {
             Verdict::Recovered | Verdict::Healthy if !verification.is_complete() => Verdict::Partial,
+            Verdict::Recovered | Verdict::Healthy if !self.auto_failover.held_for.is_empty() => Verdict::Partial,
             verdict => verdict,
         };
         Self { verdict, verification: Some(verification), ..self }
@@ -126,7 +127,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
     Summary {
         verdict: if unhealthy == 0 { Verdict::Healthy } else { Verdict::Partial },
         playbook: Some(plan.playbook.clone()),
-        auto_failover: AutoFailoverSeen { before: auto_failover, after: auto_failover },
+        auto_failover: AutoFailoverSeen::of(auto_failover, auto_failover, &[]),
         partitions: PartitionCounts {
             total: plan.counts.total,
             healthy_before: plan.counts.healthy,

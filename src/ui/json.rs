@@ -51,7 +51,8 @@ impl<W: Write> JsonLines<W> {
         for planned in &plan.partitions {
             self.line(&PartitionPlanLine::of(planned))?;
         }
-        let steps = cluster_steps(context.snapshot, context.playbook, plan, context.auto_failover_before);
+        let PlanContext { snapshot, playbook, auto_failover_before, stands, .. } = *context;
+        let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before, stands);
         self.line(&PlanLine {
             event: "plan",
             id: context.id,

@@ -74,6 +74,7 @@ fn a_chosen_leader_comes_with_its_reason_and_with_what_is_given_up() {
         proven: Vec::new(),
         given_up: vec![given_up],
         out_of_reach: Vec::new(),
+        seen_no_longer: Vec::new(),
     });
     insta::assert_snapshot!(usual(&Event::LeaderChosen { table: orders(), pid: 1, choice }), @"shop.orders/1: a:1 leads: leader flag, offset 8, 8 rows; given up: b:1 loses at most 1 entry; its directory goes to 7_1_<time> in the tablet's recycle bin");
 }

@@ -40,5 +40,5 @@ pub use shown::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tabl
 pub use snapshot::snapshot_text;
 pub use status::status_text;
 pub use story::{Recorded, records_text, story_text};
-pub use summary::{About, by_hand, going_on_text, recovered_text, summary_text};
+pub use summary::{About, by_hand, going_on_text, kept_off_text, recovered_text, summary_text, was_switched_off};
 pub use words::{Numbers, command};

@@ -8,7 +8,7 @@ use crate::recovery::{
     Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence,
     Way,
 };
-use crate::run::{PlanId, PlannedClusterStep, cluster_steps};
+use crate::run::{HeldFor, PlanId, PlannedClusterStep, cluster_steps};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -23,6 +23,8 @@ pub struct PlanContext<'a> {
     pub playbook: &'a Playbook,
     /// auto_failover before anybody's change: what is given back at the end.
     pub auto_failover_before: bool,
+    /// The replicas that it is kept off for already.
+    pub stands: &'a [HeldFor],
     /// Its id, if it may be named by it.
     pub id: Option<&'a PlanId>,
     /// Colour.
@@ -31,8 +33,8 @@ pub struct PlanContext<'a> {
 
 /// The plan: cluster steps before, every partition that is not healthy, cluster steps after, counts and an estimate.
 pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
-    let PlanContext { snapshot, playbook, auto_failover_before, paint, .. } = *context;
-    let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before);
+    let PlanContext { snapshot, playbook, auto_failover_before, stands, paint, .. } = *context;
+    let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before, stands);
     let mut out = header(plan, context);
     cluster_part(&mut out, "Before any partition", &steps.before, paint);
     let rule = LeaderRule::of(playbook);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recovery::Outcome;
-use crate::run::{Event, Line, RunId, RunState, Story, Work};
+use crate::run::{Event, Line, RunId, RunState, Story, Work, why_held};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -44,6 +44,9 @@ fn end_of(story: &Story, state: RunState) -> (Tone, String) {
     let ended = match story.ended() {
         Some(Line::Ended { verdict, restored: true, finished: true, .. }) => Some((Tone::Good, verdict.clone())),
         Some(Line::Ended { verdict, restored: true, .. }) => Some((Tone::Warning, verdict.clone())),
+        Some(Line::Ended { verdict, held_for, .. }) if !held_for.is_empty() => {
+            Some((Tone::Warning, format!("{verdict}, auto_failover kept off")))
+        }
         Some(Line::Ended { verdict, restored: false, .. }) => {
             Some((Tone::Bad, format!("{verdict}, auto_failover not given back")))
         }
@@ -131,11 +134,19 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
             let (table, pid, blocked) = (table.clone(), partition.pid.0, blocked.clone());
             (*at_ms, event(&Event::Partition { table, pid, state: *state, after_ms: *at_ms, blocked })?)
         }
+        Line::Released { at_ms, partition, endpoint } => {
+            let name = names.partition(Some(*partition));
+            (*at_ms, format!("{name}: the nameserver may replace what {endpoint} holds, as was said"))
+        }
         Line::Note { at_ms, text } => (*at_ms, event(&Event::Note { text: text.clone() })?),
-        Line::Ended { at_ms, still_going_on, .. } => {
+        Line::Ended { at_ms, still_going_on, held_for, .. } => {
             let going_on: Vec<String> = still_going_on.iter().map(going_on_text).collect();
             let text = if going_on.is_empty() { "nothing goes on".to_owned() } else { going_on.join("; ") };
-            (*at_ms, format!("ended; {text}"))
+            let kept_off = match held_for.is_empty() {
+                true => String::new(),
+                false => format!("; auto_failover stays off: {}", why_held(held_for)),
+            };
+            (*at_ms, format!("ended; {text}{kept_off}"))
         }
     })
 }

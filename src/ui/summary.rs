@@ -1,6 +1,9 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
-use crate::run::{AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, Recovered, Stop, Summary, Verdict};
+use crate::recovery::WhyHeld;
+use crate::run::{
+    AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, Stop, Summary, Verdict, held_at, why_held,
+};
 
 use super::color::{Paint, Tone};
 use super::plan::loses;
@@ -50,12 +53,41 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
         counted64(summary.rpc.mutations, "mutation")
     );
     if about == About::Recovery {
-        let seen = summary.auto_failover;
+        let seen = &summary.auto_failover;
         let (before, after) = (on_off(seen.before), on_off(seen.after));
-        let tone = if seen.before == seen.after { Tone::Usual } else { Tone::Bad };
+        let tone = if seen.before && !seen.after { Tone::Bad } else { Tone::Usual };
         out += &format!("{}\n", paint.tone(tone, &format!("auto_failover was {before} before and is {after} now.")));
     }
     out
+}
+
+/// Whether somebody has switched auto_failover off although the run gave it back.
+pub fn was_switched_off(summary: &Summary) -> bool {
+    let seen = &summary.auto_failover;
+    seen.before && !seen.after && seen.held_for.is_empty()
+}
+
+/// Why auto_failover stays off, and what to do about it.
+pub fn kept_off_text(held: &[HeldFor]) -> String {
+    let tablets = held_at(held);
+    let names = |of: &dyn Fn(&HeldFor) -> bool| {
+        let these: Vec<HeldFor> = held.iter().filter(|held| of(held)).cloned().collect();
+        held_at(&these).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let unseen = names(&|held| held.why == WhyHeld::Unseen);
+    let seen = names(&|held| held.why == WhyHeld::HoldsMore);
+    let start = if unseen.is_empty() { String::new() } else { format!("start {unseen}, then ") };
+    let settle = match seen.is_empty() {
+        true => String::new(),
+        false => format!(" (what {seen} holds beyond has to be settled first: see above)"),
+    };
+    let without: Vec<String> = tablets.iter().map(|at| format!("--without {at}")).collect();
+    format!(
+        "auto_failover stays off: {}. What to do: {start}run the same command again{settle}; or, if it is gone for good, run it with \
+         `{}`; or give auto_failover back whatever is lost by that: `openmldb-ops failover restore --release`",
+        why_held(held),
+        without.join(" ")
+    )
 }
 
 pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
@@ -81,6 +113,9 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
         (_, About::Look) if unhealthy == 0 => (Tone::Warning, format!("Unhealthy: {all}, but a tablet has a problem.")),
         (_, About::Look) => (Tone::Bad, format!("Unhealthy: {of_all} not as they should be.")),
         (Verdict::Recovered, _) => (Tone::Good, format!("Recovered: {all}.")),
+        (Verdict::Partial, _) if counts.blocked + counts.failed == 0 && !summary.auto_failover.held_for.is_empty() => {
+            (Tone::Warning, format!("Partial: {all}, and auto_failover stays off."))
+        }
         (Verdict::Partial, _) if counts.blocked + counts.failed == 0 => {
             (Tone::Warning, format!("Partial: {all} by their flags, but not all is as it should be."))
         }
@@ -195,6 +230,15 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
     }
     for going_on in &recovered.still_going_on {
         out += &format!("Still going on: {}.\n", going_on_text(going_on));
+    }
+    if was_switched_off(&recovered.summary) && recovered.not_restored.is_none() {
+        let text = "auto_failover was given back, and somebody has switched it off since: openmldb-ops failover set on, unless \
+                    somebody needs it off";
+        out += &format!("{}\n", paint.tone(Tone::Bad, text));
+    }
+    let held = &recovered.summary.auto_failover.held_for;
+    if !held.is_empty() && recovered.not_restored.is_none() {
+        out += &format!("{}\n", paint.tone(Tone::Bad, &kept_off_text(held)));
     }
     if let Some(seen) = &recovered.not_restored {
         let text = format!("auto_failover could not be given back ({}). Do it by hand:", one_line(seen));

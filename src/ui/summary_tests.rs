@@ -8,7 +8,7 @@ fn recovered() -> Summary {
     Summary {
         verdict: Verdict::Recovered,
         playbook: Some("recover".to_owned()),
-        auto_failover: AutoFailoverSeen { before: true, after: true },
+        auto_failover: AutoFailoverSeen::of(true, true, &[]),
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 162, blocked: 0, failed: 0 },
         replicas: ReplicaCounts { total: 495 },
         given_up: Vec::new(),

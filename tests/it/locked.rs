@@ -55,7 +55,7 @@ impl Served {
     fn finishes(&self, home: &Home) -> Ran {
         let ran = self.run(home, &["recover", "--all"]).expect(0);
         assert_eq!(ran.summary()["verdict"], "recovered");
-        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
         let again = self.run(home, &["recover", "--all"]).expect(0).summary();
         assert_eq!((&again["verdict"], &again["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
         ran
@@ -146,7 +146,7 @@ async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
     let run = served.run_half_way(&home);
     server.client().await.delete("/removed/openmldb-ops/lock", None).await.unwrap();
     let ran = run.end().expect(6);
-    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert!(ran.summary()["partitions"]["failed"].as_u64().unwrap() > 0, "{}", ran.summary());
     served.finishes(&home);
 }

@@ -11,6 +11,7 @@ mod discovery;
 mod edge;
 mod ends;
 mod experiments;
+mod kept_off;
 mod killed;
 mod locked;
 mod output;

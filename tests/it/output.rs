@@ -80,6 +80,7 @@ fn choice() -> Box<Choice> {
         proven: vec![endpoint(3)],
         given_up: vec![given_up()],
         out_of_reach: Vec::new(),
+        seen_no_longer: Vec::new(),
     })
 }
 
@@ -168,7 +169,7 @@ fn summary() -> Summary {
     Summary {
         verdict: Verdict::Partial,
         playbook: Some("recover".to_owned()),
-        auto_failover: AutoFailoverSeen { before: true, after: true },
+        auto_failover: AutoFailoverSeen::of(true, true, &[]),
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 161, blocked: 1, failed: 0 },
         replicas: ReplicaCounts { total: 495 },
         accepted: Vec::new(),
@@ -195,7 +196,14 @@ fn data() -> Vec<String> {
     let playbook = Playbook::parse(&file, &text).unwrap();
     let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default(), None).unwrap().plan;
     let paint = Paint::Plain;
-    let context = PlanContext { snapshot: &snapshot, playbook: &playbook, auto_failover_before: true, id: None, paint };
+    let context = PlanContext {
+        snapshot: &snapshot,
+        playbook: &playbook,
+        auto_failover_before: true,
+        stands: &[],
+        id: None,
+        paint,
+    };
     lines(|out| {
         out.plan(&plan, &context)?;
         out.status(&Status::of(&snapshot, &scope))?;

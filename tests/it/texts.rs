@@ -26,7 +26,14 @@ fn text_of_plan(snapshot: &Snapshot) -> String {
     let auto_failover_before = snapshot.auto_failover;
     plan_text(
         &plan(snapshot),
-        &PlanContext { snapshot, playbook: &playbook, auto_failover_before, id: None, paint: Paint::Plain },
+        &PlanContext {
+            snapshot,
+            playbook: &playbook,
+            auto_failover_before,
+            stands: &[],
+            id: None,
+            paint: Paint::Plain,
+        },
     )
 }
 

@@ -21,7 +21,7 @@ fn serve(home: &Home, server: &ZooKeeperServer, root: &str, scenario: &str, more
 fn check_recovered(ran: Ran) {
     let summary = ran.expect(0).summary();
     assert_eq!(summary["verdict"], "recovered");
-    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
 }
 
 /// Recovers in a process that is told no more than `reach` and its environment; then looks.
@@ -160,7 +160,7 @@ async fn zookeeper_is_gone_during_the_run() {
     let began = std::time::Instant::now();
     let ran = run.end().expect(6);
     assert!(began.elapsed() < PATIENCE);
-    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     let nameserver = ready["nameserver"].as_str().unwrap();
     let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
     assert!(gone.stderr.starts_with("error: no ZooKeeper server listens: "), "{}", gone.stderr);

@@ -1,13 +1,14 @@
 //! One world: its history, the runs that recover it, and what is checked after each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use openmldb_ops::model::PartitionId;
+use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::alternatives;
 use openmldb_ops::run::{Recovered, Scope, Selector};
 use openmldb_ops::sandbox::fault::{Meddling, Mishap};
+use openmldb_ops::sandbox::tablet::RowId;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 
@@ -15,10 +16,13 @@ use super::calm::{auto_failover, calm_down};
 use super::choices::Choices;
 use super::invariants::{self, Reported};
 use super::judge::{Judge, Violation};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, logs};
 use super::life;
 use super::run::{Ended, Host, Ran, Run};
 use super::troubles::Troubles;
+
+/// Longer than the nameserver's failover and its operations take, in milliseconds.
+const A_WHILE: u64 = 150_000;
 
 /// What came of a world.
 #[derive(Debug, Default)]
@@ -80,6 +84,7 @@ pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
         found: Found { told: brought.told, violations: brought.violations, ..Found::default() },
     };
     hunt.all_runs();
+    hunt.the_missing_return();
     hunt.found.violations.append(&mut hunt.judge.lock().unwrap().violations);
     Found { made: choices.made(), ..hunt.found }
 }
@@ -168,7 +173,8 @@ impl Hunt {
         let Troubles { faults, killed_after, signal_after } = troubles;
         let number = 1_000 * self.runs;
         let (host, tell) = (self.host.clone(), self.tell);
-        let run = Run { playbook: self.playbook, scope, faults, host, number, killed_after, signal_after, tell };
+        let calm = Run::calm(self.playbook, &host, number);
+        let run = Run { scope, faults, killed_after, signal_after, tell, ..calm };
         let (world, ran) = run.on(self.take_world(), &self.judge);
         self.world = world;
         self.judged(ran)
@@ -188,6 +194,7 @@ impl Hunt {
         self.found.announced += announced;
         lost.extend(invariants::every_run_ends(&ran));
         lost.extend(invariants::auto_failover_is_given_back(&ran, self.auto_failover, now));
+        lost.extend(invariants::auto_failover_is_kept_off_for_a_reason(&ran, &self.world.healthy()));
         let told = |violation: Violation| Violation { text: format!("run {number}: {}", violation.text), ..violation };
         self.found.violations.extend(lost.into_iter().map(told));
         let Ended::Itself(result) = ran.ended else { return None };
@@ -257,6 +264,47 @@ impl Hunt {
         let healthy = self.world.healthy();
         self.world.settle();
         self.is_as_reported(&second, &healthy);
+    }
+
+    /// Tablets that were away all the time come back after the last run, while clients write; nobody but the nameserver is there. What
+    /// they hold, and nobody had looked at when leaders were chosen, must be somewhere still.
+    fn the_missing_return(&mut self) {
+        let missing = self.judge().missing.clone();
+        let Some(mut dice) = self.choices.perhaps(70, "the missing return").filter(|_| !missing.is_empty()) else {
+            return;
+        };
+        let unseen: Vec<PartitionId> = self.judge().unseen.iter().copied().collect();
+        let mut held = BTreeMap::new();
+        for id in unseen {
+            let rows = self.judge.lock().unwrap().ledger.held_on(&mut self.world, &missing, id);
+            held.insert(id, rows);
+        }
+        self.found.told.push(format!("{missing:?} return, auto_failover is {:?}", auto_failover(&mut self.world)));
+        self.clients_write(dice.between(0, 20));
+        for tablet in &missing {
+            self.world.start_tablets(std::slice::from_ref(tablet));
+        }
+        self.world.advance_by(A_WHILE);
+        self.clients_write(dice.between(0, 5));
+        self.world.advance_by(A_WHILE);
+        for (id, rows) in &held {
+            let now: BTreeSet<RowId> = logs(&self.world, *id, &[]).values().flatten().map(|entry| entry.row).collect();
+            let gone = rows.difference(&now).count();
+            if gone > 0 {
+                let text = format!("{id}: {gone} of {} rows that {missing:?} held are nowhere", rows.len());
+                self.wrong("the_nameserver_replaces_nothing_unseen", text);
+            }
+        }
+    }
+
+    fn clients_write(&mut self, rows: u64) {
+        for (id, metas) in self.world.metadata() {
+            let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive());
+            let Some(leader) = leader.map(|meta| Endpoint::from(meta.endpoint.as_str())) else { continue };
+            for _ in 0..rows {
+                self.world.put_row(&leader, id);
+            }
+        }
     }
 
     fn is_as_reported(&mut self, recovered: &Recovered, healthy: &BTreeSet<PartitionId>) {

@@ -118,18 +118,32 @@ pub fn every_run_ends(ran: &Ran) -> Vec<Violation> {
     wrong.into_iter().map(|text| violation("every_run_ends", text)).collect()
 }
 
-/// auto_failover is as it was before the first run that did not finish, unless the run says that it could not give it back.
+/// auto_failover is as it was before the first run that did not finish, unless the run says that it could not give it back, or that
+/// it keeps it off.
 pub fn auto_failover_is_given_back(ran: &Ran, before: Option<bool>, now: Option<bool>) -> Option<Violation> {
     let owed = match &ran.ended {
         Ended::Itself(result) => match result.as_ref() {
-            Ok(recovered) => recovered.not_restored.is_none(),
-            Err(error) => !format!("{error:?}").contains("not_restored: Some"),
+            Ok(recovered) => {
+                let kept_off = before == Some(true) && !recovered.summary.auto_failover.held_for.is_empty();
+                recovered.not_restored.is_none() && !(kept_off && now == Some(false))
+            }
+            Err(error) => {
+                let error = format!("{error:?}");
+                !error.contains("not_restored: Some") && !error.contains("held_for: [HeldFor")
+            }
         },
         Ended::Killed | Ended::Never => false,
     };
     let differs = before.is_some() && now.is_some() && now != before;
     let text = || format!("it was {before:?} and is {now:?} after: {}", ran.ending());
     (owed && differs).then(|| violation("auto_failover_is_given_back", text()))
+}
+
+/// It is kept off only because of replicas in partitions that are not healthy.
+pub fn auto_failover_is_kept_off_for_a_reason(ran: &Ran, healthy: &BTreeSet<PartitionId>) -> Vec<Violation> {
+    let held = ran.recovered().into_iter().flat_map(|recovered| &recovered.summary.auto_failover.held_for);
+    let without_reason = held.filter(|held| healthy.contains(&held.partition));
+    without_reason.map(|held| violation("auto_failover_is_kept_off_for_a_reason", format!("{held:?}"))).collect()
 }
 
 /// Flags, roles, rows: everything that a run may change.

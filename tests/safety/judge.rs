@@ -58,7 +58,7 @@ pub struct Judge {
     pub given_back: BTreeMap<PartitionId, GivenBack>,
     names: BTreeMap<(TableName, Pid), PartitionId>,
     /// Partitions whose leaders were chosen without a look at all of their replicas, ...
-    unseen: BTreeSet<PartitionId>,
+    pub unseen: BTreeSet<PartitionId>,
     /// ... and of which nobody is left who could know: without ZooKeeper another host has neither record nor note.
     pub forgotten: BTreeSet<PartitionId>,
     two_leaders: BTreeSet<PartitionId>,

@@ -94,6 +94,22 @@ impl Ledger {
         self.given_up.entry(id).or_default().extend(given_up);
     }
 
+    /// The rows that replicas on those tablets hold, and that no failover has given up, of partitions whose replicas can be told apart.
+    pub fn held_on(&self, world: &mut World, tablets: &[Endpoint], id: PartitionId) -> BTreeSet<RowId> {
+        let all = terms(world);
+        let terms: &[(u64, u64)] = all.get(&id).map_or(&[], |terms| terms);
+        let everywhere = logs(world, id, &[]);
+        let twice = any_two(&everywhere, has_one_term_twice) || went_on_in_an_old_term(world, id, &everywhere);
+        if twice || any_two(&everywhere, differ_before_the_end) || lost_its_flag(world, id, &everywhere) {
+            return BTreeSet::new();
+        }
+        let later = written_later(&everywhere, terms);
+        let gone = |entry: &Entry| is_given_up(entry, terms) || later.get(&entry.index) > Some(&entry.term);
+        let is_readable = |at: &Endpoint| !self.spoiled.contains(&(at.clone(), id));
+        let there = everywhere.iter().filter(|(at, _)| tablets.contains(at) && is_readable(at));
+        there.flat_map(|(_, log)| log).filter(|entry| !gone(entry)).map(|entry| entry.row).collect()
+    }
+
     /// A run has ended: gives every row that should be there.
     pub fn close(&mut self, world: &World) -> &Rows {
         if !self.opened {

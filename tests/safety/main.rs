@@ -18,3 +18,4 @@ mod minimal;
 mod run;
 mod troubles;
 mod undertakings;
+mod unseen;

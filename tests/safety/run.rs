@@ -34,6 +34,7 @@ pub struct Host {
 pub struct Run<'a> {
     pub playbook: &'a str,
     pub scope: Scope,
+    pub consent: Consent,
     pub faults: Vec<Fault>,
     pub host: Host,
     /// For chance.
@@ -107,8 +108,17 @@ pub fn calls(world: &World) -> Vec<(&'static str, Effect)> {
 impl<'a> Run<'a> {
     /// A run of everything that nothing disturbs.
     pub fn calm(playbook: &'a str, host: &Host, number: u64) -> Self {
-        let (scope, faults, host) = (Scope::All, Vec::new(), host.clone());
-        Self { playbook, scope, faults, host, number, killed_after: None, signal_after: None, tell: true }
+        Self {
+            playbook,
+            scope: Scope::All,
+            consent: Consent::default(),
+            faults: Vec::new(),
+            host: host.clone(),
+            number,
+            killed_after: None,
+            signal_after: None,
+            tell: true,
+        }
     }
 
     /// Runs in that world under those eyes, and gives the world back.
@@ -180,7 +190,7 @@ impl<'a> Run<'a> {
             scope: self.scope.clone(),
             playbook: Playbook::find(self.playbook).unwrap(),
             playbook_text: String::new(),
-            consent: Consent::default(),
+            consent: self.consent.clone(),
             archive: Arc::new(self.host.archive.clone()),
             caller: Caller::default(),
             lock: self.host.lock.clone(),

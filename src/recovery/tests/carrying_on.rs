@@ -420,6 +420,7 @@ fn choice(leader: &str) -> Choice {
         proven: vec!["b".into()],
         given_up: Vec::new(),
         out_of_reach: vec!["c".into()],
+        seen_no_longer: Vec::new(),
     }
 }
 

@@ -18,3 +18,4 @@ mod reattaching;
 mod resending;
 mod suspects;
 mod terms;
+mod unseen;

@@ -16,6 +16,8 @@ pub struct Consent {
     /// Partitions may go on without what these replicas hold, which cannot be looked at. Said for each on its own, because
     /// nobody knows how much it is.
     pub without: Vec<Endpoint>,
+    /// auto_failover may be given back, whatever the nameserver then replaces.
+    pub release: bool,
 }
 
 /// Why it does not fit what is there.
@@ -45,6 +47,12 @@ pub enum Refusal {
         /// The replica's endpoint.
         endpoint: Endpoint,
     },
+    /// Nothing is placed on a tablet that was named as gone.
+    #[error("no replica is placed on {endpoint}")]
+    NobodyThere {
+        /// The tablet.
+        endpoint: Endpoint,
+    },
 }
 
 fn facts(differences: usize) -> String {
@@ -56,7 +64,7 @@ impl Refusal {
     pub fn differences(&self) -> &[Difference] {
         match self {
             Self::Differs { differences, .. } => differences,
-            Self::OtherPlan { .. } | Self::NothingWithout { .. } => &[],
+            Self::OtherPlan { .. } | Self::NothingWithout { .. } | Self::NobodyThere { .. } => &[],
         }
     }
 }

@@ -65,7 +65,8 @@ fn plan(partitions: Vec<KeptPartition>) -> KeptPlan {
 }
 
 fn accepting(id: PlanId, without: &[&str]) -> Consent {
-    Consent { plan: None, losses_of: Some(id), without: without.iter().map(|at| Endpoint::from(*at)).collect() }
+    let without = without.iter().map(|at| Endpoint::from(*at)).collect();
+    Consent { losses_of: Some(id), without, ..Consent::default() }
 }
 
 #[test]

@@ -118,6 +118,7 @@ mod tests {
             auto_failover: true,
             plan: None,
             accepted: BTreeMap::new(),
+            held_for: Vec::new(),
             after: None,
             before: Vec::new(),
             snapshot: Box::new(snapshot(then.1)),

@@ -10,6 +10,7 @@ use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, Remembered, WaitFo
 
 use super::super::event::Milestone;
 use super::super::going_on::GoingOn;
+use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
 use super::super::process::{Liveness, ProcessIdentity};
 use super::super::run_id::RunId;
@@ -105,6 +106,15 @@ pub enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         blocked: Option<Blocked>,
     },
+    /// Somebody has said that the nameserver may replace a replica, whatever it holds.
+    Released {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which partition.
+        partition: PartitionId,
+        /// Where the replica is.
+        endpoint: Endpoint,
+    },
     /// Something to know.
     Note {
         /// Milliseconds since the run began.
@@ -120,6 +130,9 @@ pub enum Line {
         verdict: String,
         /// auto_failover is as it was before.
         restored: bool,
+        /// The replicas for which it is kept off.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held_for: Vec<HeldFor>,
         /// Nothing of the run matters to a later one.
         finished: bool,
         /// What the cluster was still doing because of the run.
@@ -178,6 +191,9 @@ pub struct Begun {
     /// The losses that were said yes to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accepted: BTreeMap<PartitionId, Vec<Loss>>,
+    /// The replicas for which earlier runs keep auto_failover off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_for: Vec<HeldFor>,
     /// The unfinished run that it goes on after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<RunId>,

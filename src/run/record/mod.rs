@@ -9,6 +9,7 @@ mod pages;
 mod state;
 mod story;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,7 @@ use pages::{Called, Pages};
 
 use super::event::Milestone;
 use super::going_on::GoingOn;
+use super::hold::HeldFor;
 use super::run_id::RunId;
 
 /// A record that cannot be written or read.
@@ -165,6 +167,24 @@ impl Record {
         }
     }
 
+    /// auto_failover is kept off for these: the last line says so.
+    pub(super) fn keeps_off_for(&self, held_for: &[HeldFor]) {
+        self.pages().held_for = held_for.to_vec();
+    }
+
+    /// Notes that the nameserver may replace a replica.
+    pub(super) fn released(&self, partition: PartitionId, endpoint: &Endpoint) {
+        self.pages().note(&Line::Released { at_ms: self.at_ms(), partition, endpoint: endpoint.clone() });
+    }
+
+    /// Replicas that nobody had looked at when a leader was chosen, as far as it is remembered.
+    pub fn unseen(&self) -> BTreeSet<(PartitionId, Endpoint)> {
+        let pages = self.pages();
+        let replicas = pages.remembered.iter().flat_map(|(id, replicas)| replicas.iter().map(move |r| (*id, r)));
+        let unseen = replicas.filter(|(_, (_, then))| then.leader_held.is_some() && then.replaceable.is_none());
+        unseen.map(|(id, (endpoint, _))| (id, endpoint.clone())).collect()
+    }
+
     /// Writes what was noted.
     pub fn write(&self) {
         // An error is kept, and stops the run at its next call.
@@ -209,8 +229,10 @@ impl Record {
         still_going_on: Vec<GoingOn>,
     ) -> Result<(), RecordError> {
         let (at_ms, verdict) = (self.at_ms(), verdict.to_owned());
-        let line = Line::Ended { at_ms, verdict, restored, finished, still_going_on };
-        self.pages().end(&line).map_err(|error| at(&self.place)(io::Error::other(error)))
+        let mut pages = self.pages();
+        let held_for = std::mem::take(&mut pages.held_for);
+        let line = Line::Ended { at_ms, verdict, restored, held_for, finished, still_going_on };
+        pages.end(&line).map_err(|error| at(&self.place)(io::Error::other(error)))
     }
 
     fn at_ms(&self) -> u64 {

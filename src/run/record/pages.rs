@@ -8,6 +8,7 @@ use crate::model::{Action, Endpoint, PartitionId};
 use crate::recovery::Remembered;
 
 use super::super::going_on::GoingOn;
+use super::super::hold::HeldFor;
 use super::archive::Paper;
 use super::line::Line;
 
@@ -41,6 +42,8 @@ pub(super) struct Pages {
     pub(super) remembered: BTreeMap<PartitionId, BTreeMap<Endpoint, Remembered>>,
     /// Replicas that are remembered as if their call had not been heard of again, with the call.
     unheard: BTreeMap<PartitionId, Vec<(u64, Endpoint)>>,
+    /// The replicas for which auto_failover is kept off.
+    pub(super) held_for: Vec<HeldFor>,
     /// Why it can be written no more.
     pub(super) broken: Option<String>,
 }
@@ -56,6 +59,7 @@ impl Pages {
             under_way: BTreeMap::new(),
             remembered: BTreeMap::new(),
             unheard: BTreeMap::new(),
+            held_for: Vec::new(),
             broken: None,
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 
-use crate::model::{Action, PartitionId};
+use crate::model::{Action, Endpoint, PartitionId};
 use crate::recovery::{self, Outcome};
 
 use super::super::event::Milestone;
+use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
@@ -65,6 +66,8 @@ pub struct Left {
     pub failover_set: Option<FailoverSet>,
     /// What is known of each partition.
     pub partitions: BTreeMap<PartitionId, recovery::Earlier>,
+    /// The replicas for which it is kept off, as the newest run left it.
+    pub held_for: Vec<HeldFor>,
     /// Records of this cluster that cannot be used, and why.
     pub unusable: Vec<String>,
 }
@@ -172,6 +175,22 @@ impl Story {
         })
     }
 
+    /// The replicas for which auto_failover is kept off, by it or by a run before it.
+    pub fn held_for(&self) -> &[HeldFor] {
+        match self.ended() {
+            Some(Line::Ended { held_for, .. }) => held_for,
+            _ => &self.begun.held_for,
+        }
+    }
+
+    /// The replicas that the nameserver may replace, because somebody has said so.
+    fn released(&self) -> impl Iterator<Item = (PartitionId, Endpoint)> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Released { partition, endpoint, .. } => Some((*partition, endpoint.clone())),
+            _ => None,
+        })
+    }
+
     /// What the run left of every partition in its scope. A partition that it brought back leaves nothing.
     fn partitions(&self) -> BTreeMap<PartitionId, recovery::Earlier> {
         let mut partitions: BTreeMap<PartitionId, recovery::Earlier> = BTreeMap::new();
@@ -244,6 +263,7 @@ fn first_line(text: &[u8]) -> Result<Begun, StoryError> {
 pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Left, RecordError> {
     let mut left = Left::default();
     let mut settled: BTreeSet<PartitionId> = BTreeSet::new();
+    let mut released: BTreeSet<(PartitionId, Endpoint)> = BTreeSet::new();
     let mut is_owed = true;
     for run in archive.runs().map_err(at(&archive.home()))?.into_iter().rev() {
         let story = match archive.read(run).map_err(StoryError::from).and_then(Story::read) {
@@ -268,7 +288,9 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Lef
             is_owed = false;
             left.auto_failover = story.owed();
             left.owed_by = left.auto_failover.map(|_| run);
+            left.held_for = story.held_for().to_vec();
         }
+        released.extend(story.released());
         if story.begun.work() != Work::Recovery {
             continue;
         }
@@ -279,7 +301,11 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Lef
             left.place = archive.place(run);
             (left.plan, left.accepted) = (story.begun.plan.clone(), story.begun.accepted.clone());
         }
-        for (id, partition) in story.partitions() {
+        for (id, mut partition) in story.partitions() {
+            for (_, endpoint) in released.range((id, Endpoint::from(""))..).take_while(|(of, _)| *of == id) {
+                let remembered = partition.remembered.entry(endpoint.clone()).or_default();
+                remembered.replaceable = Some(recovery::Replaceable::Released);
+            }
             if settled.insert(id) && !finished && partition != recovery::Earlier::default() {
                 left.partitions.insert(id, partition);
             }

@@ -49,6 +49,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
         auto_failover: true,
         plan: None,
         accepted: BTreeMap::new(),
+        held_for: Vec::new(),
         after: None,
         before: pids.iter().map(before).collect(),
         snapshot: Box::new(Snapshot {

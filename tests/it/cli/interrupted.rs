@@ -41,7 +41,7 @@ impl Cluster {
         let summary = ran.summary();
         assert_eq!(summary["verdict"], "recovered");
         assert_eq!(summary["partitions"]["total"], 12);
-        assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+        assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
         home.run(&["status", "--nameserver", &self.nameserver]).expect(0);
         let again = home.run(&self.recover(&[])).expect(0);
         assert_eq!((&again.summary()["verdict"], &again.summary()["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
@@ -55,7 +55,7 @@ impl Cluster {
 fn check_interrupted(ran: &Ran) {
     let summary = ran.summary();
     assert_eq!(summary["verdict"], "interrupted", "{summary}");
-    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert!(summary["partitions"]["failed"].as_u64().unwrap() > 0, "{summary}");
     assert!(summary["blocked"].as_array().unwrap().iter().any(|blocked| blocked["reason"] == "interrupted"));
     assert!(ran.stderr.contains("waiting for calls under way, then giving auto_failover back"), "{}", ran.stderr);
@@ -132,7 +132,7 @@ fn where_it_cannot_be_given_back() {
     let fault = ["--fault", "ConfSet:2+=code-304"];
     let ran = home.run(&[&["recover", "--all", "--sandbox", "--output", "json"][..], &fault].concat()).expect(9);
     let summary = ran.summary();
-    assert_eq!(summary["auto_failover"], json!({"before": true, "after": false}), "{summary}");
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": false, "held_for": []}), "{summary}");
     assert_eq!(summary["partitions"]["recovered"], 12, "{summary}");
     let last = ran.stderr.lines().last().unwrap();
     assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);

@@ -95,7 +95,7 @@ fn recover() {
     let summary = check_summary(&ran);
     assert_eq!(summary["verdict"], "recovered");
     assert_eq!(summary["playbook"], "recover");
-    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert_eq!(
         summary["partitions"],
         json!({"total": 12, "healthy_before": 0, "recovered": 12, "blocked": 0, "failed": 0})
@@ -116,7 +116,7 @@ fn a_partition_that_serves_without_a_replica_is_blocked() {
     let ran = run(&["recover", "--all", "--sandbox", "tablet-missing"]).expect(4);
     let summary = check_summary(&ran);
     assert_eq!(summary["verdict"], "partial");
-    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert_eq!(summary["blocked"].as_array().unwrap().len() as u64, summary["partitions"]["blocked"].as_u64().unwrap());
     assert!(summary["blocked"].as_array().unwrap().iter().all(|blocked| blocked["reason"] == "not_redundant"));
     check_sandbox(&ran, "tablet-missing");

@@ -102,10 +102,10 @@ impl Trial<'_> {
                 self.wrong("every_run_ends", format!("a calm run has no result: {}", ran.ending()));
                 return;
             }
-            if quiet {
+            let restarted = self.follow_advice(&ran);
+            if quiet && !restarted {
                 return self.is_well(&ran);
             }
-            self.follow_advice(&ran);
         }
         let still: Vec<&str> = self.mutations();
         self.wrong(
@@ -114,8 +114,8 @@ impl Trial<'_> {
         );
     }
 
-    /// Somebody reads what the run said, and restarts the tablets that it asked to be restarted.
-    fn follow_advice(&mut self, ran: &Ran) {
+    /// Somebody reads what the run said, and restarts the tablets that it asked to be restarted. Whether there were any.
+    fn follow_advice(&mut self, ran: &Ran) -> bool {
         let blocked = ran.recovered().map(|recovered| recovered.summary.blocked.clone()).unwrap_or_default();
         let asked = blocked.iter().filter(|blocked| blocked.hint.contains("restart that tablet"));
         let tablets = self.world.tablet_endpoints().to_vec();
@@ -129,6 +129,7 @@ impl Trial<'_> {
             self.world.kill_tablet(tablet);
             self.world.start_tablets(std::slice::from_ref(tablet));
         }
+        !all.is_empty()
     }
 
     fn mutations(&self) -> Vec<&'static str> {
@@ -154,6 +155,7 @@ impl Trial<'_> {
         let (mut wrong, _) = invariants::no_row_is_lost(&mut self.judge.lock().unwrap(), &self.world);
         wrong.extend(invariants::every_run_ends(ran));
         wrong.extend(invariants::auto_failover_is_given_back(ran, self.auto_failover, now));
+        wrong.extend(invariants::auto_failover_is_kept_off_for_a_reason(ran, &self.world.healthy()));
         let touched = self.world.row_count().healthy_partitions_touched;
         if touched > 0 && !self.cell.may_hurt_healthy() {
             let text = format!("{touched} healthy partitions touched");

@@ -1,0 +1,185 @@
+//! auto_failover is not given back while there are replicas that the nameserver must not replace (`recovery::held_in`): for which
+//! ones, known at the end of a run, or from what earlier runs have left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table};
+use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in};
+
+use super::case::End;
+use super::driver::Driver;
+use super::lock::Note;
+use super::record::Left;
+use super::scope::some_of;
+
+/// A replica that the nameserver would replace, were auto_failover on when its tablet comes back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldFor {
+    /// Database.
+    pub db: String,
+    /// Table.
+    pub table: String,
+    /// Partition.
+    pub pid: Pid,
+    /// The partition's directory on a tablet.
+    pub partition: PartitionId,
+    /// Where the replica is.
+    pub endpoint: Endpoint,
+    /// Why it must not be replaced.
+    pub why: WhyHeld,
+}
+
+impl HeldFor {
+    fn of(table: &Table, pid: Pid, endpoint: Endpoint, why: WhyHeld) -> Self {
+        let (db, table, partition) =
+            (table.name.db.clone(), table.name.table.clone(), PartitionId { tid: table.tid, pid });
+        Self { db, table, pid, partition, endpoint, why }
+    }
+
+    /// The partition, as people write it.
+    fn name(&self) -> String {
+        match self.db.as_str() {
+            "" => format!("{}/{}", self.table, self.pid),
+            db => format!("{db}.{}/{}", self.table, self.pid),
+        }
+    }
+}
+
+impl Driver {
+    /// The replicas that the nameserver must not replace, as the partitions were last seen.
+    pub(super) fn held(&self) -> Vec<HeldFor> {
+        let stands = !self.settings.telling.note.held_for.is_empty();
+        let held = self.cases.iter().filter_map(|(id, case)| {
+            let blocked = match &case.end {
+                Some(End::Healthy) => return None,
+                Some(End::Blocked(blocked)) => Some(blocked),
+                None => None,
+            };
+            let (table, _) = self.index.find(&self.snapshot.tables, *id)?;
+            let held = held_in(&self.view(*id)?, blocked, stands);
+            Some(held.into_iter().map(|(endpoint, why)| HeldFor::of(table, id.pid, endpoint, why)))
+        });
+        held.flatten().collect()
+    }
+}
+
+/// The same of partitions that nothing had to be sent for.
+pub(super) fn held_as_found(
+    snapshot: &Snapshot,
+    memories: &BTreeMap<PartitionId, Memory>,
+    blocked: &BTreeMap<PartitionId, &Blocked>,
+    stands: bool,
+) -> Vec<HeldFor> {
+    let mut held = Vec::new();
+    for (table, partition, id) in partitions(snapshot) {
+        let Some(memory) = memories.get(&id) else { continue };
+        let view = View::of(snapshot, table, partition, memory);
+        let found = held_in(&view, blocked.get(&id).copied(), stands);
+        held.extend(found.into_iter().map(|(endpoint, why)| HeldFor::of(table, id.pid, endpoint, why)));
+    }
+    held
+}
+
+/// The same as a plan has it, and those that are out of its scope.
+pub(super) fn held_by_plan(plan: &Plan, stands: &[HeldFor]) -> Vec<HeldFor> {
+    let planned = |held: &&HeldFor| plan.partitions.iter().any(|planned| planned.partition == held.partition);
+    let elsewhere = stands.iter().filter(|held| !planned(held)).cloned();
+    let here = plan.partitions.iter().flat_map(|planned| {
+        let (name, partition) = (&planned.table, planned.partition);
+        planned.held.iter().map(move |(endpoint, why)| HeldFor {
+            db: name.db.clone(),
+            table: name.table.clone(),
+            pid: partition.pid,
+            partition,
+            endpoint: endpoint.clone(),
+            why: *why,
+        })
+    });
+    elsewhere.chain(here).collect()
+}
+
+/// Those that a run had chosen leaders without a look at, known by their places alone.
+pub(super) fn named(snapshot: &Snapshot, unseen: &BTreeSet<(PartitionId, Endpoint)>) -> Vec<HeldFor> {
+    let all = partitions(snapshot).flat_map(|(table, partition, id)| {
+        let places = partition.places().into_iter().filter(move |at| unseen.contains(&(id, at.clone())));
+        places.map(move |at| HeldFor::of(table, id.pid, at, WhyHeld::Unseen))
+    });
+    all.collect()
+}
+
+/// The replicas that earlier runs have left so, as far as they are still there and their partition has not become healthy since.
+pub(super) fn standing(left: &Left, note: Option<&Note>, snapshot: &Snapshot) -> Vec<HeldFor> {
+    let mut known: BTreeMap<(PartitionId, Endpoint), WhyHeld> = BTreeMap::new();
+    for (id, earlier) in &left.partitions {
+        let unseen =
+            earlier.remembered.iter().filter(|(_, then)| then.leader_held.is_some() && then.replaceable.is_none());
+        known.extend(unseen.map(|(at, _)| ((*id, at.clone()), WhyHeld::Unseen)));
+    }
+    // What this host has a record of, the record knows better.
+    let elsewhere = note.filter(|note| !left.known.contains(&note.run));
+    let noted = note.iter().flat_map(|note| &note.unseen).filter(|unseen| unseen.replaceable.is_none());
+    let unseen = noted.filter(|unseen| elsewhere.is_some() || !left.partitions.contains_key(&unseen.partition));
+    known.extend(unseen.map(|unseen| ((unseen.partition, unseen.endpoint.clone()), WhyHeld::Unseen)));
+    let by_name = left.held_for.iter().chain(elsewhere.iter().flat_map(|note| &note.held_for));
+    known.extend(by_name.map(|held| ((held.partition, held.endpoint.clone()), held.why)));
+    let all = elsewhere.is_some_and(|note| note.serves_early);
+    let is_released = |id: PartitionId, at: &Endpoint| {
+        let mut noted = note.iter().flat_map(|note| &note.unseen);
+        noted.any(|unseen| unseen.partition == id && unseen.endpoint == *at && unseen.replaceable.is_some())
+    };
+    let mut held = Vec::new();
+    for (table, partition, id) in partitions(snapshot) {
+        if health(&View::of(snapshot, table, partition, &Memory::default())) == Health::Healthy {
+            continue;
+        }
+        for replica in &partition.replicas {
+            let why = known.get(&(id, replica.endpoint.clone())).copied();
+            let may_be = all && !replica.is_leader && !replica.is_alive && !is_released(id, &replica.endpoint);
+            let why = why.or(may_be.then_some(WhyHeld::Unseen));
+            held.extend(why.map(|why| HeldFor::of(table, id.pid, replica.endpoint.clone(), why)));
+        }
+    }
+    held
+}
+
+fn partitions(snapshot: &Snapshot) -> impl Iterator<Item = (&Table, &Partition, PartitionId)> {
+    snapshot.tables.iter().flat_map(|table| {
+        table.partitions.iter().map(move |partition| {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            (table, partition, id)
+        })
+    })
+}
+
+/// Which they are, by their tablets: `2 replicas on 10.0.0.3:10921 (shop.orders/1, shop.orders/4)`.
+pub fn held_replicas(held: &[HeldFor]) -> String {
+    let mut at: BTreeMap<&Endpoint, Vec<String>> = BTreeMap::new();
+    held.iter().for_each(|held| at.entry(&held.endpoint).or_default().push(held.name()));
+    let each = at.into_iter().map(|(endpoint, names)| match names.len() {
+        1 => format!("the replica of {} on {endpoint}", names.concat()),
+        count => format!("{count} replicas on {endpoint} ({})", some_of(&names)),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The tablets they are on.
+pub fn held_at(held: &[HeldFor]) -> Vec<Endpoint> {
+    held.iter().map(|held| held.endpoint.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Why auto_failover stays off for them, in a sentence.
+pub fn why_held(held: &[HeldFor]) -> String {
+    let unseen = held.iter().filter(|held| held.why == WhyHeld::Unseen).count();
+    let what = match (unseen, held.len()) {
+        (0, 1) => "its leader is not proven to hold all that it holds",
+        (0, _) => "their leaders are not proven to hold all that they hold",
+        (1, 1) => "nobody has looked at it since its leader was chosen",
+        (unseen, all) if unseen == all => "nobody has looked at them since their leaders were chosen",
+        _ => {
+            "nobody has looked at them since their leaders were chosen, or these are not proven to hold all that they hold"
+        }
+    };
+    format!("once its tablet comes back the nameserver would replace what {} holds, and {what}", held_replicas(held))
+}

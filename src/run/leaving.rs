@@ -1,0 +1,171 @@
+//! What earlier runs have left, told; and what a run leaves to the next, from whatever host it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::Hold;
+use crate::model::{Endpoint, PartitionId};
+use crate::recovery::{Memory, Replaceable};
+
+use super::driver::Driven;
+use super::event::{Event, Listener};
+use super::hold::{HeldFor, named, why_held};
+use super::known_runs::how_it_ended;
+use super::lock::{Note, Unseen};
+use super::prepared::Prepared;
+use super::record::{Record, Work};
+use super::recover::{Interruption, Recovery};
+
+/// What a run leaves behind in ZooKeeper.
+pub(super) struct Leaving<'a> {
+    pub(super) record: &'a Record,
+    /// How it ended.
+    pub(super) ended: &'static str,
+    /// What auto_failover was, if it could not be given back.
+    pub(super) owed: Option<bool>,
+    /// Something goes on that only the record knows.
+    pub(super) goes_on: bool,
+    /// Leaders may serve whose followers nobody has looked at, and which nobody can tell.
+    pub(super) serves_early: bool,
+    /// Replicas that nobody had looked at when their leader was chosen.
+    pub(super) unseen: Vec<Unseen>,
+    /// Those that it is kept off for.
+    pub(super) held_for: &'a [HeldFor],
+}
+
+impl Recovery {
+    pub(super) fn tell_of_what_is_there(&self, prepared: &Prepared) {
+        let counts = prepared.plan.counts;
+        (self.listener)(&Event::Observed {
+            partitions: counts.total,
+            replicas: counts.replicas,
+            healthy: counts.healthy,
+            auto_failover: prepared.snapshot.auto_failover,
+        });
+        if !prepared.has_nothing_to_do()
+            && let Some(text) = self.lock.caveat()
+        {
+            (self.listener)(&Event::Note { text });
+        }
+        let left = &prepared.left;
+        for unusable in &left.unusable {
+            (self.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
+        }
+        let is_owed = prepared.auto_failover_before() && !prepared.snapshot.auto_failover;
+        let owed = match (is_owed, prepared.stands.is_empty()) {
+            (false, _) => "",
+            (true, true) => " and left auto_failover off; it was on and will be given back",
+            (true, false) => " and keeps auto_failover off; it was on",
+        };
+        let elsewhere = prepared.note.as_ref().filter(|note| !left.known.contains(&note.run));
+        if let Some(Note { run, host, record, ended, serves_early, unseen, .. }) = elsewhere {
+            let how = how_it_ended(ended.as_deref()).unwrap_or("left something to be done");
+            let unseen = match (serves_early, unseen.len()) {
+                (true, _) => {
+                    "; leaders may have taken writes before their followers were looked at, so nothing that those \
+                              hold is discarded without a yes"
+                        .to_owned()
+                }
+                (false, 0) => String::new(),
+                (false, count) => format!("; {count} replicas had not been looked at when their leaders were chosen"),
+            };
+            let text = format!(
+                "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is \
+                 unknown, so disk tables that it may have told to load are not told again{unseen}"
+            );
+            (self.listener)(&Event::Note { text });
+        } else if left.run.is_some() {
+            let place = &left.place;
+            let used = if owed.is_empty() { "; what it wrote down is used" } else { owed };
+            let how = match left.ended.as_deref() {
+                None => "did not finish".to_owned(),
+                Some(verdict) => match how_it_ended(Some(verdict)) {
+                    Some(how) => format!("did not finish: it {how}"),
+                    None => "left partitions that it could not bring back".to_owned(),
+                },
+            };
+            (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
+        } else if let (Some(run), false) = (left.owed_by, owed.is_empty()) {
+            (self.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
+        }
+        if !prepared.stands.is_empty() && prepared.auto_failover_before() {
+            let now = if is_owed { "stays off" } else { "was kept off, and somebody has switched it on" };
+            let text = format!("auto_failover {now}: {}", why_held(&prepared.stands));
+            (self.listener)(&Event::Note { text });
+        }
+    }
+
+    /// The replicas that the nameserver must not replace, unless somebody has said that it may.
+    pub(super) fn held(
+        &self,
+        prepared: &Prepared,
+        driven: Result<Option<&Driven>, &Interruption>,
+        record: &Record,
+    ) -> (Vec<HeldFor>, BTreeSet<(PartitionId, Endpoint)>) {
+        let elsewhere = |held: &&HeldFor| !prepared.memories.contains_key(&held.partition);
+        let mut held: BTreeSet<HeldFor> = prepared.stands.iter().filter(elsewhere).cloned().collect();
+        match driven {
+            Ok(Some(driven)) => held.extend(driven.held.iter().cloned()),
+            Ok(None) => held.extend(prepared.held()),
+            // What became of those that stood is unknown.
+            Err(_) => {
+                held.extend(named(&prepared.snapshot, &record.unseen()));
+                held.extend(prepared.stands.iter().cloned());
+            }
+        }
+        let mut released = prepared.released.clone();
+        if self.consent.release {
+            for held in std::mem::take(&mut held) {
+                record.released(held.partition, &held.endpoint);
+                released.insert((held.partition, held.endpoint));
+            }
+        }
+        (held.into_iter().collect(), released)
+    }
+
+    pub(super) fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
+        let (run, host, record) = (record.run(), self.caller.host.clone(), record.place().to_owned());
+        let (work, unseen, held_for) = (Some(Work::Recovery), Vec::new(), Vec::new());
+        Note { run, host, record, auto_failover, work, ended: None, serves_early, unseen, held_for }
+    }
+
+    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
+    /// there are replicas that nobody had looked at when their leaders were chosen.
+    pub(super) async fn take_leave(&self, leaving: Leaving<'_>, listener: &Listener) {
+        if *self.lock.hold().borrow() == Hold::Lost {
+            return;
+        }
+        let Leaving { record, ended, owed, goes_on, serves_early, unseen, held_for } = leaving;
+        let is_needed = owed.is_some() || goes_on || serves_early || !unseen.is_empty();
+        let ended = Some(ended.to_owned());
+        let note = || Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen).holding(held_for) };
+        let note = is_needed.then(note);
+        if let Err(error) = self.lock.leave(note.as_ref()).await {
+            let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
+            listener(&Event::Note { text });
+        }
+    }
+}
+
+/// Replicas that nobody had looked at when their leaders were chosen; of partitions out of scope, what the note says.
+pub(super) fn unseen(
+    prepared: &Prepared,
+    memories: &BTreeMap<PartitionId, Memory>,
+    released: &BTreeSet<(PartitionId, Endpoint)>,
+) -> Vec<Unseen> {
+    let noted = prepared.note.iter().flat_map(|note| &note.unseen);
+    let elsewhere = noted.filter(|unseen| !memories.contains_key(&unseen.partition)).cloned();
+    let here = memories.iter().flat_map(|(id, memory)| {
+        memory.replicas.iter().filter_map(|(endpoint, replica)| {
+            let (partition, endpoint, replaceable) = (*id, endpoint.clone(), replica.replaceable);
+            Some(Unseen { partition, endpoint, leader_held: replica.leader_held?, replaceable })
+        })
+    });
+    let is_released = |unseen: &Unseen| released.contains(&(unseen.partition, unseen.endpoint.clone()));
+    elsewhere
+        .chain(here)
+        .map(|unseen| match is_released(&unseen) {
+            true => Unseen { replaceable: Some(Replaceable::Released), ..unseen },
+            false => unseen,
+        })
+        .collect()
+}
