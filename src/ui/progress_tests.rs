@@ -13,7 +13,9 @@ struct Wire(mpsc::Sender<u8>);
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Bars that go away when a test has failed have nobody to read them.
-        bytes.iter().for_each(|byte| self.0.send(*byte).unwrap());
+        for byte in bytes {
+            let _unread = self.0.send(*byte);
+        }
         Ok(bytes.len())
     }
 
