@@ -31,6 +31,7 @@ pub mod operate;
 pub mod playbook;
 pub mod recovery;
 pub mod rehearse;
+pub mod rows;
 pub mod run;
 pub mod sandbox;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands return exit codes and failures; [`main`] turns them into the process's.
 
 mod args;
+mod diff;
 mod environment;
 mod failover;
 mod failure;

@@ -16,7 +16,7 @@ use super::out::Out;
 use super::recover::{caller, now_ms};
 use super::session::{Session, sandbox_record_dir};
 use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, TabletCommand, Working, YesNo};
-use super::{record, show, undertake};
+use super::{diff, record, show, undertake};
 
 /// How a step went.
 #[derive(Serialize)]
@@ -80,6 +80,7 @@ pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure>
 pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         ReplicaCommand::Status { of, looking } => show::replicas(of, looking, out).await,
+        ReplicaCommand::Diff(args) => diff::run(args, out).await,
         ReplicaCommand::Load(OneReplica { partition, endpoint, working }) => {
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
             take(Step::LoadReplica { table, pid, endpoint }, working, out).await

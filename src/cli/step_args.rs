@@ -193,6 +193,8 @@ pub enum ReplicaCommand {
         /// Where.
         looking: Looking,
     },
+    /// Compare what replicas of a partition hold, row by row; nothing is changed
+    Diff(Diff),
     /// Load a replica on its tablet, as follower (loadtable)
     Load(OneReplica),
     /// Bring a replica that is not alive back as its leader's follower (recovertable)
@@ -231,6 +233,29 @@ pub enum ReplicaCommand {
         /// How.
         working: Working,
     },
+}
+
+/// `replica diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Which partition
+    #[arg(value_name = "DATABASE.TABLE/PID")]
+    pub partition: String,
+    /// Which replicas; all that are loaded if none is named
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoints: Vec<String>,
+    /// Only this index [default: all of them]
+    #[arg(long, value_name = "INDEX")]
+    pub index: Option<String>,
+    /// Write the rows that not every replica holds to a new file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Read at most so many MiB a second of each replica
+    #[arg(long, value_name = "MIB")]
+    pub rate: Option<u64>,
+    #[command(flatten)]
+    /// Where.
+    pub looking: Looking,
 }
 
 /// A step on one replica.

@@ -1,8 +1,8 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
 use crate::model::{
-    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, StorageMode, Table, TableName,
-    TermPair,
+    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor, RowPage, Schema,
+    StorageMode, Table, TableName, TermPair,
 };
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use crate::wire::decode::{self, Garbage};
@@ -64,6 +64,17 @@ impl Cluster {
         let tables = decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)?;
         // Tables older than databases come with every ShowTable, whatever its database (reference 3.8).
         Ok(tables.into_iter().find(|table| table.name == *name))
+    }
+
+    /// One table's columns and indexes; none if there is no such table.
+    pub async fn schema(&self, name: &TableName) -> Result<Option<Schema>, CallError> {
+        let answer = self.nameserver(encode::show_table(name)).await?;
+        let found = |answer: &nameserver::ShowTableResponse| {
+            let mut tables = answer.table_info.iter();
+            let mine = tables.find(|info| info.name() == name.table && info.db() == name.db);
+            mine.map(decode::schema).transpose()
+        };
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, found)
     }
 
     /// One partition's operations.
@@ -132,6 +143,21 @@ impl Cluster {
     ) -> Result<Manifest, CallError> {
         let answer = self.tablet(endpoint, encode::manifest(partition, storage), &[]).await?;
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetManifest, decode::manifest)
+    }
+
+    /// Some of the rows that a loaded replica holds, leader or follower, in the order of an index (Traverse): from the
+    /// beginning, or behind a cursor. Rows that have expired or are deleted are not among them. No index means the first
+    /// one.
+    pub async fn rows(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+        index: Option<&str>,
+        after: Option<&RowCursor>,
+        limit: u32,
+    ) -> Result<RowPage, CallError> {
+        let answer = self.tablet(endpoint, encode::traverse(partition, index, after, limit), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::Traverse, decode::rows)
     }
 
     /// Whom a leader replicates to and how far each has got (GetTableFollower). A leader without followers (134) gives

@@ -6,12 +6,13 @@
 //! missing `is_leader` reads as false. OpenMLDB's own servers cannot leave such a field out.
 
 use crate::model::{
-    Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Polled,
-    Registration, Replica, Role, State, StorageMode, Table, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Column, ColumnKind, Endpoint, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition,
+    PartitionId, Pid, Polled, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State, StorageMode, Table,
+    TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 use super::call::{NameserverAnswer, TabletAnswer};
-use super::{api, common, nameserver};
+use super::{api, common, nameserver, r#type};
 
 /// A field of an answer that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,17 @@ pub enum Problem {
     /// It is none of the words it may be.
     #[error("holds \"{0}\", which is none of the words it may hold")]
     UnknownWord(String),
+    /// Its bytes end within something.
+    #[error("is cut short")]
+    CutShort,
+    /// It holds another number of rows than the answer says.
+    #[error("holds {held} rows, and the answer says {said}")]
+    OtherCount {
+        /// What the answer says.
+        said: u32,
+        /// What is there.
+        held: usize,
+    },
 }
 
 impl Garbage {
@@ -97,6 +109,42 @@ pub fn table(info: &nameserver::TableInfo) -> Result<Table, Garbage> {
         },
         partitions: each("table_partition", &info.table_partition, partition)?,
     })
+}
+
+/// A table's columns and indexes.
+///
+/// # Errors
+/// The first field that makes no sense.
+pub fn schema(info: &nameserver::TableInfo) -> Result<Schema, Garbage> {
+    let columns =
+        [each("column_desc", &info.column_desc, column)?, each("added_column_desc", &info.added_column_desc, column)?];
+    let versions = info.schema_versions.iter();
+    let versions = versions.filter_map(|pair| Some((pair.id().try_into().ok()?, pair.field_count().try_into().ok()?)));
+    let indexes = info.column_key.iter().filter(|key| key.flag() == 0);
+    let indexes = indexes.map(|key| Index {
+        name: key.index_name().to_owned(),
+        columns: key.col_name.clone(),
+        time: key.ts_name.clone().filter(|name| !name.is_empty()),
+        has_ttl: lets_rows_expire(key),
+    });
+    Ok(Schema { columns: columns.concat(), versions: versions.collect(), indexes: indexes.collect() })
+}
+
+fn column(column: &common::ColumnDesc) -> Result<Column, Garbage> {
+    use r#type::DataType;
+    let kind = match column.data_type.and_then(|number| DataType::try_from(number).ok()) {
+        Some(DataType::KBool) => ColumnKind::Bool,
+        Some(DataType::KSmallInt) => ColumnKind::SmallInt,
+        Some(DataType::KInt) => ColumnKind::Int,
+        Some(DataType::KBigInt) => ColumnKind::BigInt,
+        Some(DataType::KFloat) => ColumnKind::Float,
+        Some(DataType::KDouble) => ColumnKind::Double,
+        Some(DataType::KDate) => ColumnKind::Date,
+        Some(DataType::KTimestamp) => ColumnKind::Timestamp,
+        Some(DataType::KVarchar | DataType::KString) => ColumnKind::Text,
+        Some(DataType::KArray | DataType::KMap) | None => ColumnKind::Other,
+    };
+    Ok(Column { name: text("name", Some(&column.name))?.to_owned(), kind })
 }
 
 /// ShowTable: what the nameserver last polled of each replica.
@@ -282,6 +330,39 @@ pub fn followers(answer: &api::GetTableFollowerResponse) -> Result<Followers, Ga
             Ok((endpoint, Offset(present("offset", follower.offset)?)))
         })?,
     })
+}
+
+/// Traverse: some rows, and where to go on.
+///
+/// # Errors
+/// `pairs` is cut short, or holds another number of rows than `count` says.
+pub fn rows(answer: &api::TraverseResponse) -> Result<RowPage, Garbage> {
+    let broken = |problem| Garbage::new("pairs", problem);
+    let mut rest = answer.pairs();
+    let mut rows = Vec::new();
+    while !rest.is_empty() {
+        rows.push(row(&mut rest).ok_or_else(|| broken(Problem::CutShort))?);
+    }
+    let count = answer.count.unwrap_or_default();
+    if rows.len() != usize::try_from(count).unwrap_or(usize::MAX) {
+        return Err(broken(Problem::OtherCount { said: count, held: rows.len() }));
+    }
+    let next = (!answer.is_finish()).then(|| RowCursor {
+        key: answer.pk().to_vec(),
+        time: answer.ts(),
+        seen: answer.ts_pos(),
+    });
+    Ok(RowPage { rows, next })
+}
+
+/// One row of `pairs`: the length of what follows the two lengths, the key's length, the time, the key, the value. Little-endian.
+fn row(rest: &mut &[u8]) -> Option<Row> {
+    let length = usize::try_from(u32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?)).ok()?;
+    let key_length = usize::try_from(u32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?)).ok()?;
+    let mut body = rest.split_off(..length)?;
+    let time = u64::from_le_bytes(*body.split_off(..8)?.first_chunk()?);
+    let key = body.split_off(..key_length)?;
+    Some(Row { key: key.to_vec(), time, value: body.to_vec() })
 }
 
 fn storage_mode(number: Option<i32>) -> Result<StorageMode, Garbage> {

@@ -1,7 +1,7 @@
 //! [`crate::model`] into calls. Presence means something in proto2, and a present empty string is not an absent one to
 //! OpenMLDB (ShowTable with an empty name finds nothing), so each call carries what is meant and nothing else.
 
-use crate::model::{Action, Endpoint, PartitionId, Pid, StorageMode, TableName, Term};
+use crate::model::{Action, Endpoint, PartitionId, Pid, RowCursor, StorageMode, TableName, Term};
 
 use super::call::{NameserverCall, TabletCall};
 use super::{api, common, nameserver};
@@ -110,6 +110,20 @@ pub fn followers(partition: PartitionId) -> TabletCall {
     TabletCall::GetTableFollower(api::GetTableFollowerRequest {
         tid: Some(partition.tid.0),
         pid: Some(partition.pid.0),
+    })
+}
+
+/// Traverse: at most `limit` rows of an index, from the beginning or behind a cursor. No name means the first index.
+pub fn traverse(partition: PartitionId, index: Option<&str>, after: Option<&RowCursor>, limit: u32) -> TabletCall {
+    TabletCall::Traverse(api::TraverseRequest {
+        tid: Some(partition.tid.0),
+        pid: Some(partition.pid.0),
+        idx_name: index.map(str::to_owned),
+        limit: Some(limit),
+        pk: after.map(|cursor| cursor.key.clone()),
+        ts: after.map(|cursor| cursor.time),
+        ts_pos: after.map(|cursor| cursor.seen),
+        ..Default::default()
     })
 }
 

@@ -5,6 +5,9 @@
 pub mod call;
 pub mod decode;
 pub mod encode;
+mod row;
+
+pub use row::{Value, values};
 
 /// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.
 #[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic)]

@@ -20,6 +20,7 @@ mod promises;
 mod read_only;
 mod recordings;
 mod registration;
+mod rows;
 mod scenarios;
 mod steps;
 mod support;

@@ -23,6 +23,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+mod traverse;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -182,6 +183,7 @@ impl Tablets {
             }
             TabletCall::GetTermPair(request) => TabletAnswer::GetTermPair(self.term_pair(at, &request)),
             TabletCall::GetManifest(request) => TabletAnswer::GetManifest(self.manifest(at, &request)),
+            TabletCall::Traverse(request) => TabletAnswer::Traverse(self.traverse(at, &request)),
         })
     }
 

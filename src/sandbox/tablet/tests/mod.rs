@@ -6,4 +6,5 @@ mod recorded;
 mod replication;
 mod roles;
 mod snapshots;
+mod traverse;
 mod writers;

@@ -1,0 +1,169 @@
+//! `replica diff`: what replicas of a partition really hold, compared row by row. Asks, and changes nothing.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::recover::now_ms;
+use super::session::Session;
+use super::step::{endpoint_of, partition_of};
+use super::step_args::Diff;
+use crate::model::{Endpoint, PartitionId, Role, Schema, Seen, Snapshot, TableName};
+use crate::rows::{Compared, Limits, RowsRead, compare_rows};
+use crate::run::{Scope, Selector};
+use crate::snapshot;
+use crate::ui::{OddRowLine, RowsComparedLine, rows_text};
+
+/// Runs the command.
+///
+/// # Errors
+/// What is named does not exist or is not loaded, or a server does not answer.
+pub async fn run(args: &Diff, out: &Out) -> Result<Exit, Failure> {
+    let (table, pid) = partition_of(&args.partition)?;
+    let named = args.endpoints.iter().map(|text| endpoint_of(text)).collect::<Result<Vec<_>, _>>()?;
+    if named.len() == 1 {
+        return Err(Failure::usage(anyhow!(
+            "one replica cannot be compared: name two or more, or none for all of them"
+        )));
+    }
+    let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
+    let done = compare(args, &table, pid.0, &named, &session, out).await;
+    let closed = session.close().await;
+    let exit = done?;
+    closed.map(|()| exit)
+}
+
+async fn compare(
+    args: &Diff,
+    table: &TableName,
+    pid: u32,
+    named: &[Endpoint],
+    session: &Session,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await?;
+    Scope::Some(vec![Selector::partition(&args.partition)?]).check(&seen)?;
+    let schema = session.cluster.schema(table).await?;
+    let schema = schema.ok_or_else(|| Failure::error(anyhow!("the nameserver does not show {table} any more")))?;
+    let (id, replicas) = replicas(&seen, table, pid, named)?;
+    let indexes = indexes(&schema, args.index.as_deref(), table)?;
+    let mut export = args.export.as_deref().map(Export::to).transpose()?;
+    let mut differ = false;
+    for index in indexes {
+        let limits = Limits {
+            bytes_per_second: args.rate.map(|megabytes| megabytes.saturating_mul(1 << 20)),
+            ..Limits::default()
+        };
+        let endpoints: Vec<Endpoint> = replicas.iter().map(|(at, _)| at.clone()).collect();
+        let told = |_: &[RowsRead]| {};
+        let compared = compare_rows(&session.cluster, id, Some(&index), &endpoints, &limits, told).await;
+        let Compared { read, odd } = compared.map_err(|error| {
+            let hint = format!("`openmldb-ops replica status {}` says what is loaded", args.partition);
+            Failure::error(anyhow!("{} cannot be compared: {error}", args.partition)).hint(hint)
+        })?;
+        differ |= !odd.is_empty();
+        let line = RowsComparedLine::of(table, pid, &index, &replicas, &read, odd.len());
+        for odd in &odd {
+            let line = OddRowLine::of(&line, odd, &schema);
+            if out.is_json() {
+                out.text_or("", &line)?;
+            }
+            export.iter_mut().try_for_each(|export| export.write(&line))?;
+        }
+        out.text_or(&rows_text(&line, &odd, &schema, out.paint()), &line)?;
+    }
+    if let (Some(export), Some(file)) = (export, &args.export) {
+        let rows = export.finish()?;
+        out.say()(&format!("rows that not every replica holds, written to {}: {rows}", file.display()));
+    }
+    Ok(if differ { Exit::Unhealthy } else { Exit::Healthy })
+}
+
+/// The replicas that are compared, and whether each leads: those that are named, or all that are loaded.
+fn replicas(
+    seen: &Snapshot,
+    table: &TableName,
+    pid: u32,
+    named: &[Endpoint],
+) -> Result<(PartitionId, Vec<(Endpoint, bool)>), Failure> {
+    let name = format!("{table}/{pid}");
+    let found = seen.partition(table, crate::model::Pid(pid));
+    let (tid, partition) = found
+        .map(|(table, partition)| (table.tid, partition))
+        .ok_or_else(|| Failure::error(anyhow!("there is no {name}")))?;
+    let id = PartitionId { tid, pid: partition.pid };
+    let role = |at: &Endpoint| match &seen.tablets.get(at)?.held {
+        Seen::Known(held) => held.get(&id).filter(|held| held.state.is_loaded()).map(|held| held.role),
+        Seen::Unasked | Seen::Failed(_) => None,
+    };
+    let is_loaded = |at: &Endpoint| role(at).map(|role| (at.clone(), role == Role::Leader));
+    let loaded: Vec<(Endpoint, bool)> = match named {
+        [] => partition.replicas.iter().filter_map(|replica| is_loaded(&replica.endpoint)).collect(),
+        named => {
+            let missing = named.iter().find(|at| role(at).is_none());
+            if let Some(missing) = missing {
+                let hint = format!("`openmldb-ops replica status {name}` says which tablets have it loaded");
+                return Err(
+                    Failure::error(anyhow!("{missing} does not have {name} loaded, or does not answer")).hint(hint)
+                );
+            }
+            named.iter().filter_map(is_loaded).collect()
+        }
+    };
+    if loaded.len() < 2 {
+        let hint = "only replicas that are loaded can be compared; `openmldb-ops recover` loads them";
+        let text = format!(
+            "{name} has {} loaded: nothing to compare",
+            match loaded.len() {
+                0 => "no replica".to_owned(),
+                _ => format!("only the replica on {}", loaded[0].0),
+            }
+        );
+        return Err(Failure::error(anyhow!(text)).hint(hint));
+    }
+    Ok((id, loaded))
+}
+
+/// The indexes that are compared: each holds rows that another one may not.
+fn indexes(schema: &Schema, named: Option<&str>, table: &TableName) -> Result<Vec<String>, Failure> {
+    let all: Vec<String> = schema.indexes.iter().map(|index| index.name.clone()).collect();
+    match named {
+        None => Ok(all),
+        Some(name) if all.iter().any(|index| index == name) => Ok(vec![name.to_owned()]),
+        Some(name) => Err(Failure::usage(anyhow!("{table} has no index {name}; it has {}", all.join(", ")))),
+    }
+}
+
+/// A file of rows, one JSON object a line.
+struct Export {
+    file: BufWriter<File>,
+    name: String,
+    rows: usize,
+}
+
+impl Export {
+    fn to(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        // Rows that were given up may be nowhere else: nothing is written over.
+        let file = File::create_new(path).with_context(|| format!("cannot write {name}"));
+        Ok(Self { file: BufWriter::new(file.map_err(Failure::usage)?), name, rows: 0 })
+    }
+
+    fn write(&mut self, line: &OddRowLine) -> Result<(), Failure> {
+        let text = serde_json::to_string(line).map_err(Failure::error)?;
+        self.rows += 1;
+        let written = writeln!(self.file, "{text}");
+        written.with_context(|| format!("cannot write {}", self.name)).map_err(Failure::error)
+    }
+
+    fn finish(self) -> Result<usize, Failure> {
+        let written =
+            self.file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        written.with_context(|| format!("cannot write {}", self.name)).map_err(Failure::error)?;
+        Ok(self.rows)
+    }
+}

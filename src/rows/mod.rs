@@ -1,0 +1,12 @@
+//! What replicas really hold, row by row (Traverse): read page by page from several of them at once, and compared as it comes.
+//!
+//! Row counts lie after a DELETE, while rows expire, and on disk tables; rows do not (observed 7). [`RowComparison`] is pure; only
+//! [`compare_rows`] asks servers, and it changes nothing.
+
+mod compare;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{OddRow, RowComparison, RowsRead, TooDifferent};
+pub use read::{CompareError, Compared, Limits, compare_rows};

@@ -1,0 +1,81 @@
+//! `replica diff`: what replicas really hold, row by row.
+
+use openmldb_ops::model::Endpoint;
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::wire::api::{AppendEntriesRequest, LogEntry};
+use openmldb_ops::wire::call::TabletCall;
+use serde_json::Value;
+
+use crate::support::desk::Desk;
+use crate::support::outside::orders;
+
+/// An entry that only this follower gets.
+fn append_to(desk: &Desk, follower: &Endpoint, value: &[u8]) {
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        let end = world.rows()[&id][follower].last().unwrap().index;
+        let entry =
+            LogEntry { log_index: Some(end + 1), term: Some(1), value: Some(value.to_vec()), ..LogEntry::default() };
+        let request = AppendEntriesRequest {
+            tid: Some(id.tid.0),
+            pid: Some(id.pid.0),
+            term: Some(1),
+            pre_log_index: Some(end),
+            entries: vec![entry],
+            ..AppendEntriesRequest::default()
+        };
+        world.call_tablet(follower, TabletCall::AppendEntries(request)).unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_hold_the_same_rows_are_equal() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, follower) = desk.leader_and_follower();
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    let said = desk.says(0, "replica diff shop.orders/0");
+    assert!(said.contains("the replicas hold the same rows"), "{said}");
+    desk.says(0, &format!("replica diff shop.orders/0 {follower} {leading}"));
+    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "comparing changes nothing");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_only_one_replica_holds_is_named_and_exported() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, follower) = desk.leader_and_follower();
+    append_to(&desk, &follower, &987_654_321_u64.to_le_bytes());
+    let text = desk.says(3, "replica diff shop.orders/0");
+    assert!(
+        text.contains("the replicas differ in 1 row") && text.contains(&format!("only on {follower}: 1 row")),
+        "{text}"
+    );
+    assert!(text.contains("key987654321"), "{text}");
+    let file = desk.home.file("odd.jsonl");
+    let said = desk.says(3, &format!("replica diff shop.orders/0 {leading} {follower} --output json --export {file}"));
+    let lines: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let odd = lines.iter().find(|line| line["event"] == "odd_row").unwrap();
+    let times =
+        |at: &Endpoint| odd["held"].as_array().unwrap().iter().find(|held| held["endpoint"] == at.as_str()).unwrap();
+    assert_eq!((&times(&leading)["times"], &times(&follower)["times"]), (&0.into(), &1.into()));
+    let exported: Value = serde_json::from_str(std::fs::read_to_string(&file).unwrap().trim()).unwrap();
+    assert_eq!(&exported, odd, "the file has the same line");
+    assert_eq!(lines.last().unwrap()["different"], 1);
+    let again = desk.says(2, &format!("replica diff shop.orders/0 --export {file}"));
+    assert!(again.contains("cannot write"), "a file of rows is never written over: {again}");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_compared_is_said() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, _) = desk.leader_and_follower();
+    assert!(desk.says(2, &format!("replica diff shop.orders/0 {leading}")).contains("name two or more"));
+    assert!(desk.says(2, "replica diff shop.orders/0 --index nothing").contains("has no index nothing; it has idx"));
+    assert!(desk.says(2, "replica diff shop.orders/99").contains("no partition 99"));
+    assert!(desk.says(1, &format!("replica diff shop.orders/0 {leading} a:1")).contains("a:1 does not have"));
+    desk.ends().await;
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    assert!(desk.says(1, "replica diff shop.orders/0").contains("has no replica loaded"));
+    desk.ends().await;
+}
