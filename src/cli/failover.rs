@@ -16,8 +16,16 @@ use super::out::Out;
 use super::record;
 use super::recover::{caller, now_ms};
 use super::session::Session;
+use super::signal::{Signals, Words};
 use super::step;
 use super::step_args::{Looking, OnOff, Working};
+
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "giving auto_failover back",
+    second: "auto_failover may be off. Run the same command to go on",
+    goes_on: true,
+};
 
 /// What came of it.
 #[derive(Serialize)]
@@ -42,8 +50,10 @@ pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> 
         }
         FailoverCommand::Restore(args) => args,
     };
-    let session = Session::at(&args.at, out.waits()).await?;
-    let done = restore(args, &session, out).await;
+    let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
+    let session = signals.unless_stopped(Session::at(&args.at, out.waits())).await??;
+    signals.found(&session.reach);
+    let done = restore(args, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
@@ -51,18 +61,28 @@ pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> 
 
 /// Switched on, it must not lose what nobody has looked at.
 async fn set(on: bool, release: bool, working: &Working, out: &Out) -> Result<Exit, Failure> {
-    let session = Session::open(&working.at, &working.embedded, out.waits()).await?;
-    let done = set_on(on, release, working, &session, out).await;
+    let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
+    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
+    let session = opened??;
+    signals.found(&session.reach);
+    let done = set_on(on, release, working, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
 }
 
-async fn set_on(on: bool, release: bool, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
+async fn set_on(
+    on: bool,
+    release: bool,
+    working: &Working,
+    session: &Session,
+    signals: &Signals,
+    out: &Out,
+) -> Result<Exit, Failure> {
     // Nobody else has a record of an embedded cluster.
     if on && session.sandbox.is_none() {
-        let giving = giving_back(record::dir(working.record_dir.clone())?, session, out)?;
-        let held_for = giving.look(&session.cluster).await?.held_for;
+        let giving = giving_back(record::dir(working.record_dir.clone())?, session, signals, out)?;
+        let held_for = signals.unless_stopped(giving.look(&session.cluster)).await??.held_for;
         match (held_for.is_empty(), release) {
             (true, _) => {}
             (false, true) if !working.dry_run => giving.release(&session.cluster).await?,
@@ -70,16 +90,18 @@ async fn set_on(on: bool, release: bool, working: &Working, session: &Session, o
             (false, false) => return Err(RecoverError::KeptOff { held_for }.into()),
         }
     }
-    step::take_on(Step::SetAutoFailover { on }, working, session, out).await
+    step::take_on(Step::SetAutoFailover { on }, working, session, signals, out).await
 }
 
-fn giving_back(dir: PathBuf, session: &Session, out: &Out) -> Result<GivingBack, Failure> {
+fn giving_back(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<GivingBack, Failure> {
     Ok(GivingBack {
         cluster_name: session.name.clone(),
         lock: session.lock(&dir)?,
         archive: Arc::new(Directory(dir)),
         caller: caller(),
         listener: out.listener(),
+        stop: signals.stop.clone(),
+        record: Arc::default(),
         now_ms: now_ms(),
     })
 }
@@ -100,9 +122,14 @@ async fn get(looking: &Looking, out: &Out) -> Result<Exit, Failure> {
     closed.map(|()| Exit::Healthy)
 }
 
-async fn restore(args: &args::FailoverRestore, session: &Session, out: &Out) -> Result<Exit, Failure> {
-    let giving = giving_back(record::dir(args.record_dir.clone())?, session, out)?;
-    let owed = giving.look(&session.cluster).await?;
+async fn restore(
+    args: &args::FailoverRestore,
+    session: &Session,
+    signals: &Signals,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let giving = giving_back(record::dir(args.record_dir.clone())?, session, signals, out)?;
+    let owed = signals.unless_stopped(giving.look(&session.cluster)).await??;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
     let held_for = owed.held_for.as_slice();
     let Some(was) = owed.was else {

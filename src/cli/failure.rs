@@ -6,12 +6,14 @@ use crate::cluster::{CallError, CredentialsError, DiscoveryError};
 use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
 use crate::run::{
-    Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Summary,
-    Verdict, summary_of_status,
+    Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
+    Summary, Verdict, summary_of_status,
 };
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
 use crate::ui::kept_off_text;
+
+use super::recover::exit_of_stop;
 
 /// The exit codes, each with its meaning. README lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,11 @@ impl Failure {
         Self { exit: Exit::Error, error: error.into(), hint: None, summary: None, differences: Vec::new() }
     }
 
+    /// It was stopped before it had changed anything.
+    pub fn stopped(stop: Stop) -> Self {
+        Self { exit: exit_of_stop(stop), ..Self::error(anyhow::anyhow!("stopped before anything was changed")) }
+    }
+
     /// With a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -91,7 +98,11 @@ impl Failure {
 
     /// With the summary of a command that could not do its work.
     pub fn failed(mut self, summary: Summary) -> Self {
-        let verdict = if self.exit == Exit::Refused { Verdict::Refused } else { Verdict::Failed };
+        let verdict = match self.exit {
+            Exit::Refused => Verdict::Refused,
+            Exit::Signal(_) | Exit::Deadline => Verdict::Interrupted,
+            _ => Verdict::Failed,
+        };
         self.summary = Some(Box::new(Summary { verdict, ..summary }));
         self
     }
@@ -190,6 +201,7 @@ impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Refused(refusal) => refusal.into(),
+            RecoverError::Stopped { stop } => Self::stopped(stop),
             RecoverError::Scope(error) => Self::usage(error),
             RecoverError::Lock(error) => error.into(),
             RecoverError::KeptOff { ref held_for } => {

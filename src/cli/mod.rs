@@ -27,8 +27,9 @@ use std::process::ExitCode;
 pub use args::Cli;
 pub use failure::{Exit, Failure};
 
-use args::Command;
+use args::{Command, FailoverCommand, SandboxCommand};
 use out::Out;
+use step_args::ReplicaCommand;
 
 use crate::ui::Paint;
 
@@ -38,7 +39,15 @@ pub fn main() -> ExitCode {
     let out = Out::new(cli.output, cli.verbose);
     start_tracing(cli.verbose, &out);
     let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(&cli, &out)),
+        Ok(runtime) => {
+            let done = match changes_something(&cli.command) {
+                true => runtime.block_on(run(&cli, &out)),
+                false => runtime.block_on(signal::or_end_at_once(run(&cli, &out))),
+            };
+            // What is not needed any more is not waited for.
+            runtime.shutdown_background();
+            done
+        }
         Err(error) => Err(Failure::error(error)),
     };
     match done {
@@ -47,6 +56,27 @@ pub fn main() -> ExitCode {
             out.failure(&failure);
             ExitCode::from(failure.exit.code())
         }
+    }
+}
+
+/// Whether there may be anything to clean up when a command is told to end. Those that may have listen to signals themselves.
+fn changes_something(command: &Command) -> bool {
+    match command {
+        Command::Recover(args) => !args.dry_run,
+        Command::Failover(args) => match &args.command {
+            FailoverCommand::Get(_) => false,
+            FailoverCommand::Set { working, .. } => !working.dry_run,
+            FailoverCommand::Restore(args) => !args.dry_run,
+        },
+        Command::Op(_) | Command::Tablet(_) | Command::Leader(_) | Command::Scale(_) | Command::Upgrade(_) => true,
+        Command::Replica(command) => !matches!(command, ReplicaCommand::Status { .. }),
+        Command::Sandbox(args) => matches!(args.command, SandboxCommand::Serve(_)),
+        Command::Status(_)
+        | Command::Snapshot(_)
+        | Command::Show(_)
+        | Command::Record(_)
+        | Command::Playbook(_)
+        | Command::Rehearse(_) => false,
     }
 }
 

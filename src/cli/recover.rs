@@ -1,28 +1,27 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
-use tokio::sync::watch;
 
 use super::out::Out;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::run::{
-    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, Record, RecoverError,
-    Recovered, Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan,
-    summary_of_plan,
+    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, RecoverError, Recovered,
+    Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
-use crate::ui::{About, ComparisonLine, by_hand, going_on_text, kept_off_text, was_switched_off};
+use crate::ui::{About, ComparisonLine, by_hand, kept_off_text, was_switched_off};
 
 use super::args;
 use super::failure::{Exit, Failure};
 use super::sandbox::{SandboxLine, introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
-use super::{record, scope, signal};
+use super::signal::{Signals, Words};
+use super::{record, scope};
 
 /// Runs the command.
 ///
@@ -37,12 +36,23 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
         show_plan(args, &work, &prepared, out)?;
         return plan_summary(&prepared, Rpc::default(), None, out);
     }
-    let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
-    let done = on_cluster(args, work, &session, out).await;
+    let timeout = args.timeout.map(Duration::from_secs);
+    let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
+    let opened = signals.unless_stopped(Session::open(&args.at, &args.embedded, out.waits())).await;
+    let session = opened??;
+    signals.found(&session.reach);
+    let done = on_cluster(args, work, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
 }
+
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "waiting for calls under way, then giving auto_failover back",
+    second: "Calls under way may still take effect, and auto_failover may be off. Run the same command to go on",
+    goes_on: true,
+};
 
 /// What the command line asks for, read.
 struct Work {
@@ -70,9 +80,13 @@ impl Work {
     }
 }
 
-async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &Out) -> Result<Exit, Failure> {
-    let record = Arc::new(OnceLock::new());
-    let stop = if args.dry_run { watch::channel(Stop::No).1 } else { listen(args, session, out, record.clone())? };
+async fn on_cluster(
+    args: &args::Recover,
+    work: Work,
+    session: &Session,
+    signals: &Signals,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let dir = record_dir(args, session)?;
     let recovery = Recovery {
         cluster_name: session.name.clone(),
@@ -86,20 +100,15 @@ async fn on_cluster(args: &args::Recover, work: Work, session: &Session, out: &O
         widths: Widths::default(),
         pace: session.pace,
         listener: out.listener(),
-        stop,
-        record,
+        stop: signals.stop.clone(),
+        record: signals.record.clone(),
         now_ms: now_ms(),
     };
-    let mut stopped = recovery.stop.clone();
-    let seen = tokio::select! {
-        seen = recovery.see(&session.cluster) => seen?,
-        // Nothing was changed yet, so there is nothing to clean up.
-        Ok(stop) = stopped.wait_for(|stop| *stop != Stop::No) => return Ok(exit_of_stop(*stop)),
-    };
+    let seen = signals.unless_stopped(recovery.see(&session.cluster)).await??;
     let rpc = || session.cluster.rpc_counts().into();
-    let prepared = recovery
-        .prepare(seen.clone())
-        .await
+    let prepared = signals
+        .unless_stopped(recovery.prepare(seen.clone()))
+        .await?
         .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, rpc()))?;
     out.learn(&prepared.snapshot);
     introduction(session).iter().for_each(|text| out.say()(text));
@@ -212,45 +221,6 @@ pub(super) fn exit_of_stop(stop: Stop) -> Exit {
         Stop::Unrecorded | Stop::NoNameserver => Exit::Error,
         Stop::LockLost => Exit::Locked,
     }
-}
-
-fn listen(
-    args: &args::Recover,
-    session: &Session,
-    out: &Out,
-    record: Arc<OnceLock<Record>>,
-) -> Result<watch::Receiver<Stop>, Failure> {
-    let (say, say_first) = (out.say_last(), out.say());
-    let by_hand = by_hand(&session.reach, true);
-    let first = move |stop: Stop| {
-        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
-        say_first(&format!("{what}: waiting for calls under way, then giving auto_failover back"));
-    };
-    let second = move |number: i32| {
-        record.get().iter().for_each(|record| left_behind(record).iter().for_each(|line| say(line)));
-        let unseen = record.get().map_or(0, |record| record.unseen().len());
-        let or = match unseen {
-            0 => format!("; or, if auto_failover was on, give it back with: {by_hand}"),
-            unseen => format!(
-                ". auto_failover must stay off until then: the nameserver would replace what {unseen} replicas hold that nobody \
-                 has looked at since their leaders were chosen"
-            ),
-        };
-        say(&format!(
-            "interrupted again: ending at once. Calls under way may still take effect, and auto_failover may be off. \
-             Run the same command to go on{or}"
-        ));
-        std::process::exit(i32::from(Exit::Signal(number).code()));
-    };
-    Ok(signal::listen(args.timeout.map(Duration::from_secs), first, second)?)
-}
-
-/// What a run that ends at once leaves the cluster doing, as far as it has heard.
-fn left_behind(record: &Record) -> Vec<String> {
-    let calls = record.unanswered();
-    let calls = calls.iter().map(going_on_text);
-    let loads = record.loading().into_iter().map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
-    calls.chain(loads).map(|text| format!("still going on: {text}")).collect()
 }
 
 /// Where records are kept. A sandbox's records die with it, unless it was told where.

@@ -15,7 +15,7 @@ use super::args::{SandboxCommand, Serve};
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::session::{Session, shape, time_scale};
-use super::signal;
+use super::signal::{Signals, Words};
 
 /// What became of a sandbox's rows: one line before the summary.
 #[derive(Debug, Serialize)]
@@ -126,6 +126,13 @@ fn list_faults(out: &Out) -> Result<Exit, Failure> {
     Ok(Exit::Healthy)
 }
 
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "stopping the sandbox",
+    second: "Its registration in ZooKeeper may stay for a while",
+    goes_on: false,
+};
+
 async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
     let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
     let zookeeper = args.zk_cluster.as_ref().map(|servers| ZooKeeperPath {
@@ -141,15 +148,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         zookeeper: zookeeper.clone(),
         faults: args.faults.faults.clone(),
     };
-    let say = out.say();
-    let mut stop = signal::listen(
-        None,
-        |_| {},
-        move |number| {
-            say("interrupted again: ending at once");
-            std::process::exit(i32::from(Exit::Signal(number).code()));
-        },
-    )?;
+    let mut signals = Signals::listen(None, WORDS, out)?;
     let sandbox = Sandbox::start(scenario, &options).await?;
     let nameserver =
         sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
@@ -165,9 +164,10 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         zk_root_path: zookeeper.map(|at| at.root),
         time_scale: time_scale.0.get(),
     })?;
-    let stopped = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::No, |stop| *stop);
-    sandbox.stop().await?;
     // Being interrupted is how a sandbox ends.
-    debug_assert!(stopped != Stop::Deadline);
+    if signals.stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+        out.say()("nobody listens to signals any more");
+    }
+    sandbox.stop().await?;
     Ok(Exit::Healthy)
 }

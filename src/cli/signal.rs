@@ -1,53 +1,266 @@
-//! Signals: the first one lets what is under way end and cleans up, the second says what is left and ends at once.
+//! Signals. The first of those that end a process lets what is under way end and cleans up, the second says what is left and ends
+//! at once, and so does time, should the process not come to its end. Without its terminal a run goes on.
+//!
+//! They are listened to on a thread of its own: whatever the command is busy with, a signal is heard.
 
+use std::future::Future;
+use std::io;
+use std::process::exit;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{SetOnce, watch};
+use tokio::time::Instant;
 
-use crate::run::Stop;
+use crate::run::{Record, Stop, stopping};
+use crate::ui::{by_hand, going_on_text};
 
-/// SIGINT and SIGTERM, with the numbers every Unix has.
+use super::failure::{Exit, Failure};
+use super::out::{Out, Say};
+
+/// How long the first words may take.
+const FIRST_WORDS: Duration = Duration::from_millis(200);
+/// How long the last words may take: nobody may be reading them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The numbers that every Unix has.
+const HANGUP: i32 = 1;
 const INTERRUPT: i32 = 2;
+const QUIT: i32 = 3;
 const TERMINATE: i32 = 15;
 
-/// Listens for signals and for the run's deadline. `first` is called with what stops the run; `second` when another signal
-/// comes, and must not return.
+/// What a command says when it is stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// What it does before it ends.
+    pub first: &'static str,
+    /// What may be so if it does not.
+    pub second: &'static str,
+    /// Whether it goes on when its terminal is gone.
+    pub goes_on: bool,
+}
+
+/// What a command that changes something hears of signals, and what they need of it.
+#[derive(Clone)]
+pub struct Signals {
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
+    /// How OpenMLDB's own client finds the cluster, once it was found.
+    reach: Arc<SetOnce<String>>,
+}
+
+/// Who hears them.
+struct Listener {
+    sender: watch::Sender<Stop>,
+    record: Arc<SetOnce<Record>>,
+    reach: Arc<SetOnce<String>>,
+    words: Words,
+    say: Say,
+    say_last: Say,
+}
+
+impl Signals {
+    /// Listens, until the process ends; and stops the command so long after its cluster was found, if there is a `timeout`.
+    ///
+    /// # Errors
+    /// The process cannot listen to signals.
+    pub fn listen(timeout: Option<Duration>, words: Words, out: &Out) -> io::Result<Self> {
+        let (sender, stop) = watch::channel(Stop::No);
+        let signals = Self { stop, record: Arc::default(), reach: Arc::default() };
+        let (record, reach) = (signals.record.clone(), signals.reach.clone());
+        let (say, say_last) = (out.say(), out.say_last());
+        let listener = Listener { sender, record, reach, words, say, say_last };
+        let (runtime, heard) = hearing()?;
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(listener.listen(heard, timeout));
+        })?;
+        Ok(signals)
+    }
+
+    /// For a command that changes nothing: it ends at once.
+    pub fn unheard() -> Self {
+        Self { stop: watch::channel(Stop::No).1, record: Arc::default(), reach: Arc::default() }
+    }
+
+    /// The cluster was found: OpenMLDB's own client finds it like this.
+    pub fn found(&self, reach: &str) {
+        if self.reach.set(reach.to_owned()).is_err() {
+            tracing::error!("a cluster was found twice");
+        }
+    }
+
+    /// Does what changes nothing, unless it is stopped.
+    ///
+    /// # Errors
+    /// It was stopped: there is nothing to clean up.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        stopping::unless_stopped(&self.stop, work).await.map_err(Failure::stopped)
+    }
+}
+
+/// The signals that end a process, and the one that says that its terminal is gone.
+struct Heard {
+    interrupt: Signal,
+    terminate: Signal,
+    quit: Signal,
+    hangup: Signal,
+}
+
+fn hearing() -> io::Result<(Runtime, Heard)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let within = runtime.enter();
+    let heard = Heard {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        quit: signal(SignalKind::quit())?,
+        hangup: signal(SignalKind::hangup())?,
+    };
+    drop(within);
+    Ok((runtime, heard))
+}
+
+impl Heard {
+    /// The next one, by number.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPT,
+            _ = self.terminate.recv() => TERMINATE,
+            _ = self.quit.recv() => QUIT,
+            _ = self.hangup.recv() => HANGUP,
+        }
+    }
+}
+
+/// What a command that only looks gives, or the first signal: there is nothing to clean up, so it ends at once.
 ///
 /// # Errors
-/// The process cannot listen for signals.
-pub fn listen(
-    timeout: Option<Duration>,
-    first: impl Fn(Stop) + Send + 'static,
-    second: impl Fn(i32) + Send + 'static,
-) -> std::io::Result<watch::Receiver<Stop>> {
-    let (sender, receiver) = watch::channel(Stop::No);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(async move {
-        let deadline = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(deadline);
-        let mut passed = false;
+/// As the command, or the process cannot listen to signals.
+pub async fn or_end_at_once(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let (runtime, mut heard) = hearing()?;
+    let (sender, mut number) = watch::channel(0);
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async { sender.send_replace(heard.next().await) });
+    })?;
+    tokio::select! {
+        done = command => done,
+        number = number.wait_for(|number| *number != 0) => Ok(Exit::Signal(number.map_or(TERMINATE, |number| *number))),
+    }
+}
+
+impl Listener {
+    async fn listen(self, mut heard: Heard, timeout: Option<Duration>) {
+        let reach = self.reach.clone();
+        let mut deadline = std::pin::pin!(async {
+            reach.wait().await;
+            after(timeout).await;
+        });
+        let mut end = std::pin::pin!(after(None));
+        let mut is_over = false;
         loop {
             let stop = tokio::select! {
-                _ = interrupt.recv() => Stop::Signal(INTERRUPT),
-                _ = terminate.recv() => Stop::Signal(TERMINATE),
-                () = &mut deadline, if !passed => { passed = true; Stop::Deadline }
+                number = heard.next() => Stop::Signal(number),
+                () = &mut deadline, if !is_over => Stop::Deadline,
+                () = &mut end => self.ends_at_its_end(),
             };
-            match (*sender.borrow(), stop) {
-                (Stop::Signal(_), Stop::Signal(number)) => second(number),
-                (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
-                (Stop::Signal(_) | Stop::Deadline | Stop::Unrecorded | Stop::LockLost | Stop::NoNameserver, _) => {
+            is_over |= stop == Stop::Deadline;
+            let before = *self.sender.borrow();
+            match (before, stop) {
+                (_, Stop::Signal(HANGUP)) if self.words.goes_on => {
+                    self.goes_on_without_its_terminal();
                     continue;
                 }
+                (Stop::Signal(_), Stop::Signal(number)) => self.ends_at_once(number),
+                (Stop::No, _) | (Stop::Deadline, Stop::Signal(_)) => {}
+                _ => continue,
             }
-            first(stop);
-            sender.send_replace(stop);
+            let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
+            let does = if self.record.initialized() { self.words.first } else { "nothing was changed" };
+            let said = speak(&self.say, format!("{what}: {does}"));
+            // Before anything else is said, if anybody reads it.
+            let _heard = said.recv_timeout(FIRST_WORDS);
+            self.sender.send_replace(stop);
+            if before == Stop::No {
+                end.set(after(Some(stopping::END)));
+            }
         }
+    }
+
+    fn goes_on_without_its_terminal(&self) {
+        let record = self.record.clone();
+        tokio::spawn(async move {
+            record
+                .wait()
+                .await
+                .remark("the terminal is gone (SIGHUP): the run goes on without it, and ends as it would have");
+        });
+    }
+
+    /// Somebody does not want to wait.
+    fn ends_at_once(&self, number: i32) -> ! {
+        self.last_words("interrupted again: ending at once");
+        exit(i32::from(Exit::Signal(number).code()))
+    }
+
+    /// Whoever told it kills it soon.
+    fn ends_at_its_end(&self) -> ! {
+        let seconds = stopping::END.as_secs();
+        self.last_words(&format!("told to end {seconds} s ago, and something still hangs: ending now"));
+        let owes = self.record.get().is_some_and(Record::owes_failover);
+        let stop = match *self.sender.borrow() {
+            Stop::Signal(number) => Exit::Signal(number),
+            _ => Exit::Deadline,
+        };
+        exit(i32::from(if owes { Exit::NotRestored } else { stop }.code()))
+    }
+
+    /// What goes on, as far as it is known here, and what to do about it.
+    fn last_words(&self, what: &str) {
+        let record = self.record.get();
+        let unanswered = record.map(Record::unanswered).unwrap_or_default();
+        let calls = unanswered.iter().map(going_on_text);
+        let loads = record.map(Record::loading).unwrap_or_default().into_iter();
+        let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
+        let mut text: String = calls.chain(loads).map(|text| format!("still going on: {text}\n")).collect();
+        text += &format!("{what}. {}", self.words.second);
+        let owes = record.is_some_and(Record::owes_failover);
+        match (self.reach.get(), record.map_or(0, |record| record.unseen().len())) {
+            (Some(reach), 0) if owes => text += &format!("; or give auto_failover back with: {}", by_hand(reach, true)),
+            (Some(_), unseen) if owes => {
+                text += &format!(
+                    ". auto_failover must stay off until then: the nameserver would replace what {unseen} replicas hold that \
+                     nobody has looked at since their leaders were chosen"
+                );
+            }
+            _ => {}
+        }
+        let said = speak(&self.say_last, text);
+        // Whether or not anybody reads it.
+        let _heard = said.recv_timeout(LAST_WORDS);
+    }
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(Instant::now() + time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says something without waiting for whoever reads it: a terminal may be frozen, a pipe full. Tells when it was said.
+fn speak(say: &Say, text: String) -> mpsc::Receiver<()> {
+    let (say, (done, said)) = (say.clone(), mpsc::channel());
+    let speaking = thread::Builder::new().spawn(move || {
+        text.lines().for_each(|line| say(line));
+        // Nobody may be waiting for it.
+        let _unheard = done.send(());
     });
-    Ok(receiver)
+    if let Err(error) = speaking {
+        tracing::error!(%error, "nothing can be said");
+    }
+    said
 }

@@ -13,10 +13,18 @@ use crate::ui::{Numbers, command};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::recover::{caller, now_ms};
+use super::recover::{caller, exit_of_stop, now_ms};
 use super::session::{Session, sandbox_record_dir};
+use super::signal::{Signals, Words};
 use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, TabletCommand, Working, YesNo};
 use super::{diff, record, show, undertake};
+
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "waiting for the call under way, not for its effect",
+    second: "The call may still take effect: `openmldb-ops status` tells",
+    goes_on: true,
+};
 
 /// How a step went.
 #[derive(Serialize)]
@@ -118,14 +126,23 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
 /// # Errors
 /// What is in the way, or that the effect was not seen.
 pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
-    let session = Session::open(&working.at, &working.embedded, out.waits()).await?;
-    let taken = take_on(step, working, &session, out).await;
+    let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
+    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
+    let session = opened??;
+    signals.found(&session.reach);
+    let taken = take_on(step, working, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = taken?;
     closed.map(|()| exit)
 }
 
-pub(super) async fn take_on(step: Step, working: &Working, session: &Session, out: &Out) -> Result<Exit, Failure> {
+pub(super) async fn take_on(
+    step: Step,
+    working: &Working,
+    session: &Session,
+    signals: &Signals,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let dir = match session.sandbox {
         Some(_) => sandbox_record_dir(),
         None => record::dir(working.record_dir.clone())?,
@@ -138,6 +155,8 @@ pub(super) async fn take_on(step: Step, working: &Working, session: &Session, ou
         caller: caller(),
         wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
         pace: session.pace,
+        stop: signals.stop.clone(),
+        record: signals.record.clone(),
         now_ms: now_ms(),
     };
     let Performed { planned, outcome } = match working.dry_run {
@@ -196,6 +215,7 @@ impl From<OperateError> for Failure {
             }
             OperateError::LockLost => Self { exit: Exit::Locked, ..Self::error(anyhow!("{error}")) },
             OperateError::Refused(refusal) => refusal.into(),
+            OperateError::Stopped { stop, text } => Self { exit: exit_of_stop(stop), ..Self::error(anyhow!("{text}")) },
             OperateError::Missed { text, hint } => {
                 Self { exit: Exit::Partial, ..Self::error(anyhow!("{text}")) }.hint(hint)
             }

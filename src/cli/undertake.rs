@@ -4,20 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::watch;
 
 use crate::operate::{self, Carried, Carry, CarryError, Desk, How, Moved, Told, walk};
-use crate::run::{Directory, RecoverError, Stop};
+use crate::run::{Directory, RecoverError};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::record;
 use super::recover::{caller, exit_of_stop, now_ms};
 use super::sandbox::{introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
+use super::signal::{Signals, Words};
 use super::step::{endpoint_of, sends};
 use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
-use super::{record, signal};
+
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "waiting for steps under way, then giving auto_failover back",
+    second: "A step under way may still take effect, a leader may have stood down, and auto_failover may be off. Run the same \
+             command to go on",
+    goes_on: true,
+};
 
 /// `scale`.
 ///
@@ -59,8 +67,12 @@ pub async fn upgrade(command: &UpgradeCommand, out: &Out) -> Result<Exit, Failur
 /// # Errors
 /// What is in the way.
 pub(super) async fn run(undertaking: operate::Undertaking, how: &Undertaking, out: &Out) -> Result<Exit, Failure> {
-    let session = Session::open(&how.at, &how.embedded, out.waits()).await?;
-    let done = on_cluster(undertaking, how, &session, out).await;
+    let timeout = how.timeout.map(Duration::from_secs);
+    let signals = if how.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
+    let opened = signals.unless_stopped(Session::open(&how.at, &how.embedded, out.waits())).await;
+    let session = opened??;
+    signals.found(&session.reach);
+    let done = on_cluster(undertaking, how, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
@@ -70,13 +82,13 @@ async fn on_cluster(
     undertaking: operate::Undertaking,
     how: &Undertaking,
     session: &Session,
+    signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
     let dir = match (&how.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
         _ => record::dir(how.record_dir.clone())?,
     };
-    let stop = if how.dry_run { watch::channel(Stop::No).1 } else { listen(how, session, out)? };
     let carry = Carry {
         undertaking,
         cluster_name: session.name.clone(),
@@ -88,7 +100,8 @@ async fn on_cluster(
         step_timeout: Duration::from_secs(how.step_timeout),
         listener: out.listener(),
         told: told(out),
-        stop,
+        stop: signals.stop.clone(),
+        record: signals.record.clone(),
         now_ms: now_ms(),
     };
     introduction(session).iter().for_each(|text| out.say()(text));
@@ -129,23 +142,6 @@ fn told(out: &Out) -> Told {
         say(&format!("{partition}: {text}"));
         lines(&MoveLine { event: "move", partition, step, sends: sends.as_deref(), outcome, text: &text });
     })
-}
-
-fn listen(how: &Undertaking, session: &Session, out: &Out) -> Result<watch::Receiver<Stop>, Failure> {
-    let (say, say_first) = (out.say_last(), out.say());
-    let by_hand = by_hand(&session.reach, true);
-    let first = move |stop: Stop| {
-        let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
-        say_first(&format!("{what}: waiting for steps under way, then giving auto_failover back"));
-    };
-    let second = move |number: i32| {
-        say(&format!(
-            "interrupted again: ending at once. A step under way may still take effect, a leader may have stood down, and \
-             auto_failover may be off. Run the same command to go on; or, if auto_failover was on, give it back with: {by_hand}"
-        ));
-        std::process::exit(i32::from(Exit::Signal(number).code()));
-    };
-    Ok(signal::listen(how.timeout.map(Duration::from_secs), first, second)?)
 }
 
 /// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.

@@ -1,6 +1,7 @@
 //! The only place that writes to a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that
 //! made it, and `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -40,6 +41,8 @@ pub struct LockNodes {
     root: String,
     credentials: Option<Secret>,
     session: Mutex<Option<Client>>,
+    /// It was taken and not given back: another one's is left alone.
+    is_taken: AtomicBool,
     hold: watch::Sender<Hold>,
 }
 
@@ -50,7 +53,7 @@ impl LockNodes {
     /// A malformed root path.
     pub fn new(servers: String, root: &str, credentials: Option<Secret>) -> Result<Self, DiscoveryError> {
         let (root, hold) = (clean_root(root)?, watch::Sender::new(Hold::Held));
-        Ok(Self { servers, root, credentials, session: Mutex::new(None), hold })
+        Ok(Self { servers, root, credentials, session: Mutex::new(None), is_taken: AtomicBool::new(false), hold })
     }
 
     /// Takes the lock, with a text that names the holder; or says who holds it.
@@ -76,6 +79,7 @@ impl LockNodes {
                 Err(error) => return Err(self.refused(&path, &error)),
             }
         }
+        self.is_taken.store(true, Ordering::Release);
         self.hold.send_replace(Hold::Held);
         tokio::spawn(watch_session(client.clone(), self.hold.clone()));
         tokio::spawn(watch_node(client, path, self.hold.clone()));
@@ -104,9 +108,10 @@ impl LockNodes {
         self.hold.subscribe()
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back, if it was taken.
     pub async fn release(&self) {
-        if let Some(client) = self.session.lock().await.take() {
+        let client = self.session.lock().await.take();
+        if let (Some(client), true) = (client, self.is_taken.swap(false, Ordering::AcqRel)) {
             // A ZooKeeper that cannot be told forgets the node with the session, and the one above is kept where a note is in it.
             for path in [self.lock(), format!("{}/openmldb-ops", self.root)] {
                 if let Err(error) = client.delete(&path, None).await {

@@ -14,6 +14,7 @@ mod cluster_tests;
 mod credentials;
 mod discovery;
 mod dispatch;
+mod ending;
 mod error;
 mod grpc;
 mod leader;
@@ -45,6 +46,7 @@ pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
 pub use rpc::{Pending, Rpc};
 pub use zookeeper::ZooKeeper;
 
+use ending::Ending;
 use leader::{Patience, Search};
 
 /// Called with service, method and effect of every attempt, before it is made: a test that wants to know that nothing
@@ -109,6 +111,7 @@ struct Shared {
     /// The leading nameserver's address, for messages; empty until one was found.
     leader: Mutex<String>,
     search: Search,
+    ending: Ending,
 }
 
 impl fmt::Debug for Cluster {
@@ -127,6 +130,7 @@ impl Cluster {
             mutations: AtomicU64::new(0),
             leader: Mutex::default(),
             search: Search::default(),
+            ending: Ending::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -168,6 +172,21 @@ impl Cluster {
         }
     }
 
+    /// The process was told to end: from now on no answer is waited for longer than a moment, and no call is repeated that got
+    /// none.
+    pub fn tell_to_end(&self) {
+        self.shared.ending.tell();
+    }
+
+    /// Waits until it is told to end, and as much longer.
+    pub async fn told_and(&self, longer: Duration) {
+        self.shared.ending.told_and(longer).await;
+    }
+
+    fn is_ending(&self) -> bool {
+        self.shared.ending.told().is_some()
+    }
+
     fn set_leader(&self, address: &str) {
         address.clone_into(&mut self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -195,7 +214,11 @@ impl Cluster {
     /// One attempt at the nameserver that leads as far as is known. Any code but 0 is an error.
     async fn nameserver_once(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
         self.attempt(NameserverCall::SERVICE, call.name(), call.effect());
-        let answer = self.shared.rpc.nameserver(call).await?;
+        let method = call.name();
+        let answer = self.shared.ending.within(self.shared.rpc.nameserver(call)).await;
+        let late =
+            |after| Err(CallError::new(self.nameserver_name(), method, CallErrorKind::DeadlineExceeded { after }));
+        let answer = answer.unwrap_or_else(late)?;
         check(|| self.nameserver_name(), answer.name(), answer.code(), answer.msg(), &[])?;
         Ok(answer)
     }
@@ -208,7 +231,11 @@ impl Cluster {
         fine: &[i32],
     ) -> Result<TabletAnswer, CallError> {
         self.attempt(TabletCall::SERVICE, call.name(), call.effect());
-        let answer = self.shared.rpc.tablet(endpoint, call).await?;
+        let method = call.name();
+        let answer = self.shared.ending.within(self.shared.rpc.tablet(endpoint, call)).await;
+        let kind = |after| CallErrorKind::DeadlineExceeded { after };
+        let late = |after| Err(CallError::new(format!("tablet {endpoint}"), method, kind(after)));
+        let answer = answer.unwrap_or_else(late)?;
         check(|| format!("tablet {endpoint}"), answer.name(), answer.code(), answer.msg(), fine)?;
         Ok(answer)
     }
@@ -231,7 +258,8 @@ impl Cluster {
                 Err(error) => error,
             };
             spent += cost(&error);
-            if !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
+            let gave_none = self.is_ending() && matches!(error.kind, CallErrorKind::DeadlineExceeded { .. });
+            if gave_none || !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
                 return Err(error);
             }
             tracing::debug!(%error, "trying again");
@@ -252,7 +280,8 @@ impl Cluster {
                 Err(error) => error,
             };
             spent += cost(&error);
-            if !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
+            let gave_none = self.is_ending() && matches!(error.kind, CallErrorKind::DeadlineExceeded { .. });
+            if gave_none || !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
                 return Err(error);
             }
             tracing::debug!(%error, "trying again");

@@ -92,7 +92,8 @@ impl Cluster {
     /// The tablets that have registered themselves in ZooKeeper, whatever the nameserver made of that (observed 1: some
     /// are missed and stay kOffline for ever). None without ZooKeeper.
     pub async fn registered_tablets(&self) -> Result<Option<Vec<Endpoint>>, CallError> {
-        self.shared.rpc.registered_tablets().await
+        // Where ZooKeeper does not say in time, nobody knows.
+        self.shared.ending.within(self.shared.rpc.registered_tablets()).await.unwrap_or(Ok(None))
     }
 
     /// The address that a server's name stands for, as it was last read; none where the name is the address, or nobody knows.

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
+use crate::run::stopping::{Hurry, LOOKS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Caller, Found, HandsOn, HeldFor, Holder, Listener, Lock, LockError, RecoverError, RunId, Scope, Stop,
-    why_held,
+    Archive, Caller, Found, HandsOn, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId,
+    Scope, Stop, why_held,
 };
 use crate::snapshot::{collect, look_closer};
 
@@ -44,6 +45,8 @@ pub struct Carry {
     pub told: Told,
     /// Tells when to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -182,14 +185,19 @@ impl Carry {
     /// See [`CarryError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<Carried, CarryError> {
         let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        self.lock.acquire(&holder).await?;
-        let done = self.perform_locked(cluster).await;
-        self.lock.release().await;
+        let _hurry = Hurry::of(&self.stop, cluster);
+        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.perform_locked(cluster).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stop) => Err(RecoverError::Stopped { stop }.into()),
+        };
+        within_budget(cluster, NOTES, self.lock.release()).await;
         done
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Carried, CarryError> {
-        let drawn = self.look(cluster).await?;
+        let looked = unless_stopped(&self.stop, self.look(cluster)).await;
+        let drawn = looked.map_err(|stop| RecoverError::Stopped { stop })??;
         let auto_failover = drawn.found.auto_failover;
         if drawn.has_nothing_to_do() {
             let Drawn { seen, arrangement, noted, .. } = drawn;
@@ -232,15 +240,32 @@ impl Carry {
         let Drawn { seen, arrangement, found, .. } = drawn;
         let found_on = seen.auto_failover;
         let worked = self.hands_on().work(cluster, &seen, found, move |hands| steward.work(hands)).await?;
-        let (given_up, stopped, panicked) = match worked.done {
+        let (mut arrangement, told) = (arrangement, *self.stop.borrow());
+        let (given_up, mut stopped, panicked) = match worked.done {
             Ok(done) => (done.given_up, done.stopped, None),
-            Err(panic) => (BTreeMap::new(), None, Some(panic)),
+            Err(NotDone::Panicked(panic)) => (BTreeMap::new(), None, Some(panic)),
+            Err(NotDone::OutOfTime) => {
+                arrangement.remarks.push(
+                    "it was told to stop, and what was under way did not end in time: a partition may be without a leader; run \
+                     this again, and see `openmldb-ops status`"
+                        .to_owned(),
+                );
+                (BTreeMap::new(), Some(told), None)
+            }
         };
         let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
         held_for.retain(|_| found_on);
-        let seen = match collect(cluster, &self.cluster_name, self.now_ms).await {
-            Ok(seen) => seen,
-            Err(error) => return Err(RecoverError::NotSeenAgain { error, not_restored, held_for }.into()),
+        let seen = match within_budget(cluster, LOOKS, collect(cluster, &self.cluster_name, self.now_ms)).await {
+            Some(Ok(seen)) => seen,
+            Some(Err(error)) if told == Stop::No => {
+                return Err(RecoverError::NotSeenAgain { error, not_restored, held_for }.into());
+            }
+            unseen => {
+                let why = unseen.and_then(Result::err).map_or("no time is left".to_owned(), |error| error.to_string());
+                arrangement.remarks.push(format!("what came of it could not be looked at: {why}"));
+                stopped = stopped.or(Some(told));
+                seen
+            }
         };
         let left = what_is_left(&arrangement.goals, &given_up, &seen);
         self.put_away(left.is_empty())?;
@@ -267,6 +292,7 @@ impl Carry {
             lock: self.lock.clone(),
             pace: self.pace,
             listener: self.listener.clone(),
+            record: self.record.clone(),
             now_ms: self.now_ms,
         }
     }

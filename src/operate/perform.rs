@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Cluster, Hold, Outcome as Sent};
+use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{Op, OpId, Probes, Seen, Snapshot};
+use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Work, outcome_of,
+    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Stop, Work, outcome_of,
 };
 use crate::snapshot::{collect, glance};
 
@@ -27,6 +29,9 @@ const OP_SHOWS: Duration = Duration::from_secs(10);
 /// How long a replica that is loading may be invisible: a memory table's shows itself at once.
 const LOAD_SHOWS: Duration = Duration::from_secs(5);
 
+/// What was done if it was told to stop early enough.
+const NOTHING_SENT: &str = "stopped before anything was sent";
+
 /// What a step needs beside the cluster.
 pub struct Single {
     /// The step.
@@ -43,6 +48,10 @@ pub struct Single {
     pub wait: Option<Duration>,
     /// How much faster than ours the cluster's clock runs.
     pub pace: f64,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -87,6 +96,14 @@ pub enum OperateError {
     /// Something is in the way.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It was told to stop.
+    #[error("{text}")]
+    Stopped {
+        /// By what.
+        stop: Stop,
+        /// What was done until then.
+        text: String,
+    },
     /// It was sent, and the effect did not come.
     #[error("{text}")]
     Missed {
@@ -118,14 +135,19 @@ impl Single {
     /// See [`OperateError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
         let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        self.lock.acquire(&holder).await?;
-        let done = self.perform_locked(cluster).await;
-        self.lock.release().await;
+        let _hurry = Hurry::of(&self.stop, cluster);
+        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.perform_locked(cluster).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stop) => Err(OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() }),
+        };
+        within_budget(cluster, NOTES, self.lock.release()).await;
         done
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let looked = unless_stopped(&self.stop, collect(cluster, &self.cluster_name, self.now_ms)).await;
+        let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = plan(&self.step, &seen)?;
         let since = newest(&seen);
         let Some(call) = &planned.call else {
@@ -136,6 +158,9 @@ impl Single {
             return Err(OperateError::LockLost);
         }
         let record = self.begin_record(&seen)?;
+        if self.record.set(record.clone()).is_err() {
+            tracing::error!("a step is taken a second time");
+        }
         let mut remarks = Vec::new();
         let outcome = match self.written_down(call, &record) {
             Ok(number) => self.send(cluster, &planned, since, &record, number, &mut remarks).await,
@@ -145,6 +170,7 @@ impl Single {
             Ok(Outcome::Sent) => "sent",
             Ok(Outcome::Already(_) | Outcome::Reached(_) | Outcome::NotSent) => "reached",
             Err(OperateError::Missed { .. }) => "missed",
+            Err(OperateError::Stopped { .. }) => "interrupted",
             Err(OperateError::Call(error)) if error.code().is_some() => "refused",
             Err(_) => "failed",
         };
@@ -195,13 +221,16 @@ impl Single {
         remarks: &mut Vec<String>,
     ) -> Result<Outcome, OperateError> {
         let Some(call) = &planned.call else { return Ok(Outcome::NotSent) };
-        let sent = send(cluster, call).await;
+        let sent = within_budget(cluster, CALLS, send(cluster, call)).await;
+        let late =
+            || Err(CallError::new("the cluster", self.step.code(), CallErrorKind::DeadlineExceeded { after: CALLS }));
+        let sent = sent.unwrap_or_else(late);
         record.went(number, &outcome_of(&sent));
         record.write();
         let is_perhaps_done = sent.as_ref().map_or_else(|error| error.outcome() == Sent::Unknown, |()| true);
         if is_perhaps_done
             && let Step::SetAutoFailover { .. } = self.step
-            && let Err(error) = self.owes_nothing_any_more().await
+            && let Some(Err(error)) = within_budget(cluster, NOTES, self.owes_nothing_any_more()).await
         {
             remarks.push(format!("the note in ZooKeeper still says what auto_failover was before: {error}"));
         }
@@ -212,7 +241,9 @@ impl Single {
             Err(error) => return Err(error.into()),
         }
         let Some(wait) = self.wait else { return Ok(Outcome::Sent) };
-        Ok(Outcome::Reached(self.until_seen(cluster, planned, since, wait).await?))
+        let seen = unless_stopped(&self.stop, self.until_seen(cluster, planned, since, wait)).await;
+        let text = "it was sent, and its effect was not waited for: `openmldb-ops status` tells what came of it";
+        Ok(Outcome::Reached(seen.map_err(|stop| OperateError::Stopped { stop, text: text.to_owned() })??))
     }
 
     /// Somebody has decided what auto_failover is to be: what a run before that has not given back is not given back any more.

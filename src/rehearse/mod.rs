@@ -14,7 +14,7 @@ mod tests;
 mod timeline;
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -149,7 +149,7 @@ impl Rehearsal<'_> {
             pace: 1.0,
             listener,
             stop,
-            record: Arc::new(OnceLock::new()),
+            record: Arc::default(),
             now_ms,
         }
     }

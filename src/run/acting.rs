@@ -12,10 +12,11 @@ use super::case::Ordered;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
 use super::looks::{self, POLL_MIN};
+use super::stopping::{CALLS, within_budget};
 
 /// How old a decision may be when it is carried out.
 const OVERDUE: Duration = Duration::from_secs(1);
-/// How long calls under way may take to end once a run is told to stop.
+/// How long calls under way may take to end once a run stops by itself. One that is told to stop has a budget.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
 /// An intent of a partition, and its call's number in the record.
@@ -166,9 +167,11 @@ impl Driver {
         let deadline = Instant::now() + WIND_DOWN;
         let acting = |driver: &Self| driver.cases.values().any(|case| case.under_way > 0);
         while acting(self) {
-            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
-                Ok(Some(report)) => self.note(report),
-                Ok(None) | Err(_) => break,
+            let cluster = self.cluster.clone();
+            let ended = tokio::time::timeout_at(deadline, self.tasks.join_next());
+            match within_budget(&cluster, CALLS, ended).await {
+                Some(Ok(Some(report))) => self.note(report),
+                Some(Ok(None) | Err(_)) | None => break,
             }
         }
     }

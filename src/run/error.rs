@@ -2,6 +2,7 @@
 
 use crate::cluster::CallError;
 
+use super::driver::Stop;
 use super::failover::StepError;
 use super::hold::{HeldFor, why_held};
 use super::kept::Refusal;
@@ -30,6 +31,12 @@ pub enum RecoverError {
     /// The cluster has no tablets.
     #[error("the nameserver knows no tablets; start the tablets first")]
     NoTablets,
+    /// It was told to stop before it had changed anything.
+    #[error("stopped before anything was changed")]
+    Stopped {
+        /// By what.
+        stop: Stop,
+    },
     /// The steps before any partition failed. auto_failover was given back, unless `not_restored` says otherwise.
     #[error("{error}")]
     Step {

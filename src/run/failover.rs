@@ -1,6 +1,7 @@
 //! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover given back.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use super::hold::HeldFor;
 use super::lock::Lock;
 use super::record::{Record, RecordError};
 use super::resuming::resume;
+use super::stopping::{CALLS, FAILOVER, within_budget};
 
 /// Between two looks at operations that are to end.
 const POLL: Duration = Duration::from_millis(500);
@@ -340,7 +342,7 @@ pub(super) async fn give_back(
     told: &Told<'_>,
 ) -> GivenBack {
     if *told.hold.borrow() == Hold::Lost
-        && let Ok(Some(other)) = lock.holder().await
+        && let Some(Ok(Some(other))) = within_budget(cluster, CALLS, lock.holder()).await
     {
         let text = format!("{} has taken over, and gives auto_failover back", other.text());
         (told.listener)(&Event::Note { text });
@@ -356,36 +358,57 @@ pub(super) async fn give_back(
     }
 }
 
-/// Gives auto_failover back, with a deadline of its own. Repeats until it reads what it was. `pace` is how
-/// much faster than ours the cluster's clock runs.
+/// Gives auto_failover back, with a deadline of its own, and within the budget of a run that is told to stop. Repeats until it reads
+/// what it was. `pace` is how much faster than ours the cluster's clock runs.
 ///
 /// # Errors
 /// What was seen last; the operator has to do it by hand.
 pub(super) async fn restore(cluster: &Cluster, on: bool, why: &str, pace: f64, told: &Told<'_>) -> Result<(), String> {
+    let last = Mutex::new("not tried".to_owned());
+    let trying = try_to_restore(cluster, on, why, pace, told, &last);
+    let restored = within_budget(cluster, FAILOVER, trying).await;
+    let seen = || last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match restored {
+        Some(true) => {
+            told.record.gave_failover_back();
+            Ok(())
+        }
+        Some(false) | None => Err(seen()),
+    }
+}
+
+async fn try_to_restore(
+    cluster: &Cluster,
+    on: bool,
+    why: &str,
+    pace: f64,
+    told: &Told<'_>,
+    last: &Mutex<String>,
+) -> bool {
     let deadline = Instant::now() + RESTORE_DEADLINE.div_f64(pace);
-    let mut last = "not tried".to_owned();
+    let saw = |error: String| *last.lock().unwrap_or_else(PoisonError::into_inner) = error;
     let mut looked_again = false;
     loop {
         let now = tokio::time::timeout_at(deadline, cluster.auto_failover()).await;
         match now {
-            Ok(Ok(value)) if value == on => return Ok(()),
+            Ok(Ok(value)) if value == on => return true,
             Ok(Ok(_)) => {
                 let action = Action::SetAutoFailover { on };
                 // It is given back even where that cannot be written down: the end of the run says so.
                 let number = told.record.sending_all_the_same("auto_failover", &action, why);
                 let change = act_now(cluster, "auto_failover", action, why, told, number);
                 match tokio::time::timeout_at(deadline, change).await {
-                    Ok(Some(error)) => last = error,
+                    Ok(Some(error)) => saw(error),
                     // The usual case: done, and one more look tells.
                     Ok(None) if !std::mem::replace(&mut looked_again, true) => continue,
                     Ok(None) | Err(_) => {}
                 }
             }
-            Ok(Err(error)) => last = error.to_string(),
+            Ok(Err(error)) => saw(error.to_string()),
             Err(_) => {}
         }
         if Instant::now() >= deadline {
-            return Err(last);
+            return false;
         }
         tokio::time::sleep(POLL.div_f64(pace)).await;
     }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::{SetOnce, watch};
+
 use crate::cluster::Cluster;
 use crate::model::Snapshot;
 use crate::snapshot::{collect, metadata};
 
+use super::driver::Stop;
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{GivenBack, Told, give_back};
@@ -15,6 +18,7 @@ use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, VERSION, Work};
 use super::run_id::RunId;
+use super::stopping::{Hurry, NOTES, unless_stopped, within_budget};
 
 /// What giving back needs beside the cluster.
 pub struct GivingBack {
@@ -28,6 +32,10 @@ pub struct GivingBack {
     pub lock: Arc<dyn Lock>,
     /// Hears what happens.
     pub listener: Listener,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -82,9 +90,14 @@ impl GivingBack {
     /// Another run is at work, it has to stay off, or it could not be given back.
     pub async fn run(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
         let run = RunId { began_ms: self.now_ms, number: 0 };
-        self.lock.acquire(&Holder { run, caller: self.caller.clone() }).await?;
-        let done = self.run_locked(cluster, run, release).await;
-        self.lock.release().await;
+        let _hurry = Hurry::of(&self.stop, cluster);
+        let holder = Holder { run, caller: self.caller.clone() };
+        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.run_locked(cluster, run, release).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stop) => Err(RecoverError::Stopped { stop }),
+        };
+        within_budget(cluster, NOTES, self.lock.release()).await;
         done
     }
 
@@ -97,7 +110,8 @@ impl GivingBack {
     }
 
     async fn run_locked(&self, cluster: &Cluster, run: RunId, release: bool) -> Result<Option<bool>, RecoverError> {
-        let (owed, snapshot) = self.find(cluster).await?;
+        let looked = unless_stopped(&self.stop, self.find(cluster)).await;
+        let (owed, snapshot) = looked.map_err(|stop| RecoverError::Stopped { stop })??;
         let held = &owed.held_for;
         if !held.is_empty() && !release && owed.was == Some(true) {
             return Err(RecoverError::KeptOff { held_for: owed.held_for });
@@ -124,6 +138,9 @@ impl GivingBack {
         };
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        if self.record.set(record.clone()).is_err() {
+            tracing::error!("auto_failover is given back a second time");
+        }
         held.iter().for_each(|held| record.released(held.partition, &held.endpoint));
         let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
         let given_back = give_back(cluster, &*self.lock, was, Vec::new(), 1.0, &told).await;
@@ -133,7 +150,13 @@ impl GivingBack {
             return Err(RecoverError::NotGivenBack { was, seen });
         }
         let note = owed.note.and_then(|note| note.releasing(held).owes_nothing());
-        self.lock.leave(note.as_ref()).await?;
+        match within_budget(cluster, NOTES, self.lock.leave(note.as_ref())).await {
+            Some(left) => left?,
+            None => {
+                let text = "the note in ZooKeeper could not be put right: it does not answer; the next run does it";
+                (self.listener)(&Event::Note { text: text.to_owned() });
+            }
+        }
         Ok(owed.was)
     }
 }

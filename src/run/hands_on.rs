@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{Cluster, Hold};
 use crate::model::Snapshot;
@@ -13,13 +13,14 @@ use crate::recovery::Earlier;
 
 use super::error::RecoverError;
 use super::event::{Event, Listener};
-use super::failover::{GivenBack, Told, give_back, switch_off};
+use super::failover::{GivenBack, StepError, Told, give_back, switch_off};
 use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Lock, Note};
+use super::panics::{panic_text, unbreakable};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
-use super::recover::{panic_text, unbreakable};
 use super::run_id::RunId;
+use super::stopping::{CALLS, LEADERS, NOTES, within_budget};
 
 /// What such work needs beside the cluster.
 pub struct HandsOn {
@@ -37,6 +38,8 @@ pub struct HandsOn {
     pub pace: f64,
     /// Hears what happens.
     pub listener: Listener,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -66,11 +69,20 @@ pub trait Ended {
     fn ended(&self) -> &'static str;
 }
 
+/// Why such work gave nothing.
+#[derive(Debug)]
+pub enum NotDone {
+    /// It panicked, which is a bug: its message.
+    Panicked(String),
+    /// It was told to stop, and did not come to an end in time.
+    OutOfTime,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct HandsOff<T> {
-    /// What the work gave; or its panic, which is a bug.
-    pub done: Result<T, String>,
+    /// What the work gave, or why it gave nothing.
+    pub done: Result<T, NotDone>,
     /// auto_failover could not be given back: what was seen last.
     pub not_restored: Option<String>,
     /// The replicas for which it is kept off.
@@ -157,6 +169,9 @@ impl HandsOn {
         };
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        if self.record.set(record.clone()).is_err() {
+            tracing::error!("such work is done a second time");
+        }
         let note = Note {
             run: record.run(),
             host: self.caller.host.clone(),
@@ -172,10 +187,23 @@ impl HandsOn {
         self.lock.leave(Some(&note)).await?;
         let listener = unbreakable(&self.listener);
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
-        let switched = if seen.auto_failover { switch_off(cluster, "auto_failover", &told).await } else { Ok(()) };
+        let switched = match seen.auto_failover {
+            true => within_budget(cluster, CALLS, switch_off(cluster, "auto_failover", &told)).await,
+            false => Some(Ok(())),
+        };
+        let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was told to stop".to_owned())));
         let hands = Hands { record: record.clone(), hold: self.lock.hold() };
         let done = match switched {
-            Ok(()) => Ok(tokio::spawn(work(hands)).await.map_err(panic_text)),
+            Ok(()) => {
+                let mut working = tokio::spawn(work(hands));
+                match within_budget(cluster, LEADERS, &mut working).await {
+                    Some(done) => Ok(done.map_err(|error| NotDone::Panicked(panic_text(error)))),
+                    None => {
+                        working.abort();
+                        Ok(Err(NotDone::OutOfTime))
+                    }
+                }
+            }
             Err(error) => Err(error),
         };
         let held = found.held.clone();
@@ -183,10 +211,11 @@ impl HandsOn {
         let is_given_back = given_back == GivenBack::Done;
         let ended = match &done {
             Ok(Ok(done)) => done.ended(),
-            Ok(Err(_)) | Err(_) => "failed",
+            Ok(Err(NotDone::OutOfTime)) => "interrupted",
+            Ok(Err(NotDone::Panicked(_))) | Err(_) => "failed",
         };
         let finished = is_given_back && ended == "ended";
-        if let Err(error) = record.end(ended, is_given_back, finished, Vec::new()) {
+        if let Err(error) = record.end(ended, is_given_back, finished, record.unanswered()) {
             listener(&Event::Note { text: error.to_string() });
         }
         if *self.lock.hold().borrow() != Hold::Lost {
@@ -194,8 +223,13 @@ impl HandsOn {
                 true => found.stays(),
                 false => Some(Note { ended: Some(ended.to_owned()), ..note }),
             };
-            if let Err(error) = self.lock.leave(stays.as_ref()).await {
-                let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
+            let seen = match within_budget(cluster, NOTES, self.lock.leave(stays.as_ref())).await {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some(error.to_string()),
+                None => Some("it does not answer".to_owned()),
+            };
+            if let Some(seen) = seen {
+                let text = format!("the note in ZooKeeper could not be put right: {seen}; the next run does it");
                 listener(&Event::Note { text });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::Hold;
+use crate::cluster::{Cluster, Hold};
 use crate::model::{Endpoint, PartitionId};
 use crate::recovery::{Memory, Replaceable};
 
@@ -14,6 +14,7 @@ use super::lock::{Note, Unseen};
 use super::prepared::Prepared;
 use super::record::{Record, Work};
 use super::recover::{Interruption, Recovery};
+use super::stopping::{NOTES, within_budget};
 
 /// What a run leaves behind in ZooKeeper.
 pub(super) struct Leaving<'a> {
@@ -130,7 +131,7 @@ impl Recovery {
 
     /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
     /// there are replicas that nobody had looked at when their leaders were chosen.
-    pub(super) async fn take_leave(&self, leaving: Leaving<'_>, listener: &Listener) {
+    pub(super) async fn take_leave(&self, cluster: &Cluster, leaving: Leaving<'_>, listener: &Listener) {
         if *self.lock.hold().borrow() == Hold::Lost {
             return;
         }
@@ -139,10 +140,13 @@ impl Recovery {
         let ended = Some(ended.to_owned());
         let note = || Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen).holding(held_for) };
         let note = is_needed.then(note);
-        if let Err(error) = self.lock.leave(note.as_ref()).await {
-            let text = format!("the note in ZooKeeper could not be put right: {error}; the next run does it");
-            listener(&Event::Note { text });
-        }
+        let seen = match within_budget(cluster, NOTES, self.lock.leave(note.as_ref())).await {
+            Some(Ok(())) => return,
+            Some(Err(error)) => error.to_string(),
+            None => "it does not answer".to_owned(),
+        };
+        let text = format!("the note in ZooKeeper could not be put right: {seen}; the next run does it");
+        listener(&Event::Note { text });
     }
 }
 

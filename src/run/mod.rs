@@ -24,6 +24,7 @@ mod lane;
 mod leaving;
 mod lock;
 mod looks;
+mod panics;
 mod prepared;
 mod process;
 mod record;
@@ -33,6 +34,7 @@ mod resuming;
 mod run_id;
 mod scope;
 mod status;
+pub mod stopping;
 mod telling;
 mod verdict;
 
@@ -47,7 +49,7 @@ pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use giving_back::{GivingBack, Owed};
 pub use going_on::GoingOn;
-pub use hands_on::{Ended, Found, Hands, HandsOff, HandsOn};
+pub use hands_on::{Ended, Found, Hands, HandsOff, HandsOn, NotDone};
 pub use hold::{HeldFor, held_at, held_replicas, why_held};
 pub use host_lock::LockFile;
 pub use kept::{

@@ -1,10 +1,9 @@
 //! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
@@ -25,12 +24,14 @@ use super::known_runs::unsettled;
 use super::lane::Widths;
 use super::leaving::{Leaving, unseen};
 use super::lock::{Holder, Lock, Note};
+use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
 use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
 use super::scope::Scope;
+use super::stopping::{CALLS, Hurry, LOOKS, NOTES, unless_stopped, within_budget};
 use super::telling::Telling;
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
@@ -61,7 +62,7 @@ pub struct Recovery {
     /// Tells when to stop.
     pub stop: watch::Receiver<Stop>,
     /// Where the record is put once it has begun: who is told to end at once can then say what goes on.
-    pub record: Arc<OnceLock<Record>>,
+    pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -139,27 +140,36 @@ impl Recovery {
     /// # Errors
     /// Why nothing was done to any partition.
     pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
+        let _hurry = Hurry::of(&self.stop, cluster);
         if prepared.has_nothing_to_do() {
             self.tell_of_what_is_there(&prepared);
-            return self.nothing_to_do(cluster, &prepared).await;
+            return self.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
         }
         let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        self.lock.acquire(&holder).await?;
-        let done = self.run_locked(cluster, prepared).await;
-        self.lock.release().await;
+        let done = match self.unless_stopped(self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.run_locked(cluster, prepared).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stopped) => Err(stopped),
+        };
+        within_budget(cluster, NOTES, self.lock.release()).await;
         done
+    }
+
+    /// Does what changes nothing.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, RecoverError> {
+        unless_stopped(&self.stop, work).await.map_err(|stop| RecoverError::Stopped { stop })
     }
 
     /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that was
     /// said yes to.
     async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
-        let left = self.what_is_left(&prepared.snapshot).await?;
+        let left = self.unless_stopped(self.what_is_left(&prepared.snapshot)).await??;
         if left != (prepared.left.clone(), prepared.note.clone()) || prepared.consented.is_some() {
-            prepared = self.look(cluster).await?;
+            prepared = self.unless_stopped(self.look(cluster)).await??;
         }
         self.tell_of_what_is_there(&prepared);
         if prepared.has_nothing_to_do() {
-            return self.nothing_to_do(cluster, &prepared).await;
+            return self.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
         }
         let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
@@ -168,7 +178,7 @@ impl Recovery {
         let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);
         let note =
             self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
-        self.lock.leave(Some(&note)).await?;
+        self.unless_stopped(self.lock.leave(Some(&note))).await??;
         let driven = match prepared.needs_doing() {
             true => self.drive(cluster, &prepared, &record, note).await.map(Some),
             false => Ok(None),
@@ -177,10 +187,18 @@ impl Recovery {
         let listener = unbreakable(&self.listener);
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
         let mine = prepared.memories.keys().copied().collect();
-        resume_left(cluster, &prepared.snapshot, &mine, &told).await;
+        let resume = || resume_left(cluster, &prepared.snapshot, &mine, &told);
+        // Who was told to stop gives back first.
+        let is_stopped = *self.stop.borrow() != Stop::No;
+        if !is_stopped {
+            resume().await;
+        }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
         let given_back = give_back(cluster, &*self.lock, auto_failover, held, self.pace, &told).await;
         let is_given_back = given_back == GivenBack::Done;
+        if is_stopped {
+            within_budget(cluster, LOOKS, resume()).await;
+        }
         let ends = |verdict: &str, finished: bool, going_on: Vec<GoingOn>| {
             if let Err(error) = record.end(verdict, is_given_back, finished, going_on) {
                 listener(&Event::Note { text: error.to_string() });
@@ -200,21 +218,31 @@ impl Recovery {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
                 ends("failed", false, Vec::new());
-                self.take_leave(leaving("failed", false, &prepared.memories), &listener).await;
+                self.take_leave(cluster, leaving("failed", false, &prepared.memories), &listener).await;
                 let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
                 return Err(RecoverError::Step { error, not_restored, held_for });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
         };
-        let stopped = driven.as_ref().and_then(|driven| driven.stopped);
+        let mut stopped = driven.as_ref().and_then(|driven| driven.stopped);
         let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
-        let (seen, verification) = match self.verify(cluster, &prepared, memories).await {
-            Ok(verified) => verified,
-            Err(error) => {
+        let looked = self.verify(cluster, &prepared, memories).await;
+        let told = *self.stop.borrow();
+        let (seen, verification) = match looked {
+            Ok(Some((seen, verification))) => (seen, Some(verification)),
+            Err(error) if told == Stop::No => {
                 ends("failed", false, record.unanswered());
-                self.take_leave(leaving("failed", true, memories), &listener).await;
+                self.take_leave(cluster, leaving("failed", true, memories), &listener).await;
                 let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
                 return Err(RecoverError::NotSeenAgain { error, not_restored, held_for });
+            }
+            unseen => {
+                let why = unseen.err().map_or("no time is left".to_owned(), |error| error.to_string());
+                let text = format!("what came of it could not be looked at: {why}");
+                listener(&Event::Note { text });
+                stopped = stopped.or(Some(told));
+                let after = auto_failover && is_given_back;
+                (Snapshot { auto_failover: after, ..prepared.snapshot.clone() }, None)
             }
         };
         let summary = summary_of_run(
@@ -231,21 +259,24 @@ impl Recovery {
             listener(&Event::StillGoingOn { going_on: going_on.clone() });
         }
         ends(summary.verdict.word(), finished, going_on.clone());
-        self.take_leave(leaving(summary.verdict.word(), !going_on.is_empty(), memories), &listener).await;
+        self.take_leave(cluster, leaving(summary.verdict.word(), !going_on.is_empty(), memories), &listener).await;
         let unrecorded = record.broken();
         let not_restored = given_back.failed();
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
     }
 
-    /// Looks again, and as often as it takes.
+    /// Looks again, and as often as it takes; if it was told to stop once, and not at all if there is no time for it.
     async fn verify(
         &self,
         cluster: &Cluster,
         prepared: &Prepared,
         memories: &BTreeMap<PartitionId, Memory>,
-    ) -> Result<(Snapshot, Verification), CallError> {
-        let first = look_again(cluster, &prepared.snapshot).await?;
-        self.checking(memories).until_it_stands(cluster, first).await
+    ) -> Result<Option<(Snapshot, Verification)>, CallError> {
+        let looking = async {
+            let first = look_again(cluster, &prepared.snapshot).await?;
+            self.checking(memories).until_it_stands(cluster, first).await
+        };
+        within_budget(cluster, LOOKS, looking).await.transpose()
     }
 
     fn checking<'a>(&'a self, memories: &'a BTreeMap<PartitionId, Memory>) -> Checking<'a> {
@@ -333,21 +364,29 @@ impl Recovery {
             telling,
         };
         let (mut snapshot, mut memories) = (prepared.snapshot.clone(), prepared.memories.clone());
-        let (first, seen) = (cluster.clone(), snapshot.clone());
-        let before = tokio::spawn(async move {
-            let told = &Told { listener: &settings.listener, record: &settings.record, hold: settings.hold.clone() };
-            let stop = settings.stop.clone();
-            let before = Before { snapshot: &seen, mine: &mine, pace: settings.pace, told, stop };
-            prepare(&first, &settings.playbook.before, &before).await.map(|()| settings)
+        let (first, seen, steps) = (cluster.clone(), snapshot.clone(), self.playbook.before.clone());
+        let (listener, writes, hold) = (self.listener.clone(), record.clone(), self.lock.hold());
+        let (pace, stop) = (self.pace, self.stop.clone());
+        let mut before = tokio::spawn(async move {
+            let told = &Told { listener: &listener, record: &writes, hold };
+            prepare(&first, &steps, &Before { snapshot: &seen, mine: &mine, pace, told, stop }).await
         });
-        let settings = match before.await {
-            Ok(done) => done.map_err(Interruption::Step)?,
-            Err(error) => return Err(Interruption::Panic(panic_text(error))),
-        };
-        if prepared.waits_for_lost {
-            let again = self.after_waiting(cluster).await;
-            let again = again.map_err(|error| Interruption::Step(StepError::NotSeenAgain(error.to_string())))?;
-            (snapshot, memories) = (again.snapshot, again.memories);
+        let done = within_budget(cluster, CALLS, &mut before).await;
+        let is_stopped = *self.stop.borrow() != Stop::No;
+        match done {
+            Some(Ok(Ok(()))) => {}
+            // No partition is touched any more; what was done is given back.
+            Some(Ok(Err(error))) if is_stopped => (self.listener)(&Event::Note { text: error.to_string() }),
+            Some(Ok(Err(error))) => return Err(Interruption::Step(error)),
+            Some(Err(error)) => return Err(Interruption::Panic(panic_text(error))),
+            None => before.abort(),
+        }
+        if prepared.waits_for_lost && !is_stopped {
+            match self.unless_stopped(self.after_waiting(cluster)).await {
+                Ok(Ok(again)) => (snapshot, memories) = (again.snapshot, again.memories),
+                Ok(Err(error)) => return Err(Interruption::Step(StepError::NotSeenAgain(error.to_string()))),
+                Err(_stopped) => {}
+            }
         }
         let cluster = cluster.clone();
         let driving = tokio::spawn(async move { Driver::new(cluster, settings, snapshot, memories).run().await });
@@ -361,20 +400,4 @@ impl Recovery {
         let (left, note) = self.what_is_left(&snapshot).await?;
         prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
     }
-}
-
-/// A listener that panics for itself alone: giving auto_failover back goes on without it.
-pub(super) fn unbreakable(listener: &Listener) -> Listener {
-    let listener = listener.clone();
-    Arc::new(move |event| {
-        if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
-            tracing::error!(?event, "the listener panicked");
-        }
-    })
-}
-
-pub(super) fn panic_text(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

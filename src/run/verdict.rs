@@ -16,7 +16,8 @@ use super::report::{
 /// What was seen last, and what it shows.
 pub(super) struct Seen<'a> {
     pub(super) seen: &'a Snapshot,
-    pub(super) verification: Verification,
+    /// None if there was no time to look.
+    pub(super) verification: Option<Verification>,
 }
 
 /// Looks again with fresh eyes: what is seen decides, not what was done.
@@ -75,8 +76,8 @@ pub(super) fn summary_of_run(
             Some(Some(_)) | None => Verdict::Failed,
         }
     };
-    Summary {
-        verdict,
+    let summary = Summary {
+        verdict: if last.verification.is_some() { verdict } else { Verdict::Interrupted },
         playbook: Some(playbook.to_owned()),
         auto_failover,
         partitions,
@@ -88,8 +89,11 @@ pub(super) fn summary_of_run(
         rpc,
         blocked,
         verification: None,
+    };
+    match last.verification {
+        Some(verification) => summary.verified(verification),
+        None => summary,
     }
-    .verified(last.verification)
 }
 
 impl Summary {

@@ -24,7 +24,7 @@ pub struct JsonLines<W> {
 struct Out<W> {
     to: W,
     /// Set once writing has failed: nothing more is written after a gap.
-    failed: Option<io::ErrorKind>,
+    failed: Option<(io::ErrorKind, Option<i32>)>,
 }
 
 impl<W> Clone for JsonLines<W> {
@@ -90,12 +90,12 @@ impl<W: Write> JsonLines<W> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = out.failed {
-            return Err(kind.into());
+        if let Some((kind, number)) = out.failed {
+            return Err(number.map_or(kind.into(), io::Error::from_raw_os_error));
         }
         let written = out.to.write_all(&line).and_then(|()| out.to.flush());
         if let Err(error) = &written {
-            out.failed = Some(error.kind());
+            out.failed = Some((error.kind(), error.raw_os_error()));
         }
         written
     }

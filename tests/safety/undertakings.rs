@@ -229,6 +229,7 @@ impl Hunted {
                     heard.lock().unwrap().push(format!("{moved:?}"));
                 }),
                 stop: stopped,
+                record: Arc::default(),
                 now_ms: live.now(),
             };
             let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());

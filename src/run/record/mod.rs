@@ -25,7 +25,7 @@ pub use line::{Begun, Caller, Line, VERSION, Work};
 pub use state::RunState;
 pub use story::{FailoverSet, Left, Story, StoryError, left_by_runs};
 
-use pages::{Called, Pages};
+use pages::{Called, Owes, Pages};
 
 use super::event::Milestone;
 use super::going_on::GoingOn;
@@ -63,6 +63,14 @@ impl Record {
         let (run, paper) = archive.create(begun.run).map_err(at(&archive.place(begun.run)))?;
         begun.run = run;
         let mut pages = Pages::new(paper);
+        // An earlier run may have left it off.
+        let is_off = begun.auto_failover && !begun.snapshot.auto_failover;
+        pages.owes = match (begun.work(), is_off) {
+            (Work::Step, _) => Owes::Nothing,
+            (_, true) => Owes::Failover,
+            (_, false) if begun.auto_failover => Owes::FailoverOnceOff,
+            _ => Owes::Nothing,
+        };
         pages.note(&Line::Begun(Box::new(begun)));
         let place = archive.place(run);
         let record = Self { run, place, began: Instant::now(), pages: Arc::new(Mutex::new(pages)) };
@@ -118,7 +126,11 @@ impl Record {
     pub fn sending(&self, step: &str, partition: Option<PartitionId>, action: &Action, why: &str) -> u64 {
         let (at_ms, step, why) = (self.at_ms(), step.to_owned(), why.to_owned());
         let line = |number| Line::Sending { at_ms, number, step, partition, action: action.clone(), why };
-        self.pages().note_call(Called::Action(partition, action.clone()), line)
+        let mut pages = self.pages();
+        if pages.owes == Owes::FailoverOnceOff && *action == (Action::SetAutoFailover { on: false }) {
+            pages.owes = Owes::Failover;
+        }
+        pages.note_call(Called::Action(partition, action.clone()), line)
     }
 
     /// The same of a call that recovery never makes, as the handbook writes it.
@@ -202,6 +214,16 @@ impl Record {
     /// Calls that were sent and not answered.
     pub fn unanswered(&self) -> Vec<GoingOn> {
         self.pages().unanswered()
+    }
+
+    /// auto_failover is as it was before.
+    pub(super) fn gave_failover_back(&self) {
+        self.pages().owes = Owes::Nothing;
+    }
+
+    /// Whether it has, or may have, switched auto_failover off and not given it back.
+    pub fn owes_failover(&self) -> bool {
+        self.pages().owes == Owes::Failover
     }
 
     /// Replicas that were told to load and have not been seen loaded.

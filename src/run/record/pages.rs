@@ -21,6 +21,17 @@ pub(super) enum Called {
     Command(String),
 }
 
+/// What a run owes of auto_failover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owes {
+    /// Nothing: it was off before, was given back, or is none of its business.
+    Nothing,
+    /// Nothing until it switches it off.
+    FailoverOnceOff,
+    /// To give it back.
+    Failover,
+}
+
 /// A line that is not on disk yet.
 struct Fresh {
     text: Vec<u8>,
@@ -46,6 +57,7 @@ pub(super) struct Pages {
     pub(super) held_for: Vec<HeldFor>,
     /// Why it can be written no more.
     pub(super) broken: Option<String>,
+    pub(super) owes: Owes,
 }
 
 impl Pages {
@@ -61,6 +73,7 @@ impl Pages {
             unheard: BTreeMap::new(),
             held_for: Vec::new(),
             broken: None,
+            owes: Owes::Nothing,
         }
     }
 

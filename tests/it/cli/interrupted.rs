@@ -1,6 +1,10 @@
 //! Runs that are stopped in the middle: they clean up and say so, and the next one goes on. The sandboxes' clocks are slow
 //! enough that a run is far from its end when its first partition serves.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::process::{Home, Ran, Running};
@@ -82,6 +86,94 @@ fn by_sigint() {
 #[test]
 fn by_sigterm() {
     interrupted_by("TERM", 143);
+}
+
+#[test]
+fn by_sigquit() {
+    interrupted_by("QUIT", 131);
+}
+
+/// A dropped ssh: nobody reads any more what it says, and the kernel tells it so.
+#[test]
+fn a_run_goes_on_without_its_terminal_and_ends_as_it_would_have() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    let mut command = home.command(&cluster.recover(&[]));
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(run.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(": serving after ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before anything served");
+    }
+    drop((stderr, run.stdout.take()));
+    let hangup = Command::new("kill").args(["-s", "HUP", &run.id().to_string()]).status().unwrap();
+    assert!(hangup.success());
+    assert_eq!(run.wait().unwrap().code(), Some(0), "it ends as it would have");
+    assert!(cluster.auto_failover(&home));
+    let story = home.run(&["record", "show"]).expect(0).stdout;
+    assert!(story.contains("the terminal is gone (SIGHUP): the run goes on without it"), "{story}");
+    assert!(story.contains("end: recovered"), "{story}");
+    cluster.sandbox.signal("TERM");
+    cluster.sandbox.end().expect(0);
+}
+
+/// What a supervisor gives a process before it kills it, and a little less.
+const GONE_WITHIN: Duration = Duration::from_secs(25);
+
+/// Told to stop, while every server of the cluster hangs; gives how it ended.
+fn stopped_while_everything_hangs(home: &Home, cluster: &Cluster, run: Running) -> Ran {
+    cluster.sandbox.signal("STOP");
+    let told = Instant::now();
+    run.signal("TERM");
+    let ran = run.end();
+    let took = told.elapsed();
+    cluster.sandbox.signal("CONT");
+    assert!(took < GONE_WITHIN, "{took:?}: {}", ran.stderr);
+    assert!(home.records().len() <= 1);
+    ran
+}
+
+#[test]
+fn a_recovery_is_gone_within_25_s_whatever_hangs_and_says_what_could_not_be_done() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    let run = cluster.run_half_way(&home);
+    let ran = stopped_while_everything_hangs(&home, &cluster, run).expect(9);
+    assert!(ran.stderr.contains("what came of it could not be looked at"), "{}", ran.stderr);
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
+    let story = home.run(&["record", "show"]).expect(0).stdout;
+    assert!(story.contains("end: interrupted, auto_failover not given back"), "{story}");
+    cluster.completes(&home);
+}
+
+/// A command that has changed nothing yet has nothing to wait for.
+#[test]
+fn whatever_has_changed_nothing_ends_at_once() {
+    let home = Home::new();
+    let cluster = serve(&home);
+    cluster.sandbox.signal("STOP");
+    for command in [
+        &["recover", "--all"][..],
+        &["status"],
+        &["show", "tables"],
+        &["snapshot"],
+        &["failover", "set", "off"],
+        &["failover", "restore"],
+        &["scale", "out"],
+        &["recover", "--all", "--dry-run"],
+    ] {
+        let run = home.start(&[command, &["--nameserver", &cluster.nameserver]].concat());
+        let told = Instant::now();
+        // Until it listens, a signal ends it in the usual way.
+        run.signal("TERM");
+        run.ended_by_itself();
+        assert!(told.elapsed() < GONE_WITHIN, "{command:?}");
+        assert_eq!(home.records().len(), 0, "{command:?}");
+    }
+    cluster.sandbox.signal("CONT");
+    assert!(cluster.auto_failover(&home));
 }
 
 #[test]
