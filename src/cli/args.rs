@@ -449,6 +449,9 @@ pub struct Serve {
     /// The condition it is in
     #[arg(long, value_name = "SCENARIO", default_value = "everything-restarted")]
     pub scenario: String,
+    /// A standalone OpenMLDB instead: no ZooKeeper, one tablet, and nothing wrong with it
+    #[arg(long, conflicts_with = "zk_cluster")]
+    pub standalone: bool,
     /// Register it in a real ZooKeeper, HOST:PORT[,HOST:PORT...]
     #[arg(long, alias = "zk_cluster", value_name = "SERVERS")]
     pub zk_cluster: Option<String>,

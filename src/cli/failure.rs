@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::cluster::{CallError, CredentialsError, DiscoveryError};
+use crate::cluster::{CallError, CallErrorKind, CredentialsError, DiscoveryError};
 use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
 use crate::run::{
     Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
-    Summary, Verdict, summary_of_status,
+    Summary, Verdict, summary_of_status, what_to_do,
 };
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
@@ -132,14 +132,30 @@ macro_rules! failures {
 
 failures! {
     usage: PlaybookError, ScopeError, CredentialsError, FileError;
-    error: CallError, RecordError, std::io::Error;
+    error: RecordError, std::io::Error;
 }
 
 impl From<DiscoveryError> for Failure {
     fn from(error: DiscoveryError) -> Self {
         match error {
             DiscoveryError::BadServers { .. } | DiscoveryError::BadRoot { .. } => Self::usage(error),
+            DiscoveryError::NoNameserver { .. } => Self::error(error).hint(
+                "start tablets first, then a nameserver: one that finds fewer tablets than the system tables have replicas \
+                 (system_table_replica_num) exits again",
+            ),
             other => Self::error(other),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match &error.kind {
+            CallErrorKind::NotOurs(identity) => {
+                let hint = what_to_do(identity);
+                Self::error(error).hint(hint)
+            }
+            _ => Self::error(error),
         }
     }
 }
@@ -208,6 +224,7 @@ impl From<RecoverError> for Failure {
                 let hint = kept_off_text(held_for);
                 Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
             }
+            RecoverError::Call(error) => error.into(),
             RecoverError::Step { not_restored: Some(ref why), .. }
             | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => {
                 let error = anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}");

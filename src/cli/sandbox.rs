@@ -145,6 +145,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         shape: shape(&args.shape)?,
         nameservers: args.nameservers.clamp(1, 9),
         time_scale,
+        standalone: args.standalone,
         zookeeper: zookeeper.clone(),
         faults: args.faults.faults.clone(),
     };

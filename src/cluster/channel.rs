@@ -20,11 +20,24 @@ pub struct Transport {
     pub connect_timeout: Duration,
     /// A deadline for every call instead of the defaults of each method.
     pub deadline: Option<Duration>,
+    /// Where we are, seen from the cluster.
+    pub vantage: Vantage,
+}
+
+/// Whether we are on the host that the cluster was found through: addresses such as 127.0.0.1 mean the same there, and nothing
+/// elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Vantage {
+    /// To be found out, where it makes a difference.
+    #[default]
+    Found,
+    /// On another host.
+    OtherHost,
 }
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { answer_limit: 1 << 30, connect_timeout: Duration::from_secs(3), deadline: None }
+        Self { answer_limit: 1 << 30, connect_timeout: Duration::from_secs(3), deadline: None, vantage: Vantage::Found }
     }
 }
 

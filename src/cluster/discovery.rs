@@ -119,6 +119,17 @@ pub enum DiscoveryError {
         /// The root path.
         root: String,
     },
+    /// The leader is registered under an address that means this host here.
+    #[error(
+        "the leading nameserver is registered as {address}, an address that only its own host can use, and this is another host \
+         than ZooKeeper's ({servers}): run this on the nameserver's host, or give the servers addresses that others can use (--endpoint)"
+    )]
+    LeaderOnOtherHost {
+        /// Its address.
+        address: String,
+        /// The ZooKeeper servers.
+        servers: String,
+    },
     /// The OpenMLDB user's name cannot be put into a header.
     #[error("the user name holds characters that cannot be sent: only printable ASCII can")]
     UnsendableUser,
@@ -144,7 +155,7 @@ pub enum DiscoveryError {
     },
     /// The leader closes every connection.
     #[error(
-        "the nameserver {address} closes every connection without an answer: it refuses our credentials, or keeps dying ({seen})"
+        "the nameserver {address} closes every connection without an answer: it refuses our credentials, keeps dying, or is no nameserver ({seen})"
     )]
     LeaderHangsUp {
         /// Its address.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::Identity;
 use crate::wire::decode::Garbage;
 
 use super::DiscoveryError;
@@ -74,6 +75,8 @@ pub enum CallErrorKind {
         /// What the server said.
         msg: String,
     },
+    /// Who is there is no cluster, or not the one that was asked for: it was not called.
+    NotOurs(Box<Identity>),
     /// ZooKeeper could not be asked, or its answer leads to no nameserver: nobody was called.
     Discovery(Box<DiscoveryError>),
 }
@@ -93,6 +96,11 @@ impl CallError {
         Self { server: server.into(), method, kind }
     }
 
+    /// Nobody is called: who is there is no cluster, or not the one that was asked for.
+    pub fn not_ours(identity: Identity) -> Self {
+        Self::new("nameserver", "", CallErrorKind::NotOurs(Box::new(identity)))
+    }
+
     /// Nobody was called, for want of somebody to call.
     pub(super) fn discovery(method: &'static str, error: DiscoveryError) -> Self {
         Self::new("nameserver", method, CallErrorKind::Discovery(Box::new(error)))
@@ -108,6 +116,7 @@ impl CallError {
             | CallErrorKind::Denied { .. }
             | CallErrorKind::Unimplemented
             | CallErrorKind::InvalidRequest { .. }
+            | CallErrorKind::NotOurs(_)
             | CallErrorKind::Discovery(_) => Outcome::NotApplied,
             CallErrorKind::HungUp { .. }
             | CallErrorKind::DeadlineExceeded { .. }
@@ -161,6 +170,7 @@ impl CallError {
                 format!("{server} does not know {method}: it is no OpenMLDB server of this kind, or too old a release")
             }
             CallErrorKind::InvalidRequest { msg } => format!("{server} found {method} malformed: {msg}"),
+            CallErrorKind::NotOurs(identity) => format!("nothing is sent: {identity}"),
             CallErrorKind::Discovery(error) => error.to_string(),
         }
     }

@@ -1,5 +1,7 @@
 //! [`Rpc`] over sockets: gRPC on the port OpenMLDB already serves.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +14,11 @@ use crate::wire::{decode, nameserver};
 
 use super::channel::Channels;
 use super::dispatch::Dispatch;
+use super::local::{all_on_other_hosts, is_loopback};
 use super::registry::{NoAddress, Registry};
 use super::rpc::Pending;
 use super::status::kind_of;
-use super::{CallError, CallErrorKind, Credentials, DiscoveryError, Rpc, Target, Transport, ZooKeeper};
+use super::{CallError, CallErrorKind, Credentials, DiscoveryError, Rpc, Target, Transport, Vantage, ZooKeeper, probe};
 
 /// Names that are older than this are read again before anybody is called by one: a server that was started anew may have
 /// been given another's address. What a name that nobody knows costs is bounded by it, too.
@@ -39,6 +42,8 @@ pub struct Grpc {
     /// When it may be read again; none if it never was.
     next_reading: Mutex<Option<Instant>>,
     reading: tokio::sync::Mutex<()>,
+    /// Whether the machine that the cluster was found through is another one than this; asked where it makes a difference.
+    on_another_host: tokio::sync::OnceCell<bool>,
 }
 
 #[derive(Debug)]
@@ -71,16 +76,41 @@ impl Grpc {
             registry: Mutex::default(),
             next_reading: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
+            on_another_host: tokio::sync::OnceCell::new(),
         })
     }
 
     async fn leader(&self) -> Result<String, DiscoveryError> {
         let address = match &self.source {
-            Source::ZooKeeper(zookeeper) => zookeeper.leader().await?,
+            Source::ZooKeeper(zookeeper) => {
+                let address = zookeeper.leader().await?;
+                if is_loopback(&address) && self.is_elsewhere().await {
+                    let servers = zookeeper.servers().to_owned();
+                    return Err(DiscoveryError::LeaderOnOtherHost { address, servers });
+                }
+                address
+            }
             Source::Nameserver(address) => address.clone(),
         };
         *lock(&self.leader) = Some(address.clone());
         Ok(address)
+    }
+
+    /// Whether the machine that the cluster was found through is another one than this.
+    async fn is_elsewhere(&self) -> bool {
+        let look = || async {
+            match (&self.transport.vantage, &self.source) {
+                (Vantage::OtherHost, _) => true,
+                (Vantage::Found, Source::ZooKeeper(zookeeper)) => {
+                    let addresses = probe::addresses(zookeeper.servers()).unwrap_or_default();
+                    all_on_other_hosts(&addresses).await
+                }
+                (Vantage::Found, Source::Nameserver(address)) => {
+                    all_on_other_hosts(std::slice::from_ref(address)).await
+                }
+            }
+        };
+        *self.on_another_host.get_or_init(look).await
     }
 
     /// One call to one address. `server` is what messages call it.
@@ -135,7 +165,11 @@ impl Grpc {
             tracing::warn!("server names could not be read within {NAMES_WITHIN:?}");
             self.read_again_after(NAMES_RETRY);
         }
-        lock(&self.registry).address(endpoint)
+        let address = lock(&self.registry).address(endpoint)?;
+        if is_loopback(&address) && self.is_elsewhere().await {
+            return Err(NoAddress::OnOtherHost { address });
+        }
+        Ok(address)
     }
 
     /// Whether an endpoint may be a name. Whether servers go by names at all, ZooKeeper is asked once.
@@ -229,6 +263,10 @@ impl Rpc for Grpc {
                 Source::Nameserver(_) => Ok(None),
             }
         })
+    }
+
+    fn is_on_another_host(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.is_elsewhere())
     }
 
     fn address_of(&self, endpoint: &Endpoint) -> Option<String> {

@@ -17,7 +17,9 @@ mod dispatch;
 mod ending;
 mod error;
 mod grpc;
+mod identity;
 mod leader;
+mod local;
 mod lock;
 mod probe;
 mod read;
@@ -33,11 +35,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Identity};
 use crate::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
 pub use act::done_codes;
-pub use channel::Transport;
+pub use channel::{Transport, Vantage};
 pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Secret, ZK_CERT_ENV, zookeeper_credentials};
 pub use discovery::{DiscoveryError, Target};
 pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
@@ -69,6 +71,8 @@ pub struct Options {
     pub attempts: u32,
     /// The pause before the second attempt; it doubles with every further one. 100 ms by default.
     pub backoff: Duration,
+    /// Who is there, if that is known: else it is asked before anything is changed.
+    pub identity: Option<Identity>,
     /// Sees every attempt.
     pub trace: Option<Trace>,
     /// Hears what is waited for.
@@ -82,6 +86,7 @@ impl Default for Options {
             poll: Duration::from_millis(500),
             attempts: 4,
             backoff: Duration::from_millis(100),
+            identity: None,
             trace: None,
             progress: None,
         }
@@ -112,6 +117,8 @@ struct Shared {
     leader: Mutex<String>,
     search: Search,
     ending: Ending,
+    /// Who was there when last looked; none if nobody has looked yet.
+    identity: Mutex<Option<Identity>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -123,6 +130,7 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// A cluster behind any [`Rpc`]. Calls nobody.
     pub fn new(rpc: Arc<dyn Rpc>, options: Options) -> Self {
+        let identity = options.identity.clone();
         let shared = Shared {
             rpc,
             options,
@@ -131,6 +139,7 @@ impl Cluster {
             leader: Mutex::default(),
             search: Search::default(),
             ending: Ending::default(),
+            identity: Mutex::new(identity),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -250,6 +259,9 @@ impl Cluster {
 
     /// Calls the leading nameserver, searching for it if need be.
     async fn nameserver(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
+        if call.effect() == Effect::Mutate {
+            Box::pin(self.must_be_ours(call.name())).await?;
+        }
         let mut spent = 0;
         loop {
             let seen = self.shared.search.finished();
@@ -273,6 +285,9 @@ impl Cluster {
 
     /// Calls a tablet.
     async fn tablet(&self, endpoint: &Endpoint, call: TabletCall, fine: &[i32]) -> Result<TabletAnswer, CallError> {
+        if call.effect() == Effect::Mutate {
+            Box::pin(self.must_be_ours(call.name())).await?;
+        }
         let mut spent = 0;
         loop {
             let error = match self.tablet_once(endpoint, call.clone(), fine).await {

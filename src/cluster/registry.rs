@@ -27,6 +27,8 @@ pub(super) enum NoAddress {
     Shared { address: String, with: Vec<Endpoint> },
     /// It is not registered, so its address is what it once was.
     Unregistered { address: String },
+    /// Its address is one that only its own host can use, which is another one.
+    OnOtherHost { address: String },
 }
 
 impl Registry {
@@ -104,6 +106,9 @@ impl NoAddress {
                     with.join(", ")
                 )
             }
+            Self::OnOtherHost { address } => format!(
+                "it is registered as {address}, an address that only its own host can use, and this is another host"
+            ),
             Self::Unregistered { address } => format!(
                 "it is not registered, and its last address {address} may be another server's by now; nothing is sent there"
             ),

@@ -31,6 +31,11 @@ pub trait Rpc: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Whether the machine that the cluster was found through is another one than this.
+    fn is_on_another_host(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(std::future::ready(false))
+    }
+
     /// The address that a server's name stands for, as it was last read. None where the name is the address.
     fn address_of(&self, _endpoint: &Endpoint) -> Option<String> {
         None

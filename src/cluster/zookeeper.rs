@@ -50,6 +50,11 @@ impl ZooKeeper {
         Ok(Self { servers, root, credentials, session_timeout, client: client.into() })
     }
 
+    /// The servers, as they were named.
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// The address of the nameserver that leads: the data of the smallest child of `leader`, through `map/names` if it
     /// is a server name.
     ///

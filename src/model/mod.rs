@@ -4,6 +4,7 @@
 mod action;
 mod id;
 mod moment;
+mod identity;
 mod op;
 mod row;
 mod schema;
@@ -15,6 +16,7 @@ mod tablet;
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use moment::moment;
+pub use identity::Identity;
 pub use op::{Op, OpKind, OpStatus};
 pub use row::{Row, RowCursor, RowPage};
 pub use schema::{Column, ColumnKind, Index, Schema};

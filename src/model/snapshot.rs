@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Endpoint, Followers, Held, Manifest, Op, Partition, PartitionId, Pid, Seen, Table, TableName, TabletState, TermPair,
+    Endpoint, Followers, Held, Identity, Manifest, Op, Partition, PartitionId, Pid, Seen, Table, TableName,
+    TabletState, TermPair,
 };
 
 /// A cluster at one moment, as far as it answered.
@@ -16,6 +17,9 @@ pub struct Snapshot {
     pub cluster: String,
     /// When it was taken, in milliseconds since 1970.
     pub taken_at_ms: u64,
+    /// Who was there. Only a cluster is ever changed.
+    #[serde(default, skip_serializing_if = "Identity::is_cluster")]
+    pub identity: Identity,
     /// Whether auto_failover was on.
     pub auto_failover: bool,
     /// Every table of every database, in the nameserver's order.

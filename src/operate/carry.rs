@@ -18,6 +18,7 @@ use crate::snapshot::{collect, look_closer};
 
 use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
+use super::perform::look_to_change;
 use super::place::Refusal;
 use super::steward::{Steward, StoodDowns, Told};
 
@@ -120,7 +121,7 @@ impl Carry {
     /// # Errors
     /// See [`CarryError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Drawn, CarryError> {
-        let mut seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms).await?;
         let found = self.hands_on().find(&seen).await?;
         let noted = match &self.undertaking {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint } => {

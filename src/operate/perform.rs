@@ -120,7 +120,7 @@ impl Single {
     /// # Errors
     /// The cluster does not answer, or something is in the way.
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+        let seen = look_to_change(cluster, &self.cluster_name, self.now_ms).await?;
         let planned = plan(&self.step, &seen)?;
         let outcome = match planned.call {
             None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
@@ -146,7 +146,8 @@ impl Single {
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let looked = unless_stopped(&self.stop, collect(cluster, &self.cluster_name, self.now_ms)).await;
+        let looking = look_to_change(cluster, &self.cluster_name, self.now_ms);
+        let looked = unless_stopped(&self.stop, looking).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = plan(&self.step, &seen)?;
         let since = newest(&seen);
@@ -298,6 +299,15 @@ impl Single {
         }
         Ok(seen)
     }
+}
+
+/// Looks at a cluster that is to be changed.
+///
+/// # Errors
+/// It does not answer, or is no cluster.
+pub(super) async fn look_to_change(cluster: &Cluster, name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+    let seen = collect(cluster, name, now_ms).await?;
+    if seen.identity.is_cluster() { Ok(seen) } else { Err(CallError::not_ours(seen.identity)) }
 }
 
 /// Sends a call.

@@ -55,6 +55,7 @@ fn well() -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table],
         tablets: tablets.into_iter().map(|(at, tablet)| (Endpoint::from(at), tablet)).collect(),

@@ -137,6 +137,7 @@ impl Generate {
         Snapshot {
             cluster: "made up".to_owned(),
             taken_at_ms: 0,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: (0..self.tables).map(table).collect(),
             tablets,

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, PartitionId, Snapshot, Tablet, TabletState, moment};
+use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, moment};
 use crate::recovery::WhyHeld;
 
 use super::hold::{HeldFor, held_at, why_held};
@@ -29,6 +29,10 @@ pub struct Diagnosis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
+    /// A nameserver without a ZooKeeper.
+    Standalone,
+    /// Who answers is not the cluster that was asked for.
+    OtherEnd,
     /// No nameserver leads.
     NameserversGone,
     /// A run is at work.
@@ -102,6 +106,9 @@ impl Diagnosis {
 
 /// Every case that a cluster is in, the most pressing first; none if all is well.
 pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis> {
+    if let Some(other) = no_cluster(&seen.identity) {
+        return vec![other];
+    }
     let look = Look::at(seen, status);
     let mut found: Vec<Diagnosis> = Vec::new();
     found.extend(at_work(runs));
@@ -122,6 +129,41 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     }
     found.extend(failover_off(seen, status, runs));
     found
+}
+
+/// What to do where somebody else than the cluster that was asked for answers.
+pub fn what_to_do(identity: &Identity) -> &'static str {
+    match identity {
+        Identity::Cluster => "see `openmldb-ops status`",
+        Identity::Standalone { .. } => {
+            "there is nothing to fail over or to recover in it; if a cluster was meant, name its ZooKeeper: --zk-cluster \
+             HOST:PORT --zk-root-path PATH"
+        }
+        Identity::OtherCluster { .. } => {
+            "see which process listens at that address, and which root path it was started with (zk_root_path)"
+        }
+        Identity::OtherHost { .. } => {
+            "run this on that host, or give the servers addresses that others can use (--endpoint in their flags)"
+        }
+        Identity::Unknown { .. } => {
+            "start its tablets, or name the cluster by its ZooKeeper: --zk-cluster HOST:PORT --zk-root-path PATH"
+        }
+    }
+}
+
+/// Of who is no cluster, or another one, nothing else is worth saying: nothing is sent to it.
+fn no_cluster(identity: &Identity) -> Option<Diagnosis> {
+    let (case, promise) = match identity {
+        Identity::Cluster => return None,
+        Identity::Standalone { .. } => (
+            Case::Standalone,
+            "none: nothing is failed over or recovered by itself, and what the nameserver knows of tables is in its memory only",
+        ),
+        Identity::OtherCluster { .. } | Identity::OtherHost { .. } | Identity::Unknown { .. } => {
+            (Case::OtherEnd, "none: who answers may have nothing to do with the cluster that was asked for")
+        }
+    };
+    Some(Diagnosis { case, seen: identity.to_string(), promise, next: vec![what_to_do(identity).to_owned()] })
 }
 
 /// The tablets that something is placed on, by what they say.
@@ -442,6 +484,7 @@ mod tests {
         Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 0,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: Vec::new(),
             tablets: BTreeMap::from([("a".into(), tablet)]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{SetOnce, watch};
 
-use crate::cluster::Cluster;
+use crate::cluster::{CallError, Cluster};
 use crate::model::Snapshot;
 use crate::snapshot::{collect, metadata};
 
@@ -118,6 +118,9 @@ impl GivingBack {
         }
         if owed.was.is_none() && (held.is_empty() || !release) {
             return Ok(None);
+        }
+        if !snapshot.identity.is_cluster() {
+            return Err(RecoverError::Call(CallError::not_ours(snapshot.identity)));
         }
         let was = owed.was.unwrap_or(owed.is);
         let begun = Begun {

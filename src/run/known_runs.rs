@@ -100,6 +100,7 @@ mod tests {
         Snapshot {
             cluster: "c".to_owned(),
             taken_at_ms: 0,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: Vec::new(),
             tablets: BTreeMap::new(),

@@ -42,7 +42,7 @@ pub use acting::outcome_of;
 pub use checking::Checking;
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
-pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose};
+pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};

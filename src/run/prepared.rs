@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
 use crate::recovery::{
@@ -43,7 +44,7 @@ pub struct Prepared {
 /// Plans for a snapshot, live or from a file.
 ///
 /// # Errors
-/// Something asked for does not exist, or there are no tablets.
+/// Who was seen is no cluster, something asked for does not exist, or there are no tablets.
 pub fn prepare_plan(
     snapshot: Snapshot,
     playbook: &Playbook,
@@ -51,6 +52,9 @@ pub fn prepare_plan(
     left: Left,
     note: Option<Note>,
 ) -> Result<Prepared, RecoverError> {
+    if !snapshot.identity.is_cluster() {
+        return Err(RecoverError::Call(CallError::not_ours(snapshot.identity)));
+    }
     if snapshot.tablets.is_empty() {
         return Err(RecoverError::NoTablets);
     }

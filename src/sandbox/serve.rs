@@ -29,6 +29,8 @@ pub struct Options {
     pub nameservers: usize,
     /// How much faster than ours the world's time runs.
     pub time_scale: TimeScale,
+    /// A standalone OpenMLDB instead of a cluster: one tablet, one replica of everything, no ZooKeeper.
+    pub standalone: bool,
     /// A real ZooKeeper to register in.
     pub zookeeper: Option<ZooKeeperPath>,
     /// What goes wrong in it, from the moment it serves.
@@ -41,6 +43,7 @@ impl Default for Options {
             shape: Shape::default(),
             nameservers: 1,
             time_scale: TimeScale::default(),
+            standalone: false,
             zookeeper: None,
             faults: Vec::new(),
         }
@@ -81,10 +84,15 @@ impl Sandbox {
     /// # Errors
     /// No free port; a scenario that this shape cannot have; a real ZooKeeper that refuses or is not reached.
     pub async fn start(scenario: Scenario, options: &Options) -> Result<Self, SandboxError> {
-        let (mut ports, addresses) =
-            Ports::reserve(options.nameservers.max(1), options.shape.tablets + scenario.joining())?;
-        let shape = options.shape;
+        let (scenario, shape) = match options.standalone {
+            true => (Scenario::Healthy, options.shape.standalone()),
+            false => (scenario, options.shape),
+        };
+        let (mut ports, addresses) = Ports::reserve(options.nameservers.max(1), shape.tablets + scenario.joining())?;
         let mut world = tokio::task::spawn_blocking(move || scenario.bring_about(&shape, &addresses)).await??;
+        if options.standalone {
+            world.stand_alone();
+        }
         world.set_faults(options.faults.clone(), shape.seed);
         ports.name(&world);
         let registration = match &options.zookeeper {

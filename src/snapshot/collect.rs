@@ -57,6 +57,7 @@ pub async fn metadata(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Res
         cluster.auto_failover(),
         registered_tablets(cluster)
     )?;
+    let identity = cluster.identify(&tables, &registrations, registered.as_deref()).await;
     let mut tablets: BTreeMap<Endpoint, Tablet> = BTreeMap::new();
     for registration in registrations {
         let tablet = tablets.entry(registration.endpoint).or_insert_with(Tablet::unknown);
@@ -80,7 +81,8 @@ pub async fn metadata(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Res
         // The nameserver may not have heard of a new address yet.
         tablet.real_endpoint = cluster.address_of(endpoint).or(tablet.real_endpoint.take());
     }
-    Ok(Snapshot { cluster: cluster_name.to_owned(), taken_at_ms: now_ms, auto_failover, tables, tablets, ops })
+    let (cluster, taken_at_ms) = (cluster_name.to_owned(), now_ms);
+    Ok(Snapshot { cluster, taken_at_ms, identity, auto_failover, tables, tablets, ops })
 }
 
 async fn look(

@@ -52,6 +52,7 @@ impl Cluster {
         Self(Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 0,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: vec![table],
             tablets: BTreeMap::from([

@@ -3,12 +3,21 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::sandbox::World;
+use openmldb_ops::cluster::{
+    self, CallErrorKind, Cluster, Credentials, DiscoveryError, Grpc, Rpc, Target, Transport, Vantage,
+};
+use openmldb_ops::model::{Action, Endpoint, Identity, PartitionId, Pid, Tid};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::{Options, World};
+use openmldb_ops::snapshot;
+use openmldb_ops::wire::call::{Effect, NameserverCall};
+use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, TablePartition};
 
-use crate::support::bed::PATIENCE;
+use crate::cli::bad_input::check_message;
+use crate::support::bed::{Bed, PATIENCE};
 use crate::support::desk::Desk;
+use crate::support::process::Home;
+use crate::support::zookeeper::ZooKeeperServer;
 
 /// Waits until a node in ZooKeeper is as wanted.
 async fn until_node(desk: &Desk, path: &str, wanted: Option<&str>) {
@@ -21,14 +30,12 @@ async fn until_node(desk: &Desk, path: &str, wanted: Option<&str>) {
 
 /// What was sent to a tablet that changes something there, and about which partitions.
 fn sent_to(world: &World, at: &Endpoint) -> Vec<(&'static str, Vec<PartitionId>)> {
-    let calls = world.trace().calls().filter(|call| call.effect == openmldb_ops::wire::call::Effect::Mutate);
+    let calls = world.trace().calls().filter(|call| call.effect == Effect::Mutate);
     calls.filter(|call| call.server == *at).map(|call| (call.method, call.partitions.clone())).collect()
 }
 
 fn placed_on(world: &World, at: &Endpoint) -> BTreeSet<PartitionId> {
-    let is_here = |found: &openmldb_ops::wire::nameserver::TablePartition| {
-        found.partition_meta.iter().any(|meta| meta.endpoint == at.as_str())
-    };
+    let is_here = |found: &TablePartition| found.partition_meta.iter().any(|meta| meta.endpoint == at.as_str());
     world.metadata().into_iter().filter(|(_, found)| is_here(found)).map(|(id, _)| id).collect()
 }
 
@@ -103,4 +110,161 @@ async fn names_without_values_are_addresses() {
     desk.says(0, "recover --all");
     assert!(!desk.says(0, "status").contains("address"), "names are addresses: there is no column for them");
     desk.ends().await;
+}
+
+/// Everything that would change something, as it is typed.
+const CHANGES: &[&str] = &[
+    "recover --all",
+    "recover --all --dry-run",
+    "recover --all --playbook fast",
+    "recover --all --playbook leaders-first",
+    "recover --all --playbook node-loss",
+    "failover set on",
+    "failover set off",
+    "op cancel 1",
+    "tablet offline TABLET",
+    "tablet recover TABLET",
+    "leader change shop.t0/0",
+    "leader handover shop.t0/0 --to TABLET",
+    "replica load shop.t0/0 TABLET",
+    "replica recover shop.t0/0 TABLET",
+    "replica add shop.t0/0 TABLET",
+    "replica remove shop.t0/0 TABLET",
+    "replica migrate shop.t0/0 --from TABLET --to TABLET",
+    "replica alive shop.t0/0 TABLET no",
+    "scale out",
+    "scale out --dry-run",
+    "scale in TABLET",
+    "upgrade pre TABLET",
+    "upgrade post TABLET",
+];
+
+/// None of them sends anything; each says in one sentence who is there, and what to do.
+fn nothing_is_sent(home: &Home, reach: &[&str], tablet: &Endpoint, says: &str) {
+    for change in CHANGES {
+        let change = change.replace("TABLET", tablet.as_str());
+        let ran = home.run(&change.split(' ').chain(reach.iter().copied()).collect::<Vec<_>>()).expect(1);
+        check_message(&ran);
+        assert!(ran.stderr.contains("nothing is sent: ") && ran.stderr.contains(says), "{change}: {}", ran.stderr);
+        assert!(ran.stderr.contains("hint: "), "{change}: {}", ran.stderr);
+    }
+}
+
+/// ConfSet kills a standalone nameserver, and with it what it knows of tables (observed 7).
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
+    let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
+    let (home, address) = (Home::new(), bed.sandbox.nameserver_address().unwrap().to_string());
+    let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
+    let reach = ["--nameserver", &address];
+    nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is a standalone one"));
+    home.run(&[&["failover", "restore"], &reach[..]].concat()).expect(0);
+    let status = home.run(&[&["status"], &reach[..]].concat()).expect(0);
+    assert!(status.stdout.contains("case: ") && status.stdout.contains("is a standalone one"), "{}", status.stdout);
+    assert!(!status.stdout.contains("failover set"), "{}", status.stdout);
+    home.run(&[&["snapshot", "-o", "seen.yaml"], &reach[..]].concat()).expect(0);
+    let ran = home.run(&["recover", "--all", "--dry-run", "--snapshot", "seen.yaml"]).expect(1);
+    assert!(ran.stderr.contains("is a standalone one"), "{}", ran.stderr);
+    bed.world(|world| {
+        assert_eq!(world.trace().mutations(), 0);
+        assert!(world.leader().is_some(), "it lives");
+    });
+    // Not only the commands: nothing that speaks to servers sends it, either.
+    let credentials = Credentials::Service;
+    let target = Target::Nameserver(address.clone());
+    let cluster =
+        Cluster::connect(target, &credentials, Transport::default(), cluster::Options::default()).await.unwrap();
+    for action in [
+        Action::SetAutoFailover { on: true },
+        Action::DropTable { endpoint: tablet.clone(), partition: PartitionId { tid: Tid(7), pid: Pid(0) } },
+    ] {
+        let error = cluster.act(&action).await.unwrap_err();
+        assert!(matches!(error.kind, CallErrorKind::NotOurs(_)), "{error}");
+    }
+    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
+    bed.sandbox.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standalone_nameserver_of_the_sandbox_dies_as_a_real_one_does() {
+    let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
+    let target = Target::Nameserver(bed.sandbox.nameserver_address().unwrap().to_string());
+    let rpc = Grpc::new(target, &Credentials::Service, Transport::default()).await.unwrap();
+    let conf = Pair { key: "auto_failover".to_owned(), value: "true".to_owned() };
+    rpc.nameserver(NameserverCall::ConfSet(ConfSetRequest { conf })).await.unwrap_err();
+    assert_eq!(bed.world(|world| world.leader()), None);
+    bed.sandbox.stop().await.unwrap();
+}
+
+/// Under a root path's leader there is the address of another cluster's nameserver.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_to_another_clusters_nameserver() {
+    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    let server = ZooKeeperServer::shared().await;
+    let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
+    let nodes = [
+        ("/another/leader/lock_request0000000001", address.as_str()),
+        ("/another/nodes/10.255.255.1:10921", "10.255.255.1:10921"),
+    ];
+    server.create(&nodes).await;
+    let (home, zookeeper) = (Home::new(), server.address());
+    let reach = ["--zk-cluster", &zookeeper, "--zk-root-path", "/another"];
+    nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is another cluster's: it hears from "));
+    let status = home.run(&[&["status"], &reach[..]].concat()).expect(3);
+    assert!(status.stdout.contains("is another cluster's"), "{}", status.stdout);
+    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
+    bed.sandbox.stop().await.unwrap();
+}
+
+/// 127.0.0.1 means another host to whoever is on another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
+    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let elsewhere = Transport { vantage: Vantage::OtherHost, ..Transport::default() };
+    let connect = |target, transport| async move {
+        Cluster::connect(target, &Credentials::Service, transport, cluster::Options::default()).await
+    };
+    let error = connect(desk.target(), elsewhere.clone()).await.unwrap_err();
+    assert!(matches!(error, DiscoveryError::LeaderOnOtherHost { .. }), "{error}");
+    // The nameserver was typed, so it is meant; its tablets are not.
+    let nameserver = Target::Nameserver(desk.bed.sandbox.nameserver_address().unwrap().to_string());
+    let cluster = connect(nameserver, elsewhere).await.unwrap();
+    let seen = snapshot::collect(&cluster, "elsewhere", 0).await.unwrap();
+    assert!(matches!(seen.identity, Identity::OtherHost { .. }), "{:?}", seen.identity);
+    for tablet in seen.tablets.values() {
+        let error = tablet.held.error().unwrap();
+        assert!(error.contains("an address that only its own host can use"), "{error}");
+    }
+    let error = cluster.act(&Action::SetAutoFailover { on: false }).await.unwrap_err();
+    assert!(error.to_string().contains("nothing is sent: "), "{error}");
+    let asked = desk.bed.world(|world| {
+        let tablets = world.tablet_endpoints().to_vec();
+        world.trace().calls().filter(|call| tablets.contains(&call.server)).count()
+    });
+    assert_eq!(asked, 0, "not even a question");
+    // On this host they are what they seem to be.
+    let here = connect(desk.target(), Transport::default()).await.unwrap();
+    assert_eq!(snapshot::collect(&here, "here", 0).await.unwrap().identity, Identity::Cluster);
+    desk.ends().await;
+}
+
+/// What else may listen where a nameserver is looked for: one message, exit 1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
+    let bed = Bed::start(Scenario::Healthy).await;
+    let server = ZooKeeperServer::shared().await;
+    let (home, tablet) = (Home::new(), bed.sandbox.tablets()[0].1.to_string());
+    for (address, says) in [
+        (tablet, "does not know ConfGet: it is no OpenMLDB server of this kind, or too old a release"),
+        (server.address(), "it refuses our credentials, keeps dying, or is no nameserver"),
+    ] {
+        for command in [&["status"][..], &["recover", "--all"], &["failover", "set", "on"]] {
+            let ran = home.run(&[command, &["--leader-wait", "5", "--nameserver", &address]].concat()).expect(1);
+            check_message(&ran);
+            assert!(ran.stderr.contains(says), "{command:?} {address}: {}", ran.stderr);
+        }
+    }
+    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
+    bed.sandbox.stop().await.unwrap();
 }

@@ -114,6 +114,7 @@ impl Found {
         Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 1_000_000,
+            identity: crate::model::Identity::Cluster,
             auto_failover: false,
             tables: vec![table],
             tablets: BTreeMap::from([("a".into(), tablet(a, leads)), ("b".into(), b)]),

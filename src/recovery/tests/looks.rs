@@ -38,6 +38,7 @@ fn loaded_at_0(role: Role, record_cnt: u64) -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table],
         tablets: BTreeMap::from([(a, tablet)]),

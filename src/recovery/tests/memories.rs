@@ -269,6 +269,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
     let snapshot = Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table.clone()],
         tablets: BTreeMap::from([("a".into(), tablet)]),

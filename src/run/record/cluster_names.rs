@@ -98,6 +98,7 @@ mod tests {
         Snapshot {
             cluster: String::new(),
             taken_at_ms: 0,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: Vec::new(),
             tablets: tablets.collect(),

@@ -55,6 +55,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
         snapshot: Box::new(Snapshot {
             cluster: cluster.to_owned(),
             taken_at_ms: at,
+            identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: Vec::new(),
             tablets: BTreeMap::new(),

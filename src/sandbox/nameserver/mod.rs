@@ -241,6 +241,23 @@ impl Nameservers {
         self.zk.names.insert(name.to_owned(), address.to_owned());
     }
 
+    /// Makes a standalone nameserver of it: without a ZooKeeper there is nobody to count terms.
+    pub fn stand_alone(&mut self) {
+        self.settings.standalone = true;
+        (self.zk.term, self.zk.auto_failover) = (0, false);
+        for (_, table) in self.zk.tables.all_mut() {
+            for pid in (0..).take(table.len()) {
+                table.change(pid, |partition| partition.term_offset.iter_mut().for_each(|began| began.term = 0));
+            }
+            table.written();
+        }
+    }
+
+    /// Whether a call kills it: without a ZooKeeper, one that would write there (observed 7: SIGSEGV).
+    pub fn dies_of(&self, call: &NameserverCall) -> bool {
+        self.settings.standalone && matches!(call, NameserverCall::ConfSet(_))
+    }
+
     /// The flags, to change them in mid-run as an experiment; a real nameserver would have to be restarted.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings

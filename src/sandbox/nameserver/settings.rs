@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 /// source's (reference 3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Whether it runs without a ZooKeeper (`--tablet`): it counts no terms, and dies when it is told to write to one.
+    pub standalone: bool,
     /// `auto_failover`: what the first nameserver writes to ZooKeeper. Template: on.
     pub auto_failover: bool,
     /// `tablet_heartbeat_timeout`, ms: how long a tablet is away before failover acts. Template: one minute.
@@ -50,6 +52,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            standalone: false,
             auto_failover: true,
             tablet_heartbeat_timeout_ms: 60_000,
             tablet_offline_check_interval_ms: 1_000,

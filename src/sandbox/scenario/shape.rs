@@ -82,6 +82,13 @@ pub(super) enum Variety {
 }
 
 impl Shape {
+    /// A standalone OpenMLDB of about this shape: one tablet, with the only replica of every table's only partition.
+    pub(in crate::sandbox) fn standalone(&self) -> Self {
+        let Generated { tables, rows, .. } = self.generated.unwrap_or_default();
+        let generated = Some(Generated { tables, partitions: 1, replicas: 1, rows });
+        Self { tablets: 1, generated, ..*self }
+    }
+
     /// Whether this shape can be had.
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         let replicas = self.generated.map_or(3, |generated| generated.replicas);

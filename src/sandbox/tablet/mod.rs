@@ -80,6 +80,11 @@ impl Tablets {
         }
     }
 
+    /// From now on they run without a ZooKeeper.
+    pub fn stand_alone(&mut self) {
+        self.settings.standalone = true;
+    }
+
     /// A new tablet machine with an empty disk, not started yet. An endpoint that exists already stays as it is.
     pub fn add(&mut self, endpoint: &str) {
         if !self.by_endpoint.contains_key(endpoint) {

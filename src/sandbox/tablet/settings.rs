@@ -39,6 +39,8 @@ pub struct Settings {
     pub has_ssd_root: bool,
     /// Whether `hdd_root_path` is set.
     pub has_hdd_root: bool,
+    /// Whether it runs without a ZooKeeper: then it knows no terms.
+    pub standalone: bool,
     /// Where tablets keep their files, as in the recordings.
     pub root: String,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             jitter_percent: 10,
             has_ssd_root: true,
             has_hdd_root: true,
+            standalone: false,
             root: "/data/openmldb".to_owned(),
         }
     }

@@ -55,6 +55,10 @@ impl Tablets {
 
     /// For a replica that is not loaded: offset and term of its snapshot, 0 if the file MANIFEST names is missing.
     pub(super) fn term_pair(&self, at: usize, request: &api::GetTermPairRequest) -> api::GetTermPairResponse {
+        if self.settings.standalone {
+            let msg = Some("tablet is not run in cluster mode".to_owned());
+            return api::GetTermPairResponse { code: Some(-1), msg, ..Default::default() };
+        }
         let id = id_of(request.tid, request.pid);
         let machine = &self.machines[at];
         if let Ok(replica) = machine.replica(id) {

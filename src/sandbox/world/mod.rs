@@ -187,6 +187,10 @@ impl World {
             Effect::Read => Vec::new(),
         };
         self.traced(&endpoint, NameserverCall::SERVICE, call.name(), call.effect(), partitions);
+        if self.nameservers.dies_of(&call) {
+            self.kill_nameserver(&endpoint);
+            return Err(Unreachable { endpoint });
+        }
         let answer = self.nameservers.call(endpoint.as_str(), self.now, call, &mut Reach(&mut self.tablets));
         answer.map_err(|_| Unreachable { endpoint })
     }
@@ -275,6 +279,12 @@ impl World {
                 table.table_partition.into_iter().map(move |found| (partition(tid, found.pid), found))
             })
             .collect()
+    }
+
+    /// Makes a standalone OpenMLDB of the world as it is.
+    pub fn stand_alone(&mut self) {
+        self.nameservers.stand_alone();
+        self.tablets.stand_alone();
     }
 
     /// A row that nobody has written before.

@@ -1,6 +1,6 @@
 //! The program as a person or a script meets it: a process with arguments, two streams and an exit code.
 
-mod bad_input;
+pub mod bad_input;
 
 mod bad_servers;
 mod help;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use openmldb_ops::cluster::Target;
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
@@ -38,6 +39,11 @@ impl Desk {
 
     fn words<'a>(&'a self, command: &'a str, servers: &'a str) -> Vec<&'a str> {
         command.split(' ').chain(["--zk-cluster", servers, "--zk-root-path", &self.root]).collect()
+    }
+
+    /// Where the cluster is found.
+    pub fn target(&self) -> Target {
+        Target::ZooKeeper { servers: self.server.address(), root: self.root.clone(), credentials: None }
     }
 
     /// A node's data in ZooKeeper, by its path below the cluster's root; none if there is no such node.

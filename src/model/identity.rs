@@ -1,0 +1,86 @@
+//! Whom we talk to, as far as the servers' own answers show it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Endpoint;
+
+/// Who is at the other end. Only a cluster is ever changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// The cluster that was asked for: a nameserver that is registered in a ZooKeeper, with its tablets.
+    #[default]
+    Cluster,
+    /// A nameserver without a ZooKeeper, and its one tablet.
+    Standalone {
+        /// Its address.
+        nameserver: String,
+    },
+    /// A nameserver that hears from tablets, none of which is registered under the root path it was found through.
+    OtherCluster {
+        /// Its address.
+        nameserver: String,
+        /// The tablets it hears from.
+        hears_from: Vec<Endpoint>,
+        /// Those that are registered.
+        registered: Vec<Endpoint>,
+    },
+    /// A server is registered under an address that only its own host can use, and that host is another one.
+    OtherHost {
+        /// The server.
+        server: Endpoint,
+        /// Its address.
+        address: String,
+    },
+    /// Nothing tells a cluster from a standalone OpenMLDB.
+    Unknown {
+        /// The nameserver's address.
+        nameserver: String,
+    },
+}
+
+impl Identity {
+    /// Whether it may be changed.
+    pub fn is_cluster(&self) -> bool {
+        *self == Self::Cluster
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("a cluster"),
+            Self::Standalone { nameserver } => write!(
+                f,
+                "the nameserver {nameserver} is a standalone one: it runs without a ZooKeeper, with one tablet and one replica of \
+                 everything, and the call that would set its auto_failover kills it"
+            ),
+            Self::OtherCluster { nameserver, hears_from, registered } => write!(
+                f,
+                "the nameserver {nameserver} is another cluster's: it hears from {}, and registered under this root path are {}",
+                list(hears_from),
+                list(registered)
+            ),
+            Self::OtherHost { server, address } => {
+                let name = if server.as_str() == address { String::new() } else { format!(" {server}") };
+                write!(
+                    f,
+                    "a server{name} is registered as {address}, an address that only its own host can use, and this is another \
+                     host: whoever is at that address here is no server of this cluster"
+                )
+            }
+            Self::Unknown { nameserver } => write!(
+                f,
+                "whether the nameserver {nameserver} is a cluster's or a standalone one cannot be told: it has no tables, and no \
+                 tablet of its answers"
+            ),
+        }
+    }
+}
+
+fn list(endpoints: &[Endpoint]) -> String {
+    let names: Vec<&str> = endpoints.iter().map(Endpoint::as_str).collect();
+    names.join(", ")
+}
