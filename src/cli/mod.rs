@@ -5,6 +5,8 @@ mod diff;
 mod environment;
 mod failover;
 mod failure;
+#[cfg(test)]
+mod headlines_tests;
 mod out;
 mod playbook;
 mod record;

@@ -115,15 +115,14 @@ impl Out {
         self.either(|| comparison_text(line, self.paint), |lines| lines.line(line))
     }
 
-    /// The health of what is in scope, under a heading where there is one. True if all of it is well.
-    pub fn status(&self, seen: &Snapshot, scope: &Scope, all: bool, heading: Option<&str>) -> io::Result<bool> {
+    /// The health of what is in scope, under a heading where there is one.
+    pub fn status(&self, seen: &Snapshot, scope: &Scope, all: bool, heading: Option<&str>) -> io::Result<()> {
         let status = Status::of(seen, scope);
         let text = || {
             let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
             heading + &status_text(&status, all, self.paint)
         };
-        self.either(text, |lines| lines.status(&status))?;
-        Ok(status.is_healthy())
+        self.either(text, |lines| lines.status(&status))
     }
 
     /// The cases that a cluster is in.
@@ -134,20 +133,22 @@ impl Out {
         )
     }
 
-    /// The end of a look.
+    /// The end of a look; gives what it says.
     pub fn look_summary(
         &self,
+        about: About,
         seen: &Snapshot,
         scope: &Scope,
         rpc: Rpc,
         found: Option<Verification>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Summary> {
         let summary = summary_of_status(&Status::of(seen, scope), rpc);
         let summary = match found {
             Some(found) => summary.verified(found),
             None => summary,
         };
-        self.summary(&summary, About::Look)
+        self.summary(&summary, about)?;
+        Ok(summary)
     }
 
     /// The end of a dry run or a look.

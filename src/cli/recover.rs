@@ -164,7 +164,12 @@ fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &
     }
     let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
     out.summary(&summary, About::Plan)?;
-    Ok(if summary.blocked.is_empty() { Exit::Healthy } else { Exit::Partial })
+    Ok(exit_of_plan(&summary))
+}
+
+/// What a dry run's sentence says, as an exit code.
+pub(super) fn exit_of_plan(summary: &Summary) -> Exit {
+    if summary.blocked.is_empty() { Exit::Healthy } else { Exit::Partial }
 }
 
 /// A run that could not look again at its end, or never came to the partitions.
@@ -188,7 +193,7 @@ fn ended_early(error: RecoverError, mut summary: Summary, session: &Session) -> 
 }
 
 /// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
-fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
+pub(super) fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     if let Some(error) = &recovered.not_restored {
         let on = if recovered.summary.auto_failover.before { "on" } else { "off" };
         let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");

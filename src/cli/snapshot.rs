@@ -5,6 +5,7 @@ use std::path::Path;
 use super::out::Out;
 use crate::run::Scope;
 use crate::snapshot;
+use crate::ui::About;
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -38,7 +39,7 @@ async fn take(file: &Path, session: &Session, out: &Out) -> Result<Exit, Failure
         if let Some(rows) = rows_of(session) {
             out.sandbox(&rows)?;
         }
-        out.look_summary(&seen, &Scope::All, session.cluster.rpc_counts().into(), None)?;
+        out.look_summary(About::Saved, &seen, &Scope::All, session.cluster.rpc_counts().into(), None)?;
     }
     Ok(Exit::Healthy)
 }

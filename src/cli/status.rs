@@ -9,9 +9,11 @@ use crate::cluster::DiscoveryError;
 use crate::model::Snapshot;
 use crate::operate::{Desk, Unfinished};
 use crate::run::{
-    Abandoned, Checking, ClusterNames, Diagnosis, Directory, Runs, Scope, Status, Stop, diagnose, known_runs,
+    Abandoned, Checking, ClusterNames, Diagnosis, Directory, Runs, Scope, Status, Stop, Summary, Verdict, diagnose,
+    known_runs,
 };
 use crate::snapshot;
+use crate::ui::About;
 
 use super::args;
 use super::failure::{Exit, Failure};
@@ -45,23 +47,27 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
         .check(&seen)
         .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
-    let healthy = out.status(&seen, scope, args.full, None)?;
+    out.status(&seen, scope, args.full, None)?;
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, &seen, out).await?);
     out.diagnoses(&found)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
     if !args.deep {
-        out.look_summary(&seen, scope, session.cluster.rpc_counts().into(), None)?;
-        return Ok(if healthy { Exit::Healthy } else { Exit::Unhealthy });
+        let summary = out.look_summary(About::Look, &seen, scope, session.cluster.rpc_counts().into(), None)?;
+        return Ok(exit_of_look(&summary));
     }
     // A look can be broken off at any moment: nothing has to be cleaned up.
     let (_never, stop) = watch::channel(Stop::No);
     let checking = Checking { scope, memories: &BTreeMap::new(), pace: session.pace, stop };
     let (last, found) = checking.until_it_stands(&session.cluster, seen).await?;
-    let complete = found.is_complete();
-    out.look_summary(&last, scope, session.cluster.rpc_counts().into(), Some(found))?;
-    Ok(if complete { Exit::Healthy } else { Exit::Unhealthy })
+    let summary = out.look_summary(About::Look, &last, scope, session.cluster.rpc_counts().into(), Some(found))?;
+    Ok(exit_of_look(&summary))
+}
+
+/// What the sentence says, as an exit code.
+pub(super) fn exit_of_look(summary: &Summary) -> Exit {
+    if summary.verdict == Verdict::Healthy { Exit::Healthy } else { Exit::Unhealthy }
 }
 
 /// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.

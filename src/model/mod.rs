@@ -3,8 +3,8 @@
 
 mod action;
 mod id;
-mod moment;
 mod identity;
+mod moment;
 mod op;
 mod row;
 mod schema;
@@ -15,8 +15,8 @@ mod tablet;
 
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
-pub use moment::moment;
 pub use identity::Identity;
+pub use moment::moment;
 pub use op::{Op, OpKind, OpStatus};
 pub use row::{Row, RowCursor, RowPage};
 pub use schema::{Column, ColumnKind, Index, Schema};

@@ -67,7 +67,8 @@ pub use record::{
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{
-    AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
+    AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary,
+    Verdict,
 };
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector, some_of};

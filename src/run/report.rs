@@ -37,6 +37,18 @@ pub struct Summary {
     pub blocked: Vec<BlockedEntry>,
     /// Whether what was meant has come true; null where nothing was verified.
     pub verification: Option<Verification>,
+    /// What a look found wrong beside partitions: for its sentence.
+    #[serde(skip)]
+    pub beside: Beside,
+}
+
+/// What may be wrong although every partition in scope is healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Tablets with a replica in scope and a problem.
+    pub tablets_with_problems: usize,
+    /// Who answers is not the cluster that was asked for.
+    pub other_end: bool,
 }
 
 /// The end of it, in a word.

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{
-    Endpoint, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName, Tablet,
-    TabletState, Tid,
+    Endpoint, Identity, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName,
+    Tablet, TabletState, Tid,
 };
 use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health};
 
-use super::report::{AutoFailoverSeen, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
+use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
 
 /// A cluster's health.
@@ -30,6 +30,9 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// Numbers.
     pub counts: StatusCounts,
+    /// Who answers is not the cluster that was asked for.
+    #[serde(skip)]
+    pub other_end: bool,
 }
 
 /// A tablet's health.
@@ -185,12 +188,15 @@ impl Status {
             snapshot.tablets.iter().map(|(e, tablet)| tablet_status(e, tablet, placed_on(e))).collect();
         let counts = counts(&partitions, &tablets, snapshot);
         let (cluster, taken_at_ms) = (snapshot.cluster.clone(), snapshot.taken_at_ms);
-        Self { cluster, taken_at_ms, auto_failover: snapshot.auto_failover, tablets, partitions, counts }
+        let other_end = !matches!(snapshot.identity, Identity::Cluster | Identity::Standalone { .. });
+        Self { cluster, taken_at_ms, auto_failover: snapshot.auto_failover, tablets, partitions, counts, other_end }
     }
 
-    /// Whether every partition in scope is healthy, and every tablet that metadata places a replica in scope on.
+    /// Whether every partition in scope is healthy, and every tablet that metadata places a replica in scope on; and they are
+    /// those that were asked for.
     pub fn is_healthy(&self) -> bool {
-        self.counts.healthy == self.counts.partitions && self.counts.tablets_with_problems == 0
+        let counts = &self.counts;
+        counts.healthy == counts.partitions && counts.tablets_with_problems == 0 && !self.other_end
     }
 }
 
@@ -344,5 +350,6 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
         rpc,
         blocked: blocked.collect(),
         verification: None,
+        beside: Beside { tablets_with_problems: status.counts.tablets_with_problems, other_end: status.other_end },
     }
 }

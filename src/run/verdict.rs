@@ -10,7 +10,8 @@ use crate::verify::Verification;
 use super::driver::{Driven, Stop};
 use super::prepared::Prepared;
 use super::report::{
-    AcceptedEntry, AutoFailoverSeen, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict,
+    AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary,
+    Verdict,
 };
 
 /// What was seen last, and what it shows.
@@ -89,6 +90,7 @@ pub(super) fn summary_of_run(
         rpc,
         blocked,
         verification: None,
+        beside: Beside::default(),
     };
     match last.verification {
         Some(verification) => summary.verified(verification),
@@ -147,6 +149,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
         rpc,
         blocked,
         verification: None,
+        beside: Beside::default(),
     }
 }
 

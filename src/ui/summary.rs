@@ -4,6 +4,7 @@ use crate::recovery::WhyHeld;
 use crate::run::{
     AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, Stop, Summary, Verdict, held_at, why_held,
 };
+use crate::verify::Standing;
 
 use super::color::{Paint, Tone};
 use super::plan::loses;
@@ -17,8 +18,10 @@ pub enum About {
     Recovery,
     /// A dry run.
     Plan,
-    /// A look: `status` or `snapshot`.
+    /// A look: `status`.
     Look,
+    /// A snapshot that was saved, which says nothing by its exit code.
+    Saved,
 }
 
 /// The summary.
@@ -35,7 +38,7 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
     if about == About::Recovery {
         accepted(&mut details, &summary.accepted, paint);
     }
-    if about != About::Look {
+    if matches!(about, About::Recovery | About::Plan) {
         given_up(&mut details, &summary.given_up, about, paint);
     }
     if !details.is_empty() {
@@ -99,8 +102,14 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
     let unhealthy = counts.total - counts.healthy_before;
     let of_all = format!("{} of {}", counts.blocked + counts.failed, counted(counts.total, "partition"));
     match (summary.verdict, about) {
+        (_, About::Look) => look(summary, &all, &of_all),
+        (_, About::Saved) if unhealthy == 0 => (Tone::Usual, format!("Saved: {all}.")),
+        (_, About::Saved) => (Tone::Usual, format!("Saved: {of_all} not as they should be.")),
         (Verdict::Refused, _) => (Tone::Bad, "Refused: what is there is not what the plan was made for.".to_owned()),
         (Verdict::Healthy, About::Plan) => (Tone::Good, format!("Dry run: {all}; there is nothing to do.")),
+        (Verdict::Recovered | Verdict::Healthy, About::Recovery) if was_switched_off(summary) => {
+            (Tone::Warning, format!("Partial: {all}, and somebody has switched auto_failover off."))
+        }
         (Verdict::Healthy, _) => (Tone::Good, format!("Healthy: {all}.")),
         (_, About::Plan) => {
             let blocked = match counts.blocked {
@@ -110,8 +119,6 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
             let of = counted(counts.total, "partition");
             (Tone::Strong, format!("Dry run: {unhealthy} of {of} to bring back, {blocked}. Nothing was changed."))
         }
-        (_, About::Look) if unhealthy == 0 => (Tone::Warning, format!("Unhealthy: {all}, but a tablet has a problem.")),
-        (_, About::Look) => (Tone::Bad, format!("Unhealthy: {of_all} not as they should be.")),
         (Verdict::Recovered, _) => (Tone::Good, format!("Recovered: {all}.")),
         (Verdict::Partial, _) if counts.blocked + counts.failed == 0 && !summary.auto_failover.held_for.is_empty() => {
             (Tone::Warning, format!("Partial: {all}, and auto_failover stays off."))
@@ -122,6 +129,34 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
         (Verdict::Partial, _) => (Tone::Warning, format!("Partial: {of_all} not recovered or not redundant.")),
         (Verdict::Interrupted, _) => (Tone::Bad, format!("Interrupted: {of_all} not finished.")),
         (Verdict::Failed, _) => (Tone::Bad, format!("Failed: {of_all} not finished.")),
+    }
+}
+
+/// The end of a look: what is wrong is what it is called unhealthy for, and nothing is called healthy beside it.
+fn look(summary: &Summary, all: &str, of_all: &str) -> (Tone, String) {
+    if summary.beside.other_end {
+        return (Tone::Bad, "Unhealthy: who answers is not the cluster that was asked for.".to_owned());
+    }
+    if summary.partitions.blocked + summary.partitions.failed > 0 {
+        return (Tone::Bad, format!("Unhealthy: {of_all} not as they should be."));
+    }
+    match summary.beside.tablets_with_problems {
+        0 => {}
+        1 => return (Tone::Warning, "Unhealthy: one tablet has a problem; no partition has one yet.".to_owned()),
+        more => return (Tone::Warning, format!("Unhealthy: {more} tablets have a problem; no partition has one yet.")),
+    }
+    let by_flags = "by flags and roles nothing is wrong";
+    match summary.verification.as_ref().map(|found| (found.verdict, found.findings.len())) {
+        None | Some((Standing::Complete, _)) => (Tone::Good, format!("Healthy: {all}.")),
+        Some((Standing::NotFullySucceeded, findings)) => {
+            (Tone::Bad, format!("Unhealthy: {by_flags}, but a second look found {}.", counted(findings, "problem")))
+        }
+        Some((Standing::NotFinished, _)) => {
+            (Tone::Warning, format!("Unsettled: {by_flags}, but something still goes on."))
+        }
+        Some((Standing::Undetermined, _)) => {
+            (Tone::Warning, format!("Unclear: {by_flags}, but not everybody answered."))
+        }
     }
 }
 
@@ -180,7 +215,9 @@ fn given_up(out: &mut String, entries: &[GivenUpEntry], about: About, paint: Pai
     }
     let heading = match about {
         About::Plan => "To be given up, as only that replica holds it (its directory keeps it):",
-        About::Recovery | About::Look => "Given up, as only that replica held it (its directory keeps it):",
+        About::Recovery | About::Look | About::Saved => {
+            "Given up, as only that replica held it (its directory keeps it):"
+        }
     };
     *out += &format!("\n{}\n", paint.tone(Tone::Warning, heading));
     for GivenUpEntry { db, table, pid, endpoint, entries, at_most, term, directory } in entries {
@@ -201,6 +238,16 @@ fn counted64(number: u64, noun: &str) -> String {
 /// A recovery's summary with how it ended. If auto_failover could not be given back, `by_hand` is the last line.
 pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> String {
     let mut out = String::new();
+    // First what the exit code is about, then what became of partitions.
+    if recovered.not_restored.is_some() {
+        let was = on_off(recovered.summary.auto_failover.before);
+        let text = format!("auto_failover was {was} before and could not be given back: see the last line.");
+        out += &format!("{}\n", paint.tone(Tone::Bad, &text));
+    }
+    if let Some(why) = recovered.unrecorded.as_ref().filter(|_| recovered.stopped != Some(Stop::Unrecorded)) {
+        let text = format!("The record could not be written to its end: {}", one_line(why));
+        out += &format!("{}\n", paint.tone(Tone::Bad, &text));
+    }
     if let Some(message) = &recovered.panicked {
         let text = format!("The run ended in a bug of this program, please report it: {}", one_line(message));
         out += &format!("{}\n", paint.tone(Tone::Bad, &text));

@@ -18,6 +18,7 @@ fn recovered() -> Summary {
         rpc: Rpc { reads: 4711, mutations: 1 },
         blocked: Vec::new(),
         verification: None,
+        beside: crate::run::Beside::default(),
     }
 }
 
@@ -94,11 +95,17 @@ fn nothing_to_do() {
 }
 
 #[test]
-fn a_look_at_healthy_partitions_on_a_troubled_tablet_says_so() {
+fn a_look_says_what_it_calls_unhealthy() {
     let partitions = PartitionCounts { total: 2, healthy_before: 2, ..PartitionCounts::default() };
-    let summary = Summary { verdict: Verdict::Partial, partitions, playbook: None, ..recovered() };
-    let expected = "Unhealthy: all 2 partitions in scope are healthy, but a tablet has a problem.\n";
-    assert!(text(&summary, About::Look).starts_with(expected));
+    let fine = Summary { verdict: Verdict::Healthy, partitions, playbook: None, ..recovered() };
+    assert!(text(&fine, About::Look).starts_with("Healthy: all 2 partitions in scope are healthy.\n"));
+    let mut troubled = Summary { verdict: Verdict::Partial, ..fine };
+    troubled.beside.tablets_with_problems = 1;
+    assert!(
+        text(&troubled, About::Look).starts_with("Unhealthy: one tablet has a problem; no partition has one yet.\n")
+    );
+    troubled.beside.other_end = true;
+    assert!(text(&troubled, About::Look).starts_with("Unhealthy: who answers is not the cluster"));
 }
 
 #[test]
@@ -116,7 +123,8 @@ fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
     };
     let by_hand = by_hand("--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb", true);
     let text = recovered_text(&recovered, &by_hand, Paint::Plain);
-    assert!(text.starts_with("Stopped by signal 2"), "{text}");
+    let expected = "auto_failover was on before and could not be given back: see the last line.\nStopped by signal 2: ";
+    assert!(text.starts_with(expected), "{text}");
     insta::assert_snapshot!(text.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @r"
     openmldb --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb --role=ns_client --interactive=false --cmd='confset auto_failover true'
     auto_failover could not be given back (nameserver 127.0.0.1:6527: connection refused). Do it by hand:

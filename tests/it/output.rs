@@ -179,6 +179,7 @@ fn summary() -> Summary {
         rpc: Rpc { reads: 4711, mutations: 1630 },
         blocked: vec![BlockedEntry::new(&orders(), Pid(2), &blocked())],
         verification: Some(Verification::of(vec![finding()])),
+        beside: openmldb_ops::run::Beside::default(),
     }
 }
 
