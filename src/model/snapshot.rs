@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Endpoint, Followers, Held, Identity, Manifest, Op, Partition, PartitionId, Pid, Seen, Table, TableName,
+    Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid, Seen, Table, TableName,
     TabletState, TermPair,
 };
 
@@ -77,11 +77,15 @@ pub struct Probes {
     pub term_pair: Seen<TermPair>,
     /// GetTableFollower; asked of leaders only.
     pub followers: Seen<Followers>,
+    /// Where it stayed for some seconds although its leader was further; none if it was not watched, or moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled_at: Option<Offset>,
 }
 
 impl Probes {
     /// Nothing asked yet.
-    pub const UNASKED: Self = Self { manifest: Seen::Unasked, term_pair: Seen::Unasked, followers: Seen::Unasked };
+    pub const UNASKED: Self =
+        Self { manifest: Seen::Unasked, term_pair: Seen::Unasked, followers: Seen::Unasked, stalled_at: None };
 }
 
 impl Tablet {

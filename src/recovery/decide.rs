@@ -14,6 +14,7 @@ use super::follower;
 use super::health::{Health, health};
 use super::loading;
 use super::memory::Load;
+use super::stuck::unasked_terms;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::view::{ReplicaView, View};
 
@@ -49,6 +50,8 @@ impl Gates {
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     match health(view) {
+        // Flags and connections do not show whether a follower takes anything.
+        Health::Healthy if !unasked_terms(view).is_empty() => return Decision::Look(unasked_terms(view)),
         // What was worked on has to be caught up beside.
         Health::Healthy if !was_worked_on(view) => return Decision::Done,
         Health::Unknown(probe) => return Decision::Look(vec![probe]),
@@ -65,7 +68,8 @@ pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
 }
 
 fn was_worked_on(view: &View) -> bool {
-    view.memory.choice.is_some() || view.replicas.iter().any(|r| r.memory.recovery.tries > 0)
+    let is_worked_on = |r: &ReplicaView| r.memory.recovery.tries > 0 || r.memory.stalled_at.is_some();
+    view.memory.choice.is_some() || view.replicas.iter().any(is_worked_on)
 }
 
 /// A leader that may be serving everybody but us is left alone, flags and all.

@@ -94,6 +94,8 @@ pub enum WaitFor {
     CatchUp(Endpoint),
     /// A difference from its leader, in rows or in offset, to be more than a moment between two looks.
     Rows(Endpoint),
+    /// A follower to take what its leader sends, although it seems not to: somebody's election may be under way.
+    Stuck(Endpoint),
     /// A dropped replica to be gone.
     Dropping(Endpoint),
     /// A server to answer a question again.

@@ -6,6 +6,7 @@ use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::objection;
+use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
 use super::view::{Data, ReplicaView, View};
@@ -26,6 +27,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
     objection::written_beside(view, &[leader, replica])?;
+    of_a_later_term(view, leader, replica)?;
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
             "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
@@ -71,6 +73,20 @@ fn on_servers_of_their_own(leader: &ReplicaView, replica: &ReplicaView) -> Resul
         format!("{at} and its leader {by} have the same address {address}: what is dropped there is dropped for both");
     let hint = "see ZooKeeper's map/names; a tablet that is started anew puts its own address there, then run again";
     Err(Blocked::new(Reason::OutOfReach, text, hint))
+}
+
+/// A replica whose last entry is of a later term than its leader leads in: somebody else led who is in no metadata, and what that one
+/// wrote is nobody else's.
+fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let Some(leads) = leads_in(leader).max(view.terms.last().map(|last| last.term)) else { return Ok(()) };
+    let written = replica.manifest.known().filter(|_| !view.storage.is_disk() && replica.manifest_offset() > Offset(0));
+    let Some(term) = written.and_then(|manifest| manifest.term).filter(|term| *term > leads) else { return Ok(()) };
+    let text = format!(
+        "{} holds entries of term {term}, and its leader {} leads in term {leads}: what another leader wrote would be discarded",
+        replica.endpoint, leader.endpoint
+    );
+    let blocked = Blocked::new(Reason::NewerTerm, text, "compare the rows of both; nothing was discarded");
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 
 /// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left: reference 4.2):

@@ -8,16 +8,19 @@ use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, Tabl
 
 use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
-use super::decision::{Decision, Intent, Question, Wait, WaitFor};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
+use super::stuck::{Stuck, stuck};
 use super::suspect::lacks_rows_of;
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
 /// and how long it may show no progress while catching up.
 const CATCH_UP_STALL: Duration = Duration::from_secs(60);
+/// How long a follower has to seem to refuse its leader to be believed to.
+const STUCK_SETTLE: Duration = Duration::from_secs(5);
 /// How long a difference in rows at equal offsets has to last to be believed.
 const ROWS_SETTLE: Duration = Duration::from_secs(5);
 /// How long a drop may take: the tablet's task pool may be busy loading.
@@ -163,9 +166,13 @@ impl Case<'_> {
             let hint = "bring the tablet back, then run again";
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }
-        if follower.is_alive && self.follows(follower) && connected.is_some() && !resend_went_wrong(self.view, follower)
-        {
-            return self.catch_up(follower, connected.unwrap_or(Offset(0)));
+        let stuck = match self.stuck(follower, connected) {
+            Ok(stuck) => stuck,
+            Err(unknown) => return unknown,
+        };
+        let is_right = follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower);
+        if let Some(connected) = connected.filter(|_| is_right && stuck.is_none()) {
+            return self.catch_up(follower, connected);
         }
         if follower.tablet_state != Some(TabletState::Healthy) {
             let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
@@ -190,11 +197,17 @@ impl Case<'_> {
                     "restart its tablet, then run again",
                 ));
             }
-            let why = "it is not what its flag says; RecoverTable refuses an alive replica (311)";
+            if let (Some(_), Err(blocked)) = (stuck, may_discard(self.view, self.leader, follower)) {
+                return Follower::Blocked(blocked);
+            }
+            let why = match stuck {
+                Some(stuck) => format!("it {stuck}; to be resent it must not be alive"),
+                None => "it is not what its flag says; RecoverTable refuses an alive replica (311)".to_owned(),
+            };
             return self.send(mark(self.view, &follower.endpoint, false), why);
         }
         match &follower.data {
-            Data::Loaded(_) => self.bring_loaded(follower, connected),
+            Data::Loaded(_) => self.bring_loaded(follower, connected, stuck),
             Data::Loading(state) => self.wait_loading(follower, &format!("{state:?}")),
             Data::Absent | Data::OutOfReach(_) => self.bring_absent(follower, connected),
         }
@@ -203,6 +216,34 @@ impl Case<'_> {
     /// A follower in flag and in memory.
     fn follows(&self, follower: &ReplicaView) -> bool {
         !follower.is_leader && follower.loaded().is_some_and(|data| data.role == Role::Follower)
+    }
+
+    /// Why a follower that its leader replicates to takes nothing from it, once that is believed. One that was resent for it is
+    /// waited for like any other.
+    fn stuck(&self, follower: &ReplicaView, connected: Option<Offset>) -> Result<Option<Stuck>, Follower> {
+        if connected.is_none() || !self.follows(follower) || !self.view.ops_in_flight.is_empty() {
+            return Ok(None);
+        }
+        let unasked = [self.leader, follower].into_iter().filter(|r| r.term_pair == Seen::Unasked);
+        let unasked: Vec<Probe> =
+            unasked.map(|r| Probe { endpoint: r.endpoint.clone(), question: Question::TermPair }).collect();
+        if !unasked.is_empty() {
+            return Err(Follower::Needs(Decision::Look(unasked)));
+        }
+        let given_up = follower.memory.recovery.stood_still && !follower.memory.recovery.resent_for_rows;
+        let (at, leader) = (follower.offset().unwrap_or(connected.unwrap_or(Offset(0))), self.followers.leader_offset);
+        match stuck(self.view, self.leader, follower) {
+            // Whether it moves shows by itself, while it is waited for.
+            Some(Stuck::NoProgress { .. }) | None => Ok(given_up.then_some(Stuck::NoProgress { at, leader })),
+            Some(stuck) => {
+                let what = WaitFor::Stuck(follower.endpoint.clone());
+                if self.view.memory.has_expired(&what) {
+                    return Ok(Some(stuck));
+                }
+                let seen = format!("{} {stuck}", follower.endpoint);
+                Err(Follower::Needs(Decision::Wait(Wait::new(what, seen, self.within, STUCK_SETTLE))))
+            }
+        }
     }
 
     fn send(&self, action: Action, why: impl Into<String>) -> Follower {
@@ -296,7 +337,7 @@ impl Case<'_> {
     }
 
     /// Not alive, loaded: connected replicas come back as they are, the others get the leader's data.
-    fn bring_loaded(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
+    fn bring_loaded(&self, follower: &ReplicaView, connected: Option<Offset>, stuck: Option<Stuck>) -> Follower {
         let endpoint = &follower.endpoint;
         if follower.memory.recovery.dropping {
             let what = WaitFor::Dropping(endpoint.clone());
@@ -310,7 +351,8 @@ impl Case<'_> {
             }
             return Follower::Needs(Decision::Wait(Wait::new(what, seen, DROP_TIMEOUT, DROP_TIMEOUT)));
         }
-        let mut must_drop = follower.memory.recovery.must_drop || resend_went_wrong(self.view, follower);
+        let went_wrong = resend_went_wrong(self.view, follower);
+        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some();
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
             if let Some(longer) = self.longer_than_leader(follower, connected) {

@@ -3,12 +3,13 @@
 use crate::model::{Endpoint, Role, Seen};
 
 use super::decision::{Probe, Question};
+use super::stuck::stuck;
 use super::view::{Data, ReplicaView, View};
 
 /// How a partition is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// One alive leader; every replica alive, loaded, in its flagged role, connected.
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing.
     Healthy,
     /// Its leader is loaded and alive, but some replicas are not as they should be.
     Serving(Vec<Problem>),
@@ -46,6 +47,8 @@ pub enum ProblemKind {
     SecondLeader,
     /// Its leader does not replicate to it.
     NotConnected,
+    /// Its leader replicates to it, and it takes nothing.
+    Stuck,
 }
 
 impl Health {
@@ -94,7 +97,12 @@ pub fn health(view: &View) -> Health {
             text: "not connected to its leader".to_owned(),
         })
         .collect();
-    if lonely.is_empty() { Health::Healthy } else { Health::Serving(lonely) }
+    let stuck = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint).filter_map(|r| {
+        let text = stuck(view, leader, r)?.to_string();
+        Some(Problem { endpoint: r.endpoint.clone(), kind: ProblemKind::Stuck, text })
+    });
+    let found: Vec<Problem> = lonely.into_iter().chain(stuck).collect();
+    if found.is_empty() { Health::Healthy } else { Health::Serving(found) }
 }
 
 fn no_leader(view: &View) -> Option<Problem> {

@@ -70,6 +70,8 @@ pub struct ReplicaMemory {
     pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded: it may have taken writes since.
     pub led: bool,
+    /// Where it stayed while it was watched and its leader was further, before the run began.
+    pub stalled_at: Option<Offset>,
     /// How bringing it back as a follower goes.
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
@@ -127,8 +129,10 @@ pub struct Recovery {
     pub catch_up_to: Option<Offset>,
     /// DropTable was accepted and the replica is still there.
     pub dropping: bool,
-    /// It was resent because it had fewer rows; once is enough.
+    /// It was dropped and resent because it had fewer rows, or took nothing from its leader; once is enough.
     pub resent_for_rows: bool,
+    /// The wait for it to catch up ended because it did not move, and not because it took long.
+    pub stood_still: bool,
 }
 
 /// Flags and offsets of a replica before any change of ours, as a run's record keeps them.
@@ -174,6 +178,7 @@ impl Memory {
                 largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
                 polled: replica.offset.filter(|_| is_asked_for_the_first_time),
                 snapshot_before: manifest_offset,
+                stalled_at: probes.and_then(|probes| probes.stalled_at),
                 snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing)
                     || manifest_offset > Offset(0)
                         && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
@@ -251,6 +256,7 @@ impl ReplicaMemory {
             leader_held: None,
             replaceable: None,
             led: false,
+            stalled_at: None,
             recovery: Recovery::default(),
             refusals: 0,
             empty_looks: 0,

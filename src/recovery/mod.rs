@@ -22,6 +22,7 @@ mod plan;
 mod predict;
 mod reach;
 mod single;
+mod stuck;
 mod suspect;
 mod term;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use order::{Next, Order, Place, Stage};
 pub use outcome::Outcome;
 pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvidence, in_order, plan};
 pub use single::{may_be_dropped, may_be_resent};
+pub use stuck::{Stuck, stuck};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
 pub use term::{LastTerm, elected_last, is_official, is_proven_prefix, last_term, settled_term};
 pub use unseen::{Replaceable, WhyHeld, held_in};

@@ -55,8 +55,12 @@ impl Memory {
                 replica.recovery.after_op = newest_op;
                 replica.recovery.resend_meant = intent.resends;
                 replica.recovery.must_drop = false;
+                replica.recovery.stood_still = false;
                 replica.recovery.catch_up_to = leader;
-                self.expired.retain(|wait, _| !matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_)));
+                let over = |wait: &WaitFor| {
+                    matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_))
+                };
+                self.expired.retain(|wait, _| !over(wait));
             }
             Action::DropTable { endpoint, .. } if applied => {
                 let replica = self.replica_mut(endpoint);

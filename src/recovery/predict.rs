@@ -4,6 +4,7 @@ use crate::model::{Action, Followers, Manifest, Offset, Role, Seen, State, Term,
 
 use super::decision::{Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
+use super::stuck::leads_in;
 use super::view::{Data, Loaded, View};
 
 impl View {
@@ -25,7 +26,7 @@ impl View {
             }
             Action::ChangeLeader { candidate, .. } => self.predict_election(candidate),
             Action::AddReplica { endpoint, follower, .. } => {
-                if let Some(term) = self.terms.last().map(|start| start.term) {
+                if let Some(term) = self.term_of_leader(endpoint) {
                     self.predict_connected(endpoint, follower, term);
                 }
             }
@@ -127,8 +128,14 @@ impl View {
             (replica.memory.recovery.must_drop, replica.memory.recovery.resend_meant) = (false, false);
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset, rows });
         }
-        let term = self.terms.last().map_or(Term(0), |start| start.term);
+        let term = self.term_of_leader(&leader.endpoint).unwrap_or(Term(0));
         self.predict_connected(&leader.endpoint, endpoint, term);
+    }
+
+    /// The term that a leader's followers hear of.
+    fn term_of_leader(&self, endpoint: &crate::model::Endpoint) -> Option<Term> {
+        let told = self.replica(endpoint).and_then(leads_in);
+        told.or_else(|| self.terms.last().map(|start| start.term))
     }
 
     /// The view after what is waited for has happened; where nothing in a plan makes it happen, after the deadline. False if
@@ -157,7 +164,7 @@ impl View {
             WaitFor::Ops => !std::mem::take(&mut self.ops_in_flight).is_empty(),
             WaitFor::CatchUp(endpoint) => {
                 let leader = self.serving_leader().map(|leader| leader.endpoint.clone());
-                let term = self.terms.last().map(|start| start.term);
+                let term = leader.as_ref().and_then(|leader| self.term_of_leader(leader));
                 if let (Some(leader), Some(term)) = (leader, term) {
                     self.predict_connected(&leader, endpoint, term);
                 }
@@ -175,7 +182,7 @@ impl View {
                 }
                 true
             }
-            WaitFor::Answer(_) | WaitFor::Rows(_) => true,
+            WaitFor::Answer(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) => true,
             WaitFor::Turn | WaitFor::Flags => false,
         }
     }

@@ -120,6 +120,10 @@ impl Case {
         if let (WaitFor::CatchUp(endpoint), Some(target)) = (&wait.what, wait.catch_up_to) {
             self.memory.replica_mut(endpoint).recovery.catch_up_to.get_or_insert(target);
         }
+        if let WaitFor::CatchUp(endpoint) = &wait.what {
+            let stands_still = expired && elapsed(clock.changed) > wait.stall;
+            self.memory.replica_mut(endpoint).recovery.stood_still |= stands_still;
+        }
         if expired {
             self.clocks.remove(&wait.what);
             self.memory.note_expired(wait.what, wait.seen);

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, moment};
-use crate::recovery::WhyHeld;
+use crate::recovery::{ProblemKind, WhyHeld};
 
 use super::hold::{HeldFor, held_at, why_held};
 use super::record::{FailoverSet, Work};
@@ -51,6 +51,8 @@ pub enum Case {
     PartitionLost,
     /// A tablet answers and holds nothing of what is placed on it.
     TabletRestarted,
+    /// Followers take nothing from their leaders.
+    FollowersStuck,
     /// Partitions are not as they should be for another reason.
     NotRedundant,
     /// auto_failover is off, and nobody is known to owe it.
@@ -123,6 +125,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
             found.extend(look.tablets_restarted(seen.auto_failover));
         }
     }
+    found.extend(followers_stuck(status));
     let explained = found.iter().any(|diagnosis| diagnosis.case >= Case::EverythingRestarted);
     if !explained {
         found.extend(not_redundant(status));
@@ -420,6 +423,21 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
         promise: "while it is on the nameserver replaces what a replica holds as soon as its tablet comes back, without comparing it \
                   with anything; while it is off nobody takes over from a tablet that is lost",
         next,
+    })
+}
+
+fn followers_stuck(status: &Status) -> Option<Diagnosis> {
+    let of = |found: &PartitionStatus| {
+        let stuck = found.problems.iter().filter(|problem| problem.kind == ProblemKind::Stuck);
+        stuck.map(|problem| format!("{}/{} on {}", found.table, found.pid, problem.endpoint)).collect::<Vec<_>>()
+    };
+    let stuck: Vec<String> = status.partitions.iter().flat_map(of).collect();
+    (!stuck.is_empty()).then(|| Diagnosis {
+        case: Case::FollowersStuck,
+        seen: format!("followers that take nothing from their leader, and fall behind for ever: {}", some_of(&stuck)),
+        promise: "none: a follower that has heard of a later term, as after a change of leader that failed half way, refuses its \
+                  leader, and nothing notices; should the leader be lost, what it lacks is lost too",
+        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
 }
 

@@ -332,7 +332,14 @@ async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
 pub(super) fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Probes>) {
     let Some(probes) = probes else { return };
     match &case.waiting {
-        Some(WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Ops | WaitFor::Answer(_) | WaitFor::Flags) => {
+        Some(
+            WaitFor::CatchUp(_)
+            | WaitFor::Rows(_)
+            | WaitFor::Stuck(_)
+            | WaitFor::Ops
+            | WaitFor::Answer(_)
+            | WaitFor::Flags,
+        ) => {
             probes.term_pair = Seen::Unasked;
             probes.followers = Seen::Unasked;
             if matches!(probes.manifest, Seen::Failed(_)) {

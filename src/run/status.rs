@@ -89,7 +89,7 @@ pub struct PartitionStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
-    /// One alive leader; every replica alive, loaded, in its flagged role, connected.
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing.
     Healthy,
     /// Its leader is loaded and alive; some replicas are not as they should be.
     Serving,
@@ -145,6 +145,9 @@ pub enum ReplicaState {
 pub struct ReplicaProblem {
     /// Which replica.
     pub endpoint: Endpoint,
+    /// Of which kind.
+    #[serde(skip)]
+    pub kind: ProblemKind,
     /// What.
     pub text: String,
 }
@@ -289,7 +292,10 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
                 ..replica_status(snapshot, id, replica)
             })
             .collect(),
-        problems: problems.into_iter().map(|p| ReplicaProblem { endpoint: p.endpoint, text: p.text }).collect(),
+        problems: problems
+            .into_iter()
+            .map(|p| ReplicaProblem { endpoint: p.endpoint, kind: p.kind, text: p.text })
+            .collect(),
     }
 }
 

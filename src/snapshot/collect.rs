@@ -10,6 +10,8 @@ use crate::cluster::{CallError, CallErrorKind, Cluster};
 use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
 use crate::recovery::{Probe, Question};
 
+use super::watch::watch;
+
 /// Questions to one tablet at a time: enough to fill a connection, few enough not to be a load test.
 const PROBES_IN_FLIGHT: usize = 32;
 
@@ -18,7 +20,10 @@ const PROBES_IN_FLIGHT: usize = 32;
 /// # Errors
 /// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
 pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[Question::Manifest, Question::TermPair, Question::Followers]).await
+    let questions = &[Question::Manifest, Question::TermPair, Question::Followers];
+    let mut seen = look(cluster, cluster_name, now_ms, questions).await?;
+    watch(cluster, &mut seen).await;
+    Ok(seen)
 }
 
 /// The whole cluster without evidence about single replicas: one call per tablet.
@@ -37,12 +42,13 @@ pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
     look(cluster, cluster_name, now_ms, &[Question::Followers]).await
 }
 
-/// The same cluster again, without what is evidence before loading only: one call per tablet, and one per leader.
+/// The same cluster again, without what is evidence before loading only: one call per tablet, one per replica, and one per
+/// leader.
 ///
 /// # Errors
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
-    survey(cluster, &before.cluster, before.taken_at_ms).await
+    look(cluster, &before.cluster, before.taken_at_ms, &[Question::TermPair, Question::Followers]).await
 }
 
 /// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.

@@ -2,6 +2,7 @@
 
 mod collect;
 mod file;
+mod watch;
 
 pub use collect::{collect, glance, look_again, look_at_tablet, look_closer, metadata, poll_tablet, probe, survey};
 pub use file::{FileError, VERSION, parse, read, save, write};

@@ -76,6 +76,8 @@ pub enum FindingKind {
     SecondLeader,
     /// A leader does not replicate to a replica.
     NotConnected,
+    /// A follower takes nothing from its leader, which replicates to it.
+    Stuck,
     /// No leader serves, though nothing else is wrong.
     NoLeader,
     /// A follower has not reached where its leader was a look before.
@@ -106,6 +108,7 @@ impl FindingKind {
         Self::WrongRole,
         Self::SecondLeader,
         Self::NotConnected,
+        Self::Stuck,
         Self::NoLeader,
         Self::Behind,
         Self::Ahead,
@@ -121,12 +124,15 @@ impl FindingKind {
     pub fn hint(self) -> &'static str {
         match self {
             Self::NoAnswer => "see whether the tablet runs; once it answers, run `openmldb-ops status --deep`",
-            Self::NotAlive | Self::NotLoaded | Self::NotConnected | Self::NoLeader | Self::SecondLeader => {
-                "run `openmldb-ops recover` on it; with --dry-run it says what it would do"
-            }
+            Self::NotAlive
+            | Self::NotLoaded
+            | Self::NotConnected
+            | Self::Stuck
+            | Self::NoLeader
+            | Self::SecondLeader => "run `openmldb-ops recover` on it; with --dry-run it says what it would do",
             Self::WrongRole => "run `openmldb-ops recover --dry-run` on it, and read what it would do",
             Self::Loading | Self::OpRunning => "wait for it, then run `openmldb-ops status --deep`",
-            Self::Behind => "wait; if its offset stands still, see the leader tablet's log",
+            Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
             Self::Ahead | Self::FewerRows => "compare the rows of both before anything else; nothing was discarded",
             Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
             Self::DataNotReplaced => "run `openmldb-ops recover` on it again",

@@ -96,6 +96,7 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::WrongRole => (FindingKind::WrongRole, unless_op(view)),
             ProblemKind::SecondLeader => (FindingKind::SecondLeader, unless_op(view)),
             ProblemKind::NotConnected => (FindingKind::NotConnected, unless_op(view)),
+            ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
     });

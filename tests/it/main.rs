@@ -23,6 +23,7 @@ mod registration;
 mod rows;
 mod scenarios;
 mod steps;
+mod stuck;
 mod support;
 mod texts;
 mod told;

@@ -260,6 +260,13 @@ impl Replica {
         self
     }
 
+    /// Leading in that term, by its own account.
+    pub fn in_term(mut self, term: u64) -> Self {
+        let offset = self.0.offset().unwrap_or(Offset(0));
+        self.0.term_pair = Seen::Known(TermPair { has_table: true, is_leader: true, term: Term(term), offset });
+        self
+    }
+
     /// Leader in memory, replicating to these followers.
     pub fn leads_to<const N: usize>(mut self, followers: [(&str, u64); N]) -> Self {
         self.data().role = Role::Leader;

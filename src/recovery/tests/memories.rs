@@ -263,7 +263,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
     };
     let pair = TermPair { has_table: pair.0, is_leader: false, term: Term(0), offset: Offset(pair.1) };
     let manifest = Seen::Known(Manifest { offset: Offset(manifest), term: None, count: 0 });
-    let probes = Probes { manifest, term_pair: Seen::Known(pair), followers: Seen::Unasked };
+    let probes = Probes { manifest, term_pair: Seen::Known(pair), ..Probes::UNASKED };
     let held: BTreeMap<PartitionId, Held> = BTreeMap::new();
     let tablet = Tablet { held: Seen::Known(held), probes: BTreeMap::from([(id, probes)]), ..Tablet::unknown() };
     let snapshot = Snapshot {

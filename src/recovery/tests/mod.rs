@@ -16,6 +16,7 @@ mod out_of_reach;
 mod plans;
 mod reattaching;
 mod resending;
+mod stuck;
 mod suspects;
 mod terms;
 mod unseen;

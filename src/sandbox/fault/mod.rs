@@ -170,6 +170,8 @@ pub enum Meddling {
     LoadsReplica,
     /// DROP TABLE
     DropsTable,
+    /// What a change of leader leaves that fails half way: a follower has heard of a term that nobody leads in
+    RaisesTerm,
 }
 
 /// What befalls the tool.

@@ -90,6 +90,11 @@ const WORDS: &[(&str, Form, &str)] = &[
     ("operator-changeleader", Plain(Mishap::Operator(Meddling::ChangesLeader)), "another operator's ChangeLeader"),
     ("operator-loadtable", Plain(Mishap::Operator(Meddling::LoadsReplica)), "another operator's LoadTable"),
     ("operator-drops-table", Plain(Mishap::Operator(Meddling::DropsTable)), "another operator drops the table"),
+    (
+        "follower-hears-later-term",
+        Plain(Mishap::Operator(Meddling::RaisesTerm)),
+        "a follower hears of a later term than its leader's, as from an election that fails half way",
+    ),
     ("clients-write", Plain(Mishap::Clients), "clients begin to write to the leaders they know"),
     ("tool-killed-before", Plain(Mishap::Tool(ToolFate::KilledBefore)), "the tool is killed, the call not sent"),
     ("tool-killed-after", Plain(Mishap::Tool(ToolFate::KilledAfter)), "the tool is killed, the call done"),

@@ -253,6 +253,12 @@ impl Nameservers {
         }
     }
 
+    /// The term by which an election fences the leader before.
+    pub fn begin_term(&mut self) -> u64 {
+        self.zk.term += 2;
+        self.zk.term - 1
+    }
+
     /// Whether a call kills it: without a ZooKeeper, one that would write there (observed 7: SIGSEGV).
     pub fn dies_of(&self, call: &NameserverCall) -> bool {
         self.settings.standalone && matches!(call, NameserverCall::ConfSet(_))

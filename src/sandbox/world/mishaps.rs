@@ -4,7 +4,7 @@ use super::{World, trace};
 use crate::model::{Endpoint, PartitionId};
 use crate::sandbox::Millis;
 use crate::sandbox::fault::{Fault, Known, Meddling, Met, Mishap, OpFate, Place, Script, Seen, ServerFate, Way};
-use crate::wire::api::{LoadTableRequest, TableMeta};
+use crate::wire::api::{AppendEntriesRequest, LoadTableRequest, TableMeta};
 use crate::wire::call::{NameserverCall, TabletCall};
 use crate::wire::nameserver::{
     ChangeLeaderRequest, ConfSetRequest, Pair, PartitionMeta, RecoverTableRequest, TableInfo, UpdateTableAliveRequest,
@@ -215,6 +215,21 @@ impl World {
         }
     }
 
+    /// Has a replica hear of a term that nobody leads in, as an election does that fails half way; gives the term.
+    pub fn raise_term(&mut self, endpoint: &Endpoint, id: PartitionId) -> u64 {
+        let term = self.nameservers.begin_term();
+        let request = AppendEntriesRequest {
+            pre_log_index: Some(0),
+            tid: Some(id.tid.0),
+            pid: Some(id.pid.0),
+            term: Some(term),
+            entries: Vec::new(),
+        };
+        // One that is not loaded hears nothing.
+        let _ = self.tablets.call(endpoint.as_str(), TabletCall::AppendEntries(request));
+        term
+    }
+
     /// The partition a second operator is after: the one the fault or the call names, else the first of a user table.
     fn meddled_with(&self, place: Option<&Known>, seen: Option<&Seen>) -> Option<PartitionId> {
         let named = match place {
@@ -251,6 +266,12 @@ impl World {
             Meddling::LoadsReplica => {
                 if let Some(meta) = dead.or(metas.first()) {
                     let _ = self.tablets.call(&meta.endpoint, load_table(&table, id));
+                }
+                None
+            }
+            Meddling::RaisesTerm => {
+                if let Some(follower) = metas.iter().find(|meta| meta.is_alive() && !meta.is_leader) {
+                    self.raise_term(&Endpoint::from(follower.endpoint.as_str()), id);
                 }
                 None
             }

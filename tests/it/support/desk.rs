@@ -74,6 +74,11 @@ impl Desk {
         ran.stdout.clone() + &ran.stderr
     }
 
+    /// What `status` says, however it ends.
+    pub fn status(&self) -> String {
+        self.home.run(&self.words("status", &self.server.address())).stdout
+    }
+
     /// All that was typed and said so far, in which the tablets are called by number.
     pub fn transcript(&self) -> String {
         let said = self.said.lock().unwrap().join("\n").replace(&self.home.file(""), "~/");

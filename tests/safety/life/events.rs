@@ -6,6 +6,7 @@ use openmldb_ops::wire::nameserver::{ChangeLeaderRequest, TableInfo};
 
 use super::Life;
 use crate::calm::{auto_failover, await_nameserver};
+use crate::dice::Dice;
 
 impl Life {
     pub(super) fn a_tablet_dies(&mut self) {
@@ -95,6 +96,21 @@ impl Life {
             self.set_auto_failover(true);
         }
         self.write_somewhere(10);
+    }
+
+    /// An election that failed half way, of which nothing else is left.
+    pub(super) fn a_follower_hears_of_a_later_term(&mut self, mut dice: Dice) {
+        for (id, metas) in self.world.metadata() {
+            let followers: Vec<&str> = metas
+                .partition_meta
+                .iter()
+                .filter(|meta| meta.is_alive() && !meta.is_leader)
+                .map(|meta| meta.endpoint.as_str())
+                .collect();
+            let Some(follower) = dice.pick(&followers).filter(|_| dice.percent(30)) else { continue };
+            let term = self.world.raise_term(&Endpoint::from(*follower), id);
+            self.tell(format!("{follower} hears of term {term} of {id}"));
+        }
     }
 
     pub(super) fn snapshots(&mut self) {

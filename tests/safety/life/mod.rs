@@ -191,6 +191,9 @@ impl Life {
     }
 
     fn something_happens(&mut self) {
+        if let Some(dice) = self.choices.perhaps(15, "later-term") {
+            self.a_follower_hears_of_a_later_term(dice);
+        }
         match self.dice.between(0, 13) {
             0 | 1 => self.write_somewhere(20),
             2 | 3 => self.a_tablet_dies(),

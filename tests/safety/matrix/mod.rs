@@ -47,6 +47,7 @@ const ANYWHERE: &[&str] = &[
     "operator-changeleader",
     "operator-loadtable",
     "operator-drops-table",
+    "follower-hears-later-term",
     "clients-write",
     "tool-killed-before",
     "tool-killed-after",
