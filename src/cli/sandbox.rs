@@ -148,6 +148,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         standalone: args.standalone,
         zookeeper: zookeeper.clone(),
         faults: args.faults.faults.clone(),
+        ..sandbox::Options::default()
     };
     let mut signals = Signals::listen(None, WORDS, out)?;
     let sandbox = Sandbox::start(scenario, &options).await?;

@@ -35,6 +35,8 @@ pub struct Options {
     pub zookeeper: Option<ZooKeeperPath>,
     /// What goes wrong in it, from the moment it serves.
     pub faults: Vec<Fault>,
+    /// Whether its clock is held from the beginning, until [`Live::release`].
+    pub held: bool,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             standalone: false,
             zookeeper: None,
             faults: Vec::new(),
+            held: false,
         }
     }
 }
@@ -100,6 +103,9 @@ impl Sandbox {
             None => None,
         };
         let live = Arc::new(Live::new(world, options.time_scale));
+        if options.held {
+            live.hold();
+        }
         let (nameservers, tablets) = (ports.nameservers(), ports.tablets());
         ports.follow(&live).await?;
         let (stop, stopped) = watch::channel(false);

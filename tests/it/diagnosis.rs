@@ -93,6 +93,7 @@ async fn no_nameserver_leads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_at_work_or_was_left_unfinished() {
     let desk = Desk::with(Scenario::EverythingRestarted).await;
+    desk.bed.hold_at(&["RecoverTable"], 1);
     let mut run = desk.begins("recover --all");
     run.wait_for_progress(|line| line.contains(": serving after "));
     assert!(desk.says(6, "scale out").contains("another run is at work"));
@@ -110,6 +111,7 @@ async fn a_run_is_at_work_or_was_left_unfinished() {
         assert!(found.contains_key("run_at_work"), "{found:?}");
     };
     assert!(next.iter().any(|next| next.starts_with("openmldb-ops failover restore")), "{next:?}");
+    desk.bed.release();
     desk.says(0, "recover --all");
     assert_eq!(cases(&desk.says(0, "status --output json")), BTreeMap::new());
     desk.ends().await;

@@ -2,30 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::{Options, ZooKeeperPath};
+use serde_json::json;
 
+use crate::support::bed::Bed;
 use crate::support::process::{Home, Ran, Running};
 use crate::support::zookeeper::ZooKeeperServer;
 
-/// A cluster in a process of its own, found through ZooKeeper; its clock is slow enough to meet a run half way.
+/// A cluster found through ZooKeeper, whose clock is held when the first follower is recovered.
 struct Served {
-    _sandbox: Running,
+    bed: Bed,
     servers: String,
     root: &'static str,
     nameserver: String,
 }
 
 impl Served {
-    fn start(home: &Home, server: &ZooKeeperServer, root: &'static str) -> Self {
+    async fn start(server: &ZooKeeperServer, root: &'static str) -> Self {
         let servers = server.address();
-        let at = ["--zk-cluster", &servers, "--zk-root-path", root];
-        let shape = ["--tablets", "2", "--tables", "2", "--partitions", "2", "--replicas", "2", "--rows", "20"];
-        let serve = [&["sandbox", "serve", "--output", "json", "--time-scale", "4"][..], &at, &shape].concat();
-        let mut sandbox = home.start(&serve);
-        let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
-        assert_eq!(ready["event"], "ready");
-        let nameserver = ready["nameserver"].as_str().unwrap().to_owned();
-        Self { _sandbox: sandbox, servers, root, nameserver }
+        let at = ZooKeeperPath { servers: servers.clone(), root: root.to_owned(), digest: None };
+        let generated = Generated { tables: 2, partitions: 2, replicas: 2, rows: 20 };
+        let shape = Shape { tablets: 2, generated: Some(generated), ..Shape::default() };
+        let options = Options { shape, zookeeper: Some(at), ..Options::default() };
+        let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
+        bed.hold_at(&["RecoverTable"], 1);
+        let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+        Self { bed, servers, root, nameserver }
     }
 
     fn words<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
@@ -53,6 +56,7 @@ impl Served {
     }
 
     fn finishes(&self, home: &Home) -> Ran {
+        self.bed.release();
         let ran = self.run(home, &["recover", "--all"]).expect(0);
         assert_eq!(ran.summary()["verdict"], "recovered");
         assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
@@ -74,11 +78,11 @@ async fn tree(server: &ZooKeeperServer, root: &str) -> BTreeMap<String, (i64, i6
     found
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_ends_with_6_and_names_the_first() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/twice");
+    let served = Served::start(&server, "/twice").await;
     let first = served.run_half_way(&home);
     let elsewhere = Home::new();
     let second = served.run(&elsewhere, &["recover", "--all"]).expect(6);
@@ -88,16 +92,17 @@ async fn a_second_run_ends_with_6_and_names_the_first() {
     assert_eq!(elsewhere.records().len(), 0, "it has changed nothing, and has nothing to tell");
     let restore = served.run(&elsewhere, &["failover", "restore"]).expect(6);
     assert!(restore.stderr.contains("another run is at work"), "{}", restore.stderr);
+    served.bed.release();
     assert_eq!(first.end().expect(0).summary()["verdict"], "recovered");
     let left = tree(&server, "/twice").await;
     assert!(!left.keys().any(|path| path.contains("openmldb-ops")), "neither lock nor note: {left:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_on_one_host_is_finished_on_another() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/killed");
+    let served = Served::start(&server, "/killed").await;
     let run = served.run_half_way(&home);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
@@ -112,11 +117,11 @@ async fn a_run_killed_on_one_host_is_finished_on_another() {
     assert!(!late.stderr.contains("did not finish"), "what is settled elsewhere is settled: {}", late.stderr);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn failover_restore_gives_back_what_a_killed_run_owes_and_does_nothing_else() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/owed");
+    let served = Served::start(&server, "/owed").await;
     let nothing = served.run(&home, &["failover", "restore"]).expect(0);
     assert_eq!(nothing.events()[0]["was"], json!(null));
     let run = served.run_half_way(&home);
@@ -138,11 +143,11 @@ async fn failover_restore_gives_back_what_a_killed_run_owes_and_does_nothing_els
     served.finishes(&home);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/removed");
+    let served = Served::start(&server, "/removed").await;
     let run = served.run_half_way(&home);
     server.client().await.delete("/removed/openmldb-ops/lock", None).await.unwrap();
     let ran = run.end().expect(6);
@@ -155,18 +160,19 @@ async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
 async fn a_zookeeper_that_blinks_delays_a_run() {
     let mut server = ZooKeeperServer::start().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/blinks");
+    let served = Served::start(&server, "/blinks").await;
     let run = served.run_half_way(&home);
     server.kill();
     server.start_again().await;
+    served.bed.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_looks_writes_nothing_to_zookeeper() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/looked-at");
+    let served = Served::start(&server, "/looked-at").await;
     let before = tree(&server, "/looked-at").await;
     served.run(&home, &["status"]).expect(3);
     served.run(&home, &["recover", "--all", "--dry-run"]).expect(0);
@@ -183,16 +189,18 @@ async fn what_only_looks_writes_nothing_to_zookeeper() {
 }
 
 /// Without ZooKeeper a file beside the records keeps runs of this host apart.
-#[test]
-fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
+#[tokio::test(flavor = "multi_thread")]
+async fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
     let home = Home::new();
-    let mut sandbox = home.start(&["sandbox", "serve", "--output", "json", "--time-scale", "4"]);
-    let ready: Value = serde_json::from_str(&sandbox.wait_for_line(|_| true)).unwrap();
-    let recover = ["recover", "--all", "--nameserver", ready["nameserver"].as_str().unwrap()];
+    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    bed.hold_at(&["RecoverTable"], 1);
+    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let recover = ["recover", "--all", "--nameserver", &nameserver];
     let mut first = home.start(&recover);
     first.wait_for_progress(|line| line.contains(": serving after "));
     let second = home.run(&recover).expect(6);
     assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
+    bed.release();
     let ran = first.end().expect(0);
     assert!(
         ran.stderr.contains("without ZooKeeper, only runs that keep their records in the same directory"),
@@ -202,12 +210,12 @@ fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
 }
 
 /// Whichever way each of them found the cluster. Both are seen by whoever only looks, too.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
     let server = ZooKeeperServer::shared().await;
     for (first_by_zookeeper, root) in [(true, "/both-ways-1"), (false, "/both-ways-2")] {
         let home = Home::new();
-        let served = Served::start(&home, &server, root);
+        let served = Served::start(&server, root).await;
         let recover = |by_zookeeper| match by_zookeeper {
             true => served.words(&["recover", "--all"]),
             false => served.by_nameserver(&["recover", "--all"]),
@@ -221,6 +229,7 @@ async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
             assert!(status.stdout.contains("run_at_work"), "{look:?}: {}", status.stdout);
             assert!(!status.stdout.contains("run_unfinished"), "what runs has not died: {}", status.stdout);
         }
+        served.bed.release();
         first.end().expect(0);
         let last = home.run(&recover(!first_by_zookeeper)).expect(0);
         assert_eq!(last.summary()["verdict"], "healthy", "{}", last.stderr);
@@ -228,25 +237,26 @@ async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
 }
 
 /// What a run that was found one way has left is found the other way.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/other-way");
+    let served = Served::start(&server, "/other-way").await;
     let run = served.run_half_way(&home);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
+    served.bed.release();
     let ran = home.run(&served.by_nameserver(&["recover", "--all"])).expect(0);
     assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
-    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+    assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
 }
 
 /// The session of a killed process goes on for ten seconds, and its lock with it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/dead-holder");
+    let served = Served::start(&server, "/dead-holder").await;
     let run = served.run_half_way(&home);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
@@ -259,11 +269,11 @@ async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
     assert!(!ran.stderr.contains("waiting up to 14 s for the lock"), "{}", ran.stderr);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_wait_for_a_lock_of_another_host_is_announced() {
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&home, &server, "/elsewhere");
+    let served = Served::start(&server, "/elsewhere").await;
     let process = json!({"boot": "another", "namespace": "pid:[1]", "started": 1});
     let holder = json!({"run": "5-0", "host": "elsewhere", "pid": 7, "command": "openmldb-ops recover --all", "process": process});
     server.create(&[("/elsewhere/openmldb-ops/lock", &holder.to_string())]).await;
@@ -271,5 +281,6 @@ async fn the_wait_for_a_lock_of_another_host_is_announced() {
     let waiting = "waiting up to 14 s for the lock of run 5-0 on elsewhere, process 7, which may be dead";
     run.wait_for_progress(|line| line.contains(waiting));
     server.client().await.delete("/elsewhere/openmldb-ops/lock", None).await.unwrap();
+    served.bed.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }

@@ -282,7 +282,8 @@ fn is_offline(world: &mut World, at: &openmldb_ops::model::Endpoint) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_are_shown_and_cancelled() {
-    let desk = Desk::with(Scenario::FollowersRecovering).await;
+    // What is cancelled must not have ended before.
+    let desk = Desk::held(Scenario::FollowersRecovering).await;
     desk.says(0, "failover set off");
     desk.refuses("op cancel 99999", "there is no operation 99999");
     let shown: Vec<Value> = desk

@@ -100,12 +100,15 @@ async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_kill
     let desk = Desk::shaped(Scenario::ClientsWriting, shape).await;
     let leaving = desk.tablets()[3..].to_vec();
     let command = format!("scale in {} {}", leaving[0], leaving[1]);
+    // Two partitions at a time: the third is come to when one is where it is to be.
+    desk.bed.hold_at(&["Migrate", "AddReplicaNs"], 3);
     let mut run = desk.begins(&command);
     run.wait_for_progress(|line| line.contains(" is on ") || line.contains(" leads "));
     run.signal("KILL");
     assert!(!run.ended_by_itself());
     assert!(!desk.bed.world(auto_failover), "it was killed");
     let half = desk.bed.world(shares);
+    desk.bed.release();
     assert!(leaving.iter().any(|at| half[at] > 0), "{half:?}");
 
     let said = desk.says(0, &command);
@@ -185,10 +188,12 @@ async fn a_handover_that_was_broken_off_is_finished() {
     let desk = Desk::with(Scenario::ClientsWriting).await;
     let (old, new) = desk.leader_and_follower();
     let command = format!("leader handover shop.orders/0 --to {new}");
+    desk.bed.hold_at(&["ChangeRole"], 1);
     let mut run = desk.begins(&command);
     run.wait_for_progress(|line| line.contains(&format!("follower on {old}")));
     run.signal("KILL");
     assert!(!run.ended_by_itself());
+    desk.bed.release();
     desk.says(0, &command);
     assert_eq!(desk.leader_and_follower().0, new);
     desk.all_is_well().await;
@@ -197,9 +202,12 @@ async fn a_handover_that_was_broken_off_is_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_later() {
     let desk = Desk::with(Scenario::TabletsAdded).await;
+    desk.bed.hold_at(&["Migrate", "AddReplicaNs"], 1);
     let mut run = desk.begins("scale out");
     run.wait_for_progress(|line| line.contains("addreplica") || line.contains("migrate"));
     run.signal("INT");
+    run.wait_for_progress(|line| line.contains("interrupted: waiting for steps under way"));
+    desk.bed.release();
     let ran = run.end().expect(130);
     assert!(ran.stderr.contains("interrupted: waiting for steps under way"), "{}", ran.stderr);
     assert!(ran.stdout.contains("it was not come to"), "{}", ran.stdout);

@@ -1,9 +1,11 @@
 //! Clusters that are found through a real ZooKeeper, by a process that knows nothing else.
 
 use openmldb_ops::sandbox::scenario::Scenario;
-use openmldb_ops::sandbox::{Options, Sandbox, TimeScale, ZooKeeperPath};
+use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::{Value, json};
 
+use crate::support::bed::Bed;
+use crate::support::outside::orders;
 use crate::support::process::{Home, PATIENCE, Ran, Running};
 use crate::support::zookeeper::ZooKeeperServer;
 
@@ -120,9 +122,10 @@ async fn the_nameserver_fails_over_during_the_run() {
     let server = ZooKeeperServer::shared().await;
     let root = "/failing-over";
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
-    let time_scale = TimeScale(std::num::NonZeroU32::new(5).unwrap());
-    let options = Options { zookeeper: Some(at), nameservers: 2, time_scale, ..Options::default() };
-    let sandbox = Sandbox::start(Scenario::EverythingRestarted, &options).await.unwrap();
+    let options = Options { zookeeper: Some(at), nameservers: 2, ..Options::default() };
+    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
+    let orders = bed.world(|world| orders(world, 0));
+    bed.hold_at_partition("RecoverTable", orders);
     let (home, address) = (Home::new(), server.address());
     let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
     let mut run = home.start(&run);
@@ -132,18 +135,21 @@ async fn the_nameserver_fails_over_during_the_run() {
     })
     .await
     .unwrap();
-    let first = sandbox.live().look(|world| world.leader().unwrap());
-    sandbox.live().with(|world| world.kill_nameserver(&first));
-    let ran = tokio::task::spawn_blocking(move || {
+    let first = bed.world(|world| world.leader().unwrap());
+    bed.world(|world| world.kill_nameserver(&first));
+    let run = tokio::task::spawn_blocking(move || {
         run.wait_for_progress(|line| line.contains("waiting up to") && line.contains("for the leading nameserver"));
-        run.end()
+        run
     });
-    check_recovered(ran.await.unwrap());
-    let second = sandbox.live().look(|world| world.leader().unwrap());
+    let run = run.await.unwrap();
+    // Only now can the standby take over.
+    bed.release();
+    check_recovered(tokio::task::spawn_blocking(move || run.end()).await.unwrap());
+    let second = bed.world(|world| world.leader().unwrap());
     assert_ne!(second, first);
-    let rows = sandbox.live().look(|world| world.settle());
+    let rows = bed.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
-    sandbox.stop().await.unwrap();
+    bed.sandbox.stop().await.unwrap();
 }
 
 /// ZooKeeper dies in the middle of a run, and stays dead: nobody knows any more whether another run is at work. The run
@@ -152,7 +158,11 @@ async fn the_nameserver_fails_over_during_the_run() {
 async fn zookeeper_is_gone_during_the_run() {
     let mut server = ZooKeeperServer::start().await;
     let (home, address, root) = (Home::new(), server.address(), "/going");
-    let (_sandbox, ready) = serve(&home, &server, root, "everything-restarted", &["--time-scale", "4"]);
+    let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
+    let options = Options { zookeeper: Some(at), ..Options::default() };
+    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
+    let orders = bed.world(|world| orders(world, 0));
+    bed.hold_at_partition("RecoverTable", orders);
     let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
     let mut run = home.start(&run);
     run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
@@ -161,8 +171,9 @@ async fn zookeeper_is_gone_during_the_run() {
     let ran = run.end().expect(6);
     assert!(began.elapsed() < PATIENCE);
     assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
-    let nameserver = ready["nameserver"].as_str().unwrap();
+    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    bed.release();
     let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
     assert!(gone.stderr.starts_with("error: no ZooKeeper server listens: "), "{}", gone.stderr);
-    check_recovered(home.run(&["recover", "--all", "--output", "json", "--nameserver", nameserver]));
+    check_recovered(home.run(&["recover", "--all", "--output", "json", "--nameserver", &nameserver]));
 }

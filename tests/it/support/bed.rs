@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
+use openmldb_ops::model::PartitionId;
 use openmldb_ops::playbook::{Playbook, built_in};
 use openmldb_ops::run::{
     Alone, Caller, Consent, Directory, Event, Listener, Lock, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
-use openmldb_ops::sandbox::world::RowCount;
+use openmldb_ops::sandbox::world::{RowCount, Traced};
 use openmldb_ops::sandbox::{Options, Sandbox, World};
 use openmldb_ops::wire::encode::Addressed;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use super::relay::{Hook, Relay, Then};
 
 /// No run and no condition of these tests takes nearly as long, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A sandbox, and a directory for the records of the runs against it.
 pub struct Bed {
@@ -93,6 +94,24 @@ impl Bed {
     /// Works on the world.
     pub fn world<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
         self.sandbox.live().with(work)
+    }
+
+    /// Holds the clock once so many calls of these names were made: what is under way then stays under way until the test lets
+    /// it go on, on any machine.
+    pub fn hold_at(&self, names: &'static [&'static str], many: usize) {
+        let is_one = move |call: &&Traced| names.contains(&call.method);
+        self.sandbox.live().hold_once(move |world| world.trace().calls().filter(is_one).count() >= many);
+    }
+
+    /// The same, at the first call of that name for a partition.
+    pub fn hold_at_partition(&self, name: &'static str, id: PartitionId) {
+        let is_it = move |call: &Traced| call.method == name && call.partitions.contains(&id);
+        self.sandbox.live().hold_once(move |world| world.trace().calls().any(is_it));
+    }
+
+    /// Lets the clock go on.
+    pub fn release(&self) {
+        self.sandbox.live().release();
     }
 
     /// Ends the writing, lets replication come to rest, and counts.

@@ -28,12 +28,21 @@ impl Desk {
         Self::shaped(scenario, Shape::default()).await
     }
 
+    /// With a clock that is held from the beginning: what is under way stays under way.
+    pub async fn held(scenario: Scenario) -> Self {
+        Self::start(scenario, Options { held: true, ..Options::default() }).await
+    }
+
     pub async fn shaped(scenario: Scenario, shape: Shape) -> Self {
+        Self::start(scenario, Options { shape, ..Options::default() }).await
+    }
+
+    async fn start(scenario: Scenario, options: Options) -> Self {
         static SAT: AtomicU32 = AtomicU32::new(0);
         let server = ZooKeeperServer::shared().await;
         let root = format!("/desk-{}", SAT.fetch_add(1, Ordering::Relaxed));
         let at = ZooKeeperPath { servers: server.address(), root: root.clone(), digest: None };
-        let bed = Bed::start_with(scenario, &Options { shape, zookeeper: Some(at), ..Options::default() }).await;
+        let bed = Bed::start_with(scenario, &Options { zookeeper: Some(at), ..options }).await;
         Self { bed, home: Home::new(), server, root, said: Mutex::default() }
     }
 
