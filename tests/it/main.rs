@@ -25,6 +25,7 @@ mod scenarios;
 mod steps;
 mod stuck;
 mod support;
+mod terminal;
 mod texts;
 mod told;
 mod troubles;

@@ -6,4 +6,5 @@ pub mod outside;
 pub mod process;
 pub mod recorded;
 pub mod relay;
+pub mod screen;
 pub mod zookeeper;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A home directory with everything the program may read or write, removed when dropped.
 pub struct Home {
@@ -277,7 +277,8 @@ impl Ran {
         out + &format!("exit {}\n", self.code())
     }
 
-    fn tidy(&self, text: &str) -> String {
+    /// A text of this process without what differs from run to run.
+    pub fn tidy(&self, text: &str) -> String {
         tidy(&text.replace(&self.home, "~"))
     }
 }

@@ -1,0 +1,96 @@
+//! Every command that prints, and what it is typed on.
+
+use openmldb_ops::sandbox::scenario::Scenario;
+
+/// What is typed, with an address in the place of `LEADER` and `FOLLOWER`, which have a replica of `shop.orders/0` each.
+pub struct Case {
+    pub words: &'static str,
+    /// The cluster that it is typed on; none if it needs none, or brings its own.
+    pub on: Option<Scenario>,
+    /// Typed before it.
+    pub before: &'static [&'static str],
+    /// It does not end before this is said and it is interrupted.
+    pub until: Option<&'static str>,
+}
+
+const fn alone(words: &'static str) -> Case {
+    Case { words, on: None, before: &[], until: None }
+}
+
+const fn on(scenario: Scenario, words: &'static str) -> Case {
+    Case { on: Some(scenario), ..alone(words) }
+}
+
+const fn after(before: &'static [&'static str], case: Case) -> Case {
+    Case { before, ..case }
+}
+
+/// Commands that look.
+pub const LOOKS: &[Case] = &[
+    alone("status --sandbox"),
+    alone("status --deep --sandbox"),
+    alone("status --deep --sandbox recovered"),
+    alone("status --full --sandbox healthy"),
+    alone("status --sandbox healthy --output json"),
+    alone("snapshot --sandbox"),
+    alone("snapshot --sandbox -o seen.yaml"),
+    alone("show tablets --sandbox"),
+    alone("show tables --sandbox"),
+    alone("show tables --health --sandbox healthy"),
+    alone("show ops --sandbox tablets-restarted-nameserver-alive-failover-on"),
+    alone("replica status --sandbox healthy"),
+    alone("failover get --sandbox"),
+    after(&["recover --all --sandbox --record-dir records"], alone("record list --record-dir records")),
+    after(&["recover --all --sandbox --record-dir records"], alone("record show --record-dir records")),
+    alone("playbook list"),
+    alone("playbook show"),
+    alone("playbook show --yaml"),
+    alone("playbook check recover"),
+    alone("rehearse --generate tables=2,partitions=2,rows=100"),
+    alone("sandbox list"),
+    alone("sandbox list --faults"),
+    Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve") },
+];
+
+/// Recoveries, undertakings, and what they would do.
+pub const RUNS: &[Case] = &[
+    alone("recover --all --sandbox"),
+    alone("recover --all --sandbox healthy"),
+    alone("recover --all --sandbox tablet-missing"),
+    alone("recover --all --sandbox --playbook fast"),
+    alone("recover --all --sandbox --output json"),
+    alone("recover --all --dry-run --sandbox"),
+    alone("recover --all --dry-run --sandbox tablet-missing"),
+    on(Scenario::EverythingRestarted, "recover --all"),
+    alone("scale out --sandbox tablets-added"),
+    alone("scale out --dry-run --sandbox tablets-added"),
+    alone("scale out --replicas-only --dry-run --sandbox tablets-added"),
+    on(Scenario::TabletsAdded, "scale in LEADER"),
+    on(Scenario::Healthy, "upgrade pre LEADER"),
+    on(Scenario::Healthy, "upgrade pre LEADER --allow-unavailable"),
+    after(&["upgrade pre LEADER --allow-unavailable"], on(Scenario::Healthy, "upgrade post LEADER")),
+    on(Scenario::Healthy, "leader handover shop.orders/0 --to FOLLOWER"),
+    on(Scenario::Healthy, "leader handover shop.orders/0 --to FOLLOWER --dry-run"),
+];
+
+/// The handbook's single steps.
+pub const STEPS: &[Case] = &[
+    on(Scenario::Healthy, "failover set off"),
+    on(Scenario::Healthy, "failover restore"),
+    on(Scenario::Healthy, "failover restore --dry-run"),
+    on(Scenario::Healthy, "op cancel 99999"),
+    after(&["failover set off"], on(Scenario::Healthy, "leader change shop.orders/0 --to FOLLOWER")),
+    after(&["failover set off"], on(Scenario::Healthy, "tablet offline FOLLOWER")),
+    after(&["failover set off", "tablet offline FOLLOWER"], on(Scenario::Healthy, "tablet recover FOLLOWER")),
+    on(Scenario::EverythingRestarted, "replica load shop.orders/0 LEADER --no-wait"),
+    on(Scenario::Healthy, "replica recover shop.orders/0 FOLLOWER"),
+    on(Scenario::Healthy, "replica add shop.orders/0 FOLLOWER"),
+    on(Scenario::Healthy, "replica remove shop.orders/0 FOLLOWER"),
+    after(&["failover set off"], on(Scenario::Healthy, "replica migrate shop.orders/0 FOLLOWER LEADER")),
+    after(&["failover set off"], on(Scenario::Healthy, "replica alive shop.orders/0 LEADER no --dry-run")),
+];
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    LOOKS.iter().chain(RUNS).chain(STEPS)
+}

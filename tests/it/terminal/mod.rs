@@ -1,0 +1,193 @@
+//! A terminal shows everything: each command on a real pseudo-terminal, with an emulator's screen, beside the same command
+//! with its output captured.
+
+mod commands;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+use openmldb_ops::cli::Cli;
+use openmldb_ops::sandbox::{Options, Sandbox};
+
+use crate::support::outside::{flags, leader, orders};
+use crate::support::process::{Home, Ran};
+use crate::support::screen::{Screen, Seen};
+use commands::{Case, LOOKS, RUNS, STEPS, all};
+
+const WIDTHS: [u16; 3] = [40, 80, 200];
+
+/// Where a command is typed: a home directory, and a cluster if it needs one.
+struct Desk {
+    home: Home,
+    sandbox: Option<Sandbox>,
+    words: Vec<String>,
+}
+
+impl Desk {
+    async fn of(case: &Case) -> Self {
+        let home = Home::new();
+        let sandbox = match case.on {
+            Some(scenario) => Some(Sandbox::start(scenario, &Options::default()).await.unwrap()),
+            None => None,
+        };
+        let mut desk = Self { home, sandbox, words: Vec::new() };
+        for before in case.before {
+            let words = desk.typed(before);
+            desk.home.run(&borrowed(&words)).expect(0);
+        }
+        desk.words = desk.typed(case.words);
+        desk
+    }
+
+    /// The words of a command, on this cluster.
+    fn typed(&self, command: &str) -> Vec<String> {
+        let mut words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        let Some(sandbox) = &self.sandbox else { return words };
+        let (leading, follower) = sandbox.live().with(|world| {
+            let id = orders(world, 0);
+            let flags = flags(world, id);
+            let leading = leader(world, id);
+            let follower = flags.into_iter().map(|flags| flags.endpoint).find(|at| *at != leading).unwrap();
+            (leading.to_string(), follower.to_string())
+        });
+        for word in &mut words {
+            match word.as_str() {
+                "LEADER" => word.clone_from(&leading),
+                "FOLLOWER" => word.clone_from(&follower),
+                _ => {}
+            }
+        }
+        words.extend(["--nameserver".to_owned(), sandbox.nameserver_address().unwrap().to_string()]);
+        words
+    }
+
+    async fn ends(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await.unwrap();
+        }
+    }
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// A line without the ports in it, which are others for each sandbox.
+fn without_ports(line: &str) -> String {
+    let mut parts = line.split("127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| told + "127.0.0.1:PORT" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// What comes and goes with the bars: what happened last.
+fn passes_by(line: &str) -> bool {
+    let milestone = line.contains(": serving after ") || line.contains(": redundant after ");
+    let choice = (line.contains(" leads: ") || line.contains(" is promoted: ")) && !line.contains("given up:");
+    milestone || choice || line.contains(" failed: ")
+}
+
+/// The lines that a captured command has printed and that a terminal has to show: of stdout and of stderr.
+fn owed(ran: &Ran) -> (Vec<String>, Vec<String>) {
+    let of = |text: &str| ran.tidy(text).lines().map(|line| without_ports(line.trim_end())).collect::<Vec<_>>();
+    let mut stderr = of(&ran.stderr);
+    stderr.retain(|line| !passes_by(line));
+    (of(&ran.stdout), stderr)
+}
+
+fn assert_shows(what: &str, seen: &Seen, ran: &Ran) {
+    let lines: Vec<String> = seen.lines.iter().map(|line| without_ports(line)).collect();
+    let (stdout, stderr) = owed(ran);
+    let mut rest = lines.iter();
+    for line in &stdout {
+        let is_there = rest.any(|shown| shown == line);
+        assert!(is_there, "{what}: not shown, or not in its place: {line}\n{lines:#?}\n{stdout:#?}");
+    }
+    for line in &stderr {
+        assert!(lines.contains(line), "{what}: not shown: {line}\n{lines:#?}\n{stderr:#?}");
+    }
+    assert_eq!(seen.code, ran.code(), "{what}: {lines:#?}");
+}
+
+/// The same command on terminals of each width, and captured.
+async fn every_line_is_shown(case: &Case) {
+    let captured = Desk::of(case).await;
+    let mut running = captured.home.start(&borrowed(&captured.words));
+    if let Some(until) = case.until {
+        running.wait_for_line(|line| line.contains(until));
+        running.signal("INT");
+    }
+    let ran = running.end();
+    assert!(!ran.stdout.is_empty() || !ran.stderr.is_empty(), "{}: prints nothing", case.words);
+    captured.ends().await;
+    for columns in WIDTHS {
+        let desk = Desk::of(case).await;
+        let screen = Screen::start(&desk.home, &borrowed(&desk.words), columns);
+        if let Some(until) = case.until {
+            screen.wait_for(until, |lines| lines.iter().any(|line| line.contains(until)));
+            screen.signal("INT");
+        }
+        let seen = screen.end();
+        let what = format!("{} at {columns} columns", case.words);
+        assert_shows(&what, &seen, &ran);
+        let bars = seen.lines.iter().find(|line| line.contains("serving [") || line.contains("redundant ["));
+        assert_eq!(bars, None, "{what}: bars are left: {:#?}", seen.lines);
+        desk.ends().await;
+    }
+}
+
+async fn each_shows_every_line(cases: &[Case]) {
+    for case in cases {
+        every_line_is_shown(case).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_look_show_every_line_at_any_width() {
+    each_shows_every_line(LOOKS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_show_every_line_at_any_width() {
+    each_shows_every_line(RUNS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_steps_show_every_line_at_any_width() {
+    each_shows_every_line(STEPS).await;
+}
+
+/// A command's subcommands without any of their own, with their switches: the options that take no value.
+fn leaves(command: &clap::Command, path: &str, leaves: &mut Vec<(String, Vec<String>)>) {
+    if command.get_subcommands().next().is_none() {
+        let switches =
+            command.get_arguments().filter(|argument| matches!(argument.get_action(), clap::ArgAction::SetTrue));
+        leaves
+            .push((path.to_owned(), switches.filter_map(|argument| argument.get_long()).map(str::to_owned).collect()));
+    }
+    for below in command.get_subcommands() {
+        self::leaves(below, format!("{path} {}", below.get_name()).trim_start(), leaves);
+    }
+}
+
+#[test]
+fn every_command_and_every_switch_has_been_on_a_terminal() {
+    let mut known = Vec::new();
+    leaves(&Cli::command(), "", &mut known);
+    assert!(known.len() > 20, "{known:?}");
+    let typed: Vec<String> = all().map(|case| format!("{} ", case.words)).collect();
+    let is_typed = |path: &str, switch: &str| {
+        typed.iter().any(|words| words.starts_with(&format!("{path} ")) && words.contains(&format!(" --{switch} ")))
+    };
+    let never: Vec<&String> = known
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| !typed.iter().any(|words| words.starts_with(&format!("{path} "))))
+        .collect();
+    assert!(never.is_empty(), "not in tests/it/terminal/commands.rs: {never:?}");
+    // A switch that several commands have is the same for all of them.
+    let switches: BTreeSet<&String> = known.iter().flat_map(|(_, switches)| switches).collect();
+    let never: Vec<_> =
+        switches.into_iter().filter(|switch| !known.iter().any(|(path, _)| is_typed(path, switch))).collect();
+    assert!(never.is_empty(), "not in tests/it/terminal/commands.rs: {never:?}");
+}
