@@ -103,7 +103,7 @@ impl From<RehearseError> for Failure {
     fn from(error: RehearseError) -> Self {
         match error {
             RehearseError::Runtime(error) => error.into(),
-            RehearseError::Recover(error) => error.into(),
+            RehearseError::Recover(error) => (*error).into(),
         }
     }
 }

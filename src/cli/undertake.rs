@@ -179,11 +179,11 @@ fn failure_of(error: CarryError, session: &Session) -> Failure {
         }
         CarryError::Run(error) => {
             let owed = matches!(
-                &error,
+                &*error,
                 RecoverError::Step { not_restored: Some(_), .. }
                     | RecoverError::NotSeenAgain { not_restored: Some(_), .. }
             );
-            let failure: Failure = error.into();
+            let failure: Failure = (*error).into();
             if owed { failure.hint(by_hand(&session.reach, true)) } else { failure }
         }
     }

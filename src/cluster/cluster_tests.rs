@@ -66,9 +66,14 @@ impl Rpc for Scripted {
     }
 }
 
+/// Who is there was found out before: what that takes has tests of its own.
+fn known() -> Options {
+    Options { identity: Some(crate::model::Identity::Cluster), ..Options::default() }
+}
+
 fn cluster(rpc: Scripted) -> (Arc<Scripted>, Cluster) {
     let rpc = Arc::new(rpc);
-    (rpc.clone(), Cluster::new(rpc, Options::default()))
+    (rpc.clone(), Cluster::new(rpc, known()))
 }
 
 fn hung_up() -> CallErrorKind {
@@ -203,7 +208,7 @@ async fn a_leader_that_is_not_up_yet_is_waited_for() {
         ..Scripted::new()
     });
     let progress: super::Progress = Arc::new(move |said: &str| hears.lock().unwrap().push(said.to_owned()));
-    let cluster = Cluster::new(rpc, Options { progress: Some(progress), ..Options::default() });
+    let cluster = Cluster::new(rpc, Options { progress: Some(progress), ..known() });
     let began = Instant::now();
     assert_eq!(cluster.find_leader().await.unwrap(), "ns:1");
     assert_eq!(began.elapsed(), Duration::from_secs(10));
@@ -338,7 +343,7 @@ async fn every_attempt_is_traced_with_its_effect() {
         tablet: Box::new(|_, _| Ok(loaded(0))),
         ..Scripted::new()
     });
-    let cluster = Cluster::new(rpc, Options { trace: Some(trace), ..Options::default() });
+    let cluster = Cluster::new(rpc, Options { trace: Some(trace), ..known() });
     cluster.auto_failover().await.unwrap();
     cluster.act(&load()).await.unwrap();
     let expected = [

@@ -105,7 +105,13 @@ pub enum CarryError {
     Kept(#[from] KeptError),
     /// The frame around it failed.
     #[error(transparent)]
-    Run(#[from] RecoverError),
+    Run(Box<RecoverError>),
+}
+
+impl From<RecoverError> for CarryError {
+    fn from(error: RecoverError) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 impl Drawn {

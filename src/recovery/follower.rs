@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Action, Endpoint, Followers, Offset, OpKind, Role, Seen, TabletState, Term};
+use crate::model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, Term};
 
 use super::blocked::{Blocked, Reason};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
@@ -12,6 +12,7 @@ use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
+use super::single::resend_went_wrong;
 use super::stuck::{Stuck, stuck};
 use super::suspect::lacks_rows_of;
 use super::view::{Data, ReplicaView, View};
@@ -494,15 +495,4 @@ impl Case<'_> {
         let (endpoint, partition) = (self.leader.endpoint.clone(), self.view.partition);
         Action::DelReplica { endpoint, partition, follower: follower.clone() }
     }
-}
-
-/// RecoverTable was meant to replace a replica's data, and the operation it led to kept them.
-pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
-    let recovery = &follower.memory.recovery;
-    let ops = view.ops_in_flight.iter().chain(&view.ops_ended);
-    // Operations do not say whose they are, but one replica of a partition is recovered at a time.
-    let others = view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
-    let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
-    let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
-    recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
 }

@@ -1,6 +1,6 @@
 //! What RecoverTable would do to a replica if it were sent by itself: the same rules as in a whole recovery, as one answer.
 
-use crate::model::{Endpoint, Role};
+use crate::model::{Endpoint, OpKind, Role};
 
 use super::blocked::{Blocked, Reason};
 use super::discard::may_discard;
@@ -81,4 +81,15 @@ fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -
         false => at == last || view.terms[at + 1].start > offset,
     };
     matches && offset >= leader.manifest_offset()
+}
+
+/// RecoverTable was meant to replace a replica's data, and the operation it led to kept them.
+pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
+    let recovery = &follower.memory.recovery;
+    let ops = view.ops_in_flight.iter().chain(&view.ops_ended);
+    // Operations do not say whose they are, but one replica of a partition is recovered at a time.
+    let others = view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
+    let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
+    let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
+    recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
 }

@@ -66,6 +66,11 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
         (Some(_), None) => r.memory.replaceable.is_none().then_some(WhyHeld::Unseen),
         // It was looked at, and holds more than its leader did then.
         (Some(_), Some(_)) => Some(WhyHeld::HoldsMore),
+        // Only a plan does not know how much its leader will hold.
+        (None, None) if leader.is_some_and(|leader| leader.offset().is_none()) => {
+            let unseen = view.memory.choice.iter().any(|choice| choice.out_of_reach.contains(&r.endpoint));
+            (unseen && r.memory.replaceable.is_none()).then_some(WhyHeld::Unseen)
+        }
         (None, _) => {
             let leader = leader.filter(|_| (ours || chosen.is_some()) && blocked.is_some_and(is_about_data))?;
             holds_more(view, leader, r).then_some(WhyHeld::HoldsMore)

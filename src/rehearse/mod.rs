@@ -87,7 +87,13 @@ pub enum RehearseError {
     Runtime(#[from] io::Error),
     /// The run did nothing.
     #[error(transparent)]
-    Recover(#[from] RecoverError),
+    Recover(Box<RecoverError>),
+}
+
+impl From<RecoverError> for RehearseError {
+    fn from(error: RecoverError) -> Self {
+        Self::Recover(Box::new(error))
+    }
 }
 
 impl Rehearsal<'_> {

@@ -1,3 +1,5 @@
+//! What is left once replicas have shown what they hold.
+
 use super::*;
 use crate::model::Row;
 

@@ -145,13 +145,18 @@ impl Prepared {
         let Some(named) = consent.named() else { return Ok(self) };
         let kept = KeptPlan::of(&self, text, scope);
         let goes_on = self.left.plan.as_ref() == Some(&named);
-        if !goes_on {
-            consent.check(&kept)?;
-        }
+        let fits = match consent.check(&kept) {
+            Ok(()) => true,
+            Err(_) if goes_on => false,
+            Err(refusal) => return Err(refusal),
+        };
         let mut losses: BTreeMap<PartitionId, Vec<Loss>> =
             if goes_on { self.left.accepted.clone() } else { BTreeMap::new() };
-        for planned in kept.partitions.iter().filter(|_| !goes_on) {
-            losses.insert(planned.partition, planned.losses.clone());
+        // More may be accepted of the same plan than the time before.
+        for planned in kept.partitions.iter().filter(|_| fits) {
+            let known = losses.entry(planned.partition).or_default();
+            let new: Vec<Loss> = planned.losses.iter().filter(|loss| !known.contains(loss)).cloned().collect();
+            known.extend(new);
         }
         for (id, losses) in losses {
             if let Some(memory) = self.memories.get_mut(&id) {

@@ -17,8 +17,10 @@ use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 use crate::support::zookeeper::ZooKeeperServer;
 
-/// Short, so that what never gives a session says so soon.
-const SESSION: Duration = Duration::from_secs(1);
+/// Long enough for a session with a ZooKeeper that is there, on any machine.
+const SESSION: Duration = Duration::from_secs(10);
+/// Short, for what never gives a session.
+const NO_SESSION: Duration = Duration::from_secs(1);
 
 async fn open(servers: &str, root: &str, credentials: Option<Secret>) -> Result<ZooKeeper, DiscoveryError> {
     ZooKeeper::connect_within(SESSION, servers.to_owned(), root.to_owned(), credentials).await
@@ -26,6 +28,12 @@ async fn open(servers: &str, root: &str, credentials: Option<Secret>) -> Result<
 
 async fn leader(servers: &str, root: &str) -> Result<String, DiscoveryError> {
     open(servers, root, None).await?.leader().await
+}
+
+/// Where there is none.
+async fn no_leader(address: SocketAddr) -> DiscoveryError {
+    let opened = ZooKeeper::connect_within(NO_SESSION, address.to_string(), "/openmldb".to_owned(), None).await;
+    opened.expect_err("no ZooKeeper")
 }
 
 #[tokio::test]
@@ -193,7 +201,7 @@ async fn a_port_that_is_no_zookeeper_is_told_apart() {
     .await;
     let rude = listener(drop).await;
     for (address, task) in [silent, rude] {
-        let error = leader(&address.to_string(), "/openmldb").await.unwrap_err();
+        let error = no_leader(address).await;
         assert!(matches!(error, DiscoveryError::NoZooKeeper { .. }), "{error:?}");
         let said = error.to_string();
         assert!(said.starts_with(&format!("{address} listens, but is no ZooKeeper: ")), "{said}");
@@ -211,7 +219,7 @@ async fn a_zookeeper_without_a_quorum_speaks_for_itself() {
         });
     })
     .await;
-    let error = leader(&address.to_string(), "/openmldb").await.unwrap_err();
+    let error = no_leader(address).await;
     assert!(matches!(error, DiscoveryError::NoSession { .. }), "{error:?}");
     let said = error.to_string();
     assert!(said.contains("\"This ZooKeeper instance is not currently serving requests\""), "{said}");

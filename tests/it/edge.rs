@@ -15,6 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
+use crate::support::bed::PATIENCE;
+
 async fn start(scenario: Scenario) -> Sandbox {
     Sandbox::start(scenario, &Options::default()).await.unwrap()
 }
@@ -118,14 +120,15 @@ async fn a_frozen_server_keeps_its_port_open_and_does_what_it_was_asked_when_it_
 async fn the_world_goes_on_between_calls() {
     let sandbox = start(Scenario::FollowersRecovering).await;
     sandbox.live().with(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
-    let mut client = NameServerClient::new(channel(sandbox.nameserver_address().unwrap()).await.unwrap());
-    for _ in 0..600 {
-        let answer = client.show_op_status(known(ShowOpStatusRequest::default())).await.unwrap().into_inner();
-        if answer.op_status.iter().all(|op| op.status == "kDone") {
-            break;
+    let client = NameServerClient::new(channel(sandbox.nameserver_address().unwrap()).await.unwrap());
+    until("every operation has ended", || {
+        let mut client = client.clone();
+        async move {
+            let answer = client.show_op_status(known(ShowOpStatusRequest::default())).await.unwrap().into_inner();
+            answer.op_status.iter().all(|op| op.status == "kDone")
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    })
+    .await;
     let count = sandbox.live().look(|world| world.row_count());
     assert_eq!(
         count.rows_after, count.rows_expected,
@@ -175,11 +178,10 @@ async fn what_clients_change_is_traced_and_healthy_partitions_noticed() {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
-    for _ in 0..1_000 {
-        if so().await {
-            return;
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("waited ten seconds until {what}");
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"));
 }

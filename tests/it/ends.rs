@@ -130,7 +130,7 @@ const CHANGES: &[&str] = &[
     "replica recover shop.t0/0 TABLET",
     "replica add shop.t0/0 TABLET",
     "replica remove shop.t0/0 TABLET",
-    "replica migrate shop.t0/0 --from TABLET --to TABLET",
+    "replica migrate shop.t0/0 TABLET TABLET",
     "replica alive shop.t0/0 TABLET no",
     "scale out",
     "scale out --dry-run",

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::bed::Bed;
 use crate::support::outside::{assert_all_well, auto_failover, has_ops_under_way};
-use crate::support::process::{Home, PATIENCE};
+use crate::support::process::{Home, PATIENCE, records_in};
 
 /// How many lines the newest record has.
 fn lines(home: &Home) -> usize {
@@ -28,18 +28,29 @@ fn has_ended(record: &Path) -> bool {
     std::fs::read_to_string(record).unwrap().contains("{\"line\":\"ended\"")
 }
 
-/// Starts the program and kills it as soon as so many lines are written. Whether it was killed.
-fn killed_after(line: usize, home: &Home, arguments: &[&str]) -> bool {
+/// Starts the program and kills it as soon as so many lines are written. Whether it was killed: none of its calls is
+/// answered once they are, so that only their last ones can be written by a run that ends before.
+fn killed_after(line: usize, home: &Home, bed: &Bed, arguments: &[&str]) -> bool {
     let mut run: Child = home.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (records, id) = (home.file("state/openmldb-ops"), run.id().to_string());
+    bed.sandbox.live().hold_once(move |_| {
+        let newest = records_in(Path::new(&records)).pop();
+        // SIGKILL: nothing of the process gets a chance to clean up.
+        let kill = || Command::new("kill").args(["-s", "KILL", &id]).status().unwrap();
+        newest.is_some_and(|record| lines_of(&record) >= line) && kill().success()
+    });
     let deadline = Instant::now() + PATIENCE;
     loop {
         if lines(home) >= line {
-            // SIGKILL: nothing of the process gets a chance to clean up.
+            // Nothing more may come of it.
             run.kill().unwrap();
-            return run.wait().unwrap().code().is_none();
+            let was_killed = run.wait().unwrap().code().is_none();
+            bed.release();
+            return was_killed;
         }
-        if run.try_wait().unwrap().is_some() {
-            return false;
+        if let Some(status) = run.try_wait().unwrap() {
+            bed.release();
+            return status.code().is_none();
         }
         assert!(Instant::now() < deadline, "line {line} is never written");
         std::thread::yield_now();
@@ -58,7 +69,7 @@ async fn survives(scenario: Scenario, options: &Options, line: usize) -> bool {
     let address = bed.sandbox.nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address, "--output", "json"];
-    let killed = killed_after(line, &home, &recover);
+    let killed = killed_after(line, &home, &bed, &recover);
     // Killed after its last line, it has finished.
     let finished = home.records().last().is_some_and(|record| has_ended(record));
     let second = home.run(&recover).expect(0);
@@ -113,7 +124,7 @@ async fn a_run_killed_in_the_middle_is_finished_by_one_much_later() {
     let address = bed.sandbox.nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address];
-    assert!(killed_after(40, &home, &recover));
+    assert!(killed_after(40, &home, &bed, &recover));
     bed.until("operations have ended", |world| !has_ops_under_way(world)).await;
     home.run(&recover).expect(0);
     bed.world(assert_all_well);

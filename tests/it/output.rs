@@ -8,10 +8,10 @@ use openmldb_ops::model::{
     Action, Endpoint, Offset, OpId, PartitionId, Pid, Seen, Snapshot, StorageMode, TableName, Term, Tid,
 };
 use openmldb_ops::playbook::{DEFAULT, Playbook, load};
-use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way};
+use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, WhyHeld};
 use openmldb_ops::run::{
-    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, GoingOn, Left, Milestone, PartitionCounts, ReplicaCounts, Rpc,
-    Scope, Selector, Status, Summary, Verdict, prepare_plan,
+    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, PartitionCounts,
+    ReplicaCounts, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, Paint, PlanContext};
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
@@ -165,11 +165,23 @@ fn finding() -> Finding {
     }
 }
 
+/// A replica that nobody had looked at when its leader was chosen.
+fn unseen() -> HeldFor {
+    HeldFor {
+        db: "shop".to_owned(),
+        table: "orders".to_owned(),
+        pid: Pid(2),
+        partition: PartitionId { tid: Tid(7), pid: Pid(2) },
+        endpoint: "10.0.0.3:10921".into(),
+        why: WhyHeld::Unseen,
+    }
+}
+
 fn summary() -> Summary {
     Summary {
         verdict: Verdict::Partial,
         playbook: Some("recover".to_owned()),
-        auto_failover: AutoFailoverSeen::of(true, true, &[]),
+        auto_failover: AutoFailoverSeen::of(true, false, &[unseen()]),
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 161, blocked: 1, failed: 0 },
         replicas: ReplicaCounts { total: 495 },
         accepted: Vec::new(),

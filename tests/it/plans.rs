@@ -63,7 +63,7 @@ async fn load_everything(cluster: &Cluster, cold: &Snapshot) {
             }
         }
     }
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         let mut loading = 0;
         for (endpoint, partition) in &accepted {
             let Seen::Known(held) = poll_tablet(cluster, endpoint).await else { panic!("{endpoint} went away") };

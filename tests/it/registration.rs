@@ -10,6 +10,7 @@ use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, ShowTabletRequest, Ta
 use prost::Message as _;
 use zookeeper_client::Client;
 
+use crate::support::bed::PATIENCE;
 use crate::support::zookeeper::ZooKeeperServer;
 
 fn options(server: &ZooKeeperServer, root: &str) -> Options {
@@ -27,13 +28,12 @@ async fn read(client: &Client, path: &str) -> Option<String> {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
-    for _ in 0..1_000 {
-        if so().await {
-            return;
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("waited ten seconds until {what}");
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"));
 }
 
 #[tokio::test]

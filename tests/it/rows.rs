@@ -22,7 +22,6 @@ fn append_to(desk: &Desk, follower: &Endpoint, value: &[u8]) {
             term: Some(1),
             pre_log_index: Some(end),
             entries: vec![entry],
-            ..AppendEntriesRequest::default()
         };
         world.call_tablet(follower, TabletCall::AppendEntries(request)).unwrap();
     });

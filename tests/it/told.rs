@@ -185,7 +185,7 @@ async fn a_full_disk_stops_a_run_cleanly_and_no_call_is_told_that_was_not_sent()
         let ran = with_files_up_to(&home, room, &recover).expect(1);
         assert!(ran.stderr.contains("the record could not be written"), "{}", ran.stderr);
         assert!(!ran.stdout.contains("still_going_on") || !ran.stdout.contains(r#""what":"call""#), "{}", ran.stdout);
-        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true}));
+        assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
         let lines = newest(&home);
         let (sent, went) = (of(&lines, "sending"), of(&lines, "went"));
         let called = |lines: &[&Value]| lines.iter().map(|line| line["number"].as_u64().unwrap()).collect::<Vec<_>>();

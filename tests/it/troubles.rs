@@ -52,8 +52,9 @@ fn assert_whole(bed: &Bed) {
 
 /// What holds after a run that could not do everything.
 fn assert_left_in_order(bed: &Bed, run: &Run) {
-    assert!(bed.world(auto_failover), "auto_failover is given back");
-    assert!(run.recovered.summary.auto_failover.after && run.recovered.not_restored.is_none());
+    let is_held = !run.recovered.summary.auto_failover.held_for.is_empty();
+    assert_eq!(bed.world(auto_failover), !is_held, "auto_failover is given back, or kept off for somebody");
+    assert!(run.recovered.summary.auto_failover.after != is_held && run.recovered.not_restored.is_none());
     assert_eq!(bed.world(|world| world.row_count().partitions_with_two_alive_leaders), 0);
     let counts = run.recovered.summary.partitions;
     assert_eq!(counts.total, counts.healthy_before + counts.recovered + counts.blocked + counts.failed);
@@ -198,9 +199,10 @@ async fn four_tablets() -> Bed {
     Bed::start_with(Scenario::EverythingRestarted, &Options { shape, ..Options::default() }).await
 }
 
-/// Frozen servers are noticed by their silence; a test has no time for 20 s of it.
+/// Frozen servers are noticed by their silence; a test has no time for 20 s of it. A server that is not frozen answers within
+/// this on any machine.
 fn impatient(setup: Setup) -> Setup {
-    let transport = Transport { deadline: Some(Duration::from_secs(1)), ..Transport::default() };
+    let transport = Transport { deadline: Some(Duration::from_secs(5)), ..Transport::default() };
     Setup { transport, ..setup }
 }
 

@@ -3,15 +3,13 @@
 use super::builder::{Built, Replica, a_partition, said};
 use crate::model::{Offset, Seen};
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Decision, Gates, Reason, WaitFor, decide};
+use crate::recovery::{Decision, Gates, Probe, Question, Reason, WaitFor, decide};
 
-/// A serving leader at offset 20 that replicates to `connected`, and followers of which it was never asked for terms.
+/// A serving leader at offset 20 that replicates to `connected`, and a follower that was asked for its term.
 fn serving<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Replica) -> Replica) -> Built {
-    let mut view = a_partition()
+    a_partition()
         .replica("a", |r| r.leader().alive().loaded(20).leads_to(connected))
-        .replica("b", |r| follower(r.loaded(20)));
-    view.get_mut("b").term_pair = Seen::Unasked;
-    view
+        .replica("b", |r| follower(r.loaded(20)))
 }
 
 fn decided(view: &Built) -> Decision {
@@ -28,11 +26,16 @@ fn acts(view: &Built) -> Vec<String> {
 
 #[test]
 fn a_connected_follower_that_caught_up_needs_only_its_flag() {
-    assert_eq!(
-        acts(&serving([("b", 20)], |r| r)),
-        ["mark b yes"],
-        "no term is asked, and no other leader is waited for"
-    );
+    assert_eq!(acts(&serving([("b", 20)], |r| r)), ["mark b yes"], "no other leader is waited for");
+}
+
+/// One that has heard of a later term takes nothing from its leader, however equal the two are now.
+#[test]
+fn whether_it_takes_anything_from_its_leader_is_asked_first() {
+    let mut view = serving([("b", 20)], |r| r);
+    view.get_mut("b").term_pair = Seen::Unasked;
+    let Decision::Look(probes) = decided(&view) else { panic!("not asked") };
+    assert_eq!(probes, [Probe { endpoint: "b".into(), question: Question::TermPair }]);
 }
 
 #[test]
@@ -44,16 +47,8 @@ fn one_that_has_not_caught_up_is_waited_for() {
 #[test]
 fn one_that_is_not_connected_or_is_leader_flagged_goes_through_the_nameserver() {
     let turn = |view: &Built| matches!(decided(view), Decision::Wait(wait) if wait.what == WaitFor::Turn);
-    let heard = |view: Built| {
-        let mut view = view;
-        view.get_mut("b").term_pair = a_partition().replica("b", |r| r.loaded(20)).get("b").term_pair.clone();
-        view
-    };
-    assert!(turn(&heard(serving([], |r| r))), "RecoverTable, once every leader serves");
-    assert!(
-        turn(&heard(serving([("b", 20)], Replica::leader))),
-        "disconnected first, since only RecoverTable clears a flag"
-    );
+    assert!(turn(&serving([], |r| r)), "RecoverTable, once every leader serves");
+    assert!(turn(&serving([("b", 20)], Replica::leader)), "disconnected first, since only RecoverTable clears a flag");
 }
 
 #[test]

@@ -2,10 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 use super::bad_input::{check_message, home};
-use crate::support::process::{Home, Ran};
+use crate::support::process::{Home, PATIENCE, Ran};
 
 /// A server that does this to every connection. Its thread ends with the test's process.
 fn server(treat: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
@@ -158,7 +157,7 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_nameserver_that_says_nothing() {
     let silent = server(|socket| {
-        std::thread::sleep(Duration::from_secs(120));
+        std::thread::sleep(2 * PATIENCE);
         drop(socket);
     });
     let transcript = nameserver(silent);

@@ -38,7 +38,7 @@ fn check_summary(ran: &Ran) -> Value {
     assert_eq!(keys(&summary), fields);
     let counts = ["total", "healthy_before", "recovered", "blocked", "failed"];
     assert_eq!(keys(&summary["partitions"]), set(counts));
-    assert_eq!(keys(&summary["auto_failover"]), set(["before", "after"]));
+    assert_eq!(keys(&summary["auto_failover"]), set(["before", "after", "held_for"]));
     assert_eq!(keys(&summary["replicas"]), set(["total"]));
     assert_eq!(keys(&summary["rpc"]), set(["reads", "mutations"]));
     for blocked in summary["blocked"].as_array().unwrap() {

@@ -55,11 +55,7 @@ impl Home {
 
     /// The records of runs on clusters that are no sandboxes.
     pub fn records(&self) -> Vec<PathBuf> {
-        let listed = std::fs::read_dir(self.path.join("state/openmldb-ops"));
-        let mut records: Vec<PathBuf> = listed.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
-        records.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-        records.sort();
-        records
+        records_in(&self.path.join("state/openmldb-ops"))
     }
 
     /// Everything below the directories that the program may write into by itself.
@@ -119,6 +115,15 @@ impl Drop for Home {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// The records in a directory, oldest first.
+pub fn records_in(directory: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(directory);
+    let mut records: Vec<PathBuf> = listed.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    records.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    records.sort();
+    records
 }
 
 /// A stream read to its end beside the test.

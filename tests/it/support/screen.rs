@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub struct Screen {
     process: Child,
     pty: Arc<Pty>,
     terminal: Arc<Mutex<Terminal>>,
+    /// How often something has come.
+    fed: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
     arguments: String,
     home: String,
@@ -43,11 +46,12 @@ impl Screen {
         let pty = Arc::new(pty);
         let terminal = Terminal::with_scrollback(columns.into(), LINES.into(), None).unwrap();
         let terminal = Arc::new(Mutex::new(terminal));
+        let fed = Arc::new(AtomicUsize::new(0));
         let reader = std::thread::spawn({
-            let (pty, terminal) = (pty.clone(), terminal.clone());
-            move || read(&pty, &terminal)
+            let (pty, terminal, fed) = (pty.clone(), terminal.clone(), fed.clone());
+            move || read(&pty, &terminal, &fed)
         });
-        Self { process, pty, terminal, reader, arguments: arguments.join(" "), home: home.file("") }
+        Self { process, pty, terminal, fed, reader, arguments: arguments.join(" "), home: home.file("") }
     }
 
     /// As somebody does who drags the window's corner.
@@ -70,6 +74,12 @@ impl Screen {
             assert!(Instant::now() < deadline, "{}: never shown: {what}\n{:#?}", self.arguments, self.lines());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until something more has come than there was: the clock beside the bars moves on.
+    pub fn wait_for_more(&self) {
+        let before = self.fed.load(Ordering::Acquire);
+        self.wait_for("more", |_| self.fed.load(Ordering::Acquire) > before + 1);
     }
 
     /// Sends it a signal, by name.
@@ -109,7 +119,7 @@ fn end_of_input() -> std::process::Stdio {
     std::process::Stdio::null()
 }
 
-fn read(mut pty: &Pty, terminal: &Mutex<Terminal>) {
+fn read(mut pty: &Pty, terminal: &Mutex<Terminal>, fed: &AtomicUsize) {
     let (mut buffer, mut rest) = ([0; 4096], Vec::new());
     while let Ok(read @ 1..) = pty.read(&mut buffer) {
         rest.extend(&buffer[..read]);
@@ -117,6 +127,7 @@ fn read(mut pty: &Pty, terminal: &Mutex<Terminal>) {
         let whole = std::str::from_utf8(&rest).map_or_else(|error| error.valid_up_to(), str::len);
         let bytes: Vec<u8> = rest.drain(..whole).collect();
         terminal.lock().unwrap().feed(std::str::from_utf8(&bytes).unwrap());
+        fed.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -16,7 +16,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 const JAR: &str = "/usr/share/java/zookeeper.jar";
 
 /// How long a ZooKeeper may take to come up on a busy machine.
-const UP_WITHIN: Duration = Duration::from_secs(60);
+const UP_WITHIN: Duration = Duration::from_secs(300);
 
 /// A running ZooKeeper.
 pub struct ZooKeeperServer {

@@ -39,9 +39,11 @@ pub const LOOKS: &[Case] = &[
     alone("show tables --health --sandbox healthy"),
     alone("show ops --sandbox tablets-restarted-nameserver-alive-failover-on"),
     alone("replica status --sandbox healthy"),
+    on(Scenario::Healthy, "replica diff shop.orders/0"),
     alone("failover get --sandbox"),
     after(&["recover --all --sandbox --record-dir records"], alone("record list --record-dir records")),
     after(&["recover --all --sandbox --record-dir records"], alone("record show --record-dir records")),
+    alone("record dismiss 1795921619607-0 --record-dir records"),
     alone("playbook list"),
     alone("playbook show"),
     alone("playbook show --yaml"),
@@ -58,6 +60,7 @@ pub const RUNS: &[Case] = &[
     alone("recover --all --sandbox healthy"),
     alone("recover --all --sandbox tablet-missing"),
     alone("recover --all --sandbox --playbook fast"),
+    alone("recover --all --sandbox --release-failover"),
     alone("recover --all --sandbox --output json"),
     alone("recover --all --dry-run --sandbox"),
     alone("recover --all --dry-run --sandbox tablet-missing"),
@@ -76,6 +79,7 @@ pub const RUNS: &[Case] = &[
 /// The handbook's single steps.
 pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "failover set off"),
+    on(Scenario::Healthy, "failover set on --release"),
     on(Scenario::Healthy, "failover restore"),
     on(Scenario::Healthy, "failover restore --dry-run"),
     on(Scenario::Healthy, "op cancel 99999"),

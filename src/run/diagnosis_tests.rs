@@ -1,0 +1,82 @@
+//! Which cases are recognised, and what is said of them.
+
+use std::collections::BTreeMap;
+
+use super::super::scope::Scope;
+use super::*;
+use crate::model::Seen;
+
+fn cases(seen: &Snapshot, runs: &Runs) -> Vec<Case> {
+    let found = diagnose(seen, &Status::of(seen, &Scope::All), runs);
+    found.into_iter().map(|diagnosis| diagnosis.case).collect()
+}
+
+fn nothing_yet(tablet: Tablet) -> Snapshot {
+    Snapshot {
+        cluster: "test".to_owned(),
+        taken_at_ms: 0,
+        identity: crate::model::Identity::Cluster,
+        auto_failover: true,
+        tables: Vec::new(),
+        tablets: BTreeMap::from([("a".into(), tablet)]),
+        ops: Vec::new(),
+    }
+}
+
+#[test]
+fn a_tablet_that_runs_and_is_taken_for_offline_was_missed() {
+    let runs = Tablet {
+        state: Some(TabletState::Offline),
+        in_zookeeper: Some(true),
+        held: Seen::Known(BTreeMap::new()),
+        ..Tablet::unknown()
+    };
+    assert_eq!(cases(&nothing_yet(runs.clone()), &Runs::default()), [Case::TabletMissed]);
+    let healthy = Tablet { state: Some(TabletState::Healthy), ..runs.clone() };
+    assert_eq!(cases(&nothing_yet(healthy), &Runs::default()), []);
+    let gone = Tablet { in_zookeeper: Some(false), ..runs };
+    assert_eq!(cases(&nothing_yet(gone), &Runs::default()), [], "its session is over, and it knows");
+}
+
+#[test]
+fn who_owes_auto_failover_is_named_instead_of_wondered_about() {
+    let mut seen = nothing_yet(Tablet::unknown());
+    seen.auto_failover = false;
+    assert_eq!(cases(&seen, &Runs::default()), [Case::FailoverOff]);
+    let unfinished = Some("run 1 did not finish".to_owned());
+    let owes = Runs { unfinished: unfinished.clone(), owes_failover: true, ..Runs::default() };
+    assert_eq!(cases(&seen, &owes), [Case::RunUnfinished]);
+    let at_work = Runs { at_work: Some("run 2".to_owned()), unfinished, ..Runs::default() };
+    assert_eq!(cases(&seen, &at_work), [Case::RunAtWork]);
+    let run = RunId { began_ms: 7, number: 0 };
+    let abandoned = Abandoned { typed: "scale in a".to_owned(), run: Some(run) };
+    let undertaking = Runs { undertaking: Some(abandoned), ..Runs::default() };
+    let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &undertaking);
+    assert_eq!(
+        found[0].next,
+        ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 (if nobody is to go on with it)"]
+    );
+}
+
+#[test]
+fn who_switched_auto_failover_off_is_named_with_run_host_and_time() {
+    let mut seen = nothing_yet(Tablet::unknown());
+    seen.auto_failover = false;
+    let told = |on, work, name: &str| {
+        let (run, host) = (RunId { began_ms: 7, number: 0 }, "ops1".to_owned());
+        let set = FailoverSet { on, at_ms: 951_782_400_000, run, host, work, name: name.to_owned() };
+        let runs = Runs { failover_set: Some(set), ..Runs::default() };
+        let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs);
+        assert_eq!(found.iter().map(|found| found.case).collect::<Vec<_>>(), [Case::FailoverOff]);
+        found[0].seen.clone()
+    };
+    assert_eq!(
+        told(false, Work::Step, "failover set off"),
+        "auto_failover was switched off by `failover set off`, run 7-0 on ops1 at 2000-02-29 00:00:00 UTC"
+    );
+    assert_eq!(
+        told(true, Work::Recovery, "recover"),
+        "auto_failover is off, although run 7-0 on ops1 at 2000-02-29 00:00:00 UTC had switched it on: somebody else has \
+         switched it off since"
+    );
+}
