@@ -87,7 +87,7 @@ async fn set_on(
             (true, _) => {}
             (false, true) if !working.dry_run => giving.release(&session.cluster).await?,
             (false, true) => {}
-            (false, false) => return Err(RecoverError::KeptOff { held_for }.into()),
+            (false, false) => return Err(RecoverError::KeptOff { held_for: held_for.into() }.into()),
         }
     }
     step::take_on(Step::SetAutoFailover { on }, working, session, signals, out).await

@@ -175,7 +175,7 @@ pub(super) fn exit_of_plan(summary: &Summary) -> Exit {
 /// A run that could not look again at its end, or never came to the partitions.
 fn ended_early(error: RecoverError, mut summary: Summary, session: &Session) -> Failure {
     let held_for = match &error {
-        RecoverError::Step { held_for, .. } | RecoverError::NotSeenAgain { held_for, .. } => held_for.clone(),
+        RecoverError::Step { held_for, .. } | RecoverError::NotSeenAgain { held_for, .. } => held_for.to_vec(),
         _ => Vec::new(),
     };
     let failure = Failure::from(error);
@@ -252,4 +252,36 @@ pub(super) fn host() -> String {
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::recovery::{Counts, Plan};
+
+    fn exit(before: bool, after: bool) -> Exit {
+        let counts = Counts { total: 1, healthy: 1, ..Counts::default() };
+        let plan = Plan { playbook: "recover".to_owned(), partitions: Vec::new(), counts };
+        let summary = summary_of_plan(&plan, before, Rpc::default());
+        let auto_failover = AutoFailoverSeen::of(before, after, &[]);
+        let recovered = Recovered {
+            summary: Summary { verdict: Verdict::Recovered, auto_failover, ..summary },
+            stopped: None,
+            not_restored: None,
+            panicked: None,
+            unrecorded: None,
+            still_going_on: Vec::new(),
+        };
+        exit_of(&recovered, String::new()).unwrap()
+    }
+
+    #[test]
+    fn on_before_and_off_now_never_ends_with_0() {
+        assert_eq!(exit(true, false), Exit::Partial);
+        assert_eq!(
+            (exit(true, true), exit(false, false), exit(false, true)),
+            (Exit::Healthy, Exit::Healthy, Exit::Healthy)
+        );
+    }
 }

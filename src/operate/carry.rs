@@ -265,7 +265,7 @@ impl Carry {
         let seen = match within_budget(cluster, LOOKS, collect(cluster, &self.cluster_name, self.now_ms)).await {
             Some(Ok(seen)) => seen,
             Some(Err(error)) if told == Stop::No => {
-                return Err(RecoverError::NotSeenAgain { error, not_restored, held_for }.into());
+                return Err(RecoverError::NotSeenAgain { error, not_restored, held_for: held_for.into() }.into());
             }
             unseen => {
                 let why = unseen.and_then(Result::err).map_or("no time is left".to_owned(), |error| error.to_string());

@@ -8,6 +8,7 @@ use crate::cluster::{self, CallError, Cluster};
 use crate::model::{Action, PartitionId};
 use crate::recovery::{Intent, Outcome};
 
+use super::beside::AUTO_FAILOVER_IS_ON;
 use super::case::Ordered;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
@@ -85,14 +86,15 @@ impl Driver {
     }
 
     /// Writes a call down, and what will have to be remembered should nobody hear of it again.
-    fn write_down(&self, id: PartitionId, intent: &Intent) -> u64 {
-        let record = &self.settings.record;
-        let number = record.sending(intent.step, Some(id), &intent.action, &intent.why);
-        if let (Some(view), Some(case)) = (self.view(id), self.cases.get(&id)) {
+    fn write_down(&mut self, id: PartitionId, intent: &Intent) -> u64 {
+        let number = self.settings.record.sending(intent.step, Some(id), &intent.action, &intent.why);
+        let view = self.view(id);
+        if let (Some(view), Some(case)) = (view, self.cases.get_mut(&id)) {
+            case.beside.sends(&intent.action);
             let newest_op = self.index.newest_op;
             let mut unheard = case.memory.clone();
             unheard.note_unheard(&view, intent, newest_op);
-            record.remember_unless_heard(number, id, &case.memory, &unheard);
+            self.settings.record.remember_unless_heard(number, id, &case.memory, &unheard);
         }
         number
     }
@@ -132,11 +134,17 @@ impl Driver {
         self.now += 1;
         let newest_op = self.index.newest_op;
         let view = self.view(id);
+        // It is cured by switching auto_failover off again, and says nothing of the replica.
+        let is_gated = matches!(outcome, Outcome::Refused { code: AUTO_FAILOVER_IS_ON, .. });
+        let is_cured = is_gated && self.switches_off_again();
+        if is_cured {
+            self.note_gated();
+        }
         let Some(case) = self.cases.get_mut(&id) else { return };
         case.under_way -= 1;
         self.stirred.insert(id);
         case.acted(&intent.action, self.now);
-        if let Some(view) = view {
+        if let Some(view) = view.filter(|_| !is_cured) {
             case.memory.note_outcome(&view, intent, outcome, newest_op);
         }
         self.settings.record.remember(id, &case.memory);

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::model::{Action, Endpoint, PartitionId, Snapshot};
 use crate::recovery::{Blocked, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
+use super::beside::Watched;
 use super::close::Pace;
 
 /// Order of everything a run begins; a look counts only if it began after what it is to show.
@@ -44,6 +45,8 @@ pub(super) struct Case {
     pub(super) healthy_before: bool,
     /// What it waits for.
     pub(super) waiting: Option<WaitFor>,
+    /// What others may change of it.
+    pub(super) beside: Watched,
     clocks: HashMap<WaitFor, Clock>,
 }
 
@@ -81,6 +84,7 @@ impl Case {
             end: None,
             healthy_before: false,
             waiting: None,
+            beside: Watched::default(),
             clocks: HashMap::new(),
         }
     }

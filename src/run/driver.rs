@@ -14,6 +14,7 @@ use crate::playbook::Playbook;
 use crate::recovery::{Decision, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
 
 use super::acting::Sent;
+use super::beside::{Beside, Failover};
 use super::case::{Case, End, Moment, cases, end_of};
 use super::close::{Close, Unclear};
 use super::event::{Event, Listener, Milestone};
@@ -83,8 +84,8 @@ pub struct Driven {
     pub stopped: Option<Stop>,
 }
 
-/// What the nameserver tells: tables, operations, and what it thinks of its tablets.
-pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>);
+/// What the nameserver tells: tables, operations, what it thinks of its tablets, and auto_failover if it says.
+pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>, Option<bool>);
 
 /// What a task beside the loop brings back.
 pub(super) enum Report {
@@ -94,6 +95,7 @@ pub(super) enum Report {
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(Vec<Sent>, Outcome),
     Told(PartitionId, Result<(), LockError>),
+    Beside(Failover),
 }
 
 /// The loop's state.
@@ -117,6 +119,7 @@ pub struct Driver {
     pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
     pub(super) open_at: BTreeMap<Endpoint, usize>,
     pub(super) lanes: Lanes,
+    pub(super) beside: Beside,
     pub(super) tasks: JoinSet<Report>,
     pub(super) now: Moment,
     pub(super) tables_seen: Moment,
@@ -185,6 +188,7 @@ impl Driver {
             cases,
             index,
             lanes,
+            beside: Beside::default(),
             tasks: JoinSet::new(),
             now: 1,
             tables_seen: 1,
@@ -337,6 +341,7 @@ impl Driver {
     /// Brings a case's memory up to date with what was seen.
     fn note_looks(&mut self, id: PartitionId) {
         let Some(view) = self.view(id) else { return };
+        self.look_beside(id, &view);
         let began = self.began;
         let Some(case) = self.cases.get_mut(&id) else { return };
         for replica in &view.replicas {
@@ -448,6 +453,7 @@ impl Driver {
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
             Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
             Ok(Report::Told(id, told)) => self.note_told(id, told),
+            Ok(Report::Beside(failover)) => self.note_failover(failover),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
@@ -461,6 +467,7 @@ impl Driver {
     }
 
     fn finish(self, stopped: Option<Stop>) -> Driven {
+        self.tell_of_others();
         let (mut blocked, held) = (BTreeMap::new(), self.held());
         for (id, case) in &self.cases {
             match &case.end {

@@ -45,13 +45,13 @@ pub enum RecoverError {
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
         /// auto_failover is kept off for these.
-        held_for: Vec<HeldFor>,
+        held_for: Box<[HeldFor]>,
     },
     /// `failover restore` must not do it.
     #[error("auto_failover stays off: {}", why_held(held_for))]
     KeptOff {
         /// Because of these.
-        held_for: Vec<HeldFor>,
+        held_for: Box<[HeldFor]>,
     },
     /// `failover restore` could not do it.
     #[error("auto_failover could not be given back: {seen}")]
@@ -77,6 +77,6 @@ pub enum RecoverError {
         /// auto_failover could not be given back either.
         not_restored: Option<String>,
         /// auto_failover is kept off for these.
-        held_for: Vec<HeldFor>,
+        held_for: Box<[HeldFor]>,
     },
 }

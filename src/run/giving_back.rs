@@ -114,7 +114,7 @@ impl GivingBack {
         let (owed, snapshot) = looked.map_err(|stop| RecoverError::Stopped { stop })??;
         let held = &owed.held_for;
         if !held.is_empty() && !release && owed.was == Some(true) {
-            return Err(RecoverError::KeptOff { held_for: owed.held_for });
+            return Err(RecoverError::KeptOff { held_for: owed.held_for.into() });
         }
         if owed.was.is_none() && (held.is_empty() || !release) {
             return Ok(None);

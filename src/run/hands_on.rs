@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{SetOnce, watch};
 
@@ -11,6 +12,7 @@ use crate::cluster::{Cluster, Hold};
 use crate::model::Snapshot;
 use crate::recovery::Earlier;
 
+use super::beside::{AGAIN, WHO};
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{GivenBack, StepError, Told, give_back, switch_off};
@@ -59,6 +61,9 @@ pub struct Found {
 #[derive(Clone)]
 pub struct Hands {
     record: Record,
+    listener: Listener,
+    /// How often auto_failover was switched off again.
+    again: Arc<AtomicU32>,
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
 }
@@ -119,6 +124,22 @@ impl Hands {
     pub fn write_down(&self, text: &str) -> Result<(), RecordError> {
         self.record.note(text);
         self.record.sync()
+    }
+
+    /// A step was refused because auto_failover is on: somebody has switched it on, and it is switched off again, a few times. Whether it
+    /// was.
+    pub async fn switches_off_again(&self, cluster: &Cluster) -> bool {
+        if self.again.fetch_add(1, Ordering::Relaxed) >= AGAIN {
+            return false;
+        }
+        let text = format!(
+            "auto_failover was switched on by somebody else; it is switched off again, and will be on at the end. Who it may be: {WHO}"
+        );
+        self.record.wants_failover_on();
+        self.record.note(&text);
+        (self.listener)(&Event::Note { text });
+        let told = Told { listener: &self.listener, record: &self.record, hold: self.hold.clone() };
+        switch_off(cluster, "auto_failover", &told).await.is_ok()
     }
 }
 
@@ -192,7 +213,8 @@ impl HandsOn {
             false => Some(Ok(())),
         };
         let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was told to stop".to_owned())));
-        let hands = Hands { record: record.clone(), hold: self.lock.hold() };
+        let (again, hold) = (Arc::default(), self.lock.hold());
+        let hands = Hands { record: record.clone(), listener: listener.clone(), again, hold };
         let done = match switched {
             Ok(()) => {
                 let mut working = tokio::spawn(work(hands));
@@ -207,7 +229,9 @@ impl HandsOn {
             Err(error) => Err(error),
         };
         let held = found.held.clone();
-        let given_back = give_back(cluster, &*self.lock, auto_failover, held, self.pace, &told).await;
+        // What somebody has switched on meanwhile is on at the end.
+        let was = auto_failover || record.is_failover_wanted_on();
+        let given_back = give_back(cluster, &*self.lock, was, held, self.pace, &told).await;
         let is_given_back = given_back == GivenBack::Done;
         let ended = match &done {
             Ok(Ok(done)) => done.ended(),
@@ -221,7 +245,7 @@ impl HandsOn {
         if *self.lock.hold().borrow() != Hold::Lost {
             let stays = match is_given_back {
                 true => found.stays(),
-                false => Some(Note { ended: Some(ended.to_owned()), ..note }),
+                false => Some(Note { ended: Some(ended.to_owned()), auto_failover: Some(was), ..note }),
             };
             let seen = match within_budget(cluster, NOTES, self.lock.leave(stays.as_ref())).await {
                 Some(Ok(())) => None,
@@ -236,7 +260,7 @@ impl HandsOn {
         let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
         match done {
             Ok(done) => Ok(HandsOff { done, not_restored, held_for, unrecorded: record.broken() }),
-            Err(error) => Err(RecoverError::Step { error, not_restored, held_for }),
+            Err(error) => Err(RecoverError::Step { error, not_restored, held_for: held_for.into() }),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Lanes {
     ops: [VecDeque<Ordered>; 2],
     tablets: BTreeMap<Endpoint, TabletLane>,
     nameserver_busy: usize,
+    /// Nothing goes to the nameserver for now.
+    nameserver_closed: bool,
     ops_busy: [BTreeSet<PartitionId>; 2],
 }
 
@@ -86,6 +88,7 @@ impl Lanes {
             ops: Default::default(),
             tablets: BTreeMap::new(),
             nameserver_busy: 0,
+            nameserver_closed: false,
             ops_busy: Default::default(),
         }
     }
@@ -112,7 +115,8 @@ impl Lanes {
     /// intent's table have a replica where it sets the flag.
     pub(super) fn take(&mut self, placed: impl Fn(&Ordered) -> usize) -> Vec<Vec<Ordered>> {
         let mut taken = Vec::new();
-        let mut room = self.widths.nameserver.saturating_sub(self.nameserver_busy);
+        let wide = if self.nameserver_closed { 0 } else { self.widths.nameserver };
+        let mut room = wide.saturating_sub(self.nameserver_busy);
         while room > 0 {
             let Some(call) = next_call(&mut self.nameserver, &placed) else { break };
             room -= 1;
@@ -140,6 +144,11 @@ impl Lanes {
         }
         taken.extend(on_tablets.into_iter().map(|ordered| vec![ordered]));
         taken
+    }
+
+    /// Whether what is queued for the nameserver waits.
+    pub(super) fn close_nameserver(&mut self, closed: bool) {
+        self.nameserver_closed = closed;
     }
 
     /// Notes that so many more calls go to the nameserver than were taken: what was to be one call is sent one by one.

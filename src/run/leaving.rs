@@ -6,6 +6,7 @@ use crate::cluster::{Cluster, Hold};
 use crate::model::{Endpoint, PartitionId};
 use crate::recovery::{Memory, Replaceable};
 
+use super::beside::WHO;
 use super::driver::Driven;
 use super::event::{Event, Listener};
 use super::hold::{HeldFor, named, why_held};
@@ -87,6 +88,14 @@ impl Recovery {
             (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
         } else if let (Some(run), false) = (left.owed_by, owed.is_empty()) {
             (self.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
+        }
+        let is_explained = left.failover_set.as_ref().is_some_and(|set| !set.on);
+        if !prepared.auto_failover_before() && prepared.needs_doing() && !is_explained {
+            let text = format!(
+                "auto_failover is off, and no run is known to have left it so: it stays off at the end, unless somebody switches it on \
+                 meanwhile. If another recovery has switched it off a moment ago, that one switches it on at its end ({WHO})"
+            );
+            (self.listener)(&Event::Note { text });
         }
         if !prepared.stands.is_empty() && prepared.auto_failover_before() {
             let now = if is_owed { "stays off" } else { "was kept off, and somebody has switched it on" };

@@ -181,8 +181,9 @@ impl Driver {
     }
 
     /// Brings everything that the nameserver tells up to date, but for partitions that were looked at alone since.
-    pub(super) fn note_tables(&mut self, began: Moment, (mut tables, ops, registrations): Metadata) {
+    pub(super) fn note_tables(&mut self, began: Moment, (mut tables, ops, registrations, auto_failover): Metadata) {
         self.nameserver_gone = None;
+        self.note_failover_seen(began, auto_failover);
         for registration in registrations {
             if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
                 tablet.state = Some(registration.state);
@@ -324,8 +325,9 @@ fn has_moved(before: &Seen<BTreeMap<PartitionId, Held>>, after: &Seen<BTreeMap<P
 /// replica may look as if its operation had ended without effect, and be recovered twice.
 async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
     let ops = cluster.ops().await?;
-    let (tables, registrations) = tokio::try_join!(cluster.tables(), cluster.tablets())?;
-    Ok((tables, ops, registrations))
+    let auto_failover = async { Ok(cluster.auto_failover().await.ok()) };
+    let (tables, registrations, on) = tokio::try_join!(cluster.tables(), cluster.tablets(), auto_failover)?;
+    Ok((tables, ops, registrations, on))
 }
 
 /// Forgets answers that change by themselves while a case waits for them to.

@@ -2,6 +2,7 @@
 //! switched off before and given back after, whatever happens in between.
 
 mod acting;
+mod beside;
 mod case;
 mod checking;
 mod close;
@@ -39,6 +40,7 @@ mod telling;
 mod verdict;
 
 pub use acting::outcome_of;
+pub use beside::AUTO_FAILOVER_IS_ON;
 pub use checking::Checking;
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};

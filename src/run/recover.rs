@@ -194,7 +194,9 @@ impl Recovery {
             resume().await;
         }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
-        let given_back = give_back(cluster, &*self.lock, auto_failover, held, self.pace, &told).await;
+        // What somebody has switched on meanwhile is on at the end.
+        let was = auto_failover || record.is_failover_wanted_on();
+        let given_back = give_back(cluster, &*self.lock, was, held, self.pace, &told).await;
         let is_given_back = given_back == GivenBack::Done;
         if is_stopped {
             within_budget(cluster, LOOKS, resume()).await;
@@ -208,7 +210,7 @@ impl Recovery {
         let leaving = |ended, goes_on, memories| Leaving {
             record: &record,
             ended,
-            owed: given_back.owes(auto_failover),
+            owed: given_back.owes(was),
             goes_on,
             serves_early: noted_early && self.scope != Scope::All || panicked,
             unseen: unseen(&prepared, memories, &released),
@@ -219,7 +221,7 @@ impl Recovery {
             Err(Interruption::Step(error)) => {
                 ends("failed", false, Vec::new());
                 self.take_leave(cluster, leaving("failed", false, &prepared.memories), &listener).await;
-                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
+                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().into());
                 return Err(RecoverError::Step { error, not_restored, held_for });
             }
             Err(Interruption::Panic(panic)) => (None, Some(panic)),
@@ -233,7 +235,7 @@ impl Recovery {
             Err(error) if told == Stop::No => {
                 ends("failed", false, record.unanswered());
                 self.take_leave(cluster, leaving("failed", true, memories), &listener).await;
-                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().to_vec());
+                let (not_restored, held_for) = (given_back.failed(), given_back.held_for().into());
                 return Err(RecoverError::NotSeenAgain { error, not_restored, held_for });
             }
             unseen => {
@@ -288,7 +290,7 @@ impl Recovery {
         let checking = self.checking(&prepared.memories);
         let verified = checking.until_it_stands(cluster, prepared.snapshot.clone()).await;
         let (_, verification) =
-            verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None, held_for: Vec::new() })?;
+            verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None, held_for: [].into() })?;
         let rpc = cluster.rpc_counts().into();
         let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
         debug_assert_eq!(summary.playbook.as_deref(), Some(self.playbook.name.as_str()));
@@ -346,11 +348,7 @@ impl Recovery {
         record: &Record,
         note: Note,
     ) -> Result<Driven, Interruption> {
-        let telling = Telling {
-            told: note.serves_early,
-            note: Note { serves_early: true, unseen: Vec::new(), ..note },
-            lock: self.lock.clone(),
-        };
+        let telling = Telling { told: note.serves_early, note, lock: self.lock.clone() };
         let unhealthy = prepared.plan.partitions.iter();
         let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {

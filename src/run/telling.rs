@@ -21,6 +21,19 @@ pub struct Telling {
     pub told: bool,
 }
 
+impl Telling {
+    /// What it says while leaders may serve whose followers nobody has looked at.
+    pub(super) fn of_early_leaders(&self) -> Note {
+        Note { serves_early: true, unseen: Vec::new(), ..self.note.clone() }
+    }
+
+    /// The same as is said now, and that somebody wants auto_failover on.
+    pub(super) fn wanting_failover_on(&self) -> Note {
+        let note = if self.told { self.of_early_leaders() } else { self.note.clone() };
+        Note { auto_failover: Some(true), ..note }
+    }
+}
+
 impl Driver {
     /// Notes the choice. False if others have to be told first.
     pub(super) fn note_choice(&mut self, id: PartitionId, view: &View, choice: Box<Choice>) -> bool {
@@ -36,7 +49,7 @@ impl Driver {
         (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
         if !is_told {
             case.under_way += 1;
-            let (lock, note) = (self.settings.telling.lock.clone(), self.settings.telling.note.clone());
+            let (lock, note) = (self.settings.telling.lock.clone(), self.settings.telling.of_early_leaders());
             self.tasks.spawn(async move { Report::Told(id, lock.leave(Some(&note)).await) });
         }
         is_told

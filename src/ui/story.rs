@@ -134,6 +134,7 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
             let (table, pid, blocked) = (table.clone(), partition.pid.0, blocked.clone());
             (*at_ms, event(&Event::Partition { table, pid, state: *state, after_ms: *at_ms, blocked })?)
         }
+        Line::FailoverWanted { at_ms } => (*at_ms, "somebody else has switched auto_failover on".to_owned()),
         Line::Released { at_ms, partition, endpoint } => {
             let name = names.partition(Some(*partition));
             (*at_ms, format!("{name}: the nameserver may replace what {endpoint} holds, as was said"))

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod architecture;
+mod beside;
 mod cli;
 mod conformance;
 mod deep;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::alternatives;
 use openmldb_ops::run::{Recovered, Scope, Selector};
-use openmldb_ops::sandbox::fault::{Meddling, Mishap};
+use openmldb_ops::sandbox::fault::{Fault, Meddling, Mishap};
 use openmldb_ops::sandbox::tablet::RowId;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
@@ -136,7 +136,10 @@ impl Hunt {
         if choices.perhaps(12, "another-host").is_some() {
             self.moves_to_another_host();
         }
-        if troubles.faults.iter().any(|fault| fault.mishap == Mishap::Operator(Meddling::FailoverOn)) {
+        let wants_it_on = |fault: &Fault| {
+            matches!(fault.mishap, Mishap::Operator(Meddling::FailoverOn | Meddling::RecoversEverything))
+        };
+        if troubles.faults.iter().any(wants_it_on) {
             // Somebody else wants it on; what is right then depends on when.
             self.auto_failover = None;
         }

@@ -72,6 +72,7 @@ pub fn no_row_is_lost(judge: &mut Judge, world: &World) -> (Vec<Violation>, usiz
     if !judge.changed_anything() {
         return (lost, announced);
     }
+    judge.what_others_ruined(world);
     let (disk, metadata) = (on_disk(world), world.metadata());
     let expected = judge.ledger.close(world).clone();
     // What was dropped is no longer anybody's.

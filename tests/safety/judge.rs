@@ -78,8 +78,10 @@ impl Judge {
         self.calm = faults.is_empty();
         self.ledger.elected.clear();
         self.given_back.clear();
-        let makes_leaders =
-            |fault: &Fault| matches!(fault.mishap, Mishap::Operator(Meddling::MarksAlive | Meddling::FailoverOn));
+        let makes_leaders = |fault: &Fault| {
+            use Meddling::{FailoverOn, MarksAlive, RecoversEverything};
+            matches!(fault.mishap, Mishap::Operator(FailoverOn | MarksAlive | RecoversEverything))
+        };
         self.meddled |= faults.iter().any(makes_leaders);
     }
 
@@ -106,6 +108,9 @@ impl Judge {
             // A tablet taken for another process is told to load what it may be loading.
             Event::Note { text } if self.calm && text.ends_with("has been restarted") => {
                 self.wrong("no_restart_is_imagined", text.clone());
+            }
+            Event::Note { text } if self.calm && text.contains("not by this run") => {
+                self.wrong("nobody_else_is_imagined", text.clone());
             }
             _ => {}
         }
@@ -194,8 +199,14 @@ impl Judge {
         self.opened
     }
 
+    /// What a recovery without a lock has had overwritten is none of the run's doing.
+    pub fn what_others_ruined(&mut self, world: &World) {
+        self.forgotten.extend(world.ruined_by_others());
+    }
+
     /// Before the first change, what is there is counted.
     fn open(&mut self, world: &mut World) {
+        self.what_others_ruined(world);
         if !self.opened {
             self.opened = true;
             self.ledger.open(world, &self.missing);

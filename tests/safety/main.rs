@@ -4,6 +4,7 @@
 //! of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under writers.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod beside;
 mod calm;
 mod choices;
 mod dice;

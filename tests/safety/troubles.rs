@@ -56,6 +56,12 @@ impl Troubles {
             let deed = *dice.pick(&deeds).unwrap();
             troubles.adds(format!("mutation:{}=operator-{deed}", dice.between(1, 30)));
         }
+        if let Some(mut dice) = choices.perhaps(4, "second-recovery") {
+            troubles.adds(match dice.percent(50) {
+                true => format!("mutation:{}=operator-recoverdata", dice.between(1, 30)),
+                false => format!("{}ms=operator-recoverdata", dice.between(0, 3_000)),
+            });
+        }
         if let Some(mut dice) = choices.perhaps(8, "lock") {
             let what = if dice.percent(50) { "lock-lost" } else { "lock-shaky" };
             troubles.adds(format!("mutation:{}={what}", dice.between(1, 30)));

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold, Outcome};
 use crate::model::{PartitionId, Snapshot};
-use crate::run::{Ended, Hands, Stop};
+use crate::run::{AUTO_FAILOVER_IS_ON, Ended, Hands, Stop};
 use crate::snapshot::{glance, look_closer};
 
 use super::arrange::{Goal, Next, next};
@@ -285,6 +285,10 @@ impl Steward {
             Err(error) => {
                 let text = error.to_string();
                 self.tell(lane, &step, None, How::Missed(text.clone()));
+                let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
+                if is_gated && hands.switches_off_again(&self.cluster).await {
+                    return Ok(());
+                }
                 lane.fail(Refusal::unsafe_now(text, "run this again; `openmldb-ops status` says how it is"));
                 return Ok(());
             }

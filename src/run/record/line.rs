@@ -115,6 +115,11 @@ pub enum Line {
         /// Where the replica is.
         endpoint: Endpoint,
     },
+    /// Somebody else has switched auto_failover on: it is given back so.
+    FailoverWanted {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+    },
     /// Something to know.
     Note {
         /// Milliseconds since the run began.

@@ -184,6 +184,19 @@ impl Record {
         self.pages().held_for = held_for.to_vec();
     }
 
+    /// Notes that somebody else has switched auto_failover on.
+    pub(super) fn wants_failover_on(&self) {
+        let mut pages = self.pages();
+        if !std::mem::replace(&mut pages.failover_wanted, true) {
+            pages.note(&Line::FailoverWanted { at_ms: self.at_ms() });
+        }
+    }
+
+    /// Whether somebody else has.
+    pub(super) fn is_failover_wanted_on(&self) -> bool {
+        self.pages().failover_wanted
+    }
+
     /// Notes that the nameserver may replace a replica.
     pub(super) fn released(&self, partition: PartitionId, endpoint: &Endpoint) {
         self.pages().note(&Line::Released { at_ms: self.at_ms(), partition, endpoint: endpoint.clone() });

@@ -55,6 +55,8 @@ pub(super) struct Pages {
     unheard: BTreeMap<PartitionId, Vec<(u64, Endpoint)>>,
     /// The replicas for which auto_failover is kept off.
     pub(super) held_for: Vec<HeldFor>,
+    /// Somebody else has switched auto_failover on.
+    pub(super) failover_wanted: bool,
     /// Why it can be written no more.
     pub(super) broken: Option<String>,
     pub(super) owes: Owes,
@@ -72,6 +74,7 @@ impl Pages {
             remembered: BTreeMap::new(),
             unheard: BTreeMap::new(),
             held_for: Vec::new(),
+            failover_wanted: false,
             broken: None,
             owes: Owes::Nothing,
         }

@@ -143,10 +143,11 @@ impl Story {
         self.lines.iter().any(|line| matches!(line, Line::Dismissed { .. }))
     }
 
-    /// What auto_failover was, if it was not given back. A step changes it for good, or not at all.
+    /// What auto_failover was, or what somebody else wanted it to be meanwhile, if it was not given back. A step changes it for good, or not at all.
     pub fn owed(&self) -> Option<bool> {
         let restored = matches!(self.ended(), Some(Line::Ended { restored: true, .. }));
-        (!restored && self.begun.work() != Work::Step).then_some(self.begun.auto_failover)
+        let wanted = self.lines.iter().any(|line| matches!(line, Line::FailoverWanted { .. }));
+        (!restored && self.begun.work() != Work::Step).then_some(self.begun.auto_failover || wanted)
     }
 
     /// The last change of auto_failover that it made, or may have made.

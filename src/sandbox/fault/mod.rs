@@ -172,6 +172,8 @@ pub enum Meddling {
     DropsTable,
     /// What a change of leader leaves that fails half way: a follower has heard of a term that nobody leads in
     RaisesTerm,
+    /// openmldb_ops.py recoverdata, of everything
+    RecoversEverything,
 }
 
 /// What befalls the tool.

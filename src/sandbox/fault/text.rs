@@ -95,6 +95,11 @@ const WORDS: &[(&str, Form, &str)] = &[
         Plain(Mishap::Operator(Meddling::RaisesTerm)),
         "a follower hears of a later term than its leader's, as from an election that fails half way",
     ),
+    (
+        "operator-recoverdata",
+        Plain(Mishap::Operator(Meddling::RecoversEverything)),
+        "another operator runs openmldb_ops.py recoverdata, as sbin/start-all.sh does",
+    ),
     ("clients-write", Plain(Mishap::Clients), "clients begin to write to the leaders they know"),
     ("tool-killed-before", Plain(Mishap::Tool(ToolFate::KilledBefore)), "the tool is killed, the call not sent"),
     ("tool-killed-after", Plain(Mishap::Tool(ToolFate::KilledAfter)), "the tool is killed, the call done"),

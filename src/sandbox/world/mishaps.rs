@@ -12,6 +12,7 @@ use crate::wire::nameserver::{
 
 use super::power::Started;
 use super::reach::Reach;
+use super::recoverdata::Recoverdata;
 
 /// World milliseconds between two rows of clients that a fault lets write.
 const WRITE_EVERY: Millis = 20;
@@ -27,6 +28,8 @@ pub(super) enum Deed {
     /// With so many more restarts to come.
     StartTablet(Endpoint, u32),
     Thaw(Endpoint),
+    /// A second recovery's next command.
+    Recoverdata(Recoverdata),
 }
 
 impl World {
@@ -114,6 +117,7 @@ impl World {
             Deed::StartNameserver(nameserver) => self.start_nameserver(&nameserver),
             Deed::KillTablet(tablet) => self.kill_tablet(&tablet),
             Deed::Thaw(tablet) => self.freeze_tablet(&tablet, false),
+            Deed::Recoverdata(run) => self.recoverdata_goes_on(run),
             Deed::StartTablet(tablet, more) => match self.start_tablet(&tablet) {
                 Started::Exited { free_at } => {
                     self.deeds.push((free_at.max(self.now + 1), Deed::StartTablet(tablet, more)));
@@ -149,6 +153,7 @@ impl World {
                 let tablet = self.victim(place, seen);
                 self.server_meets(fate, tablet);
             }
+            Mishap::Operator(Meddling::RecoversEverything) => self.start_recoverdata(),
             Mishap::Operator(meddling) => {
                 if let Some(id) = self.meddled_with(place, seen) {
                     self.meddle(meddling, id);
@@ -255,7 +260,8 @@ impl World {
                 let conf = Pair { key: "auto_failover".to_owned(), value: "true".to_owned() };
                 Some(NameserverCall::ConfSet(ConfSetRequest { conf }))
             }
-            Meddling::MarksAlive => dead.map(|meta| mark_alive(&table, id, meta)),
+            Meddling::RecoversEverything => None,
+            Meddling::MarksAlive => dead.map(|meta| mark_alive(&table, id, meta, true)),
             Meddling::RecoversReplica => dead.map(|meta| recover_table(&table, id, meta)),
             Meddling::ChangesLeader => Some(NameserverCall::ChangeLeader(ChangeLeaderRequest {
                 name: table.name().to_owned(),
@@ -288,22 +294,22 @@ impl World {
     }
 }
 
-fn mark_alive(table: &TableInfo, id: PartitionId, meta: &PartitionMeta) -> NameserverCall {
+pub(super) fn mark_alive(table: &TableInfo, id: PartitionId, meta: &PartitionMeta, alive: bool) -> NameserverCall {
     NameserverCall::UpdateTableAliveStatus(UpdateTableAliveRequest {
         endpoint: Some(meta.endpoint.clone()),
         name: table.name.clone(),
         pid: Some(id.pid.0),
-        is_alive: Some(true),
+        is_alive: Some(alive),
         db: table.db.clone(),
     })
 }
 
-fn recover_table(table: &TableInfo, id: PartitionId, meta: &PartitionMeta) -> NameserverCall {
+pub(super) fn recover_table(table: &TableInfo, id: PartitionId, meta: &PartitionMeta) -> NameserverCall {
     let (name, db) = (table.name().to_owned(), table.db.clone());
     NameserverCall::RecoverTable(RecoverTableRequest { name, pid: id.pid.0, endpoint: meta.endpoint.clone(), db })
 }
 
-fn load_table(table: &TableInfo, id: PartitionId) -> TabletCall {
+pub(super) fn load_table(table: &TableInfo, id: PartitionId) -> TabletCall {
     let signed = |number: u32| i32::try_from(number).ok();
     let mut meta = TableMeta {
         name: table.name.clone(),

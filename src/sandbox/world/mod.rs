@@ -7,6 +7,7 @@ mod health;
 mod mishaps;
 mod power;
 mod reach;
+mod recoverdata;
 mod rows;
 mod settings;
 mod trace;
@@ -78,6 +79,8 @@ pub struct World {
     faults: Script,
     /// What faults that have begun still do, by time.
     deeds: Vec<(Millis, Deed)>,
+    /// Partitions that a second recovery has lost rows of.
+    ruined: BTreeSet<PartitionId>,
 }
 
 impl World {
@@ -123,6 +126,7 @@ impl World {
             last_row: 0,
             faults: Script::default(),
             deeds: Vec::new(),
+            ruined: BTreeSet::new(),
         }
     }
 

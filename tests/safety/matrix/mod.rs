@@ -48,6 +48,7 @@ const ANYWHERE: &[&str] = &[
     "operator-loadtable",
     "operator-drops-table",
     "follower-hears-later-term",
+    "operator-recoverdata",
     "clients-write",
     "tool-killed-before",
     "tool-killed-after",
