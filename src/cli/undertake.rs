@@ -98,6 +98,7 @@ async fn on_cluster(
         caller: caller(),
         pace: session.pace,
         step_timeout: Duration::from_secs(how.step_timeout),
+        leaderless_limit: how.leaderless_limit,
         listener: out.listener(),
         told: told(out),
         stop: signals.stop.clone(),
@@ -136,6 +137,7 @@ fn told(out: &Out) -> Told {
         let sends = call.as_ref().map(sends);
         let (outcome, text) = match how {
             How::Sent => ("sent", sends.clone().unwrap_or_default()),
+            How::Waits(text) => ("waiting", format!("waiting: {text}")),
             How::Reached(text) => ("reached", text.clone()),
             How::Missed(text) => ("missed", text.clone()),
         };

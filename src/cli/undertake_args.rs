@@ -1,6 +1,7 @@
 //! The command line of scaling and upgrading. Every doc comment here is help text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -15,6 +16,9 @@ pub struct Undertaking {
     /// How long a single step of it may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub step_timeout: u64,
+    /// How long a partition may be without a leader: if no other one leads by then, the old one leads again
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = leaderless_limit)]
+    pub leaderless_limit: Duration,
     /// Stop after this long, clean up, and exit 7; the same command goes on
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -76,4 +80,12 @@ pub enum UpgradeCommand {
         /// How.
         how: Undertaking,
     },
+}
+
+/// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
+const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+fn leaderless_limit(text: &str) -> Result<Duration, String> {
+    let limit = crate::playbook::duration(text).ok_or("it is no time such as 3s or 500ms")?;
+    LIMITS.contains(&limit).then_some(limit).ok_or_else(|| "it must be from 1s to 60s".to_owned())
 }

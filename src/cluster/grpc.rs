@@ -249,6 +249,17 @@ impl Rpc for Grpc {
         Box::pin(async { self.leader().await.map_err(|error| CallError::discovery("find_nameserver", error)) })
     }
 
+    fn give_up_on_nameserver(&self) {
+        if let Some(address) = &*lock(&self.leader) {
+            self.channels.forget(address);
+        }
+    }
+
+    fn give_up_on_tablet(&self, endpoint: &Endpoint) {
+        let named = lock(&self.registry).named(endpoint).map(str::to_owned);
+        self.channels.forget(named.as_deref().unwrap_or(endpoint.as_str()));
+    }
+
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {
         Box::pin(async {
             match &self.source {

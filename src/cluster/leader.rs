@@ -81,6 +81,14 @@ impl Cluster {
         }
     }
 
+    /// Looks up who leads, once: neither waits for one nor asks again.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn look_up_leader(&self) -> Result<String, DiscoveryError> {
+        self.look_once().await
+    }
+
     /// Who leads, and whether it answers as a leader does.
     async fn look_once(&self) -> Result<String, DiscoveryError> {
         let found = self.shared.ending.within(self.shared.rpc.find_nameserver()).await;

@@ -106,6 +106,8 @@ pub struct RpcCounts {
 #[derive(Clone)]
 pub struct Cluster {
     shared: Arc<Shared>,
+    /// Every call is attempted once, and given up after so long; none: as [`Options`] have it.
+    once: Option<Duration>,
 }
 
 struct Shared {
@@ -141,7 +143,13 @@ impl Cluster {
             ending: Ending::default(),
             identity: Mutex::new(identity),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), once: None }
+    }
+
+    /// The same cluster for those who poll or cannot wait: every call is attempted once and given up after `deadline`, and
+    /// nobody is searched for.
+    pub fn once(&self, deadline: Duration) -> Self {
+        Self { shared: self.shared.clone(), once: Some(deadline) }
     }
 
     /// A cluster over sockets, with its leading nameserver found and answering.
@@ -241,10 +249,19 @@ impl Cluster {
     ) -> Result<TabletAnswer, CallError> {
         self.attempt(TabletCall::SERVICE, call.name(), call.effect());
         let method = call.name();
-        let answer = self.shared.ending.within(self.shared.rpc.tablet(endpoint, call)).await;
+        let calling = self.shared.ending.within(self.shared.rpc.tablet(endpoint, call));
         let kind = |after| CallErrorKind::DeadlineExceeded { after };
         let late = |after| Err(CallError::new(format!("tablet {endpoint}"), method, kind(after)));
-        let answer = answer.unwrap_or_else(late)?;
+        let answer = match self.once {
+            None => calling.await.unwrap_or_else(late)?,
+            Some(after) => match tokio::time::timeout(after, calling).await {
+                Ok(answered) => answered.unwrap_or_else(late)?,
+                Err(_) => {
+                    self.shared.rpc.give_up_on_tablet(endpoint);
+                    return Err(CallError::new(format!("tablet {endpoint}"), method, kind(after)));
+                }
+            },
+        };
         check(|| format!("tablet {endpoint}"), answer.name(), answer.code(), answer.msg(), fine)?;
         Ok(answer)
     }
@@ -261,6 +278,17 @@ impl Cluster {
     async fn nameserver(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
         if call.effect() == Effect::Mutate {
             Box::pin(self.must_be_ours(call.name())).await?;
+        }
+        if let Some(after) = self.once {
+            let method = call.name();
+            return match tokio::time::timeout(after, self.nameserver_once(call)).await {
+                Ok(answered) => answered,
+                Err(_) => {
+                    self.shared.rpc.give_up_on_nameserver();
+                    let kind = CallErrorKind::DeadlineExceeded { after };
+                    Err(CallError::new(self.nameserver_name(), method, kind))
+                }
+            };
         }
         let mut spent = 0;
         loop {
@@ -287,6 +315,9 @@ impl Cluster {
     async fn tablet(&self, endpoint: &Endpoint, call: TabletCall, fine: &[i32]) -> Result<TabletAnswer, CallError> {
         if call.effect() == Effect::Mutate {
             Box::pin(self.must_be_ours(call.name())).await?;
+        }
+        if self.once.is_some() {
+            return self.tablet_once(endpoint, call, fine).await;
         }
         let mut spent = 0;
         loop {

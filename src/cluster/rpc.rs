@@ -25,6 +25,12 @@ pub trait Rpc: Send + Sync {
     /// answers is another question.
     fn find_nameserver(&self) -> Pending<'_, String>;
 
+    /// A call to that nameserver was given up before its deadline: the connection may lead nowhere.
+    fn give_up_on_nameserver(&self) {}
+
+    /// The same of a tablet.
+    fn give_up_on_tablet(&self, _endpoint: &Endpoint) {}
+
     /// The tablets that have registered themselves, by their names in metadata, whatever the nameserver made of that
     /// (observed 1). None where nobody knows: without ZooKeeper.
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {

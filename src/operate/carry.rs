@@ -1,7 +1,7 @@
 //! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every partition to
 //! its goal one step at a time, gives auto_failover back, and looks again: what is said at the end comes from that look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +14,16 @@ use crate::run::{
     Archive, Caller, Found, HandsOn, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId,
     Scope, Stop, why_held,
 };
-use crate::snapshot::{collect, look_closer};
+use crate::snapshot::{collect_within, look_closer};
 
 use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
 use super::perform::look_to_change;
 use super::place::Refusal;
 use super::steward::{Steward, StoodDowns, Told};
+
+/// How long a tablet may take to say all that it holds, at the first look and the last: one that hangs holds up nothing else.
+const ANSWERS: Duration = Duration::from_secs(10);
 
 /// What an undertaking needs beside the cluster.
 pub struct Carry {
@@ -40,6 +43,8 @@ pub struct Carry {
     pub pace: f64,
     /// How long one step may take.
     pub step_timeout: Duration,
+    /// How long a partition may be without a leader before its old one leads again.
+    pub leaderless_limit: Duration,
     /// Hears of auto_failover and the record.
     pub listener: Listener,
     /// Hears of each step.
@@ -127,7 +132,7 @@ impl Carry {
     /// # Errors
     /// See [`CarryError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Drawn, CarryError> {
-        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms).await?;
+        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, Some(ANSWERS)).await?;
         let found = self.hands_on().find(&seen).await?;
         let noted = match &self.undertaking {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint } => {
@@ -240,6 +245,8 @@ impl Carry {
             stood_down: StoodDowns::read(&self.desk)?,
             pace: self.pace,
             step_timeout: self.step_timeout,
+            leaderless_limit: self.leaderless_limit,
+            barred: BTreeSet::new(),
             told: self.told.clone(),
             stop: self.stop.clone(),
             now_ms: self.now_ms,
@@ -262,7 +269,8 @@ impl Carry {
         };
         let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
         held_for.retain(|_| found_on);
-        let seen = match within_budget(cluster, LOOKS, collect(cluster, &self.cluster_name, self.now_ms)).await {
+        let looking = collect_within(cluster, &self.cluster_name, self.now_ms, ANSWERS);
+        let seen = match within_budget(cluster, LOOKS, looking).await {
             Some(Ok(seen)) => seen,
             Some(Err(error)) if told == Stop::No => {
                 return Err(RecoverError::NotSeenAgain { error, not_restored, held_for: held_for.into() }.into());
@@ -340,7 +348,9 @@ fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Sna
                 let problem = found.and_then(|found| found.problems.first());
                 problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))
             }
-            Next::Wait(text) | Next::Silence(text) => Some(Refusal::unsafe_now(text, hint)),
+            Next::Wait(text) | Next::Silence(text) => {
+                Some(given_up.get(&goal.name()).cloned().unwrap_or_else(|| Refusal::unsafe_now(text, hint)))
+            }
             Next::Blocked(refusal) => Some(given_up.get(&goal.name()).cloned().unwrap_or(refusal)),
             Next::Take(_) => Some(
                 given_up

@@ -5,7 +5,9 @@
 //! down first, by ChangeRole: from then on it takes no writes, and what it holds is all there is. A follower that holds as
 //! much is made leader; if none does, the leader stands up again, and it is tried once more.
 
-use crate::model::{Action, Endpoint, Held, Offset, Role};
+use std::collections::BTreeSet;
+
+use crate::model::{Action, Endpoint, Held, Offset, Role, Seen};
 
 use super::Call;
 use super::effect::Effect;
@@ -57,11 +59,16 @@ impl Place<'_> {
     }
 }
 
-/// How far a handover from `leader`, preferably to `heir`, has come.
+/// How far a handover from `leader`, preferably to `heir` and to none of `barred`, has come.
 ///
 /// # Errors
 /// It cannot be handed over.
-pub(super) fn standing(place: &Place<'_>, leader: &Endpoint, heir: Option<&Endpoint>) -> Result<Standing, Refusal> {
+pub(super) fn standing(
+    place: &Place<'_>,
+    leader: &Endpoint,
+    heir: Option<&Endpoint>,
+    barred: &BTreeSet<Endpoint>,
+) -> Result<Standing, Refusal> {
     let name = place.name();
     let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
     if !place.answers(leader) {
@@ -81,7 +88,8 @@ pub(super) fn standing(place: &Place<'_>, leader: &Endpoint, heir: Option<&Endpo
         );
         return Err(Refusal::unsafe_now(text, hint));
     }
-    let equals = || place.heirs().filter(|(_, theirs)| theirs.offset == held.offset).map(|(at, _)| at);
+    let may_lead = |at: &Endpoint| heir == Some(at) || !barred.contains(at);
+    let equals = || place.heirs().filter(|(at, theirs)| theirs.offset == held.offset && may_lead(at)).map(|(at, _)| at);
     let found = equals().find(|at| Some(*at) == heir).or_else(|| equals().next());
     Ok(found.map_or(Standing::TooEarly, |heir| Standing::Down(heir.clone())))
 }
@@ -106,7 +114,7 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
     // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
     leader::named_among(place, &leader::electable(place)?, heir)?;
     let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    let call = match standing(place, leader, Some(heir))? {
+    let call = match standing(place, leader, Some(heir), &BTreeSet::new())? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
         Standing::Down(_) | Standing::TooEarly => None,
         Standing::Silent => return Err(silent(leader)),
@@ -130,16 +138,22 @@ pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, 
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
     }
     let effect = Effect::Leads { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    match standing(place, leader, None)? {
+    match standing(place, leader, None, &BTreeSet::new())? {
         Standing::Up => return Ok(Planned { call: None, effect, remarks: Vec::new() }),
         Standing::Silent => return Err(silent(leader)),
         Standing::Down(_) | Standing::TooEarly => {}
     }
+    Ok(Planned { call: Some(lead_again(place, leader)?), effect, remarks: Vec::new() })
+}
+
+/// `changerole ... leader` to one that has stopped leading, under the term it led in, with the followers it had.
+pub(super) fn lead_again(place: &Place<'_>, leader: &Endpoint) -> Result<Call, Refusal> {
+    let name = place.name();
     let Some(last) = place.partition.terms.last() else {
         let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
         return Err(Refusal::unsafe_now(format!("{name} has no term"), hint));
     };
-    let replicas: Vec<Endpoint> = place.heirs().map(|(at, _)| at.clone()).collect();
+    let replicas = followers_of(place, leader);
     let (endpoint, partition) = (leader.clone(), place.id());
     // An election that came to nothing has raised their terms, and they take nothing of an older one.
     let heard = replicas.iter().filter_map(|at| {
@@ -147,6 +161,18 @@ pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, 
         Some(pair.term)
     });
     let term = heard.max().map_or(last.term, |heard| heard.max(last.term));
-    let action = Action::ChangeRole { endpoint, partition, term, replicas };
-    Ok(Planned { call: Some(Call::Action(action)), effect, remarks: Vec::new() })
+    Ok(Call::Action(Action::ChangeRole { endpoint, partition, term, replicas }))
+}
+
+/// Whom it is to replicate to: followers that are alive and loaded. One whose tablet does not answer is among them, unless it is
+/// known that it was not before: it is flagged alive, and would be elected one day with what it had missed.
+fn followers_of(place: &Place<'_>, leader: &Endpoint) -> Vec<Endpoint> {
+    let was_asked = place.seen.tablets.get(leader).and_then(|tablet| tablet.probes(place.id()).followers.known());
+    let follows = |at: &Endpoint| match place.seen.tablets.get(at).map(|tablet| &tablet.held) {
+        Some(Seen::Known(_)) => place.loaded(at).is_some_and(|held| held.role == Role::Follower),
+        Some(Seen::Failed(_)) => was_asked.is_none() || place.is_connected_to(at),
+        Some(Seen::Unasked) | None => false,
+    };
+    let alive = place.partition.replicas.iter().filter(|replica| replica.is_alive && !replica.is_leader);
+    alive.map(|replica| &replica.endpoint).filter(|at| *at != leader && follows(at)).cloned().collect()
 }

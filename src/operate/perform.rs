@@ -13,7 +13,7 @@ use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
 use crate::run::{
     Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Stop, Work, outcome_of,
 };
-use crate::snapshot::{collect, glance};
+use crate::snapshot::{collect, collect_within, glance};
 
 use super::effect::leaders_to_ask;
 use super::place::{Planned, Refusal};
@@ -120,7 +120,7 @@ impl Single {
     /// # Errors
     /// The cluster does not answer, or something is in the way.
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let seen = look_to_change(cluster, &self.cluster_name, self.now_ms).await?;
+        let seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
         let planned = plan(&self.step, &seen)?;
         let outcome = match planned.call {
             None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
@@ -146,7 +146,7 @@ impl Single {
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let looking = look_to_change(cluster, &self.cluster_name, self.now_ms);
+        let looking = look_to_change(cluster, &self.cluster_name, self.now_ms, None);
         let looked = unless_stopped(&self.stop, looking).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = plan(&self.step, &seen)?;
@@ -301,12 +301,20 @@ impl Single {
     }
 }
 
-/// Looks at a cluster that is to be changed.
+/// Looks at a cluster that is to be changed. `answers` is how long a tablet may take to say all that it holds.
 ///
 /// # Errors
 /// It does not answer, or is no cluster.
-pub(super) async fn look_to_change(cluster: &Cluster, name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    let seen = collect(cluster, name, now_ms).await?;
+pub(super) async fn look_to_change(
+    cluster: &Cluster,
+    name: &str,
+    now_ms: u64,
+    answers: Option<Duration>,
+) -> Result<Snapshot, CallError> {
+    let seen = match answers {
+        Some(answers) => collect_within(cluster, name, now_ms, answers).await?,
+        None => collect(cluster, name, now_ms).await?,
+    };
     if seen.identity.is_cluster() { Ok(seen) } else { Err(CallError::not_ours(seen.identity)) }
 }
 

@@ -9,14 +9,14 @@ use crate::model::{
 
 use super::{Call, Effect, Sight, Step, plan, sight};
 
-fn orders() -> TableName {
+pub(super) fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
 }
 
-const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
+pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
 
 /// `shop.orders/0`: its leader on `a` at offset 20, followers on `b` and `c`, all of them well.
-fn well() -> Snapshot {
+pub(super) fn well() -> Snapshot {
     let replica = |at: &str, is_leader| Replica { endpoint: at.into(), is_leader, is_alive: true, offset: None };
     let partition = Partition {
         pid: Pid(0),
@@ -63,12 +63,12 @@ fn well() -> Snapshot {
     }
 }
 
-fn replica_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Replica {
+pub(super) fn replica_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Replica {
     let replicas = &mut seen.tables[0].partitions[0].replicas;
     replicas.iter_mut().find(|replica| replica.endpoint.as_str() == at).unwrap()
 }
 
-fn held_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Held {
+pub(super) fn held_mut<'a>(seen: &'a mut Snapshot, at: &str) -> &'a mut Held {
     let Seen::Known(held) = &mut seen.tablets.get_mut(&Endpoint::from(at)).unwrap().held else { panic!("known") };
     held.get_mut(&ID).unwrap()
 }

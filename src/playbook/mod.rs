@@ -5,6 +5,8 @@
 //! and column. Reading goes in three passes: `node` makes a tree, `read` turns it into typed steps, `rules` looks at
 //! the steps together. All of it is pure; only [`load`] opens a file.
 
+use std::time::Duration;
+
 mod built_in;
 mod error;
 mod keys;
@@ -26,6 +28,11 @@ pub use step::{
     SettleThen, Which, WhichTablets,
 };
 pub use word::Word;
+
+/// Reads a time as playbooks spell it: `500ms`, `60s`, `5m`, `2h`. None if the text is none.
+pub fn duration(text: &str) -> Option<Duration> {
+    span::read(text)
+}
 
 /// The version of the vocabulary that this build reads.
 pub const VERSION: u64 = 1;

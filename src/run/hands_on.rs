@@ -66,6 +66,8 @@ pub struct Hands {
     again: Arc<AtomicU32>,
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
+    /// The lock: who has it once it is lost.
+    pub lock: Arc<dyn Lock>,
 }
 
 /// How such work ended, in a word for the record: `ended`, `partial`, `interrupted` or `failed`.
@@ -213,8 +215,8 @@ impl HandsOn {
             false => Some(Ok(())),
         };
         let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was told to stop".to_owned())));
-        let (again, hold) = (Arc::default(), self.lock.hold());
-        let hands = Hands { record: record.clone(), listener: listener.clone(), again, hold };
+        let (again, hold, lock) = (Arc::default(), self.lock.hold(), self.lock.clone());
+        let hands = Hands { record: record.clone(), listener: listener.clone(), again, hold, lock };
         let done = match switched {
             Ok(()) => {
                 let mut working = tokio::spawn(work(hands));

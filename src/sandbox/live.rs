@@ -2,12 +2,19 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::clock::{Clock, TimeScale};
 use super::fault::ToolFate;
 use super::{Millis, World};
+use crate::model::Endpoint;
+
+/// How often it is looked whether a server that stands still goes on: at first, and after a while.
+const THAW_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Looks of the first kind.
+const SOON: u32 = 200;
 
 /// A world on a running clock, shared by everything that talks to it. The world is pure and only moves when somebody
 /// looks: every access first brings it up to now.
@@ -132,6 +139,15 @@ impl Live {
                 // Its sender is this.
                 _ = changes.changed() => {}
             }
+        }
+    }
+
+    /// Waits until a server that stands still goes on, or is no more.
+    pub(super) async fn thaw(&self, endpoint: &Endpoint) {
+        let mut looks = 0_u32;
+        while self.look(|world| world.is_frozen(endpoint)) {
+            looks += 1;
+            tokio::time::sleep(if looks <= SOON { THAW_POLL.0 } else { THAW_POLL.1 }).await;
         }
     }
 

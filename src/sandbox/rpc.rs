@@ -4,8 +4,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::fault::{ToolFate, Way, nameserver_answers, tablet_answers};
 use super::{Live, Unreachable, World};
 use crate::cluster::{CallError, CallErrorKind, DiscoveryError, Pending, Rpc};
@@ -56,10 +54,7 @@ impl InProcess {
         let to = Addressee { server: server.clone(), method };
         let coded = |code| nameserver_answers(&call, code);
         let made = call.clone();
-        let sent = async move {
-            let answer = live.with(|world| world.call_nameserver(&endpoint, made));
-            answer.map_err(|error| unreachable(server, method, &error))
-        };
+        let sent = carry_out(live, server, method, endpoint, move |world, at| world.call_nameserver(at, made));
         self.go(way, to, coded, sent).await
     }
 
@@ -116,33 +111,46 @@ impl InProcess {
         }
     }
 
-    async fn wait_while_frozen(&self, endpoint: &Endpoint, method: &'static str) -> Result<(), CallError> {
-        let began = Instant::now();
-        while self.live.look(|world| world.is_frozen(endpoint)) {
-            if began.elapsed() >= DEADLINE {
-                let kind = CallErrorKind::DeadlineExceeded { after: DEADLINE };
-                return Err(CallError::new(format!("tablet {endpoint}"), method, kind));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
-    }
-
     async fn call_tablet(&self, endpoint: &Endpoint, call: TabletCall) -> Result<TabletAnswer, CallError> {
         let method = call.name();
         tokio::task::yield_now().await;
         let way = self.live.with(|world| world.meet_tablet_call(endpoint, &call));
-        let (caller, endpoint) = (self.clone(), endpoint.clone());
-        let to = Addressee { server: format!("tablet {endpoint}"), method };
+        let (live, server) = (self.live.clone(), format!("tablet {endpoint}"));
+        let to = Addressee { server: server.clone(), method };
         let coded = |code| tablet_answers(&call, code);
-        let made = call.clone();
-        let sent = async move {
-            caller.wait_while_frozen(&endpoint, method).await?;
-            let answer = caller.live.with(|world| world.call_tablet(&endpoint, made));
-            answer.map_err(|error| unreachable(format!("tablet {endpoint}"), method, &error))
-        };
+        let (made, endpoint) = (call.clone(), endpoint.clone());
+        let sent = carry_out(live, server, method, endpoint, move |world, at| world.call_tablet(at, made));
         self.go(way, to, coded, sent).await
     }
+}
+
+/// Makes a call: now, or at a server that stands still when it goes on, whether or not somebody still waits for the answer
+/// (observed 6).
+async fn carry_out<A: Send + 'static>(
+    live: Arc<Live>,
+    server: String,
+    method: &'static str,
+    endpoint: Endpoint,
+    call: impl FnOnce(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,
+) -> Result<A, CallError> {
+    let answer = if live.look(|world| world.is_frozen(&endpoint)) {
+        let done = tokio::spawn(async move {
+            live.thaw(&endpoint).await;
+            live.with(|world| call(world, &endpoint))
+        });
+        match tokio::time::timeout(DEADLINE, done).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                return Err(CallError::new(server, method, CallErrorKind::HungUp { seen: error.to_string() }));
+            }
+            Err(_) => {
+                return Err(CallError::new(server, method, CallErrorKind::DeadlineExceeded { after: DEADLINE }));
+            }
+        }
+    } else {
+        live.with(|world| call(world, &endpoint))
+    };
+    answer.map_err(|error| unreachable(server, method, &error))
 }
 
 /// Who is called, and for what.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -14,14 +15,37 @@ use super::watch::watch;
 
 /// Questions to one tablet at a time: enough to fill a connection, few enough not to be a load test.
 const PROBES_IN_FLIGHT: usize = 32;
+/// All that is asked about a replica.
+const EVERYTHING: &[Question] = &[Question::Manifest, Question::TermPair, Question::Followers];
 
 /// Looks at the whole cluster. `cluster_name` and `now_ms` (since 1970) are only written down.
 ///
 /// # Errors
 /// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
 pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    let questions = &[Question::Manifest, Question::TermPair, Question::Followers];
-    let mut seen = look(cluster, cluster_name, now_ms, questions).await?;
+    collect_of(cluster, cluster_name, now_ms, None).await
+}
+
+/// The same; a tablet that takes longer than that to say all of it is one that does not answer.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn collect_within(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    answers: Duration,
+) -> Result<Snapshot, CallError> {
+    collect_of(cluster, cluster_name, now_ms, Some(answers)).await
+}
+
+async fn collect_of(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    answers: Option<Duration>,
+) -> Result<Snapshot, CallError> {
+    let mut seen = look(cluster, cluster_name, now_ms, EVERYTHING, answers).await?;
     watch(cluster, &mut seen).await;
     Ok(seen)
 }
@@ -31,7 +55,7 @@ pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resu
 /// # Errors
 /// See [`collect`].
 pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[]).await
+    look(cluster, cluster_name, now_ms, &[], None).await
 }
 
 /// The whole cluster as it serves: one call per tablet, and one per leader.
@@ -39,7 +63,7 @@ pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
 /// # Errors
 /// See [`collect`].
 pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[Question::Followers]).await
+    look(cluster, cluster_name, now_ms, &[Question::Followers], None).await
 }
 
 /// The same cluster again, without what is evidence before loading only: one call per tablet, one per replica, and one per
@@ -48,7 +72,7 @@ pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
 /// # Errors
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
-    look(cluster, &before.cluster, before.taken_at_ms, &[Question::TermPair, Question::Followers]).await
+    look(cluster, &before.cluster, before.taken_at_ms, &[Question::TermPair, Question::Followers], None).await
 }
 
 /// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.
@@ -96,6 +120,7 @@ async fn look(
     cluster_name: &str,
     now_ms: u64,
     questions: &'static [Question],
+    answers: Option<Duration>,
 ) -> Result<Snapshot, CallError> {
     let mut seen = metadata(cluster, cluster_name, now_ms).await?;
     let mut wanted: BTreeMap<Endpoint, Vec<(PartitionId, StorageMode)>> = BTreeMap::new();
@@ -110,7 +135,13 @@ async fn look(
     let mut looks = JoinSet::new();
     for endpoint in seen.tablets.keys().cloned() {
         let replicas = wanted.remove(&endpoint).unwrap_or_default();
-        looks.spawn(look_closely(cluster.clone(), endpoint, replicas, questions));
+        let cluster = cluster.clone();
+        looks.spawn(async move {
+            let look = look_closely(cluster, endpoint.clone(), replicas, questions);
+            let Some(answers) = answers else { return look.await };
+            let late = |_| (endpoint, Seen::Failed(format!("it did not answer within {answers:?}")), BTreeMap::new());
+            tokio::time::timeout(answers, look).await.unwrap_or_else(late)
+        });
     }
     while let Some(look) = looks.join_next().await {
         if let Ok((endpoint, held, probes)) = look

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openmldb_ops::cluster::{Cluster, Hold, Options};
@@ -15,13 +15,14 @@ use openmldb_ops::run::{Caller, Stop};
 use openmldb_ops::sandbox::fault::{Fault, Mishap};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
-use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
+use openmldb_ops::sandbox::{Addresses, Live, World, in_virtual_time};
 use openmldb_ops::wire::api::{GetTableStatusRequest, TableMode};
 use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 use tokio::sync::watch;
 
 use super::calm::{auto_failover, await_nameserver, calm_down};
 use super::dice::Dice;
+use super::eyes::Eyes;
 use super::judge::Judge;
 use super::run::{Host, Run, tool_trouble};
 
@@ -31,6 +32,10 @@ const WORLDS: u64 = 400;
 const FOREVER: Duration = Duration::from_secs(6 * 60 * 60);
 /// Times an undertaking is typed again when nothing disturbs it any more.
 const TIMES: u64 = 4;
+/// How long a partition may be without a leader.
+pub const LIMIT: Duration = Duration::from_secs(5);
+/// Answers that get lost, and calls that take their time, on the way back.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// A directory of its own, gone when dropped.
 struct Papers(PathBuf);
@@ -52,29 +57,40 @@ impl Drop for Papers {
 
 /// How an undertaking is disturbed.
 #[derive(Debug, Clone, Default)]
-struct Trouble {
+pub struct Trouble {
     faults: Vec<Fault>,
     killed_after: Option<Duration>,
     signal_after: Option<Duration>,
 }
 
-struct Hunted {
+impl Trouble {
+    /// These faults.
+    pub fn of(faults: &[&str]) -> Self {
+        Self { faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(), ..Self::default() }
+    }
+}
+
+pub struct Hunted {
     dice: Dice,
-    world: World,
+    pub world: World,
     host: Host,
     papers: Papers,
     judge: Arc<Mutex<Judge>>,
-    told: Vec<String>,
+    pub told: Vec<String>,
     runs: u64,
     clients_write: bool,
-    hearer: Hearer,
+    pub hearer: Hearer,
+    pub eyes: Eyes,
+    pub limit: Duration,
 }
 
 /// What whoever hears of the steps does about them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Hearer {
+pub enum Hearer {
     Listens,
     Panics,
+    /// When a step of this kind is sent.
+    PanicsAt(&'static str),
     /// Interrupts it when a step of this kind is sent.
     InterruptsAt(&'static str),
 }
@@ -176,7 +192,7 @@ fn trouble(dice: &mut Dice, tablets: usize, clients_write: bool) -> Trouble {
 }
 
 impl Hunted {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let (world, clients_write) = world(&mut dice.fork());
         let host = Host::new(dice.percent(70));
@@ -190,18 +206,22 @@ impl Hunted {
             runs: 0,
             clients_write,
             hearer: Hearer::Listens,
+            eyes: Eyes::default(),
+            limit: LIMIT,
         }
     }
 
     /// None if it was killed.
-    fn carry(&mut self, undertaking: &Undertaking, trouble: Trouble) -> Option<Result<Carried, CarryError>> {
+    pub fn carry(&mut self, undertaking: &Undertaking, trouble: Trouble) -> Option<Result<Carried, CarryError>> {
         self.runs += 1;
         self.told.push(format!("{undertaking} with {trouble:?}"));
         let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
         let mut world = std::mem::replace(&mut self.world, empty);
         world.set_faults(trouble.faults.clone(), self.runs);
         let (host, told, hearer) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())), self.hearer);
-        let (desk, heard) = (Desk::new(&self.papers.0, "in memory"), told.clone());
+        let (desk, heard, eyes) = (Desk::new(&self.papers.0, "in memory"), told.clone(), self.eyes.clone());
+        let limit = self.limit;
+        let spans = world.leaderless().len();
         let (world, done) = in_virtual_time(world, async |live: &Arc<Live>| {
             let (stop, stopped) = watch::channel(Stop::No);
             let (signal_after, stop) = (trouble.signal_after, Arc::new(stop));
@@ -220,19 +240,21 @@ impl Hunted {
                 caller: Caller::default(),
                 pace: 1.0,
                 step_timeout: Duration::from_secs(600),
+                leaderless_limit: limit,
                 listener: Arc::new(|_| {}),
                 told: Arc::new(move |moved| {
                     assert_ne!(hearer, Hearer::Panics, "a fault of our own");
+                    assert_ne!(hearer, Hearer::PanicsAt(moved.step), "a fault of our own");
                     if hearer == Hearer::InterruptsAt(moved.step) {
                         stop.send_replace(Stop::Signal(15));
                     }
-                    heard.lock().unwrap().push(format!("{moved:?}"));
+                    heard.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{moved:?}"));
                 }),
                 stop: stopped,
                 record: Arc::default(),
                 now_ms: live.now(),
             };
-            let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+            let cluster = Cluster::new(Arc::new(eyes.on(live)), Options::default());
             tokio::select! {
                 done = carry.perform(&cluster) => Some(done),
                 () = tool_trouble(live, &host.lock) => None,
@@ -244,7 +266,8 @@ impl Hunted {
         })
         .unwrap();
         self.world = world;
-        self.told.append(&mut told.lock().unwrap());
+        self.somebody_leads_in_time(spans, done.is_none());
+        self.told.append(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
         self.told.push(match &done {
             None => "killed".to_owned(),
             Some(Err(error)) => format!("error: {error}"),
@@ -280,6 +303,16 @@ impl Hunted {
             self.world.advance_by(5_000);
         }
         panic!("typed {TIMES} times, it is not done");
+    }
+
+    /// A partition is without a leader because of us for the limit at most, however slow whoever else is: only where nobody but a
+    /// server that does not answer could help it takes longer. A run that is killed leaves it as it is.
+    fn somebody_leads_in_time(&self, spans: usize, killed: bool) {
+        let (now, longest) = (self.world.now(), (LIMIT + SLACK).as_millis() as u64);
+        for span in &self.world.leaderless()[spans..] {
+            assert!(killed || span.until.is_some() || span.beyond_help > 0, "nobody leads: {span:?}");
+            assert!(killed && span.until.is_none() || span.avoidable(now) <= longest, "too long: {span:?}");
+        }
     }
 
     fn trouble(&mut self) -> Trouble {
@@ -337,7 +370,7 @@ impl Hunted {
 
     /// Whoever is flagged leader and alive, and has it loaded, leads: none has stood down for nobody. (One whose tablet was restarted
     /// in an earlier run has nothing loaded.)
-    fn nobody_stands_by(&mut self) {
+    pub fn nobody_stands_by(&mut self) {
         for (id, metas) in self.world.metadata() {
             let Some(leader) = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive()) else {
                 continue;
@@ -386,7 +419,7 @@ impl Hunted {
 }
 
 /// A table of one partition with two replicas, one of them to lead in place of the other.
-fn one_handover() -> (Hunted, Undertaking) {
+pub fn one_handover() -> (Hunted, Undertaking) {
     let mut hunted = Hunted::new(0);
     let generated = Some(Generated { tables: 1, partitions: 1, replicas: 2, rows: 20 });
     let shape = Shape { tablets: 2, generated, seed: 1 };

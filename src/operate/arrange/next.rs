@@ -1,5 +1,7 @@
 //! What a partition needs next to be as it is to be.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
@@ -38,7 +40,8 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
         return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
     };
-    match standing(&place, leader, goal.leader.as_ref().or_else(|| heir(&place, leader, goal))) {
+    let wanted = goal.leader.as_ref().or_else(|| heir(&place, leader, goal));
+    match standing(&place, leader, wanted, &BTreeSet::new()) {
         Err(refusal) => Next::Blocked(refusal),
         Ok(Standing::TooEarly) => Next::Take(stand_up(goal, leader)),
         Ok(Standing::Down(to)) => {

@@ -138,6 +138,10 @@ pub enum OpFate {
 pub enum ServerFate {
     /// The leading nameserver is killed and started again after that time; a standby takes over meanwhile.
     NameserverRestarts(Millis),
+    /// The leading nameserver stands still for that time; a standby takes over once its session has ended.
+    NameserverFreezes(Millis),
+    /// A nameserver that does not lead stands still for that time.
+    StandbyFreezes(Millis),
     /// The tablet is killed for good.
     TabletDies,
     /// The tablet is killed and started after that time, or once its ZooKeeper session has ended.
@@ -146,6 +150,10 @@ pub enum ServerFate {
     TabletKeepsRestarting,
     /// The tablet stands still for that time.
     TabletFreezes(Millis),
+    /// The tablet answers nobody for that time, and keeps its ZooKeeper session.
+    TabletHangs(Millis),
+    /// Every answer of the tablet takes that time from now on.
+    TabletSlows(Millis),
     /// The tablet's ZooKeeper session expires; it registers again at once.
     TabletSessionExpires,
     /// The tablet is killed for good, and what its name stands for becomes the address of another one that runs, as where a

@@ -49,6 +49,16 @@ const WORDS: &[(&str, Form, &str)] = &[
         Lasting(|after| Mishap::Server(ServerFate::NameserverRestarts(after))),
         "the leading nameserver is killed, and started again after TIME",
     ),
+    (
+        "nameserver-freezes",
+        Lasting(|long| Mishap::Server(ServerFate::NameserverFreezes(long))),
+        "the leading nameserver stands still for TIME",
+    ),
+    (
+        "standby-freezes",
+        Lasting(|long| Mishap::Server(ServerFate::StandbyFreezes(long))),
+        "a nameserver that does not lead stands still for TIME",
+    ),
     ("tablet-dies", Plain(Mishap::Server(ServerFate::TabletDies)), "the tablet is killed for good"),
     (
         "tablet-restarts",
@@ -64,6 +74,16 @@ const WORDS: &[(&str, Form, &str)] = &[
         "tablet-freezes",
         Lasting(|long| Mishap::Server(ServerFate::TabletFreezes(long))),
         "the tablet stands still for TIME",
+    ),
+    (
+        "tablet-hangs",
+        Lasting(|long| Mishap::Server(ServerFate::TabletHangs(long))),
+        "the tablet answers nobody for TIME, and stays registered",
+    ),
+    (
+        "tablet-slows",
+        Lasting(|by| Mishap::Server(ServerFate::TabletSlows(by))),
+        "every answer of the tablet takes TIME from then on",
     ),
     (
         "tablet-session-expires",
@@ -271,8 +291,12 @@ impl fmt::Display for Mishap {
             Self::Way(Way::Late(long) | Way::Slow(long))
             | Self::Server(
                 ServerFate::NameserverRestarts(long)
+                | ServerFate::NameserverFreezes(long)
+                | ServerFate::StandbyFreezes(long)
                 | ServerFate::TabletRestarts(long)
-                | ServerFate::TabletFreezes(long),
+                | ServerFate::TabletFreezes(long)
+                | ServerFate::TabletHangs(long)
+                | ServerFate::TabletSlows(long),
             ) => long,
             Self::Way(Way::Answers(code)) => return write!(f, "code-{code}"),
             _ => 0,

@@ -11,6 +11,8 @@ use super::{Leading, Memory, Millis, Nameservers, TabletPort};
 pub(super) struct Process {
     endpoint: String,
     pub(super) running: bool,
+    /// Stopped by SIGSTOP: it does nothing and answers nothing.
+    frozen: bool,
     /// Counts starts, so that what was meant for a dead one is void.
     life: u64,
     /// Whether it has queued for the lock since it started.
@@ -21,7 +23,8 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn running(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), running: true, life: 0, queued: true, members: Members::default() }
+        let members = Members::default();
+        Self { endpoint: endpoint.to_owned(), running: true, frozen: false, life: 0, queued: true, members }
     }
 }
 
@@ -30,14 +33,52 @@ impl Nameservers {
     pub fn kill(&mut self, endpoint: &str) {
         let Some(process) = self.processes.iter_mut().find(|process| process.endpoint == endpoint) else { return };
         process.running = false;
+        process.frozen = false;
         process.queued = false;
         process.members = Members::default();
         self.stop_leading(endpoint);
+        self.let_lock_go(endpoint);
+    }
+
+    /// Nobody keeps its session any more.
+    fn let_lock_go(&mut self, endpoint: &str) {
         let expires = self.now + self.settings.lock_lingers_ms;
         for lock in self.zk.locks.values_mut().filter(|lock| lock.endpoint == endpoint && lock.expires.is_none()) {
             lock.expires = Some(expires);
         }
         self.timers.set(expires, Event::LockNodesExpire);
+    }
+
+    /// SIGSTOP of a process, and SIGCONT again. What was due meanwhile happens when it goes on. If its session has ended by then
+    /// another one leads, and it queues for the lock anew.
+    pub fn freeze(&mut self, endpoint: &str, frozen: bool, now: Millis) {
+        self.now = self.now.max(now);
+        let Some(process) = self.processes.iter_mut().find(|process| process.endpoint == endpoint) else { return };
+        if !process.running || process.frozen == frozen {
+            return;
+        }
+        process.frozen = frozen;
+        if frozen {
+            return self.let_lock_go(endpoint);
+        }
+        let mut has_lock = false;
+        for lock in self.zk.locks.values_mut().filter(|lock| lock.endpoint == endpoint) {
+            lock.expires = None;
+            has_lock = true;
+        }
+        if !has_lock && process.queued {
+            process.queued = false;
+            let event = Event::AskForLock { endpoint: endpoint.to_owned(), life: process.life };
+            self.timers.set(self.now + self.settings.lock_delay_ms, event);
+        }
+        for event in std::mem::take(&mut self.deferred) {
+            self.timers.set(self.now, event);
+        }
+    }
+
+    /// Whether the process is stopped by SIGSTOP.
+    pub fn is_frozen(&self, endpoint: &str) -> bool {
+        self.process(endpoint).is_some_and(|process| process.frozen)
     }
 
     /// The process starts. It answers at once, with 300, and queues for the lock a little later; if a node of its former
@@ -64,7 +105,7 @@ impl Nameservers {
 
     /// Whether the process runs, leading or not.
     pub fn is_running(&self, endpoint: &str) -> bool {
-        self.process(endpoint).is_some_and(|process| process.running)
+        self.process(endpoint).is_some_and(|process| process.running && !process.frozen)
     }
 
     pub(super) fn ask_for_lock(&mut self, endpoint: &str, life: u64, tablets: &mut dyn TabletPort) {
@@ -94,7 +135,7 @@ impl Nameservers {
         if let Some(former) = self.leader().map(str::to_owned) {
             self.stop_leading(&former);
         }
-        if !self.process(&first).is_some_and(|process| process.running && process.queued) {
+        if !self.process(&first).is_some_and(|process| process.running && process.queued && !process.frozen) {
             return;
         }
         if self.zk.nodes.len() < self.settings.system_table_replica_num {

@@ -72,6 +72,8 @@ pub struct Nameservers {
     to_be_missed: BTreeSet<String>,
     /// Tablets registered without any nameserver having noticed.
     missed: BTreeSet<String>,
+    /// What came due while its process was frozen.
+    deferred: Vec<Event>,
 }
 
 /// What only the leading nameserver's process knows. Gone when it dies.
@@ -131,6 +133,7 @@ impl Nameservers {
             reigns: 0,
             to_be_missed: BTreeSet::new(),
             missed: BTreeSet::new(),
+            deferred: Vec::new(),
             settings,
         };
         for endpoint in endpoints {
@@ -145,7 +148,7 @@ impl Nameservers {
     /// One RPC to one process: served if it leads, refused with 300 if it does not.
     ///
     /// # Errors
-    /// [`Unreachable`] if that process is not running.
+    /// [`Unreachable`] if that process is not running, or frozen.
     pub fn call(
         &mut self,
         endpoint: &str,
@@ -299,6 +302,11 @@ impl Nameservers {
         self.zk.tables.partition(db, name, pid)
     }
 
+    /// The same, by its table's number.
+    pub fn partition_of(&self, tid: u32, pid: u32) -> Option<&TablePartition> {
+        self.zk.tables.get(tid)?.partition(pid)
+    }
+
     /// Every op the leading nameserver remembers, by number.
     pub fn ops(&self) -> Vec<OpStatus> {
         let Some(memory) = &self.memory else { return Vec::new() };
@@ -320,6 +328,15 @@ impl Nameservers {
     }
 
     fn happen(&mut self, event: Event, tablets: &mut dyn TabletPort) {
+        let whose = match &event {
+            Event::LockNodesExpire => None,
+            Event::AskForLock { endpoint, .. } => Some(endpoint.as_str()),
+            _ => self.leader(),
+        };
+        if whose.is_some_and(|endpoint| self.is_frozen(endpoint)) {
+            self.deferred.push(event);
+            return;
+        }
         match event {
             Event::AskForLock { endpoint, life } => self.ask_for_lock(&endpoint, life, tablets),
             Event::LockNodesExpire => self.expire_lock_nodes(tablets),

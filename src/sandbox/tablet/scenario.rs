@@ -89,6 +89,11 @@ impl Tablets {
         Some(directory.read(storage).rows)
     }
 
+    /// The role of a replica that is in memory.
+    pub fn role(&self, endpoint: &str, id: PartitionId) -> Option<crate::model::Role> {
+        self.machine(endpoint)?.replicas.get(&id).map(|replica| replica.role)
+    }
+
     /// Whether no load of a replica that is not in memory can succeed until somebody tidies its directory: a disk table's
     /// load that was cut off has left both `data` and `old_data` (reference 4.2).
     pub fn is_unloadable(&self, endpoint: &str, tid: u32, pid: u32) -> bool {

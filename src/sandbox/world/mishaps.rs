@@ -30,6 +30,7 @@ pub(super) enum Deed {
     Thaw(Endpoint),
     /// A second recovery's next command.
     Recoverdata(Recoverdata),
+    ThawNameserver(Endpoint),
 }
 
 impl World {
@@ -37,10 +38,12 @@ impl World {
     /// has begun still has to do (start a tablet again) it does all the same.
     pub fn set_faults(&mut self, faults: Vec<Fault>, seed: u64) {
         self.faults = Script::new(faults, self.now, seed);
+        self.slow.clear();
     }
 
     /// What a client's call to a nameserver meets on its way. Faults that it triggers happen now.
     pub(in crate::sandbox) fn meet_nameserver_call(&mut self, server: &Endpoint, call: &NameserverCall) -> Way {
+        self.note_asked(call);
         if self.faults.is_empty() {
             return Way::Through;
         }
@@ -59,12 +62,17 @@ impl World {
 
     /// What a client's call to a tablet meets on its way. Faults that it triggers happen now.
     pub(in crate::sandbox) fn meet_tablet_call(&mut self, server: &Endpoint, call: &TabletCall) -> Way {
-        if self.faults.is_empty() {
+        if self.faults.is_empty() && self.slow.is_empty() {
             return Way::Through;
         }
         let server = self.endpoint_at(server.as_str()).unwrap_or_else(|| server.clone());
+        let slow = self.slow.get(&server).copied();
         let partitions = trace::named_by_tablet_call(call);
-        self.meet(&Seen { method: call.name(), effect: call.effect(), server, names: None, partitions })
+        let way = self.meet(&Seen { method: call.name(), effect: call.effect(), server, names: None, partitions });
+        match (way, slow) {
+            (Way::Through, Some(by)) => Way::Slow(by),
+            (way, _) => way,
+        }
     }
 
     fn meet(&mut self, seen: &Seen) -> Way {
@@ -118,6 +126,7 @@ impl World {
             Deed::KillTablet(tablet) => self.kill_tablet(&tablet),
             Deed::Thaw(tablet) => self.freeze_tablet(&tablet, false),
             Deed::Recoverdata(run) => self.recoverdata_goes_on(run),
+            Deed::ThawNameserver(nameserver) => self.freeze_nameserver(&nameserver, false),
             Deed::StartTablet(tablet, more) => match self.start_tablet(&tablet) {
                 Started::Exited { free_at } => {
                     self.deeds.push((free_at.max(self.now + 1), Deed::StartTablet(tablet, more)));
@@ -181,21 +190,44 @@ impl World {
     }
 
     fn server_meets(&mut self, fate: ServerFate, tablet: Option<Endpoint>) {
-        if let ServerFate::NameserverRestarts(after) = fate {
-            if let Some(leader) = self.leader() {
+        match fate {
+            ServerFate::NameserverRestarts(after) => {
+                let Some(leader) = self.leader() else { return };
                 self.kill_nameserver(&leader);
                 self.deeds.push((self.now + after, Deed::StartNameserver(leader)));
             }
-            return;
+            ServerFate::NameserverFreezes(long) => self.freeze_one(self.leader(), long),
+            ServerFate::StandbyFreezes(long) => {
+                let leader = self.leader();
+                let stands_by = |at: &&Endpoint| Some(*at) != leader.as_ref() && self.is_up(at);
+                let standby = self.nameserver_endpoints.iter().find(stands_by).cloned();
+                self.freeze_one(standby, long);
+            }
+            ServerFate::NamesAreAddresses => {
+                let servers = self.tablet_endpoints.iter().chain(&self.nameserver_endpoints);
+                servers.for_each(|server| self.nameservers.register_name(server.as_str(), ""));
+            }
+            fate => {
+                if let Some(tablet) = tablet {
+                    self.tablet_meets(fate, tablet);
+                }
+            }
         }
-        if fate == ServerFate::NamesAreAddresses {
-            let servers = self.tablet_endpoints.iter().chain(&self.nameserver_endpoints);
-            servers.for_each(|server| self.nameservers.register_name(server.as_str(), ""));
-            return;
+    }
+
+    fn freeze_one(&mut self, nameserver: Option<Endpoint>, long: Millis) {
+        if let Some(nameserver) = nameserver {
+            self.freeze_nameserver(&nameserver, true);
+            self.deeds.push((self.now + long.max(1), Deed::ThawNameserver(nameserver)));
         }
-        let Some(tablet) = tablet else { return };
+    }
+
+    fn tablet_meets(&mut self, fate: ServerFate, tablet: Endpoint) {
         match fate {
-            ServerFate::NameserverRestarts(_) | ServerFate::NamesAreAddresses => {}
+            ServerFate::NameserverRestarts(_)
+            | ServerFate::NameserverFreezes(_)
+            | ServerFate::StandbyFreezes(_)
+            | ServerFate::NamesAreAddresses => {}
             ServerFate::TabletDies => self.kill_tablet(&tablet),
             ServerFate::TabletRestarts(after) => {
                 self.kill_tablet(&tablet);
@@ -209,6 +241,11 @@ impl World {
                 self.freeze_tablet(&tablet, true);
                 self.deeds.push((self.now + long.max(1), Deed::Thaw(tablet)));
             }
+            ServerFate::TabletHangs(long) => {
+                self.hang_tablet(&tablet, true);
+                self.deeds.push((self.now + long.max(1), Deed::Thaw(tablet)));
+            }
+            ServerFate::TabletSlows(by) => self.slow_tablet(&tablet, by),
             ServerFate::TabletSessionExpires => self.expire_session(&tablet),
             ServerFate::TabletAddressTaken => {
                 self.kill_tablet(&tablet);

@@ -4,6 +4,7 @@
 //! and the methods that do something to a server; the same history with the same seed gives the same world.
 
 mod health;
+mod leaderless;
 mod mishaps;
 mod power;
 mod reach;
@@ -14,6 +15,7 @@ mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use leaderless::Leaderless;
 pub use power::Started;
 pub use rows::{RowCount, Rows};
 pub use settings::Settings;
@@ -71,6 +73,9 @@ pub struct World {
     tablet_endpoints: Vec<Endpoint>,
     sessions: BTreeMap<Endpoint, Session>,
     frozen: BTreeSet<Endpoint>,
+    /// Tablets whose every answer takes so long.
+    slow: BTreeMap<Endpoint, Millis>,
+    leaderless: Vec<Leaderless>,
     writers: Option<Writers>,
     books: Books,
     trace: Trace,
@@ -120,6 +125,8 @@ impl World {
             tablet_endpoints,
             sessions: BTreeMap::new(),
             frozen: BTreeSet::new(),
+            slow: BTreeMap::new(),
+            leaderless: Vec::new(),
             writers: None,
             books: Books::default(),
             trace: Trace::default(),
@@ -174,6 +181,7 @@ impl World {
         while self.writers.as_ref().is_some_and(|writers| writers.next_event() <= at) {
             self.write_row();
         }
+        self.watch_leaderless();
     }
 
     /// A client calls a nameserver, by its endpoint or its address.
@@ -196,6 +204,7 @@ impl World {
             return Err(Unreachable { endpoint });
         }
         let answer = self.nameservers.call(endpoint.as_str(), self.now, call, &mut Reach(&mut self.tablets));
+        self.watch_leaderless();
         answer.map_err(|_| Unreachable { endpoint })
     }
 
@@ -206,7 +215,13 @@ impl World {
     pub fn call_tablet(&mut self, endpoint: &Endpoint, call: TabletCall) -> Result<TabletAnswer, Unreachable> {
         let endpoint = self.endpoint_at(endpoint.as_str()).unwrap_or_else(|| endpoint.clone());
         self.traced(&endpoint, TabletCall::SERVICE, call.name(), call.effect(), trace::named_by_tablet_call(&call));
-        self.tablets.call(endpoint.as_str(), call).map_err(|_| Unreachable { endpoint })
+        let told = matches!(call, TabletCall::ChangeRole(_)).then(|| call.clone());
+        let answer = self.tablets.call(endpoint.as_str(), call);
+        if let Some(told) = told {
+            self.note_told(&endpoint, &told);
+        }
+        self.watch_leaderless();
+        answer.map_err(|_| Unreachable { endpoint })
     }
 
     fn traced(

@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    /// Whether a tablet is stopped by SIGSTOP: its port is open, and it answers nothing until it goes on.
+    /// Whether a server stands still: its port is open, and it answers nothing until it goes on.
     pub fn is_frozen(&self, endpoint: &Endpoint) -> bool {
         self.frozen.contains(endpoint)
     }
@@ -59,6 +59,7 @@ impl World {
     /// SIGKILL of a nameserver.
     pub fn kill_nameserver(&mut self, endpoint: &Endpoint) {
         self.nameservers.kill(endpoint.as_str());
+        self.frozen.remove(endpoint);
     }
 
     /// Starts a nameserver's process. One that runs stays as it is.
@@ -106,6 +107,35 @@ impl World {
             }
             (false, None) => self.register(endpoint, false),
         }
+    }
+
+    /// A tablet answers nobody, and goes on again; its ZooKeeper session is kept: its calls hang, its process does not.
+    pub fn hang_tablet(&mut self, endpoint: &Endpoint, hangs: bool) {
+        if !hangs {
+            return self.freeze_tablet(endpoint, false);
+        }
+        if self.is_up(endpoint) {
+            self.tablets.freeze(endpoint.as_str(), true);
+            self.frozen.insert(endpoint.clone());
+        }
+    }
+
+    /// SIGSTOP of a nameserver, and SIGCONT again. While stopped its session may end; another one leads then.
+    pub fn freeze_nameserver(&mut self, endpoint: &Endpoint, frozen: bool) {
+        if self.is_frozen(endpoint) == frozen || (frozen && !self.is_up(endpoint)) {
+            return;
+        }
+        self.nameservers.freeze(endpoint.as_str(), frozen, self.now);
+        if frozen {
+            self.frozen.insert(endpoint.clone());
+        } else {
+            self.frozen.remove(endpoint);
+        }
+    }
+
+    /// Every answer of a tablet takes so many milliseconds from now on, until other faults are set.
+    pub fn slow_tablet(&mut self, endpoint: &Endpoint, by: Millis) {
+        self.slow.insert(endpoint.clone(), by);
     }
 
     /// A tablet's ZooKeeper session expires: its node goes, and comes back as that of a process that only lost its session.

@@ -1,0 +1,422 @@
+//! While a partition has no leader because it was told to follow: nobody but its own servers is asked, nobody else can hold it up,
+//! and if no other one leads within the limit the old one leads again. In virtual time, measured at the world itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use openmldb_ops::model::{Endpoint, Pid, TableName};
+use openmldb_ops::operate::{Carried, Undertaking};
+use openmldb_ops::run::Stop;
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::world::Leaderless;
+use openmldb_ops::sandbox::{Addresses, Millis};
+
+use super::calm::auto_failover;
+use super::eyes::Eyes;
+use super::undertakings::{Hearer, Hunted, LIMIT, Trouble};
+
+/// What a handover takes when nobody is slow: two looks, and the election.
+const QUICK: Millis = 200;
+/// What servers take to answer (observed 6).
+const CALLS_TAKE: &str = "*:every=slow-1ms";
+
+/// A partition that is to be led by another one.
+struct Bed {
+    hunted: Hunted,
+    handover: Undertaking,
+    leader: Endpoint,
+    to: Endpoint,
+    /// Tablets that it is not on.
+    unrelated: Vec<Endpoint>,
+}
+
+impl Bed {
+    /// In a cluster of four tablets, each partition of two replicas, and two nameservers.
+    fn new() -> Self {
+        Self::of(Generated { tables: 2, partitions: 4, replicas: 2, rows: 40 }, 4)
+    }
+
+    fn of(generated: Generated, tablets: usize) -> Self {
+        let mut hunted = Hunted::new(0);
+        let shape = Shape { tablets, generated: Some(generated), seed: 1 };
+        hunted.world = Scenario::Healthy.bring_about(&shape, &Addresses::recorded(2, tablets)).unwrap();
+        hunted.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+        let metadata = hunted.world.tables().into_iter().find(|table| table.name() == "t0").unwrap();
+        let metas = &metadata.table_partition[0].partition_meta;
+        let at = |leads: bool| Endpoint::from(metas.iter().find(|m| m.is_leader == leads).unwrap().endpoint.as_str());
+        let (leader, to) = (at(true), at(false));
+        let places: Vec<Endpoint> = metas.iter().map(|meta| meta.endpoint.as_str().into()).collect();
+        let table = TableName { db: "shop".to_owned(), table: "t0".to_owned() };
+        let unrelated = hunted.world.tablet_endpoints().iter().filter(|at| !places.contains(at)).cloned().collect();
+        Self {
+            handover: Undertaking::Handover { table, pid: Pid(metadata.table_partition[0].pid), to: to.clone() },
+            hunted,
+            leader,
+            to,
+            unrelated,
+        }
+    }
+
+    /// With clients that write to everything, one row in so many milliseconds.
+    fn written_to(mut self, every: Millis) -> Self {
+        self.hunted.world.start_writers(every, 7);
+        self
+    }
+
+    fn carry(&mut self) -> Carried {
+        self.carry_with(&[])
+    }
+
+    /// Every call takes a millisecond, if a fault has it take no longer.
+    fn carry_with(&mut self, faults: &[&str]) -> Carried {
+        let faults: Vec<&str> = [CALLS_TAKE].iter().chain(faults).copied().collect();
+        let handover = self.handover.clone();
+        self.hunted.carry(&handover, Trouble::of(&faults)).expect("nothing kills it").unwrap()
+    }
+
+    /// The number of a tablet, as faults have it.
+    fn number(&self, at: &Endpoint) -> usize {
+        self.hunted.world.tablet_endpoints().iter().position(|other| other == at).unwrap() + 1
+    }
+
+    /// The only time in which nobody led.
+    fn span(&self) -> Leaderless {
+        let [span] = self.hunted.world.leaderless() else { panic!("{:?}", self.hunted.world.leaderless()) };
+        span.clone()
+    }
+
+    /// How long nobody led.
+    fn outage(&self) -> Millis {
+        let span = self.span();
+        span.until.expect("somebody leads") - span.from
+    }
+
+    /// Who leads the partition, on its tablet, too.
+    fn leads(&mut self) -> Endpoint {
+        let span = self.span();
+        assert!(span.until.is_some(), "{span:?}");
+        let metas = self.hunted.world.metadata().remove(&span.partition).unwrap();
+        let leader = metas.partition_meta.into_iter().find(|meta| meta.is_leader && meta.is_alive()).unwrap();
+        leader.endpoint.as_str().into()
+    }
+
+    /// Nothing was lost, and auto_failover is on again.
+    fn is_well(&mut self) {
+        assert_eq!(auto_failover(&mut self.hunted.world), Some(true));
+        self.hunted.world.stop_writers();
+        let rows = self.hunted.world.settle();
+        assert_eq!(rows.rows_after, rows.rows_expected, "rows");
+        assert_eq!(rows.partitions_with_two_alive_leaders, 0);
+        assert_eq!(self.hunted.world.diverged(), Default::default());
+    }
+
+    fn why(carried: &Carried) -> String {
+        carried.left.iter().map(|(_, why)| why.text.clone()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn limit() -> Millis {
+    LIMIT.as_millis() as Millis
+}
+
+#[test]
+fn a_leader_hands_over_within_a_moment() {
+    let mut bed = Bed::new().written_to(5);
+    let carried = bed.carry();
+    assert_eq!(carried.left, []);
+    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+    assert_eq!(bed.leads(), bed.to);
+    bed.is_well();
+}
+
+/// On real servers nobody could write for two minutes (observed 7).
+#[test]
+fn an_unrelated_tablet_that_hangs_keeps_clients_from_writing_no_longer() {
+    let mut bed = Bed::new().written_to(5);
+    let hanging = bed.unrelated[0].clone();
+    bed.hunted.world.hang_tablet(&hanging, true);
+    let carried = bed.carry();
+    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+    assert_eq!(bed.leads(), bed.to);
+    // The nameserver puts no operation away that a tablet does not confirm, so the old leader is not back yet: that is said.
+    assert!(Bed::why(&carried).contains("kChangeLeaderOP"), "{}", Bed::why(&carried));
+    bed.hunted.world.hang_tablet(&hanging, false);
+    assert_eq!(bed.carry().left, []);
+    bed.is_well();
+}
+
+#[test]
+fn an_unrelated_tablet_that_begins_to_hang_as_the_leader_stands_down_keeps_clients_from_writing_no_longer() {
+    for frozen in [true, false] {
+        let mut bed = Bed::new().written_to(5);
+        let hanging = bed.unrelated[0].clone();
+        bed.hunted.eyes = Eyes::before("ChangeRole", move |world| match frozen {
+            true => world.freeze_tablet(&hanging, true),
+            false => world.hang_tablet(&hanging, true),
+        });
+        bed.carry();
+        assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+        assert_eq!(bed.leads(), bed.to);
+    }
+}
+
+#[test]
+fn unrelated_tablets_that_answer_slowly_keep_clients_from_writing_no_longer() {
+    let mut bed = Bed::new().written_to(5);
+    let slow = format!("0ms@tablet{}=tablet-slows-900ms", bed.number(&bed.unrelated[0]));
+    let carried = bed.carry_with(&[&slow]);
+    assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
+    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+}
+
+#[test]
+fn a_nameserver_standby_that_hangs_keeps_clients_from_writing_no_longer() {
+    let mut bed = Bed::new().written_to(5);
+    let leader = bed.hunted.world.leader();
+    let standby = bed.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref()).cloned();
+    bed.hunted.world.freeze_nameserver(&standby.unwrap(), true);
+    assert_eq!(bed.carry().left, []);
+    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+    bed.is_well();
+}
+
+#[test]
+fn while_it_has_no_leader_nobody_but_its_own_servers_is_asked() {
+    let mut bed = Bed::new().written_to(5);
+    bed.carry();
+    let span = bed.span();
+    let own: BTreeSet<Endpoint> = [bed.leader.clone(), bed.to.clone(), bed.hunted.world.leader().unwrap()].into();
+    let during = |at: Millis| (span.from..=span.until.unwrap()).contains(&at);
+    let asked: Vec<_> = bed.hunted.world.trace().calls().filter(|call| during(call.at)).collect();
+    assert!(asked.len() > 4, "{asked:?}");
+    let others: Vec<_> = asked.iter().filter(|call| !own.contains(&call.server)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let of_others = asked.iter().filter(|call| call.partitions.iter().any(|id| *id != span.partition));
+    assert_eq!(of_others.count(), 0, "nor for anything but the partition");
+    assert!(bed.hunted.eyes.asked_zookeeper().into_iter().all(|at| !during(at)), "nor ZooKeeper");
+}
+
+#[test]
+fn the_follower_that_is_needed_begins_to_hang_and_the_old_leader_leads_again_within_the_limit() {
+    let mut bed = Bed::new().written_to(5);
+    let to = bed.to.clone();
+    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    let carried = bed.carry();
+    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
+    assert_eq!(bed.leads(), bed.leader);
+    assert!(Bed::why(&carried).contains("did not answer"), "{}", Bed::why(&carried));
+    let to = bed.to.clone();
+    bed.hunted.world.hang_tablet(&to, false);
+    bed.is_well();
+}
+
+#[test]
+fn a_follower_that_hangs_already_is_noticed_before_the_leader_stands_down() {
+    let mut bed = Bed::new().written_to(5);
+    let to = bed.to.clone();
+    bed.hunted.world.hang_tablet(&to, true);
+    let carried = bed.carry();
+    assert_eq!(bed.hunted.world.leaderless(), []);
+    assert!(Bed::why(&carried).contains(to.as_str()), "{}", Bed::why(&carried));
+}
+
+#[test]
+fn a_follower_that_answers_slowly_is_noticed_before_the_leader_stands_down() {
+    let mut bed = Bed::new();
+    let slow = format!("0ms@tablet{}=tablet-slows-1500ms", bed.number(&bed.to));
+    let carried = bed.carry_with(&[&slow]);
+    assert_eq!(bed.hunted.world.leaderless(), []);
+    assert_eq!(carried.left.len(), 1);
+}
+
+#[test]
+fn the_nameserver_begins_to_hang_and_the_old_leader_leads_again_within_the_limit() {
+    let mut bed = Bed::new().written_to(5);
+    bed.hunted.eyes = Eyes::before("ChangeRole", |world| {
+        world.leader().into_iter().for_each(|leader| world.freeze_nameserver(&leader, true));
+    });
+    let carried = bed.carry();
+    // Nothing of it had to wait for another nameserver: the first did not lead any more after four seconds.
+    assert!(bed.hunted.world.leaderless()[0].until.unwrap() - bed.hunted.world.leaderless()[0].from <= limit());
+    assert!(carried.left.is_empty(), "another nameserver does it: {}", Bed::why(&carried));
+    bed.hunted.nobody_stands_by();
+    bed.is_well();
+}
+
+/// Nobody knows then whether it was heard: nobody else may lead until that is known.
+#[test]
+fn the_nameserver_begins_to_hang_as_it_is_asked_for_an_election_and_never_two_lead() {
+    for standby in [true, false] {
+        let mut bed = Bed::new().written_to(5);
+        if !standby {
+            let leader = bed.hunted.world.leader();
+            let standby = bed.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref());
+            let standby = standby.cloned().unwrap();
+            bed.hunted.world.kill_nameserver(&standby);
+        }
+        let carried = bed.carry_with(&["ChangeLeader=nameserver-freezes-20s"]);
+        assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
+        let spans = bed.hunted.world.leaderless();
+        assert!(spans.iter().all(|span| span.until.is_some()), "{spans:?}");
+        bed.hunted.nobody_stands_by();
+        bed.is_well();
+    }
+}
+
+#[test]
+fn an_election_that_hangs_is_cancelled_and_the_old_leader_leads_again_within_the_limit() {
+    let mut bed = Bed::new().written_to(5);
+    let carried = bed.carry_with(&["ChangeLeader:every=op-sticks"]);
+    let spans = bed.hunted.world.leaderless().to_vec();
+    assert!(spans.iter().all(|span| span.until.is_some_and(|until| until - span.from <= limit())), "{spans:?}");
+    bed.hunted.nobody_stands_by();
+    assert!(Bed::why(&carried).contains("kChangeLeaderOP"), "{}", Bed::why(&carried));
+    bed.is_well();
+}
+
+/// The nameserver's lane was free when it was looked at, and is not any more.
+#[test]
+fn an_operation_that_would_keep_the_election_waiting_is_waited_for_before_the_leader_stands_down() {
+    let mut bed = Bed::new().written_to(5);
+    // A partition of the same parity is being recovered as the handover begins.
+    let id = bed.hunted.world.metadata().into_iter().find(|(id, metas)| {
+        let unrelated = |at: &str| bed.unrelated.iter().any(|unrelated| unrelated.as_str() == at);
+        let metas = &metas.partition_meta;
+        id.pid.0.is_multiple_of(2) && metas.len() > 1 && metas.iter().all(|meta| unrelated(&meta.endpoint))
+    });
+    let (id, metas) = id.expect("another seed");
+    let follower = metas.partition_meta.iter().find(|meta| !meta.is_leader).unwrap().endpoint.clone();
+    recovers(&mut bed.hunted.world, id, &follower);
+    let carried = bed.carry();
+    assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
+    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+}
+
+/// Has the nameserver begin an operation on a replica that is well.
+fn recovers(world: &mut World, id: openmldb_ops::model::PartitionId, at: &str) {
+    use openmldb_ops::wire::call::NameserverCall;
+    use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, RecoverTableRequest, UpdateTableAliveRequest};
+    let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
+    let leader = world.leader().unwrap();
+    let conf = |value: &str| {
+        let conf = Pair { key: "auto_failover".to_owned(), value: value.to_owned() };
+        NameserverCall::ConfSet(ConfSetRequest { conf })
+    };
+    let (name, db) = (table.name().to_owned(), table.db.clone());
+    let mark = UpdateTableAliveRequest {
+        endpoint: Some(at.to_owned()),
+        name: table.name.clone(),
+        pid: Some(id.pid.0),
+        is_alive: Some(false),
+        db: db.clone(),
+    };
+    let recover = RecoverTableRequest { name, pid: id.pid.0, endpoint: at.to_owned(), db };
+    for call in [
+        conf("false"),
+        NameserverCall::UpdateTableAliveStatus(mark),
+        NameserverCall::RecoverTable(recover),
+        conf("true"),
+    ] {
+        world.call_nameserver(&leader, call).unwrap();
+    }
+}
+
+#[test]
+fn the_old_leaders_tablet_dies_and_the_follower_that_holds_all_of_it_leads() {
+    let mut bed = Bed::new();
+    // Once two looks have said where its log ends.
+    let at = bed.leader.clone();
+    bed.hunted.eyes = Eyes::before("ChangeLeader", move |world| world.kill_tablet(&at));
+    let carried = bed.carry();
+    assert_eq!(bed.leads(), bed.to);
+    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
+    assert_eq!(carried.left.len(), 1, "it is not back yet");
+}
+
+#[test]
+fn the_old_leaders_tablet_dies_before_anybody_knows_where_its_log_ends_and_it_is_said() {
+    let mut bed = Bed::new();
+    let at = bed.leader.clone();
+    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.kill_tablet(&at));
+    let carried = bed.carry();
+    let why = Bed::why(&carried);
+    assert!(why.contains("nobody knows where its log ends"), "{why}");
+    assert!(carried.left[0].1.hint.contains("openmldb-ops recover --partition shop.t0/"), "{:?}", carried.left);
+}
+
+#[test]
+fn told_to_stop_it_has_the_old_leader_lead_again_at_once() {
+    let mut bed = Bed::new().written_to(5);
+    let to = bed.to.clone();
+    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    bed.hunted.hearer = Hearer::InterruptsAt("leader_stand_down");
+    let carried = bed.carry();
+    assert_eq!(carried.stopped, Some(Stop::Signal(15)));
+    assert!(bed.outage() <= 1_000, "{} ms", bed.outage());
+    assert_eq!(bed.leads(), bed.leader);
+}
+
+#[test]
+fn a_panic_leaves_no_partition_without_a_leader() {
+    let mut bed = Bed::new().written_to(5);
+    bed.hunted.hearer = Hearer::PanicsAt("leader_stand_down");
+    let carried = bed.carry();
+    assert!(carried.panicked.is_some());
+    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
+    bed.hunted.nobody_stands_by();
+    bed.is_well();
+}
+
+#[test]
+fn a_lock_that_is_lost_leaves_no_partition_without_a_leader() {
+    let mut bed = Bed::new().written_to(5);
+    let carried = bed.carry_with(&["ChangeRole=lock-lost"]);
+    assert_eq!(carried.stopped, Some(Stop::LockLost));
+    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
+    bed.hunted.nobody_stands_by();
+}
+
+/// Two are under way at a time: neither waits for the other one's servers.
+#[test]
+fn a_partition_is_without_a_leader_no_longer_because_another_one_is_slow() {
+    let mut bed = Bed::of(Generated { tables: 1, partitions: 6, replicas: 2, rows: 40 }, 6).written_to(10);
+    let tablets = bed.hunted.world.tablet_endpoints().to_vec();
+    // Everything on two tablets is slow, but not too slow.
+    let slow = Trouble::of(&[CALLS_TAKE, "0ms@tablet5=tablet-slows-900ms", "0ms@tablet6=tablet-slows-900ms"]);
+    let leaving = Undertaking::ScaleIn { endpoints: vec![tablets[0].clone(), tablets[4].clone()] };
+    bed.hunted.carry(&leaving, slow).unwrap().unwrap();
+    let slow = |span: &&Leaderless| {
+        let metas = bed.hunted.world.metadata().remove(&span.partition).unwrap();
+        span.leader == tablets[4]
+            || metas.partition_meta.iter().any(|meta| tablets[4..].iter().any(|at| at.as_str() == meta.endpoint))
+    };
+    let quick: Vec<_> = bed.hunted.world.leaderless().iter().filter(|span| !slow(span)).cloned().collect();
+    assert!(!quick.is_empty(), "{:?}", bed.hunted.world.leaderless());
+    assert!(quick.iter().all(|span| span.until.unwrap() - span.from <= QUICK), "{quick:?}");
+}
+
+/// What a look costs does not depend on how much else there is.
+#[test]
+fn with_many_other_partitions_it_takes_as_long_and_as_many_calls() {
+    let calls = |partitions: usize| {
+        let mut bed = Bed::of(Generated { tables: 1 + partitions / 8, partitions: 8, replicas: 2, rows: 2 }, 4);
+        bed.carry();
+        let span = bed.span();
+        let during = |at: Millis| (span.from..=span.until.unwrap()).contains(&at);
+        (bed.outage(), bed.hunted.world.trace().calls().filter(|call| during(call.at)).count())
+    };
+    let (few, many) = (calls(8), calls(400));
+    assert_eq!(few, many);
+    assert!(few.0 <= QUICK);
+}
+
+#[test]
+fn the_limit_is_a_parameter() {
+    let mut bed = Bed::new();
+    let to = bed.to.clone();
+    bed.hunted.limit = Duration::from_secs(2);
+    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    bed.carry();
+    assert!((900..=2_000).contains(&bed.outage()), "{} ms", bed.outage());
+}
