@@ -1,6 +1,7 @@
 //! The command line. Every doc comment here is help text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -222,6 +223,10 @@ pub struct Recover {
     /// Stop after this long, clean up, and exit 7
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
+    /// Stay open for tablets that metadata names and that are not there yet, for so long from the start (0 for not at all),
+    /// while everything else goes on [default: what the playbook says, 5m]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub wait_for_tablets: Option<Duration>,
     #[command(flatten)]
     /// Scope.
     pub which: Which,
@@ -470,6 +475,13 @@ pub struct Serve {
     #[command(flatten)]
     /// What goes wrong
     pub faults: Faults,
+}
+
+/// A time as playbooks spell it; a number alone is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let time = seconds.or_else(|| crate::playbook::duration(text));
+    time.ok_or_else(|| "a time is 0, or a whole number and a unit: 500ms, 30s, 5m, 2h".to_owned())
 }
 
 fn plan_id(text: &str) -> Result<PlanId, String> {

@@ -71,12 +71,21 @@ impl Work {
         let Some(file) = &args.plan else {
             let scope = scope::required(&args.which)?;
             let (file, text) = playbook::load(&args.playbook)?;
-            return Ok(Self { scope, playbook: Playbook::parse(&file, &text)?, text, consent });
+            let playbook = waiting(args, Playbook::parse(&file, &text)?);
+            return Ok(Self { scope, playbook, text, consent });
         };
         let plan = read_plan(file)?;
         let (scope, text) = (plan.its_partitions(), plan.playbook.clone());
-        let playbook = Playbook::parse(&format!("the playbook in {}", file.display()), &text)?;
+        let playbook = waiting(args, Playbook::parse(&format!("the playbook in {}", file.display()), &text)?);
         Ok(Self { scope, playbook, text, consent: Consent { plan: Some(plan), ..consent } })
+    }
+}
+
+/// The playbook with what the command line says of it.
+fn waiting(args: &args::Recover, playbook: Playbook) -> Playbook {
+    match args.wait_for_tablets {
+        Some(time) => playbook.waiting_for_tablets(time),
+        None => playbook,
     }
 }
 

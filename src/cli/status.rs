@@ -10,7 +10,7 @@ use crate::model::Snapshot;
 use crate::operate::{Desk, Unfinished};
 use crate::run::{
     Abandoned, Checking, ClusterNames, Diagnosis, Directory, Runs, Scope, Status, Stop, Summary, Verdict, diagnose,
-    known_runs,
+    known_runs, unhealthy_in,
 };
 use crate::snapshot;
 use crate::ui::About;
@@ -59,7 +59,8 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
     }
     // A look can be broken off at any moment: nothing has to be cleaned up.
     let (_never, stop) = watch::channel(Stop::No);
-    let checking = Checking { scope, memories: &BTreeMap::new(), pace: session.pace, stop };
+    let known = unhealthy_in(&seen, scope);
+    let checking = Checking { scope, memories: &BTreeMap::new(), known, pace: session.pace, stop };
     let (last, found) = checking.until_it_stands(&session.cluster, seen).await?;
     let summary = out.look_summary(About::Look, &last, scope, session.cluster.rpc_counts().into(), Some(found))?;
     Ok(exit_of_look(&summary))

@@ -94,6 +94,19 @@ impl<'n> Keys<'n> {
         self.whole(key, bounds).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
     }
 
+    /// A duration that has not to be said.
+    pub(super) fn duration_or(
+        &self,
+        key: &'static str,
+        bounds: RangeInclusive<Duration>,
+        otherwise: Duration,
+    ) -> Result<Duration, Fault> {
+        match self.entries.iter().any(|(found, _)| found.is_text(key)) {
+            true => self.duration(key, bounds),
+            false => Ok(otherwise),
+        }
+    }
+
     /// A duration.
     pub(super) fn duration(&self, key: &'static str, bounds: RangeInclusive<Duration>) -> Result<Duration, Fault> {
         let (node, _, place) = self.entry(key)?;

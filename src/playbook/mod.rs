@@ -1,7 +1,7 @@
 //! Playbooks: which steps a recovery takes, in which order, with which parameters. A playbook carries policy only; the
 //! rules that keep rows from being lost are not among its words, and neither is an acknowledgement of loss.
 //!
-//! The text is YAML 1.2 with a closed vocabulary: version 1, every key required, everything unknown rejected at its line
+//! The text is YAML 1.2 with a closed vocabulary: version 1, every key but `turn` required, everything unknown rejected at its line
 //! and column. Reading goes in three passes: `node` makes a tree, `read` turns it into typed steps, `rules` looks at
 //! the steps together. All of it is pure; only [`load`] opens a file.
 
@@ -25,7 +25,7 @@ pub use error::{PlaybookError, Position, Problem};
 pub use show::{Summary, check};
 pub use step::{
     AutoFailover, ClusterStep, Connect, Goal, LeaderBy, LoadMode, Loaded, OnConflict, PartitionStep, Promote, ProveBy,
-    SettleThen, Which, WhichTablets,
+    SettleThen, TURN, Which, WhichTablets,
 };
 pub use word::Word;
 
@@ -52,7 +52,37 @@ pub struct Playbook {
     pub after: Vec<ClusterStep>,
 }
 
+/// How long a run stays open for tablets that metadata names and that are not there, where nobody says.
+pub const WAIT_FOR_TABLETS: Duration = Duration::from_secs(5 * 60);
+
 impl Playbook {
+    /// For which tablets a run stays open that are not there, and for how long from its start.
+    pub fn wait_for_tablets(&self) -> (WhichTablets, Duration) {
+        let said = self.before.iter().find_map(|step| match step {
+            ClusterStep::WaitForTablets { which, timeout } => Some((*which, *timeout)),
+            _ => None,
+        });
+        said.unwrap_or((WhichTablets::Missing, WAIT_FOR_TABLETS))
+    }
+
+    /// The same playbook with another time for them.
+    #[must_use]
+    pub fn waiting_for_tablets(mut self, time: Duration) -> Self {
+        let (which, _) = self.wait_for_tablets();
+        let step = ClusterStep::WaitForTablets { which, timeout: time };
+        match self.before.iter_mut().find(|step| matches!(step, ClusterStep::WaitForTablets { .. })) {
+            Some(said) => *said = step,
+            None => {
+                let first = |step: &ClusterStep| {
+                    matches!(step, ClusterStep::AutoFailover(_) | ClusterStep::OfflineTablets { .. })
+                };
+                let at = self.before.iter().rposition(first).map_or(0, |last| last + 1);
+                self.before.insert(at, step);
+            }
+        }
+        self
+    }
+
     /// Reads and validates a playbook. `file` is what errors call the text, usually its path.
     ///
     /// # Errors

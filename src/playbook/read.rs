@@ -1,4 +1,5 @@
-//! From the tree to typed steps, each with its place in the text. Every key is required: what a playbook does is all in it.
+//! From the tree to typed steps, each with its place in the text. Every key is required, since what a playbook does is all in it;
+//! but for `turn`, which came later.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::keys::{Fault, Keys, spelling, word, wrong_kind};
 use super::node::{Node, Place};
-use super::{AutoFailover, ClusterStep, LeaderBy, PartitionStep, VERSION, Which, Word, span};
+use super::{AutoFailover, ClusterStep, LeaderBy, PartitionStep, TURN, VERSION, Which, WhichTablets, Word, span};
 
 /// Bounds of `seg_cnt`. The documented procedure has 8; the upper bound catches a slip, not a limit of OpenMLDB.
 const SEG_CNT: RangeInclusive<u64> = 1..=1024;
@@ -144,12 +145,13 @@ fn resume_snapshots(key: &'static str, node: &Node, place: &Place) -> Result<Clu
 
 fn offline_tablets(key: &'static str, node: &Node, place: &Place) -> Result<ClusterStep, Fault> {
     let keys = Keys::of(key, node, place, &["which"])?;
-    Ok(ClusterStep::OfflineTablets { which: keys.word("which")? })
+    Ok(ClusterStep::OfflineTablets { which: keys.one_of("which", &[WhichTablets::Lost], &[])? })
 }
 
 fn wait_for_tablets(key: &'static str, node: &Node, place: &Place) -> Result<ClusterStep, Fault> {
     let keys = Keys::of(key, node, place, &["which", "timeout"])?;
-    Ok(ClusterStep::WaitForTablets { which: keys.word("which")?, timeout: keys.duration("timeout", WAIT)? })
+    let none_or_more = Duration::ZERO..=span::LONGEST;
+    Ok(ClusterStep::WaitForTablets { which: keys.word("which")?, timeout: keys.duration("timeout", none_or_more)? })
 }
 
 fn mark_alive(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {
@@ -159,9 +161,10 @@ fn mark_alive(key: &'static str, node: &Node, place: &Place) -> Result<Partition
 }
 
 fn load_table(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {
-    let keys = Keys::of(key, node, place, &["replicas", "seg_cnt", "mode"])?;
+    let keys = Keys::of(key, node, place, &["replicas", "seg_cnt", "mode", "turn"])?;
     let replicas = keys.one_of("replicas", &[Which::All], &[Which::LeaderFlagged, Which::Followers])?;
-    Ok(PartitionStep::LoadTable { replicas, seg_cnt: keys.small("seg_cnt", SEG_CNT)?, mode: keys.word("mode")? })
+    let (seg_cnt, mode) = (keys.small("seg_cnt", SEG_CNT)?, keys.word("mode")?);
+    Ok(PartitionStep::LoadTable { replicas, seg_cnt, mode, turn: keys.duration_or("turn", WAIT, TURN)? })
 }
 
 fn poll_table_status(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {
@@ -193,8 +196,9 @@ fn change_role(key: &'static str, node: &Node, place: &Place) -> Result<Partitio
 }
 
 fn recover_table(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {
-    let keys = Keys::of(key, node, place, &["replicas"])?;
-    Ok(PartitionStep::RecoverTable { replicas: keys.one_of("replicas", &[Which::Followers], &[])? })
+    let keys = Keys::of(key, node, place, &["replicas", "turn"])?;
+    let replicas = keys.one_of("replicas", &[Which::Followers], &[])?;
+    Ok(PartitionStep::RecoverTable { replicas, turn: keys.duration_or("turn", WAIT, TURN)? })
 }
 
 fn wait_until(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {

@@ -114,8 +114,8 @@ impl fmt::Display for PartitionStep {
             Self::MarkAlive { replicas, alive } => {
                 write!(f, "replicas: {replicas}, alive: {}", if *alive { "yes" } else { "no" })
             }
-            Self::LoadTable { replicas, seg_cnt, mode } => {
-                write!(f, "replicas: {replicas}, seg_cnt: {seg_cnt}, mode: {mode}")
+            Self::LoadTable { replicas, seg_cnt, mode, turn } => {
+                write!(f, "replicas: {replicas}, seg_cnt: {seg_cnt}, mode: {mode}, turn: {}", written(*turn))
             }
             Self::PollTableStatus { until, every, timeout } => {
                 write!(f, "until: {until}, every: {}, timeout: {}", written(*every), written(*timeout))
@@ -125,7 +125,7 @@ impl fmt::Display for PartitionStep {
                 write!(f, "among: {among}, by: {by}, on_conflict: {on_conflict}, promote: {promote}")
             }
             Self::ChangeRole { replica, connect } => write!(f, "replica: {replica}, connect: {connect}"),
-            Self::RecoverTable { replicas } => write!(f, "replicas: {replicas}"),
+            Self::RecoverTable { replicas, turn } => write!(f, "replicas: {replicas}, turn: {}", written(*turn)),
             Self::WaitUntil { state, timeout } => write!(f, "state: {state}, timeout: {}", written(*timeout)),
         }?;
         f.write_str(" }")
@@ -156,14 +156,21 @@ impl ClusterStep {
                 "Let leaders that an operation left unable to write snapshots write them again (RecoverSnapshot)."
                     .to_owned()
             }
-            Self::OfflineTablets { which: WhichTablets::Lost } => {
+            Self::OfflineTablets { .. } => {
                 "Take tablets that are lost out of service (OfflineEndpoint): others lead what they led, without what no \
                  follower had."
                     .to_owned()
             }
-            Self::WaitForTablets { which: WhichTablets::Lost, timeout } => {
-                format!("Wait up to {} until they are registered again; go on without those that are not.", written(*timeout))
-            }
+            Self::WaitForTablets { which, timeout } => format!(
+                "Keep the run open for up to {} from its start while {}; everything else goes on meanwhile.",
+                written(*timeout),
+                match which {
+                    WhichTablets::Lost => "they are not back",
+                    WhichTablets::Missing =>
+                        "a tablet that metadata names does not answer, if a partition is down or is worked on that has a \
+                         replica there",
+                }
+            ),
         }
     }
 }
@@ -177,10 +184,11 @@ impl PartitionStep {
                 name_of(*replicas),
                 if *alive { "alive, so that clients find it" } else { "not alive, so that no client is sent there" }
             ),
-            Self::LoadTable { replicas, seg_cnt, mode } => format!(
+            Self::LoadTable { replicas, seg_cnt, mode, turn } => format!(
                 "Load {} as {mode} with {seg_cnt} segments per index (LoadTable); what is loaded as leader would take writes before \
-                 its data is there.",
-                name_of(*replicas)
+                 its data is there. Tables that come first (system tables, base tables) are waited for up to {}.",
+                name_of(*replicas),
+                written(*turn)
             ),
             Self::PollTableStatus { every, timeout, .. } => format!(
                 "Ask the tablets every {} until all that was to be loaded is loaded, for up to {} (GetTableStatus).",
@@ -199,10 +207,11 @@ impl PartitionStep {
                     Connect::Nobody => "nobody",
                 }
             ),
-            Self::RecoverTable { replicas } => format!(
+            Self::RecoverTable { replicas, turn } => format!(
                 "Have the nameserver bring back {} that are not alive (RecoverTable), none that holds rows the leader \
-                 lacks, unless the choice of the leader gave those up.",
-                name_of(*replicas)
+                 lacks, unless the choice of the leader gave those up. The leaders of other partitions are waited for up to {}.",
+                name_of(*replicas),
+                written(*turn)
             ),
             Self::WaitUntil { timeout, .. } => format!(
                 "Wait up to {} until every replica is loaded, alive, in its role, connected and caught up.",

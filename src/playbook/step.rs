@@ -45,6 +45,8 @@ words! {
     WhichTablets {
         /// Those that do not answer and that the nameserver takes for offline, while others hold something loaded.
         Lost = "lost",
+        /// Those that metadata names and that do not answer.
+        Missing = "missing",
     }
 }
 
@@ -123,6 +125,10 @@ words! {
     }
 }
 
+/// How long a partition waits for its turn where a playbook does not say: long enough for everything that is well to serve
+/// first on most clusters, short enough that what is sick holds up nobody.
+pub const TURN: Duration = Duration::from_secs(3 * 60);
+
 /// A step on the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterStep {
@@ -142,11 +148,12 @@ pub enum ClusterStep {
         /// Which; only `lost`.
         which: WhichTablets,
     },
-    /// These tablets are registered again.
+    /// The run does not end before these tablets are back, or the time since its start is over; everything else goes on
+    /// meanwhile.
     WaitForTablets {
-        /// Which; only `lost`.
+        /// `missing`: where something has to be done, or a partition is down because of it; `lost`: always.
         which: WhichTablets,
-        /// How long to wait; without them the run goes on.
+        /// How long from the run's start.
         timeout: Duration,
     },
 }
@@ -169,6 +176,8 @@ pub enum PartitionStep {
         seg_cnt: u32,
         /// The role to load in.
         mode: LoadMode,
+        /// How long tables that come first (system tables, the base of a pre-aggregate table) are waited for.
+        turn: Duration,
     },
     /// GetTableStatus, until what was loaded before is there.
     PollTableStatus {
@@ -208,6 +217,8 @@ pub enum PartitionStep {
     RecoverTable {
         /// Which; only `followers`.
         replicas: Which,
+        /// How long the leaders of other partitions are waited for.
+        turn: Duration,
     },
     /// The partition reaches a state; the next look at the cluster says whether it did.
     WaitUntil {

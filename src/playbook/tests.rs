@@ -29,6 +29,7 @@ fn recover_is_the_documented_procedure() {
         playbook.before,
         [
             ClusterStep::AutoFailover(AutoFailover::Off),
+            ClusterStep::WaitForTablets { which: WhichTablets::Missing, timeout: WAIT_FOR_TABLETS },
             ClusterStep::SettleOps { timeout: Duration::from_secs(60), then: SettleThen::Cancel },
             ClusterStep::ResumeSnapshots,
         ]
@@ -38,7 +39,7 @@ fn recover_is_the_documented_procedure() {
         playbook.partition,
         [
             PartitionStep::MarkAlive { replicas: Which::All, alive: false },
-            PartitionStep::LoadTable { replicas: Which::All, seg_cnt: 8, mode: LoadMode::Follower },
+            PartitionStep::LoadTable { replicas: Which::All, seg_cnt: 8, mode: LoadMode::Follower, turn: TURN },
             PartitionStep::PollTableStatus { until: Loaded::Normal, every, timeout: load_timeout },
             PartitionStep::ProveTerms { by: ProveBy::MakeSnapshot, up_to_entries: 1_000_000 },
             PartitionStep::PickLeader {
@@ -49,7 +50,7 @@ fn recover_is_the_documented_procedure() {
             },
             PartitionStep::ChangeRole { replica: Which::Leader, connect: Connect::ProvenPrefixes },
             PartitionStep::MarkAlive { replicas: Which::Leader, alive: true },
-            PartitionStep::RecoverTable { replicas: Which::Followers },
+            PartitionStep::RecoverTable { replicas: Which::Followers, turn: TURN },
             PartitionStep::WaitUntil { state: Goal::Redundant, timeout: Duration::from_secs(3600) },
         ]
     );
@@ -64,17 +65,18 @@ fn canonical_text_of_recover() {
     description: the documented procedure, with every replica loaded before a leader is picked; for any cluster
     before:
       - auto_failover: off
+      - wait_for_tablets: { which: missing, timeout: 5m }
       - settle_ops: { timeout: 1m, then: cancel }
       - resume_snapshots: {}
     partition:
       - mark_alive: { replicas: all, alive: no }
-      - load_table: { replicas: all, seg_cnt: 8, mode: follower }
+      - load_table: { replicas: all, seg_cnt: 8, mode: follower, turn: 3m }
       - poll_table_status: { until: normal, every: 500ms, timeout: 2h }
       - prove_terms: { by: make_snapshot, up_to_entries: 1000000 }
       - pick_leader: { among: leader_flagged, by: max_offset, on_conflict: last_elected, promote: when_proven }
       - change_role: { replica: leader, connect: proven_prefixes }
       - mark_alive: { replicas: leader, alive: yes }
-      - recover_table: { replicas: followers }
+      - recover_table: { replicas: followers, turn: 3m }
       - wait_until: { state: redundant, timeout: 1h }
     after:
       - auto_failover: restore
@@ -88,18 +90,19 @@ fn recover_explained() {
 
     Before any partition:
       1. auto_failover: Record the value of auto_failover and switch it off, so that the nameserver moves nothing by itself meanwhile.
-      2. settle_ops: Wait up to 1m for operations of the nameserver that are still running, then cancel what is left (CancelOP).
-      3. resume_snapshots: Let leaders that an operation left unable to write snapshots write them again (RecoverSnapshot).
+      2. wait_for_tablets: Keep the run open for up to 5m from its start while a tablet that metadata names does not answer, if a partition is down or is worked on that has a replica there; everything else goes on meanwhile.
+      3. settle_ops: Wait up to 1m for operations of the nameserver that are still running, then cancel what is left (CancelOP).
+      4. resume_snapshots: Let leaders that an operation left unable to write snapshots write them again (RecoverSnapshot).
 
     In every partition that is not healthy, all of them side by side:
       1. mark_alive: Mark every replica not alive, so that no client is sent there (UpdateTableAliveStatus).
-      2. load_table: Load every replica as follower with 8 segments per index (LoadTable); what is loaded as leader would take writes before its data is there.
+      2. load_table: Load every replica as follower with 8 segments per index (LoadTable); what is loaded as leader would take writes before its data is there. Tables that come first (system tables, base tables) are waited for up to 3m.
       3. poll_table_status: Ask the tablets every 500ms until all that was to be loaded is loaded, for up to 2h (GetTableStatus).
       4. prove_terms: Where the choice needs the term of a replica's last entry and nobody knows it, have the replica write a snapshot that tells it, if it has at most 1000000 entries (MakeSnapshot).
       5. pick_leader: Choose the leader-flagged replica with the largest offset after loading; of several flags the one elected last counts, as far as terms are known; a longer follower leads instead where it is proven to hold all the other holds.
       6. change_role: Make the chosen replica the leader (ChangeRole), replicating at first to the followers whose log is proven to be the beginning of its own.
       7. mark_alive: Mark the leader alive, so that clients find it (UpdateTableAliveStatus).
-      8. recover_table: Have the nameserver bring back the followers that are not alive (RecoverTable), none that holds rows the leader lacks, unless the choice of the leader gave those up.
+      8. recover_table: Have the nameserver bring back the followers that are not alive (RecoverTable), none that holds rows the leader lacks, unless the choice of the leader gave those up. The leaders of other partitions are waited for up to 3m.
       9. wait_until: Wait up to 1h until every replica is loaded, alive, in its role, connected and caught up.
 
     At the end, however the run ends:
@@ -111,7 +114,7 @@ fn recover_explained() {
 fn recover_checked_and_listed() {
     assert_eq!(
         check("recover", recover()).unwrap().to_string(),
-        "playbook `recover`, version 1: steps before 3, per partition 9, after 1"
+        "playbook `recover`, version 1: steps before 4, per partition 9, after 1"
     );
     let rows = list().unwrap();
     assert_eq!(
@@ -136,13 +139,13 @@ fn a_slip_is_refused_where_it_is_with_the_words_that_are_allowed() {
 }
 
 const NOT_ALIVE: &str = "mark_alive: { replicas: all, alive: no }";
-const LOAD: &str = "load_table: { replicas: all, seg_cnt: 8, mode: follower }";
+const LOAD: &str = "load_table: { replicas: all, seg_cnt: 8, mode: follower, turn: 3m }";
 const POLL: &str = "poll_table_status: { until: normal, every: 500ms, timeout: 2h }";
 const PROVE: &str = "prove_terms: { by: make_snapshot, up_to_entries: 1000 }";
 const PICK: &str = "pick_leader: { among: leader_flagged, by: max_offset, on_conflict: block, promote: never }";
 const LEAD: &str = "change_role: { replica: leader, connect: nobody }";
 const ALIVE: &str = "mark_alive: { replicas: leader, alive: yes }";
-const RECOVER: &str = "recover_table: { replicas: followers }";
+const RECOVER: &str = "recover_table: { replicas: followers, turn: 3m }";
 const WAIT: &str = "wait_until: { state: redundant, timeout: 1h }";
 const WHOLE: [&str; 9] = [NOT_ALIVE, LOAD, POLL, PROVE, PICK, LEAD, ALIVE, RECOVER, WAIT];
 const LOAD_FLAGGED: &str = "load_table: { replicas: leader_flagged, seg_cnt: 8, mode: follower }";
@@ -311,7 +314,7 @@ fn text_that_is_no_mapping_is_refused() {
 fn a_long_word_is_cut_and_stays_on_one_line() {
     let word = format!("\"{}\\n\"", "a\\n".repeat(100));
     let message = refusal(&with("mode: follower", &format!("mode: {word}")));
-    assert_eq!(message, format!("my.yaml:14:52: unknown word `{}…`; allowed: follower", "a\\n".repeat(30)));
+    assert_eq!(message, format!("my.yaml:15:52: unknown word `{}…`; allowed: follower", "a\\n".repeat(30)));
 }
 
 fn words<W: Word + std::fmt::Debug>() -> impl Strategy<Value = W> {
@@ -330,18 +333,18 @@ prop_compose! {
         name in "[a-z][a-z0-9-]{0,63}",
         description in "[^\\p{C}\\p{Z}]([^\\p{C}\\p{Zl}\\p{Zp}]{0,80}[^\\p{C}\\p{Z}])?",
         settle in prop::option::of((millis(1..=WEEK), words::<SettleThen>())),
-        lost in (any::<bool>(), prop::option::of(millis(1..=WEEK))),
+        lost in (any::<bool>(), prop::option::of((words::<WhichTablets>(), millis(1..=WEEK)))),
         resume in any::<(bool, bool)>(),
         load in (1u32..=1024, millis(10..=60_000), 60_000..=WEEK),
+        turns in (millis(1..=WEEK), millis(1..=WEEK)),
         prove in prop::option::of(1u64..=1_000_000_000),
         (on_conflict, promote, connect) in (words::<OnConflict>(), words::<Promote>(), words::<Connect>()),
         recover in prop::option::of(millis(1..=WEEK)),
         reattach in any::<bool>(),
     ) -> Playbook {
         let mut before = vec![ClusterStep::AutoFailover(AutoFailover::Off)];
-        let which = WhichTablets::Lost;
-        before.extend(lost.0.then_some(ClusterStep::OfflineTablets { which }));
-        before.extend(lost.1.map(|timeout| ClusterStep::WaitForTablets { which, timeout }));
+        before.extend(lost.0.then_some(ClusterStep::OfflineTablets { which: WhichTablets::Lost }));
+        before.extend(lost.1.map(|(which, timeout)| ClusterStep::WaitForTablets { which, timeout }));
         before.extend(settle.map(|(timeout, then)| ClusterStep::SettleOps { timeout, then }));
         before.extend(resume.0.then_some(ClusterStep::ResumeSnapshots));
         let mut after: Vec<_> = resume.1.then_some(ClusterStep::ResumeSnapshots).into_iter().collect();
@@ -349,7 +352,7 @@ prop_compose! {
         let (seg_cnt, every, timeout) = (load.0, load.1, Duration::from_millis(load.2));
         let mut partition = vec![
             PartitionStep::MarkAlive { replicas: Which::All, alive: false },
-            PartitionStep::LoadTable { replicas: Which::All, seg_cnt, mode: LoadMode::Follower },
+            PartitionStep::LoadTable { replicas: Which::All, seg_cnt, mode: LoadMode::Follower, turn: turns.0 },
             PartitionStep::PollTableStatus { until: Loaded::Normal, every, timeout },
         ];
         partition.extend(prove.map(|up_to_entries| PartitionStep::ProveTerms { by: ProveBy::MakeSnapshot, up_to_entries }));
@@ -361,7 +364,7 @@ prop_compose! {
             if reattach {
                 partition.push(PartitionStep::MarkAlive { replicas: Which::Connected, alive: true });
             }
-            partition.push(PartitionStep::RecoverTable { replicas: Which::Followers });
+            partition.push(PartitionStep::RecoverTable { replicas: Which::Followers, turn: turns.1 });
             partition.push(PartitionStep::WaitUntil { state: Goal::Redundant, timeout });
         }
         Playbook { name, description, before, partition, after }
@@ -408,4 +411,25 @@ proptest! {
             Err(error) => prop_assert!(is_one_line(&error.to_string()), "{:?}", error),
         }
     }
+}
+
+#[test]
+fn how_long_a_run_stays_open_for_tablets_is_the_playbook_s_or_the_command_line_s() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let of = |name| Playbook::find(name).unwrap();
+    for name in ["recover", "fast", "leaders-first"] {
+        assert_eq!(of(name).wait_for_tablets(), (WhichTablets::Missing, minutes(5)), "{name}");
+    }
+    assert_eq!(of("node-loss").wait_for_tablets(), (WhichTablets::Lost, minutes(30)));
+    assert_eq!(
+        of("node-loss").waiting_for_tablets(Duration::ZERO).wait_for_tablets(),
+        (WhichTablets::Lost, Duration::ZERO)
+    );
+    // One that was written before there was the step.
+    let line = "  - wait_for_tablets: { which: missing, timeout: 5m }    # everything else goes on meanwhile\n";
+    let older = Playbook::parse("my.yaml", &with(line, "")).unwrap();
+    assert_eq!(older.wait_for_tablets(), (WhichTablets::Missing, minutes(5)));
+    let asked = older.waiting_for_tablets(minutes(1));
+    assert_eq!(asked.wait_for_tablets(), (WhichTablets::Missing, minutes(1)));
+    assert_eq!(Playbook::parse("my.yaml", &asked.to_yaml()), Ok(asked), "it can be written and read");
 }

@@ -85,7 +85,7 @@ reasons! {
     LongerThanLeader = "longer_than_leader",
     /// The serving leader holds fewer rows than a follower at the same offset.
     LeaderLacksRows = "leader_lacks_rows",
-    /// A replica did not finish loading in time.
+    /// A replica did not finish loading in time, or never appeared, although its tablet answers.
     LoadTimeout = "load_timeout",
     /// An operation did not end in time.
     OpTimeout = "op_timeout",

@@ -7,7 +7,7 @@ use crate::model::{Action, Endpoint, Offset, Role, Seen, State};
 use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
 
 use super::blocked::{Blocked, Reason};
-use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
 use super::election::{Choice, Way, choose};
 use super::follower;
@@ -16,7 +16,7 @@ use super::loading;
 use super::memory::Load;
 use super::stuck::unasked_terms;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::view::{ReplicaView, View};
+use super::view::{Data, ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
 pub const MAX_REFUSALS: u32 = 5;
@@ -30,21 +30,49 @@ pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long a server may leave a question unanswered.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// How long a nameserver may take to hear of a tablet that answers: it is told by ZooKeeper, and one that has just begun to lead
+/// looks through all of them.
+const REGISTERING: Duration = Duration::from_secs(60);
 /// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
 pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
 
-/// What other partitions allow.
+/// What other partitions allow. None of it is waited for longer than the playbook's `turn`: one that is sick holds up nobody
+/// else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gates {
-    /// The tables that come before this one are back (system tables; the base of a pre-aggregate table).
-    pub may_load: bool,
+    /// The tables that come before this one and are not back yet (system tables; the base of a pre-aggregate table).
+    pub comes_first: Option<Ahead>,
+    /// The base table's partition is registered on every tablet on which this one may be loaded: only then its tablet attaches
+    /// the one to the other (reference 4.2), however long it has waited.
+    pub base_is_registered: bool,
     /// Every partition in scope serves or is blocked, so that redundancy may begin.
     pub may_recover_followers: bool,
 }
 
 impl Gates {
     /// Everything allowed.
-    pub const OPEN: Self = Self { may_load: true, may_recover_followers: true };
+    pub const OPEN: Self = Self { comes_first: None, base_is_registered: true, may_recover_followers: true };
+
+    /// Whom loading still has to wait for, for at most `turn`; nobody once that is over.
+    pub(super) fn before_loading(self, view: &View, turn: Duration) -> Option<Decision> {
+        let ahead = self.comes_first?;
+        let is_over = view.memory.has_expired(&WaitFor::Turn(ahead));
+        match ahead {
+            Ahead::BaseTable if is_over && !self.base_is_registered => Some(wait_for_turn(ahead, Duration::MAX)),
+            _ => (!is_over).then(|| wait_for_turn(ahead, turn)),
+        }
+    }
+
+    /// The same of followers that need the nameserver's operations: taking part in no election and serving nobody, they can
+    /// wait until every leader serves.
+    pub(super) fn before_followers(self, view: &View, turn: Duration) -> Option<Decision> {
+        let is_over = self.may_recover_followers || view.memory.has_expired(&WaitFor::Turn(Ahead::Leaders));
+        (!is_over).then(|| wait_for_turn(Ahead::Leaders, turn))
+    }
+}
+
+fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
+    Decision::Wait(Wait::new(WaitFor::Turn(ahead), format!("{ahead} come first"), turn, Duration::MAX))
 }
 
 /// Decides what happens to the partition next.
@@ -92,9 +120,9 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
     let key = step.key();
     match step {
         PartitionStep::MarkAlive { replicas: Which::All, .. } => mark_not_alive(view, key),
-        PartitionStep::LoadTable { replicas, seg_cnt, .. } => {
+        PartitionStep::LoadTable { replicas, seg_cnt, turn, .. } => {
             let of = to_load(view, *replicas);
-            loading::load(view, key, *seg_cnt, gates, of.into_iter())
+            loading::load(view, loading::Loads { step: key, seg_cnt: *seg_cnt, turn: *turn, gates }, of.into_iter())
         }
         // How long followers turn out to be that are loaded later, a plan cannot know either.
         PartitionStep::PollTableStatus { .. } if serves_early(playbook) && has_unknown_offset(view) => {
@@ -133,8 +161,9 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::MarkAlive { replicas: Which::Leader, .. } => mark_leader_alive(view, key),
         PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook)),
-        PartitionStep::RecoverTable { .. } => {
-            follower::recover(view, key, gates, redundant_within(playbook), reattaches(playbook))
+        PartitionStep::RecoverTable { turn, .. } => {
+            let first = gates.before_followers(view, *turn);
+            follower::recover(view, key, first, redundant_within(playbook), reattaches(playbook))
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
@@ -162,8 +191,9 @@ fn to_load(view: &View, replicas: Which) -> Vec<&ReplicaView> {
 /// Evidence does not do: all replicas are loaded and looked at, as where the playbook loads all of them from the start.
 fn everything_first(view: &View, playbook: &Playbook, gates: Gates) -> Option<Decision> {
     playbook.partition.iter().find_map(|step| match step {
-        PartitionStep::LoadTable { seg_cnt, .. } => {
-            loading::load(view, step.key(), *seg_cnt, gates, view.replicas.iter())
+        PartitionStep::LoadTable { seg_cnt, turn, .. } => {
+            let loads = loading::Loads { step: step.key(), seg_cnt: *seg_cnt, turn: *turn, gates };
+            loading::load(view, loads, view.replicas.iter())
         }
         PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
         PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, step.key(), *up_to_entries),
@@ -243,11 +273,6 @@ fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
     }
 }
 
-pub(super) fn turn(before: &str) -> Decision {
-    let forever = Duration::MAX;
-    Decision::Wait(Wait::new(WaitFor::Turn, before, forever, forever))
-}
-
 /// Whom a leader may be connected to.
 #[derive(Clone, Copy)]
 struct Whom {
@@ -291,7 +316,7 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
     if !others.is_empty() {
         return Decision::Act(others);
     }
-    if let Some(unknown) = flag_cannot_be_set(candidate) {
+    if let Some(unknown) = flag_cannot_be_set(view, candidate) {
         return unknown;
     }
     if !candidate.is_alive {
@@ -306,12 +331,22 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
     Decision::act(Intent::new(step, action, choice.why.clone()))
 }
 
-/// The nameserver does not know its endpoint (302), so its flag stays as it is.
-fn flag_cannot_be_set(replica: &ReplicaView) -> Option<Decision> {
+/// The nameserver does not know its endpoint (302), so its flag stays as it is, until it does.
+fn flag_cannot_be_set(view: &View, replica: &ReplicaView) -> Option<Decision> {
     let stuck = replica.flag_is_stuck() && !replica.is_alive;
     let text = || format!("{} answers, but the nameserver does not know its tablet (302)", replica.endpoint);
     let hint = "restart that tablet, so that it registers, then run again";
-    stuck.then(|| Decision::Blocked(Blocked::new(Reason::TabletOffline, text(), hint)))
+    stuck.then(|| until_registered(view, &replica.endpoint, text(), hint))
+}
+
+/// A tablet that has just been started answers before the nameserver has heard of it; one whose registration it missed stays
+/// as it is (observed 1).
+pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, hint: &str) -> Decision {
+    let what = WaitFor::Registered(endpoint.clone());
+    if view.memory.has_expired(&what) {
+        return Decision::Blocked(Blocked::new(Reason::TabletOffline, seen, hint));
+    }
+    Decision::Wait(Wait::new(what, seen, REGISTERING, REGISTERING))
 }
 
 pub(super) fn ops_wait(view: &View, op: &crate::model::Op) -> Decision {
@@ -382,14 +417,19 @@ fn mark_leader_alive(view: &View, step: &'static str) -> Option<Decision> {
         return Some(Decision::Blocked(Blocked::new(Reason::TwoLeaders, text, hint)));
     }
     if leader.is_alive {
-        let seen = format!("{} is flagged alive, its tablet says {:?}", leader.endpoint, leader.data);
+        let seen = format!("{} is flagged leader and alive, and {}", leader.endpoint, leader.data);
         if view.memory.has_expired(&WaitFor::Flags) {
             let hint = "see the tablet's log, then run again";
-            return Some(Decision::Blocked(Blocked::new(Reason::OpFailed, seen, hint)));
+            let reason = match leader.data {
+                Data::OutOfReach(_) => Reason::OutOfReach,
+                Data::Absent | Data::Loading(_) => Reason::LoadTimeout,
+                Data::Loaded(_) => Reason::OpFailed,
+            };
+            return Some(Decision::Blocked(Blocked::new(reason, seen, hint)));
         }
         return Some(Decision::Wait(Wait::new(WaitFor::Flags, seen, FLAGS, FLAGS)));
     }
-    if let Some(unknown) = flag_cannot_be_set(leader) {
+    if let Some(unknown) = flag_cannot_be_set(view, leader) {
         return Some(unknown);
     }
     let why = "it is loaded and leads, and no other leader flag is alive";

@@ -1,5 +1,6 @@
 //! What a decision can be.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,7 @@ pub struct Wait {
 #[serde(rename_all = "snake_case")]
 pub enum WaitFor {
     /// The partitions that come before this one.
-    Turn,
+    Turn(Ahead),
     /// Replicas being loaded.
     Loading,
     /// A disk table's replica to show at all.
@@ -100,8 +101,60 @@ pub enum WaitFor {
     Dropping(Endpoint),
     /// A server to answer a question again.
     Answer(Endpoint),
+    /// The nameserver to take a tablet that answers for healthy.
+    Registered(Endpoint),
     /// The flags to show what was just done.
     Flags,
+}
+
+/// What comes before a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ahead {
+    /// The tables that OpenMLDB itself needs.
+    SystemTables,
+    /// The partition of the table that its own one aggregates.
+    BaseTable,
+    /// The leaders of all other partitions.
+    Leaders,
+}
+
+/// What is waited for, as it reads after "waiting for".
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turn(ahead) => write!(f, "{ahead}, which come first"),
+            Self::Loading => f.write_str("its replicas to load"),
+            Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
+            Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
+            Self::Ops => f.write_str("an operation of the nameserver on it to end"),
+            Self::CatchUp(at) => write!(f, "its replica on {at} to catch up with the leader"),
+            Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
+            Self::Stuck(at) => write!(f, "its replica on {at} to take what the leader sends"),
+            Self::Dropping(at) => write!(f, "{at} to drop its replica"),
+            Self::Answer(at) => write!(f, "{at} to answer"),
+            Self::Registered(at) => write!(f, "the nameserver to take {at} for healthy"),
+            Self::Flags => f.write_str("its flags to show what was changed"),
+        }
+    }
+}
+
+/// Who comes first.
+impl fmt::Display for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SystemTables => "OpenMLDB's own tables",
+            Self::BaseTable => "the replicas of its base table",
+            Self::Leaders => "the leaders of other partitions",
+        })
+    }
+}
+
+impl WaitFor {
+    /// Whether it is other partitions that are waited for.
+    pub fn is_turn(&self) -> bool {
+        matches!(self, Self::Turn(_))
+    }
 }
 
 impl Decision {

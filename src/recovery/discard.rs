@@ -6,6 +6,7 @@ use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::objection;
+use super::reach;
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
@@ -101,7 +102,7 @@ fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
         replica.endpoint
     );
     let hint = "see that tablet's log for why it does not load; the partition serves without it";
-    let blocked = Blocked::new(Reason::OutOfReach, text, hint);
+    let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
     let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
     unless_accepted(view, blocked, vec![loss])
 }

@@ -331,7 +331,7 @@ fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
             entries => format!(", although {} was known to hold {entries} entries", known.endpoint),
         };
         let text = format!("{} {}, and the others are empty{known}", missing.endpoint, condition(view, missing));
-        return Blocked::new(Reason::OutOfReach, text, "bring that replica back, then run again");
+        return Blocked::new(reach::why_unproven(missing), text, "bring that replica back, then run again");
     }
     let was = match entries {
         Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, Term};
 
 use super::blocked::{Blocked, Reason};
-use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, OP_TIMEOUT, ops_wait, turn};
+use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
@@ -37,12 +37,22 @@ enum Follower {
     Blocked(Blocked),
 }
 
+impl From<Decision> for Follower {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Blocked(blocked) => Self::Blocked(blocked),
+            other => Self::Needs(other),
+        }
+    }
+}
+
 /// One decision for all followers: an action if there is one, else a question, a wait, a block; nothing if all are
-/// redundant. RecoverTable goes to one replica of a partition at a time, so that its operations are known to be its.
+/// redundant. RecoverTable goes to one replica of a partition at a time, so that its operations are known to be its. `first` is
+/// what comes before any action.
 pub(super) fn recover(
     view: &View,
     step: &'static str,
-    gates: Gates,
+    first: Option<Decision>,
     within: Duration,
     reattaches: bool,
 ) -> Option<Decision> {
@@ -60,12 +70,7 @@ pub(super) fn recover(
         }
     }
     if let Some(intents) = acts.into_iter().next() {
-        // Taking part in no election and serving nobody, a follower can wait until every leader serves.
-        return Some(if gates.may_recover_followers {
-            Decision::Act(intents)
-        } else {
-            turn("leaders of other partitions")
-        });
+        return Some(first.unwrap_or(Decision::Act(intents)));
     }
     waits.into_iter().chain(blocks).next()
 }
@@ -178,13 +183,10 @@ impl Case<'_> {
         if follower.tablet_state != Some(TabletState::Healthy) {
             let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
             let hint = "make another nameserver leader (restart the leading one), then run again";
-            return Follower::Blocked(Blocked::new(Reason::TabletOffline, text, hint));
+            return until_registered(self.view, &follower.endpoint, text, hint).into();
         }
         if let Some(op) = self.view.ops_in_flight.first() {
-            return match ops_wait(self.view, op) {
-                Decision::Blocked(blocked) => Follower::Blocked(blocked),
-                wait => Follower::Needs(wait),
-            };
+            return ops_wait(self.view, op).into();
         }
         if follower.is_alive {
             if follower.flag_is_stuck() {
@@ -209,7 +211,7 @@ impl Case<'_> {
         }
         match &follower.data {
             Data::Loaded(_) => self.bring_loaded(follower, connected, stuck),
-            Data::Loading(state) => self.wait_loading(follower, &format!("{state:?}")),
+            Data::Loading(_) => self.wait_loading(follower),
             Data::Absent | Data::OutOfReach(_) => self.bring_absent(follower, connected),
         }
     }
@@ -443,9 +445,9 @@ impl Case<'_> {
         Follower::Needs(Decision::act(Intent { step: self.step, action, why: why.to_owned(), resends }))
     }
 
-    fn wait_loading(&self, follower: &ReplicaView, state: &str) -> Follower {
+    fn wait_loading(&self, follower: &ReplicaView) -> Follower {
         let what = WaitFor::Loading;
-        let seen = format!("{} is still loading ({state})", follower.endpoint);
+        let seen = format!("{} {}", follower.endpoint, follower.data);
         if self.view.memory.has_expired(&what) {
             let hint = "see the tablet's log, then run again";
             return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));

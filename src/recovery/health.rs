@@ -1,6 +1,6 @@
 //! Whether a partition is well, from what is seen of it alone.
 
-use crate::model::{Endpoint, Role, Seen};
+use crate::model::{Endpoint, Role, Seen, State};
 
 use super::decision::{Probe, Question};
 use super::stuck::stuck;
@@ -125,7 +125,8 @@ fn problems_of(view: &View, replica: &ReplicaView) -> Vec<Problem> {
     match &replica.data {
         Data::OutOfReach(error) => found.push((ProblemKind::NoAnswer, format!("does not answer ({error})"))),
         Data::Absent => found.push((ProblemKind::NotLoaded, "not loaded".to_owned())),
-        Data::Loading(state) => found.push((ProblemKind::Loading, format!("still loading ({state:?})"))),
+        Data::Loading(State::Queued) => found.push((ProblemKind::Loading, "queued to load".to_owned())),
+        Data::Loading(_) => found.push((ProblemKind::Loading, "still loading".to_owned())),
         Data::Loaded(loaded) => {
             let flagged = if replica.is_leader { Role::Leader } else { Role::Follower };
             if loaded.role != flagged {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Action, Offset, Seen, State};
 
-use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES, turn};
+use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
 use super::suspect::is_suspect;
@@ -14,20 +14,25 @@ use super::view::{Data, ReplicaView, View};
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// How a step loads.
+#[derive(Clone, Copy)]
+pub(super) struct Loads {
+    pub(super) step: &'static str,
+    pub(super) seg_cnt: u32,
+    /// How long tables that come first are waited for.
+    pub(super) turn: Duration,
+    pub(super) gates: Gates,
+}
+
 /// LoadTable to each of those replicas whose tablet answers and does not hold it: as a follower, and never twice.
-pub(super) fn load<'a>(
-    view: &'a View,
-    step: &'static str,
-    seg_cnt: u32,
-    gates: Gates,
-    of: impl Iterator<Item = &'a ReplicaView>,
-) -> Option<Decision> {
+pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'a ReplicaView>) -> Option<Decision> {
+    let Loads { step, seg_cnt, turn, gates } = loads;
     let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r) || is_left_over(view, r)).collect();
     if missing.is_empty() {
         return None;
     }
-    if !gates.may_load {
-        return Some(turn("tables that come first"));
+    if let Some(first) = gates.before_loading(view, turn) {
+        return Some(first);
     }
     for leader in view.replicas.iter().filter(|r| r.leads_in_memory()) {
         if let Some(first) = disconnected(view, step, leader, &missing) {
@@ -118,8 +123,8 @@ pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
 
 fn loading_state(replica: &ReplicaView) -> Option<String> {
     match replica.data {
-        Data::Loading(State::Queued) => Some(format!("{} queued", replica.endpoint)),
-        Data::Loading(_) => Some(format!("{} loading", replica.endpoint)),
+        Data::Loading(State::Queued) => Some(format!("{} has it queued to load", replica.endpoint)),
+        Data::Loading(_) => Some(format!("{} loads it", replica.endpoint)),
         Data::OutOfReach(_) | Data::Absent | Data::Loaded(_) => None,
     }
 }

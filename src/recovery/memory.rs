@@ -1,11 +1,13 @@
 //! What a run has to remember, because the cluster forgets it: flags before they were cleared, loads already sent, whom
 //! we chose and why, what has been tried.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table, Term};
+use crate::model::{
+    Endpoint, Manifest, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table, Term, TermPair,
+};
 
 use super::decision::WaitFor;
 use super::election::{Choice, Way};
@@ -168,22 +170,19 @@ impl Memory {
             let is_held = tablet.and_then(|tablet| tablet.held.known()).is_some_and(|held| held.contains_key(&id));
             let once = before.filter(|before| !is_held || before.terms == partition.terms.len());
             let before = before.filter(|before| before.terms == partition.terms.len());
-            let manifest_offset = manifest.map_or(Offset(0), |manifest| manifest.offset);
             let largest = [replica.offset, once.map(|before| before.largest_offset)];
             // The nameserver has asked no tablet that it does not list; and what is loading counts as 0.
             let is_listed = tablet.is_some_and(|tablet| tablet.state.is_some());
             let is_asked_for_the_first_time = earlier.is_empty() && is_listed && !is_held;
-            let memory = ReplicaMemory {
+            let mut memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
-                largest_offset: largest.into_iter().flatten().fold(manifest_offset, Offset::max),
+                largest_offset: largest.into_iter().flatten().max().unwrap_or(Offset(0)),
                 polled: replica.offset.filter(|_| is_asked_for_the_first_time),
-                snapshot_before: manifest_offset,
                 stalled_at: probes.and_then(|probes| probes.stalled_at),
-                snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing)
-                    || manifest_offset > Offset(0)
-                        && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0)),
+                snapshot_file_missing: before.is_some_and(|before| before.snapshot_file_missing),
                 ..ReplicaMemory::new()
             };
+            memory.note_evidence(manifest, term_pair);
             (replica.endpoint.clone(), memory)
         });
         Self { replicas: replicas.collect(), ..Self::default() }
@@ -226,14 +225,42 @@ impl Memory {
         })
     }
 
+    /// Notes that a tablet answers that was away: what was given up because of it is tried again. An operation that did not end
+    /// in time is not waited for again as long as it is the same, nor are other partitions.
+    pub fn note_return(&mut self, endpoint: &Endpoint) {
+        self.expired.retain(|wait, _| match wait {
+            WaitFor::Loading | WaitFor::Flags => false,
+            WaitFor::Turn(_) | WaitFor::Ops => true,
+            WaitFor::Appearing(at)
+            | WaitFor::Snapshot(at)
+            | WaitFor::CatchUp(at)
+            | WaitFor::Rows(at)
+            | WaitFor::Stuck(at)
+            | WaitFor::Dropping(at)
+            | WaitFor::Answer(at)
+            | WaitFor::Registered(at) => at != endpoint,
+        });
+        self.leader_tries = 0;
+        let replica = self.replica_mut(endpoint);
+        (replica.refusals, replica.last_error) = (0, None);
+        replica.recovery.tries = replica.recovery.tries.min(1);
+        replica.flag_stuck = false;
+        // Somebody has said that it is gone, and here it is.
+        replica.replaceable = replica.replaceable.filter(|why| *why != Replaceable::SaidGone);
+    }
+
+    /// Notes that the nameserver has come to take a tablet for healthy: it no longer answers that it does not know it (302), or
+    /// that it is not healthy (303).
+    pub fn note_registered(&mut self, endpoint: &Endpoint) {
+        self.expired.remove(&WaitFor::Registered(endpoint.clone()));
+        let replica = self.replica_mut(endpoint);
+        (replica.refusals, replica.last_error) = (0, None);
+        replica.flag_stuck = false;
+    }
+
     /// Whether a wait's deadline has passed.
     pub fn has_expired(&self, wait: &WaitFor) -> bool {
         self.expired.contains_key(wait)
-    }
-
-    /// The waits that have expired.
-    pub fn expired_waits(&self) -> BTreeSet<&WaitFor> {
-        self.expired.keys().collect()
     }
 }
 
@@ -262,6 +289,21 @@ impl ReplicaMemory {
             empty_looks: 0,
             last_error: None,
         }
+    }
+
+    /// Notes what its tablet's disk shows of it before it is loaded; afterwards nobody can tell.
+    pub fn note_evidence(&mut self, manifest: Option<&Manifest>, term_pair: Option<&TermPair>) {
+        // What was told to be replaced is its leader's, as far as it is there.
+        if self.load == Load::HandedOver {
+            return;
+        }
+        let offset = manifest.map_or(Offset(0), |manifest| manifest.offset);
+        self.largest_offset = self.largest_offset.max(offset);
+        if self.load == Load::NotSent {
+            self.snapshot_before = offset;
+        }
+        self.snapshot_file_missing |=
+            offset > Offset(0) && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0));
     }
 
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it

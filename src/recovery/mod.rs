@@ -32,7 +32,7 @@ mod view;
 
 pub use blocked::{Blocked, Reason};
 pub use decide::{Gates, decide};
-pub use decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+pub use decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
 pub use earlier::{Continuity, Earlier, Remembered, healthy_since};
 pub use early::serves_early;
 pub use election::{Choice, GivenUp, Rejected, Way, choose};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::{PartitionId, Tid};
 
 use super::decide::Gates;
+use super::decision::Ahead;
 
 /// How far a partition in scope is, as others care about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +83,11 @@ impl Order {
         let Some(place) = self.places.get(&id) else { return Gates::OPEN };
         let base = place.base_table.and_then(|tid| self.places.get(&PartitionId { tid, pid: id.pid }));
         let base_settled = base.is_none_or(|base| base.stage == Stage::Settled);
-        Gates {
-            may_load: (place.system || self.system_coming == 0) && base_settled,
-            may_recover_followers: self.coming == 0,
-        }
+        let comes_first = match (place.system || self.system_coming == 0, base_settled) {
+            (false, _) => Some(Ahead::SystemTables),
+            (true, false) => Some(Ahead::BaseTable),
+            (true, true) => None,
+        };
+        Gates { comes_first, may_recover_followers: self.coming == 0, ..Gates::OPEN }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, Table, TableName};
+use crate::model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, State, Table, TableName};
 use crate::playbook::Playbook;
 
 use super::blocked::{Blocked, Reason};
@@ -310,7 +310,8 @@ fn evidence(replica: &ReplicaView) -> ReplicaEvidence {
     let held = match &replica.data {
         Data::OutOfReach(error) => format!("does not answer: {error}"),
         Data::Absent => "not loaded".to_owned(),
-        Data::Loading(state) => format!("{state:?}").to_lowercase(),
+        Data::Loading(State::Queued) => "queued".to_owned(),
+        Data::Loading(_) => "loading".to_owned(),
         Data::Loaded(loaded) => format!("loaded as {}, {} rows", loaded.role, loaded.rows),
     };
     let manifest = match &replica.manifest {

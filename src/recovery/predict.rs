@@ -182,8 +182,8 @@ impl View {
                 }
                 true
             }
-            WaitFor::Answer(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) => true,
-            WaitFor::Turn | WaitFor::Flags => false,
+            WaitFor::Answer(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) | WaitFor::Registered(_) => true,
+            WaitFor::Turn(_) | WaitFor::Flags => false,
         }
     }
 

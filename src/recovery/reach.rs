@@ -20,6 +20,14 @@ pub(super) fn unproven(view: &View) -> impl Iterator<Item = &ReplicaView> {
     })
 }
 
+/// Why nobody can know what it holds: its tablet does not answer, or answers and has not loaded it.
+pub(super) fn why_unproven(replica: &ReplicaView) -> Reason {
+    match replica.data {
+        Data::OutOfReach(_) => Reason::OutOfReach,
+        Data::Absent | Data::Loading(_) | Data::Loaded(_) => Reason::LoadTimeout,
+    }
+}
+
 /// Whether `leader` may lead although some replicas do not answer. One of those blocks the partition only if it is or may
 /// be the one elected last, if it was known to be longer, or if the leader shows that something was lost.
 ///
@@ -42,18 +50,22 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
         } else {
             continue;
         };
+        let cure = match (&missing.data, missing.tablet_state) {
+            // It may be loading unseen, and must not be told twice.
+            (Data::Absent, _) => "restart that tablet, then run again",
+            (Data::Loading(_) | Data::Loaded(_), _) => {
+                "see its log for why the load does not end, or restart that tablet, then run again"
+            }
+            (Data::OutOfReach(_), Some(TabletState::Healthy)) => "see why the tablet does not answer, then run again",
+            (Data::OutOfReach(_), Some(TabletState::Offline) | None) => "start that tablet, then run again",
+        };
         let state = match &missing.data {
             Data::OutOfReach(error) => format!("does not answer ({error})"),
             Data::Absent => "was not loaded".to_owned(),
             Data::Loading(_) | Data::Loaded(_) => "did not finish loading".to_owned(),
         };
-        let cure = match missing.tablet_state {
-            // It may be loading unseen, and must not be told twice.
-            Some(TabletState::Healthy) if missing.data == Data::Absent => "restart that tablet, then run again",
-            Some(TabletState::Healthy) => "see why the tablet does not answer, then run again",
-            Some(TabletState::Offline) | None => "start that tablet, then run again",
-        };
-        let blocked = Blocked::new(Reason::OutOfReach, format!("{} {state}, and {why}", missing.endpoint), cure);
+        let text = format!("{} {state}, and {why}", missing.endpoint);
+        let blocked = Blocked::new(why_unproven(missing), text, cure);
         unless_accepted(view, blocked, vec![Loss::out_of_reach(view, missing)])?;
     }
     Ok(())

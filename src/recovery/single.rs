@@ -24,8 +24,8 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
             format!("{endpoint} does not answer ({error})"),
             "start that tablet, or see why it does not answer",
         )),
-        Data::Loading(state) => {
-            let text = format!("{endpoint} is loading ({state:?}), and would be dropped meanwhile");
+        Data::Loading(_) => {
+            let text = format!("{endpoint} {}, and would be dropped meanwhile", replica.data);
             Err(not_now(text, "wait until it is loaded"))
         }
         Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
@@ -66,7 +66,7 @@ pub fn may_be_dropped(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
             );
             Err(not_now(text, "see who writes to it, and restart that tablet"))
         }
-        other => Err(not_now(format!("{endpoint} is not at rest ({other:?})"), "wait until it is loaded")),
+        other => Err(not_now(format!("{endpoint} {other}"), "wait until it is loaded")),
     }
 }
 

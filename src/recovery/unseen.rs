@@ -81,8 +81,8 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
 
 /// Whether a partition was left alone because its replicas do not hold the same.
 fn is_about_data(blocked: &Blocked) -> bool {
-    use Reason::{LeaderLacksRows, LongerThanLeader, OutOfReach, WrittenBeside};
-    matches!(blocked.reason, LeaderLacksRows | LongerThanLeader | OutOfReach | WrittenBeside)
+    use Reason::{LeaderLacksRows, LoadTimeout, LongerThanLeader, OutOfReach, WrittenBeside};
+    matches!(blocked.reason, LeaderLacksRows | LoadTimeout | LongerThanLeader | OutOfReach | WrittenBeside)
 }
 
 /// Whether a replica may hold what its leader does not. One that follows it is ahead for a moment when it is looked at later, while

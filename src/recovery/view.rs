@@ -1,6 +1,7 @@
 //! One partition as recovery sees it: metadata, what the tablets hold, and what only this run can remember.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::model::{
     Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State, StorageMode,
@@ -226,6 +227,19 @@ impl ReplicaView {
     /// vanish or never showed anything.
     pub fn has_no_data(&self) -> bool {
         self.data == Data::Absent && matches!(self.memory.load, Load::Refused(_) | Load::Vanished | Load::NeverAppeared)
+    }
+}
+
+/// What its tablet has, as it reads after its endpoint.
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfReach(error) => write!(f, "does not answer ({error})"),
+            Self::Absent => f.write_str("has not loaded it"),
+            Self::Loading(State::Queued) => f.write_str("has it queued to load"),
+            Self::Loading(_) => f.write_str("is still loading it"),
+            Self::Loaded(loaded) => write!(f, "has it loaded as {}", loaded.role),
+        }
     }
 }
 

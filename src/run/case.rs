@@ -39,8 +39,16 @@ pub(super) struct Case {
     pub(super) pace: Pace,
     /// Since when it has been serving, since the run began to act.
     pub(super) serving_after: Option<Duration>,
-    /// Its end.
+    /// Its end, for now: one that is blocked is decided again when what it rests on changes.
     pub(super) end: Option<End>,
+    /// When it came to that end, since the run began to act.
+    pub(super) ended_after: Option<Duration>,
+    /// Why it was last said to be left alone.
+    pub(super) told: Option<Blocked>,
+    /// A call of this run's was made for it.
+    pub(super) acted_on: bool,
+    /// Its leader served when it was last looked at.
+    pub(super) serves: bool,
     /// Whether there was nothing to do from the start: then it is not touched, whatever becomes of it.
     pub(super) healthy_before: bool,
     /// What it waits for.
@@ -64,6 +72,7 @@ struct Clock {
     since: Instant,
     changed: Instant,
     seen: String,
+    timeout: Duration,
 }
 
 impl Case {
@@ -82,6 +91,10 @@ impl Case {
             pace: Pace::new(),
             serving_after: None,
             end: None,
+            ended_after: None,
+            told: None,
+            acted_on: false,
+            serves: false,
             healthy_before: false,
             waiting: None,
             beside: Watched::default(),
@@ -89,20 +102,40 @@ impl Case {
         }
     }
 
-    /// Whether something may still happen to it.
+    /// Whether something may still happen to it by itself.
     pub(super) fn is_open(&self) -> bool {
         self.end.is_none()
+    }
+
+    /// Why it is left alone, if it is.
+    pub(super) fn blocked(&self) -> Option<&Blocked> {
+        match &self.end {
+            Some(End::Blocked(why)) => Some(why),
+            Some(End::Healthy) | None => None,
+        }
+    }
+
+    /// Whether its replicas are looked at: until it is healthy.
+    pub(super) fn is_watched(&self) -> bool {
+        !matches!(self.end, Some(End::Healthy))
+    }
+
+    /// Whether the run stays open for a tablet of its that is away: it is down, or the run has worked on it. What serves and has
+    /// nothing to be done keeps nobody waiting.
+    pub(super) fn waits_for_tablets(&self) -> bool {
+        !self.healthy_before && (self.acted_on || !self.serves)
     }
 
     /// Notes the end of an action of ours: what was seen before it does not count any more.
     pub(super) fn acted(&mut self, action: &Action, now: Moment) {
         self.pace.quicken();
+        self.acted_on = true;
         if on_nameserver(action) {
             self.nameserver_acted = now;
         } else {
             self.tablet_acted = now;
         }
-        self.clocks.retain(|wait, _| matches!(wait, WaitFor::Loading | WaitFor::Appearing(_)));
+        self.clocks.retain(|wait, _| matches!(wait, WaitFor::Loading | WaitFor::Appearing(_) | WaitFor::Turn(_)));
     }
 
     /// Notes a decision to wait. `pace` is how much faster than ours the cluster's clock runs. True if the wait has
@@ -110,15 +143,13 @@ impl Case {
     pub(super) fn wait(&mut self, wait: Wait, pace: f64) -> bool {
         let now = Instant::now();
         self.waiting = Some(wait.what.clone());
-        if wait.what == WaitFor::Turn {
-            return false;
-        }
-        let fresh = || Clock { since: now, changed: now, seen: wait.seen.clone() };
+        let fresh = || Clock { since: now, changed: now, seen: wait.seen.clone(), timeout: wait.timeout };
         let clock = self.clocks.entry(wait.what.clone()).or_insert_with(fresh);
         if clock.seen != wait.seen {
             clock.changed = now;
             clock.seen.clone_from(&wait.seen);
         }
+        clock.timeout = wait.timeout;
         let elapsed = |since: Instant| now.duration_since(since).mul_f64(pace);
         let expired = elapsed(clock.since) > wait.timeout || elapsed(clock.changed) > wait.stall;
         if let (WaitFor::CatchUp(endpoint), Some(target)) = (&wait.what, wait.catch_up_to) {
@@ -135,10 +166,30 @@ impl Case {
         expired
     }
 
-    /// Notes the end.
-    pub(super) fn end(&mut self, end: End) {
+    /// For how long it has been waiting, and how long it may in all. On our clock, and on the cluster's.
+    pub(super) fn waited(&self) -> Option<(Duration, Duration)> {
+        let clock = self.clocks.get(self.waiting.as_ref()?)?;
+        Some((clock.since.elapsed(), clock.timeout))
+    }
+
+    /// Whether it has waited for its turn for as long as it has to.
+    pub(super) fn turn_is_over(&self, pace: f64) -> bool {
+        let is_turn = self.waiting.as_ref().is_some_and(WaitFor::is_turn);
+        is_turn && self.waited().is_some_and(|(since, timeout)| since.mul_f64(pace) > timeout)
+    }
+
+    /// Notes the end, at that time since the run began to act. Whether that is news: one that was looked at again may be left
+    /// alone for the same reason as before.
+    pub(super) fn end(&mut self, end: End, after: Duration) -> bool {
         self.waiting = None;
         self.end = Some(end);
+        let blocked = self.blocked().cloned();
+        let is_news = blocked.is_none() || blocked != self.told;
+        if is_news {
+            self.ended_after = Some(after);
+            self.told = blocked;
+        }
+        is_news
     }
 
     /// What was seen of it up to now is too old.
@@ -147,9 +198,10 @@ impl Case {
         self.pace.quicken();
     }
 
-    /// Begins again with a partition that was brought back and has come to harm since. Whether there is anything to begin.
+    /// Begins again with a partition that was brought back and has come to harm since, or that was left alone for what is not so
+    /// any more. Whether there is anything to begin.
     pub(super) fn reopen(&mut self, now: Moment) -> bool {
-        if !matches!(self.end, Some(End::Healthy)) || self.healthy_before {
+        if self.is_open() || self.healthy_before {
             return false;
         }
         self.end = None;
@@ -162,7 +214,10 @@ impl Case {
     pub(super) fn wants_nameserver(&self, tables_seen: Moment) -> bool {
         self.is_open()
             && (self.nameserver_acted >= tables_seen.max(self.tables_seen)
-                || matches!(self.waiting, Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_))))
+                || matches!(
+                    self.waiting,
+                    Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_) | WaitFor::Registered(_))
+                ))
     }
 }
 
@@ -209,10 +264,12 @@ pub(super) fn cases(
             let Some(memory) = memories.get(&id) else { continue };
             let endpoints = partition.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
             let mut case = Case::new(memory.clone(), endpoints);
-            let looks_healthy = health(&View::of(snapshot, table, partition, memory)) == Health::Healthy;
+            let view = View::of(snapshot, table, partition, memory);
+            case.serves = view.serving_leader().is_some();
+            let looks_healthy = health(&view) == Health::Healthy;
             let healthy = looks_healthy && !memory.was_bringing_back();
             if healthy {
-                case.end(End::Healthy);
+                case.end(End::Healthy, Duration::ZERO);
                 case.healthy_before = true;
             }
             let stage = if healthy { Stage::Settled } else { Stage::Coming };

@@ -1,16 +1,16 @@
 //! The last look, and as many more as it takes: what goes on by itself is given time, what is wrong is seen twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{PartitionId, Snapshot};
-use crate::recovery::Memory;
+use crate::model::{Endpoint, PartitionId, Pid, Snapshot, TableName};
+use crate::recovery::{Health, Memory, View, health};
 use crate::snapshot::look_again;
-use crate::verify::{Standing, Verification, verify};
+use crate::verify::{Finding, FindingKind, Nature, Standing, Verification, verify};
 
 use super::driver::Stop;
 use super::scope::Scope;
@@ -25,6 +25,11 @@ const STALL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Looks that have to show something wrong, or a server silent, before it is believed.
 const CONFIRMED: u32 = 3;
+/// How long what nobody knew of has to be wrong before it is believed, if it may heal by itself: the nameserver hears of a tablet that
+/// has come back a little after that answers, and puts right what it finds.
+const HEALING: Duration = Duration::from_secs(20);
+/// The same of rows and offsets: they are not looked at in the same moment.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// What is to be verified.
 pub struct Checking<'a> {
@@ -32,6 +37,8 @@ pub struct Checking<'a> {
     pub scope: &'a Scope,
     /// What a run remembers of them; empty if there was none.
     pub memories: &'a BTreeMap<PartitionId, Memory>,
+    /// Those that are known not to be as they should be: what is found of them is no news.
+    pub known: BTreeSet<PartitionId>,
     /// How much faster than ours the cluster's clock runs.
     pub pace: f64,
     /// Tells when to look no more.
@@ -51,7 +58,7 @@ impl Checking<'_> {
         let paced = |duration: Duration| duration.div_f64(self.pace);
         let (stall, patience, longest) = (paced(STALL), paced(PATIENCE), paced(PAUSE_MAX));
         let (began, mut pause, mut before) = (Instant::now(), paced(PAUSE), first);
-        let (mut changed, mut last, mut same) = (began, None, 0);
+        let (mut changed, mut last, mut same, mut since) = (began, None, 0, began);
         loop {
             let told = *self.stop.borrow_and_update() != Stop::No;
             if !told && let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, self.stop.changed()).await {
@@ -62,14 +69,17 @@ impl Checking<'_> {
             let covers = |table: &_, id| self.scope.covers(table, id);
             let found = verify(&before, &seen, covers, self.memories);
             let stands = |last: &Verification| last.is_the_same(&found);
-            same = if last.as_ref().is_some_and(stands) { same + 1 } else { 1 };
+            (same, since) = if last.as_ref().is_some_and(stands) { (same + 1, since) } else { (1, Instant::now()) };
             if last.as_ref() != Some(&found) {
                 changed = Instant::now();
             }
             let goes_on = match found.verdict {
                 Standing::Complete => false,
                 Standing::NotFinished => changed.elapsed() < stall && began.elapsed() < patience,
-                Standing::NotFullySucceeded | Standing::Undetermined => same < CONFIRMED && began.elapsed() < patience,
+                Standing::NotFullySucceeded | Standing::Undetermined => {
+                    let believed = same >= CONFIRMED && since.elapsed() >= paced(self.may_heal_for(&found, &seen));
+                    !believed && began.elapsed() < patience
+                }
             };
             if told || !goes_on {
                 return Ok((seen, found));
@@ -77,4 +87,58 @@ impl Checking<'_> {
             (before, last) = (seen, Some(found));
         }
     }
+
+    /// How long what was found has to last before it is believed.
+    fn may_heal_for(&self, found: &Verification, seen: &Snapshot) -> Duration {
+        let known = Known::of(&self.known, seen);
+        let news = found.findings.iter().filter(|finding| finding.nature != Nature::GoesOn && !known.tells(finding));
+        let each = news.map(|finding| match finding.kind {
+            FindingKind::Ahead | FindingKind::FewerRows | FindingKind::DataNotReplaced => SETTLING,
+            _ => HEALING,
+        });
+        each.max().unwrap_or(Duration::ZERO)
+    }
+}
+
+/// Partitions that are known not to be as they should be, by name, and the tablets of their replicas.
+struct Known<'a> {
+    partitions: BTreeSet<(&'a TableName, Pid)>,
+    tablets: BTreeSet<&'a Endpoint>,
+}
+
+impl<'a> Known<'a> {
+    fn of(known: &BTreeSet<PartitionId>, seen: &'a Snapshot) -> Self {
+        let mut all = Self { partitions: BTreeSet::new(), tablets: BTreeSet::new() };
+        for table in &seen.tables {
+            let is_known = |pid: Pid| known.contains(&PartitionId { tid: table.tid, pid });
+            for partition in table.partitions.iter().filter(|partition| is_known(partition.pid)) {
+                all.partitions.insert((&table.name, partition.pid));
+                all.tablets.extend(partition.replicas.iter().map(|replica| &replica.endpoint));
+            }
+        }
+        all
+    }
+
+    fn tells(&self, finding: &Finding) -> bool {
+        match (&finding.table, finding.pid, &finding.endpoint) {
+            (Some(table), Some(pid), _) => self.partitions.contains(&(table, pid)),
+            (_, _, Some(at)) => self.tablets.contains(at),
+            _ => false,
+        }
+    }
+}
+
+/// The partitions in scope that do not look as they should.
+pub fn unhealthy_in(seen: &Snapshot, scope: &Scope) -> BTreeSet<PartitionId> {
+    let mut found = BTreeSet::new();
+    for table in &seen.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            let view = || View::of(seen, table, partition, &Memory::default());
+            if scope.covers(table, id) && health(&view()) != Health::Healthy {
+                found.insert(id);
+            }
+        }
+    }
+    found
 }

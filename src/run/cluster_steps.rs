@@ -7,6 +7,7 @@ use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen, WhichTabl
 use crate::recovery::Plan;
 
 use super::hold::{HeldFor, held_by_plan, why_held};
+use super::missing::missing_tablets;
 
 /// The cluster's steps around the partitions'. Both empty if nothing has to be done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -37,11 +38,12 @@ pub fn cluster_steps(
     auto_failover_before: bool,
     stands: &[HeldFor],
 ) -> ClusterSteps {
-    let needs_doing = waits_for_lost(playbook, snapshot)
+    let needs_doing = stands_in_for_lost(playbook, snapshot)
+        || !missing_tablets(snapshot, playbook, plan).is_empty()
         || plan.partitions.iter().any(|planned| !planned.steps.is_empty() || planned.blocked.is_none());
     let mut steps = ClusterSteps::default();
     if needs_doing {
-        steps.before = playbook.before.iter().map(|step| before(step, snapshot, plan)).collect();
+        steps.before = playbook.before.iter().filter_map(|step| before(step, snapshot, playbook, plan)).collect();
     }
     if needs_doing || auto_failover_before != snapshot.auto_failover {
         let now = snapshot.auto_failover && !needs_doing;
@@ -51,7 +53,8 @@ pub fn cluster_steps(
     steps
 }
 
-fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedClusterStep {
+/// Nothing for tablets that are all there.
+fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &Plan) -> Option<PlannedClusterStep> {
     let (actions, why) = match step {
         ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
             let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
@@ -60,20 +63,26 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, plan: &Plan) -> PlannedCluste
         ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
         ClusterStep::SettleOps { timeout, then } => settle(snapshot, plan, timeout.as_secs(), *then),
         ClusterStep::ResumeSnapshots => resume(snapshot),
-        ClusterStep::OfflineTablets { which: WhichTablets::Lost } => offline(snapshot),
-        ClusterStep::WaitForTablets { which: WhichTablets::Lost, timeout } => {
-            let lost = lost_tablets(snapshot);
-            let why = match lost.len() {
-                0 => "no tablet is lost".to_owned(),
-                count => format!(
-                    "{count} tablets are given {} s to come back; what they hold is looked at then",
+        ClusterStep::OfflineTablets { .. } => offline(snapshot),
+        ClusterStep::WaitForTablets { which, timeout } => {
+            let missing: Vec<Endpoint> = missing_tablets(snapshot, playbook, plan).into_keys().collect();
+            let names = missing.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
+            let why = match (missing.len(), which) {
+                (0, WhichTablets::Missing) => return None,
+                (0, WhichTablets::Lost) => "no tablet is lost".to_owned(),
+                (1, _) => format!(
+                    "{names} is given {} s to come back, while everything else goes on; what it holds is looked at then",
+                    timeout.as_secs()
+                ),
+                (_, _) => format!(
+                    "{names} are given {} s to come back, while everything else goes on; what they hold is looked at then",
                     timeout.as_secs()
                 ),
             };
             (Vec::new(), why)
         }
     };
-    PlannedClusterStep { step: step.key(), actions, why }
+    Some(PlannedClusterStep { step: step.key(), actions, why })
 }
 
 fn offline(snapshot: &Snapshot) -> (Vec<Action>, String) {
@@ -111,11 +120,10 @@ pub(super) fn lost_tablets(snapshot: &Snapshot) -> Vec<Endpoint> {
     snapshot.tablets.iter().filter(is_lost).map(|(at, _)| at.clone()).collect()
 }
 
-/// Whether a playbook takes lost tablets out of service, or waits for them, and there are some.
-pub(super) fn waits_for_lost(playbook: &Playbook, snapshot: &Snapshot) -> bool {
-    let is_such =
-        |step: &ClusterStep| matches!(step, ClusterStep::OfflineTablets { .. } | ClusterStep::WaitForTablets { .. });
-    playbook.before.iter().any(is_such) && !lost_tablets(snapshot).is_empty()
+/// Whether a playbook takes lost tablets out of service, and there are some.
+pub(super) fn stands_in_for_lost(playbook: &Playbook, snapshot: &Snapshot) -> bool {
+    let is_such = |step: &ClusterStep| matches!(step, ClusterStep::OfflineTablets { .. });
+    playbook.before.iter().any(is_such) && !lost_in_service(snapshot).is_empty()
 }
 
 fn settle(snapshot: &Snapshot, plan: &Plan, seconds: u64, then: SettleThen) -> (Vec<Action>, String) {

@@ -11,20 +11,24 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{Decision, Memory, Next, Order, Outcome, Probe, View, WaitFor, decide};
+use crate::recovery::{Decision, Gates, Memory, Order, Outcome, Probe, View, WaitFor, decide};
 
 use super::acting::Sent;
 use super::beside::{Beside, Failover};
-use super::case::{Case, End, Moment, cases, end_of};
+use super::case::{Case, Moment, cases, end_of};
 use super::close::{Close, Unclear};
+use super::ending::milestone;
 use super::event::{Event, Listener, Milestone};
 use super::hold::HeldFor;
 use super::index::Index;
 use super::lane::{Lanes, Widths, rank};
 use super::lock::LockError;
 use super::looks::{self, POLL_MIN};
+use super::missing::Awaiting;
 use super::record::Record;
+use super::returned::Evidence;
 use super::telling::Telling;
+use super::waits::Waits;
 
 /// Why a run goes on or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub struct Settings {
     pub hold: watch::Receiver<Hold>,
     /// What other hosts are told by.
     pub telling: Telling,
+    /// How long it stays open for tablets that are away.
+    pub awaiting: Awaiting,
 }
 
 /// How the driven partitions ended.
@@ -91,6 +97,7 @@ pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>, Option<bool>
 pub(super) enum Report {
     Tables(Moment, Result<Metadata, CallError>),
     Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
+    Returned(Moment, Endpoint, Box<Evidence>),
     Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Acted(Vec<Sent>, Outcome),
@@ -115,9 +122,9 @@ pub struct Driver {
     pub(super) watched: BTreeSet<PartitionId>,
     /// Cases that wait for their turn.
     pub(super) turns: BTreeSet<PartitionId>,
-    /// Which cases have a replica on a tablet, and how many of them are open.
+    /// Which cases have a replica on a tablet, and how many of them are not healthy yet.
     pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
-    pub(super) open_at: BTreeMap<Endpoint, usize>,
+    pub(super) watched_at: BTreeMap<Endpoint, usize>,
     pub(super) lanes: Lanes,
     pub(super) beside: Beside,
     pub(super) tasks: JoinSet<Report>,
@@ -127,8 +134,9 @@ pub struct Driver {
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
     pub(super) held_before: BTreeMap<Endpoint, BTreeMap<PartitionId, State>>,
-    /// How often a tablet has been restarted.
+    /// How often a tablet has been restarted, and how often it has come back.
     pub(super) restarts: BTreeMap<Endpoint, u32>,
+    pub(super) returns: BTreeMap<Endpoint, u32>,
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
@@ -143,6 +151,10 @@ pub struct Driver {
     pub(super) nameserver_rests: Instant,
     /// When everything is looked at, whatever is waited for.
     pub(super) next_round: Instant,
+    /// When turns that have taken long enough are looked for.
+    pub(super) next_turn: Instant,
+    /// What is waited for, as far as it has been said.
+    pub(super) waits: Waits,
     pub(super) began: Instant,
     pub(super) pause: Duration,
     pub(super) pause_max: Duration,
@@ -166,9 +178,9 @@ impl Driver {
             looks::outdate(probes);
         }
         let index = Index::of(&snapshot.tables, std::mem::take(&mut snapshot.ops), None);
-        let mut open_at = BTreeMap::new();
+        let mut watched_at = BTreeMap::new();
         for case in cases.values().filter(|case| case.is_open()) {
-            case.endpoints.iter().for_each(|endpoint| *open_at.entry(endpoint.clone()).or_insert(0) += 1);
+            case.endpoints.iter().for_each(|endpoint| *watched_at.entry(endpoint.clone()).or_insert(0) += 1);
         }
         let (lanes, now) = (Lanes::new(settings.widths), Instant::now());
         let pause_max = looks::pause_max(&settings.playbook);
@@ -184,7 +196,7 @@ impl Driver {
             watched: BTreeSet::new(),
             turns: BTreeSet::new(),
             placed,
-            open_at,
+            watched_at,
             cases,
             index,
             lanes,
@@ -196,6 +208,7 @@ impl Driver {
             silent: BTreeSet::new(),
             held_before,
             restarts: BTreeMap::new(),
+            returns: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
             nameserver_gone: None,
@@ -205,6 +218,8 @@ impl Driver {
             tablet_rests: BTreeMap::new(),
             nameserver_rests: now,
             next_round: now,
+            next_turn: now,
+            waits: Waits::new(),
             began: now,
             pause: POLL_MIN,
             pause_max,
@@ -212,8 +227,8 @@ impl Driver {
         }
     }
 
-    /// Runs until every partition is healthy or blocked, or until told to stop; then no new call is made, and those
-    /// under way are waited for.
+    /// Runs until every partition is healthy, or blocked with nothing to be expected, or until told to stop; then no new call is
+    /// made, and those under way are waited for.
     pub async fn run(mut self) -> Driven {
         let (mut stop, mut hold) = (self.settings.stop.clone(), self.settings.hold.clone());
         // Nobody is left to tell us to stop, or what becomes of the lock.
@@ -240,9 +255,11 @@ impl Driver {
             {
                 break Some(stop);
             }
-            if self.open == 0 && self.stirred.is_empty() {
+            if self.open == 0 && self.stirred.is_empty() && !self.is_anybody_missing() {
                 break None;
             }
+            self.tell_waits();
+            self.end_turns();
             self.look_if_due();
             tokio::select! {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
@@ -289,7 +306,7 @@ impl Driver {
             self.note_looks(*id);
         }
         for id in ready {
-            let gates = self.order.gates(id);
+            let gates = self.gates(id);
             self.decide_one(id, gates);
             // At once: the next one may end, and give this one its turn.
             self.watch(id);
@@ -308,7 +325,7 @@ impl Driver {
     fn watch(&mut self, id: PartitionId) {
         let Some(case) = self.cases.get(&id) else { return };
         let idle = case.is_open() && case.under_way == 0;
-        let turn = idle && case.waiting == Some(WaitFor::Turn) && self.is_fresh(case);
+        let turn = idle && case.waiting.as_ref().is_some_and(WaitFor::is_turn) && self.is_fresh(case);
         let sort = |set: &mut BTreeSet<PartitionId>, belongs: bool| {
             if belongs {
                 set.insert(id)
@@ -318,24 +335,6 @@ impl Driver {
         };
         sort(&mut self.turns, turn);
         sort(&mut self.watched, idle && !turn);
-    }
-
-    /// Nobody has to wait for the partition any more: those whose turn has come are looked at and decided on again.
-    fn settle(&mut self, id: PartitionId) {
-        let next: Vec<PartitionId> = match self.order.settle(id) {
-            Next::Nobody => return,
-            Next::These(ids) => ids.into_iter().filter(|id| self.turns.contains(id)).collect(),
-            Next::Everybody => self.turns.iter().copied().collect(),
-        };
-        self.now += 1;
-        for id in next {
-            // It may have waited for long.
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.outdate(self.now);
-            }
-            self.stirred.insert(id);
-        }
-        self.next_look = self.next_look.min(Instant::now());
     }
 
     /// Brings a case's memory up to date with what was seen.
@@ -348,6 +347,7 @@ impl Driver {
             case.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
         }
         case.memory.note_view(&view);
+        case.serves = view.serving_leader().is_some();
         self.settings.record.remember(id, &case.memory);
         if view.serving_leader().is_some() && case.serving_after.is_none() {
             case.serving_after = Some(began.elapsed());
@@ -359,7 +359,7 @@ impl Driver {
     }
 
     /// Decides until something has to be sent, asked or waited for.
-    fn decide_one(&mut self, id: PartitionId, gates: crate::recovery::Gates) {
+    fn decide_one(&mut self, id: PartitionId, gates: Gates) {
         loop {
             let Some(view) = self.view(id) else {
                 self.end_gone(id);
@@ -382,7 +382,7 @@ impl Driver {
                     if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
                         self.lanes.ops_ended(id);
                     }
-                    if case.waiting.as_ref() != Some(&wait.what) && wait.what != WaitFor::Turn {
+                    if case.waiting.as_ref() != Some(&wait.what) && !wait.what.is_turn() {
                         self.settings.record.waiting(id, &wait);
                     }
                     if !case.wait(wait, self.settings.pace) {
@@ -411,34 +411,6 @@ impl Driver {
         }
     }
 
-    fn end(&mut self, id: PartitionId, view: &View, end: End) {
-        let (state, blocked) = match &end {
-            End::Healthy => (Milestone::Redundant, None),
-            End::Blocked(blocked) => (Milestone::Blocked, Some(blocked.clone())),
-        };
-        self.lanes.ops_ended(id);
-        self.settings.record.reached(&view.table, id, state, blocked.as_ref());
-        (self.settings.listener)(&milestone(view, state, self.began, blocked));
-        self.close(id, end);
-    }
-
-    fn close(&mut self, id: PartitionId, end: End) {
-        if let Some(case) = self.cases.get_mut(&id) {
-            case.end(end);
-            self.open -= 1;
-            for endpoint in &case.endpoints {
-                self.open_at.entry(endpoint.clone()).and_modify(|open| *open -= 1);
-            }
-        }
-        self.settle(id);
-    }
-
-    /// The table was dropped under our hands.
-    fn end_gone(&mut self, id: PartitionId) {
-        (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
-        self.close(id, End::Healthy);
-    }
-
     pub(super) fn note(&mut self, report: Result<Report, tokio::task::JoinError>) {
         match report {
             Ok(Report::Tables(began, looked)) => {
@@ -449,6 +421,7 @@ impl Driver {
                 }
             }
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
+            Ok(Report::Returned(began, endpoint, seen)) => self.note_returned(began, &endpoint, *seen),
             Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
             Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
@@ -465,35 +438,4 @@ impl Driver {
         self.doubt_nameserver = true;
         (self.settings.listener)(&Event::Note { text: error.to_string() });
     }
-
-    fn finish(self, stopped: Option<Stop>) -> Driven {
-        self.tell_of_others();
-        let (mut blocked, held) = (BTreeMap::new(), self.held());
-        for (id, case) in &self.cases {
-            match &case.end {
-                Some(End::Healthy) => {}
-                Some(End::Blocked(why)) => {
-                    blocked.insert(*id, why.clone());
-                }
-                None => {
-                    let waiting = case.waiting.as_ref().map_or(String::new(), |what| format!(", waiting for {what:?}"));
-                    let why = crate::recovery::Blocked::new(
-                        crate::recovery::Reason::Interrupted,
-                        format!("the run ended before the partition was done{waiting}"),
-                        "run the same command again: it goes on where this run stopped",
-                    );
-                    blocked.insert(*id, why);
-                }
-            }
-        }
-        let serving_after = self.cases.values().filter_map(|case| case.serving_after).max();
-        let redundant_after = stopped.is_none().then(|| self.began.elapsed());
-        let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
-        Driven { blocked, memories, serving_after, redundant_after, held, stopped }
-    }
-}
-
-fn milestone(view: &View, state: Milestone, began: Instant, blocked: Option<crate::recovery::Blocked>) -> Event {
-    let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Event::Partition { table: view.table.clone(), pid: view.partition.pid.0, state, after_ms, blocked }
 }

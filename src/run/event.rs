@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, PartitionId, TableName};
+use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice};
 
 use super::going_on::GoingOn;
+use super::waits::{Awaited, Named};
 
 /// Hears events, in order.
 pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -68,6 +69,22 @@ pub enum Event {
         action: Action,
         /// What was seen.
         error: String,
+    },
+    /// Something has been waited for for a while, and still is. Times are on the cluster's clock.
+    Waiting {
+        /// What.
+        what: Awaited,
+        /// At which tablets; empty if it is at none in particular.
+        endpoints: Vec<Endpoint>,
+        /// How many partitions wait for it.
+        partitions: usize,
+        /// The one that has been waiting longest, where each waits for itself.
+        #[serde(flatten)]
+        partition: Option<Named>,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+        /// After how many it is waited for no longer; none: as long as it takes.
+        at_most_ms: Option<u64>,
     },
     /// The cluster still does something because of the run, which ends.
     StillGoingOn {

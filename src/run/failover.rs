@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, TabletState};
-use crate::playbook::{AutoFailover, ClusterStep, SettleThen, WhichTablets};
+use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName};
+use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
 use super::acting::send;
-use super::cluster_steps::{lost_in_service, lost_tablets};
+use super::cluster_steps::lost_in_service;
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::hold::HeldFor;
@@ -21,6 +21,7 @@ use super::lock::Lock;
 use super::record::{Record, RecordError};
 use super::resuming::resume;
 use super::stopping::{CALLS, FAILOVER, within_budget};
+use super::waits::{Awaited, Named, Waits, millis};
 
 /// Between two looks at operations that are to end.
 const POLL: Duration = Duration::from_millis(500);
@@ -48,8 +49,8 @@ pub enum StepError {
     /// auto_failover could not be switched off.
     #[error("auto_failover could not be switched off: {0}")]
     NotOff(String),
-    /// The cluster does not answer after its lost tablets were waited for.
-    #[error("the cluster could not be looked at after its lost tablets were waited for: {0}")]
+    /// The cluster does not answer after its lost tablets were taken out of service.
+    #[error("the cluster could not be looked at after its lost tablets were taken out of service: {0}")]
     NotSeenAgain(String),
     /// The playbook blocks on operations under way.
     #[error("{count} operations are still under way, first {first}; the playbook says `then: block`")]
@@ -114,12 +115,11 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
                 settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, told).await?,
-            ClusterStep::OfflineTablets { which: WhichTablets::Lost } => {
+            ClusterStep::OfflineTablets { .. } => {
                 offline(cluster, step.key(), &lost_in_service(snapshot), before).await?;
             }
-            ClusterStep::WaitForTablets { which: WhichTablets::Lost, timeout } => {
-                wait_for(cluster, &lost_tablets(snapshot), timeout.div_f64(before.pace), before).await?;
-            }
+            // The driver does, while everything else goes on.
+            ClusterStep::WaitForTablets { .. } => {}
         }
     }
     Ok(())
@@ -141,46 +141,6 @@ async fn offline(
         wait_for_ops(cluster, OFFLINED.div_f64(before.pace), before, is_its).await?;
     }
     Ok(())
-}
-
-/// Until the nameserver hears of them again, or the time is over.
-async fn wait_for(
-    cluster: &Cluster,
-    lost: &[Endpoint],
-    timeout: Duration,
-    before: &Before<'_>,
-) -> Result<(), StepError> {
-    let deadline = Instant::now() + timeout;
-    let mut stop = before.stop.clone();
-    let mut told: Vec<Endpoint> = Vec::new();
-    loop {
-        let healthy: Vec<Endpoint> = cluster
-            .tablets()
-            .await?
-            .into_iter()
-            .filter(|tablet| tablet.state == TabletState::Healthy)
-            .map(|tablet| tablet.endpoint)
-            .collect();
-        let away: Vec<Endpoint> = lost.iter().filter(|endpoint| !healthy.contains(endpoint)).cloned().collect();
-        let names = || away.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
-        if away.is_empty() || *stop.borrow_and_update() != Stop::No {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let text = format!("{} did not come back within the time the playbook gives; going on without", names());
-            (before.told.listener)(&Event::Note { text });
-            return Ok(());
-        }
-        if told != away {
-            let text = format!("waiting for {}: start it", names());
-            (before.told.listener)(&Event::Note { text });
-            told = away;
-        }
-        let pause = POLL.div_f64(before.pace);
-        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
-            tokio::time::sleep(pause).await;
-        }
-    }
 }
 
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
@@ -276,7 +236,8 @@ async fn wait_for_ops(
     before: &Before<'_>,
     counts: impl Fn(&Op) -> bool,
 ) -> Result<Vec<Op>, CallError> {
-    let deadline = Instant::now() + timeout;
+    let (began, mut waits) = (Instant::now(), Waits::new());
+    let deadline = began + timeout;
     let mut stop = before.stop.clone();
     loop {
         let mut ops = cluster.ops().await?;
@@ -284,10 +245,27 @@ async fn wait_for_ops(
         if ops.is_empty() || Instant::now() >= deadline || *stop.borrow_and_update() != Stop::No {
             return Ok(ops);
         }
+        let waited = began.elapsed().mul_f64(before.pace);
+        if waits.is_due(Awaited::Op, waited) {
+            (before.told.listener)(&waiting_for_ops(&ops, waited, timeout.mul_f64(before.pace)));
+        }
         let pause = POLL.div_f64(before.pace);
         if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
             tokio::time::sleep(pause).await;
         }
+    }
+}
+
+/// Operations are waited for before any partition is touched, and that is said.
+fn waiting_for_ops(ops: &[Op], waited: Duration, at_most: Duration) -> Event {
+    let partitions: BTreeSet<(&TableName, Pid)> = ops.iter().map(|op| (&op.table, op.pid)).collect();
+    Event::Waiting {
+        what: Awaited::Op,
+        endpoints: Vec::new(),
+        partitions: partitions.len(),
+        partition: ops.first().map(|op| Named { table: op.table.clone(), pid: op.pid.0 }),
+        for_ms: millis(waited),
+        at_most_ms: Some(millis(at_most)),
     }
 }
 

@@ -179,6 +179,14 @@ impl Lanes {
         self.tablets.iter().filter(|(_, lane)| !lane.loading.is_empty()).map(|(endpoint, _)| endpoint.clone()).collect()
     }
 
+    /// Where something of a partition is queued and not sent yet.
+    pub(super) fn queued_at(&self, id: PartitionId) -> impl Iterator<Item = Endpoint> {
+        let holds = move |lane: &TabletLane| {
+            lane.loads.keys().any(|(_, queued)| *queued == id) || lane.others.iter().any(|(queued, _)| *queued == id)
+        };
+        self.tablets.iter().filter(move |(_, lane)| holds(lane)).map(|(endpoint, _)| endpoint.clone())
+    }
+
     /// Notes that a partition has no operation of ours queued any more.
     pub(super) fn ops_ended(&mut self, id: PartitionId) {
         self.ops_busy[lane_of(id)].remove(&id);

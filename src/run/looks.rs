@@ -33,6 +33,8 @@ const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
 /// cluster and minutes on a small one is looked at about as often on both.
 const ROUND_PER_LINE: Duration = Duration::from_millis(1);
+/// The pause between two looks where nothing is left to do but to wait for tablets that are away. On the cluster's clock.
+const AWAY: Duration = Duration::from_secs(2);
 /// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
 /// what it is told to load.
 const RESTARTS: u32 = 2;
@@ -68,7 +70,11 @@ impl Driver {
             return;
         }
         let now = Instant::now();
-        self.pause = (self.pause * 3 / 2).min(self.pause_max);
+        let longest = match self.open {
+            0 => self.pause_max.max(AWAY.div_f64(self.settings.pace)),
+            _ => self.pause_max,
+        };
+        self.pause = (self.pause * 3 / 2).min(longest);
         self.next_look = now + self.pause;
         self.now += 1;
         let began = self.now;
@@ -86,14 +92,17 @@ impl Driver {
         }
         if now >= self.next_round {
             self.next_round = now + self.pause_max.max(ROUND_PER_LINE * self.lines());
-            tablets.extend(self.open_at.iter().filter(|(_, open)| **open > 0).map(|(endpoint, _)| endpoint.clone()));
+            tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
             nameserver = true;
         }
         tablets.retain(|endpoint| self.tablet_rests.get(endpoint).is_none_or(|rests| *rests <= now));
         let mut nameserver = nameserver && self.nameserver_rests <= now;
         // Whoever does not answer has nothing to rest from.
-        let is_open = |endpoint: &&Endpoint| self.open_at.get(*endpoint).is_some_and(|open| *open > 0);
-        tablets.extend(self.silent.iter().filter(is_open).cloned());
+        let is_watched = |endpoint: &&Endpoint| self.watched_at.get(*endpoint).is_some_and(|some| *some > 0);
+        tablets.extend(self.silent.iter().filter(is_watched).cloned());
+        if self.open == 0 {
+            tablets.extend(self.missing().into_keys());
+        }
         tablets.append(&mut self.doubted);
         nameserver |= std::mem::take(&mut self.doubt_nameserver);
         for endpoint in tablets {
@@ -116,6 +125,14 @@ impl Driver {
 
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
+        match self.is_back(endpoint, &held) {
+            true => self.look_at_returned(endpoint.clone()),
+            false => self.note_answer(began, endpoint, held),
+        }
+    }
+
+    /// Notes what a tablet holds, or that it does not say.
+    pub(super) fn note_answer(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         let held = self.with_closer_looks(began, endpoint, held);
         self.note_restart(began, endpoint, &held);
         if self.is_hiccup(endpoint, &held) {
@@ -142,19 +159,27 @@ impl Driver {
                 Seen::Unasked | Seen::Failed(_) => false,
             }
         });
+        let mut to_take_up = Vec::new();
         for id in self.placed.get(endpoint).into_iter().flatten() {
-            let Some(case) = self.cases.get_mut(id).filter(|case| case.is_open()) else { continue };
+            let Some(case) = self.cases.get_mut(id) else { continue };
             let seen = tablet.held.known().and_then(|held| held.get(id));
+            if !case.is_open() {
+                let then = before.known().map(|held| held.get(id));
+                let concerns = then.is_some_and(|then| case.is_concerned_by(then, seen));
+                to_take_up.extend((tablet.held.known().is_some() && concerns).then_some(*id));
+                continue;
+            }
             case.note_look(endpoint, seen);
             let was_stale = case.tablet_acted.max(case.nameserver_acted) >= last_seen;
             let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
-            if was_stale || changed || case.waiting.as_ref().is_some_and(|what| *what != WaitFor::Turn) {
+            if was_stale || changed || case.waiting.as_ref().is_some_and(|what| !what.is_turn()) {
                 self.stirred.insert(*id);
             }
             if case.under_way == 0 {
                 refresh(case, endpoint, tablet.probes.get_mut(id));
             }
         }
+        self.take_up(to_take_up);
     }
 
     /// What a tablet holds, but for replicas that were looked at alone since that look began.
@@ -184,9 +209,12 @@ impl Driver {
     pub(super) fn note_tables(&mut self, began: Moment, (mut tables, ops, registrations, auto_failover): Metadata) {
         self.nameserver_gone = None;
         self.note_failover_seen(began, auto_failover);
+        let mut opinions = Vec::new();
         for registration in registrations {
-            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) {
-                tablet.state = Some(registration.state);
+            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint)
+                && tablet.state.replace(registration.state) != Some(registration.state)
+            {
+                opinions.push((registration.endpoint, registration.state));
             }
         }
         let mut now = Index::of(&tables, ops, self.index.newest_op);
@@ -197,10 +225,13 @@ impl Driver {
                 now.note_ops_of(&table.name, id.pid, self.index.ops(&table.name, id.pid).cloned().collect());
             }
         }
+        let changed = self.changed_meanwhile(&tables, &now);
         self.index = now;
         self.snapshot.tables = tables;
         self.tables_seen = began;
         self.stirred.extend(&self.watched);
+        self.take_up(changed);
+        opinions.iter().for_each(|(endpoint, state)| self.note_opinion(endpoint, *state));
     }
 
     /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
@@ -242,17 +273,13 @@ impl Driver {
             let restarts = self.restarts.entry(endpoint.clone()).or_insert(0);
             *restarts += 1;
             let again = *restarts <= RESTARTS;
-            for id in self.placed.get(endpoint).into_iter().flatten() {
-                let Some(case) = self.cases.get_mut(id) else { continue };
+            for id in self.placed.get(endpoint).cloned().unwrap_or_default() {
+                let Some(case) = self.cases.get_mut(&id) else { continue };
                 case.memory.replica_mut(endpoint).note_restart();
                 // A later run sees only that the tablet holds something again, and takes it for the same process.
-                self.settings.record.remember(*id, &case.memory);
-                if again && case.reopen(self.now) {
-                    self.open += 1;
-                    self.stirred.insert(*id);
-                    for endpoint in &case.endpoints {
-                        *self.open_at.entry(endpoint.clone()).or_insert(0) += 1;
-                    }
+                self.settings.record.remember(id, &case.memory);
+                if again {
+                    self.reopen(id);
                 }
             }
         }
@@ -340,7 +367,8 @@ pub(super) fn refresh(case: &Case, endpoint: &Endpoint, probes: Option<&mut Prob
             | WaitFor::Stuck(_)
             | WaitFor::Ops
             | WaitFor::Answer(_)
-            | WaitFor::Flags,
+            | WaitFor::Flags
+            | WaitFor::Registered(_),
         ) => {
             probes.term_pair = Seen::Unasked;
             probes.followers = Seen::Unasked;

@@ -10,6 +10,7 @@ mod cluster_lock;
 mod cluster_steps;
 mod diagnosis;
 mod driver;
+mod ending;
 mod error;
 mod event;
 mod failover;
@@ -25,6 +26,7 @@ mod lane;
 mod leaving;
 mod lock;
 mod looks;
+mod missing;
 mod panics;
 mod prepared;
 mod process;
@@ -32,16 +34,19 @@ mod record;
 mod recover;
 mod report;
 mod resuming;
+mod returned;
 mod run_id;
 mod scope;
 mod status;
 pub mod stopping;
 mod telling;
+mod turns;
 mod verdict;
+mod waits;
 
 pub use acting::outcome_of;
 pub use beside::AUTO_FAILOVER_IS_ON;
-pub use checking::Checking;
+pub use checking::{Checking, unhealthy_in};
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
@@ -61,6 +66,7 @@ pub use kept::{
 pub use known_runs::known_runs;
 pub use lane::Widths;
 pub use lock::{Alone, Holder, Lock, LockError, Locking, Note};
+pub use missing::Awaiting;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{
@@ -79,3 +85,4 @@ pub use status::{
     TabletStatus, summary_of_status,
 };
 pub use verdict::summary_of_plan;
+pub use waits::{Awaited, Named};

@@ -9,12 +9,13 @@ use crate::recovery::{
     Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, forecast, plan,
 };
 
-use super::cluster_steps::waits_for_lost;
+use super::cluster_steps::stands_in_for_lost;
 use super::error::RecoverError;
 use super::hold::{HeldFor, held_as_found, standing};
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::known_runs::owed;
 use super::lock::Note;
+use super::missing::missing_tablets;
 use super::record::Left;
 use super::resuming::is_worked_on;
 use super::scope::Scope;
@@ -31,8 +32,10 @@ pub struct Prepared {
     /// What an unfinished run told in ZooKeeper.
     pub note: Option<Note>,
     pub(super) memories: BTreeMap<PartitionId, Memory>,
-    /// The playbook waits for tablets that are lost.
-    pub(super) waits_for_lost: bool,
+    /// The playbook has others stand in for tablets that are lost.
+    pub(super) stands_in_for_lost: bool,
+    /// The tablets that a run stays open for.
+    pub(super) missing: BTreeSet<Endpoint>,
     /// The plan that was said yes to, if any was.
     pub(super) consented: Option<PlanId>,
     /// The replicas for which earlier runs keep auto_failover off, or would have to.
@@ -87,10 +90,11 @@ pub fn prepare_plan(
         }
     }
     let plan = plan_with(&snapshot, playbook, scope, &memories);
-    let waits_for_lost = waits_for_lost(playbook, &snapshot);
+    let stands_in_for_lost = stands_in_for_lost(playbook, &snapshot);
+    let missing = missing_tablets(&snapshot, playbook, &plan).into_keys().collect();
     let stands = standing(&left, note.as_ref(), &snapshot);
     let (consented, released) = (None, BTreeSet::new());
-    Ok(Prepared { snapshot, plan, left, note, memories, waits_for_lost, consented, stands, released })
+    Ok(Prepared { snapshot, plan, left, note, memories, stands_in_for_lost, missing, consented, stands, released })
 }
 
 fn plan_with(
@@ -190,6 +194,7 @@ impl Prepared {
                 }
             }
             self.stands.retain(|held| held.endpoint != *endpoint);
+            self.missing.remove(endpoint);
         }
         Ok(())
     }
@@ -207,10 +212,15 @@ impl Prepared {
         accepted.map(|(id, memory)| (*id, memory.accepted.clone())).collect()
     }
 
+    /// The partitions in scope that are not healthy.
+    pub(super) fn unhealthy(&self) -> BTreeSet<PartitionId> {
+        self.plan.partitions.iter().map(|planned| planned.partition).collect()
+    }
+
     /// Whether anything has to be done to partitions.
     pub(super) fn needs_doing(&self) -> bool {
         let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
-        self.waits_for_lost || self.plan.partitions.iter().any(needs)
+        self.stands_in_for_lost || !self.missing.is_empty() || self.plan.partitions.iter().any(needs)
     }
 
     /// Whether nothing has to be done at all.

@@ -12,7 +12,7 @@ use crate::recovery::{Memory, serves_early};
 use crate::snapshot::{collect, look_again};
 use crate::verify::Verification;
 
-use super::checking::Checking;
+use super::checking::{Checking, unhealthy_in};
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::error::RecoverError;
 use super::event::{Event, Listener};
@@ -24,6 +24,7 @@ use super::known_runs::unsettled;
 use super::lane::Widths;
 use super::leaving::{Leaving, unseen};
 use super::lock::{Holder, Lock, Note};
+use super::missing::Awaiting;
 use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
@@ -228,7 +229,11 @@ impl Recovery {
         };
         let mut stopped = driven.as_ref().and_then(|driven| driven.stopped);
         let memories = driven.as_ref().map_or(&prepared.memories, |driven| &driven.memories);
-        let looked = self.verify(cluster, &prepared, memories).await;
+        let left_alone = match &driven {
+            Some(driven) => driven.blocked.keys().copied().collect(),
+            None => prepared.unhealthy(),
+        };
+        let looked = self.verify(cluster, &prepared, memories, left_alone).await;
         let told = *self.stop.borrow();
         let (seen, verification) = match looked {
             Ok(Some((seen, verification))) => (seen, Some(verification)),
@@ -273,27 +278,36 @@ impl Recovery {
         cluster: &Cluster,
         prepared: &Prepared,
         memories: &BTreeMap<PartitionId, Memory>,
+        left_alone: BTreeSet<PartitionId>,
     ) -> Result<Option<(Snapshot, Verification)>, CallError> {
         let looking = async {
             let first = look_again(cluster, &prepared.snapshot).await?;
-            self.checking(memories).until_it_stands(cluster, first).await
+            self.checking(memories, left_alone).until_it_stands(cluster, first).await
         };
         within_budget(cluster, LOOKS, looking).await.transpose()
     }
 
-    fn checking<'a>(&'a self, memories: &'a BTreeMap<PartitionId, Memory>) -> Checking<'a> {
-        Checking { scope: &self.scope, memories, pace: self.pace, stop: self.stop.clone() }
+    fn checking<'a>(
+        &'a self,
+        memories: &'a BTreeMap<PartitionId, Memory>,
+        known: BTreeSet<PartitionId>,
+    ) -> Checking<'a> {
+        Checking { scope: &self.scope, memories, known, pace: self.pace, stop: self.stop.clone() }
     }
 
     /// Nothing has to be done: what was seen is verified.
     async fn nothing_to_do(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Recovered, RecoverError> {
-        let checking = self.checking(&prepared.memories);
+        let checking = self.checking(&prepared.memories, prepared.unhealthy());
         let verified = checking.until_it_stands(cluster, prepared.snapshot.clone()).await;
-        let (_, verification) =
+        let (seen, verification) =
             verified.map_err(|error| RecoverError::NotSeenAgain { error, not_restored: None, held_for: [].into() })?;
         let rpc = cluster.rpc_counts().into();
         let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
         debug_assert_eq!(summary.playbook.as_deref(), Some(self.playbook.name.as_str()));
+        // What has healed meanwhile is healthy.
+        let unhealthy = unhealthy_in(&seen, &self.scope);
+        let healed = prepared.plan.partitions.iter().filter(|planned| !unhealthy.contains(&planned.partition));
+        let summary = summary.without(healed.map(|planned| (&planned.table, planned.partition.pid)));
         Ok(Recovered {
             summary: summary.verified(verification),
             stopped: None,
@@ -360,6 +374,10 @@ impl Recovery {
             record: record.clone(),
             hold: self.lock.hold(),
             telling,
+            awaiting: Awaiting {
+                gone: self.consent.without.iter().cloned().collect(),
+                ..Awaiting::from_now(&self.playbook, &prepared.snapshot)
+            },
         };
         let (mut snapshot, mut memories) = (prepared.snapshot.clone(), prepared.memories.clone());
         let (first, seen, steps) = (cluster.clone(), snapshot.clone(), self.playbook.before.clone());
@@ -379,8 +397,8 @@ impl Recovery {
             Some(Err(error)) => return Err(Interruption::Panic(panic_text(error))),
             None => before.abort(),
         }
-        if prepared.waits_for_lost && !is_stopped {
-            match self.unless_stopped(self.after_waiting(cluster)).await {
+        if prepared.stands_in_for_lost && !is_stopped {
+            match self.unless_stopped(self.with_others_standing_in(cluster)).await {
                 Ok(Ok(again)) => (snapshot, memories) = (again.snapshot, again.memories),
                 Ok(Err(error)) => return Err(Interruption::Step(StepError::NotSeenAgain(error.to_string()))),
                 Err(_stopped) => {}
@@ -391,9 +409,8 @@ impl Recovery {
         driving.await.map_err(|error| Interruption::Panic(panic_text(error)))
     }
 
-    /// Others lead since the lost tablets were taken out of service, and who came back has something to show. For what is
-    /// remembered this run is its own predecessor.
-    async fn after_waiting(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
+    /// Others lead since the lost tablets were taken out of service. For what is remembered this run is its own predecessor.
+    async fn with_others_standing_in(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
         let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
         let (left, note) = self.what_is_left(&snapshot).await?;
         prepare_plan(snapshot, &self.playbook, &self.scope, left, note)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::{PartitionId, Snapshot};
-use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, Reason, View, health};
+use crate::model::{PartitionId, Pid, Snapshot, TableName};
+use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, ProblemKind, Reason, View, health};
 
 use crate::verify::Verification;
 
@@ -52,14 +52,18 @@ pub(super) fn summary_of_run(
         // Flags and roles do not show these.
         let unseen = |why: &Blocked| matches!(why.reason, Reason::LeaderLacksRows | Reason::NotCatchingUp);
         let is_unseen = driven_to.is_some_and(unseen);
-        let why = driven_to.cloned().or_else(|| planned.blocked.clone());
-        let unfinished = why.as_ref().is_none_or(|why| why.reason == Reason::Interrupted);
+        let why = match driven {
+            Some(_) => driven_to.cloned(),
+            None => planned.blocked.clone(),
+        };
         match now {
             Some(Health::Healthy) if !is_unseen => partitions.recovered += 1,
             None => partitions.recovered += 1,
             Some(health) => {
-                let why = why.unwrap_or_else(|| not_healthy(&health));
-                if unfinished {
+                let ended = driven.is_some_and(|driven| driven.stopped.is_none());
+                let lost = || no_answer(&health).filter(|_| ended);
+                let why = why.or_else(lost).unwrap_or_else(|| not_healthy(&health));
+                if why.reason == Reason::Interrupted {
                     partitions.failed += 1
                 } else {
                     partitions.blocked += 1
@@ -99,6 +103,23 @@ pub(super) fn summary_of_run(
 }
 
 impl Summary {
+    /// Without partitions that have become healthy since it was made.
+    pub(super) fn without<'a>(mut self, healed: impl Iterator<Item = (&'a TableName, Pid)>) -> Self {
+        for (table, pid) in healed {
+            let before = self.blocked.len();
+            self.blocked.retain(|entry| entry.db != table.db || entry.table != table.table || entry.pid != pid);
+            match self.blocked.len() < before {
+                true => self.partitions.blocked -= 1,
+                false => self.partitions.failed -= 1,
+            }
+            self.partitions.recovered += 1;
+        }
+        if self.partitions.blocked + self.partitions.failed == 0 {
+            self.verdict = Verdict::Healthy;
+        }
+        self
+    }
+
     /// With what a verification found: nothing is recovered or healthy that it does not confirm.
     pub fn verified(self, verification: Verification) -> Self {
         let verdict = match self.verdict {
@@ -159,13 +180,25 @@ fn health_in(seen: &Snapshot, id: PartitionId, memory: Option<&Memory>) -> Optio
     Some(health(&View::of(seen, table, partition, memory.unwrap_or(&Memory::default()))))
 }
 
+/// It was brought back, and a tablet of its has stopped to answer since.
+fn no_answer(health: &Health) -> Option<Blocked> {
+    let silent = health.problems().iter().find(|problem| problem.kind == ProblemKind::NoAnswer)?;
+    let reason = match health {
+        Health::Down(_) => Reason::OutOfReach,
+        Health::Serving(_) | Health::Healthy | Health::Unknown(_) => Reason::NotRedundant,
+    };
+    let text = format!("{} {}, and did while the partition was brought back", silent.endpoint, silent.text);
+    Some(Blocked::new(reason, text, "start that tablet, or see why it does not answer, then run again"))
+}
+
 fn not_healthy(health: &Health) -> Blocked {
     let problems: Vec<String> = health.problems().iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
-    Blocked::new(
-        Reason::Interrupted,
-        problems.join(", "),
-        "run the same command again: it goes on where this run stopped",
-    )
+    let seen = match health {
+        Health::Unknown(probe) => format!("{} was not asked whom it replicates to", probe.endpoint),
+        Health::Down(_) if problems.is_empty() => "no replica is flagged leader, alive and leading".to_owned(),
+        _ => problems.join(", "),
+    };
+    Blocked::new(Reason::Interrupted, seen, "run the same command again: it goes on where this run stopped")
 }
 
 fn millis(duration: Duration) -> u64 {

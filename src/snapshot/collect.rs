@@ -154,6 +154,17 @@ async fn look(
     Ok(seen)
 }
 
+/// One tablet again: what it holds, and what its disk shows of these replicas.
+pub async fn look_for_evidence(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    replicas: Vec<(PartitionId, StorageMode)>,
+) -> (Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>) {
+    let questions = &[Question::Manifest, Question::TermPair];
+    let (_, held, probes) = look_closely(cluster.clone(), endpoint.clone(), replicas, questions).await;
+    (held, probes)
+}
+
 /// Evidence about the replicas of some partitions, added to a glance.
 pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[PartitionId]) {
     let mut wanted = Vec::new();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Action, PartitionId, Snapshot, TableName, Tid};
+use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName, Tid};
 use crate::recovery::{Choice, Way};
-use crate::run::{Event, Milestone};
+use crate::run::{Awaited, Event, Milestone, Named};
 
 use super::color::{Paint, Tone};
 use super::plan::gives_up;
 use super::summary::going_on_text;
-use super::words::{Numbers, command, counted, elapsed, on_off, one_line};
+use super::words::{Numbers, command, counted, elapsed, on_off, one_line, roughly, some_listed};
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,9 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             on_off(*auto_failover)
         ),
         Event::Recorded { path } => format!("everything as it is now is written down: {path}"),
+        Event::Waiting { what, endpoints, partitions, partition, for_ms, at_most_ms } => {
+            waiting(*what, endpoints, *partitions, partition.as_ref(), (*for_ms, *at_most_ms))
+        }
         Event::StillGoingOn { going_on } => {
             format!("{} {}", paint.tone(Tone::Warning, "still going on:"), going_on_text(going_on))
         }
@@ -84,6 +87,58 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
         }
     };
     Some(text)
+}
+
+/// What is waited for, for whom, for how long: `shop.clicks/1 loading on 10.0.0.3:10921 for 4 min`.
+fn waiting(
+    what: Awaited,
+    endpoints: &[Endpoint],
+    partitions: usize,
+    longest: Option<&Named>,
+    (for_ms, at_most_ms): (u64, Option<u64>),
+) -> String {
+    let at = some_listed(endpoints);
+    let time = roughly(for_ms);
+    let Some(Named { table, pid }) = longest else {
+        let whom = if endpoints.is_empty() { "others" } else { &at };
+        let it = if endpoints.len() == 1 { "it" } else { "them" };
+        let there = match partitions {
+            0 => String::new(),
+            1 => "; 1 partition has a replica there".to_owned(),
+            more => format!("; {more} partitions have replicas there"),
+        };
+        let limit = at_most_ms.map_or(String::new(), |at_most| format!(" of {}", roughly(at_most)));
+        return one_line(&format!("waiting for {whom}: start {it} ({time}{limit}{there})"));
+    };
+    let (on, by) = match endpoints.is_empty() {
+        true => (String::new(), "a tablet".to_owned()),
+        false => (format!(" on {at}"), at),
+    };
+    let does = match what {
+        Awaited::Load => format!("loading{on}"),
+        Awaited::Appear => format!("waiting to appear{on}"),
+        Awaited::Snapshot => format!("waiting for a snapshot{on}"),
+        Awaited::Op => "waiting for the nameserver's operation".to_owned(),
+        Awaited::CatchUp => format!("catching up{on}"),
+        Awaited::Progress => format!("waiting for its replica{on} to take what its leader sends"),
+        Awaited::Rows => format!("waiting for its rows{on} to agree with its leader's"),
+        Awaited::Drop => format!("waiting for its replica{on} to be dropped"),
+        Awaited::Answer | Awaited::Tablet => format!("waiting for {by} to answer"),
+        Awaited::Registration => format!("waiting for the nameserver to take {by} for healthy"),
+        Awaited::Flags => "waiting for its flags to change".to_owned(),
+        Awaited::Call if endpoints.is_empty() => "waiting for a call to be sent or answered".to_owned(),
+        Awaited::Call => format!("waiting for others that load{on}"),
+        Awaited::SystemTables => "waiting for OpenMLDB's own tables, which come first,".to_owned(),
+        Awaited::BaseTable => "waiting for its base table, which comes first,".to_owned(),
+        Awaited::Leaders => "waiting for the leaders of other partitions, which come first,".to_owned(),
+    };
+    let limit = at_most_ms.map_or(String::new(), |at_most| format!(" (at most {})", roughly(at_most)));
+    let more = match partitions.saturating_sub(1) {
+        0 => String::new(),
+        1 => "; so is 1 more".to_owned(),
+        more => format!("; so are {more} more"),
+    };
+    one_line(&format!("{table}/{pid} {does} for {time}{limit}{more}"))
 }
 
 fn call(step: &str, action: &Action) -> String {

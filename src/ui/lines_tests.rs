@@ -110,3 +110,64 @@ fn names_come_from_a_snapshot() {
     };
     assert_eq!(Names::of(&snapshot).partition(Some(id())), "shop.orders/1");
 }
+
+#[test]
+fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
+    let at = |tablets: &[&str]| tablets.iter().map(|at| Endpoint::from(*at)).collect::<Vec<_>>();
+    let waiting = |what, endpoints, partitions, for_ms, at_most_ms| {
+        let partition = Some(Named { table: orders(), pid: 1 });
+        usual(&Event::Waiting { what, endpoints, partitions, partition, for_ms, at_most_ms })
+    };
+    let (minutes, hours) = (|minutes: u64| 60_000 * minutes, Some(7_200_000));
+    let said = [
+        waiting(Awaited::Load, at(&["a:1"]), 1, minutes(4), hours),
+        waiting(Awaited::Load, at(&["a:1", "b:1", "c:1", "d:1", "e:1", "f:1"]), 40, minutes(4), hours),
+        waiting(Awaited::Leaders, vec![], 12, 31_000, Some(180_000)),
+        waiting(Awaited::SystemTables, vec![], 1, 31_000, Some(180_000)),
+        waiting(Awaited::BaseTable, vec![], 1, minutes(9), None),
+        waiting(Awaited::Call, at(&["a:1"]), 3, minutes(4), None),
+        waiting(Awaited::Call, vec![], 1, minutes(4), None),
+        waiting(Awaited::Appear, at(&["a:1"]), 1, minutes(2), hours),
+        waiting(Awaited::Snapshot, at(&["a:1"]), 1, minutes(2), None),
+        waiting(Awaited::Op, vec![], 2, minutes(31), hours),
+        waiting(Awaited::CatchUp, at(&["a:1"]), 1, minutes(2), None),
+        waiting(Awaited::Rows, at(&["a:1"]), 1, minutes(2), None),
+        waiting(Awaited::Drop, at(&["a:1"]), 1, minutes(2), None),
+        waiting(Awaited::Answer, at(&["a:1"]), 1, 31_000, None),
+        waiting(Awaited::Registration, at(&["a:1"]), 1, 31_000, None),
+        waiting(Awaited::Flags, vec![], 1, 31_000, None),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r"
+    shop.orders/1 loading on a:1 for 4 min (at most 2 h)
+    shop.orders/1 loading on a:1, b:1, c:1, d:1 and 2 more for 4 min (at most 2 h); so are 39 more
+    shop.orders/1 waiting for the leaders of other partitions, which come first, for 31 s (at most 3 min); so are 11 more
+    shop.orders/1 waiting for OpenMLDB's own tables, which come first, for 31 s (at most 3 min)
+    shop.orders/1 waiting for its base table, which comes first, for 9 min
+    shop.orders/1 waiting for others that load on a:1 for 4 min; so are 2 more
+    shop.orders/1 waiting for a call to be sent or answered for 4 min
+    shop.orders/1 waiting to appear on a:1 for 2 min (at most 2 h)
+    shop.orders/1 waiting for a snapshot on a:1 for 2 min
+    shop.orders/1 waiting for the nameserver's operation for 31 min (at most 2 h); so is 1 more
+    shop.orders/1 catching up on a:1 for 2 min
+    shop.orders/1 waiting for its rows on a:1 to agree with its leader's for 2 min
+    shop.orders/1 waiting for its replica on a:1 to be dropped for 2 min
+    shop.orders/1 waiting for a:1 to answer for 31 s
+    shop.orders/1 waiting for the nameserver to take a:1 for healthy for 31 s
+    shop.orders/1 waiting for its flags to change for 31 s
+    ");
+}
+
+#[test]
+fn for_whom_the_run_stays_open_is_said_with_what_can_be_done() {
+    let missing = |tablets: &[&str], partitions, for_ms| {
+        let endpoints = tablets.iter().map(|at| Endpoint::from(*at)).collect();
+        let what = Awaited::Tablet;
+        usual(&Event::Waiting { what, endpoints, partitions, partition: None, for_ms, at_most_ms: Some(300_000) })
+    };
+    let said = [missing(&["a:1"], 1, 0), missing(&["a:1", "b:1"], 110, 61_000), missing(&["a:1"], 0, 125_000)];
+    insta::assert_snapshot!(said.join("\n"), @r"
+    waiting for a:1: start it (0 s of 5 min; 1 partition has a replica there)
+    waiting for a:1, b:1: start them (61 s of 5 min; 110 partitions have replicas there)
+    waiting for a:1: start it (2 min of 5 min)
+    ");
+}

@@ -161,7 +161,7 @@ fn lasts(event: &Event) -> bool {
         Event::Observed { .. } | Event::Recorded { .. } | Event::Note { .. } | Event::StillGoingOn { .. } => true,
         Event::Partition { blocked, .. } => blocked.is_some(),
         Event::LeaderChosen { choice, .. } => !choice.given_up.is_empty(),
-        Event::Action { .. } | Event::ActionFailed { .. } => false,
+        Event::Action { .. } | Event::ActionFailed { .. } | Event::Waiting { .. } => false,
     }
 }
 

@@ -36,6 +36,8 @@ impl Tally {
                 match state {
                     Milestone::Serving => drop(self.serving.insert(partition)),
                     Milestone::Redundant => {
+                        // It may have been left alone for something that is not so any more.
+                        self.blocked.remove(&partition);
                         self.serving.insert(partition.clone());
                         self.redundant.insert(partition);
                     }
@@ -45,6 +47,7 @@ impl Tally {
             Event::ActionFailed { .. } => self.failures += 1,
             Event::Recorded { .. }
             | Event::Note { .. }
+            | Event::Waiting { .. }
             | Event::StillGoingOn { .. }
             | Event::LeaderChosen { .. }
             | Event::Action { .. } => {}

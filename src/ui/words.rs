@@ -71,6 +71,15 @@ pub(super) fn listed<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> S
     endpoints.into_iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// The first few endpoints, and how many more there are.
+pub(super) fn some_listed(endpoints: &[Endpoint]) -> String {
+    const FEW: usize = 4;
+    match endpoints.len().saturating_sub(FEW) {
+        0 => listed(endpoints),
+        more => format!("{} and {more} more", listed(endpoints.iter().take(FEW))),
+    }
+}
+
 /// `1 partition`, `2 partitions`; the noun takes an s.
 pub(super) fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -93,6 +102,16 @@ pub(super) fn elapsed(ms: u64) -> String {
     match ms / 1000 {
         0..120 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
         s => format!("{} min {} s", s / 60, s % 60),
+    }
+}
+
+/// Milliseconds as whole seconds, minutes or hours, whichever says enough.
+pub(super) fn roughly(ms: u64) -> String {
+    match ms / 1000 {
+        s @ 0..120 => format!("{s} s"),
+        s @ 120..7200 => format!("{} min", s / 60),
+        s if s / 60 % 60 == 0 => format!("{} h", s / 3600),
+        s => format!("{} h {} min", s / 3600, s / 60 % 60),
     }
 }
 
@@ -155,6 +174,12 @@ mod tests {
         ");
         let assumed = command(&actions[13], Numbers::Assumed);
         assert_eq!(assumed, "makesnapshot 7 1 at its own offset on 127.0.0.1:11922");
+    }
+
+    #[test]
+    fn times_that_are_waited_are_round() {
+        let said = [29_999, 119_000, 245_000, 7_199_000, 7_200_000, 9_000_000].map(roughly);
+        assert_eq!(said.join(", "), "29 s, 119 s, 4 min, 119 min, 2 h, 2 h 30 min");
     }
 
     #[test]

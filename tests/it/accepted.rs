@@ -31,7 +31,7 @@ impl Case {
     }
 
     fn recover(&self, arguments: &[&str], code: i32) -> process::Ran {
-        let all: Vec<&str> = ["recover", "--nameserver", &self.address, "--output", "json"]
+        let all: Vec<&str> = ["recover", "--nameserver", &self.address, "--output", "json", "--wait-for-tablets", "0"]
             .into_iter()
             .chain(arguments.iter().copied())
             .collect();

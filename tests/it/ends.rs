@@ -59,7 +59,7 @@ async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has()
     let (desk, gone, there) = with_an_address_taken().await;
     let status = desk.says(3, "status");
     assert!(status.contains(&format!("is that of {there}, which is registered while it is not")), "{status}");
-    desk.says(4, "recover --all");
+    desk.says(4, "recover --all --wait-for-tablets 0");
     desk.bed.world(|world| {
         let placed = placed_on(world, &there);
         let sent = sent_to(world, &there);
@@ -88,7 +88,8 @@ async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has()
 async fn nor_where_the_nameserver_tells_the_names() {
     let (desk, _, there) = with_an_address_taken().await;
     let nameserver = desk.bed.sandbox.nameserver_address().unwrap().to_string();
-    let ran = desk.home.run(&["recover", "--all", "--nameserver", &nameserver]).expect(4);
+    let recover = ["recover", "--all", "--wait-for-tablets", "0", "--nameserver", &nameserver];
+    let ran = desk.home.run(&recover).expect(4);
     assert!(ran.stdout.contains(&format!("is that of {there}")), "{}", ran.stdout);
     desk.bed.world(|world| {
         let placed = placed_on(world, &there);

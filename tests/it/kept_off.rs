@@ -49,7 +49,7 @@ impl Cluster {
     }
 
     fn recover(&self, home: &Home, more: &[&str]) -> Ran {
-        self.run(home, &[&["recover", "--all"], more].concat())
+        self.run(home, &[&["recover", "--all", "--wait-for-tablets", "0"], more].concat())
     }
 
     fn is_on(&self, home: &Home) -> bool {

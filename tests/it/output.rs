@@ -10,8 +10,8 @@ use openmldb_ops::model::{
 use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, WhyHeld};
 use openmldb_ops::run::{
-    AutoFailoverSeen, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, PartitionCounts,
-    ReplicaCounts, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
+    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, Named,
+    PartitionCounts, ReplicaCounts, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, Paint, PlanContext};
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
@@ -98,6 +98,7 @@ fn events() -> Vec<Event> {
         | Event::LeaderChosen { .. }
         | Event::Action { .. }
         | Event::ActionFailed { .. }
+        | Event::Waiting { .. }
         | Event::StillGoingOn { .. }
         | Event::Partition { .. } => {}
     };
@@ -130,6 +131,22 @@ fn events() -> Vec<Event> {
         milestone(Milestone::Serving, 2345, None),
         milestone(Milestone::Redundant, 18_400, None),
         milestone(Milestone::Blocked, 2345, Some(blocked())),
+        Event::Waiting {
+            what: Awaited::Load,
+            endpoints: vec![endpoint(3)],
+            partitions: 3,
+            partition: Some(Named { table: orders(), pid: 1 }),
+            for_ms: 240_000,
+            at_most_ms: Some(7_200_000),
+        },
+        Event::Waiting {
+            what: Awaited::Tablet,
+            endpoints: vec![endpoint(3)],
+            partitions: 110,
+            partition: None,
+            for_ms: 60_000,
+            at_most_ms: Some(300_000),
+        },
         Event::StillGoingOn {
             going_on: GoingOn::Call {
                 action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },

@@ -15,7 +15,7 @@ use openmldb_ops::wire::call::TabletCall;
 use openmldb_ops::wire::encode::Addressed;
 use tokio::task::JoinSet;
 
-use crate::support::bed::{Bed, Run, Setup};
+use crate::support::bed::{Bed, Run, Setup, impatient};
 use crate::support::outside::{
     assert_all_well, assert_serving, assert_well, auto_failover, find, flags, has_ops_under_way, leader, lengths,
     orders, placed_on, told,
@@ -409,7 +409,7 @@ async fn every_scenario_with_playbook_leaders_first() {
 
 async fn every_scenario(playbook: &'static str) {
     let with = move |lock: &Arc<dyn Lock>| Setup {
-        playbook: Playbook::find(playbook).unwrap(),
+        playbook: impatient(Playbook::find(playbook).unwrap()),
         lock: lock.clone(),
         ..Setup::new()
     };

@@ -54,6 +54,10 @@ struct Hunt {
     runs: u64,
     /// What auto_failover has to be after a run; unknown once nobody can know any more.
     auto_failover: Option<bool>,
+    /// A tablet that comes back during the next run.
+    late: Option<Endpoint>,
+    /// How long undisturbed runs stay open for tablets that are away.
+    waits: Option<Duration>,
     /// Partitions reported for what nothing shows later on: their leader lacks rows, or cannot send its followers what
     /// they lack.
     lacking: BTreeSet<PartitionId>,
@@ -79,6 +83,9 @@ pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
         host: brought.host,
         runs: brought.runs,
         auto_failover: brought.owed.or(now),
+        late: brought.late,
+        // The time that it takes in vain is the same whatever it is.
+        waits: choices.perhaps(85, "impatient").map(|_| Duration::from_secs(20)),
         lacking: BTreeSet::new(),
         tell,
         found: Found { told: brought.told, violations: brought.violations, ..Found::default() },
@@ -172,12 +179,19 @@ impl Hunt {
 
     fn run(&mut self, troubles: Troubles, scope: Scope) -> Option<Recovered> {
         self.runs += 1;
+        let mut troubles = troubles;
+        if let Some(late) = self.late.take().filter(|late| !self.world.is_up(late)) {
+            let at = self.world.tablet_endpoints().iter().position(|tablet| *tablet == late).unwrap();
+            let second = self.choices.dice("late").between(0, 40);
+            troubles.adds(format!("{second}s@tablet{}=tablet-restarts-1ms", at + 1));
+        }
         self.found.told.push(format!("RUN {} {scope:?} with {troubles:?}", self.runs));
-        let Troubles { faults, killed_after, signal_after } = troubles;
+        let Troubles { faults, killed_after, signal_after, waits } = troubles;
+        let waits = waits.or(self.waits);
         let number = 1_000 * self.runs;
         let (host, tell) = (self.host.clone(), self.tell);
         let calm = Run::calm(self.playbook, &host, number);
-        let run = Run { scope, faults, killed_after, signal_after, tell, ..calm };
+        let run = Run { scope, faults, killed_after, signal_after, waits, tell, ..calm };
         let (world, ran) = run.on(self.take_world(), &self.judge);
         self.world = world;
         self.judged(ran)

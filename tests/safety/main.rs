@@ -18,6 +18,7 @@ mod ledger;
 mod life;
 mod matrix;
 mod minimal;
+mod patience;
 mod run;
 mod troubles;
 mod undertakings;

@@ -43,6 +43,10 @@ pub struct Run<'a> {
     pub killed_after: Option<Duration>,
     /// It gets a signal then.
     pub signal_after: Option<Duration>,
+    /// How the playbook is changed.
+    pub changed: fn(Playbook) -> Playbook,
+    /// How long it stays open for tablets that are away; none: as the playbook has it.
+    pub waits: Option<Duration>,
     /// Whether what it says is kept.
     pub tell: bool,
 }
@@ -117,6 +121,8 @@ impl<'a> Run<'a> {
             number,
             killed_after: None,
             signal_after: None,
+            changed: |playbook| playbook,
+            waits: None,
             tell: true,
         }
     }
@@ -185,10 +191,15 @@ impl<'a> Run<'a> {
         stop: watch::Receiver<Stop>,
         listener: Arc<impl Fn(&Event) + Send + Sync + 'static>,
     ) -> Recovery {
+        let playbook = (self.changed)(Playbook::find(self.playbook).unwrap());
+        let playbook = match self.waits {
+            Some(time) => playbook.waiting_for_tablets(time),
+            None => playbook,
+        };
         Recovery {
             cluster_name: "in memory".to_owned(),
             scope: self.scope.clone(),
-            playbook: Playbook::find(self.playbook).unwrap(),
+            playbook,
             playbook_text: String::new(),
             consent: self.consent.clone(),
             archive: Arc::new(self.host.archive.clone()),

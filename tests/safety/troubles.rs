@@ -17,6 +17,8 @@ pub struct Troubles {
     pub killed_after: Option<Duration>,
     /// The process gets a signal then.
     pub signal_after: Option<Duration>,
+    /// How long the run stays open for tablets that are away; none: as the playbook has it.
+    pub waits: Option<Duration>,
 }
 
 impl Troubles {
@@ -50,6 +52,19 @@ impl Troubles {
             ];
             let one = dice.pick(&work).unwrap().replace('N', &dice.between(1, 4).to_string());
             troubles.adds(one);
+        }
+        if let Some(mut dice) = choices.perhaps(10, "slow-load") {
+            troubles.adds(format!("LoadTable:{}=load-lasts-{}s", dice.between(1, 6), dice.between(1, 400)));
+        }
+        if let Some(mut dice) = choices.perhaps(10, "long-away") {
+            let there = there(world, missing);
+            let tablet = dice.pick(&there).copied().unwrap_or(1);
+            let (at, long) = (dice.between(0, 20_000), dice.between(20, 250));
+            troubles.adds(format!("{at}ms@tablet{tablet}=tablet-restarts-{long}s"));
+        }
+        if let Some(mut dice) = choices.perhaps(40, "waits") {
+            let seconds = *dice.pick(&[0, 0, 5, 30, 120]).unwrap();
+            troubles.waits = Some(Duration::from_secs(seconds));
         }
         if let Some(mut dice) = choices.perhaps(6, "operator") {
             let deeds = ["failover-on", "marks-alive", "recovertable", "changeleader", "drops-table"];
@@ -100,11 +115,16 @@ impl Troubles {
     }
 }
 
+/// The tablets that are there, or will be, by their places.
+fn there(world: &World, missing: &[Endpoint]) -> Vec<usize> {
+    let there = world.tablet_endpoints().iter().enumerate().filter(|(_, tablet)| !missing.contains(tablet));
+    there.map(|(place, _)| place + 1).collect()
+}
+
 fn of_a_server(dice: &mut Dice, world: &World, missing: &[Endpoint]) -> String {
     let most = if dice.percent(50) { 3_000 } else { 60_000 };
     let at = dice.between(0, most);
-    let there = world.tablet_endpoints().iter().enumerate().filter(|(_, tablet)| !missing.contains(tablet));
-    let there: Vec<usize> = there.map(|(place, _)| place + 1).collect();
+    let there = there(world, missing);
     let tablet = dice.pick(&there).copied().unwrap_or(1);
     let long = dice.between(100, 20_000);
     match dice.between(0, 9) {

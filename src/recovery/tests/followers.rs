@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::{asks, expired, waits};
 use crate::model::{Offset, OpId, OpKind, OpStatus, Role, Seen, TabletState};
-use crate::recovery::{Decision, Gates, Load, Reason, WaitFor, decide};
+use crate::recovery::{Ahead, Decision, Gates, Load, Reason, WaitFor, decide};
 
 /// A serving leader at offset 20 that replicates to `connected`, and a follower.
 pub fn serving<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Replica) -> Replica) -> Built {
@@ -314,7 +314,10 @@ fn a_replica_out_of_reach_leaves_its_partition_serving_and_not_redundant() {
 #[test]
 fn a_tablet_that_the_nameserver_takes_for_offline_is_named() {
     let offline = |r: Replica| r.loaded(20).with(|r| r.tablet_state = Some(TabletState::Offline));
-    assert_eq!(serving([], offline).blocked().reason, Reason::TabletOffline);
+    let view = serving([], offline);
+    let wait = waits(&view);
+    assert_eq!(wait.what, WaitFor::Registered("b".into()), "it may have been started a moment ago");
+    assert_eq!(expired(view, wait.what).blocked().reason, Reason::TabletOffline);
 }
 
 #[test]
@@ -327,9 +330,9 @@ fn a_partition_without_a_blocked_follower_is_worked_on_first() {
 
 #[test]
 fn redundancy_waits_until_every_partition_serves() {
-    let gates = Gates { may_load: true, may_recover_followers: false };
+    let gates = Gates { may_recover_followers: false, ..Gates::OPEN };
     let Decision::Wait(wait) = decide(&serving([], |r| r.loaded(20)), &recover(), gates) else { panic!() };
-    assert_eq!(wait.what, WaitFor::Turn);
+    assert_eq!(wait.what, WaitFor::Turn(Ahead::Leaders));
 }
 
 #[test]

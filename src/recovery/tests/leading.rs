@@ -142,9 +142,11 @@ fn nobody_is_marked_alive_beside_another_alive_leader_flag() {
 fn a_leader_whose_flag_cannot_be_set_blocks() {
     let mut view = leads([("b", 20)]);
     view.get_mut("a").memory.flag_stuck = true;
-    assert_eq!(view.blocked().reason, Reason::TabletOffline);
-    let view = promoted(|r| r.with(|r| r.memory.flag_stuck = true));
-    assert_eq!(view.blocked().reason, Reason::TabletOffline);
+    for (view, at) in [(view, "a"), (promoted(|r| r.with(|r| r.memory.flag_stuck = true)), "b")] {
+        let wait = waits(&view);
+        assert_eq!(wait.what, WaitFor::Registered(at.into()), "the nameserver may not have heard of it yet");
+        assert_eq!(expired(view, wait.what).blocked().reason, Reason::TabletOffline);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::builder::{Built, Replica, a_partition, recover};
 use crate::model::{Action, Seen, State, TabletState};
-use crate::recovery::{Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
+use crate::recovery::{Ahead, Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
 
 pub fn waits(view: &Built) -> Wait {
     match view.decided() {
@@ -129,10 +129,10 @@ fn a_tablet_that_keeps_restarting_is_not_loaded_for_ever() {
 
 #[test]
 fn a_table_waits_for_those_that_come_first() {
-    let gates = Gates { may_load: false, may_recover_followers: true };
+    let gates = Gates { comes_first: Some(Ahead::SystemTables), ..Gates::OPEN };
     let view = a_partition().replica("a", Replica::leader);
     let Decision::Wait(wait) = decide(&view, &recover(), gates) else { panic!() };
-    assert_eq!(wait.what, WaitFor::Turn);
+    assert_eq!(wait.what, WaitFor::Turn(Ahead::SystemTables));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_disk_table_is_waited_for_until_it_appears() {
         assert_eq!(view.get("a").memory.load, after);
         match after {
             Load::NeverAppeared => assert!(matches!(view.decided(), Decision::Choose(c) if c.leader.as_str() == "b")),
-            _ => assert_eq!(view.blocked().reason, Reason::OutOfReach, "it may hold more than b"),
+            _ => assert_eq!(view.blocked().reason, Reason::LoadTimeout, "it may hold more than b"),
         }
     }
 }

@@ -19,4 +19,6 @@ mod resending;
 mod stuck;
 mod suspects;
 mod terms;
+mod turns;
 mod unseen;
+mod waits;

@@ -87,7 +87,7 @@ fn an_empty_leader_waits_for_the_other_one_that_may_still_appear() {
             .replica("unseen", |r| r.leader().load(load))
     };
     assert_eq!(beside(Load::NeverAppeared).reason(), Reason::EverythingEmpty);
-    assert_eq!(beside(Load::Interrupted).reason(), Reason::OutOfReach);
+    assert_eq!(beside(Load::Interrupted).reason(), Reason::LoadTimeout, "its tablet answers");
 }
 
 /// 40 entries on both, and a disk table tells no term of any: the incomplete one was leader too, and alive to the end.

@@ -13,8 +13,12 @@ fn third(build: impl FnOnce(Replica) -> Replica) -> Built {
 }
 
 fn blocks(view: &Built, why: &str) {
+    blocks_for(Reason::OutOfReach, view, why);
+}
+
+fn blocks_for(reason: Reason, view: &Built, why: &str) {
     let blocked = view.nobody();
-    assert_eq!(blocked.reason, Reason::OutOfReach);
+    assert_eq!(blocked.reason, reason);
     assert!(blocked.text.contains(why), "{}", blocked.text);
 }
 
@@ -113,14 +117,17 @@ fn a_longer_old_leader_is_no_sign_of_loss() {
     assert_eq!(view.chooses(), "new", "its tail was given up at the failover");
 }
 
+/// Its tablet answers, so nobody is sent to start it.
 #[test]
-fn what_is_not_loaded_and_not_known_to_have_nothing_counts_as_out_of_reach() {
+fn what_is_not_loaded_and_not_known_to_have_nothing_blocks_for_its_load() {
     let with = |build: fn(Replica) -> Replica| {
         a_partition().replica("a", |r| r.leader().loaded(20)).replica("c", |r| build(r.known_at(21)))
     };
-    blocks(&with(Replica::queued), "c did not finish loading");
-    blocks(&with(|r| r.load(Load::Interrupted)), "c was not loaded");
-    blocks(&with(|r| r.load(Load::NotSent)), "c was not loaded");
+    let load = Reason::LoadTimeout;
+    blocks_for(load, &with(Replica::queued), "c did not finish loading");
+    blocks_for(load, &with(|r| r.load(Load::Interrupted)), "c was not loaded");
+    blocks_for(load, &with(|r| r.load(Load::NotSent)), "c was not loaded");
+    assert!(with(Replica::queued).nobody().hint.contains("why the load does not end"));
     assert_eq!(with(Replica::refused).chooses(), "a", "nothing is in place there");
     assert_eq!(with(|r| r.load(Load::HandedOver)).chooses(), "a", "it was dropped to be resent");
 }

@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, said};
 use crate::model::{Offset, Seen};
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Decision, Gates, Probe, Question, Reason, WaitFor, decide};
+use crate::recovery::{Ahead, Decision, Gates, Probe, Question, Reason, WaitFor, decide};
 
 /// A serving leader at offset 20 that replicates to `connected`, and a follower that was asked for its term.
 fn serving<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Replica) -> Replica) -> Built {
@@ -46,7 +46,8 @@ fn one_that_has_not_caught_up_is_waited_for() {
 
 #[test]
 fn one_that_is_not_connected_or_is_leader_flagged_goes_through_the_nameserver() {
-    let turn = |view: &Built| matches!(decided(view), Decision::Wait(wait) if wait.what == WaitFor::Turn);
+    let turn =
+        |view: &Built| matches!(decided(view), Decision::Wait(wait) if wait.what == WaitFor::Turn(Ahead::Leaders));
     assert!(turn(&serving([], |r| r)), "RecoverTable, once every leader serves");
     assert!(turn(&serving([("b", 20)], Replica::leader)), "disconnected first, since only RecoverTable clears a flag");
 }

@@ -12,7 +12,7 @@ fn what_a_leader_wrote_last_is_not_moved_away_where_loading_left_it_in_place() {
     assert_eq!(serving([], never_appeared).acts(), ["recover_table b (resend)"], "all that is known of it is there");
     let led = |r: Replica| never_appeared(r).with(|r| r.memory.led = true);
     let blocked = serving([], led).blocked();
-    assert_eq!(blocked.reason, Reason::OutOfReach);
+    assert_eq!(blocked.reason, Reason::LoadTimeout, "its tablet answers");
     assert!(blocked.loss[0].directory.is_some(), "{blocked:?}");
     let mut accepted = serving([], led);
     accepted.memory.accepted = blocked.loss;

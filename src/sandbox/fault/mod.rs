@@ -118,6 +118,8 @@ pub enum LoadFate {
     Vanishes,
     /// It never ends, and keeps its thread.
     Sticks,
+    /// It takes so many milliseconds of world time longer, and keeps its thread meanwhile.
+    Lasts(Millis),
     /// kTableNormal, with the offset that is right and half of the rows.
     Hollow,
 }

@@ -40,6 +40,7 @@ const WORDS: &[(&str, Form, &str)] = &[
     ("slow", Lasting(|by| Mishap::Way(Way::Slow(by))), "the call is done, its answer takes TIME"),
     ("load-vanishes", Plain(Mishap::Load(LoadFate::Vanishes)), "the load fails: the directory goes to the recycle bin"),
     ("load-sticks", Plain(Mishap::Load(LoadFate::Sticks)), "the load never ends"),
+    ("load-lasts", Lasting(|longer| Mishap::Load(LoadFate::Lasts(longer))), "the load takes TIME longer"),
     ("load-hollow", Plain(Mishap::Load(LoadFate::Hollow)), "the load ends with the right offset and half of the rows"),
     ("op-fails", Plain(Mishap::Op(OpFate::Fails)), "the op fails for no reason"),
     ("op-not-created", Plain(Mishap::Op(OpFate::NotCreated)), "code 0, and no op"),
@@ -289,6 +290,7 @@ impl fmt::Display for Mishap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let long = match *self {
             Self::Way(Way::Late(long) | Way::Slow(long))
+            | Self::Load(LoadFate::Lasts(long))
             | Self::Server(
                 ServerFate::NameserverRestarts(long)
                 | ServerFate::NameserverFreezes(long)
@@ -323,6 +325,7 @@ mod tests {
         for (name, form, _) in WORDS {
             let spec = match form {
                 Plain(Mishap::Load(_)) => format!("LoadTable:2={name}"),
+                Lasting(lasting) if matches!(lasting(1), Mishap::Load(_)) => format!("LoadTable:2={name}-1500ms"),
                 Plain(_) => format!("RecoverTable@tablet2:2+={name}"),
                 Lasting(_) => format!("ChangeLeader@orders/3:every={name}-1500ms"),
                 Code => format!("ChangeRole:1.5%={name}-301"),

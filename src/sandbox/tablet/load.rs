@@ -120,9 +120,11 @@ impl Tablets {
             return 0;
         };
         let entries = machine.disk.directory(replica.storage(), id).map_or(0, Directory::entries_to_read);
+        let usual = self.settings.load_fixed_ms + self.settings.load_ns_per_entry * entries / 1_000_000;
         let takes = match machine.load_fates.get(&id) {
             Some(LoadFate::Sticks) => FOR_EVER,
-            _ => self.settings.load_fixed_ms + self.settings.load_ns_per_entry * entries / 1_000_000,
+            Some(LoadFate::Lasts(longer)) => usual + longer,
+            Some(LoadFate::Vanishes | LoadFate::Hollow) | None => usual,
         };
         replica.state = State::Loading;
         replica.progress = Some(Progress { since: now, until: now + takes, entries });

@@ -113,13 +113,28 @@ fn recover() {
 
 #[test]
 fn a_partition_that_serves_without_a_replica_is_blocked() {
-    let ran = run(&["recover", "--all", "--sandbox", "tablet-missing"]).expect(4);
+    let ran = run(&["recover", "--all", "--sandbox", "tablet-missing", "--wait-for-tablets", "0"]).expect(4);
     let summary = check_summary(&ran);
     assert_eq!(summary["verdict"], "partial");
     assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert_eq!(summary["blocked"].as_array().unwrap().len() as u64, summary["partitions"]["blocked"].as_u64().unwrap());
     assert!(summary["blocked"].as_array().unwrap().iter().all(|blocked| blocked["reason"] == "not_redundant"));
     check_sandbox(&ran, "tablet-missing");
+}
+
+/// The sandbox's clock runs twenty times faster.
+#[test]
+fn for_whom_a_run_stays_open_is_said_and_for_how_long() {
+    let ran = run(&["recover", "--all", "--sandbox", "tablet-missing", "--wait-for-tablets", "40s"]).expect(4);
+    let events = ran.events();
+    let waiting: Vec<&Value> = events.iter().filter(|event| event["what"] == "tablet").collect();
+    let first = waiting.first().unwrap();
+    assert_eq!((&first["event"], &first["at_most_ms"]), (&json!("waiting"), &json!(40_000)), "{first}");
+    assert_eq!(first["endpoints"].as_array().unwrap().len(), 1, "{first}");
+    assert!(first["partitions"].as_u64().unwrap() > 0 && first["for_ms"].as_u64().unwrap() < 30_000, "{first}");
+    assert_eq!(check_summary(&ran)["verdict"], "partial");
+    let unread = run(&["recover", "--all", "--sandbox", "--wait-for-tablets", "soon"]).expect(2);
+    assert!(unread.stderr.contains("a time is 0, or a whole number and a unit"), "{}", unread.stderr);
 }
 
 #[test]

@@ -26,7 +26,14 @@ fn recover_what_is_healthy() {
 
 #[test]
 fn recover_all_that_can_be() {
-    insta::assert_snapshot!(transcript(&["recover", "--all", "--sandbox", "tablet-missing"]));
+    insta::assert_snapshot!(transcript(&[
+        "recover",
+        "--all",
+        "--sandbox",
+        "tablet-missing",
+        "--wait-for-tablets",
+        "0"
+    ]));
 }
 
 #[test]

@@ -7,8 +7,9 @@ use super::Life;
 use crate::calm::await_nameserver;
 
 impl Life {
-    /// Everything dies, disks are lost, most of it comes back. Gives the tablets that do not.
-    pub(super) fn end(&mut self) -> Vec<Endpoint> {
+    /// Everything dies, disks are lost, most of it comes back. Gives the tablets that do not, and one that does while somebody
+    /// is at work already.
+    pub(super) fn end(&mut self) -> (Vec<Endpoint>, Option<Endpoint>) {
         let tablets = self.world.tablet_endpoints().to_vec();
         if let Some(mut dice) = self.choices.perhaps(25, "writers") {
             let every = dice.between(50, 1000);
@@ -49,8 +50,15 @@ impl Life {
         self.dice = self.choices.dice("how it comes back");
         let missing = self.choices.perhaps(12, "missing").map(|mut dice| self.tablet_by(&mut dice));
         let missing: Vec<Endpoint> = missing.into_iter().filter(|endpoint| Some(endpoint) != spared.as_ref()).collect();
-        self.tell(format!("missing: {missing:?}"));
-        for endpoint in tablets.iter().filter(|endpoint| !missing.contains(endpoint)) {
+        let late = self.choices.perhaps(12, "late").map(|mut dice| self.tablet_by(&mut dice));
+        let late = late.filter(|late| Some(late) != spared.as_ref() && !missing.contains(late));
+        self.tell(format!("missing: {missing:?}, late: {late:?}"));
+        let mut there: Vec<&Endpoint> = tablets.iter().filter(|endpoint| !missing.contains(endpoint)).collect();
+        if there.len() > 1 {
+            there.retain(|endpoint| Some(*endpoint) != late.as_ref());
+        }
+        let late = late.filter(|late| !there.contains(&late));
+        for endpoint in there {
             self.start_tablet(endpoint);
             if self.dice.percent(20) {
                 self.wait(5_000);
@@ -64,7 +72,7 @@ impl Life {
         }
         await_nameserver(&mut self.world);
         self.wait(20_000);
-        missing
+        (missing, late)
     }
 
     fn is_system(&self, id: PartitionId) -> bool {

@@ -28,6 +28,8 @@ pub struct Brought {
     pub told: Vec<String>,
     /// Tablets that do not come back.
     pub missing: Vec<Endpoint>,
+    /// One that comes back while somebody is at work.
+    pub late: Option<Endpoint>,
     /// Whether any disk was damaged.
     pub damaged: bool,
     /// Replicas whose MANIFEST cannot be read any more.
@@ -69,9 +71,9 @@ pub fn live(choices: &Choices, playbook: &'static str) -> Brought {
         life.something_happens();
     }
     (life.choices, life.dice) = (choices.clone(), choices.dice("end"));
-    let missing = life.end();
+    let (missing, late) = life.end();
     let Life { world, told, damaged, spoiled, host, runs, owed, announced, violations, .. } = life;
-    Brought { world, told, missing, damaged, spoiled, host, runs, owed, announced, violations }
+    Brought { world, told, missing, late, damaged, spoiled, host, runs, owed, announced, violations }
 }
 
 impl Life {

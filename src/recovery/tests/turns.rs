@@ -1,0 +1,80 @@
+//! What comes first among partitions is waited for, but what is sick holds up nobody else for longer than a turn.
+
+use std::time::Duration;
+
+use super::builder::{Built, Replica, a_partition, recover};
+use super::followers::serving;
+use super::loading::expired;
+use crate::playbook::{Playbook, TURN, built_in};
+use crate::recovery::{Ahead, Decision, Gates, Wait, WaitFor, decide};
+
+fn decided(view: &Built, gates: Gates) -> Decision {
+    decide(view, &recover(), gates)
+}
+
+fn waits(view: &Built, gates: Gates) -> Wait {
+    match decided(view, gates) {
+        Decision::Wait(wait) => wait,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn acts(view: &Built, gates: Gates) -> bool {
+    matches!(decided(view, gates), Decision::Act(_))
+}
+
+const LEADERS: Gates = Gates { may_recover_followers: false, ..Gates::OPEN };
+
+fn after(ahead: Ahead) -> Gates {
+    Gates { comes_first: Some(ahead), ..Gates::OPEN }
+}
+
+#[test]
+fn followers_wait_for_the_leaders_of_others_no_longer_than_their_turn() {
+    let view = serving([], |r| r.loaded(20));
+    let wait = waits(&view, LEADERS);
+    assert_eq!((wait.what.clone(), wait.timeout), (WaitFor::Turn(Ahead::Leaders), TURN));
+    assert!(acts(&expired(view, wait.what), LEADERS), "a leader that never comes holds up nobody else");
+}
+
+#[test]
+fn tables_wait_for_system_tables_no_longer_than_their_turn() {
+    let (view, gates) = (a_partition().replica("a", Replica::leader), after(Ahead::SystemTables));
+    let wait = waits(&view, gates);
+    assert_eq!((wait.what.clone(), wait.timeout), (WaitFor::Turn(Ahead::SystemTables), TURN));
+    assert!(acts(&expired(view, wait.what), gates));
+}
+
+/// Its tablet attaches it to its base table as it is loaded, or never.
+#[test]
+fn a_pre_aggregate_table_goes_on_after_its_turn_once_its_base_table_is_registered() {
+    let (view, gates) = (a_partition().replica("a", Replica::leader), after(Ahead::BaseTable));
+    let wait = waits(&view, gates);
+    assert_eq!((wait.what.clone(), wait.timeout), (WaitFor::Turn(Ahead::BaseTable), TURN));
+    let over = expired(view, wait.what);
+    assert!(acts(&over, gates), "however long its base table loads");
+    let not_there = Gates { base_is_registered: false, ..gates };
+    assert_eq!(waits(&over, not_there).timeout, Duration::MAX);
+}
+
+#[test]
+fn a_turn_that_is_over_says_nothing_about_another() {
+    let view = expired(a_partition().replica("a", Replica::leader), WaitFor::Turn(Ahead::SystemTables));
+    assert_eq!(waits(&view, after(Ahead::BaseTable)).what, WaitFor::Turn(Ahead::BaseTable));
+}
+
+#[test]
+fn how_long_a_turn_may_take_is_the_playbook_s() {
+    let text = built_in("recover").unwrap().replace("turn: 3m", "turn: 7s");
+    let playbook = Playbook::parse("mine", &text).unwrap();
+    let decided = |view: &Built, gates| match decide(view, &playbook, gates) {
+        Decision::Wait(wait) => wait.timeout,
+        other => panic!("{other:?}"),
+    };
+    let seven = Duration::from_secs(7);
+    assert_eq!(decided(&serving([], |r| r.loaded(20)), LEADERS), seven);
+    assert_eq!(decided(&a_partition().replica("a", Replica::leader), after(Ahead::SystemTables)), seven);
+    let unsaid = Playbook::parse("mine", &text.replace(", turn: 7s", "")).unwrap();
+    let view = serving([], |r| r.loaded(20));
+    assert!(matches!(decide(&view, &unsaid, LEADERS), Decision::Wait(wait) if wait.timeout == TURN));
+}

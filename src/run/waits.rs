@@ -1,0 +1,242 @@
+//! What is waited for is said while it is: first after half a minute, then ever more rarely, and as one line for all that wait for
+//! the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::model::{Endpoint, PartitionId, TableName};
+use crate::recovery::{Ahead, WaitFor};
+
+use super::case::Case;
+use super::driver::Driver;
+use super::event::Event;
+
+/// How long something is waited for before it is said. On the cluster's clock, like all of this.
+pub(super) const FIRST: Duration = Duration::from_secs(30);
+/// It is said again when it has taken twice as long, or so much longer.
+const AT_LEAST: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked for what there is to say.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// What is waited for, as a stable code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// A tablet that metadata names and that does not answer, to be there.
+    Tablet,
+    /// OpenMLDB's own tables, which come first.
+    SystemTables,
+    /// The base table of a pre-aggregate table, which comes first.
+    BaseTable,
+    /// The leaders of other partitions, which come first.
+    Leaders,
+    /// A call to be sent, since others are under way there, or answered.
+    Call,
+    /// A replica to load.
+    Load,
+    /// A replica to appear, which its tablet was told to load.
+    Appear,
+    /// A snapshot to be made.
+    Snapshot,
+    /// An operation of the nameserver to end.
+    Op,
+    /// A follower to catch up with its leader.
+    CatchUp,
+    /// A follower and its leader to agree on their rows.
+    Rows,
+    /// A follower to take what its leader sends.
+    Progress,
+    /// A replica to be dropped.
+    Drop,
+    /// A server to answer a question.
+    Answer,
+    /// The nameserver to take a tablet that answers for healthy.
+    Registration,
+    /// Flags to show what was changed.
+    Flags,
+}
+
+impl From<&WaitFor> for Awaited {
+    fn from(what: &WaitFor) -> Self {
+        match what {
+            WaitFor::Turn(Ahead::SystemTables) => Self::SystemTables,
+            WaitFor::Turn(Ahead::BaseTable) => Self::BaseTable,
+            WaitFor::Turn(Ahead::Leaders) => Self::Leaders,
+            WaitFor::Loading => Self::Load,
+            WaitFor::Appearing(_) => Self::Appear,
+            WaitFor::Snapshot(_) => Self::Snapshot,
+            WaitFor::Ops => Self::Op,
+            WaitFor::CatchUp(_) => Self::CatchUp,
+            WaitFor::Rows(_) => Self::Rows,
+            WaitFor::Stuck(_) => Self::Progress,
+            WaitFor::Dropping(_) => Self::Drop,
+            WaitFor::Answer(_) => Self::Answer,
+            WaitFor::Registered(_) => Self::Registration,
+            WaitFor::Flags => Self::Flags,
+        }
+    }
+}
+
+/// A partition, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// Database and table.
+    #[serde(flatten)]
+    pub table: TableName,
+    /// Partition number.
+    pub pid: u32,
+}
+
+/// What has been said of each thing that is waited for, and when more is to be said.
+#[derive(Debug)]
+pub(super) struct Waits {
+    next: Instant,
+    /// How long each has to take before it is said again.
+    due: BTreeMap<Awaited, Duration>,
+}
+
+/// All that wait for the same.
+#[derive(Debug, Default)]
+struct Waiting {
+    partitions: usize,
+    longest: Option<(Duration, PartitionId, Option<Duration>)>,
+    endpoints: BTreeSet<Endpoint>,
+}
+
+impl Waits {
+    pub(super) fn new() -> Self {
+        Self { next: Instant::now(), due: BTreeMap::new() }
+    }
+
+    /// Whether something that has taken so long is to be said now; then it is not again before it has taken longer.
+    pub(super) fn is_due(&mut self, what: Awaited, waited: Duration) -> bool {
+        let first = if what == Awaited::Tablet { Duration::ZERO } else { FIRST };
+        let due = self.due.entry(what).or_insert(first);
+        if waited < *due {
+            return false;
+        }
+        *due = (waited + waited.min(AT_LEAST)).max(FIRST);
+        true
+    }
+}
+
+impl Driver {
+    /// Says what has been waited for for a while.
+    pub(super) fn tell_waits(&mut self) {
+        let now = Instant::now();
+        if now < self.waits.next {
+            return;
+        }
+        let pace = self.settings.pace;
+        self.waits.next = now + EVERY.div_f64(pace);
+        self.tell_missing();
+        let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
+        for (id, case) in self.cases.iter().filter(|(_, case)| case.is_open()) {
+            let Some((what, waited, at_most)) = waits_for(case) else { continue };
+            let waited = waited.mul_f64(pace);
+            if waited < FIRST {
+                continue;
+            }
+            let waiting = all.entry(what).or_default();
+            waiting.partitions += 1;
+            waiting.endpoints.extend(self.waited_at(*id, case));
+            if waiting.longest.as_ref().is_none_or(|(longest, ..)| *longest < waited) {
+                waiting.longest = Some((waited, *id, at_most));
+            }
+        }
+        self.waits.due.retain(|what, _| *what == Awaited::Tablet || all.contains_key(what));
+        for (what, Waiting { partitions, longest, endpoints }) in all {
+            let Some((waited, id, at_most)) = longest else { continue };
+            if !self.waits.is_due(what, waited) {
+                continue;
+            }
+            let found = self.index.find(&self.snapshot.tables, id);
+            let partition = found.map(|(table, _)| Named { table: table.name.clone(), pid: id.pid.0 });
+            (self.settings.listener)(&Event::Waiting {
+                what,
+                endpoints: endpoints.into_iter().collect(),
+                partitions,
+                partition,
+                for_ms: millis(waited),
+                at_most_ms: at_most.map(millis),
+            });
+        }
+    }
+
+    /// For whom the run stays open: at once, so that somebody can start it.
+    fn tell_missing(&mut self) {
+        let missing = self.missing();
+        if missing.is_empty() {
+            self.waits.due.remove(&Awaited::Tablet);
+            return;
+        }
+        let waited = self.settings.awaiting.since.elapsed().mul_f64(self.settings.pace);
+        if !self.waits.is_due(Awaited::Tablet, waited) {
+            return;
+        }
+        let partitions: BTreeSet<&PartitionId> = missing.values().flatten().collect();
+        (self.settings.listener)(&Event::Waiting {
+            what: Awaited::Tablet,
+            partitions: partitions.len(),
+            endpoints: missing.keys().cloned().collect(),
+            partition: None,
+            for_ms: millis(waited),
+            at_most_ms: Some(millis(self.settings.awaiting.time)),
+        });
+    }
+
+    /// Where what a partition waits for has to happen, as far as that is at tablets.
+    fn waited_at(&self, id: PartitionId, case: &Case) -> Vec<Endpoint> {
+        let is_loading = |at: &&Endpoint| {
+            let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
+            held.and_then(|held| held.get(&id)).is_some_and(|held| !held.state.is_loaded())
+        };
+        match &case.waiting {
+            Some(WaitFor::Loading) => case.endpoints.iter().filter(is_loading).cloned().collect(),
+            Some(
+                WaitFor::Appearing(at)
+                | WaitFor::Snapshot(at)
+                | WaitFor::CatchUp(at)
+                | WaitFor::Rows(at)
+                | WaitFor::Stuck(at)
+                | WaitFor::Dropping(at)
+                | WaitFor::Answer(at)
+                | WaitFor::Registered(at),
+            ) => vec![at.clone()],
+            Some(WaitFor::Turn(_) | WaitFor::Ops | WaitFor::Flags) => Vec::new(),
+            None => self.lanes.queued_at(id).collect(),
+        }
+    }
+}
+
+/// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
+fn waits_for(case: &Case) -> Option<(Awaited, Duration, Option<Duration>)> {
+    if case.under_way > 0 {
+        return Some((Awaited::Call, case.decided.elapsed(), None));
+    }
+    let (waited, at_most) = case.waited()?;
+    Some((case.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_waited_for_is_said_after_half_a_minute_and_then_ever_more_rarely() {
+        let mut waits = Waits::new();
+        let said = (0..7_200).step_by(5).filter(|at| waits.is_due(Awaited::Load, Duration::from_secs(*at)));
+        let said: Vec<u64> = said.collect();
+        assert_eq!(said[..6], [30, 60, 120, 240, 480, 960]);
+        assert!(said.len() < 20 && said.windows(2).all(|pair| pair[1] - pair[0] <= 600), "{said:?}");
+        assert!(waits.is_due(Awaited::Tablet, Duration::ZERO), "somebody can start it at once");
+        assert!(!waits.is_due(Awaited::Tablet, Duration::from_secs(29)));
+    }
+}
