@@ -90,7 +90,7 @@ async fn set_on(
             (false, false) => return Err(RecoverError::KeptOff { held_for: held_for.into() }.into()),
         }
     }
-    step::take_on(Step::SetAutoFailover { on }, working, session, signals, out).await
+    step::take_on(Step::SetAutoFailover { on }, false, working, session, signals, out).await
 }
 
 fn giving_back(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<GivingBack, Failure> {

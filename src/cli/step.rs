@@ -70,15 +70,15 @@ pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, F
 /// # Errors
 /// As [`take`].
 pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure> {
-    let (step, working) = match command {
-        TabletCommand::Offline { endpoint, working } => {
-            (Step::OfflineTablet { endpoint: endpoint_of(endpoint)? }, working)
+    match command {
+        TabletCommand::Offline { endpoint, allow_unavailable, working } => {
+            let step = Step::OfflineTablet { endpoint: endpoint_of(endpoint)? };
+            take_even_if(*allow_unavailable, step, working, out).await
         }
         TabletCommand::Recover { endpoint, working } => {
-            (Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working)
+            take(Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working, out).await
         }
-    };
-    take(step, working, out).await
+    }
 }
 
 /// `replica`.
@@ -110,13 +110,13 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
             let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);
             take(Step::MigrateReplica { table, pid, from, to }, working, out).await
         }
-        ReplicaCommand::Alive { which, endpoint, alive, working } => {
+        ReplicaCommand::Alive { which, endpoint, alive, allow_unavailable, working } => {
             let (table, pid) = match which.contains('/') {
                 true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
                 false => (name_of(&Selector::table(which)?), None),
             };
             let (endpoint, alive) = (endpoint_of(endpoint)?, *alive == YesNo::Yes);
-            take(Step::MarkAlive { table, pid, endpoint, alive }, working, out).await
+            take_even_if(*allow_unavailable, Step::MarkAlive { table, pid, endpoint, alive }, working, out).await
         }
     }
 }
@@ -126,11 +126,16 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
 /// # Errors
 /// What is in the way, or that the effect was not seen.
 pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
+    take_even_if(false, step, working, out).await
+}
+
+/// The same, even if what clients use now becomes unavailable by it, where somebody has said so.
+async fn take_even_if(allow_unavailable: bool, step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
     let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
     let session = opened??;
     signals.found(&session.reach);
-    let taken = take_on(step, working, &session, &signals, out).await;
+    let taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = taken?;
     closed.map(|()| exit)
@@ -138,6 +143,7 @@ pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Fail
 
 pub(super) async fn take_on(
     step: Step,
+    allow_unavailable: bool,
     working: &Working,
     session: &Session,
     signals: &Signals,
@@ -149,6 +155,7 @@ pub(super) async fn take_on(
     };
     let single = Single {
         step,
+        allow_unavailable,
         cluster_name: session.name.clone(),
         lock: session.lock(&dir)?,
         archive: Arc::new(Directory(dir)),

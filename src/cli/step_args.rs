@@ -166,6 +166,9 @@ pub enum TabletCommand {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
+        /// Even if it runs: what it leads has no leader for a moment, and what no follower has yet is given up
+        #[arg(long)]
+        allow_unavailable: bool,
         #[command(flatten)]
         /// How.
         working: Working,
@@ -229,6 +232,9 @@ pub enum ReplicaCommand {
         /// The flag
         #[arg(value_name = "yes|no", value_enum)]
         alive: YesNo,
+        /// Even if it leads, and clients are sent to it now
+        #[arg(long)]
+        allow_unavailable: bool,
         #[command(flatten)]
         /// How.
         working: Working,

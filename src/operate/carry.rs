@@ -1,7 +1,7 @@
 //! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every partition to
 //! its goal one step at a time, gives auto_failover back, and looks again: what is said at the end comes from that look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::run::{
 };
 use crate::snapshot::{collect_within, look_closer};
 
-use super::arrange::{Arrangement, Goal, Next, Undertaking, UpgradeNote, arrange, next};
+use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
 use super::perform::look_to_change;
 use super::place::Refusal;
@@ -66,6 +66,7 @@ pub struct Drawn {
     pub arrangement: Arrangement,
     found: Found,
     noted: Option<UpgradeNote>,
+    closed: Closed,
 }
 
 /// What came of an undertaking.
@@ -140,7 +141,10 @@ impl Carry {
             }
             Undertaking::ScaleOut { .. } | Undertaking::ScaleIn { .. } | Undertaking::Handover { .. } => None,
         };
-        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref())?;
+        let unfinished = self.desk.unfinished()?;
+        let closed = Closed::new(self.desk.open_upgrades()?, unfinished.as_ref().map(|unfinished| &unfinished.of));
+        let closed = closed.beside(&self.undertaking);
+        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed)?;
         self.go_on(&mut arrangement, &seen)?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
         look_closer(cluster, &mut seen, &strays).await;
@@ -153,7 +157,7 @@ impl Carry {
                 "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
             );
         }
-        Ok(Drawn { seen, arrangement, found, noted })
+        Ok(Drawn { seen, arrangement, found, noted, closed })
     }
 
     /// The goals of the same undertaking that did not come to its end are its goals still.
@@ -246,7 +250,7 @@ impl Carry {
             pace: self.pace,
             step_timeout: self.step_timeout,
             leaderless_limit: self.leaderless_limit,
-            barred: BTreeSet::new(),
+            barred: drawn.closed.tablets(),
             told: self.told.clone(),
             stop: self.stop.clone(),
             now_ms: self.now_ms,

@@ -100,6 +100,30 @@ impl Desk {
         Ok(read(&path)?.filter(|note: &UpgradeNote| note.cluster == self.cluster && note.endpoint == *endpoint))
     }
 
+    /// The tablets whose upgrade is open: `upgrade pre` was begun, and `upgrade post` has not come to its end.
+    ///
+    /// # Errors
+    /// A note cannot be read, or is another version's.
+    pub fn open_upgrades(&self) -> Result<Vec<Endpoint>, KeptError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&self.dir)(error)),
+        };
+        let mut open = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed(&self.dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with("upgrade-") || !name.ends_with(".json") {
+                continue;
+            }
+            let note = read::<UpgradeNote>(&path)?.filter(|note| note.cluster == self.cluster);
+            open.extend(note.map(|note| note.endpoint));
+        }
+        open.sort();
+        Ok(open)
+    }
+
     /// Writes it down.
     ///
     /// # Errors

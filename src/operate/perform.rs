@@ -16,6 +16,7 @@ use crate::run::{
 use crate::snapshot::{collect, collect_within, glance};
 
 use super::effect::leaders_to_ask;
+use super::outage::outage;
 use super::place::{Planned, Refusal};
 use super::plan::plan;
 use super::{Call, Effect, Sight, Step, sight};
@@ -36,6 +37,8 @@ const NOTHING_SENT: &str = "stopped before anything was sent";
 pub struct Single {
     /// The step.
     pub step: Step,
+    /// Whether what clients use now may become unavailable by it.
+    pub allow_unavailable: bool,
     /// What errors call the cluster.
     pub cluster_name: String,
     /// What keeps it apart from runs.
@@ -121,12 +124,21 @@ impl Single {
     /// The cluster does not answer, or something is in the way.
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
         let seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
-        let planned = plan(&self.step, &seen)?;
+        let planned = self.plan(&seen)?;
         let outcome = match planned.call {
             None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
             Some(_) => Outcome::NotSent,
         };
         Ok(Performed { planned, outcome })
+    }
+
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let planned = plan(&self.step, seen)?;
+        let is_asked_twice = self.allow_unavailable || planned.call.is_none();
+        match outage(&self.step, seen).filter(|_| !is_asked_twice) {
+            Some(refusal) => Err(refusal),
+            None => Ok(planned),
+        }
     }
 
     /// Takes it.
@@ -149,7 +161,7 @@ impl Single {
         let looking = look_to_change(cluster, &self.cluster_name, self.now_ms, None);
         let looked = unless_stopped(&self.stop, looking).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
-        let planned = plan(&self.step, &seen)?;
+        let planned = self.plan(&seen)?;
         let since = newest(&seen);
         let Some(call) = &planned.call else {
             let outcome = Outcome::Already(text_of(sight(&planned.effect, &seen, since)));

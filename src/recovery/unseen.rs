@@ -61,16 +61,13 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
         Some(leader) => leader.endpoint == r.endpoint,
         None => chosen == Some(&r.endpoint),
     };
-    let followers = view.replicas.iter().filter(|r| !leads(r) && r.memory.replaceable != Some(Replaceable::Released));
-    let why = |r: &ReplicaView| match (r.memory.leader_held, r.loaded()) {
-        (Some(_), None) => r.memory.replaceable.is_none().then_some(WhyHeld::Unseen),
+    // A plan has chosen since the view was made: the partition's memory knows, its replicas' copies do not.
+    let memory = |r: &ReplicaView| view.memory.replica(&r.endpoint);
+    let followers = view.replicas.iter().filter(|r| !leads(r) && memory(r).replaceable != Some(Replaceable::Released));
+    let why = |r: &ReplicaView| match (memory(r).leader_held, r.loaded()) {
+        (Some(_), None) => memory(r).replaceable.is_none().then_some(WhyHeld::Unseen),
         // It was looked at, and holds more than its leader did then.
         (Some(_), Some(_)) => Some(WhyHeld::HoldsMore),
-        // Only a plan does not know how much its leader will hold.
-        (None, None) if leader.is_some_and(|leader| leader.offset().is_none()) => {
-            let unseen = view.memory.choice.iter().any(|choice| choice.out_of_reach.contains(&r.endpoint));
-            (unseen && r.memory.replaceable.is_none()).then_some(WhyHeld::Unseen)
-        }
         (None, _) => {
             let leader = leader.filter(|_| (ours || chosen.is_some()) && blocked.is_some_and(is_about_data))?;
             holds_more(view, leader, r).then_some(WhyHeld::HoldsMore)

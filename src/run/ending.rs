@@ -157,6 +157,7 @@ mod tests {
         an operation of the nameserver on it to end
         its replica on a:1 to catch up with the leader
         its replica on a:1 to agree with the leader
+        its replica on a:1 to take what the leader sends
         a:1 to drop its replica
         a:1 to answer
         the nameserver to take a:1 for healthy

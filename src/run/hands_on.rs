@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::sync::{SetOnce, watch};
+use tokio::sync::{Mutex, SetOnce, watch};
 
 use crate::cluster::{Cluster, Hold};
 use crate::model::Snapshot;
@@ -62,8 +61,8 @@ pub struct Found {
 pub struct Hands {
     record: Record,
     listener: Listener,
-    /// How often auto_failover was switched off again.
-    again: Arc<AtomicU32>,
+    /// How often auto_failover was switched off again, or found off after all. One at a time: many may be refused at once.
+    again: Arc<Mutex<u32>>,
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
     /// The lock: who has it once it is lost.
@@ -131,9 +130,14 @@ impl Hands {
     /// A step was refused because auto_failover is on: somebody has switched it on, and it is switched off again, a few times. Whether it
     /// was.
     pub async fn switches_off_again(&self, cluster: &Cluster) -> bool {
-        if self.again.fetch_add(1, Ordering::Relaxed) >= AGAIN {
+        let mut again = self.again.lock().await;
+        if *again >= AGAIN {
             return false;
         }
+        if cluster.auto_failover().await.is_ok_and(|is_on| !is_on) {
+            return true;
+        }
+        *again += 1;
         let text = format!(
             "auto_failover was switched on by somebody else; it is switched off again, and will be on at the end. Who it may be: {WHO}"
         );

@@ -179,7 +179,15 @@ impl Recovery {
         let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);
         let note =
             self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
-        self.unless_stopped(self.lock.leave(Some(&note))).await??;
+        let noted = self.unless_stopped(self.lock.leave(Some(&note))).await;
+        if let Err(stopped) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
+            // Nothing was changed; what an earlier run owes stays its own.
+            let is_as_before = auto_failover == prepared.snapshot.auto_failover;
+            if let Err(error) = record.end("interrupted", is_as_before, false, Vec::new()) {
+                (self.listener)(&Event::Note { text: error.to_string() });
+            }
+            return Err(stopped);
+        }
         let driven = match prepared.needs_doing() {
             true => self.drive(cluster, &prepared, &record, note).await.map(Some),
             false => Ok(None),
@@ -256,7 +264,7 @@ impl Recovery {
             &self.playbook.name,
             cluster.rpc_counts().into(),
             &prepared,
-            Seen { seen: &seen, verification },
+            Seen { seen: &seen, verification, panicked: panicked.is_some() },
             AutoFailoverSeen::of(auto_failover, seen.auto_failover, given_back.held_for()),
             driven.as_ref(),
         );

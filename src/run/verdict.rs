@@ -19,6 +19,8 @@ pub(super) struct Seen<'a> {
     pub(super) seen: &'a Snapshot,
     /// None if there was no time to look.
     pub(super) verification: Option<Verification>,
+    /// The run was ended by a panic.
+    pub(super) panicked: bool,
 }
 
 /// Looks again with fresh eyes: what is seen decides, not what was done.
@@ -77,8 +79,10 @@ pub(super) fn summary_of_run(
     } else {
         match driven.map(|driven| driven.stopped) {
             Some(Some(Stop::Signal(_) | Stop::Deadline)) => Verdict::Interrupted,
-            Some(None) => Verdict::Partial,
-            Some(Some(_)) | None => Verdict::Failed,
+            Some(Some(_)) => Verdict::Failed,
+            None if last.panicked => Verdict::Failed,
+            // What is blocked was blocked before: nothing had to be done to any partition.
+            Some(None) | None => Verdict::Partial,
         }
     };
     let summary = Summary {

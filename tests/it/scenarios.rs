@@ -160,7 +160,7 @@ impl Seen {
         assert_eq!(summary.verdict, verdict);
     }
 
-    /// A second run changes nothing, not even on disk, and comes to this verdict.
+    /// A second run changes nothing, not even on disk unless it leaves auto_failover off, and comes to this verdict.
     async fn assert_at_rest(&self, setup: Setup, verdict: Verdict) {
         let records = self.bed.records.count();
         let before = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
@@ -169,7 +169,9 @@ impl Seen {
         assert_eq!(again.recovered.summary.verdict, verdict);
         let after = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
         assert_eq!(before, after);
-        assert_eq!(records, self.bed.records.count(), "a record of a run that changes nothing");
+        // One that leaves auto_failover off for somebody's sake has to be found by the next one.
+        let is_held = !again.recovered.summary.auto_failover.held_for.is_empty();
+        assert_eq!(records + usize::from(is_held), self.bed.records.count(), "a record of a run that changes nothing");
     }
 
     /// The entries of every replica of a partition.

@@ -66,7 +66,8 @@ async fn a_flag_is_cleared_and_set_again_only_where_that_is_safe() {
     // Its leader replicates to it all the time.
     let said = desk.says(0, &format!("replica alive shop.orders/0 {follower} yes"));
     assert_eq!(said, format!("{follower} is alive in 1 partition\n"));
-    let said = desk.says(0, &format!("replica alive shop.orders {leading} no --dry-run"));
+    desk.refuses(&format!("replica alive shop.orders {leading} no"), "no client is sent there until");
+    let said = desk.says(0, &format!("replica alive shop.orders {leading} no --allow-unavailable --dry-run"));
     assert!(said.contains(&format!("note: {leading} leads shop.orders/0: no client can write to it")), "{said}");
     desk.bed.world(|world| {
         let id = orders(world, 0);
@@ -182,7 +183,11 @@ async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
     let desk = Desk::with(Scenario::Healthy).await;
     let (at, _) = desk.leader_and_follower();
     desk.says(0, "failover set off");
-    let said = desk.says(0, &format!("tablet offline {at}"));
+    desk.refuses(
+        &format!("tablet offline {at}"),
+        "others are made leaders at once, and what no follower has yet is given up",
+    );
+    let said = desk.says(0, &format!("tablet offline {at} --allow-unavailable"));
     assert!(said.starts_with(&format!("{at} is offline: nothing on it is alive\n")), "{said}");
     let said = desk.says(0, &format!("tablet recover {at}"));
     assert!(said.starts_with(&format!("everything on {at} is back\n")), "{said}");
@@ -219,7 +224,7 @@ async fn what_is_in_the_way_is_said_in_words() {
     desk.says(0, "failover set off");
     desk.refuses(&format!("leader change shop.audit/0 --to {elsewhere}"), "has a single replica");
     desk.refuses(&format!("replica alive shop.audit {elsewhere} no"), "shop.audit has no partition on");
-    desk.says(0, &format!("replica alive shop.audit/0 {audit} no"));
+    desk.says(0, &format!("replica alive shop.audit/0 {audit} no --allow-unavailable"));
     desk.refuses(&format!("replica recover shop.audit/0 {audit}"), "is the only replica");
 
     desk.says(0, &format!("replica alive shop.orders/0 {first} no"));
@@ -227,7 +232,7 @@ async fn what_is_in_the_way_is_said_in_words() {
     desk.refuses(&format!("replica migrate shop.orders/0 {first} {second}"), "has a replica on");
     desk.says(0, &format!("replica alive shop.orders/0 {second} no"));
     desk.refuses(&format!("leader change shop.orders/0 --to {first}"), "has no follower that is alive");
-    desk.says(0, &format!("replica alive shop.orders/0 {leading} no"));
+    desk.says(0, &format!("replica alive shop.orders/0 {leading} no --allow-unavailable"));
     desk.refuses(&format!("replica recover shop.orders/0 {first}"), "has no leader that is alive");
     desk.refuses(&format!("replica alive shop.orders/0 {first} yes"), "nobody knows what");
     desk.refuses(&format!("replica remove shop.orders/0 {first}"), "has no leader that is alive");

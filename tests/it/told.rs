@@ -102,7 +102,7 @@ async fn what_runs_has_not_died_and_what_was_killed_is_not_running() {
     let shown = home.run(&["record", "show"]).expect(0).stdout;
     assert!(shown.contains("end: killed"), "{shown}");
     let mut second = home.start(&recover);
-    second.wait_for_progress(|line| line.contains("an earlier run did not finish"));
+    second.wait_for_progress(|line| line.contains("is written down: "));
     second.signal("INT");
     second.end().expect(130);
     let last = listed(&home).pop().unwrap();

@@ -62,6 +62,35 @@ impl Desk {
     }
 }
 
+/// While a tablet's upgrade is open, or it is being emptied, it is given nothing, and no other tablet's upgrade is begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
+    let desk = Desk::with(Scenario::TabletsAdded).await;
+    let tablets = desk.tablets();
+    let (upgraded, other) = (&tablets[0], &tablets[1]);
+    desk.says(0, &format!("upgrade pre {upgraded}"));
+    let had = desk.bed.world(|world| (shares(world)[upgraded], led(world, upgraded)));
+    assert_eq!(had.1, 0);
+    desk.refuses(&format!("upgrade pre {other}"), "two tablets would be without leaders at once");
+    desk.says(0, &format!("upgrade pre {upgraded}"));
+    let (table, pid) = desk.bed.world(|world| {
+        let id = orders(world, 0);
+        (flags(world, id).iter().any(|flags| flags.endpoint == *upgraded), id.pid)
+    });
+    if table {
+        let handover = format!("leader handover shop.orders/{pid} --to {upgraded}");
+        desk.refuses(&handover, "takes no leaders: `upgrade pre");
+    }
+    let said = desk.says(0, "scale out");
+    assert!(said.contains(&format!("{upgraded} is given nothing: `upgrade pre {upgraded}` was begun")), "{said}");
+    let has = desk.bed.world(|world| (shares(world)[upgraded], led(world, upgraded)));
+    assert_eq!(has, had, "it neither gets nor gives anything");
+    desk.says(0, &format!("upgrade post {upgraded}"));
+    desk.says(0, &format!("upgrade pre {other}"));
+    desk.says(0, &format!("upgrade post {other}"));
+    desk.all_is_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_spread_over_tablets_that_were_added() {
     let desk = Desk::with(Scenario::TabletsAdded).await;

@@ -93,7 +93,7 @@ fn a_run_that_is_killed_leaves_what_they_wanted() {
     for notes in [true, false] {
         let host = Host::new(notes);
         let world = restarted(Scenario::TabletsRestartedFailoverOff);
-        let faults = ["RecoverTable:1=operator-failover-on", "RecoverTable:4=tool-killed-before"];
+        let faults = ["RecoverTable:1=operator-failover-on", "ConfSet:1=tool-killed-after"];
         let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
         let (mut world, ran) = Run { faults, ..Run::calm("recover", &host, 1) }.on(world, &Arc::default());
         assert!(matches!(ran.ended, Ended::Killed), "{:?}", ran.ended);
@@ -118,7 +118,7 @@ fn it_is_switched_off_again_a_bounded_number_of_times() {
 #[test]
 fn what_others_change_is_said_with_who_it_may_be() {
     for (fault, what) in
-        [("RecoverTable:1=operator-marks-alive", "was marked alive"), ("mutation:1=operator-recoverdata", "")]
+        [("ChangeRole:6=operator-marks-alive", "was marked alive"), ("0ms=operator-loadtable", "was loaded as leader")]
     {
         let came = disturbed(Scenario::EverythingRestarted, fault);
         let said: Vec<&String> = came.told.iter().filter(|line| line.contains("not by this run")).collect();

@@ -43,6 +43,9 @@ pub struct Found {
     pub virtual_time: Duration,
 }
 
+/// What a run takes once it waits for nobody any more.
+const ENDING: Duration = Duration::from_secs(5);
+
 struct Hunt {
     choices: Choices,
     playbook: &'static str,
@@ -56,6 +59,8 @@ struct Hunt {
     auto_failover: Option<bool>,
     /// A tablet that comes back during the next run.
     late: Option<Endpoint>,
+    /// It came back when the last run waited for it no longer, or not much.
+    came_too_late: bool,
     /// How long undisturbed runs stay open for tablets that are away.
     waits: Option<Duration>,
     /// Partitions reported for what nothing shows later on: their leader lacks rows, or cannot send its followers what
@@ -84,6 +89,7 @@ pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
         runs: brought.runs,
         auto_failover: brought.owed.or(now),
         late: brought.late,
+        came_too_late: false,
         // The time that it takes in vain is the same whatever it is.
         waits: choices.perhaps(85, "impatient").map(|_| Duration::from_secs(20)),
         lacking: BTreeSet::new(),
@@ -179,29 +185,33 @@ impl Hunt {
 
     fn run(&mut self, troubles: Troubles, scope: Scope) -> Option<Recovered> {
         self.runs += 1;
-        let mut troubles = troubles;
-        if let Some(late) = self.late.take().filter(|late| !self.world.is_up(late)) {
-            let at = self.world.tablet_endpoints().iter().position(|tablet| *tablet == late).unwrap();
+        let (mut troubles, mut late) = (troubles, None);
+        if let Some(away) = self.late.take().filter(|late| !self.world.is_up(late)) {
+            let at = self.world.tablet_endpoints().iter().position(|tablet| *tablet == away).unwrap();
             let second = self.choices.dice("late").between(0, 40);
+            late = Some(Duration::from_secs(second));
             troubles.adds(format!("{second}s@tablet{}=tablet-restarts-1ms", at + 1));
         }
         self.found.told.push(format!("RUN {} {scope:?} with {troubles:?}", self.runs));
         let Troubles { faults, killed_after, signal_after, waits } = troubles;
         let waits = waits.or(self.waits);
+        self.came_too_late = late.zip(waits).is_some_and(|(late, waits)| late + ENDING >= waits);
         let number = 1_000 * self.runs;
         let (host, tell) = (self.host.clone(), self.tell);
         let calm = Run::calm(self.playbook, &host, number);
         let run = Run { scope, faults, killed_after, signal_after, waits, tell, ..calm };
+        let meddles = run.faults.iter().any(|fault| matches!(fault.mishap, Mishap::Operator(_)));
+        let found = auto_failover(&mut self.world).filter(|_| !meddles);
         let (world, ran) = run.on(self.take_world(), &self.judge);
         self.world = world;
-        self.judged(ran)
+        self.judged(ran, found)
     }
 
     fn take_world(&mut self) -> World {
         std::mem::replace(&mut self.world, World::new(Settings::default(), &Addresses::recorded(1, 1)))
     }
 
-    fn judged(&mut self, ran: Ran) -> Option<Recovered> {
+    fn judged(&mut self, ran: Ran, found: Option<bool>) -> Option<Recovered> {
         let number = self.runs;
         self.found.virtual_time += ran.took;
         self.found.told.extend(ran.told.iter().cloned());
@@ -211,6 +221,7 @@ impl Hunt {
         self.found.announced += announced;
         lost.extend(invariants::every_run_ends(&ran));
         lost.extend(invariants::auto_failover_is_given_back(&ran, self.auto_failover, now));
+        lost.extend(invariants::a_run_that_was_stopped_first_changes_nothing(&ran, found, now));
         lost.extend(invariants::auto_failover_is_kept_off_for_a_reason(&ran, &self.world.healthy()));
         let told = |violation: Violation| Violation { text: format!("run {number}: {}", violation.text), ..violation };
         self.found.violations.extend(lost.into_iter().map(told));
@@ -253,8 +264,10 @@ impl Hunt {
         let only_interrupted = first.summary.blocked.iter().all(|blocked| blocked.reason == "interrupted");
         let meddled = only_interrupted && self.world.healthy().len() < first.summary.partitions.total;
         // The nameserver takes a tablet that has just died for healthy, and its leaders for perhaps serving.
+        // One for which the run did not stay open any more.
+        let late = self.came_too_late;
         let early = !self.judge().opened && !first.summary.blocked.is_empty();
-        if (wrote || hung || meddled || early) && self.calm_run().is_some() {
+        if (wrote || hung || meddled || early || late) && self.calm_run().is_some() {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId, Tid};
-use openmldb_ops::run::{BlockedEntry, Summary};
+use openmldb_ops::run::{BlockedEntry, RecoverError, Summary};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
 use openmldb_ops::sandbox::world::Traced;
@@ -128,6 +128,8 @@ pub fn auto_failover_is_given_back(ran: &Ran, before: Option<bool>, now: Option<
                 let kept_off = before == Some(true) && !recovered.summary.auto_failover.held_for.is_empty();
                 recovered.not_restored.is_none() && !(kept_off && now == Some(false))
             }
+            // It found what an earlier run had left, and leaves that as it is.
+            Err(RecoverError::Stopped { .. }) => false,
             Err(error) => {
                 let error = format!("{error:?}");
                 !error.contains("not_restored: Some") && !error.contains("held_for: [HeldFor")
@@ -138,6 +140,19 @@ pub fn auto_failover_is_given_back(ran: &Ran, before: Option<bool>, now: Option<
     let differs = before.is_some() && now.is_some() && now != before;
     let text = || format!("it was {before:?} and is {now:?} after: {}", ran.ending());
     (owed && differs).then(|| violation("auto_failover_is_given_back", text()))
+}
+
+/// A run that was stopped before it changed anything leaves auto_failover as it found it.
+pub fn a_run_that_was_stopped_first_changes_nothing(
+    ran: &Ran,
+    found: Option<bool>,
+    now: Option<bool>,
+) -> Option<Violation> {
+    let Ended::Itself(result) = &ran.ended else { return None };
+    let is_stopped = matches!(result.as_ref(), Err(RecoverError::Stopped { .. }));
+    let differs = found.is_some() && now.is_some() && now != found;
+    let text = || format!("auto_failover was {found:?} and is {now:?} after: {}", ran.ending());
+    (is_stopped && differs).then(|| violation("a_run_that_was_stopped_first_changes_nothing", text()))
 }
 
 /// It is kept off only because of replicas in partitions that are not healthy.

@@ -80,16 +80,16 @@ impl Bed {
         self.hunted.world.tablet_endpoints().iter().position(|other| other == at).unwrap() + 1
     }
 
-    /// The only time in which nobody led.
+    /// The last time in which nobody led. There may have been others: a leader that had an entry on its way when it stood down
+    /// leads again at once, and stands down once more.
     fn span(&self) -> Leaderless {
-        let [span] = self.hunted.world.leaderless() else { panic!("{:?}", self.hunted.world.leaderless()) };
-        span.clone()
+        self.hunted.world.leaderless().last().expect("the leader stood down").clone()
     }
 
-    /// How long nobody led.
+    /// The longest time in which nobody led.
     fn outage(&self) -> Millis {
-        let span = self.span();
-        span.until.expect("somebody leads") - span.from
+        let spans = self.hunted.world.leaderless().iter();
+        spans.map(|span| span.until.expect("somebody leads") - span.from).max().expect("the leader stood down")
     }
 
     /// Who leads the partition, on its tablet, too.
@@ -205,7 +205,8 @@ fn the_follower_that_is_needed_begins_to_hang_and_the_old_leader_leads_again_wit
     let carried = bed.carry();
     assert!(bed.outage() <= limit(), "{} ms", bed.outage());
     assert_eq!(bed.leads(), bed.leader);
-    assert!(Bed::why(&carried).contains("did not answer"), "{}", Bed::why(&carried));
+    let why = Bed::why(&carried);
+    assert!(why.contains("does not say what it holds") || why.contains("did not answer"), "{why}");
     let to = bed.to.clone();
     bed.hunted.world.hang_tablet(&to, false);
     bed.is_well();

@@ -10,7 +10,7 @@ use crate::run::some_of;
 
 use super::super::place::Refusal;
 use super::tally::Tally;
-use super::{Arrangement, Goal};
+use super::{Arrangement, Closed, Goal};
 
 /// A partition while it is being thought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +25,14 @@ type Places = BTreeMap<(TableName, Pid), Placed>;
 ///
 /// # Errors
 /// There is nobody to spread them over.
-pub(super) fn scale_out(seen: &Snapshot, leaders: bool) -> Result<Arrangement, Refusal> {
-    let healthy = seen.tablets.keys().filter(|at| seen.hears_from(at)).count();
+pub(super) fn scale_out(seen: &Snapshot, leaders: bool, closed: &Closed) -> Result<Arrangement, Refusal> {
+    let healthy = seen.tablets.keys().filter(|at| seen.hears_from(at) && !closed.has(at)).count();
     if healthy < 2 {
         let text = format!("the nameserver takes {healthy} tablets for healthy, and one has nobody to share with");
         return Err(Refusal::unsafe_now(text, "start the new tablets; see `openmldb-ops show tablets`"));
     }
-    let mut arrangement = Arrangement::default();
+    let mut arrangement = Arrangement { goals: Vec::new(), remarks: closed.remarks(&[]) };
+    let closed: Vec<Endpoint> = closed.tablets().into_iter().collect();
     let bound = bound_together(seen);
     arrangement.remarks.extend(left_alone(seen, &bound));
     let moves = |table: &Table| !table.is_system() && !bound.contains(&table.tid);
@@ -44,9 +45,9 @@ pub(super) fn scale_out(seen: &Snapshot, leaders: bool) -> Result<Arrangement, R
     }
     let mut after = before.clone();
     let databases: BTreeSet<String> = before.keys().map(|(table, _)| table.db.clone()).collect();
-    let mut whole = Tally::of(seen, &[], |table| !table.is_system());
+    let mut whole = Tally::of(seen, &closed, |table| !table.is_system());
     for db in &databases {
-        let mut tally = Tally::of(seen, &[], |table| table.name.db == *db && moves(table));
+        let mut tally = Tally::of(seen, &closed, |table| table.name.db == *db && moves(table));
         spread_replicas(db, &mut after, &mut tally, &mut whole);
         arrangement.remarks.extend(uneven(db, &tally));
         if leaders {

@@ -5,6 +5,7 @@
 //! whatever state it is in, so that a run after a crash goes on; [`walk`] follows it in thought, for a dry run.
 
 mod balance;
+mod closed;
 mod next;
 mod scale_in;
 mod tally;
@@ -13,6 +14,7 @@ mod tests;
 mod upgrade;
 mod walk;
 
+pub use closed::Closed;
 pub use next::{Next, next};
 pub use upgrade::{Led, UpgradeNote};
 pub use walk::{Walk, walk};
@@ -132,7 +134,8 @@ pub struct Arrangement {
     pub remarks: Vec<String>,
 }
 
-/// The goals of an undertaking. `noted` is what an earlier `upgrade pre` wrote down.
+/// The goals of an undertaking. `noted` is what an earlier `upgrade pre` wrote down; `closed` are the tablets that are being emptied or
+/// upgraded, which are given nothing.
 ///
 /// # Errors
 /// What is in the way of the whole of it.
@@ -140,12 +143,19 @@ pub fn arrange(
     undertaking: &Undertaking,
     seen: &Snapshot,
     noted: Option<&UpgradeNote>,
+    closed: &Closed,
 ) -> Result<Arrangement, Refusal> {
     match undertaking {
-        Undertaking::ScaleOut { leaders } => balance::scale_out(seen, *leaders),
-        Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints),
-        Undertaking::Handover { table, pid, to } => handover(seen, table, *pid, to),
-        Undertaking::UpgradePre { endpoint, allow_unavailable } => upgrade::pre(seen, endpoint, *allow_unavailable),
+        Undertaking::ScaleOut { leaders } => balance::scale_out(seen, *leaders, closed),
+        Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints, closed),
+        Undertaking::Handover { table, pid, to } => {
+            closed.refuse(to)?;
+            handover(seen, table, *pid, to)
+        }
+        Undertaking::UpgradePre { endpoint, allow_unavailable } => {
+            closed.refuse_second_upgrade(endpoint)?;
+            upgrade::pre(seen, endpoint, *allow_unavailable, closed)
+        }
         Undertaking::UpgradePost { endpoint } => upgrade::post(seen, endpoint, noted),
     }
 }

@@ -5,25 +5,27 @@ use crate::run::some_of;
 
 use super::super::place::{Refusal, tablet_is_healthy};
 use super::tally::Tally;
-use super::{Arrangement, Goal, goal_of_base};
+use super::{Arrangement, Closed, Goal, goal_of_base};
 
 /// Every partition with a replica on one of `leaving` has it on another tablet.
 ///
 /// # Errors
 /// A tablet that is not there, or fewer left than some table has replicas.
-pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint]) -> Result<Arrangement, Refusal> {
+pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -> Result<Arrangement, Refusal> {
     leaving.iter().try_for_each(|endpoint| tablet_is_healthy(seen, endpoint))?;
-    let mut tally = Tally::of(seen, leaving, |_| true);
+    let away: Vec<Endpoint> = leaving.iter().cloned().chain(closed.tablets()).collect();
+    let mut tally = Tally::of(seen, &away, |_| true);
     let left = tally.tablets();
     enough_are_left(seen, leaving, left.len())?;
     let mut arrangement = Arrangement { goals: Vec::new(), remarks: unknown(seen, leaving) };
+    arrangement.remarks.extend(closed.remarks(leaving));
     // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads (reference 4.2).
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {
         for partition in &table.partitions {
             let like = goal_of_base(seen, table, partition, &arrangement.goals);
-            let goal = goal(table, partition, leaving, &mut tally, like);
+            let goal = goal(table, partition, (leaving, closed), &mut tally, like);
             arrangement.goals.extend(goal);
         }
     }
@@ -33,7 +35,7 @@ pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint]) -> Result<Arrangem
 fn goal(
     table: &Table,
     partition: &Partition,
-    leaving: &[Endpoint],
+    (leaving, closed): (&[Endpoint], &Closed),
     tally: &mut Tally,
     like: Option<&Goal>,
 ) -> Option<Goal> {
@@ -54,7 +56,8 @@ fn goal(
         let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
         // Whoever has its rows already, if anybody does.
         let heirs = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
-        with_base.or_else(|| tally.leads_least(heirs)).cloned()
+        let open = heirs.iter().filter(|at| !closed.has(at));
+        with_base.or_else(|| tally.leads_least(open)).or_else(|| tally.leads_least(heirs)).cloned()
     });
     leader.iter().for_each(|at| tally.leader(at, 1));
     let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();

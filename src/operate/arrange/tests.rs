@@ -154,14 +154,14 @@ fn scaling_out_ends_and_spreads_what_can_be_spread() {
     for seed in seeds() {
         let seen = any(&mut Dice(seed));
         let undertaking = Undertaking::ScaleOut { leaders: true };
-        let arrangement = arrange(&undertaking, &seen, None).unwrap();
+        let arrangement = arrange(&undertaking, &seen, None, &Closed::default()).unwrap();
         assert_eq!(
             arrangement,
-            arrange(&undertaking, &seen, None).unwrap(),
+            arrange(&undertaking, &seen, None, &Closed::default()).unwrap(),
             "seed {seed}: the same look, the same plan"
         );
         let after = follow(&arrangement, &seen, seed);
-        let again = arrange(&undertaking, &after, None).unwrap();
+        let again = arrange(&undertaking, &after, None, &Closed::default()).unwrap();
         assert_eq!(again.goals, [], "seed {seed}: it is at rest");
         for db in ["shop", "bank"] {
             let tally = Tally::of(&after, &[], |table| table.name.db == db);
@@ -183,7 +183,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
         let seen = any(&mut dice);
         let leaving = vec![tablet(dice.below(seen.tablets.len()))];
         let undertaking = Undertaking::ScaleIn { endpoints: leaving.clone() };
-        let Ok(arrangement) = arrange(&undertaking, &seen, None) else {
+        let Ok(arrangement) = arrange(&undertaking, &seen, None, &Closed::default()) else {
             let widest = seen.tables.iter().filter_map(|table| table.replica_num).max().unwrap();
             assert!(usize::try_from(widest).unwrap() > seen.tablets.len() - 1, "seed {seed}: refused for no reason");
             continue;
@@ -206,7 +206,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
                 taken += 1;
             }
         }
-        let rest = arrange(&undertaking, &broken_off, None).unwrap();
+        let rest = arrange(&undertaking, &broken_off, None, &Closed::default()).unwrap();
         let after = follow(&rest, &broken_off, seed);
         for (before, after) in places(&seen).iter().zip(places(&after)) {
             assert_eq!(before.len(), after.len(), "seed {seed}, broken off after {taken} steps");
@@ -222,7 +222,7 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
         let seen = any(&mut dice);
         let at = tablet(dice.below(seen.tablets.len()));
         let pre = Undertaking::UpgradePre { endpoint: at.clone(), allow_unavailable: false };
-        let arrangement = arrange(&pre, &seen, None).unwrap();
+        let arrangement = arrange(&pre, &seen, None, &Closed::default()).unwrap();
         let note = UpgradeNote::with(None, "test", &at, &arrangement.goals, &seen);
         let without = follow(&arrangement, &seen, seed);
         let leads = |seen: &Snapshot| -> Vec<bool> {
@@ -236,7 +236,7 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
             "seed {seed}: once more changes nothing"
         );
         let post = Undertaking::UpgradePost { endpoint: at.clone() };
-        let back = follow(&arrange(&post, &without, Some(&note)).unwrap(), &without, seed);
+        let back = follow(&arrange(&post, &without, Some(&note), &Closed::default()).unwrap(), &without, seed);
         assert_eq!(leads(&back), leads(&seen), "seed {seed}");
         assert_eq!(places(&back), places(&seen), "seed {seed}: what was added is gone");
     }
@@ -358,7 +358,8 @@ fn what_no_table_knows_on_a_tablet_that_leaves_is_named() {
     let stray = Held { partition: id, ..held_mut(&mut seen, &tablet(0)).clone() };
     let Seen::Known(held) = &mut seen.tablets.get_mut(&tablet(0)).unwrap().held else { panic!("known") };
     held.insert(id, stray);
-    let arrangement = arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None).unwrap();
+    let arrangement =
+        arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None, &Closed::default()).unwrap();
     assert!(arrangement.remarks.iter().any(|remark| remark.contains("99_4 (20 rows)")), "{:?}", arrangement.remarks);
 }
 
@@ -366,11 +367,12 @@ fn what_no_table_knows_on_a_tablet_that_leaves_is_named() {
 fn a_pre_aggregate_table_stays_beside_its_base_table() {
     let mut seen = cluster(4, &[("shop", vec![vec![0, 1]]), ("__PRE_AGG_DB", vec![vec![0, 1]])]);
     seen.tables[1].base_table = Some(Tid(1));
-    let arrangement = arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None).unwrap();
+    let arrangement =
+        arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None, &Closed::default()).unwrap();
     let [base, aggregate] = &arrangement.goals[..] else { panic!("{arrangement:?}") };
     assert_eq!((&base.replicas, &base.leader), (&aggregate.replicas, &aggregate.leader));
     assert_eq!(base.table.db, "shop", "the base table comes first");
-    let out = arrange(&Undertaking::ScaleOut { leaders: true }, &seen, None).unwrap();
+    let out = arrange(&Undertaking::ScaleOut { leaders: true }, &seen, None, &Closed::default()).unwrap();
     assert_eq!(out.goals, []);
     assert!(out.remarks.iter().any(|remark| remark.contains("stay where they are")), "{:?}", out.remarks);
 }

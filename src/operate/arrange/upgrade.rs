@@ -7,7 +7,7 @@ use crate::run::some_of;
 
 use super::super::place::{Refusal, tablet_is_healthy};
 use super::tally::Tally;
-use super::{Arrangement, Goal, goal_of_base};
+use super::{Arrangement, Closed, Goal, goal_of_base};
 
 /// The version of the notes written.
 pub const VERSION: u32 = 1;
@@ -65,10 +65,16 @@ impl UpgradeNote {
 ///
 /// # Errors
 /// There is no such tablet, or nobody could stand in.
-pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool) -> Result<Arrangement, Refusal> {
+pub(super) fn pre(
+    seen: &Snapshot,
+    endpoint: &Endpoint,
+    allow_unavailable: bool,
+    closed: &Closed,
+) -> Result<Arrangement, Refusal> {
     tablet_is_healthy(seen, endpoint)?;
     let mut arrangement = Arrangement::default();
-    let mut tally = Tally::of(seen, std::slice::from_ref(endpoint), |_| true);
+    let away: Vec<Endpoint> = closed.tablets().into_iter().chain([endpoint.clone()]).collect();
+    let mut tally = Tally::of(seen, &away, |_| true);
     let (mut alone, mut skipped) = (Vec::new(), Vec::new());
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
@@ -92,7 +98,7 @@ pub(super) fn pre(seen: &Snapshot, endpoint: &Endpoint, allow_unavailable: bool)
                 }
                 continue;
             }
-            let others = || goal.replicas.iter().filter(|at| *at != endpoint);
+            let others = || goal.replicas.iter().filter(|at| *at != endpoint && !closed.has(at));
             let with_base = like.and_then(|goal| goal.leader).filter(|at| others().any(|other| other == at));
             let leader = match with_base.or_else(|| tally.leads_least(others()).cloned()) {
                 Some(leader) => leader,

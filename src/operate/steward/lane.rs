@@ -215,6 +215,10 @@ impl Lane {
         if self.stood_up >= STAND_DOWNS {
             return Then::gives_up(never_a_pause());
         }
+        let holds = *self.shared.hands.hold.borrow() == Hold::Held;
+        if seen.auto_failover && holds && self.shared.hands.switches_off_again(&self.shared.cluster).await {
+            return Then::GoesOn;
+        }
         let step = match self.step(seen) {
             Ok(step) => step,
             Err(then) => return then,

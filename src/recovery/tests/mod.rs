@@ -22,3 +22,4 @@ mod terms;
 mod turns;
 mod unseen;
 mod waits;
+mod without_recover;

@@ -71,6 +71,7 @@ impl World {
         let way = self.meet(&Seen { method: call.name(), effect: call.effect(), server, names: None, partitions });
         match (way, slow) {
             (Way::Through, Some(by)) => Way::Slow(by),
+            (Way::Slow(long), Some(by)) => Way::Slow(long + by),
             (way, _) => way,
         }
     }

@@ -52,13 +52,14 @@ pub const LOOKS: &[Case] = &[
     alone("sandbox list"),
     alone("sandbox list --faults"),
     Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve") },
+    Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve --standalone") },
 ];
 
 /// Recoveries, undertakings, and what they would do.
 pub const RUNS: &[Case] = &[
     alone("recover --all --sandbox"),
     alone("recover --all --sandbox healthy"),
-    alone("recover --all --sandbox tablet-missing"),
+    alone("recover --all --sandbox tablet-missing --wait-for-tablets 40s"),
     alone("recover --all --sandbox --playbook fast"),
     alone("recover --all --sandbox --release-failover"),
     alone("recover --all --sandbox --output json"),
@@ -84,14 +85,20 @@ pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "failover restore --dry-run"),
     on(Scenario::Healthy, "op cancel 99999"),
     after(&["failover set off"], on(Scenario::Healthy, "leader change shop.orders/0 --to FOLLOWER")),
-    after(&["failover set off"], on(Scenario::Healthy, "tablet offline FOLLOWER")),
-    after(&["failover set off", "tablet offline FOLLOWER"], on(Scenario::Healthy, "tablet recover FOLLOWER")),
+    after(&["failover set off"], on(Scenario::Healthy, "tablet offline FOLLOWER --allow-unavailable")),
+    after(
+        &["failover set off", "tablet offline FOLLOWER --allow-unavailable"],
+        on(Scenario::Healthy, "tablet recover FOLLOWER"),
+    ),
     on(Scenario::EverythingRestarted, "replica load shop.orders/0 LEADER --no-wait"),
     on(Scenario::Healthy, "replica recover shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica add shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica remove shop.orders/0 FOLLOWER"),
     after(&["failover set off"], on(Scenario::Healthy, "replica migrate shop.orders/0 FOLLOWER LEADER")),
-    after(&["failover set off"], on(Scenario::Healthy, "replica alive shop.orders/0 LEADER no --dry-run")),
+    after(
+        &["failover set off"],
+        on(Scenario::Healthy, "replica alive shop.orders/0 LEADER no --allow-unavailable --dry-run"),
+    ),
 ];
 
 /// All of them.

@@ -17,6 +17,8 @@ use super::super::super::handover::{Standing, standing};
 use super::super::super::place::{Place, Refusal};
 use super::super::super::plan::plan;
 use super::CALL;
+use super::election::{Circumstances, Election};
+use super::end::{End, Why};
 use super::known::{Down, Known, Rest, nobody_leads};
 
 /// How often an election is asked for before the old leader leads again: about one operation in twenty fails for no reason.
@@ -51,57 +53,6 @@ pub(super) enum Do {
     Over(End),
 }
 
-/// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super::super) enum End {
-    /// Another one leads.
-    NewLeader(Endpoint),
-    /// The old one leads.
-    LeadsAgain(Why),
-    /// Nobody does, and nothing more can be done here.
-    Unled(Refusal),
-}
-
-/// Why the old leader leads again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super::super) enum Why {
-    /// No follower held all that it did.
-    TooEarly,
-    /// No other one was elected, or none in time.
-    NotDone(Refusal),
-    /// The run ends.
-    Ending,
-    /// What was to be done could not be written down.
-    Unrecorded,
-}
-
-/// What it depends on beside the partition's own servers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Circumstances {
-    /// Since when everything is to end.
-    pub(super) ending_since: Option<Instant>,
-    /// Whether an election may be asked for: the lock is held, and it can be written down.
-    pub(super) may_elect: bool,
-    /// Another run has taken over.
-    pub(super) taken_over: bool,
-}
-
-/// An election that was asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Election {
-    to: Endpoint,
-    /// The newest operation from before.
-    since: Option<OpId>,
-    /// The nameserver that was asked.
-    nameserver: String,
-    /// When it was.
-    at: Instant,
-    /// Whether it said that it was heard.
-    heard: bool,
-    /// When it was first seen that its operation is over.
-    over: Option<Instant>,
-}
-
 /// The old leader is to lead again.
 #[derive(Debug, Clone)]
 pub(super) struct Again {
@@ -112,29 +63,6 @@ pub(super) struct Again {
     perhaps: bool,
     /// It refused.
     refused: Option<Refusal>,
-}
-
-impl Election {
-    pub(super) fn new(to: Endpoint, since: Option<OpId>, nameserver: String) -> Self {
-        Self { to, since, nameserver, at: Instant::now(), heard: false, over: None }
-    }
-
-    /// Whether an operation is what it began.
-    fn is(&self, op: &Op) -> bool {
-        op.kind == OpKind::ChangeLeader && Some(op.id) > self.since
-    }
-}
-
-impl Why {
-    /// In words, if there is anything to say.
-    pub(super) fn said(&self) -> Option<String> {
-        match self {
-            Self::TooEarly => Some("no follower held all that it did".to_owned()),
-            Self::NotDone(refusal) => Some(refusal.text.clone()),
-            Self::Ending => Some("the run ends".to_owned()),
-            Self::Unrecorded => None,
-        }
-    }
 }
 
 /// Who is to be elected.
@@ -267,7 +195,7 @@ impl Known {
         if op.status == OpStatus::Queued || op.task == "kSelectLeader" || op.task == "-" {
             return None;
         }
-        let over = *self.election.as_mut().and_then(|election| Some(election.over.get_or_insert(now)))?;
+        let over = *self.election.as_mut().map(|election| election.over.get_or_insert(now))?;
         if self.says_it_leads(&election.to, over) {
             return Some(Do::Demote(election.to.clone()));
         }
@@ -346,6 +274,7 @@ impl Known {
         match found {
             Successor::Is(to) if circumstances.may_elect => Do::Elect(to),
             Successor::Is(_) | Successor::NotYet(_) => Do::Look,
+            // Nothing more is on its way: who follows replicates to nobody.
             Successor::None => {
                 self.again = Some(Again::new(Why::TooEarly));
                 Do::LeadAgain

@@ -13,7 +13,8 @@ use crate::snapshot::only;
 
 use super::super::super::arrange::Goal;
 use super::super::super::place::{Place, Refusal};
-use super::decide::{Again, Election};
+use super::decide::Again;
+use super::election::Election;
 use super::is_dead;
 
 /// Two answers of the same offset are that of a log that has come to its end if they are at least so far apart: a write that had

@@ -6,6 +6,8 @@
 //! would lead. What is done is decided there; here it is sent, written down and told.
 
 mod decide;
+mod election;
+mod end;
 mod known;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
+use crate::run::AUTO_FAILOVER_IS_ON;
 
 use super::super::arrange::Goal;
 use super::super::handover;
@@ -26,8 +29,9 @@ use super::super::perform::{newest, send};
 use super::super::place::{Place, Refusal};
 use super::super::{Call, Step};
 use super::{How, Moved, Shared};
-use decide::{Circumstances, Do, Election};
-pub(in super::super) use decide::{End, Why};
+use decide::Do;
+use election::{Circumstances, Election};
+pub(in super::super) use end::{End, Why};
 pub(in super::super) use known::Known;
 
 /// How long one call may take: all of them answer from memory.
@@ -251,6 +255,11 @@ impl Vacancy {
         let election = Election::new(to, since, nameserver);
         if let Err(error) = &sent {
             self.tell(&step, None, How::Missed(error.to_string()));
+            let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
+            if is_gated && self.shared.hands.switches_off_again(&self.brief()).await {
+                // Nothing was asked: it is decided again.
+                return;
+            }
         }
         self.known.was_asked_to_elect(election, sent);
     }

@@ -10,7 +10,9 @@ use crate::model::{Endpoint, Held, Offset, Op, OpId, OpKind, OpStatus, Pid, Role
 
 use super::super::super::arrange::Goal;
 use super::super::super::tests::{held_mut, orders, replica_mut, well};
-use super::decide::{Circumstances, Do, Election, End, Why};
+use super::decide::Do;
+use super::election::{Circumstances, Election};
+use super::end::{End, Why};
 use super::known::Known;
 
 const LIMIT: Duration = Duration::from_secs(5);
