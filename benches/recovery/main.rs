@@ -1,12 +1,13 @@
-//! What recovery costs, measured: how close to the limit it comes, what the tool itself needs, and what the official
-//! script's way of doing it takes on the same clusters. `benches/README.md` explains the numbers and keeps the last results.
+//! What recovery costs, measured: how close to the limit it comes, what the tool itself needs, what the official script's
+//! way of doing it takes on the same clusters, and how long a handover keeps clients from writing. `benches/README.md` explains the numbers and keeps the last results.
 //!
 //! ```text
 //! cargo bench --bench recovery                         everything
-//! cargo bench --bench recovery -- ratio|cost|incumbent [--quick|--full]
+//! cargo bench --bench recovery -- ratio|cost|incumbent|handover [--quick|--full]
 //! ```
 
 mod cost;
+mod handover;
 mod incumbent;
 mod ratio;
 mod table;
@@ -50,13 +51,15 @@ fn main() -> ExitCode {
         Some("ratio") => ratio::run(quick, full),
         Some("cost") => cost::run(quick),
         Some("incumbent") => incumbent::run(quick),
+        Some("handover") => handover::run(quick),
         None | Some("--quick" | "--full") => {
             ratio::run(quick, full);
             incumbent::run(quick);
+            handover::run(quick);
             cost::run(quick);
         }
         Some(other) => {
-            eprintln!("no benchmark is called {other}; there are ratio, cost and incumbent");
+            eprintln!("no benchmark is called {other}; there are ratio, cost, incumbent and handover");
             return ExitCode::from(2);
         }
     }
