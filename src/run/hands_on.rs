@@ -62,12 +62,24 @@ pub struct Hands {
     record: Record,
     listener: Listener,
     /// How often auto_failover was switched off again, or found off after all. One at a time: many may be refused at once.
-    again: Arc<Mutex<u32>>,
+    again: Arc<Mutex<Again>>,
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
     /// The lock: who has it once it is lost.
     pub lock: Arc<dyn Lock>,
 }
+
+/// How often somebody else's auto_failover was in the way.
+#[derive(Debug, Default)]
+struct Again {
+    /// It was switched off again.
+    times: u32,
+    /// A step was refused because of it, and it was off: another partition had seen to it, or the nameserver contradicts itself.
+    in_vain: u32,
+}
+
+/// So often it may be found off after all.
+const IN_VAIN: u32 = 10;
 
 /// How such work ended, in a word for the record: `ended`, `partial`, `interrupted` or `failed`.
 pub trait Ended {
@@ -131,13 +143,14 @@ impl Hands {
     /// was.
     pub async fn switches_off_again(&self, cluster: &Cluster) -> bool {
         let mut again = self.again.lock().await;
-        if *again >= AGAIN {
+        if again.times >= AGAIN || again.in_vain >= IN_VAIN {
             return false;
         }
         if cluster.auto_failover().await.is_ok_and(|is_on| !is_on) {
+            again.in_vain += 1;
             return true;
         }
-        *again += 1;
+        again.times += 1;
         let text = format!(
             "auto_failover was switched on by somebody else; it is switched off again, and will be on at the end. Who it may be: {WHO}"
         );

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
-use crate::run::AUTO_FAILOVER_IS_ON;
 
 use super::super::arrange::Goal;
 use super::super::handover;
@@ -254,12 +253,8 @@ impl Vacancy {
         let sent = send(&self.brief(), &call).await;
         let election = Election::new(to, since, nameserver);
         if let Err(error) = &sent {
+            // Where auto_failover is on again (301), the old one leads again first: switching it off waits for others.
             self.tell(&step, None, How::Missed(error.to_string()));
-            let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
-            if is_gated && self.shared.hands.switches_off_again(&self.brief()).await {
-                // Nothing was asked: it is decided again.
-                return;
-            }
         }
         self.known.was_asked_to_elect(election, sent);
     }
