@@ -155,6 +155,21 @@ impl WaitFor {
     pub fn is_turn(&self) -> bool {
         matches!(self, Self::Turn(_))
     }
+
+    /// The tablet at which it has to come true, if it is a single one.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Turn(_) | Self::Loading | Self::Ops | Self::Flags => None,
+            Self::Appearing(at)
+            | Self::Snapshot(at)
+            | Self::CatchUp(at)
+            | Self::Rows(at)
+            | Self::Stuck(at)
+            | Self::Dropping(at)
+            | Self::Answer(at)
+            | Self::Registered(at) => Some(at),
+        }
+    }
 }
 
 impl Decision {

@@ -230,15 +230,7 @@ impl Memory {
     pub fn note_return(&mut self, endpoint: &Endpoint) {
         self.expired.retain(|wait, _| match wait {
             WaitFor::Loading | WaitFor::Flags => false,
-            WaitFor::Turn(_) | WaitFor::Ops => true,
-            WaitFor::Appearing(at)
-            | WaitFor::Snapshot(at)
-            | WaitFor::CatchUp(at)
-            | WaitFor::Rows(at)
-            | WaitFor::Stuck(at)
-            | WaitFor::Dropping(at)
-            | WaitFor::Answer(at)
-            | WaitFor::Registered(at) => at != endpoint,
+            other => other.endpoint() != Some(endpoint),
         });
         self.leader_tries = 0;
         let replica = self.replica_mut(endpoint);

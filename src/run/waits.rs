@@ -196,17 +196,7 @@ impl Driver {
         };
         match &case.waiting {
             Some(WaitFor::Loading) => case.endpoints.iter().filter(is_loading).cloned().collect(),
-            Some(
-                WaitFor::Appearing(at)
-                | WaitFor::Snapshot(at)
-                | WaitFor::CatchUp(at)
-                | WaitFor::Rows(at)
-                | WaitFor::Stuck(at)
-                | WaitFor::Dropping(at)
-                | WaitFor::Answer(at)
-                | WaitFor::Registered(at),
-            ) => vec![at.clone()],
-            Some(WaitFor::Turn(_) | WaitFor::Ops | WaitFor::Flags) => Vec::new(),
+            Some(other) => other.endpoint().cloned().into_iter().collect(),
             None => self.lanes.queued_at(id).collect(),
         }
     }
