@@ -18,6 +18,7 @@ mod ledger;
 mod life;
 mod matrix;
 mod minimal;
+mod papers;
 mod patience;
 mod run;
 mod troubles;

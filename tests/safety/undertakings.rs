@@ -3,7 +3,6 @@
 //!
 //! `OPENMLDB_OPS_WORLDS=N` and `OPENMLDB_OPS_SEED=S` are as for the other hunt.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::calm::{auto_failover, await_nameserver, calm_down};
 use super::dice::Dice;
 use super::eyes::Eyes;
 use super::judge::Judge;
+use super::papers::Papers;
 use super::run::{Host, Run, tool_trouble};
 
 /// Worlds of a usual test run.
@@ -36,24 +36,6 @@ const TIMES: u64 = 4;
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// Answers that get lost, and calls that take their time, on the way back.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// A directory of its own, gone when dropped.
-struct Papers(PathBuf);
-
-impl Papers {
-    fn new() -> Self {
-        static MADE: AtomicU64 = AtomicU64::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("openmldb-ops-undertakings-{}-{number}", std::process::id())))
-    }
-}
-
-impl Drop for Papers {
-    fn drop(&mut self) {
-        // There may be none.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// How an undertaking is disturbed.
 #[derive(Debug, Clone, Default)]
