@@ -1,4 +1,4 @@
-//! Steps that take a leader away from clients that it serves now. Each is asked for twice: by the command, and by `--allow-unavailable`.
+//! Steps that take replicas away from clients that they serve now. Each needs `--allow-unavailable`.
 
 use crate::model::{Endpoint, Partition, PartitionId, Role, Snapshot, Table};
 use crate::run::some_of;
@@ -20,7 +20,7 @@ pub(super) fn outage(step: &Step, seen: &Snapshot) -> Option<Refusal> {
                 ),
             };
             let hint = format!(
-                "`openmldb-ops upgrade pre {endpoint}` has others lead first, without a row lost; or say that it may be with \
+                "`openmldb-ops upgrade pre {endpoint}` has others lead first, without a row lost; or allow it with \
                  --allow-unavailable"
             );
             Some(Refusal::unsafe_now(text, hint))
@@ -34,7 +34,8 @@ pub(super) fn outage(step: &Step, seen: &Snapshot) -> Option<Refusal> {
             }
             let text =
                 format!("{endpoint} leads {}: no client is sent there until it is marked alive again", some_of(&led));
-            let hint = "have another one lead with `openmldb-ops leader handover`; or say that it may be with --allow-unavailable";
+            let hint =
+                "have another one lead with `openmldb-ops leader handover`; or allow it with --allow-unavailable";
             Some(Refusal::unsafe_now(text, hint))
         }
         _ => None,

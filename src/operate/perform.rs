@@ -134,10 +134,10 @@ impl Single {
 
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let planned = plan(&self.step, seen)?;
-        let is_asked_twice = self.allow_unavailable || planned.call.is_none();
-        match outage(&self.step, seen).filter(|_| !is_asked_twice) {
-            Some(refusal) => Err(refusal),
-            None => Ok(planned),
+        let changes_nothing = planned.call.is_none();
+        match outage(&self.step, seen) {
+            Some(refusal) if !self.allow_unavailable && !changes_nothing => Err(refusal),
+            Some(_) | None => Ok(planned),
         }
     }
 

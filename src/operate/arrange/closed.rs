@@ -82,7 +82,9 @@ impl Why {
 
     fn ends(self, at: &Endpoint) -> String {
         match self {
-            Self::Upgraded => format!("`openmldb-ops upgrade post {at}` ends it"),
+            Self::Upgraded => format!(
+                "`openmldb-ops upgrade post {at}` ends it; if that tablet is gone for good, remove its upgrade-*.json beside the records"
+            ),
             Self::Emptied => {
                 "run that again; or, if it is not wanted any more, `openmldb-ops record dismiss`".to_owned()
             }
