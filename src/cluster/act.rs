@@ -10,7 +10,8 @@ use super::{CallError, Cluster};
 
 impl Cluster {
     /// Carries out one action. Done means that a server said so, or that it said it was so already ([`done_codes`]); what
-    /// came of it has to be looked at: RecoverTable, for one, answers 0 and creates no op (observed 2).
+    /// came of it has to be looked at: RecoverTable, for one, answers 0 and creates no op
+    /// (docs/openmldb/operations.md#an-answer-of-0-is-not-an-effect).
     ///
     /// # Errors
     /// What was seen. It is repeated only where it was certainly not applied, so [`CallError::outcome`] tells whether to
@@ -44,7 +45,8 @@ impl Cluster {
 
 /// What a handover of leadership needs.
 impl Cluster {
-    /// ChangeRole to follower: the replica takes no more writes and replicates to nobody (reference 4.6).
+    /// ChangeRole to follower: the replica takes no more writes and replicates to nobody
+    /// (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
     ///
     /// # Errors
     /// What was seen.
@@ -107,7 +109,7 @@ impl Cluster {
     }
 }
 
-/// The codes by which a server says that what is asked for is so already (reference 3.7, 4.6, 4.7).
+/// The codes by which a server says that what is asked for is so already (docs/openmldb/calls.md#codes).
 ///
 /// Not among them: LoadTable's 101 (loaded *or loading*, in a role and from files the caller has to look at), and
 /// RecoverTable's 311 ("table is alive": the flag says so, which does not make it connected).

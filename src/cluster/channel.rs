@@ -1,4 +1,5 @@
-//! Connections: one lazily connected HTTP/2 channel per address, set up the way OpenMLDB's servers need it (observed 6).
+//! Connections: one lazily connected HTTP/2 channel per address, set up the way OpenMLDB's servers need it
+//! (docs/openmldb/clients.md#transport).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 /// The largest window HTTP/2 knows. The servers never wait for a window to open: an answer larger than what is left of it
-/// is reset, so both windows have to be as large as can be (observed 6).
+/// is reset, so both windows have to be as large as can be (docs/openmldb/clients.md#flow-control).
 const WINDOW: u32 = (1 << 31) - 1;
 
 /// How connections and calls are made.

@@ -77,7 +77,8 @@ pub fn zookeeper_credentials(file: Option<&Path>) -> Result<Option<Secret>, Cred
 /// What OpenMLDB's servers are told about who calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Credentials {
-    /// The service token every OpenMLDB server and tool sends, `sdefault`: works in every mode (reference 7).
+    /// The service token every OpenMLDB server and tool sends, `sdefault`: works in every mode
+    /// (docs/openmldb/clients.md#credentials).
     #[default]
     Service,
     /// A user with a password.
@@ -103,7 +104,8 @@ impl Credentials {
         Ok(Self::User { name: name.to_owned(), password: Secret::new(password) })
     }
 
-    /// The value of the `authorization` header (reference 7): `sdefault`, or `u<user>:1<hex sha256 of the password>`.
+    /// The value of the `authorization` header (docs/openmldb/clients.md#credentials): `sdefault`, or `u<user>:1<hex
+    /// sha256 of the password>`.
     pub(super) fn header(&self) -> Secret {
         match self {
             Self::Service => Secret::new("sdefault"),
@@ -181,7 +183,7 @@ mod tests {
     fn an_empty_password_is_a_credential() {
         assert_eq!(split("root:", "here").unwrap(), ("root", ""));
         let user = Credentials::User { name: "root".into(), password: Secret::new("") };
-        // What a new nameserver puts into its table of users for root (reference 7).
+        // What a new nameserver puts into its table of users for root (docs/openmldb/clients.md#credentials).
         assert_eq!(user.header().reveal(), "uroot:1e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         for malformed in ["root", ":password", ":", ""] {
             assert!(split(malformed, "here").is_err(), "{malformed}");

@@ -133,7 +133,8 @@ pub enum DiscoveryError {
     /// The OpenMLDB user's name cannot be put into a header.
     #[error("the user name holds characters that cannot be sent: only printable ASCII can")]
     UnsendableUser,
-    /// The leader's port is not served. A nameserver registers before it opens its port (reference 2).
+    /// The leader's port is not served. A nameserver registers before it opens its port
+    /// (docs/openmldb/metadata-in-zookeeper.md#a-nameserver-registers-before-it-opens-its-port).
     #[error("the leading nameserver is {address}, but it could not be reached within {waited:?}: {seen}")]
     LeaderUnreachable {
         /// Its address.

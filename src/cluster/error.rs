@@ -7,7 +7,7 @@ use crate::wire::decode::Garbage;
 
 use super::DiscoveryError;
 
-/// nameserver: "nameserver is not leader" (reference 3.9).
+/// nameserver: "nameserver is not leader" (docs/openmldb/calls.md#codes).
 pub const NOT_LEADER: i32 = 300;
 
 /// A call that did not do what was asked.
@@ -25,7 +25,7 @@ pub struct CallError {
 /// What was seen instead of success.
 #[derive(Debug, Clone)]
 pub enum CallErrorKind {
-    /// The server answered with a code other than 0 (reference 3.9 lists them).
+    /// The server answered with a code other than 0 (docs/openmldb/calls.md#codes).
     Refused {
         /// The code.
         code: i32,
@@ -43,7 +43,7 @@ pub enum CallErrorKind {
         seen: String,
     },
     /// The connection was closed before an answer came. OpenMLDB does that without a word when it refuses credentials
-    /// (observed 6), and a dying server does it too; the two cannot be told apart.
+    /// (docs/openmldb/clients.md#credentials), and so does a dying server; the two cannot be told apart.
     HungUp {
         /// What was seen.
         seen: String,
@@ -53,7 +53,7 @@ pub enum CallErrorKind {
         /// What the server said.
         msg: String,
     },
-    /// No answer in time. That does not stop the server (observed 6).
+    /// No answer in time. That does not stop the server (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
     DeadlineExceeded {
         /// How long we waited.
         after: Duration,
@@ -106,8 +106,8 @@ impl CallError {
         Self::new("nameserver", method, CallErrorKind::Discovery(Box::new(error)))
     }
 
-    /// Whether the call changed anything. A code counts as a refusal (design 6), although a nameserver that lost
-    /// ZooKeeper half way (304) may have done a part of it: read again before relying on it.
+    /// Whether the call changed anything. A code counts as a refusal (docs/design/calls.md#outcomes), although a
+    /// nameserver that lost ZooKeeper half way (304) may have done a part of it: read again before relying on it.
     pub fn outcome(&self) -> Outcome {
         match self.kind {
             CallErrorKind::Refused { .. }

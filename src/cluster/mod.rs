@@ -5,7 +5,7 @@
 //!
 //! What is repeated, and what is not: a read is repeated a few times whatever went wrong on the way. A mutation is
 //! repeated only when it certainly was not applied; when that is unknown the caller gets the error and looks again
-//! (design 6). A nameserver that stopped leading is searched for, in bounded time.
+//! (docs/design/calls.md#outcomes). A nameserver that stopped leading is searched for, in bounded time.
 
 mod act;
 mod channel;
@@ -62,7 +62,7 @@ pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     /// How long a leading nameserver is waited for, at the start and whenever it is lost: 60 s by default. A standby takes
-    /// over in about 4 s (observed 2), a restarted nameserver needs its tablets first.
+    /// over in about 4 s (docs/openmldb/timings.md#measured), a restarted nameserver needs its tablets first.
     pub leader_wait: Duration,
     /// How often it is looked for meanwhile: every 500 ms by default.
     pub poll: Duration,

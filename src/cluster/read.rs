@@ -10,8 +10,8 @@ use crate::wire::{encode, nameserver};
 
 use super::{CallError, CallErrorKind, Cluster};
 
-/// GetTableFollower of a leader that replicates to nobody; the answer carries its offset all the same (reference 4.6).
-/// Releases before 0.8.3 answered 0 (reference 8).
+/// GetTableFollower of a leader that replicates to nobody; the answer carries its offset all the same
+/// (docs/openmldb/logs-and-terms.md#how-a-leader-replicates). Releases before 0.8.3 answered 0.
 const NO_FOLLOWER: i32 = 134;
 
 /// Takes the answer to a call out of the enum of all answers and decodes it.
@@ -31,8 +31,8 @@ macro_rules! decoded {
 /// Every method here fails with what was seen last, after the attempts a read has.
 impl Cluster {
     /// Every table of every database, system databases included, with its topology, flags and the nameserver's last
-    /// numbers (ShowTable with show_all). Tables older than databases are among them, with an empty database.
-    /// Says nothing about what tablets hold (observed 1).
+    /// numbers (ShowTable with show_all). Tables older than databases are among them, with an empty database. Says
+    /// nothing about what tablets hold (docs/openmldb/auto-failover.md#what-a-full-restart-leaves-behind).
     pub async fn tables(&self) -> Result<Vec<Table>, CallError> {
         let answer = self.nameserver(encode::show_all_tables()).await?;
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)
@@ -51,7 +51,8 @@ impl Cluster {
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTablet, decode::registrations)
     }
 
-    /// Operations under way and failed ones (ShowOPStatus); done ones vanish when the nameserver changes (observed 2).
+    /// Operations under way and failed ones (ShowOPStatus); done ones vanish when the nameserver changes
+    /// (docs/openmldb/nameserver.md#operations-taken-over).
     pub async fn ops(&self) -> Result<Vec<Op>, CallError> {
         let call = NameserverCall::ShowOpStatus(nameserver::ShowOpStatusRequest::default());
         let answer = self.nameserver(call).await?;
@@ -62,7 +63,8 @@ impl Cluster {
     pub async fn table(&self, name: &TableName) -> Result<Option<Table>, CallError> {
         let answer = self.nameserver(encode::show_table(name)).await?;
         let tables = decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::tables)?;
-        // Tables older than databases come with every ShowTable, whatever its database (reference 3.8).
+        // Tables older than databases come with every ShowTable, whatever its database
+        // (docs/openmldb/nameserver.md#what-showtable-shows).
         Ok(tables.into_iter().find(|table| table.name == *name))
     }
 
@@ -89,8 +91,9 @@ impl Cluster {
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ConfGet, decode::auto_failover)
     }
 
-    /// The tablets that have registered themselves in ZooKeeper, whatever the nameserver made of that (observed 1: some
-    /// are missed and stay kOffline for ever). None without ZooKeeper.
+    /// The tablets that have registered themselves in ZooKeeper, whatever the nameserver made of that: it misses some,
+    /// which then stay kOffline (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed). None without
+    /// ZooKeeper.
     pub async fn registered_tablets(&self) -> Result<Option<Vec<Endpoint>>, CallError> {
         // Where ZooKeeper does not say in time, nobody knows.
         self.shared.ending.within(self.shared.rpc.registered_tablets()).await.unwrap_or(Ok(None))

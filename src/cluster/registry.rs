@@ -32,7 +32,8 @@ pub(super) enum NoAddress {
 }
 
 impl Registry {
-    /// Of these names and addresses. An empty address is none of its own: the name is the address (reference 2).
+    /// Of these names and addresses. An empty address is none of its own: the name is the address
+    /// (docs/openmldb/metadata-in-zookeeper.md#server-names).
     pub(super) fn new(
         names: impl IntoIterator<Item = (Endpoint, String)>,
         registered: Option<impl IntoIterator<Item = Endpoint>>,

@@ -32,7 +32,8 @@ pub trait Rpc: Send + Sync {
     fn give_up_on_tablet(&self, _endpoint: &Endpoint) {}
 
     /// The tablets that have registered themselves, by their names in metadata, whatever the nameserver made of that
-    /// (observed 1). None where nobody knows: without ZooKeeper.
+    /// (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed). None where nobody knows: without
+    /// ZooKeeper.
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {
         Box::pin(std::future::ready(Ok(None)))
     }

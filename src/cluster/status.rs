@@ -1,5 +1,6 @@
 //! What tonic's errors mean. Its codes alone do not say: a refused connection, a hang-up in mid-call and a server that
-//! speaks something else all arrive as errors of a few codes, told apart by what caused them (design 7).
+//! speaks something else all arrive as errors of a few codes, told apart by what caused them
+//! (docs/design/calls.md#transport).
 
 use std::error::Error;
 use std::io;

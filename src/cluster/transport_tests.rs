@@ -309,7 +309,7 @@ async fn what_a_server_says_of_a_call_is_told() {
     assert!(matches!(&error.kind, CallErrorKind::InvalidRequest { msg } if msg.starts_with("Fail")), "{error:?}");
     let error = of(|| Status::permission_denied("no")).await;
     assert!(matches!(error.kind, CallErrorKind::Denied { .. }), "{error:?}");
-    // Seen of tonic's own client deadline, should one be set on a request (design 7).
+    // Seen of tonic's own client deadline, should one be set on a request (docs/design/calls.md#transport).
     let error = of(|| Status::cancelled("Timeout expired")).await;
     assert!(matches!(error.kind, CallErrorKind::DeadlineExceeded { .. }), "{error:?}");
 }

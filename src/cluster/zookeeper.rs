@@ -1,5 +1,5 @@
-//! ZooKeeper, read only: who leads, which tablets registered, which address a server name stands for. Layout: reference 2.
-//! Nothing in here writes.
+//! ZooKeeper, read only: who leads, which tablets registered, which address a server name stands for. Layout:
+//! docs/openmldb/metadata-in-zookeeper.md#paths. Nothing in here writes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -73,7 +73,8 @@ impl ZooKeeper {
         };
         match self.data(&format!("{}/map/names/{name}", self.root)).await? {
             Some(address) if !address.is_empty() => Ok(address),
-            // With use_name and an explicit endpoint the name is the address, and stands for nothing else (observed 7).
+            // With use_name and an explicit endpoint the name is the address, and stands for nothing else
+            // (docs/openmldb/metadata-in-zookeeper.md#server-names).
             _ if name.contains(':') => Ok(name),
             _ => Err(DiscoveryError::NoAddress { name, root: self.root.clone() }),
         }
@@ -111,7 +112,7 @@ impl ZooKeeper {
     pub async fn nodes(&self) -> Result<Vec<Endpoint>, DiscoveryError> {
         let mut nodes = self.children(&format!("{}/nodes", self.root)).await?.unwrap_or_default();
         nodes.sort_unstable();
-        // A legacy kind of node that is no tablet (reference 2).
+        // A legacy kind of node that is no tablet (docs/openmldb/metadata-in-zookeeper.md#paths).
         Ok(nodes.into_iter().filter(|node| !node.starts_with("NLTABLET_")).map(Endpoint::from).collect())
     }
 
@@ -195,7 +196,7 @@ impl ZooKeeper {
 }
 
 /// Opens a session; on failure looks why, since the client reports a closed port, a port that is no ZooKeeper and a name
-/// that does not resolve all alike (design 7).
+/// that does not resolve all alike (docs/design/calls.md#transport).
 pub(super) async fn open(
     servers: &str,
     credentials: Option<&Secret>,

@@ -52,7 +52,7 @@ pub enum Action {
         /// The follower to bring back.
         endpoint: Endpoint,
     },
-    /// TabletServer.LoadTable, always with mode follower (observed 3).
+    /// TabletServer.LoadTable, always with mode follower (docs/openmldb/load-table.md#writes-before-it-is-loaded).
     LoadTable {
         /// The tablet.
         endpoint: Endpoint,

@@ -92,7 +92,7 @@ pub enum OpStatus {
     Doing,
     /// kDone. Says nothing about success: a parent is done whether or not its child was created.
     Done,
-    /// kFailed. About one in twenty does for no reason (observed 2).
+    /// kFailed. About one in twenty does for no reason (docs/openmldb/operations.md#operations-fail-for-no-reason).
     Failed,
     /// kCanceled.
     Canceled,

@@ -35,8 +35,8 @@ pub enum StorageMode {
 }
 
 impl StorageMode {
-    /// Whether rows live in RocksDB. Such replicas load unseen (reference 4.2) and their MANIFEST's term says nothing
-    /// about their entries (observed 3).
+    /// Whether rows live in RocksDB. Such replicas load unseen (docs/openmldb/load-table.md#what-a-load-looks-like),
+    /// and their MANIFEST's term says nothing about their entries (docs/openmldb/tablet.md#snapshots).
     pub fn is_disk(self) -> bool {
         matches!(self, Self::Ssd | Self::Hdd)
     }
@@ -88,7 +88,8 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// The leader clients are sent to: the first that is flagged so and alive (reference 3.3).
+    /// The leader clients are sent to: the first that is flagged so and alive
+    /// (docs/openmldb/nameserver.md#which-replica-is-the-leader).
     pub fn leader(&self) -> Option<&Endpoint> {
         self.replicas.iter().find(|replica| replica.is_leader && replica.is_alive).map(|replica| &replica.endpoint)
     }

@@ -66,7 +66,7 @@ pub enum State {
 }
 
 impl State {
-    /// Whether the replica's data is in place (reference 4.4: states 1, 3 and 4).
+    /// Whether the replica's data is in place (docs/openmldb/tablet.md#gettablestatus).
     pub fn is_loaded(self) -> bool {
         matches!(self, Self::Normal | Self::MakingSnapshot | Self::SnapshotPaused)
     }

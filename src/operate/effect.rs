@@ -230,7 +230,8 @@ fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight
     let waiting = |text: String| Sight::Waiting(format!("{endpoint} {text}"));
     match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
         Some(Seen::Known(held)) => match held.get(&partition) {
-            // It is loaded for an instant before its offset is set (reference 4.2).
+            // It is loaded for an instant before its offset is set
+            // (docs/openmldb/load-table.md#what-a-load-looks-like).
             Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => Sight::Reached(
                 format!("{endpoint} has {partition} loaded at offset {}, {} rows", held.offset, held.record_cnt),
             ),

@@ -1,9 +1,10 @@
 //! How leadership goes from one replica to another without a row that a client was told is written being lost.
 //!
 //! `changeleader` alone does not do that: it never asks the old leader, which takes writes until clients have heard of the new
-//! one, and clients go on writing to where a leader last was, whatever its alive flag says (observed 3). So the leader stands
-//! down first, by ChangeRole: from then on it takes no writes, and what it holds is all there is. A follower that holds as
-//! much is made leader; if none does, the leader stands up again, and it is tried once more.
+//! one, and clients go on writing to where a leader last was, whatever its alive flag says
+//! (docs/openmldb/clients.md#clients-do-not-wait). So the leader stands down first, by ChangeRole: from then on it takes no
+//! writes, and what it holds is all there is. A follower that holds as much is made leader; if none does, the leader stands up
+//! again, and it is tried once more.
 
 use std::collections::BTreeSet;
 

@@ -43,7 +43,7 @@ pub(super) fn change(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned
 }
 
 /// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it
-/// lacks what others hold (reference 3.7).
+/// lacks what others hold (docs/openmldb/operations.md#changeleader).
 fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
     let name = place.name();
     let at = electable(place)?;

@@ -1,8 +1,8 @@
 //! The handbook's single steps, one at a time: mark a replica, load it, recover it, change a leader, cancel an operation.
 //!
-//! A [`Step`] is what somebody asks for. [`plan`] looks at a snapshot and says what to send for it and which [`Effect`] that is to
-//! have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and waits
-//! until the effect is seen; an answer of 0 is none (RecoverTable answers it and may do nothing, observed 2).
+//! A [`Step`] is what somebody asks for. [`plan`] looks at a snapshot and says what to send for it and which [`Effect`] that is
+//! to have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and
+//! waits until the effect is seen; an answer of 0 is none (docs/openmldb/operations.md#an-answer-of-0-is-not-an-effect).
 //!
 //! An [`Undertaking`] takes many of them: [`arrange`] says how each partition is to be, [`Carry`] takes it there.
 

@@ -1,4 +1,4 @@
-//! What a step needs (reference 3.7), what is sent for it, and what that is to bring about.
+//! What a step needs (docs/openmldb/calls.md#what-they-check), what is sent for it, and what that is to bring about.
 
 use crate::model::{Action, OpId, Snapshot};
 

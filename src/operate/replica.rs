@@ -131,7 +131,8 @@ fn may_serve(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
     }
 }
 
-/// `loadtable`, always as follower: as leader it would take writes before its rows are there (observed 3).
+/// `loadtable`, always as follower: as leader it would take writes before its rows are there
+/// (docs/openmldb/load-table.md#writes-before-it-is-loaded).
 pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     let (name, id) = (place.name(), place.id());
     place.replica(endpoint)?;

@@ -43,7 +43,7 @@ fn before(steps: &Steps<ClusterStep>) -> Result<(), Fault> {
                 return fault(step, Problem::WrongList { step: "auto_failover: restore".to_owned(), list: "after" });
             }
             ClusterStep::AutoFailover(AutoFailover::Off) if nth > 0 => return fault(step, Problem::FailoverOffFirst),
-            // A cancelled operation is what leaves a leader paused (observed 2).
+            // A cancelled operation is what leaves a leader paused (docs/openmldb/operations.md#cancelling).
             ClusterStep::ResumeSnapshots => comes_before(&steps.value[nth..], "settle_ops", "resume_snapshots")?,
             // What is waited for are the tablets that others stand in for; and their operations are settled after that.
             ClusterStep::WaitForTablets { .. } => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Longest duration a playbook may name: a week. Longer than any load seen, short enough to catch a slipped zero.
 pub(super) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Shortest poll interval: a tablet answers in about a millisecond (observed 6), and polling is to cost it nothing.
+/// Shortest poll interval: a tablet answers in about a millisecond (docs/openmldb/timings.md#measured), and polling
+/// should cost it nothing.
 pub(super) const SHORTEST_POLL: Duration = Duration::from_millis(10);
 
 /// Units with their length in milliseconds, largest first.

@@ -52,7 +52,7 @@ words! {
 
 words! {
     /// The role in which a replica is loaded. There is no `leader`: one that is queued to load as leader takes writes
-    /// before its data is there and ruins it (observed 3).
+    /// before its data is there and ruins it (docs/openmldb/load-table.md#writes-before-it-is-loaded).
     LoadMode {
         /// As a follower, always.
         Follower = "follower",
@@ -70,7 +70,8 @@ words! {
 words! {
     /// How the term of a replica's last entry is found out.
     ProveBy {
-        /// MakeSnapshot at the replica's own offset, after which GetManifest names the term (observed 3).
+        /// MakeSnapshot at the replica's own offset, after which GetManifest names the term
+        /// (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
         MakeSnapshot = "make_snapshot",
     }
 }

@@ -20,7 +20,8 @@ use super::view::{Data, ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
 pub const MAX_REFUSALS: u32 = 5;
-/// Tries of an operation: about one in twenty fails for no reason (observed 2), so five in a row mean something.
+/// Tries of an operation: about one in twenty fails for no reason
+/// (docs/openmldb/operations.md#operations-fail-for-no-reason), so five in a row mean something.
 pub const MAX_TRIES: u32 = 5;
 /// How long flags may take to show what a call answered with success has done.
 const FLAGS: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ pub struct Gates {
     /// The tables that come before this one and are not back yet (system tables; the base of a pre-aggregate table).
     pub comes_first: Option<Ahead>,
     /// The base table's partition is registered on every tablet on which this one may be loaded: only then its tablet attaches
-    /// the one to the other (reference 4.2), however long it has waited.
+    /// the one to the other (docs/openmldb/load-table.md#pre-aggregate-tables), however long it has waited.
     pub base_is_registered: bool,
     /// Every partition in scope serves or is blocked, so that redundancy may begin.
     pub may_recover_followers: bool,
@@ -340,7 +341,7 @@ fn flag_cannot_be_set(view: &View, replica: &ReplicaView) -> Option<Decision> {
 }
 
 /// A tablet that has just been started answers before the nameserver has heard of it; one whose registration it missed stays
-/// as it is (observed 1).
+/// as it is (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
 pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, hint: &str) -> Decision {
     let what = WaitFor::Registered(endpoint.clone());
     if view.memory.has_expired(&what) {

@@ -90,8 +90,9 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 
-/// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left: reference 4.2):
-/// it holds what was written since the last look, and nobody can know how much that is.
+/// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left,
+/// docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): it holds what was written since the last look, and nobody
+/// can know how much that is.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
     if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.memory.led {
         return Ok(());

@@ -94,7 +94,8 @@ impl Remembered {
         }
     }
 
-    /// Whether its tablet had it registered. A disk table is not before its load begins (reference 4.5).
+    /// Whether its tablet had it registered. A disk table is not before its load begins
+    /// (docs/openmldb/load-table.md#what-a-load-looks-like).
     fn was_there(&self, is_disk: bool) -> bool {
         self.held || self.load == Load::Seen || self.load == Load::Accepted && !is_disk
     }
@@ -306,7 +307,8 @@ impl Now<'_> {
         if self.has_snapshot() {
             return Load::NotSent;
         }
-        // A failed load takes the directory away (reference 4.5), and the snapshot in it. No answer is no snapshot gone.
+        // A failed load takes the directory away (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away),
+        // and the snapshot in it. No answer is no snapshot gone.
         if self.had_snapshot && matches!(self.replica.manifest, Seen::Known(_)) {
             return Load::Vanished;
         }

@@ -17,8 +17,8 @@ use super::stuck::{Stuck, stuck};
 use super::suspect::lacks_rows_of;
 use super::view::{Data, ReplicaView, View};
 
-/// How long a connected follower may take to hear its leader's term (the handshake is tried every second, reference 4.6),
-/// and how long it may show no progress while catching up.
+/// How long a connected follower may take to hear its leader's term (contact is tried every second,
+/// docs/openmldb/logs-and-terms.md#how-a-leader-replicates), and how long it may show no progress while catching up.
 const CATCH_UP_STALL: Duration = Duration::from_secs(60);
 /// How long a follower has to seem to refuse its leader to be believed to.
 const STUCK_SETTLE: Duration = Duration::from_secs(5);
@@ -286,8 +286,8 @@ impl Case<'_> {
         format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
     }
 
-    /// A follower ahead of its leader gets nothing of what the leader writes in its place, and nothing notices (reference
-    /// 4.6). Its leader's own answer has to say so, and for longer than a moment.
+    /// Ahead of its leader (docs/openmldb/logs-and-terms.md#a-follower-that-is-longer-than-its-leader): the leader's own
+    /// answer has to say so, and for longer than a moment.
     fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
         if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
             return None;
@@ -401,9 +401,9 @@ impl Case<'_> {
         }
     }
 
-    /// A replica that its leader replicates to, once it has caught up. Its flag alone is left to be set; by RecoverTable,
-    /// where the playbook says so, once that would judge it equal (reference 3.6): it has heard the leader's term and has
-    /// everything from before that term.
+    /// A replica that its leader replicates to, once it has caught up. Only its flag is left to be set; by RecoverTable,
+    /// where the playbook says so, once that takes it for equal: it has heard the leader's term and has everything from
+    /// before that term (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
     fn bring_connected(&self, follower: &ReplicaView, connected: Offset) -> Follower {
         let Some(last) = self.view.terms.last() else {
             return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
@@ -482,7 +482,7 @@ impl Case<'_> {
             }
             Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
                 match may_discard(self.view, self.leader, follower) {
-                    // RecoverTable disconnects only a replica without a leader flag (reference 3.6).
+                    // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
                     Ok(()) if connected.is_some() && follower.is_leader => {
                         self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
                     }

@@ -8,14 +8,16 @@ use crate::model::{Action, Endpoint};
 
 use super::plan::{LeaderPlan, PartitionPlan, Plan};
 
-/// Nanoseconds to load a replica, and one of its entries (observed 2 and 5: 100,000 small rows in 0.8 s).
+/// Nanoseconds to load a replica, and one of its entries (docs/openmldb/timings.md#measured: 100,000 small rows in 0.8
+/// s).
 const LOAD: (u64, u64) = (10_000_000, 8_000);
-/// Loads that a tablet does at a time (`task_pool_size`, reference 4.3).
+/// Loads that a tablet does at a time (docs/openmldb/load-table.md#how-many-at-a-time).
 const POOL: u64 = 3;
-/// Nanoseconds to make a snapshot, and for one of its entries; a tablet makes one at a time (observed 3: 50 ms for 130).
+/// Nanoseconds to make a snapshot, and for one of its entries; a tablet makes one at a time
+/// (docs/openmldb/timings.md#measured: 50 ms for 130).
 const SNAPSHOT: (u64, u64) = (20_000_000, 4_000);
 /// Milliseconds in one of the nameserver's two lanes for a connected follower, and for one that is resent: 18 s and 60 s for
-/// eight followers (observed 5).
+/// eight followers (docs/openmldb/timings.md#measured).
 pub(super) const LANE_MS: (u64, u64) = (4_500, 15_000);
 
 /// An estimate.

@@ -46,9 +46,9 @@ fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     replica.data == Data::Absent && replica.memory.load == Load::NotSent && replica.memory.loads < MAX_TRIES
 }
 
-/// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came to
-/// drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log (reference 3.6), so it is loaded and
-/// looked at like any other.
+/// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came
+/// to drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica), so it is loaded and looked at like any other.
 fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
     let handed_over = replica.data == Data::Absent && replica.memory.load == Load::HandedOver;
     let own = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0));
@@ -59,8 +59,9 @@ fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
     handed_over && view.ops_in_flight.is_empty() && differs && replica.memory.loads < MAX_TRIES
 }
 
-/// A leader that still replicates to a replica would write into it while it is queued to load (reference 4.6): that ends
-/// first. What has to be done for it, if anything; within, nothing if it cannot be known and the replica stays unloaded.
+/// A leader that still replicates to a replica would write into it while it is queued to load
+/// (docs/openmldb/logs-and-terms.md#how-a-leader-replicates): that ends first. What has to be done for it, if anything;
+/// within, nothing if it cannot be known and the replica stays unloaded.
 fn disconnected(
     view: &View,
     step: &'static str,

@@ -49,7 +49,8 @@ pub struct ReplicaMemory {
     pub polled: Option<Offset>,
     /// Where its newest snapshot ended before our first change; 0 without one.
     pub snapshot_before: Offset,
-    /// Its MANIFEST named a snapshot file that was not there before loading (reference 4.5): what it loads is hollow.
+    /// Its MANIFEST named a snapshot file that was not there before loading
+    /// (docs/openmldb/tablet.md#what-can-be-known-before-loading): what it loads lacks rows.
     pub snapshot_file_missing: bool,
     /// How far loading it has come.
     pub load: Load,
@@ -79,13 +80,14 @@ pub struct ReplicaMemory {
     /// Calls about it that were refused in a row.
     pub refusals: u32,
     /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
-    /// (reference 4.2), so one such look is not believed.
+    /// (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
     pub empty_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
 
-/// How far we are with loading a replica. LoadTable is never sent twice to one that vanished (design 5, Loading).
+/// How far we are with loading a replica. LoadTable is never sent twice to one that vanished
+/// (docs/design/loading.md#never-twice).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
@@ -99,8 +101,9 @@ pub enum Load {
     /// Seen loaded. Data that was loaded does not vanish by itself: if it is gone, its tablet was restarted.
     Loaded,
     /// Accepted for a disk table, which loads unseen, by a tablet that then did not answer for a while, or perhaps accepted,
-    /// since the answer was lost: it may still be loading, so it must not be loaded twice (reference 10), or never appear,
-    /// so its data is not known to be gone.
+    /// since the answer was lost: it may still be loading, so it must not be loaded twice
+    /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice), or never appear, so its data is not known to be
+    /// gone.
     Interrupted,
     /// A run ended before it heard whether a disk table was told: told again only once it has not appeared although its
     /// tablet loads nothing else.
@@ -299,7 +302,8 @@ impl ReplicaMemory {
     }
 
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
-    /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself (hazard 9).
+    /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself
+    /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub fn note_restart(&mut self) {
         if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt) {
             self.load = Load::NotSent;

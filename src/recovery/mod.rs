@@ -1,5 +1,6 @@
 //! The heart: which leader, what is a proven prefix, what blocks, what comes next. Pure and synchronous: views in,
-//! decisions out; no clock, no sockets, no randomness. Design section 5 is the text, each rule one function here.
+//! decisions out; no clock, no sockets, no randomness. The rules and their reasons are in docs/design/README.md, each
+//! rule one function here.
 
 mod blocked;
 mod decide;

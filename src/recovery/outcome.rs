@@ -23,7 +23,8 @@ pub enum Outcome {
     },
     /// It certainly did not happen.
     NotApplied(String),
-    /// It may have happened, or may still happen: a deadline does not stop a server (observed 6).
+    /// It may have happened, or may still happen: a deadline does not stop a server
+    /// (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
     Unknown(String),
 }
 
@@ -182,7 +183,8 @@ impl Memory {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
             match replica.load {
-                // Told twice, the second load may have failed on what the first, unheard of, had begun (reference 4.5).
+                // Told twice, the second load may have failed on what the first, unheard of, had begun
+                // (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away).
                 Load::Accepted if replica.loads > replica.loads_of_the_past + 1 => replica.load = Load::Interrupted,
                 Load::Accepted => replica.load = Load::NeverAppeared,
                 // It was never told, so it has its two minutes still before it.

@@ -10,7 +10,8 @@ use super::view::{Data, ReplicaView, View};
 /// Whether RecoverTable would replace what a replica holds by its leader's data (true) or take it as it is (false).
 ///
 /// # Errors
-/// What could be lost, or go wrong unseen: RecoverTable judges a replica by its term alone (reference 3.6).
+/// What could be lost, or go wrong unseen: RecoverTable judges a replica by its term alone
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
 pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> {
     let not_now = |text: String, hint: &str| Blocked::new(Reason::NotRedundant, text, hint);
     let leader = view.serving_leader().ok_or_else(|| {
@@ -39,7 +40,8 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
             Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
         }
         Data::Loaded(_) => may_discard(view, leader, replica).map(|()| true),
-        // A whole recovery loads it first, too: RecoverTable deletes a binlog that nobody has looked at (reference 3.6).
+        // A whole recovery loads it first, too: RecoverTable deletes a binlog that nobody has looked at
+        // (docs/openmldb/operations.md#recovertable).
         Data::Absent => {
             let text =
                 format!("{endpoint} is not loaded, so nobody knows what its binlog holds, and it would be deleted");
@@ -71,7 +73,7 @@ pub fn may_be_dropped(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
 }
 
 /// Whether RecoverTable connects a loaded replica without dropping it: by the term it has heard, which it is in, and its offset
-/// (MatchTermOffset, reference 3.6).
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
 fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
     let (Some(pair), Some(offset)) = (replica.term_pair.known(), replica.offset()) else { return true };
     let Some(at) = view.terms.iter().position(|start| start.term == pair.term) else { return false };

@@ -8,8 +8,9 @@ use super::view::{ReplicaView, View};
 /// Why a follower takes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stuck {
-    /// It has heard of a later term than its leader leads in, as after an election that failed half way, and refuses whatever that
-    /// one sends (reference 4.6). It forgets the term only with its process, or with its data.
+    /// It has heard of a later term than its leader leads in, as after an election that failed half way, and refuses whatever
+    /// that one sends (docs/openmldb/logs-and-terms.md#a-follower-that-has-heard-a-later-term). It forgets the term only with its
+    /// process, or with its data.
     LaterTerm {
         /// The term it has heard of.
         heard: Term,

@@ -1,4 +1,5 @@
-//! Replicas whose offset promises more rows than they hold (observed 2: silent partial loads).
+//! Replicas whose offset promises more rows than they hold
+//! (docs/openmldb/load-table.md#loads-that-succeed-and-lack-rows).
 
 use crate::model::{Endpoint, Offset};
 

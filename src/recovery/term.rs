@@ -26,8 +26,9 @@ impl LastTerm {
 }
 
 /// The term of the replica's last entry. MANIFEST carries it where it reaches the replica's offset and is a lower bound
-/// otherwise; for disk tables it is the replicator's and says nothing about entries (observed 3). A replaced leader whose
-/// tablet still runs tells its own.
+/// otherwise; for disk tables it is the replicator's and says nothing about entries
+/// (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry). A replaced leader whose tablet still runs tells
+/// its own.
 pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     let Some(first) = view.terms.first() else { return LastTerm::Unknown };
     if view.terms.len() == 1 {
@@ -54,8 +55,9 @@ fn written_as_leader(view: &View, replica: &ReplicaView) -> Option<Term> {
 }
 
 /// The offset at which a log whose last entry is of `term` parts from the partition's history: where the first of all later
-/// terms begins (S of the design). That is the next one's start, unless everything was lost in between: then a still later
-/// one begins further down. None if no later term ever began, so that nothing can be foreign.
+/// terms begins (docs/design/terms-and-prefixes.md#where-a-log-parts-from-the-history). That is the next one's start,
+/// unless everything was lost in between: then a still later one begins further down. None if no later term ever began, so
+/// that nothing can be foreign.
 pub fn foreign_from(view: &View, term: Term) -> Option<Offset> {
     view.terms.iter().filter(|start| start.term > term).map(|start| start.start).min()
 }
@@ -73,9 +75,10 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
 }
 
 /// The term that a replica holds an entry of below where the term began, if its last entry shows it. OpenMLDB has a term begin
-/// behind the longest of those elected from, also where somebody named a leader that was behind (reference 3.7): that one wrote
-/// in places where others hold what was acknowledged before. A disk table's entries do not show it; but a leader that was elected
-/// in the last term and ends before that began did so, or has lost its end, and nobody can tell.
+/// behind the longest of those elected from, also where somebody named a leader that was behind
+/// (docs/openmldb/operations.md#changeleader): that one wrote in places where others hold what was acknowledged before. A disk
+/// table's entries do not show it; but a leader that was elected in the last term and ends before that began did so, or has lost
+/// its end, and nobody can tell.
 pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<TermStart> {
     let end = replica.offset().filter(|end| *end > Offset(0))?;
     if let LastTerm::Known(term) = last_term(view, replica) {
@@ -115,7 +118,7 @@ pub fn elected_last(view: &View) -> Option<&ReplicaView> {
 }
 
 /// Whether everything `x` holds is known to be in `y`, at the same places. Equal offsets alone never prove it
-/// (observed 3: four partitions with equal offsets and different rows).
+/// (docs/openmldb/experiments.md#divergence-made-on-purpose).
 pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
     if x_offset == Offset(0) {
@@ -139,7 +142,8 @@ pub fn shared_up_to(view: &View, x: &ReplicaView, y: &ReplicaView) -> Offset {
 }
 
 /// Whether any loaded replica has heard of a later term than term_offset's last: then a leader of the last term would
-/// never be listened to (reference 4.6), and only ChangeLeader, which begins a new term, can make one.
+/// never be listened to (docs/openmldb/logs-and-terms.md#a-follower-that-has-heard-a-later-term), and only
+/// ChangeLeader, which begins a new term, can make one.
 pub fn term_above_history(view: &View) -> Option<(&ReplicaView, Term)> {
     let last = view.terms.last()?.term;
     let heard = view.replicas.iter().filter_map(|r| r.term_pair.known().map(|pair| (r, pair)));

@@ -1,6 +1,7 @@
-//! Replicas that the nameserver must not get its hands on: nobody had looked at them when their leader was chosen, or they hold what
-//! their leader is not proven to hold. While auto_failover is on the nameserver replaces what a replica holds as soon as its
-//! tablet comes back, without comparing anything (reference 3.2, 3.6). So auto_failover stays off as long as there is one.
+//! Replicas that the nameserver must not get its hands on: nobody had looked at them when their leader was chosen, or they hold
+//! what their leader is not proven to hold. While auto_failover is on the nameserver replaces what a replica holds as soon as its
+//! tablet comes back, without comparing anything (docs/openmldb/auto-failover.md#when-a-tablet-comes-back). So auto_failover
+//! stays off as long as there is one.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +38,12 @@ pub enum WhyHeld {
 
 /// Of the replicas that nobody can look at now, those that the nameserver had seen no longer than the leader is.
 ///
-/// Its number is from its last look, up to two seconds before the tablet went, or from ZooKeeper and of any age (observed 1); nothing
-/// tells which. What tells is the leader: it came back at exactly the number that the nameserver had for it, taken in the same look.
-/// A number that was older than the last writes would be below, and a leader that lost what the nameserver had seen would be
-/// below its number. What remains is what was written after the nameserver's last look, lost by the leader down to the last entry,
-/// and kept by the other one. A leader-flagged replica may have taken writes that it sent to nobody: its number says nothing.
+/// Its number is from its last look, up to two seconds before the tablet went, or from ZooKeeper and of any age
+/// (docs/openmldb/nameserver.md#where-its-numbers-come-from); nothing tells which. What tells is the leader: it came back at
+/// exactly the number that the nameserver had for it, taken in the same look. A number that was older than the last writes would
+/// be below, and a leader that lost what the nameserver had seen would be below its number. What remains is what was written
+/// after the nameserver's last look, lost by the leader down to the last entry, and kept by the other one. A leader-flagged
+/// replica may have taken writes that it sent to nobody: its number says nothing.
 pub(super) fn seen_no_longer(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
     let is_as_known = leader.is_leader && leader.offset().is_some() && leader.memory.polled == leader.offset();
     let no_longer =

@@ -15,7 +15,7 @@ pub struct Generate {
     pub tablets: u64,
     /// Tables: 10 if not said.
     pub tables: u64,
-    /// Partitions of each table: 8 if not said, `partition_num`'s default (reference 3.4).
+    /// Partitions of each table: 8 if not said, the default of `partition_num`.
     pub partitions: u64,
     /// Replicas of each partition: 3 if not said, `replica_num`'s default.
     pub replicas: u64,
@@ -56,7 +56,7 @@ const MOST: u64 = 100_000;
 const MOST_PARTITIONS: u64 = 200_000;
 /// The most rows of a partition.
 const MOST_ROWS: u64 = 10_000_000_000;
-/// The first tid of a user table (recordings 01: OpenMLDB's own have 2 to 6).
+/// The first tid of a user table (OpenMLDB's own have 2 to 6: docs/openmldb/nameserver.md#system-tables).
 const FIRST_TID: u64 = 7;
 
 impl Default for Generate {

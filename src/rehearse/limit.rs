@@ -11,7 +11,8 @@ use crate::sandbox::scenario::Likeness;
 use crate::sandbox::tablet::Settings;
 
 /// Polls of the nameserver (`get_task_status_interval`) that a lane needs for one follower at least: RecoverTable's operation
-/// waits for the next one after DelReplica and after AddReplica (reference 5.6; 18 s for four in each lane, observed 5).
+/// waits for the next one after DelReplica and after AddReplica (docs/openmldb/operations.md#tasks-and-polls: 18 s for four
+/// in each lane).
 const POLLS_PER_FOLLOWER: u64 = 2;
 
 /// The least that can be needed, in milliseconds.

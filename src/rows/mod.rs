@@ -1,7 +1,8 @@
 //! What replicas really hold, row by row (Traverse): read page by page from several of them at once, and compared as it comes.
 //!
-//! Row counts lie after a DELETE, while rows expire, and on disk tables; rows do not (observed 7). [`RowComparison`] is pure; only
-//! [`compare_rows`] asks servers, and it changes nothing.
+//! Row counts lie after a DELETE, while rows expire, and on disk tables; rows do not
+//! (docs/openmldb/tablet.md#row-counts-are-not-rows). [`RowComparison`] is pure; only [`compare_rows`] asks servers, and it
+//! changes nothing.
 
 mod compare;
 mod read;

@@ -17,7 +17,8 @@ use super::scope::Scope;
 
 /// The pause before the next look: at first, ...
 const PAUSE: Duration = Duration::from_millis(100);
-/// ... and at most. The nameserver asks its tablets every 2 s (reference 3.8).
+/// ... and at most. The nameserver asks its tablets every 2 s
+/// (docs/openmldb/nameserver.md#where-its-numbers-come-from).
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// What goes on is given so long without any change, ...
 const STALL: Duration = Duration::from_secs(10);

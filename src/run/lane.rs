@@ -10,15 +10,15 @@ use super::case::{Ordered, on_nameserver};
 /// How wide the lanes are.
 #[derive(Debug, Clone, Copy)]
 pub struct Widths {
-    /// Loads a tablet has accepted and not finished: `task_pool_size`, 3 (reference 4.3). More are sent only as fast as
-    /// it finishes them.
+    /// Loads a tablet has accepted and not finished: 3 (docs/openmldb/load-table.md#how-many-at-a-time). More are sent
+    /// only as fast as it finishes them.
     pub loads: usize,
     /// Mutating calls to the nameserver at a time: 8.
     pub nameserver: usize,
     /// Other mutating calls to one tablet at a time: 16.
     pub tablet: usize,
-    /// RecoverTable and ChangeLeader operations queued in one of the nameserver's two lanes (pid even, pid odd,
-    /// reference 3.5): 4, so that it is never idle and an interruption leaves few behind.
+    /// RecoverTable and ChangeLeader operations queued in one of the nameserver's two lanes
+    /// (docs/openmldb/operations.md#lanes): 4, so that it is never idle and an interruption leaves few behind.
     pub ops: usize,
 }
 
@@ -225,7 +225,8 @@ impl TabletLane {
 }
 
 /// The next call of a queue. UpdateTableAliveStatus without a pid sets the flags of all of a table's partitions on an endpoint
-/// (reference 3.4), so it stands for their calls if every one of them is queued; they were queued together, if at all.
+/// (docs/openmldb/calls.md#what-they-check), so it stands for their calls if every one of them is queued; they were queued
+/// together, if at all.
 fn next_call(queue: &mut VecDeque<Ordered>, placed: impl Fn(&Ordered) -> usize) -> Option<Vec<Ordered>> {
     let first = queue.pop_front()?;
     let all = match &first.1.action {
@@ -250,7 +251,7 @@ fn next_call(queue: &mut VecDeque<Ordered>, placed: impl Fn(&Ordered) -> usize) 
     Some(call)
 }
 
-/// The nameserver runs operations in two lanes, by pid (reference 3.5).
+/// The nameserver runs operations in two lanes, by pid (docs/openmldb/operations.md#lanes).
 fn lane_of(id: PartitionId) -> usize {
     (id.pid.0 % 2) as usize
 }

@@ -1,4 +1,5 @@
-//! Snapshots that an operation paused and did not resume: RecoverSnapshot lets them be made again (reference 5).
+//! Snapshots that an operation paused and did not resume: RecoverSnapshot lets them be made again
+//! (docs/openmldb/operations.md#paused-snapshots).
 
 use std::collections::BTreeSet;
 

@@ -231,7 +231,8 @@ fn tablet_status(endpoint: &Endpoint, tablet: &Tablet, replicas_placed: usize) -
 }
 
 /// What the nameserver, ZooKeeper and the tablet itself say, held against each other. A registration that the nameserver
-/// missed stays missed until another nameserver leads (observed 1).
+/// missed stays missed until another nameserver leads
+/// (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
 fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
     let start = "start the tablet, and wait until it has registered";
     let restart = "restart the tablet, so that it registers again";

@@ -9,7 +9,8 @@ use zookeeper_client::{Acls, Client, CreateMode};
 use super::nameserver::Znode;
 
 /// The session of whoever holds the ephemeral nodes. The world decides when a server's own session ends (its node is then
-/// deleted), so this one only matters if the sandbox dies: OpenMLDB's default is as long (reference 3.4).
+/// deleted), so this one only matters if the sandbox dies: OpenMLDB's default is as long
+/// (docs/openmldb/timings.md#settings-and-their-defaults).
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to register.
@@ -146,7 +147,8 @@ impl Registration {
 
     async fn create(&self, path: &str, data: &[u8], ephemeral: bool) -> Result<(), zookeeper_client::Error> {
         let mode = if ephemeral { CreateMode::Ephemeral } else { CreateMode::Persistent };
-        // As OpenMLDB does: with credentials, the creator alone; without, anyone (reference 2, Auth/ACL).
+        // As OpenMLDB does: with credentials, the creator alone; without, anyone
+        // (docs/openmldb/metadata-in-zookeeper.md#credentials-for-zookeeper).
         let acls = if self.at.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
         self.client.create(path, data, &mode.with_acls(acls)).await.map(|_| ())
     }

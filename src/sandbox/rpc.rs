@@ -125,7 +125,7 @@ impl InProcess {
 }
 
 /// Makes a call: now, or at a server that stands still when it goes on, whether or not somebody still waits for the answer
-/// (observed 6).
+/// (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
 async fn carry_out<A: Send + 'static>(
     live: Arc<Live>,
     server: String,

@@ -10,7 +10,8 @@ use crate::wire::nameserver::TableInfo;
 
 /// Clients that put rows into user tables, at a steady rate, to the leaders they know. As OpenMLDB's SDK does, they learn
 /// leaders from the nameserver's metadata whenever it changes, and never ask whether anybody is recovering anything: a
-/// partition without an alive leader is still written to where its leader last was (observed 3).
+/// partition without an alive leader is still written to where its leader last was
+/// (docs/openmldb/clients.md#clients-do-not-wait).
 #[derive(Debug, Clone)]
 pub struct Writers {
     every: Millis,

@@ -47,7 +47,7 @@ pub fn verify(
 }
 
 /// What ZooKeeper and the nameserver say of a tablet, held against each other. A registration that the nameserver missed
-/// stays missed until another nameserver leads (observed 1).
+/// stays missed until another nameserver leads (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
 fn registration(endpoint: &Endpoint, tablet: &Tablet) -> Option<Finding> {
     let (kind, text) = match (tablet.state, tablet.in_zookeeper) {
         (Some(TabletState::Offline) | None, Some(true)) => {

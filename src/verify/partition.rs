@@ -139,7 +139,8 @@ impl Case<'_> {
         Some(self.finding(FindingKind::Behind, follower, nature, text))
     }
 
-    /// Its leader will never send it what it writes in that place (reference 4.6).
+    /// Its leader will never send it what it writes in that place
+    /// (docs/openmldb/logs-and-terms.md#a-follower-that-is-longer-than-its-leader).
     fn ahead(&self, follower: &ReplicaView) -> Option<Finding> {
         let (was, is) = (self.then.offset(&follower.endpoint)?, self.leader.offset()?);
         let text = || format!("was at offset {was} before its leader {} was at {is}", self.leader.endpoint);

@@ -3,7 +3,8 @@
 
 use super::{api, nameserver};
 
-/// What a call does to a cluster. Read-only commands send nothing but [`Effect::Read`] (design, safety rule 4).
+/// What a call does to a cluster. Read-only commands send nothing but [`Effect::Read`]
+/// (docs/design/calls.md#reading-changes-nothing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Changes nothing.

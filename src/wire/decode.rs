@@ -63,7 +63,8 @@ macro_rules! read_codes {
     ($call:ident $answer:ident $messages:ident $service:literal;
      $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
         impl $answer {
-            /// The answer's code: 0 is success, see reference 3.9 for the others. None where the server sent none.
+            /// The answer's code: 0 is success, docs/openmldb/calls.md#codes lists the others. None where the server
+            /// sent none.
             pub fn code(&self) -> Option<i32> {
                 match self { $(Self::$variant(answer) => Option::from(answer.code),)* }
             }
@@ -209,7 +210,8 @@ pub fn registrations(answer: &nameserver::ShowTabletResponse) -> Result<Vec<Regi
                 other => return Err(Garbage::new("state", Problem::UnknownWord(other.to_owned()))),
             },
             unchanged_ms: tablet.age,
-            // "-" is how the nameserver says that it has no address for the name (reference 3.7).
+            // "-" is how the nameserver says that it has no address for the name
+            // (docs/openmldb/calls.md#what-they-check).
             real_endpoint: tablet.real_endpoint.clone().filter(|address| !matches!(address.as_str(), "" | "-")),
         })
     })
@@ -273,8 +275,8 @@ pub fn held(answer: &api::GetTableStatusResponse) -> Result<Vec<Held>, Garbage> 
     })
 }
 
-/// Rows as the nameserver counts them (reference 3.8): of the first index where the tablet counts by index (memory
-/// tables do), else the tablet's own number.
+/// Rows as the nameserver counts them (docs/openmldb/nameserver.md#where-its-numbers-come-from): of the first index
+/// where the tablet counts by index (memory tables do), else the tablet's own number.
 fn record_cnt(status: &api::TableStatus) -> Option<u64> {
     index_rows(status).next().or(status.record_cnt)
 }
@@ -284,12 +286,14 @@ fn index_rows(status: &api::TableStatus) -> impl Iterator<Item = u64> {
     status.ts_idx_status.iter().map(rows)
 }
 
-/// A number that a replica has once it is loaded. Before that it is 0, said or unsaid (reference 4.4).
+/// A number that a replica has once it is loaded. Before that it is 0, said or unsaid
+/// (docs/openmldb/tablet.md#gettablestatus).
 fn once_loaded(field: &str, number: Option<u64>, state: State) -> Result<u64, Garbage> {
     if state.is_loaded() { present(field, number) } else { Ok(number.unwrap_or(0)) }
 }
 
-/// GetManifest: the newest snapshot on disk. No MANIFEST reads as offset 0 (reference 4.5).
+/// GetManifest: the newest snapshot on disk. No MANIFEST reads as offset 0
+/// (docs/openmldb/tablet.md#what-can-be-known-before-loading).
 ///
 /// # Errors
 /// A MANIFEST without an offset.

@@ -59,7 +59,7 @@ pub fn action(action: &Action) -> Addressed {
 }
 
 /// ShowTable of every table of every database, system databases included. Tables older than databases come with every
-/// ShowTable (reference 3.8). No name: a present empty one would find nothing.
+/// ShowTable (docs/openmldb/nameserver.md#what-showtable-shows). No name: a present empty one would find nothing.
 pub fn show_all_tables() -> NameserverCall {
     NameserverCall::ShowTable(nameserver::ShowTableRequest { show_all: Some(true), ..Default::default() })
 }
@@ -163,7 +163,8 @@ fn recover_table(table: &TableName, pid: Pid, endpoint: &Endpoint) -> Nameserver
 }
 
 /// Minimal meta and mode follower, always: a replica that loads as leader takes writes before its data is there
-/// (observed 3), and columns sent along would replace those on the tablet's disk.
+/// (docs/openmldb/load-table.md#writes-before-it-is-loaded), and columns sent along would be added to those on the
+/// tablet's disk (docs/openmldb/load-table.md#checks-in-this-order).
 fn load_table(table: &TableName, partition: PartitionId, seg_cnt: u32, storage: StorageMode) -> TabletCall {
     let (tid, pid) = signed(partition);
     TabletCall::LoadTable(api::LoadTableRequest {

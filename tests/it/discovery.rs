@@ -72,7 +72,8 @@ async fn server_names_stand_for_addresses() {
     );
 }
 
-/// With use_name and an explicit endpoint OpenMLDB writes the name and no value (observed 7).
+/// With use_name and an explicit endpoint OpenMLDB writes the name and no value
+/// (docs/openmldb/metadata-in-zookeeper.md#server-names).
 #[tokio::test]
 async fn a_name_without_a_value_is_the_address() {
     let server = ZooKeeperServer::shared().await;

@@ -1,4 +1,4 @@
-//! The sandbox's sockets behave as OpenMLDB's do (observed 6).
+//! The sandbox's sockets behave as OpenMLDB's do (docs/openmldb/experiments.md#the-wire).
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_request_without_credentials_ends_the_connection_without_a_word() {
     let mut client = NameServerClient::new(channel(address).await.unwrap());
     let answer = client.conf_get(known(ConfGetRequest::default())).await.unwrap().into_inner();
     assert_eq!(answer.conf[0].value, "true");
-    // Only the first request of a connection is looked at (reference 7).
+    // Only the first request of a connection is looked at (docs/openmldb/clients.md#credentials).
     assert_eq!(client.conf_get(ConfGetRequest::default()).await.unwrap().into_inner().code, 0);
     sandbox.stop().await.unwrap();
 }
@@ -64,7 +64,7 @@ async fn a_missing_field_and_an_unknown_method_are_grpc_errors() {
     let incomplete = call("/openmldb.nameserver.NameServer/RecoverTable").await;
     assert_eq!(incomplete.code(), Code::InvalidArgument);
     let text = format!("[{address}][E1003]Fail to parse http body as openmldb.nameserver.RecoverTableRequest");
-    assert_eq!(incomplete.message(), text, "recordings 09");
+    assert_eq!(incomplete.message(), text, "tests/recordings/09-refusals");
     assert_eq!(call("/openmldb.nameserver.NameServer/ShowCatalog").await.code(), Code::Unimplemented);
     sandbox.stop().await.unwrap();
 }
@@ -75,7 +75,7 @@ async fn a_dead_server_hangs_up_and_refuses_and_comes_back_at_the_same_port() {
     let (endpoint, address) = sandbox.tablets()[0].clone();
     let mut client = TabletServerClient::new(channel(address).await.unwrap());
     let held = client.get_table_status(known(GetTableStatusRequest::default())).await.unwrap().into_inner();
-    assert_eq!(held.all_table_status.len(), 7, "recordings 01");
+    assert_eq!(held.all_table_status.len(), 7, "tests/recordings/01-healthy");
 
     sandbox.live().with(|world| world.kill_tablet(&endpoint));
     let pair = GetTermPairRequest { tid: Some(7), pid: Some(0), ..GetTermPairRequest::default() };

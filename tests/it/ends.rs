@@ -151,7 +151,8 @@ fn nothing_is_sent(home: &Home, reach: &[&str], tablet: &Endpoint, says: &str) {
     }
 }
 
-/// ConfSet kills a standalone nameserver, and with it what it knows of tables (observed 7).
+/// ConfSet kills a standalone nameserver, and with it what it knows of tables
+/// (docs/openmldb/other-servers.md#standalone).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
     let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;

@@ -1,5 +1,5 @@
-//! The experiments made on real servers (observed 3 and 4), made again in the sandbox: it loses and keeps rows where
-//! OpenMLDB does.
+//! The experiments made on real servers (docs/openmldb/experiments.md), made again in the sandbox: it loses and keeps
+//! rows where OpenMLDB does.
 
 use std::collections::{BTreeMap, BTreeSet};
 

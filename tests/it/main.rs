@@ -9,6 +9,7 @@ mod conformance;
 mod deep;
 mod diagnosis;
 mod discovery;
+mod documents;
 mod edge;
 mod ends;
 mod experiments;

@@ -124,7 +124,7 @@ async fn with_credentials_nobody_else_can_read() {
     let sandbox = Sandbox::start(Scenario::Healthy, &options).await.unwrap();
     let stranger = server.client().await;
     let refused = stranger.list_children("/guarded/leader").await.unwrap_err();
-    assert_eq!(refused, zookeeper_client::Error::NoAuth, "as OpenMLDB's nodes with zk_cert (reference 2)");
+    assert_eq!(refused, zookeeper_client::Error::NoAuth, "as OpenMLDB's nodes with zk_cert");
     let friend = Client::connector().with_auth("digest", b"openmldb:secret").connect(&server.address()).await.unwrap();
     assert_eq!(friend.list_children("/guarded/leader").await.unwrap().len(), 2);
     sandbox.stop().await.unwrap();

@@ -18,7 +18,7 @@ use super::undertakings::{Hearer, Hunted, LIMIT, Trouble};
 
 /// What a handover takes when nobody is slow: two looks, and the election.
 const QUICK: Millis = 200;
-/// What servers take to answer (observed 6).
+/// What servers take to answer (docs/openmldb/timings.md#measured).
 const CALLS_TAKE: &str = "*:every=slow-1ms";
 
 /// A partition that is to be led by another one.
@@ -130,7 +130,7 @@ fn a_leader_hands_over_within_a_moment() {
     bed.is_well();
 }
 
-/// On real servers nobody could write for two minutes (observed 7).
+/// On real servers nobody could write for two minutes (docs/openmldb/experiments.md#an-unrelated-tablet-hangs).
 #[test]
 fn an_unrelated_tablet_that_hangs_keeps_clients_from_writing_no_longer() {
     let mut bed = Bed::new().written_to(5);

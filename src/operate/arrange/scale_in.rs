@@ -19,7 +19,8 @@ pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -
     enough_are_left(seen, leaving, left.len())?;
     let mut arrangement = Arrangement { goals: Vec::new(), remarks: unknown(seen, leaving) };
     arrangement.remarks.extend(closed.remarks(leaving));
-    // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads (reference 4.2).
+    // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads
+    // (docs/openmldb/load-table.md#pre-aggregate-tables).
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {

@@ -20,7 +20,8 @@ use super::ready::{Ready, ready};
 use super::vacancy::{End, Vacancy, Why};
 use super::{How, Moved, Shared};
 
-/// Tries of one partition: about one operation in twenty fails for no reason (observed 2).
+/// Tries of one partition: about one operation in twenty fails for no reason
+/// (docs/openmldb/operations.md#operations-fail-for-no-reason).
 const TRIES: u32 = 4;
 /// How often a leader is told to follow too early before it is left to lead.
 const STAND_DOWNS: u32 = 20;

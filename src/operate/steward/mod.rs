@@ -25,7 +25,7 @@ use lane::{Lane, LaneEnd};
 
 pub(super) use stood_down::StoodDowns;
 
-/// Partitions under way at a time: the nameserver's own lanes for such operations (`name_server_task_concurrency`, reference 3.5).
+/// Partitions under way at a time: the nameserver's own lanes for such operations (docs/openmldb/operations.md#lanes).
 const LANES: usize = 2;
 
 /// Hears of each step.
@@ -132,7 +132,8 @@ impl Shared {
 
     /// Waits for the nameserver's lane of a step; none once everything is to end.
     async fn turn(&self, step: &Step, pid: Pid) -> Option<OwnedSemaphorePermit> {
-        // AddReplicaNS has a concurrency of 1: the first lane, whatever the partition (reference 3.5).
+        // AddReplicaNS has a concurrency of 1: the first lane, whatever the partition
+        // (docs/openmldb/operations.md#lanes).
         let lane = if matches!(step, Step::AddReplica { .. }) { 0 } else { (pid.0 % 2) as usize };
         let mut ending = self.ending.subscribe();
         tokio::select! {

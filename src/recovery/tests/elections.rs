@@ -4,7 +4,8 @@ use super::builder::{Built, a_partition};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{Load, Reason, Way, choose};
 
-/// Observed 3: the old leader died with a tail that nobody received, the new one wrote less than that.
+/// The old leader died with a tail that nobody received, the new one wrote less than that
+/// (docs/openmldb/experiments.md#divergence-made-on-purpose).
 fn dead_old_leader_longer() -> Built {
     a_partition()
         .terms([(1, 0), (3, 15)])
@@ -198,7 +199,8 @@ fn a_leader_that_leads_in_memory_may_have_taken_writes_that_nobody_else_has() {
 
 #[test]
 fn an_empty_leader_gives_way_to_the_longest_follower() {
-    // Observed 3: the leader's disk was lost; by the letter 161 rows are gone.
+    // The leader's disk was lost; by the letter 161 rows are gone
+    // (docs/openmldb/experiments.md#the-procedure-by-the-letter).
     let view = a_partition()
         .replica("a", |r| r.leader().alive_before().loaded(0).known_at(161))
         .replica("b", |r| r.loaded(160))

@@ -34,7 +34,8 @@ fn healthy() -> Built {
         .replica("b", |r| r.alive().loaded(9).heard(1))
 }
 
-/// The nameserver's word only: everything alive, nothing loaded (observed 1).
+/// The nameserver's word only: everything alive, nothing loaded
+/// (docs/openmldb/auto-failover.md#what-a-full-restart-leaves-behind).
 fn after_a_full_restart() -> Built {
     a_partition().replica("a", |r| r.leader().alive()).replica("b", Replica::alive)
 }

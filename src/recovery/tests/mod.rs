@@ -1,4 +1,4 @@
-//! Every rule of design section 5 as a named test, one file for each of its headings.
+//! Every rule of docs/design as a named test, in a file by its subject.
 
 mod builder;
 mod carrying_on;

@@ -13,7 +13,7 @@ fn two(a: (u64, u64), b: (u64, u64)) -> Built {
 
 #[test]
 fn a_replica_that_lacks_more_rows_than_offsets_differ_is_suspect() {
-    // Observed 2: 199 of 946 rows, 783 of 998.
+    // 199 of 946 rows, 783 of 998 (docs/openmldb/experiments.md#silent-partial-loads).
     let view = two((946, 199), (946, 946));
     assert!(suspect(&view, "a") && !suspect(&view, "b"));
     assert!(suspect(&two((998, 783), (990, 990)), "a"));

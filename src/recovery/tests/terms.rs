@@ -134,7 +134,7 @@ fn a_log_that_parted_from_the_history_is_no_prefix() {
 
 #[test]
 fn equal_offsets_of_different_terms_are_no_prefix() {
-    // Four partitions with equal offsets and different rows (observed 3).
+    // Four partitions with equal offsets and different rows (docs/openmldb/experiments.md#divergence-made-on-purpose).
     let view = a_partition()
         .terms([(1, 0), (3, 15)])
         .replica("old", |r| r.leader().loaded(17).last_term(1))

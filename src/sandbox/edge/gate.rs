@@ -1,7 +1,8 @@
 //! A connection that can be cut from outside: how a dying server, or one that refuses credentials, hangs up.
 //!
-//! A stock HTTP/2 server only ever says goodbye politely. OpenMLDB's closes the socket without a word (observed 6), so the
-//! socket itself is wrapped, and whoever holds its [`Gate`] can make every further read and write fail.
+//! A stock HTTP/2 server only ever says goodbye politely. OpenMLDB's closes the socket without a word
+//! (docs/openmldb/clients.md#credentials), so the socket itself is wrapped, and whoever holds its [`Gate`] can make every
+//! further read and write fail.
 
 use std::io;
 use std::pin::Pin;
@@ -39,8 +40,8 @@ impl Gate {
         }
     }
 
-    /// OpenMLDB looks at the credentials of a connection's first request only (reference 7): whether this connection has
-    /// shown some, now or before.
+    /// OpenMLDB looks at the credentials of a connection's first request only (docs/openmldb/clients.md#credentials):
+    /// whether this connection has shown some, now or before.
     pub fn let_in(&self, has_credentials: bool) -> bool {
         let mut passage = self.passage();
         passage.let_in |= has_credentials;

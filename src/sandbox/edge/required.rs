@@ -1,4 +1,5 @@
-//! Required fields: prost reads a missing one as its default, OpenMLDB refuses the whole request (observed 6).
+//! Required fields: prost reads a missing one as its default, OpenMLDB refuses the whole request
+//! (docs/openmldb/clients.md#required-fields).
 
 use Kind::{Message, Plain};
 

@@ -27,7 +27,8 @@ const THAW_POLL: Duration = Duration::from_millis(10);
 
 impl Process {
     /// Makes a call to this server; none if the server is dead. A frozen one takes its time, and the call is made when it
-    /// goes on even if the client has given up by then: a deadline does not stop the server (observed 6).
+    /// goes on even if the client has given up by then: a deadline does not stop the server
+    /// (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
     async fn answer<A: Send + 'static>(
         &self,
         call: impl Fn(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,

@@ -99,7 +99,8 @@ pub enum Way {
     ResetAfter,
     /// It is done, and no answer ever comes.
     TimesOut,
-    /// No answer ever comes, and it is done so many milliseconds of world time later: a deadline stops no server (observed 6).
+    /// No answer ever comes, and it is done so many milliseconds of world time later: a deadline stops no server
+    /// (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
     Late(Millis),
     /// Nothing is done and this code is answered; 0 claims that it was.
     Answers(i32),
@@ -161,7 +162,8 @@ pub enum ServerFate {
     /// The tablet is killed for good, and what its name stands for becomes the address of another one that runs, as where a
     /// container is given the address that another one had.
     TabletAddressTaken,
-    /// Servers go by names that are their addresses: `map/names` has them without values (observed 7).
+    /// Servers go by names that are their addresses: `map/names` has them without values
+    /// (docs/openmldb/metadata-in-zookeeper.md#server-names).
     NamesAreAddresses,
 }
 

@@ -1,4 +1,5 @@
-//! kChangeLeaderOP: a new leader is chosen among followers, told so, and written down (reference 3.7).
+//! kChangeLeaderOP: a new leader is chosen among followers, told so, and written down
+//! (docs/openmldb/operations.md#changeleader).
 
 use super::Leading;
 use super::engine::{Job, NewOp, Outcome};

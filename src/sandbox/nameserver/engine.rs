@@ -1,4 +1,5 @@
-//! The op engine: ops are created into lanes, heads run task by task, finished ops are put away (reference 3.5).
+//! The op engine: ops are created into lanes, heads run task by task, finished ops are put away
+//! (docs/openmldb/operations.md#lanes).
 
 use super::lanes::{LANES, lane_of};
 use super::op::{Op, OpData, OpRecord};
@@ -41,7 +42,7 @@ pub(super) enum Outcome {
     Failed,
     /// A tablet has it and will report.
     Sent,
-    /// Nobody will report it, though it was done (observed 2).
+    /// Nobody will report it, though it was done (docs/openmldb/operations.md#operations-fail-for-no-reason).
     Lost,
     /// It looks again later.
     Waiting,
@@ -49,7 +50,7 @@ pub(super) enum Outcome {
 
 impl Leading<'_> {
     /// Creates an op and queues it. Its number is taken before it is known whether it can be created, so that numbers
-    /// have gaps (reference 2).
+    /// have gaps (docs/openmldb/metadata-in-zookeeper.md#operations).
     pub(super) fn create_op(&mut self, new: NewOp) -> Option<u64> {
         self.zk.op_index += 1;
         let record = OpRecord {

@@ -1,5 +1,6 @@
-//! What a nameserver does about tablets that go and come back (reference 3.2), and what OfflineEndpoint and
-//! RecoverEndpoint do on request. Ops are only queued here: OpenMLDB's threads queue all of them before the lanes get far.
+//! What a nameserver does about tablets that go and come back (docs/openmldb/auto-failover.md#when-a-tablet-goes), and
+//! what OfflineEndpoint and RecoverEndpoint do on request. Ops are only queued here: OpenMLDB's threads queue all of them
+//! before the lanes get far.
 
 use super::Leading;
 use super::change_leader::Candidate;

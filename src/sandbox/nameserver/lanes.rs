@@ -1,4 +1,4 @@
-//! The lists ops wait in. Only the head of each runs (reference 3.5).
+//! The lists ops wait in. Only the head of each runs (docs/openmldb/operations.md#lanes).
 
 use std::collections::VecDeque;
 

@@ -107,7 +107,8 @@ impl Leading<'_> {
 }
 
 /// Whether a follower counts as caught up. It does whenever there is nothing to compare: a single replica, a replica whose
-/// tablet does not have the partition, no alive leader, no offset of it (reference 3.6).
+/// tablet does not have the partition, no alive leader, no offset of it
+/// (docs/openmldb/operations.md#alive-before-it-has-caught-up).
 fn is_caught_up(partition: &TablePartition, follower: &str, delta: u64) -> bool {
     let metas = &partition.partition_meta;
     if metas.len() == 1 || metas.iter().any(|meta| !meta.tablet_has_partition()) {

@@ -1,4 +1,5 @@
-//! Nameserver processes, the lock they queue for, and what happens when one gets it (reference 2, 3.1).
+//! Nameserver processes, the lock they queue for, and what happens when one gets it
+//! (docs/openmldb/nameserver.md#becoming-leader).
 
 use super::lanes::Lanes;
 use super::membership::{Arrival, Members};

@@ -1,4 +1,4 @@
-//! Tablets as one nameserver process has seen them come and go (reference 3.2).
+//! Tablets as one nameserver process has seen them come and go (docs/openmldb/nameserver.md#which-tablets-it-knows).
 
 use std::collections::BTreeMap;
 

@@ -162,12 +162,14 @@ impl Table {
     }
 }
 
-/// The replica that counts as leader: the first that is flagged and alive (reference 3.3).
+/// The replica that counts as leader: the first that is flagged and alive
+/// (docs/openmldb/nameserver.md#which-replica-is-the-leader).
 pub(super) fn leader_of(partition: &TablePartition) -> Option<&PartitionMeta> {
     partition.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive())
 }
 
-/// The last replica that is flagged leader and alive, which RecoverTable's task takes (reference 3.6).
+/// The last replica that is flagged leader and alive, which RecoverTable's task takes
+/// (docs/openmldb/nameserver.md#which-replica-is-the-leader).
 pub(super) fn last_leader_of(partition: &TablePartition) -> Option<&PartitionMeta> {
     partition.partition_meta.iter().rev().find(|meta| meta.is_leader && meta.is_alive())
 }

@@ -211,7 +211,8 @@ impl Nameservers {
     }
 
     /// No nameserver will notice the next registration of this tablet: it stays kOffline, or unknown, until another
-    /// nameserver becomes leader or it registers once more (observed 1).
+    /// nameserver becomes leader or it registers once more
+    /// (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
     pub fn miss_next_registration(&mut self, endpoint: &str) {
         self.to_be_missed.insert(endpoint.to_owned());
     }
@@ -262,7 +263,8 @@ impl Nameservers {
         self.zk.term - 1
     }
 
-    /// Whether a call kills it: without a ZooKeeper, one that would write there (observed 7: SIGSEGV).
+    /// Whether a call kills it: without a ZooKeeper, one that would write there
+    /// (docs/openmldb/other-servers.md#standalone).
     pub fn dies_of(&self, call: &NameserverCall) -> bool {
         self.settings.standalone && matches!(call, NameserverCall::ConfSet(_))
     }

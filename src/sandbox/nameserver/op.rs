@@ -35,7 +35,7 @@ pub(super) struct Op {
     pub(super) tasks: std::collections::VecDeque<Task>,
 }
 
-/// What an op works with, as it is serialized into `OPInfo.data` (reference 1.4).
+/// What an op works with, as it is serialized into `OPInfo.data` (docs/openmldb/metadata-in-zookeeper.md#operations).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum OpData {
     /// kRecoverTableOP and kReAddReplica*OP.
@@ -164,7 +164,8 @@ impl OpRecord {
         info.encode_to_vec()
     }
 
-    /// Where it stands among ops resumed by another nameserver: children first, by parent (reference 3.1).
+    /// Where it stands among ops resumed by another nameserver: children first, by parent
+    /// (docs/openmldb/nameserver.md#operations-taken-over).
     pub(super) fn resume_order(&self) -> (u64, u64) {
         (self.parent.unwrap_or(u64::MAX), self.id)
     }
@@ -202,7 +203,7 @@ impl Op {
 mod tests {
     use super::*;
 
-    /// `R/op/op_data/4` and `12` of recordings 04.
+    /// `R/op/op_data/4` and `12` of tests/recordings/04-followers-recovering.
     #[test]
     fn op_nodes_have_the_recorded_bytes() {
         let recover = OpRecord {

@@ -1,4 +1,5 @@
-//! Calls that move replicas: AddReplicaNS, DelReplicaNS, Migrate (reference 3.7).
+//! Calls that move replicas: AddReplicaNS, DelReplicaNS, Migrate
+//! (docs/openmldb/operations.md#adding-removing-and-migrating-replicas).
 
 use super::Leading;
 use super::engine::NewOp;

@@ -1,10 +1,10 @@
-//! Polling tablets for what became of tasks (reference 3.5).
+//! Polling tablets for what became of tasks (docs/openmldb/operations.md#tasks-and-polls).
 
 use super::Leading;
 use crate::wire::api::{TaskInfo, TaskStatus, TaskStatusRequest};
 use crate::wire::call::{TabletAnswer, TabletCall};
 
-/// Answers that may leave out a task before it is given up (reference 3.5).
+/// Answers that may leave out a task before it is given up (docs/openmldb/operations.md#tasks-and-polls).
 const ANSWERS_BEFORE_GIVING_UP: u32 = 5;
 
 /// Why tablets are asked for their tasks.

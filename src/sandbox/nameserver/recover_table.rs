@@ -1,4 +1,4 @@
-//! kRecoverTable: how a replica comes back (reference 3.6).
+//! kRecoverTable: how a replica comes back (docs/openmldb/operations.md#recovertable).
 
 use super::Leading;
 use super::engine::{Job, NewOp, Outcome};

@@ -1,4 +1,5 @@
-//! What a nameserver answers when it refuses: code and message (reference 3.7, recordings 09).
+//! What a nameserver answers when it refuses: code and message (docs/openmldb/calls.md#what-they-check,
+//! tests/recordings/09-refusals).
 
 use thiserror::Error;
 

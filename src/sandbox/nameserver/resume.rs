@@ -1,4 +1,4 @@
-//! Ops taken over from the nameserver that led before (reference 3.1).
+//! Ops taken over from the nameserver that led before (docs/openmldb/nameserver.md#operations-taken-over).
 
 use super::Leading;
 use super::op::{Op, OpRecord};

@@ -1,4 +1,4 @@
-//! The calls a nameserver takes, each with its checks in OpenMLDB's order (reference 3.7).
+//! The calls a nameserver takes, each with its checks in OpenMLDB's order (docs/openmldb/calls.md#what-they-check).
 
 use super::Leading;
 use super::change_leader::{Candidate, NotQueued};

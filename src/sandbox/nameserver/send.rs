@@ -12,7 +12,8 @@ use crate::wire::call::{TabletAnswer, TabletCall};
 /// Segments per index that a nameserver asks for when its metadata does not say (the field's default).
 const SEG_CNT: i32 = 8;
 
-/// kTableIsNotExist: NS takes it for success when it drops a table (reference 4.7).
+/// kTableIsNotExist: NS takes it for success when it drops a table
+/// (docs/openmldb/operations.md#what-each-operation-does).
 const TABLE_DOES_NOT_EXIST: i32 = 100;
 
 impl Leading<'_> {
@@ -33,7 +34,8 @@ impl Leading<'_> {
         }
     }
 
-    /// Done at once if the leader has followers, but not this one; otherwise the tablet is asked (reference 3.6).
+    /// Done at once if the leader has followers, but not this one; otherwise the tablet is asked
+    /// (docs/openmldb/operations.md#recovertable).
     fn del_replica(&mut self, job: &Job, leader: &str, follower: &str) -> Outcome {
         let (tid, pid) = (Some(job.partition.tid), Some(job.partition.pid));
         let asked = self.tablets.call(leader, TabletCall::GetTableFollower(GetTableFollowerRequest { tid, pid }));

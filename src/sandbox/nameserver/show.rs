@@ -1,4 +1,5 @@
-//! What a leading nameserver shows: tables, tablets, databases, ops, configuration (reference 3.7, 3.8).
+//! What a leading nameserver shows: tables, tablets, databases, ops, configuration
+//! (docs/openmldb/nameserver.md#what-showtable-shows).
 
 use super::Leading;
 use super::metadata::Table;

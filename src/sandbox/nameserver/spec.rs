@@ -120,8 +120,9 @@ impl TableSpec {
 /// OpenMLDB's databases of its own. ShowDatabase leaves them out.
 pub const SYSTEM_DATABASES: [&str; 3] = ["INFORMATION_SCHEMA", "__INTERNAL_DB", "__PRE_AGG_DB"];
 
-/// OpenMLDB's own tables in the order in which they are created, so with tids 2 to 6 (recordings 01); placed on the
-/// endpoints that `place` gives for each name, the first one leading.
+/// OpenMLDB's own tables in the order in which they are created, so with tids 2 to 6
+/// (docs/openmldb/nameserver.md#system-tables); placed on the endpoints that `place` gives for each name, the first one
+/// leading.
 pub fn system_tables(place: impl Fn(&str) -> Vec<String>) -> Vec<TableSpec> {
     use DataType::{KBigInt, KInt, KString, KTimestamp};
     let strings = |names: &[&'static str]| names.iter().map(|name| (*name, KString)).collect::<Vec<_>>();

@@ -1,4 +1,5 @@
-//! Polling tablets for what they hold (reference 3.8): the numbers ShowTable shows.
+//! Polling tablets for what they hold (docs/openmldb/nameserver.md#where-its-numbers-come-from): the numbers ShowTable
+//! shows.
 
 use super::metadata::Table;
 use super::{Leading, PartitionKey};

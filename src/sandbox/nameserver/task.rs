@@ -10,7 +10,8 @@ pub(super) struct Task {
     pub(super) state: TaskStatus,
     /// Answers to GetTaskStatus, of any tablet, seen since it was sent.
     pub(super) answers: u32,
-    /// Done, but overwritten to kDoing by a race, so that nobody will ever report it (observed 2).
+    /// Done, but overwritten to kDoing by a race, so that nobody will ever report it
+    /// (docs/openmldb/operations.md#operations-fail-for-no-reason).
     pub(super) lost: bool,
 }
 
@@ -86,7 +87,8 @@ impl Work {
     }
 
     /// The state in which another nameserver takes it over if it was the op's current task: work of tablets is assumed
-    /// to be running; so are two tasks that nothing will ever finish (reference 3.1).
+    /// to be running; so are two tasks that nothing will ever finish
+    /// (docs/openmldb/nameserver.md#operations-taken-over).
     pub(super) fn state_when_resumed(&self) -> TaskStatus {
         match self {
             Self::ChangeLeader | Self::DelTableInfo { .. } => TaskStatus::KDoing,

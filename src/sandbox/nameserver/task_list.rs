@@ -1,4 +1,5 @@
-//! The task list of each kind of op, made from the metadata of the moment (reference 3.6).
+//! The task list of each kind of op, made from the metadata of the moment
+//! (docs/openmldb/operations.md#what-each-operation-does).
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What ZooKeeper holds for the nameservers, and the tree it would show (reference 2).
+//! What ZooKeeper holds for the nameservers, and the tree it would show (docs/openmldb/metadata-in-zookeeper.md#paths).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,8 @@ use crate::sandbox::World;
 use crate::wire::call::{NameserverAnswer, NameserverCall};
 use crate::wire::nameserver::ShowTabletRequest;
 
-/// Rows lost at the end of a binlog: what a power cut takes before it is synced (reference 4.6, durability).
+/// Rows lost at the end of a binlog: what a power cut takes before it is synced
+/// (docs/openmldb/logs-and-terms.md#what-a-power-cut-takes).
 const UNSYNCED: u64 = 20;
 
 /// Rows behind the snapshot of a leader that will be hollow.
@@ -79,7 +80,7 @@ impl History {
     }
 
     /// The victim's leaders took `tail` rows while their followers were frozen, and died; their successors took `since`
-    /// more; then everything was restarted (observed 3, divergence made on purpose).
+    /// more; then everything was restarted (docs/openmldb/experiments.md#divergence-made-on-purpose).
     pub(super) fn old_leader_died_with_a_tail(&mut self, tail: u64, since: u64) -> Result<(), ScenarioError> {
         let (victim, partitions) = self.victim()?;
         let others: Vec<Endpoint> =

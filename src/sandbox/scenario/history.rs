@@ -13,13 +13,14 @@ use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCa
 use crate::wire::common::StorageMode as WireStorage;
 use crate::wire::nameserver::{ConfSetRequest, Pair, TableInfo};
 
-/// How long an outage lasts: start.sh waits this long between stop and start (reference 2).
+/// How long an outage lasts: start.sh waits this long between stop and start
+/// (docs/openmldb/metadata-in-zookeeper.md#tablets-register-themselves).
 const OUTAGE: Millis = 15_000;
 
 /// What polls every 2 s has been seen after this.
 const TWO_POLLS: Millis = 4_500;
 
-/// One op in so many fails for no reason (observed 2: one in 20 to 25).
+/// One op in so many fails for no reason (docs/openmldb/operations.md#operations-fail-for-no-reason).
 const FAILS_FOR_NO_REASON: u32 = 22;
 
 /// No step of a history takes longer: ten thousand partitions are failed over in a few hours, two ops at a time.

@@ -10,7 +10,7 @@ use crate::wire::nameserver::{
     PartitionMeta, RecoverTableRequest, ShowOpStatusRequest, TableInfo, TablePartition, UpdateTableAliveRequest,
 };
 
-/// How long the tablets were away in recordings 06 and 07.
+/// How long the tablets were away in the recordings 06 and 07 (tests/recordings/README.md).
 const AWAY: Millis = 20_000;
 
 /// Whether a table is the servers' own: the recordings' procedure brought those back last.
@@ -54,7 +54,8 @@ impl History {
         }
         self.wait(AWAY);
         // They come one by one. The nameserver deals with one after the other, which takes it a moment: it was through
-        // with the first when the others were there (recordings 06).
+        // with the first when the others were there
+        // (tests/recordings/06-tablets-restarted-nameserver-alive-failover-on).
         if let Some((first, others)) = tablets.split_first() {
             self.world.start_tablets(std::slice::from_ref(first));
             self.wait(200);

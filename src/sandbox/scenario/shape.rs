@@ -35,7 +35,8 @@ impl Default for Shape {
 }
 
 impl Default for Generated {
-    /// OpenMLDB's own defaults for partitions and replicas (`partition_num`, `replica_num`; reference 3.4).
+    /// OpenMLDB's own defaults of `partition_num` and `replica_num`
+    /// (docs/openmldb/timings.md#settings-and-their-defaults).
     fn default() -> Self {
         Self { tables: 3, partitions: 8, replicas: 3, rows: 100 }
     }

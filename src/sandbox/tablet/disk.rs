@@ -11,7 +11,7 @@ use crate::model::{PartitionId, Role, StorageMode};
 /// A tablet's disk.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disk {
-    /// One tree of directories per storage mode, since each has its own root (reference 4.1).
+    /// One tree of directories per storage mode, since each has its own root (docs/openmldb/tablet.md#directories).
     roots: [BTreeMap<PartitionId, Directory>; 3],
     pub(super) recycled: Vec<Recycled>,
 }
@@ -38,7 +38,8 @@ pub(super) struct Directory {
     pub(super) binlog: Option<Vec<Entry>>,
     /// Whether a disk table's `data/` exists.
     pub(super) has_data: bool,
-    /// Whether `old_data/` is left over and in the way (reference 4.2).
+    /// Whether `old_data/` is left over and in the way
+    /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub(super) has_old_data: bool,
 }
 
@@ -157,7 +158,7 @@ impl Directory {
     }
 
     /// Where the binlog is read from: MANIFEST's offset, even if the file it names is missing; but a disk table then
-    /// starts over (reference 4.2).
+    /// starts over (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     fn replay_from(&self, storage: StorageMode) -> u64 {
         let usable = !storage.is_disk() || self.snapshot_rows().is_some();
         self.manifest().filter(|_| usable).map_or(0, |manifest| manifest.offset)
@@ -171,7 +172,7 @@ impl Directory {
     }
 
     /// The rows a load brings into memory: the snapshot's, then the binlog's behind it. Missing files and gaps are
-    /// passed over in silence (observed 2).
+    /// passed over in silence (docs/openmldb/load-table.md#loads-that-succeed-and-lack-rows).
     pub(super) fn read(&self, storage: StorageMode) -> Contents {
         let from = self.replay_from(storage);
         let mut rows: Vec<Entry> = self.snapshot_rows().map(|rows| rows.to_vec()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! DropTable and DeleteBinlog: what they take away goes to the recycle bin (reference 4.7).
+//! DropTable and DeleteBinlog: what they take away goes to the recycle bin
+//! (docs/openmldb/tablet.md#dropping-and-the-recycle-bin).
 
 use super::Tablets;
 use super::entry::{signed_partition_id, storage_of};

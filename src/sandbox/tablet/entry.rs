@@ -62,7 +62,7 @@ pub struct Schema {
     pub db: String,
     /// Where its rows live.
     pub storage: StorageMode,
-    /// The names of its indexes. A table without any cannot be opened (reference 4.2).
+    /// The names of its indexes. A table without any cannot be opened (docs/openmldb/load-table.md#no-directory).
     pub indexes: Vec<String>,
     /// `key_entry_max_height`; shown as skiplist_height. 4 and 1 in the recordings.
     pub skiplist_height: u32,

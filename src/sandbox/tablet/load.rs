@@ -1,4 +1,4 @@
-//! LoadTable, and CreateTable (reference 4.2).
+//! LoadTable, and CreateTable (docs/openmldb/load-table.md#checks-in-this-order).
 
 use std::sync::Arc;
 
@@ -131,8 +131,9 @@ impl Tablets {
         takes
     }
 
-    /// A disk table's job begins: the directories are moved about before anything is looked at, which is why a
-    /// second load of the same table does harm (reference 4.2). Turns the job into reading or failing.
+    /// A disk table's job begins: the directories are moved about before anything is looked at, which is why a second
+    /// load of the same table does harm (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice). Turns the
+    /// job into reading or failing.
     pub(super) fn start_load_disk(&mut self, at: usize, job: &mut Job) -> Millis {
         let Work::LoadDisk { storage, replicas } = std::mem::replace(&mut job.work, Work::Fail) else { return 0 };
         let machine = &mut self.machines[at];

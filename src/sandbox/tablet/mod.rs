@@ -1,8 +1,9 @@
 //! All tablets of a simulated cluster: disks, memory, loading, roles, replication. Pure, synchronous and seeded: time
 //! passes only in [`Tablets::advance_to`], and the same calls at the same times give the same answers.
 //!
-//! What tablets do is in reference 4 and observed 1-4; where the two disagree, observed is right. Not modelled: deletes,
-//! rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it acknowledged).
+//! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. Not
+//! modelled: deletes, rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it
+//! acknowledged).
 
 mod disk;
 mod drop;
@@ -300,7 +301,8 @@ impl Tablets {
         address.or(name).and_then(|other| self.by_endpoint.get(other)).copied()
     }
 
-    /// Whether a tablet can tell where a replica is (reference 4.6: 155 otherwise).
+    /// Whether a tablet can tell where a replica is (docs/openmldb/metadata-in-zookeeper.md#server-names: 155
+    /// otherwise).
     fn knows_name(&self, endpoint: &str) -> bool {
         self.names.is_empty() || self.names.contains_key(endpoint)
     }

@@ -1,4 +1,5 @@
-//! What a tablet says no with: OpenMLDB's codes and messages (reference 3.9; texts from recordings where recorded).
+//! What a tablet says no with: OpenMLDB's codes and messages (docs/openmldb/calls.md#codes; texts as recorded, where
+//! they were).
 
 use crate::wire::api;
 

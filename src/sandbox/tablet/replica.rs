@@ -82,9 +82,9 @@ impl Replica {
     /// Takes one entry into the log and into memory.
     ///
     /// A replica still queued to load numbers from offset 0. What it takes starts a new file of the log, and the load
-    /// then reads from there on: the entries before, as far as no snapshot holds them, are gone from this replica.
-    /// That is how leaders lost rows to writers in observed 3. The entry itself is then in memory twice, once from here
-    /// and once from the load.
+    /// then reads from there on: the entries before, as far as no snapshot holds them, are gone from this replica. That
+    /// is how leaders lost rows to writers on real servers (docs/openmldb/experiments.md#writers-through-a-recovery).
+    /// The entry itself is then in memory twice, once from here and once from the load.
     pub(super) fn append(&mut self, binlog: &mut Vec<Entry>, entry: Entry) {
         if self.state == State::Queued && !self.log_began_anew {
             self.log_began_anew = true;

@@ -1,4 +1,5 @@
-//! Writing and replicating: Put, AppendEntries, and a leader's part in it (reference 4.6).
+//! Writing and replicating: Put, AppendEntries, and a leader's part in it
+//! (docs/openmldb/logs-and-terms.md#how-a-leader-replicates).
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Who leads, and to whom a leader replicates: ChangeRole, AddReplica, DelReplica, GetTableFollower (reference 4.6).
+//! Who leads, and to whom a leader replicates: ChangeRole, AddReplica, DelReplica, GetTableFollower
+//! (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
 
 use std::sync::Arc;
 
@@ -53,7 +54,8 @@ impl Tablets {
         let outcome = match self.machines[at].tasks.begin(request.task_info, TaskType::KAddReplica) {
             Ok(task) => {
                 let outcome = self.try_add_replica(at, id, &endpoint);
-                // 119 is an error to the caller, but the task counts as done (reference 4.6).
+                // 119 is an error to the caller, but the task counts as done
+                // (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
                 let done = outcome.is_ok() || outcome == Err(REPLICA_ALREADY_EXISTS);
                 self.machines[at].tasks.end(task, done);
                 outcome

@@ -95,7 +95,8 @@ impl Tablets {
     }
 
     /// Whether no load of a replica that is not in memory can succeed until somebody tidies its directory: a disk table's
-    /// load that was cut off has left both `data` and `old_data` (reference 4.2).
+    /// load that was cut off has left both `data` and `old_data`
+    /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub fn is_unloadable(&self, endpoint: &str, tid: u32, pid: u32) -> bool {
         let id = partition_id(tid, pid);
         self.machine(endpoint).is_some_and(|machine| {

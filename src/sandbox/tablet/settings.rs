@@ -3,14 +3,16 @@
 /// Flags and speeds of all tablets of a world. Where OpenMLDB has a flag of the name, the default is its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Threads of a tablet's task pool, shared by loads, snapshot sending and drops (reference 4.3: 3).
+    /// Threads of a tablet's task pool, shared by loads, snapshot sending and drops
+    /// (docs/openmldb/load-table.md#how-many-at-a-time: 3).
     pub task_pool_size: usize,
-    /// Nanoseconds to load one entry (observed 2: 100,000 small rows in 0.8 s).
+    /// Nanoseconds to load one entry (docs/openmldb/timings.md#measured: 100,000 small rows in 0.8 s).
     pub load_ns_per_entry: u64,
     /// Milliseconds every load takes, however small. 165 x 3 small replicas on 3 tablets were up after some 2 s
-    /// (observed 5), which bounds it by 40.
+    /// (docs/openmldb/timings.md#measured), which bounds it by 40.
     pub load_fixed_ms: u64,
-    /// Milliseconds for which a loaded replica shows kTableNormal with offset 0 (reference 4.2: a tiny window).
+    /// Milliseconds for which a loaded replica shows kTableNormal with offset 0 (an instant:
+    /// docs/openmldb/load-table.md#what-a-load-looks-like).
     pub normal_before_offset_ms: u64,
     /// Milliseconds between a leader's attempts to agree on an offset with a follower
     /// (`binlog_match_logoffset_interval`).
@@ -21,9 +23,10 @@ pub struct Settings {
     pub sync_batch: usize,
     /// Whether dropped directories are kept (`recycle_bin_enabled`).
     pub recycle_bin_enabled: bool,
-    /// New entries below which MakeSnapshot without an offset does nothing (observed 2: 100,000).
+    /// New entries below which MakeSnapshot without an offset does nothing (100,000:
+    /// docs/openmldb/tablet.md#snapshots).
     pub make_snapshot_threshold_offset: u64,
-    /// Milliseconds every snapshot takes (observed 3: each answered within 50 ms).
+    /// Milliseconds every snapshot takes (docs/openmldb/timings.md#measured: each answered within 50 ms).
     pub snapshot_fixed_ms: u64,
     /// Nanoseconds to write one entry into a snapshot. Made up: half of loading it.
     pub snapshot_ns_per_entry: u64,

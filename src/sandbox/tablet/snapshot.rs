@@ -1,4 +1,4 @@
-//! Making, pausing and sending snapshots (reference 4.7, observed 3).
+//! Making, pausing and sending snapshots (docs/openmldb/tablet.md#snapshots).
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ impl Tablets {
         general(outcome)
     }
 
-    /// A snapshot job begins. One that is not worth it takes no time, and its task is done (observed 2).
+    /// A snapshot job begins. One that is not worth it takes no time, and its task is done
+    /// (docs/openmldb/tablet.md#snapshots).
     pub(super) fn start_snapshot(&mut self, at: usize, id: PartitionId, generation: u64, end: u64) -> Millis {
         let settings = &self.settings;
         let machine = &mut self.machines[at];

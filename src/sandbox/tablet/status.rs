@@ -1,5 +1,5 @@
-//! What a tablet tells about its replicas: GetTableStatus, GetTermPair, GetManifest (reference 4.4, 4.5; fields present
-//! as in the recordings).
+//! What a tablet tells about its replicas: GetTableStatus, GetTermPair, GetManifest
+//! (docs/openmldb/tablet.md#gettablestatus; fields present as in the recordings).
 
 use super::entry::storage_of;
 use super::load::id_of;

@@ -9,7 +9,7 @@ use crate::wire::api::{self, TaskStatus, TaskType};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tasks(BTreeMap<u64, Vec<api::TaskInfo>>);
 
-/// What tells a task from the others (reference 4.7).
+/// What tells a task from the others (docs/openmldb/tablet.md#tasks).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TaskKey {
     op_id: u64,
@@ -65,7 +65,7 @@ impl Tasks {
         }
     }
 
-    /// CancelOP. What a task has begun goes on (reference 3.5).
+    /// CancelOP. What a task has begun goes on (docs/openmldb/operations.md#cancelling).
     pub(super) fn cancel(&mut self, op_id: u64) {
         for task in self.0.get_mut(&op_id).into_iter().flatten() {
             if matches!(task.status(), TaskStatus::KInited | TaskStatus::KDoing) {

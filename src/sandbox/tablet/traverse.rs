@@ -1,4 +1,5 @@
-//! Traverse: every row of a loaded replica, page by page, whatever its role. Equal replicas give equal pages (observed 7).
+//! Traverse: every row of a loaded replica, page by page, whatever its role. Equal replicas give equal pages
+//! (docs/openmldb/tablet.md#reading-rows).
 
 use super::load::id_of;
 use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};

@@ -402,7 +402,8 @@ impl World {
     }
 }
 
-/// A server's name as OpenMLDB generates it: a long number, rising. The first four are those of recordings 11.
+/// A server's name as OpenMLDB generates it: a long number, rising. The first four are those of
+/// tests/recordings/11-server-names.
 fn server_name(at: usize) -> String {
     const RECORDED: [u64; 4] =
         [7_353_896_297_468_489_728, 7_353_896_298_343_247_872, 7_353_896_299_220_533_248, 7_353_896_300_148_744_192];

@@ -9,7 +9,8 @@ use crate::sandbox::Millis;
 pub(super) enum Session {
     /// Its process holds it.
     Held,
-    /// Nobody does any more; the node goes at that time (reference 2: a stopped tablet does not close its session).
+    /// Nobody does any more; the node goes at that time (a stopped tablet does not close its session:
+    /// docs/openmldb/metadata-in-zookeeper.md#tablets-register-themselves).
     Lingering(Millis),
 }
 
@@ -28,8 +29,9 @@ impl Session {
 pub enum Started {
     /// It runs and is registered.
     Running,
-    /// The node of its last run was still there, so it could not register and exited (observed 1). Its node goes at
-    /// this time; start it again then.
+    /// The node of its last run was still there, so it could not register and exited
+    /// (docs/openmldb/metadata-in-zookeeper.md#tablets-register-themselves). Its node goes at this time; start it again
+    /// then.
     Exited {
         /// World time.
         free_at: Millis,
@@ -160,7 +162,8 @@ impl World {
     }
 
     /// Starts everything that is down: first the tablets, again if they exit because their last node is still there,
-    /// then the nameservers, which exit if they find too few tablets (observed 1). Takes world time.
+    /// then the nameservers, which exit if they find too few tablets (docs/openmldb/nameserver.md#becoming-leader).
+    /// Takes world time.
     pub fn start_everything(&mut self) {
         let tablets = self.tablet_endpoints.clone();
         self.start_tablets(&tablets);

@@ -1,6 +1,6 @@
-//! A second recovery beside a tool's: what `sbin/start-all.sh` runs, openmldb_ops.py recoverdata. It takes no lock, switches auto_failover
-//! off and on again, loads only leaders, and those without a mode, and has every follower resent (reference 6.2). Left out is that it
-//! ends in a KeyError where a replica was never polled.
+//! A second recovery beside a tool's: what `sbin/start-all.sh` runs, openmldb_ops.py recoverdata. It takes no lock, switches
+//! auto_failover off and on again, loads only leaders, and those without a mode, and has every follower resent
+//! (docs/openmldb/official-procedure.md#openmldb_opspy). Left out is that it ends in a KeyError where a replica was never polled.
 
 use std::collections::{BTreeSet, VecDeque};
 

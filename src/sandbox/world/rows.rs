@@ -76,7 +76,8 @@ impl Books {
 }
 
 /// Whether a failover gave this entry up: a later leader's term begins at or before it, so that leader was elected
-/// without it (reference 3.7, kUpdateLeaderInfo: a term starts behind the largest offset of those elected from).
+/// without it (a term begins behind the largest offset of those elected from:
+/// docs/openmldb/operations.md#changeleader).
 fn is_given_up(entry: &Entry, terms: &[crate::wire::nameserver::TermPair]) -> bool {
     terms.iter().any(|term| term.term > entry.term && term.offset <= entry.index)
 }

@@ -96,7 +96,8 @@ pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Name
     }
 }
 
-/// A group of pids replaces the single one when it is not empty (reference 3.7).
+/// A group of pids replaces the single one when it is not empty
+/// (docs/openmldb/operations.md#adding-removing-and-migrating-replicas).
 fn pids(pid: u32, group: &[u32]) -> Vec<u32> {
     if group.is_empty() { vec![pid] } else { group.to_vec() }
 }

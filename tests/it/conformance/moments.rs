@@ -20,7 +20,7 @@ fn world_of_seed(scenario: Scenario, seed: u64) -> World {
     scenario.bring_about(&Shape { seed, ..Shape::default() }, &Addresses::recorded(1, 3)).unwrap()
 }
 
-/// Recordings 06 to 08 were made after the recovery of 03 to 05.
+/// The recordings 06 to 08 were made after the recovery of 03 to 05.
 fn after_recovery(scenario: Scenario) -> World {
     let mut world = world(Scenario::Recovered);
     world.advance_by(15_000);
@@ -139,7 +139,7 @@ fn leaders_loaded() {
     assert_like("03-leaders-loaded", Scenario::LeadersLoaded);
 }
 
-/// In mid-flight: which of two ops is a poll ahead is chance (design 8, seeded); the recorded state is one of the possible.
+/// In mid-flight: which of two ops is a poll ahead is chance; the recorded state is one of the possible.
 #[test]
 fn followers_recovering() {
     let tried: Vec<Vec<String>> = (1..=64)

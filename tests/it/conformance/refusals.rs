@@ -1,5 +1,5 @@
-//! What real servers refuse, and how (recordings 09). Requests that lack a required field never reach the world; the
-//! edge's own tests are about those.
+//! What real servers refuse, and how (tests/recordings/09-refusals). Requests that lack a required field never reach
+//! the world; the edge's own tests are about those.
 
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::Addresses;

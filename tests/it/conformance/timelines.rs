@@ -1,4 +1,4 @@
-//! RecoverTable for eight followers, step by step and in time (recordings 10).
+//! RecoverTable for eight followers, step by step and in time (tests/recordings/10-recover-table-timelines).
 
 use std::collections::BTreeMap;
 

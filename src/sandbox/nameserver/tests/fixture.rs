@@ -44,7 +44,7 @@ pub(super) fn recorded<M: Message + Default>(folder: &str, method: &str) -> M {
     decode(&found.unwrap()["response_protobuf_base64"])
 }
 
-/// The tables of the cluster that recordings 09 and 10 were taken of.
+/// The tables of the cluster that tests/recordings/09-refusals and 10-recover-table-timelines were taken of.
 pub(super) fn recorded_tables() -> ShowTableResponse {
     let answers = recording("09-refusals/answers.json");
     let number = |value: &Value| value.as_str().map(|digits| digits.parse().unwrap());
@@ -112,7 +112,7 @@ impl Cluster {
         cluster
     }
 
-    /// The cluster of recordings 01.
+    /// The cluster of tests/recordings/01-healthy.
     pub(super) fn healthy() -> Self {
         Self::of(&[NS], &recorded("01-healthy", "ShowTable"), recorded_settings())
     }

@@ -1,4 +1,4 @@
-//! The nameservers against the recordings and the rules of reference 3.
+//! The nameservers against the recordings and the rules of docs/openmldb/nameserver.md and operations.md.
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Every refusal of recordings 09 that a nameserver gave.
+//! Every refusal of tests/recordings/09-refusals that a nameserver gave.
 
 use serde_json::Value;
 

@@ -152,7 +152,8 @@ fn a_role_given_by_change_role_is_not_in_table_meta() {
 
 #[test]
 fn lost_files_load_in_silence() {
-    // The numbers of observed 2: 946 rows with 747 in the snapshot, 998 with 783.
+    // As on real servers (docs/openmldb/experiments.md#silent-partial-loads): 946 rows with 747 in the snapshot, 998
+    // with 783.
     let mut cluster = Cluster::new().with_orders(&[A, B], 747);
     cluster.tablets.make_snapshot_now(A, TID, 0);
     cluster.put_rows(A, TID, 0, 36);

@@ -1,4 +1,4 @@
-//! The experiments of observed 3 that need no nameserver.
+//! The experiments on real servers that need no nameserver (docs/openmldb/experiments.md#writers-through-a-recovery).
 
 use std::collections::BTreeSet;
 
