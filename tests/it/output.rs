@@ -5,15 +5,17 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use openmldb_ops::model::{
-    Action, Endpoint, Offset, OpId, PartitionId, Pid, Seen, Snapshot, StorageMode, TableName, Term, Tid,
+    Action, Column, ColumnKind, Endpoint, Offset, OpId, PartitionId, Pid, Row, Schema, Seen, Snapshot, StorageMode,
+    TableName, Term, Tid,
 };
 use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, WhyHeld};
+use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
     AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, Named,
     PartitionCounts, ReplicaCounts, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
 };
-use openmldb_ops::ui::{JsonLines, Paint, PlanContext};
+use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
 use serde_json::Value;
 
@@ -247,9 +249,23 @@ fn data() -> Vec<String> {
     })
 }
 
+/// An index of two replicas, one of which holds a row more.
+fn rows() -> Vec<String> {
+    let replicas = [(endpoint(1), true), (endpoint(2), false)];
+    let read = [RowsRead { rows: 93, bytes: 2139 }, RowsRead { rows: 94, bytes: 2162 }];
+    let compared = RowsComparedLine::of(&orders(), 1, "idx", &replicas, &read, 1);
+    // A header of six bytes (versions, length), one byte of nulls, and a column of eight bytes.
+    let value = [&[1, 1, 15, 0, 0, 0, 0][..], &7_u64.to_le_bytes()].concat();
+    let columns = vec![Column { name: "id".to_owned(), kind: ColumnKind::BigInt }];
+    let schema = Schema { columns, versions: Vec::new(), indexes: Vec::new() };
+    let row = Row { key: b"k7".to_vec(), time: 1_795_341_600_000, value };
+    let odd = OddRowLine::of(&compared, &OddRow { row, held: vec![0, 1] }, &schema);
+    vec![serde_json::to_string(&odd).unwrap(), serde_json::to_string(&compared).unwrap()]
+}
+
 fn all_lines() -> Vec<String> {
     let events = lines(|out| events().iter().try_for_each(|event| out.event(event)));
-    events.into_iter().chain(data()).collect()
+    events.into_iter().chain(rows()).chain(data()).collect()
 }
 
 #[test]
