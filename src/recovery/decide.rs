@@ -27,7 +27,8 @@ pub const MAX_TRIES: u32 = 5;
 const FLAGS: Duration = Duration::from_secs(30);
 /// How long an operation may go on without a change of its state or task: as long as a slow resend of one big task.
 pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
-/// How long an operation may take in all: OpenMLDB's own `name_server_op_execute_timeout`, 2 h.
+/// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
+/// (docs/openmldb/timings.md#settings-and-their-defaults).
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long a server may leave a question unanswered.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);

@@ -14,7 +14,8 @@ use super::compare::{OddRow, RowComparison, RowsRead, TooDifferent};
 /// How much is read and kept at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Rows a page: 5,000. A tablet gives up on a page after 50,000 entries, expired ones included (`max_traverse_cnt`).
+    /// Rows a page: 5,000. A tablet gives up on a page after 50,000 entries, expired ones included
+    /// (docs/openmldb/tablet.md#reading-rows).
     pub page: u32,
     /// Bytes of rows that differ and are kept: 64 MiB.
     pub kept_bytes: u64,

@@ -1,5 +1,5 @@
-//! A row's bytes as OpenMLDB encodes them: two bytes of version, four of length, a bit for each column that is null, the columns of
-//! fixed width, where each text begins, the texts. Little-endian.
+//! A row's bytes as OpenMLDB encodes them (docs/openmldb/tablet.md#how-a-row-is-encoded): two bytes of version, four of length, a bit
+//! for each column that is null, the columns of fixed width, where each text begins, the texts. Little-endian.
 
 use crate::model::{Column, ColumnKind, Schema};
 
