@@ -311,6 +311,7 @@ impl Carry {
             lock: self.lock.clone(),
             pace: self.pace,
             listener: self.listener.clone(),
+            stop: self.stop.clone(),
             record: self.record.clone(),
             now_ms: self.now_ms,
         }

@@ -12,16 +12,18 @@ use crate::model::Snapshot;
 use crate::recovery::Earlier;
 
 use super::beside::{AGAIN, WHO};
+use super::driver::Stop;
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{GivenBack, StepError, Told, give_back, switch_off};
 use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
+use super::leaving::end_unbegun;
 use super::lock::{Lock, Note};
 use super::panics::{panic_text, unbreakable};
 use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
 use super::run_id::RunId;
-use super::stopping::{CALLS, LEADERS, NOTES, within_budget};
+use super::stopping::{CALLS, LEADERS, NOTES, unless_stopped, within_budget};
 
 /// What such work needs beside the cluster.
 pub struct HandsOn {
@@ -39,6 +41,8 @@ pub struct HandsOn {
     pub pace: f64,
     /// Hears what happens.
     pub listener: Listener,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
     /// Where the record is put once it has begun.
     pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
@@ -224,7 +228,12 @@ impl HandsOn {
             held_for: Vec::new(),
         };
         let note = note.holding(&found.held);
-        self.lock.leave(Some(&note)).await?;
+        let noted = unless_stopped(&self.stop, self.lock.leave(Some(&note))).await;
+        let noted = noted.map_err(|stop| RecoverError::Stopped { stop });
+        if let Err(error) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
+            end_unbegun(&record, auto_failover == seen.auto_failover, &error, &self.listener);
+            return Err(error);
+        }
         let listener = unbreakable(&self.listener);
         let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
         let switched = match seen.auto_failover {

@@ -8,6 +8,7 @@ use crate::recovery::{Memory, Replaceable};
 
 use super::beside::WHO;
 use super::driver::Driven;
+use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::hold::{HeldFor, named, why_held};
 use super::known_runs::how_it_ended;
@@ -156,6 +157,14 @@ impl Recovery {
         };
         let text = format!("the note in ZooKeeper could not be put right: {seen}; the next run does it");
         listener(&Event::Note { text });
+    }
+}
+
+/// Ends the record of a run that had to end before its first change: what an earlier one owes of auto_failover stays its own.
+pub(super) fn end_unbegun(record: &Record, is_as_before: bool, why: &RecoverError, listener: &Listener) {
+    let ended = if matches!(why, RecoverError::Stopped { .. }) { "interrupted" } else { "failed" };
+    if let Err(error) = record.end(ended, is_as_before, false, Vec::new()) {
+        listener(&Event::Note { text: error.to_string() });
     }
 }
 

@@ -22,7 +22,7 @@ use super::going_on::{GoingOn, still_going_on};
 use super::kept::Consent;
 use super::known_runs::unsettled;
 use super::lane::Widths;
-use super::leaving::{Leaving, unseen};
+use super::leaving::{Leaving, end_unbegun, unseen};
 use super::lock::{Holder, Lock, Note};
 use super::missing::Awaiting;
 use super::panics::{panic_text, unbreakable};
@@ -180,13 +180,10 @@ impl Recovery {
         let note =
             self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
         let noted = self.unless_stopped(self.lock.leave(Some(&note))).await;
-        if let Err(stopped) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
-            // Nothing was changed; what an earlier run owes stays its own.
+        if let Err(error) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
             let is_as_before = auto_failover == prepared.snapshot.auto_failover;
-            if let Err(error) = record.end("interrupted", is_as_before, false, Vec::new()) {
-                (self.listener)(&Event::Note { text: error.to_string() });
-            }
-            return Err(stopped);
+            end_unbegun(&record, is_as_before, &error, &self.listener);
+            return Err(error);
         }
         let driven = match prepared.needs_doing() {
             true => self.drive(cluster, &prepared, &record, note).await.map(Some),

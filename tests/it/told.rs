@@ -1,9 +1,21 @@
 //! Records tell the truth: what single steps did, who is at work and who was killed, what nobody goes on with, and what was
 //! never sent.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openmldb_ops::cluster::Hold;
+use openmldb_ops::operate::{self, Carry, CarryError, Undertaking};
+use openmldb_ops::run::{
+    Alone, Archive as _, Caller, Directory, Holder, Lock, LockError, Locking, Note, RecoverError, Stop, Story,
+};
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
+use crate::support::bed::{Bed, Setup};
 use crate::support::desk::Desk;
 use crate::support::process::{Home, Ran};
 
@@ -198,5 +210,96 @@ async fn a_full_disk_stops_a_run_cleanly_and_no_call_is_told_that_was_not_sent()
         let shown = home.run(&["record", "show"]).expect(0).stdout;
         assert!(!shown.contains("could not be read"), "no line is there in part: {shown}");
         home.run(&recover).expect(0);
+    }
+}
+
+/// A lock whose ZooKeeper takes no note: it hangs, and the run is told to stop meanwhile; or it refuses.
+struct NoNotes {
+    alone: Alone,
+    stops: Option<watch::Sender<Stop>>,
+}
+
+impl Lock for NoNotes {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+        self.alone.acquire(holder)
+    }
+
+    fn hold(&self) -> watch::Receiver<Hold> {
+        self.alone.hold()
+    }
+
+    fn holder(&self) -> Locking<'_, Option<Holder>> {
+        self.alone.holder()
+    }
+
+    fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.alone.release()
+    }
+
+    fn note(&self) -> Locking<'_, Option<Note>> {
+        self.alone.note()
+    }
+
+    fn leave<'a>(&'a self, _note: Option<&'a Note>) -> Locking<'a, ()> {
+        match &self.stops {
+            Some(stops) => {
+                stops.send_replace(Stop::Signal(15));
+                Box::pin(std::future::pending())
+            }
+            None => Box::pin(std::future::ready(Err(LockError::Text { seen: "it takes no note".to_owned() }))),
+        }
+    }
+}
+
+/// The record of the only run there was: how it ended, and whether it owes auto_failover.
+fn only_record(bed: &Bed) -> (Option<String>, Option<bool>) {
+    let archive = Directory(bed.records.path().to_owned());
+    let runs = archive.runs().unwrap();
+    assert_eq!(runs.len(), 1);
+    let story = Story::read(archive.read(runs[0]).unwrap()).unwrap();
+    (story.verdict().map(str::to_owned), story.owed())
+}
+
+#[tokio::test]
+async fn a_run_that_has_to_end_before_its_first_change_ends_its_record() {
+    for (is_stopped, ended) in [(true, "interrupted"), (false, "failed")] {
+        for undertakes in [false, true] {
+            let scenario = if undertakes { Scenario::TabletsAdded } else { Scenario::EverythingRestarted };
+            let bed = Bed::start(scenario).await;
+            let (stops, stop) = watch::channel(Stop::No);
+            let lock = Arc::new(NoNotes { alone: Alone::default(), stops: is_stopped.then_some(stops) });
+            let mut setup = Setup { stop: stop.clone(), lock: lock.clone(), ..Setup::new() };
+            let error = if undertakes {
+                let (cluster, _) = bed.cluster(&mut setup).await;
+                let carry = Carry {
+                    undertaking: Undertaking::ScaleOut { leaders: true },
+                    cluster_name: "sandbox".to_owned(),
+                    desk: operate::Desk::new(bed.records.path(), "sandbox"),
+                    archive: Arc::new(Directory(bed.records.path().to_owned())),
+                    lock,
+                    caller: Caller::default(),
+                    pace: 1.0,
+                    step_timeout: Duration::from_secs(60),
+                    leaderless_limit: Duration::from_secs(5),
+                    listener: Arc::new(|_| {}),
+                    told: Arc::new(|_| {}),
+                    stop,
+                    record: Arc::default(),
+                    now_ms: 1_795_381_000_000,
+                };
+                match carry.perform(&cluster).await {
+                    Err(CarryError::Run(error)) => *error,
+                    other => panic!("{other:?}"),
+                }
+            } else {
+                bed.try_run(setup).await.map(|run| run.recovered).unwrap_err()
+            };
+            let was_stopped = matches!(error, RecoverError::Stopped { stop: Stop::Signal(15) });
+            assert_eq!(was_stopped, is_stopped, "{error}");
+            let what = format!("undertakes: {undertakes}, stopped: {is_stopped}");
+            assert_eq!(only_record(&bed), (Some(ended.to_owned()), None), "{what}");
+            assert_eq!(bed.world(|world| world.trace().mutations()), 0, "{what}: nothing was changed");
+            bed.sandbox.stop().await.unwrap();
+        }
     }
 }

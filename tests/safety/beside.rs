@@ -1,14 +1,23 @@
 //! A second recovery at work beside the run, which takes no lock: no row is lost, and what is left undone is said.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use openmldb_ops::model::TableName;
+use openmldb_ops::operate::Undertaking;
 use openmldb_ops::run::Recovered;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, World};
+use openmldb_ops::wire::call::NameserverCall;
+use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair};
 
 use super::calm::auto_failover;
 use super::judge::Judge;
 use super::run::{Ended, Host, Run};
+use super::undertakings::{Hunted, Trouble};
+
+/// Nothing in these worlds takes nearly as long, in virtual time.
+const ENDS_WITHIN: Duration = Duration::from_secs(300);
 
 fn restarted(scenario: Scenario) -> World {
     let generated = Some(Generated { tables: 2, partitions: 3, replicas: 3, rows: 40 });
@@ -102,6 +111,70 @@ fn a_run_that_is_killed_leaves_what_they_wanted() {
         let mut last = run(&next, 2, world, "recover", None);
         assert_eq!(auto_failover(&mut last.world), Some(true), "notes {notes}");
     }
+}
+
+/// A nameserver that refuses because auto_failover is on, and says that it is off: nobody asks it without end.
+#[test]
+fn a_nameserver_that_contradicts_itself_is_asked_a_bounded_number_of_times() {
+    let (takes_time, refuses) = ("*:every=slow-1ms", |call: &str| format!("{call}:every=code-301"));
+    let faults = [takes_time.parse().unwrap(), refuses("RecoverTable").parse().unwrap()];
+    let run =
+        Run { faults: faults.to_vec(), killed_after: Some(ENDS_WITHIN), ..Run::calm("recover", &Host::new(true), 1) };
+    let (mut world, ran) = run.on(restarted(Scenario::EverythingRestarted), &Arc::default());
+    let recovered = ran.recovered().unwrap_or_else(|| panic!("{}", ran.ending()));
+    assert!(!recovered.summary.blocked.is_empty());
+    assert_eq!(auto_failover(&mut world), Some(true));
+
+    for call in ["ChangeLeader", "RecoverTable"] {
+        let mut hunted = Hunted::new(0);
+        hunted.world = restarted(Scenario::Healthy);
+        let handover = a_handover(&hunted);
+        let trouble = Trouble { killed_after: Some(ENDS_WITHIN), ..Trouble::of(&[takes_time, &refuses(call)]) };
+        let carried = hunted.carry(&handover, trouble).unwrap_or_else(|| panic!("{call}: it does not end")).unwrap();
+        assert_eq!(carried.left.len(), 1, "{call}");
+        let why = &carried.left[0].1.text;
+        assert!(why.contains("301"), "{call}: {why}");
+        let asked = hunted.world.trace().calls().filter(|sent| sent.method == call).count();
+        assert!(asked <= 30, "{call}: {asked} times");
+        assert_eq!(auto_failover(&mut hunted.world), Some(true), "{call}");
+    }
+}
+
+fn a_handover(hunted: &Hunted) -> Undertaking {
+    let metas = hunted.world.metadata();
+    let table = hunted.world.tables().into_iter().find(|table| table.name() == "t0").unwrap();
+    let id = metas.keys().find(|id| id.tid.0 == table.tid()).unwrap();
+    let to = metas[id].partition_meta.iter().find(|meta| !meta.is_leader).unwrap();
+    Undertaking::Handover {
+        table: TableName { db: table.db().to_owned(), table: table.name().to_owned() },
+        pid: id.pid,
+        to: to.endpoint.as_str().into(),
+    }
+}
+
+/// What holds for a recovery holds for an undertaking.
+#[test]
+fn an_undertaking_switches_it_off_again_a_bounded_number_of_times_and_gives_it_back_as_they_wanted_it() {
+    for (fault, left) in [("RecoverTable:1=operator-failover-on", 0), ("RecoverTable:every=operator-failover-on", 1)] {
+        let mut hunted = Hunted::new(0);
+        hunted.world = restarted(Scenario::Healthy);
+        set_auto_failover(&mut hunted.world, false);
+        let before = hunted.world.trace().calls().filter(|call| call.method == "ConfSet").count();
+        let trouble = Trouble { killed_after: Some(ENDS_WITHIN), ..Trouble::of(&["*:every=slow-1ms", fault]) };
+        let handover = a_handover(&hunted);
+        let carried = hunted.carry(&handover, trouble).unwrap_or_else(|| panic!("{fault}: it does not end")).unwrap();
+        assert_eq!(carried.left.len(), left, "{fault}: {:?}", carried.left);
+        let set = hunted.world.trace().calls().filter(|call| call.method == "ConfSet").count() - before;
+        // Three times off again, and once as they wanted it.
+        assert!(set <= 4, "{fault}: {set}");
+        assert_eq!(auto_failover(&mut hunted.world), Some(true), "{fault}: somebody wanted it on meanwhile");
+    }
+}
+
+fn set_auto_failover(world: &mut World, on: bool) {
+    let conf = Pair { key: "auto_failover".to_owned(), value: on.to_string() };
+    let leading = world.leader().unwrap();
+    world.call_nameserver(&leading, NameserverCall::ConfSet(ConfSetRequest { conf })).unwrap();
 }
 
 /// Whoever switches it on again and again is left to it, and the run ends.

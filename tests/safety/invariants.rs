@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId, Tid};
-use openmldb_ops::run::{BlockedEntry, RecoverError, Summary};
+use openmldb_ops::run::{BlockedEntry, RecoverError, Summary, stopping};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
 use openmldb_ops::sandbox::world::Traced;
@@ -16,8 +16,9 @@ use super::judge::{Judge, Violation};
 use super::ledger::logs;
 use super::run::{Ended, Ran};
 
-/// After its first signal a run cleans up and ends, in virtual time.
-const CLEANING_UP: Duration = Duration::from_secs(300);
+/// After its first signal a run cleans up and ends by itself, in virtual time: before the program ends it wherever it is, two seconds
+/// before those are over that a supervisor is promised.
+const CLEANING_UP: Duration = stopping::END;
 
 /// What a run's summary says, and what may not be seen from outside.
 pub struct Reported<'a> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Carried, Undertaking};
-use openmldb_ops::run::Stop;
+use openmldb_ops::run::{Stop, stopping};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Leaderless;
@@ -420,4 +420,23 @@ fn the_limit_is_a_parameter() {
     bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
     bed.carry();
     assert!((900..=2_000).contains(&bed.outage()), "{} ms", bed.outage());
+}
+
+/// From some call on nobody answers any more, and then it is told to stop.
+#[test]
+fn told_to_stop_an_undertaking_is_gone_in_time_whatever_hangs() {
+    let told_after = Duration::from_secs(20);
+    for from in [2, 20, 40, 60, 80] {
+        let mut bed = Bed::new();
+        let began = bed.hunted.world.now();
+        let faults = [CALLS_TAKE.to_owned(), format!("*:{from}+=late-86400s")];
+        let trouble = Trouble { signal_after: Some(told_after), ..Trouble::of(&faults.each_ref().map(String::as_str)) };
+        let handover = bed.handover.clone();
+        let done = bed.hunted.carry(&handover, trouble).expect("nothing kills it");
+        let took = Duration::from_millis(bed.hunted.world.now() - began);
+        assert!(took < told_after + stopping::END, "from call {from} on: {took:?}");
+        if let Ok(carried) = done {
+            assert!(carried.stopped.is_some() || carried.left.is_empty(), "from call {from} on: {:?}", carried.left);
+        }
+    }
 }

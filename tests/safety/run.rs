@@ -6,6 +6,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Hold, Options, Pending, Rpc};
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
+use openmldb_ops::run::stopping::unless_stopped;
 use openmldb_ops::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
 use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
@@ -167,8 +168,11 @@ impl<'a> Run<'a> {
         lock.becomes(Hold::Held);
         let recovery = self.recovery(live.now(), stopped, listener);
         let cluster = watched(live, judge);
+        let looks = recovery.stop.clone();
         let run = async {
-            let prepared = recovery.look(&cluster).await?;
+            // As the command line does it.
+            let looked = unless_stopped(&looks, recovery.look(&cluster)).await;
+            let prepared = looked.map_err(|stop| RecoverError::Stopped { stop })??;
             recovery.run(&cluster, prepared).await
         };
         let ended = tokio::select! {

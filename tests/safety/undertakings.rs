@@ -40,9 +40,9 @@ const SLACK: Duration = Duration::from_secs(1);
 /// How an undertaking is disturbed.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble {
-    faults: Vec<Fault>,
-    killed_after: Option<Duration>,
-    signal_after: Option<Duration>,
+    pub faults: Vec<Fault>,
+    pub killed_after: Option<Duration>,
+    pub signal_after: Option<Duration>,
 }
 
 impl Trouble {
