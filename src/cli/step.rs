@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::{Call, OperateError, Outcome, Performed, Refusal, Single, Step};
+use crate::operate::{Call, Closed, Desk, OperateError, Outcome, Performed, Refusal, Single, Step};
 use crate::run::{Directory, Selector};
 use crate::ui::{Numbers, command};
 
@@ -153,9 +153,14 @@ pub(super) async fn take_on(
         Some(_) => sandbox_record_dir(),
         None => record::dir(working.record_dir.clone())?,
     };
+    let closed = match Closed::concerns(&step) {
+        true => Desk::new(&dir, &session.name).closed()?,
+        false => Closed::default(),
+    };
     let single = Single {
         step,
         allow_unavailable,
+        closed,
         cluster_name: session.name.clone(),
         lock: session.lock(&dir)?,
         archive: Arc::new(Directory(dir)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::operate::{self, Carried, Carry, CarryError, Desk, How, Moved, Told, walk};
+use crate::operate::{self, Carried, Carry, CarryError, Desk, How, KeptError, Moved, Told, walk};
 use crate::run::{Directory, RecoverError};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
@@ -56,8 +56,8 @@ pub async fn upgrade(command: &UpgradeCommand, out: &Out) -> Result<Exit, Failur
             let (endpoint, allow_unavailable) = (endpoint_of(endpoint)?, *allow_unavailable);
             run(operate::Undertaking::UpgradePre { endpoint, allow_unavailable }, how, out).await
         }
-        UpgradeCommand::Post { endpoint, how } => {
-            run(operate::Undertaking::UpgradePost { endpoint: endpoint_of(endpoint)? }, how, out).await
+        UpgradeCommand::Post { endpoint, gone, how } => {
+            run(operate::Undertaking::UpgradePost { endpoint: endpoint_of(endpoint)?, gone: *gone }, how, out).await
         }
     }
 }
@@ -171,14 +171,18 @@ fn exit_of(carried: &Carried, session: &Session) -> Result<Exit, Failure> {
     })
 }
 
+impl From<KeptError> for Failure {
+    fn from(error: KeptError) -> Self {
+        Self::error(error).hint("see that file, or choose another directory with --record-dir")
+    }
+}
+
 fn failure_of(error: CarryError, session: &Session) -> Failure {
     match error {
         CarryError::Call(error) => error.into(),
         CarryError::Lock(error) => error.into(),
         CarryError::Refused(refusal) => refusal.into(),
-        CarryError::Kept(error) => {
-            Failure::error(error).hint("see that file, or choose another directory with --record-dir")
-        }
+        CarryError::Kept(error) => error.into(),
         CarryError::Run(error) => {
             let owed = matches!(
                 &*error,

@@ -76,6 +76,9 @@ pub enum UpgradeCommand {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
+        /// It never comes back: end its upgrade, and leave everything where it is
+        #[arg(long)]
+        gone: bool,
         #[command(flatten)]
         /// How.
         how: Undertaking,

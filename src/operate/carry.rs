@@ -136,14 +136,12 @@ impl Carry {
         let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, Some(ANSWERS)).await?;
         let found = self.hands_on().find(&seen).await?;
         let noted = match &self.undertaking {
-            Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint } => {
+            Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint, .. } => {
                 self.desk.upgrade_note(endpoint)?
             }
             Undertaking::ScaleOut { .. } | Undertaking::ScaleIn { .. } | Undertaking::Handover { .. } => None,
         };
-        let unfinished = self.desk.unfinished()?;
-        let closed = Closed::new(self.desk.open_upgrades()?, unfinished.as_ref().map(|unfinished| &unfinished.of));
-        let closed = closed.beside(&self.undertaking);
+        let closed = self.desk.closed()?.beside(&self.undertaking);
         let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed)?;
         self.go_on(&mut arrangement, &seen)?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
@@ -332,7 +330,7 @@ impl Carry {
         }
         self.desk.end()?;
         match &self.undertaking {
-            Undertaking::UpgradePost { endpoint } => self.desk.upgrade_is_over(endpoint),
+            Undertaking::UpgradePost { endpoint, .. } => self.desk.upgrade_is_over(endpoint),
             Undertaking::UpgradePre { .. }
             | Undertaking::ScaleOut { .. }
             | Undertaking::ScaleIn { .. }

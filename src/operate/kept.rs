@@ -12,7 +12,7 @@ use crate::files;
 use crate::model::{Endpoint, Offset, PartitionId};
 use crate::run::RunId;
 
-use super::arrange::{Goal, Undertaking, UpgradeNote};
+use super::arrange::{Closed, Goal, Undertaking, UpgradeNote};
 
 /// The version of the files written.
 const VERSION: u32 = 1;
@@ -124,12 +124,21 @@ impl Desk {
         Ok(open)
     }
 
+    /// The tablets that are being emptied or upgraded.
+    ///
+    /// # Errors
+    /// As [`Desk::open_upgrades`] and [`Desk::unfinished`].
+    pub fn closed(&self) -> Result<Closed, KeptError> {
+        let unfinished = self.unfinished()?;
+        Ok(Closed::new(self.open_upgrades()?, unfinished.as_ref().map(|unfinished| &unfinished.of)))
+    }
+
     /// Writes it down.
     ///
     /// # Errors
     /// It is not on disk; then nothing must be changed.
     pub fn note_upgrade(&self, note: &UpgradeNote) -> Result<String, KeptError> {
-        write(&self.upgrade(&note.endpoint), note)
+        self.write(&self.upgrade(&note.endpoint), note)
     }
 
     /// The upgrade is over.
@@ -137,7 +146,7 @@ impl Desk {
     /// # Errors
     /// It cannot be removed.
     pub fn upgrade_is_over(&self, endpoint: &Endpoint) -> Result<(), KeptError> {
-        remove(&self.upgrade(endpoint))
+        self.remove(&self.upgrade(endpoint))
     }
 
     /// The undertaking that has not come to its end, if there is one.
@@ -155,7 +164,7 @@ impl Desk {
     pub fn begin(&self, run: RunId, of: &Undertaking, goals: &[Goal]) -> Result<(), KeptError> {
         let cluster = self.cluster.clone();
         let kept = Unfinished { version: VERSION, cluster, run: Some(run), of: of.clone(), goals: goals.to_vec() };
-        write(&self.arrangement(), &kept).map(drop)
+        self.write(&self.arrangement(), &kept).map(drop)
     }
 
     /// Leaders that have stood down and are not back as followers, as far as an earlier process wrote down.
@@ -174,10 +183,10 @@ impl Desk {
     pub fn note_stood_down(&self, stood_down: &[StoodDown]) -> Result<(), KeptError> {
         let path = self.path("handover");
         if stood_down.is_empty() {
-            return remove(&path);
+            return self.remove(&path);
         }
         let kept = Standing { version: VERSION, cluster: self.cluster.clone(), stood_down: stood_down.to_vec() };
-        write(&path, &kept).map(drop)
+        self.write(&path, &kept).map(drop)
     }
 
     /// It has come to its end.
@@ -185,7 +194,34 @@ impl Desk {
     /// # Errors
     /// The file cannot be removed.
     pub fn end(&self) -> Result<(), KeptError> {
-        remove(&self.arrangement())
+        self.remove(&self.arrangement())
+    }
+
+    fn write(&self, path: &Path, value: &impl Serialize) -> Result<String, KeptError> {
+        if let Some(other) = self.other_cluster_in(path)? {
+            let seen = format!("it is about another cluster, {other}, whose name is much like {}", self.cluster);
+            return Err(KeptError { path: path.display().to_string(), seen });
+        }
+        let text = serde_json::to_vec_pretty(value).map_err(|error| failed(path)(io::Error::other(error)))?;
+        let written = fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| files::replace(path, &text));
+        written.map_err(failed(path))?;
+        Ok(path.display().to_string())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), KeptError> {
+        match self.other_cluster_in(path)? {
+            Some(_) => Ok(()),
+            None => files::remove(path).map(drop).map_err(failed(path)),
+        }
+    }
+
+    /// Names of two clusters may differ by what cannot stand in the name of a file.
+    fn other_cluster_in(&self, path: &Path) -> Result<Option<String>, KeptError> {
+        #[derive(Deserialize)]
+        struct Of {
+            cluster: String,
+        }
+        Ok(read::<Of>(path)?.map(|of| of.cluster).filter(|cluster| *cluster != self.cluster))
     }
 }
 
@@ -212,13 +248,29 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, KeptError> {
     serde_json::from_slice(&text).map(Some).map_err(garbage)
 }
 
-fn write(path: &Path, value: &impl Serialize) -> Result<String, KeptError> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| failed(path)(io::Error::other(error)))?;
-    let written = fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| files::replace(path, &text));
-    written.map_err(failed(path))?;
-    Ok(path.display().to_string())
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, TableName};
 
-fn remove(path: &Path) -> Result<(), KeptError> {
-    files::remove(path).map(drop).map_err(failed(path))
+    #[test]
+    fn clusters_whose_names_make_the_same_file_name_do_not_take_each_others_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let desks = ["zk:2181/a-b", "zk:2181/a/b"].map(|cluster| Desk::new(dir.path(), cluster));
+        let [one, other] = &desks;
+        let to = Endpoint::from("10.0.0.1:10921");
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        let of = Undertaking::Handover { table, pid: Pid(0), to: to.clone() };
+        let run = RunId { began_ms: 7, number: 0 };
+        one.begin(run, &of, &[]).unwrap();
+        assert_eq!(other.unfinished().unwrap(), None);
+        let error = other.begin(run, &of, &[]).unwrap_err();
+        assert!(error.to_string().contains("it is about another cluster, zk:2181/a-b"), "{error}");
+        other.end().unwrap();
+        assert!(one.unfinished().unwrap().is_some(), "it is still there");
+        one.end().unwrap();
+        assert_eq!(one.unfinished().unwrap(), None);
+        other.begin(run, &of, &[]).unwrap();
+    }
 }

@@ -25,7 +25,7 @@ mod tablet;
 mod tests;
 mod typed;
 
-pub use arrange::{Arrangement, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
+pub use arrange::{Arrangement, Closed, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
 pub use carry::{Carried, Carry, CarryError, Drawn};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Effect, Sight, sight};

@@ -15,6 +15,7 @@ use crate::run::{
 };
 use crate::snapshot::{collect, collect_within, glance};
 
+use super::arrange::Closed;
 use super::effect::leaders_to_ask;
 use super::outage::outage;
 use super::place::{Planned, Refusal};
@@ -39,6 +40,8 @@ pub struct Single {
     pub step: Step,
     /// Whether what clients use now may become unavailable by it.
     pub allow_unavailable: bool,
+    /// Tablets that are given nothing.
+    pub closed: Closed,
     /// What errors call the cluster.
     pub cluster_name: String,
     /// What keeps it apart from runs.
@@ -135,6 +138,9 @@ impl Single {
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let planned = plan(&self.step, seen)?;
         let changes_nothing = planned.call.is_none();
+        if !changes_nothing {
+            self.closed.refuse_step(&self.step)?;
+        }
         match outage(&self.step, seen) {
             Some(refusal) if !self.allow_unavailable && !changes_nothing => Err(refusal),
             Some(_) | None => Ok(planned),

@@ -179,6 +179,27 @@ async fn a_replica_is_removed_added_and_migrated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_is_being_upgraded_is_given_no_leaders_and_no_replicas() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (at, other) = desk.leader_and_follower();
+    desk.says(0, &format!("replica remove shop.orders/0 {other}"));
+    desk.says(0, &format!("upgrade pre {other}"));
+    desk.refuses(&format!("replica add shop.orders/0 {other}"), "takes no replicas: `upgrade pre");
+    desk.says(0, "failover set off");
+    let all = desk.bed.world(|world| flags(world, orders(world, 0)));
+    let third = all.iter().map(|flags| &flags.endpoint).find(|third| **third != at).unwrap();
+    desk.refuses(&format!("replica migrate shop.orders/0 {third} {other}"), "takes no replicas: `upgrade pre");
+    let one = desk.bed.world(|world| orders(world, 1));
+    let follows = desk.bed.world(|world| flags(world, one).iter().any(|f| f.endpoint == other && !f.leader));
+    assert!(follows, "others lead what it led");
+    desk.refuses(&format!("leader change shop.orders/1 --to {other}"), "takes no leaders: `upgrade pre");
+    desk.says(0, "failover set on");
+    desk.says(0, &format!("upgrade post {other}"));
+    desk.says(0, &format!("replica add shop.orders/0 {other}"));
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
     let desk = Desk::with(Scenario::Healthy).await;
     let (at, _) = desk.leader_and_follower();

@@ -92,6 +92,36 @@ async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_upgrade_of_a_tablet_that_is_gone_for_good_is_ended() {
+    let desk = Desk::with(Scenario::TabletsAdded).await;
+    let tablets = desk.tablets();
+    let (gone, other) = (&tablets[0], &tablets[1]);
+    let ends = format!("upgrade post {gone} --gone");
+    desk.refuses(&ends, "nothing is written down of an `upgrade pre");
+    desk.says(0, &format!("upgrade pre {gone}"));
+    desk.refuses(&ends, "is there: it answers");
+    desk.bed.world(|world| world.kill_tablet(gone));
+    desk.bed.until("the nameserver misses it", |world| is(world, gone, "kOffline")).await;
+    let next = format!("upgrade pre {other}");
+    let refused = desk.says(5, &next);
+    assert!(refused.contains(&format!("if that tablet is gone for good, `openmldb-ops {ends}`")), "{refused}");
+    desk.says(5, &format!("upgrade post {gone}"));
+    let sent = desk.sent();
+    desk.says(0, &format!("{ends} --dry-run"));
+    assert!(desk.says(5, &next).contains("two tablets would be without leaders at once"), "a dry run ends nothing");
+    let said = desk.says(0, &ends);
+    assert!(said.contains(&format!("the upgrade of {gone} is over")), "{said}");
+    assert!(said.contains(&format!("{gone} still has a replica of ")), "{said}");
+    assert_eq!(desk.sent(), sent, "everything stays where it is");
+    let planned = desk.home.run(&["record", "list"]);
+    assert!(!planned.stdout.contains("--gone"), "nothing was sent, and nothing is recorded: {}", planned.stdout);
+    let begins = desk.tells(&format!("{next} --dry-run"));
+    assert!(begins.contains("Plan of upgrade pre"), "{begins}");
+    desk.refuses(&ends, "nothing is written down of an `upgrade pre");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_spread_over_tablets_that_were_added() {
     let desk = Desk::with(Scenario::TabletsAdded).await;
     let before = desk.bed.world(shares);
@@ -212,6 +242,16 @@ async fn a_leader_hands_over_while_clients_write() {
 }
 
 /// Killed between the two halves of a handover, it leaves a partition whose flagged leader leads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_nobody_may_lead_is_what_was_typed() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (_, new) = desk.leader_and_follower();
+    desk.bed.world(|world| world.set_faults(vec!["ChangeLeader:1=op-sticks".parse().unwrap()], 1));
+    let said = desk.says(0, &format!("leader handover shop.orders/0 --to {new} --leaderless-limit 2s"));
+    assert!(said.contains("again: no other replica led within 2 s"), "{said}");
+    desk.ends().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handover_that_was_broken_off_is_finished() {
     let desk = Desk::with(Scenario::ClientsWriting).await;

@@ -336,7 +336,7 @@ impl Hunted {
         self.until_it_is_done(&undertaking);
         self.is_there(&undertaking);
         if let Undertaking::UpgradePre { endpoint, .. } = &undertaking {
-            let post = Undertaking::UpgradePost { endpoint: endpoint.clone() };
+            let post = Undertaking::UpgradePost { endpoint: endpoint.clone(), gone: false };
             for _ in 0..self.dice.between(0, 1) {
                 let trouble = self.trouble();
                 drop(self.carry(&post, trouble));

@@ -106,8 +106,8 @@ fn spread_replicas(db: &str, places: &mut Places, tally: &mut Tally, whole: &mut
         let Some(placed) = places.get_mut(&which) else { return };
         placed.replicas.iter_mut().filter(|at| **at == from).for_each(|at| *at = to.clone());
         if placed.leader.as_ref() == Some(&from) {
-            // Whoever has its rows already leads, if anybody does.
-            let heirs = placed.replicas.iter().filter(|at| **at != to);
+            // Whoever has its rows already leads, if anybody does that may be given something.
+            let heirs = placed.replicas.iter().filter(|at| **at != to && tablets.contains(at));
             let heir = tally.leads_least(heirs).cloned().unwrap_or_else(|| to.clone());
             tally.leader(&from, -1);
             tally.leader(&heir, 1);

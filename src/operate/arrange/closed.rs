@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Endpoint;
 
+use super::super::Step;
 use super::super::place::Refusal;
 use super::Undertaking;
 
@@ -31,7 +32,7 @@ impl Closed {
     /// The same for an undertaking that is about some of them itself.
     pub fn beside(mut self, undertaking: &Undertaking) -> Self {
         match undertaking {
-            Undertaking::UpgradePost { endpoint } => drop(self.0.remove(endpoint)),
+            Undertaking::UpgradePost { endpoint, .. } => drop(self.0.remove(endpoint)),
             Undertaking::UpgradePre { endpoint, .. } => drop(self.0.insert(endpoint.clone(), Why::Upgraded)),
             Undertaking::ScaleIn { endpoints } => self.0.extend(endpoints.iter().map(|at| (at.clone(), Why::Emptied))),
             Undertaking::ScaleOut { .. } | Undertaking::Handover { .. } => {}
@@ -56,10 +57,23 @@ impl Closed {
     }
 
     /// # Errors
-    /// It is to be given something.
+    /// It is to be given a leader.
     pub(super) fn refuse(&self, at: &Endpoint) -> Result<(), Refusal> {
         let Some(why) = self.0.get(at) else { return Ok(()) };
         Err(Refusal::unsafe_now(format!("{at} takes no leaders: {}", why.said(at)), why.ends(at)))
+    }
+
+    /// Whether it matters to a single step which they are.
+    pub fn concerns(step: &Step) -> bool {
+        given(step).is_some()
+    }
+
+    /// # Errors
+    /// It is to be given something by a single step.
+    pub(in super::super) fn refuse_step(&self, step: &Step) -> Result<(), Refusal> {
+        let Some((at, what)) = given(step) else { return Ok(()) };
+        let Some(why) = self.0.get(at) else { return Ok(()) };
+        Err(Refusal::unsafe_now(format!("{at} takes no {what}: {}", why.said(at)), why.ends(at)))
     }
 
     /// # Errors
@@ -69,6 +83,15 @@ impl Closed {
         let Some((at, why)) = other else { return Ok(()) };
         let text = format!("{}; with {endpoint} two tablets would be without leaders at once", why.said(at));
         Err(Refusal::unsafe_now(text, why.ends(at)))
+    }
+}
+
+/// What a single step gives to which tablet.
+fn given(step: &Step) -> Option<(&Endpoint, &'static str)> {
+    match step {
+        Step::ChangeLeader { to: Some(at), .. } => Some((at, "leaders")),
+        Step::AddReplica { endpoint: at, .. } | Step::MigrateReplica { to: at, .. } => Some((at, "replicas")),
+        _ => None,
     }
 }
 
@@ -83,7 +106,7 @@ impl Why {
     fn ends(self, at: &Endpoint) -> String {
         match self {
             Self::Upgraded => format!(
-                "`openmldb-ops upgrade post {at}` ends it; if that tablet is gone for good, remove its upgrade-*.json beside the records"
+                "`openmldb-ops upgrade post {at}` ends it; or, if that tablet is gone for good, `openmldb-ops upgrade post {at} --gone`"
             ),
             Self::Emptied => {
                 "run that again; or, if it is not wanted any more, `openmldb-ops record dismiss`".to_owned()

@@ -61,6 +61,9 @@ pub enum Undertaking {
     UpgradePost {
         /// Which.
         endpoint: Endpoint,
+        /// It never comes back: its upgrade is over, and nothing is led by it again.
+        #[serde(default)]
+        gone: bool,
     },
 }
 
@@ -87,7 +90,8 @@ impl fmt::Display for Undertaking {
             Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
             Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
             Self::UpgradePre { endpoint, allow_unavailable: true } => write!(f, " {endpoint} --allow-unavailable"),
-            Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint } => write!(f, " {endpoint}"),
+            Self::UpgradePost { endpoint, gone: true } => write!(f, " {endpoint} --gone"),
+            Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint, .. } => write!(f, " {endpoint}"),
         }
     }
 }
@@ -156,7 +160,8 @@ pub fn arrange(
             closed.refuse_second_upgrade(endpoint)?;
             upgrade::pre(seen, endpoint, *allow_unavailable, closed)
         }
-        Undertaking::UpgradePost { endpoint } => upgrade::post(seen, endpoint, noted),
+        Undertaking::UpgradePost { endpoint, gone: true } => upgrade::gone(seen, endpoint, noted),
+        Undertaking::UpgradePost { endpoint, gone: false } => upgrade::post(seen, endpoint, noted),
     }
 }
 

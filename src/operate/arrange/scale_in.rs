@@ -57,8 +57,11 @@ fn goal(
         let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
         // Whoever has its rows already, if anybody does.
         let heirs = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
-        let open = heirs.iter().filter(|at| !closed.has(at));
-        with_base.or_else(|| tally.leads_least(open)).or_else(|| tally.leads_least(heirs)).cloned()
+        let is_open = |at: &&Endpoint| !closed.has(at);
+        let open = || tally.leads_least(heirs.iter().filter(is_open));
+        // Before one that is being upgraded or emptied, one that is to have them.
+        let new = || tally.leads_least(replicas.iter().filter(is_open));
+        with_base.or_else(open).or_else(new).or_else(|| tally.leads_least(heirs)).cloned()
     });
     leader.iter().for_each(|at| tally.leader(at, 1));
     let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();

@@ -235,11 +235,62 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
             note,
             "seed {seed}: once more changes nothing"
         );
-        let post = Undertaking::UpgradePost { endpoint: at.clone() };
+        let post = Undertaking::UpgradePost { endpoint: at.clone(), gone: false };
         let back = follow(&arrange(&post, &without, Some(&note), &Closed::default()).unwrap(), &without, seed);
         assert_eq!(leads(&back), leads(&seen), "seed {seed}");
         assert_eq!(places(&back), places(&seen), "seed {seed}: what was added is gone");
     }
+}
+
+/// Whatever is begun beside it, as far as there is another tablet to take it.
+#[test]
+fn a_tablet_that_is_upgraded_or_emptied_is_given_no_leader_and_no_replica() {
+    let (mut given_elsewhere, mut refused) = (0, 0);
+    for seed in seeds() {
+        let mut dice = Dice(seed);
+        let seen = any(&mut dice);
+        let all: Vec<Endpoint> = seen.tablets.keys().cloned().collect();
+        let (shut, other) = (all[0].clone(), all[1].clone());
+        let emptying = Undertaking::ScaleIn { endpoints: vec![shut.clone()] };
+        let emptied = Closed::new([], Some(&emptying));
+        let upgraded = Closed::new([shut.clone()], None);
+        let pre = |allow_unavailable| Undertaking::UpgradePre { endpoint: other.clone(), allow_unavailable };
+        let cases = [
+            (Undertaking::ScaleOut { leaders: true }, &emptied),
+            (Undertaking::ScaleOut { leaders: true }, &upgraded),
+            (Undertaking::ScaleIn { endpoints: vec![other.clone()] }, &emptied),
+            (Undertaking::ScaleIn { endpoints: vec![other.clone()] }, &upgraded),
+            (pre(true), &emptied),
+            (pre(false), &emptied),
+        ];
+        for (undertaking, closed) in cases {
+            let Ok(arrangement) = arrange(&undertaking, &seen, None, closed) else {
+                refused += 1;
+                continue;
+            };
+            for goal in &arrangement.goals {
+                let (_, now) = seen.partition(&goal.table, goal.pid).unwrap();
+                let had = now.places().contains(&shut);
+                assert!(had || !goal.replicas.contains(&shut), "seed {seed}, {undertaking}: a replica: {goal:?}");
+                let led = now.leader() == Some(&shut);
+                let is_alone = goal.replicas == [shut.clone()];
+                let leads = goal.leader.as_ref() == Some(&shut);
+                assert!(led || is_alone || !leads, "seed {seed}, {undertaking}: it is to lead: {goal:?}");
+                given_elsewhere += usize::from(had && !leads);
+            }
+        }
+        for table in &seen.tables {
+            for partition in table.partitions.iter().filter(|partition| partition.places().contains(&shut)) {
+                let (table, pid, to) = (table.name.clone(), partition.pid, shut.clone());
+                let handover = Undertaking::Handover { table, pid, to };
+                for closed in [&emptied, &upgraded] {
+                    let refusal = arrange(&handover, &seen, None, closed).unwrap_err();
+                    assert!(refusal.text.contains("takes no leaders"), "seed {seed}: {refusal}");
+                }
+            }
+        }
+    }
+    assert!(given_elsewhere > 100 && refused < 1_000, "{given_elsewhere}, {refused}");
 }
 
 /// One table, its leader on `tablet0` and a follower on `tablet1`.

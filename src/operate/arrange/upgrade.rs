@@ -141,11 +141,7 @@ pub(super) fn pre(
 /// There is no such tablet, or nothing is written down of it.
 pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeNote>) -> Result<Arrangement, Refusal> {
     tablet_is_healthy(seen, endpoint)?;
-    let Some(note) = noted else {
-        let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
-        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader handover`";
-        return Err(Refusal::unsafe_now(text, hint));
-    };
+    let note = begun(endpoint, noted)?;
     let mut arrangement = Arrangement::default();
     for moved in &note.led {
         let name = format!("{}/{}", moved.table, moved.pid);
@@ -171,4 +167,48 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
         }
     }
     Ok(arrangement)
+}
+
+/// The tablet never comes back: its upgrade is over, and everything stays where it is.
+///
+/// # Errors
+/// It is there, or nothing is written down of it.
+pub(super) fn gone(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeNote>) -> Result<Arrangement, Refusal> {
+    let note = begun(endpoint, noted)?;
+    let answers = seen.tablets.get(endpoint).is_some_and(|tablet| tablet.held.known().is_some());
+    if answers || seen.hears_from(endpoint) {
+        let text = match answers {
+            true => format!("{endpoint} is there: it answers"),
+            false => format!("the nameserver takes {endpoint} for healthy"),
+        };
+        let hint =
+            format!("`openmldb-ops upgrade post {endpoint}` has it lead again what it led, and ends its upgrade");
+        return Err(Refusal::unsafe_now(text, hint));
+    }
+    let led: Vec<String> = note.led.iter().map(|led| format!("{}/{}", led.table, led.pid)).collect();
+    let on_it = |table: &Table| {
+        table.partitions_on(endpoint).map(|on| format!("{}/{}", table.name, on.pid)).collect::<Vec<_>>()
+    };
+    let has: Vec<String> = seen.tables.iter().flat_map(on_it).collect();
+    let mut arrangement = Arrangement::default();
+    arrangement.remarks.push(match led.is_empty() {
+        true => format!("the upgrade of {endpoint} is over"),
+        false => format!("the upgrade of {endpoint} is over; what it led before stays where it is: {}", some_of(&led)),
+    });
+    if !has.is_empty() {
+        arrangement.remarks.push(format!(
+            "{endpoint} still has a replica of {}: `openmldb-ops replica add` elsewhere, then `openmldb-ops replica remove`",
+            some_of(&has)
+        ));
+    }
+    Ok(arrangement)
+}
+
+/// What `upgrade pre` wrote down.
+fn begun<'a>(endpoint: &Endpoint, noted: Option<&'a UpgradeNote>) -> Result<&'a UpgradeNote, Refusal> {
+    noted.ok_or_else(|| {
+        let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
+        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader handover`";
+        Refusal::unsafe_now(text, hint)
+    })
 }

@@ -83,6 +83,12 @@ impl Desk {
         ran.stdout.clone() + &ran.stderr
     }
 
+    /// What a command says, however it ends.
+    pub fn tells(&self, command: &str) -> String {
+        let ran = self.home.run(&self.words(command, &self.server.address()));
+        ran.stdout + &ran.stderr
+    }
+
     /// What `status` says, however it ends.
     pub fn status(&self) -> String {
         self.home.run(&self.words("status", &self.server.address())).stdout

@@ -73,6 +73,7 @@ pub const RUNS: &[Case] = &[
     on(Scenario::Healthy, "upgrade pre LEADER"),
     on(Scenario::Healthy, "upgrade pre LEADER --allow-unavailable"),
     after(&["upgrade pre LEADER --allow-unavailable"], on(Scenario::Healthy, "upgrade post LEADER")),
+    after(&["upgrade pre LEADER"], on(Scenario::Healthy, "upgrade post LEADER --gone")),
     on(Scenario::Healthy, "leader handover shop.orders/0 --to FOLLOWER"),
     on(Scenario::Healthy, "leader handover shop.orders/0 --to FOLLOWER --dry-run"),
 ];
