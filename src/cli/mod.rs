@@ -53,7 +53,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failure::error(error)),
     };
     match done {
-        Ok(exit) => ExitCode::from(exit.code()),
+        Ok(exit) => {
+            // Whoever only looked, and was ended, may be printing to a terminal that is stopped.
+            let is_ended = matches!(exit, Exit::Signal(_)) && !changes_something(&cli.command);
+            if !is_ended {
+                out.finish();
+            }
+            ExitCode::from(exit.code())
+        }
         Err(failure) => {
             out.failure(&failure);
             ExitCode::from(failure.exit.code())

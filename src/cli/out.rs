@@ -1,7 +1,7 @@
 //! Where a command's results go: text for people or JSON Lines on stdout, progress on stderr. Commands hand data over;
 //! nothing else in the program prints.
 
-use std::io::{self, Stderr, Stdout, Write as _};
+use std::io::{self, Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Progress,
-    RehearsalLine, comparison_text, diagnoses_text, error_text, plan_text, print, reader_gone_is_fine, recovered_text,
-    rehearsal_text, snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Printing, Progress,
+    RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print, reader_gone_is_fine,
+    recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -25,11 +25,13 @@ use super::args::Output;
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
 
-/// The two streams of a command.
+/// The two streams of a command. What is told while it is at work is printed by a thread of its own; its results are printed by
+/// whoever has them, after all of that.
 pub struct Out {
     output: Output,
     lines: JsonLines<Beside<Stdout>>,
     progress: Progress,
+    printing: Printing,
     paint: Paint,
 }
 
@@ -45,18 +47,21 @@ impl Out {
         let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
         let progress = Progress::on_stderr(detail);
         let lines = JsonLines::new(progress.beside(io::stdout()));
-        Self { output, lines, progress, paint: Paint::for_stdout() }
+        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout() }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
     pub fn listener(&self) -> Listener {
         let (progress, lines) = (self.progress.listener(), self.lines.listener());
-        let json = self.output == Output::Json;
+        let (json, printing) = (self.output == Output::Json, self.printing.clone());
         Arc::new(move |event| {
-            progress(event);
-            if json {
-                lines(event);
-            }
+            let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
+            printing.later(move || {
+                progress(&event);
+                if json {
+                    lines(&event);
+                }
+            });
         })
     }
 
@@ -67,28 +72,34 @@ impl Out {
 
     /// Says a sentence on stderr.
     pub fn say(&self) -> Say {
-        let progress = self.progress.clone();
-        Arc::new(move |text: &str| progress.show(&Event::Note { text: text.to_owned() }))
+        let (progress, printing) = (self.progress.clone(), self.printing.clone());
+        Arc::new(move |text: &str| {
+            let (progress, text) = (progress.clone(), text.to_owned());
+            printing.later(move || progress.show(&Event::Note { text }));
+        })
     }
 
-    /// Says a sentence on stderr before the process ends at once: the bars go first, for good.
+    /// Says a sentence on stderr before the process ends at once, and waits until it is said: the bars go first, for good.
     pub fn say_last(&self) -> Say {
-        let (progress, say) = (self.progress.clone(), self.say());
+        let (progress, say, printing) = (self.progress.clone(), self.say(), self.printing.clone());
         Arc::new(move |text: &str| {
-            progress.finish();
+            let progress = progress.clone();
+            printing.later(move || progress.finish());
             say(text);
+            printing.wait();
         })
     }
 
     /// What else goes to stderr, line by line.
-    pub fn stderr(&self) -> impl Fn() -> Beside<Stderr> + Send + Sync + 'static {
-        let progress = self.progress.clone();
-        move || progress.beside(io::stderr())
+    pub fn stderr(&self) -> impl Fn() -> Later + Send + Sync + 'static {
+        let (progress, printing) = (self.progress.clone(), self.printing.clone());
+        move || Later { progress: progress.clone(), printing: printing.clone() }
     }
 
     /// Learns the names of tables before a run begins.
     pub fn learn(&self, snapshot: &Snapshot) {
-        self.progress.learn(snapshot);
+        let learn = self.progress.learning(snapshot);
+        self.printing.later(learn);
     }
 
     /// # Errors
@@ -199,17 +210,20 @@ impl Out {
 
     /// Writes lines of a command that goes on; only in JSON.
     pub fn steps(&self) -> Steps {
-        let (lines, json) = (self.lines.clone(), self.output == Output::Json);
+        let (lines, json, printing) = (self.lines.clone(), self.output == Output::Json, self.printing.clone());
         Arc::new(move |line: &MoveLine<'_>| {
-            if json {
+            if let (true, Ok(line)) = (json, json_line(line)) {
+                let lines = lines.clone();
                 // Whoever reads no more is told by the last line's failing.
-                let _ = lines.line(line);
+                printing.later(move || drop(lines.write(&line)));
             }
         })
     }
 
-    /// Ends the drawing of progress: the run has ended, and what it came to is told next.
+    /// Waits until everything that was told is printed, and ends the drawing of progress: the run has ended, and what it came to is told
+    /// next.
     pub fn finish(&self) {
+        self.printing.wait();
         self.progress.finish();
     }
 
@@ -225,7 +239,7 @@ impl Out {
 
     /// A command that could not do its work. Nothing can be done if even that cannot be said.
     pub fn failure(&self, failure: &Failure) {
-        self.progress.finish();
+        self.finish();
         let message = failure.to_string();
         let hint = failure.hint.as_deref();
         if self.output == Output::Json {
@@ -236,7 +250,7 @@ impl Out {
         }
         let differences: Vec<String> = failure.differences.iter().map(ToString::to_string).collect();
         let text = error_text(&message, &differences, hint, Paint::for_stderr());
-        let _ = self.stderr()().write_all(text.as_bytes());
+        let _ = self.progress.beside(io::stderr()).write_all(text.as_bytes());
     }
 
     fn either(
@@ -244,10 +258,30 @@ impl Out {
         text: impl FnOnce() -> String,
         json: impl FnOnce(&JsonLines<Beside<Stdout>>) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.printing.wait();
         // A reader that has seen enough (`| head`) stops no command and changes no exit code.
         reader_gone_is_fine(match self.output {
             Output::Text => print(&mut self.progress.beside(io::stdout()), &text()),
             Output::Json => json(&self.lines),
         })
+    }
+}
+
+/// A stream to stderr that is not waited for. Each write is whole lines.
+pub struct Later {
+    progress: Progress,
+    printing: Printing,
+}
+
+impl Write for Later {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (progress, text) = (self.progress.clone(), bytes.to_owned());
+        // Diagnostics that nobody reads stop nothing.
+        self.printing.later(move || drop(progress.beside(io::stderr()).write_all(&text)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

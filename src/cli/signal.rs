@@ -144,7 +144,11 @@ pub async fn or_end_at_once(command: impl Future<Output = Result<Exit, Failure>>
     let (runtime, mut heard) = hearing()?;
     let (sender, mut number) = watch::channel(0);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async { sender.send_replace(heard.next().await) });
+        let number = runtime.block_on(async { heard.next().await });
+        sender.send_replace(number);
+        // It may be printing to a terminal that is stopped.
+        thread::sleep(LAST_WORDS);
+        exit(i32::from(Exit::Signal(number).code()));
     })?;
     tokio::select! {
         done = command => done,

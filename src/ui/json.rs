@@ -87,13 +87,16 @@ impl<W: Write> JsonLines<W> {
 
     /// Any other object with an `event`, for kinds that only one command has.
     pub fn line(&self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
+        self.write(&json_line(value)?)
+    }
+
+    /// A line that was made before.
+    pub fn write(&self, line: &[u8]) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((kind, number)) = out.failed {
             return Err(number.map_or(kind.into(), io::Error::from_raw_os_error));
         }
-        let written = out.to.write_all(&line).and_then(|()| out.to.flush());
+        let written = out.to.write_all(line).and_then(|()| out.to.flush());
         if let Err(error) = &written {
             out.failed = Some((error.kind(), error.raw_os_error()));
         }
@@ -109,6 +112,16 @@ impl<W: Write + Send + 'static> JsonLines<W> {
             let _ = lines.event(event);
         })
     }
+}
+
+/// An object as a line.
+///
+/// # Errors
+/// It cannot be put into JSON.
+pub fn json_line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[derive(Serialize)]

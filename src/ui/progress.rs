@@ -64,9 +64,10 @@ impl Progress {
         Self { shown: Arc::new(Mutex::new(Shown { names, tally, detail, paint, place, acts: false })), board }
     }
 
-    /// Learns the names of tables, which some events carry as numbers only.
-    pub fn learn(&self, snapshot: &Snapshot) {
-        self.with(|shown| shown.names = Names::of(snapshot));
+    /// Learns the names of tables, which some events carry as numbers only, when that is called.
+    pub fn learning(&self, snapshot: &Snapshot) -> impl FnOnce() + Send + use<> {
+        let (progress, names) = (self.clone(), Names::of(snapshot));
+        move || progress.with(|shown| shown.names = names)
     }
 
     /// Hears a run.

@@ -1,6 +1,6 @@
 //! The program on a terminal of its own: a pseudo-terminal, and an emulator that keeps everything it was shown.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -80,6 +80,24 @@ impl Screen {
     pub fn wait_for_more(&self) {
         let before = self.fed.load(Ordering::Acquire);
         self.wait_for("more", |_| self.fed.load(Ordering::Acquire) > before + 1);
+    }
+
+    /// As somebody does at its keyboard.
+    pub fn types(&self, keys: &str) {
+        (&*self.pty).write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until nothing more comes: the clock beside the bars stands still.
+    pub fn wait_for_silence(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let before = self.fed.load(Ordering::Acquire);
+            std::thread::sleep(Duration::from_secs(1));
+            if self.fed.load(Ordering::Acquire) == before {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}: it goes on drawing", self.arguments);
+        }
     }
 
     /// Sends it a signal, by name.
