@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::anyhow;
 
 use super::out::Out;
+use crate::cluster::Patience;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::run::{
@@ -38,7 +39,9 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     }
     let timeout = args.timeout.map(Duration::from_secs);
     let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&args.at, &args.embedded, out.waits())).await;
+    // A run may be started together with the cluster; a plan for one that is not there is of no use.
+    let patience = if args.dry_run { Patience::Registered } else { Patience::Starting };
+    let opened = signals.unless_stopped(Session::open_with(patience, &args.at, &args.embedded, out.waits())).await;
     let session = opened??;
     signals.found(&session.reach);
     let done = on_cluster(args, work, &session, &signals, out).await;

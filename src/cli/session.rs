@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::cluster::{Cluster, Credentials, LockNodes, Options, Progress, Target, Transport, zookeeper_credentials};
+use crate::cluster::{
+    Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
+};
 use crate::run::{Alone, ClusterLock, Lock, LockFile};
 use crate::sandbox::scenario::{Generated, Scenario, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
@@ -41,12 +43,25 @@ impl Session {
     /// # Errors
     /// Neither is named, or it cannot be reached.
     pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
+        Self::open_with(Patience::Registered, at, embedded, progress).await
+    }
+
+    /// Connects to a cluster whose nameservers may be about to start.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_with(
+        patience: Patience,
+        at: &Where,
+        embedded: &Embedded,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
         match &embedded.sandbox {
             Some(name) => Self::open_sandbox(name, embedded, options(at, progress.clone()), progress).await,
             None if !embedded.faults.faults.is_empty() => {
                 Err(Failure::usage(anyhow!("--fault is for --sandbox: nothing is broken on purpose in a real cluster")))
             }
-            None => Self::at(at, progress).await,
+            None => Self::found(Options { patience, ..options(at, progress.clone()) }, at, progress).await,
         }
     }
 
@@ -55,6 +70,10 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn at(at: &Where, progress: Progress) -> Result<Self, Failure> {
+        Self::found(options(at, progress.clone()), at, progress).await
+    }
+
+    async fn found(options: Options, at: &Where, progress: Progress) -> Result<Self, Failure> {
         let target = target(at)?;
         let (name, reach) = match &target {
             Target::ZooKeeper { servers, root, .. } => {
@@ -63,8 +82,7 @@ impl Session {
             Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
         };
         let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
-        let cluster =
-            Cluster::connect(target.clone(), &credentials, Transport::default(), options(at, progress.clone())).await?;
+        let cluster = Cluster::connect(target.clone(), &credentials, Transport::default(), options).await?;
         Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: progress })
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{CallError, CallErrorKind, Cluster, DiscoveryError, NOT_LEADER, Options, Outcome, Pending, Rpc, RpcCounts};
+use super::{
+    CallError, CallErrorKind, Cluster, DiscoveryError, NOT_LEADER, Options, Outcome, Patience, Pending, Rpc, RpcCounts,
+};
 use crate::model::{Action, Endpoint, Followers, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term, Tid};
 use crate::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::{api, nameserver};
@@ -248,6 +250,47 @@ async fn nobody_registered_is_an_error_at_first_and_waited_for_later() {
     });
     assert!(lost.auto_failover().await.unwrap());
     assert_eq!(lost.leader(), "ns:2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_of_a_dead_leader_may_go_before_that_of_the_next_one_comes() {
+    let nobody = || DiscoveryError::NoNameserver { servers: "zk:1".into(), root: "/openmldb".into() };
+    let (rpc, starting) = cluster(Scripted {
+        nameserver: Box::new(|n, call| if n < 3 { Err(unreachable()) } else { Ok(conf(&call, 0)) }),
+        find: Box::new(move |n| if (3..9).contains(&n) { Err(nobody()) } else { Ok("ns:2".into()) }),
+        ..Scripted::new()
+    });
+    assert_eq!(starting.find_leader().await.unwrap(), "ns:2");
+    assert_eq!(rpc.searches(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_started_together_with_the_cluster_waits_for_a_nameserver_to_register() {
+    let nobody = || DiscoveryError::NoNameserver { servers: "zk:1".into(), root: "/openmldb".into() };
+    let found = async |after: usize| {
+        let find = move |n| if n < after { Err(nobody()) } else { Ok("ns:1".into()) };
+        let nameserver: Says<NameserverCall, NameserverAnswer> = Box::new(|_, call| Ok(conf(&call, 0)));
+        let rpc = Scripted { find: Box::new(find), nameserver, ..Scripted::new() };
+        Cluster::new(Arc::new(rpc), Options { patience: Patience::Starting, ..known() }).find_leader().await
+    };
+    assert_eq!(found(20).await.unwrap(), "ns:1");
+    let began = Instant::now();
+    let never = found(usize::MAX).await.unwrap_err();
+    assert!(matches!(never, DiscoveryError::NoNameserver { .. }), "{never:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(60));
+    let (rpc, wrong) = cluster(Scripted {
+        find: Box::new(|_| {
+            Err(DiscoveryError::WrongRoot {
+                servers: "zk:1".into(),
+                root: "/x".into(),
+                parent: "/".into(),
+                there: None,
+            })
+        }),
+        ..Scripted::new()
+    });
+    assert!(matches!(wrong.find_leader().await.unwrap_err(), DiscoveryError::WrongRoot { .. }));
+    assert_eq!(rpc.searches(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,11 +31,14 @@ impl Search {
 }
 
 /// Whether a nameserver that is not there yet is waited for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
     /// Only for one that is registered and not up yet. A cluster we come to for the first time without any nameserver,
     /// or without ZooKeeper, is an error to be shown at once.
     Registered,
+    /// Also for one that is not registered yet: we were started together with the cluster. ZooKeeper and the root path
+    /// are there, so no mistyped address costs time.
+    Starting,
     /// For anything: we knew a leader, so another one is about to be elected.
     Anything,
 }
@@ -57,7 +60,7 @@ impl Cluster {
     }
 
     /// Looks up who leads and asks it something harmless, until it answers or `leader_wait` is over.
-    async fn search(&self, patience: Patience) -> Result<String, DiscoveryError> {
+    async fn search(&self, mut patience: Patience) -> Result<String, DiscoveryError> {
         let began = Instant::now();
         let wait = self.shared.options.leader_wait;
         let mut hang_ups = 0;
@@ -70,6 +73,10 @@ impl Cluster {
             hang_ups = if matches!(error, DiscoveryError::LeaderHangsUp { .. }) { hang_ups + 1 } else { 0 };
             if hang_ups >= HANG_UPS || !is_worth_waiting(&error, patience) || began.elapsed() >= wait {
                 return Err(after_waiting(error, wait));
+            }
+            // One that is registered and does not answer may be dead: its node goes before another one's comes.
+            if patience == Patience::Registered {
+                patience = Patience::Starting;
             }
             // Said once per thing seen, not once per look.
             let saying = so_far(&error);
@@ -123,9 +130,8 @@ fn is_worth_waiting(error: &DiscoveryError, patience: Patience) -> bool {
         DiscoveryError::LeaderUnreachable { .. }
         | DiscoveryError::NotLeading { .. }
         | DiscoveryError::LeaderHangsUp { .. } => true,
-        DiscoveryError::NoNameserver { .. }
-        | DiscoveryError::NoAddress { .. }
-        | DiscoveryError::ZooKeeperLost { .. }
+        DiscoveryError::NoNameserver { .. } | DiscoveryError::NoAddress { .. } => patience != Patience::Registered,
+        DiscoveryError::ZooKeeperLost { .. }
         | DiscoveryError::NothingListens { .. }
         | DiscoveryError::NoSession { .. }
         | DiscoveryError::NoZooKeeper { .. } => patience == Patience::Anything,

@@ -49,7 +49,8 @@ pub use rpc::{Pending, Rpc};
 pub use zookeeper::ZooKeeper;
 
 use ending::Ending;
-use leader::{Patience, Search};
+pub use leader::Patience;
+use leader::Search;
 
 /// Called with service, method and effect of every attempt, before it is made: a test that wants to know that nothing
 /// was changed looks here.
@@ -64,6 +65,8 @@ pub struct Options {
     /// How long a leading nameserver is waited for, at the start and whenever it is lost: 60 s by default. A standby takes
     /// over in about 4 s (docs/openmldb/timings.md#measured), a restarted nameserver needs its tablets first.
     pub leader_wait: Duration,
+    /// Whether one that is not registered is waited for at the start, too: no by default.
+    pub patience: Patience,
     /// How often it is looked for meanwhile: every 500 ms by default.
     pub poll: Duration,
     /// How often a call is attempted at most: 4 times by default. A deadline that passed counts double, because it cost
@@ -83,6 +86,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             leader_wait: Duration::from_secs(60),
+            patience: Patience::Registered,
             poll: Duration::from_millis(500),
             attempts: 4,
             backoff: Duration::from_millis(100),
@@ -173,7 +177,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::connect`].
     pub async fn find_leader(&self) -> Result<String, DiscoveryError> {
-        self.search_again(self.shared.search.finished(), Patience::Registered).await
+        self.search_again(self.shared.search.finished(), self.shared.options.patience).await
     }
 
     /// The address of the leading nameserver, as far as is known; empty until one was found.
