@@ -17,6 +17,7 @@ mod dispatch;
 mod ending;
 mod error;
 mod grpc;
+mod hanging;
 mod identity;
 mod leader;
 mod local;
@@ -49,6 +50,7 @@ pub use rpc::{Pending, Rpc};
 pub use zookeeper::ZooKeeper;
 
 use ending::Ending;
+use hanging::Hanging;
 pub use leader::Patience;
 use leader::Search;
 
@@ -123,6 +125,7 @@ struct Shared {
     leader: Mutex<String>,
     search: Search,
     ending: Ending,
+    hanging: Hanging,
     /// Who was there when last looked; none if nobody has looked yet.
     identity: Mutex<Option<Identity>>,
 }
@@ -145,6 +148,7 @@ impl Cluster {
             leader: Mutex::default(),
             search: Search::default(),
             ending: Ending::default(),
+            hanging: Hanging::default(),
             identity: Mutex::new(identity),
         };
         Self { shared: Arc::new(shared), once: None }
@@ -252,19 +256,34 @@ impl Cluster {
         fine: &[i32],
     ) -> Result<TabletAnswer, CallError> {
         self.attempt(TabletCall::SERVICE, call.name(), call.effect());
-        let method = call.name();
+        let (method, effect) = (call.name(), call.effect());
+        let hanging = &self.shared.hanging;
+        let hangs = (effect == Effect::Read).then(|| hanging.patience(endpoint)).flatten();
+        let limit = self.once.into_iter().chain(hangs).min();
         let calling = self.shared.ending.within(self.shared.rpc.tablet(endpoint, call));
-        let kind = |after| CallErrorKind::DeadlineExceeded { after };
-        let late = |after| Err(CallError::new(format!("tablet {endpoint}"), method, kind(after)));
-        let answer = match self.once {
-            None => calling.await.unwrap_or_else(late)?,
+        let late =
+            |after| CallError::new(format!("tablet {endpoint}"), method, CallErrorKind::DeadlineExceeded { after });
+        let answered = match limit {
+            None => calling.await.unwrap_or_else(|after| Err(late(after))),
             Some(after) => match tokio::time::timeout(after, calling).await {
-                Ok(answered) => answered.unwrap_or_else(late)?,
+                Ok(answered) => answered.unwrap_or_else(|after| Err(late(after))),
                 Err(_) => {
                     self.shared.rpc.give_up_on_tablet(endpoint);
-                    return Err(CallError::new(format!("tablet {endpoint}"), method, kind(after)));
+                    return Err(late(after));
                 }
             },
+        };
+        let answer = match answered {
+            Err(error) if matches!(error.kind, CallErrorKind::DeadlineExceeded { .. }) => {
+                if limit.is_none() && effect == Effect::Read && !self.is_ending() && hanging.begins(endpoint) {
+                    self.progress(&format!("{error}; until it answers, nothing waits for it that long again"));
+                }
+                return Err(error);
+            }
+            answered => {
+                hanging.ends(endpoint);
+                answered?
+            }
         };
         check(|| format!("tablet {endpoint}"), answer.name(), answer.code(), answer.msg(), fine)?;
         Ok(answer)
@@ -323,6 +342,7 @@ impl Cluster {
         if self.once.is_some() {
             return self.tablet_once(endpoint, call, fine).await;
         }
+        let hangs = self.shared.hanging.patience(endpoint).is_some();
         let mut spent = 0;
         loop {
             let error = match self.tablet_once(endpoint, call.clone(), fine).await {
@@ -330,7 +350,8 @@ impl Cluster {
                 Err(error) => error,
             };
             spent += cost(&error);
-            let gave_none = self.is_ending() && matches!(error.kind, CallErrorKind::DeadlineExceeded { .. });
+            let late = matches!(error.kind, CallErrorKind::DeadlineExceeded { .. });
+            let gave_none = late && (self.is_ending() || hangs);
             if gave_none || !may_repeat(call.effect(), &error) || spent >= self.shared.options.attempts {
                 return Err(error);
             }
