@@ -56,7 +56,7 @@ pub struct Left {
     pub plan: Option<PlanId>,
     /// The losses that were accepted for it.
     pub accepted: BTreeMap<PartitionId, Vec<recovery::Loss>>,
-    /// Every run on this cluster whose record is here, but those that are too old to matter.
+    /// Every run on this cluster whose record is here; of those before a recovery that brought everything back, of whatever cluster.
     pub known: BTreeSet<RunId>,
     /// What auto_failover was, if it was not given back.
     pub auto_failover: Option<bool>,
@@ -266,7 +266,8 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Lef
     let mut settled: BTreeSet<PartitionId> = BTreeSet::new();
     let mut released: BTreeSet<(PartitionId, Endpoint)> = BTreeSet::new();
     let mut is_owed = true;
-    for run in archive.runs().map_err(at(&archive.home()))?.into_iter().rev() {
+    let mut runs = archive.runs().map_err(at(&archive.home()))?;
+    while let Some(run) = runs.pop() {
         let story = match archive.read(run).map_err(StoryError::from).and_then(Story::read) {
             Ok(story) => story,
             // Nothing was changed before the first line was complete.
@@ -312,6 +313,8 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Lef
             }
         }
         if finished && story.begun.all {
+            // A note of theirs may have stayed in a ZooKeeper that this one was not found through: it is settled all the same.
+            left.known.extend(runs);
             break;
         }
     }

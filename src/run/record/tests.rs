@@ -327,6 +327,20 @@ async fn a_run_finds_its_record_whatever_was_written_in_between() {
 }
 
 #[tokio::test]
+async fn a_record_that_a_later_recovery_has_settled_is_here_all_the_same() {
+    let runs = Runs(Shelf::default());
+    runs.run(1, true, &[0], Load::Accepted, None);
+    runs.run(2, true, &[0], Load::Loaded, Some((true, true)));
+    let (left, at) = (runs.all_left(), |began_ms| RunId { began_ms, number: 0 });
+    assert_eq!((left.run, left.partitions.len()), (None, 0));
+    assert_eq!(
+        left.known,
+        [at(1), at(2)].into(),
+        "its note may still be in a ZooKeeper that the later one did not know of"
+    );
+}
+
+#[tokio::test]
 async fn a_step_takes_over_nothing_that_is_owed_unless_it_sets_auto_failover_itself() {
     let runs = Runs(Shelf::default());
     runs.run(1, true, &[0], Load::Accepted, None);
