@@ -312,9 +312,9 @@ impl Known {
                     }
                 }
                 (Some(_), _) => self.again = Some(Again::new(Why::Ending)),
-                (None, Successor::NotYet(what)) => self.is_out_of_time(what),
-                (None, Successor::Refused(refusal)) => self.is_out_of_time(&refusal.text),
-                (None, Successor::Is(_) | Successor::None) => self.is_out_of_time("the election came too late"),
+                (None, Successor::NotYet(what)) => self.is_out_of_time(what, now),
+                (None, Successor::Refused(refusal)) => self.is_out_of_time(&refusal.text, now),
+                (None, Successor::Is(_) | Successor::None) => self.is_out_of_time("the election came too late", now),
             }
         }
         let Some(again) = &self.again else { return Do::Look };
@@ -343,10 +343,11 @@ impl Known {
         }
     }
 
-    fn is_out_of_time(&mut self, what: &str) {
+    fn is_out_of_time(&mut self, what: &str, now: Instant) {
         let what = self.failed.clone().unwrap_or_else(|| what.to_owned());
-        let limit = self.limit.as_secs_f64();
-        self.leads_again_because(format!("no other replica led within {limit} s: {what}"));
+        // Earlier than the limit, to be in time; or later, where nobody could tell whether another one was elected.
+        let waited = now.duration_since(self.began).as_secs_f64();
+        self.leads_again_because(format!("no other replica led within {waited:.1} s: {what}"));
     }
 
     fn nobody_can_lead(&self) -> Refusal {

@@ -178,7 +178,7 @@ async fn while_a_follower_that_would_be_asked_does_not_answer_nobody_is_elected_
     assert_eq!(bed.next(), Do::Look);
     bed.pass(100).await;
     let why = not_done(bed.leads_again());
-    assert!(why.contains("no other replica led within 5 s: server c did not answer"), "{why}");
+    assert!(why.contains("no other replica led within 3.0 s: server c did not answer"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
