@@ -9,7 +9,7 @@ use crate::model::{
     Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
 };
 
-use super::election::{Choice, Way};
+use super::election::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};
 use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};
@@ -225,8 +225,7 @@ impl Memory {
             }
         }
         let choice = earlier.choice.as_ref().filter(|choice| leader.as_ref() == Some(&choice.leader));
-        let carried = choice.filter(|choice| choice.way == Way::ChangeRole);
-        self.chosen_under = carried.and_then(|_| view.terms.last()).map(|start| start.term);
+        self.chosen_under = choice.and_then(|_| view.terms.last()).map(|start| start.term);
         self.choice = choice.map(|choice| Choice { proven: Vec::new(), ..choice.clone() });
     }
 

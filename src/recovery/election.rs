@@ -13,7 +13,8 @@ use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
-    LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, settled_term, shared_up_to,
+    LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, leads_in_the_last_term,
+    settled_term, shared_up_to,
 };
 use super::unseen;
 use super::view::{Data, ReplicaView, View, list};
@@ -161,6 +162,15 @@ fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
     end.is_some() && unknown.into_iter().all(|r| r.offset() <= end)
 }
 
+/// The only one of them that leads in the last term, if it is as long as any whose last term nobody knows: the others were leaders
+/// before it, and what they hold beyond was given up when it was elected.
+fn leads_already<'a>(view: &View, flagged: &[&'a ReplicaView]) -> Option<&'a ReplicaView> {
+    let mut leading = flagged.iter().copied().filter(|r| leads_in_the_last_term(view, r));
+    let leader = leading.next().filter(|_| leading.next().is_none())?;
+    let mut unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
+    unknown.all(|r| r.offset() <= leader.offset()).then_some(leader)
+}
+
 /// The leader among the leader-flagged replicas: the only one with data, or the one the conflict rule names. An empty one
 /// if none has data; none if none is loaded.
 fn flagged_leader<'a>(
@@ -192,6 +202,12 @@ fn flagged_leader<'a>(
             Ok(leader.map(|leader| (leader, why(leader))))
         }
         OnConflict::LastElected | OnConflict::MaxOffset => {
+            let leading = leads_already(view, &with_data).filter(|_| on_conflict == OnConflict::LastElected);
+            if let Some(leader) = leading {
+                let why =
+                    format!("elected last of the leader-flagged: it leads in the last term, {}", at_offset(leader));
+                return Ok(Some((leader, why)));
+            }
             let leader = longest(with_data.iter().copied());
             if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
                 objection::later_flag_elsewhere(view, &with_data, leader)?;

@@ -22,7 +22,8 @@ pub struct Memory {
     pub replicas: BTreeMap<Endpoint, ReplicaMemory>,
     /// The leader chosen, once the choice was acted on.
     pub choice: Option<Choice>,
-    /// The partition's last term when it was chosen, where ChangeRole makes it leader: a later one is somebody else's election.
+    /// The partition's last term when it was chosen, or, where ChangeLeader makes it leader, when it first served: a later one is
+    /// somebody else's election.
     pub chosen_under: Option<Term>,
     /// Waits whose deadline has passed, with what was last seen.
     pub expired: BTreeMap<WaitFor, String>,

@@ -10,7 +10,8 @@ use super::loss::{Loss, unless_accepted};
 use super::reach;
 use super::suspect::is_suspect;
 use super::term::{
-    LastTerm, foreign_from, is_proven_prefix, last_term, settled_term, term_above_history, written_below_its_start,
+    LastTerm, foreign_from, is_proven_prefix, last_term, leads_in_the_last_term, settled_term, term_above_history,
+    written_below_its_start,
 };
 use super::view::{ReplicaView, View};
 
@@ -80,18 +81,18 @@ pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &Repl
 }
 
 /// Where not all last terms are known the larger offset leads, but not over one that is known to hold entries of a later term
-/// than the other shows: that one was elected later, and what it wrote was acknowledged.
+/// than the other shows, or that leads in a later one: that one was elected later, and what it wrote was acknowledged.
 pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
-    if settled_term(view, leader).is_some() {
-        return Ok(());
-    }
-    let shown = last_term(view, leader).lower_bound();
-    let known = |r: &&&ReplicaView| matches!(last_term(view, r), LastTerm::Known(term) if Some(term) > shown);
-    let Some(later) = flagged.iter().find(known) else { return Ok(()) };
-    let text = format!(
-        "{} holds more than {}, which was elected later; the term of its last entry cannot be found out",
-        leader.endpoint, later.endpoint
-    );
+    let (settled, shown) = (settled_term(view, leader), last_term(view, leader).lower_bound());
+    let wrote_later = |r: &ReplicaView| matches!(last_term(view, r), LastTerm::Known(term) if Some(term) > shown);
+    let is_of_the_last = settled.is_some() && settled == view.terms.last().map(|last| last.term);
+    let was_later = |r: &&&ReplicaView| {
+        r.endpoint != leader.endpoint
+            && (settled.is_none() && wrote_later(r) || !is_of_the_last && leads_in_the_last_term(view, r))
+    };
+    let Some(later) = flagged.iter().find(was_later) else { return Ok(()) };
+    let unknown = if settled.is_none() { "; the term of its last entry cannot be found out" } else { "" };
+    let text = format!("{} holds more than {}, which was elected later{unknown}", leader.endpoint, later.endpoint);
     let hint = "compare the two replicas' rows; restarting the first one's tablet may let its last term be found out";
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, later, leader)])

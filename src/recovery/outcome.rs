@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Action, Endpoint, OpId, StorageMode};
 
 use super::decision::{Intent, WaitFor};
+use super::election::Way;
 use super::memory::{Load, Memory};
 use super::view::{Data, View};
 
@@ -164,12 +165,16 @@ impl Memory {
             *led = serving == Some(&replica.endpoint) || *led && replica.leads_in_memory();
         }
         let Some(choice) = &self.choice else { return };
+        let last = view.terms.last().map(|start| start.term);
+        // Its own election has begun a term; a later one is somebody else's, again.
+        if choice.way == Way::ChangeLeader && serving == Some(&choice.leader) {
+            self.chosen_under = self.chosen_under.or(last);
+        }
         let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {
             Data::Absent | Data::Loading(_) => true,
             Data::OutOfReach(_) => !leader.may_be_serving(),
             Data::Loaded(_) => false,
         });
-        let last = view.terms.last().map(|start| start.term);
         let superseded = self.chosen_under.is_some_and(|under| Some(under) != last) && serving != Some(&choice.leader);
         if gone && serving.is_none() || superseded {
             self.choice = None;

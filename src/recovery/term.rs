@@ -2,6 +2,7 @@
 
 use crate::model::{Offset, Term, TermStart};
 
+use super::stuck::leads_in;
 use super::view::{ReplicaView, View};
 
 /// The term of a replica's last entry, as far as known.
@@ -60,6 +61,12 @@ fn written_as_leader(view: &View, replica: &ReplicaView) -> Option<Term> {
 /// that nothing can be foreign.
 pub fn foreign_from(view: &View, term: Term) -> Option<Offset> {
     view.terms.iter().filter(|start| start.term > term).map(|start| start.start).min()
+}
+
+/// Whether it leads in memory in the last term there was: whoever else was leader was so before.
+pub fn leads_in_the_last_term(view: &View, replica: &ReplicaView) -> bool {
+    let leads = leads_in(replica);
+    view.terms.len() > 1 && leads.is_some() && leads == view.terms.last().map(|start| start.term)
 }
 
 /// The replica's last term where it is settled: known, or bounded below by a term after which its log holds nothing.

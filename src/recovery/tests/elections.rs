@@ -1,6 +1,6 @@
 //! Choosing: the flagged leader, several flags, promotion, terms above the history.
 
-use super::builder::{Built, a_partition};
+use super::builder::{Built, Replica, a_partition};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{Load, Reason, Way, choose};
 
@@ -332,6 +332,26 @@ fn who_wrote_in_the_newest_term_was_elected_last_whatever_is_unknown_of_a_shorte
     assert!(choice.given_up.iter().all(|given| given.endpoint.as_str() != "newest"), "{choice:?}");
     let longer = choose(&view(14), OnConflict::LastElected, Promote::WhenProven);
     assert!(longer.is_err() || longer.unwrap().leader.as_str() != "newest", "it may hold more of what that one wrote");
+}
+
+/// Of several leaders in memory. Found by the hunt while world 2018905 was made smaller.
+#[test]
+fn who_leads_in_the_last_term_was_elected_last() {
+    let among = |others: fn(Built) -> Built| {
+        let leads = |offset, term| move |r: Replica| r.leader().loaded(offset).leads_to([]).in_term(term);
+        others(a_partition().terms([(1, 0), (3, 1)]).replica("old", leads(5, 1)).replica("new", leads(3, 3)))
+    };
+    let choice = among(|view| view).choice();
+    let given_up: Vec<_> = choice.given_up.iter().map(|given| (given.endpoint.as_str(), given.entries)).collect();
+    assert_eq!((choice.leader.as_str(), given_up), ("new", vec![("old", 5)]));
+    assert_eq!(among(|view| view.replica("short", |r| r.leader().loaded(3))).chooses(), "new");
+    let with_4: fn(Built) -> Built = |view| view.replica("long", |r| r.leader().loaded(4));
+    let with_8: fn(Built) -> Built = |view| view.replica("long", |r| r.leader().loaded(8));
+    for longer in [with_4, with_8] {
+        let blocked = among(longer).nobody();
+        assert_eq!((blocked.reason, blocked.loss.len()), (Reason::LeaderConflict, 1), "{blocked:?}");
+        assert!(blocked.text.contains("holds more than new, which was elected later"), "{}", blocked.text);
+    }
 }
 
 #[test]

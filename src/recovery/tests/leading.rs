@@ -4,7 +4,7 @@ use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
 use crate::model::{OpKind, OpStatus, Seen, State, Term};
 use crate::playbook::{Connect, PartitionStep};
-use crate::recovery::{Data, Decision, Gates, Load, Reason, WaitFor, Way, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, Reason, WaitFor, Way, decide};
 
 /// A flagged leader at 20 and a proven follower, chosen in this run.
 fn chosen(follower: impl Fn(Replica) -> Replica) -> Built {
@@ -175,6 +175,24 @@ fn a_choice_beside_which_somebody_elected_another_leader_is_forgotten() {
     memory.choose(elected.memory.choice.clone().unwrap(), Some(Term(1)));
     memory.note_view(&elected);
     assert!(memory.choice.is_some(), "it serves, whatever the terms say");
+}
+
+/// Found by the hunt (world 344936): the same of one that the run's own ChangeLeader had made leader, in a term of its own.
+#[test]
+fn a_leader_that_was_elected_by_the_run_and_replaced_by_somebody_else_is_forgotten() {
+    let mut view = leads([("b", 20)]).terms([(1, 0), (3, 21)]);
+    let choice = Choice { way: Way::ChangeLeader, ..view.memory.choice.clone().unwrap() };
+    let mut memory = view.memory.clone();
+    memory.choose(choice, Some(Term(1)));
+    memory.note_view(&view);
+    assert!(memory.choice.is_some(), "its flags may not show yet");
+    view.get_mut("a").is_alive = true;
+    memory.note_view(&view);
+    view.get_mut("a").is_alive = false;
+    memory.note_view(&view);
+    assert!(memory.choice.is_some(), "nobody else was elected");
+    memory.note_view(&view.terms([(1, 0), (3, 21), (5, 22)]));
+    assert_eq!(memory.choice, None);
 }
 
 #[test]
