@@ -17,7 +17,7 @@ use super::choices::Choices;
 use super::invariants::{self, Reported};
 use super::judge::{Judge, Violation};
 use super::ledger::{Ledger, logs};
-use super::life;
+use super::life::{self, Brought};
 use super::run::{Ended, Host, Ran, Run};
 use super::troubles::Troubles;
 
@@ -74,32 +74,22 @@ struct Hunt {
 pub fn hunt(seed: u64, without: &BTreeSet<String>, tell: bool) -> Found {
     let choices = Choices::new(seed, without);
     let playbook = playbook(&choices);
-    let mut brought = life::live(&choices.within("life"), playbook);
-    let now = auto_failover(&mut brought.world);
-    let mut judge = Judge::new(Ledger::new(brought.spoiled), brought.missing);
-    judge.announced = brought.announced;
-    let mut hunt = Hunt {
-        choices: choices.clone(),
-        playbook,
-        world: brought.world,
-        judge: Arc::new(Mutex::new(judge)),
-        damaged: brought.damaged,
-        troubled: false,
-        host: brought.host,
-        runs: brought.runs,
-        auto_failover: brought.owed.or(now),
-        late: brought.late,
-        came_too_late: false,
-        // The time that it takes in vain is the same whatever it is.
-        waits: choices.perhaps(85, "impatient").map(|_| Duration::from_secs(20)),
-        lacking: BTreeSet::new(),
-        tell,
-        found: Found { told: brought.told, violations: brought.violations, ..Found::default() },
-    };
+    let brought = life::live(&choices.within("life"), playbook);
+    let mut hunt = Hunt { tell, ..Hunt::of(brought, playbook, &choices) };
     hunt.all_runs();
     hunt.the_missing_return();
-    hunt.found.violations.append(&mut hunt.judge.lock().unwrap().violations);
-    Found { made: choices.made(), ..hunt.found }
+    Found { made: choices.made(), ..hunt.found() }
+}
+
+/// Recovers a world that nobody has made up: by runs in such troubles, then undisturbed.
+pub fn recovered(brought: Brought, playbook: &'static str, disturbed: Vec<Troubles>) -> Found {
+    let mut hunt = Hunt::of(brought, playbook, &Choices::new(0, &BTreeSet::new()));
+    hunt.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+    for troubles in disturbed {
+        hunt.troubled_run(troubles, Scope::All);
+    }
+    hunt.calm_runs();
+    hunt.found()
 }
 
 /// The one that is asked for, or the seed's.
@@ -112,6 +102,35 @@ fn playbook(choices: &Choices) -> &'static str {
 }
 
 impl Hunt {
+    fn of(mut brought: Brought, playbook: &'static str, choices: &Choices) -> Self {
+        let now = auto_failover(&mut brought.world);
+        let mut judge = Judge::new(Ledger::new(brought.spoiled), brought.missing);
+        judge.announced = brought.announced;
+        Self {
+            choices: choices.clone(),
+            playbook,
+            world: brought.world,
+            judge: Arc::new(Mutex::new(judge)),
+            damaged: brought.damaged,
+            troubled: false,
+            host: brought.host,
+            runs: brought.runs,
+            auto_failover: brought.owed.or(now),
+            late: brought.late,
+            came_too_late: false,
+            // The time that it takes in vain is the same whatever it is.
+            waits: choices.perhaps(85, "impatient").map(|_| Duration::from_secs(20)),
+            lacking: BTreeSet::new(),
+            tell: true,
+            found: Found { told: brought.told, violations: brought.violations, ..Found::default() },
+        }
+    }
+
+    fn found(mut self) -> Found {
+        self.found.violations.append(&mut self.judge.lock().unwrap().violations);
+        self.found
+    }
+
     fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().unwrap()
     }
@@ -132,6 +151,9 @@ impl Hunt {
             self.disturbed_run("disturbed", dice, false);
         }
         self.world.nameserver_settings_mut().op_fails_for_no_reason = None;
+        if self.choices.perhaps(10, "dry-run").is_some() {
+            self.dry_run();
+        }
         self.calm_runs();
     }
 
@@ -141,7 +163,6 @@ impl Hunt {
         if is_cut_off {
             troubles = troubles.cut_off(&choices);
         }
-        self.troubled |= troubles.disturb();
         let scope = match choices.perhaps(10, "one-table") {
             Some(_) => self.one_table(),
             None => Scope::All,
@@ -149,6 +170,12 @@ impl Hunt {
         if choices.perhaps(12, "another-host").is_some() {
             self.moves_to_another_host();
         }
+        self.troubled_run(troubles, scope);
+        self.world.advance_by(dice.between(0, 20_000));
+    }
+
+    fn troubled_run(&mut self, troubles: Troubles, scope: Scope) {
+        self.troubled |= troubles.disturb();
         let wants_it_on = |fault: &Fault| {
             matches!(fault.mishap, Mishap::Operator(Meddling::FailoverOn | Meddling::RecoversEverything))
         };
@@ -159,7 +186,6 @@ impl Hunt {
         self.run(troubles, scope);
         let missing = self.judge().missing.clone();
         calm_down(&mut self.world, &missing);
-        self.world.advance_by(dice.between(0, 20_000));
     }
 
     fn one_table(&self) -> Scope {
@@ -248,9 +274,6 @@ impl Hunt {
     }
 
     fn calm_runs(&mut self) {
-        if self.choices.perhaps(10, "dry-run").is_some() {
-            self.dry_run();
-        }
         let Some(first) = self.calm_run() else { return };
         let healthy = self.world.healthy();
         let wrote = self.world.stop_writers().is_some();

@@ -1,7 +1,8 @@
 //! Nothing is lost, and auto_failover always comes back: proved in worlds that a simulated cluster lives through in virtual
 //! time. `matrix` tries every fault at every step of every playbook in one small world; `hunt` random faults and kill points
-//! in random worlds brought about by random lives; `minimal` keeps what they found. What must hold is in `judge` (at the moment
-//! of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under writers.
+//! in random worlds brought about by random lives; `minimal` and `once_wrong` keep what they found. What must hold is in `judge` (at
+//! the moment of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under
+//! writers.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod beside;
@@ -18,9 +19,12 @@ mod ledger;
 mod life;
 mod matrix;
 mod minimal;
+mod once_wrong;
 mod papers;
 mod patience;
 mod run;
 mod troubles;
+mod typed;
 mod undertakings;
 mod unseen;
+mod written;

@@ -449,17 +449,6 @@ fn an_undertaking_that_panics_gives_auto_failover_back() {
     assert_eq!(carried.left.len(), 1, "it says what was not done");
 }
 
-/// Worlds beyond those in which something was wrong once.
-const ONCE_WRONG: [u64; 4] = [1_502, 20_234, 22_165, 22_234];
-
-#[test]
-fn no_undertaking_that_was_wrong_once_is_wrong_again() {
-    for seed in ONCE_WRONG {
-        println!("OPENMLDB_OPS_SEED={seed}");
-        Hunted::new(seed).live();
-    }
-}
-
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }

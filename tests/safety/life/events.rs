@@ -1,12 +1,12 @@
 //! What happens to a cluster in the course of its life.
 
-use openmldb_ops::model::Endpoint;
-use openmldb_ops::wire::call::NameserverCall;
-use openmldb_ops::wire::nameserver::{ChangeLeaderRequest, TableInfo};
+use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
+use openmldb_ops::wire::nameserver::TableInfo;
 
 use super::Life;
 use crate::calm::{auto_failover, await_nameserver};
 use crate::dice::Dice;
+use crate::typed;
 
 impl Life {
     pub(super) fn a_tablet_dies(&mut self) {
@@ -66,7 +66,7 @@ impl Life {
 
     pub(super) fn a_leader_is_changed(&mut self) {
         let on = auto_failover(&mut self.world);
-        self.set_auto_failover(false);
+        typed::set_auto_failover(&mut self.world, false);
         let tables: Vec<TableInfo> = self.world.tables();
         for table in tables {
             for metas in &table.table_partition {
@@ -76,24 +76,19 @@ impl Life {
                     .filter(|meta| meta.is_alive() && !meta.is_leader)
                     .map(|meta| meta.endpoint.as_str())
                     .collect();
-                let Some(candidate) = self.dice.pick(&alive).filter(|_| true) else { continue };
-                let request = ChangeLeaderRequest {
-                    name: table.name().to_owned(),
-                    pid: metas.pid,
-                    candidate_leader: Some((*candidate).to_owned()),
-                    db: table.db.clone(),
-                };
+                let Some(candidate) = self.dice.pick(&alive) else { continue };
                 self.tell(format!("changeleader {}/{} to {candidate}", table.name(), metas.pid));
-                self.nameserver(NameserverCall::ChangeLeader(request));
+                let id = PartitionId { tid: Tid(table.tid()), pid: Pid(metas.pid) };
+                typed::change_leader(&mut self.world, id, &(*candidate).into());
                 if self.dice.percent(50) {
                     break;
                 }
             }
         }
         self.wait(15_000);
-        self.until_ops_are_over();
+        typed::until_operations_end(&mut self.world);
         if on == Some(true) {
-            self.set_auto_failover(true);
+            typed::set_auto_failover(&mut self.world, true);
         }
         self.write_somewhere(10);
     }

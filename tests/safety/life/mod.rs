@@ -10,9 +10,7 @@ use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec, system_tables};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
-use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_ops::wire::common::StorageMode;
-use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, ShowOpStatusRequest};
 
 use super::calm::await_nameserver;
 use super::choices::Choices;
@@ -208,27 +206,6 @@ impl Life {
             11 => self.everything_is_recovered(),
             12 => self.somebody_recovers_by_the_letter(),
             _ => self.wait(60_000),
-        }
-    }
-
-    fn nameserver(&mut self, call: NameserverCall) -> Option<NameserverAnswer> {
-        let leader = self.world.leader()?;
-        self.world.call_nameserver(&leader, call).ok()
-    }
-
-    fn set_auto_failover(&mut self, on: bool) {
-        let conf = Pair { key: "auto_failover".to_owned(), value: on.to_string() };
-        self.nameserver(NameserverCall::ConfSet(ConfSetRequest { conf }));
-    }
-
-    fn until_ops_are_over(&mut self) {
-        for _ in 0..100 {
-            let answer = self.nameserver(NameserverCall::ShowOpStatus(ShowOpStatusRequest::default()));
-            let Some(NameserverAnswer::ShowOpStatus(answer)) = answer else { return };
-            if !answer.op_status.iter().any(|op| matches!(op.status.as_str(), "kInited" | "kDoing")) {
-                return;
-            }
-            self.world.advance_by(500);
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use openmldb_ops::model::{PartitionId, Pid, Tid};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
-use openmldb_ops::wire::api::{LoadTableRequest, TableMeta};
-use openmldb_ops::wire::call::{NameserverCall, TabletCall};
-use openmldb_ops::wire::nameserver::{RecoverTableRequest, TableInfo, TablePartition, UpdateTableAliveRequest};
+use openmldb_ops::wire::nameserver::TablePartition;
 
 use super::Life;
 use crate::calm::{auto_failover, await_nameserver};
 use crate::judge::Judge;
 use crate::run::{Ended, Run};
+use crate::typed;
 
 impl Life {
     /// Everything dies and comes back whole; somebody runs the recovery, may be cut off, and life goes on.
@@ -58,49 +58,34 @@ impl Life {
         self.everything_restarts();
         self.tell("by the letter:");
         let on = auto_failover(&mut self.world);
-        self.set_auto_failover(false);
+        typed::set_auto_failover(&mut self.world, false);
         for table in self.world.tables() {
             for metas in &table.table_partition {
-                self.partition_by_the_letter(&table, metas);
+                let id = PartitionId { tid: Tid(table.tid()), pid: Pid(metas.pid) };
+                self.partition_by_the_letter(id, metas);
             }
         }
-        self.until_ops_are_over();
+        typed::until_operations_end(&mut self.world);
         if on == Some(true) {
-            self.set_auto_failover(true);
+            typed::set_auto_failover(&mut self.world, true);
         }
         self.wait(20_000);
         self.write_somewhere(15);
         self.wait(10_000);
     }
 
-    fn partition_by_the_letter(&mut self, table: &TableInfo, metas: &TablePartition) {
-        let (name, db, pid) = (table.name.clone(), table.db.clone(), metas.pid);
-        let mark = |endpoint: &str, alive| {
-            let (endpoint, name, db) = (Some(endpoint.to_owned()), name.clone(), db.clone());
-            let request = UpdateTableAliveRequest { name, db, pid: Some(pid), endpoint, is_alive: Some(alive) };
-            NameserverCall::UpdateTableAliveStatus(request)
-        };
+    fn partition_by_the_letter(&mut self, id: PartitionId, metas: &TablePartition) {
+        let world = &mut self.world;
         for meta in &metas.partition_meta {
-            self.nameserver(mark(&meta.endpoint, false));
+            typed::mark_alive(world, id, &meta.endpoint.as_str().into(), false);
         }
         let Some(leader) = metas.partition_meta.iter().find(|meta| meta.is_leader) else { return };
-        let signed = |number: u32| i32::try_from(number).ok();
-        let mut meta = TableMeta {
-            name: name.clone(),
-            tid: signed(table.tid()),
-            pid: signed(pid),
-            seg_cnt: Some(8),
-            ..TableMeta::default()
-        };
-        meta.storage_mode = table.storage_mode;
-        let load = LoadTableRequest { table_meta: Some(meta), ..LoadTableRequest::default() };
-        let _ = self.world.call_tablet(&leader.endpoint.as_str().into(), TabletCall::LoadTable(load));
-        self.world.advance_by(3_000);
-        self.nameserver(mark(&leader.endpoint, true));
+        let at = leader.endpoint.as_str().into();
+        typed::load_as_leader(world, id, &at);
+        world.advance_by(3_000);
+        typed::mark_alive(world, id, &at, true);
         for follower in metas.partition_meta.iter().filter(|meta| meta.endpoint != leader.endpoint) {
-            let endpoint = follower.endpoint.clone();
-            let request = RecoverTableRequest { name: name.clone().unwrap_or_default(), db: db.clone(), pid, endpoint };
-            self.nameserver(NameserverCall::RecoverTable(request));
+            typed::recover_table(world, id, &follower.endpoint.as_str().into());
         }
     }
 }
