@@ -141,14 +141,10 @@ impl Grpc {
     }
 
     async fn call_tablet(&self, endpoint: &Endpoint, call: TabletCall) -> Result<TabletAnswer, CallError> {
-        let address = self.address(endpoint).await.map_err(|why| {
-            let seen = why.text();
-            let kind = match why {
-                NoAddress::Unknown => CallErrorKind::Unreachable { seen },
-                _ => CallErrorKind::NotCalled { seen },
-            };
-            CallError::new(format!("tablet {endpoint}"), call.name(), kind)
-        })?;
+        let address = self
+            .address(endpoint)
+            .await
+            .map_err(|why| CallError::new(format!("tablet {endpoint}"), call.name(), why.into()))?;
         let server = if address == endpoint.as_str() {
             format!("tablet {endpoint}")
         } else {

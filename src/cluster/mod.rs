@@ -46,6 +46,7 @@ pub use discovery::{DiscoveryError, Target};
 pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
 pub use grpc::Grpc;
 pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
+pub use registry::{NoAddress, Registry};
 pub use rpc::{Pending, Rpc};
 pub use zookeeper::ZooKeeper;
 

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Endpoint;
 
+use super::CallErrorKind;
+
 /// Names with their addresses, and who is registered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Registry {
+pub struct Registry {
     addresses: BTreeMap<Endpoint, String>,
     /// None where nobody could be asked.
     registered: Option<BTreeSet<Endpoint>>,
@@ -18,23 +20,39 @@ pub(super) struct Registry {
 
 /// Why nobody is called in a server's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAddress {
+pub enum NoAddress {
     /// Its name stands for no address.
     Unknown,
     /// Its address is that of a server which is registered, and it is not.
-    Taken { address: String, by: Endpoint },
+    Taken {
+        /// The address.
+        address: String,
+        /// Who is there.
+        by: Endpoint,
+    },
     /// Its address is that of other servers too, and which of them is there cannot be told.
-    Shared { address: String, with: Vec<Endpoint> },
+    Shared {
+        /// The address.
+        address: String,
+        /// Who may be there, too.
+        with: Vec<Endpoint>,
+    },
     /// It is not registered, so its address is what it once was.
-    Unregistered { address: String },
+    Unregistered {
+        /// The address.
+        address: String,
+    },
     /// Its address is one that only its own host can use, which is another one.
-    OnOtherHost { address: String },
+    OnOtherHost {
+        /// The address.
+        address: String,
+    },
 }
 
 impl Registry {
-    /// Of these names and addresses. An empty address is none of its own: the name is the address
+    /// Of these names and addresses, and of those who are registered. An empty address is none of its own: the name is the address
     /// (docs/openmldb/metadata-in-zookeeper.md#server-names).
-    pub(super) fn new(
+    pub fn new(
         names: impl IntoIterator<Item = (Endpoint, String)>,
         registered: Option<impl IntoIterator<Item = Endpoint>>,
     ) -> Self {
@@ -64,7 +82,7 @@ impl Registry {
     ///
     /// # Errors
     /// Nobody may be called in its name.
-    pub(super) fn address(&self, endpoint: &Endpoint) -> Result<String, NoAddress> {
+    pub fn address(&self, endpoint: &Endpoint) -> Result<String, NoAddress> {
         let address = match self.addresses.get(endpoint) {
             Some(address) => address.clone(),
             None => endpoint.to_string(),
@@ -89,9 +107,19 @@ impl Registry {
     }
 }
 
+impl From<NoAddress> for CallErrorKind {
+    fn from(why: NoAddress) -> Self {
+        let seen = why.text();
+        match why {
+            NoAddress::Unknown => Self::Unreachable { seen },
+            _ => Self::NotCalled { seen },
+        }
+    }
+}
+
 impl NoAddress {
     /// What was seen, for an operator.
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Unknown => {
                 "no address is known for this server name, neither in ZooKeeper's map/names nor from ShowTablet"

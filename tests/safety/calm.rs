@@ -22,6 +22,7 @@ pub fn calm_down(world: &mut World, missing: &[Endpoint]) {
         world.start_tablets(std::slice::from_ref(tablet));
     }
     for nameserver in world.nameserver_endpoints().to_vec() {
+        world.freeze_nameserver(&nameserver, false);
         world.start_nameserver(&nameserver);
     }
     await_nameserver(world);

@@ -7,6 +7,8 @@ use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::{InProcess, Live, Millis, World};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
+use super::addressed;
+
 /// Something done to the world.
 type Deed = Arc<dyn Fn(&mut World) + Send + Sync>;
 
@@ -87,7 +89,7 @@ impl Rpc for Watching {
         Box::pin(async move {
             let name = call.name();
             self.meets(When::Before, name);
-            let answer = self.inner.tablet(endpoint, call).await;
+            let answer = addressed::call(&self.inner, endpoint, call).await;
             self.meets(When::After, name);
             answer
         })

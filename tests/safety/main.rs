@@ -5,6 +5,7 @@
 //! writers.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod addressed;
 mod beside;
 mod calm;
 mod choices;

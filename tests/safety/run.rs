@@ -14,6 +14,7 @@ use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletA
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::addressed;
 use super::judge::Judge;
 
 /// No run takes longer, in virtual time.
@@ -274,7 +275,7 @@ impl Rpc for Watched {
         if call.effect() == Effect::Mutate {
             self.judged(|judge, world| judge.tablet_is_told(world, endpoint, &call));
         }
-        self.inner.tablet(endpoint, call)
+        Box::pin(addressed::call(&self.inner, endpoint, call))
     }
 
     fn find_nameserver(&self) -> Pending<'_, String> {

@@ -40,6 +40,7 @@ impl Troubles {
         for (_, mut dice) in choices.several(servers, "server") {
             troubles.adds(of_a_server(&mut dice, world, missing));
         }
+        troubles.of_slow_servers(choices, world, missing);
         if let Some(mut dice) = choices.perhaps(12, "work") {
             let work = [
                 "RecoverTable:N=op-fails",
@@ -85,6 +86,35 @@ impl Troubles {
             troubles.adds(format!("mutation:{}=clients-write", dice.between(1, 30)));
         }
         troubles
+    }
+
+    /// Servers that are slow and not gone, nameservers that stand still, and names that stand for no address or for another's.
+    fn of_slow_servers(&mut self, choices: &Choices, world: &World, missing: &[Endpoint]) {
+        let there = there(world, missing);
+        let tablet = |dice: &mut Dice| dice.pick(&there).copied().unwrap_or(1) as u64;
+        if let Some(mut dice) = choices.perhaps(8, "hangs") {
+            let tablet = tablet(&mut dice);
+            let most = if dice.percent(50) { 10_000 } else { 150_000 };
+            self.adds(format!("{}=tablet-hangs-{}ms", when(&mut dice, tablet), dice.between(100, most)));
+        }
+        if let Some(mut dice) = choices.perhaps(8, "slow-tablet") {
+            let (at, by) = (dice.between(0, 20_000), dice.between(10, 3_000));
+            self.adds(format!("{at}ms@tablet{}=tablet-slows-{by}ms", tablet(&mut dice)));
+        }
+        for which in ["nameserver", "standby"] {
+            if let Some(mut dice) = choices.perhaps(8, &format!("{which}-freezes")) {
+                self.adds(format!("{}={which}-freezes-{}ms", when(&mut dice, 0), dice.between(100, 20_000)));
+            }
+        }
+        if !world.names().is_empty()
+            && let Some(mut dice) = choices.perhaps(25, "address-taken")
+        {
+            let tablet = tablet(&mut dice);
+            self.adds(format!("{}=tablet-address-taken", when(&mut dice, tablet)));
+        }
+        if world.names().is_empty() && choices.perhaps(5, "names-are-addresses").is_some() {
+            self.adds("0ms=names-are-addresses");
+        }
     }
 
     /// The run does not get to its end.
@@ -133,6 +163,15 @@ fn of_a_server(dice: &mut Dice, world: &World, missing: &[Endpoint]) -> String {
         5 | 6 => format!("{at}ms@tablet{tablet}=tablet-freezes-{long}ms"),
         7 => format!("{at}ms@tablet{tablet}=tablet-session-expires"),
         _ => format!("{at}ms=nameserver-restarts-{long}ms"),
+    }
+}
+
+/// At some time, or as something is about to be changed: at a tablet, by its number, or anywhere.
+pub fn when(dice: &mut Dice, tablet: u64) -> String {
+    let place = if tablet > 0 { format!("@tablet{tablet}") } else { String::new() };
+    match dice.percent(50) {
+        true => format!("{}ms{place}", dice.between(0, 20_000)),
+        false => format!("mutation{place}:{}", dice.between(1, 20)),
     }
 }
 

@@ -3,6 +3,9 @@
 //!
 //! `OPENMLDB_OPS_WORLDS=N` and `OPENMLDB_OPS_SEED=S` are as for the other hunt.
 
+mod trouble;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +14,7 @@ use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Carried, Carry, CarryError, Desk, Undertaking};
 use openmldb_ops::run::{Caller, Stop};
-use openmldb_ops::sandbox::fault::{Fault, Mishap};
+use openmldb_ops::sandbox::fault::Mishap;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, Live, World, in_virtual_time};
@@ -20,11 +23,14 @@ use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 use tokio::sync::watch;
 
 use super::calm::{auto_failover, await_nameserver, calm_down};
+use super::choices::Choices;
 use super::dice::Dice;
 use super::eyes::Eyes;
 use super::judge::Judge;
 use super::papers::Papers;
 use super::run::{Host, Run, tool_trouble};
+
+pub use trouble::Trouble;
 
 /// Worlds of a usual test run.
 const WORLDS: u64 = 400;
@@ -36,21 +42,6 @@ const TIMES: u64 = 4;
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// Answers that get lost, and calls that take their time, on the way back.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// How an undertaking is disturbed.
-#[derive(Debug, Clone, Default)]
-pub struct Trouble {
-    pub faults: Vec<Fault>,
-    pub killed_after: Option<Duration>,
-    pub signal_after: Option<Duration>,
-}
-
-impl Trouble {
-    /// These faults.
-    pub fn of(faults: &[&str]) -> Self {
-        Self { faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(), ..Self::default() }
-    }
-}
 
 pub struct Hunted {
     dice: Dice,
@@ -78,7 +69,7 @@ pub enum Hearer {
 }
 
 /// And whether clients write to it.
-fn world(dice: &mut Dice) -> (World, bool) {
+fn world(dice: &mut Dice, named: bool) -> (World, bool) {
     let tablets = dice.between(2, 6);
     let shape = Shape {
         tablets: usize::try_from(tablets).unwrap(),
@@ -92,7 +83,11 @@ fn world(dice: &mut Dice) -> (World, bool) {
     };
     let joining = usize::try_from(dice.between(0, 2)).unwrap();
     let addresses = Addresses::recorded(2, shape.tablets + joining);
-    let scenario = if dice.percent(20) { Scenario::DiskTables } else { Scenario::Healthy };
+    let scenario = match (dice.percent(20), named) {
+        (true, _) => Scenario::DiskTables,
+        (false, true) => Scenario::ServerNames,
+        (false, false) => Scenario::Healthy,
+    };
     let mut world = scenario.bring_about(&shape, &addresses).unwrap();
     if scenario != Scenario::Healthy {
         let (recovered, _) = Run::calm("recover", &Host::new(true), 1).on(world, &Arc::default());
@@ -129,54 +124,11 @@ fn undertaking(dice: &mut Dice, world: &World) -> Undertaking {
     }
 }
 
-/// A tablet that dies takes what no follower has with it, once the nameserver has others lead: only where nobody writes.
-fn trouble(dice: &mut Dice, tablets: usize, clients_write: bool) -> Trouble {
-    let mut trouble = Trouble::default();
-    let mut adds = |fault: String| trouble.faults.push(fault.parse().unwrap());
-    if dice.percent(60) {
-        adds(format!("*:{}%=slow-{}ms", dice.between(1, 100), dice.between(1, 60)));
-    }
-    if dice.percent(40) {
-        for way in ["refused", "reset-after", "reset-before", "garbage"] {
-            adds(format!("*:{}.{}%={way}", dice.between(0, 3), dice.between(0, 9)));
-        }
-    }
-    if dice.percent(40) {
-        let work = [
-            "RecoverTable:N=op-fails",
-            "ChangeLeader:N=op-fails",
-            "ChangeLeader:N=op-not-created",
-            "RecoverTable:N=op-not-created",
-        ];
-        adds(dice.pick(&work).unwrap().replace('N', &dice.between(1, 3).to_string()));
-    }
-    if dice.percent(15) {
-        adds(format!("{}ms=nameserver-restarts-{}ms", dice.between(0, 30_000), dice.between(100, 10_000)));
-    }
-    if !clients_write && dice.percent(40) {
-        let (at, tablet) = (dice.between(0, 30_000), dice.between(1, tablets as u64));
-        let long = dice.between(100, 20_000);
-        let what = ["restarts", "freezes"];
-        adds(format!("{at}ms@tablet{tablet}=tablet-{}-{long}ms", dice.pick(&what).unwrap()));
-    }
-    if dice.percent(8) {
-        let what = if dice.percent(50) { "lock-lost" } else { "lock-shaky" };
-        adds(format!("mutation:{}={what}", dice.between(1, 20)));
-    }
-    match dice.between(0, 5) {
-        0 => trouble.killed_after = Some(Duration::from_millis(dice.between(0, 40_000))),
-        1 => adds(format!("mutation:{}=tool-killed-before", dice.between(1, 15))),
-        2 => adds(format!("mutation:{}=tool-killed-after", dice.between(1, 15))),
-        3 => trouble.signal_after = Some(Duration::from_millis(dice.between(0, 40_000))),
-        _ => {}
-    }
-    trouble
-}
-
 impl Hunted {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let (world, clients_write) = world(&mut dice.fork());
+        let named = Choices::new(seed, &BTreeSet::new()).perhaps(10, "names").is_some();
+        let (world, clients_write) = world(&mut dice.fork(), named);
         let host = Host::new(dice.percent(70));
         Self {
             dice,
@@ -298,8 +250,7 @@ impl Hunted {
     }
 
     fn trouble(&mut self) -> Trouble {
-        let tablets = self.world.tablet_endpoints().len();
-        trouble(&mut self.dice.fork(), tablets, self.clients_write)
+        Trouble::by_chance(&mut self.dice.fork(), &self.world, self.clients_write)
     }
 
     fn live(&mut self) {

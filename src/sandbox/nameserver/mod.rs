@@ -36,7 +36,7 @@ mod tests;
 mod timers;
 mod zookeeper;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use port::{PartitionKey, TabletPort, Unreachable};
 pub use settings::Settings;
@@ -243,6 +243,11 @@ impl Nameservers {
     /// A server name of `R/map/names`: metadata speaks of `name`, which is at `address`.
     pub fn register_name(&mut self, name: &str, address: &str) {
         self.zk.names.insert(name.to_owned(), address.to_owned());
+    }
+
+    /// `R/map/names`.
+    pub fn map_of_names(&self) -> &BTreeMap<String, String> {
+        &self.zk.names
     }
 
     /// Makes a standalone nameserver of it: without a ZooKeeper there is nobody to count terms.

@@ -284,6 +284,11 @@ impl World {
         }
     }
 
+    /// What `map/names` holds: what a server of that name wrote when it registered.
+    pub fn map_of_names(&self) -> &BTreeMap<String, String> {
+        self.nameservers.map_of_names()
+    }
+
     /// Every table with its metadata, as the nameservers have it.
     pub fn tables(&self) -> Vec<TableInfo> {
         self.nameservers.tables()

@@ -72,7 +72,18 @@ impl Life {
         }
         await_nameserver(&mut self.world);
         self.wait(20_000);
+        self.an_address_is_taken(&missing);
         (missing, late)
+    }
+
+    /// The address of a tablet that is away is given to another one, which its name goes on standing for.
+    fn an_address_is_taken(&mut self, missing: &[Endpoint]) {
+        let Some(away) = missing.first().filter(|_| !self.world.names().is_empty()) else { return };
+        let Some(mut dice) = self.choices.perhaps(50, "address-taken") else { return };
+        let by = self.tablet_by(&mut dice);
+        let address = self.world.address_of(&by);
+        self.world.map_name(away, address.as_str());
+        self.tell(format!("the name {away} stands for {address}, which is {by}'s"));
     }
 
     fn is_system(&self, id: PartitionId) -> bool {

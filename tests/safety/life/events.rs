@@ -64,6 +64,35 @@ impl Life {
         self.wait(20_000);
     }
 
+    /// It answers nobody, and nobody takes it for dead.
+    pub(super) fn a_tablet_hangs(&mut self, mut dice: Dice) {
+        let victim = self.tablet_by(&mut dice);
+        self.world.hang_tablet(&victim, true);
+        self.tell(format!("{victim} hangs"));
+        self.dice = dice;
+        self.write_somewhere(10);
+        self.wait(60_000);
+        self.world.hang_tablet(&victim, false);
+        self.tell(format!("{victim} goes on"));
+        self.wait(10_000);
+    }
+
+    /// The one that leads, or one that does not.
+    pub(super) fn a_nameserver_freezes(&mut self, mut dice: Dice) {
+        let nameservers = self.world.nameserver_endpoints().to_vec();
+        let victim = dice.pick(&nameservers).unwrap().clone();
+        self.world.freeze_nameserver(&victim, true);
+        self.tell(format!("nameserver {victim} frozen"));
+        self.dice = dice;
+        self.wait(15_000);
+        self.write_somewhere(10);
+        self.world.freeze_nameserver(&victim, false);
+        self.tell(format!("nameserver {victim} thawed"));
+        self.some_tablets_are_there();
+        await_nameserver(&mut self.world);
+        self.wait(10_000);
+    }
+
     pub(super) fn a_leader_is_changed(&mut self) {
         let on = auto_failover(&mut self.world);
         typed::set_auto_failover(&mut self.world, false);
@@ -132,14 +161,18 @@ impl Life {
         self.world.kill_nameserver(&leader);
         self.tell(format!("nameserver {leader} killed"));
         self.wait(10_000);
-        // None leads while it finds too few tablets for the system tables.
+        self.some_tablets_are_there();
+        self.world.start_nameserver(&leader);
+        await_nameserver(&mut self.world);
+        self.wait(10_000);
+    }
+
+    /// No nameserver leads while it finds too few tablets for the system tables.
+    fn some_tablets_are_there(&mut self) {
         let tablets = self.world.tablet_endpoints().to_vec();
         if !tablets.iter().any(|tablet| self.world.is_up(tablet)) {
             tablets.iter().for_each(|tablet| self.start_tablet(tablet));
         }
-        self.world.start_nameserver(&leader);
-        await_nameserver(&mut self.world);
-        self.wait(10_000);
     }
 
     /// With auto_failover on, OpenMLDB tries to bring itself back, and gets somewhere.

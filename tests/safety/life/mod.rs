@@ -207,6 +207,12 @@ impl Life {
             12 => self.somebody_recovers_by_the_letter(),
             _ => self.wait(60_000),
         }
+        if let Some(dice) = self.choices.perhaps(12, "hangs") {
+            self.a_tablet_hangs(dice);
+        }
+        if let Some(dice) = self.choices.perhaps(8, "nameserver-freezes") {
+            self.a_nameserver_freezes(dice);
+        }
     }
 }
 
