@@ -12,6 +12,7 @@ mod seen;
 mod snapshot;
 mod table;
 mod tablet;
+mod words;
 
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
@@ -24,3 +25,4 @@ pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
 pub use table::{Partition, Polled, Replica, StorageMode, Table, TableName, TermStart};
 pub use tablet::{Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
+pub use words::{Verb, counted, counted_that};

@@ -45,6 +45,14 @@ pub enum OpKind {
 }
 
 impl Op {
+    /// How far it is, in words.
+    pub fn progress(&self) -> String {
+        match self.task.as_str() {
+            "-" => "has not begun".to_owned(),
+            task => format!("is at {task}"),
+        }
+    }
+
     /// Whether it may be dropping what a replica holds.
     pub fn replaces(&self) -> bool {
         self.status.is_in_flight() && self.kind == OpKind::ReAddWithDrop

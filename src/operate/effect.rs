@@ -1,7 +1,8 @@
 //! How a step's effect is recognised, whatever was answered.
 
 use crate::model::{
-    Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName, Tablet,
+    Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName, Tablet, Verb,
+    counted, counted_that,
 };
 use crate::run::some_of;
 
@@ -137,7 +138,7 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
                 .collect();
             let word = if *alive { "alive" } else { "not alive" };
             match left.is_empty() {
-                true => Sight::Reached(format!("{endpoint} is {word} in {}", counted(pids.len()))),
+                true => Sight::Reached(format!("{endpoint} is {word} in {}", counted(pids.len(), "partition"))),
                 false => Sight::Waiting(format!("{endpoint} is not {word} yet in {}", left.join(", "))),
             }
         }
@@ -182,10 +183,6 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
     }
 }
 
-fn counted(partitions: usize) -> String {
-    if partitions == 1 { "1 partition".to_owned() } else { format!("{partitions} partitions") }
-}
-
 struct Flags {
     leader: bool,
     alive: bool,
@@ -204,7 +201,7 @@ fn role(seen: &Snapshot, partition: PartitionId, endpoint: &Endpoint) -> Option<
 
 fn op_over(id: OpId, seen: &Snapshot) -> Sight {
     match seen.ops.iter().find(|op| op.id == id) {
-        Some(op) if op.status.is_in_flight() => Sight::Waiting(format!("operation {id} is at {}", op.task)),
+        Some(op) if op.status.is_in_flight() => Sight::Waiting(format!("operation {id} {}", op.progress())),
         Some(op) if op.status == OpStatus::Canceled => Sight::Reached(format!("operation {id} is cancelled")),
         Some(op) => Sight::Missed {
             text: format!("operation {id} ended before it was cancelled ({:?})", op.status),
@@ -300,7 +297,7 @@ fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, sinc
     let running = seen.ops.iter().filter(|op| op.status.is_in_flight() && Some(op.id) > since).count();
     match (left.is_empty(), running) {
         (true, 0) => Sight::Reached(format!("{endpoint} is offline: nothing on it is alive")),
-        (true, running) => Sight::Waiting(format!("{running} operations are under way")),
+        (true, running) => Sight::Waiting(format!("{} under way", counted_that(running, "operation", Verb::Be))),
         (false, _) => Sight::Waiting(format!("{} on {endpoint} is still alive", some_of(&left))),
     }
 }
@@ -336,7 +333,7 @@ fn after_ops(
     let mine: Vec<&Op> =
         seen.ops.iter().filter(|op| op.table == *table && op.pid == pid && Some(op.id) > since).collect();
     if let Some(op) = mine.iter().find(|op| op.status.is_in_flight()) {
-        return Sight::Waiting(format!("operation {} ({}) is at {}", op.id, op.kind.name(), op.task));
+        return Sight::Waiting(format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress()));
     }
     let name = format!("{table}/{pid}");
     let hint = format!(

@@ -1,6 +1,6 @@
 //! Where replicas are: one more, one less, or another tablet.
 
-use crate::model::{Action, Endpoint};
+use crate::model::{Action, Endpoint, Verb, counted_that};
 
 use super::Call;
 use super::effect::Effect;
@@ -57,7 +57,7 @@ pub(super) fn remove(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, 
     may_go(place, endpoint)?;
     let (table, pid) = (place.table.name.clone(), place.partition.pid);
     let left = place.partition.replicas.len() - 1;
-    let word = if left == 1 { "1 replica is" } else { &format!("{left} replicas are") };
+    let word = counted_that(left, "replica", Verb::Be);
     let remarks = vec![format!("{word} left of {name}; what {endpoint} holds goes to its recycle bin")];
     let effect = Effect::Gone { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
     Ok(Planned { call: Some(Call::DelReplica(table, pid, endpoint.clone())), effect, remarks })

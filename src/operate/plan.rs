@@ -1,6 +1,6 @@
 //! What a step needs (docs/openmldb/calls.md#what-they-check), what is sent for it, and what that is to bring about.
 
-use crate::model::{Action, OpId, Snapshot};
+use crate::model::{Action, OpId, Snapshot, Verb, counted_that};
 
 use super::effect::Effect;
 use super::place::{Place, Planned, Refusal, failover_is_off};
@@ -38,7 +38,10 @@ fn set_auto_failover(on: bool, seen: &Snapshot) -> Planned {
     let mut remarks = Vec::new();
     let running = seen.ops.iter().filter(|op| op.status.is_in_flight()).count();
     if !on && running > 0 {
-        remarks.push(format!("{running} operations are under way; switching auto_failover off does not end them"));
+        remarks.push(format!(
+            "{} under way; switching auto_failover off ends none",
+            counted_that(running, "operation", Verb::Be)
+        ));
     }
     if on {
         remarks.push(

@@ -1,6 +1,6 @@
 //! A whole tablet taken out of service and brought back: `offlineendpoint` and `recoverendpoint`.
 
-use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName};
+use crate::model::{Action, Endpoint, Partition, Pid, Replica, Snapshot, Table, TableName, Verb, counted_that};
 use crate::run::some_of;
 
 use super::Call;
@@ -109,7 +109,10 @@ pub(super) fn recover(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, R
     }
     let mut remarks = Vec::new();
     if resent > 0 {
-        remarks.push(format!("{resent} replicas get their leaders' data; what they hold goes to the recycle bin"));
+        remarks.push(format!(
+            "{} its leader's data; what it holds goes to the recycle bin",
+            counted_that(resent, "replica", Verb::Regular("get"))
+        ));
     }
     let call = (!down.is_empty()).then(|| Call::RecoverEndpoint(endpoint.clone()));
     Ok(Planned { call, effect, remarks })

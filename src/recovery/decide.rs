@@ -352,7 +352,7 @@ pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, h
 }
 
 pub(super) fn ops_wait(view: &View, op: &crate::model::Op) -> Decision {
-    let seen = format!("operation {} ({}) is at {}", op.id, op.kind.name(), op.task);
+    let seen = format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress());
     if view.memory.has_expired(&WaitFor::Ops) {
         let hint = format!("cancelop {} if it hangs, then run again", op.id);
         return Decision::Blocked(Blocked::new(Reason::OpTimeout, seen, hint));

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, moment};
+use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, Verb, counted_that, moment};
 use crate::recovery::{ProblemKind, WhyHeld};
 
 use super::hold::{HeldFor, held_at, why_held};
@@ -227,8 +227,10 @@ impl<'a> Look<'a> {
         let first = self.lost.first()?;
         let waiting = self.status.partitions.iter().filter(|found| found.state == PartitionState::Down).count();
         let seen = format!(
-            "{lost} of {all} tablets do not answer: {}; {waiting} partitions do not serve",
-            some_of(&names_of(&self.lost))
+            "{lost} of {all} tablets {} not answer: {}; {} not serve",
+            Verb::Do.after(lost),
+            some_of(&names_of(&self.lost)),
+            counted_that(waiting, "partition", Verb::Do)
         );
         let promise = match (lost, auto_failover) {
             (1, true) => {
@@ -306,7 +308,10 @@ impl<'a> Look<'a> {
             true => (
                 "the nameserver recovers a tablet that came back while it was watching, one partition after the other in two \
                  lanes; where several replicas of a partition were restarted at once it fails",
-                format!("openmldb-ops show ops ({running} operations are under way: let them end)"),
+                format!(
+                    "openmldb-ops show ops ({} under way: let them end)",
+                    counted_that(running, "operation", Verb::Be)
+                ),
             ),
             false => (
                 "with auto_failover off nothing is recovered by itself",
@@ -443,9 +448,10 @@ fn followers_stuck(status: &Status) -> Option<Diagnosis> {
 
 fn not_redundant(status: &Status) -> Option<Diagnosis> {
     let counts = &status.counts;
-    (counts.healthy < counts.partitions).then(|| Diagnosis {
+    let lacking = counts.partitions - counts.healthy;
+    (lacking > 0).then(|| Diagnosis {
         case: Case::NotRedundant,
-        seen: format!("{} partitions do not serve, {} serve and are not redundant", counts.down, counts.serving),
+        seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
         promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
                   reason",
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],

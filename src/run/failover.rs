@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName};
+use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, Verb, counted_that};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
@@ -53,7 +53,7 @@ pub enum StepError {
     #[error("the cluster could not be looked at after its lost tablets were taken out of service: {0}")]
     NotSeenAgain(String),
     /// The playbook blocks on operations under way.
-    #[error("{count} operations are still under way, first {first}; the playbook says `then: block`")]
+    #[error("{} still under way, first {first}; the playbook says `then: block`", counted_that(*count, "operation", Verb::Be))]
     OpsUnderWay {
         /// How many.
         count: usize,

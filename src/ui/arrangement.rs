@@ -9,7 +9,8 @@ use crate::operate::{Arrangement, Carried, Undertaking, Walk};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::words::{counted, one_line};
+use super::words::one_line;
+use crate::model::counted;
 
 /// A step of an undertaking, as it happens.
 #[derive(Serialize)]

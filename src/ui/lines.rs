@@ -9,7 +9,8 @@ use crate::run::{Awaited, Event, Milestone, Named};
 use super::color::{Paint, Tone};
 use super::plan::gives_up;
 use super::summary::going_on_text;
-use super::words::{Numbers, command, counted, elapsed, on_off, one_line, roughly, some_listed};
+use super::words::{Numbers, command, elapsed, on_off, one_line, roughly, some_listed};
+use crate::model::counted;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,7 +12,8 @@ use crate::run::{HeldFor, PlanId, PlannedClusterStep, cluster_steps};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::words::{Numbers, command, counted, entries_lost, listed, moment, on_off, one_line};
+use super::words::{Numbers, command, entries_lost, listed, moment, on_off, one_line};
+use crate::model::{Verb, counted, counted_that};
 
 /// What a plan's text needs beside the plan.
 #[derive(Debug, Clone, Copy)]
@@ -303,7 +304,7 @@ fn totals(counts: &Counts) -> String {
         "{} on partitions, {loads} of them to load; {} as they are, {resent} with their leader's data.\nEstimate: serving as soon \
          as the tablets have loaded, redundant about {} later.\n",
         counted(actions, "call"),
-        if reattached == 1 { "1 follower comes back".to_owned() } else { format!("{reattached} followers come back") },
+        counted_that(reattached, "follower", Verb::Regular("come")) + " back",
         estimate(redundant_after_s)
     )
 }

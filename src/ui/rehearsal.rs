@@ -11,7 +11,8 @@ use crate::sandbox::world::RowCount;
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
 use super::summary::{About, blocked, verdict};
-use super::words::{counted, elapsed, listed};
+use super::words::{elapsed, listed};
+use crate::model::counted;
 
 /// The summary of a rehearsal: a run's, with what was compared and what was assumed.
 #[derive(Debug, Serialize)]

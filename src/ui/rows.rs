@@ -7,7 +7,8 @@ use crate::rows::{OddRow, RowsRead};
 use crate::wire::{Value, values};
 
 use super::color::{Paint, Tone};
-use super::words::{counted, one_line};
+use super::words::one_line;
+use crate::model::counted;
 
 /// Rows of each kind that a text names; all of them are in JSON and in an export.
 const NAMED: usize = 10;

@@ -2,12 +2,13 @@
 
 use crate::model::Snapshot;
 
-use super::words::{counted, moment, on_off, one_line};
+use super::words::{moment, on_off, one_line};
+use crate::model::counted;
 
 /// What was seen, where it was written, and which tablets did not answer.
 pub fn snapshot_text(snapshot: &Snapshot, path: Option<&str>) -> String {
-    let partitions = snapshot.tables.iter().map(|table| table.partitions.len()).sum();
-    let replicas = snapshot.tables.iter().flat_map(|table| &table.partitions).map(|p| p.replicas.len()).sum();
+    let partitions: usize = snapshot.tables.iter().map(|table| table.partitions.len()).sum();
+    let replicas: usize = snapshot.tables.iter().flat_map(|table| &table.partitions).map(|p| p.replicas.len()).sum();
     let mut out = format!(
         "Snapshot of {}, taken {}: {}, {}, {}, {}, auto_failover {}.\n",
         one_line(&snapshot.cluster),

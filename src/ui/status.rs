@@ -1,12 +1,13 @@
 //! A cluster's health as text: tablets first, then every partition that is not healthy.
 
-use crate::model::{Role, TabletState};
+use crate::model::{Role, TabletState, Verb, counted_that};
 use crate::run::{PartitionState, PartitionStatus, ReplicaState, ReplicaStatus, Status, TabletStatus};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
 use super::plan::flags;
-use super::words::{counted, moment, on_off, one_line};
+use super::words::{moment, on_off, one_line};
+use crate::model::counted;
 
 /// The health of tablets and partitions; healthy partitions are counted, and listed only if `all`.
 pub fn status_text(status: &Status, all: bool, paint: Paint) -> String {
@@ -127,8 +128,7 @@ fn totals(status: &Status, paint: Paint) -> String {
     );
     match counts.tablets_with_problems {
         0 => {}
-        1 => out += "1 tablet with a problem.\n",
-        more => out += &format!("{more} tablets with problems.\n"),
+        some => out += &format!("{} a problem.\n", counted_that(some, "tablet", Verb::Have)),
     }
     out
 }

@@ -9,7 +9,8 @@ use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
 use super::lines::{self, Detail, Names};
 use super::summary::going_on_text;
-use super::words::{Numbers, command, counted, elapsed, moment, on_off, one_line};
+use super::words::{Numbers, command, elapsed, moment, on_off, one_line};
+use crate::model::counted;
 
 /// A record, or why it cannot be read.
 pub struct Recorded {

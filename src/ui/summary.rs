@@ -9,7 +9,8 @@ use crate::verify::Standing;
 use super::color::{Paint, Tone};
 use super::plan::loses;
 use super::verification::verification_text;
-use super::words::{Numbers, command, counted, elapsed, entries_lost, on_off, one_line};
+use super::words::{Numbers, command, elapsed, entries_lost, on_off, one_line};
+use crate::model::counted;
 
 /// Which command a summary is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +51,7 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
         let told = told.map(|entry| (entry.db.clone(), entry.table.clone(), entry.pid)).collect();
         out += &verification_text(found, &told, paint);
     }
-    out += &format!(
-        "Calls: {}, {}.\n",
-        counted64(summary.rpc.reads, "read"),
-        counted64(summary.rpc.mutations, "mutation")
-    );
+    out += &format!("Calls: {}, {}.\n", counted(summary.rpc.reads, "read"), counted(summary.rpc.mutations, "mutation"));
     if about == About::Recovery {
         let seen = &summary.auto_failover;
         let (before, after) = (on_off(seen.before), on_off(seen.after));
@@ -231,10 +228,6 @@ fn dotted(db: &str, table: &str) -> String {
     if db.is_empty() { table.to_owned() } else { format!("{db}.{table}") }
 }
 
-fn counted64(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 /// A recovery's summary with how it ended. If auto_failover could not be given back, `by_hand` is the last line.
 pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> String {
     let mut out = String::new();
@@ -307,7 +300,10 @@ pub fn going_on_text(going_on: &GoingOn) -> String {
         GoingOn::Load { endpoint, table, pid, seen: false } => {
             format!("{endpoint} was told to load {table}/{pid}, which does not show until it is loaded")
         }
-        GoingOn::Op { op, kind, table, pid, task } => format!("operation {op} ({kind}) on {table}/{pid} is at {task}"),
+        GoingOn::Op { op, kind, table, pid, task } => match task.as_str() {
+            "-" => format!("operation {op} ({kind}) on {table}/{pid} has not begun"),
+            task => format!("operation {op} ({kind}) on {table}/{pid} is at {task}"),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::TableName;
+use crate::model::{TableName, counted};
 use crate::run::{Event, Milestone};
 
 /// Counts, by partition, so that an event told twice counts once.
@@ -70,7 +70,7 @@ impl Tally {
         let failures = match self.failures {
             0 => None,
             1 => Some("1 call failed".to_owned()),
-            more => Some(format!("{more} calls failed")),
+            more => Some(format!("{} failed", counted(more, "call"))),
         };
         blocked.into_iter().chain(failures).collect::<Vec<_>>().join(", ")
     }

@@ -6,7 +6,8 @@ use crate::model::Pid;
 use crate::verify::{Finding, Standing, Verification};
 
 use super::color::{Paint, Tone};
-use super::words::{counted, one_line};
+use super::words::one_line;
+use crate::model::counted;
 
 /// So many findings are listed.
 const LISTED: usize = 20;

@@ -1,7 +1,7 @@
 //! Words shared by every text: calls as the documented commands spell them, counts, times, and text from elsewhere made
 //! safe for a terminal.
 
-use crate::model::{Action, Endpoint, PartitionId, StorageMode, Term};
+use crate::model::{Action, Endpoint, PartitionId, StorageMode, Term, counted};
 
 pub(super) use crate::model::moment;
 
@@ -80,16 +80,10 @@ pub(super) fn some_listed(endpoints: &[Endpoint]) -> String {
     }
 }
 
-/// `1 partition`, `2 partitions`; the noun takes an s.
-pub(super) fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 /// A number of entries that a replica loses, with what is known of their term.
 pub(super) fn entries_lost(entries: u64, at_most: bool, term: Option<Term>) -> String {
     let term = term.map_or(String::new(), |term| format!(" of term {term}"));
-    let noun = if entries == 1 { "entry" } else { "entries" };
-    format!("{}{entries} {noun}{term}", if at_most { "at most " } else { "" })
+    format!("{}{}{term}", if at_most { "at most " } else { "" }, counted(entries, "entry"))
 }
 
 /// `on` or `off`.

@@ -70,7 +70,7 @@ fn unless_op(view: &View) -> Nature {
 
 fn operations(view: &View) -> Vec<Finding> {
     let running = view.ops_in_flight.iter().map(|op| {
-        let text = format!("operation {} ({}) is under way, at {}", op.id, op.kind.name(), op.task);
+        let text = format!("operation {} ({}) is under way: it {}", op.id, op.kind.name(), op.progress());
         finding(view, FindingKind::OpRunning, None, Nature::GoesOn, text)
     });
     running.collect()

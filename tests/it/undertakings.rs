@@ -309,7 +309,7 @@ async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
     let shape = Shape { tablets: 1, generated: Some(generated), ..Shape::default() };
     let desk = Desk::shaped(Scenario::Healthy, shape).await;
     let at = desk.tablets()[0].clone();
-    desk.refuses("scale out", "1 tablets for healthy, and one has nobody to share with");
+    desk.refuses("scale out", "1 tablet for healthy; to spread replicas takes two");
     desk.refuses(&format!("upgrade pre {at}"), "no other tablet is healthy");
     let said = desk.says(0, &format!("upgrade pre {at} --allow-unavailable"));
     assert!(said.contains("has a single replica: unavailable") || said.contains("more has a single replica"), "{said}");

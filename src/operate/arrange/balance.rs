@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, Tid};
+use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, Tid, counted};
 use crate::run::some_of;
 
 use super::super::place::Refusal;
@@ -28,7 +28,8 @@ type Places = BTreeMap<(TableName, Pid), Placed>;
 pub(super) fn scale_out(seen: &Snapshot, leaders: bool, closed: &Closed) -> Result<Arrangement, Refusal> {
     let healthy = seen.tablets.keys().filter(|at| seen.hears_from(at) && !closed.has(at)).count();
     if healthy < 2 {
-        let text = format!("the nameserver takes {healthy} tablets for healthy, and one has nobody to share with");
+        let text =
+            format!("the nameserver takes {} for healthy; to spread replicas takes two", counted(healthy, "tablet"));
         return Err(Refusal::unsafe_now(text, "start the new tablets; see `openmldb-ops show tablets`"));
     }
     let mut arrangement = Arrangement { goals: Vec::new(), remarks: closed.remarks(&[]) };
@@ -156,6 +157,6 @@ fn uneven(db: &str, tally: &Tally) -> Option<String> {
     let least = tablets.iter().min_by_key(|at| tally.replicas(at))?;
     let (more, fewer) = (tally.replicas(most), tally.replicas(least));
     (more > fewer + 1).then(|| {
-        format!("{db} cannot be spread any further: {most} keeps {more} replicas and {least} {fewer}, and nothing that {most} has is not on {least} already")
+        format!("{db} cannot be spread any further: {most} keeps {} and {least} {fewer}, and nothing that {most} has is not on {least} already", counted(more, "replica"))
     })
 }

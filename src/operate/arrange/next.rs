@@ -34,7 +34,7 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     };
     let mine = seen.ops.iter().find(|op| op.table == goal.table && op.pid == goal.pid && op.status.is_in_flight());
     if let Some(op) = mine {
-        return Next::Wait(format!("operation {} ({}) of {} is at {}", op.id, op.kind.name(), goal.name(), op.task));
+        return Next::Wait(format!("operation {} ({}) of {} {}", op.id, op.kind.name(), goal.name(), op.progress()));
     }
     let Some(leader) = place.leader() else {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());

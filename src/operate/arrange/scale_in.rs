@@ -1,6 +1,6 @@
 //! Emptying tablets: everything they have goes to the others.
 
-use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table};
+use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table, counted};
 use crate::run::some_of;
 
 use super::super::place::{Refusal, tablet_is_healthy};
@@ -91,12 +91,12 @@ fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize) -> Result
         .tables
         .iter()
         .filter(too_wide)
-        .map(|table| format!("{} ({} replicas)", table.name, wants(&table)))
+        .map(|table| format!("{} ({})", table.name, counted(wants(&table), "replica")))
         .collect();
     if names.is_empty() {
         return Ok(());
     }
-    let text = format!("{left} healthy tablets would be left, too few for {}", some_of(&names));
+    let text = format!("{} would be left, too few for {}", counted(left, "healthy tablet"), some_of(&names));
     Err(Refusal::unsafe_now(text, "add a tablet first, or leave more of them in"))
 }
 
@@ -113,7 +113,7 @@ fn unknown(seen: &Snapshot, leaving: &[Endpoint]) -> Vec<String> {
             .into_iter()
             .flat_map(|held| held.values())
             .filter(|held| !is_placed(at, held.partition))
-            .map(|held| format!("{} ({} rows)", held.partition, held.record_cnt))
+            .map(|held| format!("{} ({})", held.partition, counted(held.record_cnt, "row")))
             .collect();
         if !strangers.is_empty() {
             remarks.push(format!(

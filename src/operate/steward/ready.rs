@@ -45,12 +45,12 @@ pub(super) async fn ready(shared: &Shared, goal: &Goal, beside: &[Endpoint], alo
     }
     if let Some(op) = ops.iter().find(|op| op.status.is_in_flight() && comes_first(op, goal.pid, alone)) {
         return Ready::Busy(format!(
-            "the nameserver would have an election wait for operation {} ({}) of {}/{}, which is at {}",
+            "the nameserver would have an election wait for operation {} ({}) of {}/{}, which {}",
             op.id,
             op.kind.name(),
             op.table,
             op.pid,
-            op.task
+            op.progress()
         ));
     }
     let Next::Take(step) = next(&seen, goal) else { return Ready::Changed };
