@@ -58,3 +58,29 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn once_a_process_was_told_to_end_nobody_is_waited_for_longer_than_a_moment() {
+        let ending = Ending::default();
+        let slow = async { tokio::time::sleep(MINUTE).await };
+        assert_eq!(ending.within(slow).await, Ok(()), "nobody was told anything");
+        let told = async {
+            tokio::time::sleep(MINUTE).await;
+            ending.tell();
+        };
+        let (given_up, ()) = tokio::join!(ending.within(pending::<()>()), told);
+        assert_eq!(given_up, Err(MINUTE + Duration::from_secs(4)), "it was asked before");
+        let began = Instant::now();
+        assert_eq!(ending.within(pending::<()>()).await, Err(Duration::from_secs(4)), "it was asked since");
+        assert_eq!(began.elapsed(), Duration::from_secs(4));
+        assert_eq!(ending.within(ready(7)).await, Ok(7), "whoever is well is heard");
+    }
+}

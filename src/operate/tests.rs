@@ -7,6 +7,7 @@ use crate::model::{
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
+use super::outage::outage;
 use super::{Call, Effect, Sight, Step, plan, sight};
 
 pub(super) fn orders() -> TableName {
@@ -305,4 +306,18 @@ fn a_follower_that_holds_more_than_its_leader_is_not_removed() {
     held_mut(&mut seen, "b").offset = Offset(25);
     let refused = plan(&Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() }, &seen).unwrap_err();
     assert!(refused.text.contains("resending would discard"), "{refused}");
+}
+
+#[test]
+fn a_tablet_that_runs_is_taken_out_of_service_only_if_that_was_asked_for_although_it_leads_nothing() {
+    let outage = |at: &str, seen: &Snapshot| outage(&Step::OfflineTablet { endpoint: at.into() }, seen);
+    let mut seen = well();
+    let refused = outage("b", &seen).expect("clients read from it");
+    assert_eq!(refused.text, "b runs, and clients read from its replicas");
+    assert!(refused.hint.contains("--allow-unavailable") && refused.hint.contains("upgrade pre b"), "{refused}");
+    assert!(outage("a", &seen).expect("it leads").text.contains("a runs and leads shop.orders/0"));
+    for held in [Seen::Known(BTreeMap::new()), Seen::Failed("connection refused".to_owned())] {
+        seen.tablets.get_mut(&Endpoint::from("b")).unwrap().held = held;
+        assert!(outage("b", &seen).is_none(), "it serves nobody");
+    }
 }

@@ -143,3 +143,44 @@ pub fn unhealthy_in(seen: &Snapshot, scope: &Scope) -> BTreeSet<PartitionId> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{ID, orders, seen};
+    use super::*;
+
+    fn found(kind: FindingKind, of: Option<Pid>, at: &str, nature: Nature) -> Finding {
+        let (table, endpoint) = (of.map(|_| orders()), Some(at.into()));
+        Finding { kind, table, pid: of, endpoint, nature, text: String::new(), hint: String::new() }
+    }
+
+    /// The nameserver puts right what it finds of a tablet that has just come back.
+    #[test]
+    fn what_may_heal_by_itself_is_given_time_before_it_is_believed() {
+        let nothing = BTreeMap::new();
+        let believed_after = |known: &[PartitionId], findings: &[Finding]| {
+            let checking = Checking {
+                scope: &Scope::All,
+                memories: &nothing,
+                known: known.iter().copied().collect(),
+                pace: 1.0,
+                stop: watch::channel(Stop::No).1,
+            };
+            let found = Verification { verdict: Standing::NotFullySucceeded, findings: findings.to_vec() };
+            checking.may_heal_for(&found, &seen()).as_secs()
+        };
+        let orders = |kind| found(kind, Some(ID.pid), "b", Nature::Stays);
+        let missed = || found(FindingKind::TabletOffline, None, "b", Nature::Stays);
+        for kind in [FindingKind::NoAnswer, FindingKind::NotAlive, FindingKind::NotLoaded, FindingKind::NotConnected] {
+            assert_eq!(believed_after(&[], &[orders(kind)]), 20, "{kind:?}");
+            assert_eq!(believed_after(&[ID], &[orders(kind)]), 0, "{kind:?}: it is no news");
+        }
+        assert_eq!(believed_after(&[], &[missed()]), 20, "it is about a tablet alone");
+        assert_eq!(believed_after(&[ID], &[missed()]), 0, "a tablet of which a partition is known to be bad");
+        for kind in [FindingKind::Ahead, FindingKind::FewerRows, FindingKind::DataNotReplaced] {
+            assert_eq!(believed_after(&[], &[orders(kind)]), 5, "{kind:?}");
+            assert_eq!(believed_after(&[], &[orders(kind), missed()]), 20, "{kind:?} is not all of it");
+        }
+        assert_eq!(believed_after(&[], &[found(FindingKind::OpRunning, Some(ID.pid), "b", Nature::GoesOn)]), 0);
+    }
+}

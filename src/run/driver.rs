@@ -439,3 +439,7 @@ impl Driver {
         (self.settings.listener)(&Event::Note { text: error.to_string() });
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -26,6 +26,8 @@ mod lane;
 mod leaving;
 mod lock;
 mod looks;
+#[cfg(test)]
+mod made_up;
 mod missing;
 mod panics;
 mod prepared;

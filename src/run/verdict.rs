@@ -222,3 +222,36 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hold::HeldFor;
+    use super::super::made_up::{ID, orders};
+    use super::*;
+    use crate::recovery::{Counts, WhyHeld};
+    use crate::verify::Standing;
+
+    /// Replicas of partitions that are not in scope, too.
+    #[test]
+    fn a_run_that_keeps_auto_failover_off_is_partial_however_healthy_everything_in_scope_is() {
+        let held = HeldFor {
+            db: orders().db,
+            table: orders().table,
+            pid: ID.pid,
+            partition: ID,
+            endpoint: "b".into(),
+            why: WhyHeld::Unseen,
+        };
+        let plan = Plan { playbook: "recover".to_owned(), partitions: Vec::new(), counts: Counts::default() };
+        let verified = |verdict, held_for: &[HeldFor]| {
+            let auto_failover = AutoFailoverSeen::of(true, held_for.is_empty(), held_for);
+            let summary = Summary { verdict, auto_failover, ..summary_of_plan(&plan, true, Rpc::default()) };
+            summary.verified(Verification { verdict: Standing::Complete, findings: Vec::new() }).verdict
+        };
+        for verdict in [Verdict::Recovered, Verdict::Healthy] {
+            assert_eq!(verified(verdict, &[]), verdict);
+            assert_eq!(verified(verdict, std::slice::from_ref(&held)), Verdict::Partial, "{verdict:?}");
+        }
+        assert_eq!(verified(Verdict::Interrupted, &[held]), Verdict::Interrupted);
+    }
+}

@@ -427,3 +427,22 @@ fn a_pre_aggregate_table_stays_beside_its_base_table() {
     assert_eq!(out.goals, []);
     assert!(out.remarks.iter().any(|remark| remark.contains("stay where they are")), "{:?}", out.remarks);
 }
+
+/// What it leads alone gets another replica for the time being.
+#[test]
+fn nobody_stands_in_for_an_upgraded_tablet_who_is_upgraded_or_emptied() {
+    let seen = cluster(3, &[("shop", vec![vec![0]])]);
+    let stands_in = |closed: &Closed| {
+        let pre = Undertaking::UpgradePre { endpoint: tablet(0), allow_unavailable: false };
+        arrange(&pre, &seen, None, closed).map(|arrangement| arrangement.goals[0].replicas.clone())
+    };
+    assert_eq!(stands_in(&Closed::default()).unwrap(), [tablet(0), tablet(1)]);
+    let emptied = |at: &[usize]| {
+        let endpoints = at.iter().map(|at| tablet(*at)).collect();
+        Closed::new([], Some(&Undertaking::ScaleIn { endpoints }))
+    };
+    for (closed, other) in [(emptied(&[1]), 2), (emptied(&[2]), 1)] {
+        assert_eq!(stands_in(&closed).unwrap(), [tablet(0), tablet(other)]);
+    }
+    assert!(stands_in(&emptied(&[1, 2])).is_err(), "there is nobody else");
+}

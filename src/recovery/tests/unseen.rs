@@ -90,3 +90,16 @@ fn a_healthy_partition_holds_nothing_back() {
         .replica("b", |r| r.alive().loaded(25).with(|r| r.memory.leader_held = Some(Offset(20))));
     assert_eq!(held(&view, None, true), []);
 }
+
+#[test]
+fn a_tablet_that_was_said_to_be_gone_and_comes_back_is_held_for_again() {
+    for (why, is_held) in
+        [(Replaceable::SaidGone, true), (Replaceable::SeenNoLonger, false), (Replaceable::Released, false)]
+    {
+        let mut view = serving(|r| r.out_of_reach().with(|r| r.memory.replaceable = Some(why)));
+        assert_eq!(held(&view, None, false), [], "{why:?}");
+        view.memory.note_return(&"b".into());
+        let expected = if is_held { vec![("b".to_owned(), WhyHeld::Unseen)] } else { Vec::new() };
+        assert_eq!(held(&view, None, false), expected, "{why:?}");
+    }
+}

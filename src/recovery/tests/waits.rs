@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition};
 use super::loading::expired;
 use crate::model::{Manifest, Offset, Term, TermPair};
-use crate::recovery::{Load, Reason, ReplicaMemory, WaitFor};
+use crate::recovery::{Ahead, Load, Reason, ReplicaMemory, WaitFor};
 
 /// The reason that an expired wait for loads comes to.
 fn reason(view: Built) -> Reason {
@@ -61,4 +61,33 @@ fn what_a_returned_tablet_s_disk_shows_counts_as_at_a_run_s_start() {
     assert_eq!(noted(Load::NotSent, &pair(30)), (30, 30, false));
     assert_eq!(noted(Load::NotSent, &pair(0)), (30, 30, true), "the file that MANIFEST names is not there");
     assert_eq!(noted(Load::HandedOver, &pair(0)), (20, 0, false), "it is its leader's");
+}
+
+#[test]
+fn what_is_waited_for_is_said_in_words() {
+    let all = [
+        WaitFor::Turn(Ahead::SystemTables),
+        WaitFor::Turn(Ahead::BaseTable),
+        WaitFor::Turn(Ahead::Leaders),
+        WaitFor::Loading,
+        WaitFor::Appearing("b".into()),
+        WaitFor::Snapshot("b".into()),
+        WaitFor::Ops,
+        WaitFor::CatchUp("b".into()),
+        WaitFor::Rows("b".into()),
+        WaitFor::Stuck("b".into()),
+        WaitFor::Dropping("b".into()),
+        WaitFor::Answer("b".into()),
+        WaitFor::Registered("b".into()),
+        WaitFor::Flags,
+    ];
+    for what in all {
+        let said = what.to_string();
+        let ours = format!("{what:?}");
+        let names = ours.split(|c: char| !c.is_alphanumeric()).filter(|name| name.len() > 1);
+        names.for_each(|name| assert!(!said.contains(name), "{name}: {said}"));
+        assert!(said.contains(' ') && !said.contains(['_', '(', '{', ':']), "{said}");
+        assert_eq!(said.contains("come first"), what.is_turn(), "{said}");
+        assert_eq!(said.split(' ').any(|word| word == "b"), what.endpoint().is_some(), "it says where: {said}");
+    }
 }

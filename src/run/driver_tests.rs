@@ -1,0 +1,205 @@
+//! What a driver makes of news: of a tablet that comes back, of what the nameserver thinks of it, of what others change; and for whom
+//! it stays open.
+#![allow(clippy::panic)]
+
+use std::sync::Arc;
+
+use super::super::case::End;
+use super::super::lock::{Alone, Lock as _};
+use super::super::made_up::{ID, note, orders, record, seen, tablets};
+use super::*;
+use crate::cluster::{Options, Pending, Rpc};
+use crate::model::{Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, TabletState, Term, TermStart};
+use crate::recovery::{Blocked, Reason};
+use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+
+/// Servers that nobody is to call.
+struct Nobody;
+
+impl Rpc for Nobody {
+    fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
+        panic!("nobody expected {}", call.name());
+    }
+
+    fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
+        panic!("nobody expected {} to {endpoint}", call.name());
+    }
+
+    fn find_nameserver(&self) -> Pending<'_, String> {
+        panic!("nobody looks for the nameserver");
+    }
+}
+
+const OPEN_FOR: Duration = Duration::from_secs(300);
+
+/// A driver of [`seen`], whose partition was left alone for that reason.
+fn left_alone_for(reason: Reason) -> Driver {
+    let snapshot = seen();
+    let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+    let memories = BTreeMap::from([(ID, Memory::at_start(&snapshot, table, partition, &[]))]);
+    let lock = Arc::new(Alone::default());
+    let (_, stop) = watch::channel(Stop::No);
+    let settings = Settings {
+        playbook: Playbook::find("recover").unwrap(),
+        widths: Widths::default(),
+        pace: 1.0,
+        listener: Arc::new(|_| {}),
+        stop,
+        record: record(),
+        hold: lock.hold(),
+        telling: Telling { lock, note: note(), told: false },
+        awaiting: Awaiting { since: Instant::now(), time: OPEN_FOR, always: BTreeSet::new(), gone: BTreeSet::new() },
+    };
+    let cluster = Cluster::new(Arc::new(Nobody), Options::default());
+    let mut driver = Driver::new(cluster, settings, snapshot, memories);
+    assert!(!driver.case().healthy_before && driver.case().serves);
+    driver.leave_alone(reason);
+    driver
+}
+
+impl Driver {
+    fn case(&mut self) -> &mut Case {
+        self.cases.get_mut(&ID).unwrap()
+    }
+
+    fn is_taken_up(&mut self) -> bool {
+        self.case().is_open()
+    }
+
+    fn leave_alone(&mut self, reason: Reason) {
+        self.case().end(End::Blocked(Blocked::new(reason, "of a test", "")), Duration::ZERO);
+        self.open -= 1;
+    }
+
+    /// What was asked of the replica on `b` was refused so often.
+    fn refused(&mut self) -> &mut u32 {
+        &mut self.case().memory.replica_mut(&"b".into()).refusals
+    }
+
+    /// `b` is away, and answers again, with nothing loaded.
+    fn loses_b_for_a_while(&mut self) {
+        let b = Endpoint::from("b");
+        self.snapshot.tablets.get_mut(&b).unwrap().held = Seen::Failed("connection refused".to_owned());
+        self.now += 1;
+        let began = self.now;
+        self.note_returned(began, &b, (Seen::Known(BTreeMap::new()), BTreeMap::from([(ID, Probes::UNASKED)])));
+    }
+
+    /// The nameserver is looked at.
+    fn hears(&mut self, tables: Vec<Table>, ops: Vec<Op>, registrations: Vec<Registration>) {
+        self.now += 1;
+        let began = self.now;
+        self.note_tables(began, (tables, ops, registrations, None));
+    }
+
+    fn stays_open_for(&self) -> Vec<(String, usize)> {
+        self.missing().into_iter().map(|(at, partitions)| (at.to_string(), partitions.len())).collect()
+    }
+}
+
+/// A tablet that goes away on and on may be brought down by what it is asked to do.
+#[tokio::test(start_paused = true)]
+async fn what_was_tried_in_vain_is_tried_again_when_its_tablet_comes_back_a_bounded_number_of_times() {
+    let mut driver = left_alone_for(Reason::Refused);
+    let mut times = 0;
+    loop {
+        *driver.refused() = 5;
+        driver.loses_b_for_a_while();
+        let is_taken_up = driver.is_taken_up();
+        assert_eq!(
+            *driver.refused(),
+            if is_taken_up { 0 } else { 5 },
+            "what it refused is forgotten, after {times} times"
+        );
+        if !is_taken_up || times == 100 {
+            break;
+        }
+        times += 1;
+        driver.leave_alone(Reason::Refused);
+    }
+    assert_eq!(times, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_left_alone_is_taken_up_again_when_the_nameserver_thinks_otherwise_of_its_tablet() {
+    use TabletState::{Healthy, Offline};
+    for (before, now, serves, is_taken_up) in [
+        (Offline, Healthy, true, true),
+        (Offline, Healthy, false, true),
+        // Another one may lead.
+        (Healthy, Offline, false, true),
+        (Healthy, Offline, true, false),
+        (Offline, Offline, false, false),
+    ] {
+        let mut driver = left_alone_for(Reason::NotRedundant);
+        driver.snapshot.tablets.get_mut(&Endpoint::from("b")).unwrap().state = Some(before);
+        driver.case().serves = serves;
+        *driver.refused() = 5;
+        let registration = Registration { endpoint: "b".into(), state: now, unchanged_ms: None, real_endpoint: None };
+        driver.hears(seen().tables, Vec::new(), vec![registration]);
+        assert_eq!(driver.is_taken_up(), is_taken_up, "{before:?} and now {now:?}, serves: {serves}");
+        let is_healthy_now = before != now && now == Healthy;
+        assert_eq!(*driver.refused() == 0, is_healthy_now, "{before:?} and now {now:?}: it knows the tablet");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_left_alone_is_taken_up_again_when_its_flags_its_terms_or_its_operations_change() {
+    fn op(status: OpStatus) -> Op {
+        let (id, kind, task) = (OpId(3), OpKind::RecoverTable, "-".to_owned());
+        Op { id, kind, status, table: orders(), pid: ID.pid, task }
+    }
+    type Change = fn(&mut Partition, &mut Vec<Op>);
+    let changes: [(&str, Change, bool); 8] = [
+        ("nothing", |_, _| {}, false),
+        ("an offset", |now, _| now.replicas[0].offset = Some(Offset(30)), false),
+        ("an operation that has ended", |_, ops| ops.push(op(OpStatus::Done)), false),
+        ("an operation under way", |_, ops| ops.push(op(OpStatus::Doing)), true),
+        ("alive", |now, _| now.replicas[1].is_alive = true, true),
+        ("leader", |now, _| now.replicas[1].is_leader = true, true),
+        ("a term", |now, _| now.terms.push(TermStart { term: Term(2), start: Offset(21) }), true),
+        (
+            "a replica",
+            |now, _| {
+                let (is_leader, is_alive) = (false, true);
+                now.replicas.push(Replica { endpoint: "c".into(), is_leader, is_alive, offset: None });
+            },
+            true,
+        ),
+    ];
+    for (what, change, is_taken_up) in changes {
+        let mut driver = left_alone_for(Reason::Refused);
+        let (mut tables, mut ops) = (seen().tables, Vec::new());
+        change(&mut tables[0].partitions[0], &mut ops);
+        driver.hears(tables, ops, Vec::new());
+        assert_eq!(driver.is_taken_up(), is_taken_up, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_stays_open_for_a_tablet_only_while_something_of_it_is_down_or_was_worked_on() {
+    let mut driver = left_alone_for(Reason::NotRedundant);
+    assert_eq!(driver.stays_open_for(), [], "it serves, and nothing was done to it");
+    let for_b = [("b".to_owned(), 1)];
+    driver.case().acted_on = true;
+    assert_eq!(driver.stays_open_for(), for_b);
+    (driver.case().acted_on, driver.case().serves) = (false, false);
+    assert_eq!(driver.stays_open_for(), for_b, "it is down");
+    driver.case().healthy_before = true;
+    assert_eq!(driver.stays_open_for(), [], "it is none of the run's");
+    driver.case().healthy_before = false;
+    tokio::time::advance(OPEN_FOR).await;
+    assert_eq!(driver.stays_open_for(), [], "the time is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_tablet_that_was_said_to_be_gone_and_always_for_one_that_is_taken_for_lost() {
+    let mut driver = left_alone_for(Reason::OutOfReach);
+    driver.settings.awaiting.always = tablets(["b"]);
+    assert_eq!(driver.stays_open_for(), [("b".to_owned(), 0)], "others are to stand in for it");
+    driver.settings.awaiting.gone = tablets(["b"]);
+    driver.case().serves = false;
+    assert_eq!(driver.stays_open_for(), []);
+    driver.settings.awaiting.gone = tablets(["c"]);
+    assert_eq!(driver.stays_open_for(), [("b".to_owned(), 1)]);
+}
