@@ -17,7 +17,7 @@ use super::hunted::{Found, hunt};
 use super::judge::Violation;
 
 /// Worlds of a usual test run.
-const WORLDS: u64 = 10_000;
+const WORLDS: u64 = 5_000;
 
 /// So many of the worlds that fail are made smaller.
 const SHRUNK: usize = 3;
