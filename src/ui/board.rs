@@ -15,6 +15,10 @@ use console::{Term, truncate_str};
 const PAUSE: Duration = Duration::from_millis(50);
 /// To the beginning of the line; everything from there to the end of the screen goes.
 const ERASE: &str = "\r\u{1b}[J";
+/// What does not fit on its line is cut off, not wrapped, and the other way round. The terminal may have become narrower since it was
+/// asked for its size: of a row that went on below, only the lower half would be erased.
+const CUT: &str = "\u{1b}[?7l";
+const WRAP: &str = "\u{1b}[?7h";
 
 /// A terminal's lines and columns.
 pub(super) type Size = Box<dyn Fn() -> (u16, u16) + Send>;
@@ -129,7 +133,9 @@ impl Drawn {
             (false, false) => "\r\n".to_owned(),
             _ => ERASE.to_owned(),
         };
+        text += CUT;
         text += &rows.join("\r\n");
+        text += WRAP;
         if rows.len() > 1 {
             text += &format!("\u{1b}[{}A", rows.len() - 1);
         }

@@ -90,6 +90,17 @@ fn where_nothing_is_drawn_nothing_but_the_text_is_written() {
 }
 
 #[test]
+fn a_terminal_that_became_narrower_as_it_was_drawn_on_keeps_nothing_of_a_row() {
+    let (screen, _) = Screen::of(30, 10);
+    let board = Board::new(Box::new(screen.clone()), Box::new(|| (10, 60)));
+    rows(&board, &["a row of more columns than there are by now", "and one"]);
+    screen.resize(60, 10);
+    board.print(&mut screen.clone(), b"a line\n").unwrap();
+    board.clear();
+    assert_eq!(screen.text(), ["a line"]);
+}
+
+#[test]
 fn rows_come_below_a_line_that_has_not_ended() {
     let (screen, board) = Screen::of(40, 10);
     rows(&board, &["one"]);
