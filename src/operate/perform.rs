@@ -138,8 +138,8 @@ impl Single {
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let planned = plan(&self.step, seen)?;
         let changes_nothing = planned.call.is_none();
-        if !changes_nothing {
-            self.closed.refuse_step(&self.step)?;
+        if let Some(call) = &planned.call {
+            self.closed.refuse_call(call)?;
         }
         match outage(&self.step, seen) {
             Some(refusal) if !self.allow_unavailable && !changes_nothing => Err(refusal),

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::Endpoint;
+use crate::model::{Action, Endpoint};
 
-use super::super::Step;
 use super::super::place::Refusal;
+use super::super::{Call, Step};
 use super::Undertaking;
 
 /// Which they are, and why.
@@ -65,13 +65,18 @@ impl Closed {
 
     /// Whether it matters to a single step which they are.
     pub fn concerns(step: &Step) -> bool {
-        given(step).is_some()
+        matches!(step, Step::ChangeLeader { .. } | Step::AddReplica { .. } | Step::MigrateReplica { .. })
     }
 
     /// # Errors
-    /// It is to be given something by a single step.
-    pub(in super::super) fn refuse_step(&self, step: &Step) -> Result<(), Refusal> {
-        let Some((at, what)) = given(step) else { return Ok(()) };
+    /// It is to be given something by a single step. Whoever is to lead may have been chosen and not named.
+    pub(in super::super) fn refuse_call(&self, call: &Call) -> Result<(), Refusal> {
+        let (at, what) = match call {
+            Call::Action(Action::ChangeLeader { candidate, .. }) => (candidate, "leaders"),
+            Call::AddReplica(_, _, at) => (at, "replicas"),
+            Call::Migrate(_, _, _, at) => (at, "replicas"),
+            _ => return Ok(()),
+        };
         let Some(why) = self.0.get(at) else { return Ok(()) };
         Err(Refusal::unsafe_now(format!("{at} takes no {what}: {}", why.said(at)), why.ends(at)))
     }
@@ -83,15 +88,6 @@ impl Closed {
         let Some((at, why)) = other else { return Ok(()) };
         let text = format!("{}; with {endpoint} two tablets would be without leaders at once", why.said(at));
         Err(Refusal::unsafe_now(text, why.ends(at)))
-    }
-}
-
-/// What a single step gives to which tablet.
-fn given(step: &Step) -> Option<(&Endpoint, &'static str)> {
-    match step {
-        Step::ChangeLeader { to: Some(at), .. } => Some((at, "leaders")),
-        Step::AddReplica { endpoint: at, .. } | Step::MigrateReplica { to: at, .. } => Some((at, "replicas")),
-        _ => None,
     }
 }
 
