@@ -92,7 +92,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::lock::{Alone, Holder};
-    use super::super::record::{Begun, Caller, Record, Shelf, VERSION};
+    use super::super::made_up;
+    use super::super::record::{Begun, Caller, Record, Shelf};
     use super::super::run_id::RunId;
     use super::*;
 
@@ -110,22 +111,9 @@ mod tests {
 
     fn begun(at: u64, work: Work) -> Begun {
         let snapshot = Snapshot { taken_at_ms: at, ..nothing() };
-        Begun {
-            version: VERSION,
-            run: RunId { began_ms: at, number: 0 },
-            caller: Caller { host: "ops1".to_owned(), ..Caller::default() },
-            cluster: "c".to_owned(),
-            work: Some(work),
-            playbook: "recover".to_owned(),
-            all: true,
-            auto_failover: true,
-            plan: None,
-            accepted: BTreeMap::new(),
-            held_for: Vec::new(),
-            after: None,
-            before: Vec::new(),
-            snapshot: Box::new(snapshot),
-        }
+        let caller = Caller { host: "ops1".to_owned(), ..Caller::default() };
+        let run = RunId { began_ms: at, number: 0 };
+        Begun { caller, work: Some(work), ..made_up::begun(run, "c", snapshot) }
     }
 
     /// What is known after a run that ended so, and gave auto_failover back unless it did not end.

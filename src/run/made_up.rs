@@ -56,13 +56,13 @@ pub(super) fn seen() -> Snapshot {
     }
 }
 
-/// A record that nobody reads.
-pub(super) fn record() -> Record {
-    let begun = Begun {
+/// The first line of a recovery's record.
+pub(in crate::run) fn begun(run: RunId, cluster: &str, snapshot: Snapshot) -> Begun {
+    Begun {
         version: VERSION,
-        run: RUN,
+        run,
         caller: Caller::default(),
-        cluster: "test".to_owned(),
+        cluster: cluster.to_owned(),
         work: Some(Work::Recovery),
         playbook: "recover".to_owned(),
         all: true,
@@ -72,9 +72,13 @@ pub(super) fn record() -> Record {
         held_for: Vec::new(),
         after: None,
         before: Vec::new(),
-        snapshot: Box::new(seen()),
-    };
-    Record::begin(&Shelf::default(), begun).unwrap()
+        snapshot: Box::new(snapshot),
+    }
+}
+
+/// A record that nobody reads.
+pub(super) fn record() -> Record {
+    Record::begin(&Shelf::default(), begun(RUN, "test", seen())).unwrap()
 }
 
 /// What the run leaves for others.

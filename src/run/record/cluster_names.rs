@@ -86,10 +86,9 @@ pub(in super::super) fn is_loopback(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use super::super::super::made_up::begun;
     use super::super::super::run_id::RunId;
-    use super::super::line::{Caller, VERSION};
+    use super::super::line::Caller;
     use super::*;
     use crate::model::Tablet;
 
@@ -108,22 +107,9 @@ mod tests {
 
     /// Whether a cluster that is called like this and has these tablets is the one of a run that called it otherwise.
     fn same(now: (&str, &[&str]), then: (&str, &[&str]), host_then: &str) -> bool {
-        let begun = Begun {
-            version: VERSION,
-            run: RunId { began_ms: 1, number: 0 },
-            caller: Caller { host: host_then.to_owned(), ..Caller::default() },
-            cluster: then.0.to_owned(),
-            work: None,
-            playbook: String::new(),
-            all: true,
-            auto_failover: true,
-            plan: None,
-            accepted: BTreeMap::new(),
-            held_for: Vec::new(),
-            after: None,
-            before: Vec::new(),
-            snapshot: Box::new(snapshot(then.1)),
-        };
+        let (run, caller) =
+            (RunId { began_ms: 1, number: 0 }, Caller { host: host_then.to_owned(), ..Caller::default() });
+        let begun = Begun { caller, ..begun(run, then.0, snapshot(then.1)) };
         ClusterNames::seen(now.0, &snapshot(now.1), "a").is_of(&begun)
     }
 
