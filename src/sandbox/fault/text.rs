@@ -204,6 +204,9 @@ fn trigger(when: &str, which: Option<&str>) -> Result<Trigger, String> {
 }
 
 fn which(text: &str) -> Result<Which, String> {
+    if let Some((number, place)) = text.split_once('@') {
+        return Err(format!("the place comes before the number: `@{place}:{number}`"));
+    }
     let wrong =
         || format!("`:{text}` is none of :N (the N-th call, from 1), :N+ (from then on), :every and :N% (by chance)");
     let nth = |text: &str| text.parse().ok().filter(|nth| *nth > 0).ok_or_else(wrong);
@@ -342,6 +345,7 @@ mod tests {
             ("Loadtable=refused", "no call is named `Loadtable`"),
             ("LoadTable=lost", "`lost` is nothing that can happen; there are refused, "),
             ("LoadTable:0=refused", "`:0` is none of :N"),
+            ("LoadTable:2@tablet1=refused", "the place comes before the number: `@tablet1:2`"),
             ("LoadTable:120%=refused", "`:120%` is none of"),
             ("LoadTable@somewhere=refused", "`@somewhere` is neither @tabletN"),
             ("LoadTable=slow-5", "`5` is no time such as"),
