@@ -277,7 +277,10 @@ impl Cluster {
         let answer = match answered {
             Err(error) if matches!(error.kind, CallErrorKind::DeadlineExceeded { .. }) => {
                 if limit.is_none() && effect == Effect::Read && !self.is_ending() && hanging.begins(endpoint) {
-                    self.progress(&format!("{error}; until it answers, nothing waits for it that long again"));
+                    let patience = hanging::PATIENCE.as_secs();
+                    self.progress(&format!(
+                        "tablet {endpoint} did not answer {method} in time; until it answers, it has {patience} s for each question"
+                    ));
                 }
                 return Err(error);
             }
