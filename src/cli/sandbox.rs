@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use serde::Serialize;
 
+use crate::model::counted;
 use crate::run::Stop;
 use crate::sandbox::fault::vocabulary;
 use crate::sandbox::scenario::Scenario;
@@ -69,9 +70,11 @@ pub(super) fn rows_text(line: &SandboxLine) -> String {
         format!("{missing} of {rows_expected} rows are not on every reachable replica of their partition")
     };
     format!(
-        "Sandbox {}: {rows}; {two} partitions with two alive leaders; {touched} healthy partitions touched. Its clock ran {} \
-         times faster than a real cluster's.\n",
-        line.scenario, line.time_scale
+        "Sandbox {}: {rows}; {} with two alive leaders; {} touched. Its clock ran {} times faster than a real cluster's.\n",
+        line.scenario,
+        counted(two, "partition"),
+        counted(touched, "healthy partition"),
+        line.time_scale
     )
 }
 

@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
+use crate::model::{Verb, counted_that};
 use crate::run::{Record, Stop, stopping};
 use crate::ui::{by_hand, going_on_text};
 
@@ -236,8 +237,9 @@ impl Listener {
             (Some(reach), 0) if owes => text += &format!("; or give auto_failover back with: {}", by_hand(reach, true)),
             (Some(_), unseen) if owes => {
                 text += &format!(
-                    ". auto_failover must stay off until then: the nameserver would replace what {unseen} replicas hold that \
-                     nobody has looked at since their leaders were chosen"
+                    ". auto_failover must stay off until then: the nameserver would replace what {} that nobody has looked \
+                     at since a leader was chosen",
+                    counted_that(unseen, "replica", Verb::Regular("hold"))
                 );
             }
             _ => {}

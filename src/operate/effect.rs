@@ -229,9 +229,13 @@ fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight
         Some(Seen::Known(held)) => match held.get(&partition) {
             // It is loaded for an instant before its offset is set
             // (docs/openmldb/load-table.md#what-a-load-looks-like).
-            Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => Sight::Reached(
-                format!("{endpoint} has {partition} loaded at offset {}, {} rows", held.offset, held.record_cnt),
-            ),
+            Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => {
+                Sight::Reached(format!(
+                    "{endpoint} has {partition} loaded at offset {}, {}",
+                    held.offset,
+                    counted(held.record_cnt, "row")
+                ))
+            }
             Some(held) => waiting(format!("is loading {partition} ({:?})", held.state)),
             None => waiting(format!("does not show {partition}")),
         },

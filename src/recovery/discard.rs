@@ -1,6 +1,6 @@
 //! RecoverTable and DropTable destroy what a replica holds: what has to be so before they are sent.
 
-use crate::model::Offset;
+use crate::model::{Offset, counted};
 
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
@@ -31,9 +31,9 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     of_a_later_term(view, leader, replica)?;
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
-            "{} holds {} rows, its leader {} {}, and lacks more of its log: resending may discard rows",
+            "{} holds {}, its leader {} {}, and lacks more of its log: resending may discard rows",
             replica.endpoint,
-            replica.rows(),
+            counted(replica.rows(), "row"),
             leader.endpoint,
             leader.rows()
         );

@@ -54,7 +54,7 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
         return Err(format!("{} is empty", leader.endpoint));
     }
     if leader.rows() < offset.0 || leader.memory.snapshot_file_missing {
-        return Err(format!("{} holds {} rows at offset {offset}", leader.endpoint, leader.rows()));
+        return Err(format!("{} holds {}", leader.endpoint, leader.rows_at()));
     }
     // Without its binlog a replica ends where its snapshot does.
     if offset == leader.memory.snapshot_before {

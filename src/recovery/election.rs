@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Offset, Term};
+use crate::model::{Endpoint, Offset, Term, counted};
 use crate::playbook::{OnConflict, Promote};
 
 use super::blocked::{Blocked, Reason};
@@ -240,7 +240,7 @@ fn holds_most_of_the_history<'a>(
 
 fn at_offset(replica: &ReplicaView) -> String {
     match replica.offset() {
-        Some(offset) => format!("offset {offset}, {} rows", replica.rows()),
+        Some(offset) => format!("offset {offset}, {}", counted(replica.rows(), "row")),
         None => "not loaded".to_owned(),
     }
 }

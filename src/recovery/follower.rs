@@ -281,8 +281,7 @@ impl Case<'_> {
     }
 
     fn rows_of_both(&self, follower: &ReplicaView) -> String {
-        let at = |r: &ReplicaView| format!("{} rows at offset {}", r.rows(), r.offset().unwrap_or(Offset(0)));
-        let (mine, leaders) = (at(follower), at(self.leader));
+        let (mine, leaders) = (follower.rows_at(), self.leader.rows_at());
         format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
     }
 

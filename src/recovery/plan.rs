@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, State, Table, TableName};
+use crate::model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, State, Table, TableName, counted};
 use crate::playbook::Playbook;
 
 use super::blocked::{Blocked, Reason};
@@ -312,7 +312,7 @@ fn evidence(replica: &ReplicaView) -> ReplicaEvidence {
         Data::Absent => "not loaded".to_owned(),
         Data::Loading(State::Queued) => "queued".to_owned(),
         Data::Loading(_) => "loading".to_owned(),
-        Data::Loaded(loaded) => format!("loaded as {}, {} rows", loaded.role, loaded.rows),
+        Data::Loaded(loaded) => format!("loaded as {}, {}", loaded.role, counted(loaded.rows, "row")),
     };
     let manifest = match &replica.manifest {
         Seen::Known(manifest) if manifest.offset == Offset(0) => "no snapshot".to_owned(),

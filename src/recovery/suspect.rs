@@ -1,7 +1,7 @@
 //! Replicas whose offset promises more rows than they hold
 //! (docs/openmldb/load-table.md#loads-that-succeed-and-lack-rows).
 
-use crate::model::{Endpoint, Offset};
+use crate::model::{Endpoint, Offset, counted};
 
 use super::view::{ReplicaView, View};
 
@@ -30,7 +30,11 @@ impl std::fmt::Display for Suspicion {
         match self {
             Self::SnapshotFileMissing => f.write_str("its MANIFEST names a snapshot file that is missing"),
             Self::FewerRows { rows, offset, than, than_rows, than_offset } => {
-                write!(f, "it holds {rows} rows at offset {offset}, {than} holds {than_rows} at {than_offset}")
+                write!(
+                    f,
+                    "it holds {} at offset {offset}, {than} holds {than_rows} at {than_offset}",
+                    counted(*rows, "row")
+                )
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::{
     Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State, StorageMode,
-    Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid,
+    Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid, counted,
 };
 
 use super::memory::{Load, Memory, ReplicaMemory};
@@ -180,6 +180,11 @@ impl ReplicaView {
     /// Its proven rows; 0 if not loaded.
     pub fn rows(&self) -> u64 {
         self.loaded().map_or(0, |loaded| loaded.rows)
+    }
+
+    /// What it holds, in words: `12 rows at offset 30`.
+    pub fn rows_at(&self) -> String {
+        format!("{} at offset {}", counted(self.rows(), "row"), self.offset().unwrap_or(Offset(0)))
     }
 
     /// The tablet's error, if it does not answer.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table};
+use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, Verb};
 use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in};
 
 use super::case::End;
@@ -181,5 +181,6 @@ pub fn why_held(held: &[HeldFor]) -> String {
             "nobody has looked at them since their leaders were chosen, or these are not proven to hold all that they hold"
         }
     };
-    format!("once its tablet comes back the nameserver would replace what {} holds, and {what}", held_replicas(held))
+    let hold = Verb::Regular("hold").after(held.len());
+    format!("once its tablet comes back the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
 }

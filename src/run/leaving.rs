@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, Hold};
-use crate::model::{Endpoint, PartitionId};
+use crate::model::{Endpoint, PartitionId, counted};
 use crate::recovery::{Memory, Replaceable};
 
 use super::beside::WHO;
@@ -69,7 +69,9 @@ impl Recovery {
                         .to_owned()
                 }
                 (false, 0) => String::new(),
-                (false, count) => format!("; {count} replicas had not been looked at when their leaders were chosen"),
+                (false, count) => {
+                    format!("; when leaders were chosen nobody had looked at {}", counted(count, "replica"))
+                }
             };
             let text = format!(
                 "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is \

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{PartitionId, Pid, Snapshot, Table};
+use crate::model::{PartitionId, Pid, Snapshot, Table, counted};
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub enum ScopeError {
         known: String,
     },
     /// No such partition.
-    #[error("`{db}.{table}` has no partition {pid}; it has {known} partitions, counted from 0")]
+    #[error("`{db}.{table}` has no partition {pid}; it has {}, counted from 0", counted(*known, "partition"))]
     NoPartition {
         /// The database.
         db: String,

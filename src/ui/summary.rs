@@ -76,7 +76,7 @@ pub fn kept_off_text(held: &[HeldFor]) -> String {
     };
     let unseen = names(&|held| held.why == WhyHeld::Unseen);
     let seen = names(&|held| held.why == WhyHeld::HoldsMore);
-    let start = if unseen.is_empty() { String::new() } else { format!("start {unseen}, then ") };
+    let start = if unseen.is_empty() { String::new() } else { format!("bring {unseen} back, then ") };
     let settle = match seen.is_empty() {
         true => String::new(),
         false => format!(" (what {seen} holds beyond has to be settled first: see above)"),

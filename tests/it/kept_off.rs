@@ -74,7 +74,7 @@ fn the_run_ends_with_4_and_says_last_for_whom_it_stays_off_and_what_to_do() {
     for part in [
         "auto_failover stays off: once its tablet comes back the nameserver would replace what",
         &format!(" on {} ", cluster.gone),
-        &format!("start {}, then run the same command again", cluster.gone),
+        &format!("bring {} back, then run the same command again", cluster.gone),
         &format!("run it with `--without {}`", cluster.gone),
         "`openmldb-ops failover restore --release`",
     ] {
