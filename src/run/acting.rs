@@ -12,7 +12,7 @@ use super::beside::AUTO_FAILOVER_IS_ON;
 use super::case::Ordered;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
-use super::looks::{self, POLL_MIN};
+use super::looks;
 use super::stopping::{CALLS, within_budget};
 
 /// How old a decision may be when it is carried out.
@@ -160,8 +160,7 @@ impl Driver {
             // The nameserver may think of a tablet what it did not before.
             self.doubt_nameserver = true;
         } else {
-            self.pause = POLL_MIN;
-            self.next_look = self.next_look.min(Instant::now() + POLL_MIN);
+            self.hurry();
         }
     }
 

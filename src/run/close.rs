@@ -43,6 +43,8 @@ pub(super) enum Close {
 /// When a partition is looked at on its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
+    /// When something last moved.
+    moved: Instant,
     pause: Duration,
     next: Instant,
     under_way: bool,
@@ -50,13 +52,15 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { pause: POLL_MIN, next: Instant::now(), under_way: false }
+        let now = Instant::now();
+        Self { moved: now, pause: POLL_MIN, next: now, under_way: false }
     }
 
     /// Something happened: look soon.
     pub(super) fn quicken(&mut self) {
+        self.moved = Instant::now();
         self.pause = POLL_MIN;
-        self.next = self.next.min(Instant::now() + POLL_MIN);
+        self.next = self.next.min(self.moved + POLL_MIN);
     }
 
     fn begin(&mut self, pauses: &RangeInclusive<Duration>) {
@@ -87,15 +91,16 @@ impl Driver {
             let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
             let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
             let table = table.name.clone();
+            let still = self.cases.get(id).map_or(self.pause_max, |case| self.longest_pause(case.pace.moved));
             let Some(case) = self.cases.get_mut(id).filter(|case| case.pace.due().is_some_and(|due| due <= now)) else {
                 continue;
             };
             let waits_for_ops = case.waiting == Some(WaitFor::Ops);
             let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
             let pauses = match (waits_for_ops, queued) {
-                (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED),
-                (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()),
-                (false, _) => POLL_MIN..=self.pause_max,
+                (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED).max(still),
+                (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()).max(still),
+                (false, _) => POLL_MIN..=still,
             };
             case.pace.begin(&pauses);
             let answering = |endpoint: &&Endpoint| {

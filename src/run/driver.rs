@@ -156,6 +156,8 @@ pub struct Driver {
     /// What is waited for, as far as it has been said.
     pub(super) waits: Waits,
     pub(super) began: Instant,
+    /// When something last moved.
+    pub(super) moved: Instant,
     pub(super) pause: Duration,
     pub(super) pause_max: Duration,
     pub(super) next_look: Instant,
@@ -221,6 +223,7 @@ impl Driver {
             next_turn: now,
             waits: Waits::new(),
             began: now,
+            moved: now,
             pause: POLL_MIN,
             pause_max,
             next_look: now,

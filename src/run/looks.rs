@@ -18,8 +18,13 @@ use super::index::Index;
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
-/// ... to what the playbook says (`poll_table_status: every`), or this.
+/// ... to what the playbook says (`poll_table_status: every`), or this, ...
 pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... or this part of the time since something last moved, if that is longer: a load or an operation that has taken minutes
+/// is seen to end within a twentieth of that, and polling it costs the servers and us next to nothing. ...
+const STILL_PART: u32 = 20;
+/// ... But never more than this, on the cluster's clock.
+const STILL_MAX: Duration = Duration::from_secs(5);
 
 /// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
 const MISSES: u32 = 3;
@@ -70,9 +75,10 @@ impl Driver {
             return;
         }
         let now = Instant::now();
+        let still = self.longest_pause(self.moved);
         let longest = match self.open {
-            0 => self.pause_max.max(AWAY.div_f64(self.settings.pace)),
-            _ => self.pause_max,
+            0 => still.max(AWAY.div_f64(self.settings.pace)),
+            _ => still,
         };
         self.pause = (self.pause * 3 / 2).min(longest);
         self.next_look = now + self.pause;
@@ -91,7 +97,7 @@ impl Driver {
             nameserver = cases().any(|case| case.wants_nameserver(self.tables_seen));
         }
         if now >= self.next_round {
-            self.next_round = now + self.pause_max.max(ROUND_PER_LINE * self.lines());
+            self.next_round = now + still.max(ROUND_PER_LINE * self.lines());
             tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
             nameserver = true;
         }
@@ -123,6 +129,24 @@ impl Driver {
         }
     }
 
+    /// Something has moved: what follows from it may be seen soon.
+    pub(super) fn hurry(&mut self) {
+        self.moved = Instant::now();
+        self.pause = POLL_MIN;
+        self.next_look = self.next_look.min(self.moved + POLL_MIN);
+        self.next_round = self.next_round.min(self.moved + self.pause_max);
+    }
+
+    /// The longest pause between two looks at what has not moved since then. A tablet that has just stopped answering is
+    /// looked at often, until it is known whether it is gone.
+    pub(super) fn longest_pause(&self, moved: Instant) -> Duration {
+        if !self.misses.is_empty() {
+            return self.pause_max;
+        }
+        let still = (moved.elapsed() / STILL_PART).min(STILL_MAX.div_f64(self.settings.pace));
+        still.max(self.pause_max)
+    }
+
     pub(super) fn note_tablet(&mut self, began: Moment, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
         self.looking_at.remove(endpoint);
         match self.is_back(endpoint, &held) {
@@ -140,11 +164,7 @@ impl Driver {
         }
         let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
         let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
-        if has_moved(&tablet.held, &held) {
-            // Look again soon.
-            self.pause = POLL_MIN;
-            self.next_look = self.next_look.min(Instant::now() + self.pause);
-        }
+        let moves = has_moved(&tablet.held, &held);
         let before = std::mem::replace(&mut tablet.held, held);
         let cases = &self.cases;
         let held = &tablet.held;
@@ -180,6 +200,9 @@ impl Driver {
             }
         }
         self.take_up(to_take_up);
+        if moves {
+            self.hurry();
+        }
     }
 
     /// What a tablet holds, but for replicas that were looked at alone since that look began.
