@@ -25,7 +25,7 @@ impl Case {
         let time_scale = TimeScale(100.try_into().unwrap());
         let options = Options { shape, time_scale, ..Options::default() };
         let bed = Bed::start_with(scenario, &options).await;
-        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+        let address = bed.sandbox().nameserver_address().unwrap().to_string();
         bed.world(damage);
         Self { bed, home: Home::new(), address }
     }
@@ -98,7 +98,7 @@ async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
         assert_eq!(world.diverged().len(), 0);
     });
     assert_eq!(case.recover(&["--all"], 0).summary()["rpc"]["mutations"], 0);
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,7 @@ async fn what_cannot_be_looked_at_is_accepted_for_each_endpoint_on_its_own() {
     assert!(blocked.iter().all(|blocked| blocked["losses"].is_null()), "nothing is left to accept: {without}");
     assert!(blocked.iter().any(|blocked| blocked["reason"] == "not_redundant"), "they serve without it: {without}");
     assert!(!without["accepted"].as_array().unwrap().is_empty(), "{without}");
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +136,7 @@ async fn a_kept_plan_is_applied_exactly_and_applied_again_does_nothing() {
     assert_eq!(again["rpc"]["mutations"], 0, "{again}");
     let rows = case.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +147,7 @@ async fn a_kept_plan_touches_only_the_partitions_it_is_about() {
     let run = case.recover(&["--plan", &file], 0);
     let touched: Vec<Value> = of_kind(&run.events(), "partition").iter().map(|event| event["pid"].clone()).collect();
     assert!(!touched.is_empty() && touched.iter().all(|pid| *pid == 0), "{touched:?}");
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +168,7 @@ async fn a_plan_whose_facts_have_changed_is_refused_field_by_field() {
     assert_eq!((&held["planned"], &held["now"]), (&"not loaded".into(), &"does not answer".into()));
     assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
     assert!(refused.stderr.contains(&field), "{}", refused.stderr);
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +176,7 @@ async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
     let generated = Some(Generated { tables: 1, partitions: 1, replicas: 2, rows: 5 });
     let options = Options { shape: Shape { generated, ..Shape::default() }, ..Options::default() };
     let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let (home, address) = (Home::new(), bed.sandbox.nameserver_address().unwrap().to_string());
+    let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
     let file = home.file("plan.yaml");
     home.run(&["recover", "--all", "--dry-run", "-o", &file, "--nameserver", &address]).expect(0);
     let text = home.read("plan.yaml");
@@ -185,5 +185,5 @@ async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
     assert!(refused.stderr.contains("its checksum is sha256:"), "{}", refused.stderr);
     home.write("plan.yaml", &format!("# a comment is nothing\n{text}"));
     home.run(&["recover", "--plan", &file, "--nameserver", &address]).expect(0);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }

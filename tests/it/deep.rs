@@ -26,7 +26,7 @@ impl Case {
         let shape = Shape { generated, ..Shape::default() };
         let options = Options { shape, time_scale: TimeScale(100.try_into().unwrap()), ..Options::default() };
         let bed = Bed::start_with(Scenario::Healthy, &options).await;
-        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+        let address = bed.sandbox().nameserver_address().unwrap().to_string();
         bed.world(change);
         Self { bed, home: Home::new(), address }
     }
@@ -134,7 +134,7 @@ fn load(world: &mut World, id: PartitionId, at: &Endpoint) {
 async fn what_is_as_it_should_be_is_complete_and_says_so() {
     let case = Case::healthy_but(|_| {}).await;
     assert_eq!(case.deep(0), verdict("complete", &[]));
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn a_leader_left_paused_is_found_and_the_next_run_lets_it_go() {
     let summary = case.run(&["recover", "--all"], 0).summary();
     assert_eq!(said(&summary), verdict("complete", &[]), "{summary}");
     assert_eq!(case.deep(0), verdict("complete", &[]));
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn a_follower_that_lacks_rows_at_the_same_offset_is_found() {
     let (verdict, kinds) = case.deep(3);
     assert_eq!(verdict, "not_fully_succeeded");
     assert!(kinds.contains(&"fewer_rows".to_owned()), "{kinds:?}");
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,5 +169,5 @@ async fn a_tablet_that_does_not_answer_leaves_it_undetermined() {
     let (verdict, kinds) = case.deep(3);
     assert_eq!(verdict, "undetermined", "{kinds:?}");
     assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "no_answer"), "{kinds:?}");
-    case.bed.sandbox.stop().await.unwrap();
+    case.bed.stop().await;
 }

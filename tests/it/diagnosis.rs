@@ -48,13 +48,13 @@ fn expected(scenario: Scenario) -> &'static [&'static [&'static str]] {
 async fn every_scenario_has_its_cases() {
     for scenario in Scenario::ALL {
         let bed = Bed::start(*scenario).await;
-        let (home, address) = (Home::new(), bed.sandbox.nameserver_address().unwrap().to_string());
+        let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
         let ran = home.run(&["status", "--output", "json", "--nameserver", &address]);
         let found = cases(&ran.stdout);
         let found: Vec<&str> = found.keys().map(String::as_str).collect();
         assert!(expected(*scenario).contains(&&found[..]), "{scenario}: {found:?}");
         assert_eq!(ran.code(), if scenario.is_well() { 0 } else { 3 }, "{scenario}");
-        bed.sandbox.stop().await.unwrap();
+        bed.stop().await;
     }
 }
 

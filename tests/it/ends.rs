@@ -87,7 +87,7 @@ async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has()
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_where_the_nameserver_tells_the_names() {
     let (desk, _, there) = with_an_address_taken().await;
-    let nameserver = desk.bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = desk.bed.sandbox().nameserver_address().unwrap().to_string();
     let recover = ["recover", "--all", "--wait-for-tablets", "0", "--nameserver", &nameserver];
     let ran = desk.home.run(&recover).expect(4);
     assert!(ran.stdout.contains(&format!("is that of {there}")), "{}", ran.stdout);
@@ -156,7 +156,7 @@ fn nothing_is_sent(home: &Home, reach: &[&str], tablet: &Endpoint, says: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
     let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
-    let (home, address) = (Home::new(), bed.sandbox.nameserver_address().unwrap().to_string());
+    let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
     let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
     let reach = ["--nameserver", &address];
     nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is a standalone one"));
@@ -184,18 +184,18 @@ async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
         assert!(matches!(error.kind, CallErrorKind::NotOurs(_)), "{error}");
     }
     assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standalone_nameserver_of_the_sandbox_dies_as_a_real_one_does() {
     let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
-    let target = Target::Nameserver(bed.sandbox.nameserver_address().unwrap().to_string());
+    let target = Target::Nameserver(bed.sandbox().nameserver_address().unwrap().to_string());
     let rpc = Grpc::new(target, &Credentials::Service, Transport::default()).await.unwrap();
     let conf = Pair { key: "auto_failover".to_owned(), value: "true".to_owned() };
     rpc.nameserver(NameserverCall::ConfSet(ConfSetRequest { conf })).await.unwrap_err();
     assert_eq!(bed.world(|world| world.leader()), None);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 /// Under a root path's leader there is the address of another cluster's nameserver.
@@ -203,7 +203,7 @@ async fn a_standalone_nameserver_of_the_sandbox_dies_as_a_real_one_does() {
 async fn nothing_is_sent_to_another_clusters_nameserver() {
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     let server = ZooKeeperServer::shared().await;
-    let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    let address = bed.sandbox().nameserver_address().unwrap().to_string();
     let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
     let nodes = [
         ("/another/leader/lock_request0000000001", address.as_str()),
@@ -216,7 +216,7 @@ async fn nothing_is_sent_to_another_clusters_nameserver() {
     let status = home.run(&[&["status"], &reach[..]].concat()).expect(3);
     assert!(status.stdout.contains("is another cluster's"), "{}", status.stdout);
     assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 /// 127.0.0.1 means another host to whoever is on another one.
@@ -230,7 +230,7 @@ async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
     let error = connect(desk.target(), elsewhere.clone()).await.unwrap_err();
     assert!(matches!(error, DiscoveryError::LeaderOnOtherHost { .. }), "{error}");
     // The nameserver was typed, so it is meant; its tablets are not.
-    let nameserver = Target::Nameserver(desk.bed.sandbox.nameserver_address().unwrap().to_string());
+    let nameserver = Target::Nameserver(desk.bed.sandbox().nameserver_address().unwrap().to_string());
     let cluster = connect(nameserver, elsewhere).await.unwrap();
     let seen = snapshot::collect(&cluster, "elsewhere", 0).await.unwrap();
     assert!(matches!(seen.identity, Identity::OtherHost { .. }), "{:?}", seen.identity);
@@ -256,7 +256,7 @@ async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
 async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
     let bed = Bed::start(Scenario::Healthy).await;
     let server = ZooKeeperServer::shared().await;
-    let (home, tablet) = (Home::new(), bed.sandbox.tablets()[0].1.to_string());
+    let (home, tablet) = (Home::new(), bed.sandbox().tablets()[0].1.to_string());
     for (address, says) in [
         (tablet, "does not know ConfGet: it is no OpenMLDB server of this kind, or too old a release"),
         (server.address(), "it refuses our credentials, keeps dying, or is no nameserver"),
@@ -268,5 +268,5 @@ async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
         }
     }
     assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }

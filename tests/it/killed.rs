@@ -33,7 +33,7 @@ fn has_ended(record: &Path) -> bool {
 fn killed_after(line: usize, home: &Home, bed: &Bed, arguments: &[&str]) -> bool {
     let mut run: Child = home.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let (records, id) = (home.file("state/openmldb-ops"), run.id().to_string());
-    bed.sandbox.live().hold_once(move |_| {
+    bed.live().hold_once(move |_| {
         let newest = records_in(Path::new(&records)).pop();
         // SIGKILL: nothing of the process gets a chance to clean up.
         let kill = || Command::new("kill").args(["-s", "KILL", &id]).status().unwrap();
@@ -66,7 +66,7 @@ fn options(replicas: usize) -> Options {
 /// Kills the run on a fresh cluster after the given line; gives whether there was such a line.
 async fn survives(scenario: Scenario, options: &Options, line: usize) -> bool {
     let bed = Bed::start_with(scenario, options).await;
-    let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    let address = bed.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address, "--output", "json"];
     let killed = killed_after(line, &home, &bed, &recover);
@@ -84,18 +84,18 @@ async fn survives(scenario: Scenario, options: &Options, line: usize) -> bool {
     });
     let third: Value = home.run(&recover).expect(0).summary();
     assert_eq!(third["rpc"]["mutations"], 0, "line {line}: {third}");
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
     killed
 }
 
 /// How many lines a run on such a cluster writes when nobody kills it.
 async fn lines_of_a_run(scenario: Scenario, options: &Options) -> usize {
     let bed = Bed::start_with(scenario, options).await;
-    let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    let address = bed.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     home.run(&["recover", "--all", "--nameserver", &address]).expect(0);
     let lines = lines(&home);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
     lines
 }
 
@@ -121,12 +121,12 @@ async fn a_run_killed_after_any_line_of_its_record_is_finished_by_the_next() {
 async fn a_run_killed_in_the_middle_is_finished_by_one_much_later() {
     let options = options(2);
     let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    let address = bed.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address];
     assert!(killed_after(40, &home, &bed, &recover));
     bed.until("operations have ended", |world| !has_ops_under_way(world)).await;
     home.run(&recover).expect(0);
     bed.world(assert_all_well);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }

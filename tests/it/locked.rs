@@ -27,7 +27,7 @@ impl Served {
         let options = Options { shape, zookeeper: Some(at), ..Options::default() };
         let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
         bed.hold_at(&["RecoverTable"], 1);
-        let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+        let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
         Self { bed, servers, root, nameserver }
     }
 
@@ -194,7 +194,7 @@ async fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
     let home = Home::new();
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     bed.hold_at(&["RecoverTable"], 1);
-    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
     let recover = ["recover", "--all", "--nameserver", &nameserver];
     let mut first = home.start(&recover);
     first.wait_for_progress(|line| line.contains(": serving after "));

@@ -14,20 +14,20 @@ use tokio::task::JoinSet;
 use crate::support::bed::{Bed, PATIENCE, Setup};
 
 /// Does the same to a sandbox of every scenario, side by side.
-async fn in_every_scenario<F: Future<Output = ()> + Send + 'static>(what: impl Fn(Scenario, Bed) -> F + Copy) {
+async fn in_every_scenario<F: Future<Output = ()> + Send + 'static>(what: impl Fn(Scenario) -> F + Copy) {
     let mut all = JoinSet::new();
     for scenario in Scenario::ALL {
-        let bed = Bed::start(*scenario).await;
-        all.spawn(what(*scenario, bed));
+        all.spawn(what(*scenario));
     }
     while let Some(done) = all.join_next().await {
         done.unwrap();
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn looking_and_planning_send_nothing_that_changes_anything() {
-    in_every_scenario(|scenario, bed| async move {
+    in_every_scenario(|scenario| async move {
+        let bed = Bed::in_memory(scenario).await;
         let calls = Arc::new(Mutex::new(Vec::new()));
         let heard = calls.clone();
         let mut setup = Setup {
@@ -52,8 +52,9 @@ async fn looking_and_planning_send_nothing_that_changes_anything() {
 
 #[tokio::test]
 async fn the_commands_that_look_change_nothing() {
-    in_every_scenario(|scenario, bed| async move {
-        let address = bed.sandbox.nameserver_address().unwrap().to_string();
+    in_every_scenario(|scenario| async move {
+        let bed = Bed::start(scenario).await;
+        let address = bed.sandbox().nameserver_address().unwrap().to_string();
         let records = bed.records.path().to_str().unwrap().to_owned();
         let file = std::env::temp_dir().join(format!("openmldb-ops-{}-{scenario}.yaml", std::process::id()));
         let file = file.to_str().unwrap();

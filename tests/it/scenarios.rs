@@ -56,7 +56,7 @@ impl Before {
 }
 
 async fn recover(scenario: Scenario, setup: Setup) -> Seen {
-    let bed = Bed::start(scenario).await;
+    let bed = Bed::in_memory(scenario).await;
     let before = Before::of(&bed);
     let run = bed.run_with(setup).await;
     Seen { bed, before, run }
@@ -77,12 +77,12 @@ impl Seen {
                 );
             }
         });
-        self.bed.sandbox.stop().await.unwrap();
+        self.bed.stop().await;
     }
 
     /// The tablet that the disasters happen to: the last, which leads two partitions of `orders`.
     fn victim(&self) -> Endpoint {
-        self.bed.sandbox.tablets()[2].0.clone()
+        self.bed.tablets()[2].clone()
     }
 
     /// What holds after every run, whatever it was about.
@@ -190,12 +190,12 @@ async fn comes_back(scenario: Scenario, special: fn(&Seen)) {
     seen.assert_whole();
     special(&seen);
     seen.assert_at_rest(Setup::new(), Verdict::Healthy).await;
-    seen.bed.sandbox.stop().await.unwrap();
+    seen.bed.stop().await;
 }
 
 macro_rules! scenarios {
     ($($name:ident: $scenario:ident $(with $special:ident)?;)*) => {
-        $(#[tokio::test]
+        $(#[tokio::test(start_paused = true)]
         async fn $name() {
             let _special: fn(&Seen) = |_| {};
             $(let _special: fn(&Seen) = $special;)?
@@ -314,7 +314,7 @@ fn rows_acknowledged_meanwhile_are_there(seen: &Seen) {
     assert_eq!(count.rows_after, count.rows_expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tablet_missing() {
     let seen = recover(Scenario::TabletMissing, Setup::new()).await;
     seen.assert_safe();
@@ -340,10 +340,10 @@ async fn tablet_missing() {
     let rows = seen.bed.settle();
     assert_eq!(rows.rows_after, rows.rows_expected, "on every replica that is there");
     seen.assert_at_rest(Setup::new(), Verdict::Partial).await;
-    seen.bed.sandbox.stop().await.unwrap();
+    seen.bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_larger_offset_wins_where_the_playbook_says_so() {
     let seen = recover(Scenario::DeadOldLeaderLonger, Setup::on_conflict("max_offset")).await;
     seen.assert_safe();
@@ -366,10 +366,10 @@ async fn a_larger_offset_wins_where_the_playbook_says_so() {
     let rows = seen.bed.settle();
     assert_eq!(rows.rows_expected - rows.rows_after, 2 * 3, "the three rows written since, in two partitions");
     seen.assert_at_rest(Setup::on_conflict("max_offset"), Verdict::Healthy).await;
-    seen.bed.sandbox.stop().await.unwrap();
+    seen.bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
     let seen = recover(Scenario::DeadOldLeaderLonger, Setup::on_conflict("block")).await;
     let blocked: BTreeMap<u32, &str> =
@@ -394,17 +394,17 @@ async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
         }
     });
     seen.assert_at_rest(Setup::on_conflict("block"), Verdict::Partial).await;
-    seen.bed.sandbox.stop().await.unwrap();
+    seen.bed.stop().await;
 }
 
 /// The rules are the same; followers come back without the nameserver's operations where that is proven to be safe.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_scenario_with_playbook_fast() {
     every_scenario("fast").await;
 }
 
 /// The rules are the same; leaders serve before their followers are loaded where nothing speaks against it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_scenario_with_playbook_leaders_first() {
     every_scenario("leaders-first").await;
 }
@@ -440,7 +440,7 @@ async fn every_scenario(playbook: &'static str) {
             assert_eq!(rows.rows_after, rows.rows_expected, "{scenario}");
             let at_rest = if is_whole { Verdict::Healthy } else { Verdict::Partial };
             seen.assert_at_rest(with(&lock), at_rest).await;
-            seen.bed.sandbox.stop().await.unwrap();
+            seen.bed.stop().await;
         });
     }
     while let Some(done) = all.join_next().await {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use openmldb_ops::cluster::Transport;
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::run::{Event, Milestone, Stop, Verdict};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
@@ -29,7 +28,7 @@ fn just_before(
     nth: usize,
     trouble: impl Fn(&Arc<Live>) + Send + Sync + 'static,
 ) -> Setup {
-    let live = bed.sandbox.live().clone();
+    let live = bed.live().clone();
     Setup::hook(move |calls| {
         if calls.last().is_some_and(|call| method(call) == name) && count(calls, name) == nth {
             trouble(&live);
@@ -75,7 +74,7 @@ async fn start_tablet(bed: &Bed, tablet: &Endpoint) {
 
 async fn nameserver_dies(name: &'static str, nth: usize) {
     let options = Options { nameservers: 2, ..Options::default() };
-    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
+    let bed = Bed::in_memory_with(Scenario::EverythingRestarted, &options).await;
     let led = bed.world(|world| world.leader());
     let setup = just_before(&bed, name, nth, |live| {
         live.with(|world| world.leader().into_iter().for_each(|leader| world.kill_nameserver(&leader)));
@@ -86,36 +85,36 @@ async fn nameserver_dies(name: &'static str, nth: usize) {
     assert_whole(&bed);
     let leads = bed.world(|world| world.leader());
     assert!(leads.is_some() && leads != led, "the standby leads");
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_nameserver_that_dies_before_anything_is_changed_is_replaced_by_its_standby() {
     nameserver_dies("ConfSet", 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_nameserver_that_dies_while_flags_are_changed_is_replaced_by_its_standby() {
     nameserver_dies("UpdateTableAliveStatus", 5).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_nameserver_that_dies_while_tablets_load_is_replaced_by_its_standby() {
     nameserver_dies("LoadTable", 10).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_nameserver_that_dies_with_operations_under_way_is_replaced_by_its_standby() {
     nameserver_dies("RecoverTable", 4).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_nameserver_that_dies_in_the_middle_of_a_promotion_is_replaced_by_its_standby() {
     let options = Options { nameservers: 2, ..Options::default() };
-    let bed = Bed::start_with(Scenario::LeaderLostDisk, &options).await;
+    let bed = Bed::in_memory_with(Scenario::LeaderLostDisk, &options).await;
     // One promotion is queued, the second is about to be asked for.
     let armed = AtomicBool::new(true);
-    let live = bed.sandbox.live().clone();
+    let live = bed.live().clone();
     let setup = Setup::hook(move |calls| {
         if count(calls, "ChangeLeader") == 2 && armed.swap(false, Ordering::Relaxed) {
             live.with(|world| world.leader().into_iter().for_each(|leader| world.kill_nameserver(&leader)));
@@ -125,12 +124,12 @@ async fn a_nameserver_that_dies_in_the_middle_of_a_promotion_is_replaced_by_its_
     let run = bed.run_with(setup).await;
     assert_eq!(run.recovered.summary.verdict, Verdict::Recovered, "{:?}", run.recovered.summary.blocked);
     assert_whole(&bed);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 async fn tablet_dies_for_good(name: &'static str, nth: usize) {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    let tablet = bed.sandbox.tablets()[1].0.clone();
+    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
+    let tablet = bed.tablets()[1].clone();
     let there = bed.world(|world| placed_on(world, &tablet));
     let dying = tablet.clone();
     let setup = just_before(&bed, name, nth, move |live| live.with(|world| world.kill_tablet(&dying)));
@@ -147,23 +146,23 @@ async fn tablet_dies_for_good(name: &'static str, nth: usize) {
 
     start_tablet(&bed, &tablet).await;
     assert_next_run_finishes(&bed).await;
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_that_dies_while_it_loads_leaves_a_partial_recovery_that_a_later_run_finishes() {
     tablet_dies_for_good("LoadTable", 12).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_that_dies_late_leaves_a_partial_recovery_that_a_later_run_finishes() {
     tablet_dies_for_good("RecoverTable", 3).await;
 }
 
 /// A tablet dies and its supervisor starts it again at once.
 async fn tablet_blinks(name: &'static str, nth: usize) {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    let tablet = bed.sandbox.tablets()[1].0.clone();
+    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
+    let tablet = bed.tablets()[1].clone();
     let supervisor = tokio::runtime::Handle::current();
     let setup = just_before(&bed, name, nth, move |live| {
         live.with(|world| world.kill_tablet(&tablet));
@@ -179,15 +178,15 @@ async fn tablet_blinks(name: &'static str, nth: usize) {
     assert_left_in_order(&bed, &run);
     assert_eq!(run.recovered.summary.verdict, Verdict::Recovered, "{:?}", run.recovered.summary.blocked);
     assert_whole(&bed);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_that_blinks_while_it_loads_is_loaded_again() {
     tablet_blinks("LoadTable", 12).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_that_blinks_late_is_brought_back_again() {
     tablet_blinks("RecoverTable", 3).await;
 }
@@ -196,23 +195,16 @@ async fn a_tablet_that_blinks_late_is_brought_back_again() {
 async fn four_tablets() -> Bed {
     let generated = Generated { tables: 2, partitions: 4, replicas: 2, rows: 50 };
     let shape = Shape { tablets: 4, generated: Some(generated), seed: 5 };
-    Bed::start_with(Scenario::EverythingRestarted, &Options { shape, ..Options::default() }).await
+    Bed::in_memory_with(Scenario::EverythingRestarted, &Options { shape, ..Options::default() }).await
 }
 
-/// Frozen servers are noticed by their silence; a test has no time for 20 s of it. A server that is not frozen answers within
-/// this on any machine.
-fn impatient(setup: Setup) -> Setup {
-    let transport = Transport { deadline: Some(Duration::from_secs(5)), ..Transport::default() };
-    Setup { transport, ..setup }
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_frozen_from_the_start_keeps_no_other_partition_from_recovering() {
     let bed = four_tablets().await;
-    let tablet = bed.sandbox.tablets()[0].0.clone();
+    let tablet = bed.tablets()[0].clone();
     let there = bed.world(|world| placed_on(world, &tablet));
     bed.world(|world| world.freeze_tablet(&tablet, true));
-    let run = bed.run_with(impatient(Setup::new())).await;
+    let run = bed.run_with(Setup::new()).await;
     assert_left_in_order(&bed, &run);
     assert_eq!(run.recovered.summary.verdict, Verdict::Partial);
     assert_eq!(run.recovered.summary.partitions.blocked, there.len(), "{:?}", run.recovered.summary.blocked);
@@ -225,13 +217,13 @@ async fn a_tablet_frozen_from_the_start_keeps_no_other_partition_from_recovering
     bed.world(|world| world.freeze_tablet(&tablet, false));
     bed.until("the tablet is registered", |world| world.registered_tablets().contains(&tablet)).await;
     assert_next_run_finishes(&bed).await;
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tablet_that_freezes_while_it_loads_keeps_no_other_partition_from_serving() {
     let bed = four_tablets().await;
-    let tablet = bed.sandbox.tablets()[0].0.clone();
+    let tablet = bed.tablets()[0].clone();
     let others = bed.world(|world| {
         let there = placed_on(world, &tablet);
         let user = |id: &PartitionId| world.tables().iter().any(|t| t.tid() == id.tid.0 && t.db() == "shop");
@@ -240,7 +232,7 @@ async fn a_tablet_that_freezes_while_it_loads_keeps_no_other_partition_from_serv
     let frozen = tablet.clone();
     let freezing = just_before(&bed, "LoadTable", 8, move |live| live.with(|world| world.freeze_tablet(&frozen, true)));
     // It goes on once every partition that does without it serves.
-    let (live, thawed) = (bed.sandbox.live().clone(), tablet.clone());
+    let (live, thawed) = (bed.live().clone(), tablet.clone());
     let serving = std::sync::Mutex::new(BTreeSet::new());
     let listener = Arc::new(move |event: &Event| {
         let Event::Partition { table, pid, state: Milestone::Serving, .. } = event else { return };
@@ -251,21 +243,21 @@ async fn a_tablet_that_freezes_while_it_loads_keeps_no_other_partition_from_serv
             live.with(|world| world.freeze_tablet(&thawed, false));
         }
     });
-    let run = bed.run_with(impatient(Setup { listener, ..freezing })).await;
+    let run = bed.run_with(Setup { listener, ..freezing }).await;
     assert_left_in_order(&bed, &run);
     assert!(!bed.world(|world| world.is_frozen(&tablet)), "partitions that do without it were to serve meanwhile");
     assert_next_run_finishes(&bed).await;
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn operations_that_fail_for_no_reason_are_tried_again() {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
     let failing = |world: &mut World, every: Option<u32>| {
         world.nameserver_settings_mut().op_fails_for_no_reason = every.and_then(NonZeroU32::new);
     };
     bed.world(|world| failing(world, Some(1)));
-    let live = bed.sandbox.live().clone();
+    let live = bed.live().clone();
     // Every operation fails, until three replicas have been tried a second time.
     let setup = Setup::hook(move |calls| {
         let mut once = BTreeSet::new();
@@ -281,7 +273,7 @@ async fn operations_that_fail_for_no_reason_are_tried_again() {
     let tried: Vec<_> = run.sent.iter().filter_map(recovers).collect();
     assert!(tried.len() >= tried.iter().collect::<BTreeSet<_>>().len() + 3, "{tried:?}");
     assert_whole(&bed);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 /// Table, partition and replica of a RecoverTable.
@@ -295,7 +287,7 @@ fn recovers(call: &Addressed) -> Option<(String, u32, String)> {
 }
 
 async fn told_to_stop(name: &'static str, nth: usize) {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
     let (tell, stop) = watch::channel(Stop::No);
     let setup = just_before(&bed, name, nth, move |_| {
         tell.send_replace(Stop::Signal(15));
@@ -309,22 +301,22 @@ async fn told_to_stop(name: &'static str, nth: usize) {
     let unfinished: Vec<_> = summary.blocked.iter().filter(|blocked| blocked.reason == "interrupted").collect();
     assert_eq!(unfinished.len(), summary.partitions.failed, "{:?}", summary.blocked);
     assert_next_run_finishes(&bed).await;
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_told_to_stop_while_tablets_load_cleans_up_and_a_later_one_finishes() {
     told_to_stop("LoadTable", 6).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_told_to_stop_late_cleans_up_and_a_later_one_finishes() {
     told_to_stop("RecoverTable", 2).await;
 }
 
 /// From some event on the listener panics whenever it is told anything.
 async fn listener_panics_from(first: fn(&Event) -> bool) {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
     let broken = AtomicBool::new(false);
     let listener = Arc::new(move |event: &Event| {
         if first(event) {
@@ -336,15 +328,15 @@ async fn listener_panics_from(first: fn(&Event) -> bool) {
     assert_left_in_order(&bed, &run);
     assert!(run.recovered.panicked.as_ref().is_some_and(|panic| panic.contains("broken")), "{:?}", run.recovered);
     assert_next_run_finishes(&bed).await;
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_listener_that_panics_among_the_partitions_does_not_leave_auto_failover_off() {
     listener_panics_from(|event| matches!(event, Event::LeaderChosen { .. })).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_listener_that_panics_during_the_clusters_steps_does_not_leave_auto_failover_off() {
     listener_panics_from(|event| matches!(event, Event::Action { step: "auto_failover", .. })).await;
 }
@@ -353,7 +345,7 @@ async fn a_listener_that_panics_during_the_clusters_steps_does_not_leave_auto_fa
 /// a tail, nothing was written since, and everything was restarted. The tablet that died has the smallest endpoint, which
 /// is what decides if nothing else does.
 async fn equal_leader_flags() -> (Bed, Endpoint, BTreeSet<PartitionId>) {
-    let bed = Bed::start(Scenario::Healthy).await;
+    let bed = Bed::in_memory(Scenario::Healthy).await;
     let victim = bed.world(|world| world.tablet_endpoints().iter().min().unwrap().clone());
     let led = bed.world(|world| {
         let led = world.metadata().into_iter().filter(|(_, metas)| {
@@ -384,7 +376,7 @@ async fn equal_leader_flags() -> (Bed, Endpoint, BTreeSet<PartitionId>) {
 /// A run that dies once the flags of these partitions are cleared, as by SIGKILL: nothing of it does anything any more.
 async fn dies_half_way(bed: &Bed, partitions: &BTreeSet<PartitionId>) {
     let died = Arc::new(tokio::sync::Notify::new());
-    let (tell, live, partitions) = (died.clone(), bed.sandbox.live().clone(), partitions.clone());
+    let (tell, live, partitions) = (died.clone(), bed.live().clone(), partitions.clone());
     let cleared =
         move |world: &mut World| partitions.iter().all(|id| outside::flags(world, *id).iter().all(|flag| !flag.alive));
     let setup = Setup::hook(move |_| {
@@ -400,7 +392,7 @@ async fn dies_half_way(bed: &Bed, partitions: &BTreeSet<PartitionId>) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn flags_that_a_killed_run_had_cleared_are_read_back_by_the_next() {
     let (bed, victim, led) = equal_leader_flags().await;
     dies_half_way(&bed, &led).await;
@@ -417,10 +409,10 @@ async fn flags_that_a_killed_run_had_cleared_are_read_back_by_the_next() {
     }
     let again = bed.run().await;
     assert!(again.sent.is_empty() && again.events.iter().all(|event| !told(event)), "that run is over");
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_the_record_of_a_killed_run_its_flags_are_lost() {
     let (bed, victim, led) = equal_leader_flags().await;
     dies_half_way(&bed, &led).await;
@@ -435,5 +427,5 @@ async fn without_the_record_of_a_killed_run_its_flags_are_lost() {
         );
     }
     assert!(!bed.world(auto_failover), "nobody knows that it was on");
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }

@@ -149,7 +149,7 @@ async fn the_nameserver_fails_over_during_the_run() {
     assert_ne!(second, first);
     let rows = bed.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 /// ZooKeeper dies in the middle of a run, and stays dead: nobody knows any more whether another run is at work. The run
@@ -171,7 +171,7 @@ async fn zookeeper_is_gone_during_the_run() {
     let ran = run.end().expect(6);
     assert!(began.elapsed() < PATIENCE);
     assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
-    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
     bed.release();
     let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
     assert!(gone.stderr.starts_with("error: no ZooKeeper server listens: "), "{}", gone.stderr);

@@ -22,7 +22,7 @@ async fn serve() -> Cluster {
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     let first = bed.world(|world| orders(world, 0));
     bed.hold_at_partition("RecoverTable", first);
-    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
     Cluster { bed, nameserver }
 }
 
@@ -55,7 +55,7 @@ impl Cluster {
         let again = home.run(&self.recover(&[])).expect(0);
         assert_eq!((&again.summary()["verdict"], &again.summary()["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
         assert!(!again.stderr.contains("earlier run"), "{}", again.stderr);
-        self.bed.sandbox.stop().await.unwrap();
+        self.bed.stop().await;
         ran
     }
 }
@@ -119,7 +119,7 @@ async fn a_run_goes_on_without_its_terminal_and_ends_as_it_would_have() {
     let story = home.run(&["record", "show"]).expect(0).stdout;
     assert!(story.contains("the terminal is gone (SIGHUP): the run goes on without it"), "{story}");
     assert!(story.contains("end: recovered"), "{story}");
-    cluster.bed.sandbox.stop().await.unwrap();
+    cluster.bed.stop().await;
 }
 
 /// What a supervisor gives a process before it kills it, and a little less.
@@ -179,7 +179,7 @@ async fn whatever_has_changed_nothing_ends_at_once() {
     }
     cluster.hangs(false);
     assert!(cluster.auto_failover(&home));
-    cluster.bed.sandbox.stop().await.unwrap();
+    cluster.bed.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

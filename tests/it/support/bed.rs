@@ -1,19 +1,20 @@
-//! A sandbox on loopback sockets, and runs against it as the command line makes them.
+//! A sandbox, in memory or on loopback sockets, and runs against it as the command line makes them.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
-use openmldb_ops::model::PartitionId;
+use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::{Playbook, built_in};
 use openmldb_ops::run::{
     Alone, Caller, Consent, Directory, Event, Listener, Lock, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::{RowCount, Traced};
-use openmldb_ops::sandbox::{Options, Sandbox, World};
+use openmldb_ops::sandbox::{Addresses, Live, Options, Sandbox, TimeScale, World};
 use openmldb_ops::wire::encode::Addressed;
 use tokio::sync::watch;
 
@@ -21,10 +22,16 @@ use super::relay::{Hook, Relay, Then};
 
 /// No run and no condition of these tests takes nearly as long, on any machine.
 pub const PATIENCE: Duration = Duration::from_secs(300);
+/// The same in virtual time, where loads and operations take as long as they do in a cluster.
+const VIRTUAL_PATIENCE: Duration = Duration::from_secs(12 * 60 * 60);
+/// What hangs hangs for longer in no test over sockets that does not set a deadline of its own, and a busy machine answers in less.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A sandbox, and a directory for the records of the runs against it.
 pub struct Bed {
-    pub sandbox: Sandbox,
+    live: Arc<Live>,
+    /// Its servers; none if it is in memory.
+    sandbox: Option<Sandbox>,
     pub records: Records,
     pace: f64,
     /// The milliseconds since 1970 at which the next run begins.
@@ -64,7 +71,7 @@ impl Setup {
             playbook: impatient(Playbook::find("recover").unwrap()),
             consent: Consent::default(),
             hook: Box::new(|_| Then::Go),
-            transport: Transport::default(),
+            transport: Transport { deadline: Some(DEADLINE), ..Transport::default() },
             trace: None,
             listener: Arc::new(|_| {}),
             stop: watch::channel(Stop::No).1,
@@ -86,6 +93,7 @@ impl Setup {
 }
 
 impl Bed {
+    /// Over sockets, on a real clock.
     pub async fn start(scenario: Scenario) -> Self {
         Self::start_with(scenario, &Options::default()).await
     }
@@ -93,30 +101,72 @@ impl Bed {
     pub async fn start_with(scenario: Scenario, options: &Options) -> Self {
         let sandbox = Sandbox::start(scenario, options).await.unwrap();
         let pace = f64::from(options.time_scale.0.get());
-        Self { sandbox, records: Records::new(), pace, clock: AtomicU64::new(1_795_381_000_000) }
+        Self::of(sandbox.live().clone(), Some(sandbox), pace)
+    }
+
+    /// In memory, on the paused clock of the test (`start_paused = true`): the same on any machine, however busy it is.
+    pub async fn in_memory(scenario: Scenario) -> Self {
+        Self::in_memory_with(scenario, &Options::default()).await
+    }
+
+    /// The same; of the options, those that say how the cluster is made.
+    pub async fn in_memory_with(scenario: Scenario, options: &Options) -> Self {
+        let (shape, nameservers) = (options.shape, options.nameservers);
+        // It has a clock of its own.
+        let made = tokio::task::spawn_blocking(move || {
+            scenario.bring_about(&shape, &Addresses::recorded(nameservers, shape.tablets + scenario.joining()))
+        });
+        let mut world = made.await.unwrap().unwrap();
+        world.set_faults(options.faults.clone(), shape.seed);
+        Self::of(Arc::new(Live::new(world, TimeScale(NonZeroU32::MIN))), None, 1.0)
+    }
+
+    fn of(live: Arc<Live>, sandbox: Option<Sandbox>, pace: f64) -> Self {
+        Self { live, sandbox, records: Records::new(), pace, clock: AtomicU64::new(1_795_381_000_000) }
+    }
+
+    /// The world on its clock.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Its servers, where it listens.
+    pub fn sandbox(&self) -> &Sandbox {
+        self.sandbox.as_ref().expect("a sandbox over sockets")
+    }
+
+    pub fn tablets(&self) -> Vec<Endpoint> {
+        self.world(|world| world.tablet_endpoints().to_vec())
+    }
+
+    /// Stops what it started.
+    pub async fn stop(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await.unwrap();
+        }
     }
 
     /// Works on the world.
     pub fn world<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
-        self.sandbox.live().with(work)
+        self.live.with(work)
     }
 
     /// Holds the clock once so many calls of these names were made: what is under way then stays under way until the test lets
     /// it go on, on any machine.
     pub fn hold_at(&self, names: &'static [&'static str], many: usize) {
         let is_one = move |call: &&Traced| names.contains(&call.method);
-        self.sandbox.live().hold_once(move |world| world.trace().calls().filter(is_one).count() >= many);
+        self.live.hold_once(move |world| world.trace().calls().filter(is_one).count() >= many);
     }
 
     /// The same, at the first call of that name for a partition.
     pub fn hold_at_partition(&self, name: &'static str, id: PartitionId) {
         let is_it = move |call: &Traced| call.method == name && call.partitions.contains(&id);
-        self.sandbox.live().hold_once(move |world| world.trace().calls().any(is_it));
+        self.live.hold_once(move |world| world.trace().calls().any(is_it));
     }
 
     /// Lets the clock go on.
     pub fn release(&self) {
-        self.sandbox.live().release();
+        self.live.release();
     }
 
     /// Ends the writing, lets replication come to rest, and counts.
@@ -126,7 +176,11 @@ impl Bed {
 
     pub async fn cluster(&self, setup: &mut Setup) -> (Cluster, Arc<Relay>) {
         let hook = std::mem::replace(&mut setup.hook, Box::new(|_| Then::Go));
-        let relay = Arc::new(Relay::to(&self.sandbox, setup.transport.clone(), hook).await);
+        let relay = match &self.sandbox {
+            Some(sandbox) => Relay::to(sandbox, setup.transport.clone(), hook).await,
+            None => Relay::within(&self.live, hook),
+        };
+        let relay = Arc::new(relay);
         let options = cluster::Options {
             trace: setup.trace.clone(),
             // A dead server of a sandbox stays dead for less, too.
@@ -180,7 +234,7 @@ impl Bed {
             let prepared = recovery.look(&cluster).await?;
             recovery.run(&cluster, prepared).await
         };
-        let recovered = tokio::time::timeout(PATIENCE, run).await.expect("a run that ends")?;
+        let recovered = tokio::time::timeout(self.patience(), run).await.expect("a run that ends")?;
         let events = std::mem::take(&mut *events.lock().unwrap());
         Ok(Run { recovered, events, sent: relay.sent() })
     }
@@ -192,7 +246,12 @@ impl Bed {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"));
+        let patience = self.patience();
+        tokio::time::timeout(patience, waiting).await.unwrap_or_else(|_| panic!("waited {patience:?} until {what}"));
+    }
+
+    fn patience(&self) -> Duration {
+        if self.sandbox.is_some() { PATIENCE } else { VIRTUAL_PATIENCE }
     }
 }
 

@@ -124,7 +124,7 @@ impl Desk {
     }
 
     pub async fn ends(self) {
-        self.bed.sandbox.stop().await.unwrap();
+        self.bed.stop().await;
     }
 }
 

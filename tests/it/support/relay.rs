@@ -1,12 +1,12 @@
-//! The way to a sandbox's servers over its sockets, with a hand on the wire: it knows every nameserver, keeps what was
-//! sent to change something, and tells a test before each of those calls.
+//! The way to a sandbox's servers, over its sockets or in memory: it knows every nameserver, keeps what was sent to change
+//! something, and tells a test before each of those calls.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use openmldb_ops::cluster::{Credentials, Grpc, Pending, Rpc, Target, Transport};
+use openmldb_ops::cluster::{CallError, Credentials, Grpc, Pending, Rpc, Target, Transport};
 use openmldb_ops::model::Endpoint;
-use openmldb_ops::sandbox::Sandbox;
+use openmldb_ops::sandbox::{InProcess, Live, Sandbox};
 use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_ops::wire::encode::Addressed;
 
@@ -24,12 +24,36 @@ pub type Hook = Box<dyn Fn(&[Addressed]) -> Then + Send + Sync>;
 
 /// Every server of a sandbox.
 pub struct Relay {
-    nameservers: Vec<(String, Grpc)>,
-    leading: AtomicUsize,
-    searches: AtomicUsize,
+    servers: Servers,
     sent: Mutex<Vec<Addressed>>,
     dead: AtomicBool,
     hook: Hook,
+}
+
+enum Servers {
+    InMemory(InProcess),
+    OverSockets { nameservers: Vec<(String, Grpc)>, leading: AtomicUsize, searches: AtomicUsize },
+}
+
+impl Servers {
+    fn rpc(&self) -> &dyn Rpc {
+        match self {
+            Self::InMemory(servers) => servers,
+            Self::OverSockets { nameservers, leading, .. } => &nameservers[leading.load(Ordering::Relaxed)].1,
+        }
+    }
+
+    async fn find_nameserver(&self) -> Result<String, CallError> {
+        match self {
+            Self::InMemory(servers) => servers.find_nameserver().await,
+            // Without ZooKeeper nobody knows who leads: whoever asks again tries the next one, which says 300 if it does not.
+            Self::OverSockets { nameservers, leading, searches } => {
+                let next = searches.fetch_add(1, Ordering::Relaxed) % nameservers.len();
+                leading.store(next, Ordering::Relaxed);
+                Ok(nameservers[next].0.clone())
+            }
+        }
+    }
 }
 
 impl Relay {
@@ -41,16 +65,20 @@ impl Relay {
             nameservers.push((address.to_string(), grpc));
         }
         let (leading, searches) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { nameservers, leading, searches, sent: Mutex::default(), dead: AtomicBool::new(false), hook }
+        Self::over(Servers::OverSockets { nameservers, leading, searches }, hook)
+    }
+
+    pub fn within(live: &Arc<Live>, hook: Hook) -> Self {
+        Self::over(Servers::InMemory(InProcess::new(live.clone())), hook)
+    }
+
+    fn over(servers: Servers, hook: Hook) -> Self {
+        Self { servers, sent: Mutex::default(), dead: AtomicBool::new(false), hook }
     }
 
     /// The mutating calls so far.
     pub fn sent(&self) -> Vec<Addressed> {
         self.sent.lock().unwrap().clone()
-    }
-
-    fn leader(&self) -> &(String, Grpc) {
-        &self.nameservers[self.leading.load(Ordering::Relaxed)]
     }
 
     async fn pass(&self, call: Option<Addressed>) {
@@ -71,7 +99,7 @@ impl Rpc for Relay {
     fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
         Box::pin(async move {
             self.pass((call.effect() == Effect::Mutate).then(|| Addressed::Nameserver(call.clone()))).await;
-            self.leader().1.nameserver(call).await
+            self.servers.rpc().nameserver(call).await
         })
     }
 
@@ -79,17 +107,14 @@ impl Rpc for Relay {
         Box::pin(async move {
             let changes = call.effect() == Effect::Mutate;
             self.pass(changes.then(|| Addressed::Tablet(endpoint.clone(), call.clone()))).await;
-            self.leader().1.tablet(endpoint, call).await
+            self.servers.rpc().tablet(endpoint, call).await
         })
     }
 
     fn find_nameserver(&self) -> Pending<'_, String> {
         Box::pin(async {
             self.pass(None).await;
-            // Without ZooKeeper nobody knows who leads: whoever asks again tries the next one, which says 300 if it does not.
-            let searches = self.searches.fetch_add(1, Ordering::Relaxed);
-            self.leading.store(searches % self.nameservers.len(), Ordering::Relaxed);
-            Ok(self.leader().0.clone())
+            self.servers.find_nameserver().await
         })
     }
 }

@@ -221,13 +221,13 @@ async fn single_steps_show_every_line_at_any_width() {
 async fn every_line_survives_resizes_in_mid_run() {
     async fn cluster() -> (Bed, String) {
         let bed = Bed::start(Scenario::EverythingRestarted).await;
-        let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+        let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
         (bed, nameserver)
     }
     for output in ["text", "json"] {
         let (bed, nameserver) = cluster().await;
         let ran = Home::new().run(&["recover", "--all", "--output", output, "--nameserver", &nameserver]).expect(0);
-        bed.sandbox.stop().await.unwrap();
+        bed.stop().await;
 
         let (bed, nameserver) = cluster().await;
         bed.hold_at(&["RecoverTable"], 1);
@@ -241,7 +241,7 @@ async fn every_line_survives_resizes_in_mid_run() {
         bed.release();
         let seen = screen.end();
         assert_shows(&format!("{output}, resized"), &seen, &ran);
-        bed.sandbox.stop().await.unwrap();
+        bed.stop().await;
     }
 }
 

@@ -21,7 +21,7 @@ const ROOM: usize = 64 * 1024;
 async fn half_way() -> (Bed, String) {
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     bed.hold_at(&["RecoverTable"], 1);
-    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
     (bed, nameserver)
 }
 
@@ -41,7 +41,7 @@ async fn a_terminal_that_is_stopped_holds_up_no_run_and_shows_everything_once_it
         bed.release();
         let words = [&["recover", "--all", "--output", output, "--nameserver", &nameserver], more].concat();
         let ran = Home::new().run(&words).expect(0);
-        bed.sandbox.stop().await.unwrap();
+        bed.stop().await;
 
         let (bed, nameserver) = half_way().await;
         let words = [&["recover", "--all", "--output", output, "--nameserver", &nameserver], more].concat();
@@ -57,7 +57,7 @@ async fn a_terminal_that_is_stopped_holds_up_no_run_and_shows_everything_once_it
         if more.is_empty() {
             assert_shows(&format!("{output}, stopped for a while"), &seen, &ran);
         }
-        bed.sandbox.stop().await.unwrap();
+        bed.stop().await;
     }
 }
 
@@ -74,7 +74,7 @@ async fn a_pipe_that_nobody_reads_from_holds_up_no_run() {
     bed.release();
     let words = ["recover", "--all", "--output", "json", "--nameserver", &nameserver];
     let ran = Home::new().run(&words).expect(0);
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 
     let (bed, nameserver) = half_way().await;
     let words = ["recover", "--all", "--output", "json", "--nameserver", &nameserver];
@@ -95,7 +95,7 @@ async fn a_pipe_that_nobody_reads_from_holds_up_no_run() {
         kinds
     };
     assert_eq!(lines(&said), lines(&ran.stdout));
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
 
 fn started(mut command: Command, stdout: PipeWriter, stderr: PipeWriter) -> Child {
@@ -118,7 +118,7 @@ fn waits_for_a_pipe(run: &Child) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_looks_ends_when_it_is_told_to_although_nobody_takes_what_it_prints() {
     let bed = Bed::start(Scenario::EverythingRestarted).await;
-    let nameserver = bed.sandbox.nameserver_address().unwrap().to_string();
+    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let ((_out, stdout), (_err, stderr)) = (full(), full());
     let mut run = started(home.command(&["status", "--nameserver", &nameserver]), stdout, stderr);
@@ -137,5 +137,5 @@ async fn a_command_that_looks_ends_when_it_is_told_to_although_nobody_takes_what
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bed.sandbox.stop().await.unwrap();
+    bed.stop().await;
 }
