@@ -1,16 +1,22 @@
 //! Waiting is cheap, giving up is not: one sick replica holds up nobody else, what comes back is taken up again, and what a run says
 //! at its end is what is there then. All of it in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::{PartitionStep, Playbook, built_in_names};
-use openmldb_ops::run::{Recovered, Verdict};
+use openmldb_ops::run::{Checking, Recovered, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
-use openmldb_ops::sandbox::{Addresses, World};
+use openmldb_ops::sandbox::{Addresses, InProcess, World, in_virtual_time};
+use openmldb_ops::snapshot;
+use openmldb_ops::verify::Standing;
+use openmldb_ops::wire::call::Effect;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::calm::{auto_failover, await_nameserver};
 use super::minimal::{partition, place, reasons, recovered, scenario};
@@ -104,6 +110,51 @@ fn a_load_that_never_ends_holds_up_nobody_else_and_is_said() {
         assert!(ran.took > Duration::from_secs(7_000), "{playbook}: it is given its time");
         assert_eq!(reasons(ran), ["load_timeout"], "{playbook}: its tablet answers all the time");
     }
+}
+
+/// Nobody is served by knowing to the half second when something ends that has taken a quarter of an hour.
+#[test]
+fn what_stands_still_is_looked_at_less_and_less_and_still_seen_to_end() {
+    let world = restarted(1, 3);
+    let (id, ..) = partition(&world);
+    let (table, pid) = name(&world, id);
+    let (world, ran) = run("recover", world, &[format!("LoadTable@{table}/{pid}=load-lasts-1000s")]);
+    assert_eq!(recovered(ran).summary.verdict, Verdict::Recovered);
+    let calls = || world.trace().calls();
+    let loaded = calls().filter(|call| call.method == "LoadTable" && call.partitions == [id]).map(|call| call.at);
+    let begins = loaded.min().unwrap();
+    let goes_on = calls().filter(|call| call.effect == Effect::Mutate && call.at > begins + 1_000);
+    let goes_on = goes_on.map(|call| call.at).min().unwrap();
+    let looks: Vec<u64> =
+        calls().filter(|call| (begins + 200_000..goes_on).contains(&call.at)).map(|call| call.at).collect();
+    let longest = looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest < 6_000, "whenever it ends, it is seen soon: {longest} ms between two looks");
+    let each = (goes_on - begins - 200_000) / looks.len() as u64;
+    assert!(each > 300, "one call in {each} ms; it was one in 40");
+}
+
+/// What the nameserver may put right by itself is looked at again before it is said; what was known is not waited for.
+#[test]
+fn what_is_found_wrong_at_the_end_has_to_last_before_it_is_believed() {
+    let verified = |is_known: bool| {
+        let world = restarted(1, 3);
+        let known = if is_known { world.metadata().into_keys().collect() } else { BTreeSet::new() };
+        let looking = in_virtual_time(world, async |live| {
+            let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+            cluster.find_leader().await.unwrap();
+            let first = snapshot::collect(&cluster, "in memory", 0).await.unwrap();
+            let stop = watch::channel(Stop::No).1;
+            let checking = Checking { scope: &Scope::All, memories: &BTreeMap::new(), known, pace: 1.0, stop };
+            let began = Instant::now();
+            let (_, found) = checking.until_it_stands(&cluster, first).await.unwrap();
+            assert_eq!(found.verdict, Standing::NotFullySucceeded, "{:?}", found.findings);
+            began.elapsed()
+        });
+        looking.unwrap().1.as_secs()
+    };
+    let (news, known) = (verified(false), verified(true));
+    assert!((20..25).contains(&news), "{news} s");
+    assert!(known < 5, "{known} s: three looks");
 }
 
 #[test]
