@@ -21,19 +21,17 @@
 //! [`model`], [`playbook`], [`recovery`] and [`verify`] are pure and synchronous. Only [`cluster`] and [`sandbox`] open sockets. The
 //! rules that keep rows from being lost are in [`recovery`], one function each; ARCHITECTURE.md lists the invariants.
 
-#[macro_use]
-pub mod wire;
 pub mod cli;
-pub mod cluster;
 pub mod files;
-pub mod model;
 pub mod operate;
-pub mod playbook;
-pub mod recovery;
 pub mod rehearse;
 pub mod rows;
 pub mod run;
-pub mod sandbox;
 pub mod snapshot;
 pub mod ui;
-pub mod verify;
+
+pub use openmldb_client as cluster;
+pub use openmldb_model as model;
+pub use openmldb_planner::{playbook, recovery, verify};
+pub use openmldb_simulator as sandbox;
+pub use openmldb_wire as wire;

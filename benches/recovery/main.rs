@@ -6,6 +6,8 @@
 //! cargo bench --bench recovery -- ratio|cost|incumbent|handover [--quick|--full]
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod cost;
 mod handover;
 mod incumbent;

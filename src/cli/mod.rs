@@ -1,5 +1,7 @@
 //! The command line: one file a command. Commands return exit codes and failures; [`main`] turns them into the process's.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
 mod args;
 mod diff;
 mod environment;
@@ -109,15 +111,19 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     }
 }
 
+/// The crates that trace.
+const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"];
+
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
 fn start_tracing(verbose: u8, out: &Out) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
         0 | 1 => "off",
-        2 => "openmldb_ops=debug",
-        _ => "openmldb_ops=trace",
+        2 => "debug",
+        _ => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let ours = OURS.map(|name| format!("{name}={level}")).join(",");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     let ansi = Paint::for_stderr() != Paint::Plain;
     let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out.stderr()).with_ansi(ansi);
     // A line of tracing that nobody reads must not become a panic.

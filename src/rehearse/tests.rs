@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Endpoint, PartitionId, Snapshot};
+use crate::model::{Endpoint, Manifest, Offset, PartitionId, Probes, Seen, Snapshot};
+use crate::recovery::{Memory, forecast, plan};
 use crate::run::Verdict;
 use crate::sandbox::scenario::{Scenario, Shape, likeness};
 use crate::sandbox::world::Settings;
@@ -132,4 +133,36 @@ fn a_big_cluster_is_scaled() {
     let took = rehearse(&big, "fast", &[]).timeline.redundant.all_ms.unwrap();
     // Six loads of 80 s each, three at a time.
     assert!((160_000..176_000).contains(&took), "{took}");
+}
+
+/// The busiest tablet's loads, three at a time; the fuller of the two lanes, one follower after another.
+#[test]
+fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
+    let mut snapshot = Generate { tablets: 3, tables: 2, partitions: 3, replicas: 3, rows: 30_000 }.snapshot();
+    let manifest = || Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 });
+    for table in &snapshot.tables {
+        for partition in &table.partitions {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            for tablet in snapshot.tablets.values_mut() {
+                tablet.probes.insert(id, Probes { manifest: manifest(), ..Probes::UNASKED });
+            }
+        }
+    }
+    let forecasts = ["recover", "fast", "leaders-first"].map(|name| {
+        let memory = |id: PartitionId| {
+            let table = snapshot.tables.iter().find(|table| table.tid == id.tid).unwrap();
+            let partition = table.partitions.iter().find(|partition| partition.pid == id.pid).unwrap();
+            Memory::at_start(&snapshot, table, partition, &[])
+        };
+        forecast(&plan(&snapshot, &Playbook::find(name).unwrap(), |_, _| true, memory))
+    });
+    let [recover, fast, leaders_first] = forecasts;
+    // Six replicas of 30,000 entries: 250 ms each.
+    assert_eq!((recover.serving_after_ms, fast.serving_after_ms), (500, 500));
+    // Pids 0 and 2 of two tables: eight followers in one lane.
+    assert_eq!((recover.redundant_after_ms, recover.recovered, recover.reattached), (500 + 8 * 4_500, 12, 0));
+    assert_eq!((fast.redundant_after_ms, fast.recovered, fast.reattached, fast.resent), (500, 0, 12, 0));
+    // Two of the six are leaders.
+    assert_eq!((leaders_first.serving_after_ms, leaders_first.redundant_after_ms), (167, 500 + 8 * 4_500));
+    assert_eq!((leaders_first.recovered, leaders_first.resent), (12, 0));
 }

@@ -292,7 +292,7 @@ macro_rules! serve {
     };
 }
 
-openmldb_ops::nameserver_methods!(serve);
+openmldb_ops::wire::nameserver_methods!(serve);
 
 impl Nameserver {
     fn answer(&self, call: NameserverCall) -> Result<NameserverAnswer, Status> {

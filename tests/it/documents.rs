@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where sources and documents are.
-const ROOTS: [&str; 6] = ["src", "tests", "benches", "proto", "playbooks", "docs"];
+const ROOTS: [&str; 7] = ["src", "crates", "tests", "benches", "proto", "playbooks", "docs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,4 +1,6 @@
 //! Everything that is tested from outside, but for `tests/safety`: one binary, so that it is linked once.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod accepted;

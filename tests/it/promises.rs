@@ -39,6 +39,9 @@ fn tests_of(promise: &str) -> Vec<&str> {
 fn files(path: &[&str]) -> Vec<PathBuf> {
     let (base, path) = match path {
         ["it" | "safety", ..] => (Path::new("tests"), path),
+        ["playbook" | "recovery" | "verify", ..] => (Path::new("crates/planner/src"), path),
+        ["cluster", path @ ..] => (Path::new("crates/client/src"), path),
+        ["sandbox", path @ ..] => (Path::new("crates/simulator/src"), path),
         _ => (Path::new("src"), path),
     };
     let mut modules = vec![path.to_vec()];

@@ -86,8 +86,8 @@ trait Decoded: Sized {
     fn encode(&self) -> Vec<u8>;
 }
 
-openmldb_ops::nameserver_methods!(answer_of);
-openmldb_ops::tablet_methods!(answer_of);
+openmldb_ops::wire::nameserver_methods!(answer_of);
+openmldb_ops::wire::tablet_methods!(answer_of);
 
 fn nameserver_answer(recorded: &Recorded) -> Option<NameserverAnswer> {
     let bytes = recorded.bytes()?;

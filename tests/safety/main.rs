@@ -3,6 +3,8 @@
 //! in random worlds brought about by random lives; `minimal` and `once_wrong` keep what they found. What must hold is in `judge` (at
 //! the moment of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under
 //! writers.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod addressed;

@@ -14,6 +14,18 @@ fn progress_and_messages_go_to_stderr() {
     }
 }
 
+/// Whichever crate they are made in.
+#[test]
+fn calls_and_decisions_are_told_to_those_who_ask() {
+    let says = |more: &[&str]| {
+        let home = Home::new();
+        let arguments = [&["recover", "--all", "--sandbox", "--time-scale", "200"][..], more].concat();
+        let ran = home.run(&arguments).expect(0);
+        [ran.stderr.contains("method=\"GetTableStatus\""), ran.stderr.contains("decided")]
+    };
+    assert_eq!((says(&[]), says(&["-vv"]), says(&["-vvv"])), ([false, false], [false, true], [true, true]));
+}
+
 #[test]
 fn a_reader_that_goes_away_stops_nothing_and_changes_no_exit_code() {
     let home = Home::new();

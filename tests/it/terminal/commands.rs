@@ -7,6 +7,8 @@ pub struct Case {
     pub words: &'static str,
     /// The cluster that it is typed on; none if it needs none, or brings its own.
     pub on: Option<Scenario>,
+    /// Its clock stands still: what is under way there would be somewhere else each time.
+    pub held: bool,
     /// Typed before it.
     pub before: &'static [&'static str],
     /// It does not end before this is said and it is interrupted.
@@ -14,11 +16,15 @@ pub struct Case {
 }
 
 const fn alone(words: &'static str) -> Case {
-    Case { words, on: None, before: &[], until: None }
+    Case { words, on: None, held: false, before: &[], until: None }
 }
 
 const fn on(scenario: Scenario, words: &'static str) -> Case {
     Case { on: Some(scenario), ..alone(words) }
+}
+
+const fn held(scenario: Scenario, words: &'static str) -> Case {
+    Case { held: true, ..on(scenario, words) }
 }
 
 const fn after(before: &'static [&'static str], case: Case) -> Case {
@@ -37,7 +43,7 @@ pub const LOOKS: &[Case] = &[
     alone("show tablets --sandbox"),
     alone("show tables --sandbox"),
     alone("show tables --health --sandbox healthy"),
-    alone("show ops --sandbox tablets-restarted-nameserver-alive-failover-on"),
+    held(Scenario::TabletsRestartedFailoverOn, "show ops"),
     alone("replica status --sandbox healthy"),
     on(Scenario::Healthy, "replica diff shop.orders/0"),
     alone("failover get --sandbox"),

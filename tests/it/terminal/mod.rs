@@ -31,7 +31,9 @@ impl Desk {
     async fn of(case: &Case) -> Self {
         let home = Home::new();
         let sandbox = match case.on {
-            Some(scenario) => Some(Sandbox::start(scenario, &Options::default()).await.unwrap()),
+            Some(scenario) => {
+                Some(Sandbox::start(scenario, &Options { held: case.held, ..Options::default() }).await.unwrap())
+            }
             None => None,
         };
         let mut desk = Self { home, sandbox, words: Vec::new() };

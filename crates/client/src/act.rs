@@ -1,0 +1,129 @@
+//! Changing a cluster: one action, one call.
+
+use openmldb_model::{Action, Endpoint, PartitionId, Pid, TableName};
+use openmldb_wire::api::{ChangeRoleRequest, TableMode};
+use openmldb_wire::call::{NameserverCall, TabletCall};
+use openmldb_wire::encode::{self, Addressed};
+use openmldb_wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest};
+
+use super::{CallError, Cluster};
+
+impl Cluster {
+    /// Carries out one action. Done means that a server said so, or that it said it was so already ([`done_codes`]); what
+    /// came of it has to be looked at: RecoverTable, for one, answers 0 and creates no op
+    /// (docs/openmldb/operations.md#an-answer-of-0-is-not-an-effect).
+    ///
+    /// # Errors
+    /// What was seen. It is repeated only where it was certainly not applied, so [`CallError::outcome`] tells whether to
+    /// look first.
+    pub async fn act(&self, action: &Action) -> Result<(), CallError> {
+        let result = match encode::action(action) {
+            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
+            Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
+        };
+        match result {
+            Err(error) if error.code().is_some_and(|code| done_codes(action).contains(&code)) => {
+                tracing::debug!(%error, "already so");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// What recovery never does, so that it is no [`Action`].
+impl Cluster {
+    /// RecoverEndpoint: RecoverTable for everything on the tablet that is not alive. Answers 0 whatever comes of it.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn recover_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
+        self.nameserver(NameserverCall::RecoverEndpoint(request)).await.map(drop)
+    }
+}
+
+/// What a handover of leadership needs.
+impl Cluster {
+    /// ChangeRole to follower: the replica takes no more writes and replicates to nobody
+    /// (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn stand_down(&self, endpoint: &Endpoint, partition: PartitionId) -> Result<(), CallError> {
+        let request = ChangeRoleRequest {
+            tid: Some(partition.tid.0),
+            pid: Some(partition.pid.0),
+            mode: Some(TableMode::KTableFollower.into()),
+            ..ChangeRoleRequest::default()
+        };
+        self.tablet(endpoint, TabletCall::ChangeRole(request), &[]).await.map(drop)
+    }
+}
+
+/// Where replicas are. Each answers 0 once its operation is queued.
+impl Cluster {
+    /// AddReplicaNS: a new replica with its leader's data.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn add_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = AddReplicaNsRequest {
+            name: table.table.clone(),
+            db: Some(table.db.clone()),
+            pid: pid.0,
+            endpoint: endpoint.to_string(),
+            ..AddReplicaNsRequest::default()
+        };
+        self.nameserver(NameserverCall::AddReplicaNs(request)).await.map(drop)
+    }
+
+    /// DelReplicaNS: the replica is dropped; its directory goes to the recycle bin.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn del_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let request = DelReplicaNsRequest {
+            name: table.table.clone(),
+            db: Some(table.db.clone()),
+            pid: pid.0,
+            endpoint: endpoint.to_string(),
+            ..DelReplicaNsRequest::default()
+        };
+        self.nameserver(NameserverCall::DelReplicaNs(request)).await.map(drop)
+    }
+
+    /// Migrate: a replica on one tablet is replaced by one on another.
+    ///
+    /// # Errors
+    /// What was seen.
+    pub async fn migrate(&self, table: &TableName, pid: Pid, from: &Endpoint, to: &Endpoint) -> Result<(), CallError> {
+        let request = MigrateRequest {
+            src_endpoint: from.to_string(),
+            name: table.table.clone(),
+            pid: vec![pid.0],
+            des_endpoint: to.to_string(),
+            db: Some(table.db.clone()),
+        };
+        self.nameserver(NameserverCall::Migrate(request)).await.map(drop)
+    }
+}
+
+/// The codes by which a server says that what is asked for is so already (docs/openmldb/calls.md#codes).
+///
+/// Not among them: LoadTable's 101 (loaded *or loading*, in a role and from files the caller has to look at), and
+/// RecoverTable's 311 ("table is alive": the flag says so, which does not make it connected).
+pub fn done_codes(action: &Action) -> &'static [i32] {
+    match action {
+        // kReplicaEndpointAlreadyExists: the leader replicates to that follower already.
+        Action::AddReplica { .. } => &[119],
+        // kTableIsLeader: it leads already, under the term and with the followers it has; ours were not taken over.
+        Action::ChangeRole { .. } => &[102],
+        // kTableIsNotExist: the tablet does not hold the replica.
+        Action::DropTable { .. } => &[100],
+        // kOpStatusIsNotKdoingOrKinited: it has ended, or is not known (any more).
+        Action::CancelOp { .. } => &[312],
+        // DelReplica of a follower that is not connected answers 0 with "replica does not exist" and needs no entry.
+        _ => &[],
+    }
+}

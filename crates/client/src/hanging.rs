@@ -1,0 +1,118 @@
+//! Tablets that have let a deadline pass. One that hangs is asked in every look, and everybody waits for the look to end:
+//! so until it answers it gets one attempt and a few seconds, not its full patience again and again.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use openmldb_model::Endpoint;
+
+/// How long a hanging tablet has for an answer: more than one that is merely busy needs, and little beside what a look takes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which tablets hang.
+#[derive(Debug, Default)]
+pub(super) struct Hanging {
+    tablets: Mutex<BTreeSet<Endpoint>>,
+}
+
+impl Hanging {
+    /// How long it has for an answer; none: as long as anybody.
+    pub(super) fn patience(&self, endpoint: &Endpoint) -> Option<Duration> {
+        self.tablets().contains(endpoint).then_some(PATIENCE)
+    }
+
+    /// It let a full deadline pass. True if that is news.
+    pub(super) fn begins(&self, endpoint: &Endpoint) -> bool {
+        self.tablets().insert(endpoint.clone())
+    }
+
+    /// It answered, or there is nobody any more to answer.
+    pub(super) fn ends(&self, endpoint: &Endpoint) {
+        self.tablets().remove(endpoint);
+    }
+
+    fn tablets(&self) -> MutexGuard<'_, BTreeSet<Endpoint>> {
+        self.tablets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{CallError, CallErrorKind, Cluster, Options, Pending, Rpc};
+    use openmldb_model::{Identity, PartitionId, Pid, Tid};
+    use openmldb_wire::api;
+    use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+
+    const FULL: Duration = Duration::from_secs(20);
+
+    /// Tablets of which `t1` lets every deadline pass, as long as it hangs.
+    struct Tablets {
+        hangs: AtomicBool,
+    }
+
+    impl Rpc for Tablets {
+        fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
+            panic!("nobody expected {}", call.name());
+        }
+
+        fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
+            Box::pin(async move {
+                if endpoint.as_str() == "t1" && self.hangs.load(Ordering::Relaxed) {
+                    tokio::time::sleep(FULL).await;
+                    let kind = CallErrorKind::DeadlineExceeded { after: FULL };
+                    return Err(CallError::new(format!("tablet {endpoint}"), call.name(), kind));
+                }
+                let (code, msg) = (Some(0), None);
+                Ok(match call {
+                    TabletCall::DropTable(_) => TabletAnswer::DropTable(api::DropTableResponse { code, msg }),
+                    _ => TabletAnswer::GetTableStatus(api::GetTableStatusResponse {
+                        all_table_status: Vec::new(),
+                        code,
+                        msg,
+                    }),
+                })
+            })
+        }
+
+        fn find_nameserver(&self) -> Pending<'_, String> {
+            Box::pin(std::future::ready(Ok("ns:1".into())))
+        }
+    }
+
+    /// How long a question takes.
+    async fn asking(cluster: &Cluster, endpoint: &str) -> Duration {
+        let began = Instant::now();
+        // Whether it answered is what the time tells.
+        let _ = cluster.table_status(&endpoint.into()).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tablet_that_hangs_costs_its_full_deadline_once_and_a_few_seconds_from_then_on() {
+        let tablets = Arc::new(Tablets { hangs: AtomicBool::new(true) });
+        let options = Options { identity: Some(Identity::Cluster), ..Options::default() };
+        let cluster = Cluster::new(tablets.clone(), options);
+        let first = asking(&cluster, "t1").await;
+        assert!((FULL..FULL + PATIENCE + Duration::from_secs(1)).contains(&first), "not twice: {first:?}");
+        assert_eq!(asking(&cluster, "t1").await, PATIENCE);
+        assert_eq!(asking(&cluster, "t2").await, Duration::ZERO, "the others are none of its business");
+        assert_eq!(asking(&cluster, "t1").await, PATIENCE, "nor does their answer count for it");
+
+        let (began, partition) = (Instant::now(), PartitionId { tid: Tid(7), pid: Pid(0) });
+        let dropping = openmldb_model::Action::DropTable { endpoint: "t1".into(), partition };
+        cluster.act(&dropping).await.unwrap_err();
+        assert_eq!(began.elapsed(), FULL, "what may take effect is waited for as ever");
+
+        tablets.hangs.store(false, Ordering::Relaxed);
+        assert_eq!(asking(&cluster, "t1").await, Duration::ZERO);
+        tablets.hangs.store(true, Ordering::Relaxed);
+        assert!(asking(&cluster, "t1").await >= FULL, "it had answered since");
+    }
+}

@@ -1,0 +1,439 @@
+//! The rule book: one partition's view and a playbook in, what to do next out. Pure. A step is a condition to make true,
+//! and a later state implies the earlier ones, so a second run finds nothing to do and a run after a crash goes on.
+
+use std::time::Duration;
+
+use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
+use openmldb_model::{Action, Endpoint, Offset, Role, Seen, State};
+
+use super::blocked::{Blocked, Reason};
+use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::early::{self, serves_early};
+use super::election::{Choice, Way, choose};
+use super::follower;
+use super::health::{Health, health};
+use super::loading;
+use super::memory::Load;
+use super::stuck::unasked_terms;
+use super::suspect::{is_suspect, lacks_rows_of};
+use super::view::{Data, ReplicaView, View};
+
+/// Calls refused in a row before a partition is blocked.
+pub const MAX_REFUSALS: u32 = 5;
+/// Tries of an operation: about one in twenty fails for no reason
+/// (docs/openmldb/operations.md#operations-fail-for-no-reason), so five in a row mean something.
+pub const MAX_TRIES: u32 = 5;
+/// How long flags may take to show what a call answered with success has done.
+const FLAGS: Duration = Duration::from_secs(30);
+/// How long an operation may go on without a change of its state or task: as long as a slow resend of one big task.
+pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
+/// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
+/// (docs/openmldb/timings.md#settings-and-their-defaults).
+pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a server may leave a question unanswered.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// How long a nameserver may take to hear of a tablet that answers: it is told by ZooKeeper, and one that has just begun to lead
+/// looks through all of them.
+const REGISTERING: Duration = Duration::from_secs(60);
+/// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
+pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
+
+/// What other partitions allow. None of it is waited for longer than the playbook's `turn`: one that is sick holds up nobody
+/// else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gates {
+    /// The tables that come before this one and are not back yet (system tables; the base of a pre-aggregate table).
+    pub comes_first: Option<Ahead>,
+    /// The base table's partition is registered on every tablet on which this one may be loaded: only then its tablet attaches
+    /// the one to the other (docs/openmldb/load-table.md#pre-aggregate-tables), however long it has waited.
+    pub base_is_registered: bool,
+    /// Every partition in scope serves or is blocked, so that redundancy may begin.
+    pub may_recover_followers: bool,
+}
+
+impl Gates {
+    /// Everything allowed.
+    pub const OPEN: Self = Self { comes_first: None, base_is_registered: true, may_recover_followers: true };
+
+    /// Whom loading still has to wait for, for at most `turn`; nobody once that is over.
+    pub(super) fn before_loading(self, view: &View, turn: Duration) -> Option<Decision> {
+        let ahead = self.comes_first?;
+        let is_over = view.memory.has_expired(&WaitFor::Turn(ahead));
+        match ahead {
+            Ahead::BaseTable if is_over && !self.base_is_registered => Some(wait_for_turn(ahead, Duration::MAX)),
+            _ => (!is_over).then(|| wait_for_turn(ahead, turn)),
+        }
+    }
+
+    /// The same of followers that need the nameserver's operations: taking part in no election and serving nobody, they can
+    /// wait until every leader serves.
+    pub(super) fn before_followers(self, view: &View, turn: Duration) -> Option<Decision> {
+        let is_over = self.may_recover_followers || view.memory.has_expired(&WaitFor::Turn(Ahead::Leaders));
+        (!is_over).then(|| wait_for_turn(Ahead::Leaders, turn))
+    }
+}
+
+fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
+    Decision::Wait(Wait::new(WaitFor::Turn(ahead), format!("{ahead} come first"), turn, Duration::MAX))
+}
+
+/// Decides what happens to the partition next.
+pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
+    match health(view) {
+        // Flags and connections do not show whether a follower takes anything.
+        Health::Healthy if !unasked_terms(view).is_empty() => return Decision::Look(unasked_terms(view)),
+        // What was worked on has to be caught up beside.
+        Health::Healthy if !was_worked_on(view) => return Decision::Done,
+        Health::Unknown(probe) => return Decision::Look(vec![probe]),
+        Health::Healthy | Health::Serving(_) | Health::Down(_) => {}
+    }
+    if let Some(leader) = view.replicas.iter().find(|r| r.may_be_serving()) {
+        return unheard(view, leader);
+    }
+    if let Some((replica, error)) = refused_too_often(view) {
+        let hint = "see the tablet's and the nameserver's logs, then run again";
+        return Decision::Blocked(Blocked::new(Reason::Refused, format!("{replica}: {error}"), hint));
+    }
+    playbook.partition.iter().find_map(|step| unmet(view, playbook, step, gates)).unwrap_or(Decision::Done)
+}
+
+fn was_worked_on(view: &View) -> bool {
+    let is_worked_on = |r: &ReplicaView| r.memory.recovery.tries > 0 || r.memory.stalled_at.is_some();
+    view.memory.choice.is_some() || view.replicas.iter().any(is_worked_on)
+}
+
+/// A leader that may be serving everybody but us is left alone, flags and all.
+fn unheard(view: &View, leader: &ReplicaView) -> Decision {
+    let seen = format!(
+        "{}, flagged leader and alive on a tablet that the nameserver takes for healthy, does not answer ({})",
+        leader.endpoint,
+        leader.out_of_reach().unwrap_or_default()
+    );
+    let what = WaitFor::Answer(leader.endpoint.clone());
+    if view.memory.has_expired(&what) {
+        let hint = "see why the tablet does not answer, then run again";
+        return Decision::Blocked(Blocked::new(Reason::OutOfReach, seen, hint));
+    }
+    Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER))
+}
+
+/// The decision if the step's condition does not hold yet.
+fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -> Option<Decision> {
+    let key = step.key();
+    match step {
+        PartitionStep::MarkAlive { replicas: Which::All, .. } => mark_not_alive(view, key),
+        PartitionStep::LoadTable { replicas, seg_cnt, turn, .. } => {
+            let of = to_load(view, *replicas);
+            loading::load(view, loading::Loads { step: key, seg_cnt: *seg_cnt, turn: *turn, gates }, of.into_iter())
+        }
+        // How long followers turn out to be that are loaded later, a plan cannot know either.
+        PartitionStep::PollTableStatus { .. } if serves_early(playbook) && has_unknown_offset(view) => {
+            view.serving_leader().map(|_| Decision::Unknown)
+        }
+        PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
+        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries)
+            .or_else(|| serves_early(playbook).then(|| loading::prove_terms_later(view, key, *up_to_entries))?),
+        PartitionStep::PickLeader { by, on_conflict, promote, .. } => {
+            let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
+            if settled {
+                return None;
+            }
+            if has_unknown_offset(view) {
+                return Some(Decision::Unknown);
+            }
+            if *by == LeaderBy::Evidence
+                && early::may_lead(view).is_err()
+                && let Some(first) = everything_first(view, playbook, gates)
+            {
+                return Some(first);
+            }
+            let unasked = facts_to_choose_on(view);
+            if !unasked.is_empty() {
+                return Some(Decision::Look(unasked));
+            }
+            Some(match choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice)) {
+                Ok(choice) => Decision::Choose(Box::new(choice)),
+                Err(blocked) => Decision::Blocked(blocked),
+            })
+        }
+        PartitionStep::ChangeRole { connect, .. } => {
+            let choice = view.memory.choice.as_ref()?;
+            let whom = Whom { connect: *connect, late: serves_early(playbook) };
+            lead(view, key, choice, whom).or_else(|| connect_proven(view, key, choice, whom))
+        }
+        PartitionStep::MarkAlive { replicas: Which::Leader, .. } => mark_leader_alive(view, key),
+        PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook)),
+        PartitionStep::RecoverTable { turn, .. } => {
+            let first = gates.before_followers(view, *turn);
+            follower::recover(view, key, first, redundant_within(playbook), reattaches(playbook))
+        }
+        PartitionStep::WaitUntil { .. } => follower::redundant(view),
+    }
+}
+
+/// Whether some loaded replica's end is unknown, as in a plan it is.
+fn has_unknown_offset(view: &View) -> bool {
+    view.replicas.iter().any(|r| r.loaded().is_some_and(|loaded| loaded.offset.is_none()))
+}
+
+/// Which replicas a step loads. Of a partition that could serve early, its leader; the others once it does.
+fn to_load(view: &View, replicas: Which) -> Vec<&ReplicaView> {
+    let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
+    match replicas {
+        Which::LeaderFlagged if settled => Vec::new(),
+        Which::LeaderFlagged => match early::alone(view) {
+            Ok(leader) => vec![leader],
+            Err(_) => view.replicas.iter().collect(),
+        },
+        Which::Followers if view.serving_leader().is_none() => Vec::new(),
+        _ => view.replicas.iter().collect(),
+    }
+}
+
+/// Evidence does not do: all replicas are loaded and looked at, as where the playbook loads all of them from the start.
+fn everything_first(view: &View, playbook: &Playbook, gates: Gates) -> Option<Decision> {
+    playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::LoadTable { seg_cnt, turn, .. } => {
+            let loads = loading::Loads { step: step.key(), seg_cnt: *seg_cnt, turn: *turn, gates };
+            loading::load(view, loads, view.replicas.iter())
+        }
+        PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
+        PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, step.key(), *up_to_entries),
+        _ => None,
+    })
+}
+
+/// Where a plan that was kept is applied, it is applied exactly: its leader leads, or nobody.
+fn as_planned(view: &View, choice: Choice) -> Result<Choice, Blocked> {
+    match &view.memory.planned_leader {
+        Some(planned) if *planned != choice.leader => {
+            let text = format!("{} would lead ({}), and the plan says {planned}", choice.leader, choice.why);
+            Err(Blocked::new(Reason::NotAsPlanned, text, "make a new plan with --dry-run"))
+        }
+        _ => Ok(choice),
+    }
+}
+
+/// What is not known yet and may decide who leads, and how: terms that only a failed election told, and whom a leader in
+/// memory replicates to.
+fn facts_to_choose_on(view: &View) -> Vec<Probe> {
+    let loaded = view.replicas.iter().filter(|r| view.replicas.len() > 1 && r.loaded().is_some());
+    let unasked = loaded.flat_map(|r| {
+        let term = (r.term_pair == Seen::Unasked).then_some(Question::TermPair);
+        let followers = (r.leads_in_memory() && r.followers == Seen::Unasked).then_some(Question::Followers);
+        term.into_iter().chain(followers).map(|question| Probe { endpoint: r.endpoint.clone(), question })
+    });
+    unasked.collect()
+}
+
+/// Whether followers that their leader takes as they are come back without the nameserver's operations.
+fn reattaches(playbook: &Playbook) -> bool {
+    playbook.partition.iter().any(|step| matches!(step, PartitionStep::MarkAlive { replicas: Which::Connected, .. }))
+}
+
+fn redundant_within(playbook: &Playbook) -> Duration {
+    let waits = playbook.partition.iter().filter_map(|step| match step {
+        PartitionStep::WaitUntil { timeout, .. } => Some(*timeout),
+        _ => None,
+    });
+    waits.max().unwrap_or(OP_TIMEOUT)
+}
+
+fn refused_too_often(view: &View) -> Option<(&Endpoint, &str)> {
+    let refused = view.replicas.iter().find(|r| r.memory.refusals >= MAX_REFUSALS)?;
+    Some((&refused.endpoint, refused.memory.last_error.as_deref().unwrap_or("refused")))
+}
+
+/// Milestone: holds once the partition serves. Until then no client may be sent to any replica.
+fn mark_not_alive(view: &View, step: &'static str) -> Option<Decision> {
+    if view.serving_leader().is_some() || already_leading(view) {
+        return None;
+    }
+    let leads = |r: &&ReplicaView| r.is_leader && r.is_alive && r.leads_in_memory();
+    let serves_beside_another_flag = view.replicas.iter().filter(leads).count() == 1;
+    let alive = view.replicas.iter().filter(|r| {
+        let clear = r.is_alive && !r.flag_is_stuck();
+        clear && !(serves_beside_another_flag && leads(r))
+    });
+    let intents: Vec<Intent> = alive
+        .map(|r| Intent::new(step, mark(view, r, false), "until its leader serves, clients must not be sent to it"))
+        .collect();
+    (!intents.is_empty()).then_some(Decision::Act(intents))
+}
+
+/// The chosen leader is on its way: promoting it needs its alive flag.
+fn already_leading(view: &View) -> bool {
+    view.memory.choice.as_ref().is_some_and(|choice| choice.way == Way::ChangeLeader)
+}
+
+fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
+    Action::MarkAlive {
+        table: view.table.clone(),
+        pid: Some(view.partition.pid),
+        endpoint: replica.endpoint.clone(),
+        alive,
+    }
+}
+
+/// Whom a leader may be connected to.
+#[derive(Clone, Copy)]
+struct Whom {
+    connect: Connect,
+    /// Whether followers are loaded after it was chosen, and judged then.
+    late: bool,
+}
+
+/// Makes the chosen replica leader, unless it is.
+fn lead(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
+    let leader = view.replica(&choice.leader)?;
+    match choice.way {
+        _ if view.serving_leader().is_some() => None,
+        Way::ChangeRole if leader.leads_in_memory() => None,
+        Way::ChangeRole => {
+            let term = view.terms.last()?.term;
+            let replicas = connectable(view, choice, whom).map(|r| r.endpoint.clone()).collect();
+            let endpoint = choice.leader.clone();
+            let action = Action::ChangeRole { endpoint, partition: view.partition, term, replicas };
+            Some(Decision::act(Intent::new(step, action, choice.why.clone())))
+        }
+        Way::ChangeLeader => Some(promote(view, step, choice, leader)),
+    }
+}
+
+/// The candidate alone alive, ChangeLeader to it, the flags checked. The nameserver begins a new term and moves the flag.
+fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &ReplicaView) -> Decision {
+    if let Some(op) = view.ops_in_flight.first() {
+        return ops_wait(view, op);
+    }
+    if view.memory.leader_tries >= MAX_TRIES {
+        let error = view.memory.leader_error.as_deref().unwrap_or("the operation ends and the flags stay as they are");
+        let hint = "see showopstatus and the nameserver's log, then run again";
+        let text = format!("ChangeLeader to {} failed {MAX_TRIES} times: {error}", candidate.endpoint);
+        return Decision::Blocked(Blocked::new(Reason::OpFailed, text, hint));
+    }
+    let others = view.replicas.iter().filter(|r| r.is_alive && !r.flag_is_stuck() && r.endpoint != candidate.endpoint);
+    let others: Vec<Intent> = others
+        .map(|r| Intent::new(step, mark(view, r, false), "only the candidate takes part in the election"))
+        .collect();
+    if !others.is_empty() {
+        return Decision::Act(others);
+    }
+    if let Some(unknown) = flag_cannot_be_set(view, candidate) {
+        return unknown;
+    }
+    if !candidate.is_alive {
+        return Decision::act(Intent::new(
+            step,
+            mark(view, candidate, true),
+            "ChangeLeader considers alive replicas only",
+        ));
+    }
+    let (table, pid, candidate) = (view.table.clone(), view.partition.pid, candidate.endpoint.clone());
+    let action = Action::ChangeLeader { table, pid, candidate };
+    Decision::act(Intent::new(step, action, choice.why.clone()))
+}
+
+/// The nameserver does not know its endpoint (302), so its flag stays as it is, until it does.
+fn flag_cannot_be_set(view: &View, replica: &ReplicaView) -> Option<Decision> {
+    let stuck = replica.flag_is_stuck() && !replica.is_alive;
+    let text = || format!("{} answers, but the nameserver does not know its tablet (302)", replica.endpoint);
+    let hint = "restart that tablet, so that it registers, then run again";
+    stuck.then(|| until_registered(view, &replica.endpoint, text(), hint))
+}
+
+/// A tablet that has just been started answers before the nameserver has heard of it; one whose registration it missed stays
+/// as it is (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
+pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, hint: &str) -> Decision {
+    let what = WaitFor::Registered(endpoint.clone());
+    if view.memory.has_expired(&what) {
+        return Decision::Blocked(Blocked::new(Reason::TabletOffline, seen, hint));
+    }
+    Decision::Wait(Wait::new(what, seen, REGISTERING, REGISTERING))
+}
+
+pub(super) fn ops_wait(view: &View, op: &openmldb_model::Op) -> Decision {
+    let seen = format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress());
+    if view.memory.has_expired(&WaitFor::Ops) {
+        let hint = format!("cancelop {} if it hangs, then run again", op.id);
+        return Decision::Blocked(Blocked::new(Reason::OpTimeout, seen, hint));
+    }
+    Decision::Wait(Wait::new(WaitFor::Ops, seen, OP_TIMEOUT, OP_STALL))
+}
+
+/// The replicas that the leader may take as they are: proven prefixes, loaded and at rest, without a leader flag (only an
+/// operation clears one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of
+/// their log in rows than the leader has of its own.
+fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Iterator<Item = &'a ReplicaView> {
+    let leader = view.replica(&choice.leader);
+    let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
+    let is_prefix = move |r: &ReplicaView| {
+        let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
+        choice.proven.contains(&r.endpoint) || whom.late && late()
+    };
+    let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
+    proven.filter(move |r| {
+        let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
+        let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
+        let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
+        // What it alone may hold is safe as long as no operation of a leader's touches it.
+        let is_fuller = leader.is_some_and(|leader| lacks_rows_of(view, leader, r));
+        resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
+    })
+}
+
+/// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.
+fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
+    let leader = view.replica(&choice.leader).filter(|leader| leader.leads_in_memory())?;
+    if !view.ops_in_flight.is_empty() {
+        return None;
+    }
+    let mut candidates = connectable(view, choice, whom).peekable();
+    candidates.peek()?;
+    let followers = match &leader.followers {
+        Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
+        seen => seen.known()?,
+    };
+    let connected = |r: &ReplicaView| followers.followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint);
+    let intents: Vec<Intent> = candidates
+        .filter(|r| !connected(r))
+        .map(|r| {
+            let (endpoint, partition, follower) = (leader.endpoint.clone(), view.partition, r.endpoint.clone());
+            Intent::new(step, Action::AddReplica { endpoint, partition, follower }, "a proven prefix of the leader")
+        })
+        .collect();
+    (!intents.is_empty()).then_some(Decision::Act(intents))
+}
+
+/// The leader is marked alive once no other leader flag is.
+fn mark_leader_alive(view: &View, step: &'static str) -> Option<Decision> {
+    if view.serving_leader().is_some() {
+        return None;
+    }
+    let choice = view.memory.choice.as_ref()?;
+    let leader = view.replica(&choice.leader)?;
+    let other = view.replicas.iter().find(|r| r.is_leader && r.is_alive && r.endpoint != leader.endpoint);
+    if let Some(other) = other {
+        let text =
+            format!("{} is still flagged leader and alive, and its flag cannot be changed (302)", other.endpoint);
+        let hint = "bring its tablet back, so that the nameserver knows its endpoint, then run again";
+        return Some(Decision::Blocked(Blocked::new(Reason::TwoLeaders, text, hint)));
+    }
+    if leader.is_alive {
+        let seen = format!("{} is flagged leader and alive, and {}", leader.endpoint, leader.data);
+        if view.memory.has_expired(&WaitFor::Flags) {
+            let hint = "see the tablet's log, then run again";
+            let reason = match leader.data {
+                Data::OutOfReach(_) => Reason::OutOfReach,
+                Data::Absent | Data::Loading(_) => Reason::LoadTimeout,
+                Data::Loaded(_) => Reason::OpFailed,
+            };
+            return Some(Decision::Blocked(Blocked::new(reason, seen, hint)));
+        }
+        return Some(Decision::Wait(Wait::new(WaitFor::Flags, seen, FLAGS, FLAGS)));
+    }
+    if let Some(unknown) = flag_cannot_be_set(view, leader) {
+        return Some(unknown);
+    }
+    let why = "it is loaded and leads, and no other leader flag is alive";
+    Some(Decision::act(Intent::new(step, mark(view, leader, true), why)))
+}

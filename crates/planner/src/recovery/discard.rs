@@ -1,0 +1,133 @@
+//! RecoverTable and DropTable destroy what a replica holds: what has to be so before they are sent.
+
+use openmldb_model::{Offset, counted};
+
+use super::blocked::{Blocked, Reason};
+use super::loss::{Loss, unless_accepted};
+use super::memory::Load;
+use super::objection;
+use super::reach;
+use super::stuck::leads_in;
+use super::suspect::{is_suspect, lacks_rows_of};
+use super::term::{elected_last, is_official, settled_term};
+use super::view::{Data, ReplicaView, View};
+
+/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
+/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover; or
+/// exactly that loss was said yes to.
+///
+/// # Errors
+/// What would be lost.
+pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    on_servers_of_their_own(leader, replica)?;
+    left_in_place(view, replica)?;
+    if is_suspect(view, leader) {
+        let text = format!("its leader {} is not complete itself", leader.endpoint);
+        let hint = "compare the replicas' rows; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
+        unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
+    }
+    objection::written_beside(view, &[leader, replica])?;
+    of_a_later_term(view, leader, replica)?;
+    if lacks_rows_of(view, leader, replica) {
+        let text = format!(
+            "{} holds {}, its leader {} {}, and lacks more of its log: resending may discard rows",
+            replica.endpoint,
+            counted(replica.rows(), "row"),
+            leader.endpoint,
+            leader.rows()
+        );
+        let hint = "compare the replicas' rows; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
+        unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
+    }
+    // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
+    let held = match replica.offset() {
+        Some(offset) => offset.max(replica.manifest_offset()),
+        None => replica.largest_known_offset(),
+    };
+    let leads_to = proven_offset(leader, replica);
+    if held <= leads_to || given_up_at_failover(view, leader, replica) {
+        return Ok(());
+    }
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = match replica.memory.leader_held {
+        Some(_) => format!(
+            "{at} holds entries up to offset {held}; its leader {by} was chosen before anybody had looked at it, and is known to \
+             have held only {leads_to} of them then: resending would discard the others"
+        ),
+        None => format!(
+            "{at} holds entries up to offset {held}, its leader {by} only up to {leads_to}: resending would discard them"
+        ),
+    };
+    let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+}
+
+/// Two names with one address are one server: what is dropped in one name is gone in the other, too.
+fn on_servers_of_their_own(leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    if leader.address() != replica.address() {
+        return Ok(());
+    }
+    let (at, by, address) = (&replica.endpoint, &leader.endpoint, leader.address());
+    let text =
+        format!("{at} and its leader {by} have the same address {address}: what is dropped there is dropped for both");
+    let hint = "see ZooKeeper's map/names; a tablet that is started anew puts its own address there, then run again";
+    Err(Blocked::new(Reason::OutOfReach, text, hint))
+}
+
+/// A replica whose last entry is of a later term than its leader leads in: somebody else led who is in no metadata, and what that one
+/// wrote is nobody else's.
+fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let Some(leads) = leads_in(leader).max(view.terms.last().map(|last| last.term)) else { return Ok(()) };
+    let written = replica.manifest.known().filter(|_| !view.storage.is_disk() && replica.manifest_offset() > Offset(0));
+    let Some(term) = written.and_then(|manifest| manifest.term).filter(|term| *term > leads) else { return Ok(()) };
+    let text = format!(
+        "{} holds entries of term {term}, and its leader {} leads in term {leads}: what another leader wrote would be discarded",
+        replica.endpoint, leader.endpoint
+    );
+    let blocked = Blocked::new(Reason::NewerTerm, text, "compare the rows of both; nothing was discarded");
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+}
+
+/// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left,
+/// docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): it holds what was written since the last look, and nobody
+/// can know how much that is.
+fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
+    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.memory.led {
+        return Ok(());
+    }
+    let text = format!(
+        "{} served as leader, and never appeared when it was loaded again: nobody knows what was written to it last, and resending \
+         would move its directory away",
+        replica.endpoint
+    );
+    let hint = "see that tablet's log for why it does not load; the partition serves without it";
+    let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
+    let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
+    unless_accepted(view, blocked, vec![loss])
+}
+
+/// How far the leader is proven to hold what the replica holds. Of one that nobody could look at when the leader was chosen
+/// it holds at most what it had then: what it took since was written beside whatever the other one has there.
+fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
+    let now = leader.offset().unwrap_or(Offset(0));
+    replica.memory.leader_held.map_or(now, |then| now.min(then))
+}
+
+/// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
+/// or it is an old leader with a tail that parted from the history, and the serving one was elected last.
+fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
+    let chosen = view.memory.choice.as_ref().is_some_and(|choice| {
+        choice.leader == leader.endpoint
+            // A leader that has fewer entries than when it was chosen is not the one that was chosen.
+            && leader.offset() >= choice.offset
+            && choice.given_up.iter().any(|given| given.endpoint == replica.endpoint)
+    });
+    let elected = replica.is_leader
+        && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)
+        && settled_term(view, replica).is_some()
+        && replica.loaded().is_some()
+        && !is_official(view, replica);
+    chosen || elected
+}

@@ -1,0 +1,450 @@
+//! Who leads. One function, [`choose`], one reason per rejected replica.
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use crate::playbook::{OnConflict, Promote};
+use openmldb_model::{Endpoint, Offset, Term, counted};
+
+use super::blocked::{Blocked, Reason};
+use super::loss::{Loss, unless_accepted};
+use super::objection;
+use super::reach;
+use super::suspect::{is_suspect, suspicion};
+use super::term::{
+    LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, leads_in_the_last_term,
+    settled_term, shared_up_to,
+};
+use super::unseen;
+use super::view::{Data, ReplicaView, View, list};
+
+/// A leader and what follows from choosing it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Who leads.
+    pub leader: Endpoint,
+    /// How it becomes leader.
+    pub way: Way,
+    /// Its offset when it was chosen.
+    pub offset: Option<Offset>,
+    /// Why it.
+    pub why: String,
+    /// Why none of the others.
+    pub rejected: Vec<Rejected>,
+    /// The replicas whose data is known to be the beginning of the leader's: these may be connected as they are.
+    pub proven: Vec<Endpoint>,
+    /// What the other leader-flagged replicas give up.
+    pub given_up: Vec<GivenUp>,
+    /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
+    pub out_of_reach: Vec<Endpoint>,
+    /// Those of them that the nameserver had seen no longer than the leader is.
+    #[serde(default)]
+    pub seen_no_longer: Vec<Endpoint>,
+}
+
+/// How the chosen replica becomes leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It is leader-flagged: ChangeRole, under the last term.
+    ChangeRole,
+    /// It is a follower: ChangeLeader, which begins a new term and moves the flag.
+    ChangeLeader,
+}
+
+/// A replica that was not chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Why not.
+    pub why: String,
+}
+
+/// Entries that a replica holds beyond what it shares with the chosen leader, and that are discarded when it is resent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// How many entries; the most there can be if `at_most`.
+    pub entries: u64,
+    /// Whether `entries` is an upper bound, because the terms of its last entries are unknown.
+    pub at_most: bool,
+    /// The term of its last entry, if known.
+    pub term: Option<Term>,
+    /// Where the replica's directory goes.
+    pub directory: String,
+}
+
+/// Chooses the leader of a partition whose replicas are loaded, as far as they can be.
+///
+/// # Errors
+/// Why nobody may lead.
+pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<Choice, Blocked> {
+    if view.terms.is_empty() {
+        let text = "the nameserver has no term history for the partition, and a term must not be invented";
+        return Err(Blocked::new(
+            Reason::NoTermHistory,
+            text,
+            "restore term_offset with settablepartition, then run again",
+        ));
+    }
+    let usable: Vec<&ReplicaView> =
+        view.replicas.iter().filter(|r| r.offset().is_some() && !is_suspect(view, r)).collect();
+    suspect_is_not_longest(view, &usable)?;
+    objection::written_beside(view, &view.replicas.iter().collect::<Vec<_>>())?;
+    let (leader, way, why) = match flagged_leader(view, &usable, on_conflict)? {
+        Some((leader, why)) if has_data(leader) => longer_follower(view, &usable, leader, why, promote)?,
+        empty => follower_instead(view, &usable, empty, promote)?,
+    };
+    reach::allows(view, leader, way)?;
+    objection::newer_term_elsewhere(view, &usable, leader)?;
+    objection::incomplete_one_may_continue_the_history(view, leader)?;
+    let (leader, way, why) = objection::heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
+    let why = match reach::own_loss(leader) {
+        Some(loss) => format!("{why}; {loss}"),
+        None => why,
+    };
+    Ok(Choice {
+        leader: leader.endpoint.clone(),
+        way,
+        offset: leader.offset(),
+        why,
+        rejected: view
+            .replicas
+            .iter()
+            .filter(|r| r.endpoint != leader.endpoint)
+            .map(|r| reject(view, r, leader))
+            .collect(),
+        proven: proven_prefixes(view, leader),
+        given_up: given_up(view, leader),
+        out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
+        seen_no_longer: unseen::seen_no_longer(view, leader),
+    })
+}
+
+pub(super) fn has_data(replica: &ReplicaView) -> bool {
+    replica.offset() > Some(Offset(0))
+}
+
+/// The order in which replicas that are otherwise equal are preferred: more rows, alive before, smaller endpoint.
+fn preference(r: &ReplicaView) -> (Option<Offset>, u64, bool, Reverse<&Endpoint>) {
+    (r.offset(), r.rows(), r.memory.alive_before, Reverse(&r.endpoint))
+}
+
+pub(super) fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
+    replicas.max_by(|a, b| preference(a).cmp(&preference(b)))
+}
+
+/// If a replica that lacks rows is longer than every complete one, nobody can tell what the difference holds.
+fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Blocked> {
+    let fullest = longest(usable.iter().copied());
+    let reached = fullest.and_then(|r| r.offset()).unwrap_or(Offset(0));
+    for replica in view.replicas.iter().filter(|r| r.offset() > Some(reached)) {
+        let Some(why) = suspicion(view, replica) else { continue };
+        let text = format!("{} has the largest offset but is not complete: {why}", replica.endpoint);
+        let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its extra entries";
+        let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
+        let Some(instead) = fullest else { return Err(blocked) };
+        unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, instead)])?;
+    }
+    Ok(())
+}
+
+/// Whether one of them is known to hold an entry of the newest term there is, and is as long as any whose last term nobody knows:
+/// none can have been elected later, and none of those can hold more of what it wrote.
+fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
+    let Some(newest) = view.terms.last() else { return false };
+    let wrote_last = |r: &&&ReplicaView| last_term(view, r) == LastTerm::Known(newest.term);
+    let end = flagged.iter().filter(wrote_last).filter_map(|r| r.offset()).max();
+    let unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
+    end.is_some() && unknown.into_iter().all(|r| r.offset() <= end)
+}
+
+/// The only one of them that leads in the last term, if it is as long as any whose last term nobody knows: the others were leaders
+/// before it, and what they hold beyond was given up when it was elected.
+fn leads_already<'a>(view: &View, flagged: &[&'a ReplicaView]) -> Option<&'a ReplicaView> {
+    let mut leading = flagged.iter().copied().filter(|r| leads_in_the_last_term(view, r));
+    let leader = leading.next().filter(|_| leading.next().is_none())?;
+    let mut unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
+    unknown.all(|r| r.offset() <= leader.offset()).then_some(leader)
+}
+
+/// The leader among the leader-flagged replicas: the only one with data, or the one the conflict rule names. An empty one
+/// if none has data; none if none is loaded.
+fn flagged_leader<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    on_conflict: OnConflict,
+) -> Result<Option<(&'a ReplicaView, String)>, Blocked> {
+    let flagged: Vec<&ReplicaView> = usable.iter().copied().filter(|r| r.is_leader).collect();
+    let with_data: Vec<&ReplicaView> = flagged.iter().copied().filter(|r| has_data(r)).collect();
+    if with_data.len() < 2 {
+        let leader = longest(with_data.into_iter()).or_else(|| longest(flagged.into_iter()));
+        return Ok(leader.map(|leader| (leader, format!("leader flag, {}", at_offset(leader)))));
+    }
+    let terms_known = with_data.iter().all(|r| settled_term(view, r).is_some()) || newest_is_known(view, &with_data);
+    match on_conflict {
+        OnConflict::Block => {
+            let names = list(with_data.iter().map(|r| &r.endpoint));
+            let hint = "use a playbook with `on_conflict: last_elected` or `max_offset`";
+            Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
+        }
+        OnConflict::LastElected if terms_known => {
+            let leader = holds_most_of_the_history(view, usable, &with_data);
+            let elected_last = elected_last(view).map(|r| &r.endpoint);
+            let why = |leader: &ReplicaView| {
+                let term = settled_term(view, leader).map_or(String::new(), |term| format!(" (last term {term})"));
+                let how = if elected_last == Some(&leader.endpoint) { "elected last" } else { "holds most" };
+                format!("{how} of the leader-flagged{term}, {}", at_offset(leader))
+            };
+            Ok(leader.map(|leader| (leader, why(leader))))
+        }
+        OnConflict::LastElected | OnConflict::MaxOffset => {
+            let leading = leads_already(view, &with_data).filter(|_| on_conflict == OnConflict::LastElected);
+            if let Some(leader) = leading {
+                let why =
+                    format!("elected last of the leader-flagged: it leads in the last term, {}", at_offset(leader));
+                return Ok(Some((leader, why)));
+            }
+            let leader = longest(with_data.iter().copied());
+            if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
+                objection::later_flag_elsewhere(view, &with_data, leader)?;
+            }
+            Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))
+        }
+    }
+}
+
+/// Of several leader-flagged replicas with data and known last terms: whoever holds most of the partition's history, which is
+/// the one of the newest term, unless that one lost its end. Where several hold the same, one of them may have a tail that
+/// was given up at a failover. With that it has all the others have and more, so it leads; unless somebody may hold
+/// entries that were written instead of the tail.
+fn holds_most_of_the_history<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    flagged: &[&'a ReplicaView],
+) -> Option<&'a ReplicaView> {
+    let most = flagged.iter().filter_map(|r| history_held(view, r)).max();
+    let may_hold_more =
+        |r: &ReplicaView| r.offset() > most && history_held(view, r).is_none_or(|held| Some(held) > most);
+    let tails_lose = usable.iter().any(|r| !r.is_leader && may_hold_more(r)) || reach::unproven(view).next().is_some();
+    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_official(view, r));
+    let alive = |r: &ReplicaView| (r.offset(), r.memory.alive_before);
+    flagged.iter().copied().max_by(|a, b| {
+        let by_history = rank(a).cmp(&rank(b));
+        by_history.then_with(|| alive(a).cmp(&alive(b))).then_with(|| preference(a).cmp(&preference(b)))
+    })
+}
+
+fn at_offset(replica: &ReplicaView) -> String {
+    match replica.offset() {
+        Some(offset) => format!("offset {offset}, {}", counted(replica.rows(), "row")),
+        None => "not loaded".to_owned(),
+    }
+}
+
+/// A replica longer than the leader-flagged one leads instead, if the latter is proven to be its beginning.
+fn longer_follower<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    leader: &'a ReplicaView,
+    why: String,
+    promote: Promote,
+) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+    // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
+    let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
+    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
+    let longer_ones: Vec<&ReplicaView> = followers.collect();
+    let Some(longer) = longest(longer_ones.iter().copied()) else { return Ok((leader, Way::ChangeRole, why)) };
+    // One that leads in memory may have taken writes since, which nobody else has.
+    let proven = is_proven_prefix(view, leader, longer) && !leader.leads_in_memory();
+    let seen = format!(
+        "{} ({}) is longer than the leader-flagged {} ({})",
+        longer.endpoint,
+        at_offset(longer),
+        leader.endpoint,
+        at_offset(leader)
+    );
+    if proven && promote == Promote::WhenProven {
+        return Ok((longer, Way::ChangeLeader, format!("{seen} and proven to continue it")));
+    }
+    let text =
+        if proven { seen + ", and the playbook promotes nobody" } else { seen + ", and not proven to continue it" };
+    let hint = "compare the two replicas' rows; nothing was discarded, both are loaded as followers and not alive";
+    let blocked = Blocked::new(Reason::LongerFollower, text, hint);
+    if proven {
+        // Another playbook keeps everything.
+        return Err(blocked);
+    }
+    let losses = longer_ones.iter().map(|r| Loss::stale_leader(view, r, leader)).collect();
+    unless_accepted(view, blocked, losses)?;
+    Ok((leader, Way::ChangeRole, format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint)))
+}
+
+/// Every leader-flagged replica is suspect, empty or has no data: the longest of the others leads.
+fn follower_instead<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    empty: Option<(&'a ReplicaView, String)>,
+    promote: Promote,
+) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+    let followers = usable.iter().copied().filter(|r| !r.is_leader && has_data(r));
+    if let Some(follower) = longest(followers) {
+        let flagged = view.replicas.iter().filter(|r| r.is_leader);
+        let states: Vec<String> = flagged.map(|r| format!("{} {}", r.endpoint, condition(view, r))).collect();
+        let why = format!(
+            "{}; {} is the longest of the others, {}",
+            states.join(", "),
+            follower.endpoint,
+            at_offset(follower)
+        );
+        return match promote {
+            Promote::WhenProven => Ok((follower, Way::ChangeLeader, why)),
+            Promote::Never => {
+                let text = why + ", and the playbook promotes nobody";
+                Err(Blocked::new(Reason::LongerFollower, text, "use a playbook with `promote: when_proven`"))
+            }
+        };
+    }
+    match empty {
+        Some((leader, why)) => {
+            let known = view.replicas.iter().max_by_key(|r| r.largest_known_offset());
+            // Another one was leader too, perhaps later, and nobody can say how much was in what it lost.
+            let lost = view.replicas.iter().find(|r| r.is_leader && (r.has_no_data() || may_still_appear(r)));
+            match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
+                None => Ok((leader, Way::ChangeRole, why)),
+                Some(known) => {
+                    let missing = reach::unproven(view).next();
+                    let loss = match missing {
+                        Some(missing) => Loss::out_of_reach(view, missing),
+                        None => Loss::everything(view, known),
+                    };
+                    unless_accepted(view, everything_empty(view, known), vec![loss])?;
+                    Ok((
+                        leader,
+                        Way::ChangeRole,
+                        format!("{why}; what {} held is given up, as accepted", known.endpoint),
+                    ))
+                }
+            }
+        }
+        None => Err(nothing_loaded(view)),
+    }
+}
+
+/// Told to load a disk table, and not seen since: it may hold anything.
+fn may_still_appear(replica: &ReplicaView) -> bool {
+    replica.data == Data::Absent && matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt)
+}
+
+fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
+    let entries = known.largest_known_offset();
+    if let Some(missing) = reach::unproven(view).next() {
+        let known = match entries {
+            Offset(0) => String::new(),
+            entries => format!(", although {} was known to hold {entries} entries", known.endpoint),
+        };
+        let text = format!("{} {}, and the others are empty{known}", missing.endpoint, condition(view, missing));
+        return Blocked::new(reach::why_unproven(missing), text, "bring that replica back, then run again");
+    }
+    let was = match entries {
+        Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),
+        entries => format!("{} was known to hold {entries} entries", known.endpoint),
+    };
+    let text = format!("every replica that could be loaded is empty, but {was}");
+    let hint = format!(
+        "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
+        view.recycled_as()
+    );
+    Blocked::new(Reason::EverythingEmpty, text, hint)
+}
+
+fn nothing_loaded(view: &View) -> Blocked {
+    let states: Vec<String> = view.replicas.iter().map(|r| format!("{} {}", r.endpoint, condition(view, r))).collect();
+    let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
+    let (reason, hint) = if out_of_reach {
+        (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
+    } else if reach::unproven(view).next().is_some() {
+        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
+    } else if view.replicas.len() == 1 {
+        (Reason::OnlyReplicaLost, format!("look for its data as {} and put it back", view.recycled_as()))
+    } else {
+        (Reason::NoData, format!("look for the data as {} on each tablet and put it back", view.recycled_as()))
+    };
+    Blocked::new(reason, format!("no replica could be loaded: {}", states.join(", ")), hint)
+}
+
+/// What is wrong with a replica that cannot lead, in a few words.
+pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
+    if let Some(suspicion) = suspicion(view, replica) {
+        return format!("is not complete ({suspicion})");
+    }
+    match &replica.data {
+        Data::OutOfReach(error) => format!("does not answer ({error})"),
+        Data::Loading(_) => "is still loading".to_owned(),
+        Data::Absent => match &replica.memory.load {
+            super::Load::Refused(error) => format!("has nothing in place ({error})"),
+            super::Load::Vanished => "vanished while loading".to_owned(),
+            super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
+            super::Load::Interrupted | super::Load::InDoubt => {
+                "did not appear after its tablet stopped answering for a while".to_owned()
+            }
+            _ => "is not loaded".to_owned(),
+        },
+        Data::Loaded(_) if has_data(replica) => at_offset(replica),
+        Data::Loaded(_) => "is empty".to_owned(),
+    }
+}
+
+/// The replicas that may be connected to the leader as they are. A leader that leads already may have taken writes since: it
+/// shares them only with those it replicates to.
+fn proven_prefixes(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && !is_suspect(view, r));
+    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
+    others.filter(|r| is_proven_prefix(view, r, leader) && !apart(r)).map(|r| r.endpoint.clone()).collect()
+}
+
+/// What the others give up when `leader` leads and they are resent. What a follower holds of unknown terms was given up with its
+/// own old leader, and is that one's; unless that one lost its end and the follower has more of it.
+fn given_up(view: &View, leader: &ReplicaView) -> Vec<GivenUp> {
+    let all: Vec<(&ReplicaView, GivenUp)> =
+        view.replicas.iter().filter_map(|r| Some((r, gives_up(view, r, leader)?))).collect();
+    let by_leaders = all.iter().filter(|(r, _)| r.is_leader).map(|(_, given)| given.entries).max();
+    let has_more = |entries: u64| by_leaders.is_some_and(|by_leaders| entries > by_leaders);
+    let counts = |(r, given): &(&ReplicaView, GivenUp)| {
+        r.is_leader || !given.at_most || r.offset() <= leader.offset() && has_more(given.entries)
+    };
+    all.into_iter().filter(counts).map(|(_, given)| given).collect()
+}
+
+/// What a replica holds beyond what it shares with the leader: nothing if it is proven to be the leader's beginning.
+fn gives_up(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Option<GivenUp> {
+    let offset = replica.offset().filter(|_| replica.endpoint != leader.endpoint)?;
+    if is_proven_prefix(view, replica, leader) || is_suspect(view, replica) {
+        return None;
+    }
+    let entries = offset.0 - shared_up_to(view, replica, leader).0;
+    (entries > 0).then(|| GivenUp {
+        endpoint: replica.endpoint.clone(),
+        entries,
+        at_most: settled_term(view, replica).is_none() || settled_term(view, leader).is_none(),
+        term: settled_term(view, replica),
+        directory: view.recycled_as(),
+    })
+}
+
+fn reject(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Rejected {
+    let why = if replica.offset().is_none() || suspicion(view, replica).is_some() {
+        condition(view, replica)
+    } else if replica.is_leader {
+        let term = last_term(view, replica).lower_bound().map_or(String::new(), |term| format!(", last term {term}"));
+        format!("leader flag, {}{term}", condition(view, replica))
+    } else if replica.offset() == leader.offset() {
+        "no leader flag, same offset".to_owned()
+    } else {
+        format!("no leader flag, {}", condition(view, replica))
+    };
+    Rejected { endpoint: replica.endpoint.clone(), why }
+}

@@ -1,0 +1,499 @@
+//! Bringing the other replicas back once the leader serves. Choosing is over then: nobody is promoted, and a replica that
+//! is not connected to the leader is resent, whatever its flags. RecoverTable and DropTable destroy data, so each has to
+//! pass [`may_discard`] first; and RecoverTable judges a replica by its term alone, so what it will do is known before.
+
+use std::time::Duration;
+
+use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, Term};
+
+use super::blocked::{Blocked, Reason};
+use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::discard::may_discard;
+use super::loss::{Loss, unless_accepted};
+use super::memory::Load;
+use super::single::resend_went_wrong;
+use super::stuck::{Stuck, stuck};
+use super::suspect::lacks_rows_of;
+use super::view::{Data, ReplicaView, View};
+
+/// How long a connected follower may take to hear its leader's term (contact is tried every second,
+/// docs/openmldb/logs-and-terms.md#how-a-leader-replicates), and how long it may show no progress while catching up.
+const CATCH_UP_STALL: Duration = Duration::from_secs(60);
+/// How long a follower has to seem to refuse its leader to be believed to.
+const STUCK_SETTLE: Duration = Duration::from_secs(5);
+/// How long a difference in rows at equal offsets has to last to be believed.
+const ROWS_SETTLE: Duration = Duration::from_secs(5);
+/// How long a drop may take: the tablet's task pool may be busy loading.
+const DROP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How a follower is, and what it needs.
+enum Follower {
+    /// Alive, loaded, a follower in flag and memory, connected, caught up, with as many rows.
+    Redundant,
+    /// Something has to be asked, sent or waited for.
+    Needs(Decision),
+    /// It cannot be brought back.
+    Blocked(Blocked),
+}
+
+impl From<Decision> for Follower {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Blocked(blocked) => Self::Blocked(blocked),
+            other => Self::Needs(other),
+        }
+    }
+}
+
+/// One decision for all followers: an action if there is one, else a question, a wait, a block; nothing if all are
+/// redundant. RecoverTable goes to one replica of a partition at a time, so that its operations are known to be its. `first` is
+/// what comes before any action.
+pub(super) fn recover(
+    view: &View,
+    step: &'static str,
+    first: Option<Decision>,
+    within: Duration,
+    reattaches: bool,
+) -> Option<Decision> {
+    let states = look_at_all(view, step, within, reattaches)?;
+    let mut waits = Vec::new();
+    let mut blocks = Vec::new();
+    let mut acts = Vec::new();
+    for state in states {
+        match state {
+            Follower::Redundant => {}
+            Follower::Needs(Decision::Act(intents)) => acts.push(intents),
+            Follower::Needs(Decision::Wait(wait)) => waits.push(Decision::Wait(wait)),
+            Follower::Needs(other) => return Some(other),
+            Follower::Blocked(blocked) => blocks.push(Decision::Blocked(blocked)),
+        }
+    }
+    if let Some(intents) = acts.into_iter().next() {
+        return Some(first.unwrap_or(Decision::Act(intents)));
+    }
+    waits.into_iter().chain(blocks).next()
+}
+
+/// What still keeps the partition from being redundant, for playbooks that end with waiting for it.
+pub(super) fn redundant(view: &View) -> Option<Decision> {
+    let leader = view.serving_leader()?;
+    let behind = view.replicas.iter().find(|r| r.endpoint != leader.endpoint && !r.is_alive)?;
+    let text = format!("{} is not alive, and the playbook has no step that brings it back", behind.endpoint);
+    Some(Decision::Blocked(Blocked::new(Reason::NotInPlaybook, text, "use a playbook with recover_table")))
+}
+
+/// Followers that their leader replicates to, that have caught up and hold as many rows, need nothing of the nameserver but
+/// their flag. What else a follower needs is [`recover`]'s.
+pub(super) fn reattach(view: &View, step: &'static str, within: Duration) -> Option<Decision> {
+    let mut marks = Vec::new();
+    for state in look_at_all(view, step, within, true)? {
+        match state {
+            Follower::Needs(Decision::Act(intents)) => marks.extend(intents.into_iter().filter(is_mark)),
+            Follower::Needs(look @ Decision::Look(_)) => return Some(look),
+            _ => {}
+        }
+    }
+    (!marks.is_empty()).then_some(Decision::Act(marks))
+}
+
+fn is_mark(intent: &Intent) -> bool {
+    matches!(intent.action, Action::MarkAlive { alive: true, .. })
+}
+
+fn look_at_all(view: &View, step: &'static str, within: Duration, reattaches: bool) -> Option<Vec<Follower>> {
+    let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    let followers = match &leader.followers {
+        Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
+        Seen::Failed(error) => {
+            let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
+            return Some(vec![wait_for_answer(view, &leader.endpoint, seen)]);
+        }
+        Seen::Known(followers) => followers,
+    };
+    let case = Case { view, step, leader, followers, within, reattaches };
+    Some(others.map(|follower| case.state_of(follower)).collect())
+}
+
+fn wait_for_answer(view: &View, endpoint: &Endpoint, seen: String) -> Follower {
+    let what = WaitFor::Answer(endpoint.clone());
+    if view.memory.has_expired(&what) {
+        return Follower::Blocked(Blocked::new(Reason::NotRedundant, seen, "see the tablet's log, then run again"));
+    }
+    Follower::Needs(Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
+}
+
+/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them. While clients
+/// write, offsets are hardly ever the same: then, whether it lacks more of its log.
+fn has_fewer_rows(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    if x.offset().is_none() || x.offset() != y.offset() {
+        return lacks_rows_of(view, x, y);
+    }
+    let (mine, others) = (u128::from(x.rows()), u128::from(y.rows()));
+    if view.has_ttl { mine * 10 < others * 9 } else { mine < others }
+}
+
+fn connected_at(followers: &Followers, endpoint: &Endpoint) -> Option<Offset> {
+    followers.followers.iter().find(|(follower, _)| follower == endpoint).map(|(_, offset)| *offset)
+}
+
+fn mark(view: &View, endpoint: &Endpoint, alive: bool) -> Action {
+    Action::MarkAlive { table: view.table.clone(), pid: Some(view.partition.pid), endpoint: endpoint.clone(), alive }
+}
+
+/// A partition whose leader serves, as each of its followers is looked at.
+struct Case<'a> {
+    view: &'a View,
+    step: &'static str,
+    leader: &'a ReplicaView,
+    followers: &'a Followers,
+    within: Duration,
+    /// Whether the playbook marks what caught up alive without an operation.
+    reattaches: bool,
+}
+
+impl Case<'_> {
+    fn state_of(&self, follower: &ReplicaView) -> Follower {
+        let connected = connected_at(self.followers, &follower.endpoint);
+        if let Data::OutOfReach(error) = &follower.data {
+            // Clients must not be sent to what nobody has looked at, nor an election count on it.
+            let is_taken_for_alive = follower.is_alive && follower.memory.leader_held.is_some();
+            if is_taken_for_alive && !follower.flag_is_stuck() {
+                let why = "it does not answer, and nobody has looked at it since its leader was chosen";
+                return self.send(mark(self.view, &follower.endpoint, false), why);
+            }
+            let stuck = match is_taken_for_alive {
+                true => "; it stays flagged alive, because the nameserver does not know its tablet (302)",
+                false => "",
+            };
+            let text =
+                format!("{} does not answer ({error}); the partition serves without it{stuck}", follower.endpoint);
+            let hint = "bring the tablet back, then run again";
+            return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
+        }
+        let stuck = match self.stuck(follower, connected) {
+            Ok(stuck) => stuck,
+            Err(unknown) => return unknown,
+        };
+        let is_right = follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower);
+        if let Some(connected) = connected.filter(|_| is_right && stuck.is_none()) {
+            return self.catch_up(follower, connected);
+        }
+        if follower.tablet_state != Some(TabletState::Healthy) {
+            let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
+            let hint = "make another nameserver leader (restart the leading one), then run again";
+            return until_registered(self.view, &follower.endpoint, text, hint).into();
+        }
+        if let Some(op) = self.view.ops_in_flight.first() {
+            return ops_wait(self.view, op).into();
+        }
+        if follower.is_alive {
+            if follower.flag_is_stuck() {
+                let text = format!(
+                    "{} is flagged alive without being so, and the flag cannot be changed (302)",
+                    follower.endpoint
+                );
+                return Follower::Blocked(Blocked::new(
+                    Reason::NotRedundant,
+                    text,
+                    "restart its tablet, then run again",
+                ));
+            }
+            if let (Some(_), Err(blocked)) = (stuck, may_discard(self.view, self.leader, follower)) {
+                return Follower::Blocked(blocked);
+            }
+            let why = match stuck {
+                Some(stuck) => format!("it {stuck}; to be resent it must not be alive"),
+                None => "it is not what its flag says; RecoverTable refuses an alive replica (311)".to_owned(),
+            };
+            return self.send(mark(self.view, &follower.endpoint, false), why);
+        }
+        match &follower.data {
+            Data::Loaded(_) => self.bring_loaded(follower, connected, stuck),
+            Data::Loading(_) => self.wait_loading(follower),
+            Data::Absent | Data::OutOfReach(_) => self.bring_absent(follower, connected),
+        }
+    }
+
+    /// A follower in flag and in memory.
+    fn follows(&self, follower: &ReplicaView) -> bool {
+        !follower.is_leader && follower.loaded().is_some_and(|data| data.role == Role::Follower)
+    }
+
+    /// Why a follower that its leader replicates to takes nothing from it, once that is believed. One that was resent for it is
+    /// waited for like any other.
+    fn stuck(&self, follower: &ReplicaView, connected: Option<Offset>) -> Result<Option<Stuck>, Follower> {
+        if connected.is_none() || !self.follows(follower) || !self.view.ops_in_flight.is_empty() {
+            return Ok(None);
+        }
+        let unasked = [self.leader, follower].into_iter().filter(|r| r.term_pair == Seen::Unasked);
+        let unasked: Vec<Probe> =
+            unasked.map(|r| Probe { endpoint: r.endpoint.clone(), question: Question::TermPair }).collect();
+        if !unasked.is_empty() {
+            return Err(Follower::Needs(Decision::Look(unasked)));
+        }
+        let given_up = follower.memory.recovery.stood_still && !follower.memory.recovery.resent_for_rows;
+        let (at, leader) = (follower.offset().unwrap_or(connected.unwrap_or(Offset(0))), self.followers.leader_offset);
+        match stuck(self.view, self.leader, follower) {
+            // Whether it moves shows by itself, while it is waited for.
+            Some(Stuck::NoProgress { .. }) | None => Ok(given_up.then_some(Stuck::NoProgress { at, leader })),
+            Some(stuck) => {
+                let what = WaitFor::Stuck(follower.endpoint.clone());
+                if self.view.memory.has_expired(&what) {
+                    return Ok(Some(stuck));
+                }
+                let seen = format!("{} {stuck}", follower.endpoint);
+                Err(Follower::Needs(Decision::Wait(Wait::new(what, seen, self.within, STUCK_SETTLE))))
+            }
+        }
+    }
+
+    fn send(&self, action: Action, why: impl Into<String>) -> Follower {
+        Follower::Needs(Decision::act(Intent::new(self.step, action, why)))
+    }
+
+    /// Alive and connected: it has to reach where its leader was when the wait began, and hold as many rows.
+    fn catch_up(&self, follower: &ReplicaView, connected: Offset) -> Follower {
+        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
+        let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
+        if reached < target {
+            return self.wait_catching_up(follower, reached, target);
+        }
+        if let Some(longer) = self.longer_than_leader(follower, connected) {
+            return longer;
+        }
+        if let Some(fuller) = self.fuller_than_leader(follower) {
+            return fuller;
+        }
+        if !has_fewer_rows(self.view, follower, self.leader) {
+            return Follower::Redundant;
+        }
+        if let Some(wait) = self.wait_for_rows(follower) {
+            return wait;
+        }
+        let seen = self.rows_of_both(follower);
+        if follower.memory.recovery.resent_for_rows {
+            let hint = "it was resent once and still differs; see the leader tablet's log";
+            return Follower::Blocked(Blocked::new(Reason::NotCatchingUp, seen, hint));
+        }
+        self.send(mark(self.view, &follower.endpoint, false), seen + ": it is resent")
+    }
+
+    fn rows_of_both(&self, follower: &ReplicaView) -> String {
+        let (mine, leaders) = (follower.rows_at(), self.leader.rows_at());
+        format!("{} holds {mine}, its leader {} {leaders}", follower.endpoint, self.leader.endpoint)
+    }
+
+    /// Ahead of its leader (docs/openmldb/logs-and-terms.md#a-follower-that-is-longer-than-its-leader): the leader's own
+    /// answer has to say so, and for longer than a moment.
+    fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
+        if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
+            return None;
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
+        Some(self.wait_for_rows(follower).unwrap_or_else(longer))
+    }
+
+    /// A follower that caught up and has more rows than its leader shows that the leader lost some: no operation may touch
+    /// it, since one that goes wrong drops it.
+    fn fuller_than_leader(&self, follower: &ReplicaView) -> Option<Follower> {
+        if !has_fewer_rows(self.view, self.leader, follower) {
+            return None;
+        }
+        if let Some(wait) = self.wait_for_rows(follower) {
+            return Some(wait);
+        }
+        let hint = "compare the rows of both; nothing was discarded";
+        let blocked = Blocked::new(Reason::LeaderLacksRows, self.rows_of_both(follower), hint);
+        let loss = Loss::rows(self.view, follower, self.leader);
+        unless_accepted(self.view, blocked, vec![loss]).err().map(Follower::Blocked)
+    }
+
+    /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
+    /// equal offsets with different rows mean nothing until they last.
+    fn wait_for_rows(&self, follower: &ReplicaView) -> Option<Follower> {
+        let what = WaitFor::Rows(follower.endpoint.clone());
+        let lasts = self.view.memory.has_expired(&what);
+        // What is the same all the time although both grow.
+        let lacks = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
+        let seen = match follower.offset() == self.leader.offset() {
+            true => self.rows_of_both(follower),
+            false => format!("{} entries without a row, its leader {}", lacks(follower), lacks(self.leader)),
+        };
+        let wait = || Wait::new(what, seen, self.within, ROWS_SETTLE);
+        (!lasts).then(|| Follower::Needs(Decision::Wait(wait())))
+    }
+
+    fn wait_catching_up(&self, follower: &ReplicaView, reached: Offset, target: Offset) -> Follower {
+        let what = WaitFor::CatchUp(follower.endpoint.clone());
+        let seen = format!("{} is at offset {reached}, its leader was at {target}", follower.endpoint);
+        if self.view.memory.has_expired(&what) {
+            let hint = "see the leader tablet's log: its binlog may not reach back far enough";
+            return Follower::Blocked(Blocked::new(Reason::NotCatchingUp, seen, hint));
+        }
+        let mut wait = Wait::new(what, seen, self.within, CATCH_UP_STALL);
+        wait.catch_up_to = Some(target);
+        Follower::Needs(Decision::Wait(wait))
+    }
+
+    /// Not alive, loaded: connected replicas come back as they are, the others get the leader's data.
+    fn bring_loaded(&self, follower: &ReplicaView, connected: Option<Offset>, stuck: Option<Stuck>) -> Follower {
+        let endpoint = &follower.endpoint;
+        if follower.memory.recovery.dropping {
+            let what = WaitFor::Dropping(endpoint.clone());
+            let seen = format!("{endpoint} still holds the partition that it was told to drop");
+            if self.view.memory.has_expired(&what) {
+                return Follower::Blocked(Blocked::new(
+                    Reason::OpTimeout,
+                    seen,
+                    "see the tablet's log, then run again",
+                ));
+            }
+            return Follower::Needs(Decision::Wait(Wait::new(what, seen, DROP_TIMEOUT, DROP_TIMEOUT)));
+        }
+        let went_wrong = resend_went_wrong(self.view, follower);
+        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some();
+        let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
+        if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
+            if let Some(longer) = self.longer_than_leader(follower, connected) {
+                return longer;
+            }
+            if !lacks_rows {
+                return self.bring_connected(follower, connected);
+            }
+            if let Some(wait) = self.wait_for_rows(follower) {
+                return wait;
+            }
+            must_drop = true;
+        }
+        if let Err(blocked) = may_discard(self.view, self.leader, follower) {
+            return Follower::Blocked(blocked);
+        }
+        let term = match self.term_of(follower) {
+            Ok(term) => term,
+            Err(unknown) => return unknown,
+        };
+        let known_term = self.view.terms.iter().any(|start| start.term == term);
+        if connected.is_some() {
+            return self.send(self.disconnect(endpoint), "it is to be resent, and RecoverTable would take it as it is");
+        }
+        // A replica whose term the history knows passes RecoverTable as equal, whatever it holds: its data goes first.
+        if known_term || must_drop || follower.leads_in_memory() {
+            let action = Action::DropTable { endpoint: endpoint.clone(), partition: self.view.partition };
+            return self.send(action, format!("it is resent; its directory becomes {}", self.view.recycled_as()));
+        }
+        self.recover_table(follower, true, "not proven to be a prefix of its leader: it is dropped and resent")
+    }
+
+    /// The last term that a replica has heard, which is what RecoverTable judges it by.
+    fn term_of(&self, follower: &ReplicaView) -> Result<Term, Follower> {
+        let endpoint = &follower.endpoint;
+        match &follower.term_pair {
+            Seen::Unasked => Err(Follower::Needs(Decision::look(endpoint, Question::TermPair))),
+            Seen::Known(pair) => Ok(pair.term),
+            Seen::Failed(error) => {
+                let seen = format!("{endpoint} does not answer GetTermPair ({error})");
+                Err(wait_for_answer(self.view, endpoint, seen))
+            }
+        }
+    }
+
+    /// A replica that its leader replicates to, once it has caught up. Only its flag is left to be set; by RecoverTable,
+    /// where the playbook says so, once that takes it for equal: it has heard the leader's term and has everything from
+    /// before that term (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
+    fn bring_connected(&self, follower: &ReplicaView, connected: Offset) -> Follower {
+        let Some(last) = self.view.terms.last() else {
+            return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
+        };
+        let term = match self.reattaches {
+            true => last.term,
+            false => match self.term_of(follower) {
+                Ok(term) => term,
+                Err(unknown) => return unknown,
+            },
+        };
+        let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
+        let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
+        if term != last.term || reached < target || reached.0 + 1 < last.start.0 {
+            return self.wait_catching_up(follower, reached, target);
+        }
+        if let Some(fuller) = self.fuller_than_leader(follower) {
+            return fuller;
+        }
+        if self.reattaches && !follower.flag_is_stuck() {
+            let why = "connected to its leader, caught up with it, and as full";
+            return self.send(mark(self.view, &follower.endpoint, true), why);
+        }
+        self.recover_table(follower, false, "connected to its leader and caught up: the nameserver takes it as it is")
+    }
+
+    fn recover_table(&self, follower: &ReplicaView, resends: bool, why: &str) -> Follower {
+        let tries = follower.memory.recovery.tries;
+        if tries >= MAX_TRIES {
+            let failed = self.view.ops_ended.iter().rev().find(|op| op.status == openmldb_model::OpStatus::Failed);
+            let last = failed.map_or(String::new(), |op| {
+                format!("; operation {} ({}) failed at {}", op.id, op.kind.name(), op.task)
+            });
+            let text = format!("RecoverTable for {} was tried {tries} times without effect{last}", follower.endpoint);
+            return Follower::Blocked(Blocked::new(Reason::OpFailed, text, "see the nameserver's log, then run again"));
+        }
+        let (table, pid, endpoint) = (self.view.table.clone(), self.view.partition.pid, follower.endpoint.clone());
+        let action = Action::RecoverTable { table, pid, endpoint };
+        Follower::Needs(Decision::act(Intent { step: self.step, action, why: why.to_owned(), resends }))
+    }
+
+    fn wait_loading(&self, follower: &ReplicaView) -> Follower {
+        let what = WaitFor::Loading;
+        let seen = format!("{} {}", follower.endpoint, follower.data);
+        if self.view.memory.has_expired(&what) {
+            let hint = "see the tablet's log, then run again";
+            return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
+        }
+        Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, OP_TIMEOUT)))
+    }
+
+    /// Its tablet answers and does not hold it. Loading comes first; only what cannot be loaded is resent as it is.
+    fn bring_absent(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
+        let endpoint = &follower.endpoint;
+        match &follower.memory.load {
+            Load::NotSent => {
+                let loads = follower.memory.loads;
+                let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
+                Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
+            }
+            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt => {
+                let what = WaitFor::Appearing(endpoint.clone());
+                let seen = format!("{endpoint} does not show the partition yet");
+                if self.view.memory.has_expired(&what) {
+                    // Told twice, it would destroy itself; a tablet that was restarted loads nothing.
+                    let hint = "it may be loading unseen: see the tablet's log, or restart that tablet, then run again";
+                    return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
+                }
+                Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
+            }
+            Load::HandedOver if follower.manifest == Seen::Unasked => {
+                Follower::Needs(Decision::look(endpoint, Question::Manifest))
+            }
+            Load::HandedOver if follower.manifest_offset() > Offset(0) && self.leader.manifest == Seen::Unasked => {
+                Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
+            }
+            Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
+                match may_discard(self.view, self.leader, follower) {
+                    // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
+                    Ok(()) if connected.is_some() && follower.is_leader => {
+                        self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
+                    }
+                    Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
+                    Err(blocked) => Follower::Blocked(blocked),
+                }
+            }
+        }
+    }
+
+    fn disconnect(&self, follower: &Endpoint) -> Action {
+        let (endpoint, partition) = (self.leader.endpoint.clone(), self.view.partition);
+        Action::DelReplica { endpoint, partition, follower: follower.clone() }
+    }
+}

@@ -1,0 +1,227 @@
+//! The steps up to knowing what every replica holds: loading, waiting for it, finding out last terms.
+
+use std::time::Duration;
+
+use openmldb_model::{Action, Offset, Seen, State};
+
+use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::memory::Load;
+use super::suspect::is_suspect;
+use super::term::{LastTerm, last_term};
+use super::view::{Data, ReplicaView, View};
+
+/// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// How a step loads.
+#[derive(Clone, Copy)]
+pub(super) struct Loads {
+    pub(super) step: &'static str,
+    pub(super) seg_cnt: u32,
+    /// How long tables that come first are waited for.
+    pub(super) turn: Duration,
+    pub(super) gates: Gates,
+}
+
+/// LoadTable to each of those replicas whose tablet answers and does not hold it: as a follower, and never twice.
+pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'a ReplicaView>) -> Option<Decision> {
+    let Loads { step, seg_cnt, turn, gates } = loads;
+    let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r) || is_left_over(view, r)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    if let Some(first) = gates.before_loading(view, turn) {
+        return Some(first);
+    }
+    for leader in view.replicas.iter().filter(|r| r.leads_in_memory()) {
+        if let Some(first) = disconnected(view, step, leader, &missing) {
+            return first;
+        }
+    }
+    Some(Decision::Act(missing.into_iter().map(|r| load_one(view, step, r, seg_cnt)).collect()))
+}
+
+fn is_to_be_loaded(replica: &ReplicaView) -> bool {
+    replica.data == Data::Absent && replica.memory.load == Load::NotSent && replica.memory.loads < MAX_TRIES
+}
+
+/// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came
+/// to drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica), so it is loaded and looked at like any other.
+fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
+    let handed_over = replica.data == Data::Absent && replica.memory.load == Load::HandedOver;
+    let own = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0));
+    // What the operation sent before it failed is the leader's.
+    let of_leader =
+        view.serving_leader().map(|leader| &leader.manifest).filter(|of_leader| **of_leader != Seen::Unasked);
+    let differs = of_leader.is_some_and(|of_leader| own.is_some() && own != of_leader.known());
+    handed_over && view.ops_in_flight.is_empty() && differs && replica.memory.loads < MAX_TRIES
+}
+
+/// A leader that still replicates to a replica would write into it while it is queued to load
+/// (docs/openmldb/logs-and-terms.md#how-a-leader-replicates): that ends first. What has to be done for it, if anything;
+/// within, nothing if it cannot be known and the replica stays unloaded.
+fn disconnected(
+    view: &View,
+    step: &'static str,
+    leader: &ReplicaView,
+    missing: &[&ReplicaView],
+) -> Option<Option<Decision>> {
+    match &leader.followers {
+        Seen::Unasked => return Some(Some(Decision::look(&leader.endpoint, Question::Followers))),
+        Seen::Failed(error) => {
+            let what = WaitFor::Answer(leader.endpoint.clone());
+            let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
+            let given_up = view.memory.has_expired(&what);
+            return Some((!given_up).then(|| Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER))));
+        }
+        Seen::Known(_) => {}
+    }
+    let connected = missing.iter().filter(|r| leader.replicates_to(&r.endpoint));
+    let intents: Vec<Intent> = connected
+        .map(|r| {
+            let (endpoint, partition, follower) = (leader.endpoint.clone(), view.partition, r.endpoint.clone());
+            let action = Action::DelReplica { endpoint, partition, follower };
+            Intent::new(step, action, "its leader would write into it while it is queued to load")
+        })
+        .collect();
+    (!intents.is_empty()).then_some(Some(Decision::Act(intents)))
+}
+
+fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32) -> Intent {
+    let action = Action::LoadTable {
+        endpoint: replica.endpoint.clone(),
+        table: view.table.clone(),
+        partition: view.partition,
+        seg_cnt,
+        storage: view.storage,
+    };
+    Intent::new(step, action, "its offset is known only once it is loaded; as a follower it takes no writes meanwhile")
+}
+
+/// Waits until every replica that can be loaded is. Once the partition serves, each follower is waited for on its own.
+pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
+    if view.serving_leader().is_some() || view.memory.choice.is_some() {
+        return None;
+    }
+    let appearing = view.replicas.iter().find(|r| {
+        let sent = matches!(r.memory.load, Load::Accepted | Load::Interrupted | Load::InDoubt);
+        r.data == Data::Absent && sent && !view.memory.has_expired(&WaitFor::Appearing(r.endpoint.clone()))
+    });
+    if let Some(replica) = appearing {
+        let seen = format!("{} does not show the partition yet", replica.endpoint);
+        let what = WaitFor::Appearing(replica.endpoint.clone());
+        return Some(Decision::Wait(Wait::new(what, seen, timeout, APPEARING)));
+    }
+    let loading: Vec<String> = view.replicas.iter().filter_map(loading_state).collect();
+    if loading.is_empty() || view.memory.has_expired(&WaitFor::Loading) {
+        return None;
+    }
+    // A big replica shows no progress while it loads, so only the deadline counts.
+    Some(Decision::Wait(Wait::new(WaitFor::Loading, loading.join(", "), timeout, timeout)))
+}
+
+fn loading_state(replica: &ReplicaView) -> Option<String> {
+    match replica.data {
+        Data::Loading(State::Queued) => Some(format!("{} has it queued to load", replica.endpoint)),
+        Data::Loading(_) => Some(format!("{} loads it", replica.endpoint)),
+        Data::OutOfReach(_) | Data::Absent | Data::Loaded(_) => None,
+    }
+}
+
+/// Where more than one leadership wrote the partition, the term of each replica's last entry is found out: a snapshot up
+/// to its own offset, after which MANIFEST names it. Only of memory replicas that no leader has contacted yet.
+pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
+    if view.serving_leader().is_some() || view.memory.choice.is_some() {
+        return None;
+    }
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter())
+}
+
+/// The same of followers that were loaded once their leader served, and that it has not contacted. Of a leader that served from
+/// the start nothing is known that they could be compared with.
+pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
+    let leader = view.serving_leader().filter(|_| view.memory.choice.is_some())?;
+    let later = |r: &&ReplicaView| {
+        let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
+        r.endpoint != leader.endpoint && !r.is_alive && !resent && !leader.replicates_to(&r.endpoint)
+    };
+    let to_compare = view.replicas.iter().filter(later).any(|r| r.offset() > Some(Offset(0)));
+    // An earlier run may have chosen it: then this one has not asked it yet.
+    if to_compare && leader.manifest == Seen::Unasked && view.terms.len() > 1 && !view.storage.is_disk() {
+        return Some(Decision::look(&leader.endpoint, Question::Manifest));
+    }
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
+}
+
+fn prove_terms_of<'a>(
+    view: &'a View,
+    step: &'static str,
+    up_to_entries: u64,
+    of: impl Iterator<Item = &'a ReplicaView>,
+) -> Option<Decision> {
+    if view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk() {
+        return None;
+    }
+    let provable: Vec<&ReplicaView> = of
+        .filter(|r| {
+            let bounded = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
+            bounded && !is_suspect(view, r) && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))
+        })
+        .collect();
+    let unasked: Vec<Probe> = provable.iter().flat_map(|r| unasked_of_term(r)).collect();
+    if !unasked.is_empty() {
+        return Some(Decision::Look(unasked));
+    }
+    if let Some(wait) = provable.iter().find_map(|r| unanswered_of_term(view, r)) {
+        return Some(Decision::Wait(wait));
+    }
+    let contacted = |r: &ReplicaView| r.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
+    let unknown = provable.into_iter().filter(|r| !matches!(last_term(view, r), LastTerm::Known(_)) && !contacted(r));
+    let (under_way, to_send): (Vec<_>, Vec<_>) =
+        unknown.filter(|r| !is_folded(r)).partition(|r| is_making_snapshot(r) || r.memory.snapshot_asked);
+    let intents: Vec<Intent> = to_send
+        .into_iter()
+        .filter(|r| r.memory.snapshot_tries < MAX_TRIES)
+        .map(|r| {
+            let (endpoint, partition, storage) = (r.endpoint.clone(), view.partition, view.storage);
+            let action = Action::MakeSnapshot { endpoint, partition, offset: r.offset().unwrap_or(Offset(0)), storage };
+            Intent::new(step, action, "its MANIFEST then names the term of its last entry")
+        })
+        .collect();
+    if !intents.is_empty() {
+        return Some(Decision::Act(intents));
+    }
+    let waiting = under_way.first()?;
+    let seen = format!("{} makes a snapshot, or has it queued", waiting.endpoint);
+    let what = WaitFor::Snapshot(waiting.endpoint.clone());
+    Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)))
+}
+
+fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {
+    let manifest = (replica.manifest == Seen::Unasked).then_some(Question::Manifest);
+    let term = (replica.term_pair == Seen::Unasked).then_some(Question::TermPair);
+    manifest.into_iter().chain(term).map(|question| Probe { endpoint: replica.endpoint.clone(), question })
+}
+
+/// A question about a term that got no answer is asked again for a while: an unknown term may let the wrong replica lead.
+fn unanswered_of_term(view: &View, replica: &ReplicaView) -> Option<Wait> {
+    let error = match (&replica.manifest, &replica.term_pair) {
+        (Seen::Failed(error), _) | (_, Seen::Failed(error)) => error,
+        _ => return None,
+    };
+    let what = WaitFor::Answer(replica.endpoint.clone());
+    let seen = format!("{} does not say which term it is in ({error})", replica.endpoint);
+    (!view.memory.has_expired(&what)).then(|| Wait::new(what, seen, ANSWER, ANSWER))
+}
+
+fn is_making_snapshot(replica: &ReplicaView) -> bool {
+    replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot)
+}
+
+/// Whether the snapshot asked for is there, whatever its term.
+fn is_folded(replica: &ReplicaView) -> bool {
+    let reached = replica.manifest.known().map(|manifest| manifest.offset) >= replica.offset();
+    replica.memory.snapshot_asked && reached && !is_making_snapshot(replica)
+}

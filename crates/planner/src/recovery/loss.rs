@@ -1,0 +1,122 @@
+//! What would be lost, and whether somebody who knows it has said yes. Nothing that discards data is done otherwise: the
+//! partition stays blocked, with the losses listed. Said is exact: that replica, that kind, no more entries than listed.
+
+use serde::{Deserialize, Serialize};
+
+use openmldb_model::{Endpoint, Offset};
+
+use super::blocked::{Blocked, Reason};
+use super::term::shared_up_to;
+use super::view::{ReplicaView, View};
+
+/// Something that would be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// Whose data.
+    pub endpoint: Endpoint,
+    /// In which way.
+    pub kind: LossKind,
+    /// How many entries (rows, for `lacks_rows`), or the most there can be; none if nobody can know.
+    pub entries: Option<u64>,
+    /// Where its directory goes, if it is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}
+
+/// The kinds of loss. Each is said yes to for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// The replica holds entries beyond whoever leads, who did not write them: it is resent, and they go.
+    StaleLeader,
+    /// The replica was known to hold entries, and every replica came back empty: an empty one leads.
+    EmptyLeader,
+    /// The replica holds rows that its leader lacks: it is resent, and they go.
+    LacksRows,
+    /// The replica cannot be looked at, and may hold what nobody else does: the partition goes on without it.
+    OutOfReach,
+}
+
+impl LossKind {
+    /// The kind, as a stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::StaleLeader => "stale_leader",
+            Self::EmptyLeader => "empty_leader",
+            Self::LacksRows => "lacks_rows",
+            Self::OutOfReach => "out_of_reach",
+        }
+    }
+}
+
+impl Loss {
+    /// A replica's entries beyond what it shares with a leader.
+    pub(super) fn stale_leader(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
+        // What is not loaded is judged by the most that was ever known of it.
+        let entries = match replica.offset() {
+            Some(offset) => {
+                offset.max(replica.manifest_offset()).0 - shared_up_to(view, replica, leader).0.min(offset.0)
+            }
+            None => replica.largest_known_offset().0.saturating_sub(leader.offset().unwrap_or(Offset(0)).0),
+        };
+        Self::resent(view, replica, LossKind::StaleLeader, Some(entries))
+    }
+
+    /// A replica's rows that its leader lacks.
+    pub(super) fn rows(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
+        let rows = replica.rows().saturating_sub(leader.rows());
+        // Where the leader lacks more of its log, the difference in rows may hide behind rows of its own.
+        let lacking = leader.offset().map_or(0, |offset| offset.0.saturating_sub(leader.rows()));
+        Self::resent(view, replica, LossKind::LacksRows, Some(rows.max(lacking)))
+    }
+
+    /// All that was known of a replica.
+    pub(super) fn everything(view: &View, replica: &ReplicaView) -> Self {
+        let known = replica.largest_known_offset();
+        let entries = (known > Offset(0)).then_some(known.0);
+        Self { directory: None, ..Self::resent(view, replica, LossKind::EmptyLeader, entries) }
+    }
+
+    /// What a replica that cannot be looked at may hold beyond a leader.
+    pub(super) fn out_of_reach(view: &View, replica: &ReplicaView) -> Self {
+        Self { directory: None, ..Self::resent(view, replica, LossKind::OutOfReach, None) }
+    }
+
+    fn resent(view: &View, replica: &ReplicaView, kind: LossKind, entries: Option<u64>) -> Self {
+        Self { endpoint: replica.endpoint.clone(), kind, entries, directory: Some(view.recycled_as()) }
+    }
+
+    /// Whether whoever said yes to `accepted` said yes to this.
+    fn is_covered_by(&self, accepted: &Self) -> bool {
+        let no_more = match (self.entries, accepted.entries) {
+            (_, None) => true,
+            (Some(entries), Some(accepted)) => entries <= accepted,
+            (None, Some(_)) => false,
+        };
+        self.endpoint == accepted.endpoint && self.kind == accepted.kind && no_more
+    }
+}
+
+/// Lets through what was said yes to, loss by loss.
+///
+/// # Errors
+/// The partition stays blocked, with the losses listed.
+pub(super) fn unless_accepted(view: &View, blocked: Blocked, losses: Vec<Loss>) -> Result<(), Blocked> {
+    let accepted = |loss: &Loss| view.memory.accepted.iter().any(|accepted| loss.is_covered_by(accepted));
+    if losses.iter().all(accepted) {
+        return Ok(());
+    }
+    Err(Blocked { loss: losses, ..blocked })
+}
+
+/// The reasons for which a partition can be blocked by a loss that may be said yes to.
+pub const LOSSES: &[Reason] = &[
+    Reason::OutOfReach,
+    Reason::EverythingEmpty,
+    Reason::LongerFollower,
+    Reason::NewerTerm,
+    Reason::SuspectIsLongest,
+    Reason::LongerThanLeader,
+    Reason::LeaderLacksRows,
+];

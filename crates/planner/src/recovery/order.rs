@@ -1,0 +1,93 @@
+//! What comes before what among partitions: system tables first, the base of a pre-aggregate table before it, serving
+//! everywhere before redundancy anywhere.
+
+use std::collections::BTreeMap;
+
+use openmldb_model::{PartitionId, Tid};
+
+use super::decide::Gates;
+use super::decision::Ahead;
+
+/// How far a partition in scope is, as others care about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It does not serve yet.
+    Coming,
+    /// It serves, is healthy, or is blocked: nobody has to wait for it.
+    Settled,
+}
+
+/// What order needs to know of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Whether it belongs to a table that OpenMLDB itself needs.
+    pub system: bool,
+    /// The table it aggregates.
+    pub base_table: Option<Tid>,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// Where every partition in scope stands, and so what each is allowed. Kept up to date as partitions settle, since asking
+/// all of them every time would cost a big cluster dear.
+#[derive(Debug, Clone)]
+pub struct Order {
+    places: BTreeMap<PartitionId, Place>,
+    coming: usize,
+    system_coming: usize,
+    /// Partitions by the one that comes before them: pre-aggregate tables' by their base table's.
+    after: BTreeMap<PartitionId, Vec<PartitionId>>,
+}
+
+/// Whose turn may have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nobody's.
+    Nobody,
+    /// Theirs.
+    These(Vec<PartitionId>),
+    /// Anybody's.
+    Everybody,
+}
+
+impl Order {
+    /// The partitions in scope.
+    pub fn of(places: BTreeMap<PartitionId, Place>) -> Self {
+        let coming = |place: &&Place| place.stage == Stage::Coming;
+        let system_coming = places.values().filter(coming).filter(|place| place.system).count();
+        let mut after: BTreeMap<PartitionId, Vec<PartitionId>> = BTreeMap::new();
+        for (id, place) in &places {
+            if let Some(tid) = place.base_table {
+                after.entry(PartitionId { tid, pid: id.pid }).or_default().push(*id);
+            }
+        }
+        Self { coming: places.values().filter(coming).count(), system_coming, after, places }
+    }
+
+    /// Notes that nobody has to wait for a partition any more. Says whom that may concern.
+    pub fn settle(&mut self, id: PartitionId) -> Next {
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.stage == Stage::Coming) else {
+            return Next::Nobody;
+        };
+        place.stage = Stage::Settled;
+        self.coming -= 1;
+        self.system_coming -= usize::from(place.system);
+        if self.coming == 0 || (place.system && self.system_coming == 0) {
+            return Next::Everybody;
+        }
+        self.after.get(&id).map_or(Next::Nobody, |after| Next::These(after.clone()))
+    }
+
+    /// What a partition is allowed.
+    pub fn gates(&self, id: PartitionId) -> Gates {
+        let Some(place) = self.places.get(&id) else { return Gates::OPEN };
+        let base = place.base_table.and_then(|tid| self.places.get(&PartitionId { tid, pid: id.pid }));
+        let base_settled = base.is_none_or(|base| base.stage == Stage::Settled);
+        let comes_first = match (place.system || self.system_coming == 0, base_settled) {
+            (false, _) => Some(Ahead::SystemTables),
+            (true, false) => Some(Ahead::BaseTable),
+            (true, true) => None,
+        };
+        Gates { comes_first, may_recover_followers: self.coming == 0, ..Gates::OPEN }
+    }
+}

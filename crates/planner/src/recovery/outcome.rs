@@ -1,0 +1,205 @@
+//! What a run remembers of an action, by how it went.
+
+use serde::{Deserialize, Serialize};
+
+use openmldb_model::{Action, Endpoint, OpId, StorageMode};
+
+use super::decision::{Intent, WaitFor};
+use super::election::Way;
+use super::memory::{Load, Memory};
+use super::view::{Data, View};
+
+/// How an action went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The server answered with success, or that it was so already.
+    Applied,
+    /// The server answered no.
+    Refused {
+        /// OpenMLDB's return code.
+        code: i32,
+        /// The whole error, for people.
+        error: String,
+    },
+    /// It certainly did not happen.
+    NotApplied(String),
+    /// It may have happened, or may still happen: a deadline does not stop a server
+    /// (docs/openmldb/clients.md#a-deadline-does-not-stop-the-server).
+    Unknown(String),
+}
+
+/// kEndpointIsNotExist: the nameserver has never seen the tablet.
+const ENDPOINT_UNKNOWN: i32 = 302;
+/// kTableAlreadyExists, of LoadTable: loaded or loading.
+const ALREADY_LOADED: i32 = 101;
+
+impl Memory {
+    /// Notes how an action of ours on the partition went. `view` is what it was decided on, `newest_op` the newest
+    /// operation the nameserver listed then.
+    pub fn note_outcome(&mut self, view: &View, intent: &Intent, outcome: &Outcome, newest_op: Option<OpId>) {
+        let applied = !matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_));
+        match &intent.action {
+            Action::LoadTable { endpoint, .. } => self.note_load(view.storage, endpoint, outcome),
+            Action::ChangeLeader { .. } if applied => {
+                self.leader_tries += 1;
+                self.expired.remove(&WaitFor::Ops);
+            }
+            Action::RecoverTable { endpoint, .. } if applied => {
+                let leader = view.serving_leader().and_then(|leader| leader.offset());
+                let replica = self.replica_mut(endpoint);
+                // What it holds from here on comes from its leader.
+                (replica.leader_held, replica.replaceable) = (None, None);
+                // A replica that was dropped for its rows is not dropped for them again.
+                replica.recovery.resent_for_rows |= replica.recovery.must_drop;
+                replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
+                replica.recovery.tries += 1;
+                replica.recovery.after_op = newest_op;
+                replica.recovery.resend_meant = intent.resends;
+                replica.recovery.must_drop = false;
+                replica.recovery.stood_still = false;
+                replica.recovery.catch_up_to = leader;
+                let over = |wait: &WaitFor| {
+                    matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_))
+                };
+                self.expired.retain(|wait, _| !over(wait));
+            }
+            Action::DropTable { endpoint, .. } if applied => {
+                let replica = self.replica_mut(endpoint);
+                replica.load = Load::HandedOver;
+                replica.recovery.dropping = true;
+                replica.recovery.must_drop = true;
+            }
+            // What is not loaded is disconnected to be loaded in peace.
+            Action::DelReplica { follower, .. } if applied => {
+                let loaded = view.replica(follower).is_some_and(|replica| replica.loaded().is_some());
+                self.replica_mut(follower).recovery.must_drop |= loaded;
+            }
+            Action::MakeSnapshot { endpoint, .. } => {
+                let replica = self.replica_mut(endpoint);
+                replica.snapshot_tries += 1;
+                // Asked twice, a tablet makes one more; waited for in vain, a term stays unknown.
+                replica.snapshot_asked = *outcome == Outcome::Applied;
+            }
+            Action::MarkAlive { endpoint, alive, .. } => {
+                if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
+                    self.replica_mut(endpoint).flag_stuck = true;
+                    return;
+                }
+                // It may be gone before anybody looks again, and clients are faster.
+                let leads = *alive && self.choice.as_ref().is_some_and(|choice| choice.leader == *endpoint);
+                self.replica_mut(endpoint).led |= leads && !matches!(outcome, Outcome::Refused { .. });
+            }
+            _ => {}
+        }
+        self.note_refusal(view, intent, outcome);
+    }
+
+    /// What has to be remembered of a call should the run end before it hears how it went.
+    pub fn note_unheard(&mut self, view: &View, intent: &Intent, newest_op: Option<OpId>) {
+        self.note_outcome(view, intent, &Outcome::Unknown(String::new()), newest_op);
+        if let Action::LoadTable { endpoint, .. } = &intent.action
+            && view.storage.is_disk()
+        {
+            self.replica_mut(endpoint).load = Load::InDoubt;
+        }
+    }
+
+    fn note_load(&mut self, storage: StorageMode, endpoint: &Endpoint, outcome: &Outcome) {
+        let replica = self.replica_mut(endpoint);
+        replica.loads += u32::from(!matches!(outcome, Outcome::NotApplied(_)));
+        replica.load = match outcome {
+            // A memory table registers before LoadTable answers: the next look shows whether it was applied. A disk table
+            // loads unseen and must not be told twice; but if it never appears, it may never have been told.
+            Outcome::Unknown(_) if storage.is_disk() => Load::Interrupted,
+            Outcome::Unknown(_) => Load::NotSent,
+            Outcome::Applied | Outcome::Refused { code: ALREADY_LOADED, .. } => Load::Accepted,
+            Outcome::Refused { error, .. } => Load::Refused(error.clone()),
+            Outcome::NotApplied(_) => Load::NotSent,
+        };
+    }
+
+    /// Counts refusals in a row. A refused load is an answer about the replica, not a failure of the call; and a snapshot
+    /// that cannot be made only leaves a term unknown.
+    fn note_refusal(&mut self, view: &View, intent: &Intent, outcome: &Outcome) {
+        let subject = match &intent.action {
+            Action::LoadTable { .. } if matches!(outcome, Outcome::Refused { .. }) => return,
+            Action::MarkAlive { endpoint, .. }
+            | Action::RecoverTable { endpoint, .. }
+            | Action::LoadTable { endpoint, .. }
+            | Action::ChangeRole { endpoint, .. }
+            | Action::DropTable { endpoint, .. }
+            | Action::RecoverSnapshot { endpoint, .. } => endpoint,
+            Action::AddReplica { follower, .. } | Action::DelReplica { follower, .. } => follower,
+            Action::ChangeLeader { candidate, .. } => candidate,
+            Action::SetAutoFailover { .. }
+            | Action::OfflineEndpoint { .. }
+            | Action::CancelOp { .. }
+            | Action::MakeSnapshot { .. } => return,
+        };
+        let error = match outcome {
+            Outcome::Applied => None,
+            Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) => {
+                Some(error.clone())
+            }
+        };
+        if matches!(intent.action, Action::ChangeLeader { .. }) {
+            self.leader_error.clone_from(&error);
+        }
+        debug_assert!(view.replica(subject).is_some());
+        let replica = self.replica_mut(subject);
+        replica.refusals = if error.is_some() { replica.refusals + 1 } else { 0 };
+        replica.last_error = error;
+    }
+
+    /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
+    /// are looked at anew.
+    pub fn note_view(&mut self, view: &View) {
+        for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
+            let seen = self.replica_mut(&replica.endpoint);
+            (seen.leader_held, seen.replaceable) = (None, None);
+        }
+        let serving = view.serving_leader().map(|leader| &leader.endpoint);
+        for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {
+            let led = &mut self.replica_mut(&replica.endpoint).led;
+            *led = serving == Some(&replica.endpoint) || *led && replica.leads_in_memory();
+        }
+        let Some(choice) = &self.choice else { return };
+        let last = view.terms.last().map(|start| start.term);
+        // Its own election has begun a term; a later one is somebody else's, again.
+        if choice.way == Way::ChangeLeader && serving == Some(&choice.leader) {
+            self.chosen_under = self.chosen_under.or(last);
+        }
+        let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {
+            Data::Absent | Data::Loading(_) => true,
+            Data::OutOfReach(_) => !leader.may_be_serving(),
+            Data::Loaded(_) => false,
+        });
+        let superseded = self.chosen_under.is_some_and(|under| Some(under) != last) && serving != Some(&choice.leader);
+        if gone && serving.is_none() || superseded {
+            self.choice = None;
+            self.chosen_under = None;
+            self.leader_tries = 0;
+        }
+    }
+
+    /// Notes that a wait's deadline has passed. A disk table's replica that has not shown by then never will.
+    pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
+        if let WaitFor::Appearing(endpoint) = &wait {
+            let replica = self.replica_mut(endpoint);
+            match replica.load {
+                // Told twice, the second load may have failed on what the first, unheard of, had begun
+                // (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away).
+                Load::Accepted if replica.loads > replica.loads_of_the_past + 1 => replica.load = Load::Interrupted,
+                Load::Accepted => replica.load = Load::NeverAppeared,
+                // It was never told, so it has its two minutes still before it.
+                Load::InDoubt => {
+                    replica.load = Load::NotSent;
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.expired.insert(wait, seen);
+    }
+}

@@ -1,0 +1,97 @@
+//! What RecoverTable would do to a replica if it were sent by itself: the same rules as in a whole recovery, as one answer.
+
+use openmldb_model::{Endpoint, OpKind, Role};
+
+use super::blocked::{Blocked, Reason};
+use super::discard::may_discard;
+use super::term::is_official;
+use super::view::{Data, ReplicaView, View};
+
+/// Whether RecoverTable would replace what a replica holds by its leader's data (true) or take it as it is (false).
+///
+/// # Errors
+/// What could be lost, or go wrong unseen: RecoverTable judges a replica by its term alone
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
+pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> {
+    let not_now = |text: String, hint: &str| Blocked::new(Reason::NotRedundant, text, hint);
+    let leader = view.serving_leader().ok_or_else(|| {
+        not_now("its leader is flagged alive, and does not serve".to_owned(), "see `openmldb-ops status`")
+    })?;
+    let Some(replica) = view.replica(endpoint) else {
+        return Err(not_now(format!("there is no replica on {endpoint}"), "see `openmldb-ops status --full`"));
+    };
+    match &replica.data {
+        Data::OutOfReach(error) => Err(not_now(
+            format!("{endpoint} does not answer ({error})"),
+            "start that tablet, or see why it does not answer",
+        )),
+        Data::Loading(_) => {
+            let text = format!("{endpoint} {}, and would be dropped meanwhile", replica.data);
+            Err(not_now(text, "wait until it is loaded"))
+        }
+        Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
+        Data::Loaded(_) if is_taken_as_it_is(view, leader, replica) => {
+            if is_official(view, replica) && replica.offset() <= leader.offset() {
+                return Ok(false);
+            }
+            let text = format!(
+                "{endpoint} would be taken as it is by its term alone, and is not proven to hold the beginning of its leader's log"
+            );
+            Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
+        }
+        Data::Loaded(_) => may_discard(view, leader, replica).map(|()| true),
+        // A whole recovery loads it first, too: RecoverTable deletes a binlog that nobody has looked at
+        // (docs/openmldb/operations.md#recovertable).
+        Data::Absent => {
+            let text =
+                format!("{endpoint} is not loaded, so nobody knows what its binlog holds, and it would be deleted");
+            Err(not_now(text, "load it first: `openmldb-ops replica load`"))
+        }
+    }
+}
+
+/// Whether a replica that no metadata names, in a view that names it, may be dropped: what it holds its leader holds, too.
+///
+/// # Errors
+/// What could be lost, or is in the way.
+pub fn may_be_dropped(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
+    let not_now = |text: String, hint: &str| Blocked::new(Reason::NotRedundant, text, hint);
+    let serves = view.serving_leader().zip(view.replica(endpoint));
+    let Some((leader, replica)) = serves else {
+        return Err(not_now("its leader does not serve".to_owned(), "see `openmldb-ops status`"));
+    };
+    match &replica.data {
+        Data::Loaded(loaded) if loaded.role == Role::Follower => may_discard(view, leader, replica),
+        Data::Loaded(_) => {
+            let text = format!(
+                "{endpoint} leads a replica that the nameserver does not know, and takes what is written to it"
+            );
+            Err(not_now(text, "see who writes to it, and restart that tablet"))
+        }
+        other => Err(not_now(format!("{endpoint} {other}"), "wait until it is loaded")),
+    }
+}
+
+/// Whether RecoverTable connects a loaded replica without dropping it: by the term it has heard, which it is in, and its offset
+/// (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
+fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
+    let (Some(pair), Some(offset)) = (replica.term_pair.known(), replica.offset()) else { return true };
+    let Some(at) = view.terms.iter().position(|start| start.term == pair.term) else { return false };
+    let last = view.terms.len() - 1;
+    let matches = match view.terms[at].start > offset {
+        true => view.terms[last].start.0 == offset.0 + 1,
+        false => at == last || view.terms[at + 1].start > offset,
+    };
+    matches && offset >= leader.manifest_offset()
+}
+
+/// RecoverTable was meant to replace a replica's data, and the operation it led to kept them.
+pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
+    let recovery = &follower.memory.recovery;
+    let ops = view.ops_in_flight.iter().chain(&view.ops_ended);
+    // Operations do not say whose they are, but one replica of a partition is recovered at a time.
+    let others = view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
+    let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
+    let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
+    recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
+}

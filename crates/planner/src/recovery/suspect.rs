@@ -1,0 +1,91 @@
+//! Replicas whose offset promises more rows than they hold
+//! (docs/openmldb/load-table.md#loads-that-succeed-and-lack-rows).
+
+use openmldb_model::{Endpoint, Offset, counted};
+
+use super::view::{ReplicaView, View};
+
+/// Why a replica is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Its MANIFEST names a snapshot file that was not there before loading.
+    SnapshotFileMissing,
+    /// It lacks more rows than another replica, by more than their offsets differ.
+    FewerRows {
+        /// Its rows.
+        rows: u64,
+        /// Its offset.
+        offset: Offset,
+        /// The replica that shows it.
+        than: Endpoint,
+        /// That one's rows.
+        than_rows: u64,
+        /// That one's offset.
+        than_offset: Offset,
+    },
+}
+
+impl std::fmt::Display for Suspicion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SnapshotFileMissing => f.write_str("its MANIFEST names a snapshot file that is missing"),
+            Self::FewerRows { rows, offset, than, than_rows, than_offset } => {
+                write!(
+                    f,
+                    "it holds {} at offset {offset}, {than} holds {than_rows} at {than_offset}",
+                    counted(*rows, "row")
+                )
+            }
+        }
+    }
+}
+
+/// Why the replica is suspect, if it is: missing(x) = offset - rows exceeds another's by more than their offsets
+/// differ; where rows may expire or were deleted, its rows are below 90 % of what the other lets expect.
+pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
+    let x_offset = x.offset()?;
+    if x.memory.snapshot_file_missing {
+        return Some(Suspicion::SnapshotFileMissing);
+    }
+    let lenient = view.has_ttl || rows_were_deleted(view);
+    let others = view.replicas.iter().filter(|y| y.endpoint != x.endpoint);
+    let fuller = others.filter_map(|y| y.offset().map(|offset| (y, offset))).find(|(y, y_offset)| {
+        let lag = y_offset.0.saturating_sub(x_offset.0);
+        if lenient {
+            let expected = y.rows().saturating_sub(lag);
+            u128::from(x.rows()) * 10 < u128::from(expected) * 9
+        } else {
+            missing(x, x_offset) > missing(y, *y_offset).saturating_add(y_offset.0.abs_diff(x_offset.0))
+        }
+    });
+    fuller.map(|(y, y_offset)| Suspicion::FewerRows {
+        rows: x.rows(),
+        offset: x_offset,
+        than: y.endpoint.clone(),
+        than_rows: y.rows(),
+        than_offset: y_offset,
+    })
+}
+
+/// Whether the replica is suspect.
+pub fn is_suspect(view: &View, replica: &ReplicaView) -> bool {
+    suspicion(view, replica).is_some()
+}
+
+/// Whether `x` lacks rows that `y` may hold: more of its log is without a row. How far their offsets differ does not
+/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire or were deleted, counts say nothing.
+pub fn lacks_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
+    !view.has_ttl && !rows_were_deleted(view) && missing(x, x_offset) > missing(y, y_offset)
+}
+
+fn missing(replica: &ReplicaView, offset: Offset) -> u64 {
+    offset.0.saturating_sub(replica.rows())
+}
+
+/// No call tells whether rows were ever deleted. If every replica with entries lacks some, they probably were.
+fn rows_were_deleted(view: &View) -> bool {
+    let mut with_entries = view.replicas.iter().filter_map(|r| r.offset().filter(|o| o.0 > 0).map(|o| missing(r, o)));
+    let first = with_entries.next();
+    first.is_some_and(|missing| missing > 0) && with_entries.all(|missing| missing > 0)
+}

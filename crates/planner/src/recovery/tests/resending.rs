@@ -1,0 +1,63 @@
+//! What has to be known of a replica before RecoverTable is sent for it: what its directory holds may be all there is.
+
+use super::builder::{Replica, a_partition};
+use super::followers::serving;
+use super::loading::asks;
+use crate::recovery::{Intent, Load, Memory, Outcome, Reason, Remembered};
+use openmldb_model::{Action, Endpoint, Seen};
+
+#[test]
+fn what_a_leader_wrote_last_is_not_moved_away_where_loading_left_it_in_place() {
+    let never_appeared = |r: Replica| r.leader().known_at(20).load(Load::NeverAppeared);
+    assert_eq!(serving([], never_appeared).acts(), ["recover_table b (resend)"], "all that is known of it is there");
+    let led = |r: Replica| never_appeared(r).with(|r| r.memory.led = true);
+    let blocked = serving([], led).blocked();
+    assert_eq!(blocked.reason, Reason::LoadTimeout, "its tablet answers");
+    assert!(blocked.loss[0].directory.is_some(), "{blocked:?}");
+    let mut accepted = serving([], led);
+    accepted.memory.accepted = blocked.loss;
+    assert_eq!(accepted.acts(), ["recover_table b (resend)"]);
+}
+
+/// Its tablet was restarted before the operation came to drop it: its snapshot would be taken for the leader's beginning.
+#[test]
+fn a_replica_that_was_to_be_resent_and_kept_its_directory_is_loaded_and_looked_at_first() {
+    let left_over = |r: Replica| r.load(Load::HandedOver).manifest(3, 1);
+    assert_eq!(serving([], left_over).acts(), ["load b"]);
+    let mut sent = serving([], left_over);
+    sent.get_mut("a").manifest = sent.get("b").manifest.clone();
+    assert_eq!(sent.acts(), ["recover_table b (resend)"], "its leader's snapshot was sent to it");
+    assert_eq!(serving([], |r| r.load(Load::HandedOver)).acts(), ["recover_table b (resend)"], "nothing is left");
+    let mut unasked = serving([], |r| r.load(Load::HandedOver));
+    unasked.get_mut("b").manifest = Seen::Unasked;
+    assert_eq!(asks(&unasked), ["b Manifest"]);
+}
+
+/// Clients are faster than our next look, so it counts from the moment it is marked alive; and a later run knows.
+#[test]
+fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
+    let mut view = a_partition().replica("a", |r| r.leader().loaded(20).leads_to([])).replica("b", |r| r.loaded(20));
+    let (a, mut memory) = (Endpoint::from("a"), Memory::default());
+    memory.choice = Some(view.choice());
+    let table = view.table.clone();
+    let mark = |endpoint: &str, alive| Intent {
+        step: "mark_alive",
+        action: Action::MarkAlive {
+            table: table.clone(),
+            pid: Some(view.partition.pid),
+            endpoint: endpoint.into(),
+            alive,
+        },
+        why: String::new(),
+        resends: false,
+    };
+    memory.note_outcome(&view, &mark("b", true), &Outcome::Applied, None);
+    memory.note_outcome(&view, &mark("a", true), &Outcome::Refused { code: 301, error: String::new() }, None);
+    assert!(!memory.replica(&a).led && !memory.replica(&"b".into()).led, "neither is a leader that serves");
+    memory.note_outcome(&view, &mark("a", true), &Outcome::Unknown("hung up".to_owned()), None);
+    memory.note_view(&view);
+    assert!(memory.replica(&a).led && Remembered::of(&memory.replica(&a)).led);
+    view.get_mut("a").data = view.get("b").data.clone();
+    memory.note_view(&view);
+    assert!(!memory.replica(&a).led, "what it holds now was looked at");
+}

@@ -1,0 +1,289 @@
+//! One partition as recovery sees it: metadata, what the tablets hold, and what only this run can remember.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use openmldb_model::{
+    Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State, StorageMode,
+    Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid, counted,
+};
+
+use super::memory::{Load, Memory, ReplicaMemory};
+
+/// Everything that decides what happens to one partition. Plain data; `predict` edits a copy of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// Database and table.
+    pub table: TableName,
+    /// Table and partition number.
+    pub partition: PartitionId,
+    /// Where its rows live.
+    pub storage: StorageMode,
+    /// Whether rows may expire, so that equal logs may hold different row counts.
+    pub has_ttl: bool,
+    /// The table it aggregates, if any.
+    pub base_table: Option<Tid>,
+    /// When each term began, oldest first.
+    pub terms: Vec<TermStart>,
+    /// Its replicas, in the nameserver's order.
+    pub replicas: Vec<ReplicaView>,
+    /// Operations on it that are queued or running.
+    pub ops_in_flight: Vec<Op>,
+    /// Operations on it that have ended, as long as the nameserver lists them.
+    pub ops_ended: Vec<Op>,
+    /// What this run remembers of it.
+    pub memory: Memory,
+}
+
+/// One replica of the partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaView {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The address its name stands for, where that is not the name itself.
+    pub address: Option<String>,
+    /// Its leader flag.
+    pub is_leader: bool,
+    /// Its alive flag, now.
+    pub is_alive: bool,
+    /// The nameserver's opinion of its tablet; none if it does not list it.
+    pub tablet_state: Option<TabletState>,
+    /// What its tablet holds.
+    pub data: Data,
+    /// Its newest snapshot on disk.
+    pub manifest: Seen<Manifest>,
+    /// Its term.
+    pub term_pair: Seen<TermPair>,
+    /// Whom it replicates to; asked of leaders only.
+    pub followers: Seen<Followers>,
+    /// What this run remembers of it.
+    pub memory: ReplicaMemory,
+}
+
+/// What a replica's tablet holds of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// Its tablet does not answer.
+    OutOfReach(String),
+    /// Its tablet answers and does not hold it.
+    Absent,
+    /// Queued or loading.
+    Loading(State),
+    /// Loaded.
+    Loaded(Loaded),
+}
+
+/// A loaded replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its role in memory.
+    pub role: Role,
+    /// kTableNormal, kMakingSnapshot or kSnapshotPaused.
+    pub state: State,
+    /// The end of its log: proof, where the rest is evidence. None only in a prediction, which cannot know it.
+    pub offset: Option<Offset>,
+    /// Its rows.
+    pub rows: u64,
+}
+
+impl View {
+    /// The view of one partition of a snapshot.
+    pub fn of(snapshot: &Snapshot, table: &Table, partition: &Partition, memory: &Memory) -> Self {
+        let mine = |op: &&Op| op.pid == partition.pid && op.table == table.name;
+        Self::with_ops(&snapshot.tablets, table, partition, memory, snapshot.ops.iter().filter(mine))
+    }
+
+    /// The same where somebody keeps the operations of each partition apart.
+    pub fn with_ops<'a>(
+        tablets: &BTreeMap<Endpoint, Tablet>,
+        table: &Table,
+        partition: &Partition,
+        memory: &Memory,
+        ops: impl Iterator<Item = &'a Op>,
+    ) -> Self {
+        let id = PartitionId { tid: table.tid, pid: partition.pid };
+        let nowhere = Tablet::unknown();
+        let replicas = partition.replicas.iter().map(|replica| {
+            let tablet = tablets.get(&replica.endpoint).unwrap_or(&nowhere);
+            let probes = tablet.probes(id);
+            ReplicaView {
+                endpoint: replica.endpoint.clone(),
+                address: tablet.real_endpoint.clone(),
+                is_leader: replica.is_leader,
+                is_alive: replica.is_alive,
+                tablet_state: tablet.state,
+                data: Data::of(&tablet.held, id).once_believed(&memory.replica(&replica.endpoint)),
+                manifest: probes.manifest.clone(),
+                term_pair: probes.term_pair.clone(),
+                followers: probes.followers.clone(),
+                memory: memory.replica(&replica.endpoint),
+            }
+        });
+        let (in_flight, ended) = ops.cloned().partition(|op| op.status.is_in_flight());
+        Self {
+            table: table.name.clone(),
+            partition: id,
+            storage: table.storage,
+            has_ttl: table.has_ttl,
+            base_table: table.base_table,
+            terms: partition.terms.clone(),
+            replicas: replicas.collect(),
+            ops_in_flight: in_flight,
+            ops_ended: ended,
+            memory: memory.clone(),
+        }
+    }
+
+    /// The replica on an endpoint.
+    pub fn replica(&self, endpoint: &Endpoint) -> Option<&ReplicaView> {
+        self.replicas.iter().find(|replica| replica.endpoint == *endpoint)
+    }
+
+    /// The same, to edit a prediction.
+    pub fn replica_mut(&mut self, endpoint: &Endpoint) -> Option<&mut ReplicaView> {
+        self.replicas.iter_mut().find(|replica| replica.endpoint == *endpoint)
+    }
+
+    /// The leader that serves: the only alive one among the leader-flagged, loaded, and leader in memory too.
+    pub fn serving_leader(&self) -> Option<&ReplicaView> {
+        let mut alive_leaders = self.replicas.iter().filter(|replica| replica.is_leader && replica.is_alive);
+        let leader = alive_leaders.next()?;
+        let alone = alive_leaders.next().is_none();
+        (alone && leader.loaded().is_some_and(|data| data.role == Role::Leader)).then_some(leader)
+    }
+
+    /// Where the replica's directory goes when it is dropped.
+    pub fn recycled_as(&self) -> String {
+        format!("{}_<time> in the tablet's recycle bin", self.partition)
+    }
+}
+
+impl ReplicaView {
+    /// Where its server is.
+    pub fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or(self.endpoint.as_str())
+    }
+
+    /// What is loaded, if anything is.
+    pub fn loaded(&self) -> Option<&Loaded> {
+        match &self.data {
+            Data::Loaded(loaded) => Some(loaded),
+            Data::OutOfReach(_) | Data::Absent | Data::Loading(_) => None,
+        }
+    }
+
+    /// Its proven offset.
+    pub fn offset(&self) -> Option<Offset> {
+        self.loaded().and_then(|loaded| loaded.offset)
+    }
+
+    /// Its proven rows; 0 if not loaded.
+    pub fn rows(&self) -> u64 {
+        self.loaded().map_or(0, |loaded| loaded.rows)
+    }
+
+    /// What it holds, in words: `12 rows at offset 30`.
+    pub fn rows_at(&self) -> String {
+        format!("{} at offset {}", counted(self.rows(), "row"), self.offset().unwrap_or(Offset(0)))
+    }
+
+    /// The tablet's error, if it does not answer.
+    pub fn out_of_reach(&self) -> Option<&str> {
+        match &self.data {
+            Data::OutOfReach(error) => Some(error),
+            Data::Absent | Data::Loading(_) | Data::Loaded(_) => None,
+        }
+    }
+
+    /// The offset of its newest snapshot; 0 without one, or if nobody knows.
+    pub fn manifest_offset(&self) -> Offset {
+        self.manifest.known().map_or(Offset(0), |manifest| manifest.offset)
+    }
+
+    /// The largest offset ever known of it: proven, nameserver's last, or MANIFEST's.
+    pub fn largest_known_offset(&self) -> Offset {
+        self.offset().unwrap_or(Offset(0)).max(self.manifest_offset()).max(self.memory.largest_offset)
+    }
+
+    /// Whether it leads in memory and is known to be connected to a follower.
+    pub fn replicates_to(&self, follower: &Endpoint) -> bool {
+        let followers = self.followers.known().filter(|_| self.leads_in_memory());
+        followers.is_some_and(|known| known.followers.iter().any(|(endpoint, _)| endpoint == follower))
+    }
+
+    /// Whether it is loaded with role leader.
+    pub fn leads_in_memory(&self) -> bool {
+        self.loaded().is_some_and(|loaded| loaded.role == Role::Leader)
+    }
+
+    /// Whether it may be serving although its tablet does not answer us: flagged leader and alive, and the nameserver hears
+    /// from its tablet.
+    pub fn may_be_serving(&self) -> bool {
+        let heard_of = self.tablet_state == Some(TabletState::Healthy);
+        self.is_leader && self.is_alive && heard_of && self.out_of_reach().is_some()
+    }
+
+    /// Whether its flag cannot be changed: the nameserver does not know its tablet, and answers 302.
+    pub fn flag_is_stuck(&self) -> bool {
+        self.memory.flag_stuck || self.tablet_state.is_none()
+    }
+
+    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, made it
+    /// vanish or never showed anything.
+    pub fn has_no_data(&self) -> bool {
+        self.data == Data::Absent && matches!(self.memory.load, Load::Refused(_) | Load::Vanished | Load::NeverAppeared)
+    }
+}
+
+/// What its tablet has, as it reads after its endpoint.
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfReach(error) => write!(f, "does not answer ({error})"),
+            Self::Absent => f.write_str("has not loaded it"),
+            Self::Loading(State::Queued) => f.write_str("has it queued to load"),
+            Self::Loading(_) => f.write_str("is still loading it"),
+            Self::Loaded(loaded) => write!(f, "has it loaded as {}", loaded.role),
+        }
+    }
+}
+
+impl Data {
+    /// A replica that shows itself empty where a load of ours may just have ended counts as still loading until a second look;
+    /// with rows it cannot be empty, so for as long as it shows both.
+    fn once_believed(self, memory: &ReplicaMemory) -> Self {
+        let not_ours = matches!(memory.load, Load::NotSent | Load::Loaded | Load::HandedOver);
+        match self {
+            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), rows, .. })
+                if rows > 0 || !not_ours && memory.empty_looks == 1 =>
+            {
+                Self::Loading(State::Loading)
+            }
+            other => other,
+        }
+    }
+
+    fn of(held: &Seen<BTreeMap<PartitionId, Held>>, partition: PartitionId) -> Self {
+        let held = match held {
+            Seen::Unasked => return Self::OutOfReach("no tablet is known there".to_owned()),
+            Seen::Failed(error) => return Self::OutOfReach(error.clone()),
+            Seen::Known(held) => held,
+        };
+        match held.get(&partition) {
+            None => Self::Absent,
+            Some(held) if held.state.is_loaded() => Self::Loaded(Loaded {
+                role: held.role,
+                state: held.state,
+                offset: Some(held.offset),
+                rows: held.record_cnt,
+            }),
+            Some(held) => Self::Loading(held.state),
+        }
+    }
+}
+
+/// The endpoints of some replicas, for a sentence.
+pub(super) fn list<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> String {
+    let names: BTreeSet<&str> = endpoints.into_iter().map(Endpoint::as_str).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,176 @@
+//! What a verification finds, and what all of it comes to.
+
+use serde::Serialize;
+
+use openmldb_model::{Endpoint, Pid, TableName};
+
+/// Everything found, in a word and one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// In a word.
+    pub verdict: Standing,
+    /// One by one, in the order of tables; what concerns no partition comes last.
+    pub findings: Vec<Finding>,
+}
+
+/// How what was meant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Everything is as it should be.
+    Complete,
+    /// Something goes on by itself, and nothing else is wrong.
+    NotFinished,
+    /// Something is wrong and will not mend itself.
+    NotFullySucceeded,
+    /// Nothing wrong is seen, but somebody did not answer.
+    Undetermined,
+}
+
+/// What a finding means for the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// It ends by itself.
+    GoesOn,
+    /// It stays as it is.
+    Stays,
+    /// It cannot be known.
+    Unknown,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind, a stable code.
+    pub kind: FindingKind,
+    /// The table; null if it concerns none.
+    pub table: Option<TableName>,
+    /// The partition.
+    pub pid: Option<Pid>,
+    /// The replica's tablet, or the tablet; null for an operation.
+    pub endpoint: Option<Endpoint>,
+    /// Whether it ends by itself.
+    #[serde(skip)]
+    pub nature: Nature,
+    /// What was seen.
+    pub text: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// The kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A tablet does not answer, or not this question.
+    NoAnswer,
+    /// A replica is not flagged alive.
+    NotAlive,
+    /// A replica is not loaded.
+    NotLoaded,
+    /// A replica is loading.
+    Loading,
+    /// A replica's role in memory is not the one its flag says.
+    WrongRole,
+    /// A partition has a second leader.
+    SecondLeader,
+    /// A leader does not replicate to a replica.
+    NotConnected,
+    /// A follower takes nothing from its leader, which replicates to it.
+    Stuck,
+    /// No leader serves, though nothing else is wrong.
+    NoLeader,
+    /// A follower has not reached where its leader was a look before.
+    Behind,
+    /// A follower is further than its leader, which then sends it nothing of what it lacks.
+    Ahead,
+    /// A replica has fewer rows than another one at the same offset.
+    FewerRows,
+    /// A replica is kept from making snapshots, and no operation is under way that would let it.
+    SnapshotPaused,
+    /// An operation kept the data that were meant to be replaced.
+    DataNotReplaced,
+    /// An operation is queued or running.
+    OpRunning,
+    /// A tablet is registered in ZooKeeper, and offline or unknown to the nameserver.
+    TabletOffline,
+    /// A tablet's registration is gone, and the nameserver takes it for healthy.
+    RegistrationGone,
+}
+
+impl FindingKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::NoAnswer,
+        Self::NotAlive,
+        Self::NotLoaded,
+        Self::Loading,
+        Self::WrongRole,
+        Self::SecondLeader,
+        Self::NotConnected,
+        Self::Stuck,
+        Self::NoLeader,
+        Self::Behind,
+        Self::Ahead,
+        Self::FewerRows,
+        Self::SnapshotPaused,
+        Self::DataNotReplaced,
+        Self::OpRunning,
+        Self::TabletOffline,
+        Self::RegistrationGone,
+    ];
+
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "see whether the tablet runs; once it answers, run `openmldb-ops status --deep`",
+            Self::NotAlive
+            | Self::NotLoaded
+            | Self::NotConnected
+            | Self::Stuck
+            | Self::NoLeader
+            | Self::SecondLeader => "run `openmldb-ops recover` on it; with --dry-run it says what it would do",
+            Self::WrongRole => "run `openmldb-ops recover --dry-run` on it, and read what it would do",
+            Self::Loading | Self::OpRunning => "wait for it, then run `openmldb-ops status --deep`",
+            Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
+            Self::Ahead | Self::FewerRows => "compare the rows of both before anything else; nothing was discarded",
+            Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
+            Self::DataNotReplaced => "run `openmldb-ops recover` on it again",
+            Self::TabletOffline => {
+                "restart the leading nameserver, so that another one leads: a registration it missed stays missed"
+            }
+            Self::RegistrationGone => "restart the tablet, so that it registers again",
+        }
+    }
+}
+
+impl Verification {
+    /// What the findings come to.
+    pub fn of(findings: Vec<Finding>) -> Self {
+        let any = |nature| findings.iter().any(|finding| finding.nature == nature);
+        let verdict = if any(Nature::Stays) {
+            Standing::NotFullySucceeded
+        } else if any(Nature::Unknown) {
+            Standing::Undetermined
+        } else if any(Nature::GoesOn) {
+            Standing::NotFinished
+        } else {
+            Standing::Complete
+        };
+        Self { verdict, findings }
+    }
+
+    /// Whether another look found the same, whatever the figures in its texts: while clients write, these never stand still.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        let keys = |all: &Self| {
+            let key = |one: &Finding| (one.kind, one.table.clone(), one.pid, one.endpoint.clone(), one.nature);
+            all.findings.iter().map(key).collect::<Vec<_>>()
+        };
+        self.verdict == other.verdict && keys(self) == keys(other)
+    }
+
+    /// Whether everything is as it should be.
+    pub fn is_complete(&self) -> bool {
+        self.verdict == Standing::Complete
+    }
+}

@@ -1,0 +1,195 @@
+//! What is not as it should be in one partition.
+
+use crate::recovery::{Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, resend_went_wrong};
+use openmldb_model::{Endpoint, Held, Offset, Seen, Snapshot, State};
+
+use super::finding::{Finding, FindingKind, Nature};
+
+/// One look at a partition.
+pub(super) struct Look<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) view: View,
+}
+
+impl Look<'_> {
+    fn offset(&self, endpoint: &Endpoint) -> Option<Offset> {
+        self.view.replica(endpoint)?.offset()
+    }
+
+    fn held(&self, endpoint: &Endpoint) -> Option<&Held> {
+        let held = self.snapshot.tablets.get(endpoint)?.held.known()?;
+        held.get(&self.view.partition).filter(|held| held.state.is_loaded())
+    }
+
+    fn is_paused(&self, endpoint: &Endpoint) -> bool {
+        self.held(endpoint).is_some_and(|held| held.state == State::SnapshotPaused)
+    }
+}
+
+/// Two looks at a partition, and its leader.
+struct Case<'a> {
+    then: &'a Look<'a>,
+    now: &'a Look<'a>,
+    leader: &'a ReplicaView,
+}
+
+/// Everything that is not as it should be. Without an earlier look, what only two can show is left out.
+pub(super) fn findings_of(then: Option<&Look<'_>>, now: &Look<'_>) -> Vec<Finding> {
+    let mut found = operations(&now.view);
+    found.extend(state(&now.view));
+    found.extend(now.view.replicas.iter().filter_map(|replica| paused(then, now, replica)));
+    found.extend(now.view.replicas.iter().filter_map(|replica| data_not_replaced(&now.view, replica)));
+    if let (Some(then), Some(leader)) = (then, now.view.serving_leader()) {
+        let case = Case { then, now, leader };
+        let followers = now.view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && r.loaded().is_some());
+        for follower in followers {
+            found.extend(case.behind(follower));
+            found.extend(case.ahead(follower));
+            found.extend(case.fewer_rows(follower));
+        }
+    }
+    found
+}
+
+fn finding(view: &View, kind: FindingKind, endpoint: Option<&Endpoint>, nature: Nature, text: String) -> Finding {
+    Finding {
+        kind,
+        table: Some(view.table.clone()),
+        pid: Some(view.partition.pid),
+        endpoint: endpoint.cloned(),
+        nature,
+        text,
+        hint: kind.hint().to_owned(),
+    }
+}
+
+/// What an operation under way may still put right.
+fn unless_op(view: &View) -> Nature {
+    if view.ops_in_flight.is_empty() { Nature::Stays } else { Nature::GoesOn }
+}
+
+fn operations(view: &View) -> Vec<Finding> {
+    let running = view.ops_in_flight.iter().map(|op| {
+        let text = format!("operation {} ({}) is under way: it {}", op.id, op.kind.name(), op.progress());
+        finding(view, FindingKind::OpRunning, None, Nature::GoesOn, text)
+    });
+    running.collect()
+}
+
+/// Flags, roles and connections.
+fn state(view: &View) -> Vec<Finding> {
+    let seen = health(view);
+    if let Health::Unknown(probe) = &seen {
+        let text = "was not asked whom it replicates to".to_owned();
+        return vec![finding(view, FindingKind::NoAnswer, Some(&probe.endpoint), Nature::Unknown, text)];
+    }
+    if matches!(&seen, Health::Down(problems) if problems.is_empty()) {
+        let text = "no replica is flagged leader, alive and leading".to_owned();
+        return vec![finding(view, FindingKind::NoLeader, None, unless_op(view), text)];
+    }
+    let found = seen.problems().iter().map(|Problem { endpoint, kind, text }| {
+        let (kind, nature) = match kind {
+            ProblemKind::NoAnswer => (FindingKind::NoAnswer, Nature::Unknown),
+            ProblemKind::Loading => (FindingKind::Loading, Nature::GoesOn),
+            ProblemKind::NotAlive => (FindingKind::NotAlive, unless_op(view)),
+            ProblemKind::NotLoaded => (FindingKind::NotLoaded, unless_op(view)),
+            ProblemKind::WrongRole => (FindingKind::WrongRole, unless_op(view)),
+            ProblemKind::SecondLeader => (FindingKind::SecondLeader, unless_op(view)),
+            ProblemKind::NotConnected => (FindingKind::NotConnected, unless_op(view)),
+            ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
+        };
+        finding(view, kind, Some(endpoint), nature, text.clone())
+    });
+    found.collect()
+}
+
+/// A snapshot stays paused after an operation that failed or was cancelled; while one is under way it may be meant.
+fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Option<Finding> {
+    if !now.is_paused(&replica.endpoint) || !now.view.ops_in_flight.is_empty() {
+        return None;
+    }
+    let stays = then.is_some_and(|then| then.is_paused(&replica.endpoint) && then.view.ops_in_flight.is_empty());
+    let nature = if stays { Nature::Stays } else { Nature::GoesOn };
+    let text = "kept from making snapshots (kSnapshotPaused), and no operation is under way".to_owned();
+    Some(finding(&now.view, FindingKind::SnapshotPaused, Some(&replica.endpoint), nature, text))
+}
+
+fn data_not_replaced(view: &View, replica: &ReplicaView) -> Option<Finding> {
+    resend_went_wrong(view, replica).then(|| {
+        let text = "RecoverTable was to replace its data, and the operation it led to kept them".to_owned();
+        finding(view, FindingKind::DataNotReplaced, Some(&replica.endpoint), Nature::Stays, text)
+    })
+}
+
+impl Case<'_> {
+    /// Writers never stop, so a follower is held against where its leader was a look before.
+    fn behind(&self, follower: &ReplicaView) -> Option<Finding> {
+        let target = self.then.offset(&self.leader.endpoint)?;
+        let known = match &self.leader.followers {
+            Seen::Known(followers) => followers.followers.iter().find(|(endpoint, _)| *endpoint == follower.endpoint),
+            Seen::Unasked | Seen::Failed(_) => None,
+        };
+        let reached = follower.offset()?.max(known.map_or(Offset(0), |(_, offset)| *offset));
+        if reached >= target {
+            return None;
+        }
+        let moves = self.then.offset(&follower.endpoint).is_none_or(|before| before < reached);
+        let nature = if moves { Nature::GoesOn } else { unless_op(&self.now.view) };
+        let text = format!("at offset {reached}, its leader {} was at {target} before", self.leader.endpoint);
+        Some(self.finding(FindingKind::Behind, follower, nature, text))
+    }
+
+    /// Its leader will never send it what it writes in that place
+    /// (docs/openmldb/logs-and-terms.md#a-follower-that-is-longer-than-its-leader).
+    fn ahead(&self, follower: &ReplicaView) -> Option<Finding> {
+        let (was, is) = (self.then.offset(&follower.endpoint)?, self.leader.offset()?);
+        let text = || format!("was at offset {was} before its leader {} was at {is}", self.leader.endpoint);
+        (was > is).then(|| self.finding(FindingKind::Ahead, follower, unless_op(&self.now.view), text()))
+    }
+
+    /// Fewer rows at the same offset, on either side, index by index where they are counted so; where rows may expire, fewer
+    /// than 90 % of them. While clients write, offsets are hardly ever the same: then, whether it lacks more of its log. What
+    /// a single look shows may be a moment's.
+    fn fewer_rows(&self, follower: &ReplicaView) -> Option<Finding> {
+        let fewer = |x: &ReplicaView, y: &ReplicaView| {
+            let in_look = |look: &Look<'_>| look.lacks_rows(&x.endpoint, &y.endpoint);
+            in_look(self.then) && in_look(self.now)
+        };
+        let (poorer, fuller) = match (fewer(follower, self.leader), fewer(self.leader, follower)) {
+            (true, _) => (follower, self.leader),
+            (false, true) => (self.leader, follower),
+            (false, false) => return None,
+        };
+        let counted = |replica: &ReplicaView| {
+            let rows = self.now.held(&replica.endpoint).map_or_else(|| vec![replica.rows()], rows_by_index);
+            let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
+            format!("{} rows at offset {}", rows.join("+"), replica.offset().unwrap_or(Offset(0)))
+        };
+        let text = format!("holds {}, {} {}", counted(poorer), fuller.endpoint, counted(fuller));
+        Some(self.finding(FindingKind::FewerRows, poorer, unless_op(&self.now.view), text))
+    }
+
+    fn finding(&self, kind: FindingKind, replica: &ReplicaView, nature: Nature, text: String) -> Finding {
+        finding(&self.now.view, kind, Some(&replica.endpoint), nature, text)
+    }
+}
+
+impl Look<'_> {
+    fn lacks_rows(&self, x: &Endpoint, y: &Endpoint) -> bool {
+        let (Some(mine), Some(others)) = (self.held(x), self.held(y)) else { return false };
+        if mine.offset != others.offset {
+            let (x, y) = (self.view.replica(x), self.view.replica(y));
+            return x.zip(y).is_some_and(|(x, y)| lacks_rows_of(&self.view, x, y));
+        }
+        let is_fewer = |mine: u64, others: u64| match self.view.has_ttl {
+            true => u128::from(mine) * 10 < u128::from(others) * 9,
+            false => mine < others,
+        };
+        let (mine, others) = (rows_by_index(mine), rows_by_index(others));
+        mine.len() == others.len() && mine.iter().zip(&others).any(|(mine, others)| is_fewer(*mine, *others))
+    }
+}
+
+fn rows_by_index(held: &Held) -> Vec<u64> {
+    if held.index_rows.is_empty() { vec![held.record_cnt] } else { held.index_rows.clone() }
+}

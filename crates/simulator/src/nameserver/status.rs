@@ -1,0 +1,137 @@
+//! Polling tablets for what they hold (docs/openmldb/nameserver.md#where-its-numbers-come-from): the numbers ShowTable
+//! shows.
+
+use super::metadata::Table;
+use super::{Leading, PartitionKey};
+use openmldb_wire::api::{GetTableStatusRequest, TableStatus};
+use openmldb_wire::call::{TabletAnswer, TabletCall};
+use openmldb_wire::common::StorageMode;
+use openmldb_wire::nameserver::{PartitionMeta, TablePartition};
+
+/// A replica's numbers as its table counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stats {
+    offset: u64,
+    record_cnt: u64,
+    record_byte_size: u64,
+    diskused: u64,
+}
+
+/// A replica's numbers as its tablet reported them.
+#[derive(Debug, Clone, Copy)]
+struct Reported {
+    stats: Stats,
+    /// Rows in the first index, by which memory tables are counted.
+    first_index: Option<u64>,
+}
+
+/// One tablet's report, by partition, read from front to back.
+#[derive(Debug)]
+struct Report {
+    endpoint: String,
+    held: Vec<(PartitionKey, Reported)>,
+    next: usize,
+}
+
+impl Leading<'_> {
+    /// One pass of GetTableStatus. It changes nothing if no tablet reports any table.
+    pub(super) fn update_table_status(&mut self) {
+        let healthy: Vec<_> = self.memory.members.healthy().map(str::to_owned).collect();
+        let mut reports = Vec::with_capacity(healthy.len());
+        for endpoint in healthy {
+            let asked = self.tablets.call(&endpoint, TabletCall::GetTableStatus(GetTableStatusRequest::default()));
+            let Ok(TabletAnswer::GetTableStatus(answer)) = asked else { continue };
+            reports.push(Report::new(endpoint, &answer.all_table_status));
+        }
+        if reports.iter().all(|report| report.held.is_empty()) {
+            return;
+        }
+        for (tid, table) in self.zk.tables.all_mut() {
+            let in_memory = table.head.storage_mode() == StorageMode::KMemory;
+            for pid in 0..u32::try_from(table.len()).unwrap_or(0) {
+                let partition = PartitionKey { tid, pid };
+                let report = |endpoint: &str| {
+                    let report = reports.iter_mut().find(|report| report.endpoint == endpoint)?;
+                    report.take(partition).map(|reported| reported.counted(in_memory))
+                };
+                update_partition(table, pid, report);
+            }
+        }
+    }
+}
+
+impl Report {
+    fn new(endpoint: String, all_table_status: &[TableStatus]) -> Self {
+        let key = |status: &TableStatus| PartitionKey { tid: status.tid(), pid: status.pid() };
+        let mut held: Vec<_> = all_table_status.iter().map(|status| (key(status), Reported::new(status))).collect();
+        held.sort_unstable_by_key(|(partition, _)| *partition);
+        Self { endpoint, held, next: 0 }
+    }
+
+    /// What was reported of a partition; asked for in the order of partitions.
+    fn take(&mut self, partition: PartitionKey) -> Option<Reported> {
+        while let Some((held, reported)) = self.held.get(self.next) {
+            match held.cmp(&partition) {
+                std::cmp::Ordering::Less => self.next += 1,
+                std::cmp::Ordering::Equal => return Some(*reported),
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        None
+    }
+}
+
+impl Reported {
+    fn new(status: &TableStatus) -> Self {
+        let stats = Stats {
+            offset: status.offset(),
+            record_cnt: status.record_cnt(),
+            record_byte_size: status.record_byte_size() + status.record_idx_byte_size(),
+            diskused: status.diskused(),
+        };
+        Self { stats, first_index: status.ts_idx_status.first().map(|index| index.seg_cnts.iter().sum()) }
+    }
+
+    fn counted(self, in_memory: bool) -> Stats {
+        match self.first_index {
+            Some(record_cnt) if in_memory => Stats { record_cnt, ..self.stats },
+            _ => self.stats,
+        }
+    }
+}
+
+/// Caches what was reported of a partition's replicas. One that nobody reported keeps its old numbers.
+fn update_partition(table: &mut Table, pid: u32, report: impl FnMut(&str) -> Option<Stats>) {
+    let Some(partition) = table.partition(pid) else { return };
+    let news: Vec<_> = partition.partition_meta.iter().map(|meta| meta.endpoint.as_str()).map(report).collect();
+    if partition.partition_meta.iter().zip(&news).all(|(meta, news)| is_known(partition, meta, *news)) {
+        return;
+    }
+    table.change(pid, |partition| {
+        for (meta, news) in partition.partition_meta.iter_mut().zip(news) {
+            meta.tablet_has_partition = Some(news.is_some());
+            let Some(news) = news else { continue };
+            meta.offset = Some(news.offset);
+            meta.record_cnt = Some(news.record_cnt);
+            meta.record_byte_size = Some(news.record_byte_size);
+            meta.diskused = Some(news.diskused);
+            if meta.is_leader && meta.is_alive() {
+                partition.record_cnt = Some(news.record_cnt);
+                partition.record_byte_size = Some(news.record_byte_size);
+                partition.diskused = Some(news.diskused);
+            }
+        }
+    });
+}
+
+fn is_known(partition: &TablePartition, meta: &PartitionMeta, news: Option<Stats>) -> bool {
+    let Some(news) = news else { return meta.tablet_has_partition == Some(false) };
+    let leads = meta.is_leader && meta.is_alive();
+    meta.tablet_has_partition == Some(true)
+        && meta.offset == Some(news.offset)
+        && (meta.record_cnt, meta.record_byte_size, meta.diskused)
+            == (Some(news.record_cnt), Some(news.record_byte_size), Some(news.diskused))
+        && (!leads
+            || (partition.record_cnt, partition.record_byte_size, partition.diskused)
+                == (Some(news.record_cnt), Some(news.record_byte_size), Some(news.diskused)))
+}

@@ -1,0 +1,170 @@
+//! What a tablet tells about its replicas: GetTableStatus, GetTermPair, GetManifest
+//! (docs/openmldb/tablet.md#gettablestatus; fields present as in the recordings).
+
+use super::entry::storage_of;
+use super::load::id_of;
+use super::machine::Machine;
+use super::refusal::{NO_ROOT, OK, PARSE_MANIFEST_FAILED, Refusal, TABLE_DOES_NOT_EXIST, code_and_msg};
+use super::replica::Replica;
+use super::{Millis, Tablets};
+use openmldb_model::{PartitionId, Role, State, StorageMode};
+use openmldb_wire::api::{self, TableMode, TableState};
+use openmldb_wire::{common, r#type};
+
+/// Segments per index; the 8 that every LoadTable sends.
+const SEGMENTS: u64 = 8;
+
+impl Tablets {
+    pub(super) fn table_status(&self, at: usize, request: &api::GetTableStatusRequest) -> api::GetTableStatusResponse {
+        let machine = &self.machines[at];
+        let status = |(id, replica): (&PartitionId, &Replica)| self.status(machine, *id, replica);
+        let all_table_status = match (request.tid, request.pid) {
+            (Some(tid), Some(pid)) => {
+                let id = super::entry::partition_id(tid, pid);
+                machine.replicas.get_key_value(&id).map(status).into_iter().collect()
+            }
+            (tid, pid) => {
+                let asked = |id: &PartitionId| tid.is_none_or(|t| t == id.tid.0) && pid.is_none_or(|p| p == id.pid.0);
+                machine.replicas.iter().filter(|(id, _)| asked(id)).map(status).collect()
+            }
+        };
+        api::GetTableStatusResponse { all_table_status, code: Some(0), msg: None }
+    }
+
+    fn status(&self, machine: &Machine, id: PartitionId, replica: &Replica) -> api::TableStatus {
+        let storage = replica.storage();
+        let status = api::TableStatus {
+            tid: Some(id.tid.0),
+            pid: Some(id.pid.0),
+            offset: Some(replica.offset),
+            mode: Some(mode(replica.role) as i32),
+            state: Some(state(replica.state) as i32),
+            record_cnt: Some(replica.record_cnt(self.now)),
+            name: Some(replica.schema.name.clone()),
+            compress_type: Some(r#type::CompressType::KNoCompress as i32),
+            diskused: Some(0),
+            storage_mode: Some(storage_mode(storage) as i32),
+            ..Default::default()
+        };
+        if storage.is_disk() {
+            let path = |what| Some(machine.path(&self.settings.root, storage, id, what));
+            return api::TableStatus { snapshot_path: path("snapshot"), binlog_path: path("binlog"), ..status };
+        }
+        with_memory_fields(status, id, replica, self.now)
+    }
+
+    /// For a replica that is not loaded: offset and term of its snapshot, 0 if the file MANIFEST names is missing.
+    pub(super) fn term_pair(&self, at: usize, request: &api::GetTermPairRequest) -> api::GetTermPairResponse {
+        if self.settings.standalone {
+            let msg = Some("tablet is not run in cluster mode".to_owned());
+            return api::GetTermPairResponse { code: Some(-1), msg, ..Default::default() };
+        }
+        let id = id_of(request.tid, request.pid);
+        let machine = &self.machines[at];
+        if let Ok(replica) = machine.replica(id) {
+            let (code, msg) = code_and_msg(OK);
+            return api::GetTermPairResponse {
+                code,
+                msg,
+                term: Some(replica.term),
+                offset: Some(replica.offset),
+                has_table: Some(true),
+                is_leader: Some(replica.role == Role::Leader),
+            };
+        }
+        let storage = match self.storage_with_root(request.storage_mode()) {
+            Ok(storage) => storage,
+            Err(refusal) => {
+                let (code, msg) = code_and_msg(Err(refusal));
+                return api::GetTermPairResponse { code, msg, ..Default::default() };
+            }
+        };
+        let directory = machine.disk.directory(storage, id);
+        let whole = directory.filter(|directory| directory.snapshot_rows().is_some());
+        let manifest = whole.and_then(|directory| directory.manifest());
+        api::GetTermPairResponse {
+            code: Some(0),
+            msg: Some(TABLE_DOES_NOT_EXIST.msg.to_owned()),
+            term: Some(manifest.map_or(0, |manifest| manifest.term)),
+            offset: Some(manifest.map_or(0, |manifest| manifest.offset)),
+            has_table: Some(false),
+            is_leader: None,
+        }
+    }
+
+    pub(super) fn manifest(&self, at: usize, request: &api::GetManifestRequest) -> api::GetManifestResponse {
+        let id = id_of(request.tid, request.pid);
+        let found = self.storage_with_root(request.storage_mode()).and_then(|storage| {
+            let directory = self.machines[at].disk.directory(storage, id);
+            if directory.is_some_and(|directory| directory.has_broken_manifest()) {
+                return Err(PARSE_MANIFEST_FAILED);
+            }
+            Ok(directory.and_then(|directory| directory.manifest()))
+        });
+        let (code, msg) = code_and_msg(found.map(|_| "ok"));
+        let manifest = found.ok().map(|manifest| match manifest {
+            None => api::Manifest { offset: Some(0), ..Default::default() },
+            Some(manifest) => api::Manifest {
+                offset: Some(manifest.offset),
+                name: Some(manifest.name.clone()),
+                count: Some(manifest.count),
+                term: Some(manifest.term),
+            },
+        });
+        api::GetManifestResponse { code, msg, manifest }
+    }
+
+    fn storage_with_root(&self, mode: common::StorageMode) -> Result<StorageMode, Refusal> {
+        let storage = storage_of(mode).ok_or(NO_ROOT)?;
+        self.check_root(storage)?;
+        Ok(storage)
+    }
+}
+
+/// The fields only memory tables have. Rows per segment, distinct keys and sizes are made up out of the count, near
+/// those in the recordings.
+fn with_memory_fields(status: api::TableStatus, id: PartitionId, replica: &Replica, now: Millis) -> api::TableStatus {
+    let rows = replica.record_cnt(now);
+    let keys = (rows * 5).div_ceil(7);
+    let odd = u64::from(id.tid.0) * 3 + u64::from(id.pid.0);
+    let segment = |at: u64| rows / SEGMENTS + u64::from((at + odd) % SEGMENTS < rows % SEGMENTS);
+    let index = |name: &String| api::TsIdxStatus {
+        idx_name: Some(name.clone()),
+        seg_cnts: (0..SEGMENTS).map(segment).collect(),
+    };
+    api::TableStatus {
+        is_expire: Some(true),
+        idx_cnt: Some(rows * replica.schema.indexes.len() as u64),
+        ts_idx_status: replica.schema.indexes.iter().map(index).collect(),
+        record_byte_size: Some(rows * 50),
+        record_idx_byte_size: Some(keys * 211 + rows * 12),
+        record_pk_cnt: Some(keys),
+        skiplist_height: Some(replica.schema.skiplist_height),
+        ..status
+    }
+}
+
+fn mode(role: Role) -> TableMode {
+    match role {
+        Role::Leader => TableMode::KTableLeader,
+        Role::Follower => TableMode::KTableFollower,
+    }
+}
+
+fn state(state: State) -> TableState {
+    match state {
+        State::Queued => TableState::KTableUndefined,
+        State::Loading => TableState::KTableLoading,
+        State::Normal => TableState::KTableNormal,
+        State::MakingSnapshot => TableState::KMakingSnapshot,
+        State::SnapshotPaused => TableState::KSnapshotPaused,
+    }
+}
+
+fn storage_mode(storage: StorageMode) -> common::StorageMode {
+    match storage {
+        StorageMode::Memory => common::StorageMode::KMemory,
+        StorageMode::Ssd => common::StorageMode::KSsd,
+        StorageMode::Hdd => common::StorageMode::KHdd,
+    }
+}

@@ -1,0 +1,94 @@
+//! Traverse: every row of a loaded replica, page by page, whatever its role. Equal replicas give equal pages
+//! (docs/openmldb/tablet.md#reading-rows).
+
+use super::load::id_of;
+use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};
+use super::{Entry, RowId, Tablets};
+use openmldb_wire::api;
+
+/// An index is kept in so many parts, one behind the other (`seg_cnt`).
+const SEGMENTS: u64 = 8;
+
+const NO_SUCH_INDEX: Refusal = Refusal { code: 108, msg: "idx name not found" };
+
+impl RowId {
+    /// The key clients put the row under.
+    pub fn key(self) -> String {
+        format!("key{}", self.0)
+    }
+
+    /// Where it stands among all rows: by segment, then by key. The real segment comes from another hash of the key.
+    fn place(self) -> (u64, String) {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61, self.key())
+    }
+}
+
+impl Tablets {
+    pub(super) fn traverse(&self, at: usize, request: &api::TraverseRequest) -> api::TraverseResponse {
+        match self.try_traverse(at, request) {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                let (code, msg) = code_and_msg(Err(refusal));
+                api::TraverseResponse { code, msg, ..Default::default() }
+            }
+        }
+    }
+
+    fn try_traverse(&self, at: usize, request: &api::TraverseRequest) -> Result<api::TraverseResponse, Refusal> {
+        let replica = self.machines[at].replica(id_of(request.tid, request.pid))?;
+        if replica.is_loading() {
+            return Err(TABLE_IS_LOADING);
+        }
+        let index = request.idx_name();
+        if !index.is_empty() && !replica.schema.indexes.iter().any(|name| name == index) {
+            return Err(NO_SUCH_INDEX);
+        }
+        let mut rows: Vec<RowId> = replica.rows.iter().map(|entry: &Entry| entry.row).collect();
+        rows.sort_by_cached_key(|row| row.place());
+        debug_assert!(rows.iter().all(|row| row.place().0 < SEGMENTS));
+        // A key has one time here: its rows are the same row, taken more than once.
+        let mut behind = 0;
+        if !request.pk().is_empty() {
+            let wanted = rows.iter().position(|row| row.key().as_bytes() == request.pk());
+            let first = wanted.unwrap_or(rows.len());
+            let same = rows[first..].iter().take_while(|row| row.key().as_bytes() == request.pk()).count();
+            let seen = if request.ts_pos.is_some() { request.ts_pos() as usize } else { 1 };
+            let is_there = rows.get(first).is_some_and(|row| row.0 <= request.ts());
+            behind = first + if is_there { seen.min(same) } else { same };
+        }
+        let limit = request.limit() as usize;
+        let page = &rows[behind.min(rows.len())..];
+        let page = &page[..limit.min(page.len())];
+        let (last, seen) = match page.last() {
+            Some(last) => {
+                (Some(*last), rows[..behind + page.len()].iter().rev().take_while(|row| *row == last).count())
+            }
+            None => (None, 0),
+        };
+        let mut pairs = Vec::new();
+        for row in page {
+            encode(&mut pairs, row.key().as_bytes(), row.0, &row.to_value());
+        }
+        let (code, _) = code_and_msg(Ok(""));
+        Ok(api::TraverseResponse {
+            pairs: Some(pairs),
+            code,
+            msg: None,
+            count: u32::try_from(page.len()).ok(),
+            pk: Some(last.map_or_else(|| request.pk().to_vec(), |row| row.key().into_bytes())),
+            ts: Some(last.map_or(request.ts(), |row| row.0)),
+            is_finish: Some(page.len() < limit),
+            snapshot_id: None,
+            ts_pos: u32::try_from(seen).ok(),
+        })
+    }
+}
+
+fn encode(pairs: &mut Vec<u8>, key: &[u8], time: u64, value: &[u8]) {
+    let length = 8 + key.len() + value.len();
+    pairs.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    pairs.extend(u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+    pairs.extend(time.to_le_bytes());
+    pairs.extend(key);
+    pairs.extend(value);
+}

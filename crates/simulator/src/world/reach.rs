@@ -1,0 +1,55 @@
+//! How the world's nameservers reach its tablets.
+
+use std::sync::Arc;
+
+use crate::nameserver;
+use crate::tablet::{self, Tablets};
+use openmldb_model::{Role, StorageMode};
+use openmldb_wire::call::{TabletAnswer, TabletCall};
+use openmldb_wire::common;
+use openmldb_wire::r#type::TtlType;
+
+/// The tablets, at the nameservers' service. Not traced: what servers do to each other is their business.
+pub(super) struct Reach<'a>(pub(super) &'a mut Tablets);
+
+impl nameserver::TabletPort for Reach<'_> {
+    fn call(&mut self, endpoint: &str, call: TabletCall) -> Result<TabletAnswer, nameserver::Unreachable> {
+        self.0.call(endpoint, call).map_err(|_| nameserver::Unreachable)
+    }
+
+    fn create_table(
+        &mut self,
+        endpoint: &str,
+        partition: nameserver::PartitionKey,
+        spec: &nameserver::TableSpec,
+        leader: bool,
+        term: u64,
+        replicas: &[String],
+    ) {
+        let schema = tablet::Schema {
+            storage: storage_of(spec.storage_mode),
+            indexes: spec.keys.iter().map(|key| key.index_name().to_owned()).collect(),
+            base_table_tid: spec.base_table_tid.unwrap_or(0),
+            // 1 for indexes that keep the newest row, 4 for the others (tests/recordings/01-healthy).
+            skiplist_height: if spec.keys.iter().all(keeps_newest) { 1 } else { 4 },
+            ..tablet::Schema::new(&spec.db, &spec.name, StorageMode::Memory)
+        };
+        let table = tablet::TableSpec { tid: partition.tid, pid: partition.pid, schema: Arc::new(schema) };
+        let role = if leader { Role::Leader } else { Role::Follower };
+        if let Err(refusal) = self.0.create_table(endpoint, table, role, term, replicas) {
+            tracing::warn!(%refusal, endpoint, "a replica could not be created");
+        }
+    }
+}
+
+fn storage_of(mode: Option<common::StorageMode>) -> StorageMode {
+    match mode {
+        Some(common::StorageMode::KSsd) => StorageMode::Ssd,
+        Some(common::StorageMode::KHdd) => StorageMode::Hdd,
+        Some(common::StorageMode::KMemory | common::StorageMode::KUnknown) | None => StorageMode::Memory,
+    }
+}
+
+fn keeps_newest(key: &common::ColumnKey) -> bool {
+    key.ttl.as_ref().is_some_and(|ttl| ttl.ttl_type() == TtlType::KLatestTime)
+}

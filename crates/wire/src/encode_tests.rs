@@ -1,0 +1,169 @@
+//! Every action's call, field by field: what is not named here must not be sent.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use openmldb_model::{Offset, OpId, Tid};
+
+fn orders() -> TableName {
+    TableName { db: "shop".into(), table: "orders".into() }
+}
+
+const PARTITION: PartitionId = PartitionId { tid: Tid(7), pid: Pid(2) };
+
+fn to_nameserver(an_action: Action) -> NameserverCall {
+    match action(&an_action) {
+        Addressed::Nameserver(call) => call,
+        Addressed::Tablet(endpoint, call) => panic!("{} went to tablet {endpoint}", call.name()),
+    }
+}
+
+fn to_tablet(an_action: Action) -> TabletCall {
+    match action(&an_action) {
+        Addressed::Tablet(endpoint, call) if endpoint.as_str() == "t1:1" => call,
+        other => panic!("went elsewhere: {other:?}"),
+    }
+}
+
+#[test]
+fn alive_flags_name_a_partition_only_if_one_is_meant() {
+    let mark = |table, pid| Action::MarkAlive { table, pid, endpoint: "t1:1".into(), alive: false };
+    let expected = nameserver::UpdateTableAliveRequest {
+        name: Some("orders".into()),
+        endpoint: Some("t1:1".into()),
+        pid: Some(2),
+        is_alive: Some(false),
+        db: Some("shop".into()),
+    };
+    let call = to_nameserver(mark(orders(), Some(Pid(2))));
+    assert_eq!(call, NameserverCall::UpdateTableAliveStatus(expected.clone()));
+    let old = TableName { db: String::new(), ..orders() };
+    let expected = nameserver::UpdateTableAliveRequest { pid: None, db: None, ..expected };
+    assert_eq!(to_nameserver(mark(old, None)), NameserverCall::UpdateTableAliveStatus(expected));
+}
+
+#[test]
+fn the_nameservers_other_calls_say_what_is_meant() {
+    let conf = nameserver::Pair { key: "auto_failover".into(), value: "false".into() };
+    assert_eq!(
+        to_nameserver(Action::SetAutoFailover { on: false }),
+        NameserverCall::ConfSet(nameserver::ConfSetRequest { conf })
+    );
+    assert_eq!(
+        to_nameserver(Action::CancelOp { op: OpId(5) }),
+        NameserverCall::CancelOp(nameserver::CancelOpRequest { op_id: Some(5) })
+    );
+    assert_eq!(
+        to_nameserver(Action::ChangeLeader { table: orders(), pid: Pid(2), candidate: "t1:1".into() }),
+        NameserverCall::ChangeLeader(nameserver::ChangeLeaderRequest {
+            name: "orders".into(),
+            pid: 2,
+            candidate_leader: Some("t1:1".into()),
+            db: Some("shop".into()),
+        })
+    );
+    assert_eq!(
+        to_nameserver(Action::RecoverTable { table: orders(), pid: Pid(2), endpoint: "t1:1".into() }),
+        NameserverCall::RecoverTable(nameserver::RecoverTableRequest {
+            name: "orders".into(),
+            pid: 2,
+            endpoint: "t1:1".into(),
+            db: Some("shop".into()),
+        })
+    );
+    let NameserverCall::ShowTable(show) = show_all_tables() else { panic!() };
+    assert_eq!((show.name, show.db, show.show_all), (None, None, Some(true)));
+}
+
+#[test]
+fn a_load_is_minimal_and_as_follower() {
+    let call = to_tablet(Action::LoadTable {
+        endpoint: "t1:1".into(),
+        table: orders(),
+        partition: PARTITION,
+        seg_cnt: 8,
+        storage: StorageMode::Hdd,
+    });
+    let meta = api::TableMeta {
+        tid: Some(7),
+        name: Some("orders".into()),
+        pid: Some(2),
+        seg_cnt: Some(8),
+        mode: Some(api::TableMode::KTableFollower as i32),
+        storage_mode: Some(common::StorageMode::KHdd as i32),
+        replicas: Vec::new(),
+        term: None,
+        compress_type: None,
+        key_entry_max_height: None,
+        column_desc: Vec::new(),
+        column_key: Vec::new(),
+        added_column_desc: Vec::new(),
+        db: None,
+        base_table_tid: None,
+    };
+    assert_eq!(call, TabletCall::LoadTable(api::LoadTableRequest { table_meta: Some(meta), task_info: None }));
+}
+
+#[test]
+fn a_role_comes_with_term_and_followers() {
+    let call = to_tablet(Action::ChangeRole {
+        endpoint: "t1:1".into(),
+        partition: PARTITION,
+        term: Term(3),
+        replicas: vec!["t2:1".into(), "t3:1".into()],
+    });
+    assert_eq!(
+        call,
+        TabletCall::ChangeRole(api::ChangeRoleRequest {
+            tid: Some(7),
+            pid: Some(2),
+            term: Some(3),
+            mode: Some(api::TableMode::KTableLeader as i32),
+            replicas: vec!["t2:1".into(), "t3:1".into()],
+            endpoint_tid: Vec::new(),
+        })
+    );
+}
+
+#[test]
+fn the_tablets_other_calls_say_what_is_meant() {
+    let (endpoint, follower) = (Endpoint::from("t1:1"), Endpoint::from("t2:1"));
+    let request = api::ReplicaRequest {
+        tid: Some(7),
+        pid: Some(2),
+        endpoint: Some("t2:1".into()),
+        task_info: None,
+        remote_tid: None,
+    };
+    let add = Action::AddReplica { endpoint: endpoint.clone(), partition: PARTITION, follower: follower.clone() };
+    assert_eq!(to_tablet(add), TabletCall::AddReplica(request.clone()));
+    let delete = Action::DelReplica { endpoint: endpoint.clone(), partition: PARTITION, follower };
+    assert_eq!(to_tablet(delete), TabletCall::DelReplica(request));
+    assert_eq!(
+        to_tablet(Action::DropTable { endpoint: endpoint.clone(), partition: PARTITION }),
+        TabletCall::DropTable(api::DropTableRequest { tid: Some(7), pid: Some(2), task_info: None })
+    );
+    let plain = api::GeneralRequest { tid: 7, pid: 2, task_info: None, offset: None, storage_mode: None };
+    assert_eq!(
+        to_tablet(Action::RecoverSnapshot { endpoint: endpoint.clone(), partition: PARTITION }),
+        TabletCall::RecoverSnapshot(plain.clone())
+    );
+    let storage = StorageMode::Memory;
+    assert_eq!(
+        to_tablet(Action::MakeSnapshot { endpoint, partition: PARTITION, offset: Offset(21), storage }),
+        TabletCall::MakeSnapshot(api::GeneralRequest {
+            offset: Some(21),
+            storage_mode: Some(common::StorageMode::KMemory as i32),
+            ..plain
+        })
+    );
+}
+
+#[test]
+fn storage_picks_the_directory() {
+    let TabletCall::GetManifest(call) = manifest(PARTITION, StorageMode::Ssd) else { panic!() };
+    assert_eq!((call.tid, call.pid, call.storage_mode), (Some(7), Some(2), Some(common::StorageMode::KSsd as i32)));
+    let TabletCall::GetTermPair(call) = term_pair(PARTITION, StorageMode::Memory) else { panic!() };
+    assert_eq!(call.storage_mode, Some(common::StorageMode::KMemory as i32));
+    let TabletCall::GetTableStatus(call) = table_status() else { panic!() };
+    assert_eq!((call.tid, call.pid), (None, None), "everything a tablet holds, in one call");
+}
