@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openmldb_ops::cluster::{self, Cluster, Trace, Transport};
 use openmldb_ops::model::{Endpoint, PartitionId};
@@ -14,7 +14,7 @@ use openmldb_ops::run::{
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::{RowCount, Traced};
-use openmldb_ops::sandbox::{Addresses, Live, Options, Sandbox, TimeScale, World};
+use openmldb_ops::sandbox::{Addresses, Live, Options, RegistrationError, Sandbox, SandboxError, TimeScale, World};
 use openmldb_ops::wire::encode::Addressed;
 use tokio::sync::watch;
 
@@ -99,7 +99,17 @@ impl Bed {
     }
 
     pub async fn start_with(scenario: Scenario, options: &Options) -> Self {
-        let sandbox = Sandbox::start(scenario, options).await.unwrap();
+        let began = Instant::now();
+        let sandbox = loop {
+            match Sandbox::start(scenario, options).await {
+                // A session is opened within its timeout, or not: on a busy machine another attempt may be needed.
+                Err(SandboxError::Registration(RegistrationError::ZooKeeper {
+                    source: zookeeper_client::Error::Timeout,
+                    ..
+                })) if began.elapsed() < PATIENCE => {}
+                started => break started.unwrap(),
+            }
+        };
         let pace = f64::from(options.time_scale.0.get());
         Self::of(sandbox.live().clone(), Some(sandbox), pace)
     }

@@ -85,9 +85,16 @@ impl ZooKeeperServer {
         Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await
     }
 
-    /// A session for the test's own use.
+    /// A session for the test's own use. It is opened within a session's timeout, or not: on a busy machine another attempt may
+    /// be needed.
     pub async fn client(&self) -> Client {
-        self.try_client().await.unwrap()
+        let began = Instant::now();
+        loop {
+            match self.try_client().await {
+                Err(zookeeper_client::Error::Timeout) if began.elapsed() < UP_WITHIN => {}
+                client => return client.unwrap(),
+            }
+        }
     }
 
     /// Creates persistent nodes, parents first, each with its data, that anybody may do anything with.
