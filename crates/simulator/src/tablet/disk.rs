@@ -56,7 +56,8 @@ pub(super) struct MetaFile {
 pub(super) struct Snapshot {
     /// `MANIFEST`; none if it does not parse.
     pub(super) manifest: Option<ManifestFile>,
-    /// The file MANIFEST names; none if missing.
+    /// The file MANIFEST names; none if missing. A real one leaves out deletes and what they deleted; this one keeps them, so
+    /// that it can be told which entries went into it, and MANIFEST does not count them.
     pub(super) rows: Option<Arc<[Entry]>>,
 }
 
@@ -137,6 +138,8 @@ pub(super) struct Contents {
     pub(super) rows: Vec<Entry>,
     /// The offset the replica will have. Says nothing about how many rows are there.
     pub(super) offset: u64,
+    /// How many of the rows record_cnt does not have.
+    pub(super) uncounted: u64,
 }
 
 impl Directory {
@@ -178,7 +181,10 @@ impl Directory {
         let mut rows: Vec<Entry> = self.snapshot_rows().map(|rows| rows.to_vec()).unwrap_or_default();
         let binlog = self.binlog.as_deref().unwrap_or_default();
         let behind = &binlog[binlog.partition_point(|entry| entry.index <= from)..];
+        let counted = self.manifest().map_or(0, |manifest| manifest.count);
+        let left_out = (rows.len() as u64).saturating_sub(counted);
+        let deletes = behind.iter().filter(|entry| entry.deletes.is_some()).count() as u64;
         rows.extend_from_slice(behind);
-        Contents { rows, offset: behind.last().map_or(from, |last| last.index) }
+        Contents { rows, offset: behind.last().map_or(from, |last| last.index), uncounted: left_out + deletes }
     }
 }

@@ -1,5 +1,6 @@
 //! Rows, log entries and tables.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use openmldb_model::{PartitionId, Pid, StorageMode, Tid};
@@ -32,8 +33,20 @@ pub struct Entry {
     pub term: u64,
     /// Its place in the log; the first is 1.
     pub index: u64,
-    /// What was written.
+    /// What was written. A delete has a number of its own, too, so that a lost one can be named.
     pub row: RowId,
+    /// The row that it takes away, if it is a delete.
+    pub deletes: Option<RowId>,
+}
+
+/// The rows that are left of some entries, without those that later ones of them deleted.
+pub(super) fn rows_left(entries: &[Entry]) -> impl Iterator<Item = RowId> + '_ {
+    let deleted: HashSet<RowId> = entries.iter().filter_map(|entry| entry.deletes).collect();
+    entries
+        .iter()
+        .filter(|entry| entry.deletes.is_none())
+        .map(|entry| entry.row)
+        .filter(move |row| !deleted.contains(row))
 }
 
 /// One partition of a table, as CreateTable describes it. Cheap to clone.

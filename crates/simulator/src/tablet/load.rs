@@ -182,6 +182,7 @@ impl Tablets {
         }
         let Some(replica) = machine.same_replica(id, generation) else { return };
         replica.rows.extend(contents.rows);
+        replica.uncounted += contents.uncounted;
         replica.state = State::Normal;
         replica.progress = None;
         replica.is_settling = true;

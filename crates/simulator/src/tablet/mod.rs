@@ -2,7 +2,7 @@
 //! passes only in [`Tablets::advance_to`], and the same calls at the same times give the same answers.
 //!
 //! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. Not
-//! modelled: deletes, rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it
+//! modelled: collecting deleted rows, rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it
 //! acknowledged).
 
 mod disk;

@@ -20,6 +20,9 @@ pub(super) struct Replica {
     pub(super) offset: u64,
     /// Rows in memory. Doubles are possible, see [`Replica::append`].
     pub(super) rows: Vec<Entry>,
+    /// Entries in `rows` that record_cnt does not have: deletes, and what its snapshot left out. A row that was deleted and is
+    /// not collected yet counts.
+    pub(super) uncounted: u64,
     /// Whom a leader replicates to, by endpoint.
     pub(super) targets: Vec<Target>,
     /// How far the running load is.
@@ -62,6 +65,7 @@ impl Replica {
             state: State::Queued,
             offset: 0,
             rows: Vec::new(),
+            uncounted: 0,
             targets: Vec::new(),
             progress: None,
             is_settling: false,
@@ -92,6 +96,7 @@ impl Replica {
         }
         binlog.push(entry);
         self.rows.push(entry);
+        self.uncounted += u64::from(entry.deletes.is_some());
         self.offset = entry.index;
     }
 
@@ -101,7 +106,7 @@ impl Replica {
             let whole = progress.until.saturating_sub(progress.since).max(1);
             progress.entries * now.saturating_sub(progress.since).min(whole) / whole
         });
-        self.rows.len() as u64 + read
+        (self.rows.len() as u64).saturating_sub(self.uncounted) + read
     }
 
     pub(super) fn target_mut(&mut self, id: u64) -> Option<&mut Target> {
@@ -125,7 +130,7 @@ mod tests {
     use crate::tablet::RowId;
 
     fn entry(index: u64) -> Entry {
-        Entry { term: 1, index, row: RowId(index) }
+        Entry { term: 1, index, row: RowId(index), deletes: None }
     }
 
     fn replica() -> Replica {

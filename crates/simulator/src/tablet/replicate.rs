@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::entry::{partition_id, rows_left};
 use super::job::Due;
 use super::load::id_of;
 use super::refusal::{
@@ -30,11 +31,20 @@ enum Move {
 impl Tablets {
     pub(super) fn put(&mut self, at: usize, request: &api::PutRequest) -> api::PutResponse {
         let row = RowId::from_value(request.value());
-        let (code, msg) = code_and_msg(self.try_put(at, id_of(request.tid, request.pid), row));
+        let (code, msg) = code_and_msg(self.try_write(at, id_of(request.tid, request.pid), row, None));
         api::PutResponse { code, msg }
     }
 
-    fn try_put(&mut self, at: usize, id: PartitionId, row: RowId) -> Outcome {
+    /// A client's Delete of the oldest row that a replica has left; the entry's own number is `delete`. Whether it was taken.
+    pub fn delete_oldest(&mut self, endpoint: &str, tid: u32, pid: u32, delete: RowId) -> bool {
+        let id = partition_id(tid, pid);
+        let Some(at) = self.reach(endpoint) else { return false };
+        let Some(replica) = self.machines[at].replicas.get(&id) else { return false };
+        let oldest = rows_left(&replica.rows).next();
+        self.try_write(at, id, delete, Some(oldest.unwrap_or(delete))).is_ok()
+    }
+
+    fn try_write(&mut self, at: usize, id: PartitionId, row: RowId, deletes: Option<RowId>) -> Outcome {
         let (replica, binlog) = self.machines[at].replica_and_binlog(id)?;
         if replica.role == Role::Follower {
             return Err(TABLE_IS_FOLLOWER);
@@ -42,7 +52,7 @@ impl Tablets {
         if replica.is_loading() {
             return Err(TABLE_IS_LOADING);
         }
-        replica.append(binlog, Entry { term: replica.term, index: replica.offset + 1, row });
+        replica.append(binlog, Entry { term: replica.term, index: replica.offset + 1, row, deletes });
         self.wake_targets(at, id);
         OK
     }
@@ -56,7 +66,12 @@ impl Tablets {
         let entries = request
             .entries
             .iter()
-            .map(|entry| Entry { term: entry.term(), index: entry.log_index(), row: RowId::from_value(entry.value()) })
+            .map(|entry| Entry {
+                term: entry.term(),
+                index: entry.log_index(),
+                row: RowId::from_value(entry.value()),
+                deletes: None,
+            })
             .collect();
         let shipment = Shipment { term: request.term(), pre: request.pre_log_index(), entries };
         match self.receive(at, id, &shipment) {

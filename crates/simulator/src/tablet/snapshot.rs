@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::disk::{ManifestFile, Snapshot};
-use super::entry::{partition_id, signed_partition_id};
+use super::entry::{partition_id, rows_left, signed_partition_id};
 use super::job::{Job, Work};
 use super::machine::Machine;
 use super::refusal::{
@@ -222,13 +222,16 @@ fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis)
         let behind = &binlog[first..binlog.partition_point(|entry| entry.index <= until).max(first)];
         let Some(last) = behind.last() else { return true };
         let kept = directory.snapshot_rows().map(|rows| rows.as_ref()).unwrap_or_default();
-        ([kept, behind].concat().into(), last.index, last.term)
+        // Deletes are passed over before an entry's term is taken (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
+        let last_put = behind.iter().rev().find(|entry| entry.deletes.is_none()).map(|entry| entry.term);
+        let term = last_put.or(before.map(|manifest| manifest.term)).unwrap_or(replica.term);
+        ([kept, behind].concat().into(), last.index, term)
     };
     if offset == 0 {
         return true;
     }
     let name = stamp(now, 12) + if storage.is_disk() { "" } else { ".sdb" };
-    let manifest = ManifestFile { offset, name, count: rows.len() as u64, term };
+    let manifest = ManifestFile { offset, name, count: rows_left(&rows).count() as u64, term };
     let directory = machine.disk.make_directory(storage, id);
     directory.snapshot = Some(Snapshot { manifest: Some(manifest), rows: Some(rows) });
     true

@@ -1,9 +1,10 @@
 //! Traverse: every row of a loaded replica, page by page, whatever its role. Equal replicas give equal pages
 //! (docs/openmldb/tablet.md#reading-rows).
 
+use super::entry::rows_left;
 use super::load::id_of;
 use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};
-use super::{Entry, RowId, Tablets};
+use super::{RowId, Tablets};
 use openmldb_wire::api;
 
 /// An index is kept in so many parts, one behind the other (`seg_cnt`).
@@ -43,7 +44,7 @@ impl Tablets {
         if !index.is_empty() && !replica.schema.indexes.iter().any(|name| name == index) {
             return Err(NO_SUCH_INDEX);
         }
-        let mut rows: Vec<RowId> = replica.rows.iter().map(|entry: &Entry| entry.row).collect();
+        let mut rows: Vec<RowId> = rows_left(&replica.rows).collect();
         rows.sort_by_cached_key(|row| row.place());
         debug_assert!(rows.iter().all(|row| row.place().0 < SEGMENTS));
         // A key has one time here: its rows are the same row, taken more than once.

@@ -355,6 +355,17 @@ impl World {
         acknowledged
     }
 
+    /// Deletes the oldest row that a replica has left, as a client would; whether it was acknowledged. The delete is expected from
+    /// then on as a row is.
+    pub fn delete_row(&mut self, endpoint: &Endpoint, id: PartitionId) -> bool {
+        let delete = self.new_row();
+        let acknowledged = self.tablets.delete_oldest(endpoint.as_str(), id.tid.0, id.pid.0, delete);
+        if acknowledged {
+            self.books.acknowledge(id, delete);
+        }
+        acknowledged
+    }
+
     fn put(&mut self, write: &Write) -> bool {
         let answer = self.tablets.call(write.leader.as_str(), TabletCall::Put(write.request()));
         matches!(answer, Ok(TabletAnswer::Put(answer)) if answer.code() == 0)

@@ -76,6 +76,11 @@ impl Cluster {
         self.put_to(endpoint, TID, 0)
     }
 
+    /// Deletes the oldest rows of orders at `endpoint`; whether all of them were taken.
+    pub(super) fn delete_rows(&mut self, endpoint: &str, rows: u64) -> bool {
+        (0..rows).all(|row| self.tablets.delete_oldest(endpoint, TID, 0, RowId(1_000_000 + row)))
+    }
+
     fn put_to(&mut self, endpoint: &str, tid: u32, pid: u32) -> i32 {
         self.next_row += 1;
         let value = Some(RowId(self.next_row).to_value());

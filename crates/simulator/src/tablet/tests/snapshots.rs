@@ -41,6 +41,35 @@ fn an_offset_skips_the_threshold_and_manifest_then_names_the_last_entrys_term() 
     assert_eq!(cluster.manifest(A, MEMORY).manifest.map(|manifest| manifest.offset()), Some(102));
 }
 
+/// docs/openmldb/experiments.md#a-log-that-ends-with-deletes
+#[test]
+fn manifest_of_a_log_that_ends_with_deletes_names_the_term_of_the_last_put() {
+    let mut cluster = Cluster::new().with_orders(&[A, B], 90);
+    cluster.follow(A);
+    cluster.lead(B, 5, &[A]);
+    assert!(cluster.delete_rows(B, 40));
+    cluster.pass(2000);
+    assert_eq!((cluster.offset(A), cluster.record_cnt(A)), (Some(130), Some(90)), "not collected yet");
+    cluster.restart();
+    cluster.load_and_wait(A);
+    assert_eq!((cluster.offset(A), cluster.record_cnt(A)), (Some(130), Some(90)));
+    ask!(cluster, A, MakeSnapshot, snapshot_up_to(130));
+    cluster.pass(50);
+    let manifest = cluster.manifest(A, MEMORY).manifest.unwrap_or_default();
+    assert_eq!((manifest.offset(), manifest.count(), manifest.term()), (130, 50, 1));
+    cluster.restart();
+    cluster.load_and_wait(A);
+    assert_eq!((cluster.offset(A), cluster.record_cnt(A)), (Some(130), Some(50)), "a snapshot leaves deleted rows out");
+    assert_eq!(cluster.log(A).len(), 130, "nothing was lost");
+    let rows = ask!(
+        cluster,
+        A,
+        Traverse,
+        api::TraverseRequest { tid: Some(TID), pid: Some(0), limit: Some(100), ..Default::default() }
+    );
+    assert_eq!(rows.count(), 50);
+}
+
 #[test]
 fn a_tablet_makes_one_snapshot_at_a_time() {
     let mut cluster = Cluster::new();
