@@ -88,6 +88,25 @@ impl Written {
         }
     }
 
+    /// So many deletes, all of which are taken.
+    pub fn deletes(&mut self, from: PartitionId, at: usize, rows: usize) {
+        let at = self.at(at);
+        for row in 1..=rows {
+            assert!(self.world.delete_row(&at, from), "delete {row} from {from} at {at}");
+        }
+    }
+
+    /// The tablet that leads a partition.
+    pub fn led_by(&self, id: PartitionId) -> usize {
+        let metas = self.world.metadata().remove(&id).unwrap();
+        let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive()).unwrap();
+        self.world.tablet_endpoints().iter().position(|at| at.as_str() == leader.endpoint).unwrap() + 1
+    }
+
+    pub fn freeze<const N: usize>(&mut self, tablets: [usize; N], frozen: bool) {
+        tablets.into_iter().for_each(|tablet| self.world.freeze_tablet(&self.at(tablet), frozen));
+    }
+
     pub fn dies(&mut self, tablets: impl IntoIterator<Item = usize>) {
         tablets.into_iter().for_each(|tablet| self.world.kill_tablet(&self.at(tablet)));
     }

@@ -13,8 +13,8 @@ use super::objection;
 use super::reach;
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
-    LastTerm, elected_last, history_held, is_official, is_proven_prefix, last_term, leads_in_the_last_term,
-    settled_term, shared_up_to,
+    elected_last, history_held, is_official, is_proven_prefix, lacks_the_newest_term, last_term,
+    leads_in_the_last_term, may_end_with_deletes, settled_term, shared_up_to,
 };
 use super::unseen;
 use super::view::{Data, ReplicaView, View, list};
@@ -152,14 +152,14 @@ fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Bl
     Ok(())
 }
 
-/// Whether one of them is known to hold an entry of the newest term there is, and is as long as any whose last term nobody knows:
-/// none can have been elected later, and none of those can hold more of what it wrote.
+/// Whether one of them is known to hold an entry of the newest term there is, and each whose last term nobody knows is no longer, or
+/// is known to hold nothing of it: none can have been elected later, and none of those can hold more of what it wrote.
 fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
     let Some(newest) = view.terms.last() else { return false };
-    let wrote_last = |r: &&&ReplicaView| last_term(view, r) == LastTerm::Known(newest.term);
+    let wrote_last = |r: &&&ReplicaView| last_term(view, r).lower_bound() == Some(newest.term);
     let end = flagged.iter().filter(wrote_last).filter_map(|r| r.offset()).max();
     let unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
-    end.is_some() && unknown.into_iter().all(|r| r.offset() <= end)
+    end.is_some() && unknown.into_iter().all(|r| r.offset() <= end || lacks_the_newest_term(view, r))
 }
 
 /// The only one of them that leads in the last term, if it is as long as any whose last term nobody knows: the others were leaders
@@ -169,6 +169,14 @@ fn leads_already<'a>(view: &View, flagged: &[&'a ReplicaView]) -> Option<&'a Rep
     let leader = leading.next().filter(|_| leading.next().is_none())?;
     let mut unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
     unknown.all(|r| r.offset() <= leader.offset()).then_some(leader)
+}
+
+/// Whether a replica's end was given up at a later election, and another one that shares all the rest may hold what was written
+/// instead: deletes, whose terms no call shows.
+fn was_given_up_for_another(view: &View, replica: &ReplicaView, flagged: &[&ReplicaView]) -> bool {
+    let Some(term) = settled_term(view, replica).filter(|_| !is_official(view, replica)) else { return false };
+    let shares_the_rest = |r: &ReplicaView| last_term(view, r).lower_bound() >= Some(term);
+    flagged.iter().any(|r| may_end_with_deletes(view, r) && shares_the_rest(r))
 }
 
 /// The leader among the leader-flagged replicas: the only one with data, or the one the conflict rule names. An empty one
@@ -208,7 +216,10 @@ fn flagged_leader<'a>(
                     format!("elected last of the leader-flagged: it leads in the last term, {}", at_offset(leader));
                 return Ok(Some((leader, why)));
             }
-            let leader = longest(with_data.iter().copied());
+            let was_given_up = |r: &&ReplicaView| {
+                on_conflict == OnConflict::LastElected && was_given_up_for_another(view, r, &with_data)
+            };
+            let leader = longest(with_data.iter().copied().filter(|r| !was_given_up(r)));
             if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
                 objection::later_flag_elsewhere(view, &with_data, leader)?;
             }
@@ -439,7 +450,9 @@ fn reject(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Rejected 
     let why = if replica.offset().is_none() || suspicion(view, replica).is_some() {
         condition(view, replica)
     } else if replica.is_leader {
-        let term = last_term(view, replica).lower_bound().map_or(String::new(), |term| format!(", last term {term}"));
+        let or_later = if settled_term(view, replica).is_some() { "" } else { " or later" };
+        let shown = last_term(view, replica).lower_bound();
+        let term = shown.map_or(String::new(), |term| format!(", last term {term}{or_later}"));
         format!("leader flag, {}{term}", condition(view, replica))
     } else if replica.offset() == leader.offset() {
         "no leader flag, same offset".to_owned()

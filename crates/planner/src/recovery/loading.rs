@@ -8,7 +8,7 @@ use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
 use super::suspect::is_suspect;
-use super::term::{LastTerm, last_term};
+use super::term::{LastTerm, is_folded_to_its_end, last_term};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
@@ -178,9 +178,10 @@ fn prove_terms_of<'a>(
         return Some(Decision::Wait(wait));
     }
     let contacted = |r: &ReplicaView| r.term_pair.known().is_none_or(|pair| pair.term.0 > 0);
-    let unknown = provable.into_iter().filter(|r| !matches!(last_term(view, r), LastTerm::Known(_)) && !contacted(r));
+    let told = |r: &ReplicaView| is_folded_to_its_end(view, r) || matches!(last_term(view, r), LastTerm::Known(_));
+    let unknown = provable.into_iter().filter(|r| !told(r) && !contacted(r));
     let (under_way, to_send): (Vec<_>, Vec<_>) =
-        unknown.filter(|r| !is_folded(r)).partition(|r| is_making_snapshot(r) || r.memory.snapshot_asked);
+        unknown.partition(|r| is_making_snapshot(r) || r.memory.snapshot_asked);
     let intents: Vec<Intent> = to_send
         .into_iter()
         .filter(|r| r.memory.snapshot_tries < MAX_TRIES)
@@ -218,10 +219,4 @@ fn unanswered_of_term(view: &View, replica: &ReplicaView) -> Option<Wait> {
 
 fn is_making_snapshot(replica: &ReplicaView) -> bool {
     replica.loaded().is_some_and(|loaded| loaded.state == State::MakingSnapshot)
-}
-
-/// Whether the snapshot asked for is there, whatever its term.
-fn is_folded(replica: &ReplicaView) -> bool {
-    let reached = replica.manifest.known().map(|manifest| manifest.offset) >= replica.offset();
-    replica.memory.snapshot_asked && reached && !is_making_snapshot(replica)
 }

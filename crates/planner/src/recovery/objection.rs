@@ -10,8 +10,8 @@ use super::loss::{Loss, unless_accepted};
 use super::reach;
 use super::suspect::is_suspect;
 use super::term::{
-    LastTerm, foreign_from, is_proven_prefix, last_term, leads_in_the_last_term, settled_term, term_above_history,
-    written_below_its_start,
+    LastTerm, foreign_from, is_official, is_proven_prefix, last_put, last_term, leads_in_the_last_term,
+    may_end_with_deletes, settled_term, term_above_history, written_below_its_start,
 };
 use super::view::{ReplicaView, View};
 
@@ -23,8 +23,10 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
         usable.iter().any(|r| r.is_leader && has_data(r) && settled_term(view, r).is_some_and(|own| own >= term))
     };
     let followers = usable.iter().filter(|r| !r.is_leader && has_data(r) && r.endpoint != leader.endpoint);
+    let parts_at = settled_term(view, leader).and_then(|term| foreign_from(view, term));
     let later = followers.filter(|r| !is_proven_prefix(view, r, leader)).filter_map(|r| {
         let (of_leader, of_follower) = (settled_term(view, leader), settled_term(view, r));
+        let shown = last_term(view, r).lower_bound();
         let text = match (of_leader, of_follower, reach::later_leader_lost(view, leader)) {
             (Some(term), Some(newer), _) => (newer > term && !lost_by_policy(newer)).then(|| {
                 format!(
@@ -39,6 +41,24 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
                 condition(view, lost),
                 r.endpoint
             )),
+            // Its log may end with deletes, whose terms nobody can find out: but its puts show that it parted from the other's.
+            (None, _, None) if last_put(view, leader).is_some_and(|put| shown > Some(put)) => {
+                shown.filter(|newer| !lost_by_policy(*newer)).map(|newer| {
+                    format!(
+                        "{} would lead and holds no row of term {newer}, but the follower {} does, written later",
+                        leader.endpoint, r.endpoint
+                    )
+                })
+            }
+            (Some(_), None, None) if may_end_with_deletes(view, r) && !is_official(view, leader) => {
+                parts_at.filter(|start| r.offset() >= Some(*start)).map(|start| {
+                    format!(
+                        "{} would lead, but what it holds from offset {start} on was given up at a later election, and the log of the \
+                         follower {} may end with deletes that were written instead: no call shows their terms",
+                        leader.endpoint, r.endpoint
+                    )
+                })
+            }
             _ => None,
         };
         text.map(|text| (r, text))
@@ -59,10 +79,10 @@ pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &Repl
     if leader.offset() < Some(parts_at) {
         return Ok(());
     }
-    let settled = settled_term(view, leader).is_some();
+    let settled = settled_term(view, leader).is_some() || may_end_with_deletes(view, leader);
     let reaches =
         |r: &&ReplicaView| r.endpoint != leader.endpoint && is_suspect(view, r) && r.offset() >= Some(parts_at);
-    // Where the leader's own last term is unknown (a disk table's is) only one that was leader too can have been elected later.
+    // Where nothing is known of the leader's own last term (a disk table's) only one that was leader too can have been elected later.
     let later = |r: &&ReplicaView| settled_term(view, r).is_none_or(|own| own > term) && (settled || r.is_leader);
     let was = if settled { "was" } else { "may have been" };
     for suspect in view.replicas.iter().filter(reaches).filter(later) {
@@ -84,18 +104,33 @@ pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &Repl
 /// than the other shows, or that leads in a later one: that one was elected later, and what it wrote was acknowledged.
 pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
     let (settled, shown) = (settled_term(view, leader), last_term(view, leader).lower_bound());
-    let wrote_later = |r: &ReplicaView| matches!(last_term(view, r), LastTerm::Known(term) if Some(term) > shown);
+    let wrote_later = |r: &ReplicaView| last_term(view, r).lower_bound() > shown;
     let is_of_the_last = settled.is_some() && settled == view.terms.last().map(|last| last.term);
     let was_later = |r: &&&ReplicaView| {
         r.endpoint != leader.endpoint
             && (settled.is_none() && wrote_later(r) || !is_of_the_last && leads_in_the_last_term(view, r))
     };
-    let Some(later) = flagged.iter().find(was_later) else { return Ok(()) };
+    let Some(later) = flagged.iter().find(was_later) else { return no_deletes_elsewhere(view, flagged, leader) };
     let unknown = if settled.is_none() { "; the term of its last entry cannot be found out" } else { "" };
     let text = format!("{} holds more than {}, which was elected later{unknown}", leader.endpoint, later.endpoint);
     let hint = "compare the two replicas' rows; restarting the first one's tablet may let its last term be found out";
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, later, leader)])
+}
+
+/// Nor over one whose log may end with deletes of a later term, unless its own is all the partition's history: no call shows the
+/// term of a delete, and both may have been elected last.
+fn no_deletes_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaView) -> Result<(), Blocked> {
+    let untold = |r: &&&ReplicaView| r.endpoint != leader.endpoint && may_end_with_deletes(view, r);
+    let Some(other) = flagged.iter().filter(|_| !is_official(view, leader)).find(untold) else { return Ok(()) };
+    let text = format!(
+        "{} and {} have a leader flag, and which of them was elected last cannot be found out: their logs may end with deletes, whose \
+         terms no call shows",
+        leader.endpoint, other.endpoint
+    );
+    let hint = "compare the two replicas' rows; both are loaded as followers and not alive, nothing was discarded";
+    let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
+    unless_accepted(view, blocked, vec![Loss::stale_leader(view, other, leader)])
 }
 
 /// A replica that was made leader without what others held wrote beside them: whoever leads, acknowledged rows of the other one
@@ -107,15 +142,18 @@ pub(super) fn written_beside(view: &View, among: &[&ReplicaView]) -> Result<(), 
     let Some(other) = among.iter().find(holds_anything) else { return Ok(()) };
     let (at, end) = (&replica.endpoint, replica.offset().unwrap_or(Offset(0)));
     let (term, began, holder) = (start.term, start.start, &other.endpoint);
-    let text = match last_term(view, replica) {
-        LastTerm::Known(_) => format!(
-            "{at} ends at offset {end} with an entry of term {term}, which began at {began}: it was made leader without what others \
+    let ends_with_it = last_term(view, replica) == LastTerm::Known(term);
+    let text = if ends_with_it || last_put(view, replica) == Some(term) {
+        let with = if ends_with_it { "with" } else { "and holds" };
+        format!(
+            "{at} ends at offset {end} {with} an entry of term {term}, which began at {began}: it was made leader without what others \
              held, and wrote beside what {holder} holds"
-        ),
-        LastTerm::AtLeast(_) | LastTerm::Unknown => format!(
+        )
+    } else {
+        format!(
             "{at} was elected in term {term}, which began at {began}, and ends at offset {end}: it lost its end, or was made leader \
              without what others held and wrote beside what {holder} holds"
-        ),
+        )
     };
     let hint = "compare the replicas' rows and choose by hand; all are loaded as followers and not alive, nothing was discarded";
     Err(Blocked::new(Reason::WrittenBeside, text, hint))

@@ -71,7 +71,8 @@ impl View {
         if let Some(replica) = self.replica_mut(endpoint) {
             let old_leader = outlived && replica.is_leader && !replica.memory.alive_before;
             let term = if old_leader { before.or(last) } else { last };
-            replica.manifest = Seen::Known(Manifest { offset, term, count: replica.rows() });
+            // Whether it ends with deletes, too.
+            replica.manifest = Seen::Known(Manifest { offset, term, count: offset.0 });
         }
     }
 

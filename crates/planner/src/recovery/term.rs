@@ -8,9 +8,9 @@ use super::view::{ReplicaView, View};
 /// The term of a replica's last entry, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastTerm {
-    /// Known: there was only one term, or MANIFEST reaches the end of the log.
+    /// Known: there was only one term, or MANIFEST shows it.
     Known(Term),
-    /// At least this one.
+    /// At least this one: what MANIFEST shows may be followed by entries of a later term.
     AtLeast(Term),
     /// The partition has no term history.
     Unknown,
@@ -26,10 +26,52 @@ impl LastTerm {
     }
 }
 
-/// The term of the replica's last entry. MANIFEST carries it where it reaches the replica's offset and is a lower bound
-/// otherwise; for disk tables it is the replicator's and says nothing about entries
-/// (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry). A replaced leader whose tablet still runs tells
-/// its own.
+/// What MANIFEST shows of a log up to some offset.
+struct Folded {
+    up_to: Offset,
+    /// The term of the last put.
+    last_put: Term,
+    /// Whether every entry is a put that is still there, so that the last put is the last entry.
+    only_puts: bool,
+}
+
+/// What MANIFEST shows of a replica's log. Deletes are passed over before an entry's term is taken, and without any put it is the
+/// replicator's term, which says nothing about entries; a disk table's always is
+/// (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
+fn folded(view: &View, replica: &ReplicaView) -> Option<Folded> {
+    let manifest = replica.manifest.known().filter(|manifest| manifest.count > 0 && !view.storage.is_disk())?;
+    let (up_to, last_put) = (manifest.offset, manifest.term?);
+    (up_to > Offset(0)).then_some(Folded { up_to, last_put, only_puts: manifest.count == up_to.0 })
+}
+
+/// Whether MANIFEST reaches the end of a memory replica's log: another snapshot would show no more.
+pub fn is_folded_to_its_end(view: &View, replica: &ReplicaView) -> bool {
+    let end = replica.offset().filter(|end| *end > Offset(0) && !view.storage.is_disk());
+    end.is_some_and(|end| replica.manifest_offset() >= end)
+}
+
+/// The term of a replica's last put, where MANIFEST reaches its end.
+pub fn last_put(view: &View, replica: &ReplicaView) -> Option<Term> {
+    let folded = folded(view, replica).filter(|_| is_folded_to_its_end(view, replica))?;
+    Some(folded.last_put)
+}
+
+/// Whether no call can tell a replica's last term although it matters: its log may end with deletes.
+pub fn may_end_with_deletes(view: &View, replica: &ReplicaView) -> bool {
+    is_folded_to_its_end(view, replica) && settled_term(view, replica).is_none()
+}
+
+/// Whether a replica is known to hold no entry of the newest term: none of its puts is of it, although it is long enough for one
+/// that another replica holds. Of what a leader wrote a log holds the beginning, or nothing.
+pub fn lacks_the_newest_term(view: &View, replica: &ReplicaView) -> bool {
+    let (Some(newest), Some(end)) = (view.terms.last(), replica.offset()) else { return false };
+    let written =
+        |other: &ReplicaView| folded(view, other).is_some_and(|f| f.last_put == newest.term && f.up_to <= end);
+    last_put(view, replica).is_some_and(|own| own < newest.term) && view.replicas.iter().any(written)
+}
+
+/// The term of the replica's last entry. MANIFEST shows it where it reaches the replica's offset and leaves nothing out; otherwise
+/// it is a lower bound. A replaced leader whose tablet still runs tells its own.
 pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     let Some(first) = view.terms.first() else { return LastTerm::Unknown };
     if view.terms.len() == 1 {
@@ -38,11 +80,15 @@ pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     if let Some(term) = written_as_leader(view, replica) {
         return LastTerm::Known(term);
     }
-    let manifest = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0) && !view.storage.is_disk());
-    match manifest.and_then(|manifest| Some((manifest.offset, manifest.term?))) {
-        Some((offset, term)) if replica.offset().is_some_and(|end| offset >= end) => LastTerm::Known(term),
-        Some((_, term)) => LastTerm::AtLeast(term.max(first.term)),
-        None => LastTerm::AtLeast(first.term),
+    let Some(folded) = folded(view, replica) else { return LastTerm::AtLeast(first.term) };
+    let term = folded.last_put;
+    // Any other term that it may end in is one that it is known to hold nothing of.
+    let newest = view.terms.last().map(|last| last.term);
+    let is_next_to_newest = || view.terms.iter().all(|start| start.term <= term || Some(start.term) >= newest);
+    let is_last = || folded.only_puts || is_next_to_newest() && lacks_the_newest_term(view, replica);
+    match is_folded_to_its_end(view, replica) && is_last() {
+        true => LastTerm::Known(term),
+        false => LastTerm::AtLeast(term.max(first.term)),
     }
 }
 
@@ -88,7 +134,12 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
 /// its end, and nobody can tell.
 pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<TermStart> {
     let end = replica.offset().filter(|end| *end > Offset(0))?;
-    if let LastTerm::Known(term) = last_term(view, replica) {
+    let known = match last_term(view, replica) {
+        LastTerm::Known(term) => Some(term),
+        // It holds a put of that term, whatever follows.
+        LastTerm::AtLeast(_) | LastTerm::Unknown => last_put(view, replica),
+    };
+    if let Some(term) = known {
         let start = view.terms.iter().find(|start| start.term == term)?;
         return (end < start.start).then_some(*start);
     }

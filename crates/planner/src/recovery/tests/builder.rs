@@ -253,6 +253,16 @@ impl Replica {
         self.manifest(offset, term)
     }
 
+    /// MANIFEST reaches the end of its log and names the term of the last put; so many rows are left of it.
+    pub fn last_put(self, term: u64, count: u64) -> Self {
+        let with_count = |r: &mut ReplicaView| {
+            if let Seen::Known(manifest) = &mut r.manifest {
+                manifest.count = count;
+            }
+        };
+        self.last_term(term).with(with_count)
+    }
+
     /// The term it has heard of from a leader.
     pub fn heard(mut self, term: u64) -> Self {
         let offset = self.0.offset().unwrap_or(Offset(0));

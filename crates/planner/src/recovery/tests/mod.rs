@@ -2,6 +2,7 @@
 
 mod builder;
 mod carrying_on;
+mod deletes;
 mod early;
 mod elections;
 mod followers;

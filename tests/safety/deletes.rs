@@ -1,0 +1,99 @@
+//! Clients that delete: a delete that was acknowledged is missed as a row would be. No call shows the term of one
+//! (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
+
+use openmldb_ops::model::PartitionId;
+use openmldb_ops::wire::common::StorageMode::KMemory;
+
+use super::hunted::Found;
+use super::written::{Written, cluster};
+
+const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
+
+/// One partition on three tablets, led by the first, with 30 rows.
+fn with_rows() -> (Written, PartitionId) {
+    let mut world = cluster(3, 1);
+    let [id] = world.table(KMemory, [&[1, 2, 3]]);
+    world.rows(id, 1, 30);
+    world.passes(1_000);
+    (world, id)
+}
+
+fn restarted(mut world: Written, playbook: &'static str) -> Found {
+    world.passes(1_000);
+    world.everything_dies();
+    world.everything_starts();
+    world.by(playbook).comes_right()
+}
+
+/// The leader dies after `last`, which nobody else has received; from its successor rows are only deleted.
+fn led_again_and_then_deleted_from(last: impl Fn(&mut Written, PartitionId), deletes: usize) -> Written {
+    let (mut world, id) = with_rows();
+    world.freeze([2, 3], true);
+    last(&mut world, id);
+    world.dies([1]);
+    world.freeze([2, 3], false);
+    world.passes(20_000);
+    let leader = world.led_by(id);
+    world.deletes(id, leader, deletes);
+    world
+}
+
+#[test]
+fn a_healthy_cluster_that_clients_deleted_from_is_brought_back() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows();
+        world.deletes(id, 1, 12);
+        assert_eq!(restarted(world, playbook).blocked, Vec::<String>::new(), "{playbook}");
+    }
+}
+
+/// docs/openmldb/experiments.md#a-log-that-ends-with-deletes
+#[test]
+fn equal_logs_that_end_with_deletes_of_a_later_term_are_brought_back_and_no_loss_is_told() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows();
+        world.dies([1]);
+        world.passes(20_000);
+        world.starts([1]);
+        world.passes(60_000);
+        let leader = world.led_by(id);
+        assert_ne!(leader, 1, "a later term");
+        world.deletes(id, leader, 12);
+        let found = restarted(world, playbook);
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}");
+    }
+}
+
+/// The old leader has rows that nobody received: more than the new one has deletes, fewer, or as many.
+#[test]
+fn deletes_of_a_later_leader_are_not_given_up_for_the_tail_of_an_old_one() {
+    for (tail, deletes, left_alone) in
+        [(8, 3, "leader_lacks_rows"), (3, 8, "suspect_is_longest"), (8, 8, "suspect_is_longest")]
+    {
+        for playbook in PLAYBOOKS {
+            let world = led_again_and_then_deleted_from(|world, id| world.rows(id, 1, tail), deletes);
+            let found = restarted(world, playbook);
+            assert_eq!(
+                (found.blocked, found.announced),
+                (vec![format!("{left_alone} []")], 0),
+                "{playbook} {tail} {deletes}"
+            );
+        }
+    }
+}
+
+/// The same where both have nothing but deletes.
+#[test]
+fn of_two_leaders_that_may_end_with_deletes_none_is_given_up_by_a_guess() {
+    for (tail, deletes) in [(8, 3), (3, 8), (8, 8)] {
+        for playbook in PLAYBOOKS {
+            let world = led_again_and_then_deleted_from(|world, id| world.deletes(id, 1, tail), deletes);
+            let found = restarted(world, playbook);
+            assert_eq!(
+                (found.blocked, found.announced),
+                (vec!["leader_conflict []".to_owned()], 0),
+                "{playbook} {tail} {deletes}"
+            );
+        }
+    }
+}
