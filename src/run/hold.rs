@@ -50,7 +50,7 @@ impl HeldFor {
 impl Driver {
     /// The replicas that the nameserver must not replace, as the partitions were last seen.
     pub(super) fn held(&self) -> Vec<HeldFor> {
-        let stands = !self.settings.telling.note.held_for.is_empty();
+        let stands = &self.settings.telling.note.held_for;
         let held = self.cases.iter().filter_map(|(id, case)| {
             let blocked = match &case.end {
                 Some(End::Healthy) => return None,
@@ -58,11 +58,28 @@ impl Driver {
                 None => None,
             };
             let (table, _) = self.index.find(&self.snapshot.tables, *id)?;
-            let held = held_in(&self.view(*id)?, blocked, stands);
-            Some(held.into_iter().map(|(endpoint, why)| HeldFor::of(table, id.pid, endpoint, why)))
+            Some(held_of(&self.view(*id)?, table, id.pid, blocked, stands))
         });
         held.flatten().collect()
     }
+}
+
+/// The replicas of a partition that the nameserver must not replace. While nobody serves it, those that an earlier run has kept
+/// auto_failover off for are still among them: that its leader has gone away settles nothing.
+fn held_of(view: &View, table: &Table, pid: Pid, blocked: Option<&Blocked>, stands: &[HeldFor]) -> Vec<HeldFor> {
+    let seen = held_in(view, blocked, !stands.is_empty());
+    let mut held: Vec<HeldFor> = seen.into_iter().map(|(at, why)| HeldFor::of(table, pid, at, why)).collect();
+    if view.serving_leader().is_none() {
+        let partition = PartitionId { tid: table.tid, pid };
+        let is_there = |at: &Endpoint| view.replicas.iter().any(|replica| replica.endpoint == *at);
+        let stood = stands.iter().filter(|stood| stood.partition == partition && is_there(&stood.endpoint));
+        for stood in stood.filter(|stood| view.memory.replica(&stood.endpoint).replaceable.is_none()) {
+            if held.iter().all(|held| held.endpoint != stood.endpoint) {
+                held.push(stood.clone());
+            }
+        }
+    }
+    held
 }
 
 /// The same of partitions that nothing had to be sent for.
@@ -70,14 +87,13 @@ pub(super) fn held_as_found(
     snapshot: &Snapshot,
     memories: &BTreeMap<PartitionId, Memory>,
     blocked: &BTreeMap<PartitionId, &Blocked>,
-    stands: bool,
+    stands: &[HeldFor],
 ) -> Vec<HeldFor> {
     let mut held = Vec::new();
     for (table, partition, id) in partitions(snapshot) {
         let Some(memory) = memories.get(&id) else { continue };
         let view = View::of(snapshot, table, partition, memory);
-        let found = held_in(&view, blocked.get(&id).copied(), stands);
-        held.extend(found.into_iter().map(|(endpoint, why)| HeldFor::of(table, id.pid, endpoint, why)));
+        held.extend(held_of(&view, table, id.pid, blocked.get(&id).copied(), stands));
     }
     held
 }

@@ -203,7 +203,7 @@ impl Prepared {
     pub(super) fn held(&self) -> Vec<HeldFor> {
         let planned = self.plan.partitions.iter();
         let blocked = planned.filter_map(|planned| Some((planned.partition, planned.blocked.as_ref()?))).collect();
-        held_as_found(&self.snapshot, &self.memories, &blocked, !self.stands.is_empty())
+        held_as_found(&self.snapshot, &self.memories, &blocked, &self.stands)
     }
 
     /// The losses that were said yes to.

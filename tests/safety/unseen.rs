@@ -221,6 +221,45 @@ fn an_old_number_is_no_evidence() {
     assert!(!shop.is_on());
 }
 
+/// It has the number that the nameserver had for it, and not the rows.
+#[test]
+fn a_leader_that_lost_the_beginning_of_its_log_is_no_evidence() {
+    let mut shop = Shop::open();
+    shop.world.tablet_endpoints().to_vec().iter().for_each(|at| shop.world.kill_tablet(at));
+    shop.world.advance_by(20_000);
+    let (tid, pid) = (shop.id.tid.0, shop.id.pid.0);
+    assert!(shop.world.tablets_mut().lose_entries(shop.leader.as_str(), tid, pid, 1, 10));
+    shop.starts_all_but_the_follower();
+    let before = shop.held_by(&shop.follower);
+    let recovered = shop.run("recover");
+    assert!(kept_off_for(&recovered).contains(&(shop.id, shop.follower.clone())), "{recovered:#?}");
+    shop.the_follower_comes_back();
+    let kept = &shop.held_by(&shop.follower) | &shop.held_by(&shop.leader);
+    assert!(kept.is_superset(&before), "{} rows are gone", before.difference(&kept).count());
+}
+
+/// Nothing is settled by its leader's tablet going away.
+#[test]
+fn it_stays_off_for_what_holds_more_while_the_leader_is_away() {
+    for playbook in ["recover", "fast", "leaders-first"] {
+        let mut shop = Shop::open().without_the_follower(true, 10).the_follower_blinks();
+        shop.run(playbook);
+        shop.the_follower_comes_back();
+        assert_eq!(kept_off_for(&shop.run(playbook)), [(shop.id, shop.follower.clone())], "{playbook}");
+        shop.world.kill_tablet(&shop.leader.clone());
+        shop.world.advance_by(20_000);
+        for time in ["once", "again", "on another host"] {
+            let away = shop.run(playbook);
+            let held = kept_off_for(&away);
+            assert!(held.contains(&(shop.id, shop.follower.clone())), "{playbook}, {time}: {:?}", away.summary);
+            assert!(!shop.is_on(), "{playbook}, {time}");
+            if time == "again" {
+                shop.host = shop.host.another();
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_gone_for_good_can_be_named() {
     let mut shop = Shop::open().without_the_follower(true, 0).the_follower_blinks();

@@ -44,8 +44,14 @@ pub enum WhyHeld {
 /// be below, and a leader that lost what the nameserver had seen would be below its number. What remains is what was written
 /// after the nameserver's last look, lost by the leader down to the last entry, and kept by the other one. A leader-flagged
 /// replica may have taken writes that it sent to nobody: its number says nothing.
+///
+/// A leader that lost the beginning of its log has the right number and not the rows. Where rows expire nothing tells; elsewhere
+/// it has to have a row for each entry. That rows were deleted is no excuse: without another replica to compare it with nobody
+/// knows.
 pub(super) fn seen_no_longer(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
-    let is_as_known = leader.is_leader && leader.offset().is_some() && leader.memory.polled == leader.offset();
+    let has_its_rows = view.has_ttl || leader.offset().is_some_and(|offset| leader.rows() >= offset.0);
+    let is_as_known =
+        leader.is_leader && has_its_rows && leader.offset().is_some() && leader.memory.polled == leader.offset();
     let no_longer =
         |r: &&ReplicaView| !r.is_leader && r.memory.polled.is_some_and(|polled| Some(polled) <= leader.offset());
     reach::unproven(view).filter(|_| is_as_known).filter(no_longer).map(|r| r.endpoint.clone()).collect()

@@ -32,6 +32,14 @@ fn the_nameservers_number_counts_where_the_leader_is_exactly_where_it_had_it() {
     assert!(!evident(&flagged), "a leader may have taken writes that it sent to nobody");
 }
 
+/// The nameserver would make the follower that comes back like it.
+#[test]
+fn a_leader_that_may_have_lost_the_beginning_of_its_log_is_no_evidence() {
+    let lacking = |r: Replica| polled(20)(r.rows(19));
+    assert!(!evident(&away(lacking, polled(20))));
+    assert!(evident(&away(lacking, polled(20)).ttl()), "where rows expire their number says nothing");
+}
+
 /// The leader serves, and was chosen at 20 without a look at the follower.
 fn serving(follower: impl FnOnce(Replica) -> Replica) -> Built {
     a_partition()
