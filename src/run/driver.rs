@@ -149,8 +149,8 @@ pub struct Driver {
     /// When whole looks at a tablet, and at the nameserver, may begin again.
     pub(super) tablet_rests: BTreeMap<Endpoint, Instant>,
     pub(super) nameserver_rests: Instant,
-    /// When everything is looked at, whatever is waited for.
-    pub(super) next_round: Instant,
+    /// When everything was last looked at, whatever was waited for; none if it was not yet.
+    pub(super) last_round: Option<Instant>,
     /// When turns that have taken long enough are looked for.
     pub(super) next_turn: Instant,
     /// What is waited for, as far as it has been said.
@@ -219,7 +219,7 @@ impl Driver {
             doubted: BTreeSet::new(),
             tablet_rests: BTreeMap::new(),
             nameserver_rests: now,
-            next_round: now,
+            last_round: None,
             next_turn: now,
             waits: Waits::new(),
             began: now,

@@ -203,3 +203,20 @@ async fn nobody_waits_for_a_tablet_that_was_said_to_be_gone_and_always_for_one_t
     driver.settings.awaiting.gone = tablets(["c"]);
     assert_eq!(driver.stays_open_for(), [("b".to_owned(), 1)]);
 }
+
+/// On a big cluster a look at everything is dear: it is due after a millisecond for each line, however much moves meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_moves_hurries_looks_but_not_looks_at_everything() {
+    let mut driver = left_alone_for(Reason::Refused);
+    driver.placed.insert("b".into(), vec![ID; 10_000]);
+    for second in 0..=11 {
+        driver.hurry();
+        driver.next_look = Instant::now();
+        driver.look_if_due();
+        // Nobody is to be called.
+        driver.tasks.abort_all();
+        let is_due = [0, 11].contains(&second);
+        assert_eq!(std::mem::take(&mut driver.looking_at_nameserver), is_due, "after {second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}

@@ -96,8 +96,9 @@ impl Driver {
             tablets.extend(cases().flat_map(|case| case.endpoints.iter().cloned()));
             nameserver = cases().any(|case| case.wants_nameserver(self.tables_seen));
         }
-        if now >= self.next_round {
-            self.next_round = now + still.max(ROUND_PER_LINE * self.lines());
+        let between = still.max(ROUND_PER_LINE * self.lines());
+        if self.last_round.is_none_or(|last| now >= last + between) {
+            self.last_round = Some(now);
             tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
             nameserver = true;
         }
@@ -134,13 +135,12 @@ impl Driver {
         self.moved = Instant::now();
         self.pause = POLL_MIN;
         self.next_look = self.next_look.min(self.moved + POLL_MIN);
-        self.next_round = self.next_round.min(self.moved + self.pause_max);
     }
 
     /// The longest pause between two looks at what has not moved since then. A tablet that has just stopped answering is
     /// looked at often, until it is known whether it is gone.
     pub(super) fn longest_pause(&self, moved: Instant) -> Duration {
-        if !self.misses.is_empty() {
+        if self.misses.values().any(|misses| !is_gone(misses)) {
             return self.pause_max;
         }
         let still = (moved.elapsed() / STILL_PART).min(STILL_MAX.div_f64(self.settings.pace));
@@ -265,10 +265,9 @@ impl Driver {
             return false;
         }
         let answered = |tablet: &crate::model::Tablet| matches!(tablet.held, Seen::Known(_));
-        let (count, since) = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
-        *count += 1;
-        let confirmed = *count >= MISSES && since.elapsed() >= MISSING_FOR;
-        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !confirmed
+        let misses = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
+        misses.0 += 1;
+        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !is_gone(misses)
     }
 
     /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
@@ -357,6 +356,11 @@ pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeMap<Partition
 
 fn states(held: &BTreeMap<PartitionId, Held>) -> BTreeMap<PartitionId, State> {
     held.iter().map(|(id, held)| (*id, held.state)).collect()
+}
+
+/// Whether a tablet has failed to answer so often, and since then, that it counts as out of reach.
+fn is_gone((count, since): &(u32, Instant)) -> bool {
+    *count >= MISSES && since.elapsed() >= MISSING_FOR
 }
 
 /// Whether something came, went or changed its state. Offsets alone are no reason to hurry: while clients write they never

@@ -115,11 +115,23 @@ fn a_load_that_never_ends_holds_up_nobody_else_and_is_said() {
 /// Nobody is served by knowing to the half second when something ends that has taken a quarter of an hour.
 #[test]
 fn what_stands_still_is_looked_at_less_and_less_and_still_seen_to_end() {
-    let world = restarted(1, 3);
-    let (id, ..) = partition(&world);
+    for is_away in [false, true] {
+        looked_at_less_and_less(is_away);
+    }
+}
+
+/// `is_away`: beside a tablet that does not answer all the while.
+fn looked_at_less_and_less(is_away: bool) {
+    let mut world = restarted(1, 2);
+    let (id, leader, follower) = partition(&world);
     let (table, pid) = name(&world, id);
+    if is_away {
+        let other = world.tablet_endpoints().iter().find(|at| **at != leader && **at != follower).unwrap().clone();
+        away(&mut world, &other);
+    }
     let (world, ran) = run("recover", world, &[format!("LoadTable@{table}/{pid}=load-lasts-1000s")]);
-    assert_eq!(recovered(ran).summary.verdict, Verdict::Recovered);
+    let verdict = if is_away { Verdict::Partial } else { Verdict::Recovered };
+    assert_eq!(recovered(ran).summary.verdict, verdict);
     let calls = || world.trace().calls();
     let loaded = calls().filter(|call| call.method == "LoadTable" && call.partitions == [id]).map(|call| call.at);
     let begins = loaded.min().unwrap();
