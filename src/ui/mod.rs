@@ -1,7 +1,7 @@
 //! Everything a person or a pipe sees. Functions from data to text; only [`json`] and [`progress`] write, where they are
 //! told to, and [`print`] to stdout. stdout carries data and nothing else: progress goes to stderr.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod arrangement;
 mod bars;

@@ -73,9 +73,6 @@ const MAY_USE: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Crates that decide: the same input, the same output, on any machine at any time.
-const PURE: [&str; 2] = ["crates/model", "crates/planner"];
-
 /// The longest file, in lines.
 const LONGEST: usize = 500;
 
@@ -104,13 +101,29 @@ fn no_crate_can_do_what_it_is_not_for() {
 }
 
 #[test]
-fn pure_crates_have_no_clock_no_chance_and_no_environment() {
-    for crate_of in PURE {
-        let rules = fs::read_to_string(root().join(crate_of).join("clippy.toml")).unwrap();
-        for word in ["Instant", "SystemTime", "RandomState", "env::var", "TcpStream", "thread::sleep"] {
-            assert!(rules.contains(word), "{crate_of}/clippy.toml does not disallow {word}");
+fn pure_crates_have_no_clock_no_randomness_and_no_environment() {
+    let rules = fs::read_to_string(root().join("crates/clippy.toml")).unwrap();
+    for word in ["Instant", "SystemTime", "RandomState", "env::var", "TcpStream", "thread::sleep"] {
+        assert!(rules.contains(word), "crates/clippy.toml does not disallow {word}");
+    }
+    for pure in ["model", "planner", "wire"] {
+        assert!(!root().join("crates").join(pure).join("clippy.toml").exists(), "{pure} has rules of its own");
+    }
+}
+
+/// Where replicas and leaders go is planned by a part of this package that is as pure as the planner.
+#[test]
+fn moves_of_replicas_and_leaders_are_planned_without_a_clock_and_without_waiting() {
+    let mut looked_at = 0;
+    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("src/operate/arrange/")) {
+        looked_at += 1;
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for word in ["async ", ".await", "tokio::", "Instant::", "SystemTime", "env::var", "RandomState"] {
+                assert!(!line.contains(word), "{name}: {line}");
+            }
         }
     }
+    assert!(looked_at > 5, "only {looked_at} files");
 }
 
 /// Every Rust file of the product and of its own tests, with its text.

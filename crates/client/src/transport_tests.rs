@@ -24,8 +24,7 @@ use super::{
 };
 use openmldb_model::Endpoint;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_wire::{api, nameserver};
-use openmldb_wire::{nameserver_methods, tablet_methods};
+use openmldb_wire::{api, nameserver, nameserver_methods, tablet_methods};
 
 type Answers<C, A> = Arc<dyn Fn(C, Option<String>) -> Result<A, Status> + Send + Sync>;
 

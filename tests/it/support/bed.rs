@@ -24,7 +24,7 @@ use super::relay::{Hook, Relay, Then};
 pub const PATIENCE: Duration = Duration::from_secs(300);
 /// The same in virtual time, where loads and operations take as long as they do in a cluster.
 const VIRTUAL_PATIENCE: Duration = Duration::from_secs(12 * 60 * 60);
-/// What hangs hangs for longer in no test over sockets that does not set a deadline of its own, and a busy machine answers in less.
+/// Longer than the busiest machine takes to answer. A test in which a server hangs sets a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A sandbox, and a directory for the records of the runs against it.

@@ -11,8 +11,7 @@ use crate::fault::{Way, nameserver_answers, tablet_answers};
 use crate::{Live, Unreachable, World};
 use openmldb_model::Endpoint;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_wire::{api, nameserver};
-use openmldb_wire::{nameserver_methods, tablet_methods};
+use openmldb_wire::{api, nameserver, nameserver_methods, tablet_methods};
 
 /// One server of the world: who it is in metadata, and the world that answers for it.
 #[derive(Debug, Clone)]

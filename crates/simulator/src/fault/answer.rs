@@ -1,8 +1,7 @@
 //! Answers that consist of a code.
 
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_wire::{api, nameserver};
-use openmldb_wire::{nameserver_methods, tablet_methods};
+use openmldb_wire::{api, nameserver, nameserver_methods, tablet_methods};
 
 /// A message with a code.
 trait Coded: Default {
@@ -36,7 +35,7 @@ macro_rules! answers {
     ($call:ident $answer:ident $messages:ident $service:literal $name:ident;
      $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
         /// The answer to that call that is this code and nothing else.
-        pub(in crate) fn $name(call: &$call, code: i32) -> $answer {
+        pub(crate) fn $name(call: &$call, code: i32) -> $answer {
             match call { $($call::$variant(_) => $answer::$variant(Coded::with_code(code)),)* }
         }
     };

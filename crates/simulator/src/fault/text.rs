@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use openmldb_wire::{nameserver_methods, tablet_methods};
+
 use super::{Fault, LoadFate, Meddling, Method, Mishap, OpFate, Place, ServerFate, ToolFate, Trigger, Way, Which};
 use crate::Millis;
 
@@ -28,7 +30,6 @@ enum Form {
 }
 
 use Form::{Code, Lasting, Plain};
-use openmldb_wire::{nameserver_methods, tablet_methods};
 
 const WORDS: &[(&str, Form, &str)] = &[
     ("refused", Plain(Mishap::Way(Way::Refused)), "nobody listens: the call is not made"),
