@@ -9,8 +9,6 @@
 
 mod generate;
 mod limit;
-#[cfg(test)]
-mod tests;
 mod timeline;
 
 use std::io;

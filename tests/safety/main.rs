@@ -2,7 +2,7 @@
 //! time. `matrix` tries every fault at every step of every playbook in one small world; `hunt` random faults and kill points
 //! in random worlds brought about by random lives; `minimal` and `once_wrong` keep what they found. What must hold is in `judge` (at
 //! the moment of every change) and `invariants` (after every run). `undertakings` scales and upgrades worlds that are well, under
-//! writers.
+//! writers; `rehearsals` are runs in the likeness of a world.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -26,6 +26,7 @@ mod minimal;
 mod once_wrong;
 mod papers;
 mod patience;
+mod rehearsals;
 mod run;
 mod troubles;
 mod typed;

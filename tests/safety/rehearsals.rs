@@ -1,18 +1,19 @@
 //! That a likeness is like what it was made from, and that a rehearsal is a real run.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::*;
-use crate::model::{Endpoint, Manifest, Offset, PartitionId, Probes, Seen, Snapshot};
-use crate::recovery::{Memory, forecast, plan};
-use crate::run::Verdict;
-use crate::sandbox::scenario::{Scenario, Shape, likeness};
-use crate::sandbox::world::Settings;
-use crate::sandbox::{Addresses, World};
-use crate::snapshot::collect;
+use openmldb_ops::cluster::{Cluster, Options};
+use openmldb_ops::model::{Endpoint, Manifest, Offset, PartitionId, Probes, Seen, Snapshot};
+use openmldb_ops::playbook::Playbook;
+use openmldb_ops::recovery::{Memory, forecast, plan};
+use openmldb_ops::rehearse::{Generate, Rehearsal, Rehearsed};
+use openmldb_ops::run::Verdict;
+use openmldb_ops::sandbox::fault::Fault;
+use openmldb_ops::sandbox::scenario::{Likeness, Scenario, Shape, likeness};
+use openmldb_ops::sandbox::world::Settings;
+use openmldb_ops::sandbox::{Addresses, InProcess, World, in_virtual_time};
+use openmldb_ops::snapshot::collect;
 
 fn rehearse(like: &Likeness, playbook: &str, faults: &[Fault]) -> Rehearsed {
     let playbook = Playbook::find(playbook).unwrap();
