@@ -50,7 +50,8 @@ fn is_to_be_loaded(replica: &ReplicaView) -> bool {
 /// to drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log
 /// (docs/openmldb/operations.md#how-recovertable-judges-a-replica), so it is loaded and looked at like any other.
 fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
-    let handed_over = replica.data == Data::Absent && replica.memory.load == Load::HandedOver;
+    let is_going = replica.memory.recovery.dropped;
+    let handed_over = replica.data == Data::Absent && replica.memory.load == Load::HandedOver && !is_going;
     let own = replica.manifest.known().filter(|manifest| manifest.offset > Offset(0));
     // What the operation sent before it failed is the leader's.
     let of_leader =

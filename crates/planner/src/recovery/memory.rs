@@ -135,6 +135,8 @@ pub struct Recovery {
     pub catch_up_to: Option<Offset>,
     /// DropTable was accepted and the replica is still there.
     pub dropping: bool,
+    /// DropTable was accepted by the process that its tablet is now: its directory goes away by itself, later than the replica.
+    pub dropped: bool,
     /// It was dropped and resent because it had fewer rows, or took nothing from its leader; once is enough.
     pub resent_for_rows: bool,
     /// The wait for it to catch up ended because it did not move, and not because it took long.
@@ -311,6 +313,7 @@ impl ReplicaMemory {
         }
         self.loads_of_the_past = self.loads;
         self.snapshot_asked = false;
+        self.recovery.dropped = false;
     }
 
     /// Notes what a look at the tablet, begun after the last change, showed of the replica.

@@ -68,6 +68,7 @@ impl Memory {
                 let replica = self.replica_mut(endpoint);
                 replica.load = Load::HandedOver;
                 replica.recovery.dropping = true;
+                replica.recovery.dropped = true;
                 replica.recovery.must_drop = true;
             }
             // What is not loaded is disconnected to be loaded in peace.

@@ -33,6 +33,26 @@ fn a_replica_that_was_to_be_resent_and_kept_its_directory_is_loaded_and_looked_a
     assert_eq!(asks(&unasked), ["b Manifest"]);
 }
 
+/// The directory is moved away later than the replica is gone (docs/openmldb/experiments.md#loading-right-after-dropping): what was
+/// loaded from it meanwhile would never end loading.
+#[test]
+fn a_directory_that_is_about_to_go_is_not_loaded() {
+    let view = serving([], |r| r.loaded(3));
+    let action = Action::DropTable { endpoint: "b".into(), partition: view.partition };
+    let drop = Intent { step: "recover_table", action, why: String::new(), resends: false };
+    let mut memory = view.memory.clone();
+    memory.note_outcome(&view, &drop, &Outcome::Applied, None);
+    let gone = |memory: &Memory| {
+        let mut gone = serving([], |r| r.load(Load::HandedOver).manifest(3, 1));
+        gone.get_mut("b").memory = memory.replica(&"b".into());
+        gone.get_mut("b").memory.recovery.dropping = false;
+        gone.acts()
+    };
+    assert_eq!(gone(&memory), ["recover_table b (resend)"]);
+    memory.replica_mut(&"b".into()).note_restart();
+    assert_eq!(gone(&memory), ["load b"], "its tablet was restarted: what is there now stays");
+}
+
 /// Clients are faster than our next look, so it counts from the moment it is marked alive; and a later run knows.
 #[test]
 fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
