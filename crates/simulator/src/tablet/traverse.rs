@@ -7,10 +7,24 @@ use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};
 use super::{RowId, Tablets};
 use openmldb_wire::api;
 
-/// An index is kept in so many parts, one behind the other (`seg_cnt`).
-const SEGMENTS: u64 = 8;
-
 const NO_SUCH_INDEX: Refusal = Refusal { code: 108, msg: "idx name not found" };
+
+/// A number as text, left aligned: these are in the order of the keys that end with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Digits([u8; 20]);
+
+impl Digits {
+    fn of(number: u64) -> Self {
+        let mut digits = [0; 20];
+        let count = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let mut rest = number;
+        for digit in digits[..count].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Self(digits)
+    }
+}
 
 impl RowId {
     /// The key clients put the row under.
@@ -18,9 +32,14 @@ impl RowId {
         format!("key{}", self.0)
     }
 
-    /// Where it stands among all rows: by segment, then by key. The real segment comes from another hash of the key.
-    fn place(self) -> (u64, String) {
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61, self.key())
+    /// The row that clients put under the key.
+    fn of_key(key: &[u8]) -> Option<Self> {
+        std::str::from_utf8(key.strip_prefix(b"key")?).ok()?.parse().ok().map(Self)
+    }
+
+    /// Where it stands among all rows: by one of 8 segments (`seg_cnt`), then by key. The real segment comes from another hash of the key.
+    fn place(self) -> (u64, Digits) {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61, Digits::of(self.0))
     }
 }
 
@@ -46,13 +65,12 @@ impl Tablets {
         }
         let mut rows: Vec<RowId> = rows_left(&replica.rows).collect();
         rows.sort_by_cached_key(|row| row.place());
-        debug_assert!(rows.iter().all(|row| row.place().0 < SEGMENTS));
         // A key has one time here: its rows are the same row, taken more than once.
         let mut behind = 0;
         if !request.pk().is_empty() {
-            let wanted = rows.iter().position(|row| row.key().as_bytes() == request.pk());
-            let first = wanted.unwrap_or(rows.len());
-            let same = rows[first..].iter().take_while(|row| row.key().as_bytes() == request.pk()).count();
+            let wanted = RowId::of_key(request.pk());
+            let first = wanted.and_then(|wanted| rows.iter().position(|row| *row == wanted)).unwrap_or(rows.len());
+            let same = rows[first..].iter().take_while(|row| Some(**row) == wanted).count();
             let seen = if request.ts_pos.is_some() { request.ts_pos() as usize } else { 1 };
             let is_there = rows.get(first).is_some_and(|row| row.0 <= request.ts());
             behind = first + if is_there { seen.min(same) } else { same };
