@@ -10,7 +10,7 @@ use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, ShowTabletRequest, Ta
 use prost::Message as _;
 use zookeeper_client::Client;
 
-use crate::support::bed::PATIENCE;
+use crate::support::bed::{PATIENCE, sandbox};
 use crate::support::zookeeper::ZooKeeperServer;
 
 fn options(server: &ZooKeeperServer, root: &str) -> Options {
@@ -40,7 +40,7 @@ async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
 async fn a_client_finds_everything_through_zookeeper() {
     let server = ZooKeeperServer::shared().await;
     let root = "/deep/down/openmldb";
-    let sandbox = Sandbox::start(Scenario::EverythingRestarted, &options(&server, root)).await.unwrap();
+    let sandbox = sandbox(Scenario::EverythingRestarted, &options(&server, root)).await;
     let client = server.client().await;
 
     let rpc = grpc(&server, root).await;
@@ -64,7 +64,7 @@ async fn a_client_finds_everything_through_zookeeper() {
 async fn what_happens_in_the_world_shows_in_zookeeper() {
     let server = ZooKeeperServer::shared().await;
     let root = "/alive";
-    let sandbox = Sandbox::start(Scenario::Healthy, &options(&server, root)).await.unwrap();
+    let sandbox = sandbox(Scenario::Healthy, &options(&server, root)).await;
     let client = server.client().await;
     let rpc = grpc(&server, root).await;
 
@@ -101,7 +101,7 @@ async fn what_happens_in_the_world_shows_in_zookeeper() {
 async fn servers_that_go_by_names_are_found_by_them() {
     let server = ZooKeeperServer::shared().await;
     let root = "/called-by-name";
-    let sandbox = Sandbox::start(Scenario::ServerNames, &options(&server, root)).await.unwrap();
+    let sandbox = sandbox(Scenario::ServerNames, &options(&server, root)).await;
     let (name, address) = sandbox.tablets()[0].clone();
     assert_ne!(name.as_str(), address.to_string());
     let client = server.client().await;
@@ -121,7 +121,7 @@ async fn with_credentials_nobody_else_can_read() {
     if let Some(at) = &mut options.zookeeper {
         at.digest = Some("openmldb:secret".to_owned());
     }
-    let sandbox = Sandbox::start(Scenario::Healthy, &options).await.unwrap();
+    let sandbox = sandbox(Scenario::Healthy, &options).await;
     let stranger = server.client().await;
     let refused = stranger.list_children("/guarded/leader").await.unwrap_err();
     assert_eq!(refused, zookeeper_client::Error::NoAuth, "as OpenMLDB's nodes with zk_cert");

@@ -92,6 +92,20 @@ impl Setup {
     }
 }
 
+/// A sandbox over sockets. A session of ZooKeeper is opened within its timeout, or not: on a busy machine another attempt may be needed.
+pub async fn sandbox(scenario: Scenario, options: &Options) -> Sandbox {
+    let began = Instant::now();
+    loop {
+        match Sandbox::start(scenario, options).await {
+            Err(SandboxError::Registration(RegistrationError::ZooKeeper {
+                source: zookeeper_client::Error::Timeout,
+                ..
+            })) if began.elapsed() < PATIENCE => {}
+            started => return started.unwrap(),
+        }
+    }
+}
+
 impl Bed {
     /// Over sockets, on a real clock.
     pub async fn start(scenario: Scenario) -> Self {
@@ -99,17 +113,7 @@ impl Bed {
     }
 
     pub async fn start_with(scenario: Scenario, options: &Options) -> Self {
-        let began = Instant::now();
-        let sandbox = loop {
-            match Sandbox::start(scenario, options).await {
-                // A session is opened within its timeout, or not: on a busy machine another attempt may be needed.
-                Err(SandboxError::Registration(RegistrationError::ZooKeeper {
-                    source: zookeeper_client::Error::Timeout,
-                    ..
-                })) if began.elapsed() < PATIENCE => {}
-                started => break started.unwrap(),
-            }
-        };
+        let sandbox = sandbox(scenario, options).await;
         let pace = f64::from(options.time_scale.0.get());
         Self::of(sandbox.live().clone(), Some(sandbox), pace)
     }
@@ -209,6 +213,7 @@ impl Bed {
             scope: Scope::All,
             playbook: setup.playbook.clone(),
             playbook_text: String::new(),
+            only_plans: false,
             consent: setup.consent.clone(),
             archive: Arc::new(Directory(self.records.path().to_owned())),
             caller: Caller::default(),
