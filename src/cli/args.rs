@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
+use crate::playbook::COMPARE_ROWS_UP_TO;
 use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
@@ -227,6 +228,10 @@ pub struct Recover {
     /// while everything else goes on [default: what the playbook says, 5m]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub wait_for_tablets: Option<Duration>,
+    /// Where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for never: counts
+    /// decide) [default: what the playbook says, 10000000]
+    #[arg(long, value_name = "ROWS")]
+    pub compare_rows_up_to: Option<u64>,
     #[command(flatten)]
     /// Scope.
     pub which: Which,
@@ -247,6 +252,10 @@ pub struct Status {
     /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
     #[arg(long)]
     pub deep: bool,
+    /// With --deep: where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for
+    /// never: counts decide)
+    #[arg(long, value_name = "ROWS", default_value_t = COMPARE_ROWS_UP_TO)]
+    pub compare_rows_up_to: u64,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,

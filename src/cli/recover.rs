@@ -86,8 +86,12 @@ impl Work {
 
 /// The playbook with what the command line says of it.
 fn waiting(args: &args::Recover, playbook: Playbook) -> Playbook {
-    match args.wait_for_tablets {
+    let playbook = match args.wait_for_tablets {
         Some(time) => playbook.waiting_for_tablets(time),
+        None => playbook,
+    };
+    match args.compare_rows_up_to {
+        Some(rows) => playbook.comparing_rows_up_to(rows),
         None => playbook,
     }
 }
@@ -106,6 +110,7 @@ async fn on_cluster(
         playbook: work.playbook.clone(),
         playbook_text: work.text.clone(),
         consent: work.consent.clone(),
+        only_plans: args.dry_run,
         archive: Arc::new(Directory(dir.clone())),
         caller: caller(),
         lock: session.lock(&dir)?,
@@ -119,7 +124,7 @@ async fn on_cluster(
     let seen = signals.unless_stopped(recovery.see(&session.cluster)).await??;
     let rpc = || session.cluster.rpc_counts().into();
     let prepared = signals
-        .unless_stopped(recovery.prepare(seen.clone()))
+        .unless_stopped(recovery.prepare(&session.cluster, seen.clone()))
         .await?
         .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, rpc()))?;
     out.learn(&prepared.snapshot);

@@ -60,7 +60,14 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
     // A look can be broken off at any moment: nothing has to be cleaned up.
     let (_never, stop) = watch::channel(Stop::No);
     let known = unhealthy_in(&seen, scope);
-    let checking = Checking { scope, memories: &BTreeMap::new(), known, pace: session.pace, stop };
+    let checking = Checking {
+        scope,
+        memories: &BTreeMap::new(),
+        known,
+        pace: session.pace,
+        compare_rows_up_to: args.compare_rows_up_to,
+        stop,
+    };
     let (last, found) = checking.until_it_stands(&session.cluster, seen).await?;
     let summary = out.look_summary(About::Look, &last, scope, session.cluster.rpc_counts().into(), Some(found))?;
     Ok(exit_of_look(&summary))

@@ -145,6 +145,7 @@ impl Rehearsal<'_> {
             scope: Scope::All,
             playbook: self.playbook.clone(),
             playbook_text: String::new(),
+            only_plans: false,
             consent: Consent::default(),
             archive: Arc::new(Shelf::default()),
             caller: Caller::default(),

@@ -6,8 +6,10 @@
 
 mod compare;
 mod read;
+mod seen;
 #[cfg(test)]
 mod tests;
 
 pub use compare::{OddRow, RowComparison, RowsRead, TooDifferent};
 pub use read::{CompareError, Compared, Limits, compare_rows};
+pub use seen::rows_seen;

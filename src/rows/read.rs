@@ -112,6 +112,21 @@ pub async fn compare_rows(
     Ok(Compared { read, odd })
 }
 
+/// Asks once more for rows that replicas do not hold equally often: those that they still do not.
+///
+/// # Errors
+/// See [`CompareError`].
+pub(super) async fn still_odd(
+    cluster: &Cluster,
+    partition: PartitionId,
+    index: &str,
+    replicas: &[Endpoint],
+    odd: Vec<OddRow>,
+) -> Result<Vec<OddRow>, CompareError> {
+    let reader = Reader { cluster, partition, index: Some(index), replicas, limits: &Limits::default() };
+    reader.ask_again(odd).await
+}
+
 struct Reader<'a> {
     cluster: &'a Cluster,
     partition: PartitionId,

@@ -166,7 +166,8 @@ impl Driver {
 
     /// Sends nothing more, and waits for what was sent.
     pub(super) async fn wind_down(&mut self) {
-        for (id, _) in self.lanes.clear() {
+        let queued = self.lanes.clear().into_iter().map(|(id, _)| id);
+        for id in queued.chain(self.comparing.clear()) {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.under_way -= 1;
             }

@@ -205,6 +205,8 @@ impl Case {
             return false;
         }
         self.end = None;
+        // What was compared may be so no more.
+        self.memory.rows = None;
         self.clocks.clear();
         self.outdate(now);
         true
@@ -245,7 +247,12 @@ pub(super) fn end_of(decision: &Decision) -> Option<End> {
     match decision {
         Decision::Done => Some(End::Healthy),
         Decision::Blocked(blocked) => Some(End::Blocked(blocked.clone())),
-        Decision::Look(_) | Decision::Choose(_) | Decision::Act(_) | Decision::Wait(_) | Decision::Unknown => None,
+        Decision::Look(_)
+        | Decision::Compare { .. }
+        | Decision::Choose(_)
+        | Decision::Act(_)
+        | Decision::Wait(_)
+        | Decision::Unknown => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The last look, and as many more as it takes: what goes on by itself is given time, what is wrong is seen twice.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::recovery::{Health, Memory, View, health};
 use crate::snapshot::look_again;
 use crate::verify::{Finding, FindingKind, Nature, Standing, Verification, verify};
 
+use super::comparing::{ToCompare, compare_all};
 use super::driver::Stop;
 use super::scope::Scope;
 
@@ -42,6 +44,8 @@ pub struct Checking<'a> {
     pub known: BTreeSet<PartitionId>,
     /// How much faster than ours the cluster's clock runs.
     pub pace: f64,
+    /// Up to how many rows replicas are compared whose row counts differ.
+    pub compare_rows_up_to: u64,
     /// Tells when to look no more.
     pub stop: watch::Receiver<Stop>,
 }
@@ -60,6 +64,7 @@ impl Checking<'_> {
         let (stall, patience, longest) = (paced(STALL), paced(PATIENCE), paced(PAUSE_MAX));
         let (began, mut pause, mut before) = (Instant::now(), paced(PAUSE), first);
         let (mut changed, mut last, mut same, mut since) = (began, None, 0, began);
+        let mut memories = Cow::Borrowed(self.memories);
         loop {
             let told = *self.stop.borrow_and_update() != Stop::No;
             if !told && let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, self.stop.changed()).await {
@@ -68,7 +73,7 @@ impl Checking<'_> {
             pause = (pause * 3 / 2).min(longest);
             let seen = look_again(cluster, &before).await?;
             let covers = |table: &_, id| self.scope.covers(table, id);
-            let found = verify(&before, &seen, covers, self.memories);
+            let found = verify(&before, &seen, covers, &memories);
             let stands = |last: &Verification| last.is_the_same(&found);
             (same, since) = if last.as_ref().is_some_and(stands) { (same + 1, since) } else { (1, Instant::now()) };
             if last.as_ref() != Some(&found) {
@@ -83,7 +88,14 @@ impl Checking<'_> {
                 }
             };
             if told || !goes_on {
-                return Ok((seen, found));
+                let wanted = if told { Vec::new() } else { to_compare(&found, &seen, &memories) };
+                if wanted.is_empty() {
+                    return Ok((seen, found));
+                }
+                // Row counts say so: the rows themselves decide.
+                for (id, rows) in compare_all(cluster, wanted, self.compare_rows_up_to).await {
+                    memories.to_mut().entry(id).or_default().rows = Some(rows);
+                }
             }
             (before, last) = (seen, Some(found));
         }
@@ -99,6 +111,29 @@ impl Checking<'_> {
         });
         each.max().unwrap_or(Duration::ZERO)
     }
+}
+
+/// The replicas of partitions of which row counts alone say that something is wrong, and that nobody has compared.
+fn to_compare(found: &Verification, seen: &Snapshot, memories: &BTreeMap<PartitionId, Memory>) -> Vec<ToCompare> {
+    let mut wanted = Vec::new();
+    for finding in found.findings.iter().filter(|finding| finding.kind == FindingKind::FewerRows) {
+        let named = finding.table.as_ref().zip(finding.pid).and_then(|(table, pid)| seen.partition(table, pid));
+        let Some((table, partition)) = named else { continue };
+        let id = PartitionId { tid: table.tid, pid: partition.pid };
+        let is_loaded = |at: &&Endpoint| {
+            let held = seen.tablets.get(*at).and_then(|tablet| tablet.held.known());
+            held.and_then(|held| held.get(&id)).is_some_and(|held| held.state.is_loaded())
+        };
+        let replicas = partition.replicas.iter().map(|replica| &replica.endpoint).filter(is_loaded);
+        let replicas: Vec<Endpoint> = replicas.cloned().collect();
+        let known = memories.get(&id).and_then(|memory| memory.rows.as_ref());
+        let is_compared = known.is_some_and(|rows| rows.covers(replicas.iter()));
+        if is_compared || wanted.iter().any(|next: &ToCompare| next.partition == id) {
+            continue;
+        }
+        wanted.push(ToCompare { partition: id, table: table.name.clone(), replicas });
+    }
+    wanted
 }
 
 /// Partitions that are known not to be as they should be, by name, and the tablets of their replicas.
@@ -164,6 +199,7 @@ mod tests {
                 memories: &nothing,
                 known: known.iter().copied().collect(),
                 pace: 1.0,
+                compare_rows_up_to: 0,
                 stop: watch::channel(Stop::No).1,
             };
             let found = Verification { verdict: Standing::NotFullySucceeded, findings: findings.to_vec() };

@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{Decision, Gates, Memory, Order, Outcome, Probe, View, WaitFor, decide};
+use crate::recovery::{Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
 use super::acting::Sent;
 use super::beside::{Beside, Failover};
 use super::case::{Case, Moment, cases, end_of};
 use super::close::{Close, Unclear};
+use super::comparing::{Comparing, ToCompare};
 use super::ending::milestone;
 use super::event::{Event, Listener, Milestone};
 use super::hold::HeldFor;
@@ -100,6 +101,7 @@ pub(super) enum Report {
     Returned(Moment, Endpoint, Box<Evidence>),
     Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
     Probed(PartitionId, Probe, Box<Probes>),
+    Compared(ToCompare, Box<RowsSeen>),
     Acted(Vec<Sent>, Outcome),
     Told(PartitionId, Result<(), LockError>),
     Beside(Failover),
@@ -126,6 +128,7 @@ pub struct Driver {
     pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
     pub(super) watched_at: BTreeMap<Endpoint, usize>,
     pub(super) lanes: Lanes,
+    pub(super) comparing: Comparing,
     pub(super) beside: Beside,
     pub(super) tasks: JoinSet<Report>,
     pub(super) now: Moment,
@@ -202,6 +205,7 @@ impl Driver {
             cases,
             index,
             lanes,
+            comparing: Comparing::default(),
             beside: Beside::default(),
             tasks: JoinSet::new(),
             now: 1,
@@ -397,6 +401,12 @@ impl Driver {
                     self.ask(id, probes);
                     return;
                 }
+                Decision::Compare { replicas, .. } => {
+                    case.waiting = None;
+                    case.decided = Instant::now();
+                    self.compare(id, replicas);
+                    return;
+                }
                 Decision::Act(intents) => {
                     case.waiting = None;
                     case.under_way += intents.len();
@@ -427,6 +437,7 @@ impl Driver {
             Ok(Report::Returned(began, endpoint, seen)) => self.note_returned(began, &endpoint, *seen),
             Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
+            Ok(Report::Compared(ended, seen)) => self.note_compared(&ended, *seen),
             Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
             Ok(Report::Told(id, told)) => self.note_told(id, told),
             Ok(Report::Beside(failover)) => self.note_failover(failover),

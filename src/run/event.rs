@@ -48,6 +48,20 @@ pub enum Event {
         /// The choice and its reasons.
         choice: Box<Choice>,
     },
+    /// Replicas were compared row by row, because their row counts differ and a decision would rest on them.
+    RowsChecked {
+        /// Database and table.
+        #[serde(flatten)]
+        table: TableName,
+        /// Partition number.
+        pid: u32,
+        /// Where they are.
+        replicas: Vec<Endpoint>,
+        /// Whether they hold the same rows; null if they could not be compared.
+        same: Option<bool>,
+        /// What was seen, in a sentence.
+        text: String,
+    },
     /// A mutating call is sent.
     Action {
         /// The playbook's step.

@@ -8,6 +8,7 @@ mod checking;
 mod close;
 mod cluster_lock;
 mod cluster_steps;
+mod comparing;
 mod diagnosis;
 mod driver;
 mod ending;

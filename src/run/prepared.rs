@@ -6,10 +6,11 @@ use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
 use crate::recovery::{
-    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, forecast, plan,
+    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, RowsSeen, forecast, plan,
 };
 
 use super::cluster_steps::stands_in_for_lost;
+use super::comparing::ToCompare;
 use super::error::RecoverError;
 use super::hold::{HeldFor, held_as_found, standing};
 use super::kept::{Consent, KeptPlan, PlanId, Refusal};
@@ -112,6 +113,33 @@ impl Prepared {
     /// are looked at first.
     pub(super) fn with_all_loaded_first(mut self, playbook: &Playbook, scope: &Scope) -> Self {
         self.memories.values_mut().for_each(|memory| memory.load_all_first = true);
+        self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
+        self
+    }
+
+    /// The replicas whose rows the plan rests on and that nobody has compared.
+    pub(super) fn to_compare(&self) -> Vec<ToCompare> {
+        let wanting = self.plan.partitions.iter().filter(|planned| !planned.to_compare.is_empty());
+        let wanted = wanting.map(|planned| ToCompare {
+            partition: planned.partition,
+            table: planned.table.clone(),
+            replicas: planned.to_compare.clone(),
+        });
+        wanted.collect()
+    }
+
+    /// The same with what comparing them has shown.
+    pub(super) fn with_rows(
+        mut self,
+        seen: BTreeMap<PartitionId, RowsSeen>,
+        playbook: &Playbook,
+        scope: &Scope,
+    ) -> Self {
+        for (id, seen) in seen {
+            if let Some(memory) = self.memories.get_mut(&id) {
+                memory.rows = Some(seen);
+            }
+        }
         self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
         self
     }
@@ -219,7 +247,9 @@ impl Prepared {
 
     /// Whether anything has to be done to partitions.
     pub(super) fn needs_doing(&self) -> bool {
-        let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
+        let needs = |planned: &PartitionPlan| {
+            !planned.steps.is_empty() || planned.blocked.is_none() || !planned.to_compare.is_empty()
+        };
         self.stands_in_for_lost || !self.missing.is_empty() || self.plan.partitions.iter().any(needs)
     }
 

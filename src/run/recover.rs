@@ -13,6 +13,7 @@ use crate::snapshot::{collect, look_again};
 use crate::verify::Verification;
 
 use super::checking::{Checking, unhealthy_in};
+use super::comparing::compare_all;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::error::RecoverError;
 use super::event::{Event, Listener};
@@ -48,6 +49,8 @@ pub struct Recovery {
     pub playbook_text: String,
     /// What somebody has said yes to.
     pub consent: Consent,
+    /// It is a dry run: the plan is all that is wanted.
+    pub only_plans: bool,
     /// Where records are kept.
     pub archive: Arc<dyn Archive>,
     /// Who runs it.
@@ -99,7 +102,7 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        self.prepare(self.see(cluster).await?).await
+        self.prepare(cluster, self.see(cluster).await?).await
     }
 
     /// Looks at the cluster.
@@ -118,15 +121,21 @@ impl Recovery {
         }
     }
 
-    /// Plans for what was seen of the cluster.
+    /// Plans for what was seen of the cluster. Where the plan would rest on row counts, the rows are compared.
     ///
     /// # Errors
     /// See [`RecoverError`].
-    pub async fn prepare(&self, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
+    pub async fn prepare(&self, cluster: &Cluster, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
         let (left, note) = self.what_is_left(&snapshot).await?;
         let mut prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
         if serves_early(&self.playbook) && !self.lock.keeps_notes() {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
+        }
+        // A run compares as it comes to it; what is said yes to, or only looked at, has to be right from the start.
+        let wanted = if self.only_plans || self.consent.named().is_some() { prepared.to_compare() } else { Vec::new() };
+        if !wanted.is_empty() {
+            let seen = compare_all(cluster, wanted, self.playbook.compare_rows_up_to()).await;
+            prepared = prepared.with_rows(seen, &self.playbook, &self.scope);
         }
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
@@ -297,7 +306,14 @@ impl Recovery {
         memories: &'a BTreeMap<PartitionId, Memory>,
         known: BTreeSet<PartitionId>,
     ) -> Checking<'a> {
-        Checking { scope: &self.scope, memories, known, pace: self.pace, stop: self.stop.clone() }
+        Checking {
+            scope: &self.scope,
+            memories,
+            known,
+            pace: self.pace,
+            compare_rows_up_to: self.playbook.compare_rows_up_to(),
+            stop: self.stop.clone(),
+        }
     }
 
     /// Nothing has to be done: what was seen is verified.

@@ -35,6 +35,8 @@ pub enum Awaited {
     Leaders,
     /// A call to be sent, since others are under way there, or answered.
     Call,
+    /// Replicas to be compared row by row.
+    Comparison,
     /// A replica to load.
     Load,
     /// A replica to appear, which its tablet was told to load.
@@ -135,7 +137,7 @@ impl Driver {
         self.tell_missing();
         let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
         for (id, case) in self.cases.iter().filter(|(_, case)| case.is_open()) {
-            let Some((what, waited, at_most)) = waits_for(case) else { continue };
+            let Some((what, waited, at_most)) = self.waits_for(*id, case) else { continue };
             let waited = waited.mul_f64(pace);
             if waited < FIRST {
                 continue;
@@ -194,21 +196,25 @@ impl Driver {
             let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
             held.and_then(|held| held.get(&id)).is_some_and(|held| !held.state.is_loaded())
         };
+        if let Some(replicas) = self.comparing.of_partition(id) {
+            return replicas.to_vec();
+        }
         match &case.waiting {
             Some(WaitFor::Loading) => case.endpoints.iter().filter(is_loading).cloned().collect(),
             Some(other) => other.endpoint().cloned().into_iter().collect(),
             None => self.lanes.queued_at(id).collect(),
         }
     }
-}
 
-/// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
-fn waits_for(case: &Case) -> Option<(Awaited, Duration, Option<Duration>)> {
-    if case.under_way > 0 {
-        return Some((Awaited::Call, case.decided.elapsed(), None));
+    /// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
+    fn waits_for(&self, id: PartitionId, case: &Case) -> Option<(Awaited, Duration, Option<Duration>)> {
+        if case.under_way > 0 {
+            let compared = self.comparing.of_partition(id).map(|_| Awaited::Comparison);
+            return Some((compared.unwrap_or(Awaited::Call), case.decided.elapsed(), None));
+        }
+        let (waited, at_most) = case.waited()?;
+        Some((case.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
     }
-    let (waited, at_most) = case.waited()?;
-    Some((case.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -161,6 +161,7 @@ fn lasts(event: &Event) -> bool {
     match event {
         Event::Observed { .. } | Event::Recorded { .. } | Event::Note { .. } | Event::StillGoingOn { .. } => true,
         Event::Partition { blocked, .. } => blocked.is_some(),
+        Event::RowsChecked { same, .. } => *same != Some(true),
         Event::LeaderChosen { choice, .. } => !choice.given_up.is_empty(),
         Event::Action { .. } | Event::ActionFailed { .. } | Event::Waiting { .. } => false,
     }

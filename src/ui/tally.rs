@@ -50,6 +50,7 @@ impl Tally {
             | Event::Waiting { .. }
             | Event::StillGoingOn { .. }
             | Event::LeaderChosen { .. }
+            | Event::RowsChecked { .. }
             | Event::Action { .. } => {}
         }
     }

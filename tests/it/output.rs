@@ -80,6 +80,7 @@ fn choice() -> Box<Choice> {
             Rejected { endpoint: endpoint(3), why: "no leader flag, same offset".to_owned() },
         ],
         proven: vec![endpoint(3)],
+        doubted: Vec::new(),
         given_up: vec![given_up()],
         out_of_reach: Vec::new(),
         seen_no_longer: Vec::new(),
@@ -98,6 +99,7 @@ fn events() -> Vec<Event> {
         | Event::Recorded { .. }
         | Event::Note { .. }
         | Event::LeaderChosen { .. }
+        | Event::RowsChecked { .. }
         | Event::Action { .. }
         | Event::ActionFailed { .. }
         | Event::Waiting { .. }
@@ -118,6 +120,14 @@ fn events() -> Vec<Event> {
         Event::Recorded { path: "/var/lib/openmldb-ops/run-1795341600000-0.jsonl".to_owned() },
         Event::Note { text: "an earlier run did not finish; what it wrote down is used".to_owned() },
         Event::LeaderChosen { table: orders(), pid: 1, choice: choice() },
+        Event::RowsChecked {
+            table: orders(),
+            pid: 1,
+            replicas: vec![endpoint(1), endpoint(2)],
+            same: Some(false),
+            text: "the rows of 10.0.0.1:10921, 10.0.0.2:10921 differ: 10.0.0.2:10921 lacks 12 rows of 10.0.0.1:10921"
+                .to_owned(),
+        },
         Event::Action {
             step: "load_table",
             partition: Some(id()),

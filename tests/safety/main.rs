@@ -27,6 +27,7 @@ mod once_wrong;
 mod papers;
 mod patience;
 mod rehearsals;
+mod rows;
 mod run;
 mod troubles;
 mod typed;

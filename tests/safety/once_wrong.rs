@@ -192,7 +192,6 @@ fn a_leader_that_somebody_else_replaced_is_not_made_leader_again() {
 
 /// The new leader's log ends below the old one's, and grows past it before anybody compares the two.
 #[test]
-#[ignore = "offsets and terms do not show it: rows have to be compared by content"]
 fn what_another_operators_change_of_leader_gives_up_is_not_discarded() {
     somebody_changes_the_leader_while("3000ms@tablet3=tablet-restarts-5000ms");
 }
@@ -200,7 +199,6 @@ fn what_another_operators_change_of_leader_gives_up_is_not_discarded() {
 /// Seed 298753: an old leader gives up what it wrote after it had been replaced, and is away when it is to be resent. Later it is
 /// loaded with its own snapshot and gets the rest from its leader: other rows at the same offset, as many, and no term that tells.
 #[test]
-#[ignore = "offsets and terms do not show it: rows have to be compared by content"]
 fn what_gives_up_its_rows_and_is_away_meanwhile_holds_the_same_as_its_leader_in_the_end() {
     let mut world = cluster(2, 2);
     let [id] = world.table(KHdd, [&[2, 1]]);
@@ -242,7 +240,6 @@ fn a_leader_of_long_ago_serves(playbook: &'static str, rows: usize) -> Written {
 }
 
 #[test]
-#[ignore = "a serving leader's term is not compared with those of its followers' rows yet"]
 fn a_leader_of_long_ago_does_not_replace_what_was_written_after_its_term() {
     for playbook in ["recover", "fast", "leaders-first"] {
         a_leader_of_long_ago_serves(playbook, 8).comes_right();
@@ -261,7 +258,6 @@ fn a_leader_of_long_ago_replaces_those_who_wrote_nothing_after_its_term() {
 /// follower that is in step, and is elected once the others are away: it holds as many entries as anybody knows of, all of them
 /// others. Its followers are resent, and what was acknowledged to them is gone. Rows compared before that would show it.
 #[test]
-#[ignore = "offsets do not show it, and a disk table has no terms: rows have to be compared by content"]
 fn a_disk_tables_leader_with_other_rows_than_its_followers_replaces_none_of_them() {
     let mut world = changed_cluster(4, 1, |settings| settings.seed = 12_871_583_792_278_461_799).by("fast");
     let [id] = world.table(KSsd, [&[2, 3, 4]]);

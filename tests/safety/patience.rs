@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Endpoint, PartitionId};
-use openmldb_ops::playbook::{PartitionStep, Playbook, built_in_names};
+use openmldb_ops::playbook::{COMPARE_ROWS_UP_TO, PartitionStep, Playbook, built_in_names};
 use openmldb_ops::run::{Checking, Recovered, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, World, in_virtual_time};
@@ -156,7 +156,14 @@ fn what_is_found_wrong_at_the_end_has_to_last_before_it_is_believed() {
             cluster.find_leader().await.unwrap();
             let first = snapshot::collect(&cluster, "in memory", 0).await.unwrap();
             let stop = watch::channel(Stop::No).1;
-            let checking = Checking { scope: &Scope::All, memories: &BTreeMap::new(), known, pace: 1.0, stop };
+            let checking = Checking {
+                scope: &Scope::All,
+                memories: &BTreeMap::new(),
+                known,
+                pace: 1.0,
+                compare_rows_up_to: COMPARE_ROWS_UP_TO,
+                stop,
+            };
             let began = Instant::now();
             let (_, found) = checking.until_it_stands(&cluster, first).await.unwrap();
             assert_eq!(found.verdict, Standing::NotFullySucceeded, "{:?}", found.findings);

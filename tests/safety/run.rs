@@ -206,6 +206,7 @@ impl<'a> Run<'a> {
             scope: self.scope.clone(),
             playbook,
             playbook_text: String::new(),
+            only_plans: false,
             consent: self.consent.clone(),
             archive: Arc::new(self.host.archive.clone()),
             caller: Caller::default(),

@@ -2,7 +2,7 @@
 
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
-use openmldb_ops::wire::api::{LoadTableRequest, TableMeta};
+use openmldb_ops::wire::api::{LoadTableRequest, TableMeta, TableMode};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_ops::wire::nameserver::{
     ChangeLeaderRequest, ConfSetRequest, Pair, RecoverTableRequest, ShowOpStatusRequest, TableInfo,
@@ -49,6 +49,14 @@ pub fn recover_table(world: &mut World, id: PartitionId, at: &Endpoint) {
 
 /// Without a mode and without a term, as OpenMLDB's own client does it.
 pub fn load_as_leader(world: &mut World, id: PartitionId, at: &Endpoint) {
+    load(world, id, at, None);
+}
+
+pub fn load_as_follower(world: &mut World, id: PartitionId, at: &Endpoint) {
+    load(world, id, at, Some(TableMode::KTableFollower));
+}
+
+fn load(world: &mut World, id: PartitionId, at: &Endpoint, mode: Option<TableMode>) {
     let TableInfo { name, storage_mode, .. } = table(world, id);
     let signed = |number: u32| i32::try_from(number).ok();
     let meta = TableMeta {
@@ -57,6 +65,7 @@ pub fn load_as_leader(world: &mut World, id: PartitionId, at: &Endpoint) {
         pid: signed(id.pid.0),
         seg_cnt: Some(8),
         storage_mode,
+        mode: mode.map(i32::from),
         ..TableMeta::default()
     };
     let load = LoadTableRequest { table_meta: Some(meta), ..LoadTableRequest::default() };

@@ -94,6 +94,20 @@ impl<'n> Keys<'n> {
         self.whole(key, bounds).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
     }
 
+    /// A whole number that has not to be said.
+    pub(super) fn whole_or(
+        &self,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+        otherwise: u64,
+    ) -> Result<u64, Fault> {
+        if self.is_said(key) { self.whole(key, bounds) } else { Ok(otherwise) }
+    }
+
+    fn is_said(&self, key: &'static str) -> bool {
+        self.entries.iter().any(|(found, _)| found.is_text(key))
+    }
+
     /// A duration that has not to be said.
     pub(super) fn duration_or(
         &self,
@@ -101,10 +115,7 @@ impl<'n> Keys<'n> {
         bounds: RangeInclusive<Duration>,
         otherwise: Duration,
     ) -> Result<Duration, Fault> {
-        match self.entries.iter().any(|(found, _)| found.is_text(key)) {
-            true => self.duration(key, bounds),
-            false => Ok(otherwise),
-        }
+        if self.is_said(key) { self.duration(key, bounds) } else { Ok(otherwise) }
     }
 
     /// A duration.

@@ -24,8 +24,8 @@ pub use built_in::{DEFAULT, Listed, Source, alternatives, built_in, built_in_nam
 pub use error::{PlaybookError, Position, Problem};
 pub use show::{Summary, check};
 pub use step::{
-    AutoFailover, ClusterStep, Connect, Goal, LeaderBy, LoadMode, Loaded, OnConflict, PartitionStep, Promote, ProveBy,
-    SettleThen, TURN, Which, WhichTablets,
+    AutoFailover, COMPARE_ROWS_UP_TO, ClusterStep, Connect, Goal, LeaderBy, LoadMode, Loaded, OnConflict,
+    PartitionStep, Promote, ProveBy, SettleThen, TURN, Which, WhichTablets,
 };
 pub use word::Word;
 
@@ -78,6 +78,26 @@ impl Playbook {
                 };
                 let at = self.before.iter().rposition(first).map_or(0, |last| last + 1);
                 self.before.insert(at, step);
+            }
+        }
+        self
+    }
+
+    /// Up to how many rows of a replica are compared row by row.
+    pub fn compare_rows_up_to(&self) -> u64 {
+        let said = self.partition.iter().find_map(|step| match step {
+            PartitionStep::PickLeader { compare_rows_up_to, .. } => Some(*compare_rows_up_to),
+            _ => None,
+        });
+        said.unwrap_or(COMPARE_ROWS_UP_TO)
+    }
+
+    /// The same playbook with another bound for that.
+    #[must_use]
+    pub fn comparing_rows_up_to(mut self, rows: u64) -> Self {
+        for step in &mut self.partition {
+            if let PartitionStep::PickLeader { compare_rows_up_to, .. } = step {
+                *compare_rows_up_to = rows;
             }
         }
         self

@@ -1,5 +1,5 @@
 //! From the tree to typed steps, each with its place in the text. Every key is required, since what a playbook does is all in it;
-//! but for `turn`, which came later.
+//! but for `turn` and `compare_rows_up_to`, which came later.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,12 +7,17 @@ use std::time::Duration;
 use super::error::Problem;
 use super::keys::{Fault, Keys, spelling, word, wrong_kind};
 use super::node::{Node, Place};
-use super::{AutoFailover, ClusterStep, LeaderBy, PartitionStep, TURN, VERSION, Which, WhichTablets, Word, span};
+use super::{
+    AutoFailover, COMPARE_ROWS_UP_TO, ClusterStep, LeaderBy, PartitionStep, TURN, VERSION, Which, WhichTablets, Word,
+    span,
+};
 
 /// Bounds of `seg_cnt`. The documented procedure has 8; the upper bound catches a slip, not a limit of OpenMLDB.
 const SEG_CNT: RangeInclusive<u64> = 1..=1024;
 /// Bounds of `up_to_entries`: a snapshot of more than a billion entries is no quick proof on any machine.
 const UP_TO_ENTRIES: RangeInclusive<u64> = 1..=1_000_000_000;
+/// Bounds of `compare_rows_up_to`; 0 compares nothing.
+const COMPARE_ROWS: RangeInclusive<u64> = 0..=1_000_000_000_000;
 /// Bounds of a wait.
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=span::LONGEST;
 /// Bounds of a poll interval.
@@ -180,12 +185,13 @@ fn prove_terms(key: &'static str, node: &Node, place: &Place) -> Result<Partitio
 }
 
 fn pick_leader(key: &'static str, node: &Node, place: &Place) -> Result<PartitionStep, Fault> {
-    let keys = Keys::of(key, node, place, &["among", "by", "on_conflict", "promote"])?;
+    let keys = Keys::of(key, node, place, &["among", "by", "on_conflict", "promote", "compare_rows_up_to"])?;
     Ok(PartitionStep::PickLeader {
         among: keys.one_of("among", &[Which::LeaderFlagged], &[])?,
         by: keys.one_of("by", &[LeaderBy::MaxOffset], &[LeaderBy::Evidence])?,
         on_conflict: keys.word("on_conflict")?,
         promote: keys.word("promote")?,
+        compare_rows_up_to: keys.whole_or("compare_rows_up_to", COMPARE_ROWS, COMPARE_ROWS_UP_TO)?,
     })
 }
 

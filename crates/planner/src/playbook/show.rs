@@ -121,8 +121,12 @@ impl fmt::Display for PartitionStep {
                 write!(f, "until: {until}, every: {}, timeout: {}", written(*every), written(*timeout))
             }
             Self::ProveTerms { by, up_to_entries } => write!(f, "by: {by}, up_to_entries: {up_to_entries}"),
-            Self::PickLeader { among, by, on_conflict, promote } => {
-                write!(f, "among: {among}, by: {by}, on_conflict: {on_conflict}, promote: {promote}")
+            Self::PickLeader { among, by, on_conflict, promote, compare_rows_up_to } => {
+                write!(
+                    f,
+                    "among: {among}, by: {by}, on_conflict: {on_conflict}, promote: {promote}, compare_rows_up_to: \
+                     {compare_rows_up_to}"
+                )
             }
             Self::ChangeRole { replica, connect } => write!(f, "replica: {replica}, connect: {connect}"),
             Self::RecoverTable { replicas, turn } => write!(f, "replicas: {replicas}, turn: {}", written(*turn)),
@@ -199,7 +203,9 @@ impl PartitionStep {
                 "Where the choice needs the term of a replica's last entry and nobody knows it, have the replica write a \
                  snapshot that tells it, if it has at most {up_to_entries} entries (MakeSnapshot)."
             ),
-            Self::PickLeader { by, on_conflict, promote, .. } => picking(*by, *on_conflict, *promote),
+            Self::PickLeader { by, on_conflict, promote, compare_rows_up_to, .. } => {
+                picking(*by, *on_conflict, *promote) + &comparing(*compare_rows_up_to)
+            }
             Self::ChangeRole { connect, .. } => format!(
                 "Make the chosen replica the leader (ChangeRole), replicating at first to {}.",
                 match connect {
@@ -239,6 +245,16 @@ fn picking(by: LeaderBy, on_conflict: OnConflict, promote: Promote) -> String {
             Promote::Never => "never leads, it blocks the partition",
         }
     )
+}
+
+fn comparing(rows: u64) -> String {
+    match rows {
+        0 => " Where row counts differ, they decide.".to_owned(),
+        _ => format!(
+            " Where row counts differ, and replicas hold at most {rows} rows, what they hold is compared row by row before anybody is \
+             kept from leading, resent or left alone for it (Traverse)."
+        ),
+    }
 }
 
 fn name_of(which: Which) -> &'static str {

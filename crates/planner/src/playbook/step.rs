@@ -130,6 +130,9 @@ words! {
 /// first on most clusters, short enough that what is sick holds up nobody.
 pub const TURN: Duration = Duration::from_secs(3 * 60);
 
+/// Up to how many rows replicas are compared where a playbook does not say: tablets tell about a million small rows a second.
+pub const COMPARE_ROWS_UP_TO: u64 = 10_000_000;
+
 /// A step on the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterStep {
@@ -206,6 +209,8 @@ pub enum PartitionStep {
         on_conflict: OnConflict,
         /// Whether a longer follower may lead.
         promote: Promote,
+        /// Replicas that hold more rows than this are not compared row by row: their counts decide.
+        compare_rows_up_to: u64,
     },
     /// ChangeRole, or ChangeLeader for a promoted follower: the chosen replica leads.
     ChangeRole {

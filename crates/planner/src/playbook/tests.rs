@@ -47,6 +47,7 @@ fn recover_is_the_documented_procedure() {
                 by: LeaderBy::MaxOffset,
                 on_conflict: OnConflict::LastElected,
                 promote: Promote::WhenProven,
+                compare_rows_up_to: COMPARE_ROWS_UP_TO,
             },
             PartitionStep::ChangeRole { replica: Which::Leader, connect: Connect::ProvenPrefixes },
             PartitionStep::MarkAlive { replicas: Which::Leader, alive: true },
@@ -73,7 +74,7 @@ fn canonical_text_of_recover() {
       - load_table: { replicas: all, seg_cnt: 8, mode: follower, turn: 3m }
       - poll_table_status: { until: normal, every: 500ms, timeout: 2h }
       - prove_terms: { by: make_snapshot, up_to_entries: 1000000 }
-      - pick_leader: { among: leader_flagged, by: max_offset, on_conflict: last_elected, promote: when_proven }
+      - pick_leader: { among: leader_flagged, by: max_offset, on_conflict: last_elected, promote: when_proven, compare_rows_up_to: 10000000 }
       - change_role: { replica: leader, connect: proven_prefixes }
       - mark_alive: { replicas: leader, alive: yes }
       - recover_table: { replicas: followers, turn: 3m }
@@ -99,7 +100,7 @@ fn recover_explained() {
       2. load_table: Load every replica as follower with 8 segments per index (LoadTable); what is loaded as leader would take writes before its data is there. Tables that come first (system tables, base tables) are waited for up to 3m.
       3. poll_table_status: Ask the tablets every 500ms until all that was to be loaded is loaded, for up to 2h (GetTableStatus).
       4. prove_terms: Where the choice needs the term of a replica's last entry and nobody knows it, have the replica write a snapshot that tells it, if it has at most 1000000 entries (MakeSnapshot).
-      5. pick_leader: Choose the leader-flagged replica with the largest offset after loading; of several flags the one elected last counts, as far as terms are known; a longer follower leads instead where it is proven to hold all the other holds.
+      5. pick_leader: Choose the leader-flagged replica with the largest offset after loading; of several flags the one elected last counts, as far as terms are known; a longer follower leads instead where it is proven to hold all the other holds. Where row counts differ, and replicas hold at most 10000000 rows, what they hold is compared row by row before anybody is kept from leading, resent or left alone for it (Traverse).
       6. change_role: Make the chosen replica the leader (ChangeRole), replicating at first to the followers whose log is proven to be the beginning of its own.
       7. mark_alive: Mark the leader alive, so that clients find it (UpdateTableAliveStatus).
       8. recover_table: Have the nameserver bring back the followers that are not alive (RecoverTable), none that holds rows the leader lacks, unless the choice of the leader gave those up. The leaders of other partitions are waited for up to 3m.
@@ -142,7 +143,7 @@ const NOT_ALIVE: &str = "mark_alive: { replicas: all, alive: no }";
 const LOAD: &str = "load_table: { replicas: all, seg_cnt: 8, mode: follower, turn: 3m }";
 const POLL: &str = "poll_table_status: { until: normal, every: 500ms, timeout: 2h }";
 const PROVE: &str = "prove_terms: { by: make_snapshot, up_to_entries: 1000 }";
-const PICK: &str = "pick_leader: { among: leader_flagged, by: max_offset, on_conflict: block, promote: never }";
+const PICK: &str = "pick_leader: { among: leader_flagged, by: max_offset, on_conflict: block, promote: never, compare_rows_up_to: 1000 }";
 const LEAD: &str = "change_role: { replica: leader, connect: nobody }";
 const ALIVE: &str = "mark_alive: { replicas: leader, alive: yes }";
 const RECOVER: &str = "recover_table: { replicas: followers, turn: 3m }";
@@ -340,6 +341,7 @@ prop_compose! {
         prove in prop::option::of(1u64..=1_000_000_000),
         (on_conflict, promote, connect) in (words::<OnConflict>(), words::<Promote>(), words::<Connect>()),
         recover in prop::option::of(millis(1..=WEEK)),
+        compare_rows_up_to in 0u64..=1_000_000_000_000,
         reattach in any::<bool>(),
     ) -> Playbook {
         let mut before = vec![ClusterStep::AutoFailover(AutoFailover::Off)];
@@ -357,7 +359,7 @@ prop_compose! {
         ];
         partition.extend(prove.map(|up_to_entries| PartitionStep::ProveTerms { by: ProveBy::MakeSnapshot, up_to_entries }));
         let (among, by) = (Which::LeaderFlagged, LeaderBy::MaxOffset);
-        partition.push(PartitionStep::PickLeader { among, by, on_conflict, promote });
+        partition.push(PartitionStep::PickLeader { among, by, on_conflict, promote, compare_rows_up_to });
         partition.push(PartitionStep::ChangeRole { replica: Which::Leader, connect });
         partition.push(PartitionStep::MarkAlive { replicas: Which::Leader, alive: true });
         if let Some(timeout) = recover {

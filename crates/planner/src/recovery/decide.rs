@@ -14,8 +14,10 @@ use super::follower;
 use super::health::{Health, health};
 use super::loading;
 use super::memory::Load;
+use super::rows::{compared_first, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted};
 use super::stuck::unasked_terms;
 use super::suspect::{is_suspect, lacks_rows_of};
+use super::term::settled_term;
 use super::view::{Data, ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
@@ -79,6 +81,11 @@ fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
 
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
+    let decided = |view: &View| by_the_playbook(view, playbook, gates);
+    compared_first(view, decided(view), decided)
+}
+
+fn by_the_playbook(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     match health(view) {
         // Flags and connections do not show whether a follower takes anything.
         Health::Healthy if !unasked_terms(view).is_empty() => return Decision::Look(unasked_terms(view)),
@@ -132,7 +139,8 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::PollTableStatus { timeout, .. } => loading::loaded(view, *timeout),
         PartitionStep::ProveTerms { up_to_entries, .. } => loading::prove_terms(view, key, *up_to_entries)
-            .or_else(|| serves_early(playbook).then(|| loading::prove_terms_later(view, key, *up_to_entries))?),
+            .or_else(|| serves_early(playbook).then(|| loading::prove_terms_later(view, key, *up_to_entries))?)
+            .or_else(|| loading::prove_terms_of_odd_ones(view, key, *up_to_entries)),
         PartitionStep::PickLeader { by, on_conflict, promote, .. } => {
             let settled = view.serving_leader().is_some() || view.memory.choice.is_some();
             if settled {
@@ -368,7 +376,11 @@ fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Itera
     let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
     let is_prefix = move |r: &ReplicaView| {
         let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
-        choice.proven.contains(&r.endpoint) || whom.late && late()
+        // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
+        let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
+        let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
+        let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
+        choice.proven.contains(&r.endpoint) || is_cleared() || is_identical() || whom.late && late()
     };
     let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
     proven.filter(move |r| {
@@ -376,9 +388,17 @@ fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Itera
         let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
         let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
         // What it alone may hold is safe as long as no operation of a leader's touches it.
-        let is_fuller = leader.is_some_and(|leader| lacks_rows_of(view, leader, r));
+        let is_fuller = leader
+            .is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
         resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
     })
+}
+
+/// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good
+/// as a proven prefix.
+fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let term = settled_term(view, r);
+    (term.is_none() || term == settled_term(view, leader)) && seen_identical(view, r, leader)
 }
 
 /// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.

@@ -17,6 +17,13 @@ pub enum Decision {
     Done,
     /// A fact is missing: ask for it and decide again.
     Look(Vec<Probe>),
+    /// What replicas hold has to be compared, row by row, and decided again.
+    Compare {
+        /// Where they are.
+        replicas: Vec<Endpoint>,
+        /// What would happen otherwise.
+        before: ComparedBefore,
+    },
     /// A leader is chosen: remember it and decide again.
     Choose(Box<Choice>),
     /// Send these; each is independent of the others.
@@ -27,6 +34,15 @@ pub enum Decision {
     Blocked(Blocked),
     /// A prediction came to what only loading can tell: the rest depends on it.
     Unknown,
+}
+
+/// What rows are compared before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparedBefore {
+    /// A replica is kept from leading, or the partition is left alone, for what is counted.
+    Judging,
+    /// What a loaded replica holds is replaced by its leader's.
+    Discarding,
 }
 
 /// A question to one tablet about one replica.

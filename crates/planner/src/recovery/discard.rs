@@ -7,6 +7,7 @@ use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::objection;
 use super::reach;
+use super::rows::{self, seen_equal, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, is_official, settled_term};
@@ -23,7 +24,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     left_in_place(view, replica)?;
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
-        let hint = "compare the replicas' rows; nothing was discarded";
+        let hint = rows::diff(view, "nothing was discarded");
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
@@ -37,7 +38,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
             leader.endpoint,
             leader.rows()
         );
-        let hint = "compare the replicas' rows; nothing was discarded";
+        let hint = rows::diff(view, "nothing was discarded");
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
@@ -47,8 +48,8 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         None => replica.largest_known_offset(),
     };
     let leads_to = proven_offset(leader, replica);
-    if held <= leads_to || given_up_at_failover(view, leader, replica) {
-        return Ok(());
+    if held <= leads_to || seen_equal(view, leader, replica) || given_up_at_failover(view, leader, replica) {
+        return rows_elsewhere(view, leader, replica);
     }
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = match replica.memory.leader_held {
@@ -60,8 +61,19 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
             "{at} holds entries up to offset {held}, its leader {by} only up to {leads_to}: resending would discard them"
         ),
     };
-    let blocked = Blocked::new(Reason::LongerThanLeader, text, "compare the rows of both; nothing was discarded");
+    let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+}
+
+/// Rows that the leader was seen to lack, that its log cannot have deleted, and that nobody has given up. No term and no offset shows
+/// what was written below the start of the last term (docs/openmldb/operations.md#changeleader); rows do.
+fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let lacking = seen_to_lack_keys(view, leader, replica).filter(|keys| *keys > 0);
+    let Some(keys) = lacking.filter(|_| !given_up_at_failover(view, leader, replica)) else { return Ok(()) };
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 
 /// Two names with one address are one server: what is dropped in one name is gone in the other, too.
@@ -86,7 +98,7 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
         "{} holds entries of term {term}, and its leader {} leads in term {leads}: what another leader wrote would be discarded",
         replica.endpoint, leader.endpoint
     );
-    let blocked = Blocked::new(Reason::NewerTerm, text, "compare the rows of both; nothing was discarded");
+    let blocked = Blocked::new(Reason::NewerTerm, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 

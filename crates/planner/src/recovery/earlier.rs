@@ -226,7 +226,7 @@ impl Memory {
         }
         let choice = earlier.choice.as_ref().filter(|choice| leader.as_ref() == Some(&choice.leader));
         self.chosen_under = choice.and_then(|_| view.terms.last()).map(|start| start.term);
-        self.choice = choice.map(|choice| Choice { proven: Vec::new(), ..choice.clone() });
+        self.choice = choice.map(|choice| Choice { proven: Vec::new(), doubted: Vec::new(), ..choice.clone() });
     }
 
     /// Whether an earlier run had begun to bring a replica back: then looking healthy is not enough, its end is checked.

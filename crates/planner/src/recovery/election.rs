@@ -11,6 +11,7 @@ use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
 use super::objection;
 use super::reach;
+use super::rows::{self, seen_equal};
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
     elected_last, history_held, is_official, is_proven_prefix, lacks_the_newest_term, last_term,
@@ -34,6 +35,10 @@ pub struct Choice {
     pub rejected: Vec<Rejected>,
     /// The replicas whose data is known to be the beginning of the leader's: these may be connected as they are.
     pub proven: Vec<Endpoint>,
+    /// Those of the others whose log is known to be so, and whose row counts speak against them: these may be once they were
+    /// compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<Endpoint>,
     /// What the other leader-flagged replicas give up.
     pub given_up: Vec<GivenUp>,
     /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
@@ -106,6 +111,9 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         Some(loss) => format!("{why}; {loss}"),
         None => why,
     };
+    let (doubted, proven) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
+    let endpoints = |replicas: Vec<&ReplicaView>| replicas.into_iter().map(|r| r.endpoint.clone()).collect();
+    let (proven, doubted) = (endpoints(proven), endpoints(doubted));
     Ok(Choice {
         leader: leader.endpoint.clone(),
         way,
@@ -117,7 +125,8 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
             .filter(|r| r.endpoint != leader.endpoint)
             .map(|r| reject(view, r, leader))
             .collect(),
-        proven: proven_prefixes(view, leader),
+        proven,
+        doubted,
         given_up: given_up(view, leader),
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
         seen_no_longer: unseen::seen_no_longer(view, leader),
@@ -266,7 +275,9 @@ fn longer_follower<'a>(
 ) -> Result<(&'a ReplicaView, Way, String), Blocked> {
     // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
     let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
-    let followers = usable.iter().copied().filter(|r| !r.is_leader && r.offset() > leader.offset() && !follows(r));
+    // What is the same row by row would give up nothing.
+    let is_longer = |r: &ReplicaView| r.offset() > leader.offset() && !seen_equal(view, leader, r);
+    let followers = usable.iter().copied().filter(|r| !r.is_leader && is_longer(r) && !follows(r));
     let longer_ones: Vec<&ReplicaView> = followers.collect();
     let Some(longer) = longest(longer_ones.iter().copied()) else { return Ok((leader, Way::ChangeRole, why)) };
     // One that leads in memory may have taken writes since, which nobody else has.
@@ -283,7 +294,7 @@ fn longer_follower<'a>(
     }
     let text =
         if proven { seen + ", and the playbook promotes nobody" } else { seen + ", and not proven to continue it" };
-    let hint = "compare the two replicas' rows; nothing was discarded, both are loaded as followers and not alive";
+    let hint = rows::diff(view, "nothing was discarded, both are loaded as followers and not alive");
     let blocked = Blocked::new(Reason::LongerFollower, text, hint);
     if proven {
         // Another playbook keeps everything.
@@ -409,12 +420,12 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
     }
 }
 
-/// The replicas that may be connected to the leader as they are. A leader that leads already may have taken writes since: it
-/// shares them only with those it replicates to.
-fn proven_prefixes(view: &View, leader: &ReplicaView) -> Vec<Endpoint> {
-    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && !is_suspect(view, r));
+/// The replicas whose logs are the beginning of the leader's. A leader that leads already may have taken writes since: it shares
+/// them only with those it replicates to.
+fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
-    others.filter(|r| is_proven_prefix(view, r, leader) && !apart(r)).map(|r| r.endpoint.clone()).collect()
+    others.filter(move |r| is_proven_prefix(view, r, leader) && !apart(r))
 }
 
 /// What the others give up when `leader` leads and they are resent. What a follower holds of unknown terms was given up with its

@@ -12,9 +12,10 @@ use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
+use super::rows::{self, seen_equal};
 use super::single::resend_went_wrong;
 use super::stuck::{Stuck, stuck};
-use super::suspect::lacks_rows_of;
+use super::suspect::has_fewer_rows;
 use super::view::{Data, ReplicaView, View};
 
 /// How long a connected follower may take to hear its leader's term (contact is tried every second,
@@ -122,16 +123,6 @@ fn wait_for_answer(view: &View, endpoint: &Endpoint, seen: String) -> Follower {
         return Follower::Blocked(Blocked::new(Reason::NotRedundant, seen, "see the tablet's log, then run again"));
     }
     Follower::Needs(Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
-}
-
-/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them. While clients
-/// write, offsets are hardly ever the same: then, whether it lacks more of its log.
-fn has_fewer_rows(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
-    if x.offset().is_none() || x.offset() != y.offset() {
-        return lacks_rows_of(view, x, y);
-    }
-    let (mine, others) = (u128::from(x.rows()), u128::from(y.rows()));
-    if view.has_ttl { mine * 10 < others * 9 } else { mine < others }
 }
 
 fn connected_at(followers: &Followers, endpoint: &Endpoint) -> Option<Offset> {
@@ -288,10 +279,11 @@ impl Case<'_> {
     /// Ahead of its leader (docs/openmldb/logs-and-terms.md#a-follower-that-is-longer-than-its-leader): the leader's own
     /// answer has to say so, and for longer than a moment.
     fn longer_than_leader(&self, follower: &ReplicaView, connected: Offset) -> Option<Follower> {
-        if connected <= self.followers.leader_offset || follower.offset() <= self.leader.offset() {
+        let is_longer = connected > self.followers.leader_offset && follower.offset() > self.leader.offset();
+        if !is_longer || seen_equal(self.view, self.leader, follower) {
             return None;
         }
-        let hint = "compare the rows of both; nothing was discarded";
+        let hint = rows::diff(self.view, "nothing was discarded");
         let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
         Some(self.wait_for_rows(follower).unwrap_or_else(longer))
     }
@@ -305,7 +297,7 @@ impl Case<'_> {
         if let Some(wait) = self.wait_for_rows(follower) {
             return Some(wait);
         }
-        let hint = "compare the rows of both; nothing was discarded";
+        let hint = rows::diff(self.view, "nothing was discarded");
         let blocked = Blocked::new(Reason::LeaderLacksRows, self.rows_of_both(follower), hint);
         let loss = Loss::rows(self.view, follower, self.leader);
         unless_accepted(self.view, blocked, vec![loss]).err().map(Follower::Blocked)

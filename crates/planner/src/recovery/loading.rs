@@ -7,6 +7,7 @@ use openmldb_model::{Action, Offset, Seen, State};
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
+use super::rows::seen_to_lack_keys;
 use super::suspect::is_suspect;
 use super::term::{LastTerm, is_folded_to_its_end, last_term};
 use super::view::{Data, ReplicaView, View};
@@ -137,7 +138,7 @@ pub(super) fn prove_terms(view: &View, step: &'static str, up_to_entries: u64) -
     if view.serving_leader().is_some() || view.memory.choice.is_some() {
         return None;
     }
-    prove_terms_of(view, step, up_to_entries, view.replicas.iter())
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(|r| !is_suspect(view, r)))
 }
 
 /// The same of followers that were loaded once their leader served, and that it has not contacted. Of a leader that served from
@@ -146,7 +147,8 @@ pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: 
     let leader = view.serving_leader().filter(|_| view.memory.choice.is_some())?;
     let later = |r: &&ReplicaView| {
         let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
-        r.endpoint != leader.endpoint && !r.is_alive && !resent && !leader.replicates_to(&r.endpoint)
+        let is_apart = r.endpoint != leader.endpoint && !r.is_alive && !leader.replicates_to(&r.endpoint);
+        is_apart && !resent && !is_suspect(view, r)
     };
     let to_compare = view.replicas.iter().filter(later).any(|r| r.offset() > Some(Offset(0)));
     // An earlier run may have chosen it: then this one has not asked it yet.
@@ -154,6 +156,18 @@ pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: 
         return Some(Decision::look(&leader.endpoint, Question::Manifest));
     }
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
+}
+
+/// The same of replicas that were seen to hold rows that their serving leader lacks: their terms tell whether these were given up.
+pub(super) fn prove_terms_of_odd_ones(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
+    let leader = view.serving_leader()?;
+    let lacks = |r: &ReplicaView| seen_to_lack_keys(view, leader, r).is_some_and(|keys| keys > 0);
+    let is_odd = |r: &&ReplicaView| r.endpoint != leader.endpoint && !r.is_alive && lacks(r);
+    let is_comparable = view.terms.len() > 1 && !view.storage.is_disk();
+    if is_comparable && leader.manifest == Seen::Unasked && view.replicas.iter().any(|r| is_odd(&r)) {
+        return Some(Decision::look(&leader.endpoint, Question::Manifest));
+    }
+    prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(is_odd))
 }
 
 fn prove_terms_of<'a>(
@@ -168,7 +182,7 @@ fn prove_terms_of<'a>(
     let provable: Vec<&ReplicaView> = of
         .filter(|r| {
             let bounded = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
-            bounded && !is_suspect(view, r) && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))
+            bounded && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))
         })
         .collect();
     let unasked: Vec<Probe> = provable.iter().flat_map(|r| unasked_of_term(r)).collect();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use openmldb_model::{Endpoint, Offset};
 
 use super::blocked::{Blocked, Reason};
+use super::rows;
 use super::term::shared_up_to;
 use super::view::{ReplicaView, View};
 
@@ -68,7 +69,8 @@ impl Loss {
         let rows = replica.rows().saturating_sub(leader.rows());
         // Where the leader lacks more of its log, the difference in rows may hide behind rows of its own.
         let lacking = leader.offset().map_or(0, |offset| offset.0.saturating_sub(leader.rows()));
-        Self::resent(view, replica, LossKind::LacksRows, Some(rows.max(lacking)))
+        let seen = rows::lacking(view, leader, replica).map(|lack| lack.rows).filter(|rows| *rows > 0);
+        Self::resent(view, replica, LossKind::LacksRows, Some(seen.unwrap_or(rows.max(lacking))))
     }
 
     /// All that was known of a replica.

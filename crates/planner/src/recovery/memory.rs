@@ -12,6 +12,7 @@ use openmldb_model::{
 use super::decision::WaitFor;
 use super::election::{Choice, Way};
 use super::loss::Loss;
+use super::rows::RowsSeen;
 use super::unseen::Replaceable;
 use super::view::Data;
 
@@ -35,6 +36,8 @@ pub struct Memory {
     pub accepted: Vec<Loss>,
     /// The leader that the plan that is applied says: nobody else may be chosen.
     pub planned_leader: Option<Endpoint>,
+    /// What comparing rows has shown.
+    pub rows: Option<RowsSeen>,
     /// No leader may lead before all its replicas were looked at: nobody on another host would know that they were not.
     pub load_all_first: bool,
 }
@@ -229,6 +232,11 @@ impl Memory {
             terms,
             snapshot_file_missing: memory.snapshot_file_missing,
         })
+    }
+
+    /// What a replica was seen to hold is no longer what it holds.
+    pub(super) fn forget_rows(&mut self, endpoint: &Endpoint) {
+        self.rows.iter_mut().for_each(|seen| seen.forget(endpoint));
     }
 
     /// Notes that a tablet answers that was away: what was given up because of it is tried again. An operation that did not end

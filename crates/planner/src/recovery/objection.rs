@@ -8,6 +8,7 @@ use super::blocked::{Blocked, Reason};
 use super::election::{Way, condition, has_data, longest};
 use super::loss::{Loss, unless_accepted};
 use super::reach;
+use super::rows;
 use super::suspect::is_suspect;
 use super::term::{
     LastTerm, foreign_from, is_official, is_proven_prefix, last_put, last_term, leads_in_the_last_term,
@@ -63,10 +64,10 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
         };
         text.map(|text| (r, text))
     });
-    let hint = "the leader of the later term lost its data; compare the replicas' rows, both are loaded as followers";
+    let hint = rows::diff(view, "the leader of the later term lost its data, and both are loaded as followers");
     for (follower, text) in later {
         let loss = Loss::stale_leader(view, follower, leader);
-        unless_accepted(view, Blocked::new(Reason::NewerTerm, text, hint), vec![loss])?;
+        unless_accepted(view, Blocked::new(Reason::NewerTerm, text, hint.clone()), vec![loss])?;
     }
     Ok(())
 }
@@ -113,7 +114,7 @@ pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader
     let Some(later) = flagged.iter().find(was_later) else { return no_deletes_elsewhere(view, flagged, leader) };
     let unknown = if settled.is_none() { "; the term of its last entry cannot be found out" } else { "" };
     let text = format!("{} holds more than {}, which was elected later{unknown}", leader.endpoint, later.endpoint);
-    let hint = "compare the two replicas' rows; restarting the first one's tablet may let its last term be found out";
+    let hint = rows::diff(view, "restarting the first one's tablet may let its last term be found out");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, later, leader)])
 }
@@ -128,7 +129,7 @@ fn no_deletes_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaV
          terms no call shows",
         leader.endpoint, other.endpoint
     );
-    let hint = "compare the two replicas' rows; both are loaded as followers and not alive, nothing was discarded";
+    let hint = rows::diff(view, "both are loaded as followers and not alive, nothing was discarded");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, other, leader)])
 }
@@ -155,7 +156,7 @@ pub(super) fn written_beside(view: &View, among: &[&ReplicaView]) -> Result<(), 
              without what others held and wrote beside what {holder} holds"
         )
     };
-    let hint = "compare the replicas' rows and choose by hand; all are loaded as followers and not alive, nothing was discarded";
+    let hint = rows::diff(view, "all are loaded as followers and not alive, nothing was discarded");
     Err(Blocked::new(Reason::WrittenBeside, text, hint))
 }
 

@@ -63,6 +63,7 @@ impl Memory {
                     matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_))
                 };
                 self.expired.retain(|wait, _| !over(wait));
+                self.forget_rows(endpoint);
             }
             Action::DropTable { endpoint, .. } if applied => {
                 let replica = self.replica_mut(endpoint);
@@ -70,7 +71,11 @@ impl Memory {
                 replica.recovery.dropping = true;
                 replica.recovery.dropped = true;
                 replica.recovery.must_drop = true;
+                self.forget_rows(endpoint);
             }
+            // From here on it gets what its leader has.
+            Action::AddReplica { follower, .. } if applied => self.forget_rows(follower),
+            Action::ChangeRole { replicas, .. } if applied => replicas.iter().for_each(|at| self.forget_rows(at)),
             // What is not loaded is disconnected to be loaded in peace.
             Action::DelReplica { follower, .. } if applied => {
                 let loaded = view.replica(follower).is_some_and(|replica| replica.loaded().is_some());
@@ -165,6 +170,7 @@ impl Memory {
             let led = &mut self.replica_mut(&replica.endpoint).led;
             *led = serving == Some(&replica.endpoint) || *led && replica.leads_in_memory();
         }
+        view.replicas.iter().filter(|r| r.loaded().is_none()).for_each(|r| self.forget_rows(&r.endpoint));
         let Some(choice) = &self.choice else { return };
         let last = view.terms.last().map(|start| start.term);
         // Its own election has begun a term; a later one is somebody else's, again.

@@ -8,15 +8,16 @@ use openmldb_model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, Stat
 
 use super::blocked::{Blocked, Reason};
 use super::decide::{Gates, decide};
-use super::decision::{Decision, Intent, WaitFor};
+use super::decision::{ComparedBefore, Decision, Intent, WaitFor};
 use super::election::Choice;
 use super::facts::Facts;
 use super::forecast::LANE_MS;
 use super::health::{Health, health};
 use super::loss::Loss;
 use super::memory::Memory;
+use super::rows::RowsSeen;
 use super::unseen::{WhyHeld, held_in};
-use super::view::{Data, ReplicaView, View};
+use super::view::{Data, ReplicaView, View, list};
 
 /// More decisions than any partition needs; a walk that long has gone in circles, which is a bug worth a message.
 const MAX_DECISIONS: usize = 500;
@@ -78,6 +79,9 @@ pub struct PartitionPlan {
     pub if_accepted: Vec<PlannedStep>,
     /// What to know beside.
     pub notes: Vec<String>,
+    /// The replicas whose rows have to be compared before the plan can be sure.
+    #[serde(skip)]
+    pub to_compare: Vec<Endpoint>,
     /// The replicas that the nameserver must not replace at its end, as far as can be told now.
     pub held: Vec<(Endpoint, WhyHeld)>,
 }
@@ -235,6 +239,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
         losses: Vec::new(),
         if_accepted: Vec::new(),
         notes: Vec::new(),
+        to_compare: Vec::new(),
         held: Vec::new(),
     };
     let mut expected = false;
@@ -242,6 +247,16 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
         match decide(view, playbook, Gates::OPEN) {
             Decision::Done => return planned,
             Decision::Look(probes) => probes.iter().for_each(|probe| view.predict_unanswered(probe)),
+            Decision::Compare { replicas, before } => {
+                if !expected && planned.to_compare.is_empty() {
+                    planned.to_compare.clone_from(&replicas);
+                    if before == ComparedBefore::Judging {
+                        let text = "what they hold was not compared row by row, so that what follows goes by counts";
+                        planned.notes.push(format!("{}: {text}", list(&replicas)));
+                    }
+                }
+                view.memory.rows = Some(RowsSeen::unknown(replicas, "a plan does not read rows"));
+            }
             Decision::Choose(choice) => {
                 if planned.blocked.is_none() {
                     planned.choose(&choice);

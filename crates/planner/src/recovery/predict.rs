@@ -39,6 +39,7 @@ impl View {
                 }
             }
             Action::DropTable { endpoint, .. } => {
+                self.memory.forget_rows(endpoint);
                 if let Some(replica) = self.replica_mut(endpoint) {
                     replica.data = Data::Absent;
                     replica.memory.load = Load::HandedOver;
@@ -109,6 +110,7 @@ impl View {
         term: Term,
     ) {
         let offset = self.replica(leader).and_then(|leader| leader.offset()).unwrap_or(Offset(0));
+        self.memory.forget_rows(follower);
         if let Some(replica) = self.replica_mut(follower) {
             if let Data::Loaded(loaded) = &mut replica.data {
                 // Every entry it still gets is taken for a row.
@@ -127,6 +129,7 @@ impl View {
     fn predict_recovered(&mut self, endpoint: &openmldb_model::Endpoint) {
         let Some(leader) = self.serving_leader().cloned() else { return };
         let (offset, rows) = (leader.offset(), leader.rows());
+        self.memory.forget_rows(endpoint);
         if let Some(replica) = self.replica_mut(endpoint) {
             replica.is_alive = true;
             replica.is_leader = false;

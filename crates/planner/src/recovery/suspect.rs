@@ -3,6 +3,7 @@
 
 use openmldb_model::{Endpoint, Offset, counted};
 
+use super::rows::{seen_to_have_deleted, seen_to_hold_all, seen_to_lack, seen_to_lack_what_it_deleted};
 use super::view::{ReplicaView, View};
 
 /// Why a replica is not believed.
@@ -23,6 +24,13 @@ pub enum Suspicion {
         /// That one's offset.
         than_offset: Offset,
     },
+    /// It was compared with another replica, and lacks rows that one holds.
+    LacksRows {
+        /// How many, beyond those that may be behind the end of its log.
+        rows: u64,
+        /// The replica that shows it.
+        than: Endpoint,
+    },
 }
 
 impl std::fmt::Display for Suspicion {
@@ -36,12 +44,14 @@ impl std::fmt::Display for Suspicion {
                     counted(*rows, "row")
                 )
             }
+            Self::LacksRows { rows, than } => write!(f, "it lacks {} that {than} holds", counted(*rows, "row")),
         }
     }
 }
 
 /// Why the replica is suspect, if it is: missing(x) = offset - rows exceeds another's by more than their offsets
-/// differ; where rows may expire or were deleted, its rows are below 90 % of what the other lets expect.
+/// differ; where rows may expire or were deleted, its rows are below 90 % of what the other lets expect. Not if the two were compared
+/// row by row, and it lacks none of the other's but what it may have deleted since the other one's log ends.
 pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     let x_offset = x.offset()?;
     if x.memory.snapshot_file_missing {
@@ -49,7 +59,11 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     }
     let lenient = view.has_ttl || rows_were_deleted(view);
     let others = view.replicas.iter().filter(|y| y.endpoint != x.endpoint);
-    let fuller = others.filter_map(|y| y.offset().map(|offset| (y, offset))).find(|(y, y_offset)| {
+    let others = others.filter_map(|y| Some((y, y.offset()?)));
+    // What the other one holds beside may be a tail that was given up: rows tell that none is missing, not that one is.
+    let is_excused = |y: &ReplicaView| seen_to_lack(view, x, y) == Some(0) || seen_to_lack_what_it_deleted(view, x, y);
+    let mut others = others.filter(|(y, _)| !is_excused(y));
+    let fuller = others.find(|(y, y_offset)| {
         let lag = y_offset.0.saturating_sub(x_offset.0);
         if lenient {
             let expected = y.rows().saturating_sub(lag);
@@ -58,12 +72,15 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
             missing(x, x_offset) > missing(y, *y_offset).saturating_add(y_offset.0.abs_diff(x_offset.0))
         }
     });
-    fuller.map(|(y, y_offset)| Suspicion::FewerRows {
-        rows: x.rows(),
-        offset: x_offset,
-        than: y.endpoint.clone(),
-        than_rows: y.rows(),
-        than_offset: y_offset,
+    fuller.map(|(y, y_offset)| match seen_to_lack(view, x, y) {
+        Some(rows) => Suspicion::LacksRows { rows, than: y.endpoint.clone() },
+        None => Suspicion::FewerRows {
+            rows: x.rows(),
+            offset: x_offset,
+            than: y.endpoint.clone(),
+            than_rows: y.rows(),
+            than_offset: y_offset,
+        },
     })
 }
 
@@ -73,10 +90,29 @@ pub fn is_suspect(view: &View, replica: &ReplicaView) -> bool {
 }
 
 /// Whether `x` lacks rows that `y` may hold: more of its log is without a row. How far their offsets differ does not
-/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire or were deleted, counts say nothing.
+/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire or were deleted, counts say nothing;
+/// where `x` was seen to hold every row of `y`, or to have deleted the others, they say nothing either.
 pub fn lacks_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
-    !view.has_ttl && !rows_were_deleted(view) && missing(x, x_offset) > missing(y, y_offset)
+    !seen_to_hold_all(view, x, y)
+        && !seen_to_have_deleted(view, x, y)
+        && !view.has_ttl
+        && !rows_were_deleted(view)
+        && missing(x, x_offset) > missing(y, y_offset)
+}
+
+/// Whether `x` has fewer rows than `y` at the same offset; where rows may expire, fewer than 90 % of them. While clients
+/// write, offsets are hardly ever the same: then, whether it lacks more of its log. Where the two were compared row by row, their
+/// rows decide.
+pub(super) fn has_fewer_rows(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    if let Some(rows) = seen_to_lack(view, x, y) {
+        return rows > 0;
+    }
+    if x.offset().is_none() || x.offset() != y.offset() {
+        return lacks_rows_of(view, x, y);
+    }
+    let (mine, others) = (u128::from(x.rows()), u128::from(y.rows()));
+    if view.has_ttl { mine * 10 < others * 9 } else { mine < others }
 }
 
 fn missing(replica: &ReplicaView, offset: Offset) -> u64 {

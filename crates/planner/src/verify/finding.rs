@@ -133,7 +133,9 @@ impl FindingKind {
             Self::WrongRole => "run `openmldb-ops recover --dry-run` on it, and read what it would do",
             Self::Loading | Self::OpRunning => "wait for it, then run `openmldb-ops status --deep`",
             Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
-            Self::Ahead | Self::FewerRows => "compare the rows of both before anything else; nothing was discarded",
+            Self::Ahead | Self::FewerRows => {
+                "`openmldb-ops replica diff` shows in what they differ, before anything else; nothing was discarded"
+            }
             Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
             Self::DataNotReplaced => "run `openmldb-ops recover` on it again",
             Self::TabletOffline => {

@@ -1,6 +1,8 @@
 //! What is not as it should be in one partition.
 
-use crate::recovery::{Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, resend_went_wrong};
+use crate::recovery::{
+    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, resend_went_wrong, seen_to_lack,
+};
 use openmldb_model::{Endpoint, Held, Offset, Seen, Snapshot, State};
 
 use super::finding::{Finding, FindingKind, Nature};
@@ -165,7 +167,11 @@ impl Case<'_> {
             let rows: Vec<String> = rows.iter().map(u64::to_string).collect();
             format!("{} rows at offset {}", rows.join("+"), replica.offset().unwrap_or(Offset(0)))
         };
-        let text = format!("holds {}, {} {}", counted(poorer), fuller.endpoint, counted(fuller));
+        let seen = seen_to_lack(&self.now.view, poorer, fuller);
+        let text = match seen {
+            Some(rows) => format!("lacks {} that {} holds", openmldb_model::counted(rows, "row"), fuller.endpoint),
+            None => format!("holds {}, {} {}", counted(poorer), fuller.endpoint, counted(fuller)),
+        };
         Some(self.finding(FindingKind::FewerRows, poorer, unless_op(&self.now.view), text))
     }
 
@@ -177,9 +183,12 @@ impl Case<'_> {
 impl Look<'_> {
     fn lacks_rows(&self, x: &Endpoint, y: &Endpoint) -> bool {
         let (Some(mine), Some(others)) = (self.held(x), self.held(y)) else { return false };
+        let Some((x, y)) = self.view.replica(x).zip(self.view.replica(y)) else { return false };
+        if let Some(rows) = seen_to_lack(&self.view, x, y) {
+            return rows > 0;
+        }
         if mine.offset != others.offset {
-            let (x, y) = (self.view.replica(x), self.view.replica(y));
-            return x.zip(y).is_some_and(|(x, y)| lacks_rows_of(&self.view, x, y));
+            return lacks_rows_of(&self.view, x, y);
         }
         let is_fewer = |mine: u64, others: u64| match self.view.has_ttl {
             true => u128::from(mine) * 10 < u128::from(others) * 9,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::recovery::{Lack, Read, RowsSeen};
 use openmldb_model::{
     Followers, Held, Offset, Op, OpId, OpKind, OpStatus, Partition, Pid, Probes, Replica, Role, Seen, State,
     StorageMode, TableName, Term, TermStart,
@@ -210,6 +211,24 @@ fn rows_missing_from_the_leader_are_found_too() {
     let hollow = Cluster::new().at("a", 20, 19);
     let found = verify(&hollow.0, &hollow.0, |_, _| true, &BTreeMap::new());
     assert_eq!(found.findings.iter().map(|finding| finding.endpoint.clone()).collect::<Vec<_>>(), [Some("a".into())]);
+}
+
+#[test]
+fn rows_that_were_compared_decide_whatever_is_counted() {
+    let cluster = Cluster::new().at("b", 20, 12);
+    let seen = |lacking: &[(&str, &str, u64)]| {
+        let read = Read { asked: Offset(20), to: Offset(20), hidden: 0 };
+        let ends = ["a", "b"].map(|at| (Endpoint::from(at), read));
+        let lacking = lacking.iter().map(|(x, y, rows)| {
+            ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, overwritten: 0 })
+        });
+        let rows = Some(RowsSeen::compared(ends.into(), lacking.collect()));
+        let memories = BTreeMap::from([(ID, Memory { rows, ..Memory::default() })]);
+        verify(&cluster.0, &cluster.0, |_, _| true, &memories)
+    };
+    assert_eq!(seen(&[]).verdict, Standing::Complete);
+    let found = seen(&[("b", "a", 3)]).findings;
+    assert_eq!((found[0].kind, found[0].text.as_str()), (FindingKind::FewerRows, "lacks 3 rows that a holds"));
 }
 
 #[test]

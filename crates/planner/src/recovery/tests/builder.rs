@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use crate::playbook::{OnConflict, Playbook, Promote, built_in};
 use crate::recovery::{
-    Blocked, Choice, Data, Decision, Gates, Intent, Load, Loaded, Memory, Reason, ReplicaMemory, ReplicaView, View,
-    choose, decide,
+    Blocked, Choice, Data, Decision, Gates, Intent, Load, Loaded, Memory, Reason, ReplicaMemory, ReplicaView, RowsSeen,
+    View, choose, decide,
 };
 use openmldb_model::{
     Action, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen, State,
@@ -109,7 +109,7 @@ impl Built {
     }
 
     pub fn decided(&self) -> Decision {
-        decide(self, &recover(), Gates::OPEN)
+        by_counts(self, &recover(), Gates::OPEN)
     }
 
     /// The actions decided on, each in a few words.
@@ -289,5 +289,17 @@ impl Replica {
     pub fn with(mut self, change: impl FnOnce(&mut ReplicaView)) -> Self {
         change(&mut self.0);
         self
+    }
+}
+
+/// The decision where rows cannot be compared.
+pub fn by_counts(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
+    match decide(view, playbook, gates) {
+        Decision::Compare { replicas, .. } => {
+            let mut view = view.clone();
+            view.memory.rows = Some(RowsSeen::unknown(replicas, "they are too many"));
+            decide(&view, playbook, gates)
+        }
+        other => other,
     }
 }

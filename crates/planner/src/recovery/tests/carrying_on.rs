@@ -419,6 +419,7 @@ fn choice(leader: &str) -> Choice {
         why: String::new(),
         rejected: Vec::new(),
         proven: vec!["b".into()],
+        doubted: Vec::new(),
         given_up: Vec::new(),
         out_of_reach: vec!["c".into()],
         seen_no_longer: Vec::new(),

@@ -1,13 +1,13 @@
 //! Serving before everything is loaded: what speaks against it, and how followers are judged afterwards.
 
-use super::builder::{Built, a_partition, said};
+use super::builder::{Built, a_partition, by_counts, said};
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason};
 use openmldb_model::{Manifest, Offset, Seen, Term};
 
 fn decided(view: &Built) -> Decision {
     let playbook = Playbook::parse("leaders-first", built_in("leaders-first").unwrap()).unwrap();
-    decide(view, &playbook, Gates::OPEN)
+    by_counts(view, &playbook, Gates::OPEN)
 }
 
 fn acts(view: &Built) -> Vec<String> {

@@ -390,7 +390,7 @@ fn a_partition_whose_leader_was_chosen_in_this_run_is_done_when_all_caught_up() 
 }
 
 /// Recovered, caught up, and different from its leader in rows.
-fn different(follower: u64, leader: u64) -> Built {
+pub fn different(follower: u64, leader: u64) -> Built {
     let mut view = serving([("b", 20)], |r| tried(r.alive().loaded(20).rows(follower).heard(1))).ttl();
     view.get_mut("a").data = a_partition()
         .replica("a", |r| r.loaded(20).rows(leader).with(|r| r.data = leading(&r.data)))

@@ -2,7 +2,7 @@
 
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::tests::builder::{Built, a_partition};
-use crate::recovery::{Blocked, Loss, LossKind, Reason, Way, choose, decide};
+use crate::recovery::{Blocked, Loss, LossKind, Reason, Way, choose};
 
 fn blocked(view: &Built) -> Blocked {
     choose(view, OnConflict::LastElected, Promote::WhenProven).unwrap_err()
@@ -104,7 +104,7 @@ fn serving(b: impl FnOnce(super::builder::Replica) -> super::builder::Replica) -
 }
 
 fn recover(view: &Built) -> crate::recovery::Decision {
-    decide(view, &super::builder::recover(), crate::recovery::Gates::OPEN)
+    super::builder::by_counts(view, &super::builder::recover(), crate::recovery::Gates::OPEN)
 }
 
 #[test]

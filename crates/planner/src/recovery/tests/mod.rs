@@ -17,6 +17,7 @@ mod out_of_reach;
 mod plans;
 mod reattaching;
 mod resending;
+mod rows;
 mod stuck;
 mod suspects;
 mod terms;

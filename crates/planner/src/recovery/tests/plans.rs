@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::builder::{Built, Replica, a_partition, recover, said};
 use crate::recovery::plan::walk;
-use crate::recovery::{Data, Decision, Load, PartitionPlan, Reason, ReplicaView, View};
+use crate::recovery::{Data, Decision, Load, PartitionPlan, Reason, ReplicaView, RowsSeen, View};
 use openmldb_model::{Offset, OpKind, OpStatus, Role, Seen, State, TabletState};
 
 fn planned(view: &Built) -> PartitionPlan {
@@ -229,6 +229,7 @@ proptest! {
                 }
                 Decision::Choose(choice) => view.0.memory.choice = Some(*choice),
                 Decision::Look(probes) => probes.iter().for_each(|probe| view.0.predict_unanswered(probe)),
+                Decision::Compare { replicas, .. } => view.0.memory.rows = Some(RowsSeen::unknown(replicas, "not here")),
                 Decision::Unknown => view.0.assume_equal(),
                 Decision::Wait(wait) => if !view.0.predict_waited(&wait) { break },
                 Decision::Done | Decision::Blocked(_) => break,

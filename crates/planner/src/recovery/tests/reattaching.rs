@@ -1,8 +1,8 @@
 //! Playbook `fast`: followers that their leader takes as they are come back without the nameserver's operations.
 
-use super::builder::{Built, Replica, a_partition, said};
+use super::builder::{Built, Replica, a_partition, by_counts, said};
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Ahead, Decision, Gates, Probe, Question, Reason, WaitFor, decide};
+use crate::recovery::{Ahead, Decision, Gates, Probe, Question, Reason, WaitFor};
 use openmldb_model::{Offset, Seen};
 
 /// A serving leader at offset 20 that replicates to `connected`, and a follower that was asked for its term.
@@ -14,7 +14,7 @@ fn serving<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Re
 
 fn decided(view: &Built) -> Decision {
     let fast = Playbook::parse("fast", built_in("fast").unwrap()).unwrap();
-    decide(view, &fast, Gates { may_recover_followers: false, ..Gates::OPEN })
+    by_counts(view, &fast, Gates { may_recover_followers: false, ..Gates::OPEN })
 }
 
 fn acts(view: &Built) -> Vec<String> {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::builder::{Built, Replica, a_partition, recover};
+use super::builder::{Built, Replica, a_partition, by_counts, recover};
 use super::followers::serving;
 use super::loading::expired;
 use crate::playbook::{Playbook, TURN, built_in};
 use crate::recovery::{Ahead, Decision, Gates, Wait, WaitFor, decide};
 
 fn decided(view: &Built, gates: Gates) -> Decision {
-    decide(view, &recover(), gates)
+    by_counts(view, &recover(), gates)
 }
 
 fn waits(view: &Built, gates: Gates) -> Wait {

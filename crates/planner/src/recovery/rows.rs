@@ -1,0 +1,264 @@
+//! What comparing rows has shown, and when it has to be shown first. Row counts lie after a DELETE, while rows expire and on disk
+//! tables (docs/openmldb/tablet.md#row-counts-are-not-rows): they are a reason to compare, and decide nothing that rows can.
+
+use std::collections::BTreeMap;
+
+use openmldb_model::{Action, Endpoint, Offset, counted};
+
+use super::blocked::{Blocked, Reason};
+use super::decision::{ComparedBefore, Decision};
+use super::view::{ReplicaView, View};
+
+/// What replicas of a partition were seen to hold, row by row, while all of them were loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowsSeen {
+    read: BTreeMap<Endpoint, Read>,
+    shown: Shown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shown {
+    /// What the first of a pair lacks that the second holds; a pair that is not listed lacks nothing.
+    Lacking(BTreeMap<(Endpoint, Endpoint), Lack>),
+    /// Why they could not be compared.
+    Unknown(String),
+}
+
+/// A replica as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// Where its log ended before it was last asked for rows that others hold and it does not: clients may write meanwhile.
+    pub asked: Offset,
+    /// Where its log ended once all of it had been read.
+    pub to: Offset,
+    /// Rows that it counted and did not show: deleted, and not collected yet. 0 where counts are estimated.
+    pub hidden: u64,
+}
+
+/// What one replica lacks that another one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lack {
+    /// Rows.
+    pub rows: u64,
+    /// Different keys among them: one delete takes all rows of a key.
+    pub keys: u64,
+    /// Those of the keys of which it holds another row of the same time instead of each: a disk table overwrites such rows.
+    pub overwritten: u64,
+}
+
+impl RowsSeen {
+    /// Replicas that were compared, and what the first of a pair lacks that the second holds.
+    pub fn compared(read: BTreeMap<Endpoint, Read>, mut lacking: BTreeMap<(Endpoint, Endpoint), Lack>) -> Self {
+        lacking.retain(|_, lack| lack.rows > 0);
+        Self { read, shown: Shown::Lacking(lacking) }
+    }
+
+    /// Replicas that could not be compared, and why. They are not compared again until one of them is loaded anew.
+    pub fn unknown(endpoints: impl IntoIterator<Item = Endpoint>, why: impl Into<String>) -> Self {
+        let nothing = Read { asked: Offset(0), to: Offset(0), hidden: 0 };
+        let read = endpoints.into_iter().map(|endpoint| (endpoint, nothing)).collect();
+        Self { read, shown: Shown::Unknown(why.into()) }
+    }
+
+    /// What all replicas that are loaded would show if each lacked that of each other.
+    fn assumed(view: &View, lack: Lack) -> Self {
+        let read = |r: &ReplicaView| Some(Read { asked: r.offset()?, to: r.offset()?, hidden: 0 });
+        let ends = view.replicas.iter().filter_map(|r| Some((r.endpoint.clone(), read(r)?)));
+        let ends: BTreeMap<Endpoint, Read> = ends.collect();
+        let pairs = ends.keys().flat_map(|x| ends.keys().map(move |y| (x.clone(), y.clone())));
+        let lacking = pairs.filter(|(x, y)| x != y).map(|pair| (pair, lack)).collect();
+        Self::compared(ends, lacking)
+    }
+
+    /// Why they could not be compared, if they could not.
+    pub fn error(&self) -> Option<&str> {
+        match &self.shown {
+            Shown::Unknown(why) => Some(why),
+            Shown::Lacking(_) => None,
+        }
+    }
+
+    /// Whether they hold the same rows; none if they could not be compared.
+    pub fn are_the_same(&self) -> Option<bool> {
+        match &self.shown {
+            Shown::Unknown(_) => None,
+            Shown::Lacking(lacking) => Some(lacking.is_empty()),
+        }
+    }
+
+    /// Whether all of these were read, or could not be.
+    pub fn covers<'a>(&self, mut replicas: impl Iterator<Item = &'a Endpoint>) -> bool {
+        replicas.all(|at| self.read.contains_key(at))
+    }
+
+    /// What a replica held says nothing of what it holds once it is loaded anew, or sent its leader's data.
+    pub(super) fn forget(&mut self, endpoint: &Endpoint) {
+        self.read.remove(endpoint);
+    }
+}
+
+/// What was seen, in a sentence.
+impl std::fmt::Display for RowsSeen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.read.keys().map(Endpoint::as_str).collect();
+        let names = names.join(", ");
+        match &self.shown {
+            Shown::Unknown(why) => write!(f, "the rows of {names} could not be compared: {why}"),
+            Shown::Lacking(lacking) if lacking.is_empty() => write!(f, "the rows of {names} are the same"),
+            Shown::Lacking(lacking) => {
+                let pairs =
+                    lacking.iter().map(|((x, y), lack)| format!("{x} lacks {} of {y}", counted(lack.rows, "row")));
+                write!(f, "the rows of {names} differ: {}", pairs.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// What `x` lacks that `y` holds, if they were compared and are still what was compared.
+pub(super) fn lacking(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<Lack> {
+    let seen = view.memory.rows.as_ref()?;
+    let Shown::Lacking(lacking) = &seen.shown else { return None };
+    let still = |r: &ReplicaView| seen.read.get(&r.endpoint).is_some_and(|read| r.offset() >= Some(read.asked));
+    (still(x) && still(y)).then(|| lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default())
+}
+
+/// How a replica was read.
+fn read(view: &View, replica: &ReplicaView) -> Option<Read> {
+    view.memory.rows.as_ref()?.read.get(&replica.endpoint).copied()
+}
+
+/// How far the log of `y` had been read beyond where that of `x` ended when it was asked: as many rows of `y` may be behind the end of
+/// `x`.
+fn ahead(view: &View, x: &ReplicaView, y: &ReplicaView) -> u64 {
+    let (Some(x), Some(y)) = (read(view, x), read(view, y)) else { return 0 };
+    y.to.0.saturating_sub(x.asked.0)
+}
+
+/// How many rows `x` was seen to lack that `y` holds, beyond those that may be behind the end of its log.
+pub fn seen_to_lack(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<u64> {
+    let lack = lacking(view, x, y)?;
+    Some(lack.rows.saturating_sub(ahead(view, x, y)))
+}
+
+/// Whether `x` was seen to hold every row of `y`.
+pub(super) fn seen_to_hold_all(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    lacking(view, x, y) == Some(Lack::default())
+}
+
+/// Whether the two were seen to hold the same rows.
+pub(super) fn seen_equal(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    seen_to_hold_all(view, x, y) && seen_to_hold_all(view, y, x)
+}
+
+/// What to type to see in what replicas differ, and what to know beside.
+pub(super) fn diff(view: &View, beside: &str) -> String {
+    format!("`openmldb-ops replica diff {}/{}` shows in what they differ; {beside}", view.table, view.partition.pid)
+}
+
+/// Whether what replicas hold is what a partition is left alone for.
+fn is_about_rows(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SuspectIsLongest
+            | Reason::LeaderLacksRows
+            | Reason::LongerThanLeader
+            | Reason::LongerFollower
+            | Reason::LeaderConflict
+            | Reason::NewerTerm
+            | Reason::WrittenBeside
+    )
+}
+
+/// Whether the two were seen to hold the same rows at the same end of their logs, and `x` still ends there.
+pub(super) fn seen_identical(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let ends = |r: &ReplicaView| read(view, r).map(|read| (read.asked, read.to));
+    let stood_still = ends(x).filter(|(asked, to)| asked == to && x.offset() == Some(*to));
+    stood_still.is_some() && stood_still == ends(y) && seen_equal(view, x, y)
+}
+
+/// Whether all that `leader` was seen to lack of a replica that is behind it may be deleted by what it is ahead by: each entry that
+/// brought no row deletes the rows of a key at most. One that gets these entries, too, has to hold the same in the end.
+pub(super) fn seen_to_lack_what_it_deleted(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
+    let (Some(lack), Some(new)) = (lacking(view, leader, replica), lacking(view, replica, leader)) else {
+        return false;
+    };
+    let overwritten = if view.storage.is_disk() { lack.overwritten } else { 0 };
+    lack.keys.saturating_sub(overwritten) <= ahead(view, replica, leader).saturating_sub(new.rows)
+}
+
+/// The same with a proof that so many rows were deleted: it still counts them, which it would not if it had lost them, and the other
+/// one does not. Where a snapshot has left them out, one that holds the same as it may still count them.
+pub(super) fn seen_to_have_deleted(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
+    let hidden = |r: &ReplicaView| read(view, r).map_or(0, |read| read.hidden);
+    let is_like_it = |r: &&ReplicaView| r.endpoint == leader.endpoint || seen_equal(view, leader, r);
+    let most = view.replicas.iter().filter(is_like_it).map(hidden).max().unwrap_or(0);
+    let deleted = most.saturating_sub(hidden(replica));
+    let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk());
+    lack.is_some_and(|lack| lack.rows <= deleted) && seen_to_lack_what_it_deleted(view, leader, replica)
+}
+
+/// How many keys of `replica` its leader was seen to lack, unless it was seen to have deleted them. On disk a row may be overwritten.
+/// None where rows may expire.
+pub(super) fn seen_to_lack_keys(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Option<u64> {
+    let lack = lacking(view, leader, replica).filter(|_| !view.has_ttl)?;
+    let overwritten = if view.storage.is_disk() { lack.overwritten } else { 0 };
+    Some(if seen_to_have_deleted(view, leader, replica) { 0 } else { lack.keys.saturating_sub(overwritten) })
+}
+
+/// The decision, or to compare rows first: where it would be another one if the replicas held the same rows, or, before data is
+/// discarded, if they did not, which nobody has looked at. What serves the partition is not kept waiting: until somebody leads
+/// nothing is discarded.
+pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&View) -> Decision) -> Decision {
+    let rests_on_rows = match &decision {
+        Decision::Act(_) => view.serving_leader().is_some(),
+        Decision::Choose(_) | Decision::Blocked(_) => true,
+        Decision::Done | Decision::Look(_) | Decision::Compare { .. } | Decision::Wait(_) | Decision::Unknown => false,
+    };
+    let Some(replicas) = rests_on_rows.then(|| unread(view)).flatten() else { return saying_why(view, decision) };
+    let is_the_same_if = |lack| {
+        let mut assumed = view.clone();
+        assumed.memory.rows = Some(RowsSeen::assumed(view, lack));
+        match (&decision, &decide(&assumed)) {
+            (Decision::Choose(one), Decision::Choose(other)) => (&one.leader, one.way) == (&other.leader, other.way),
+            (one, other) => one == other,
+        }
+    };
+    const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0 };
+    const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0 };
+    if discards(view, &decision) && !(is_the_same_if(NOTHING) && is_the_same_if(MUCH)) {
+        return Decision::Compare { replicas, before: ComparedBefore::Discarding };
+    }
+    if is_the_same_if(NOTHING) { decision } else { Decision::Compare { replicas, before: ComparedBefore::Judging } }
+}
+
+/// Whether data of a loaded replica is about to be replaced.
+fn discards(view: &View, decision: &Decision) -> bool {
+    let Decision::Act(intents) = decision else { return false };
+    intents.iter().any(|intent| {
+        let at = match &intent.action {
+            Action::DropTable { endpoint, .. } | Action::MarkAlive { endpoint, alive: false, .. } => Some(endpoint),
+            Action::RecoverTable { endpoint, .. } => Some(endpoint).filter(|_| intent.resends),
+            Action::DelReplica { follower, .. } => Some(follower),
+            _ => None,
+        };
+        at.and_then(|at| view.replica(at)).is_some_and(|replica| replica.offset() > Some(Offset(0)))
+    })
+}
+
+/// What is left alone for what replicas hold says what was seen of that.
+fn saying_why(view: &View, decision: Decision) -> Decision {
+    match (decision, &view.memory.rows) {
+        (Decision::Blocked(blocked), Some(seen)) if is_about_rows(blocked.reason) => {
+            Decision::Blocked(Blocked { text: format!("{}; {seen}", blocked.text), ..blocked })
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// The replicas with data, if there are several and they have not been compared.
+fn unread(view: &View) -> Option<Vec<Endpoint>> {
+    let with_data = view.replicas.iter().filter(|r| r.offset() > Some(Offset(0))).map(|r| r.endpoint.clone());
+    let with_data: Vec<Endpoint> = with_data.collect();
+    let are_read = view.memory.rows.as_ref().is_some_and(|seen| seen.covers(with_data.iter()));
+    (with_data.len() > 1 && !are_read).then_some(with_data)
+}

@@ -1,0 +1,326 @@
+//! Rows decide, not counts: where counts differ and a decision rests on them, the rows are compared first.
+
+use super::builder::{Built, Replica, a_partition, recover, said};
+use super::followers::{different, serving as led_by_a};
+use super::loading::expired;
+use crate::recovery::{
+    Choice, Data, Decision, Gates, Intent, Lack, Outcome, Read, Reason, RowsSeen, Suspicion, WaitFor, decide, suspicion,
+};
+use openmldb_model::{Endpoint, Offset};
+
+fn read(at: &str, end: u64, hidden: u64) -> (Endpoint, Read) {
+    (at.into(), Read { asked: Offset(end), to: Offset(end), hidden })
+}
+
+/// What replicas of these names, offsets and lacks were seen to hold: `("b", "a", 3)` is three rows of `a` that `b` lacks.
+fn seen(ends: &[(&str, u64)], lacking: &[(&str, &str, u64)]) -> RowsSeen {
+    let ends = ends.iter().map(|(at, end)| read(at, *end, 0));
+    let lacking = lacking.iter().map(|(x, y, rows)| {
+        ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, overwritten: 0 })
+    });
+    RowsSeen::compared(ends.collect(), lacking.collect())
+}
+
+fn after(mut view: Built, rows: RowsSeen) -> Built {
+    view.0.memory.rows = Some(rows);
+    view
+}
+
+fn decided(view: &Built) -> Decision {
+    decide(view, &recover(), Gates::OPEN)
+}
+
+fn compares(view: &Built) -> Vec<String> {
+    match decided(view) {
+        Decision::Compare { replicas, .. } => replicas.iter().map(ToString::to_string).collect(),
+        other => panic!("nothing is compared: {other:?}"),
+    }
+}
+
+fn blocked(view: &Built) -> (Reason, String) {
+    match decided(view) {
+        Decision::Blocked(blocked) => (blocked.reason, blocked.text),
+        other => panic!("not blocked: {other:?}"),
+    }
+}
+
+/// 800 rows were put, 400 of them deleted, three put; the leader loaded a snapshot, which leaves deleted rows out, the follower
+/// its log (docs/openmldb/experiments.md#row-counts-after-a-delete).
+fn after_a_delete() -> Built {
+    let a = |r: Replica| r.leader().loaded(1203).rows(403).last_term(1);
+    a_partition().replica("a", a).replica("b", |r| r.loaded(1200).rows(800).last_term(1))
+}
+
+#[test]
+fn a_leader_whose_snapshot_left_deleted_rows_out_leads_once_the_rows_were_compared() {
+    let view = after_a_delete();
+    assert_eq!(view.reason(), Reason::SuspectIsLongest, "by counts nobody can lead");
+    assert_eq!(compares(&view), ["a", "b"]);
+    let view = after(view, seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]));
+    assert_eq!(view.chooses(), "a");
+    assert_eq!(view.choice().proven, [Endpoint::from("b")], "and takes the follower as it is");
+    assert!(matches!(decided(&view), Decision::Choose(_)));
+}
+
+#[test]
+fn one_that_lacks_rows_stays_suspect_and_it_is_said_which() {
+    let view = after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("a", "b", 20)]));
+    let (reason, text) = blocked(&view);
+    assert_eq!(reason, Reason::SuspectIsLongest);
+    assert!(text.ends_with("; the rows of a, b differ: a lacks 20 rows of b"), "{text}");
+    let same_end = a_partition()
+        .replica("a", |r| r.leader().loaded(1200).rows(403).last_term(1))
+        .replica("b", |r| r.loaded(1200).rows(800).last_term(1));
+    let view = after(same_end, seen(&[("a", 1200), ("b", 1200)], &[("a", "b", 20)]));
+    let lacks = Suspicion::LacksRows { rows: 20, than: Endpoint::from("b") };
+    assert_eq!((suspicion(&view, view.get("a")), suspicion(&view, view.get("b"))), (Some(lacks), None));
+    assert_eq!(view.chooses(), "b", "the leader flag moves to the one that holds them");
+}
+
+#[test]
+fn what_cannot_be_compared_is_decided_by_counts_and_that_is_said() {
+    let rows = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "b does not answer");
+    let (reason, text) = blocked(&after(after_a_delete(), rows));
+    assert_eq!(reason, Reason::SuspectIsLongest);
+    assert!(text.ends_with("; the rows of a, b could not be compared: b does not answer"), "{text}");
+}
+
+/// The other way round: the follower loaded the snapshot.
+fn with_a_poorer_follower() -> Built {
+    let a = |r: Replica| r.leader().loaded(1203).rows(800).last_term(1);
+    a_partition().replica("a", a).replica("b", |r| r.loaded(1200).rows(400).last_term(1))
+}
+
+#[test]
+fn who_leads_is_not_kept_waiting_for_what_is_about_a_follower_only() {
+    let view = with_a_poorer_follower();
+    let Decision::Choose(choice) = decided(&view) else { panic!("{:?}", decided(&view)) };
+    assert_eq!((choice.leader, choice.proven, choice.doubted), ("a".into(), Vec::new(), vec!["b".into()]));
+}
+
+/// The leader serves, without the follower.
+fn serving(offset: u64, rows: u64) -> Built {
+    let choice = with_a_poorer_follower().choice();
+    let a = |r: Replica| r.leader().alive().loaded(offset).rows(rows).leads_to([]);
+    let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(1200).rows(400).last_term(1));
+    view.0.memory.choice = Some(choice);
+    view
+}
+
+#[test]
+fn a_follower_is_resent_only_if_it_lacks_rows() {
+    let view = serving(1203, 800);
+    assert_eq!(compares(&view), ["a", "b"]);
+    let ends = [("a", 1203), ("b", 1200)];
+    assert_eq!(after(view.clone(), seen(&ends, &[("b", "a", 3)])).acts(), ["add_replica a b"]);
+    assert_eq!(after(view, seen(&ends, &[("b", "a", 4)])).acts(), ["recover_table b (resend)"]);
+}
+
+#[test]
+fn what_its_leader_has_taken_since_is_not_what_a_follower_lacks() {
+    let view = serving(1303, 900);
+    let ends = [("a", 1303), ("b", 1200)];
+    let decided = |lacking| after(view.clone(), seen(&ends, &[("b", "a", lacking)])).acts();
+    assert_eq!(decided(103), ["add_replica a b"], "a row for each entry");
+    assert_eq!(decided(60), ["add_replica a b"], "it was read while clients wrote");
+    assert_eq!(decided(104), ["recover_table b (resend)"]);
+}
+
+#[test]
+fn a_caught_up_follower_is_neither_resent_nor_left_alone_for_its_row_count() {
+    let settled = |view| expired(view, WaitFor::Rows("b".into()));
+    for (follower, leader) in [(17, 20), (20, 17)] {
+        let view = settled(different(follower, leader));
+        assert_eq!(compares(&view), ["a", "b"]);
+        let rows = |lacking: &[_]| seen(&[("a", 20), ("b", 20)], lacking);
+        assert_eq!(decided(&after(view.clone(), rows(&[]))), Decision::Done);
+        match follower < leader {
+            true => assert_eq!(after(view, rows(&[("b", "a", 3)])).acts(), ["mark b no"]),
+            false => assert_eq!(blocked(&after(view, rows(&[("a", "b", 3)]))).0, Reason::LeaderLacksRows),
+        }
+    }
+}
+
+#[test]
+fn what_is_the_same_row_by_row_may_be_replaced_whatever_the_counts_and_offsets_say() {
+    let ends = [("a", 20), ("b", 25)];
+    let longer = led_by_a([], |r| r.loaded(25));
+    assert_eq!(compares(&longer), ["a", "b"]);
+    assert_eq!(after(longer.clone(), seen(&ends, &[])).acts(), ["recover_table b (resend)"]);
+    for lacking in [("a", "b", 1), ("b", "a", 1)] {
+        let view = after(longer.clone(), seen(&ends, &[lacking]));
+        assert_eq!(blocked(&view).0, Reason::LongerThanLeader, "{lacking:?}: what it holds beyond may be a delete");
+    }
+    let mut fuller = led_by_a([], |r| r.loaded(12));
+    let Data::Loaded(leader) = &mut fuller.get_mut("a").data else { panic!("a is loaded") };
+    leader.rows = 10;
+    assert_eq!(compares(&fuller), ["a", "b"]);
+    let ends = [("a", 20), ("b", 12)];
+    assert_eq!(after(fuller.clone(), seen(&ends, &[("b", "a", 5)])).acts(), ["recover_table b (resend)"]);
+    assert_eq!(blocked(&after(fuller, seen(&ends, &[("a", "b", 1)]))).0, Reason::LeaderLacksRows);
+}
+
+#[test]
+fn what_a_replica_held_says_nothing_once_it_is_loaded_anew() {
+    let view = after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]));
+    let mut gone = view.clone();
+    gone.get_mut("b").data = Data::Absent;
+    let mut memory = view.memory.clone();
+    memory.note_view(&gone);
+    let again = Built(crate::recovery::View { memory, ..view.0.clone() });
+    assert_eq!(compares(&again), ["a", "b"]);
+    let fewer = after(after_a_delete(), seen(&[("a", 1204), ("b", 1200)], &[]));
+    assert_eq!(
+        fewer.reason(),
+        Reason::SuspectIsLongest,
+        "one that is shorter than when it was read is not what was read"
+    );
+}
+
+#[test]
+fn a_plan_says_what_it_would_have_to_compare() {
+    let planned = crate::recovery::plan::walk(after_a_delete().0, &recover());
+    assert_eq!(planned.to_compare, [Endpoint::from("a"), Endpoint::from("b")]);
+    assert!(planned.notes[0].starts_with("a, b: what they hold was not compared"), "{:?}", planned.notes);
+    let known = after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]));
+    let planned = crate::recovery::plan::walk(known.0, &recover());
+    assert_eq!((planned.to_compare, planned.blocked), (Vec::new(), None));
+}
+
+fn after_a_delete_is_known() -> Built {
+    after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]))
+}
+
+/// Two terms, the last of which began behind a follower's end. Nobody can tell the term of its last entry: it is resent.
+fn of_an_unknown_term(offset: u64) -> Built {
+    let view = led_by_a([], |r| r.loaded(offset)).terms([(1, 0), (3, offset + 1)]);
+    expired(view, WaitFor::Snapshot("b".into()))
+}
+
+#[test]
+fn what_a_loaded_replica_holds_is_compared_before_it_is_discarded() {
+    let view = of_an_unknown_term(18);
+    assert_eq!(compares(&view), ["a", "b"], "although their row counts say nothing");
+    let ends = [("a", 20), ("b", 18)];
+    let resent = ["recover_table b (resend)"];
+    assert_eq!(after(view.clone(), seen(&ends, &[("b", "a", 2)])).acts(), resent);
+    let unknown = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(after(view.clone(), unknown).acts(), resent, "by offsets and terms, as ever");
+    let (reason, text) = blocked(&after(view.clone(), seen(&ends, &[("a", "b", 1)])));
+    assert_eq!(reason, Reason::LeaderLacksRows, "no term and no offset shows it");
+    assert!(text.starts_with("b holds rows of 1 key that its leader a does not hold"), "{text}");
+    assert_eq!(after(view.ttl(), seen(&ends, &[("a", "b", 1)])).acts(), resent, "it may have expired");
+}
+
+/// It took 20 rows; a follower has 18 of them. Six entries more deleted some.
+#[test]
+fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
+    let mut view = of_an_unknown_term(18);
+    let Data::Loaded(leader) = &mut view.get_mut("a").data else { panic!("a is loaded") };
+    (leader.offset, leader.rows) = (Some(Offset(26)), 20);
+    let decided = |rows, keys, hidden| {
+        let lack = |rows, keys| Lack { rows, keys, overwritten: 0 };
+        let pairs = [(("a".into(), "b".into()), lack(rows, keys)), (("b".into(), "a".into()), lack(2, 2))];
+        let ends = [read("a", 26, hidden), read("b", 18, 1)];
+        decided(&after(view.clone(), RowsSeen::compared(ends.into(), pairs.into())))
+    };
+    let is_blocked =
+        |decision| matches!(decision, Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows);
+    assert!(matches!(decided(9, 6, 10), Decision::Act(_)), "nine rows of six keys, which it still counts");
+    assert!(is_blocked(decided(9, 6, 9)), "the follower has deleted a row, too, which it still counts");
+    assert!(is_blocked(decided(9, 7, 10)), "six deletes take rows of six keys at most");
+    assert!(is_blocked(decided(9, 6, 0)), "they may be lost");
+}
+
+#[test]
+fn as_many_entries_and_the_same_rows_are_as_good_as_a_proven_prefix() {
+    let mut view = of_an_unknown_term(20);
+    view.0.memory.choice =
+        Some(Choice { proven: Vec::new(), doubted: Vec::new(), ..after_a_delete_is_known().choice() });
+    assert_eq!(compares(&view), ["a", "b"]);
+    assert_eq!(after(view.clone(), seen(&[("a", 20), ("b", 20)], &[])).acts(), ["add_replica a b"]);
+    let moving = RowsSeen::compared(
+        [("a".into(), Read { to: Offset(21), ..read("a", 20, 0).1 }), read("b", 20, 0)].into(),
+        [].into(),
+    );
+    assert_eq!(after(view, moving).acts(), ["recover_table b (resend)"], "it may lack what was written meanwhile");
+}
+
+#[test]
+fn whether_a_row_that_the_leader_lacks_was_given_up_its_term_tells() {
+    let old = |r: Replica| r.leader().loaded(18);
+    let view = led_by_a([], old).terms([(1, 0), (3, 17)]);
+    let ends = [("a", 20), ("b", 18)];
+    let mut view = after(view, seen(&ends, &[("a", "b", 2)]));
+    view.get_mut("a").manifest = a_partition().replica("a", |r| r.loaded(20).last_term(3)).get("a").manifest.clone();
+    assert_eq!(view.acts(), ["make_snapshot b 18"], "nobody knows the term of its last entry");
+    let mut parted = view.clone();
+    parted.get_mut("b").manifest = a_partition().replica("b", |r| r.loaded(18).last_term(1)).get("b").manifest.clone();
+    assert_eq!(parted.acts(), ["recover_table b (resend)"], "17 and 18 were given up when term 3 began");
+    let asked = expired(view, WaitFor::Snapshot("b".into()));
+    assert_eq!(blocked(&asked).0, Reason::LeaderLacksRows, "nobody can tell");
+}
+
+#[test]
+fn on_disk_a_row_may_have_been_overwritten() {
+    let view = of_an_unknown_term(18).on_disk();
+    let decided = |overwritten| {
+        let lack = Lack { rows: 5, keys: 4, overwritten };
+        let ends = [read("a", 20, 0), read("b", 18, 0)];
+        let rows = RowsSeen::compared(ends.into(), [(("a".into(), "b".into()), lack)].into());
+        decided(&after(view.clone(), rows))
+    };
+    assert!(matches!(decided(4), Decision::Act(_)));
+    assert!(matches!(decided(3), Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows));
+}
+
+/// 26 rows on both; then the leader deleted seven of them, and everything went down before the follower heard of it.
+fn before_the_follower_heard_of_deletes() -> Built {
+    let a = |r: Replica| r.leader().loaded(33).rows(26).last_term(1);
+    a_partition().replica("a", a).replica("b", |r| r.loaded(26).last_term(1))
+}
+
+#[test]
+fn a_follower_that_has_not_heard_of_deletes_is_connected_as_it_is() {
+    let choice = before_the_follower_heard_of_deletes().choice();
+    assert_eq!(choice.proven, [Endpoint::from("b")]);
+    let a = |r: Replica| r.leader().alive().loaded(33).rows(26).leads_to([]);
+    let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(26).last_term(1));
+    view.0.memory.choice = Some(choice);
+    assert_eq!(compares(&view), ["a", "b"], "by counts the leader lacks rows");
+    let ends = [("a", 33), ("b", 26)];
+    let decided = |lacking: &[_]| decided(&after(view.clone(), seen(&ends, lacking)));
+    let connects = |decision| matches!(decision, Decision::Act(intents) if said(&intents[0]) == "add_replica a b");
+    assert!(connects(decided(&[("a", "b", 7)])), "seven entries without a row");
+    assert!(connects(decided(&[("a", "b", 3), ("b", "a", 4)])), "three of them");
+    for lacking in [&[("a", "b", 8)][..], &[("a", "b", 4), ("b", "a", 4)]] {
+        assert!(matches!(decided(lacking), Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows));
+    }
+    let mut memory = after(view.clone(), seen(&ends, &[("a", "b", 7)])).0.memory;
+    let action =
+        openmldb_model::Action::AddReplica { endpoint: "a".into(), partition: view.partition, follower: "b".into() };
+    let intent = Intent { step: "change_role", action, why: String::new(), resends: false };
+    memory.note_outcome(&view, &intent, &Outcome::Applied, None);
+    assert!(!memory.rows.unwrap().covers([&Endpoint::from("b")].into_iter()), "it gets the deletes now");
+}
+
+/// A snapshot left out what the leader had deleted; a follower that holds the same rows still counts them. A third one was away
+/// meanwhile.
+#[test]
+fn who_holds_the_same_as_the_leader_tells_what_it_has_deleted() {
+    let leads = |r: Replica| r.leader().alive().loaded(620).rows(220).leads_to([("c", 620)]);
+    let other = |r: Replica| r.alive().loaded(620).rows(420).heard(1);
+    let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(400)).replica("c", other);
+    let view = expired(view, WaitFor::Rows("c".into()));
+    assert_eq!(compares(&view), ["a", "b", "c"]);
+    let seen_with = |hidden| {
+        let lack = |rows| Lack { rows, keys: rows, overwritten: 0 };
+        let of_b = |x: &str| ((Endpoint::from(x), Endpoint::from("b")), lack(200));
+        let by_b = |y: &str| ((Endpoint::from("b"), Endpoint::from(y)), lack(20));
+        let ends = [read("a", 620, 0), read("b", 400, 0), read("c", 620, hidden)];
+        after(view.clone(), RowsSeen::compared(ends.into(), [of_b("a"), of_b("c"), by_b("a"), by_b("c")].into()))
+    };
+    assert_eq!(suspicion(&seen_with(0), view.get("a")), None, "200 of the 220 entries it is ahead by brought no row");
+    assert!(matches!(decided(&seen_with(200)), Decision::Act(_)), "b is brought back");
+    assert_eq!(blocked(&seen_with(0)).0, Reason::LeaderLacksRows, "nobody can tell");
+}

@@ -1,0 +1,171 @@
+//! Comparing what replicas hold where a decision about the partition rests on it: all indexes, each replica read once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::model::{Endpoint, Held, Offset, PartitionId, Schema, TableName, counted};
+use crate::recovery::{Lack, Read, RowsSeen};
+
+use super::compare::OddRow;
+use super::read::{Compared, Limits, compare_rows, still_odd};
+
+/// Bytes a second that are read of each replica: clients are served beside it.
+const BYTES_PER_SECOND: u64 = 64 << 20;
+/// How often what seems to differ is asked about again while somebody writes, ...
+const LOOKS: u32 = 3;
+/// ... for so many rows, since each is asked for by itself, ...
+const ASKED_AGAIN: usize = 256;
+/// ... and after which pause: as long as a connected follower mostly needs to get what its leader has.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Compares the loaded replicas of a partition on these tablets, if none holds more than `up_to` rows. That they could not be
+/// compared is an answer, too. Asks, and changes nothing.
+pub async fn rows_seen(
+    cluster: &Cluster,
+    table: &TableName,
+    partition: PartitionId,
+    replicas: &[Endpoint],
+    up_to: u64,
+) -> RowsSeen {
+    let seen = read(cluster, table, partition, replicas, up_to).await;
+    seen.unwrap_or_else(|why| RowsSeen::unknown(replicas.iter().cloned(), why))
+}
+
+async fn read(
+    cluster: &Cluster,
+    table: &TableName,
+    partition: PartitionId,
+    replicas: &[Endpoint],
+    up_to: u64,
+) -> Result<RowsSeen, String> {
+    let before = loaded(cluster, partition, replicas).await?;
+    let most = before.values().map(|held| held.record_cnt).max().unwrap_or_default();
+    if most > up_to {
+        return Err(format!(
+            "{} are more than the {up_to} that are compared (--compare-rows-up-to)",
+            counted(most, "row")
+        ));
+    }
+    let schema = cluster.schema(table).await.map_err(|error| error.to_string())?;
+    let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
+    let (mut odd, shown) = compared(cluster, &schema, partition, replicas).await?;
+    let after = loaded(cluster, partition, replicas).await?;
+    let mut asked = before.clone();
+    let end = ends(&after);
+    let looks = match (ends(&before) != end, schema.indexes.iter().any(|index| index.has_ttl)) {
+        // So many are not on their way: one that is not connected lacks all that clients write.
+        _ if odd.values().map(Vec::len).sum::<usize>() > ASKED_AGAIN => 0,
+        // What was written meanwhile may not have come to all of them yet, ...
+        (true, _) => LOOKS,
+        // ... and one may have been read before a row expired. Else what differs differs.
+        (false, true) => 1,
+        (false, false) => 0,
+    };
+    for look in 0..looks {
+        let have_all = || ends(&asked).iter().all(|asked| end.iter().all(|end| asked >= end));
+        if odd.values().all(Vec::is_empty) || look > 0 && have_all() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        asked = loaded(cluster, partition, replicas).await?;
+        for (index, rows) in &mut odd {
+            let again = still_odd(cluster, partition, index, replicas, std::mem::take(rows)).await;
+            *rows = again.map_err(|error| error.to_string())?;
+        }
+    }
+    let mut read: BTreeMap<Endpoint, Read> = BTreeMap::new();
+    for (endpoint, held) in before {
+        let offset = |of: &BTreeMap<Endpoint, Held>| of.get(&endpoint).map_or(Offset(0), |held| held.offset);
+        let (asked, to) = (offset(&asked), offset(&after));
+        if to < held.offset || asked < held.offset {
+            return Err(format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked)));
+        }
+        // Disk tables estimate what they count.
+        let shown = shown.get(&endpoint).copied().filter(|_| !held.index_rows.is_empty());
+        let hidden = shown.map_or(0, |shown| held.record_cnt.saturating_sub(shown));
+        read.insert(endpoint, Read { asked, to, hidden });
+    }
+    Ok(RowsSeen::compared(read, lacking(replicas, odd.values())))
+}
+
+fn ends(of: &BTreeMap<Endpoint, Held>) -> Vec<Offset> {
+    of.values().map(|held| held.offset).collect()
+}
+
+/// By index, the rows that not all hold equally often; and how many rows each has shown in the first one, which is the one that is
+/// counted.
+async fn compared(
+    cluster: &Cluster,
+    schema: &Schema,
+    partition: PartitionId,
+    replicas: &[Endpoint],
+) -> Result<(BTreeMap<String, Vec<OddRow>>, BTreeMap<Endpoint, u64>), String> {
+    let (mut all, mut shown) = (BTreeMap::new(), BTreeMap::new());
+    for index in &schema.indexes {
+        let limits = Limits { bytes_per_second: Some(BYTES_PER_SECOND), looks: 0, ..Limits::default() };
+        let compared = compare_rows(cluster, partition, Some(&index.name), replicas, &limits, |_| {}).await;
+        let Compared { read, odd } = compared.map_err(|error| error.to_string())?;
+        if shown.is_empty() {
+            shown.extend(replicas.iter().cloned().zip(read.iter().map(|read| read.rows)));
+        }
+        all.insert(index.name.clone(), odd);
+    }
+    Ok((all, shown))
+}
+
+/// What each lacks of each other in any index: the same row may be missing in all of them.
+fn lacking<'a>(replicas: &[Endpoint], odd: impl Iterator<Item = &'a Vec<OddRow>>) -> Lacking {
+    let mut lacking = Lacking::new();
+    for (pair, lack) in odd.flat_map(|odd| lacking_in(replicas, odd)) {
+        let most = lacking.entry(pair).or_default();
+        if (lack.keys - lack.overwritten, lack.rows) > (most.keys - most.overwritten, most.rows) {
+            *most = lack;
+        }
+    }
+    lacking
+}
+
+/// What replicas of a pair lack of each other.
+type Lacking = BTreeMap<(Endpoint, Endpoint), Lack>;
+
+/// What the tablets hold of it, all of them.
+async fn loaded(
+    cluster: &Cluster,
+    partition: PartitionId,
+    replicas: &[Endpoint],
+) -> Result<BTreeMap<Endpoint, Held>, String> {
+    let mut all = BTreeMap::new();
+    for at in replicas {
+        let held = cluster.replica_status_once(at, partition).await.map_err(|error| error.to_string())?;
+        let held = held.filter(|held| held.state.is_loaded()).ok_or_else(|| format!("{at} does not have it loaded"))?;
+        all.insert(at.clone(), held);
+    }
+    Ok(all)
+}
+
+/// What the first of a pair lacks that the second holds.
+fn lacking_in(replicas: &[Endpoint], odd: &[OddRow]) -> Lacking {
+    let mut lacking = BTreeMap::new();
+    for (one, x) in replicas.iter().enumerate() {
+        for (other, y) in replicas.iter().enumerate() {
+            let lacked = |odd: &&OddRow| odd.held[other] > odd.held[one];
+            let rows = odd.iter().filter(lacked).map(|odd| u64::from(odd.held[other] - odd.held[one])).sum();
+            let keys = |of: &mut dyn Iterator<Item = &OddRow>| {
+                of.map(|odd| odd.row.key.clone()).collect::<BTreeSet<Vec<u8>>>().len() as u64
+            };
+            let instead: BTreeSet<(&[u8], u64)> = odd
+                .iter()
+                .filter(|odd| odd.held[one] > odd.held[other])
+                .map(|odd| (odd.row.key.as_slice(), odd.row.time))
+                .collect();
+            let is_gone = |odd: &&OddRow| !instead.contains(&(odd.row.key.as_slice(), odd.row.time));
+            let all = keys(&mut odd.iter().filter(lacked));
+            let gone = keys(&mut odd.iter().filter(lacked).filter(is_gone));
+            if rows > 0 {
+                lacking.insert((x.clone(), y.clone()), Lack { rows, keys: all, overwritten: all - gone });
+            }
+        }
+    }
+    lacking
+}

@@ -1,0 +1,169 @@
+//! Comparing rows while a run is at work: partitions side by side, but at each tablet one replica at a time, since clients are
+//! served there too.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tokio::task::JoinSet;
+
+use crate::cluster::Cluster;
+use crate::model::{Endpoint, PartitionId, TableName};
+use crate::recovery::RowsSeen;
+use crate::rows::rows_seen;
+
+use super::driver::{Driver, Report};
+use super::event::Event;
+
+/// Replicas of a partition that are to be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ToCompare {
+    pub(super) partition: PartitionId,
+    pub(super) table: TableName,
+    pub(super) replicas: Vec<Endpoint>,
+}
+
+/// What is to be compared, and what is.
+#[derive(Debug, Default)]
+pub(super) struct Comparing {
+    waiting: VecDeque<ToCompare>,
+    reading: Vec<ToCompare>,
+}
+
+impl Comparing {
+    pub(super) fn of(waiting: impl IntoIterator<Item = ToCompare>) -> Self {
+        Self { waiting: waiting.into_iter().collect(), reading: Vec::new() }
+    }
+
+    /// Those that can begin: at none of their tablets anything is read, nor will be for one that has waited longer.
+    pub(super) fn begin(&mut self) -> Vec<ToCompare> {
+        let mut begun = Vec::new();
+        let mut claimed: BTreeSet<Endpoint> = self.reading.iter().flat_map(|next| next.replicas.clone()).collect();
+        self.waiting.retain(|next| {
+            let is_free = next.replicas.iter().all(|at| !claimed.contains(at));
+            claimed.extend(next.replicas.iter().cloned());
+            if is_free {
+                begun.push(next.clone());
+            }
+            !is_free
+        });
+        self.reading.extend(begun.iter().cloned());
+        begun
+    }
+
+    pub(super) fn ended(&mut self, ended: PartitionId) {
+        self.reading.retain(|next| next.partition != ended);
+    }
+
+    /// Where a partition's replicas are that are or will be compared.
+    pub(super) fn of_partition(&self, id: PartitionId) -> Option<&[Endpoint]> {
+        let mut all = self.reading.iter().chain(&self.waiting);
+        all.find(|next| next.partition == id).map(|next| next.replicas.as_slice())
+    }
+
+    /// Forgets what has not begun: whose it was.
+    pub(super) fn clear(&mut self) -> Vec<PartitionId> {
+        self.waiting.drain(..).map(|next| next.partition).collect()
+    }
+}
+
+/// Compares all of that, and says what was seen of each partition.
+pub(super) async fn compare_all(
+    cluster: &Cluster,
+    wanted: Vec<ToCompare>,
+    up_to: u64,
+) -> BTreeMap<PartitionId, RowsSeen> {
+    let mut comparing = Comparing::of(wanted);
+    let (mut tasks, mut all) = (JoinSet::new(), BTreeMap::new());
+    loop {
+        for next in comparing.begin() {
+            let cluster = cluster.clone();
+            tasks.spawn(async move {
+                let seen = rows_seen(&cluster, &next.table, next.partition, &next.replicas, up_to).await;
+                (next, seen)
+            });
+        }
+        match tasks.join_next().await {
+            Some(Ok((ended, seen))) => {
+                comparing.ended(ended.partition);
+                all.insert(ended.partition, seen);
+            }
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => return all,
+        }
+    }
+}
+
+impl Driver {
+    /// Has these replicas compared, once their tablets are free for it.
+    pub(super) fn compare(&mut self, partition: PartitionId, replicas: Vec<Endpoint>) {
+        let Some((table, _)) = self.index.find(&self.snapshot.tables, partition) else { return };
+        let table = table.name.clone();
+        if let Some(case) = self.cases.get_mut(&partition) {
+            case.under_way += 1;
+        }
+        self.comparing.waiting.push_back(ToCompare { partition, table, replicas });
+        self.begin_comparing();
+    }
+
+    fn begin_comparing(&mut self) {
+        let up_to = self.settings.playbook.compare_rows_up_to();
+        for next in self.comparing.begin() {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move {
+                let seen = rows_seen(&cluster, &next.table, next.partition, &next.replicas, up_to).await;
+                Report::Compared(next, Box::new(seen))
+            });
+        }
+    }
+
+    pub(super) fn note_compared(&mut self, ended: &ToCompare, seen: RowsSeen) {
+        self.comparing.ended(ended.partition);
+        self.begin_comparing();
+        let name = format!("{}/{}", ended.table, ended.partition.pid);
+        self.settings.record.note(&format!("{name}: {seen}"));
+        (self.settings.listener)(&Event::RowsChecked {
+            table: ended.table.clone(),
+            pid: ended.partition.pid.0,
+            replicas: ended.replicas.clone(),
+            same: seen.are_the_same(),
+            text: seen.to_string(),
+        });
+        let Some(case) = self.cases.get_mut(&ended.partition) else { return };
+        case.under_way -= 1;
+        case.memory.rows = Some(seen);
+        // What was read may have taken long: what is decided on now is looked at first.
+        self.now += 1;
+        case.outdate(self.now);
+        self.stirred.insert(ended.partition);
+        self.hurry();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, Tid};
+
+    fn wanted(pid: u32, replicas: &[&str]) -> ToCompare {
+        ToCompare {
+            partition: PartitionId { tid: Tid(7), pid: Pid(pid) },
+            table: super::super::made_up::orders(),
+            replicas: replicas.iter().map(|at| Endpoint::from(*at)).collect(),
+        }
+    }
+
+    #[test]
+    fn one_replica_of_a_tablet_is_read_at_a_time_and_nobody_is_passed_for_ever() {
+        let pids = |begun: Vec<ToCompare>| begun.iter().map(|next| next.partition.pid.0).collect::<Vec<_>>();
+        let all = [wanted(0, &["a", "b"]), wanted(1, &["b", "c"]), wanted(2, &["c", "d"]), wanted(3, &["e", "f"])];
+        let mut comparing = Comparing::of(all.clone());
+        assert_eq!(pids(comparing.begin()), [0, 3], "2 would take c from 1, which has waited longer");
+        assert_eq!(pids(comparing.begin()), Vec::<u32>::new());
+        comparing.ended(all[0].partition);
+        assert_eq!(pids(comparing.begin()), [1]);
+        comparing.ended(all[1].partition);
+        assert_eq!(pids(comparing.begin()), [2]);
+        assert_eq!(comparing.of_partition(all[2].partition), Some(all[2].replicas.as_slice()));
+        assert_eq!(comparing.of_partition(all[0].partition), None);
+        assert_eq!(comparing.clear(), Vec::new());
+    }
+}

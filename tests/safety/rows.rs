@@ -1,0 +1,165 @@
+//! Row counts lie after a DELETE (docs/openmldb/tablet.md#row-counts-are-not-rows): what replicas hold is compared, and decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use openmldb_ops::cluster::{Cluster, Options};
+use openmldb_ops::model::PartitionId;
+use openmldb_ops::playbook::COMPARE_ROWS_UP_TO;
+use openmldb_ops::run::{Checking, Scope, Stop, Verdict};
+use openmldb_ops::sandbox::{InProcess, World, in_virtual_time};
+use openmldb_ops::snapshot;
+use openmldb_ops::verify::{FindingKind, Standing, Verification};
+use openmldb_ops::wire::common::StorageMode::KMemory;
+use tokio::sync::watch;
+
+use super::minimal::recovered;
+use super::run::{Host, Ran, Run};
+use super::typed;
+use super::written::{Written, cluster};
+
+const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
+
+/// One partition on three tablets, led by the first, with 60 rows of which 24 were deleted; a snapshot on these tablets leaves out
+/// what was deleted, and everything was restarted.
+fn after_deletes(snapshots: &[usize]) -> (Written, PartitionId) {
+    let mut world = cluster(3, 1);
+    let [id] = world.table(KMemory, [&[1, 2, 3]]);
+    world.rows(id, 1, 60);
+    world.passes(1_000);
+    world.deletes(id, 1, 24);
+    world.passes(1_000);
+    snapshots.iter().for_each(|tablet| world.snapshot(id, *tablet));
+    world.passes(20_000);
+    world.rows(id, 1, 3);
+    world.passes(1_000);
+    (world, id)
+}
+
+fn restarted(mut world: Written) -> World {
+    world.everything_dies();
+    world.everything_starts();
+    world.passes(3_000);
+    world.world
+}
+
+fn run(playbook: &str, world: World) -> (World, Ran) {
+    Run::calm(playbook, &Host::new(true), 1).on(world, &Arc::default())
+}
+
+fn told(ran: &Ran, what: &str) -> usize {
+    ran.told.iter().filter(|line| line.contains(what)).count()
+}
+
+#[test]
+fn a_restart_after_deletes_is_healthy_without_a_question_and_without_a_resend() {
+    for snapshots in [&[1][..], &[2], &[3], &[2, 3], &[1, 2]] {
+        for playbook in PLAYBOOKS {
+            let (_, ran) = run(playbook, restarted(after_deletes(snapshots).0));
+            let seen = format!("{playbook}, snapshots on {snapshots:?}");
+            assert_eq!(told(&ran, "resent"), 0, "{seen}");
+            assert!(told(&ran, "\"event\":\"rows_checked\"") > 0, "{seen}: counts differ");
+            let summary = recovered(ran).summary;
+            assert_eq!((summary.verdict, summary.blocked.len()), (Verdict::Recovered, 0), "{seen}");
+        }
+    }
+}
+
+/// Only the leader has heard of the deletes when everything goes down, or only what is not the leader's tablet.
+#[test]
+fn deletes_that_a_follower_has_not_heard_of_keep_nobody_from_coming_back() {
+    for spared in [None, Some(1)] {
+        for playbook in PLAYBOOKS {
+            let (mut world, id) = after_deletes(&[]);
+            typed::set_auto_failover(&mut world.world, false);
+            world.freeze([2, 3], true);
+            world.deletes(id, 1, 8);
+            world.dies((1..=3).filter(|tablet| Some(*tablet) != spared));
+            if spared.is_some() {
+                world.rows(id, 1, 14);
+            }
+            world.freeze([2, 3], false);
+            world.starts((1..=3).filter(|tablet| Some(*tablet) != spared));
+            world.passes(5_000);
+            let found = world.by(playbook).comes_right();
+            assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}, spared {spared:?}");
+        }
+    }
+}
+
+/// What is not compared is decided as before: the cost of not comparing.
+#[test]
+fn without_comparing_counts_decide() {
+    let never = |snapshots: &[usize]| {
+        let changed = |playbook: openmldb_ops::playbook::Playbook| playbook.comparing_rows_up_to(0);
+        let world = restarted(after_deletes(snapshots).0);
+        Run { changed, ..Run::calm("recover", &Host::new(true), 1) }.on(world, &Arc::default())
+    };
+    let (_, ran) = never(&[1]);
+    assert!(told(&ran, "more than the 0 that are compared (--compare-rows-up-to)") > 0);
+    assert!(told(&ran, "\"way\":\"change_leader\"") > 0, "a follower that counts more rows is promoted");
+    assert!(told(&never(&[2]).1, "resent") > 0, "a follower that counts fewer rows is resent");
+}
+
+/// Deletes do not hide that a replica lost something beside.
+#[test]
+fn a_replica_that_lacks_rows_beside_what_was_deleted_does_not_lead() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = after_deletes(&[2]);
+        world.everything_dies();
+        world.loses(5..=35, id, 1);
+        world.everything_starts();
+        world.passes(3_000);
+        let found = world.by(playbook).comes_right();
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}");
+    }
+}
+
+/// What the last look at a healthy cluster comes to, and the different row counts that the partition's replicas report.
+fn looked_at(world: World, id: PartitionId) -> (Verification, BTreeSet<u64>) {
+    let looking = in_virtual_time(world, async |live| {
+        let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+        cluster.find_leader().await.unwrap();
+        let first = snapshot::collect(&cluster, "in memory", 0).await.unwrap();
+        let held = first.tablets.values().filter_map(|tablet| tablet.held.known()?.get(&id));
+        let counts = held.map(|held| held.record_cnt).collect();
+        let checking = Checking {
+            scope: &Scope::All,
+            memories: &BTreeMap::new(),
+            known: BTreeSet::new(),
+            pace: 1.0,
+            compare_rows_up_to: COMPARE_ROWS_UP_TO,
+            stop: watch::channel(Stop::No).1,
+        };
+        (checking.until_it_stands(&cluster, first).await.unwrap().1, counts)
+    });
+    looking.unwrap().1
+}
+
+#[test]
+fn a_healthy_cluster_that_clients_deleted_from_is_complete() {
+    let (world, id) = after_deletes(&[2]);
+    let (world, _) = run("fast", restarted(world));
+    let (found, counts) = looked_at(world, id);
+    assert_eq!(counts.len(), 2, "the replicas count differently: {counts:?}");
+    assert_eq!((found.verdict, found.findings), (Standing::Complete, Vec::new()));
+}
+
+/// Its tablet lost entries while it was down, and somebody loaded it by hand.
+#[test]
+fn a_follower_that_lacks_rows_is_reported_with_how_many() {
+    let (mut world, id) = after_deletes(&[2]);
+    let at = world.at(3);
+    typed::set_auto_failover(&mut world.world, false);
+    world.dies([3]);
+    world.loses(85..=86, id, 3);
+    world.starts([3]);
+    world.passes(3_000);
+    typed::load_as_follower(&mut world.world, id, &at);
+    world.passes(3_000);
+    typed::mark_alive(&mut world.world, id, &at, true);
+    world.passes(3_000);
+    let (found, _) = looked_at(world.world, id);
+    assert_eq!(found.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::FewerRows]);
+    assert!(found.findings[0].text.starts_with("lacks 2 rows that "), "{}", found.findings[0].text);
+}
