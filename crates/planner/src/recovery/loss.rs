@@ -52,16 +52,21 @@ impl LossKind {
 }
 
 impl Loss {
-    /// A replica's entries beyond what it shares with a leader.
+    /// A replica's entries beyond what it shares with a leader; no fewer than rows of it that the leader was seen to lack.
     pub(super) fn stale_leader(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
         // What is not loaded is judged by the most that was ever known of it.
-        let entries = match replica.offset() {
-            Some(offset) => {
-                offset.max(replica.manifest_offset()).0 - shared_up_to(view, replica, leader).0.min(offset.0)
-            }
-            None => replica.largest_known_offset().0.saturating_sub(leader.offset().unwrap_or(Offset(0)).0),
+        let held = match replica.offset() {
+            Some(offset) => offset.max(replica.manifest_offset()),
+            None => replica.largest_known_offset(),
         };
-        Self::resent(view, replica, LossKind::StaleLeader, Some(entries))
+        let shared = match replica.offset() {
+            Some(offset) => shared_up_to(view, replica, leader).min(offset),
+            None => leader.offset().unwrap_or(Offset(0)),
+        };
+        // What a leader took since it was chosen without a look at it is not what the replica has in that place.
+        let shared = replica.memory.leader_held.map_or(shared, |then| shared.min(then));
+        let seen = rows::lacking(view, leader, replica).map_or(0, |lack| lack.rows);
+        Self::resent(view, replica, LossKind::StaleLeader, Some(held.0.saturating_sub(shared.0).max(seen)))
     }
 
     /// A replica's rows that its leader lacks.

@@ -324,3 +324,21 @@ fn who_holds_the_same_as_the_leader_tells_what_it_has_deleted() {
     assert!(matches!(decided(&seen_with(200)), Decision::Act(_)), "b is brought back");
     assert_eq!(blocked(&seen_with(0)).0, Reason::LeaderLacksRows, "nobody can tell");
 }
+
+/// It was away when its leader was chosen, which had lost its end; both go on to the same place in other ways.
+#[test]
+fn a_loss_is_told_no_smaller_than_it_was_seen_to_be() {
+    let mut view = led_by_a([], |r| r.loaded(18));
+    view.get_mut("b").memory.leader_held = Some(Offset(12));
+    let entries = |view: &Built| match decided(view) {
+        Decision::Blocked(blocked) => (blocked.reason, blocked.loss[0].entries),
+        other => panic!("not blocked: {other:?}"),
+    };
+    let unknown = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(entries(&after(view.clone(), unknown)), (Reason::LongerThanLeader, Some(6)));
+    let ends = [("a", 20), ("b", 18)];
+    assert_eq!(
+        entries(&after(view, seen(&ends, &[("a", "b", 7), ("b", "a", 9)]))),
+        (Reason::LongerThanLeader, Some(7))
+    );
+}
