@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use openmldb_model::{Action, Endpoint, Offset, counted};
 
 use super::blocked::{Blocked, Reason};
-use super::decision::{ComparedBefore, Decision};
+use super::decision::{ComparedBefore, Decision, Intent};
 use super::view::{ReplicaView, View};
 
 /// What replicas of a partition were seen to hold, row by row, while all of them were loaded.
@@ -209,12 +209,14 @@ pub(super) fn seen_to_lack_keys(view: &View, leader: &ReplicaView, replica: &Rep
 /// discarded, if they did not, which nobody has looked at. What serves the partition is not kept waiting: until somebody leads
 /// nothing is discarded.
 pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&View) -> Decision) -> Decision {
-    let rests_on_rows = match &decision {
-        Decision::Act(_) => view.serving_leader().is_some(),
-        Decision::Choose(_) | Decision::Blocked(_) => true,
-        Decision::Done | Decision::Look(_) | Decision::Compare { .. } | Decision::Wait(_) | Decision::Unknown => false,
+    let before = match &decision {
+        Decision::Act(intents) => discards(view, intents).then_some(ComparedBefore::Discarding),
+        Decision::Choose(_) | Decision::Blocked(_) => Some(ComparedBefore::Judging),
+        Decision::Done | Decision::Look(_) | Decision::Compare { .. } | Decision::Wait(_) | Decision::Unknown => None,
     };
-    let Some(replicas) = rests_on_rows.then(|| unread(view)).flatten() else { return saying_why(view, decision) };
+    let Some((before, replicas)) = before.and_then(|before| Some((before, unread(view)?))) else {
+        return saying_why(view, decision);
+    };
     let is_the_same_if = |lack| {
         let mut assumed = view.clone();
         assumed.memory.rows = Some(RowsSeen::assumed(view, lack));
@@ -225,24 +227,22 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
     };
     const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0 };
     const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0 };
-    if discards(view, &decision) && !(is_the_same_if(NOTHING) && is_the_same_if(MUCH)) {
-        return Decision::Compare { replicas, before: ComparedBefore::Discarding };
-    }
-    if is_the_same_if(NOTHING) { decision } else { Decision::Compare { replicas, before: ComparedBefore::Judging } }
+    let is_settled = is_the_same_if(NOTHING) && (before == ComparedBefore::Judging || is_the_same_if(MUCH));
+    if is_settled { decision } else { Decision::Compare { replicas, before } }
 }
 
-/// Whether data of a loaded replica is about to be replaced.
-fn discards(view: &View, decision: &Decision) -> bool {
-    let Decision::Act(intents) = decision else { return false };
-    intents.iter().any(|intent| {
-        let at = match &intent.action {
-            Action::DropTable { endpoint, .. } | Action::MarkAlive { endpoint, alive: false, .. } => Some(endpoint),
-            Action::RecoverTable { endpoint, .. } => Some(endpoint).filter(|_| intent.resends),
-            Action::DelReplica { follower, .. } => Some(follower),
-            _ => None,
-        };
-        at.and_then(|at| view.replica(at)).is_some_and(|replica| replica.offset() > Some(Offset(0)))
-    })
+/// Whether what a loaded replica holds is about to be replaced by its leader's.
+fn discards(view: &View, intents: &[Intent]) -> bool {
+    view.serving_leader().is_some()
+        && intents.iter().any(|intent| {
+            let at = match &intent.action {
+                Action::DropTable { endpoint, .. } | Action::MarkAlive { endpoint, alive: false, .. } => Some(endpoint),
+                Action::RecoverTable { endpoint, .. } => Some(endpoint).filter(|_| intent.resends),
+                Action::DelReplica { follower, .. } => Some(follower),
+                _ => None,
+            };
+            at.and_then(|at| view.replica(at)).is_some_and(|replica| replica.offset() > Some(Offset(0)))
+        })
 }
 
 /// What is left alone for what replicas hold says what was seen of that.
