@@ -67,6 +67,8 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             let partition = one_line(&format!("{table}/{pid}"));
             format!("{partition}: {}", chosen(choice, paint))
         }
+        // As it should be, in as many partitions as there may be.
+        Event::RowsChecked { same: Some(true), .. } if detail < Detail::Verbose => return None,
         Event::RowsChecked { table, pid, text, .. } => one_line(&format!("{table}/{pid}: {text}")),
         Event::Action { .. } if detail < Detail::Verbose => return None,
         Event::Action { step, partition, action, why } => {
@@ -128,7 +130,7 @@ fn waiting(
         Awaited::Answer | Awaited::Tablet => format!("waiting for {by} to answer"),
         Awaited::Registration => format!("waiting for the nameserver to take {by} for healthy"),
         Awaited::Flags => "waiting for its flags to change".to_owned(),
-        Awaited::Comparison => format!("having its rows compared{on}"),
+        Awaited::Comparison => format!("comparing its rows{on}"),
         Awaited::Call if endpoints.is_empty() => "waiting for a call to be sent or answered".to_owned(),
         Awaited::Call => format!("waiting for others that load{on}"),
         Awaited::SystemTables => "waiting for OpenMLDB's own tables, which come first,".to_owned(),

@@ -182,7 +182,7 @@ impl Written {
     /// The same after a run under each of these faults.
     pub fn comes_right_after(self, disturbed: &[&[&str]]) -> Found {
         let found = self.comes(disturbed);
-        if !found.violations.is_empty() || std::env::var("TELL").is_ok() {
+        if !found.violations.is_empty() {
             found.told.iter().for_each(|line| println!("{}", line.chars().take(700).collect::<String>()));
         }
         assert_eq!(found.violations, []);

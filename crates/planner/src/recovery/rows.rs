@@ -70,14 +70,6 @@ impl RowsSeen {
         Self::compared(ends, lacking)
     }
 
-    /// Why they could not be compared, if they could not.
-    pub fn error(&self) -> Option<&str> {
-        match &self.shown {
-            Shown::Unknown(why) => Some(why),
-            Shown::Lacking(_) => None,
-        }
-    }
-
     /// Whether they hold the same rows; none if they could not be compared.
     pub fn are_the_same(&self) -> Option<bool> {
         match &self.shown {

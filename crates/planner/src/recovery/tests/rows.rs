@@ -6,7 +6,7 @@ use super::loading::expired;
 use crate::recovery::{
     Choice, Data, Decision, Gates, Intent, Lack, Outcome, Read, Reason, RowsSeen, Suspicion, WaitFor, decide, suspicion,
 };
-use openmldb_model::{Endpoint, Offset};
+use openmldb_model::{Action, Endpoint, Offset, Term};
 
 fn read(at: &str, end: u64, hidden: u64) -> (Endpoint, Read) {
     (at.into(), Read { asked: Offset(end), to: Offset(end), hidden })
@@ -296,12 +296,32 @@ fn a_follower_that_has_not_heard_of_deletes_is_connected_as_it_is() {
     for lacking in [&[("a", "b", 8)][..], &[("a", "b", 4), ("b", "a", 4)]] {
         assert!(matches!(decided(lacking), Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows));
     }
-    let mut memory = after(view.clone(), seen(&ends, &[("a", "b", 7)])).0.memory;
-    let action =
-        openmldb_model::Action::AddReplica { endpoint: "a".into(), partition: view.partition, follower: "b".into() };
-    let intent = Intent { step: "change_role", action, why: String::new(), resends: false };
-    memory.note_outcome(&view, &intent, &Outcome::Applied, None);
-    assert!(!memory.rows.unwrap().covers([&Endpoint::from("b")].into_iter()), "it gets the deletes now");
+}
+
+#[test]
+fn what_a_replica_held_says_nothing_once_it_gets_what_its_leader_has() {
+    let view = after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]));
+    let (leader, follower): (Endpoint, Endpoint) = ("a".into(), "b".into());
+    let (table, partition, term) = (view.table.clone(), view.partition, Term(1));
+    let of_b = [
+        Action::AddReplica { endpoint: leader.clone(), partition, follower: follower.clone() },
+        Action::ChangeRole { endpoint: leader, partition, term, replicas: vec![follower.clone()] },
+        Action::DropTable { endpoint: follower.clone(), partition },
+        Action::RecoverTable { table: table.clone(), pid: partition.pid, endpoint: follower.clone() },
+    ];
+    let knows = |action: &Action, outcome: &Outcome| {
+        let mut memory = view.memory.clone();
+        let intent = Intent { step: "recover_table", action: action.clone(), why: String::new(), resends: true };
+        memory.note_outcome(&view, &intent, outcome, None);
+        memory.rows.unwrap().covers([&follower].into_iter())
+    };
+    for action in &of_b {
+        assert!(!knows(action, &Outcome::Applied), "{action:?}");
+        assert!(!knows(action, &Outcome::Unknown("no answer".to_owned())), "{action:?}: it may have been done");
+        assert!(knows(action, &Outcome::NotApplied("not sent".to_owned())), "{action:?}");
+    }
+    let mark = Action::MarkAlive { table, pid: Some(partition.pid), endpoint: follower.clone(), alive: false };
+    assert!(knows(&mark, &Outcome::Applied), "a flag changes no rows");
 }
 
 /// A snapshot left out what the leader had deleted; a follower that holds the same rows still counts them. A third one was away
