@@ -247,9 +247,7 @@ impl Prepared {
 
     /// Whether anything has to be done to partitions.
     pub(super) fn needs_doing(&self) -> bool {
-        let needs = |planned: &PartitionPlan| {
-            !planned.steps.is_empty() || planned.blocked.is_none() || !planned.to_compare.is_empty()
-        };
+        let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
         self.stands_in_for_lost || !self.missing.is_empty() || self.plan.partitions.iter().any(needs)
     }
 

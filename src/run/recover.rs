@@ -131,9 +131,11 @@ impl Recovery {
         if serves_early(&self.playbook) && !self.lock.keeps_notes() {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
         }
-        // A run compares as it comes to it; what is said yes to, or only looked at, has to be right from the start.
-        let wanted = if self.only_plans || self.consent.named().is_some() { prepared.to_compare() } else { Vec::new() };
-        if !wanted.is_empty() {
+        // A run compares as it comes to it. What is said yes to, or only looked at, has to be right from the start; and where nothing
+        // else is to be done, nothing is begun for it.
+        let from_the_start = self.only_plans || self.consent.named().is_some() || !prepared.needs_doing();
+        let wanted = prepared.to_compare();
+        if from_the_start && !wanted.is_empty() {
             let seen = compare_all(cluster, wanted, self.playbook.compare_rows_up_to()).await;
             prepared = prepared.with_rows(seen, &self.playbook, &self.scope);
         }

@@ -101,6 +101,23 @@ fn without_comparing_counts_decide() {
     assert!(told(&never(&[2]).1, "resent") > 0, "a follower that counts fewer rows is resent");
 }
 
+/// Everything is loaded, and there is nothing to be done but to compare.
+#[test]
+fn what_was_left_alone_for_its_counts_is_compared_by_the_next_run() {
+    let (mut world, id) = after_deletes(&[1]);
+    world.freeze([2, 3], true);
+    world.rows(id, 1, 3);
+    world.dies([1, 2, 3]);
+    world.freeze([2, 3], false);
+    let host = Host::new(true);
+    let changed = |playbook: openmldb_ops::playbook::Playbook| playbook.comparing_rows_up_to(0);
+    let (world, ran) = Run { changed, ..Run::calm("recover", &host, 1) }.on(restarted(world), &Arc::default());
+    let reasons = |ran: Ran| recovered(ran).summary.blocked.iter().map(|blocked| blocked.reason).collect::<Vec<_>>();
+    assert_eq!(reasons(ran), ["suspect_is_longest"]);
+    let (_, ran) = Run::calm("recover", &host, 2).on(world, &Arc::default());
+    assert_eq!(reasons(ran), Vec::<&str>::new());
+}
+
 /// Deletes do not hide that a replica lost something beside.
 #[test]
 fn a_replica_that_lacks_rows_beside_what_was_deleted_does_not_lead() {

@@ -258,6 +258,9 @@ fn it_stays_off_for_what_holds_more_while_the_leader_is_away() {
     let reasons: Vec<_> = first.summary.blocked.iter().map(|blocked| blocked.reason).collect();
     let held = (shop.id, shop.follower.clone());
     assert_eq!((reasons, kept_off_for(&first)), (vec!["leader_lacks_rows"], vec![held.clone()]));
+    let sent = shop.world.trace().mutations();
+    assert_eq!(kept_off_for(&shop.run("recover")), vec![held.clone()]);
+    assert_eq!(shop.world.trace().mutations(), sent, "a second run only looks, and compares");
     shop.world.kill_tablet(&shop.leader.clone());
     shop.world.advance_by(20_000);
     for time in ["once", "again", "on another host"] {
