@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, PartitionId, Snapshot};
+use crate::model::{Action, Endpoint, PartitionId, Snapshot, StorageMode};
 use crate::recovery::{Blocked, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
 use super::beside::Watched;
@@ -140,7 +140,7 @@ impl Case {
 
     /// Notes a decision to wait. `pace` is how much faster than ours the cluster's clock runs. True if the wait has
     /// expired, so that it has to be decided again.
-    pub(super) fn wait(&mut self, wait: Wait, pace: f64) -> bool {
+    pub(super) fn wait(&mut self, storage: StorageMode, wait: Wait, pace: f64) -> bool {
         let now = Instant::now();
         self.waiting = Some(wait.what.clone());
         let fresh = || Clock { since: now, changed: now, seen: wait.seen.clone(), timeout: wait.timeout };
@@ -161,7 +161,7 @@ impl Case {
         }
         if expired {
             self.clocks.remove(&wait.what);
-            self.memory.note_expired(wait.what, wait.seen);
+            self.memory.note_expired(storage, wait.what, wait.seen);
         }
         expired
     }

@@ -392,7 +392,7 @@ impl Driver {
                     if case.waiting.as_ref() != Some(&wait.what) && !wait.what.is_turn() {
                         self.settings.record.waiting(id, &wait);
                     }
-                    if !case.wait(wait, self.settings.pace) {
+                    if !case.wait(view.storage, wait, self.settings.pace) {
                         return;
                     }
                 }

@@ -338,6 +338,7 @@ impl Driver {
             match probe.question {
                 Question::Manifest => probes.manifest = answer.manifest,
                 Question::TermPair => probes.term_pair = answer.term_pair,
+                Question::Directory => probes.directory = answer.directory,
                 Question::Followers => probes.followers = answer.followers,
             }
         }
@@ -420,6 +421,7 @@ pub(super) fn pause_max(playbook: &Playbook) -> Duration {
 
 /// What was asked when the run was planned and may have changed since; MANIFEST only grows.
 pub(super) fn outdate(probes: &mut Probes) {
+    probes.directory = Seen::Unasked;
     probes.term_pair = Seen::Unasked;
     probes.followers = Seen::Unasked;
 }
@@ -432,7 +434,10 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
             *probes = Probes::UNASKED;
         }
         Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
-        _ if on_nameserver(action) => *probes = Probes { manifest: probes.manifest.clone(), ..Probes::UNASKED },
+        _ if on_nameserver(action) => {
+            let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
+            *probes = Probes { manifest, directory, ..Probes::UNASKED };
+        }
         _ => {
             probes.term_pair = Seen::Unasked;
             probes.followers = Seen::Unasked;

@@ -16,7 +16,8 @@ use super::watch::watch;
 /// Questions to one tablet at a time: enough to fill a connection, few enough not to be a load test.
 const PROBES_IN_FLIGHT: usize = 32;
 /// All that is asked about a replica.
-const EVERYTHING: &[Question] = &[Question::Manifest, Question::TermPair, Question::Followers];
+pub(super) const EVERYTHING: &[Question] =
+    &[Question::Manifest, Question::TermPair, Question::Directory, Question::Followers];
 
 /// Looks at the whole cluster. `cluster_name` and `now_ms` (since 1970) are only written down.
 ///
@@ -160,7 +161,7 @@ pub async fn look_for_evidence(
     endpoint: &Endpoint,
     replicas: Vec<(PartitionId, StorageMode)>,
 ) -> (Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>) {
-    let questions = &[Question::Manifest, Question::TermPair];
+    let questions = &[Question::Manifest, Question::TermPair, Question::Directory];
     let (_, held, probes) = look_closely(cluster.clone(), endpoint.clone(), replicas, questions).await;
     (held, probes)
 }
@@ -184,10 +185,10 @@ pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[P
     }
     for (endpoint, id, storage) in wanted {
         let Some(held) = seen.tablets.get(&endpoint).and_then(|tablet| tablet.held.known()) else { continue };
-        let leads = held.get(&id).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        let held = held.get(&id);
         let mut probes = Probes::UNASKED;
-        for question in [Question::Manifest, Question::TermPair, Question::Followers] {
-            if leads || question != Question::Followers {
+        for question in EVERYTHING.iter().copied() {
+            if is_worth_asking(question, storage, held) {
                 let probe_of = Probe { endpoint: endpoint.clone(), question };
                 probe(cluster, &probe_of, id, storage, &mut probes).await;
             }
@@ -241,9 +242,10 @@ async fn look_closely(
     let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
     let mut asked = JoinSet::new();
     for (partition, storage) in replicas {
-        let leads = holds.get(&partition).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
-        let questions = questions.iter().copied().filter(move |question| leads || *question != Question::Followers);
-        if questions.clone().next().is_none() {
+        let held = holds.get(&partition);
+        let questions = questions.iter().copied().filter(|question| is_worth_asking(*question, storage, held));
+        let questions: Vec<Question> = questions.collect();
+        if questions.is_empty() {
             continue;
         }
         let (cluster, endpoint, lane) = (cluster.clone(), endpoint.clone(), lane.clone());
@@ -264,6 +266,15 @@ async fn look_closely(
     (endpoint, held, probes)
 }
 
+/// Whether a question says anything about a replica that its tablet holds like that, or does not hold.
+pub(super) fn is_worth_asking(question: Question, storage: StorageMode, held: Option<&Held>) -> bool {
+    match question {
+        Question::Manifest | Question::TermPair => true,
+        Question::Directory => storage.is_disk() && held.is_none(),
+        Question::Followers => held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded()),
+    }
+}
+
 /// Asks one question and writes the answer into `probes`.
 pub async fn probe(
     cluster: &Cluster,
@@ -276,6 +287,7 @@ pub async fn probe(
     match probe.question {
         Question::Manifest => probes.manifest = seen(cluster.manifest(endpoint, partition, storage).await),
         Question::TermPair => probes.term_pair = seen(cluster.term_pair(endpoint, partition, storage).await),
+        Question::Directory => probes.directory = seen(cluster.directory(endpoint, partition, storage).await),
         Question::Followers => probes.followers = seen(cluster.followers(endpoint, partition).await),
     }
 }

@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{
-    Endpoint, Held, PartitionId, Pid, Probes, Registration, Role, Seen, Snapshot, StorageMode, Table, TableName, Tablet,
+    Endpoint, Held, PartitionId, Pid, Probes, Registration, Seen, Snapshot, StorageMode, Table, TableName, Tablet,
 };
-use crate::recovery::{Probe, Question};
+use crate::recovery::Probe;
 
-use super::collect::probe;
+use super::collect::{EVERYTHING, is_worth_asking, probe};
 
 /// What a look at one partition is about, and what it calls the cluster.
 #[derive(Debug, Clone, Copy)]
@@ -115,9 +115,8 @@ async fn ask(
     let held = held_of(&cluster, &endpoint, id).await;
     let mut probes = Probes::UNASKED;
     if let Seen::Known(known) = &held {
-        let leads = known.get(&id).is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
-        for question in [Question::Manifest, Question::TermPair, Question::Followers] {
-            if leads || question != Question::Followers {
+        for question in EVERYTHING.iter().copied() {
+            if is_worth_asking(question, storage, known.get(&id)) {
                 probe(&cluster, &Probe { endpoint: endpoint.clone(), question }, id, storage, &mut probes).await;
             }
         }

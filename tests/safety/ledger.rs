@@ -59,8 +59,6 @@ impl Ledger {
                 }
                 logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
             }
-            // A disk table's load that was cut off leaves a directory that no load can use any more.
-            logs.retain(|at, _| !world.tablets_mut().is_unloadable(at.as_str(), id.tid.0, id.pid.0));
             let later = written_later(&logs, &news);
             let gone = |entry: &Entry| is_given_up(entry, &news) || later.get(&entry.index) > Some(&entry.term);
             let kept: BTreeSet<RowId> =

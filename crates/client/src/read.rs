@@ -1,8 +1,8 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
 use openmldb_model::{
-    Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor, RowPage, Schema,
-    StorageMode, Table, TableName, TermPair,
+    Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor, RowPage,
+    Schema, StorageMode, Table, TableName, TermPair,
 };
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use openmldb_wire::decode::{self, Garbage};
@@ -13,6 +13,9 @@ use super::{CallError, CallErrorKind, Cluster};
 /// GetTableFollower of a leader that replicates to nobody; the answer carries its offset all the same
 /// (docs/openmldb/logs-and-terms.md#how-a-leader-replicates). Releases before 0.8.3 answered 0.
 const NO_FOLLOWER: i32 = 134;
+
+/// CheckFile of a file that is not there, or has another size.
+const FILE_DIFFERS: i32 = -1;
 
 /// Takes the answer to a call out of the enum of all answers and decodes it.
 macro_rules! decoded {
@@ -147,6 +150,17 @@ impl Cluster {
     ) -> Result<Manifest, CallError> {
         let answer = self.tablet(endpoint, encode::manifest(partition, storage), &[]).await?;
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetManifest, decode::manifest)
+    }
+
+    /// Whether the directory of a replica that is not loaded is in place (CheckFile).
+    pub async fn directory(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+        storage: StorageMode,
+    ) -> Result<Directory, CallError> {
+        let answer = self.tablet(endpoint, encode::check_meta(partition, storage), &[FILE_DIFFERS]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::directory)
     }
 
     /// Some of the rows that a loaded replica holds, leader or follower, in the order of an index (Traverse): from the

@@ -23,6 +23,11 @@ impl<T> Seen<T> {
         }
     }
 
+    /// Whether nobody asked yet.
+    pub fn is_unasked(&self) -> bool {
+        matches!(self, Self::Unasked)
+    }
+
     /// The error, if asking failed.
     pub fn error(&self) -> Option<&str> {
         match self {

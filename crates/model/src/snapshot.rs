@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid, Seen, Table, TableName,
-    TabletState, TermPair,
+    Directory, Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid, Seen, Table,
+    TableName, TabletState, TermPair,
 };
 
 /// A cluster at one moment, as far as it answered.
@@ -75,6 +75,9 @@ pub struct Probes {
     pub manifest: Seen<Manifest>,
     /// GetTermPair.
     pub term_pair: Seen<TermPair>,
+    /// CheckFile: asked of disk tables' replicas that are not loaded, whose LoadTable does not tell.
+    #[serde(default = "unasked", skip_serializing_if = "Seen::is_unasked")]
+    pub directory: Seen<Directory>,
     /// GetTableFollower; asked of leaders only.
     pub followers: Seen<Followers>,
     /// Where it stayed for some seconds although its leader was further; none if it was not watched, or moved.
@@ -82,10 +85,19 @@ pub struct Probes {
     pub stalled_at: Option<Offset>,
 }
 
+fn unasked() -> Seen<Directory> {
+    Seen::Unasked
+}
+
 impl Probes {
     /// Nothing asked yet.
-    pub const UNASKED: Self =
-        Self { manifest: Seen::Unasked, term_pair: Seen::Unasked, followers: Seen::Unasked, stalled_at: None };
+    pub const UNASKED: Self = Self {
+        manifest: Seen::Unasked,
+        term_pair: Seen::Unasked,
+        directory: Seen::Unasked,
+        followers: Seen::Unasked,
+        stalled_at: None,
+    };
 }
 
 impl Tablet {

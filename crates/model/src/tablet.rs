@@ -103,6 +103,16 @@ pub struct Manifest {
     pub count: u64,
 }
 
+/// Whether a replica that is not loaded has its directory on its tablet's disk (CheckFile of its `table_meta.txt`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Directory {
+    /// It has, with whatever is in it.
+    InPlace,
+    /// There is none.
+    Missing,
+}
+
 /// A replica's term and offset (GetTermPair): of the log if loaded, of the snapshot if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -63,6 +63,7 @@ macro_rules! tablet_methods {
             CancelOp cancel_op CancelOpRequest => GeneralResponse Mutate;
             GetTermPair get_term_pair GetTermPairRequest => GetTermPairResponse Read;
             GetManifest get_manifest GetManifestRequest => GetManifestResponse Read;
+            CheckFile check_file CheckFileRequest => GeneralResponse Read;
             Traverse traverse TraverseRequest => TraverseResponse Read;
         }
     };

@@ -187,6 +187,17 @@ fn auto_failover_is_on_off_or_garbage() {
 }
 
 #[test]
+fn a_file_of_another_size_is_there() {
+    let says = |code, msg: &str| {
+        directory(&api::GeneralResponse { code: Some(code), msg: Some(msg.to_owned()), ..Default::default() })
+    };
+    assert_eq!(says(-1, "check size failed"), Ok(Directory::InPlace));
+    assert_eq!(says(0, "ok"), Ok(Directory::InPlace));
+    assert_eq!(says(-1, "get size failed"), Ok(Directory::Missing));
+    assert!(says(-1, "no idea").is_err(), "that it is missing has to be said");
+}
+
+#[test]
 fn no_manifest_is_an_empty_one() {
     let none = manifest(&api::GetManifestResponse::default()).unwrap();
     assert_eq!(none, Manifest { offset: Offset(0), term: None, count: 0 });

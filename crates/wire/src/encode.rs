@@ -105,6 +105,19 @@ pub fn manifest(partition: PartitionId, storage: StorageMode) -> TabletCall {
     })
 }
 
+/// CheckFile of a replica's `table_meta.txt`: whether it has as many bytes as nobody writes into it, which tells whether it is
+/// there. The storage mode picks the directory that is looked in.
+pub fn check_meta(partition: PartitionId, storage: StorageMode) -> TabletCall {
+    TabletCall::CheckFile(api::CheckFileRequest {
+        tid: Some(partition.tid.0),
+        pid: Some(partition.pid.0),
+        file: Some("table_meta.txt".to_owned()),
+        size: Some(0),
+        dir_name: None,
+        storage_mode: Some(storage_mode(storage)),
+    })
+}
+
 /// GetTableFollower.
 pub fn followers(partition: PartitionId) -> TabletCall {
     TabletCall::GetTableFollower(api::GetTableFollowerRequest {

@@ -164,6 +164,8 @@ fn storage_picks_the_directory() {
     assert_eq!((call.tid, call.pid, call.storage_mode), (Some(7), Some(2), Some(common::StorageMode::KSsd as i32)));
     let TabletCall::GetTermPair(call) = term_pair(PARTITION, StorageMode::Memory) else { panic!() };
     assert_eq!(call.storage_mode, Some(common::StorageMode::KMemory as i32));
+    let TabletCall::CheckFile(call) = check_meta(PARTITION, StorageMode::Hdd) else { panic!() };
+    assert_eq!((call.file(), call.size(), call.storage_mode()), ("table_meta.txt", 0, common::StorageMode::KHdd));
     let TabletCall::GetTableStatus(call) = table_status() else { panic!() };
     assert_eq!((call.tid, call.pid), (None, None), "everything a tablet holds, in one call");
 }

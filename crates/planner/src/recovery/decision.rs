@@ -61,6 +61,8 @@ pub enum Question {
     Manifest,
     /// GetTermPair.
     TermPair,
+    /// CheckFile of `table_meta.txt`.
+    Directory,
     /// GetTableFollower.
     Followers,
 }

@@ -102,19 +102,18 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
     unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
 }
 
-/// The directory of a leader that served, which loading then neither read nor moved away (a disk table's may be left,
-/// docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): it holds what was written since the last look, and nobody
-/// can know how much that is.
+/// The directory of a disk table's replica that loading has neither read nor moved away
+/// (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): nobody can know what is in it.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
-    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared || !replica.memory.led {
+    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared {
         return Ok(());
     }
+    let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };
     let text = format!(
-        "{} served as leader, and never appeared when it was loaded again: nobody knows what was written to it last, and resending \
-         would move its directory away",
+        "{} never appeared when it was told to load: nobody knows what {what}, and resending would replace that",
         replica.endpoint
     );
-    let hint = "see that tablet's log for why it does not load; the partition serves without it";
+    let hint = format!("{}; the partition serves without it", reach::NEVER_APPEARED);
     let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
     let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
     unless_accepted(view, blocked, vec![loss])

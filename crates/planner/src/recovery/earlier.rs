@@ -282,7 +282,8 @@ impl Now<'_> {
             Load::HandedOver if self.has_snapshot() => Load::NotSent,
             Load::HandedOver if self.served => Load::HandedOver,
             Load::HandedOver => Load::NotSent,
-            Load::Vanished | Load::NeverAppeared if self.has_snapshot() => Load::NotSent,
+            Load::NeverAppeared if self.since == Since::Restarted => Load::NotSent,
+            Load::Vanished if self.has_snapshot() => Load::NotSent,
             Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),
             // Whether something was put back in its place meanwhile is unknown.
             Load::Vanished | Load::NeverAppeared => Load::Interrupted,

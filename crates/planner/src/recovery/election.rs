@@ -358,7 +358,9 @@ fn follower_instead<'a>(
 
 /// Told to load a disk table, and not seen since: it may hold anything.
 fn may_still_appear(replica: &ReplicaView) -> bool {
-    replica.data == Data::Absent && matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt)
+    let told =
+        matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt | super::Load::NeverAppeared);
+    replica.data == Data::Absent && told
 }
 
 fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
@@ -409,6 +411,7 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
         Data::Absent => match &replica.memory.load {
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
             super::Load::Vanished => "vanished while loading".to_owned(),
+            _ if replica.has_no_directory() => "has no directory of it".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
             super::Load::Interrupted | super::Load::InDoubt => {
                 "did not appear after its tablet stopped answering for a while".to_owned()

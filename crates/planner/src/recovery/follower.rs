@@ -450,7 +450,7 @@ impl Case<'_> {
     fn bring_absent(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
         let endpoint = &follower.endpoint;
         match &follower.memory.load {
-            Load::NotSent => {
+            Load::NotSent if !follower.has_no_directory() => {
                 let loads = follower.memory.loads;
                 let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
                 Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
@@ -471,7 +471,7 @@ impl Case<'_> {
             Load::HandedOver if follower.manifest_offset() > Offset(0) && self.leader.manifest == Seen::Unasked => {
                 Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
             }
-            Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
+            Load::NotSent | Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
                 match may_discard(self.view, self.leader, follower) {
                     // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
                     Ok(()) if connected.is_some() && follower.is_leader => {

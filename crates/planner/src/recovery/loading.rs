@@ -35,6 +35,12 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
     if let Some(first) = gates.before_loading(view, turn) {
         return Some(first);
     }
+    let unasked = missing.iter().filter(|r| view.storage.is_disk() && r.directory.is_unasked());
+    let probes: Vec<Probe> =
+        unasked.map(|r| Probe { endpoint: r.endpoint.clone(), question: Question::Directory }).collect();
+    if !probes.is_empty() {
+        return Some(Decision::Look(probes));
+    }
     for leader in view.replicas.iter().filter(|r| r.leads_in_memory()) {
         if let Some(first) = disconnected(view, step, leader, &missing) {
             return first;
@@ -44,7 +50,8 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
 }
 
 fn is_to_be_loaded(replica: &ReplicaView) -> bool {
-    replica.data == Data::Absent && replica.memory.load == Load::NotSent && replica.memory.loads < MAX_TRIES
+    let is_told = replica.memory.load != Load::NotSent || replica.memory.loads >= MAX_TRIES;
+    replica.data == Data::Absent && !is_told && !replica.has_no_directory()
 }
 
 /// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came

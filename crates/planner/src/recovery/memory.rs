@@ -116,7 +116,7 @@ pub enum Load {
     Refused(String),
     /// Accepted, and gone again: its directory is in the recycle bin.
     Vanished,
-    /// Accepted for a disk table that never showed: no directory.
+    /// Accepted for a disk table that has not shown in time: its directory is as it was, or half prepared.
     NeverAppeared,
     /// RecoverTable or DropTable was sent: the nameserver loads it from here on.
     HandedOver,
@@ -316,8 +316,11 @@ impl ReplicaMemory {
     /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself
     /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub fn note_restart(&mut self) {
-        if matches!(self.load, Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt) {
-            self.load = Load::NotSent;
+        match self.load {
+            Load::NotSent | Load::Refused(_) | Load::Vanished | Load::HandedOver => {}
+            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt | Load::NeverAppeared => {
+                self.load = Load::NotSent
+            }
         }
         self.loads_of_the_past = self.loads;
         self.snapshot_asked = false;

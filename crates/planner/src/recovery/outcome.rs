@@ -190,15 +190,17 @@ impl Memory {
         }
     }
 
-    /// Notes that a wait's deadline has passed. A disk table's replica that has not shown by then never will.
-    pub fn note_expired(&mut self, wait: WaitFor, seen: String) {
+    /// Notes that a wait's deadline has passed. A memory table's replica is there as soon as LoadTable answers: one that has not
+    /// shown by then has gone again.
+    pub fn note_expired(&mut self, storage: StorageMode, wait: WaitFor, seen: String) {
         if let WaitFor::Appearing(endpoint) = &wait {
             let replica = self.replica_mut(endpoint);
             match replica.load {
                 // Told twice, the second load may have failed on what the first, unheard of, had begun
                 // (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away).
                 Load::Accepted if replica.loads > replica.loads_of_the_past + 1 => replica.load = Load::Interrupted,
-                Load::Accepted => replica.load = Load::NeverAppeared,
+                Load::Accepted if storage.is_disk() => replica.load = Load::NeverAppeared,
+                Load::Accepted => replica.load = Load::Vanished,
                 // It was never told, so it has its two minutes still before it.
                 Load::InDoubt => {
                     replica.load = Load::NotSent;

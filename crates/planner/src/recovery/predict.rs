@@ -153,7 +153,7 @@ impl View {
         let before = self.clone();
         let told = self.predict_happened(wait);
         if *self == before {
-            self.memory.note_expired(wait.what.clone(), wait.seen.clone());
+            self.memory.note_expired(self.storage, wait.what.clone(), wait.seen.clone());
         }
         told
     }
@@ -203,6 +203,7 @@ impl View {
         match probe.question {
             Question::Manifest => replica.manifest = Seen::Failed(error()),
             Question::TermPair => replica.term_pair = Seen::Failed(error()),
+            Question::Directory => replica.directory = Seen::Failed(error()),
             Question::Followers => replica.followers = Seen::Failed(error()),
         }
     }

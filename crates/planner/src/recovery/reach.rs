@@ -10,6 +10,12 @@ use super::suspect::is_suspect;
 use super::term::settled_term;
 use super::view::{Data, ReplicaView, View};
 
+/// What to do about a disk table's replica that does not load. After a load that was cut off, what it had begun is in the way of
+/// every later one, and all of it is made anew from the snapshot and the binlog
+/// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
+pub(super) const NEVER_APPEARED: &str = "see that tablet's log for why it does not load; if renaming `data` failed, move \
+     `data` and `old_data` out of its directory; restart that tablet, then run again";
+
 /// Replicas whose data nobody can know now: their tablet does not answer, or they are not loaded, or not yet, and not
 /// known to have nothing in place.
 pub(super) fn unproven(view: &View) -> impl Iterator<Item = &ReplicaView> {
@@ -51,6 +57,7 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
             continue;
         };
         let cure = match (&missing.data, missing.tablet_state) {
+            (Data::Absent, _) if missing.memory.load == Load::NeverAppeared => NEVER_APPEARED,
             // It may be loading unseen, and must not be told twice.
             (Data::Absent, _) => "restart that tablet, then run again",
             (Data::Loading(_) | Data::Loaded(_), _) => {
@@ -61,6 +68,7 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
         };
         let state = match &missing.data {
             Data::OutOfReach(error) => format!("does not answer ({error})"),
+            Data::Absent if missing.memory.load == Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
             Data::Absent => "was not loaded".to_owned(),
             Data::Loading(_) | Data::Loaded(_) => "did not finish loading".to_owned(),
         };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use openmldb_model::{
-    Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State, StorageMode,
-    Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid, counted,
+    Directory, Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State,
+    StorageMode, Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid, counted,
 };
 
 use super::memory::{Load, Memory, ReplicaMemory};
@@ -54,6 +54,8 @@ pub struct ReplicaView {
     pub manifest: Seen<Manifest>,
     /// Its term.
     pub term_pair: Seen<TermPair>,
+    /// Whether its directory is in place; asked of disk tables before they are loaded.
+    pub directory: Seen<Directory>,
     /// Whom it replicates to; asked of leaders only.
     pub followers: Seen<Followers>,
     /// What this run remembers of it.
@@ -115,6 +117,7 @@ impl View {
                 data: Data::of(&tablet.held, id).once_believed(&memory.replica(&replica.endpoint)),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),
+                directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
                 memory: memory.replica(&replica.endpoint),
             }
@@ -228,10 +231,17 @@ impl ReplicaView {
         self.memory.flag_stuck || self.tablet_state.is_none()
     }
 
-    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, made it
-    /// vanish or never showed anything.
+    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused or made it vanish,
+    /// or it has no directory.
     pub fn has_no_data(&self) -> bool {
-        self.data == Data::Absent && matches!(self.memory.load, Load::Refused(_) | Load::Vanished | Load::NeverAppeared)
+        let vanished = matches!(self.memory.load, Load::Refused(_) | Load::Vanished);
+        self.data == Data::Absent && (vanished || self.has_no_directory())
+    }
+
+    /// Whether there is nothing to be loaded. Asked before the first LoadTable: that makes a directory where there is none
+    /// (docs/openmldb/load-table.md#no-directory).
+    pub fn has_no_directory(&self) -> bool {
+        self.memory.load == Load::NotSent && self.directory == Seen::Known(Directory::Missing)
     }
 }
 

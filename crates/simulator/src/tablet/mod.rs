@@ -189,6 +189,7 @@ impl Tablets {
             }
             TabletCall::GetTermPair(request) => TabletAnswer::GetTermPair(self.term_pair(at, &request)),
             TabletCall::GetManifest(request) => TabletAnswer::GetManifest(self.manifest(at, &request)),
+            TabletCall::CheckFile(request) => TabletAnswer::CheckFile(self.check_file(at, &request)),
             TabletCall::Traverse(request) => TabletAnswer::Traverse(self.traverse(at, &request)),
         })
     }

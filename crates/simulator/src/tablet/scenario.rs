@@ -56,6 +56,16 @@ impl Tablets {
         self.damage(endpoint, tid, pid, |directory| directory.meta.take().is_some())
     }
 
+    /// Somebody moves a disk table's `data` and `old_data` out of its directory: a load makes them anew
+    /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
+    pub fn move_data_away(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {
+        self.damage(endpoint, tid, pid, |directory| {
+            let was_there = directory.has_data || directory.has_old_data;
+            (directory.has_data, directory.has_old_data) = (false, false);
+            was_there
+        })
+    }
+
     /// Log files behind the snapshot are deleted, as the tablet's timer does in time: followers that need them are never
     /// served again.
     pub fn delete_binlog_behind_snapshot(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {

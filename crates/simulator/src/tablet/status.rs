@@ -4,7 +4,10 @@
 use super::entry::storage_of;
 use super::load::id_of;
 use super::machine::Machine;
-use super::refusal::{NO_ROOT, OK, PARSE_MANIFEST_FAILED, Refusal, TABLE_DOES_NOT_EXIST, code_and_msg};
+use super::refusal::{
+    CHECK_SIZE_FAILED, GET_SIZE_FAILED, NO_ROOT, OK, PARSE_MANIFEST_FAILED, Refusal, TABLE_DOES_NOT_EXIST,
+    code_and_msg, general,
+};
 use super::replica::Replica;
 use super::{Millis, Tablets};
 use openmldb_model::{PartitionId, Role, State, StorageMode};
@@ -112,6 +115,16 @@ impl Tablets {
             },
         });
         api::GetManifestResponse { code, msg, manifest }
+    }
+
+    /// CheckFile, of the one file that anybody asks for: no `table_meta.txt` is as short as the size that is asked with.
+    pub(super) fn check_file(&self, at: usize, request: &api::CheckFileRequest) -> api::GeneralResponse {
+        let id = id_of(request.tid, request.pid);
+        general(self.storage_with_root(request.storage_mode()).and_then(|storage| {
+            let directory = self.machines[at].disk.directory(storage, id);
+            let is_there = request.file() == "table_meta.txt" && directory.is_some_and(|found| found.meta.is_some());
+            Err(if is_there { CHECK_SIZE_FAILED } else { GET_SIZE_FAILED })
+        }))
     }
 
     fn storage_with_root(&self, mode: common::StorageMode) -> Result<StorageMode, Refusal> {

@@ -8,8 +8,8 @@ use crate::recovery::{
     View, choose, decide,
 };
 use openmldb_model::{
-    Action, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen, State,
-    StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Action, Directory, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen,
+    State, StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 /// A view being described.
@@ -167,6 +167,7 @@ impl Replica {
             data: Data::Absent,
             manifest: Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 }),
             term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),
+            directory: Seen::Known(Directory::InPlace),
             followers: Seen::Unasked,
             memory: ReplicaMemory::new(),
         })
@@ -229,6 +230,12 @@ impl Replica {
     /// 131: nothing in place.
     pub fn refused(self) -> Self {
         self.load(Load::Refused("131 fail to init table".to_owned()))
+    }
+
+    /// Nothing on its tablet's disk.
+    pub fn no_directory(mut self) -> Self {
+        self.0.directory = Seen::Known(Directory::Missing);
+        self
     }
 
     pub fn load(mut self, load: Load) -> Self {

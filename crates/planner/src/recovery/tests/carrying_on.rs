@@ -8,9 +8,9 @@ use crate::recovery::{
     Way, decide,
 };
 use openmldb_model::{
-    Action, Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid,
-    Probes, Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart,
-    Tid,
+    Action, Directory, Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId,
+    Pid, Probes, Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term,
+    TermStart, Tid,
 };
 
 const MEMORY: StorageMode = StorageMode::Memory;
@@ -97,9 +97,10 @@ impl Found {
         let ops = self.op_on.map(op).into_iter().collect();
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
         let manifest = if self.silent { Seen::Failed("reset".to_owned()) } else { Seen::Known(manifest) };
-        let probes = Probes { manifest, ..Probes::UNASKED };
+        let directory = Seen::Known(Directory::InPlace);
+        let probes = Probes { manifest, directory, ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
-        let leads = Probes { followers, ..Probes::UNASKED };
+        let leads = Probes { followers, directory: Seen::Known(Directory::InPlace), ..Probes::UNASKED };
         let tablet = |held, probes| Tablet {
             held: Seen::Known(held),
             probes: BTreeMap::from([(id(0), probes)]),
@@ -239,15 +240,15 @@ fn a_disk_table_in_doubt_is_told_once_it_has_not_appeared() {
     let decided = |memory: &Memory| decide(&view(memory), &playbook, Gates::OPEN);
     let Decision::Wait(wait) = decided(&memory) else { panic!("{:?}", decided(&memory)) };
     assert!(matches!(&wait.what, WaitFor::Appearing(_)));
-    memory.note_expired(WaitFor::Appearing("a".into()), String::new());
-    memory.note_expired(WaitFor::Appearing(b.clone()), String::new());
+    memory.note_expired(DISK, WaitFor::Appearing("a".into()), String::new());
+    memory.note_expired(DISK, WaitFor::Appearing(b.clone()), String::new());
     assert_eq!(memory.replica(&b).load, Load::NotSent);
     let Decision::Act(intents) = decided(&memory) else { panic!("{:?}", decided(&memory)) };
     assert!(intents.iter().all(|intent| matches!(intent.action, Action::LoadTable { .. })) && intents.len() == 2);
     assert!(!memory.has_expired(&WaitFor::Appearing(b.clone())), "it is waited for again");
     let told = ReplicaMemory { load: Load::Accepted, loads: 2, ..ReplicaMemory::default() };
     *memory.replica_mut(&b) = told;
-    memory.note_expired(WaitFor::Appearing(b.clone()), String::new());
+    memory.note_expired(DISK, WaitFor::Appearing(b.clone()), String::new());
     assert_eq!(
         memory.replica(&b).load,
         Load::Interrupted,
@@ -366,10 +367,15 @@ fn a_call_that_was_perhaps_never_sent_may_be_sent() {
 fn what_vanished_may_have_been_put_back_unless_its_tablet_or_its_leader_went_on() {
     for load in [Load::Vanished, Load::NeverAppeared] {
         assert_eq!(NOTHING.load(false, [told(load.clone()), none(), none()]), Load::Interrupted);
-        assert_eq!(restarted(MEMORY).load(false, [told(load.clone()), loaded(), none()]), Load::Interrupted);
         let served = Found { served: true, ..NOTHING };
         assert_eq!(served.load(false, [told(load.clone()), none(), none()]), load);
     }
+    let after_a_restart = |storage, load| restarted(storage).load(false, [told(load), loaded(), none()]);
+    assert_eq!(after_a_restart(MEMORY, Load::Vanished), Load::Interrupted);
+    assert_eq!(after_a_restart(DISK, Load::NeverAppeared), Load::NotSent, "what was in its way may be gone");
+    let with_snapshot = Found { snapshot: true, served: true, ..same(DISK) };
+    let told_twice = with_snapshot.load(false, [told(Load::NeverAppeared), loaded(), none()]);
+    assert_eq!(told_twice, Load::NeverAppeared, "it may be loading unseen");
 }
 
 #[test]

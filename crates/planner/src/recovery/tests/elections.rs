@@ -212,14 +212,16 @@ fn an_empty_leader_gives_way_to_the_longest_follower() {
 
 #[test]
 fn a_leader_without_data_gives_way_to_the_longest_follower() {
-    for load in [Load::Refused("131".to_owned()), Load::Vanished, Load::NeverAppeared] {
-        let view = a_partition()
-            .replica("a", |r| r.leader().load(load))
-            .replica("b", |r| r.loaded(8))
-            .replica("c", |r| r.loaded(7));
-        let choice = view.choice();
+    let without = |leads: fn(Replica) -> Replica| {
+        let view = a_partition().on_disk().replica("a", |r| leads(r.leader()));
+        view.replica("b", |r| r.loaded(8)).replica("c", |r| r.loaded(7))
+    };
+    for gone in [Replica::refused, |r: Replica| r.load(Load::Vanished), Replica::no_directory] {
+        let choice = without(gone).choice();
         assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
     }
+    let never_appeared = without(|r| r.load(Load::NeverAppeared));
+    assert_eq!(never_appeared.reason(), Reason::LoadTimeout, "what is in its directory may be all there is");
 }
 
 #[test]

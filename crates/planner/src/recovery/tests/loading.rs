@@ -21,7 +21,7 @@ pub fn expired(mut view: Built, what: WaitFor) -> Built {
     for replica in &view.0.replicas {
         view.0.memory.replicas.insert(replica.endpoint.clone(), replica.memory.clone());
     }
-    view.memory.note_expired(what, "as before".to_owned());
+    view.0.memory.note_expired(view.0.storage, what, "as before".to_owned());
     for replica in &mut view.0.replicas {
         replica.memory = view.0.memory.replica(&replica.endpoint);
     }
@@ -171,11 +171,20 @@ fn a_disk_table_is_waited_for_until_it_appears() {
         assert_eq!(wait.what, WaitFor::Appearing("a".into()));
         let view = expired(view, wait.what);
         assert_eq!(view.get("a").memory.load, after);
-        match after {
-            Load::NeverAppeared => assert!(matches!(view.decided(), Decision::Choose(c) if c.leader.as_str() == "b")),
-            _ => assert_eq!(view.blocked().reason, Reason::LoadTimeout, "it may hold more than b"),
-        }
+        assert_eq!(view.blocked().reason, Reason::LoadTimeout, "it may hold more than b");
     }
+}
+
+#[test]
+fn whether_a_disk_table_has_a_directory_is_asked_before_it_is_told_to_load() {
+    let unasked = |r: Replica| r.with(|r| r.directory = Seen::Unasked);
+    let view = a_partition().on_disk().replica("a", |r| unasked(r.leader())).replica("b", |r| r);
+    assert_eq!(asks(&view), ["a Directory"]);
+    let view = a_partition().replica("a", |r| unasked(r.leader())).replica("b", |r| r);
+    assert_eq!(view.acts(), ["load a", "load b"], "a memory table's LoadTable is refused");
+    let unknown = |r: Replica| r.with(|r| r.directory = Seen::Failed("timeout".to_owned()));
+    let view = a_partition().on_disk().replica("a", |r| r.leader().no_directory()).replica("b", unknown);
+    assert_eq!(view.acts(), ["load b"], "it may have one");
 }
 
 #[test]

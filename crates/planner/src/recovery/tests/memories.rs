@@ -86,9 +86,13 @@ fn only_a_replica_that_was_sent_for_can_fail_to_appear() {
     ] {
         let mut memory = Memory::default();
         memory.replica_mut(&"a".into()).load = load;
-        memory.note_expired(WaitFor::Appearing("a".into()), String::new());
+        memory.note_expired(DISK, WaitFor::Appearing("a".into()), String::new());
         assert_eq!(memory.replica(&"a".into()).load, expected);
     }
+    let mut memory = Memory::default();
+    memory.replica_mut(&"a".into()).load = Load::Accepted;
+    memory.note_expired(MEMORY, WaitFor::Appearing("a".into()), String::new());
+    assert_eq!(memory.replica(&"a".into()).load, Load::Vanished, "it was registered before LoadTable answered");
 }
 
 // How actions went.
@@ -159,7 +163,7 @@ fn a_load_is_accepted_refused_or_not_sent() {
 fn recovertable_hands_over_what_it_resends_and_begins_a_new_wait() {
     let mut memory = Memory::default();
     for what in [WaitFor::Ops, WaitFor::CatchUp("b".into()), WaitFor::Rows("b".into())] {
-        memory.note_expired(what, String::new());
+        memory.note_expired(MEMORY, what, String::new());
     }
     memory.replica_mut(&"b".into()).recovery.must_drop = true;
     noted(&mut memory, recover_table(), true, &Outcome::Applied);
@@ -237,7 +241,7 @@ fn a_snapshot_that_cannot_be_made_blocks_nothing() {
 fn tries_to_change_the_leader_are_counted() {
     let change = || Action::ChangeLeader { table: view().table.clone(), pid: Pid(0), candidate: "b".into() };
     let mut memory = Memory::default();
-    memory.note_expired(WaitFor::Ops, String::new());
+    memory.note_expired(MEMORY, WaitFor::Ops, String::new());
     noted(&mut memory, change(), false, &Outcome::Applied);
     assert_eq!((memory.leader_tries, memory.has_expired(&WaitFor::Ops)), (1, false));
     noted(&mut memory, change(), false, &refused(305));

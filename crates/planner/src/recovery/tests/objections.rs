@@ -86,7 +86,8 @@ fn an_empty_leader_waits_for_the_other_one_that_may_still_appear() {
             .replica("empty", |r| r.leader().loaded(0))
             .replica("unseen", |r| r.leader().load(load))
     };
-    assert_eq!(beside(Load::NeverAppeared).reason(), Reason::EverythingEmpty);
+    assert_eq!(beside(Load::Vanished).reason(), Reason::EverythingEmpty);
+    assert_eq!(beside(Load::NeverAppeared).reason(), Reason::LoadTimeout, "its directory is in place");
     assert_eq!(beside(Load::Interrupted).reason(), Reason::LoadTimeout, "its tablet answers");
 }
 

@@ -4,19 +4,27 @@ use super::builder::{Replica, a_partition};
 use super::followers::serving;
 use super::loading::asks;
 use crate::recovery::{Intent, Load, Memory, Outcome, Reason, Remembered};
-use openmldb_model::{Action, Endpoint, Seen};
+use openmldb_model::{Action, Endpoint, Seen, StorageMode};
 
 #[test]
-fn what_a_leader_wrote_last_is_not_moved_away_where_loading_left_it_in_place() {
-    let never_appeared = |r: Replica| r.leader().known_at(20).load(Load::NeverAppeared);
-    assert_eq!(serving([], never_appeared).acts(), ["recover_table b (resend)"], "all that is known of it is there");
-    let led = |r: Replica| never_appeared(r).with(|r| r.memory.led = true);
-    let blocked = serving([], led).blocked();
-    assert_eq!(blocked.reason, Reason::LoadTimeout, "its tablet answers");
-    assert!(blocked.loss[0].directory.is_some(), "{blocked:?}");
-    let mut accepted = serving([], led);
-    accepted.memory.accepted = blocked.loss;
-    assert_eq!(accepted.acts(), ["recover_table b (resend)"]);
+fn a_directory_that_loading_left_in_place_is_not_replaced_unless_that_is_accepted() {
+    for led in [false, true] {
+        let unread = |r: Replica| r.known_at(3).load(Load::NeverAppeared).with(|r| r.memory.led = led);
+        let blocked = serving([], unread).blocked();
+        assert_eq!(blocked.reason, Reason::LoadTimeout, "its tablet answers");
+        assert!(blocked.loss[0].directory.is_some(), "{blocked:?}");
+        let mut accepted = serving([], unread);
+        accepted.memory.accepted = blocked.loss;
+        assert_eq!(accepted.acts(), ["recover_table b (resend)"]);
+    }
+}
+
+/// LoadTable would make one, and a disk table's never says that there was none.
+#[test]
+fn a_replica_without_a_directory_is_resent_without_being_loaded() {
+    let mut view = serving([], Replica::no_directory);
+    view.0.storage = StorageMode::Ssd;
+    assert_eq!(view.acts(), ["recover_table b (resend)"]);
 }
 
 /// Its tablet was restarted before the operation came to drop it: its snapshot would be taken for the leader's beginning.

@@ -191,6 +191,15 @@ impl Cluster {
         ask!(self, endpoint, GetManifest, request)
     }
 
+    /// What CheckFile says of `table_meta.txt`.
+    pub(super) fn check_meta(&mut self, endpoint: &str, storage: StorageMode) -> String {
+        let storage_mode = Some(storage_mode(storage) as i32);
+        let (file, size) = (Some("table_meta.txt".to_owned()), Some(0));
+        let request =
+            api::CheckFileRequest { tid: Some(TID), pid: Some(0), file, size, storage_mode, ..Default::default() };
+        ask!(self, endpoint, CheckFile, request).msg().to_owned()
+    }
+
     /// The status of each task a tablet knows.
     pub(super) fn tasks(&mut self, endpoint: &str) -> Vec<(u64, api::TaskStatus)> {
         let known = ask!(self, endpoint, GetTaskStatus, api::TaskStatusRequest {}).task;

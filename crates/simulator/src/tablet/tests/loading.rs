@@ -121,6 +121,20 @@ fn a_storage_mode_without_a_root_is_refused_with_138() {
     assert_eq!(cluster.manifest(A, StorageMode::Hdd).code(), 138);
 }
 
+/// docs/openmldb/experiments.md#disk-tables-that-do-not-load
+#[test]
+fn whether_there_is_a_directory_can_be_asked_until_a_load_makes_one() {
+    let mut cluster = Cluster::new().with_orders(&[A], 5);
+    cluster.restart();
+    assert_eq!(cluster.check_meta(A, StorageMode::Memory), "check size failed");
+    assert_eq!(cluster.check_meta(A, StorageMode::Hdd), "get size failed", "under another root");
+    assert_eq!(cluster.check_meta(B, StorageMode::Hdd), "get size failed");
+    assert_eq!(cluster.load_disk(B), 0);
+    assert_eq!(cluster.check_meta(B, StorageMode::Hdd), "check size failed");
+    cluster.pass(1_000);
+    assert!(cluster.status(B).is_none(), "there is nothing in it");
+}
+
 #[test]
 fn the_request_beats_table_meta_and_what_it_leaves_out_comes_from_there() {
     let mut cluster = Cluster::new().with_orders(&[A, B], 5);
@@ -289,6 +303,11 @@ fn loading_a_disk_table_twice_leaves_it_unloadable() {
     assert_eq!(cluster.load_disk(A), 0);
     cluster.pass(60_000);
     assert_eq!(cluster.status(A), None, "old_data is in the way, for ever");
+    cluster.restart();
+    assert!(cluster.tablets.move_data_away(A, TID, 0));
+    assert_eq!(cluster.load_disk(A), 0);
+    cluster.pass(60_000);
+    assert_eq!(cluster.record_cnt(A), Some(10), "from its snapshot and its binlog");
 }
 
 #[test]
