@@ -10,13 +10,13 @@ use openmldb_ops::run::{Checking, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::{InProcess, World, in_virtual_time};
 use openmldb_ops::snapshot;
 use openmldb_ops::verify::{FindingKind, Standing, Verification};
-use openmldb_ops::wire::common::StorageMode::KMemory;
+use openmldb_ops::wire::common::StorageMode::{KHdd, KMemory};
 use tokio::sync::watch;
 
 use super::minimal::recovered;
 use super::run::{Host, Ran, Run};
 use super::typed;
-use super::written::{Written, cluster};
+use super::written::{Written, changed_cluster, cluster};
 
 const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
 
@@ -83,6 +83,26 @@ fn deletes_that_a_follower_has_not_heard_of_keep_nobody_from_coming_back() {
             world.passes(5_000);
             let found = world.by(playbook).comes_right();
             assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}, spared {spared:?}");
+        }
+    }
+}
+
+/// Nobody had to choose a leader: it served all the time.
+#[test]
+fn a_follower_whose_tablet_alone_was_restarted_is_connected_and_not_resent() {
+    for storage in [KMemory, KHdd] {
+        for playbook in PLAYBOOKS {
+            let mut world = changed_cluster(3, 1, |settings| settings.nameserver.auto_failover = false);
+            let [id] = world.table(storage, [&[1, 2, 3]]);
+            world.rows(id, 1, 60);
+            world.passes(1_000);
+            world.dies([3]);
+            world.starts([3]);
+            world.passes(3_000);
+            let (_, ran) = run(playbook, world.world);
+            let seen = format!("{playbook}, {storage:?}: {:#?}", ran.told);
+            assert_eq!((told(&ran, "add_replica"), told(&ran, "resent")), (1, 0), "{seen}");
+            assert_eq!(recovered(ran).summary.verdict, Verdict::Recovered, "{seen}");
         }
     }
 }

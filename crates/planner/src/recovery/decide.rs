@@ -4,20 +4,18 @@
 use std::time::Duration;
 
 use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
-use openmldb_model::{Action, Endpoint, Offset, Role, Seen, State};
+use openmldb_model::{Action, Endpoint, Seen};
 
 use super::blocked::{Blocked, Reason};
+use super::connect::{Returns, Whom, connect_proven, connectable};
 use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
 use super::election::{Choice, Way, choose};
 use super::follower;
 use super::health::{Health, health};
 use super::loading;
-use super::memory::Load;
-use super::rows::{compared_first, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted};
+use super::rows::compared_first;
 use super::stuck::unasked_terms;
-use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::settled_term;
 use super::view::{Data, ReplicaView, View};
 
 /// Calls refused in a row before a partition is blocked.
@@ -170,10 +168,10 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             lead(view, key, choice, whom).or_else(|| connect_proven(view, key, choice, whom))
         }
         PartitionStep::MarkAlive { replicas: Which::Leader, .. } => mark_leader_alive(view, key),
-        PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook)),
+        PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook), returns(playbook)),
         PartitionStep::RecoverTable { turn, .. } => {
             let first = gates.before_followers(view, *turn);
-            follower::recover(view, key, first, redundant_within(playbook), reattaches(playbook))
+            follower::recover(view, key, first, redundant_within(playbook), returns(playbook))
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
@@ -234,9 +232,13 @@ fn facts_to_choose_on(view: &View) -> Vec<Probe> {
     unasked.collect()
 }
 
-/// Whether followers that their leader takes as they are come back without the nameserver's operations.
-fn reattaches(playbook: &Playbook) -> bool {
-    playbook.partition.iter().any(|step| matches!(step, PartitionStep::MarkAlive { replicas: Which::Connected, .. }))
+/// How followers come back that hold what their leader holds.
+fn returns(playbook: &Playbook) -> Returns {
+    let has = |wanted: fn(&PartitionStep) -> bool| playbook.partition.iter().any(wanted);
+    Returns {
+        connected: has(|step| matches!(step, PartitionStep::ChangeRole { connect: Connect::ProvenPrefixes, .. })),
+        marked: has(|step| matches!(step, PartitionStep::MarkAlive { replicas: Which::Connected, .. })),
+    }
 }
 
 fn redundant_within(playbook: &Playbook) -> Duration {
@@ -281,14 +283,6 @@ fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
         endpoint: replica.endpoint.clone(),
         alive,
     }
-}
-
-/// Whom a leader may be connected to.
-#[derive(Clone, Copy)]
-struct Whom {
-    connect: Connect,
-    /// Whether followers are loaded after it was chosen, and judged then.
-    late: bool,
 }
 
 /// Makes the chosen replica leader, unless it is.
@@ -366,62 +360,6 @@ pub(super) fn ops_wait(view: &View, op: &openmldb_model::Op) -> Decision {
         return Decision::Blocked(Blocked::new(Reason::OpTimeout, seen, hint));
     }
     Decision::Wait(Wait::new(WaitFor::Ops, seen, OP_TIMEOUT, OP_STALL))
-}
-
-/// The replicas that the leader may take as they are: proven prefixes, loaded and at rest, without a leader flag (only an
-/// operation clears one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of
-/// their log in rows than the leader has of its own.
-fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Iterator<Item = &'a ReplicaView> {
-    let leader = view.replica(&choice.leader);
-    let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
-    let is_prefix = move |r: &ReplicaView| {
-        let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
-        // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
-        let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
-        let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
-        let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
-        choice.proven.contains(&r.endpoint) || is_cleared() || is_identical() || whom.late && late()
-    };
-    let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
-    proven.filter(move |r| {
-        let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
-        let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
-        let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
-        // What it alone may hold is safe as long as no operation of a leader's touches it.
-        let is_fuller = leader
-            .is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
-        resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
-    })
-}
-
-/// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good
-/// as a proven prefix.
-fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
-    let term = settled_term(view, r);
-    (term.is_none() || term == settled_term(view, leader)) && seen_identical(view, r, leader)
-}
-
-/// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.
-fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
-    let leader = view.replica(&choice.leader).filter(|leader| leader.leads_in_memory())?;
-    if !view.ops_in_flight.is_empty() {
-        return None;
-    }
-    let mut candidates = connectable(view, choice, whom).peekable();
-    candidates.peek()?;
-    let followers = match &leader.followers {
-        Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
-        seen => seen.known()?,
-    };
-    let connected = |r: &ReplicaView| followers.followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint);
-    let intents: Vec<Intent> = candidates
-        .filter(|r| !connected(r))
-        .map(|r| {
-            let (endpoint, partition, follower) = (leader.endpoint.clone(), view.partition, r.endpoint.clone());
-            Intent::new(step, Action::AddReplica { endpoint, partition, follower }, "a proven prefix of the leader")
-        })
-        .collect();
-    (!intents.is_empty()).then_some(Decision::Act(intents))
 }
 
 /// The leader is marked alive once no other leader flag is.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, Term};
 
 use super::blocked::{Blocked, Reason};
+use super::connect::{Returns, connect, is_the_same};
 use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
@@ -55,9 +56,9 @@ pub(super) fn recover(
     step: &'static str,
     first: Option<Decision>,
     within: Duration,
-    reattaches: bool,
+    returns: Returns,
 ) -> Option<Decision> {
-    let states = look_at_all(view, step, within, reattaches)?;
+    let states = look_at_all(view, step, within, returns)?;
     let mut waits = Vec::new();
     let mut blocks = Vec::new();
     let mut acts = Vec::new();
@@ -86,9 +87,9 @@ pub(super) fn redundant(view: &View) -> Option<Decision> {
 
 /// Followers that their leader replicates to, that have caught up and hold as many rows, need nothing of the nameserver but
 /// their flag. What else a follower needs is [`recover`]'s.
-pub(super) fn reattach(view: &View, step: &'static str, within: Duration) -> Option<Decision> {
+pub(super) fn reattach(view: &View, step: &'static str, within: Duration, returns: Returns) -> Option<Decision> {
     let mut marks = Vec::new();
-    for state in look_at_all(view, step, within, true)? {
+    for state in look_at_all(view, step, within, returns)? {
         match state {
             Follower::Needs(Decision::Act(intents)) => marks.extend(intents.into_iter().filter(is_mark)),
             Follower::Needs(look @ Decision::Look(_)) => return Some(look),
@@ -102,7 +103,7 @@ fn is_mark(intent: &Intent) -> bool {
     matches!(intent.action, Action::MarkAlive { alive: true, .. })
 }
 
-fn look_at_all(view: &View, step: &'static str, within: Duration, reattaches: bool) -> Option<Vec<Follower>> {
+fn look_at_all(view: &View, step: &'static str, within: Duration, returns: Returns) -> Option<Vec<Follower>> {
     let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let followers = match &leader.followers {
@@ -113,7 +114,7 @@ fn look_at_all(view: &View, step: &'static str, within: Duration, reattaches: bo
         }
         Seen::Known(followers) => followers,
     };
-    let case = Case { view, step, leader, followers, within, reattaches };
+    let case = Case { view, step, leader, followers, within, returns };
     Some(others.map(|follower| case.state_of(follower)).collect())
 }
 
@@ -140,8 +141,7 @@ struct Case<'a> {
     leader: &'a ReplicaView,
     followers: &'a Followers,
     within: Duration,
-    /// Whether the playbook marks what caught up alive without an operation.
-    reattaches: bool,
+    returns: Returns,
 }
 
 impl Case<'_> {
@@ -360,6 +360,11 @@ impl Case<'_> {
             }
             must_drop = true;
         }
+        if self.returns.connected && connected.is_none() && !must_drop && is_the_same(self.view, self.leader, follower)
+        {
+            let why = "it holds as many entries as its leader, and the same rows";
+            return self.send(connect(self.view, self.leader, follower), why);
+        }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);
         }
@@ -399,7 +404,7 @@ impl Case<'_> {
         let Some(last) = self.view.terms.last() else {
             return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
         };
-        let term = match self.reattaches {
+        let term = match self.returns.marked {
             true => last.term,
             false => match self.term_of(follower) {
                 Ok(term) => term,
@@ -414,7 +419,7 @@ impl Case<'_> {
         if let Some(fuller) = self.fuller_than_leader(follower) {
             return fuller;
         }
-        if self.reattaches && !follower.flag_is_stuck() {
+        if self.returns.marked && !follower.flag_is_stuck() {
             let why = "connected to its leader, caught up with it, and as full";
             return self.send(mark(self.view, &follower.endpoint, true), why);
         }

@@ -3,6 +3,7 @@
 //! rule one function here.
 
 mod blocked;
+mod connect;
 mod decide;
 mod decision;
 mod discard;

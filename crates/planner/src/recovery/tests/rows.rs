@@ -3,6 +3,7 @@
 use super::builder::{Built, Replica, a_partition, recover, said};
 use super::followers::{different, serving as led_by_a};
 use super::loading::expired;
+use crate::playbook::{Playbook, built_in};
 use crate::recovery::{
     Choice, Data, Decision, Gates, Intent, Lack, Outcome, Read, Reason, RowsSeen, Suspicion, WaitFor, decide, suspicion,
 };
@@ -114,6 +115,24 @@ fn a_follower_is_resent_only_if_it_lacks_rows() {
     let ends = [("a", 1203), ("b", 1200)];
     assert_eq!(after(view.clone(), seen(&ends, &[("b", "a", 3)])).acts(), ["add_replica a b"]);
     assert_eq!(after(view, seen(&ends, &[("b", "a", 4)])).acts(), ["recover_table b (resend)"]);
+}
+
+/// Its tablet was restarted, and nobody had to choose a leader.
+#[test]
+fn under_a_leader_that_served_all_along_a_follower_that_holds_the_same_is_connected() {
+    let view = |end| led_by_a([], move |r| r.loaded(end));
+    let same = |view: Built, end| after(view, seen(&[("a", 20), ("b", end)], &[]));
+    assert_eq!(compares(&view(20)), ["a", "b"]);
+    assert_eq!(same(view(20), 20).acts(), ["add_replica a b"]);
+    assert_eq!(same(view(19), 19).acts(), ["recover_table b (resend)"], "it may end in entries of its own");
+    let lacking = after(view(20), seen(&[("a", 20), ("b", 20)], &[("b", "a", 1)]));
+    assert_eq!(lacking.acts(), ["recover_table b (resend)"]);
+    let meant_to_go = led_by_a([], |r| r.loaded(20).with(|r| r.memory.recovery.must_drop = true));
+    assert_eq!(same(meant_to_go, 20).acts(), ["drop b"]);
+    let connects_nobody = built_in("recover").unwrap().replace("connect: proven_prefixes", "connect: nobody");
+    let playbook = Playbook::parse("connects_nobody", &connects_nobody).unwrap();
+    let Decision::Act(intents) = decide(&same(view(20), 20), &playbook, Gates::OPEN) else { panic!() };
+    assert_eq!(intents.iter().map(said).collect::<Vec<_>>(), ["recover_table b (resend)"]);
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! Which replicas a leader may take as they are: what it replicates to them is written behind what they hold.
+
+use openmldb_model::{Action, Offset, Role, Seen, State};
+
+use crate::playbook::Connect;
+
+use super::decision::{Decision, Intent, Question};
+use super::early;
+use super::election::Choice;
+use super::memory::Load;
+use super::rows::{seen_identical, seen_to_lack, seen_to_lack_what_it_deleted};
+use super::suspect::{is_suspect, lacks_rows_of};
+use super::term::settled_term;
+use super::view::{ReplicaView, View};
+
+/// How followers come back that hold what their leader holds, as the playbook has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Returns {
+    /// The leader takes them as they are.
+    pub(super) connected: bool,
+    /// They are marked alive without an operation of the nameserver.
+    pub(super) marked: bool,
+}
+
+/// Whom a leader may be connected to.
+#[derive(Clone, Copy)]
+pub(super) struct Whom {
+    pub(super) connect: Connect,
+    /// Whether followers are loaded after it was chosen, and judged then.
+    pub(super) late: bool,
+}
+
+/// The replicas that the chosen leader may take as they are: proven prefixes that [`may_be_connected`].
+pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Iterator<Item = &'a ReplicaView> {
+    let leader = view.replica(&choice.leader);
+    let is_prefix = move |r: &ReplicaView| {
+        let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
+        // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
+        let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
+        let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
+        let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
+        choice.proven.contains(&r.endpoint) || is_cleared() || is_identical() || whom.late && late()
+    };
+    let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
+    proven.filter(move |r| may_be_connected(view, leader, r))
+}
+
+/// Whether nothing speaks against connecting a proven prefix: loaded and at rest, without a leader flag (only an operation clears
+/// one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of their log in rows
+/// than the leader has of its own.
+fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
+    let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
+    let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
+    let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
+    let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
+    // What it alone may hold is safe as long as no operation of a leader's touches it.
+    let is_fuller =
+        leader.is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
+    resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
+}
+
+/// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good
+/// as a proven prefix.
+fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let term = settled_term(view, r);
+    (term.is_none() || term == settled_term(view, leader)) && seen_identical(view, r, leader)
+}
+
+/// Whether a leader that nobody had to choose may take a follower as it is: nothing is known of that leader's log that the
+/// follower's could be proven to begin, but the two were seen to hold the same.
+pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    is_as_good_as_proven(view, leader, r) && may_be_connected(view, Some(leader), r)
+}
+
+/// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.
+pub(super) fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
+    let leader = view.replica(&choice.leader).filter(|leader| leader.leads_in_memory())?;
+    if !view.ops_in_flight.is_empty() {
+        return None;
+    }
+    let mut candidates = connectable(view, choice, whom).peekable();
+    candidates.peek()?;
+    let followers = match &leader.followers {
+        Seen::Unasked => return Some(Decision::look(&leader.endpoint, Question::Followers)),
+        seen => seen.known()?,
+    };
+    let connected = |r: &ReplicaView| followers.followers.iter().any(|(endpoint, _)| *endpoint == r.endpoint);
+    let intents: Vec<Intent> = candidates
+        .filter(|r| !connected(r))
+        .map(|r| Intent::new(step, connect(view, leader, r), "a proven prefix of the leader"))
+        .collect();
+    (!intents.is_empty()).then_some(Decision::Act(intents))
+}
+
+/// AddReplica.
+pub(super) fn connect(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Action {
+    let (endpoint, partition, follower) = (leader.endpoint.clone(), view.partition, r.endpoint.clone());
+    Action::AddReplica { endpoint, partition, follower }
+}
