@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::look_args::{Snapshot, Status};
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
-use crate::playbook::COMPARE_ROWS_UP_TO;
 use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
@@ -235,47 +235,6 @@ pub struct Recover {
     #[command(flatten)]
     /// Scope.
     pub which: Which,
-    #[command(flatten)]
-    /// Cluster.
-    pub at: Where,
-    #[command(flatten)]
-    /// Sandbox.
-    pub embedded: Embedded,
-}
-
-/// `status`.
-#[derive(Debug, Args)]
-pub struct Status {
-    /// List healthy partitions too
-    #[arg(long)]
-    pub full: bool,
-    /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
-    #[arg(long)]
-    pub deep: bool,
-    /// With --deep: where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for
-    /// never: counts decide)
-    #[arg(long, value_name = "ROWS", default_value_t = COMPARE_ROWS_UP_TO)]
-    pub compare_rows_up_to: u64,
-    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
-    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
-    pub record_dir: Option<PathBuf>,
-    #[command(flatten)]
-    /// Scope; all if none is given.
-    pub which: Which,
-    #[command(flatten)]
-    /// Cluster.
-    pub at: Where,
-    #[command(flatten)]
-    /// Sandbox.
-    pub embedded: Embedded,
-}
-
-/// `snapshot`.
-#[derive(Debug, Args)]
-pub struct Snapshot {
-    /// The file to write; JSON if its name ends in .json, else YAML; `-` for stdout
-    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
-    pub out: PathBuf,
     #[command(flatten)]
     /// Cluster.
     pub at: Where,

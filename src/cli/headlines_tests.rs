@@ -35,6 +35,7 @@ fn summary(verdict: Verdict, blocked: usize, failed: usize, healthy_before: usiz
         rpc: Rpc::default(),
         blocked: vec![entry; blocked],
         verification: None,
+        rows_compared: None,
         beside: Beside::default(),
     }
 }

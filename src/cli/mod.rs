@@ -9,6 +9,7 @@ mod failover;
 mod failure;
 #[cfg(test)]
 mod headlines_tests;
+mod look_args;
 mod out;
 mod playbook;
 mod record;

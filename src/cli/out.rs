@@ -11,7 +11,8 @@ use crate::cluster;
 use crate::model::Snapshot;
 use crate::playbook::Playbook;
 use crate::run::{
-    Diagnosis, Event, Listener, PlanId, Prepared, Recovered, Rpc, Scope, Status, Summary, summary_of_status,
+    Diagnosis, Event, Listener, PlanId, Prepared, Recovered, RowsCompared, Rpc, Scope, Status, Summary,
+    summary_of_status,
 };
 use crate::snapshot;
 use crate::ui::{
@@ -152,8 +153,9 @@ impl Out {
         scope: &Scope,
         rpc: Rpc,
         found: Option<Verification>,
+        rows: Option<RowsCompared>,
     ) -> io::Result<Summary> {
-        let summary = summary_of_status(&Status::of(seen, scope), rpc);
+        let summary = Summary { rows_compared: rows, ..summary_of_status(&Status::of(seen, scope), rpc) };
         let summary = match found {
             Some(found) => summary.verified(found),
             None => summary,

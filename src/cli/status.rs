@@ -1,22 +1,24 @@
 //! `status`: the health of every partition and tablet.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::out::Out;
 use crate::cluster::DiscoveryError;
-use crate::model::Snapshot;
+use crate::model::{Snapshot, counted};
 use crate::operate::{Desk, Unfinished};
 use crate::run::{
-    Abandoned, Checking, ClusterNames, Diagnosis, Directory, Runs, Scope, Status, Stop, Summary, Verdict, diagnose,
-    known_runs, unhealthy_in,
+    Abandoned, Checking, ClusterNames, Compares, Diagnosis, Directory, Event, RowsCompared, Runs, Scope, Status, Stop,
+    Summary, Verdict, diagnose, known_runs, unhealthy_in,
 };
 use crate::snapshot;
 use crate::ui::About;
 
-use super::args;
 use super::failure::{Exit, Failure};
+use super::look_args;
 use super::record;
 use super::recover::{host, now_ms};
 use super::sandbox::{introduction, rows_of};
@@ -27,7 +29,7 @@ use super::session::{Session, sandbox_record_dir};
 ///
 /// # Errors
 /// The cluster does not answer, or something asked for does not exist.
-pub async fn run(args: &args::Status, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
     let scope = scope(&args.which)?.unwrap_or(Scope::All);
     let session = match Session::open(&args.at, &args.embedded, out.waits()).await {
         Ok(session) => session,
@@ -41,7 +43,7 @@ pub async fn run(args: &args::Status, out: &Out) -> Result<Exit, Failure> {
     closed.map(|()| exit)
 }
 
-async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {
+async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
     scope
         .check(&seen)
@@ -54,23 +56,68 @@ async fn show(args: &args::Status, scope: &Scope, session: &Session, out: &Out) 
         out.sandbox(&rows)?;
     }
     if !args.deep {
-        let summary = out.look_summary(About::Look, &seen, scope, session.cluster.rpc_counts().into(), None)?;
+        let summary = out.look_summary(About::Look, &seen, scope, session.cluster.rpc_counts().into(), None, None)?;
         return Ok(exit_of_look(&summary));
     }
     // A look can be broken off at any moment: nothing has to be cleaned up.
     let (_never, stop) = watch::channel(Stop::No);
     let known = unhealthy_in(&seen, scope);
+    let rows = Mutex::new(RowsTold::new());
+    let tell = |event: &Event, done: usize, of: usize| {
+        if let Ok(mut told) = rows.lock() {
+            told.note(event, done, of, out);
+        }
+    };
     let checking = Checking {
         scope,
         memories: &BTreeMap::new(),
         known,
         pace: session.pace,
+        compares: if args.rows { Compares::All(&tell) } else { Compares::WhereCountsDiffer },
         compare_rows_up_to: args.compare_rows_up_to,
         stop,
     };
     let (last, found) = checking.until_it_stands(&session.cluster, seen).await?;
-    let summary = out.look_summary(About::Look, &last, scope, session.cluster.rpc_counts().into(), Some(found))?;
+    let in_scope = Status::of(&last, scope).counts.partitions;
+    let rows = rows.into_inner().ok().filter(|_| args.rows).map(|told| told.of(in_scope));
+    let rpc = session.cluster.rpc_counts().into();
+    let summary = out.look_summary(About::Look, &last, scope, rpc, Some(found), rows)?;
     Ok(exit_of_look(&summary))
+}
+
+/// How often it is said how far comparing all rows has come.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// What has been said of rows that were compared.
+struct RowsTold {
+    counts: RowsCompared,
+    last_said: Instant,
+}
+
+impl RowsTold {
+    fn new() -> Self {
+        Self { counts: RowsCompared::default(), last_said: Instant::now() }
+    }
+
+    fn note(&mut self, event: &Event, done: usize, of: usize, out: &Out) {
+        let Event::RowsChecked { same, .. } = event else { return };
+        match same {
+            Some(true) => self.counts.same += 1,
+            Some(false) => self.counts.differ += 1,
+            None => self.counts.not_compared += 1,
+        }
+        (out.listener())(event);
+        if self.last_said.elapsed() >= SAID_EVERY && done < of {
+            self.last_said = Instant::now();
+            out.say()(&format!("the rows of {done} of {} have been compared", counted(of, "partition")));
+        }
+    }
+
+    /// Of so many partitions in scope.
+    fn of(self, partitions: usize) -> RowsCompared {
+        let RowsCompared { same, differ, not_compared, .. } = self.counts;
+        RowsCompared { alone: partitions.saturating_sub(same + differ + not_compared), ..self.counts }
+    }
 }
 
 /// What the sentence says, as an exit code.
@@ -79,7 +126,7 @@ pub(super) fn exit_of_look(summary: &Summary) -> Exit {
 }
 
 /// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
-async fn runs(args: &args::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
+async fn runs(args: &look_args::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
     let dir = match (&args.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
         _ => match record::dir(args.record_dir.clone()) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,12 +10,13 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, PartitionId, Pid, Snapshot, TableName};
-use crate::recovery::{Health, Memory, View, health};
+use crate::recovery::{Health, Memory, RowsSeen, View, health};
 use crate::snapshot::look_again;
 use crate::verify::{Finding, FindingKind, Nature, Standing, Verification, verify};
 
 use super::comparing::{ToCompare, compare_all};
 use super::driver::Stop;
+use super::event::Event;
 use super::scope::Scope;
 
 /// The pause before the next look: at first, ...
@@ -44,10 +46,21 @@ pub struct Checking<'a> {
     pub known: BTreeSet<PartitionId>,
     /// How much faster than ours the cluster's clock runs.
     pub pace: f64,
-    /// Up to how many rows replicas are compared whose row counts differ.
+    /// Which replicas are compared row by row, ...
+    pub compares: Compares<'a>,
+    /// ... if none holds more rows than this.
     pub compare_rows_up_to: u64,
     /// Tells when to look no more.
     pub stop: watch::Receiver<Stop>,
+}
+
+/// Which replicas are compared row by row.
+#[derive(Clone, Copy)]
+pub enum Compares<'a> {
+    /// Those of partitions whose row counts differ.
+    WhereCountsDiffer,
+    /// Those of every partition. Each is told, with how many are done and how many there are.
+    All(&'a (dyn Fn(&Event, usize, usize) + Sync)),
 }
 
 impl Checking<'_> {
@@ -88,17 +101,59 @@ impl Checking<'_> {
                 }
             };
             if told || !goes_on {
-                let wanted = if told { Vec::new() } else { to_compare(&found, &seen, &memories) };
+                let wanted = if told { Vec::new() } else { self.to_compare(&found, &seen, &memories) };
                 if wanted.is_empty() {
                     return Ok((seen, found));
                 }
-                // Row counts say so: the rows themselves decide.
-                for (id, rows) in compare_all(cluster, wanted, self.compare_rows_up_to).await {
+                // Row counts are a reason to look: the rows themselves decide.
+                let (of, done) = (wanted.len(), AtomicUsize::new(0));
+                let tell = |compared: &ToCompare, rows: &RowsSeen| {
+                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    if let Compares::All(tell) = self.compares {
+                        tell(&compared.checked(rows), done, of);
+                    }
+                };
+                for (id, rows) in compare_all(cluster, wanted, self.compare_rows_up_to, tell).await {
                     memories.to_mut().entry(id).or_default().rows = Some(rows);
                 }
             }
             (before, last) = (seen, Some(found));
         }
+    }
+
+    /// The replicas that are to be compared and that nobody has compared yet.
+    fn to_compare(
+        &self,
+        found: &Verification,
+        seen: &Snapshot,
+        memories: &BTreeMap<PartitionId, Memory>,
+    ) -> Vec<ToCompare> {
+        let counts_differ: BTreeSet<_> = found
+            .findings
+            .iter()
+            .filter(|finding| finding.kind == FindingKind::FewerRows)
+            .filter_map(|finding| finding.table.as_ref().zip(finding.pid))
+            .collect();
+        let mut wanted = Vec::new();
+        for (table, partition) in seen.tables.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            let is_wanted = match self.compares {
+                Compares::WhereCountsDiffer => counts_differ.contains(&(&table.name, partition.pid)),
+                Compares::All(_) => self.scope.covers(table, id),
+            };
+            let is_loaded = |at: &&Endpoint| {
+                let held = seen.tablets.get(*at).and_then(|tablet| tablet.held.known());
+                held.and_then(|held| held.get(&id)).is_some_and(|held| held.state.is_loaded())
+            };
+            let replicas = partition.replicas.iter().map(|replica| &replica.endpoint).filter(is_loaded);
+            let replicas: Vec<Endpoint> = replicas.cloned().collect();
+            let known = memories.get(&id).and_then(|memory| memory.rows.as_ref());
+            let is_compared = known.is_some_and(|rows| rows.covers(replicas.iter()));
+            if is_wanted && !is_compared && replicas.len() > 1 {
+                wanted.push(ToCompare { partition: id, table: table.name.clone(), replicas });
+            }
+        }
+        wanted
     }
 
     /// How long what was found has to last before it is believed.
@@ -111,29 +166,6 @@ impl Checking<'_> {
         });
         each.max().unwrap_or(Duration::ZERO)
     }
-}
-
-/// The replicas of partitions of which row counts alone say that something is wrong, and that nobody has compared.
-fn to_compare(found: &Verification, seen: &Snapshot, memories: &BTreeMap<PartitionId, Memory>) -> Vec<ToCompare> {
-    let mut wanted = Vec::new();
-    for finding in found.findings.iter().filter(|finding| finding.kind == FindingKind::FewerRows) {
-        let named = finding.table.as_ref().zip(finding.pid).and_then(|(table, pid)| seen.partition(table, pid));
-        let Some((table, partition)) = named else { continue };
-        let id = PartitionId { tid: table.tid, pid: partition.pid };
-        let is_loaded = |at: &&Endpoint| {
-            let held = seen.tablets.get(*at).and_then(|tablet| tablet.held.known());
-            held.and_then(|held| held.get(&id)).is_some_and(|held| held.state.is_loaded())
-        };
-        let replicas = partition.replicas.iter().map(|replica| &replica.endpoint).filter(is_loaded);
-        let replicas: Vec<Endpoint> = replicas.cloned().collect();
-        let known = memories.get(&id).and_then(|memory| memory.rows.as_ref());
-        let is_compared = known.is_some_and(|rows| rows.covers(replicas.iter()));
-        if is_compared || wanted.iter().any(|next: &ToCompare| next.partition == id) {
-            continue;
-        }
-        wanted.push(ToCompare { partition: id, table: table.name.clone(), replicas });
-    }
-    wanted
 }
 
 /// Partitions that are known not to be as they should be, by name, and the tablets of their replicas.
@@ -199,6 +231,7 @@ mod tests {
                 memories: &nothing,
                 known: known.iter().copied().collect(),
                 pace: 1.0,
+                compares: Compares::WhereCountsDiffer,
                 compare_rows_up_to: 0,
                 stop: watch::channel(Stop::No).1,
             };

@@ -21,6 +21,19 @@ pub(super) struct ToCompare {
     pub(super) replicas: Vec<Endpoint>,
 }
 
+impl ToCompare {
+    /// What came of it, as an event.
+    pub(super) fn checked(&self, seen: &RowsSeen) -> Event {
+        Event::RowsChecked {
+            table: self.table.clone(),
+            pid: self.partition.pid.0,
+            replicas: self.replicas.clone(),
+            same: seen.are_the_same(),
+            text: seen.to_string(),
+        }
+    }
+}
+
 /// What is to be compared, and what is.
 #[derive(Debug, Default)]
 pub(super) struct Comparing {
@@ -65,11 +78,12 @@ impl Comparing {
     }
 }
 
-/// Compares all of that, and says what was seen of each partition.
+/// Compares all of that, and gives what was seen of each partition, which it tells as it goes.
 pub(super) async fn compare_all(
     cluster: &Cluster,
     wanted: Vec<ToCompare>,
     up_to: u64,
+    tell: impl Fn(&ToCompare, &RowsSeen),
 ) -> BTreeMap<PartitionId, RowsSeen> {
     let mut comparing = Comparing::of(wanted);
     let (mut tasks, mut all) = (JoinSet::new(), BTreeMap::new());
@@ -84,6 +98,7 @@ pub(super) async fn compare_all(
         match tasks.join_next().await {
             Some(Ok((ended, seen))) => {
                 comparing.ended(ended.partition);
+                tell(&ended, &seen);
                 all.insert(ended.partition, seen);
             }
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
@@ -120,13 +135,7 @@ impl Driver {
         self.begin_comparing();
         let name = format!("{}/{}", ended.table, ended.partition.pid);
         self.settings.record.note(&format!("{name}: {seen}"));
-        (self.settings.listener)(&Event::RowsChecked {
-            table: ended.table.clone(),
-            pid: ended.partition.pid.0,
-            replicas: ended.replicas.clone(),
-            same: seen.are_the_same(),
-            text: seen.to_string(),
-        });
+        (self.settings.listener)(&ended.checked(&seen));
         let Some(case) = self.cases.get_mut(&ended.partition) else { return };
         case.under_way -= 1;
         case.memory.rows = Some(seen);

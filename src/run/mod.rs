@@ -49,7 +49,7 @@ mod waits;
 
 pub use acting::outcome_of;
 pub use beside::AUTO_FAILOVER_IS_ON;
-pub use checking::{Checking, unhealthy_in};
+pub use checking::{Checking, Compares, unhealthy_in};
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
@@ -78,8 +78,8 @@ pub use record::{
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{
-    AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary,
-    Verdict,
+    AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, RowsCompared,
+    Rpc, Summary, Verdict,
 };
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector, some_of};

@@ -12,7 +12,7 @@ use crate::recovery::{Memory, serves_early};
 use crate::snapshot::{collect, look_again};
 use crate::verify::Verification;
 
-use super::checking::{Checking, unhealthy_in};
+use super::checking::{Checking, Compares, unhealthy_in};
 use super::comparing::compare_all;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::error::RecoverError;
@@ -136,7 +136,7 @@ impl Recovery {
         let from_the_start = self.only_plans || self.consent.named().is_some() || !prepared.needs_doing();
         let wanted = prepared.to_compare();
         if from_the_start && !wanted.is_empty() {
-            let seen = compare_all(cluster, wanted, self.playbook.compare_rows_up_to()).await;
+            let seen = compare_all(cluster, wanted, self.playbook.compare_rows_up_to(), |_, _| {}).await;
             prepared = prepared.with_rows(seen, &self.playbook, &self.scope);
         }
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
@@ -313,6 +313,7 @@ impl Recovery {
             memories,
             known,
             pace: self.pace,
+            compares: Compares::WhereCountsDiffer,
             compare_rows_up_to: self.playbook.compare_rows_up_to(),
             stop: self.stop.clone(),
         }

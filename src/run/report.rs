@@ -37,9 +37,25 @@ pub struct Summary {
     pub blocked: Vec<BlockedEntry>,
     /// Whether what was meant has come true; null where nothing was verified.
     pub verification: Option<Verification>,
+    /// What came of comparing the rows of every partition in scope; absent where that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_compared: Option<RowsCompared>,
     /// What a look found wrong beside partitions: for its sentence.
     #[serde(skip)]
     pub beside: Beside,
+}
+
+/// Partitions in scope whose replicas' rows were to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct RowsCompared {
+    /// All replicas hold the same rows.
+    pub same: usize,
+    /// Some replica holds rows that another one does not.
+    pub differ: usize,
+    /// Their rows could not be compared, or are too many.
+    pub not_compared: usize,
+    /// Fewer than two of their replicas are loaded: there is nothing to compare.
+    pub alone: usize,
 }
 
 /// What may be wrong although every partition in scope is healthy.

@@ -357,6 +357,7 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
         rpc,
         blocked: blocked.collect(),
         verification: None,
+        rows_compared: None,
         beside: Beside { tablets_with_problems: status.counts.tablets_with_problems, other_end: status.other_end },
     }
 }

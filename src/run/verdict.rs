@@ -98,6 +98,7 @@ pub(super) fn summary_of_run(
         rpc,
         blocked,
         verification: None,
+        rows_compared: None,
         beside: Beside::default(),
     };
     match last.verification {
@@ -174,6 +175,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
         rpc,
         blocked,
         verification: None,
+        rows_compared: None,
         beside: Beside::default(),
     }
 }

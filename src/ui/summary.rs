@@ -2,7 +2,8 @@
 
 use crate::recovery::WhyHeld;
 use crate::run::{
-    AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, Stop, Summary, Verdict, held_at, why_held,
+    AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, RowsCompared, Stop, Summary, Verdict,
+    held_at, why_held,
 };
 use crate::verify::Standing;
 
@@ -51,6 +52,9 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
         let told = told.map(|entry| (entry.db.clone(), entry.table.clone(), entry.pid)).collect();
         out += &verification_text(found, &told, paint);
     }
+    if let Some(rows) = &summary.rows_compared {
+        out += &format!("{}\n", rows_text(rows, paint));
+    }
     out += &format!("Calls: {}, {}.\n", counted(summary.rpc.reads, "read"), counted(summary.rpc.mutations, "mutation"));
     if about == About::Recovery {
         let seen = &summary.auto_failover;
@@ -59,6 +63,21 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
         out += &format!("{}\n", paint.tone(tone, &format!("auto_failover was {before} before and is {after} now.")));
     }
     out
+}
+
+/// What came of comparing all rows.
+fn rows_text(rows: &RowsCompared, paint: Paint) -> String {
+    let RowsCompared { same, differ, not_compared, alone } = *rows;
+    let told = [
+        (differ, "where replicas differ (`openmldb-ops replica diff` shows how)", Tone::Bad),
+        (not_compared, "that could not be compared", Tone::Warning),
+        (alone, "with fewer than two replicas loaded, and nothing to compare", Tone::Usual),
+    ];
+    let beside = told.into_iter().filter(|(partitions, ..)| *partitions > 0);
+    let beside = beside.map(|(partitions, what, tone)| paint.tone(tone, &format!("; {partitions} {what}")));
+    let tone = if same > 0 && differ == 0 { Tone::Good } else { Tone::Usual };
+    let all = format!("Rows compared: in {} all replicas hold the same", counted(same, "partition"));
+    format!("{}{}.", paint.tone(tone, &all), beside.collect::<String>())
 }
 
 /// Whether somebody has switched auto_failover off although the run gave it back.

@@ -18,6 +18,7 @@ fn recovered() -> Summary {
         rpc: Rpc { reads: 4711, mutations: 1 },
         blocked: Vec::new(),
         verification: None,
+        rows_compared: None,
         beside: crate::run::Beside::default(),
     }
 }

@@ -13,7 +13,7 @@ use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, Wh
 use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
     AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, Named,
-    PartitionCounts, ReplicaCounts, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
+    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
@@ -220,6 +220,7 @@ fn summary() -> Summary {
         rpc: Rpc { reads: 4711, mutations: 1630 },
         blocked: vec![BlockedEntry::new(&orders(), Pid(2), &blocked())],
         verification: Some(Verification::of(vec![finding()])),
+        rows_compared: Some(RowsCompared::default()),
         beside: openmldb_ops::run::Beside::default(),
     }
 }

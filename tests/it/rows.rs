@@ -65,6 +65,34 @@ async fn a_row_that_only_one_replica_holds_is_named_and_exported() {
     desk.ends().await;
 }
 
+/// As many entries and as many rows on each, so that no look at numbers shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_rows_in_scope_are_compared_where_that_is_asked_for() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let (leading, follower) = desk.leader_and_follower();
+    let rows = |code, of: &str| {
+        let said = desk.says(code, &format!("status --deep --rows --output json {of}"));
+        let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.next_back().unwrap()["rows_compared"].clone()
+    };
+    let text = desk.says(0, "status --deep --rows");
+    assert!(text.contains("Rows compared: in 6 partitions all replicas hold the same"), "{text}");
+    append_to(&desk, &follower, &987_654_321_u64.to_le_bytes());
+    assert!(desk.bed.world(|world| world.put_row(&leading, orders(world, 0))));
+    desk.says(0, "status --deep");
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    let text = desk.says(3, "status --deep --rows");
+    assert!(text.contains("; 1 where replicas differ (`openmldb-ops replica diff` shows how)"), "{text}");
+    assert!(text.contains(&format!("shop.orders/0 {follower}: lacks 1 row that {leading} holds")), "{text}");
+    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "comparing changes nothing");
+    assert_eq!(rows(3, "--db shop")["differ"], 1);
+    assert_eq!(rows(0, "--partition shop.orders/1")["same"], 1);
+    let none = rows(0, "--partition shop.orders/1 --compare-rows-up-to 1");
+    assert_eq!((&none["same"], &none["not_compared"]), (&0.into(), &1.into()));
+    assert!(desk.says(2, "status --rows").contains("--deep"));
+    desk.ends().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_compared_is_said() {
     let desk = Desk::with(Scenario::Healthy).await;

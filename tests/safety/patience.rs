@@ -8,7 +8,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::{COMPARE_ROWS_UP_TO, PartitionStep, Playbook, built_in_names};
-use openmldb_ops::run::{Checking, Recovered, Scope, Stop, Verdict};
+use openmldb_ops::run::{Checking, Compares, Recovered, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, World, in_virtual_time};
 use openmldb_ops::snapshot;
@@ -161,6 +161,7 @@ fn what_is_found_wrong_at_the_end_has_to_last_before_it_is_believed() {
                 memories: &BTreeMap::new(),
                 known,
                 pace: 1.0,
+                compares: Compares::WhereCountsDiffer,
                 compare_rows_up_to: COMPARE_ROWS_UP_TO,
                 stop,
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::PartitionId;
 use openmldb_ops::playbook::COMPARE_ROWS_UP_TO;
-use openmldb_ops::run::{Checking, Scope, Stop, Verdict};
+use openmldb_ops::run::{Checking, Compares, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::{InProcess, World, in_virtual_time};
 use openmldb_ops::snapshot;
 use openmldb_ops::verify::{FindingKind, Standing, Verification};
@@ -165,6 +165,7 @@ fn looked_at(world: World, id: PartitionId) -> (Verification, BTreeSet<u64>) {
             memories: &BTreeMap::new(),
             known: BTreeSet::new(),
             pace: 1.0,
+            compares: Compares::WhereCountsDiffer,
             compare_rows_up_to: COMPARE_ROWS_UP_TO,
             stop: watch::channel(Stop::No).1,
         };

@@ -36,6 +36,7 @@ pub const LOOKS: &[Case] = &[
     alone("status --sandbox"),
     alone("status --deep --sandbox"),
     alone("status --deep --sandbox recovered"),
+    alone("status --deep --rows --sandbox recovered"),
     alone("status --full --sandbox healthy"),
     alone("status --sandbox healthy --output json"),
     alone("snapshot --sandbox"),

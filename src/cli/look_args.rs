@@ -1,0 +1,53 @@
+//! The commands that look, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::playbook::COMPARE_ROWS_UP_TO;
+
+use super::args::{Embedded, Where, Which};
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// List healthy partitions too
+    #[arg(long)]
+    pub full: bool,
+    /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
+    #[arg(long)]
+    pub deep: bool,
+    /// With --deep: compare the rows of all replicas, not only where row counts differ
+    #[arg(long, requires = "deep")]
+    pub rows: bool,
+    /// With --deep: where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for
+    /// never: counts decide)
+    #[arg(long, value_name = "ROWS", default_value_t = COMPARE_ROWS_UP_TO)]
+    pub compare_rows_up_to: u64,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// Scope; all if none is given.
+    pub which: Which,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
+
+/// `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// The file to write; JSON if its name ends in .json, else YAML; `-` for stdout
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+    #[command(flatten)]
+    /// Sandbox.
+    pub embedded: Embedded,
+}
