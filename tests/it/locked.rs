@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::process::{Home, Ran, Running};
+use crate::support::wire::Wire;
 use crate::support::zookeeper::ZooKeeperServer;
 
 /// A cluster found through ZooKeeper, whose clock is held when the first follower is recovered.
@@ -158,12 +159,13 @@ async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zookeeper_that_blinks_delays_a_run() {
-    let mut server = ZooKeeperServer::start().await;
+    let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&server, "/blinks").await;
+    let wire = Wire::to(&server.address()).await;
+    let mut served = Served::start(&server, "/blinks").await;
+    served.servers = wire.address();
     let run = served.run_half_way(&home);
-    server.kill();
-    server.start_again().await;
+    wire.blinks().await;
     served.bed.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }

@@ -13,10 +13,16 @@ use tokio::task::JoinSet;
 
 use crate::support::bed::{Bed, PATIENCE, Setup};
 
-/// Does the same to a sandbox of every scenario, side by side.
-async fn in_every_scenario<F: Future<Output = ()> + Send + 'static>(what: impl Fn(Scenario) -> F + Copy) {
+/// Does the same to a sandbox of every scenario, so many side by side.
+async fn in_every_scenario<F>(at_once: usize, what: impl Fn(Scenario) -> F + Copy)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut all = JoinSet::new();
     for scenario in Scenario::ALL {
+        if all.len() == at_once {
+            all.join_next().await.unwrap().unwrap();
+        }
         all.spawn(what(*scenario));
     }
     while let Some(done) = all.join_next().await {
@@ -26,7 +32,7 @@ async fn in_every_scenario<F: Future<Output = ()> + Send + 'static>(what: impl F
 
 #[tokio::test(start_paused = true)]
 async fn looking_and_planning_send_nothing_that_changes_anything() {
-    in_every_scenario(|scenario| async move {
+    in_every_scenario(usize::MAX, |scenario| async move {
         let bed = Bed::in_memory(scenario).await;
         let calls = Arc::new(Mutex::new(Vec::new()));
         let heard = calls.clone();
@@ -52,7 +58,8 @@ async fn looking_and_planning_send_nothing_that_changes_anything() {
 
 #[tokio::test]
 async fn the_commands_that_look_change_nothing() {
-    in_every_scenario(|scenario| async move {
+    // Each has a process of its own at work, and on a busy machine many of them would not answer each other in time.
+    in_every_scenario(2, |scenario| async move {
         let bed = Bed::start(scenario).await;
         let address = bed.sandbox().nameserver_address().unwrap().to_string();
         let records = bed.records.path().to_str().unwrap().to_owned();

@@ -7,4 +7,5 @@ pub mod process;
 pub mod recorded;
 pub mod relay;
 pub mod screen;
+pub mod wire;
 pub mod zookeeper;

@@ -118,7 +118,9 @@ fn kind(line: &str) -> String {
 
 /// What comes and goes with the bars: what happened last.
 fn passes_by(line: &str) -> bool {
-    let wait = line.starts_with("waiting for ");
+    // Of one partition by its name, or of all.
+    let what = line.split_once(' ').filter(|(name, _)| name.contains('/')).map_or(line, |(_, what)| what);
+    let wait = ["waiting ", "loading ", "catching up ", "comparing "].iter().any(|does| what.starts_with(does));
     let milestone = line.contains(": serving after ") || line.contains(": redundant after ");
     let choice = (line.contains(" leads: ") || line.contains(" is promoted: ")) && !line.contains("given up:");
     wait || milestone || choice || line.contains(" failed: ")
