@@ -40,7 +40,7 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Recover partitions through the documented procedure, unattended
-    Recover(Recover),
+    Recover(Box<Recover>),
     /// Show the health of every partition and tablet; exit 3 if anything in scope is unhealthy
     Status(Status),
     /// Save everything that can be observed of a cluster, to plan from or to ask about
@@ -208,6 +208,10 @@ pub struct Recover {
     /// Accept the losses that the plan of this id lists, and no others; refuse (exit 5) if it is not what would be done now
     #[arg(long, value_name = "PLAN_ID", value_parser = plan_id, conflicts_with = "dry_run")]
     pub accept_data_loss: Option<PlanId>,
+    /// Who is to lead the one partition that --partition names, whatever the rules say: what goes with the others is listed, and
+    /// needs --accept-data-loss
+    #[arg(long, value_name = "ENDPOINT", requires = "partition", conflicts_with_all = ["all", "db", "table", "plan"])]
+    pub leader: Option<String>,
     /// This tablet is gone for good: auto_failover is not kept off for what it holds, and with --accept-data-loss partitions go on
     /// without that; repeatable
     #[arg(long, value_name = "ENDPOINT")]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -13,7 +14,7 @@ use super::session::Session;
 use super::step::{endpoint_of, partition_of};
 use super::step_args::Diff;
 use crate::model::{Endpoint, PartitionId, Role, Schema, Seen, Snapshot, TableName};
-use crate::rows::{Compared, Limits, RowsRead, compare_rows};
+use crate::rows::{CompareError, Compared, Limits, RowsRead, compare_rows};
 use crate::run::{Scope, Selector};
 use crate::snapshot;
 use crate::ui::{OddRowLine, RowsComparedLine, rows_text};
@@ -59,8 +60,7 @@ async fn compare(
             ..Limits::default()
         };
         let endpoints: Vec<Endpoint> = replicas.iter().map(|(at, _)| at.clone()).collect();
-        let told = |_: &[RowsRead]| {};
-        let compared = compare_rows(&session.cluster, id, Some(&index), &endpoints, &limits, told).await;
+        let compared = compare_index(session, id, &index, &endpoints, &limits).await;
         let Compared { read, odd } = compared.map_err(|error| {
             let hint = format!("`openmldb-ops replica status {}` says what is loaded", args.partition);
             Failure::error(anyhow!("{} cannot be compared: {error}", args.partition)).hint(hint)
@@ -83,8 +83,25 @@ async fn compare(
     Ok(if differ { Exit::Unhealthy } else { Exit::Healthy })
 }
 
+/// What replicas hold in an index.
+///
+/// # Errors
+/// One does not answer, or they differ in more than can be kept.
+pub(super) async fn compare_index(
+    session: &Session,
+    id: PartitionId,
+    index: &str,
+    endpoints: &[Endpoint],
+    limits: &Limits,
+) -> Result<Compared, CompareError> {
+    compare_rows(&session.cluster, id, Some(index), endpoints, limits, |_: &[RowsRead]| {}).await
+}
+
 /// The replicas that are compared, and whether each leads: those that are named, or all that are loaded.
-fn replicas(
+///
+/// # Errors
+/// They are not there or not loaded.
+pub(super) fn replicas(
     seen: &Snapshot,
     table: &TableName,
     pid: u32,
@@ -139,28 +156,41 @@ fn indexes(schema: &Schema, named: Option<&str>, table: &TableName) -> Result<Ve
 }
 
 /// A file of rows, one JSON object a line.
-struct Export {
+pub(super) struct Export {
     file: BufWriter<File>,
     name: String,
     rows: usize,
 }
 
 impl Export {
-    fn to(path: &Path) -> Result<Self, Failure> {
+    /// A new file.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be made.
+    pub(super) fn to(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        // Rows that were given up may be nowhere else: nothing is written over.
-        let file = File::create_new(path).with_context(|| format!("cannot write {name}"));
+        // Rows that were given up may be nowhere else: nothing is written over. They are nobody else's to read.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.with_context(|| format!("cannot write {name}"));
         Ok(Self { file: BufWriter::new(file.map_err(Failure::usage)?), name, rows: 0 })
     }
 
-    fn write(&mut self, line: &OddRowLine) -> Result<(), Failure> {
+    /// One more row.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn write(&mut self, line: &OddRowLine) -> Result<(), Failure> {
         let text = serde_json::to_string(line).map_err(Failure::error)?;
         self.rows += 1;
         let written = writeln!(self.file, "{text}");
         written.with_context(|| format!("cannot write {}", self.name)).map_err(Failure::error)
     }
 
-    fn finish(self) -> Result<usize, Failure> {
+    /// How many rows are in it, once they are on the disk.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn finish(self) -> Result<usize, Failure> {
         let written =
             self.file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         written.with_context(|| format!("cannot write {}", self.name)).map_err(Failure::error)?;

@@ -206,6 +206,12 @@ impl From<Refusal> for Failure {
                 "nothing was changed; read what it loses now with --dry-run, and use the id it prints"
             }
             Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
+            Refusal::SeveralPartitions { .. } => "nothing was changed; name one with --partition D.T/PID",
+            Refusal::NoSuchReplica { .. } => "nothing was changed; name one of these",
+            Refusal::LedByAnother { .. } => {
+                "nothing was changed; `openmldb-ops leader handover` has a follower lead that holds all that the leader holds. To have \
+                 another one lead, and lose what the leader took, stop the leader's tablet, then run this again"
+            }
             Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };
         let differences = refusal.differences().to_vec();

@@ -7,6 +7,7 @@ mod diff;
 mod environment;
 mod failover;
 mod failure;
+mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;

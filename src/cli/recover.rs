@@ -22,7 +22,7 @@ use super::failure::{Exit, Failure};
 use super::sandbox::{SandboxLine, introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
 use super::signal::{Signals, Words};
-use super::{record, scope};
+use super::{given_up, record, scope};
 
 /// Runs the command.
 ///
@@ -32,7 +32,9 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let work = Work::of(args)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
-        let prepared = prepare_plan(seen.clone(), &work.playbook, &work.scope, Left::default(), None)
+        let planned = prepare_plan(seen.clone(), &work.playbook, &work.scope, Left::default(), None);
+        let prepared = planned
+            .and_then(|planned| Ok(planned.led_by(work.consent.leader.as_ref(), &work.playbook, &work.scope)?))
             .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, Rpc::default()))?;
         show_plan(args, &work, &prepared, out)?;
         return plan_summary(&prepared, Rpc::default(), None, out);
@@ -70,7 +72,8 @@ impl Work {
     fn of(args: &args::Recover) -> Result<Self, Failure> {
         let without = args.without.iter().map(|endpoint| Endpoint::from(endpoint.as_str())).collect();
         let (losses_of, release) = (args.accept_data_loss.clone(), args.release_failover);
-        let consent = Consent { plan: None, losses_of, without, release };
+        let leader = args.leader.as_deref().map(Endpoint::from);
+        let consent = Consent { plan: None, losses_of, without, leader, release };
         let Some(file) = &args.plan else {
             let scope = scope::required(&args.which)?;
             let (file, text) = playbook::load(&args.playbook)?;
@@ -137,6 +140,8 @@ async fn on_cluster(
         show_plan(args, &work, &prepared, out)?;
         return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
+    let up_to = work.playbook.compare_rows_up_to();
+    signals.unless_stopped(given_up::keep(&prepared, up_to, session, &dir, out)).await??;
     let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
     let ended = recovery.run(&session.cluster, prepared).await;
     out.finish();

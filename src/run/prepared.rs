@@ -6,7 +6,8 @@ use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
 use crate::recovery::{
-    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, RowsSeen, forecast, plan,
+    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, RowsSeen, View, forecast,
+    plan,
 };
 
 use super::cluster_steps::stands_in_for_lost;
@@ -162,6 +163,35 @@ impl Prepared {
         Ok(compared)
     }
 
+    /// The same where somebody has named the leader of the one partition in scope.
+    ///
+    /// # Errors
+    /// It cannot be named there.
+    pub fn led_by(mut self, leader: Option<&Endpoint>, playbook: &Playbook, scope: &Scope) -> Result<Self, Refusal> {
+        let Some(endpoint) = leader.cloned() else { return Ok(self) };
+        let partitions = self.memories.len();
+        let Some((id, memory)) = self.memories.iter_mut().next().filter(|_| partitions == 1) else {
+            return Err(Refusal::SeveralPartitions { partitions });
+        };
+        let tables = self.snapshot.tables.iter().filter(|table| table.tid == id.tid);
+        let found = tables.flat_map(|table| table.partitions.iter().map(move |partition| (table, partition)));
+        if let Some((table, partition)) = found.into_iter().find(|(_, partition)| partition.pid == id.pid) {
+            let view = View::of(&self.snapshot, table, partition, memory);
+            let partition = format!("{}/{}", table.name, id.pid);
+            if view.replica(&endpoint).is_none() {
+                let replicas = view.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
+                return Err(Refusal::NoSuchReplica { endpoint, partition, replicas });
+            }
+            if let Some(leads) = view.serving_leader().filter(|leads| leads.endpoint != endpoint) {
+                return Err(Refusal::LedByAnother { endpoint, partition, leader: leads.endpoint.clone() });
+            }
+        }
+        // What goes with the others is known once they are loaded.
+        (memory.named_leader, memory.load_all_first) = (Some(endpoint), true);
+        self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
+        Ok(self)
+    }
+
     /// The same with what somebody has said yes to, if it fits what is there. `text` is the playbook's.
     ///
     /// # Errors
@@ -235,7 +265,7 @@ impl Prepared {
     }
 
     /// The losses that were said yes to.
-    pub(super) fn accepted(&self) -> BTreeMap<PartitionId, Vec<Loss>> {
+    pub fn accepted(&self) -> BTreeMap<PartitionId, Vec<Loss>> {
         let accepted = self.memories.iter().filter(|(_, memory)| !memory.accepted.is_empty());
         accepted.map(|(id, memory)| (*id, memory.accepted.clone())).collect()
     }

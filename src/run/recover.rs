@@ -131,9 +131,11 @@ impl Recovery {
         if serves_early(&self.playbook) && !self.lock.keeps_notes() {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
         }
+        prepared = prepared.led_by(self.consent.leader.as_ref(), &self.playbook, &self.scope)?;
         // A run compares as it comes to it. What is said yes to, or only looked at, has to be right from the start; and where nothing
         // else is to be done, nothing is begun for it.
-        let from_the_start = self.only_plans || self.consent.named().is_some() || !prepared.needs_doing();
+        let consents = self.consent.named().is_some() || self.consent.leader.is_some();
+        let from_the_start = self.only_plans || consents || !prepared.needs_doing();
         let wanted = prepared.to_compare();
         if from_the_start && !wanted.is_empty() {
             let seen = compare_all(cluster, wanted, self.playbook.compare_rows_up_to(), |_, _| {}).await;

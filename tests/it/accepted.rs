@@ -90,14 +90,83 @@ async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
     let refused = case.recover(&["--all", "--accept-data-loss", &cold], 5);
     assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
     case.recover(&["--all", "--accept-data-loss", &id, "--without", "127.0.0.1:1"], 5);
-    let summary = case.recover(&["--all", "--accept-data-loss", &id], 0).summary();
+    let leader = case.bed.world(|world| endpoints(world, first(world)).0);
+    let accepted = case.recover(&["--all", "--accept-data-loss", &id], 0);
+    let summary = accepted.summary();
     assert_eq!(summary["accepted"][0]["entries"], 8, "{summary}");
+    let (_, kept) = accepted.stderr.split_once("rows that not every replica holds, kept in ").unwrap();
+    let kept = std::fs::read_to_string(kept.lines().next().unwrap()).unwrap();
+    let rows: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let only_there = |row: &&Value| {
+        let held = row["held"].as_array().unwrap();
+        held.iter().all(|held| (held["endpoint"] == leader.as_str()) == (held["times"] == 1))
+    };
+    assert_eq!(rows.iter().filter(only_there).count(), 8, "what is given up is in the operator's hands: {kept}");
     case.bed.world(|world| {
         let id = first(world);
         assert_well(world, id);
         assert_eq!(world.diverged().len(), 0);
     });
     assert_eq!(case.recover(&["--all"], 0).summary()["rpc"]["mutations"], 0);
+    case.bed.stop().await;
+}
+
+/// The leader lost the end of its log: by the rules a follower leads.
+fn shorter_leader(world: &mut World) {
+    let id = first(world);
+    let (leader, _) = endpoints(world, id);
+    let end = world.log(&leader, id).len() as u64;
+    assert!(world.tablets_mut().lose_entries(leader.as_str(), id.tid.0, id.pid.0, end - 7, end));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
+    for names_the_leader in [true, false] {
+        let damage = if names_the_leader { shorter_leader } else { longest_and_hollow };
+        let case = Case::new(Scenario::EverythingRestarted, damage).await;
+        let (partition, (leader, followers)) = case.bed.world(|world| {
+            let id = first(world);
+            let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
+            (format!("{}.{}/{}", table.db(), table.name(), id.pid), endpoints(world, id))
+        });
+        let named = if names_the_leader { &leader } else { &followers[0] };
+        let naming = ["--partition", &partition, "--leader", named.as_str()];
+        let blocked = case.recover(&naming, 4).summary();
+        assert_eq!(blocked["blocked"][0]["reason"], "named_leader", "{blocked}");
+        let dry_run = case.recover(&[&naming[..], &["--dry-run"]].concat(), 4).events();
+        let id = of_kind(&dry_run, "plan")[0]["id"].as_str().unwrap().to_owned();
+        let losses = of_kind(&dry_run, "partition_plan")[0]["losses"].clone();
+        let of = |loss: &Value| (loss["kind"].as_str().unwrap().to_owned(), loss["entries"].as_u64().unwrap());
+        let losses: Vec<(String, u64)> = losses.as_array().unwrap().iter().map(of).collect();
+        match names_the_leader {
+            true => assert_eq!(losses, [("follower".to_owned(), 8), ("follower".to_owned(), 8)]),
+            false => assert_eq!(losses, [("stale_leader".to_owned(), 8)]),
+        }
+        case.recover(&[&naming[..], &["--accept-data-loss", &id]].concat(), 0);
+        case.bed.world(|world| {
+            assert_well(world, first(world));
+            assert_eq!((endpoints(world, first(world)).0, world.diverged().len()), (named.clone(), 0));
+        });
+        let served = case.recover(&["--partition", &partition, "--leader", followers[1].as_str()], 5);
+        assert!(served.stderr.contains(&format!("{named} does, and serves clients")), "{}", served.stderr);
+        case.bed.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
+    let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
+    case.recover(&["--all", "--leader", "127.0.0.1:1"], 2);
+    let (table, pid) = case.bed.world(|world| {
+        let id = first(world);
+        let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
+        (format!("{}.{}", table.db(), table.name()), id.pid)
+    });
+    let (one, other) = (format!("{table}/{pid}"), format!("{table}/1"));
+    let refused = case.recover(&["--partition", &one, "--partition", &other, "--leader", "127.0.0.1:1"], 5);
+    assert!(refused.stderr.contains("2 partitions are in scope"), "{}", refused.stderr);
+    let refused = case.recover(&["--partition", &one, "--leader", "127.0.0.1:1"], 5);
+    assert!(refused.stderr.contains("has no replica of it"), "{}", refused.stderr);
     case.bed.stop().await;
 }
 

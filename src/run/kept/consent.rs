@@ -16,6 +16,8 @@ pub struct Consent {
     /// Partitions may go on without what these replicas hold, which cannot be looked at. Said for each on its own, because
     /// nobody knows how much it is.
     pub without: Vec<Endpoint>,
+    /// Who is to lead the one partition in scope, whatever the rules say of it. What goes with the others has to be said yes to.
+    pub leader: Option<Endpoint>,
     /// auto_failover may be given back, whatever the nameserver then replaces.
     pub release: bool,
 }
@@ -47,12 +49,42 @@ pub enum Refusal {
         /// The replica's endpoint.
         endpoint: Endpoint,
     },
+    /// A leader can be named for one partition only.
+    #[error("a leader is named, and {partitions} partitions are in scope")]
+    SeveralPartitions {
+        /// How many.
+        partitions: usize,
+    },
+    /// The one that is to lead is no replica of the partition.
+    #[error("{endpoint} is to lead {partition}, and has no replica of it; {} have", list(replicas))]
+    NoSuchReplica {
+        /// Who was named.
+        endpoint: Endpoint,
+        /// The partition, by its name.
+        partition: String,
+        /// Where its replicas are.
+        replicas: Vec<Endpoint>,
+    },
+    /// Another one serves clients as leader.
+    #[error("{endpoint} is to lead {partition}, and {leader} does, and serves clients")]
+    LedByAnother {
+        /// Who was named.
+        endpoint: Endpoint,
+        /// The partition, by its name.
+        partition: String,
+        /// Who leads.
+        leader: Endpoint,
+    },
     /// Nothing is placed on a tablet that was named as gone.
     #[error("no replica is placed on {endpoint}")]
     NobodyThere {
         /// The tablet.
         endpoint: Endpoint,
     },
+}
+
+fn list(endpoints: &[Endpoint]) -> String {
+    endpoints.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn facts(differences: usize) -> String {
@@ -64,7 +96,12 @@ impl Refusal {
     pub fn differences(&self) -> &[Difference] {
         match self {
             Self::Differs { differences, .. } => differences,
-            Self::OtherPlan { .. } | Self::NothingWithout { .. } | Self::NobodyThere { .. } => &[],
+            Self::OtherPlan { .. }
+            | Self::NothingWithout { .. }
+            | Self::SeveralPartitions { .. }
+            | Self::NoSuchReplica { .. }
+            | Self::LedByAnother { .. }
+            | Self::NobodyThere { .. } => &[],
         }
     }
 }

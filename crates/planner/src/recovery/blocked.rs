@@ -83,6 +83,8 @@ reasons! {
     TwoLeaders = "two_leaders",
     /// Resending a replica would discard entries that its leader does not hold.
     LongerThanLeader = "longer_than_leader",
+    /// Another replica may hold what the one that somebody has named as leader does not.
+    NamedLeader = "named_leader",
     /// The serving leader holds fewer rows than a follower at the same offset.
     LeaderLacksRows = "leader_lacks_rows",
     /// A replica did not finish loading in time, or never appeared, although its tablet answers.

@@ -62,7 +62,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         ),
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff(view, "nothing was discarded"));
-    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+    unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 
 /// Rows that the leader was seen to lack, that its log cannot have deleted, and that nobody has given up. No term and no offset shows
@@ -99,7 +99,7 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
         replica.endpoint, leader.endpoint
     );
     let blocked = Blocked::new(Reason::NewerTerm, text, rows::diff(view, "nothing was discarded"));
-    unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, leader)])
+    unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 
 /// The directory of a disk table's replica that loading has neither read nor moved away

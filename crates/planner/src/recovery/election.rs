@@ -9,6 +9,7 @@ use openmldb_model::{Endpoint, Offset, Term, counted};
 
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, unless_accepted};
+use super::named;
 use super::objection;
 use super::reach;
 use super::rows::{self, seen_equal};
@@ -95,6 +96,19 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
             "restore term_offset with settablepartition, then run again",
         ));
     }
+    let (leader, way, why) = match &view.memory.named_leader {
+        Some(named) => named::leader(view, named)?,
+        None => by_the_rules(view, on_conflict, promote)?,
+    };
+    Ok(chosen(view, leader, way, why))
+}
+
+/// The leader by what is known of the replicas.
+fn by_the_rules(
+    view: &View,
+    on_conflict: OnConflict,
+    promote: Promote,
+) -> Result<(&ReplicaView, Way, String), Blocked> {
     let usable: Vec<&ReplicaView> =
         view.replicas.iter().filter(|r| r.offset().is_some() && !is_suspect(view, r)).collect();
     suspect_is_not_longest(view, &usable)?;
@@ -111,10 +125,14 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         Some(loss) => format!("{why}; {loss}"),
         None => why,
     };
+    Ok((leader, way, why))
+}
+
+fn chosen(view: &View, leader: &ReplicaView, way: Way, why: String) -> Choice {
     let (doubted, proven) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
     let endpoints = |replicas: Vec<&ReplicaView>| replicas.into_iter().map(|r| r.endpoint.clone()).collect();
     let (proven, doubted) = (endpoints(proven), endpoints(doubted));
-    Ok(Choice {
+    Choice {
         leader: leader.endpoint.clone(),
         way,
         offset: leader.offset(),
@@ -130,7 +148,7 @@ pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<
         given_up: given_up(view, leader),
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
         seen_no_longer: unseen::seen_no_longer(view, leader),
-    })
+    }
 }
 
 pub(super) fn has_data(replica: &ReplicaView) -> bool {
@@ -156,7 +174,7 @@ fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Bl
         let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its extra entries";
         let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
         let Some(instead) = fullest else { return Err(blocked) };
-        unless_accepted(view, blocked, vec![Loss::stale_leader(view, replica, instead)])?;
+        unless_accepted(view, blocked, vec![Loss::beyond(view, replica, instead)])?;
     }
     Ok(())
 }
@@ -205,7 +223,8 @@ fn flagged_leader<'a>(
     match on_conflict {
         OnConflict::Block => {
             let names = list(with_data.iter().map(|r| &r.endpoint));
-            let hint = "use a playbook with `on_conflict: last_elected` or `max_offset`";
+            let hint =
+                format!("use a playbook with `on_conflict: last_elected` or `max_offset`; or {}", rows::name_one(view));
             Err(Blocked::new(Reason::LeaderConflict, format!("several leader flags: {names}"), hint))
         }
         OnConflict::LastElected if terms_known => {
@@ -258,7 +277,7 @@ fn holds_most_of_the_history<'a>(
     })
 }
 
-fn at_offset(replica: &ReplicaView) -> String {
+pub(super) fn at_offset(replica: &ReplicaView) -> String {
     match replica.offset() {
         Some(offset) => format!("offset {offset}, {}", counted(replica.rows(), "row")),
         None => "not loaded".to_owned(),
@@ -300,7 +319,7 @@ fn longer_follower<'a>(
         // Another playbook keeps everything.
         return Err(blocked);
     }
-    let losses = longer_ones.iter().map(|r| Loss::stale_leader(view, r, leader)).collect();
+    let losses = longer_ones.iter().map(|r| Loss::beyond(view, r, leader)).collect();
     unless_accepted(view, blocked, losses)?;
     Ok((leader, Way::ChangeRole, format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint)))
 }
@@ -425,7 +444,7 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
 
 /// The replicas whose logs are the beginning of the leader's. A leader that leads already may have taken writes since: it shares
 /// them only with those it replicates to.
-fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
+pub(super) fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
     let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
     others.filter(move |r| is_proven_prefix(view, r, leader) && !apart(r))

@@ -29,8 +29,10 @@ pub struct Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
-    /// The replica holds entries beyond whoever leads, who did not write them: it is resent, and they go.
+    /// The leader-flagged replica holds entries beyond whoever leads, who did not write them: it is resent, and they go.
     StaleLeader,
+    /// The same of a follower.
+    Follower,
     /// The replica was known to hold entries, and every replica came back empty: an empty one leads.
     EmptyLeader,
     /// The replica holds rows that its leader lacks: it is resent, and they go.
@@ -44,6 +46,7 @@ impl LossKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::StaleLeader => "stale_leader",
+            Self::Follower => "follower",
             Self::EmptyLeader => "empty_leader",
             Self::LacksRows => "lacks_rows",
             Self::OutOfReach => "out_of_reach",
@@ -53,7 +56,7 @@ impl LossKind {
 
 impl Loss {
     /// A replica's entries beyond what it shares with a leader; no fewer than rows of it that the leader was seen to lack.
-    pub(super) fn stale_leader(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
+    pub(super) fn beyond(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
         // What is not loaded is judged by the most that was ever known of it.
         let held = match replica.offset() {
             Some(offset) => offset.max(replica.manifest_offset()),
@@ -66,7 +69,8 @@ impl Loss {
         // What a leader took since it was chosen without a look at it is not what the replica has in that place.
         let shared = replica.memory.leader_held.map_or(shared, |then| shared.min(then));
         let seen = rows::lacking(view, leader, replica).map_or(0, |lack| lack.rows);
-        Self::resent(view, replica, LossKind::StaleLeader, Some(held.0.saturating_sub(shared.0).max(seen)))
+        let kind = if replica.is_leader { LossKind::StaleLeader } else { LossKind::Follower };
+        Self::resent(view, replica, kind, Some(held.0.saturating_sub(shared.0).max(seen)))
     }
 
     /// A replica's rows that its leader lacks.
@@ -101,7 +105,9 @@ impl Loss {
             (Some(entries), Some(accepted)) => entries <= accepted,
             (None, Some(_)) => false,
         };
-        self.endpoint == accepted.endpoint && self.kind == accepted.kind && no_more
+        // An election takes an old leader's flag, and what goes stays the same.
+        let of_one = |kind| if kind == LossKind::Follower { LossKind::StaleLeader } else { kind };
+        self.endpoint == accepted.endpoint && of_one(self.kind) == of_one(accepted.kind) && no_more
     }
 }
 
@@ -126,4 +132,5 @@ pub const LOSSES: &[Reason] = &[
     Reason::SuspectIsLongest,
     Reason::LongerThanLeader,
     Reason::LeaderLacksRows,
+    Reason::NamedLeader,
 ];

@@ -34,6 +34,8 @@ pub struct Memory {
     pub leader_error: Option<String>,
     /// Losses that somebody has said yes to.
     pub accepted: Vec<Loss>,
+    /// The leader that somebody has named.
+    pub named_leader: Option<Endpoint>,
     /// The leader that the plan that is applied says: nobody else may be chosen.
     pub planned_leader: Option<Endpoint>,
     /// What comparing rows has shown.

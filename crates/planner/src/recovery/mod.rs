@@ -17,6 +17,7 @@ mod health;
 mod loading;
 mod loss;
 mod memory;
+mod named;
 mod objection;
 mod order;
 mod outcome;

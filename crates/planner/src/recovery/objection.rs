@@ -66,7 +66,7 @@ pub(super) fn newer_term_elsewhere(view: &View, usable: &[&ReplicaView], leader:
     });
     let hint = rows::diff(view, "the leader of the later term lost its data, and both are loaded as followers");
     for (follower, text) in later {
-        let loss = Loss::stale_leader(view, follower, leader);
+        let loss = Loss::beyond(view, follower, leader);
         unless_accepted(view, Blocked::new(Reason::NewerTerm, text, hint.clone()), vec![loss])?;
     }
     Ok(())
@@ -96,7 +96,7 @@ pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &Repl
         );
         let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its entries";
         let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
-        unless_accepted(view, blocked, vec![Loss::stale_leader(view, suspect, leader)])?;
+        unless_accepted(view, blocked, vec![Loss::beyond(view, suspect, leader)])?;
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader
     let text = format!("{} holds more than {}, which was elected later{unknown}", leader.endpoint, later.endpoint);
     let hint = rows::diff(view, "restarting the first one's tablet may let its last term be found out");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
-    unless_accepted(view, blocked, vec![Loss::stale_leader(view, later, leader)])
+    unless_accepted(view, blocked, vec![Loss::beyond(view, later, leader)])
 }
 
 /// Nor over one whose log may end with deletes of a later term, unless its own is all the partition's history: no call shows the
@@ -131,7 +131,7 @@ fn no_deletes_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaV
     );
     let hint = rows::diff(view, "both are loaded as followers and not alive, nothing was discarded");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
-    unless_accepted(view, blocked, vec![Loss::stale_leader(view, other, leader)])
+    unless_accepted(view, blocked, vec![Loss::beyond(view, other, leader)])
 }
 
 /// A replica that was made leader without what others held wrote beside them: whoever leads, acknowledged rows of the other one

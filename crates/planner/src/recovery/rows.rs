@@ -142,9 +142,20 @@ pub(super) fn seen_equal(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool 
     seen_to_hold_all(view, x, y) && seen_to_hold_all(view, y, x)
 }
 
-/// What to type to see in what replicas differ, and what to know beside.
+/// What to type to see in what replicas differ and, while nobody leads, to have one of them lead; and what to know beside.
 pub(super) fn diff(view: &View, beside: &str) -> String {
-    format!("`openmldb-ops replica diff {}/{}` shows in what they differ; {beside}", view.table, view.partition.pid)
+    let name = format!("{}/{}", view.table, view.partition.pid);
+    let by_hand = match view.serving_leader() {
+        Some(_) => String::new(),
+        None => format!("; {}", name_one(view)),
+    };
+    format!("`openmldb-ops replica diff {name}` shows in what they differ{by_hand}; {beside}")
+}
+
+/// What to type to have one replica lead, whatever the rules say.
+pub(super) fn name_one(view: &View) -> String {
+    let name = format!("{}/{}", view.table, view.partition.pid);
+    format!("`recover --partition {name} --leader ENDPOINT` has one of them lead, and lists what goes with the others")
 }
 
 /// Whether what replicas hold is what a partition is left alone for.

@@ -37,7 +37,7 @@ fn is_led_once_accepted(view: Built, reason: Reason, wanted: &Loss, leader: &str
 }
 
 fn other(kind: LossKind) -> LossKind {
-    if kind == LossKind::StaleLeader { LossKind::EmptyLeader } else { LossKind::StaleLeader }
+    if kind == LossKind::EmptyLeader { LossKind::StaleLeader } else { LossKind::EmptyLeader }
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_tail_of_a_longer_follower() {
         .terms([(1, 0), (3, 15)])
         .replica("a", |r| r.leader().alive_before().loaded(17).last_term(3))
         .replica("b", |r| r.loaded(21).last_term(1));
-    is_led_once_accepted(view, Reason::LongerFollower, &loss("b", LossKind::StaleLeader, Some(7)), "a");
+    is_led_once_accepted(view, Reason::LongerFollower, &loss("b", LossKind::Follower, Some(7)), "a");
 }
 
 #[test]
@@ -62,13 +62,13 @@ fn entries_of_a_later_term() {
         .replica("old", |r| r.leader().loaded(35).last_term(1))
         .replica("new", |r| r.leader().alive_before().refused())
         .replica("follower", |r| r.alive_before().loaded(30).last_term(3));
-    is_led_once_accepted(view, Reason::NewerTerm, &loss("follower", LossKind::StaleLeader, Some(16)), "old");
+    is_led_once_accepted(view, Reason::NewerTerm, &loss("follower", LossKind::Follower, Some(16)), "old");
 }
 
 #[test]
 fn the_end_of_a_replica_that_lacks_rows() {
     let view = a_partition().replica("a", |r| r.leader().loaded(20)).replica("b", |r| r.loaded(25).rows(5));
-    is_led_once_accepted(view, Reason::SuspectIsLongest, &loss("b", LossKind::StaleLeader, Some(5)), "a");
+    is_led_once_accepted(view, Reason::SuspectIsLongest, &loss("b", LossKind::Follower, Some(5)), "a");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn each_of_several() {
         .replica("b", |r| r.loaded(19).last_term(1))
         .replica("c", |r| r.loaded(21).last_term(1));
     let losses = listed(&blocked(&view));
-    assert_eq!(losses, [loss("b", LossKind::StaleLeader, Some(5)), loss("c", LossKind::StaleLeader, Some(7))]);
+    assert_eq!(losses, [loss("b", LossKind::Follower, Some(5)), loss("c", LossKind::Follower, Some(7))]);
     for one in &losses {
         assert_eq!(blocked(&accepting(view.clone(), std::slice::from_ref(one))).reason, Reason::LongerFollower);
     }
@@ -113,9 +113,9 @@ fn a_resend_discards_only_what_was_said_yes_to() {
     let blocked = view.blocked();
     assert_eq!(
         (blocked.reason, listed(&blocked)),
-        (Reason::LongerThanLeader, vec![loss("b", LossKind::StaleLeader, Some(5))])
+        (Reason::LongerThanLeader, vec![loss("b", LossKind::Follower, Some(5))])
     );
-    for little in [loss("b", LossKind::StaleLeader, Some(4)), loss("b", LossKind::LacksRows, Some(5))] {
+    for little in [loss("b", LossKind::Follower, Some(4)), loss("b", LossKind::LacksRows, Some(5))] {
         assert_eq!(accepting(view.clone(), &[little]).blocked().reason, Reason::LongerThanLeader);
     }
     let view = accepting(view, &blocked.loss);
@@ -144,7 +144,7 @@ fn a_plan_goes_on_past_a_loss_and_lists_what_would_follow() {
         .replica("b", |r| r.loaded(21).last_term(1));
     let planned = crate::recovery::plan::walk(view.0, &super::builder::recover());
     assert_eq!(planned.blocked.as_ref().unwrap().reason, Reason::LongerFollower);
-    assert_eq!(planned.losses.iter().map(|loss| loss.kind.code()).collect::<Vec<_>>(), ["stale_leader"]);
+    assert_eq!(planned.losses.iter().map(|loss| loss.kind.code()).collect::<Vec<_>>(), ["follower"]);
     assert_eq!(planned.losses[0].directory.as_deref(), Some("7_0_<time> in the tablet's recycle bin"));
     let steps: Vec<&str> = planned.if_accepted.iter().map(|step| step.step).collect();
     assert_eq!((planned.steps.len(), steps.first(), steps.last()), (0, Some(&"change_role"), Some(&"recover_table")));

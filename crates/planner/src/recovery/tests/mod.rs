@@ -12,6 +12,7 @@ mod loading;
 mod looks;
 mod losses;
 mod memories;
+mod named;
 mod objections;
 mod out_of_reach;
 mod plans;

@@ -14,7 +14,7 @@ fn read(at: &str, end: u64, hidden: u64) -> (Endpoint, Read) {
 }
 
 /// What replicas of these names, offsets and lacks were seen to hold: `("b", "a", 3)` is three rows of `a` that `b` lacks.
-fn seen(ends: &[(&str, u64)], lacking: &[(&str, &str, u64)]) -> RowsSeen {
+pub fn seen(ends: &[(&str, u64)], lacking: &[(&str, &str, u64)]) -> RowsSeen {
     let ends = ends.iter().map(|(at, end)| read(at, *end, 0));
     let lacking = lacking.iter().map(|(x, y, rows)| {
         ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, overwritten: 0 })
@@ -22,7 +22,7 @@ fn seen(ends: &[(&str, u64)], lacking: &[(&str, &str, u64)]) -> RowsSeen {
     RowsSeen::compared(ends.collect(), lacking.collect())
 }
 
-fn after(mut view: Built, rows: RowsSeen) -> Built {
+pub fn after(mut view: Built, rows: RowsSeen) -> Built {
     view.0.memory.rows = Some(rows);
     view
 }

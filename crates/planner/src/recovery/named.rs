@@ -1,0 +1,55 @@
+//! The leader that somebody names. Nothing is weighed but what goes with the others: that is listed, and has to be accepted.
+
+use openmldb_model::{Endpoint, Offset};
+
+use crate::playbook::Promote;
+
+use super::blocked::{Blocked, Reason};
+use super::election::{Way, at_offset, condition, proven_prefixes};
+use super::loss::{Loss, unless_accepted};
+use super::objection;
+use super::reach;
+use super::rows::{seen_to_hold_all, seen_to_lack};
+use super::suspect::lacks_rows_of;
+use super::view::{ReplicaView, View, list};
+
+/// That replica, and how it becomes leader.
+///
+/// # Errors
+/// It cannot lead, or what goes with the others was not accepted.
+pub(super) fn leader<'a>(view: &'a View, named: &Endpoint) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+    let found = view.replica(named);
+    let Some(leader) = found.filter(|r| r.offset().is_some()) else {
+        let seen = found.map_or_else(|| "has no replica of it".to_owned(), |r| condition(view, r));
+        let reason = found.map_or(Reason::NoData, reach::why_unproven);
+        let hint = "bring it back, then run again, or name another replica";
+        return Err(Blocked::new(reason, format!("{named} is to lead, and {seen}"), hint));
+    };
+    let losses = losses(view, leader);
+    if !losses.is_empty() {
+        let others = list(losses.iter().map(|loss| &loss.endpoint));
+        let text =
+            format!("{named} ({}) is to lead: what {others} may hold beyond would be given up", at_offset(leader));
+        let hint = "`openmldb-ops replica diff` shows in what replicas differ; nothing was discarded";
+        unless_accepted(view, Blocked::new(Reason::NamedLeader, text, hint), losses)?;
+    }
+    let why = format!("named by whoever started the run, {}", at_offset(leader));
+    let way = if leader.is_leader { Way::ChangeRole } else { Way::ChangeLeader };
+    objection::heed_what_changerole_cannot(view, &[], leader, way, why, Promote::Never)
+}
+
+/// What the others hold that the leader is not known to hold.
+fn losses(view: &View, leader: &ReplicaView) -> Vec<Loss> {
+    let unknown = reach::unproven(view).map(|r| Loss::out_of_reach(view, r));
+    let proven: Vec<&Endpoint> = proven_prefixes(view, leader).map(|r| &r.endpoint).collect();
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && r.offset() > Some(Offset(0)));
+    let beyond = others.filter(|r| !seen_to_hold_all(view, leader, r)).filter_map(|r| {
+        // What is proven is that it was sent all of it, not that it still has all.
+        let lacks = seen_to_lack(view, leader, r).map_or_else(|| lacks_rows_of(view, leader, r), |rows| rows > 0);
+        match proven.contains(&&r.endpoint) {
+            true => lacks.then(|| Loss::rows(view, r, leader)),
+            false => Some(Loss::beyond(view, r, leader)).filter(|loss| lacks || loss.entries != Some(0)),
+        }
+    });
+    beyond.chain(unknown).collect()
+}
