@@ -210,7 +210,7 @@ impl From<Refusal> for Failure {
             Refusal::NoSuchReplica { .. } => "nothing was changed; name one of these",
             Refusal::LedByAnother { .. } => {
                 "nothing was changed; `openmldb-ops leader handover` has a follower lead that holds all that the leader holds. To have \
-                 another one lead, and lose what the leader took, stop the leader's tablet, then run this again"
+                 another one lead all the same, switch auto_failover off, restart the leader's tablet, then run this again"
             }
             Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };

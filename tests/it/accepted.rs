@@ -135,7 +135,9 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
         assert_eq!(blocked["blocked"][0]["reason"], "named_leader", "{blocked}");
         let dry_run = case.recover(&[&naming[..], &["--dry-run"]].concat(), 4).events();
         let id = of_kind(&dry_run, "plan")[0]["id"].as_str().unwrap().to_owned();
-        let losses = of_kind(&dry_run, "partition_plan")[0]["losses"].clone();
+        let planned = of_kind(&dry_run, "partition_plan")[0].clone();
+        assert!(planned["notes"][0].as_str().unwrap().ends_with("is to lead, whatever the rule says"), "{planned}");
+        let losses = planned["losses"].clone();
         let of = |loss: &Value| (loss["kind"].as_str().unwrap().to_owned(), loss["entries"].as_u64().unwrap());
         let losses: Vec<(String, u64)> = losses.as_array().unwrap().iter().map(of).collect();
         match names_the_leader {

@@ -61,7 +61,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
             "{at} holds entries up to offset {held}, its leader {by} only up to {leads_to}: resending would discard them"
         ),
     };
-    let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff(view, "nothing was discarded"));
+    let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff_beside_leader(view));
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 

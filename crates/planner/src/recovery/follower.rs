@@ -283,7 +283,7 @@ impl Case<'_> {
         if !is_longer || seen_equal(self.view, self.leader, follower) {
             return None;
         }
-        let hint = rows::diff(self.view, "nothing was discarded");
+        let hint = rows::diff_beside_leader(self.view);
         let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
         Some(self.wait_for_rows(follower).unwrap_or_else(longer))
     }

@@ -238,7 +238,12 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
         blocked: None,
         losses: Vec::new(),
         if_accepted: Vec::new(),
-        notes: Vec::new(),
+        notes: view
+            .memory
+            .named_leader
+            .iter()
+            .map(|named| format!("{named} is to lead, whatever the rule says"))
+            .collect(),
         to_compare: Vec::new(),
         held: Vec::new(),
     };

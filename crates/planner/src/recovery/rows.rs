@@ -152,6 +152,18 @@ pub(super) fn diff(view: &View, beside: &str) -> String {
     format!("`openmldb-ops replica diff {name}` shows in what they differ{by_hand}; {beside}")
 }
 
+/// The same of one that holds what its leader does not, which serves.
+pub(super) fn diff_beside_leader(view: &View) -> String {
+    let name = format!("{}/{}", view.table, view.partition.pid);
+    diff(
+        view,
+        &format!(
+            "nothing was discarded; to have it lead instead, switch auto_failover off, restart the leader's tablet, then \
+             `recover --partition {name} --leader ENDPOINT`"
+        ),
+    )
+}
+
 /// What to type to have one replica lead, whatever the rules say.
 pub(super) fn name_one(view: &View) -> String {
     let name = format!("{}/{}", view.table, view.partition.pid);
