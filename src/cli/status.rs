@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::out::Out;
 use crate::cluster::DiscoveryError;
-use crate::model::{Snapshot, counted};
+use crate::model::{Snapshot, TableName, counted};
 use crate::operate::{Desk, Unfinished};
 use crate::run::{
     Abandoned, Checking, ClusterNames, Compares, Diagnosis, Directory, Event, RowsCompared, Runs, Scope, Status, Stop,
@@ -90,22 +90,19 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// What has been said of rows that were compared.
 struct RowsTold {
-    counts: RowsCompared,
+    /// Of each partition, what was seen last: another replica may be loaded meanwhile.
+    same: BTreeMap<(TableName, u32), Option<bool>>,
     last_said: Instant,
 }
 
 impl RowsTold {
     fn new() -> Self {
-        Self { counts: RowsCompared::default(), last_said: Instant::now() }
+        Self { same: BTreeMap::new(), last_said: Instant::now() }
     }
 
     fn note(&mut self, event: &Event, done: usize, of: usize, out: &Out) {
-        let Event::RowsChecked { same, .. } = event else { return };
-        match same {
-            Some(true) => self.counts.same += 1,
-            Some(false) => self.counts.differ += 1,
-            None => self.counts.not_compared += 1,
-        }
+        let Event::RowsChecked { table, pid, same, .. } = event else { return };
+        self.same.insert((table.clone(), *pid), *same);
         (out.listener())(event);
         if self.last_said.elapsed() >= SAID_EVERY && done < of {
             self.last_said = Instant::now();
@@ -115,8 +112,13 @@ impl RowsTold {
 
     /// Of so many partitions in scope.
     fn of(self, partitions: usize) -> RowsCompared {
-        let RowsCompared { same, differ, not_compared, .. } = self.counts;
-        RowsCompared { alone: partitions.saturating_sub(same + differ + not_compared), ..self.counts }
+        let how_many = |wanted| self.same.values().filter(|same| **same == wanted).count();
+        RowsCompared {
+            same: how_many(Some(true)),
+            differ: how_many(Some(false)),
+            not_compared: how_many(None),
+            alone: partitions.saturating_sub(self.same.len()),
+        }
     }
 }
 

@@ -69,7 +69,9 @@ pub(super) fn still_going_on(
                 let Some(Seen::Known(held)) = seen.tablets.get(endpoint).map(|tablet| &tablet.held) else { continue };
                 let shows = match (held.get(&id), told) {
                     (Some(held), _) if !held.state.is_loaded() => true,
-                    (None, Some(Load::Accepted | Load::Interrupted | Load::InDoubt)) if table.storage.is_disk() => {
+                    (None, Some(Load::Accepted | Load::Interrupted | Load::InDoubt | Load::NeverAppeared))
+                        if table.storage.is_disk() =>
+                    {
                         false
                     }
                     _ => continue,

@@ -298,6 +298,8 @@ impl Driver {
             for id in self.placed.get(endpoint).cloned().unwrap_or_default() {
                 let Some(case) = self.cases.get_mut(&id) else { continue };
                 case.memory.replica_mut(endpoint).note_restart();
+                let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
+                probes.into_iter().for_each(|probes| probes.directory = Seen::Unasked);
                 // A later run sees only that the tablet holds something again, and takes it for the same process.
                 self.settings.record.remember(id, &case.memory);
                 if again {

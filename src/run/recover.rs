@@ -355,7 +355,8 @@ impl Recovery {
             playbook: self.playbook.name.clone(),
             all: self.scope == Scope::All,
             auto_failover,
-            plan: prepared.consented.clone(),
+            // What was accepted beside a named leader is for that leader: who goes on says it all again.
+            plan: prepared.consented.clone().filter(|_| self.consent.leader.is_none()),
             accepted: prepared.accepted(),
             held_for: prepared.stands.clone(),
             after: prepared.left.run,

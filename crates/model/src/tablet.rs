@@ -103,13 +103,13 @@ pub struct Manifest {
     pub count: u64,
 }
 
-/// Whether a replica that is not loaded has its directory on its tablet's disk (CheckFile of its `table_meta.txt`).
+/// Whether a replica that is not loaded has a directory on its tablet's disk (CheckFile of its `table_meta.txt`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Directory {
     /// It has, with whatever is in it.
     InPlace,
-    /// There is none.
+    /// It has none, or that file of it cannot be looked at.
     Missing,
 }
 

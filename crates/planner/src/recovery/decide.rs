@@ -95,6 +95,17 @@ fn by_the_playbook(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     if let Some(leader) = view.replicas.iter().find(|r| r.may_be_serving()) {
         return unheard(view, leader);
     }
+    if let (Some(named), Some(leader)) = (&view.memory.named_leader, view.serving_leader())
+        && leader.endpoint != *named
+    {
+        let text =
+            format!("{} serves as leader, and {named} was named: what was accepted is not for that", leader.endpoint);
+        return Decision::Blocked(Blocked::new(
+            Reason::NotAsPlanned,
+            text,
+            "see `openmldb-ops status`, then run again",
+        ));
+    }
     if let Some((replica, error)) = refused_too_often(view) {
         let hint = "see the tablet's and the nameserver's logs, then run again";
         return Decision::Blocked(Blocked::new(Reason::Refused, format!("{replica}: {error}"), hint));

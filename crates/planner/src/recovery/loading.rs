@@ -35,9 +35,12 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
     if let Some(first) = gates.before_loading(view, turn) {
         return Some(first);
     }
-    let unasked = missing.iter().filter(|r| view.storage.is_disk() && r.directory.is_unasked());
-    let probes: Vec<Probe> =
-        unasked.map(|r| Probe { endpoint: r.endpoint.clone(), question: Question::Directory }).collect();
+    let unasked = missing.iter().filter(|_| view.storage.is_disk()).flat_map(|r| {
+        let directory = r.directory.is_unasked().then_some(Question::Directory);
+        let manifest = r.manifest.is_unasked().then_some(Question::Manifest);
+        directory.into_iter().chain(manifest).map(|question| Probe { endpoint: r.endpoint.clone(), question })
+    });
+    let probes: Vec<Probe> = unasked.collect();
     if !probes.is_empty() {
         return Some(Decision::Look(probes));
     }

@@ -107,6 +107,11 @@ impl Loss {
         };
         // An election takes an old leader's flag, and what goes stays the same.
         let of_one = |kind| if kind == LossKind::Follower { LossKind::StaleLeader } else { kind };
+        // To go on without what nobody can look at is not to have its directory replaced.
+        let is_left_alone = |loss: &Self| loss.kind == LossKind::OutOfReach && loss.directory.is_none();
+        if is_left_alone(accepted) && !is_left_alone(self) {
+            return false;
+        }
         self.endpoint == accepted.endpoint && of_one(self.kind) == of_one(accepted.kind) && no_more
     }
 }

@@ -10,7 +10,8 @@ use super::loss::{Loss, unless_accepted};
 use super::objection;
 use super::reach;
 use super::rows::{seen_to_hold_all, seen_to_lack};
-use super::suspect::lacks_rows_of;
+use super::suspect::{is_suspect, lacks_rows_of};
+use super::term::written_below_its_start;
 use super::view::{ReplicaView, View, list};
 
 /// That replica, and how it becomes leader.
@@ -45,8 +46,12 @@ fn losses(view: &View, leader: &ReplicaView) -> Vec<Loss> {
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint && r.offset() > Some(Offset(0)));
     let beyond = others.filter(|r| !seen_to_hold_all(view, leader, r)).filter_map(|r| {
         // What is proven is that it was sent all of it, not that it still has all.
-        let lacks = seen_to_lack(view, leader, r).map_or_else(|| lacks_rows_of(view, leader, r), |rows| rows > 0);
+        let by_counts = || is_suspect(view, leader) || lacks_rows_of(view, leader, r);
+        let lacks = seen_to_lack(view, leader, r).map_or_else(by_counts, |rows| rows > 0);
+        // Where one wrote beside the other, nobody can say from where on.
+        let beside = [r, leader].into_iter().any(|r| written_below_its_start(view, r).is_some());
         match proven.contains(&&r.endpoint) {
+            _ if beside => Some(Loss { entries: r.offset().map(|offset| offset.0), ..Loss::beyond(view, r, leader) }),
             true => lacks.then(|| Loss::rows(view, r, leader)),
             false => Some(Loss::beyond(view, r, leader)).filter(|loss| lacks || loss.entries != Some(0)),
         }

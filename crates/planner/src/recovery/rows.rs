@@ -181,6 +181,7 @@ fn is_about_rows(reason: Reason) -> bool {
             | Reason::LeaderConflict
             | Reason::NewerTerm
             | Reason::WrittenBeside
+            | Reason::NamedLeader
     )
 }
 

@@ -238,10 +238,11 @@ impl ReplicaView {
         self.data == Data::Absent && (vanished || self.has_no_directory())
     }
 
-    /// Whether there is nothing to be loaded. Asked before the first LoadTable: that makes a directory where there is none
-    /// (docs/openmldb/load-table.md#no-directory).
+    /// Whether there is nothing to be loaded: no `table_meta.txt` and no snapshot. Asked before the first LoadTable: that makes a
+    /// directory where there is none (docs/openmldb/load-table.md#no-directory).
     pub fn has_no_directory(&self) -> bool {
-        self.memory.load == Load::NotSent && self.directory == Seen::Known(Directory::Missing)
+        let no_snapshot = self.manifest.known().is_some_and(|manifest| manifest.offset == Offset(0));
+        self.memory.load == Load::NotSent && self.directory == Seen::Known(Directory::Missing) && no_snapshot
     }
 }
 

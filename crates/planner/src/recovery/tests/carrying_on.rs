@@ -98,9 +98,10 @@ impl Found {
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
         let manifest = if self.silent { Seen::Failed("reset".to_owned()) } else { Seen::Known(manifest) };
         let directory = Seen::Known(Directory::InPlace);
-        let probes = Probes { manifest, directory, ..Probes::UNASKED };
+        let probes = Probes { manifest, directory: directory.clone(), ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
-        let leads = Probes { followers, directory: Seen::Known(Directory::InPlace), ..Probes::UNASKED };
+        let none = Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 });
+        let leads = Probes { followers, manifest: none, directory: directory.clone(), ..Probes::UNASKED };
         let tablet = |held, probes| Tablet {
             held: Seen::Known(held),
             probes: BTreeMap::from([(id(0), probes)]),

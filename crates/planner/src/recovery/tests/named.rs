@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, said};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Playbook, Promote};
-use crate::recovery::{Blocked, Choice, Decision, Gates, LossKind, Reason, Way, choose, decide};
+use crate::recovery::{Blocked, Choice, Decision, Gates, Loss, LossKind, Reason, Way, choose, decide};
 
 fn named(mut view: Built, leader: &str) -> Built {
     view.0.memory.named_leader = Some(leader.into());
@@ -79,6 +79,43 @@ fn what_the_named_one_has_lost_of_its_own_log_is_a_loss_too() {
     let seen_to_lack = after(view.clone(), seen(&[("a", 25), ("b", 20)], &[("a", "b", 15)]));
     assert_eq!(losses(&choice(&seen_to_lack).unwrap_err()), [("b", LossKind::LacksRows, Some(15))]);
     assert!(choice(&after(view, seen(&[("a", 25), ("b", 20)], &[("b", "a", 2)]))).is_ok(), "they were deleted");
+}
+
+/// Where rows may expire counts say nothing, so the rows are looked at.
+#[test]
+fn one_that_is_not_complete_does_not_lead_before_its_rows_were_compared() {
+    let hollow = |r: Replica| r.leader().loaded(300).rows(30).with(|r| r.memory.snapshot_file_missing = true);
+    let view = a_partition().ttl().replica("a", hollow).replica("b", |r| r.loaded(299).rows(290));
+    let view = named(view, "a");
+    assert_eq!(losses(&choice(&view).unwrap_err())[0].1, LossKind::LacksRows);
+    let decided = decide(&view, &Playbook::find("recover").unwrap(), Gates::OPEN);
+    assert!(matches!(decided, Decision::Compare { .. }), "{decided:?}");
+    assert!(choice(&after(view, seen(&[("a", 300), ("b", 299)], &[]))).is_ok());
+}
+
+/// Made leader while it was behind, it wrote in the later term what the other one holds otherwise.
+#[test]
+fn what_was_written_beside_the_named_one_is_listed_whole() {
+    let view = a_partition()
+        .terms([(1, 0), (2, 101)])
+        .replica("a", |r| r.leader().loaded(100).last_term(1))
+        .replica("b", |r| r.leader().loaded(60).last_term(2));
+    let lost =
+        |leader| losses(&choice(&named(view.clone(), leader)).unwrap_err()).iter().map(|l| l.2).collect::<Vec<_>>();
+    assert_eq!((lost("a"), lost("b")), (vec![Some(60)], vec![Some(100)]));
+}
+
+#[test]
+fn what_was_accepted_beside_the_named_one_is_not_for_whoever_serves_instead() {
+    let view =
+        a_partition().replica("a", |r| r.leader().alive().loaded(20).leads_to([])).replica("b", |r| r.loaded(25));
+    let mut view = named(view, "b");
+    view.0.memory.accepted = view.0.replicas.iter().map(|r| loss_of(r.endpoint.as_str())).collect();
+    assert_eq!(view.blocked().reason, Reason::NotAsPlanned);
+}
+
+fn loss_of(endpoint: &str) -> Loss {
+    Loss { endpoint: endpoint.into(), kind: LossKind::Follower, entries: Some(1_000), directory: None }
 }
 
 /// The flag has moved with the election.

@@ -16,6 +16,8 @@ fn a_directory_that_loading_left_in_place_is_not_replaced_unless_that_is_accepte
         let mut accepted = serving([], unread);
         accepted.memory.accepted = blocked.loss;
         assert_eq!(accepted.acts(), ["recover_table b (resend)"]);
+        accepted.memory.accepted[0].directory = None;
+        assert_eq!(accepted.blocked().reason, Reason::LoadTimeout, "to go on without it is not to replace it");
     }
 }
 
@@ -25,6 +27,8 @@ fn a_replica_without_a_directory_is_resent_without_being_loaded() {
     let mut view = serving([], Replica::no_directory);
     view.0.storage = StorageMode::Ssd;
     assert_eq!(view.acts(), ["recover_table b (resend)"]);
+    view.get_mut("b").manifest = Seen::Failed("timeout".to_owned());
+    assert_eq!(view.acts(), ["load b"], "one file is missing, and what else is there nobody knows");
 }
 
 /// Its tablet was restarted before the operation came to drop it: its snapshot would be taken for the leader's beginning.
