@@ -165,7 +165,7 @@ pub struct Shape {
     pub replicas: Option<u32>,
     /// Rows per partition
     #[arg(long, value_name = "N")]
-    pub rows: Option<u64>,
+    pub rows_per_partition: Option<u64>,
     /// Where its randomness begins
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -208,8 +208,8 @@ pub struct Recover {
     /// Accept the losses that the plan of this id lists, and no others; refuse (exit 5) if it is not what would be done now
     #[arg(long, value_name = "PLAN_ID", value_parser = plan_id, conflicts_with = "dry_run")]
     pub accept_data_loss: Option<PlanId>,
-    /// Who is to lead the one partition that --partition names, whatever the rules say: what goes with the others is listed, and
-    /// needs --accept-data-loss
+    /// Who is to lead the one partition that --partition names, whatever the rules say: what the others would lose is listed,
+    /// and needs --accept-data-loss
     #[arg(long, value_name = "ENDPOINT", requires = "partition", conflicts_with_all = ["all", "db", "table", "plan"])]
     pub leader: Option<String>,
     /// This tablet is gone for good: auto_failover is not kept off for what it holds, and with --accept-data-loss partitions go on

@@ -25,6 +25,8 @@ mod snapshot;
 mod status;
 mod step;
 mod step_args;
+#[cfg(test)]
+mod switches_tests;
 mod undertake;
 mod undertake_args;
 

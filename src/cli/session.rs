@@ -194,7 +194,8 @@ pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
     if let Some(tablets) = args.tablets {
         shape.tablets = bounded("--tablets", tablets.into(), 1000)?;
     }
-    let given = [args.tables.is_some(), args.partitions.is_some(), args.replicas.is_some(), args.rows.is_some()];
+    let given =
+        [args.tables.is_some(), args.partitions.is_some(), args.replicas.is_some(), args.rows_per_partition.is_some()];
     if given.contains(&true) {
         let defaults = Generated::default();
         let or = |value: Option<u32>, default: usize| value.map_or(default as u64, u64::from);
@@ -202,7 +203,7 @@ pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
             tables: bounded("--tables", or(args.tables, defaults.tables), 10_000)?,
             partitions: bounded("--partitions", or(args.partitions, defaults.partitions), 10_000)?,
             replicas: bounded("--replicas", or(args.replicas, defaults.replicas), 16)?,
-            rows: args.rows.unwrap_or(defaults.rows),
+            rows: args.rows_per_partition.unwrap_or(defaults.rows),
         });
     }
     Ok(shape)

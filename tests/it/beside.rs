@@ -36,7 +36,7 @@ fn a_second_recovery_as_start_all_runs_it_costs_no_row() {
         "2",
         "--replicas",
         "3",
-        "--rows",
+        "--rows-per-partition",
         "30",
         "--fault",
         "mutation:1=operator-recoverdata",

@@ -26,7 +26,7 @@ fn without_a_tablet(home: &Home) -> Cluster {
         "3",
         "--replicas",
         "2",
-        "--rows",
+        "--rows-per-partition",
         "20",
         "--fault",
         "1ms@tablet1=tablet-dies",
