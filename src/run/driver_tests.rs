@@ -9,7 +9,7 @@ use super::super::lock::{Alone, Lock as _};
 use super::super::made_up::{ID, note, orders, record, seen, tablets};
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
-use crate::model::{Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, TabletState, Term, TermStart};
+use crate::model::{Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, TabletState, Term, TermStart};
 use crate::recovery::{Blocked, Reason};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
@@ -118,6 +118,20 @@ async fn what_was_tried_in_vain_is_tried_again_when_its_tablet_comes_back_a_boun
         driver.leave_alone(Reason::Refused);
     }
     assert_eq!(times, 5);
+}
+
+/// Its disk may not have been there before.
+#[tokio::test(start_paused = true)]
+async fn whether_there_is_a_directory_is_asked_again_once_a_tablet_has_been_away() {
+    let mut driver = left_alone_for(Reason::Refused);
+    let (b, began) = (Endpoint::from("b"), driver.now);
+    let missing = Probes { directory: Seen::Known(Directory::Missing), ..Probes::UNASKED };
+    driver.snapshot.tablets.get_mut(&b).unwrap().probes.insert(ID, missing);
+    let directory = |driver: &Driver| driver.snapshot.tablets[&b].probes[&ID].directory.clone();
+    driver.note_answer(began, &b, Seen::Failed("connection refused".to_owned()));
+    assert_eq!(directory(&driver), Seen::Known(Directory::Missing), "nobody could be asked");
+    driver.note_answer(began, &b, Seen::Known(BTreeMap::new()));
+    assert_eq!(directory(&driver), Seen::Unasked);
 }
 
 #[tokio::test(start_paused = true)]

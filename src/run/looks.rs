@@ -280,6 +280,10 @@ impl Driver {
             return;
         };
         let was_silent = self.silent.remove(endpoint);
+        // It may have come back with another disk, whether it held anything before or not.
+        if was_silent && let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
+            tablet.probes.values_mut().for_each(|probes| probes.directory = Seen::Unasked);
+        }
         let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
         let none_left = before.keys().all(|id| !held.contains_key(id));
         let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
@@ -298,8 +302,6 @@ impl Driver {
             for id in self.placed.get(endpoint).cloned().unwrap_or_default() {
                 let Some(case) = self.cases.get_mut(&id) else { continue };
                 case.memory.replica_mut(endpoint).note_restart();
-                let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-                probes.into_iter().for_each(|probes| probes.directory = Seen::Unasked);
                 // A later run sees only that the tablet holds something again, and takes it for the same process.
                 self.settings.record.remember(id, &case.memory);
                 if again {
