@@ -9,12 +9,9 @@ use super::recover::now_ms;
 use super::session::Session;
 use crate::model::{Endpoint, PartitionId, Pid, TableName, counted};
 use crate::recovery::LossKind;
-use crate::rows::{Compared, Limits};
+use crate::rows::{BYTES_PER_SECOND, Compared, Limits, not_too_many};
 use crate::run::Prepared;
 use crate::ui::{OddRowLine, RowsComparedLine};
-
-/// Bytes a second that are read of each replica.
-const BYTES_PER_SECOND: u64 = 64 << 20;
 
 /// Writes the rows that not every replica holds into one file a partition, in `given-up` below the directory of records. What cannot
 /// be read is named.
@@ -65,11 +62,7 @@ async fn rows_of(
     let seen = &prepared.snapshot;
     let (_, replicas) = replicas(seen, table, pid, &[]).map_err(|failure| failure.error.to_string())?;
     let endpoints: Vec<Endpoint> = replicas.iter().map(|(at, _)| at.clone()).collect();
-    let held = endpoints.iter().filter_map(|at| seen.tablets.get(at)?.held.known()?.get(&id));
-    let most = held.map(|held| held.record_cnt).max().unwrap_or_default();
-    if most > up_to {
-        return Err(format!("{} are more than the {up_to} that are read (--compare-rows-up-to)", counted(most, "row")));
-    }
+    not_too_many(endpoints.iter().filter_map(|at| seen.tablets.get(at)?.held.known()?.get(&id)), up_to)?;
     let schema = session.cluster.schema(table).await.map_err(|error| error.to_string())?;
     let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
     let limits = Limits { bytes_per_second: Some(BYTES_PER_SECOND), ..Limits::default() };

@@ -12,4 +12,4 @@ mod tests;
 
 pub use compare::{OddRow, RowComparison, RowsRead, TooDifferent};
 pub use read::{CompareError, Compared, Limits, compare_rows};
-pub use seen::rows_seen;
+pub use seen::{BYTES_PER_SECOND, not_too_many, rows_seen};

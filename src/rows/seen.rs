@@ -11,7 +11,7 @@ use super::compare::OddRow;
 use super::read::{Compared, Limits, compare_rows, still_odd};
 
 /// Bytes a second that are read of each replica: clients are served beside it.
-const BYTES_PER_SECOND: u64 = 64 << 20;
+pub const BYTES_PER_SECOND: u64 = 64 << 20;
 /// How often what seems to differ is asked about again while somebody writes, ...
 const LOOKS: u32 = 3;
 /// ... for so many rows, since each is asked for by itself, ...
@@ -40,13 +40,7 @@ async fn read(
     up_to: u64,
 ) -> Result<RowsSeen, String> {
     let before = loaded(cluster, partition, replicas).await?;
-    let most = before.values().map(|held| held.record_cnt).max().unwrap_or_default();
-    if most > up_to {
-        return Err(format!(
-            "{} are more than the {up_to} that are compared (--compare-rows-up-to)",
-            counted(most, "row")
-        ));
-    }
+    not_too_many(before.values(), up_to)?;
     let schema = cluster.schema(table).await.map_err(|error| error.to_string())?;
     let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
     let (mut odd, shown) = compared(cluster, &schema, partition, replicas).await?;
@@ -87,6 +81,19 @@ async fn read(
         read.insert(endpoint, Read { asked, to, hidden });
     }
     Ok(RowsSeen::compared(read, lacking(replicas, odd.values())))
+}
+
+/// Whether none of these replicas holds more rows than that.
+///
+/// # Errors
+/// How many one holds.
+pub fn not_too_many<'a>(replicas: impl Iterator<Item = &'a Held>, up_to: u64) -> Result<(), String> {
+    let most = replicas.map(|held| held.record_cnt).max().unwrap_or_default();
+    if most > up_to {
+        let rows = counted(most, "row");
+        return Err(format!("{rows} are more than the {up_to} that are compared (--compare-rows-up-to)"));
+    }
+    Ok(())
 }
 
 fn ends(of: &BTreeMap<Endpoint, Held>) -> Vec<Offset> {

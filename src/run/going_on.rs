@@ -31,7 +31,7 @@ pub enum GoingOn {
         table: TableName,
         /// The partition.
         pid: Pid,
-        /// Whether the tablet shows it: a disk table loads unseen, and may not be loading at all.
+        /// Whether the tablet shows it: a disk table does not while it is queued, and may not be loading at all.
         seen: bool,
     },
     /// The nameserver has an operation under way.

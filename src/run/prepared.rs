@@ -177,7 +177,7 @@ impl Prepared {
         let found = tables.flat_map(|table| table.partitions.iter().map(move |partition| (table, partition)));
         if let Some((table, partition)) = found.into_iter().find(|(_, partition)| partition.pid == id.pid) {
             let view = View::of(&self.snapshot, table, partition, memory);
-            let partition = format!("{}/{}", table.name, id.pid);
+            let partition = view.name();
             if view.replica(&endpoint).is_none() {
                 let replicas = view.replicas.iter().map(|replica| replica.endpoint.clone()).collect();
                 return Err(Refusal::NoSuchReplica { endpoint, partition, replicas });
@@ -186,7 +186,7 @@ impl Prepared {
                 return Err(Refusal::LedByAnother { endpoint, partition, leader: leads.endpoint.clone() });
             }
         }
-        // What goes with the others is known once they are loaded.
+        // What the others would lose is known once they are loaded.
         (memory.named_leader, memory.load_all_first) = (Some(endpoint), true);
         self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);
         Ok(self)

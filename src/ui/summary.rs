@@ -317,7 +317,7 @@ pub fn going_on_text(going_on: &GoingOn) -> String {
         }
         GoingOn::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
         GoingOn::Load { endpoint, table, pid, seen: false } => {
-            format!("{endpoint} was told to load {table}/{pid}, which does not show until it is loaded")
+            format!("{endpoint} was told to load {table}/{pid}, which does not show while it is queued")
         }
         GoingOn::Op { op, kind, table, pid, task } => match task.as_str() {
             "-" => format!("operation {op} ({kind}) on {table}/{pid} has not begun"),

@@ -155,6 +155,31 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
     }
 }
 
+/// Who goes on after such a run has been shown nothing of what another leader would have the others lose.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_beside_a_named_leader_is_not_accepted_without_it() {
+    let case = Case::new(Scenario::EverythingRestarted, longest_and_hollow).await;
+    let (partition, follower) = case.bed.world(|world| {
+        let id = first(world);
+        let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
+        (format!("{}.{}/{}", table.db(), table.name(), id.pid), endpoints(world, id).1[0].clone())
+    });
+    let naming = ["--partition", &partition, "--leader", follower.as_str()];
+    case.recover(&naming, 4);
+    let dry_run = case.recover(&[&naming[..], &["--dry-run"]].concat(), 4).events();
+    let id = of_kind(&dry_run, "plan")[0]["id"].as_str().unwrap().to_owned();
+    case.bed.hold_at(&["ChangeLeader"], 1);
+    let accepting = ["recover", "--nameserver", &case.address, "--accept-data-loss", &id];
+    let mut run = case.home.start(&[&accepting[..], &naming].concat());
+    run.wait_for_progress(|line| line.contains(" is promoted: named by "));
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    case.bed.release();
+    let refused = case.recover(&["--partition", &partition, "--accept-data-loss", &id], 5);
+    assert_eq!(refused.summary()["rpc"]["mutations"], 0, "{}", refused.stderr);
+    case.bed.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
     let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;

@@ -16,7 +16,7 @@ pub struct Consent {
     /// Partitions may go on without what these replicas hold, which cannot be looked at. Said for each on its own, because
     /// nobody knows how much it is.
     pub without: Vec<Endpoint>,
-    /// Who is to lead the one partition in scope, whatever the rules say of it. What goes with the others has to be said yes to.
+    /// Who is to lead the one partition in scope, whatever the rules say of it. What the others would lose has to be said yes to.
     pub leader: Option<Endpoint>,
     /// auto_failover may be given back, whatever the nameserver then replaces.
     pub release: bool,

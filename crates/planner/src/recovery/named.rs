@@ -1,4 +1,4 @@
-//! The leader that somebody names. Nothing is weighed but what goes with the others: that is listed, and has to be accepted.
+//! The leader that somebody names. Nothing is weighed: what the others would lose is listed, and has to be accepted.
 
 use openmldb_model::{Endpoint, Offset};
 
@@ -17,7 +17,7 @@ use super::view::{ReplicaView, View, list};
 /// That replica, and how it becomes leader.
 ///
 /// # Errors
-/// It cannot lead, or what goes with the others was not accepted.
+/// It cannot lead, or what the others would lose was not accepted.
 pub(super) fn leader<'a>(view: &'a View, named: &Endpoint) -> Result<(&'a ReplicaView, Way, String), Blocked> {
     let found = view.replica(named);
     let Some(leader) = found.filter(|r| r.offset().is_some()) else {
@@ -31,7 +31,11 @@ pub(super) fn leader<'a>(view: &'a View, named: &Endpoint) -> Result<(&'a Replic
         let others = list(losses.iter().map(|loss| &loss.endpoint));
         let text =
             format!("{named} ({}) is to lead: what {others} may hold beyond would be given up", at_offset(leader));
-        let hint = "`openmldb-ops replica diff` shows in what replicas differ; nothing was discarded";
+        let hint = format!(
+            "`openmldb-ops replica diff {}` shows in what they differ; the same command with --dry-run lists the losses under a \
+             plan's id, for --accept-data-loss",
+            view.name()
+        );
         unless_accepted(view, Blocked::new(Reason::NamedLeader, text, hint), losses)?;
     }
     let why = format!("named by whoever started the run, {}", at_offset(leader));

@@ -144,30 +144,29 @@ pub(super) fn seen_equal(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool 
 
 /// What to type to see in what replicas differ and, while nobody leads, to have one of them lead; and what to know beside.
 pub(super) fn diff(view: &View, beside: &str) -> String {
-    let name = format!("{}/{}", view.table, view.partition.pid);
     let by_hand = match view.serving_leader() {
         Some(_) => String::new(),
         None => format!("; {}", name_one(view)),
     };
-    format!("`openmldb-ops replica diff {name}` shows in what they differ{by_hand}; {beside}")
+    format!("`openmldb-ops replica diff {}` shows in what they differ{by_hand}; {beside}", view.name())
 }
 
-/// The same of one that holds what its leader does not, which serves.
+/// The same of a follower that holds what its leader does not, while that leader serves.
 pub(super) fn diff_beside_leader(view: &View) -> String {
-    let name = format!("{}/{}", view.table, view.partition.pid);
-    diff(
-        view,
-        &format!(
-            "nothing was discarded; to have it lead instead, switch auto_failover off, restart the leader's tablet, then \
-             `recover --partition {name} --leader ENDPOINT`"
-        ),
-    )
+    let beside = format!(
+        "nothing was discarded; to have it lead instead, switch auto_failover off, restart the leader's tablet, then \
+         `openmldb-ops recover --partition {} --leader ENDPOINT`",
+        view.name()
+    );
+    diff(view, &beside)
 }
 
 /// What to type to have one replica lead, whatever the rules say.
 pub(super) fn name_one(view: &View) -> String {
-    let name = format!("{}/{}", view.table, view.partition.pid);
-    format!("`recover --partition {name} --leader ENDPOINT` has one of them lead, and lists what goes with the others")
+    format!(
+        "`openmldb-ops recover --partition {} --leader ENDPOINT` has one of them lead, and lists what the others would lose",
+        view.name()
+    )
 }
 
 /// Whether what replicas hold is what a partition is left alone for.

@@ -147,6 +147,11 @@ impl View {
         self.replicas.iter_mut().find(|replica| replica.endpoint == *endpoint)
     }
 
+    /// Its name, as it is typed: `shop.orders/0`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.table, self.partition.pid)
+    }
+
     /// The leader that serves: the only alive one among the leader-flagged, loaded, and leader in memory too.
     pub fn serving_leader(&self) -> Option<&ReplicaView> {
         let mut alive_leaders = self.replicas.iter().filter(|replica| replica.is_leader && replica.is_alive);
