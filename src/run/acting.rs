@@ -103,7 +103,9 @@ impl Driver {
     /// first then. Loading is right as long as it was not sent.
     fn recall(&mut self, id: PartitionId, intent: &Intent) -> bool {
         let Some(case) = self.cases.get_mut(&id) else { return false };
-        if matches!(intent.action, Action::LoadTable { .. }) || case.decided.elapsed() < OVERDUE {
+        if matches!(intent.action, Action::LoadTable { .. } | Action::LoadWithSchema { .. })
+            || case.decided.elapsed() < OVERDUE
+        {
             return false;
         }
         self.now += 1;

@@ -233,6 +233,7 @@ pub(super) fn on_nameserver(action: &Action) -> bool {
         | Action::ChangeLeader { .. }
         | Action::RecoverTable { .. } => true,
         Action::LoadTable { .. }
+        | Action::LoadWithSchema { .. }
         | Action::ChangeRole { .. }
         | Action::AddReplica { .. }
         | Action::DelReplica { .. }

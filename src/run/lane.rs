@@ -70,7 +70,9 @@ pub(super) struct LoadRank {
 /// What a load is ranked by.
 pub(super) fn rank(view: &View, intent: &Intent) -> LoadRank {
     let replica = match &intent.action {
-        Action::LoadTable { endpoint, .. } | Action::MarkAlive { endpoint, .. } => view.replica(endpoint),
+        Action::LoadTable { endpoint, .. }
+        | Action::LoadWithSchema { endpoint, .. }
+        | Action::MarkAlive { endpoint, .. } => view.replica(endpoint),
         _ => None,
     };
     LoadRank {
@@ -97,7 +99,7 @@ impl Lanes {
     pub(super) fn queue(&mut self, ordered: Ordered, rank: LoadRank, first: bool) {
         let (id, intent) = &ordered;
         match (&intent.action, tablet_of(&intent.action)) {
-            (Action::LoadTable { .. }, Some(endpoint)) => {
+            (Action::LoadTable { .. } | Action::LoadWithSchema { .. }, Some(endpoint)) => {
                 let lane = self.tablets.entry(endpoint.clone()).or_default();
                 lane.loads.insert((rank, *id), ordered);
             }
@@ -260,6 +262,7 @@ fn lane_of(id: PartitionId) -> usize {
 fn tablet_of(action: &Action) -> Option<&Endpoint> {
     match action {
         Action::LoadTable { endpoint, .. }
+        | Action::LoadWithSchema { endpoint, .. }
         | Action::ChangeRole { endpoint, .. }
         | Action::AddReplica { endpoint, .. }
         | Action::DelReplica { endpoint, .. }

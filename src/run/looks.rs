@@ -437,7 +437,7 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
         Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
             *probes = Probes::UNASKED;
         }
-        Action::LoadTable { .. } => probes.term_pair = Seen::Unasked,
+        Action::LoadTable { .. } | Action::LoadWithSchema { .. } => probes.term_pair = Seen::Unasked,
         _ if on_nameserver(action) => {
             let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
             *probes = Probes { manifest, directory, ..Probes::UNASKED };

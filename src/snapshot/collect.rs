@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster};
-use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
+use crate::model::{Directory, Endpoint, Held, Offset, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
 use crate::recovery::{Probe, Question};
 
 use super::watch::watch;
@@ -188,7 +188,7 @@ pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[P
         let held = held.get(&id);
         let mut probes = Probes::UNASKED;
         for question in EVERYTHING.iter().copied() {
-            if is_worth_asking(question, storage, held) {
+            if is_worth_asking(question, held) {
                 let probe_of = Probe { endpoint: endpoint.clone(), question };
                 probe(cluster, &probe_of, id, storage, &mut probes).await;
             }
@@ -243,7 +243,7 @@ async fn look_closely(
     let mut asked = JoinSet::new();
     for (partition, storage) in replicas {
         let held = holds.get(&partition);
-        let questions = questions.iter().copied().filter(|question| is_worth_asking(*question, storage, held));
+        let questions = questions.iter().copied().filter(|question| is_worth_asking(*question, held));
         let questions: Vec<Question> = questions.collect();
         if questions.is_empty() {
             continue;
@@ -267,10 +267,10 @@ async fn look_closely(
 }
 
 /// Whether a question says anything about a replica that its tablet holds like that, or does not hold.
-pub(super) fn is_worth_asking(question: Question, storage: StorageMode, held: Option<&Held>) -> bool {
+pub(super) fn is_worth_asking(question: Question, held: Option<&Held>) -> bool {
     match question {
         Question::Manifest | Question::TermPair => true,
-        Question::Directory => storage.is_disk() && held.is_none(),
+        Question::Directory => held.is_none(),
         Question::Followers => held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded()),
     }
 }
@@ -287,6 +287,12 @@ pub async fn probe(
     match probe.question {
         Question::Manifest => probes.manifest = seen(cluster.manifest(endpoint, partition, storage).await),
         Question::TermPair => probes.term_pair = seen(cluster.term_pair(endpoint, partition, storage).await),
+        // A snapshot is something to load.
+        Question::Directory
+            if !storage.is_disk() && probes.manifest.known().is_some_and(|manifest| manifest.offset > Offset(0)) =>
+        {
+            probes.directory = Seen::Known(Directory::InPlace);
+        }
         Question::Directory => probes.directory = seen(cluster.directory(endpoint, partition, storage).await),
         Question::Followers => probes.followers = seen(cluster.followers(endpoint, partition).await),
     }

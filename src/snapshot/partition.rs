@@ -116,7 +116,7 @@ async fn ask(
     let mut probes = Probes::UNASKED;
     if let Seen::Known(known) = &held {
         for question in EVERYTHING.iter().copied() {
-            if is_worth_asking(question, storage, known.get(&id)) {
+            if is_worth_asking(question, known.get(&id)) {
                 probe(&cluster, &Probe { endpoint: endpoint.clone(), question }, id, storage, &mut probes).await;
             }
         }

@@ -34,6 +34,14 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
             let storage = storage_words(*storage);
             format!("loadtable {} {tid} {pid} seg_cnt {seg_cnt} mode follower{storage} on {endpoint}", table.table)
         }
+        Action::LoadWithSchema { endpoint, table, partition, seg_cnt, storage } => {
+            let PartitionId { tid, pid } = partition;
+            let storage = storage_words(*storage);
+            let name = &table.table;
+            format!(
+                "loadtable {name} {tid} {pid} seg_cnt {seg_cnt} mode follower{storage} with its schema on {endpoint}"
+            )
+        }
         Action::ChangeRole { endpoint, partition, term, replicas } => {
             let replicas = if replicas.is_empty() { "none".to_owned() } else { listed(replicas) };
             on_tablet("changerole", partition, &format!(" leader term {term} replicas {replicas}"), endpoint)

@@ -4,10 +4,14 @@ use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, TimeScale};
+use openmldb_ops::wire::api::{LoadTableRequest, TableMeta};
+use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
+use openmldb_ops::wire::common::StorageMode;
+use openmldb_ops::wire::nameserver::TableInfo;
 use serde_json::Value;
 
 use crate::support::bed::Bed;
-use crate::support::outside::{assert_well, flags};
+use crate::support::outside::{assert_all_well, assert_well, flags};
 use crate::support::process;
 use crate::support::process::Home;
 
@@ -282,4 +286,50 @@ async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
     home.write("plan.yaml", &format!("# a comment is nothing\n{text}"));
     home.run(&["recover", "--plan", &file, "--nameserver", &address]).expect(0);
     bed.stop().await;
+}
+
+/// Every tablet has lost its disk, and the old script has told all of them to load: what it left there says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_is_left_of_a_partition_it_begins_empty_once_that_was_accepted() {
+    let case = Case::new(Scenario::EmptiedDisks, |world| {
+        let tables = world.tables();
+        for (id, placed) in world.metadata() {
+            let table = tables.iter().find(|table| table.tid() == id.tid.0).unwrap().clone();
+            placed.partition_meta.iter().for_each(|meta| tell_to_load(world, &table, id, &meta.endpoint));
+        }
+    })
+    .await;
+    case.recover(&["--all"], 4);
+    let (id, _) = case.dry_run(4);
+    let rows = case.bed.world(|world| world.rows());
+    assert!(rows.values().flat_map(|replicas| replicas.values()).all(Vec::is_empty));
+    let run = case.recover(&["--all", "--accept-data-loss", &id], 0).events();
+    let chosen =
+        of_kind(&run, "action").into_iter().filter(|event| event["action"]["call"] == "load_with_schema").count();
+    let partitions = case.bed.world(|world| world.metadata().len());
+    assert_eq!(chosen, partitions, "system tables, too; each once, on the replica that leads");
+    case.bed.settle();
+    case.bed.world(assert_all_well);
+    case.bed.world(|world| {
+        let id = first(world);
+        let (leader, _) = endpoints(world, id);
+        assert!(world.put_row(&leader, id), "it takes rows");
+    });
+    assert_eq!(of_kind(&case.recover(&["--all"], 0).events(), "summary")[0]["verdict"], "healthy");
+}
+
+fn tell_to_load(world: &mut World, table: &TableInfo, id: PartitionId, endpoint: &str) {
+    let meta = TableMeta {
+        tid: Some(id.tid.0.cast_signed()),
+        pid: Some(id.pid.0.cast_signed()),
+        name: table.name.clone(),
+        seg_cnt: Some(8),
+        storage_mode: table.storage_mode,
+        ..TableMeta::default()
+    };
+    let load = TabletCall::LoadTable(LoadTableRequest { table_meta: Some(meta), task_info: None });
+    let answer = world.call_tablet(&Endpoint::from(endpoint), load).unwrap();
+    let TabletAnswer::LoadTable(answer) = answer else { panic!("{answer:?}") };
+    let refused = if table.storage_mode() == StorageMode::KMemory { 131 } else { 0 };
+    assert_eq!(answer.code(), refused, "a disk table says nothing");
 }

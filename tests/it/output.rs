@@ -321,6 +321,7 @@ fn calls() -> Vec<Action> {
         | Action::ChangeLeader { .. }
         | Action::RecoverTable { .. }
         | Action::LoadTable { .. }
+        | Action::LoadWithSchema { .. }
         | Action::ChangeRole { .. }
         | Action::AddReplica { .. }
         | Action::DelReplica { .. }
@@ -337,7 +338,8 @@ fn calls() -> Vec<Action> {
         Action::MarkAlive { table: table.clone(), pid: Some(pid), endpoint: a.clone(), alive: false },
         Action::ChangeLeader { table: table.clone(), pid, candidate: b.clone() },
         Action::RecoverTable { table: table.clone(), pid, endpoint: b.clone() },
-        Action::LoadTable { endpoint: a.clone(), table, partition, seg_cnt: 8, storage },
+        Action::LoadTable { endpoint: a.clone(), table: table.clone(), partition, seg_cnt: 8, storage },
+        Action::LoadWithSchema { endpoint: a.clone(), table, partition, seg_cnt: 8, storage },
         Action::ChangeRole { endpoint: a.clone(), partition, term: Term(3), replicas: vec![b.clone()] },
         Action::AddReplica { endpoint: a.clone(), partition, follower: b.clone() },
         Action::DelReplica { endpoint: a.clone(), partition, follower: b.clone() },

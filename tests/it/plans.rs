@@ -127,4 +127,6 @@ plans! {
     clients_writing ClientsWriting;
     node_lost NodeLost;
     node_back NodeBack;
+    power_cut PowerCut;
+    emptied_disks EmptiedDisks;
 }

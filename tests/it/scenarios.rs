@@ -24,6 +24,7 @@ use crate::support::relay::count;
 
 /// A sandbox, as it was and what a run made of it.
 struct Seen {
+    scenario: Scenario,
     bed: Bed,
     before: Before,
     run: Run,
@@ -59,7 +60,7 @@ async fn recover(scenario: Scenario, setup: Setup) -> Seen {
     let bed = Bed::in_memory(scenario).await;
     let before = Before::of(&bed);
     let run = bed.run_with(setup).await;
-    Seen { bed, before, run }
+    Seen { scenario, bed, before, run }
 }
 
 impl Seen {
@@ -77,6 +78,17 @@ impl Seen {
                 );
             }
         });
+        self.bed.stop().await;
+    }
+
+    /// Nothing is left of any replica: nobody leads, nothing is told to load, and each loss can be accepted.
+    async fn assert_nothing_begins_empty_unasked(self) {
+        let summary = &self.run.recovered.summary;
+        let reasons: BTreeSet<&str> = summary.blocked.iter().map(|blocked| blocked.reason).collect();
+        assert_eq!((summary.verdict, reasons), (Verdict::Partial, BTreeSet::from(["no_data", "only_replica_lost"])));
+        assert_eq!((summary.blocked.len(), self.loads()), (self.before.partitions, Vec::new()));
+        let losses: usize = summary.blocked.iter().map(|blocked| blocked.losses.len()).sum();
+        assert_eq!(losses, self.before.replicas, "each replica's");
         self.bed.stop().await;
     }
 
@@ -116,7 +128,8 @@ impl Seen {
             let sent = request.table_meta.clone().unwrap();
             let TableMeta { tid, name, pid, seg_cnt, mode, storage_mode, .. } = sent.clone();
             let minimal = TableMeta { tid, name, pid, seg_cnt, mode, storage_mode, ..TableMeta::default() };
-            assert_eq!(sent, minimal, "more than a minimal meta");
+            let may_have_schema = self.scenario == Scenario::PowerCut && !sent.column_desc.is_empty();
+            assert!(may_have_schema || sent == minimal, "more than a minimal meta: {sent:?}");
             assert_eq!((sent.mode, sent.seg_cnt), (Some(TableMode::KTableFollower.into()), Some(8)), "{sent:?}");
         }
         let systems: BTreeSet<u32> = self.bed.world(|world| {
@@ -204,7 +217,8 @@ macro_rules! scenarios {
 
         #[test]
         fn every_scenario_is_here() {
-            let here = BTreeSet::from([Scenario::TabletMissing, Scenario::NodeLost, $(Scenario::$scenario,)*]);
+            let elsewhere = [Scenario::TabletMissing, Scenario::NodeLost, Scenario::EmptiedDisks];
+            let here = BTreeSet::from_iter(elsewhere.into_iter().chain([$(Scenario::$scenario,)*]));
             assert_eq!(here, Scenario::ALL.iter().copied().collect());
         }
     };
@@ -232,6 +246,33 @@ scenarios! {
     tablets_added: TabletsAdded with is_left_alone;
     clients_writing: ClientsWriting with is_left_alone;
     node_back: NodeBack;
+    power_cut: PowerCut with what_any_replica_kept_is_everywhere;
+}
+
+fn what_any_replica_kept_is_everywhere(seen: &Seen) {
+    let after = lengths(&seen.bed.world(|world| world.rows()));
+    for (id, before) in &seen.before.rows {
+        let longest = before.values().map(Vec::len).max().unwrap();
+        assert_eq!(after[id], (longest, BTreeSet::from([longest])), "{id}");
+    }
+    let described = |call: &Addressed| match call {
+        Addressed::Tablet(endpoint, TabletCall::LoadTable(load)) => {
+            let meta = load.table_meta.as_ref().unwrap();
+            (!meta.column_desc.is_empty()).then(|| (endpoint.clone(), meta.tid()))
+        }
+        _ => None,
+    };
+    let described: BTreeSet<(Endpoint, i32)> = seen.run.sent.iter().filter_map(described).collect();
+    assert!(described.iter().all(|(endpoint, _)| *endpoint == seen.victim()), "{described:?}");
+    for name in ["orders", "views"] {
+        let tid = seen.bed.world(|world| find(world, name, 0).tid.0.cast_signed());
+        assert!(described.contains(&(seen.victim(), tid)), "{name}, in memory or on disk: {described:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn emptied_disks() {
+    recover(Scenario::EmptiedDisks, Setup::new()).await.assert_nothing_begins_empty_unasked().await;
 }
 
 fn is_left_alone(seen: &Seen) {
@@ -421,8 +462,11 @@ async fn every_scenario(playbook: &'static str) {
         all.spawn(async move {
             let seen = recover(*scenario, with(&lock)).await;
             println!("{scenario}");
-            if playbook == "leaders-first" && *scenario == Scenario::LongerFollower {
+            if playbook == "leaders-first" && matches!(scenario, Scenario::LongerFollower | Scenario::PowerCut) {
                 return seen.assert_longer_follower_is_kept().await;
+            }
+            if *scenario == Scenario::EmptiedDisks {
+                return seen.assert_nothing_begins_empty_unasked().await;
             }
             seen.assert_safe();
             let verdict = seen.run.recovered.summary.verdict;

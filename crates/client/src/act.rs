@@ -6,7 +6,7 @@ use openmldb_wire::call::{NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
 use openmldb_wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest};
 
-use super::{CallError, Cluster};
+use super::{CallError, CallErrorKind, Cluster};
 
 impl Cluster {
     /// Carries out one action. Done means that a server said so, or that it said it was so already ([`done_codes`]); what
@@ -19,7 +19,10 @@ impl Cluster {
     pub async fn act(&self, action: &Action) -> Result<(), CallError> {
         let result = match encode::action(action) {
             Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
-            Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
+            Addressed::Tablet(endpoint, call) => match self.with_schema(action, call).await {
+                Ok(call) => self.tablet(&endpoint, call, &[]).await.map(drop),
+                Err(error) => Err(error),
+            },
         };
         match result {
             Err(error) if error.code().is_some_and(|code| done_codes(action).contains(&code)) => {
@@ -28,6 +31,19 @@ impl Cluster {
             }
             other => other,
         }
+    }
+
+    /// The call, with what the nameserver says of the table now if the action wants it.
+    async fn with_schema(&self, action: &Action, mut call: TabletCall) -> Result<TabletCall, CallError> {
+        if let (Action::LoadWithSchema { table, .. }, TabletCall::LoadTable(load)) = (action, &mut call) {
+            let found = self.described(table).await?;
+            let info = found.filter(|info| !info.column_desc.is_empty()).ok_or_else(|| {
+                let seen = format!("no columns of {table}");
+                CallError::new(self.nameserver_name(), "ShowTable", CallErrorKind::Garbage { seen })
+            })?;
+            encode::describe(load, &info);
+        }
+        Ok(call)
     }
 }
 

@@ -5,8 +5,9 @@ use openmldb_model::{
     Schema, StorageMode, Table, TableName, TermPair,
 };
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
-use openmldb_wire::decode::{self, Garbage};
-use openmldb_wire::{encode, nameserver};
+use openmldb_wire::decode::{self, FileSeen, Garbage};
+use openmldb_wire::encode::{self, ReplicaFile};
+use openmldb_wire::nameserver;
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -152,15 +153,36 @@ impl Cluster {
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetManifest, decode::manifest)
     }
 
-    /// Whether the directory of a replica that is not loaded is in place (CheckFile).
+    /// What there is to load of a replica that is not loaded (CheckFile, up to three times).
     pub async fn directory(
         &self,
         endpoint: &Endpoint,
         partition: PartitionId,
         storage: StorageMode,
     ) -> Result<Directory, CallError> {
-        let answer = self.tablet(endpoint, encode::check_meta(partition, storage), &[FILE_DIFFERS]).await?;
-        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::directory)
+        let seen = async |file| {
+            let answer = self.tablet(endpoint, encode::check_file(file, partition, storage), &[FILE_DIFFERS]).await?;
+            decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::file)
+        };
+        let is_described = async || Ok::<bool, CallError>(seen(ReplicaFile::Description).await? == FileSeen::Written);
+        let has_files = async || {
+            let log = seen(ReplicaFile::FirstLog).await? != FileSeen::Missing;
+            Ok::<bool, CallError>(log || seen(ReplicaFile::Manifest).await? != FileSeen::Missing)
+        };
+        Ok(match has_files().await? {
+            true if !storage.is_disk() || is_described().await? => Directory::InPlace,
+            true => Directory::Undescribed,
+            false if is_described().await? => Directory::Bare,
+            false => Directory::Missing,
+        })
+    }
+
+    /// A table as the nameserver describes it (ShowTable); none if it has no such table.
+    pub(super) async fn described(&self, table: &TableName) -> Result<Option<nameserver::TableInfo>, CallError> {
+        let answer = self.nameserver(encode::show_table(table)).await?;
+        let NameserverAnswer::ShowTable(answer) = answer else { return Ok(None) };
+        let is_it = |info: &nameserver::TableInfo| info.name() == table.table && info.db() == table.db;
+        Ok(answer.table_info.into_iter().find(is_it))
     }
 
     /// Some of the rows that a loaded replica holds, leader or follower, in the order of an index (Traverse): from the

@@ -65,6 +65,21 @@ pub enum Action {
         /// Which of the tablet's directories to look in.
         storage: StorageMode,
     },
+    /// The same LoadTable with the table's columns and indexes, as the nameserver has them: for a replica whose description
+    /// (`table_meta.txt`) is lost. What else is in its directory is loaded; where nothing is, it is empty
+    /// (docs/openmldb/load-table.md#no-directory).
+    LoadWithSchema {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// The table's name, by which its columns are asked for.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// Segments per index; the documented 8.
+        seg_cnt: u32,
+        /// Which of the tablet's directories to look in.
+        storage: StorageMode,
+    },
     /// TabletServer.ChangeRole to leader.
     ChangeRole {
         /// The tablet.

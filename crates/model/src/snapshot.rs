@@ -75,7 +75,7 @@ pub struct Probes {
     pub manifest: Seen<Manifest>,
     /// GetTermPair.
     pub term_pair: Seen<TermPair>,
-    /// CheckFile: asked of disk tables' replicas that are not loaded, whose LoadTable does not tell.
+    /// CheckFile: asked of replicas that are not loaded.
     #[serde(default = "unasked", skip_serializing_if = "Seen::is_unasked")]
     pub directory: Seen<Directory>,
     /// GetTableFollower; asked of leaders only.

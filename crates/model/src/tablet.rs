@@ -103,13 +103,20 @@ pub struct Manifest {
     pub count: u64,
 }
 
-/// Whether a replica that is not loaded has a directory on its tablet's disk (CheckFile of its `table_meta.txt`).
+/// What there is to load of a replica that is not loaded, asked before its first LoadTable (CheckFile of files of its directory).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Directory {
-    /// It has, with whatever is in it.
+    /// A binlog or a snapshot, and, as far as a disk table is concerned, the description (`table_meta.txt`) that says what table
+    /// they are of. LoadTable of a memory table tells where it is lost.
     InPlace,
-    /// It has none, or that file of it cannot be looked at.
+    /// A disk table's binlog or snapshot without a description: that file is rewritten by every load and not synced, so that a
+    /// power cut leaves it empty (docs/openmldb/load-table.md#no-directory).
+    Undescribed,
+    /// A description and nothing that it describes: a replica that was never written to, or what a LoadTable has left where
+    /// nothing was.
+    Bare,
+    /// None of these.
     Missing,
 }
 

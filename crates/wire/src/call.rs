@@ -74,6 +74,7 @@ macro_rules! declare_calls {
      $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
         #[doc = concat!("A call to ", $service, ", with its request.")]
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "lives for one call, on one stack")]
         pub enum $call { $(#[allow(missing_docs)] $variant($messages::$request),)* }
 
         #[doc = concat!("The answer of ", $service, " to the call of the same name.")]

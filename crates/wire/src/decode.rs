@@ -6,9 +6,9 @@
 //! missing `is_leader` reads as false. OpenMLDB's own servers cannot leave such a field out.
 
 use openmldb_model::{
-    Column, ColumnKind, Directory, Endpoint, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus,
-    Partition, PartitionId, Pid, Polled, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State,
-    StorageMode, Table, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Column, ColumnKind, Endpoint, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition,
+    PartitionId, Pid, Polled, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State, StorageMode, Table,
+    TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 use super::call::{NameserverAnswer, TabletAnswer};
@@ -308,15 +308,27 @@ pub fn manifest(answer: &api::GetManifestResponse) -> Result<Manifest, Garbage> 
     }
 }
 
-/// CheckFile of a replica's `table_meta.txt`, of code 0 or -1, which stands for a file that is not there and for one of another
-/// size (docs/openmldb/tablet.md#what-can-be-known-before-loading).
+/// What CheckFile says of a file, asked whether it has 0 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSeen {
+    /// It is not there.
+    Missing,
+    /// It is there, and empty.
+    Empty,
+    /// It is there, with something in it.
+    Written,
+}
+
+/// CheckFile, of code 0 or -1, which stands for a file that is not there and for one of another size
+/// (docs/openmldb/tablet.md#what-can-be-known-before-loading).
 ///
 /// # Errors
 /// A -1 that says neither.
-pub fn directory(answer: &api::GeneralResponse) -> Result<Directory, Garbage> {
+pub fn file(answer: &api::GeneralResponse) -> Result<FileSeen, Garbage> {
     match (answer.code(), answer.msg()) {
-        (0, _) | (_, "check size failed") => Ok(Directory::InPlace),
-        (_, "get size failed") => Ok(Directory::Missing),
+        (0, _) => Ok(FileSeen::Empty),
+        (_, "check size failed") => Ok(FileSeen::Written),
+        (_, "get size failed") => Ok(FileSeen::Missing),
         (_, msg) => Err(Garbage::new("msg", Problem::UnknownWord(msg.to_owned()))),
     }
 }

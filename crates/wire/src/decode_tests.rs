@@ -189,11 +189,11 @@ fn auto_failover_is_on_off_or_garbage() {
 #[test]
 fn a_file_of_another_size_is_there() {
     let says = |code, msg: &str| {
-        directory(&api::GeneralResponse { code: Some(code), msg: Some(msg.to_owned()), ..Default::default() })
+        file(&api::GeneralResponse { code: Some(code), msg: Some(msg.to_owned()), ..Default::default() })
     };
-    assert_eq!(says(-1, "check size failed"), Ok(Directory::InPlace));
-    assert_eq!(says(0, "ok"), Ok(Directory::InPlace));
-    assert_eq!(says(-1, "get size failed"), Ok(Directory::Missing));
+    assert_eq!(says(-1, "check size failed"), Ok(FileSeen::Written));
+    assert_eq!(says(0, "ok"), Ok(FileSeen::Empty));
+    assert_eq!(says(-1, "get size failed"), Ok(FileSeen::Missing));
     assert!(says(-1, "no idea").is_err(), "that it is missing has to be said");
 }
 

@@ -16,7 +16,7 @@ pub enum Addressed {
     Tablet(Endpoint, TabletCall),
 }
 
-/// The one call that carries out an action.
+/// The one call that carries out an action. LoadWithSchema is LoadTable, to which [`describe`] adds.
 pub fn action(action: &Action) -> Addressed {
     use Addressed::{Nameserver, Tablet};
     match action {
@@ -31,7 +31,8 @@ pub fn action(action: &Action) -> Addressed {
         Action::MarkAlive { table, pid, endpoint, alive } => Nameserver(mark_alive(table, *pid, endpoint, *alive)),
         Action::ChangeLeader { table, pid, candidate } => Nameserver(change_leader(table, *pid, candidate)),
         Action::RecoverTable { table, pid, endpoint } => Nameserver(recover_table(table, *pid, endpoint)),
-        Action::LoadTable { endpoint, table, partition, seg_cnt, storage } => {
+        Action::LoadTable { endpoint, table, partition, seg_cnt, storage }
+        | Action::LoadWithSchema { endpoint, table, partition, seg_cnt, storage } => {
             Tablet(endpoint.clone(), load_table(table, *partition, *seg_cnt, *storage))
         }
         Action::ChangeRole { endpoint, partition, term, replicas } => {
@@ -105,13 +106,35 @@ pub fn manifest(partition: PartitionId, storage: StorageMode) -> TabletCall {
     })
 }
 
-/// CheckFile of a replica's `table_meta.txt`: whether it has as many bytes as nobody writes into it, which tells whether it is
-/// there. The storage mode picks the directory that is looked in.
-pub fn check_meta(partition: PartitionId, storage: StorageMode) -> TabletCall {
+/// A file of a replica's directory that CheckFile can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaFile {
+    /// `table_meta.txt`.
+    Description,
+    /// `snapshot/MANIFEST`.
+    Manifest,
+    /// `binlog/00000000.log`: as long as there is no snapshot, no log file is deleted.
+    FirstLog,
+}
+
+impl ReplicaFile {
+    /// As CheckFile finds it: all but the description below `snapshot/`.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Description => "table_meta.txt",
+            Self::Manifest => "MANIFEST",
+            Self::FirstLog => "../binlog/00000000.log",
+        }
+    }
+}
+
+/// CheckFile of a file of a replica: whether it is there, and whether it is empty. The storage mode picks the directory that is
+/// looked in.
+pub fn check_file(file: ReplicaFile, partition: PartitionId, storage: StorageMode) -> TabletCall {
     TabletCall::CheckFile(api::CheckFileRequest {
         tid: Some(partition.tid.0),
         pid: Some(partition.pid.0),
-        file: Some("table_meta.txt".to_owned()),
+        file: Some(file.path().to_owned()),
         size: Some(0),
         dir_name: None,
         storage_mode: Some(storage_mode(storage)),
@@ -192,6 +215,33 @@ fn load_table(table: &TableName, partition: PartitionId, seg_cnt: u32, storage: 
         }),
         task_info: None,
     })
+}
+
+/// Adds to LoadTable what a nameserver says of a table when it has a replica of it created, and what has been added to the table
+/// since.
+pub fn describe(load: &mut api::LoadTableRequest, info: &nameserver::TableInfo) {
+    let partition = |found: &nameserver::TablePartition| common::TablePartition {
+        pid: Some(found.pid),
+        partition_meta: found.partition_meta.iter().map(placed).collect(),
+    };
+    let meta = load.table_meta.get_or_insert_default();
+    meta.db.clone_from(&info.db);
+    meta.compress_type = info.compress_type;
+    meta.key_entry_max_height = info.key_entry_max_height;
+    meta.column_desc.clone_from(&info.column_desc);
+    meta.column_key.clone_from(&info.column_key);
+    meta.added_column_desc.clone_from(&info.added_column_desc);
+    meta.schema_versions.clone_from(&info.schema_versions);
+    meta.base_table_tid = info.base_table_tid;
+    meta.table_partition = info.table_partition.iter().map(partition).collect();
+}
+
+fn placed(replica: &nameserver::PartitionMeta) -> common::PartitionMeta {
+    common::PartitionMeta {
+        endpoint: Some(replica.endpoint.clone()),
+        is_leader: Some(replica.is_leader),
+        is_alive: Some(true),
+    }
 }
 
 fn change_role(partition: PartitionId, term: Term, replicas: &[Endpoint]) -> TabletCall {

@@ -98,9 +98,60 @@ fn a_load_is_minimal_and_as_follower() {
         column_key: Vec::new(),
         added_column_desc: Vec::new(),
         db: None,
+        schema_versions: Vec::new(),
+        table_partition: Vec::new(),
         base_table_tid: None,
     };
     assert_eq!(call, TabletCall::LoadTable(api::LoadTableRequest { table_meta: Some(meta), task_info: None }));
+}
+
+/// As the nameserver has it when it creates a replica, with what was added to the table since.
+#[test]
+fn a_load_with_a_schema_says_all_that_the_nameserver_knows_of_the_table() {
+    let load = Action::LoadWithSchema {
+        endpoint: "t1:1".into(),
+        table: orders(),
+        partition: PARTITION,
+        seg_cnt: 8,
+        storage: StorageMode::Memory,
+    };
+    let TabletCall::LoadTable(mut call) = to_tablet(load) else { panic!() };
+    assert_eq!(call.table_meta.as_ref().unwrap().column_desc, [], "only the nameserver knows them");
+    let column = |name: &str| common::ColumnDesc { name: name.to_owned(), ..Default::default() };
+    let key = |flag| common::ColumnKey { index_name: Some("i".into()), flag: Some(flag), ..Default::default() };
+    let version = common::VersionPair { id: Some(2), field_count: Some(3) };
+    let replica = nameserver::PartitionMeta {
+        endpoint: "t1:1".into(),
+        is_leader: true,
+        is_alive: Some(false),
+        ..Default::default()
+    };
+    let partition = nameserver::TablePartition { pid: 2, partition_meta: vec![replica], ..Default::default() };
+    let info = nameserver::TableInfo {
+        db: Some("shop".into()),
+        column_desc: vec![column("a"), column("b")],
+        added_column_desc: vec![column("c")],
+        column_key: vec![key(0), key(1)],
+        schema_versions: vec![version],
+        key_entry_max_height: Some(1),
+        compress_type: Some(crate::r#type::CompressType::KSnappy as i32),
+        base_table_tid: Some(6),
+        table_partition: vec![partition],
+        ..Default::default()
+    };
+    describe(&mut call, &info);
+    let meta = call.table_meta.unwrap();
+    assert_eq!((meta.column_desc, meta.added_column_desc), (info.column_desc, info.added_column_desc));
+    assert_eq!(
+        (meta.column_key, meta.schema_versions),
+        (info.column_key, info.schema_versions),
+        "deleted indexes, too"
+    );
+    assert_eq!((meta.db.as_deref(), meta.key_entry_max_height), (Some("shop"), Some(1)));
+    assert_eq!((meta.compress_type, meta.base_table_tid), (info.compress_type, Some(6)));
+    let placed = &meta.table_partition[0].partition_meta[0];
+    assert_eq!((placed.endpoint(), placed.is_leader(), placed.is_alive()), ("t1:1", true, true));
+    assert_eq!((meta.mode, meta.term), (Some(api::TableMode::KTableFollower as i32), None));
 }
 
 #[test]
@@ -164,7 +215,9 @@ fn storage_picks_the_directory() {
     assert_eq!((call.tid, call.pid, call.storage_mode), (Some(7), Some(2), Some(common::StorageMode::KSsd as i32)));
     let TabletCall::GetTermPair(call) = term_pair(PARTITION, StorageMode::Memory) else { panic!() };
     assert_eq!(call.storage_mode, Some(common::StorageMode::KMemory as i32));
-    let TabletCall::CheckFile(call) = check_meta(PARTITION, StorageMode::Hdd) else { panic!() };
+    let TabletCall::CheckFile(call) = check_file(ReplicaFile::Description, PARTITION, StorageMode::Hdd) else {
+        panic!()
+    };
     assert_eq!((call.file(), call.size(), call.storage_mode()), ("table_meta.txt", 0, common::StorageMode::KHdd));
     let TabletCall::GetTableStatus(call) = table_status() else { panic!() };
     assert_eq!((call.tid, call.pid), (None, None), "everything a tablet holds, in one call");

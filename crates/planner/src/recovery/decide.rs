@@ -11,6 +11,7 @@ use super::connect::{Returns, Whom, connect_proven, connectable};
 use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
 use super::election::{Choice, Way, choose};
+use super::empty;
 use super::follower;
 use super::health::{Health, health};
 use super::loading;
@@ -168,6 +169,9 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if !unasked.is_empty() {
                 return Some(Decision::Look(unasked));
             }
+            if let Some(begun) = empty::begin_empty(view, key, seg_cnt(playbook)) {
+                return Some(begun.unwrap_or_else(Decision::Blocked));
+            }
             Some(match choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice)) {
                 Ok(choice) => Decision::Choose(Box::new(choice)),
                 Err(blocked) => Decision::Blocked(blocked),
@@ -186,6 +190,15 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
+}
+
+/// Segments an index, as the playbook loads; the documented 8 where it loads nothing.
+fn seg_cnt(playbook: &Playbook) -> u32 {
+    let loads = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::LoadTable { seg_cnt, .. } => Some(*seg_cnt),
+        _ => None,
+    });
+    loads.unwrap_or(8)
 }
 
 /// Whether some loaded replica's end is unknown, as in a plan it is.

@@ -3,7 +3,7 @@
 use openmldb_model::{Offset, counted};
 
 use super::blocked::{Blocked, Reason};
-use super::loss::{Loss, unless_accepted};
+use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
 use super::objection;
 use super::reach;
@@ -22,6 +22,9 @@ use super::view::{Data, ReplicaView, View};
 pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     on_servers_of_their_own(leader, replica)?;
     left_in_place(view, replica)?;
+    if is_gone_as_accepted(view, replica) {
+        return Ok(());
+    }
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
         let hint = rows::diff(view, "nothing was discarded");
@@ -105,15 +108,16 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
 /// The directory of a disk table's replica that loading has neither read nor moved away
 /// (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): nobody can know what is in it.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
-    if replica.data != Data::Absent || replica.memory.load != Load::NeverAppeared {
+    let has_not_shown = replica.data == Data::Absent && replica.memory.load == Load::NeverAppeared;
+    let never_appeared = has_not_shown && !replica.has_no_data();
+    if !never_appeared && !replica.was_refused_in_place() {
         return Ok(());
     }
     let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };
-    let text = format!(
-        "{} never appeared when it was told to load: nobody knows what {what}, and resending would replace that",
-        replica.endpoint
-    );
-    let hint = format!("{}; the partition serves without it", reach::NEVER_APPEARED);
+    let did = if never_appeared { "never appeared when it was told to load" } else { "refused to load it" };
+    let text = format!("{} {did}: nobody knows what {what}, and resending would replace that", replica.endpoint);
+    let cure = if never_appeared { reach::NEVER_APPEARED } else { reach::REFUSED };
+    let hint = format!("{cure}; the partition serves without it");
     let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
     let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
     unless_accepted(view, blocked, vec![loss])

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use openmldb_model::{
-    Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
+    Directory, Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
 };
 
 use super::election::Choice;
@@ -80,7 +80,10 @@ impl Remembered {
     /// What is worth remembering of a replica.
     pub fn of(memory: &ReplicaMemory) -> Self {
         Self {
-            load: memory.load.clone(),
+            load: match &memory.load {
+                Load::NotSent if memory.refused_before => Load::Refused("by an earlier run".to_owned()),
+                load => load.clone(),
+            },
             held: memory.held,
             loads: memory.loads.saturating_sub(memory.loads_of_the_past),
             recover_tries: memory.recovery.tries,
@@ -212,6 +215,7 @@ impl Memory {
             };
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
+            memory.refused_before = matches!(remembered.load, Load::Refused(_));
             memory.leader_held = remembered.leader_held;
             memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
@@ -242,7 +246,9 @@ impl Memory {
         for replica in view.replicas.iter().filter(|r| served_early && !r.is_leader && !r.is_alive) {
             self.replica_mut(&replica.endpoint).leader_held = Some(Offset(0));
         }
-        for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && r.data == Data::Absent) {
+        // A LoadTable leaves a description where nothing was.
+        let was_told = |r: &ReplicaView| r.data == Data::Absent && r.directory != Seen::Known(Directory::Missing);
+        for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && was_told(r)) {
             self.replica_mut(&replica.endpoint).load = Load::Interrupted;
         }
         // Its loads may be what the nameserver's numbers are from.
@@ -284,6 +290,9 @@ impl Now<'_> {
             Load::HandedOver => Load::NotSent,
             Load::NeverAppeared if self.since == Since::Restarted => Load::NotSent,
             Load::Vanished if self.has_snapshot() => Load::NotSent,
+            // What was asked now says more than what was remembered.
+            Load::Vanished | Load::NeverAppeared if self.directory() == Some(Directory::Missing) => Load::NotSent,
+            Load::NeverAppeared if self.directory() == Some(Directory::Bare) => load.clone(),
             Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),
             // Whether something was put back in its place meanwhile is unknown.
             Load::Vanished | Load::NeverAppeared => Load::Interrupted,
@@ -292,9 +301,17 @@ impl Now<'_> {
         }
     }
 
+    fn directory(&self) -> Option<Directory> {
+        self.replica.directory.known().copied()
+    }
+
     fn told_to_load(&self, load: &Load) -> Load {
         if self.since == Since::Restarted {
             return Load::NotSent;
+        }
+        // Whether that load hangs or not, it has nothing to load.
+        if self.storage.is_disk() && self.directory() == Some(Directory::Bare) {
+            return Load::NeverAppeared;
         }
         if self.storage.is_disk() {
             return match load {

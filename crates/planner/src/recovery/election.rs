@@ -8,6 +8,7 @@ use crate::playbook::{OnConflict, Promote};
 use openmldb_model::{Endpoint, Offset, Term, counted};
 
 use super::blocked::{Blocked, Reason};
+use super::empty;
 use super::loss::{Loss, unless_accepted};
 use super::named;
 use super::objection;
@@ -362,7 +363,7 @@ fn follower_instead<'a>(
                         Some(missing) => Loss::out_of_reach(view, missing),
                         None => Loss::everything(view, known),
                     };
-                    unless_accepted(view, everything_empty(view, known), vec![loss])?;
+                    unless_accepted(view, empty::everything_empty(view, known), vec![loss])?;
                     Ok((
                         leader,
                         Way::ChangeRole,
@@ -371,52 +372,15 @@ fn follower_instead<'a>(
                 }
             }
         }
-        None => Err(nothing_loaded(view)),
+        None => Err(empty::nothing_loaded(view)),
     }
 }
 
-/// Told to load a disk table, and not seen since: it may hold anything.
+/// Told to load, and not seen since, or refused although its files are there: it may hold anything.
 fn may_still_appear(replica: &ReplicaView) -> bool {
     let told =
         matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt | super::Load::NeverAppeared);
-    replica.data == Data::Absent && told
-}
-
-fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
-    let entries = known.largest_known_offset();
-    if let Some(missing) = reach::unproven(view).next() {
-        let known = match entries {
-            Offset(0) => String::new(),
-            entries => format!(", although {} was known to hold {entries} entries", known.endpoint),
-        };
-        let text = format!("{} {}, and the others are empty{known}", missing.endpoint, condition(view, missing));
-        return Blocked::new(reach::why_unproven(missing), text, "bring that replica back, then run again");
-    }
-    let was = match entries {
-        Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),
-        entries => format!("{} was known to hold {entries} entries", known.endpoint),
-    };
-    let text = format!("every replica that could be loaded is empty, but {was}");
-    let hint = format!(
-        "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
-        view.recycled_as()
-    );
-    Blocked::new(Reason::EverythingEmpty, text, hint)
-}
-
-fn nothing_loaded(view: &View) -> Blocked {
-    let states: Vec<String> = view.replicas.iter().map(|r| format!("{} {}", r.endpoint, condition(view, r))).collect();
-    let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
-    let (reason, hint) = if out_of_reach {
-        (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
-    } else if reach::unproven(view).next().is_some() {
-        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
-    } else if view.replicas.len() == 1 {
-        (Reason::OnlyReplicaLost, format!("look for its data as {} and put it back", view.recycled_as()))
-    } else {
-        (Reason::NoData, format!("look for the data as {} on each tablet and put it back", view.recycled_as()))
-    };
-    Blocked::new(reason, format!("no replica could be loaded: {}", states.join(", ")), hint)
+    replica.data == Data::Absent && told && !replica.has_no_data() || replica.was_refused_in_place()
 }
 
 /// What is wrong with a replica that cannot lead, in a few words.
@@ -428,6 +392,7 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
         Data::OutOfReach(error) => format!("does not answer ({error})"),
         Data::Loading(_) => "is still loading".to_owned(),
         Data::Absent => match &replica.memory.load {
+            super::Load::Refused(error) if replica.was_refused_in_place() => format!("refused to load it ({error})"),
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
             super::Load::Vanished => "vanished while loading".to_owned(),
             _ if replica.has_no_directory() => "has no directory of it".to_owned(),

@@ -57,7 +57,7 @@ pub fn forecast(plan: &Plan) -> Forecast {
         let mut serves = matches!(planned.leader, LeaderPlan::Serving { .. });
         for step in &planned.steps {
             match &step.action {
-                Action::LoadTable { endpoint, .. } => {
+                Action::LoadTable { endpoint, .. } | Action::LoadWithSchema { endpoint, .. } => {
                     let work = tablets.entry(endpoint).or_default();
                     let takes = (LOAD.0 + LOAD.1 * entries(planned, endpoint)) / POOL;
                     *if serves { &mut work.after_serving } else { &mut work.before_serving } += takes;

@@ -28,17 +28,22 @@ pub(super) struct Loads {
 /// LoadTable to each of those replicas whose tablet answers and does not hold it: as a follower, and never twice.
 pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'a ReplicaView>) -> Option<Decision> {
     let Loads { step, seg_cnt, turn, gates } = loads;
-    let missing: Vec<&ReplicaView> = of.filter(|r| is_to_be_loaded(r) || is_left_over(view, r)).collect();
+    let of: Vec<&ReplicaView> = of.collect();
+    if let Some(first) = refused_for_what(view, &of) {
+        return Some(first);
+    }
+    let is_missing = |r: &ReplicaView| is_to_be_loaded(r) || is_left_over(view, r) || was_refused_undescribed(r);
+    let missing: Vec<&ReplicaView> = of.into_iter().filter(|r| is_missing(r)).collect();
     if missing.is_empty() {
         return None;
     }
     if let Some(first) = gates.before_loading(view, turn) {
         return Some(first);
     }
-    let unasked = missing.iter().filter(|_| view.storage.is_disk()).flat_map(|r| {
-        let directory = r.directory.is_unasked().then_some(Question::Directory);
+    let unasked = missing.iter().flat_map(|r| {
         let manifest = r.manifest.is_unasked().then_some(Question::Manifest);
-        directory.into_iter().chain(manifest).map(|question| Probe { endpoint: r.endpoint.clone(), question })
+        let directory = r.directory.is_unasked().then_some(Question::Directory);
+        manifest.into_iter().chain(directory).map(|question| Probe { endpoint: r.endpoint.clone(), question })
     });
     let probes: Vec<Probe> = unasked.collect();
     if !probes.is_empty() {
@@ -49,12 +54,43 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
             return first;
         }
     }
-    Some(Decision::Act(missing.into_iter().map(|r| load_one(view, step, r, seg_cnt)).collect()))
+    let load = |r: &ReplicaView| match r.is_undescribed() {
+        true => {
+            let why = "its files are there, and the file that says what table they are of is empty or gone";
+            load_with_schema(view, step, r, seg_cnt, why)
+        }
+        false => {
+            let why = "its offset is known only once it is loaded; as a follower it takes no writes meanwhile";
+            load_one(view, step, r, seg_cnt, why)
+        }
+    };
+    Some(Decision::Act(missing.into_iter().map(load).collect()))
 }
 
 fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     let is_told = replica.memory.load != Load::NotSent || replica.memory.loads >= MAX_TRIES;
     replica.data == Data::Absent && !is_told && !replica.has_no_directory()
+}
+
+/// A load that was refused is no proof that nothing is there: the table's description may be all that is lost. Asked before
+/// anybody takes the replica for gone.
+fn refused_for_what(view: &View, of: &[&ReplicaView]) -> Option<Decision> {
+    let refused = of.iter().filter(|r| r.data == Data::Absent && matches!(r.memory.load, Load::Refused(_)));
+    let (unasked, asked): (Vec<&ReplicaView>, Vec<_>) = refused.partition(|r| r.directory.is_unasked());
+    if !unasked.is_empty() {
+        let probe = |r: &ReplicaView| Probe { endpoint: r.endpoint.clone(), question: Question::Directory };
+        return Some(Decision::Look(unasked.into_iter().map(probe).collect()));
+    }
+    asked.into_iter().find_map(|r| {
+        let Seen::Failed(error) = &r.directory else { return None };
+        let seen = format!("{} does not say what it has of the partition ({error})", r.endpoint);
+        let what = WaitFor::Answer(r.endpoint.clone());
+        (!view.memory.has_expired(&what)).then(|| Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
+    })
+}
+
+fn was_refused_undescribed(replica: &ReplicaView) -> bool {
+    replica.was_refused_in_place() && replica.is_undescribed() && replica.memory.loads < MAX_TRIES
 }
 
 /// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came
@@ -101,7 +137,7 @@ fn disconnected(
     (!intents.is_empty()).then_some(Some(Decision::Act(intents)))
 }
 
-fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32) -> Intent {
+pub(super) fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32, why: &str) -> Intent {
     let action = Action::LoadTable {
         endpoint: replica.endpoint.clone(),
         table: view.table.clone(),
@@ -109,7 +145,24 @@ fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32
         seg_cnt,
         storage: view.storage,
     };
-    Intent::new(step, action, "its offset is known only once it is loaded; as a follower it takes no writes meanwhile")
+    Intent::new(step, action, why)
+}
+
+pub(super) fn load_with_schema(
+    view: &View,
+    step: &'static str,
+    replica: &ReplicaView,
+    seg_cnt: u32,
+    why: &str,
+) -> Intent {
+    let action = Action::LoadWithSchema {
+        endpoint: replica.endpoint.clone(),
+        table: view.table.clone(),
+        partition: view.partition,
+        seg_cnt,
+        storage: view.storage,
+    };
+    Intent::new(step, action, why)
 }
 
 /// Waits until every replica that can be loaded is. Once the partition serves, each follower is waited for on its own.

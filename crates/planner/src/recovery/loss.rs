@@ -116,6 +116,12 @@ impl Loss {
     }
 }
 
+/// Whether all that was known of a replica was given up, and nothing of it is there: what takes its place replaces nothing.
+pub(super) fn is_gone_as_accepted(view: &View, replica: &ReplicaView) -> bool {
+    let all = Loss::everything(view, replica);
+    replica.has_no_data() && view.memory.accepted.iter().any(|accepted| all.is_covered_by(accepted))
+}
+
 /// Lets through what was said yes to, loss by loss.
 ///
 /// # Errors
@@ -131,6 +137,8 @@ pub(super) fn unless_accepted(view: &View, blocked: Blocked, losses: Vec<Loss>) 
 /// The reasons for which a partition can be blocked by a loss that may be said yes to.
 pub const LOSSES: &[Reason] = &[
     Reason::OutOfReach,
+    Reason::OnlyReplicaLost,
+    Reason::NoData,
     Reason::EverythingEmpty,
     Reason::LongerFollower,
     Reason::NewerTerm,

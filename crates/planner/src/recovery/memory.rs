@@ -62,6 +62,11 @@ pub struct ReplicaMemory {
     pub load: Load,
     /// It was loaded when its tablet last answered.
     pub held: bool,
+    /// An earlier run was told that nothing is in place.
+    pub refused_before: bool,
+    /// It was told to load with the table's columns and indexes: its description is whole again, and whatever was in its
+    /// directory is loaded.
+    pub told_schema: bool,
     /// LoadTable calls that were answered or may have worked.
     pub loads: u32,
     /// Those of them that are over: loaded, or asked of a process of its tablet that is no more.
@@ -283,6 +288,8 @@ impl ReplicaMemory {
             snapshot_file_missing: false,
             load: Load::NotSent,
             held: false,
+            refused_before: false,
+            told_schema: false,
             loads: 0,
             loads_of_the_past: 0,
             flag_stuck: false,
@@ -325,6 +332,7 @@ impl ReplicaMemory {
             }
         }
         self.loads_of_the_past = self.loads;
+        self.told_schema = false;
         self.snapshot_asked = false;
         self.recovery.dropped = false;
     }

@@ -10,6 +10,7 @@ mod discard;
 mod earlier;
 mod early;
 mod election;
+mod empty;
 mod facts;
 mod follower;
 mod forecast;

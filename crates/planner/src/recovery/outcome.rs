@@ -41,6 +41,11 @@ impl Memory {
         let applied = !matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_));
         match &intent.action {
             Action::LoadTable { endpoint, .. } => self.note_load(view.storage, endpoint, outcome),
+            Action::LoadWithSchema { endpoint, .. } => {
+                self.note_load(view.storage, endpoint, outcome);
+                // What nobody heard of may not have come.
+                self.replica_mut(endpoint).told_schema |= matches!(outcome, Outcome::Applied | Outcome::Refused { .. });
+            }
             Action::ChangeLeader { .. } if applied => {
                 self.leader_tries += 1;
                 self.expired.remove(&WaitFor::Ops);
@@ -104,7 +109,7 @@ impl Memory {
     /// What has to be remembered of a call should the run end before it hears how it went.
     pub fn note_unheard(&mut self, view: &View, intent: &Intent, newest_op: Option<OpId>) {
         self.note_outcome(view, intent, &Outcome::Unknown(String::new()), newest_op);
-        if let Action::LoadTable { endpoint, .. } = &intent.action
+        if let Action::LoadTable { endpoint, .. } | Action::LoadWithSchema { endpoint, .. } = &intent.action
             && view.storage.is_disk()
         {
             self.replica_mut(endpoint).load = Load::InDoubt;
@@ -129,10 +134,13 @@ impl Memory {
     /// that cannot be made only leaves a term unknown.
     fn note_refusal(&mut self, view: &View, intent: &Intent, outcome: &Outcome) {
         let subject = match &intent.action {
-            Action::LoadTable { .. } if matches!(outcome, Outcome::Refused { .. }) => return,
+            Action::LoadTable { .. } | Action::LoadWithSchema { .. } if matches!(outcome, Outcome::Refused { .. }) => {
+                return;
+            }
             Action::MarkAlive { endpoint, .. }
             | Action::RecoverTable { endpoint, .. }
             | Action::LoadTable { endpoint, .. }
+            | Action::LoadWithSchema { endpoint, .. }
             | Action::ChangeRole { endpoint, .. }
             | Action::DropTable { endpoint, .. }
             | Action::RecoverSnapshot { endpoint, .. } => endpoint,

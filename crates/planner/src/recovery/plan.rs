@@ -184,7 +184,7 @@ impl Counts {
         let [connected, resent] = [LANE_MS.0, LANE_MS.1].map(|ms| ms as f64 / 1000.0);
         for step in &planned.steps {
             match &step.action {
-                Action::LoadTable { .. } => self.loads += 1,
+                Action::LoadTable { .. } | Action::LoadWithSchema { .. } => self.loads += 1,
                 Action::RecoverTable { endpoint, .. } if planned.resends(endpoint) => {
                     self.resent += 1;
                     self.redundant_after_s += resent / 2.0;

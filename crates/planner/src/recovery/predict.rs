@@ -17,6 +17,12 @@ impl View {
                 }
             }
             Action::LoadTable { endpoint, .. } => self.predict_loaded(endpoint),
+            Action::LoadWithSchema { endpoint, .. } => {
+                self.predict_loaded(endpoint);
+                if let Some(replica) = self.replica_mut(endpoint) {
+                    replica.memory.told_schema = true;
+                }
+            }
             Action::MakeSnapshot { endpoint, offset, .. } => self.predict_last_term(endpoint, *offset),
             Action::ChangeRole { endpoint, term, replicas, .. } => {
                 self.predict_leader(endpoint);

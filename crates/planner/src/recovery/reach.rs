@@ -16,6 +16,9 @@ use super::view::{Data, ReplicaView, View};
 pub(super) const NEVER_APPEARED: &str = "see that tablet's log for why it does not load; if renaming `data` failed, move \
      `data` and `old_data` out of its directory; restart that tablet, then run again";
 
+/// The same of a replica whose LoadTable was refused although something of it is there.
+pub(super) const REFUSED: &str = "see that tablet's log for why it does not load, then run again";
+
 /// Replicas whose data nobody can know now: their tablet does not answer, or they are not loaded, or not yet, and not
 /// known to have nothing in place.
 pub(super) fn unproven(view: &View) -> impl Iterator<Item = &ReplicaView> {
@@ -58,6 +61,7 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
         };
         let cure = match (&missing.data, missing.tablet_state) {
             (Data::Absent, _) if missing.memory.load == Load::NeverAppeared => NEVER_APPEARED,
+            (Data::Absent, _) if missing.was_refused_in_place() => REFUSED,
             // It may be loading unseen, and must not be told twice.
             (Data::Absent, _) => "restart that tablet, then run again",
             (Data::Loading(_) | Data::Loaded(_), _) => {

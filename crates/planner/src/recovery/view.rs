@@ -10,6 +10,10 @@ use openmldb_model::{
 
 use super::memory::{Load, Memory, ReplicaMemory};
 
+/// What LoadTable of a memory table says (131) where `table_meta.txt` has no columns. Sent along to one that has, they would be
+/// there twice (docs/openmldb/load-table.md#checks-in-this-order).
+const NO_COLUMNS: &str = "fail to init table";
+
 /// Everything that decides what happens to one partition. Plain data; `predict` edits a copy of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
@@ -236,18 +240,45 @@ impl ReplicaView {
         self.memory.flag_stuck || self.tablet_state.is_none()
     }
 
-    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused or made it vanish,
-    /// or it has no directory.
+    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it made it vanish, or was refused
+    /// or never showed and nothing of it is there, or it has no directory.
     pub fn has_no_data(&self) -> bool {
-        let vanished = matches!(self.memory.load, Load::Refused(_) | Load::Vanished);
-        self.data == Data::Absent && (vanished || self.has_no_directory())
+        let is_gone = match self.memory.load {
+            Load::Refused(_) | Load::NeverAppeared => {
+                matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare))
+            }
+            Load::Vanished => true,
+            _ => self.has_no_directory(),
+        };
+        self.data == Data::Absent && is_gone
     }
 
-    /// Whether there is nothing to be loaded: no `table_meta.txt` and no snapshot. Asked before the first LoadTable: that makes a
-    /// directory where there is none (docs/openmldb/load-table.md#no-directory).
+    /// Whether there is nothing to be loaded: neither a description nor a snapshot, or what a load that was refused has left.
+    /// Asked before the first LoadTable: that makes a directory where there is none
+    /// (docs/openmldb/load-table.md#no-directory).
     pub fn has_no_directory(&self) -> bool {
         let no_snapshot = self.manifest.known().is_some_and(|manifest| manifest.offset == Offset(0));
-        self.memory.load == Load::NotSent && self.directory == Seen::Known(Directory::Missing) && no_snapshot
+        let nothing = match self.directory {
+            Seen::Known(Directory::Missing) => true,
+            Seen::Known(Directory::Bare) => self.memory.refused_before,
+            _ => false,
+        };
+        self.memory.load == Load::NotSent && nothing && no_snapshot
+    }
+
+    /// Whether it has a binlog or a snapshot, and its tablet cannot tell what table they are of.
+    pub fn is_undescribed(&self) -> bool {
+        let for_want_of_columns = match (&self.memory.load, &self.directory) {
+            (Load::NotSent, Seen::Known(Directory::Undescribed)) => true,
+            (Load::Refused(error), Seen::Known(Directory::InPlace)) => error.contains(NO_COLUMNS),
+            _ => false,
+        };
+        self.data == Data::Absent && for_want_of_columns && !self.memory.told_schema
+    }
+
+    /// Whether LoadTable was refused although something of it may be there.
+    pub fn was_refused_in_place(&self) -> bool {
+        self.data == Data::Absent && matches!(self.memory.load, Load::Refused(_)) && !self.has_no_data()
     }
 }
 

@@ -22,7 +22,7 @@ mod recover_table;
 mod refusal;
 mod restored;
 mod resume;
-mod rng;
+pub(crate) mod rng;
 mod rpc;
 mod send;
 mod settings;

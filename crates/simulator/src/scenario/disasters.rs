@@ -3,13 +3,14 @@
 use super::ScenarioError;
 use super::history::{History, Led, PATIENCE};
 use crate::World;
+use crate::nameserver::rng::Rng;
 use openmldb_model::Endpoint;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_wire::nameserver::ShowTabletRequest;
 
 /// Rows lost at the end of a binlog: what a power cut takes before it is synced
 /// (docs/openmldb/logs-and-terms.md#what-a-power-cut-takes).
-const UNSYNCED: u64 = 20;
+const UNSYNCED: u32 = 20;
 
 /// Rows behind the snapshot of a leader that will be hollow.
 const BEHIND_SNAPSHOT: u64 = 12;
@@ -36,8 +37,42 @@ impl History {
     pub(super) fn longer_follower(&mut self) -> Result<(), ScenarioError> {
         self.restart_damaged(|world, victim, led| {
             let last = world.log(victim, led.id).last().map_or(0, |entry| entry.index);
-            let first = last.saturating_sub(UNSYNCED.min(last / 2)) + 1;
+            let first = last.saturating_sub(u64::from(UNSYNCED).min(last / 2)) + 1;
             world.tablets_mut().lose_entries(victim.as_str(), led.id.tid.0, led.id.pid.0, first, last)
+        })
+    }
+
+    /// Every tablet lost the last rows of its binlogs, one more than the other; and the victim was loading when the power failed.
+    pub(super) fn power_cut(&mut self) -> Result<(), ScenarioError> {
+        let (victim, _) = self.victim()?;
+        let led = self.led();
+        let mut dice = Rng::new(self.seed);
+        let mut emptied = 0;
+        self.restart_everything_but(&[], |world| {
+            for endpoint in world.tablet_endpoints().to_vec() {
+                for led in led.iter().filter(|led| led.replicas.contains(&endpoint)) {
+                    let (tid, pid) = (led.id.tid.0, led.id.pid.0);
+                    let last = world.log(&endpoint, led.id).last().map_or(0, |entry| entry.index);
+                    let cut = u64::from(dice.below(UNSYNCED + 1)).min(last / 2);
+                    let first = last - cut + 1;
+                    world.tablets_mut().lose_entries(endpoint.as_str(), tid, pid, first, last);
+                    let is_torn = endpoint == victim && world.tablets_mut().empty_table_meta(victim.as_str(), tid, pid);
+                    emptied += usize::from(is_torn);
+                }
+            }
+        })?;
+        if emptied > 0 { Ok(()) } else { Err(ScenarioError::History("there was nothing to damage".to_owned())) }
+    }
+
+    /// Nothing is left of what the tablets had on their disks.
+    pub(super) fn disks_are_emptied(&mut self) -> Result<(), ScenarioError> {
+        let led = self.led();
+        self.restart_everything_but(&[], |world| {
+            for led in &led {
+                for endpoint in &led.replicas {
+                    world.tablets_mut().lose_directory(endpoint.as_str(), led.id.tid.0, led.id.pid.0);
+                }
+            }
         })
     }
 

@@ -63,7 +63,7 @@ impl History {
         let tablets: Vec<String> = there.map(ToString::to_string).collect();
         let variety = match self.scenario {
             Scenario::ServerNames => Variety::Named,
-            Scenario::DiskTables => Variety::Disk,
+            Scenario::DiskTables | Scenario::PowerCut | Scenario::EmptiedDisks => Variety::Disk,
             Scenario::PreAggregate => Variety::PreAggregate,
             _ => Variety::Recorded,
         };

@@ -115,6 +115,11 @@ scenarios! {
     NodeLost "node-lost-failover-off";
     /// A tablet died with auto_failover off, and is back with nothing loaded.
     NodeBack "node-back-failover-off";
+    /// Power was cut: every tablet lost rows that were not synced, some more and some fewer, and one of them the descriptions
+    /// of its replicas, too.
+    PowerCut "power-cut";
+    /// Everything was restarted, and every tablet's disk came back empty.
+    EmptiedDisks "emptied-disks";
 }
 
 impl Scenario {
@@ -187,6 +192,8 @@ impl Scenario {
             Self::DeadOldLeaderLonger => history.old_leader_died_with_a_tail(8, 3),
             Self::DivergedTail => history.old_leader_died_with_a_tail(3, 8),
             Self::LeaderAndWriters => history.leader_and_writers(),
+            Self::PowerCut => history.power_cut(),
+            Self::EmptiedDisks => history.disks_are_emptied(),
         }
     }
 }

@@ -30,8 +30,10 @@ pub struct Recycled {
 /// A partition's directory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
-    /// `table_meta.txt`; none if missing or unreadable.
+    /// `table_meta.txt`; none if missing or empty.
     pub(super) meta: Option<MetaFile>,
+    /// Without one: whether the file is there, with nothing in it, as a power cut leaves what was not synced.
+    pub(super) has_empty_meta: bool,
     /// `snapshot/`.
     pub(super) snapshot: Option<Snapshot>,
     /// `binlog/`, indexes ascending, gaps possible.

@@ -3,7 +3,7 @@
 //!
 //! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. Not
 //! modelled: collecting deleted rows, rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it
-//! acknowledged).
+//! acknowledged; what a power cut takes, scenarios take from the disks).
 
 mod disk;
 mod drop;

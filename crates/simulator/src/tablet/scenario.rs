@@ -56,6 +56,14 @@ impl Tablets {
         self.damage(endpoint, tid, pid, |directory| directory.meta.take().is_some())
     }
 
+    /// table_meta.txt is there, and nothing is in it: it is rewritten by every load, and a power cut takes what is not synced.
+    pub fn empty_table_meta(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {
+        self.damage(endpoint, tid, pid, |directory| {
+            directory.has_empty_meta = directory.meta.take().is_some();
+            directory.has_empty_meta
+        })
+    }
+
     /// Somebody moves a disk table's `data` and `old_data` out of its directory: a load makes them anew
     /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub fn move_data_away(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {

@@ -117,13 +117,20 @@ impl Tablets {
         api::GetManifestResponse { code, msg, manifest }
     }
 
-    /// CheckFile, of the one file that anybody asks for: no `table_meta.txt` is as short as the size that is asked with.
+    /// CheckFile, of the files that anybody asks for, with a size of 0: that of a description that was not synced.
     pub(super) fn check_file(&self, at: usize, request: &api::CheckFileRequest) -> api::GeneralResponse {
         let id = id_of(request.tid, request.pid);
         general(self.storage_with_root(request.storage_mode()).and_then(|storage| {
-            let directory = self.machines[at].disk.directory(storage, id);
-            let is_there = request.file() == "table_meta.txt" && directory.is_some_and(|found| found.meta.is_some());
-            Err(if is_there { CHECK_SIZE_FAILED } else { GET_SIZE_FAILED })
+            let Some(directory) = self.machines[at].disk.directory(storage, id) else { return Err(GET_SIZE_FAILED) };
+            let has_log = || directory.binlog.as_ref().is_some_and(|binlog| !binlog.is_empty());
+            let is_written = match request.file() {
+                "table_meta.txt" if directory.meta.is_none() && directory.has_empty_meta => return OK,
+                "table_meta.txt" => directory.meta.is_some(),
+                "MANIFEST" => directory.snapshot.is_some(),
+                "../binlog/00000000.log" => has_log(),
+                _ => false,
+            };
+            Err(if is_written { CHECK_SIZE_FAILED } else { GET_SIZE_FAILED })
         }))
     }
 

@@ -140,6 +140,7 @@ pub fn said(intent: &Intent) -> String {
         Action::RecoverTable { endpoint, .. } if intent.resends => format!("recover_table {endpoint} (resend)"),
         Action::RecoverTable { endpoint, .. } => format!("recover_table {endpoint}"),
         Action::LoadTable { endpoint, .. } => format!("load {endpoint}"),
+        Action::LoadWithSchema { endpoint, .. } => format!("load {endpoint} with its schema"),
         Action::ChangeRole { endpoint, term, replicas, .. } => {
             let replicas: Vec<&str> = replicas.iter().map(Endpoint::as_str).collect();
             format!("change_role {endpoint} term {term} replicas [{}]", replicas.join(" "))
@@ -227,8 +228,13 @@ impl Replica {
         self
     }
 
-    /// 131: nothing in place.
+    /// 131, and nothing in place.
     pub fn refused(self) -> Self {
+        self.no_directory().load(Load::Refused("131 fail to init table".to_owned()))
+    }
+
+    /// The same with a binlog in place.
+    pub fn undescribed(self) -> Self {
         self.load(Load::Refused("131 fail to init table".to_owned()))
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::playbook::Playbook;
 use crate::recovery::{
-    Choice, Continuity, Data, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, ReplicaMemory, View, WaitFor,
-    Way, decide,
+    Choice, Continuity, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, ReplicaMemory, View, WaitFor, Way,
+    decide,
 };
 use openmldb_model::{
     Action, Directory, Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId,
@@ -14,37 +14,40 @@ use openmldb_model::{
 };
 
 const MEMORY: StorageMode = StorageMode::Memory;
-const DISK: StorageMode = StorageMode::Hdd;
+pub(super) const DISK: StorageMode = StorageMode::Hdd;
 
 fn id(pid: u32) -> PartitionId {
     PartitionId { tid: Tid(7), pid: Pid(pid) }
 }
 
 /// A table with partitions 0, 1 and 2 on tablets `a` (its leader) and `b`.
-struct Found {
-    storage: StorageMode,
+pub(super) struct Found {
+    pub(super) storage: StorageMode,
     /// What `b` holds, by pid.
-    held: Vec<u32>,
+    pub(super) held: Vec<u32>,
     /// Whether `b` has a snapshot of partition 0 in place.
-    snapshot: bool,
+    pub(super) snapshot: bool,
+    /// What else `b` has in place of it.
+    pub(super) directory: Directory,
     /// Whether `a` serves partition 0.
-    served: bool,
+    pub(super) served: bool,
     /// Whether the tablet has registered anew since.
-    registered_anew: bool,
+    pub(super) registered_anew: bool,
     /// A partition that an operation works on.
-    op_on: Option<u32>,
+    pub(super) op_on: Option<u32>,
     /// Whether `b` did not say what it has in place.
-    silent: bool,
+    pub(super) silent: bool,
     /// Whether `b` does not answer at all.
-    out_of_reach: bool,
+    pub(super) out_of_reach: bool,
     /// Whether what is known of partition 0 is of an older run than the rest, before the tablet registered anew.
-    older: bool,
+    pub(super) older: bool,
 }
 
-const NOTHING: Found = Found {
+pub(super) const NOTHING: Found = Found {
     storage: MEMORY,
     held: Vec::new(),
     snapshot: false,
+    directory: Directory::InPlace,
     served: false,
     registered_anew: false,
     op_on: None,
@@ -98,10 +101,10 @@ impl Found {
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
         let manifest = if self.silent { Seen::Failed("reset".to_owned()) } else { Seen::Known(manifest) };
         let directory = Seen::Known(Directory::InPlace);
-        let probes = Probes { manifest, directory: directory.clone(), ..Probes::UNASKED };
+        let probes = Probes { manifest, directory: Seen::Known(self.directory), ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
         let none = Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 });
-        let leads = Probes { followers, manifest: none, directory: directory.clone(), ..Probes::UNASKED };
+        let leads = Probes { followers, manifest: none, directory, ..Probes::UNASKED };
         let tablet = |held, probes| Tablet {
             held: Seen::Known(held),
             probes: BTreeMap::from([(id(0), probes)]),
@@ -143,18 +146,18 @@ impl Found {
         memory
     }
 
-    fn load(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Load {
+    pub(super) fn load(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Load {
         self.carried(had_snapshot, earlier).replica(&"b".into()).load
     }
 }
 
 /// A replica that was told to load, and how far that had come.
-fn told(load: Load) -> Remembered {
+pub(super) fn told(load: Load) -> Remembered {
     let held = load == Load::Loaded;
     Remembered { load, held, loads: 1, ..Remembered::default() }
 }
 
-fn none() -> Remembered {
+pub(super) fn none() -> Remembered {
     Remembered::default()
 }
 
@@ -168,7 +171,7 @@ fn restarted(storage: StorageMode) -> Found {
     Found { storage, ..NOTHING }
 }
 
-fn loaded() -> Remembered {
+pub(super) fn loaded() -> Remembered {
     told(Load::Loaded)
 }
 
@@ -469,30 +472,4 @@ fn what_is_back_leaves_only_what_its_tablets_held() {
     let held = Remembered { held: true, ..Remembered::default() };
     let remembered = BTreeMap::from([("a".into(), held)]);
     assert_eq!(earlier, Earlier { remembered, ..Earlier::default() });
-}
-
-/// Found by the matrix: the tablet was back and recognised as restarted, but the partition was not brought back in that run.
-/// It holds something again, so the next run could not see that it had been restarted.
-#[test]
-fn a_disk_table_whose_tablet_was_seen_restarted_is_told_again_by_the_next_run() {
-    let mut seen = ReplicaMemory { load: Load::Interrupted, loads: 1, ..ReplicaMemory::new() };
-    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
-    let load = |seen: &ReplicaMemory| found.load(false, [Remembered::of(seen), told(Load::Loaded), none()]);
-    assert_eq!(load(&seen), Load::Interrupted, "the same process, as far as anybody knows");
-    seen.note_restart();
-    assert_eq!(load(&seen), Load::NotSent);
-}
-
-/// Found by the matrix: the tablet died while the replica was loaded, and auto failover had loaded another one on it before the
-/// next run looked, so that the tablet did not look restarted.
-#[test]
-fn a_disk_table_that_was_loaded_when_its_tablet_died_is_told_again_by_the_next_run() {
-    let mut seen = ReplicaMemory { load: Load::Loaded, held: true, loads: 1, ..ReplicaMemory::new() };
-    seen.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
-    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
-    assert_eq!(found.load(false, [Remembered::of(&seen), told(Load::Loaded), none()]), Load::NotSent);
-    let mut loading = ReplicaMemory { load: Load::Accepted, loads: 1, ..ReplicaMemory::new() };
-    loading.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
-    let load = found.load(false, [Remembered::of(&loading), told(Load::Loaded), none()]);
-    assert_eq!(load, Load::Interrupted, "it may still be loading, if the tablet was only slow");
 }

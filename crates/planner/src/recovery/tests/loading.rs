@@ -176,12 +176,12 @@ fn a_disk_table_is_waited_for_until_it_appears() {
 }
 
 #[test]
-fn whether_a_disk_table_has_a_directory_is_asked_before_it_is_told_to_load() {
+fn whether_a_replica_has_a_directory_is_asked_before_it_is_told_to_load() {
     let unasked = |r: Replica| r.with(|r| r.directory = Seen::Unasked);
-    let view = a_partition().on_disk().replica("a", |r| unasked(r.leader())).replica("b", |r| r);
-    assert_eq!(asks(&view), ["a Directory"]);
-    let view = a_partition().replica("a", |r| unasked(r.leader())).replica("b", |r| r);
-    assert_eq!(view.acts(), ["load a", "load b"], "a memory table's LoadTable is refused");
+    for view in [a_partition().on_disk(), a_partition()] {
+        let view = view.replica("a", |r| unasked(r.leader())).replica("b", |r| r);
+        assert_eq!(asks(&view), ["a Directory"]);
+    }
     let unknown = |r: Replica| r.with(|r| r.directory = Seen::Failed("timeout".to_owned()));
     let view = a_partition().on_disk().replica("a", |r| r.leader().no_directory()).replica("b", unknown);
     assert_eq!(view.acts(), ["load b"], "it may have one");

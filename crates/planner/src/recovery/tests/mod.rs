@@ -3,9 +3,11 @@
 mod builder;
 mod carrying_on;
 mod deletes;
+mod described;
 mod early;
 mod elections;
 mod followers;
+mod going_on_with_disks;
 mod histories;
 mod leading;
 mod loading;

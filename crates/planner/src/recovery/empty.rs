@@ -1,0 +1,85 @@
+//! Partitions of which nothing is left, as far as anybody can see: what is said about them, and how one begins empty.
+
+use std::cmp::Reverse;
+
+use openmldb_model::{Directory, Offset, Seen};
+
+use super::blocked::{Blocked, Reason};
+use super::decision::Decision;
+use super::election::condition;
+use super::loading;
+use super::loss::{Loss, unless_accepted};
+use super::memory::Load;
+use super::reach;
+use super::view::{ReplicaView, View};
+
+/// Where nothing is left of any replica, and that was accepted, the leader begins empty. An error is why it may not.
+pub(super) fn begin_empty(view: &View, step: &'static str, seg_cnt: u32) -> Option<Result<Decision, Blocked>> {
+    let nothing_left = view.replicas.iter().all(|r| r.has_no_data() && !r.memory.told_schema);
+    let named = view.memory.named_leader.as_ref().and_then(|named| view.replica(named));
+    let flagged = view.replicas.iter().filter(|r| r.is_leader);
+    let leader = named.or_else(|| flagged.max_by_key(|r| (r.memory.alive_before, Reverse(&r.endpoint))))?;
+    nothing_left.then(|| {
+        nothing_is_left(view)?;
+        let why = "nothing is left of any replica, as accepted: it begins empty";
+        // Somebody may have put a description there meanwhile.
+        let is_bare = leader.memory.load == Load::NotSent && leader.directory == Seen::Known(Directory::Bare);
+        let load = if is_bare { loading::load_one } else { loading::load_with_schema };
+        Ok(Decision::Act(vec![load(view, step, leader, seg_cnt, why)]))
+    })
+}
+
+/// Where nothing is left of any replica, nobody can lead unless that was accepted: what each was known to hold is gone.
+///
+/// # Errors
+/// It was not.
+fn nothing_is_left(view: &View) -> Result<(), Blocked> {
+    unless_accepted(view, nothing_loaded(view), view.replicas.iter().map(|r| Loss::everything(view, r)).collect())
+}
+
+/// The replicas that are loaded are empty, and this one was known not to be, or may not have been.
+pub(super) fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
+    let entries = known.largest_known_offset();
+    if let Some(missing) = reach::unproven(view).next() {
+        let known = match entries {
+            Offset(0) => String::new(),
+            entries => format!(", although {} was known to hold {entries} entries", known.endpoint),
+        };
+        let text = format!("{} {}, and the others are empty{known}", missing.endpoint, condition(view, missing));
+        return Blocked::new(reach::why_unproven(missing), text, "bring that replica back, then run again");
+    }
+    let was = match entries {
+        Offset(0) => format!("{}, leader-flagged too, {}", known.endpoint, condition(view, known)),
+        entries => format!("{} was known to hold {entries} entries", known.endpoint),
+    };
+    let text = format!("every replica that could be loaded is empty, but {was}");
+    let hint = format!(
+        "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
+        view.recycled_as()
+    );
+    Blocked::new(Reason::EverythingEmpty, text, hint)
+}
+
+/// No replica could be loaded: why, and what to do about it.
+pub(super) fn nothing_loaded(view: &View) -> Blocked {
+    let states: Vec<String> = view.replicas.iter().map(|r| format!("{} {}", r.endpoint, condition(view, r))).collect();
+    let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
+    let put_back = || {
+        format!(
+            "see whether its disks are mounted, and look for {}: moved back below db_root_path as {} it is loaded; then run \
+             again, or accept that the partition begins empty",
+            view.recycled_as(),
+            view.partition
+        )
+    };
+    let (reason, hint) = if out_of_reach {
+        (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
+    } else if reach::unproven(view).next().is_some() {
+        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
+    } else if view.replicas.len() == 1 {
+        (Reason::OnlyReplicaLost, put_back())
+    } else {
+        (Reason::NoData, put_back())
+    };
+    Blocked::new(reason, format!("no replica could be loaded: {}", states.join(", ")), hint)
+}

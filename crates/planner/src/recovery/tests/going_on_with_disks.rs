@@ -1,0 +1,46 @@
+//! Going on after a run that did not finish, with disk tables, which load unseen.
+
+use crate::recovery::{Data, Load, Remembered, ReplicaMemory};
+use openmldb_model::Directory;
+
+use super::carrying_on::{DISK, Found, NOTHING, none, told};
+
+/// Found by the matrix: the tablet was back and recognised as restarted, but the partition was not brought back in that run.
+/// It holds something again, so the next run could not see that it had been restarted.
+#[test]
+fn a_disk_table_whose_tablet_was_seen_restarted_is_told_again_by_the_next_run() {
+    let mut seen = ReplicaMemory { load: Load::Interrupted, loads: 1, ..ReplicaMemory::new() };
+    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
+    let load = |seen: &ReplicaMemory| found.load(false, [Remembered::of(seen), told(Load::Loaded), none()]);
+    assert_eq!(load(&seen), Load::Interrupted, "the same process, as far as anybody knows");
+    seen.note_restart();
+    assert_eq!(load(&seen), Load::NotSent);
+}
+
+/// Found by the matrix: the tablet died while the replica was loaded, and auto failover had loaded another one on it before the
+/// next run looked, so that the tablet did not look restarted.
+#[test]
+fn a_disk_table_that_was_loaded_when_its_tablet_died_is_told_again_by_the_next_run() {
+    let mut seen = ReplicaMemory { load: Load::Loaded, held: true, loads: 1, ..ReplicaMemory::new() };
+    seen.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
+    let found = Found { storage: DISK, held: vec![1], ..NOTHING };
+    assert_eq!(found.load(false, [Remembered::of(&seen), told(Load::Loaded), none()]), Load::NotSent);
+    let mut loading = ReplicaMemory { load: Load::Accepted, loads: 1, ..ReplicaMemory::new() };
+    loading.note_held(DISK, &Data::OutOfReach("gone".to_owned()));
+    let load = found.load(false, [Remembered::of(&loading), told(Load::Loaded), none()]);
+    assert_eq!(load, Load::Interrupted, "it may still be loading, if the tablet was only slow");
+}
+
+/// What its tablet has in place was asked now, and says more than how far loading it had come.
+#[test]
+fn a_replica_of_which_nothing_is_in_place_is_gone_whatever_became_of_its_load() {
+    let loads = [Load::Accepted, Load::Interrupted, Load::InDoubt, Load::NeverAppeared];
+    for load in loads {
+        let bare = Found { directory: Directory::Bare, storage: DISK, ..NOTHING };
+        assert_eq!(bare.load(false, [told(load.clone()), none(), none()]), Load::NeverAppeared, "{load:?}");
+    }
+    for load in [Load::Vanished, Load::NeverAppeared] {
+        let missing = Found { directory: Directory::Missing, ..NOTHING };
+        assert_eq!(missing.load(false, [told(load), none(), none()]), Load::NotSent);
+    }
+}
