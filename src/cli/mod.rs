@@ -30,6 +30,8 @@ mod switches_tests;
 mod undertake;
 mod undertake_args;
 
+use std::future::Future;
+use std::io;
 use std::process::ExitCode;
 
 pub use args::Cli;
@@ -43,21 +45,21 @@ use crate::ui::Paint;
 
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
-    let cli = environment::parse();
+    let (cli, has_sandbox) = environment::parse();
     let out = Out::new(cli.output, cli.verbose);
     start_tracing(cli.verbose, &out);
-    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => {
-            let done = match changes_something(&cli.command) {
-                true => runtime.block_on(run(&cli, &out)),
-                false => runtime.block_on(signal::or_end_at_once(run(&cli, &out))),
-            };
-            // What is not needed any more is not waited for.
-            runtime.shutdown_background();
-            done
+    let command = async {
+        match changes_something(&cli.command) {
+            true => run(&cli, &out).await,
+            false => signal::or_end_at_once(run(&cli, &out)).await,
         }
-        Err(error) => Err(Failure::error(error)),
     };
+    let done = match has_sandbox {
+        // The cluster, and the command with its timeouts, on one clock that no other process hurries.
+        true => crate::sandbox::on_an_idle_clock(command),
+        false => to_its_end(command),
+    };
+    let done = done.unwrap_or_else(|error| Err(Failure::error(error)));
     match done {
         Ok(exit) => {
             // Whoever only looked, and was ended, may be printing to a terminal that is stopped.
@@ -72,6 +74,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit.code())
         }
     }
+}
+
+fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(command);
+    // What is not needed any more is not waited for.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Whether there may be anything to clean up when a command is told to end. Those that may have listen to signals themselves.

@@ -4,6 +4,7 @@
 mod clock;
 mod edge;
 pub mod fault;
+mod idle_clock;
 mod live;
 pub mod nameserver;
 pub mod registration;
@@ -16,6 +17,7 @@ pub mod world;
 pub mod writers;
 
 pub use clock::{Clock, TimeScale};
+pub use idle_clock::on_an_idle_clock;
 pub use live::Live;
 pub use registration::{Registration, RegistrationError, ZooKeeperPath};
 pub use rpc::InProcess;
