@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use zookeeper_client::{Acls, Client, CreateMode};
+use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 /// Where Debian and Ubuntu put it; `ZOOKEEPER_CLASSPATH` names another place.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
@@ -81,7 +81,7 @@ impl ZooKeeperServer {
         }
     }
 
-    async fn try_client(&self) -> Result<Client, zookeeper_client::Error> {
+    async fn try_client(&self) -> Result<Client, Error> {
         Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await
     }
 
@@ -91,21 +91,19 @@ impl ZooKeeperServer {
         let began = Instant::now();
         loop {
             match self.try_client().await {
-                Err(zookeeper_client::Error::Timeout) if began.elapsed() < UP_WITHIN => {}
+                Err(Error::Timeout) if began.elapsed() < UP_WITHIN => {}
                 client => return client.unwrap(),
             }
         }
     }
 
-    /// Creates persistent nodes, parents first, each with its data, that anybody may do anything with.
+    /// Creates persistent nodes, parents first, each with its data, that anybody may do anything with. A busy ZooKeeper may answer
+    /// later than a client waits: then they are created in another session, as far as they were not.
     pub async fn create(&self, nodes: &[(&str, &str)]) {
-        let client = self.client().await;
-        for (path, data) in nodes {
-            let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-            if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-                client.mkdir(parent, &options).await.unwrap();
-            }
-            client.create(path, data.as_bytes(), &options).await.unwrap();
+        let began = Instant::now();
+        while let Err(error) = create_all(&self.client().await, nodes).await {
+            let is_lost = matches!(error, Error::ConnectionLoss | Error::SessionExpired | Error::Custom(_));
+            assert!(is_lost && began.elapsed() < UP_WITHIN, "{nodes:?}: {error}");
         }
     }
 
@@ -141,6 +139,21 @@ impl Drop for ZooKeeperServer {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+async fn create_all(client: &Client, nodes: &[(&str, &str)]) -> Result<(), Error> {
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for (path, data) in nodes {
+        if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+            client.mkdir(parent, &options).await?;
+        }
+        match client.create(path, data.as_bytes(), &options).await {
+            // By an attempt whose answer was lost.
+            Err(Error::NodeExists) if client.get_data(path).await?.0 == data.as_bytes() => {}
+            created => drop(created?),
+        }
+    }
+    Ok(())
 }
 
 fn spawn(directory: &Path, port: u16) -> Child {
