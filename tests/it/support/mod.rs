@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod desk;
 pub mod outside;
+pub mod patience;
 pub mod process;
 pub mod recorded;
 pub mod relay;

@@ -7,12 +7,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long anything may take on a busy machine before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub use super::patience::PATIENCE;
+use super::patience::Patience;
 
 /// A home directory with everything the program may read or write, removed when dropped.
 pub struct Home {
@@ -146,16 +146,16 @@ impl Stream {
         Self { lines, seen: String::new(), reader: Some(reader) }
     }
 
-    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_for(&mut self, patience: &Patience, wanted: impl Fn(&str) -> bool) -> Option<String> {
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(patience.left()) {
                 Ok(line) => {
                     self.seen += &line;
                     if wanted(&line) {
                         return Some(line);
                     }
                 }
+                Err(RecvTimeoutError::Timeout) if !patience.is_over() => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -180,13 +180,13 @@ pub struct Running {
 impl Running {
     /// The next line of stdout that is wanted.
     pub fn wait_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
-        let found = self.stdout.wait_for(wanted);
+        let found = self.stdout.wait_for(&Patience::with(self.process.id()), wanted);
         found.unwrap_or_else(|| panic!("not on stdout:\n{}\n{}", self.stdout.seen, self.stderr.seen))
     }
 
     /// The next line of stderr that is wanted.
     pub fn wait_for_progress(&mut self, wanted: impl Fn(&str) -> bool) -> String {
-        let found = self.stderr.wait_for(wanted);
+        let found = self.stderr.wait_for(&Patience::with(self.process.id()), wanted);
         found.unwrap_or_else(|| panic!("not on stderr:\n{}", self.stderr.seen))
     }
 
@@ -203,12 +203,12 @@ impl Running {
 
     /// Waits for its end.
     pub fn end(mut self) -> Ran {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::with(self.process.id());
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "{:?} does not end:\n{}", self.arguments, self.stderr.seen);
+            assert!(!patience.is_over(), "{:?} does not end:\n{}", self.arguments, self.stderr.seen);
             std::thread::sleep(Duration::from_millis(5));
         };
         let take = |stream: &mut Stream| {

@@ -5,13 +5,14 @@ use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use avt::Terminal;
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 
-use super::process::{Home, PATIENCE, tidy};
+use super::patience::Patience;
+use super::process::{Home, tidy};
 
 /// The lines of each of these terminals, fewer than most commands print.
 pub const LINES: u16 = 12;
@@ -69,9 +70,9 @@ impl Screen {
 
     /// Waits until it shows something.
     pub fn wait_for(&self, what: &str, is_shown: impl Fn(&[String]) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::with(self.process.id());
         while !is_shown(&self.lines()) {
-            assert!(Instant::now() < deadline, "{}: never shown: {what}\n{:#?}", self.arguments, self.lines());
+            assert!(!patience.is_over(), "{}: never shown: {what}\n{:#?}", self.arguments, self.lines());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -89,14 +90,14 @@ impl Screen {
 
     /// Waits until nothing more comes: the clock beside the bars stands still.
     pub fn wait_for_silence(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::with(self.process.id());
         loop {
             let before = self.fed.load(Ordering::Acquire);
             std::thread::sleep(Duration::from_secs(1));
             if self.fed.load(Ordering::Acquire) == before {
                 return;
             }
-            assert!(Instant::now() < deadline, "{}: it goes on drawing", self.arguments);
+            assert!(!patience.is_over(), "{}: it goes on drawing", self.arguments);
         }
     }
 
@@ -108,17 +109,17 @@ impl Screen {
 
     /// Waits for its end.
     pub fn end(mut self) -> Seen {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::with(self.process.id());
         let code = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 break status.code().unwrap_or_else(|| panic!("{}: {status}", self.arguments));
             }
-            assert!(Instant::now() < deadline, "{} does not end:\n{:#?}", self.arguments, self.lines());
+            assert!(!patience.is_over(), "{} does not end:\n{:#?}", self.arguments, self.lines());
             std::thread::sleep(Duration::from_millis(5));
         };
         // The other end is closed by now, so what is left of its output comes, and then an error.
         while !self.reader.is_finished() {
-            assert!(Instant::now() < deadline, "{}: its terminal does not end", self.arguments);
+            assert!(!patience.is_over(), "{}: its terminal does not end", self.arguments);
             std::thread::sleep(Duration::from_millis(5));
         }
         let text = self.lines().join("\n").replace(&self.home, "~/");
