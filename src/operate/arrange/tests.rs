@@ -366,6 +366,18 @@ fn a_leader_stands_down_for_a_follower_that_is_an_entry_behind_another() {
     );
 }
 
+/// Found by a dry run under clients that write: tablets are looked at one after the other.
+#[test]
+fn a_follower_that_was_looked_at_after_its_leader_stops_no_plan() {
+    let mut seen = cluster(3, &[("shop", vec![vec![0, 1, 2]])]);
+    held_mut(&mut seen, &tablet(2)).offset = Offset(22);
+    let goal = Goal { replicas: vec![tablet(0), tablet(1), tablet(2)], ..led_by(1) };
+    let arrangement = Arrangement { goals: vec![goal], ..Arrangement::default() };
+    let (walks, _) = walk(&arrangement, &seen);
+    assert_eq!(walks[0].stops_at, None);
+    assert!(walks[0].steps.iter().any(|step| step.code() == "leader_change"), "{:?}", walks[0].steps);
+}
+
 #[test]
 fn a_follower_far_behind_is_waited_for_before_its_leader_stands_down() {
     let mut seen = two();

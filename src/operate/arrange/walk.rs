@@ -64,6 +64,7 @@ pub(super) fn imagine(step: &Step, now: &mut Snapshot) {
     match step {
         Step::StandDown { table, pid, endpoint, heir } => {
             let Some(mut at) = Spot::of(now, table, *pid) else { return };
+            at.take_from_the_furthest(endpoint);
             at.set_role(endpoint, Role::Follower);
             at.catch_up(heir, endpoint);
         }
@@ -141,6 +142,16 @@ impl<'a> Spot<'a> {
     fn catch_up(&mut self, at: &Endpoint, with: &Endpoint) {
         let Some(Held { offset, record_cnt, .. }) = self.held(with).cloned() else { return };
         self.held(at).into_iter().for_each(|held| (held.offset, held.record_cnt) = (offset, record_cnt));
+    }
+
+    /// A leader that clients write to, and that was looked at before its followers: what they have is its own.
+    fn take_from_the_furthest(&mut self, leader: &Endpoint) {
+        let others: Vec<Endpoint> = self.replicas().iter().map(|replica| replica.endpoint.clone()).collect();
+        let offset = |spot: &mut Self, at: &Endpoint| spot.held(at).map_or(Offset(0), |held| held.offset);
+        let furthest = others.into_iter().max_by_key(|at| offset(self, at));
+        if let Some(furthest) = furthest.filter(|at| offset(self, at) > offset(self, leader)) {
+            self.catch_up(leader, &furthest);
+        }
     }
 
     /// Leads in memory, and replicates to whoever is alive.
