@@ -100,12 +100,10 @@ impl Driver {
     }
 
     /// What had to queue for long may not be right any more: its partition is looked at and decided on again, and goes
-    /// first then. Loading is right as long as it was not sent.
+    /// first then. Loading is right as long as it was not sent; not so with a schema, if a description is there by now.
     fn recall(&mut self, id: PartitionId, intent: &Intent) -> bool {
         let Some(case) = self.cases.get_mut(&id) else { return false };
-        if matches!(intent.action, Action::LoadTable { .. } | Action::LoadWithSchema { .. })
-            || case.decided.elapsed() < OVERDUE
-        {
+        if matches!(intent.action, Action::LoadTable { .. }) || case.decided.elapsed() < OVERDUE {
             return false;
         }
         self.now += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, State};
+use crate::model::{Action, Directory, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
@@ -280,9 +280,8 @@ impl Driver {
             return;
         };
         let was_silent = self.silent.remove(endpoint);
-        // It may have come back with another disk, whether it held anything before or not.
-        if was_silent && let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
-            tablet.probes.values_mut().for_each(|probes| probes.directory = Seen::Unasked);
+        if was_silent {
+            self.forget_disk(endpoint);
         }
         let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
         let none_left = before.keys().all(|id| !held.contains_key(id));
@@ -293,6 +292,7 @@ impl Driver {
             self.doubt_loads(began, endpoint);
         }
         if is_restarted {
+            self.forget_disk(endpoint);
             let text = format!("tablet {endpoint} has been restarted");
             self.settings.record.note(&text);
             (self.settings.listener)(&Event::Note { text });
@@ -307,6 +307,18 @@ impl Driver {
                 if again {
                     self.reopen(id);
                 }
+            }
+        }
+    }
+
+    /// It may have come back with another disk, whether it held anything before or not: what was asked, and what it refused.
+    fn forget_disk(&mut self, endpoint: &Endpoint) {
+        if let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
+            tablet.probes.values_mut().for_each(|probes| probes.directory = Seen::Unasked);
+        }
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            if let Some(case) = self.cases.get_mut(id) {
+                case.memory.replica_mut(endpoint).forget_refusal();
             }
         }
     }
@@ -430,6 +442,13 @@ pub(super) fn outdate(probes: &mut Probes) {
     probes.followers = Seen::Unasked;
 }
 
+/// Whether there is nothing to load, which decides what may be replaced.
+pub(super) fn ask_again_for_what_is_missing(probes: &mut Probes) {
+    if probes.directory.known().is_some_and(|directory| *directory != Directory::InPlace) {
+        probes.directory = Seen::Unasked;
+    }
+}
+
 /// What an action makes worthless of what was asked of a tablet about its partition.
 pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
     match action {
@@ -437,7 +456,9 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
         Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
             *probes = Probes::UNASKED;
         }
-        Action::LoadTable { .. } | Action::LoadWithSchema { .. } => probes.term_pair = Seen::Unasked,
+        Action::LoadTable { .. } | Action::LoadWithSchema { .. } => {
+            (probes.term_pair, probes.directory) = (Seen::Unasked, Seen::Unasked);
+        }
         _ if on_nameserver(action) => {
             let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
             *probes = Probes { manifest, directory, ..Probes::UNASKED };

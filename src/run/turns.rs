@@ -8,6 +8,7 @@ use crate::model::{Endpoint, PartitionId};
 use crate::recovery::{Ahead, Gates, Next, WaitFor};
 
 use super::driver::Driver;
+use super::looks;
 
 /// How often turns that have taken long enough are looked for, on the cluster's clock.
 const TURNS: Duration = Duration::from_secs(1);
@@ -72,6 +73,11 @@ impl Driver {
         for id in ids {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.outdate(self.now);
+                // A disk may have been mounted, and what is not there is replaced.
+                for endpoint in &case.endpoints {
+                    let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
+                    probes.into_iter().for_each(looks::ask_again_for_what_is_missing);
+                }
             }
             self.stirred.insert(id);
         }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster};
-use crate::model::{Directory, Endpoint, Held, Offset, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
+use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
 use crate::recovery::{Probe, Question};
 
 use super::watch::watch;
@@ -287,12 +287,6 @@ pub async fn probe(
     match probe.question {
         Question::Manifest => probes.manifest = seen(cluster.manifest(endpoint, partition, storage).await),
         Question::TermPair => probes.term_pair = seen(cluster.term_pair(endpoint, partition, storage).await),
-        // A snapshot is something to load.
-        Question::Directory
-            if !storage.is_disk() && probes.manifest.known().is_some_and(|manifest| manifest.offset > Offset(0)) =>
-        {
-            probes.directory = Seen::Known(Directory::InPlace);
-        }
         Question::Directory => probes.directory = seen(cluster.directory(endpoint, partition, storage).await),
         Question::Followers => probes.followers = seen(cluster.followers(endpoint, partition).await),
     }

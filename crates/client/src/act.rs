@@ -35,8 +35,8 @@ impl Cluster {
 
     /// The call, with what the nameserver says of the table now if the action wants it.
     async fn with_schema(&self, action: &Action, mut call: TabletCall) -> Result<TabletCall, CallError> {
-        if let (Action::LoadWithSchema { table, .. }, TabletCall::LoadTable(load)) = (action, &mut call) {
-            let found = self.described(table).await?;
+        if let (Action::LoadWithSchema { table, partition, .. }, TabletCall::LoadTable(load)) = (action, &mut call) {
+            let found = self.described(table, partition.tid).await?;
             let info = found.filter(|info| !info.column_desc.is_empty()).ok_or_else(|| {
                 let seen = format!("no columns of {table}");
                 CallError::new(self.nameserver_name(), "ShowTable", CallErrorKind::Garbage { seen })

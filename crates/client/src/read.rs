@@ -2,7 +2,7 @@
 
 use openmldb_model::{
     Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor, RowPage,
-    Schema, StorageMode, Table, TableName, TermPair,
+    Schema, StorageMode, Table, TableName, TermPair, Tid,
 };
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use openmldb_wire::decode::{self, FileSeen, Garbage};
@@ -164,24 +164,34 @@ impl Cluster {
             let answer = self.tablet(endpoint, encode::check_file(file, partition, storage), &[FILE_DIFFERS]).await?;
             decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::file)
         };
-        let is_described = async || Ok::<bool, CallError>(seen(ReplicaFile::Description).await? == FileSeen::Written);
+        let description = async || seen(ReplicaFile::Description).await;
         let has_files = async || {
             let log = seen(ReplicaFile::FirstLog).await? != FileSeen::Missing;
             Ok::<bool, CallError>(log || seen(ReplicaFile::Manifest).await? != FileSeen::Missing)
         };
-        Ok(match has_files().await? {
-            true if !storage.is_disk() || is_described().await? => Directory::InPlace,
-            true => Directory::Undescribed,
-            false if is_described().await? => Directory::Bare,
-            false => Directory::Missing,
+        let has_files = has_files().await?;
+        if has_files && !storage.is_disk() {
+            return Ok(Directory::InPlace);
+        }
+        Ok(match (description().await?, has_files) {
+            (FileSeen::Written, true) => Directory::InPlace,
+            // An empty description was one once.
+            (FileSeen::Missing, true) | (FileSeen::Empty, _) => Directory::Undescribed,
+            (FileSeen::Written, false) => Directory::Bare,
+            (FileSeen::Missing, false) => Directory::Missing,
         })
     }
 
     /// A table as the nameserver describes it (ShowTable); none if it has no such table.
-    pub(super) async fn described(&self, table: &TableName) -> Result<Option<nameserver::TableInfo>, CallError> {
+    pub(super) async fn described(
+        &self,
+        table: &TableName,
+        tid: Tid,
+    ) -> Result<Option<nameserver::TableInfo>, CallError> {
         let answer = self.nameserver(encode::show_table(table)).await?;
         let NameserverAnswer::ShowTable(answer) = answer else { return Ok(None) };
-        let is_it = |info: &nameserver::TableInfo| info.name() == table.table && info.db() == table.db;
+        // One of the same name may have taken its place.
+        let is_it = |info: &nameserver::TableInfo| info.tid() == tid.0;
         Ok(answer.table_info.into_iter().find(is_it))
     }
 

@@ -110,8 +110,8 @@ pub enum Directory {
     /// A binlog or a snapshot, and, as far as a disk table is concerned, the description (`table_meta.txt`) that says what table
     /// they are of. LoadTable of a memory table tells where it is lost.
     InPlace,
-    /// A disk table's binlog or snapshot without a description: that file is rewritten by every load and not synced, so that a
-    /// power cut leaves it empty (docs/openmldb/load-table.md#no-directory).
+    /// A disk table's binlog or snapshot without a description, or an empty description: that file is rewritten by every load and
+    /// not synced, so that a power cut leaves it empty (docs/openmldb/load-table.md#no-directory).
     Undescribed,
     /// A description and nothing that it describes: a replica that was never written to, or what a LoadTable has left where
     /// nothing was.

@@ -10,7 +10,7 @@ use openmldb_model::{
 };
 
 use super::election::Choice;
-use super::memory::{Before, Load, Memory, ReplicaMemory};
+use super::memory::{Before, Load, Memory, NO_COLUMNS, ReplicaMemory};
 use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};
 
@@ -70,6 +70,9 @@ pub struct Remembered {
     /// It served as leader when it was last seen loaded.
     #[serde(skip_serializing_if = "is_default")]
     pub led: bool,
+    /// It was told to load with the table's columns and indexes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub told_schema: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -81,7 +84,7 @@ impl Remembered {
     pub fn of(memory: &ReplicaMemory) -> Self {
         Self {
             load: match &memory.load {
-                Load::NotSent if memory.refused_before => Load::Refused("by an earlier run".to_owned()),
+                Load::NotSent if memory.refused_before => Load::Refused(NO_COLUMNS.to_owned()),
                 load => load.clone(),
             },
             held: memory.held,
@@ -94,6 +97,7 @@ impl Remembered {
             leader_held: memory.leader_held,
             replaceable: memory.replaceable,
             led: memory.led,
+            told_schema: memory.told_schema,
         }
     }
 
@@ -215,7 +219,8 @@ impl Memory {
             };
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
-            memory.refused_before = matches!(remembered.load, Load::Refused(_));
+            memory.refused_before = remembered.load.lacks_columns();
+            memory.told_schema = remembered.told_schema && since != Since::Restarted;
             memory.leader_held = remembered.leader_held;
             memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
@@ -291,6 +296,9 @@ impl Now<'_> {
             Load::NeverAppeared if self.since == Since::Restarted => Load::NotSent,
             Load::Vanished if self.has_snapshot() => Load::NotSent,
             // What was asked now says more than what was remembered.
+            Load::Vanished if matches!(self.directory(), Some(Directory::InPlace | Directory::Undescribed)) => {
+                Load::NotSent
+            }
             Load::Vanished | Load::NeverAppeared if self.directory() == Some(Directory::Missing) => Load::NotSent,
             Load::NeverAppeared if self.directory() == Some(Directory::Bare) => load.clone(),
             Load::Vanished | Load::NeverAppeared if self.served || self.since == Since::Same => load.clone(),

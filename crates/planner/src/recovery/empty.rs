@@ -75,7 +75,9 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
     let (reason, hint) = if out_of_reach {
         (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
     } else if reach::unproven(view).next().is_some() {
-        (Reason::LoadTimeout, "see the tablet's log, then run again".to_owned())
+        let never = reach::unproven(view).any(|r| r.memory.load == Load::NeverAppeared);
+        let cure = if never { reach::NEVER_APPEARED } else { "see the tablet's log, then run again" };
+        (Reason::LoadTimeout, cure.to_owned())
     } else if view.replicas.len() == 1 {
         (Reason::OnlyReplicaLost, put_back())
     } else {

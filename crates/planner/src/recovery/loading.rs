@@ -72,10 +72,11 @@ fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     replica.data == Data::Absent && !is_told && !replica.has_no_directory()
 }
 
-/// A load that was refused is no proof that nothing is there: the table's description may be all that is lost. Asked before
-/// anybody takes the replica for gone.
+/// A load that was refused, or that never showed, is no proof that nothing is there: the table's description may be all that is
+/// lost. Asked before anybody takes the replica for gone.
 fn refused_for_what(view: &View, of: &[&ReplicaView]) -> Option<Decision> {
-    let refused = of.iter().filter(|r| r.data == Data::Absent && matches!(r.memory.load, Load::Refused(_)));
+    let is_in_vain = |r: &ReplicaView| matches!(r.memory.load, Load::Refused(_) | Load::NeverAppeared);
+    let refused = of.iter().filter(|r| r.data == Data::Absent && is_in_vain(r));
     let (unasked, asked): (Vec<&ReplicaView>, Vec<_>) = refused.partition(|r| r.directory.is_unasked());
     if !unasked.is_empty() {
         let probe = |r: &ReplicaView| Probe { endpoint: r.endpoint.clone(), question: Question::Directory };

@@ -101,8 +101,10 @@ impl Loss {
     /// Whether whoever said yes to `accepted` said yes to this.
     fn is_covered_by(&self, accepted: &Self) -> bool {
         let no_more = match (self.entries, accepted.entries) {
-            (_, None) => true,
             (Some(entries), Some(accepted)) => entries <= accepted,
+            (None, None) => true,
+            // Whatever it holds was said yes to, where nobody could look; not so where nothing was known.
+            (Some(_), None) => accepted.kind == LossKind::OutOfReach,
             (None, Some(_)) => false,
         };
         // An election takes an old leader's flag, and what goes stays the same.

@@ -129,6 +129,17 @@ pub enum Load {
     HandedOver,
 }
 
+/// What LoadTable of a memory table says (131) where `table_meta.txt` has no columns. Sent along to one that has, they would be
+/// there twice (docs/openmldb/load-table.md#checks-in-this-order).
+pub(super) const NO_COLUMNS: &str = "fail to init table";
+
+impl Load {
+    /// Whether it was refused because the tablet knows no columns of the table.
+    pub(super) fn lacks_columns(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.contains(NO_COLUMNS))
+    }
+}
+
 /// How bringing a follower back goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovery {
@@ -321,10 +332,19 @@ impl ReplicaMemory {
             offset > Offset(0) && term_pair.is_some_and(|pair| !pair.has_table && pair.offset == Offset(0));
     }
 
+    /// A refusal is an answer about then: whoever has another disk is asked again.
+    pub fn forget_refusal(&mut self) {
+        if matches!(self.load, Load::Refused(_)) {
+            self.load = Load::NotSent;
+        }
+        self.told_schema = false;
+    }
+
     /// Notes that its tablet has been restarted, and whatever it was loading is gone: it may be asked once more. That it
     /// did not answer for a while is no proof of that; a disk table told twice to load destroys itself
     /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
     pub fn note_restart(&mut self) {
+        self.forget_refusal();
         match self.load {
             Load::NotSent | Load::Refused(_) | Load::Vanished | Load::HandedOver => {}
             Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt | Load::NeverAppeared => {
@@ -332,7 +352,6 @@ impl ReplicaMemory {
             }
         }
         self.loads_of_the_past = self.loads;
-        self.told_schema = false;
         self.snapshot_asked = false;
         self.recovery.dropped = false;
     }

@@ -12,9 +12,11 @@ use super::view::{Data, ReplicaView, View};
 
 /// What to do about a disk table's replica that does not load. After a load that was cut off, what it had begun is in the way of
 /// every later one, and all of it is made anew from the snapshot and the binlog
-/// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice).
+/// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice). Told to load without a description, a tablet has written one
+/// that says nothing; without it the replica is loaded with the table's columns.
 pub(super) const NEVER_APPEARED: &str = "see that tablet's log for why it does not load; if renaming `data` failed, move \
-     `data` and `old_data` out of its directory; restart that tablet, then run again";
+     `data` and `old_data` out of its directory; if its `table_meta.txt` names no columns, remove that file; restart that \
+     tablet, then run again";
 
 /// The same of a replica whose LoadTable was refused although something of it is there.
 pub(super) const REFUSED: &str = "see that tablet's log for why it does not load, then run again";

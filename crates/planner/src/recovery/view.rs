@@ -10,10 +10,6 @@ use openmldb_model::{
 
 use super::memory::{Load, Memory, ReplicaMemory};
 
-/// What LoadTable of a memory table says (131) where `table_meta.txt` has no columns. Sent along to one that has, they would be
-/// there twice (docs/openmldb/load-table.md#checks-in-this-order).
-const NO_COLUMNS: &str = "fail to init table";
-
 /// Everything that decides what happens to one partition. Plain data; `predict` edits a copy of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
@@ -244,9 +240,12 @@ impl ReplicaView {
     /// or never showed and nothing of it is there, or it has no directory.
     pub fn has_no_data(&self) -> bool {
         let is_gone = match self.memory.load {
-            Load::Refused(_) | Load::NeverAppeared => {
-                matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare))
-            }
+            Load::NeverAppeared => matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare)),
+            Load::Refused(_) => match self.directory {
+                Seen::Known(Directory::Missing) => true,
+                Seen::Known(Directory::Bare) => self.memory.load.lacks_columns(),
+                _ => false,
+            },
             Load::Vanished => true,
             _ => self.has_no_directory(),
         };
@@ -270,7 +269,7 @@ impl ReplicaView {
     pub fn is_undescribed(&self) -> bool {
         let for_want_of_columns = match (&self.memory.load, &self.directory) {
             (Load::NotSent, Seen::Known(Directory::Undescribed)) => true,
-            (Load::Refused(error), Seen::Known(Directory::InPlace)) => error.contains(NO_COLUMNS),
+            (load, Seen::Known(Directory::InPlace | Directory::Undescribed)) => load.lacks_columns(),
             _ => false,
         };
         self.data == Data::Absent && for_want_of_columns && !self.memory.told_schema

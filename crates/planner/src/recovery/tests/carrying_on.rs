@@ -28,7 +28,7 @@ pub(super) struct Found {
     /// Whether `b` has a snapshot of partition 0 in place.
     pub(super) snapshot: bool,
     /// What else `b` has in place of it.
-    pub(super) directory: Directory,
+    pub(super) directory: Seen<Directory>,
     /// Whether `a` serves partition 0.
     pub(super) served: bool,
     /// Whether the tablet has registered anew since.
@@ -47,7 +47,7 @@ pub(super) const NOTHING: Found = Found {
     storage: MEMORY,
     held: Vec::new(),
     snapshot: false,
-    directory: Directory::InPlace,
+    directory: Seen::Unasked,
     served: false,
     registered_anew: false,
     op_on: None,
@@ -101,7 +101,7 @@ impl Found {
         let manifest = Manifest { offset: Offset(if self.snapshot { 5 } else { 0 }), term: None, count: 0 };
         let manifest = if self.silent { Seen::Failed("reset".to_owned()) } else { Seen::Known(manifest) };
         let directory = Seen::Known(Directory::InPlace);
-        let probes = Probes { manifest, directory: Seen::Known(self.directory), ..Probes::UNASKED };
+        let probes = Probes { manifest, directory: self.directory.clone(), ..Probes::UNASKED };
         let followers = Seen::Known(Followers { leader_offset: Offset(9), followers: Vec::new() });
         let none = Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 });
         let leads = Probes { followers, manifest: none, directory, ..Probes::UNASKED };
@@ -232,7 +232,7 @@ fn a_load_that_nobody_heard_of_is_in_doubt_for_a_disk_table() {
 
 #[test]
 fn a_disk_table_in_doubt_is_told_once_it_has_not_appeared() {
-    let snapshot = Found { storage: DISK, ..NOTHING }.snapshot();
+    let snapshot = Found { storage: DISK, directory: Seen::Known(Directory::InPlace), ..NOTHING }.snapshot();
     let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
     let b = Endpoint::from("b");
     let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
@@ -380,6 +380,8 @@ fn what_vanished_may_have_been_put_back_unless_its_tablet_or_its_leader_went_on(
     let with_snapshot = Found { snapshot: true, served: true, ..same(DISK) };
     let told_twice = with_snapshot.load(false, [told(Load::NeverAppeared), loaded(), none()]);
     assert_eq!(told_twice, Load::NeverAppeared, "it may be loading unseen");
+    let put_back = Found { directory: Seen::Known(Directory::InPlace), served: true, ..same(MEMORY) };
+    assert_eq!(put_back.load(false, [told(Load::Vanished), loaded(), none()]), Load::NotSent, "its files are there");
 }
 
 #[test]

@@ -178,3 +178,31 @@ fn a_disk_table_that_never_showed_and_has_no_files_is_gone() {
     bare.memory.accepted = bare.blocked().loss;
     assert_eq!(bare.acts(), ["load a with its schema"]);
 }
+
+/// A tablet may have come back with another disk: what it refused before says nothing about that one.
+#[test]
+fn what_was_refused_is_asked_again_of_a_tablet_that_was_away() {
+    let mut view = a_partition().replica("a", |r| r.leader().undescribed());
+    assert_eq!(view.acts(), ["load a with its schema"]);
+    view.get_mut("a").memory.forget_refusal();
+    assert_eq!(view.acts(), ["load a"], "it has a description, as far as anybody knows");
+}
+
+#[test]
+fn what_nobody_knew_of_is_not_accepted_whatever_it_is() {
+    let gone = |entries| Loss { endpoint: "a".into(), kind: LossKind::EmptyLeader, entries, directory: None };
+    let mut view = a_partition().replica("a", |r| r.leader().refused().known_at(30));
+    view.memory.accepted = vec![gone(None)];
+    assert_eq!(view.blocked().reason, Reason::OnlyReplicaLost, "30 entries became known since");
+    view.memory.accepted = vec![gone(Some(30))];
+    assert_eq!(view.acts(), ["load a with its schema"]);
+}
+
+/// Nothing is in place where LoadTable was refused for another reason, as far as files go: what that is has to be put right first.
+#[test]
+fn a_bare_directory_that_was_refused_for_something_else_does_not_begin_empty() {
+    let bare = |r: &mut crate::recovery::ReplicaView| r.directory = Seen::Known(Directory::Bare);
+    let refused = Load::Refused("127 write data failed".to_owned());
+    let view = a_partition().replica("a", |r| r.leader().load(refused).with(bare));
+    assert_eq!(view.blocked().reason, Reason::LoadTimeout);
+}

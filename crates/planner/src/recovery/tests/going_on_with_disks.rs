@@ -1,7 +1,7 @@
 //! Going on after a run that did not finish, with disk tables, which load unseen.
 
 use crate::recovery::{Data, Load, Remembered, ReplicaMemory};
-use openmldb_model::Directory;
+use openmldb_model::{Directory, Seen};
 
 use super::carrying_on::{DISK, Found, NOTHING, none, told};
 
@@ -36,11 +36,11 @@ fn a_disk_table_that_was_loaded_when_its_tablet_died_is_told_again_by_the_next_r
 fn a_replica_of_which_nothing_is_in_place_is_gone_whatever_became_of_its_load() {
     let loads = [Load::Accepted, Load::Interrupted, Load::InDoubt, Load::NeverAppeared];
     for load in loads {
-        let bare = Found { directory: Directory::Bare, storage: DISK, ..NOTHING };
+        let bare = Found { directory: Seen::Known(Directory::Bare), storage: DISK, ..NOTHING };
         assert_eq!(bare.load(false, [told(load.clone()), none(), none()]), Load::NeverAppeared, "{load:?}");
     }
     for load in [Load::Vanished, Load::NeverAppeared] {
-        let missing = Found { directory: Directory::Missing, ..NOTHING };
+        let missing = Found { directory: Seen::Known(Directory::Missing), ..NOTHING };
         assert_eq!(missing.load(false, [told(load), none(), none()]), Load::NotSent);
     }
 }
