@@ -17,14 +17,7 @@ impl Cluster {
     /// What was seen. It is repeated only where it was certainly not applied, so [`CallError::outcome`] tells whether to
     /// look first.
     pub async fn act(&self, action: &Action) -> Result<(), CallError> {
-        let result = match encode::action(action) {
-            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
-            Addressed::Tablet(endpoint, call) => match self.with_schema(action, call).await {
-                Ok(call) => self.tablet(&endpoint, call, &[]).await.map(drop),
-                Err(error) => Err(error),
-            },
-        };
-        match result {
+        match self.send(action).await {
             Err(error) if error.code().is_some_and(|code| done_codes(action).contains(&code)) => {
                 tracing::debug!(%error, "already so");
                 Ok(())
@@ -33,17 +26,23 @@ impl Cluster {
         }
     }
 
-    /// The call, with what the nameserver says of the table now if the action wants it.
-    async fn with_schema(&self, action: &Action, mut call: TabletCall) -> Result<TabletCall, CallError> {
-        if let (Action::LoadWithSchema { table, partition, .. }, TabletCall::LoadTable(load)) = (action, &mut call) {
-            let found = self.described(table, partition.tid).await?;
-            let info = found.filter(|info| !info.column_desc.is_empty()).ok_or_else(|| {
-                let seen = format!("no columns of {table}");
-                CallError::new(self.nameserver_name(), "ShowTable", CallErrorKind::Garbage { seen })
-            })?;
-            encode::describe(load, &info);
+    async fn send(&self, action: &Action) -> Result<(), CallError> {
+        match encode::action(action) {
+            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
+            Addressed::Tablet(endpoint, mut call) => {
+                if let (Action::LoadWithSchema { table, partition, .. }, TabletCall::LoadTable(load)) =
+                    (action, &mut call)
+                {
+                    // Whatever the nameserver says, the tablet was not called.
+                    let info = self.described(table, partition.tid).await.map_err(|error| {
+                        let seen = format!("the columns of {table} are not known: {error}");
+                        CallError::new(format!("tablet {endpoint}"), "LoadTable", CallErrorKind::NotCalled { seen })
+                    })?;
+                    encode::describe(load, &info);
+                }
+                self.tablet(&endpoint, call, &[]).await.map(drop)
+            }
         }
-        Ok(call)
     }
 }
 

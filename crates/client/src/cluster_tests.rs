@@ -16,18 +16,18 @@ use openmldb_wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer
 use openmldb_wire::{api, nameserver};
 
 /// The nameserver's and the tablets' answers to the n-th call of all, counted from 0.
-type Says<C, A> = Box<dyn Fn(usize, C) -> Result<A, CallErrorKind> + Send + Sync>;
+pub(super) type Says<C, A> = Box<dyn Fn(usize, C) -> Result<A, CallErrorKind> + Send + Sync>;
 
-struct Scripted {
-    calls: AtomicUsize,
-    searches: AtomicUsize,
-    nameserver: Says<NameserverCall, NameserverAnswer>,
-    tablet: Says<TabletCall, TabletAnswer>,
-    find: Box<dyn Fn(usize) -> Result<String, DiscoveryError> + Send + Sync>,
+pub(super) struct Scripted {
+    pub(super) calls: AtomicUsize,
+    pub(super) searches: AtomicUsize,
+    pub(super) nameserver: Says<NameserverCall, NameserverAnswer>,
+    pub(super) tablet: Says<TabletCall, TabletAnswer>,
+    pub(super) find: Box<dyn Fn(usize) -> Result<String, DiscoveryError> + Send + Sync>,
 }
 
 impl Scripted {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             calls: AtomicUsize::new(0),
             searches: AtomicUsize::new(0),
@@ -73,7 +73,7 @@ fn known() -> Options {
     Options { identity: Some(openmldb_model::Identity::Cluster), ..Options::default() }
 }
 
-fn cluster(rpc: Scripted) -> (Arc<Scripted>, Cluster) {
+pub(super) fn cluster(rpc: Scripted) -> (Arc<Scripted>, Cluster) {
     let rpc = Arc::new(rpc);
     (rpc.clone(), Cluster::new(rpc, known()))
 }
@@ -86,7 +86,7 @@ fn unreachable() -> CallErrorKind {
     CallErrorKind::Unreachable { seen: "connection refused".into() }
 }
 
-fn deadline() -> CallErrorKind {
+pub(super) fn deadline() -> CallErrorKind {
     CallErrorKind::DeadlineExceeded { after: Duration::from_secs(20) }
 }
 
@@ -117,7 +117,7 @@ fn followers(code: i32) -> TabletAnswer {
     })
 }
 
-const PARTITION: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
+pub(super) const PARTITION: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
 
 fn load() -> Action {
     Action::LoadTable {
@@ -129,7 +129,7 @@ fn load() -> Action {
     }
 }
 
-fn loaded(code: i32) -> TabletAnswer {
+pub(super) fn loaded(code: i32) -> TabletAnswer {
     TabletAnswer::LoadTable(api::GeneralResponse { code: Some(code), msg: None, ..Default::default() })
 }
 

@@ -26,6 +26,8 @@ mod probe;
 mod read;
 mod registry;
 mod rpc;
+#[cfg(test)]
+mod schema_tests;
 mod status;
 #[cfg(test)]
 mod transport_tests;

@@ -164,16 +164,12 @@ impl Cluster {
             let answer = self.tablet(endpoint, encode::check_file(file, partition, storage), &[FILE_DIFFERS]).await?;
             decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::file)
         };
-        let description = async || seen(ReplicaFile::Description).await;
-        let has_files = async || {
-            let log = seen(ReplicaFile::FirstLog).await? != FileSeen::Missing;
-            Ok::<bool, CallError>(log || seen(ReplicaFile::Manifest).await? != FileSeen::Missing)
-        };
-        let has_files = has_files().await?;
+        let has_log = seen(ReplicaFile::FirstLog).await? != FileSeen::Missing;
+        let has_files = has_log || seen(ReplicaFile::Manifest).await? != FileSeen::Missing;
         if has_files && !storage.is_disk() {
             return Ok(Directory::InPlace);
         }
-        Ok(match (description().await?, has_files) {
+        Ok(match (seen(ReplicaFile::Description).await?, has_files) {
             (FileSeen::Written, true) => Directory::InPlace,
             // An empty description was one once.
             (FileSeen::Missing, true) | (FileSeen::Empty, _) => Directory::Undescribed,
@@ -182,17 +178,17 @@ impl Cluster {
         })
     }
 
-    /// A table as the nameserver describes it (ShowTable); none if it has no such table.
-    pub(super) async fn described(
-        &self,
-        table: &TableName,
-        tid: Tid,
-    ) -> Result<Option<nameserver::TableInfo>, CallError> {
+    /// A table with its columns, as the nameserver describes it (ShowTable). One of the same name may have taken its place, so it
+    /// is told by its number.
+    pub(super) async fn described(&self, table: &TableName, tid: Tid) -> Result<nameserver::TableInfo, CallError> {
         let answer = self.nameserver(encode::show_table(table)).await?;
-        let NameserverAnswer::ShowTable(answer) = answer else { return Ok(None) };
-        // One of the same name may have taken its place.
-        let is_it = |info: &nameserver::TableInfo| info.tid() == tid.0;
-        Ok(answer.table_info.into_iter().find(is_it))
+        let found = |answer: &nameserver::ShowTableResponse| {
+            let is_it = |info: &&nameserver::TableInfo| info.tid() == tid.0 && !info.column_desc.is_empty();
+            Ok(answer.table_info.iter().find(is_it).cloned())
+        };
+        let described = decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, found)?;
+        let unknown = || CallErrorKind::Garbage { seen: format!("no columns of {table} (tid {tid})") };
+        described.ok_or_else(|| CallError::new(self.nameserver_name(), "ShowTable", unknown()))
     }
 
     /// Some of the rows that a loaded replica holds, leader or follower, in the order of an index (Traverse): from the
