@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-/// What the clock moves on by at once: tokio's timers know no less.
+/// How far the clock moves at a time: the resolution of tokio's timers.
 const STEP: Duration = Duration::from_millis(1);
-/// Steps that are made up for, one after the other, where this process rested for longer than it asked for. A process that is kept
-/// from the processor rests, too, so these are few.
+/// Steps that may follow each other at once where the process slept for longer than it asked for. It also sleeps for longer when it
+/// gets no processor, so these are few.
 const MADE_UP: u128 = 5;
 
-/// Runs `work` to its end, on one thread and on a clock of its own: tokio's, moved on a step at a time, whenever all that could be
-/// done was done. Computing takes no time on it, however slow the machine is, and while this process gets no processor the clock
+/// Runs `work` to its end, on one thread and on a clock of its own: tokio's, moved on a step at a time, whenever no task can
+/// run. Computing takes no time on it, however slow the machine is, and while this process gets no processor the clock
 /// stands still: for a sandbox and for whoever watches it, with all their timeouts.
 ///
 /// # Errors

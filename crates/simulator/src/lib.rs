@@ -8,6 +8,7 @@ mod idle_clock;
 mod live;
 pub mod nameserver;
 pub mod registration;
+mod rng;
 mod rpc;
 pub mod scenario;
 mod serve;

@@ -22,7 +22,6 @@ mod recover_table;
 mod refusal;
 mod restored;
 mod resume;
-pub(crate) mod rng;
 mod rpc;
 mod send;
 mod settings;
@@ -44,13 +43,13 @@ pub use spec::{Placement, SYSTEM_DATABASES, SpecError, TableSpec, system_tables}
 pub use zookeeper::Znode;
 
 use super::fault::OpFate;
+use crate::rng::Rng;
 use lanes::Lanes;
 use lock::Process;
 use membership::{Arrival, Members};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_wire::nameserver::{OpStatus, TableInfo, TablePartition};
 use poll::Round;
-use rng::Rng;
 use timers::{Event, Timers};
 use zookeeper::Kept;
 

@@ -3,7 +3,7 @@
 use super::ScenarioError;
 use super::history::{History, Led, PATIENCE};
 use crate::World;
-use crate::nameserver::rng::Rng;
+use crate::rng::Rng;
 use openmldb_model::Endpoint;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_wire::nameserver::ShowTabletRequest;
@@ -42,7 +42,7 @@ impl History {
         })
     }
 
-    /// Every tablet lost the last rows of its binlogs, one more than the other; and the victim was loading when the power failed.
+    /// Every tablet lost the last rows of its binlogs, each another number of them; and the victim had just loaded when the power failed.
     pub(super) fn power_cut(&mut self) -> Result<(), ScenarioError> {
         let (victim, _) = self.victim()?;
         let led = self.led();
