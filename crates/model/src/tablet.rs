@@ -103,7 +103,8 @@ pub struct Manifest {
     pub count: u64,
 }
 
-/// What there is to load of a replica that is not loaded, asked before its first LoadTable (CheckFile of files of its directory).
+/// What there is to load of a replica that is not loaded (CheckFile of files of its directory): asked before LoadTable, and again once
+/// that was in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Directory {

@@ -105,12 +105,12 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 
-/// The directory of a disk table's replica that loading has neither read nor moved away
-/// (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away): nobody can know what is in it.
+/// What loading has neither read nor moved away (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away), of a disk table's
+/// replica that never showed, or of one that refused to load: nobody can know what is in it.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
-    let has_not_shown = replica.data == Data::Absent && replica.memory.load == Load::NeverAppeared;
-    let never_appeared = has_not_shown && !replica.has_no_data();
-    if !never_appeared && !replica.was_refused_in_place() {
+    let never_appeared = replica.memory.load == Load::NeverAppeared;
+    let was_told_in_vain = never_appeared || matches!(replica.memory.load, Load::Refused(_));
+    if replica.data != Data::Absent || !was_told_in_vain || replica.has_no_data() {
         return Ok(());
     }
     let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };

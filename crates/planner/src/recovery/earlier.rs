@@ -10,7 +10,7 @@ use openmldb_model::{
 };
 
 use super::election::Choice;
-use super::memory::{Before, Load, Memory, NO_COLUMNS, ReplicaMemory};
+use super::memory::{Before, Load, Memory, ReplicaMemory};
 use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};
 
@@ -40,6 +40,9 @@ pub struct Remembered {
     /// How far loading it came.
     #[serde(skip_serializing_if = "is_default")]
     pub load: Load,
+    /// An earlier run was told that its tablet knows no columns of it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refused_before: bool,
     /// It was loaded when its tablet last answered.
     #[serde(skip_serializing_if = "is_default")]
     pub held: bool,
@@ -83,10 +86,8 @@ impl Remembered {
     /// What is worth remembering of a replica.
     pub fn of(memory: &ReplicaMemory) -> Self {
         Self {
-            load: match &memory.load {
-                Load::NotSent if memory.refused_before => Load::Refused(NO_COLUMNS.to_owned()),
-                load => load.clone(),
-            },
+            load: memory.load.clone(),
+            refused_before: memory.refused_before,
             held: memory.held,
             loads: memory.loads.saturating_sub(memory.loads_of_the_past),
             recover_tries: memory.recovery.tries,
@@ -219,7 +220,7 @@ impl Memory {
             };
             let memory = self.replica_mut(&replica.endpoint);
             memory.load = now.load(remembered);
-            memory.refused_before = remembered.load.lacks_columns();
+            memory.refused_before = remembered.refused_before || remembered.load.lacks_columns();
             memory.told_schema = remembered.told_schema && since != Since::Restarted;
             memory.leader_held = remembered.leader_held;
             memory.replaceable = remembered.replaceable;

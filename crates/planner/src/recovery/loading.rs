@@ -138,17 +138,14 @@ fn disconnected(
     (!intents.is_empty()).then_some(Some(Decision::Act(intents)))
 }
 
+/// LoadTable with what the tablet has of the table.
 pub(super) fn load_one(view: &View, step: &'static str, replica: &ReplicaView, seg_cnt: u32, why: &str) -> Intent {
-    let action = Action::LoadTable {
-        endpoint: replica.endpoint.clone(),
-        table: view.table.clone(),
-        partition: view.partition,
-        seg_cnt,
-        storage: view.storage,
-    };
-    Intent::new(step, action, why)
+    let (endpoint, table) = (replica.endpoint.clone(), view.table.clone());
+    let (partition, storage) = (view.partition, view.storage);
+    Intent::new(step, Action::LoadTable { endpoint, table, partition, seg_cnt, storage }, why)
 }
 
+/// The same with what the nameserver has.
 pub(super) fn load_with_schema(
     view: &View,
     step: &'static str,
@@ -156,14 +153,9 @@ pub(super) fn load_with_schema(
     seg_cnt: u32,
     why: &str,
 ) -> Intent {
-    let action = Action::LoadWithSchema {
-        endpoint: replica.endpoint.clone(),
-        table: view.table.clone(),
-        partition: view.partition,
-        seg_cnt,
-        storage: view.storage,
-    };
-    Intent::new(step, action, why)
+    let (endpoint, table) = (replica.endpoint.clone(), view.table.clone());
+    let (partition, storage) = (view.partition, view.storage);
+    Intent::new(step, Action::LoadWithSchema { endpoint, table, partition, seg_cnt, storage }, why)
 }
 
 /// Waits until every replica that can be loaded is. Once the partition serves, each follower is waited for on its own.

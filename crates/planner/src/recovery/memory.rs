@@ -62,7 +62,7 @@ pub struct ReplicaMemory {
     pub load: Load,
     /// It was loaded when its tablet last answered.
     pub held: bool,
-    /// An earlier run was told that nothing is in place.
+    /// An earlier run was told that its tablet knows no columns of it.
     pub refused_before: bool,
     /// It was told to load with the table's columns and indexes: its description is whole again, and whatever was in its
     /// directory is loaded.
@@ -131,7 +131,7 @@ pub enum Load {
 
 /// What LoadTable of a memory table says (131) where `table_meta.txt` has no columns. Sent along to one that has, they would be
 /// there twice (docs/openmldb/load-table.md#checks-in-this-order).
-pub(super) const NO_COLUMNS: &str = "fail to init table";
+const NO_COLUMNS: &str = "fail to init table";
 
 impl Load {
     /// Whether it was refused because the tablet knows no columns of the table.

@@ -16,12 +16,8 @@ impl View {
                     replica.is_alive = *alive;
                 }
             }
-            Action::LoadTable { endpoint, .. } => self.predict_loaded(endpoint),
-            Action::LoadWithSchema { endpoint, .. } => {
-                self.predict_loaded(endpoint);
-                if let Some(replica) = self.replica_mut(endpoint) {
-                    replica.memory.told_schema = true;
-                }
+            Action::LoadTable { endpoint, .. } | Action::LoadWithSchema { endpoint, .. } => {
+                self.predict_loaded(endpoint)
             }
             Action::MakeSnapshot { endpoint, offset, .. } => self.predict_last_term(endpoint, *offset),
             Action::ChangeRole { endpoint, term, replicas, .. } => {

@@ -128,7 +128,7 @@ impl Found {
     }
 
     /// What is remembered of `b`'s replica of partition 0, if `earlier` is what was remembered of all of `b`'s.
-    fn carried(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Memory {
+    pub(super) fn carried(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Memory {
         let b = || Endpoint::from("b");
         let mut partitions: BTreeMap<PartitionId, Earlier> = BTreeMap::new();
         for (pid, remembered) in (0..).zip(earlier) {
@@ -162,12 +162,12 @@ pub(super) fn none() -> Remembered {
 }
 
 /// The tablet has not been restarted: it holds partition 1, as the earlier run saw.
-fn same(storage: StorageMode) -> Found {
+pub(super) fn same(storage: StorageMode) -> Found {
     Found { storage, held: vec![1], ..NOTHING }
 }
 
 /// The tablet has been restarted: it holds nothing of what it held.
-fn restarted(storage: StorageMode) -> Found {
+pub(super) fn restarted(storage: StorageMode) -> Found {
     Found { storage, ..NOTHING }
 }
 

@@ -3,7 +3,7 @@
 use crate::recovery::{Data, Load, Remembered, ReplicaMemory};
 use openmldb_model::{Directory, Seen};
 
-use super::carrying_on::{DISK, Found, NOTHING, none, told};
+use super::carrying_on::{DISK, Found, NOTHING, loaded, none, restarted, same, told};
 
 /// Found by the matrix: the tablet was back and recognised as restarted, but the partition was not brought back in that run.
 /// It holds something again, so the next run could not see that it had been restarted.
@@ -43,4 +43,16 @@ fn a_replica_of_which_nothing_is_in_place_is_gone_whatever_became_of_its_load() 
         let missing = Found { directory: Seen::Known(Directory::Missing), ..NOTHING };
         assert_eq!(missing.load(false, [told(load), none(), none()]), Load::NotSent);
     }
+}
+
+/// Columns that are sent once more are in its description once more.
+#[test]
+fn that_a_replica_was_told_the_tables_columns_is_known_until_its_tablet_is_restarted() {
+    let seen = ReplicaMemory { load: Load::Refused("131".to_owned()), told_schema: true, ..ReplicaMemory::new() };
+    let told_schema = |found: Found| {
+        let carried = found.carried(false, [Remembered::of(&seen), loaded(), none()]);
+        carried.replica(&"b".into()).told_schema
+    };
+    assert!(told_schema(same(DISK)));
+    assert!(!told_schema(restarted(DISK)));
 }
