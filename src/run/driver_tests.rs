@@ -9,8 +9,11 @@ use super::super::lock::{Alone, Lock as _};
 use super::super::made_up::{ID, note, orders, record, seen, tablets};
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
-use crate::model::{Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, TabletState, Term, TermStart};
-use crate::recovery::{Blocked, Reason};
+use crate::model::{
+    Action, Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, StorageMode, TableName, TabletState,
+    Term, TermStart,
+};
+use crate::recovery::{Blocked, Load, Reason};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
 /// Servers that nobody is to call.
@@ -130,8 +133,36 @@ async fn whether_there_is_a_directory_is_asked_again_once_a_tablet_has_been_away
     let directory = |driver: &Driver| driver.snapshot.tablets[&b].probes[&ID].directory.clone();
     driver.note_answer(began, &b, Seen::Failed("connection refused".to_owned()));
     assert_eq!(directory(&driver), Seen::Known(Directory::Missing), "nobody could be asked");
+    let replica = driver.case().memory.replica_mut(&b);
+    (replica.load, replica.told_schema) = (Load::Refused("131 fail to init table".to_owned()), true);
     driver.note_answer(began, &b, Seen::Known(BTreeMap::new()));
     assert_eq!(directory(&driver), Seen::Unasked);
+    let replica = driver.case().memory.replica(&b);
+    assert_eq!((replica.load, replica.told_schema), (Load::NotSent, false), "what it refused was about another disk");
+}
+
+/// A load says what was there, and a disk may be mounted while a partition waits for its turn.
+#[tokio::test(start_paused = true)]
+async fn whether_there_is_anything_to_load_is_asked_again_after_a_load_and_after_a_turn() {
+    let mut driver = left_alone_for(Reason::Refused);
+    let (b, a_table) = (Endpoint::from("b"), TableName { db: "shop".to_owned(), table: "orders".to_owned() });
+    let of = |directory| Probes { directory: Seen::Known(directory), ..Probes::UNASKED };
+    let load = Action::LoadTable {
+        endpoint: b.clone(),
+        table: a_table,
+        partition: ID,
+        seg_cnt: 8,
+        storage: StorageMode::Memory,
+    };
+    let mut loaded = of(Directory::Bare);
+    looks::forget(&mut loaded, &b, &load);
+    assert_eq!(loaded.directory, Seen::Unasked);
+
+    for (then, now) in [(Directory::Missing, Seen::Unasked), (Directory::InPlace, Seen::Known(Directory::InPlace))] {
+        driver.snapshot.tablets.get_mut(&b).unwrap().probes.insert(ID, of(then));
+        driver.look_again(vec![ID]);
+        assert_eq!(driver.snapshot.tablets[&b].probes[&ID].directory, now, "what is there decides nothing by itself");
+    }
 }
 
 #[tokio::test(start_paused = true)]

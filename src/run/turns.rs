@@ -65,7 +65,7 @@ impl Driver {
     }
 
     /// What was seen of them may be old: they may have waited for long.
-    fn look_again(&mut self, ids: Vec<PartitionId>) {
+    pub(super) fn look_again(&mut self, ids: Vec<PartitionId>) {
         if ids.is_empty() {
             return;
         }
