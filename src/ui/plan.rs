@@ -95,8 +95,8 @@ fn partition(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint:
         let label = paint.tone(Tone::Bad, &format!("blocked, {}:", blocked.reason));
         *out += &format!("  {label} {}\n    hint: {}\n", one_line(&blocked.text), one_line(&blocked.hint));
     }
-    for loss in &planned.losses {
-        *out += &format!("  {} {}\n", paint.tone(Tone::Bad, "would be lost:"), loses(loss));
+    for loss in losses(&planned.losses) {
+        *out += &format!("  {} {loss}\n", paint.tone(Tone::Bad, "would be lost:"));
     }
     if !planned.if_accepted.is_empty() {
         *out += "  once that is accepted\n";
@@ -104,14 +104,21 @@ fn partition(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint:
     }
 }
 
-/// A loss in a sentence: which kind, whose, how much, and where it stays.
-pub(super) fn loses(loss: &Loss) -> String {
-    let Loss { endpoint, kind, entries, directory } = loss;
+/// Losses in sentences: which kind, whose, how much, and where it stays. Those that differ in nothing but whose they are share one.
+pub(super) fn losses(losses: &[Loss]) -> Vec<String> {
+    let alike = |a: &Loss, b: &Loss| (a.kind, a.entries, &a.directory) == (b.kind, b.entries, &b.directory);
+    losses.chunk_by(alike).map(loses).collect()
+}
+
+fn loses(alike: &[Loss]) -> String {
+    let Some(Loss { kind, entries, directory, .. }) = alike.first() else { return String::new() };
+    let whose = listed(alike.iter().map(|loss| &loss.endpoint));
+    let each = if alike.len() > 1 { "each of " } else { "" };
     let of = match (kind, entries) {
-        (LossKind::OutOfReach, _) => format!("whatever {endpoint} holds, which cannot be looked at"),
-        (_, None) => format!("nobody knows how many entries of {endpoint}"),
-        (LossKind::LacksRows, Some(rows)) => format!("up to {} of {endpoint}", counted(*rows as usize, "row")),
-        (_, Some(entries)) => format!("{} of {endpoint}", entries_lost(*entries, false, None)),
+        (LossKind::OutOfReach, _) => format!("whatever {each}{whose} holds, which cannot be looked at"),
+        (_, None) => format!("nobody knows how many entries of {each}{whose}"),
+        (LossKind::LacksRows, Some(rows)) => format!("up to {} of {each}{whose}", counted(*rows as usize, "row")),
+        (_, Some(entries)) => format!("{} of {each}{whose}", entries_lost(*entries, false, None)),
     };
     let stays = directory.as_ref().map_or(String::new(), |directory| format!("; its directory goes to {directory}"));
     format!("{}: {of}{stays}", kind.code())

@@ -1,6 +1,6 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
-use crate::recovery::WhyHeld;
+use crate::recovery::{Loss, WhyHeld};
 use crate::run::{
     AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, RowsCompared, Stop, Summary, Verdict,
     held_at, why_held,
@@ -8,7 +8,7 @@ use crate::run::{
 use crate::verify::Standing;
 
 use super::color::{Paint, Tone};
-use super::plan::loses;
+use super::plan::losses;
 use super::verification::verification_text;
 use super::words::{Numbers, command, elapsed, entries_lost, on_off, one_line};
 use crate::model::counted;
@@ -202,12 +202,12 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
         return;
     }
     *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Not as they should be:"));
-    for BlockedEntry { db, table, pid, reason, text, hint, losses } in entries {
+    for BlockedEntry { db, table, pid, reason, text, hint, losses: would_be_lost } in entries {
         let name = one_line(&format!("{}/{pid}", dotted(db, table)));
         let reason = paint.tone(Tone::Bad, reason);
         *out += &format!("  {name}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
-        for loss in losses {
-            *out += &format!("    would be lost by going on: {}\n", loses(loss));
+        for loss in losses(would_be_lost) {
+            *out += &format!("    would be lost by going on: {loss}\n");
         }
     }
     if entries.iter().any(|entry| !entry.losses.is_empty()) {
@@ -220,8 +220,13 @@ fn accepted(out: &mut String, entries: &[AcceptedEntry], paint: Paint) {
         return;
     }
     *out += &format!("\n{}\n", paint.tone(Tone::Bad, "Lost, as accepted:"));
-    for AcceptedEntry { db, table, pid, loss } in entries {
-        *out += &format!("  {}/{pid}: {}\n", one_line(&dotted(db, table)), loses(loss));
+    let of_one = |a: &AcceptedEntry, b: &AcceptedEntry| (&a.db, &a.table, a.pid) == (&b.db, &b.table, b.pid);
+    for of_one in entries.chunk_by(of_one) {
+        let Some(AcceptedEntry { db, table, pid, .. }) = of_one.first() else { continue };
+        let lost: Vec<Loss> = of_one.iter().map(|entry| entry.loss.clone()).collect();
+        for loss in losses(&lost) {
+            *out += &format!("  {}/{pid}: {loss}\n", one_line(&dotted(db, table)));
+        }
     }
 }
 

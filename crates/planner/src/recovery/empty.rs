@@ -66,8 +66,8 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
     let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
     let put_back = || {
         format!(
-            "see whether its disks are mounted, and look for {}: moved back below db_root_path as {} it is loaded; then run \
-             again, or accept that the partition begins empty",
+            "see whether the disks are mounted, and look for {} (move it back to db_root_path as {}); then run again, or accept \
+             that the partition begins empty",
             view.recycled_as(),
             view.partition
         )
