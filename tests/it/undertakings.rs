@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
-use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_ops::wire::api::ReplicaRequest;
+use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_ops::wire::nameserver::ShowTabletRequest;
 use serde_json::Value;
 
@@ -57,6 +58,31 @@ impl Desk {
         self.ends().await;
     }
 
+    /// Where else `shop.orders/0` has a replica.
+    fn other_than(&self, those: &[&Endpoint]) -> Endpoint {
+        let on = self.bed.world(|world| flags(world, orders(world, 0)));
+        on.into_iter().map(|flags| flags.endpoint).find(|at| !those.contains(&at)).unwrap()
+    }
+
+    /// A follower of `shop.orders/0` that its leader does not send the last row to. All others have it.
+    async fn lags(&self, leader: &Endpoint, follower: &Endpoint) {
+        let id = self.bed.world(|world| {
+            let id = orders(world, 0);
+            let (tid, pid, endpoint) = (Some(id.tid.0), Some(id.pid.0), Some(follower.to_string()));
+            let forgets = ReplicaRequest { tid, pid, endpoint, ..ReplicaRequest::default() };
+            world.call_tablet(leader, TabletCall::DelReplica(forgets)).unwrap();
+            assert!(world.put_row(leader, id));
+            id
+        });
+        let others = self.tablets().into_iter().filter(|at| at != follower).collect::<Vec<_>>();
+        let have = |world: &mut World| {
+            let all = world.log(leader, id).len();
+            others.iter().all(|at| world.log(at, id).len() == all)
+        };
+        self.bed.until("the others have the row", have).await;
+        assert!(self.bed.world(|world| world.log(follower, id).len() < world.log(leader, id).len()));
+    }
+
     fn tablets(&self) -> Vec<Endpoint> {
         self.bed.world(|world| world.tablet_endpoints().to_vec())
     }
@@ -89,6 +115,23 @@ async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
     desk.says(0, &format!("upgrade pre {other}"));
     desk.says(0, &format!("upgrade post {other}"));
     desk.all_is_well().await;
+}
+
+/// The follower that is to lead lacks a row, and the one on a tablet that is upgraded has them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_is_upgraded_does_not_lead_in_place_of_one_that_lags() {
+    let desk = Desk::with(Scenario::Healthy).await;
+    let upgraded = desk.leader_and_follower().1;
+    desk.says(0, &format!("upgrade pre {upgraded}"));
+    let old = desk.leader_and_follower().0;
+    let heir = desk.other_than(&[&old, &upgraded]);
+    desk.lags(&old, &heir).await;
+    let said = desk.says(0, &format!("leader handover shop.orders/0 --to {heir}"));
+    let again = format!("{old} leads shop.orders/0 again: no follower held all that it did");
+    assert!(said.contains(&again) && !said.contains(&format!("changeleader orders 0 {upgraded}")), "{said}");
+    assert_eq!(desk.leader_and_follower().0, heir);
+    assert_eq!(desk.bed.world(|world| led(world, &upgraded)), 0);
+    desk.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

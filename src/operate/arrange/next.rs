@@ -109,6 +109,9 @@ fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Nex
             (Some(heir), _) if is_close(place, leader, &heir) => {
                 Next::Take(Step::StandDown { table, pid, endpoint: leader.clone(), heir })
             }
+            (Some(heir), _) if !place.seen.hears_from(&heir) => {
+                Next::Silence(format!("{heir}, which is to lead {}, is offline", goal.name()))
+            }
             (Some(heir), _) => Next::Wait(format!("{heir} has not caught up with {leader} in {}", goal.name())),
             (None, Some(endpoint)) => Next::Take(Step::AddReplica { table, pid, endpoint }),
             (None, None) => {

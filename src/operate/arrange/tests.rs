@@ -385,6 +385,18 @@ fn a_follower_far_behind_is_waited_for_before_its_leader_stands_down() {
     assert!(matches!(next(&seen, &led_by(1)), Next::Wait(_)));
 }
 
+/// Found by killing a tablet in the middle of a handover to it: it was waited for for an hour, as one that catches up.
+#[test]
+fn whoever_is_to_lead_and_is_offline_is_given_up_soon() {
+    let mut seen = two();
+    let offline = seen.tablets.get_mut(&tablet(1)).unwrap();
+    offline.state = Some(TabletState::Offline);
+    offline.held = Seen::Failed("nothing listens there".to_owned());
+    let found = next(&seen, &led_by(1));
+    let Next::Silence(text) = &found else { panic!("{found:?}") };
+    assert!(text.contains(", which is to lead shop."), "{text}");
+}
+
 /// Found by the hunt (world 20234): an operation that failed half way leaves a replica that no metadata names, and every further
 /// one to that tablet fails.
 #[test]
