@@ -32,7 +32,9 @@ fn expected(scenario: Scenario) -> &'static [&'static [&'static str]] {
         Healthy | Recovered | TabletsAdded | ClientsWriting => &[&[]],
         EverythingRestarted | ServerNames | LeaderLostDisk | LeaderLostDirectory | LongerFollower | HollowLeader
         | DeadOldLeaderLonger | DivergedTail | DiskTables | PreAggregate | LeaderAndWriters | TwoLeaderFlags
-        | TabletMissing | PowerCut | EmptiedDisks => &[&["everything_restarted"]],
+        | TabletMissing | PowerCut | EmptiedDisks | DeletedRows | ExpiredRows | DiskOverwrites => {
+            &[&["everything_restarted"]]
+        }
         LeadersLoaded | FollowersRecovering => &[&["failover_off", "partition_lost"]],
         TabletsRestartedFailoverOn => {
             &[&["everything_restarted"], &["partition_lost", "tablet_restarted"], &["partition_lost"]]

@@ -247,6 +247,18 @@ scenarios! {
     clients_writing: ClientsWriting with is_left_alone;
     node_back: NodeBack;
     power_cut: PowerCut with what_any_replica_kept_is_everywhere;
+    deleted_rows: DeletedRows with nothing_is_sent_again;
+    expired_rows: ExpiredRows with nothing_is_sent_again;
+    disk_overwrites: DiskOverwrites with nothing_is_sent_again;
+}
+
+/// Replicas that count their rows differently and hold the same.
+fn nothing_is_sent_again(seen: &Seen) {
+    seen.bed.world(|world| {
+        for at in world.tablet_endpoints().to_vec() {
+            assert_eq!(world.tablets_mut().recycle_bin(at.as_str()), [], "{at}: no directory was replaced");
+        }
+    });
 }
 
 fn what_any_replica_kept_is_everywhere(seen: &Seen) {

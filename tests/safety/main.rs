@@ -11,6 +11,7 @@ mod addressed;
 mod beside;
 mod calm;
 mod choices;
+mod counts;
 mod deletes;
 mod dice;
 mod eyes;

@@ -38,7 +38,7 @@ impl Write {
             pid: Some(self.partition.pid.0),
             time: Some(i64::try_from(self.row.0).unwrap_or_default()),
             value: Some(self.row.to_value()),
-            dimensions: vec![Dimension { key: Some(format!("key{}", self.row.0)), idx: Some(0) }],
+            dimensions: vec![Dimension { key: Some(self.row.key()), idx: Some(0) }],
             ..PutRequest::default()
         }
     }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::tablet::Ttl;
 use openmldb_wire::common::{ColumnDesc, ColumnKey, StorageMode, TtlSt};
 use openmldb_wire::nameserver::TableInfo;
 use openmldb_wire::r#type::{DataType, TtlType};
@@ -92,6 +93,15 @@ impl TableSpec {
             base_table_tid: None,
             placement,
         }
+    }
+
+    /// The same with rows that expire.
+    #[must_use]
+    pub fn keeping(mut self, ttl: Ttl) -> Self {
+        for key in &mut self.keys {
+            key.ttl = Some(ttl.to_wire());
+        }
+        self
     }
 
     /// The number of replicas of the fullest partition, leaders included.

@@ -63,7 +63,10 @@ impl History {
         let tablets: Vec<String> = there.map(ToString::to_string).collect();
         let variety = match self.scenario {
             Scenario::ServerNames => Variety::Named,
-            Scenario::DiskTables | Scenario::PowerCut | Scenario::EmptiedDisks => Variety::Disk,
+            Scenario::DiskTables | Scenario::PowerCut | Scenario::EmptiedDisks | Scenario::DiskOverwrites => {
+                Variety::Disk
+            }
+            Scenario::ExpiredRows => Variety::Expiring,
             Scenario::PreAggregate => Variety::PreAggregate,
             _ => Variety::Recorded,
         };
@@ -281,5 +284,5 @@ fn spec(plan: &Plan, tablets: &[String]) -> TableSpec {
         let on: Vec<&String> = partition.on.iter().map(|at| &tablets[at % tablets.len()]).collect();
         Placement::at(&on).led_by(partition.leader)
     });
-    TableSpec::sql(plan.db, &plan.name, storage, placement.collect())
+    TableSpec::sql(plan.db, &plan.name, storage, placement.collect()).keeping(plan.ttl)
 }

@@ -197,7 +197,7 @@ fn files(
         let official = official(index);
         let term = last_term.map_or(official, |last| official.min(last.0));
         let given_up = u64::from(term < official);
-        Entry { term, index, row: RowId(first_row + 2 * index + given_up), deletes: None }
+        Entry::put(term, index, RowId(first_row + 2 * index + given_up))
     };
     let term_pair = probes.and_then(|probes| probes.term_pair.known());
     let unloaded_and_nothing = term_pair.is_some_and(|pair| !pair.has_table && pair.offset.0 == 0);

@@ -1,5 +1,6 @@
 //! Clusters in trouble, each brought about by really running a world's history in virtual time.
 
+mod counts;
 mod disasters;
 mod history;
 mod likeness;
@@ -120,6 +121,12 @@ scenarios! {
     PowerCut "power-cut";
     /// Everything was restarted, and every tablet's disk came back empty.
     EmptiedDisks "emptied-disks";
+    /// Everything was restarted after clients had deleted rows: row counts of equal replicas differ for hours.
+    DeletedRows "deleted-rows";
+    /// Everything was restarted after rows had expired, in tables that keep them by age, by number, by both and by either.
+    ExpiredRows "expired-rows";
+    /// Everything was restarted after rows of tables on disk had been overwritten, which counts them twice until they are compacted.
+    DiskOverwrites "disk-overwrites";
 }
 
 impl Scenario {
@@ -194,6 +201,9 @@ impl Scenario {
             Self::LeaderAndWriters => history.leader_and_writers(),
             Self::PowerCut => history.power_cut(),
             Self::EmptiedDisks => history.disks_are_emptied(),
+            Self::DeletedRows => history.rows_were_deleted(),
+            Self::ExpiredRows => history.rows_have_expired(),
+            Self::DiskOverwrites => history.rows_were_overwritten(),
         }
     }
 }

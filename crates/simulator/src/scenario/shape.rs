@@ -3,6 +3,13 @@
 use openmldb_model::StorageMode;
 
 use super::ScenarioError;
+use crate::Millis;
+use crate::tablet::Ttl;
+
+/// How long rows that expire by age are kept, in milliseconds: an hour.
+pub(super) const AGE: Millis = 3_600_000;
+/// The ways in which rows expire.
+const KEPT: [Ttl; 4] = [Ttl::Absolute(AGE), Ttl::Latest(4), Ttl::Both(AGE, 4), Ttl::Either(AGE, 4)];
 
 /// A sandbox's size and seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +56,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) storage: StorageMode,
     pub(super) base: Option<&'static str>,
+    pub(super) ttl: Ttl,
     pub(super) partitions: Vec<PlannedPartition>,
 }
 
@@ -66,7 +74,7 @@ fn at(on: &[usize], leader: usize, rows: u64) -> PlannedPartition {
 }
 
 fn plan(name: &str, storage: StorageMode, partitions: Vec<PlannedPartition>) -> Plan {
-    Plan { db: "shop", name: name.to_owned(), storage, base: None, partitions }
+    Plan { db: "shop", name: name.to_owned(), storage, base: None, ttl: Ttl::Never, partitions }
 }
 
 /// Which variety of the recordings' tables.
@@ -80,6 +88,8 @@ pub(super) enum Variety {
     Disk,
     /// With a pre-aggregate table of `orders`.
     PreAggregate,
+    /// With rows that expire, in each of the four ways.
+    Expiring,
 }
 
 impl Shape {
@@ -125,6 +135,17 @@ fn shop(variety: Variety) -> Vec<Plan> {
         Variety::Recorded | Variety::Named => {}
         Variety::Disk => plans.push(plan("views", StorageMode::Ssd, vec![at(&[2, 0], 0, 120), at(&[0, 1, 2], 1, 90)])),
         Variety::PreAggregate => plans.push(aggregate("orders", orders)),
+        Variety::Expiring => {
+            let kept = |name, storage, ttl| Plan {
+                ttl,
+                ..plan(name, storage, vec![at(&[0, 1, 2], 1, 40), at(&[1, 2], 0, 40)])
+            };
+            plans.push(kept("newest", StorageMode::Memory, KEPT[1]));
+            plans.push(kept("both", StorageMode::Memory, KEPT[2]));
+            plans.push(kept("either", StorageMode::Memory, KEPT[3]));
+            plans[0].ttl = KEPT[0];
+            plans[1].ttl = KEPT[0];
+        }
     }
     plans
 }
@@ -137,6 +158,7 @@ fn aggregate(base: &'static str, partitions: Vec<PlannedPartition>) -> Plan {
         name: format!("pre_shop_{base}_w_sum_amt"),
         storage: StorageMode::Memory,
         base: Some(base),
+        ttl: Ttl::Never,
         partitions: partitions.collect(),
     }
 }
@@ -155,6 +177,9 @@ impl Generated {
         };
         let mut plans: Vec<Plan> =
             (0..self.tables).map(|table| plan(&format!("t{table}"), storage(table), partitions(table))).collect();
+        if variety == Variety::Expiring {
+            plans.iter_mut().zip(KEPT.iter().cycle()).for_each(|(plan, ttl)| plan.ttl = *ttl);
+        }
         if variety == Variety::PreAggregate && self.tables > 0 {
             plans.push(aggregate("t0", partitions(0)));
         }

@@ -1,12 +1,16 @@
 //! Rows, log entries and tables.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Millis;
+use super::expiry::Ttl;
 use openmldb_model::{PartitionId, Pid, StorageMode, Tid};
 use openmldb_wire::{api, common};
 
-/// A row: whoever writes rows gives each a number of its own, so that a lost one can be named.
+/// Where a row's number ends and that of the key it shares with others begins.
+const SHARED_KEY: u32 = 40;
+
+/// A row: whoever writes rows gives each a number of its own, so that a lost one can be named. Its number is its time, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
 
@@ -18,6 +22,16 @@ impl RowId {
             *to = *from;
         }
         Self(u64::from_le_bytes(bytes))
+    }
+
+    /// The row of this number under a key that others may have, too; both are above 0.
+    pub fn under_key(key: u64, number: u64) -> Self {
+        Self(key << SHARED_KEY | number)
+    }
+
+    /// The number of the key it shares with others, if it shares one.
+    pub(super) fn key_number(self) -> Option<u64> {
+        Some(self.0 >> SHARED_KEY).filter(|key| *key > 0)
     }
 
     /// The value to Put.
@@ -37,16 +51,15 @@ pub struct Entry {
     pub row: RowId,
     /// The row that it takes away, if it is a delete.
     pub deletes: Option<RowId>,
+    /// World time at which its leader took it.
+    pub at: Millis,
 }
 
-/// The rows that are left of some entries, without those that later ones of them deleted.
-pub(super) fn rows_left(entries: &[Entry]) -> impl Iterator<Item = RowId> + '_ {
-    let deleted: HashSet<RowId> = entries.iter().filter_map(|entry| entry.deletes).collect();
-    entries
-        .iter()
-        .filter(|entry| entry.deletes.is_none())
-        .map(|entry| entry.row)
-        .filter(move |row| !deleted.contains(row))
+impl Entry {
+    /// A row that was put at the beginning of time.
+    pub fn put(term: u64, index: u64, row: RowId) -> Self {
+        Self { term, index, row, deletes: None, at: 0 }
+    }
 }
 
 /// One partition of a table, as CreateTable describes it. Cheap to clone.
@@ -81,6 +94,8 @@ pub struct Schema {
     pub skiplist_height: u32,
     /// The table this one aggregates; 0 for none.
     pub base_table_tid: u32,
+    /// When rows expire, of the first index.
+    pub ttl: Ttl,
 }
 
 impl Schema {
@@ -93,6 +108,7 @@ impl Schema {
             indexes: vec!["idx".to_owned()],
             skiplist_height: 4,
             base_table_tid: 0,
+            ttl: Ttl::Never,
         }
     }
 
@@ -105,6 +121,7 @@ impl Schema {
             indexes: meta.column_key.iter().map(|key| key.index_name().to_owned()).collect(),
             skiplist_height: meta.key_entry_max_height.unwrap_or(4),
             base_table_tid: meta.base_table_tid(),
+            ttl: Ttl::of(meta.column_key.first().and_then(|key| key.ttl.as_ref())),
         }
     }
 }

@@ -86,6 +86,8 @@ pub(super) enum Due {
     Job(PoolKind, Job),
     /// A loaded replica gets its offset.
     Offset { partition: PartitionId, generation: u64, offset: u64, task: Option<TaskKey> },
+    /// Garbage collection passes over a replica.
+    Collect { partition: PartitionId, generation: u64 },
     /// A leader's turn with one follower.
     Sync { partition: PartitionId, target: u64 },
 }

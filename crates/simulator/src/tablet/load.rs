@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::disk::{Directory, MetaFile};
 use super::entry::{partition_id, signed_partition_id, storage_of};
+use super::expiry::is_garbage_to_be;
 use super::job::{Due, Job, Work};
 use super::refusal::{
     FAIL_TO_INIT_TABLE, INVALID_TID, LOAD_NAME_NOT_FOUND, NAME_IS_EMPTY, NO_ROOT, OK, Outcome, REPEATED_COLUMN,
@@ -181,6 +182,10 @@ impl Tablets {
             contents.rows.drain(..contents.rows.len() / 2);
         }
         let Some(replica) = machine.same_replica(id, generation) else { return };
+        let mut before = None;
+        for entry in &contents.rows {
+            replica.has_garbage |= is_garbage_to_be(&replica.schema, before.replace(entry), entry);
+        }
         replica.rows.extend(contents.rows);
         replica.uncounted += contents.uncounted;
         replica.state = State::Normal;
@@ -189,6 +194,7 @@ impl Tablets {
         replica.offset = 0;
         let due = Due::Offset { partition: id, generation, offset: contents.offset, task };
         self.plan(at, self.settings.normal_before_offset_ms, due);
+        self.plan_collection(at, id);
     }
 
     /// The last act of a load.
@@ -271,6 +277,7 @@ fn merge(file: Option<&MetaFile>, request: &api::TableMeta, storage: StorageMode
             indexes: known.indexes.iter().chain(&asked.indexes).cloned().collect(),
             skiplist_height: request.key_entry_max_height.unwrap_or(known.skiplist_height),
             base_table_tid: request.base_table_tid.unwrap_or(known.base_table_tid),
+            ttl: if known.indexes.is_empty() { asked.ttl } else { known.ttl },
             ..asked
         })
     };

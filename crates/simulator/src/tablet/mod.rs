@@ -2,12 +2,13 @@
 //! passes only in [`Tablets::advance_to`], and the same calls at the same times give the same answers.
 //!
 //! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. Not
-//! modelled: collecting deleted rows, rows expiring, aggregators, index changes, power cuts (a killed process loses nothing it
+//! modelled: aggregators, index changes, power cuts (a killed process loses nothing it
 //! acknowledged; what a power cut takes, scenarios take from the disks).
 
 mod disk;
 mod drop;
 mod entry;
+mod expiry;
 mod job;
 mod load;
 mod machine;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 pub use disk::Recycled;
 pub use entry::{Entry, RowId, Schema, TableSpec};
+pub use expiry::Ttl;
 pub use refusal::Refusal;
 pub use restored::Files;
 pub use settings::Settings;
@@ -210,6 +212,7 @@ impl Tablets {
                 self.set_offset(at, partition, generation, offset, task)
             }
             Due::Sync { partition, target } => self.sync(at, partition, target),
+            Due::Collect { partition, generation } => self.collect(at, partition, generation),
         }
     }
 

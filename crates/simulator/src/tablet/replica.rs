@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Millis;
 use super::entry::{Entry, Schema};
+use super::expiry::is_garbage_to_be;
 use openmldb_model::{Role, State, StorageMode};
 
 /// A registered replica: what GetTableStatus lists.
@@ -23,6 +24,12 @@ pub(super) struct Replica {
     /// Entries in `rows` that record_cnt does not have: deletes, and what its snapshot left out. A row that was deleted and is
     /// not collected yet counts.
     pub(super) uncounted: u64,
+    /// How many of the rows the last round of garbage collection has passed over.
+    pub(super) collected_to: usize,
+    /// Whether a round of garbage collection may find something.
+    pub(super) has_garbage: bool,
+    /// Whether the next round is in the event queue.
+    pub(super) is_collection_due: bool,
     /// Whom a leader replicates to, by endpoint.
     pub(super) targets: Vec<Target>,
     /// How far the running load is.
@@ -66,6 +73,9 @@ impl Replica {
             offset: 0,
             rows: Vec::new(),
             uncounted: 0,
+            collected_to: 0,
+            has_garbage: false,
+            is_collection_due: false,
             targets: Vec::new(),
             progress: None,
             is_settling: false,
@@ -95,6 +105,7 @@ impl Replica {
             binlog.clear();
         }
         binlog.push(entry);
+        self.has_garbage |= is_garbage_to_be(&self.schema, self.rows.last(), &entry);
         self.rows.push(entry);
         self.uncounted += u64::from(entry.deletes.is_some());
         self.offset = entry.index;
@@ -130,7 +141,7 @@ mod tests {
     use crate::tablet::RowId;
 
     fn entry(index: u64) -> Entry {
-        Entry { term: 1, index, row: RowId(index), deletes: None }
+        Entry::put(1, index, RowId(index))
     }
 
     fn replica() -> Replica {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::entry::{partition_id, rows_left};
+use super::entry::partition_id;
+use super::expiry::rows_now;
 use super::job::Due;
 use super::load::id_of;
 use super::refusal::{
@@ -40,11 +41,12 @@ impl Tablets {
         let id = partition_id(tid, pid);
         let Some(at) = self.reach(endpoint) else { return false };
         let Some(replica) = self.machines[at].replicas.get(&id) else { return false };
-        let oldest = rows_left(&replica.rows).next();
+        let oldest = rows_now(&replica.rows, &replica.schema, self.now).first().map(|entry| entry.row);
         self.try_write(at, id, delete, Some(oldest.unwrap_or(delete))).is_ok()
     }
 
     fn try_write(&mut self, at: usize, id: PartitionId, row: RowId, deletes: Option<RowId>) -> Outcome {
+        let now = self.now;
         let (replica, binlog) = self.machines[at].replica_and_binlog(id)?;
         if replica.role == Role::Follower {
             return Err(TABLE_IS_FOLLOWER);
@@ -52,7 +54,8 @@ impl Tablets {
         if replica.is_loading() {
             return Err(TABLE_IS_LOADING);
         }
-        replica.append(binlog, Entry { term: replica.term, index: replica.offset + 1, row, deletes });
+        replica.append(binlog, Entry { term: replica.term, index: replica.offset + 1, row, deletes, at: now });
+        self.plan_collection(at, id);
         self.wake_targets(at, id);
         OK
     }
@@ -67,10 +70,8 @@ impl Tablets {
             .entries
             .iter()
             .map(|entry| Entry {
-                term: entry.term(),
-                index: entry.log_index(),
-                row: RowId::from_value(entry.value()),
-                deletes: None,
+                at: self.now,
+                ..Entry::put(entry.term(), entry.log_index(), RowId::from_value(entry.value()))
             })
             .collect();
         let shipment = Shipment { term: request.term(), pre: request.pre_log_index(), entries };
@@ -108,7 +109,9 @@ impl Tablets {
                 replica.append(binlog, *entry);
             }
         }
-        Ok((replica.offset, replica.term))
+        let heard = (replica.offset, replica.term);
+        self.plan_collection(at, id);
+        Ok(heard)
     }
 
     /// Starts a leader's threads toward its followers, or wakes them where they run.

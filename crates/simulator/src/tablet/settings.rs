@@ -23,6 +23,8 @@ pub struct Settings {
     pub sync_batch: usize,
     /// Whether dropped directories are kept (`recycle_bin_enabled`).
     pub recycle_bin_enabled: bool,
+    /// Milliseconds between two rounds of garbage collection (`gc_interval`: two hours); a disk table's compaction is one here.
+    pub gc_interval_ms: u64,
     /// New entries below which MakeSnapshot without an offset does nothing (100,000:
     /// docs/openmldb/tablet.md#snapshots).
     pub make_snapshot_threshold_offset: u64,
@@ -59,6 +61,7 @@ impl Default for Settings {
             sync_interval_ms: 10,
             sync_batch: 1_000,
             recycle_bin_enabled: true,
+            gc_interval_ms: 7_200_000,
             make_snapshot_threshold_offset: 100_000,
             snapshot_fixed_ms: 20,
             snapshot_ns_per_entry: 4_000,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::disk::{ManifestFile, Snapshot};
-use super::entry::{partition_id, rows_left, signed_partition_id};
+use super::entry::{partition_id, signed_partition_id};
+use super::expiry::rows_now;
 use super::job::{Job, Work};
 use super::machine::Machine;
 use super::refusal::{
@@ -207,6 +208,7 @@ fn accept_send(machine: &Machine, id: PartitionId, to: &str) -> Result<u64, Refu
 fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis) -> bool {
     let Some(replica) = machine.replicas.get(&id) else { return false };
     let storage = replica.storage();
+    let schema = replica.schema.clone();
     let (rows, offset, term): (Arc<[Entry]>, u64, u64) = if storage.is_disk() {
         (replica.rows.as_slice().into(), replica.offset, replica.term)
     } else {
@@ -230,8 +232,10 @@ fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis)
     if offset == 0 {
         return true;
     }
+    // A disk table's is what it estimates.
+    let count = if storage.is_disk() { replica.record_cnt(now) } else { rows_now(&rows, &schema, now).len() as u64 };
     let name = stamp(now, 12) + if storage.is_disk() { "" } else { ".sdb" };
-    let manifest = ManifestFile { offset, name, count: rows_left(&rows).count() as u64, term };
+    let manifest = ManifestFile { offset, name, count, term };
     let directory = machine.disk.make_directory(storage, id);
     directory.snapshot = Some(Snapshot { manifest: Some(manifest), rows: Some(rows) });
     true

@@ -1,13 +1,17 @@
 //! Traverse: every row of a loaded replica, page by page, whatever its role. Equal replicas give equal pages
 //! (docs/openmldb/tablet.md#reading-rows).
 
-use super::entry::rows_left;
+use std::cmp::Reverse;
+
+use super::expiry::rows_now;
 use super::load::id_of;
 use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};
 use super::{RowId, Tablets};
 use openmldb_wire::api;
 
 const NO_SUCH_INDEX: Refusal = Refusal { code: 108, msg: "idx name not found" };
+/// Made up: nobody asks on from a key that no answer gave.
+const NO_SUCH_KEY: Refusal = Refusal { code: 109, msg: "key not found" };
 
 /// A number as text, left aligned: these are in the order of the keys that end with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,20 +30,38 @@ impl Digits {
     }
 }
 
+/// A key that clients put rows under: one row's own, or one that rows share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Own(u64),
+    Shared(u64),
+}
+
+impl Key {
+    fn parse(key: &[u8]) -> Option<Self> {
+        let key = std::str::from_utf8(key).ok()?;
+        let own = || key.strip_prefix("key")?.parse().ok().map(Self::Own);
+        key.strip_prefix("card").and_then(|number| number.parse().ok()).map(Self::Shared).or_else(own)
+    }
+
+    /// Where its rows stand among all: in one of 8 segments (`seg_cnt`), there by key. The real segment comes from another hash.
+    fn place(self) -> (u64, bool, Digits) {
+        let (Self::Own(number) | Self::Shared(number)) = self;
+        (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61, matches!(self, Self::Own(_)), Digits::of(number))
+    }
+}
+
 impl RowId {
     /// The key clients put the row under.
     pub fn key(self) -> String {
-        format!("key{}", self.0)
+        match self.under() {
+            Key::Own(number) => format!("key{number}"),
+            Key::Shared(number) => format!("card{number}"),
+        }
     }
 
-    /// The row that clients put under the key.
-    fn of_key(key: &[u8]) -> Option<Self> {
-        std::str::from_utf8(key.strip_prefix(b"key")?).ok()?.parse().ok().map(Self)
-    }
-
-    /// Where it stands among all rows: by one of 8 segments (`seg_cnt`), then by key. The real segment comes from another hash of the key.
-    fn place(self) -> (u64, Digits) {
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61, Digits::of(self.0))
+    fn under(self) -> Key {
+        self.key_number().map_or(Key::Own(self.0), Key::Shared)
     }
 }
 
@@ -63,17 +85,19 @@ impl Tablets {
         if !index.is_empty() && !replica.schema.indexes.iter().any(|name| name == index) {
             return Err(NO_SUCH_INDEX);
         }
-        let mut rows: Vec<RowId> = rows_left(&replica.rows).collect();
-        rows.sort_by_cached_key(|row| row.place());
-        // A key has one time here: its rows are the same row, taken more than once.
+        let rows = rows_now(&replica.rows, &replica.schema, self.now);
+        let mut rows: Vec<RowId> = rows.into_iter().map(|entry| entry.row).collect();
+        // By key, the newest row of each first.
+        rows.sort_by_cached_key(|row| (row.under().place(), Reverse(*row)));
         let mut behind = 0;
         if !request.pk().is_empty() {
-            let wanted = RowId::of_key(request.pk());
-            let first = wanted.and_then(|wanted| rows.iter().position(|row| *row == wanted)).unwrap_or(rows.len());
-            let same = rows[first..].iter().take_while(|row| Some(**row) == wanted).count();
+            let Some(key) = Key::parse(request.pk()) else { return Err(NO_SUCH_KEY) };
+            // Where the row that was asked on from would be: it may be gone by now.
+            let from = (key.place(), Reverse(RowId(request.ts())));
+            let first = rows.partition_point(|row| (row.under().place(), Reverse(*row)) < from);
+            let same = rows[first..].iter().take_while(|row| row.0 == request.ts()).count();
             let seen = if request.ts_pos.is_some() { request.ts_pos() as usize } else { 1 };
-            let is_there = rows.get(first).is_some_and(|row| row.0 <= request.ts());
-            behind = first + if is_there { seen.min(same) } else { same };
+            behind = first + seen.min(same);
         }
         let limit = request.limit() as usize;
         let page = &rows[behind.min(rows.len())..];

@@ -347,12 +347,29 @@ impl World {
     /// Puts a new row to a replica, as a client would; whether it was acknowledged.
     pub fn put_row(&mut self, endpoint: &Endpoint, id: PartitionId) -> bool {
         let row = self.new_row();
+        self.put_to(endpoint, id, row)
+    }
+
+    fn put_to(&mut self, endpoint: &Endpoint, id: PartitionId, row: RowId) -> bool {
         let write = Write { partition: id, leader: endpoint.clone(), row };
         let acknowledged = self.put(&write);
         if acknowledged {
             self.books.acknowledge(id, row);
         }
         acknowledged
+    }
+
+    /// The same under a key that other rows may have.
+    pub fn put_row_under(&mut self, endpoint: &Endpoint, id: PartitionId, key: u64) -> bool {
+        let row = RowId::under_key(key, self.new_row().0);
+        self.put_to(endpoint, id, row)
+    }
+
+    /// Puts the oldest row that a replica has once more; a disk table overwrites it.
+    pub fn overwrite_row(&mut self, endpoint: &Endpoint, id: PartitionId) -> bool {
+        let log = self.tablets.log(endpoint.as_str(), id.tid.0, id.pid.0).unwrap_or_default();
+        let Some(row) = log.iter().find(|entry| entry.deletes.is_none()).map(|entry| entry.row) else { return false };
+        self.put_to(endpoint, id, row)
     }
 
     /// Deletes the oldest row that a replica has left, as a client would; whether it was acknowledged. The delete is expected from

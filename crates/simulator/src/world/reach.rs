@@ -30,6 +30,7 @@ impl nameserver::TabletPort for Reach<'_> {
             storage: storage_of(spec.storage_mode),
             indexes: spec.keys.iter().map(|key| key.index_name().to_owned()).collect(),
             base_table_tid: spec.base_table_tid.unwrap_or(0),
+            ttl: tablet::Ttl::of(spec.keys.first().and_then(|key| key.ttl.as_ref())),
             // 1 for indexes that keep the newest row, 4 for the others (tests/recordings/01-healthy).
             skiplist_height: if spec.keys.iter().all(keeps_newest) { 1 } else { 4 },
             ..tablet::Schema::new(&spec.db, &spec.name, StorageMode::Memory)

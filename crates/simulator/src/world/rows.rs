@@ -89,7 +89,7 @@ mod tests {
     use openmldb_wire::nameserver::TermPair;
 
     fn log(entries: &[(u64, u64, u64)]) -> Vec<Entry> {
-        entries.iter().map(|&(term, index, row)| Entry { term, index, row: RowId(row), deletes: None }).collect()
+        entries.iter().map(|&(term, index, row)| Entry::put(term, index, RowId(row))).collect()
     }
 
     fn books(rows: &Rows, terms: &[(u64, u64)]) -> Books {
