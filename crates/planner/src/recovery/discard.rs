@@ -109,12 +109,17 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
 /// replica that never showed, or of one that refused to load: nobody can know what is in it.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
     let never_appeared = replica.memory.load == Load::NeverAppeared;
-    let was_told_in_vain = never_appeared || matches!(replica.memory.load, Load::Refused(_));
+    let vanished = replica.memory.load == Load::Vanished;
+    let was_told_in_vain = never_appeared || vanished || matches!(replica.memory.load, Load::Refused(_));
     if replica.data != Data::Absent || !was_told_in_vain || replica.has_no_data() {
         return Ok(());
     }
     let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };
-    let did = if never_appeared { "never appeared when it was told to load" } else { "refused to load it" };
+    let did = match (never_appeared, vanished) {
+        (true, _) => "never appeared when it was told to load",
+        (false, true) => "vanished when it was told to load, and its directory may be in place",
+        (false, false) => "refused to load it",
+    };
     let text = format!("{} {did}: nobody knows what {what}, and resending would replace that", replica.endpoint);
     let cure = if never_appeared { reach::NEVER_APPEARED } else { reach::REFUSED };
     let hint = format!("{cure}; the partition serves without it");

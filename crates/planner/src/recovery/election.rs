@@ -376,11 +376,13 @@ fn follower_instead<'a>(
     }
 }
 
-/// Told to load, and not seen since, or refused although its files are there: it may hold anything.
+/// Told to load, and not seen since, or refused or gone again although its files are there: it may hold anything.
 fn may_still_appear(replica: &ReplicaView) -> bool {
     let told =
         matches!(replica.memory.load, super::Load::Interrupted | super::Load::InDoubt | super::Load::NeverAppeared);
-    replica.data == Data::Absent && told && !replica.has_no_data() || replica.was_refused_in_place()
+    replica.data == Data::Absent && told && !replica.has_no_data()
+        || replica.was_refused_in_place()
+        || replica.vanished_in_place()
 }
 
 /// What is wrong with a replica that cannot lead, in a few words.
@@ -394,6 +396,9 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
         Data::Absent => match &replica.memory.load {
             super::Load::Refused(error) if replica.was_refused_in_place() => format!("refused to load it ({error})"),
             super::Load::Refused(error) => format!("has nothing in place ({error})"),
+            super::Load::Vanished if replica.vanished_in_place() => {
+                "vanished while loading, and its directory may be in place".to_owned()
+            }
             super::Load::Vanished => "vanished while loading".to_owned(),
             _ if replica.has_no_directory() => "has no directory of it".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openmldb_model::{Action, Offset, Seen, State};
+use openmldb_model::{Action, Directory, Offset, Seen, State};
 
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
@@ -32,7 +32,9 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
     if let Some(first) = refused_for_what(view, &of) {
         return Some(first);
     }
-    let is_missing = |r: &ReplicaView| is_to_be_loaded(r) || is_left_over(view, r) || was_refused_undescribed(r);
+    let is_missing = |r: &ReplicaView| {
+        is_to_be_loaded(r) || is_left_over(view, r) || was_refused_undescribed(r) || is_to_be_loaded_again(r)
+    };
     let missing: Vec<&ReplicaView> = of.into_iter().filter(|r| is_missing(r)).collect();
     if missing.is_empty() {
         return None;
@@ -59,6 +61,10 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
             let why = "its files are there, and the file that says what table they are of is empty or gone";
             load_with_schema(view, step, r, seg_cnt, why)
         }
+        false if r.vanished_in_place() => {
+            let why = "it is not loaded any more, and its directory is in place: its tablet was restarted";
+            load_one(view, step, r, seg_cnt, why)
+        }
         false => {
             let why = "its offset is known only once it is loaded; as a follower it takes no writes meanwhile";
             load_one(view, step, r, seg_cnt, why)
@@ -67,17 +73,27 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
     Some(Decision::Act(missing.into_iter().map(load).collect()))
 }
 
+/// How long a failed load may take to move the directory away once the replica is gone: the tablet does both in one go.
+const GOES: Duration = Duration::from_secs(3);
+
 fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     let is_told = replica.memory.load != Load::NotSent || replica.memory.loads >= MAX_TRIES;
     replica.data == Data::Absent && !is_told && !replica.has_no_directory()
 }
 
-/// A load that was refused, or that never showed, is no proof that nothing is there: the table's description may be all that is
-/// lost. Asked before anybody takes the replica for gone.
+/// A load that was refused, that never showed or that vanished is no proof that nothing is there: the table's description may be
+/// all that is lost, or the tablet was restarted. Asked before anybody takes the replica for gone.
 fn refused_for_what(view: &View, of: &[&ReplicaView]) -> Option<Decision> {
-    let is_in_vain = |r: &ReplicaView| matches!(r.memory.load, Load::Refused(_) | Load::NeverAppeared);
+    let is_in_vain = |r: &ReplicaView| matches!(r.memory.load, Load::Refused(_) | Load::NeverAppeared | Load::Vanished);
     let refused = of.iter().filter(|r| r.data == Data::Absent && is_in_vain(r));
     let (unasked, asked): (Vec<&ReplicaView>, Vec<_>) = refused.partition(|r| r.directory.is_unasked());
+    let going = |r: &&&ReplicaView| {
+        r.memory.load == Load::Vanished && !view.memory.has_expired(&WaitFor::Answer(r.endpoint.clone()))
+    };
+    if let Some(r) = unasked.iter().find(going) {
+        let seen = format!("{} vanished while loading", r.endpoint);
+        return Some(Decision::Wait(Wait::new(WaitFor::Answer(r.endpoint.clone()), seen, GOES, GOES)));
+    }
     if !unasked.is_empty() {
         let probe = |r: &ReplicaView| Probe { endpoint: r.endpoint.clone(), question: Question::Directory };
         return Some(Decision::Look(unasked.into_iter().map(probe).collect()));
@@ -88,6 +104,11 @@ fn refused_for_what(view: &View, of: &[&ReplicaView]) -> Option<Decision> {
         let what = WaitFor::Answer(r.endpoint.clone());
         (!view.memory.has_expired(&what)).then(|| Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)))
     })
+}
+
+fn is_to_be_loaded_again(replica: &ReplicaView) -> bool {
+    let is_there = replica.directory == Seen::Known(Directory::InPlace);
+    replica.vanished_in_place() && is_there && replica.memory.loads < MAX_TRIES
 }
 
 fn was_refused_undescribed(replica: &ReplicaView) -> bool {

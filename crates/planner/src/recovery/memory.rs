@@ -97,7 +97,7 @@ pub struct ReplicaMemory {
     pub last_error: Option<String>,
 }
 
-/// How far we are with loading a replica. LoadTable is never sent twice to one that vanished
+/// How far we are with loading a replica. LoadTable is never sent twice to one that may still be at it
 /// (docs/design/loading.md#never-twice).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,7 +121,7 @@ pub enum Load {
     InDoubt,
     /// Refused: nothing in place (131), in the tablet's words.
     Refused(String),
-    /// Accepted, and gone again: its directory is in the recycle bin.
+    /// Accepted, and gone again: its directory is in the recycle bin, or its tablet was restarted.
     Vanished,
     /// Accepted for a disk table that has not shown in time: its directory is as it was, or half prepared.
     NeverAppeared,

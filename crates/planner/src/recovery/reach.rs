@@ -63,7 +63,7 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), 
         };
         let cure = match (&missing.data, missing.tablet_state) {
             (Data::Absent, _) if missing.memory.load == Load::NeverAppeared => NEVER_APPEARED,
-            (Data::Absent, _) if missing.was_refused_in_place() => REFUSED,
+            (Data::Absent, _) if missing.was_refused_in_place() || missing.vanished_in_place() => REFUSED,
             // It may be loading unseen, and must not be told twice.
             (Data::Absent, _) => "restart that tablet, then run again",
             (Data::Loading(_) | Data::Loaded(_), _) => {

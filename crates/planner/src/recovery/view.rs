@@ -236,8 +236,8 @@ impl ReplicaView {
         self.memory.flag_stuck || self.tablet_state.is_none()
     }
 
-    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it made it vanish, or was refused
-    /// or never showed and nothing of it is there, or it has no directory.
+    /// Whether nothing usable is in place: its tablet answers, does not hold it, and loading it was refused, never showed or made
+    /// it vanish, and nothing of it is there, or it has no directory.
     pub fn has_no_data(&self) -> bool {
         let is_gone = match self.memory.load {
             Load::NeverAppeared => matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare)),
@@ -246,7 +246,7 @@ impl ReplicaView {
                 Seen::Known(Directory::Bare) => self.memory.load.lacks_columns(),
                 _ => false,
             },
-            Load::Vanished => true,
+            Load::Vanished => matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare)),
             _ => self.has_no_directory(),
         };
         self.data == Data::Absent && is_gone
@@ -273,6 +273,12 @@ impl ReplicaView {
             _ => false,
         };
         self.data == Data::Absent && for_want_of_columns && !self.memory.told_schema
+    }
+
+    /// Whether it vanished while it was loaded, and its directory may be where it was: a load that fails takes it away
+    /// (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away), a restart that nobody saw does not.
+    pub fn vanished_in_place(&self) -> bool {
+        self.data == Data::Absent && self.memory.load == Load::Vanished && !self.has_no_data()
     }
 
     /// Whether LoadTable was refused although something of it may be there.

@@ -249,6 +249,11 @@ impl Replica {
         self
     }
 
+    /// A load that failed has taken its directory away.
+    pub fn vanished(self) -> Self {
+        self.load(Load::Vanished).no_directory()
+    }
+
     /// The largest offset the nameserver knew of it.
     pub fn known_at(mut self, offset: u64) -> Self {
         self.0.memory.largest_offset = Offset(offset);

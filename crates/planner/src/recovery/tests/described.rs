@@ -85,7 +85,7 @@ fn where_nothing_is_left_of_any_replica_that_can_be_accepted() {
     };
     let mut view = a_partition()
         .replica("a", |r| r.leader().refused().known_at(30))
-        .replica("b", |r| r.load(Load::Vanished))
+        .replica("b", |r| r.vanished())
         .replica("c", |r| r.refused());
     let losses = vec![gone("a", Some(30)), gone("b", None), gone("c", None)];
     let blocked = view.blocked();

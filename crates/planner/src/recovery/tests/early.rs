@@ -89,7 +89,7 @@ fn followers_are_loaded_once_it_serves() {
         .replica("b", |r| r)
         .replica("c", |r| r);
     assert_eq!(acts(&view), ["load b", "load c"]);
-    view.get_mut("b").memory.load = Load::Vanished;
+    *view.get_mut("b") = a_partition().replica("b", |r| r.vanished()).get("b").clone();
     assert_eq!(acts(&view), ["load c"], "never twice");
 }
 

@@ -216,7 +216,7 @@ fn a_leader_without_data_gives_way_to_the_longest_follower() {
         let view = a_partition().on_disk().replica("a", |r| leads(r.leader()));
         view.replica("b", |r| r.loaded(8)).replica("c", |r| r.loaded(7))
     };
-    for gone in [Replica::refused, |r: Replica| r.load(Load::Vanished), Replica::no_directory] {
+    for gone in [Replica::refused, Replica::vanished, Replica::no_directory] {
         let choice = without(gone).choice();
         assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
     }
@@ -360,10 +360,10 @@ fn who_leads_in_the_last_term_was_elected_last() {
 fn an_empty_leader_does_not_lead_where_another_one_lost_its_data() {
     let leader = || a_partition().terms([(1, 0), (3, 1)]).replica("a", |r| r.leader().loaded(0));
     assert_eq!(leader().replica("b", |r| r.leader().refused()).reason(), Reason::EverythingEmpty);
-    assert_eq!(leader().replica("b", |r| r.leader().load(Load::Vanished)).reason(), Reason::EverythingEmpty);
+    assert_eq!(leader().replica("b", |r| r.leader().vanished()).reason(), Reason::EverythingEmpty);
     // What it finds must not depend on which of the two a run sees: a load that vanished is refused the next time.
     assert_eq!(leader().replica("b", |r| r.refused()).chooses(), "a");
-    assert_eq!(leader().replica("b", |r| r.load(Load::Vanished)).chooses(), "a");
+    assert_eq!(leader().replica("b", Replica::vanished).chooses(), "a");
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn without_any_loaded_replica_nobody_leads() {
     let one = a_partition().replica("a", |r| r.leader().refused());
     assert_eq!(one.reason(), Reason::OnlyReplicaLost);
     assert!(one.nobody().hint.contains("recycle bin"));
-    assert_eq!(one.replica("b", |r| r.load(Load::Vanished)).reason(), Reason::NoData);
+    assert_eq!(one.replica("b", Replica::vanished).reason(), Reason::NoData);
     assert_eq!(a_partition().replica("a", |r| r.leader().queued()).reason(), Reason::LoadTimeout);
     assert_eq!(a_partition().replica("a", |r| r.leader().out_of_reach()).reason(), Reason::OutOfReach);
 }

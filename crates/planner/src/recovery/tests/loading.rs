@@ -1,8 +1,9 @@
 //! What is touched, loading, and finding out last terms.
 
 use super::builder::{Built, Replica, a_partition, recover};
+use crate::recovery::decide::MAX_TRIES;
 use crate::recovery::{Ahead, Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
-use openmldb_model::{Action, Seen, State, TabletState};
+use openmldb_model::{Action, Directory, Seen, State, TabletState};
 
 pub fn waits(view: &Built) -> Wait {
     match view.decided() {
@@ -113,11 +114,47 @@ fn every_absent_replica_is_loaded_as_a_follower() {
 
 #[test]
 fn load_table_is_never_sent_twice() {
-    for load in [Load::Accepted, Load::Vanished, Load::NeverAppeared, Load::Interrupted, Load::HandedOver] {
+    for load in [Load::Accepted, Load::NeverAppeared, Load::Interrupted, Load::HandedOver] {
         let view = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", |r| r.load(load.clone()));
         let again = matches!(view.decided(), Decision::Act(intents) if intents.iter().any(|i| i.step == "load_table"));
         assert!(!again, "{load:?}");
     }
+}
+
+/// Found by the hunt (world 5006901): its tablet was restarted while a nameserver took ten seconds to answer, and nobody saw it.
+#[test]
+fn what_vanished_while_it_was_loaded_is_told_again_if_its_directory_is_in_place() {
+    let vanished = |directory| {
+        let b = move |r: Replica| r.leader().load(Load::Vanished).with(|r| r.directory = directory);
+        a_partition().replica("a", |r| r.loaded(9)).replica("b", b)
+    };
+    let wait = waits(&vanished(Seen::Unasked));
+    assert_eq!(wait.seen, "b vanished while loading", "a load that failed takes a moment to move it away");
+    assert_eq!(asks(&expired(vanished(Seen::Unasked), wait.what)), ["b Directory"]);
+    let mut in_place = vanished(Seen::Known(Directory::InPlace));
+    assert_eq!(in_place.acts(), ["load b"]);
+    in_place.get_mut("b").memory.loads = MAX_TRIES;
+    let blocked = in_place.blocked();
+    assert_eq!((blocked.reason, blocked.text.contains("was not loaded")), (Reason::LoadTimeout, true), "{blocked:?}");
+    for gone in [Directory::Missing, Directory::Bare] {
+        assert_eq!(vanished(Seen::Known(gone)).chooses(), "a", "{gone:?}");
+    }
+}
+
+/// Nor does anybody replace it.
+#[test]
+fn what_vanished_and_may_be_in_place_is_not_replaced() {
+    let vanished = |directory| {
+        let b =
+            move |r: Replica| r.load(Load::Vanished).with(|r| (r.directory, r.memory.loads) = (directory, MAX_TRIES));
+        a_partition().replica("a", |r| r.leader().alive().loaded(9).leads_to([])).replica("b", b)
+    };
+    let blocked = vanished(Seen::Known(Directory::InPlace)).blocked();
+    assert!(
+        blocked.text.starts_with("b vanished when it was told to load, and its directory may be in place"),
+        "{blocked:?}"
+    );
+    assert_eq!(vanished(Seen::Known(Directory::Missing)).acts(), ["recover_table b (resend)"]);
 }
 
 #[test]

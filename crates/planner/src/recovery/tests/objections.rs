@@ -3,6 +3,7 @@
 use super::builder::{Replica, a_partition};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{Load, Reason, choose, is_proven_prefix};
+use openmldb_model::{Directory, Seen};
 
 /// Somebody named a leader that was behind: its term begins behind the longest, and it wrote from where it was.
 #[test]
@@ -86,7 +87,9 @@ fn an_empty_leader_waits_for_the_other_one_that_may_still_appear() {
             .replica("empty", |r| r.leader().loaded(0))
             .replica("unseen", |r| r.leader().load(load))
     };
-    assert_eq!(beside(Load::Vanished).reason(), Reason::EverythingEmpty);
+    let mut gone = beside(Load::Vanished);
+    gone.get_mut("unseen").directory = Seen::Known(Directory::Missing);
+    assert_eq!(gone.reason(), Reason::EverythingEmpty);
     assert_eq!(beside(Load::NeverAppeared).reason(), Reason::LoadTimeout, "its directory is in place");
     assert_eq!(beside(Load::Interrupted).reason(), Reason::LoadTimeout, "its tablet answers");
 }

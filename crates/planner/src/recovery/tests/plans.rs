@@ -173,7 +173,9 @@ fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
             view.serving_leader().is_some_and(|l| l.endpoint == *endpoint).then_some("a serving leader stops")
         }
         Action::LoadTable { endpoint, .. } => (target(endpoint).data != Data::Absent
-            || !(target(endpoint).memory.load == Load::NotSent || has_its_own_directory(target(endpoint)))
+            || !(target(endpoint).memory.load == Load::NotSent
+                || has_its_own_directory(target(endpoint))
+                || target(endpoint).vanished_in_place())
             || view.replicas.iter().any(|l| l.replicates_to(endpoint)))
         .then_some("loaded twice, or while its leader writes to it"),
         Action::ChangeRole { endpoint, replicas, .. } => (view.serving_leader().is_some()
