@@ -127,6 +127,22 @@ pub(super) async fn still_odd(
     reader.ask_again(odd).await
 }
 
+/// Whether a replica shows a row of this one's key that is older.
+///
+/// # Errors
+/// See [`CallError`].
+pub(super) async fn shows_older(
+    cluster: &Cluster,
+    at: &Endpoint,
+    partition: PartitionId,
+    index: &str,
+    row: &Row,
+) -> Result<bool, CallError> {
+    let from = RowCursor { key: row.key.clone(), time: row.time, seen: 0 };
+    let page = cluster.rows(at, partition, Some(index), Some(&from), ROWS_OF_A_KEY).await?;
+    Ok(page.rows.iter().any(|found| found.key == row.key && found.time < row.time))
+}
+
 struct Reader<'a> {
     cluster: &'a Cluster,
     partition: PartitionId,
@@ -199,7 +215,7 @@ async fn times(
 }
 
 /// Rows that seem to differ and are asked for again at most, ...
-const ASKED_AGAIN: usize = 4_096;
+pub(super) const ASKED_AGAIN: usize = 4_096;
 /// ... and so many at a time.
 const AT_A_TIME: usize = 32;
 /// Rows of one key and time are few.

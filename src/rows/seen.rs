@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::model::{Endpoint, Held, Offset, PartitionId, Schema, TableName, counted};
+use crate::model::{Endpoint, Held, Offset, PartitionId, Row, Schema, TableName, counted};
 use crate::recovery::{Lack, Read, RowsSeen};
 
 use super::compare::OddRow;
-use super::read::{Compared, Limits, compare_rows, still_odd};
+use super::read::{ASKED_AGAIN, Compared, Limits, compare_rows, shows_older, still_odd};
 
 /// Bytes a second that are read of each replica: clients are served beside it.
 pub const BYTES_PER_SECOND: u64 = 64 << 20;
 /// How often what seems to differ is asked about again while somebody writes, ...
 const LOOKS: u32 = 3;
 /// ... for so many rows, since each is asked for by itself, ...
-const ASKED_AGAIN: usize = 256;
+const FEW: usize = 256;
 /// ... and after which pause: as long as a connected follower mostly needs to get what its leader has.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -49,7 +49,7 @@ async fn read(
     let end = ends(&after);
     let looks = match (ends(&before) != end, schema.indexes.iter().any(|index| index.has_ttl)) {
         // So many are not on their way: one that is not connected lacks all that clients write.
-        _ if odd.values().map(Vec::len).sum::<usize>() > ASKED_AGAIN => 0,
+        _ if odd.values().map(Vec::len).sum::<usize>() > FEW => 0,
         // What was written meanwhile may not have come to all of them yet, ...
         (true, _) => LOOKS,
         // ... and one may have been read before a row expired. Else what differs differs.
@@ -80,7 +80,16 @@ async fn read(
         let hidden = shown.map_or(0, |shown| held.record_cnt.saturating_sub(shown));
         read.insert(endpoint, Read { asked, to, hidden });
     }
-    Ok(RowsSeen::compared(read, lacking(replicas, odd.values())))
+    let mut all = Vec::new();
+    for (index, odd) in odd {
+        let keeps_newest = schema.indexes.iter().any(|found| found.name == index && found.keeps_newest);
+        let superseded = match keeps_newest {
+            true => superseded_in(cluster, partition, &index, replicas, &odd).await?,
+            false => Superseded::new(),
+        };
+        all.push((odd, superseded));
+    }
+    Ok(RowsSeen::compared(read, lacking(replicas, &all)))
 }
 
 /// Whether none of these replicas holds more rows than that.
@@ -122,11 +131,12 @@ async fn compared(
 }
 
 /// What each lacks of each other in any index: the same row may be missing in all of them.
-fn lacking<'a>(replicas: &[Endpoint], odd: impl Iterator<Item = &'a Vec<OddRow>>) -> Lacking {
+fn lacking(replicas: &[Endpoint], odd: &[(Vec<OddRow>, Superseded)]) -> Lacking {
     let mut lacking = Lacking::new();
-    for (pair, lack) in odd.flat_map(|odd| lacking_in(replicas, odd)) {
+    for (pair, lack) in odd.iter().flat_map(|(odd, superseded)| lacking_in(replicas, odd, superseded)) {
         let most = lacking.entry(pair).or_default();
-        if (lack.keys - lack.overwritten, lack.rows) > (most.keys - most.overwritten, most.rows) {
+        let weight = |lack: &Lack| (lack.keys - lack.overwritten, lack.rows - lack.superseded, lack.rows);
+        if weight(&lack) > weight(most) {
             *most = lack;
         }
     }
@@ -152,7 +162,7 @@ async fn loaded(
 }
 
 /// What the first of a pair lacks that the second holds.
-fn lacking_in(replicas: &[Endpoint], odd: &[OddRow]) -> Lacking {
+fn lacking_in(replicas: &[Endpoint], odd: &[OddRow], superseded: &Superseded) -> Lacking {
     let mut lacking = BTreeMap::new();
     for (one, x) in replicas.iter().enumerate() {
         for (other, y) in replicas.iter().enumerate() {
@@ -170,9 +180,79 @@ fn lacking_in(replicas: &[Endpoint], odd: &[OddRow]) -> Lacking {
             let all = keys(&mut odd.iter().filter(lacked));
             let gone = keys(&mut odd.iter().filter(lacked).filter(is_gone));
             if rows > 0 {
-                lacking.insert((x.clone(), y.clone()), Lack { rows, keys: all, overwritten: all - gone });
+                let superseded = superseded.get(&(one, other)).copied().unwrap_or_default();
+                let lack = Lack { rows, keys: all, overwritten: all - gone, superseded };
+                lacking.insert((x.clone(), y.clone()), lack);
             }
         }
     }
     lacking
+}
+
+/// By replicas, by their places, how many of the rows that the first lacks of the second have expired because newer ones of their keys
+/// were put.
+type Superseded = BTreeMap<(usize, usize), u64>;
+
+/// In an index that keeps the newest rows of a key. The oldest expire first: whoever shows an older row of the key than the ones that it
+/// lacks has let none of these expire.
+async fn superseded_in(
+    cluster: &Cluster,
+    partition: PartitionId,
+    index: &str,
+    replicas: &[Endpoint],
+    odd: &[OddRow],
+) -> Result<Superseded, String> {
+    let (mut superseded, mut asked) = (Superseded::new(), 0);
+    for (one, at) in replicas.iter().enumerate() {
+        for other in (0..replicas.len()).filter(|other| *other != one) {
+            for (newest, rows) in replaced(odd, one, other) {
+                asked += 1;
+                // Of so many nobody knows.
+                if asked > ASKED_AGAIN {
+                    continue;
+                }
+                let is_older = shows_older(cluster, at, partition, index, newest).await;
+                if !is_older.map_err(|error| error.to_string())? {
+                    *superseded.entry((one, other)).or_default() += rows;
+                }
+            }
+        }
+    }
+    Ok(superseded)
+}
+
+/// By key, the newest of the rows that one lacks of the other, and how many of them it holds newer ones of the same key instead of.
+fn replaced(odd: &[OddRow], one: usize, other: usize) -> Vec<(&Row, u64)> {
+    let mut lacked: BTreeMap<&[u8], (&Row, u64)> = BTreeMap::new();
+    for OddRow { row, held } in odd.iter().filter(|odd| odd.held[other] > odd.held[one]) {
+        let (newest, rows) = lacked.entry(&row.key).or_insert((row, 0));
+        *rows += u64::from(held[other] - held[one]);
+        *newest = if row.time > newest.time { row } else { *newest };
+    }
+    let mut newer: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for OddRow { row, held } in odd {
+        let is_newer = lacked.get(row.key.as_slice()).is_some_and(|(newest, _)| row.time > newest.time);
+        *newer.entry(&row.key).or_default() += if is_newer { held[one].saturating_sub(held[other]).into() } else { 0 };
+    }
+    let instead = |(key, (newest, rows)): (&[u8], (_, u64))| (newest, rows.min(newer.get(key).copied().unwrap_or(0)));
+    lacked.into_iter().map(instead).filter(|(_, rows)| *rows > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn odd(key: &str, time: u64, held: [u32; 2]) -> OddRow {
+        OddRow { row: Row { key: key.into(), time, value: Vec::new() }, held: held.to_vec() }
+    }
+
+    #[test]
+    fn each_newer_row_of_a_key_may_let_an_older_one_of_it_expire() {
+        let of = |rows: &[OddRow]| replaced(rows, 0, 1).into_iter().map(|(_, rows)| rows).sum::<u64>();
+        assert_eq!(of(&[odd("a", 1, [0, 1]), odd("a", 5, [1, 0])]), 1);
+        assert_eq!(of(&[odd("a", 1, [0, 1]), odd("a", 2, [0, 1]), odd("a", 5, [1, 0])]), 1);
+        assert_eq!(of(&[odd("a", 1, [0, 1]), odd("b", 5, [1, 0])]), 0, "of another key");
+        assert_eq!(of(&[odd("a", 5, [0, 1]), odd("a", 1, [1, 0])]), 0, "an older one");
+        assert_eq!(of(&[odd("a", 1, [1, 0]), odd("a", 5, [1, 0])]), 0, "nothing is lacked");
+    }
 }

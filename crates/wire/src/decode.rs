@@ -127,6 +127,7 @@ pub fn schema(info: &nameserver::TableInfo) -> Result<Schema, Garbage> {
         columns: key.col_name.clone(),
         time: key.ts_name.clone().filter(|name| !name.is_empty()),
         has_ttl: lets_rows_expire(key),
+        keeps_newest: keeps_newest(key),
     });
     Ok(Schema { columns: columns.concat(), versions: versions.collect(), indexes: indexes.collect() })
 }
@@ -173,6 +174,13 @@ pub fn polled(answer: &nameserver::ShowTableResponse) -> Result<Vec<Polled>, Gar
 /// An index that is not deleted (flag 0) and whose rows expire by age (minutes) or by number.
 fn lets_rows_expire(key: &common::ColumnKey) -> bool {
     key.flag() == 0 && key.ttl.as_ref().is_some_and(|ttl| ttl.abs_ttl() > 0 || ttl.lat_ttl() > 0)
+}
+
+/// Whether newer rows let older ones of their key expire, be it by themselves or once those are of age.
+fn keeps_newest(key: &common::ColumnKey) -> bool {
+    use r#type::TtlType;
+    let counts = |ttl: &common::TtlSt| ttl.lat_ttl() > 0 && ttl.ttl_type() != TtlType::KAbsoluteTime;
+    key.ttl.as_ref().is_some_and(counts)
 }
 
 fn partition(found: &nameserver::TablePartition) -> Result<Partition, Garbage> {

@@ -64,6 +64,19 @@ fn rows_expire_by_any_index_that_is_not_deleted() {
 }
 
 #[test]
+fn newer_rows_let_older_ones_expire_only_where_their_number_counts() {
+    use r#type::TtlType::{KAbsAndLat, KAbsOrLat, KAbsoluteTime, KLatestTime};
+    let of = |ttl_type: r#type::TtlType, lat_ttl| {
+        let ttl = common::TtlSt { ttl_type: Some(ttl_type.into()), abs_ttl: Some(10), lat_ttl: Some(lat_ttl) };
+        let key = common::ColumnKey { ttl: Some(ttl), ..common::ColumnKey::default() };
+        let info = nameserver::TableInfo { column_key: vec![key], ..table_of(Vec::new()) };
+        schema(&info).unwrap().indexes[0].keeps_newest
+    };
+    assert!(of(KLatestTime, 1) && of(KAbsOrLat, 1) && of(KAbsAndLat, 1));
+    assert!(!of(KAbsoluteTime, 1) && !of(KLatestTime, 0));
+}
+
+#[test]
 fn garbage_in_a_table_names_its_field() {
     let with = |change: fn(&mut nameserver::TableInfo)| {
         let mut info = table_of(vec![replica_of("t1:1"), replica_of("t2:1")]);

@@ -9,7 +9,7 @@ use super::early;
 use super::election::Choice;
 use super::memory::Load;
 use super::rows::{seen_identical, seen_to_lack, seen_to_lack_what_it_deleted};
-use super::suspect::{is_suspect, lacks_rows_of};
+use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_rows_of};
 use super::term::settled_term;
 use super::view::{ReplicaView, View};
 
@@ -46,8 +46,8 @@ pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) ->
 }
 
 /// Whether nothing speaks against connecting a proven prefix: loaded and at rest, without a leader flag (only an operation clears
-/// one), not suspect, with nothing missing from the leader's binlog behind its snapshot, and with no more of their log in rows
-/// than the leader has of its own.
+/// one), not suspect, with nothing missing from the leader's binlog behind its snapshot, with no more of their log in rows
+/// than the leader has of its own, and with no fewer that nobody has looked at.
 fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
     let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
     let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
@@ -56,7 +56,9 @@ fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) 
     // What it alone may hold is safe as long as no operation of a leader's touches it.
     let is_fuller =
         leader.is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
-    resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller
+    let in_doubt = |leader| may_lack_rows_of(view, r, leader) || may_lack_more_of_its_log(view, leader, r);
+    let is_in_doubt = leader.is_some_and(in_doubt);
+    resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller && !is_in_doubt
 }
 
 /// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good

@@ -7,6 +7,7 @@ use openmldb_model::{Action, Endpoint, Offset, counted};
 
 use super::blocked::{Blocked, Reason};
 use super::decision::{ComparedBefore, Decision, Intent};
+use super::suspect::counts_are_in_doubt;
 use super::view::{ReplicaView, View};
 
 /// What replicas of a partition were seen to hold, row by row, while all of them were loaded.
@@ -44,6 +45,16 @@ pub struct Lack {
     pub keys: u64,
     /// Those of the keys of which it holds another row of the same time instead of each: a disk table overwrites such rows.
     pub overwritten: u64,
+    /// Those of the rows instead of which it holds newer ones of the same keys: where the newest of a key are kept, each that is put
+    /// lets one expire.
+    pub superseded: u64,
+}
+
+impl Lack {
+    fn but_for_superseded(self) -> Self {
+        let rows = self.rows - self.superseded.min(self.rows);
+        Self { rows, keys: self.keys.min(rows), overwritten: self.overwritten.min(rows), superseded: 0 }
+    }
 }
 
 impl RowsSeen {
@@ -111,7 +122,8 @@ pub(super) fn lacking(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<L
     let seen = view.memory.rows.as_ref()?;
     let Shown::Lacking(lacking) = &seen.shown else { return None };
     let still = |r: &ReplicaView| seen.read.get(&r.endpoint).is_some_and(|read| r.offset() >= Some(read.asked));
-    (still(x) && still(y)).then(|| lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default())
+    let lack = || lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default();
+    (still(x) && still(y)).then(|| lack().but_for_superseded())
 }
 
 /// How a replica was read.
@@ -130,6 +142,12 @@ fn ahead(view: &View, x: &ReplicaView, y: &ReplicaView) -> u64 {
 pub fn seen_to_lack(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<u64> {
     let lack = lacking(view, x, y)?;
     Some(lack.rows.saturating_sub(ahead(view, x, y)))
+}
+
+/// Whether somebody tried to compare the two in vain: they hold more than is compared, or cannot be read.
+pub(super) fn cannot_be_compared(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let tried = |seen: &RowsSeen| seen.are_the_same().is_none() && seen.covers([&x.endpoint, &y.endpoint].into_iter());
+    view.memory.rows.as_ref().is_some_and(tried)
 }
 
 /// Whether `x` was seen to hold every row of `y`.
@@ -208,20 +226,20 @@ pub(super) fn seen_to_have_deleted(view: &View, leader: &ReplicaView, replica: &
     let is_like_it = |r: &&ReplicaView| r.endpoint == leader.endpoint || seen_equal(view, leader, r);
     let most = view.replicas.iter().filter(is_like_it).map(hidden).max().unwrap_or(0);
     let deleted = most.saturating_sub(hidden(replica));
-    let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk());
+    // What it counts and does not show may have expired as well.
+    let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk() && !view.has_ttl);
     lack.is_some_and(|lack| lack.rows <= deleted) && seen_to_lack_what_it_deleted(view, leader, replica)
 }
 
 /// How many keys of `replica` its leader was seen to lack, unless it was seen to have deleted them. On disk a row may be overwritten.
-/// None where rows may expire.
 pub(super) fn seen_to_lack_keys(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Option<u64> {
-    let lack = lacking(view, leader, replica).filter(|_| !view.has_ttl)?;
+    let lack = lacking(view, leader, replica)?;
     let overwritten = if view.storage.is_disk() { lack.overwritten } else { 0 };
     Some(if seen_to_have_deleted(view, leader, replica) { 0 } else { lack.keys.saturating_sub(overwritten) })
 }
 
 /// The decision, or to compare rows first: where it would be another one if the replicas held the same rows, or, before data is
-/// discarded, if they did not, which nobody has looked at. What serves the partition is not kept waiting: until somebody leads
+/// discarded and where counts differ and may lie, if they did not, which nobody has looked at. What serves the partition is not kept waiting: until somebody leads
 /// nothing is discarded.
 pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&View) -> Decision) -> Decision {
     let before = match &decision {
@@ -240,9 +258,10 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
             (one, other) => one == other,
         }
     };
-    const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0 };
-    const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0 };
-    let is_settled = is_the_same_if(NOTHING) && (before == ComparedBefore::Judging || is_the_same_if(MUCH));
+    const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0, superseded: 0 };
+    const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0, superseded: 0 };
+    let is_about_to_lose = before == ComparedBefore::Discarding || counts_are_in_doubt(view);
+    let is_settled = is_the_same_if(NOTHING) && (!is_about_to_lose || is_the_same_if(MUCH));
     if is_settled { decision } else { Decision::Compare { replicas, before } }
 }
 

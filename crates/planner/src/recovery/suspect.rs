@@ -3,7 +3,9 @@
 
 use openmldb_model::{Endpoint, Offset, counted};
 
-use super::rows::{seen_to_have_deleted, seen_to_hold_all, seen_to_lack, seen_to_lack_what_it_deleted};
+use super::rows::{
+    cannot_be_compared, lacking, seen_to_have_deleted, seen_to_hold_all, seen_to_lack, seen_to_lack_what_it_deleted,
+};
 use super::view::{ReplicaView, View};
 
 /// Why a replica is not believed.
@@ -50,8 +52,9 @@ impl std::fmt::Display for Suspicion {
 }
 
 /// Why the replica is suspect, if it is: missing(x) = offset - rows exceeds another's by more than their offsets
-/// differ; where rows may expire or were deleted, its rows are below 90 % of what the other lets expect. Not if the two were compared
-/// row by row, and it lacks none of the other's but what it may have deleted since the other one's log ends.
+/// differ; where rows may expire or were deleted and nobody has compared the two, its rows are below 90 % of what the other lets
+/// expect. Not if the two were compared row by row, and it lacks none of the other's but what it may have deleted since the other
+/// one's log ends.
 pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     let x_offset = x.offset()?;
     if x.memory.snapshot_file_missing {
@@ -65,11 +68,11 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     let mut others = others.filter(|(y, _)| !is_excused(y));
     let fuller = others.find(|(y, y_offset)| {
         let lag = y_offset.0.saturating_sub(x_offset.0);
-        if lenient {
+        if lenient && seen_to_lack(view, x, y).is_none() {
             let expected = y.rows().saturating_sub(lag);
             u128::from(x.rows()) * 10 < u128::from(expected) * 9
         } else {
-            missing(x, x_offset) > missing(y, *y_offset).saturating_add(y_offset.0.abs_diff(x_offset.0))
+            counts_less(x, y)
         }
     });
     fuller.map(|(y, y_offset)| match seen_to_lack(view, x, y) {
@@ -84,19 +87,45 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     })
 }
 
+/// Whether more of its log is without a row than of the other's, by more than their offsets differ.
+fn counts_less(x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
+    missing(x, x_offset) > missing(y, y_offset).saturating_add(y_offset.0.abs_diff(x_offset.0))
+}
+
+/// Whether `x` counts fewer rows than `y` where equal replicas may, since rows may expire or were deleted: only rows tell, and
+/// nobody has looked at them yet.
+pub(super) fn may_lack_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let lenient = view.has_ttl || rows_were_deleted(view);
+    lenient && counts_less(x, y) && seen_to_lack(view, x, y).is_none() && !cannot_be_compared(view, x, y)
+}
+
+/// Whether more of a leader's log is without a row than of a follower's where rows may expire, and nobody has looked yet whether
+/// those are the ones.
+pub(super) fn may_lack_more_of_its_log(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let (Some(leads), Some(follows)) = (leader.offset(), r.offset()) else { return false };
+    let is_unread = || lacking(view, leader, r).is_none() && !cannot_be_compared(view, leader, r);
+    view.has_ttl && missing(leader, leads) > missing(r, follows) && is_unread()
+}
+
+/// Whether counts of any two are in doubt.
+pub(super) fn counts_are_in_doubt(view: &View) -> bool {
+    view.replicas.iter().any(|x| view.replicas.iter().any(|y| may_lack_rows_of(view, x, y)))
+}
+
 /// Whether the replica is suspect.
 pub fn is_suspect(view: &View, replica: &ReplicaView) -> bool {
     suspicion(view, replica).is_some()
 }
 
 /// Whether `x` lacks rows that `y` may hold: more of its log is without a row. How far their offsets differ does not
-/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire or were deleted, counts say nothing;
-/// where `x` was seen to hold every row of `y`, or to have deleted the others, they say nothing either.
+/// excuse it here, since what `y` holds is about to be discarded. Where rows may expire and nobody has compared the two, or were
+/// deleted, counts say nothing; where `x` was seen to hold every row of `y`, or to have deleted the others, they say nothing either.
 pub fn lacks_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
     !seen_to_hold_all(view, x, y)
         && !seen_to_have_deleted(view, x, y)
-        && !view.has_ttl
+        && (!view.has_ttl || lacking(view, x, y).is_some())
         && !rows_were_deleted(view)
         && missing(x, x_offset) > missing(y, y_offset)
 }

@@ -220,7 +220,7 @@ fn rows_that_were_compared_decide_whatever_is_counted() {
         let read = Read { asked: Offset(20), to: Offset(20), hidden: 0 };
         let ends = ["a", "b"].map(|at| (Endpoint::from(at), read));
         let lacking = lacking.iter().map(|(x, y, rows)| {
-            ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, overwritten: 0 })
+            ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, ..Lack::default() })
         });
         let rows = Some(RowsSeen::compared(ends.into(), lacking.collect()));
         let memories = BTreeMap::from([(ID, Memory { rows, ..Memory::default() })]);

@@ -1,5 +1,7 @@
 //! Rows decide, not counts: where counts differ and a decision rests on them, the rows are compared first.
 
+use std::collections::BTreeMap;
+
 use super::builder::{Built, Replica, a_partition, recover, said};
 use super::followers::{different, serving as led_by_a};
 use super::loading::expired;
@@ -17,7 +19,7 @@ fn read(at: &str, end: u64, hidden: u64) -> (Endpoint, Read) {
 pub fn seen(ends: &[(&str, u64)], lacking: &[(&str, &str, u64)]) -> RowsSeen {
     let ends = ends.iter().map(|(at, end)| read(at, *end, 0));
     let lacking = lacking.iter().map(|(x, y, rows)| {
-        ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, overwritten: 0 })
+        ((Endpoint::from(*x), Endpoint::from(*y)), Lack { rows: *rows, keys: *rows, ..Lack::default() })
     });
     RowsSeen::compared(ends.collect(), lacking.collect())
 }
@@ -115,6 +117,59 @@ fn a_follower_is_resent_only_if_it_lacks_rows() {
     let ends = [("a", 1203), ("b", 1200)];
     assert_eq!(after(view.clone(), seen(&ends, &[("b", "a", 3)])).acts(), ["add_replica a b"]);
     assert_eq!(after(view, seen(&ends, &[("b", "a", 4)])).acts(), ["recover_table b (resend)"]);
+}
+
+/// Three replicas of a table whose rows expire, at the same offset: up to a tenth fewer rows may be those that expired.
+fn expiring(leader: u64, follower: u64) -> Built {
+    let held = |rows| move |r: Replica| r.loaded(67).rows(rows).last_term(1);
+    let a = |r: Replica| held(leader)(r).leader();
+    a_partition().replica("a", a).replica("b", held(67)).replica("c", held(follower)).ttl()
+}
+
+/// Found by the hunt (world 708): a leader whose log had a hole led without six rows that every follower held.
+#[test]
+fn where_rows_expire_a_leader_with_fewer_is_compared_before_it_leads() {
+    let view = expiring(61, 67);
+    assert_eq!(compares(&view), ["a", "b", "c"]);
+    let ends = [("a", 67), ("b", 67), ("c", 67)];
+    assert_eq!(after(view.clone(), seen(&ends, &[])).chooses(), "a", "they had expired");
+    let with_a_hole = after(view.clone(), seen(&ends, &[("a", "b", 6), ("a", "c", 6)]));
+    assert_eq!(with_a_hole.chooses(), "b");
+    assert!(matches!(decided(&with_a_hole), Decision::Choose(_)));
+    let unknown = after(view, RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "too many rows"));
+    assert_eq!(unknown.chooses(), "a", "what cannot be compared is believed up to a tenth");
+    assert!(matches!(decided(&unknown), Decision::Choose(_)));
+}
+
+/// Found by the hunt (world 5010217): the leader is ahead by more entries than its log lacks.
+#[test]
+fn where_rows_expire_a_leader_that_may_lack_some_is_compared_before_a_follower_is_connected() {
+    let led = a_partition().replica("a", |r| r.leader().alive().loaded(41).rows(38).leads_to([]));
+    let choice =
+        a_partition().replica("a", |r| r.leader().loaded(41).rows(38)).replica("b", |r| r.loaded(35)).ttl().choice();
+    let mut view = led.replica("b", |r| r.loaded(35)).ttl();
+    view.0.memory.choice = Some(choice);
+    assert_eq!(compares(&view), ["a", "b"]);
+    let ends = [("a", 41), ("b", 35)];
+    let lacking = |rows| after(view.clone(), seen(&ends, &[("a", "b", rows), ("b", "a", 6)]));
+    assert_eq!(lacking(0).acts(), ["add_replica a b"]);
+    assert_eq!(blocked(&lacking(3)).0, Reason::LeaderLacksRows);
+}
+
+/// Found by the hunt (world 2561): a follower whose log had a hole was connected as one that holds the same.
+#[test]
+fn where_rows_expire_a_follower_with_fewer_is_compared_before_it_is_connected() {
+    let view = expiring(67, 62);
+    assert!(matches!(decided(&view), Decision::Choose(_)), "who leads is not kept waiting");
+    let choice = view.choice();
+    let c = |r: Replica| r.loaded(67).rows(62).last_term(1);
+    let led = a_partition().replica("a", |r| r.leader().alive().loaded(67).last_term(1).leads_to([("b", 67)]));
+    let mut view = led.replica("b", |r| r.alive().loaded(67).last_term(1)).replica("c", c).ttl();
+    view.0.memory.choice = Some(choice);
+    assert_eq!(compares(&view), ["a", "b", "c"]);
+    let ends = [("a", 67), ("b", 67), ("c", 67)];
+    assert_eq!(after(view.clone(), seen(&ends, &[])).acts(), ["add_replica a c"]);
+    assert_eq!(after(view, seen(&ends, &[("c", "a", 5), ("c", "b", 5)])).acts(), ["recover_table c (resend)"]);
 }
 
 /// Its tablet was restarted, and nobody had to choose a leader.
@@ -228,7 +283,11 @@ fn what_a_loaded_replica_holds_is_compared_before_it_is_discarded() {
     let (reason, text) = blocked(&after(view.clone(), seen(&ends, &[("a", "b", 1)])));
     assert_eq!(reason, Reason::LeaderLacksRows, "no term and no offset shows it");
     assert!(text.starts_with("b holds rows of 1 key that its leader a does not hold"), "{text}");
-    assert_eq!(after(view.ttl(), seen(&ends, &[("a", "b", 1)])).acts(), resent, "it may have expired");
+    assert_eq!(blocked(&after(view.clone().ttl(), seen(&ends, &[("a", "b", 1)]))).0, Reason::LeaderLacksRows);
+    let ends = BTreeMap::from([read("a", 20, 0), read("b", 18, 0)]);
+    let lack = Lack { rows: 1, keys: 1, superseded: 1, ..Lack::default() };
+    let superseded = RowsSeen::compared(ends, BTreeMap::from([(("a".into(), "b".into()), lack)]));
+    assert_eq!(after(view.ttl(), superseded).acts(), resent, "a newer row of its key let it expire");
 }
 
 /// It took 20 rows; a follower has 18 of them. Six entries more deleted some.
@@ -238,7 +297,7 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
     let Data::Loaded(leader) = &mut view.get_mut("a").data else { panic!("a is loaded") };
     (leader.offset, leader.rows) = (Some(Offset(26)), 20);
     let decided = |rows, keys, hidden| {
-        let lack = |rows, keys| Lack { rows, keys, overwritten: 0 };
+        let lack = |rows, keys| Lack { rows, keys, ..Lack::default() };
         let pairs = [(("a".into(), "b".into()), lack(rows, keys)), (("b".into(), "a".into()), lack(2, 2))];
         let ends = [read("a", 26, hidden), read("b", 18, 1)];
         decided(&after(view.clone(), RowsSeen::compared(ends.into(), pairs.into())))
@@ -284,7 +343,7 @@ fn whether_a_row_that_the_leader_lacks_was_given_up_its_term_tells() {
 fn on_disk_a_row_may_have_been_overwritten() {
     let view = of_an_unknown_term(18).on_disk();
     let decided = |overwritten| {
-        let lack = Lack { rows: 5, keys: 4, overwritten };
+        let lack = Lack { rows: 5, keys: 4, overwritten, superseded: 0 };
         let ends = [read("a", 20, 0), read("b", 18, 0)];
         let rows = RowsSeen::compared(ends.into(), [(("a".into(), "b".into()), lack)].into());
         decided(&after(view.clone(), rows))
@@ -353,7 +412,7 @@ fn who_holds_the_same_as_the_leader_tells_what_it_has_deleted() {
     let view = expired(view, WaitFor::Rows("c".into()));
     assert_eq!(compares(&view), ["a", "b", "c"]);
     let seen_with = |hidden| {
-        let lack = |rows| Lack { rows, keys: rows, overwritten: 0 };
+        let lack = |rows| Lack { rows, keys: rows, ..Lack::default() };
         let of_b = |x: &str| ((Endpoint::from(x), Endpoint::from("b")), lack(200));
         let by_b = |y: &str| ((Endpoint::from("b"), Endpoint::from(y)), lack(20));
         let ends = [read("a", 620, 0), read("b", 400, 0), read("c", 620, hidden)];
