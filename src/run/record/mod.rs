@@ -184,6 +184,16 @@ impl Record {
         self.pages().held_for = held_for.to_vec();
     }
 
+    /// How the last ConfSet of auto_failover went.
+    pub(super) fn failover_was_set(&self, outcome: &Outcome) {
+        self.pages().failover_in_doubt = matches!(outcome, Outcome::Unknown(_));
+    }
+
+    /// Whether that one may still be carried out, whatever is read now.
+    pub(super) fn is_failover_in_doubt(&self) -> bool {
+        self.pages().failover_in_doubt
+    }
+
     /// Notes that somebody else has switched auto_failover on.
     pub(super) fn wants_failover_on(&self) {
         let mut pages = self.pages();

@@ -57,6 +57,8 @@ pub(super) struct Pages {
     pub(super) held_for: Vec<HeldFor>,
     /// Somebody else has switched auto_failover on.
     pub(super) failover_wanted: bool,
+    /// The last ConfSet of auto_failover was not answered: it may still be carried out.
+    pub(super) failover_in_doubt: bool,
     /// Why it can be written no more.
     pub(super) broken: Option<String>,
     pub(super) owes: Owes,
@@ -75,6 +77,7 @@ impl Pages {
             unheard: BTreeMap::new(),
             held_for: Vec::new(),
             failover_wanted: false,
+            failover_in_doubt: false,
             broken: None,
             owes: Owes::Nothing,
         }
