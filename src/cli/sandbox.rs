@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::counted;
 use crate::run::Stop;
+use crate::sandbox::NOT_MODELLED;
 use crate::sandbox::fault::vocabulary;
 use crate::sandbox::scenario::Scenario;
 use crate::sandbox::world::RowCount;
@@ -103,6 +104,11 @@ pub async fn run(command: &SandboxCommand, out: &Out) -> Result<Exit, Failure> {
                 let (name, about) = (scenario.name(), scenario.description());
                 let value = BTreeMap::from([("event", "scenario"), ("name", name), ("description", about)]);
                 out.text_or(&format!("{name:width$}  {about}\n"), &value)?;
+            }
+            for (nth, what) in NOT_MODELLED.into_iter().enumerate() {
+                let heading = if nth == 0 { "\nNot modelled:\n" } else { "" };
+                let value = BTreeMap::from([("event", "not_modelled"), ("description", what)]);
+                out.text_or(&format!("{heading}  {what}\n"), &value)?;
             }
             Ok(Exit::Healthy)
         }

@@ -127,20 +127,31 @@ pub(super) async fn still_odd(
     reader.ask_again(odd).await
 }
 
-/// Whether a replica shows a row of this one's key that is older.
+/// Whether a replica shows so many rows of this one's key that are newer.
 ///
 /// # Errors
 /// See [`CallError`].
-pub(super) async fn shows_older(
+pub(super) async fn shows_newer(
     cluster: &Cluster,
     at: &Endpoint,
     partition: PartitionId,
     index: &str,
     row: &Row,
+    wanted: u64,
 ) -> Result<bool, CallError> {
-    let from = RowCursor { key: row.key.clone(), time: row.time, seen: 0 };
-    let page = cluster.rows(at, partition, Some(index), Some(&from), ROWS_OF_A_KEY).await?;
-    Ok(page.rows.iter().any(|found| found.key == row.key && found.time < row.time))
+    let mut after = Some(RowCursor { key: row.key.clone(), time: u64::MAX, seen: 0 });
+    let mut newer = 0;
+    while let Some(cursor) = after {
+        let page = cluster.rows(at, partition, Some(index), Some(&cursor), ROWS_OF_A_KEY).await?;
+        let found = page.rows.iter().take_while(|found| found.key == row.key && found.time > row.time).count();
+        newer += found as u64;
+        if newer >= wanted {
+            return Ok(true);
+        }
+        let more = found == page.rows.len() && found > 0;
+        after = page.next.filter(|next| more && *next != cursor);
+    }
+    Ok(false)
 }
 
 struct Reader<'a> {

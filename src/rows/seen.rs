@@ -8,10 +8,12 @@ use crate::model::{Endpoint, Held, Offset, PartitionId, Row, Schema, TableName, 
 use crate::recovery::{Lack, Read, RowsSeen};
 
 use super::compare::OddRow;
-use super::read::{ASKED_AGAIN, Compared, Limits, compare_rows, shows_older, still_odd};
+use super::read::{ASKED_AGAIN, Compared, Limits, compare_rows, shows_newer, still_odd};
 
 /// Bytes a second that are read of each replica: clients are served beside it.
 pub const BYTES_PER_SECOND: u64 = 64 << 20;
+/// How often comparing is begun anew where a server does not answer as it should.
+const TRIES: u32 = 5;
 /// How often what seems to differ is asked about again while somebody writes, ...
 const LOOKS: u32 = 3;
 /// ... for so many rows, since each is asked for by itself, ...
@@ -28,8 +30,32 @@ pub async fn rows_seen(
     replicas: &[Endpoint],
     up_to: u64,
 ) -> RowsSeen {
-    let seen = read(cluster, table, partition, replicas, up_to).await;
-    seen.unwrap_or_else(|why| RowsSeen::unknown(replicas.iter().cloned(), why))
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match read(cluster, table, partition, replicas, up_to).await {
+            Ok(seen) => return seen,
+            // One answer that makes no sense is no reason to believe counts.
+            Err(Unseen::Passing(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+            Err(Unseen::Passing(why) | Unseen::ForGood(why)) => {
+                return RowsSeen::unknown(replicas.iter().cloned(), why);
+            }
+        }
+    }
+}
+
+/// Why rows were not compared.
+enum Unseen {
+    /// It may be otherwise at the next try.
+    Passing(String),
+    /// It will not.
+    ForGood(String),
+}
+
+impl From<String> for Unseen {
+    fn from(why: String) -> Self {
+        Self::Passing(why)
+    }
 }
 
 async fn read(
@@ -38,9 +64,9 @@ async fn read(
     partition: PartitionId,
     replicas: &[Endpoint],
     up_to: u64,
-) -> Result<RowsSeen, String> {
+) -> Result<RowsSeen, Unseen> {
     let before = loaded(cluster, partition, replicas).await?;
-    not_too_many(before.values(), up_to)?;
+    not_too_many(before.values(), up_to).map_err(Unseen::ForGood)?;
     let schema = cluster.schema(table).await.map_err(|error| error.to_string())?;
     let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
     let (mut odd, shown) = compared(cluster, &schema, partition, replicas).await?;
@@ -73,7 +99,7 @@ async fn read(
         let offset = |of: &BTreeMap<Endpoint, Held>| of.get(&endpoint).map_or(Offset(0), |held| held.offset);
         let (asked, to) = (offset(&asked), offset(&after));
         if to < held.offset || asked < held.offset {
-            return Err(format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked)));
+            return Err(format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked)).into());
         }
         // Disk tables estimate what they count.
         let shown = shown.get(&endpoint).copied().filter(|_| !held.index_rows.is_empty());
@@ -82,10 +108,10 @@ async fn read(
     }
     let mut all = Vec::new();
     for (index, odd) in odd {
-        let keeps_newest = schema.indexes.iter().any(|found| found.name == index && found.keeps_newest);
+        let keeps_newest = schema.indexes.iter().find(|found| found.name == index).and_then(|found| found.keeps_newest);
         let superseded = match keeps_newest {
-            true => superseded_in(cluster, partition, &index, replicas, &odd).await?,
-            false => Superseded::new(),
+            Some(newest) => superseded_in(cluster, partition, (&index, newest), replicas, &odd).await?,
+            None => Superseded::new(),
         };
         all.push((odd, superseded));
     }
@@ -193,12 +219,12 @@ fn lacking_in(replicas: &[Endpoint], odd: &[OddRow], superseded: &Superseded) ->
 /// were put.
 type Superseded = BTreeMap<(usize, usize), u64>;
 
-/// In an index that keeps the newest rows of a key. The oldest expire first: whoever shows an older row of the key than the ones that it
-/// lacks has let none of these expire.
+/// In an index that keeps so many of the newest rows of a key: whoever shows as many newer ones than the newest that it lacks has let all
+/// of these expire.
 async fn superseded_in(
     cluster: &Cluster,
     partition: PartitionId,
-    index: &str,
+    (index, keeps): (&str, u64),
     replicas: &[Endpoint],
     odd: &[OddRow],
 ) -> Result<Superseded, String> {
@@ -211,8 +237,8 @@ async fn superseded_in(
                 if asked > ASKED_AGAIN {
                     continue;
                 }
-                let is_older = shows_older(cluster, at, partition, index, newest).await;
-                if !is_older.map_err(|error| error.to_string())? {
+                let is_over = shows_newer(cluster, at, partition, index, newest, keeps).await;
+                if is_over.map_err(|error| error.to_string())? {
                     *superseded.entry((one, other)).or_default() += rows;
                 }
             }

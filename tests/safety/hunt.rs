@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use openmldb_ops::sandbox::NOT_MODELLED;
+
 use super::choices::shrink;
 use super::hunted::{Found, hunt};
 use super::judge::Violation;
@@ -71,6 +73,7 @@ fn no_world_loses_a_row() {
     for (why, seeds) in &caught.blocked {
         println!("  {:>5} {why}, for one in worlds {:?}", seeds.len(), &seeds[..seeds.len().min(4)]);
     }
+    println!("not modelled, and so not hunted for: {}", NOT_MODELLED.join("; "));
     let failed = caught.failed.len();
     for (at, (seed, found)) in caught.failed.into_iter().enumerate() {
         report(seed, found, &without, at < SHRUNK);

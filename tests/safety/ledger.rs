@@ -7,6 +7,8 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
 use openmldb_ops::wire::nameserver::TablePartition;
 
+use super::shown::that_count;
+
 type Rows = BTreeMap<PartitionId, BTreeSet<RowId>>;
 type Terms = BTreeMap<PartitionId, Vec<(u64, u64)>>;
 
@@ -17,6 +19,8 @@ pub struct Ledger {
     /// Replicas whose MANIFEST cannot be read: a load takes their directories to the recycle bin by itself.
     spoiled: BTreeSet<(Endpoint, PartitionId)>,
     expected: Rows,
+    /// What was written, as far as it was there when the books were opened.
+    entries: BTreeMap<RowId, Entry>,
     /// What the world expected when its books were last opened: what it has beyond was acknowledged since.
     base: Rows,
     /// Each partition's terms when a run last ended.
@@ -50,7 +54,9 @@ impl Ledger {
             let news = self.new_terms(*id, &terms);
             let mut logs = logs(world, *id, missing);
             if !self.opened {
-                let twice = any_two(&logs, has_one_term_twice) || went_on_in_an_old_term(world, *id, &logs);
+                let twice = any_two(&logs, has_one_term_twice)
+                    || any_two(&logs, lost_deletes_alone)
+                    || went_on_in_an_old_term(world, *id, &logs);
                 if twice {
                     self.untold_by_terms.insert(*id);
                 }
@@ -61,8 +67,9 @@ impl Ledger {
             }
             let later = written_later(&logs, &news);
             let gone = |entry: &Entry| is_given_up(entry, &news) || later.get(&entry.index) > Some(&entry.term);
-            let kept: BTreeSet<RowId> =
-                logs.values().flatten().filter(|entry| !gone(entry)).map(|entry| entry.row).collect();
+            let kept: Vec<Entry> = logs.values().flatten().filter(|entry| !gone(entry)).copied().collect();
+            self.entries.extend(kept.iter().map(|entry| (entry.row, *entry)));
+            let kept = that_count(world, *id, &kept);
             let before = self.expected.get(id).into_iter().chain(acknowledged.get(id)).flatten();
             let still = match self.opened {
                 true => before.copied().filter(|row| kept.contains(row)).collect(),
@@ -86,6 +93,19 @@ impl Ledger {
         self.expected.get(&id).into_iter().flatten().chain(acknowledged).filter(kept).copied().collect()
     }
 
+    /// The rows among those that nobody holds any more which clients would miss beside what is still there: those that have not
+    /// expired by now, and deletes of what they are shown.
+    pub fn missed(&self, world: &World, id: PartitionId, there: &[Entry], gone: BTreeSet<RowId>) -> Vec<RowId> {
+        let known: Vec<Entry> = gone.iter().filter_map(|row| self.entries.get(row)).copied().collect();
+        let (shown, would_be) = (world.shown(id, there), world.shown(id, &[there, &known].concat()));
+        let is_missed = |row: &RowId| match self.entries.get(row) {
+            None => true,
+            Some(Entry { deletes: Some(deleted), .. }) => shown.contains(deleted),
+            Some(_) => would_be.contains(row),
+        };
+        gone.into_iter().filter(is_missed).collect()
+    }
+
     /// Notes what somebody's election has given up by now, as long as it is still there.
     pub fn note_elections(&mut self, world: &World, id: PartitionId) {
         let given_up = self.given_up_meanwhile(world, id, &terms(world));
@@ -97,7 +117,9 @@ impl Ledger {
         let all = terms(world);
         let terms: &[(u64, u64)] = all.get(&id).map_or(&[], |terms| terms);
         let everywhere = logs(world, id, &[]);
-        let twice = any_two(&everywhere, has_one_term_twice) || went_on_in_an_old_term(world, id, &everywhere);
+        let twice = any_two(&everywhere, has_one_term_twice)
+            || any_two(&everywhere, lost_deletes_alone)
+            || went_on_in_an_old_term(world, id, &everywhere);
         if twice || any_two(&everywhere, differ_before_the_end) || lost_its_flag(world, id, &everywhere) {
             return BTreeSet::new();
         }
@@ -240,6 +262,15 @@ fn elected_last(logs: &BTreeMap<Endpoint, Vec<Entry>>) -> impl Iterator<Item = (
 fn differ(one: &[Entry], other: &[Entry]) -> bool {
     let other = by_index(other);
     one.iter().any(|entry| other.get(&entry.index).is_some_and(|there| there != entry))
+}
+
+/// Whether a log lacks nothing before its end but deletes, and rows that were deleted: it holds every row that the other does, and more.
+fn lost_deletes_alone(one: &[Entry], other: &[Entry]) -> bool {
+    let held = by_index(one);
+    let end = held.keys().next_back().copied().unwrap_or_default();
+    let mut lacked = other.iter().filter(|entry| entry.index < end && !held.contains_key(&entry.index)).peekable();
+    let deleted: BTreeSet<RowId> = other.iter().filter_map(|entry| entry.deletes).collect();
+    lacked.peek().is_some() && lacked.all(|entry| entry.deletes.is_some() || deleted.contains(&entry.row))
 }
 
 /// Whether they hold different rows at the same place of the same term.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec};
+use openmldb_ops::sandbox::tablet::Ttl;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::wire::common::StorageMode;
@@ -67,10 +68,20 @@ impl Written {
 
     /// Its partitions by their tablets, the first of which leads.
     pub fn table<const N: usize>(&mut self, storage: StorageMode, partitions: [&[usize]; N]) -> [PartitionId; N] {
+        self.expiring(storage, Ttl::Never, partitions)
+    }
+
+    /// The same with rows that expire.
+    pub fn expiring<const N: usize>(
+        &mut self,
+        storage: StorageMode,
+        ttl: Ttl,
+        partitions: [&[usize]; N],
+    ) -> [PartitionId; N] {
         self.tables += 1;
         let tablets = |on: &[usize]| on.iter().map(|tablet| self.at(*tablet).to_string()).collect::<Vec<_>>();
         let placement = partitions.iter().map(|on| Placement::at(&tablets(on))).collect();
-        let spec = TableSpec::sql("shop", &format!("t{}", self.tables), storage, placement);
+        let spec = TableSpec::sql("shop", &format!("t{}", self.tables), storage, placement).keeping(ttl);
         let tid = Tid(self.world.create_table(&spec).unwrap());
         let mut pids = 0..;
         partitions.map(|_| PartitionId { tid, pid: Pid(pids.next().unwrap()) })
@@ -85,6 +96,14 @@ impl Written {
         let at = self.at(at);
         for row in 1..=rows {
             assert!(self.world.put_row(&at, to), "row {row} to {to} at {at}");
+        }
+    }
+
+    /// So many rows of so many keys.
+    pub fn rows_of_keys(&mut self, to: PartitionId, at: usize, keys: u64, rows: u64) {
+        let at = self.at(at);
+        for row in 0..rows {
+            assert!(self.world.put_row_under(&at, to, 1 + row % keys), "row {row} to {to} at {at}");
         }
     }
 

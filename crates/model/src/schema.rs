@@ -56,8 +56,8 @@ pub struct Index {
     pub time: Option<String>,
     /// Whether rows expire in it, so that two replicas read at different times may differ.
     pub has_ttl: bool,
-    /// Whether a row may expire because newer ones of its key were put.
-    pub keeps_newest: bool,
+    /// How many newer rows of its key let a row expire, whatever its age; none if their number alone does not.
+    pub keeps_newest: Option<u64>,
 }
 
 impl Schema {

@@ -5,6 +5,7 @@ mod clock;
 mod edge;
 pub mod fault;
 mod idle_clock;
+mod limits;
 mod live;
 pub mod nameserver;
 pub mod registration;
@@ -19,6 +20,7 @@ pub mod writers;
 
 pub use clock::{Clock, TimeScale};
 pub use idle_clock::on_an_idle_clock;
+pub use limits::NOT_MODELLED;
 pub use live::Live;
 pub use registration::{Registration, RegistrationError, ZooKeeperPath};
 pub use rpc::InProcess;

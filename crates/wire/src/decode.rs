@@ -176,11 +176,11 @@ fn lets_rows_expire(key: &common::ColumnKey) -> bool {
     key.flag() == 0 && key.ttl.as_ref().is_some_and(|ttl| ttl.abs_ttl() > 0 || ttl.lat_ttl() > 0)
 }
 
-/// Whether newer rows let older ones of their key expire, be it by themselves or once those are of age.
-fn keeps_newest(key: &common::ColumnKey) -> bool {
-    use r#type::TtlType;
-    let counts = |ttl: &common::TtlSt| ttl.lat_ttl() > 0 && ttl.ttl_type() != TtlType::KAbsoluteTime;
-    key.ttl.as_ref().is_some_and(counts)
+/// How many newer rows let an older one of their key expire by themselves.
+fn keeps_newest(key: &common::ColumnKey) -> Option<u64> {
+    use r#type::TtlType::{KAbsOrLat, KLatestTime};
+    let ttl = key.ttl.as_ref().filter(|ttl| matches!(ttl.ttl_type(), KLatestTime | KAbsOrLat))?;
+    Some(ttl.lat_ttl()).filter(|newest| *newest > 0)
 }
 
 fn partition(found: &nameserver::TablePartition) -> Result<Partition, Garbage> {

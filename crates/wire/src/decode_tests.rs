@@ -64,7 +64,7 @@ fn rows_expire_by_any_index_that_is_not_deleted() {
 }
 
 #[test]
-fn newer_rows_let_older_ones_expire_only_where_their_number_counts() {
+fn newer_rows_let_older_ones_expire_where_their_number_is_enough() {
     use r#type::TtlType::{KAbsAndLat, KAbsOrLat, KAbsoluteTime, KLatestTime};
     let of = |ttl_type: r#type::TtlType, lat_ttl| {
         let ttl = common::TtlSt { ttl_type: Some(ttl_type.into()), abs_ttl: Some(10), lat_ttl: Some(lat_ttl) };
@@ -72,8 +72,9 @@ fn newer_rows_let_older_ones_expire_only_where_their_number_counts() {
         let info = nameserver::TableInfo { column_key: vec![key], ..table_of(Vec::new()) };
         schema(&info).unwrap().indexes[0].keeps_newest
     };
-    assert!(of(KLatestTime, 1) && of(KAbsOrLat, 1) && of(KAbsAndLat, 1));
-    assert!(!of(KAbsoluteTime, 1) && !of(KLatestTime, 0));
+    assert_eq!((of(KLatestTime, 3), of(KAbsOrLat, 3)), (Some(3), Some(3)));
+    assert_eq!((of(KLatestTime, 0), of(KAbsoluteTime, 3)), (None, None));
+    assert_eq!(of(KAbsAndLat, 3), None, "they have to be of age, too");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use openmldb_ops::wire::common::StorageMode;
 
 use super::Life;
 use crate::calm::await_nameserver;
+use crate::dice::Dice;
 
 impl Life {
     /// Everything dies, disks are lost, most of it comes back. Gives the tablets that do not, and one that does while somebody
@@ -47,6 +48,9 @@ impl Life {
             self.dice = dice;
             self.damage();
         }
+        if let Some(dice) = self.choices.perhaps(15, "power-cut") {
+            self.power_is_cut(dice);
+        }
         self.dice = self.choices.dice("how it comes back");
         let missing = self.choices.perhaps(12, "missing").map(|mut dice| self.tablet_by(&mut dice));
         let missing: Vec<Endpoint> = missing.into_iter().filter(|endpoint| Some(endpoint) != spared.as_ref()).collect();
@@ -86,13 +90,33 @@ impl Life {
         self.tell(format!("the name {away} stands for {address}, which is {by}'s"));
     }
 
-    fn is_system(&self, id: PartitionId) -> bool {
-        self.world.tables().iter().any(|table| table.tid() == id.tid.0 && table.db() != "shop")
-    }
-
     fn is_disk(&self, id: PartitionId) -> bool {
         let tables = self.world.tables();
         tables.iter().any(|table| table.tid() == id.tid.0 && table.storage_mode() != StorageMode::KMemory)
+    }
+
+    /// What was not synced is gone: the last rows of every log, and here and there a replica's description.
+    fn power_is_cut(&mut self, mut dice: Dice) {
+        for at in self.world.tablet_endpoints().to_vec() {
+            if self.world.is_up(&at) || self.world.is_frozen(&at) {
+                continue;
+            }
+            for id in self.world.metadata().into_keys().collect::<Vec<PartitionId>>() {
+                let (tid, pid) = (id.tid.0, id.pid.0);
+                let last = self.world.log(&at, id).last().map_or(0, |entry| entry.index);
+                let cut = dice.between(0, 20).min(last / 2);
+                let loses_description = dice.percent(20);
+                let tablets = self.world.tablets_mut();
+                let lost = cut > 0 && tablets.lose_entries(at.as_str(), tid, pid, last - cut + 1, last);
+                let torn = loses_description && tablets.empty_table_meta(at.as_str(), tid, pid);
+                if lost || torn {
+                    self.damaged = true;
+                    self.tell(format!(
+                        "power cut: {at} lost {cut} entries of {id} (last {last}), its description {torn}"
+                    ));
+                }
+            }
+        }
     }
 
     /// One tablet's disk.
@@ -108,10 +132,6 @@ impl Life {
                 continue;
             }
             let PartitionId { tid: Tid(tid), pid: Pid(pid) } = id;
-            // Their rows may expire, so up to a tenth of them may be missing unseen.
-            if matches!(how, 0 | 2 | 3 | 6) && self.is_system(id) {
-                continue;
-            }
             // RecoverTable asks the leader for its MANIFEST; a disk table loads without one and can then never be sent.
             if how == 4 && self.is_disk(id) {
                 continue;

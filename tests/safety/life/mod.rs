@@ -1,12 +1,13 @@
 //! A random life of a small cluster, up to the moment somebody recovers it.
 
+mod clients;
 mod end;
 mod events;
 mod recoveries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::model::{Endpoint, PartitionId, Tid};
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec, system_tables};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
@@ -52,6 +53,8 @@ struct Life {
     told: Vec<String>,
     damaged: bool,
     spoiled: BTreeSet<(Endpoint, PartitionId)>,
+    /// Tables whose rows expire, and share keys.
+    expiring: BTreeSet<Tid>,
     playbook: &'static str,
     host: Host,
     runs: u64,
@@ -94,6 +97,7 @@ impl Life {
             told,
             damaged: false,
             spoiled: BTreeSet::new(),
+            expiring: BTreeSet::new(),
             playbook,
             host: Host::new(keeps_notes),
             runs: 0,
@@ -148,32 +152,17 @@ impl Life {
             if placement.is_empty() {
                 continue;
             }
-            let spec = TableSpec::sql("shop", &name, storage, placement);
+            let ttl = self.choices.within(&name).perhaps(20, "expires").map(|mut dice| clients::ttl(&mut dice));
+            let spec = TableSpec::sql("shop", &name, storage, placement).keeping(ttl.unwrap_or_default());
             let shape: Vec<String> =
                 spec.placement.iter().map(|p| format!("{:?} led by {}", p.replicas, p.leader)).collect();
             let tid = self.world.create_table(&spec).unwrap();
-            self.tell(format!("{name} ({tid}) {storage:?} {}", shape.join("; ")));
-        }
-        self.dice = self.choices.dice("after creation");
-    }
-
-    fn led(&self) -> Vec<(PartitionId, Endpoint)> {
-        let leaders = self.world.metadata().into_iter().filter_map(|(id, metas)| {
-            let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive())?;
-            Some((id, Endpoint::from(leader.endpoint.as_str())))
-        });
-        leaders.collect()
-    }
-
-    fn write_somewhere(&mut self, most: u64) {
-        let led = self.led();
-        for (id, leader) in led {
-            if self.dice.percent(60) {
-                let rows = self.dice.between(1, most);
-                let taken = (0..rows).filter(|_| self.world.put_row(&leader, id)).count();
-                self.tell(format!("{taken} of {rows} rows to {id} at {leader}"));
+            self.tell(format!("{name} ({tid}) {storage:?} {ttl:?} {}", shape.join("; ")));
+            if ttl.is_some() {
+                self.expiring.insert(Tid(tid));
             }
         }
+        self.dice = self.choices.dice("after creation");
     }
 
     fn tablet(&mut self) -> Endpoint {

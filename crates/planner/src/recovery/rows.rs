@@ -225,7 +225,10 @@ pub(super) fn seen_to_have_deleted(view: &View, leader: &ReplicaView, replica: &
     let hidden = |r: &ReplicaView| read(view, r).map_or(0, |read| read.hidden);
     let is_like_it = |r: &&ReplicaView| r.endpoint == leader.endpoint || seen_equal(view, leader, r);
     let most = view.replicas.iter().filter(is_like_it).map(hidden).max().unwrap_or(0);
-    let deleted = most.saturating_sub(hidden(replica));
+    // What the other one has deleted, too: it still counts that, or it has no more than the delete and the row is gone with it.
+    let without_row = replica.offset().map_or(0, |offset| offset.0.saturating_sub(replica.rows()));
+    let of_both = hidden(replica) + without_row.saturating_sub(hidden(replica)) / 2;
+    let deleted = most.saturating_sub(of_both);
     // What it counts and does not show may have expired as well.
     let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk() && !view.has_ttl);
     lack.is_some_and(|lack| lack.rows <= deleted) && seen_to_lack_what_it_deleted(view, leader, replica)

@@ -78,10 +78,15 @@ impl Ttl {
 }
 
 /// The entries that are rows now: not deleted, not expired and, on disk, not overwritten.
-pub(super) fn rows_now<'a>(entries: &'a [Entry], schema: &Schema, now: Millis) -> Vec<&'a Entry> {
-    let deleted: HashSet<RowId> = entries.iter().filter_map(|entry| entry.deletes).collect();
-    let mut rows: Vec<&Entry> =
-        entries.iter().filter(|entry| entry.deletes.is_none() && !deleted.contains(&entry.row)).collect();
+pub fn rows_now<'a>(entries: &'a [Entry], schema: &Schema, now: Millis) -> Vec<&'a Entry> {
+    let mut deleted: HashMap<RowId, u64> = HashMap::new();
+    for (row, index) in entries.iter().filter_map(|entry| Some((entry.deletes?, entry.index))) {
+        let last = deleted.entry(row).or_insert(index);
+        *last = index.max(*last);
+    }
+    // What is put again after that is there again.
+    let is_deleted = |entry: &Entry| deleted.get(&entry.row).is_some_and(|last| entry.index <= *last);
+    let mut rows: Vec<&Entry> = entries.iter().filter(|entry| entry.deletes.is_none() && !is_deleted(entry)).collect();
     if schema.storage.is_disk() {
         let mut seen = HashSet::new();
         rows.retain(|entry| seen.insert(entry.row));
@@ -97,16 +102,16 @@ pub(super) fn rows_now<'a>(entries: &'a [Entry], schema: &Schema, now: Millis) -
     rows
 }
 
-/// By row, how many of its key are newer.
+/// By row, how many of its key are newer; a row whose key is its own is the newest of it.
 fn how_many_are_newer(rows: &[&Entry]) -> HashMap<RowId, u64> {
     let mut newest_first: Vec<RowId> = rows.iter().map(|entry| entry.row).collect();
     newest_first.sort_unstable_by(|a, b| b.cmp(a));
     newest_first.dedup();
-    let mut so_far: HashMap<_, u64> = HashMap::new();
-    newest_first
-        .into_iter()
-        .map(|row| {
-            let count = so_far.entry(row.key_number()).or_default();
+    let mut so_far: HashMap<u64, u64> = HashMap::new();
+    let shared = newest_first.into_iter().filter_map(|row| Some((row, row.key_number()?)));
+    shared
+        .map(|(row, key)| {
+            let count = so_far.entry(key).or_default();
             *count += 1;
             (row, *count - 1)
         })
@@ -187,6 +192,12 @@ mod tests {
         assert_eq!(left(Ttl::Latest(2), now), [3, 4, 5, 6]);
         assert_eq!(left(Ttl::Both(4 * MINUTE, 1), now), [3, 4, 5, 6]);
         assert_eq!(left(Ttl::Either(4 * MINUTE, 1), now), [5, 6]);
+        let own: Vec<Entry> = (1..=6).map(|n| Entry::put(1, n, RowId(n))).collect();
+        assert_eq!(
+            rows_now(&own, &schema(Ttl::Latest(1), StorageMode::Memory), now).len(),
+            6,
+            "each of a key of its own"
+        );
     }
 
     #[test]
@@ -206,6 +217,15 @@ mod tests {
         let schema = schema(Ttl::Never, StorageMode::Memory);
         assert_eq!(collected(&entries, 0, &schema, 0), 1, "the delete itself is no row");
         assert_eq!(collected(&entries, 7, &schema, 0), 2);
+    }
+
+    #[test]
+    fn a_row_that_is_put_again_after_its_delete_is_there_again() {
+        let mut entries = entries();
+        entries.push(Entry { deletes: Some(entries[0].row), ..Entry::put(1, 7, RowId(100)) });
+        entries.push(Entry { index: 8, ..entries[0] });
+        let rows = rows_now(&entries, &schema(Ttl::Never, StorageMode::Memory), 0);
+        assert_eq!(rows.iter().map(|entry| entry.index).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 8]);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! All tablets of a simulated cluster: disks, memory, loading, roles, replication. Pure, synchronous and seeded: time
 //! passes only in [`Tablets::advance_to`], and the same calls at the same times give the same answers.
 //!
-//! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. Not
-//! modelled: aggregators, index changes, power cuts (a killed process loses nothing it
-//! acknowledged; what a power cut takes, scenarios take from the disks).
+//! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. What is not
+//! modelled: [`NOT_MODELLED`](crate::NOT_MODELLED).
 
 mod disk;
 mod drop;
@@ -32,7 +31,7 @@ use std::sync::Arc;
 
 pub use disk::Recycled;
 pub use entry::{Entry, RowId, Schema, TableSpec};
-pub use expiry::Ttl;
+pub use expiry::{Ttl, rows_now};
 pub use refusal::Refusal;
 pub use restored::Files;
 pub use settings::Settings;

@@ -1,8 +1,10 @@
 //! What scenarios do to disks behind the tablets' backs, and what tests look at.
 
+use std::sync::Arc;
+
 use super::disk::{Directory, Snapshot};
 use super::entry::partition_id;
-use super::{Entry, Recycled, Tablets};
+use super::{Entry, Recycled, Schema, Tablets};
 use openmldb_model::PartitionId;
 
 /// Ways to damage a disk. Each says whether there was anything to damage. Meant for tablets that are down: a loaded
@@ -105,6 +107,13 @@ impl Tablets {
     pub fn log_on_disk(&self, endpoint: &str, tid: u32, pid: u32) -> Option<Vec<Entry>> {
         let (storage, directory) = self.machine(endpoint)?.disk.find(partition_id(tid, pid))?;
         Some(directory.read(storage).rows)
+    }
+
+    /// A partition's table, as a replica or its description has it.
+    pub fn schema(&self, endpoint: &str, id: PartitionId) -> Option<Arc<Schema>> {
+        let machine = self.machine(endpoint)?;
+        let loaded = machine.replicas.get(&id).map(|replica| replica.schema.clone());
+        loaded.or_else(|| Some(machine.disk.find(id)?.1.meta.as_ref()?.schema.clone()))
     }
 
     /// The role of a replica that is in memory.

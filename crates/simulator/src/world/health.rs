@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{Books, RowCount, Rows};
 use super::{World, partition};
 use crate::Millis;
-use crate::tablet::{Entry, RowId};
+use crate::tablet::{Entry, RowId, rows_now};
 use openmldb_model::{Endpoint, PartitionId};
 use openmldb_wire::api::{GetTableFollowerRequest, GetTableStatusRequest, TableMode, TableState};
 use openmldb_wire::call::{TabletAnswer, TabletCall};
@@ -49,6 +49,15 @@ impl World {
         let loaded = self.tablets.log(endpoint.as_str(), id.tid.0, id.pid.0).map(<[Entry]>::to_vec);
         let on_disk = || self.tablets.log_on_disk(endpoint.as_str(), id.tid.0, id.pid.0);
         loaded.or_else(on_disk).unwrap_or_default()
+    }
+
+    /// What clients are shown of such entries of a partition: without what was deleted, has expired or was overwritten.
+    pub fn shown(&self, id: PartitionId, entries: &[Entry]) -> BTreeSet<RowId> {
+        let schema = self.tablet_endpoints.iter().find_map(|at| self.tablets.schema(at.as_str(), id));
+        match schema {
+            Some(schema) => rows_now(entries, &schema, self.now).into_iter().map(|entry| entry.row).collect(),
+            None => entries.iter().map(|entry| entry.row).collect(),
+        }
     }
 
     /// Rows that a failover gave up before the books were opened: held by a dead old leader, while a new one was elected

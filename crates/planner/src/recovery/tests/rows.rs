@@ -296,18 +296,25 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
     let mut view = of_an_unknown_term(18);
     let Data::Loaded(leader) = &mut view.get_mut("a").data else { panic!("a is loaded") };
     (leader.offset, leader.rows) = (Some(Offset(26)), 20);
-    let decided = |rows, keys, hidden| {
+    let decided_of = |view: &Built, rows, keys, hidden| {
         let lack = |rows, keys| Lack { rows, keys, ..Lack::default() };
         let pairs = [(("a".into(), "b".into()), lack(rows, keys)), (("b".into(), "a".into()), lack(2, 2))];
         let ends = [read("a", 26, hidden), read("b", 18, 1)];
         decided(&after(view.clone(), RowsSeen::compared(ends.into(), pairs.into())))
     };
+    let decided = |rows, keys, hidden| decided_of(&view, rows, keys, hidden);
     let is_blocked =
         |decision| matches!(decision, Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows);
     assert!(matches!(decided(9, 6, 10), Decision::Act(_)), "nine rows of six keys, which it still counts");
     assert!(is_blocked(decided(9, 6, 9)), "the follower has deleted a row, too, which it still counts");
     assert!(is_blocked(decided(9, 7, 10)), "six deletes take rows of six keys at most");
     assert!(is_blocked(decided(9, 6, 0)), "they may be lost");
+    let mut folded = view.clone();
+    let Data::Loaded(follower) = &mut folded.get_mut("b").data else { panic!("b is loaded") };
+    follower.rows = 15;
+    assert!(is_blocked(decided_of(&folded, 9, 6, 10)), "it may have deleted a row that its snapshot has left out");
+    let expiring = view.clone().ttl();
+    assert!(is_blocked(decided_of(&expiring, 9, 6, 10)), "what it counts and does not show may have expired");
 }
 
 #[test]

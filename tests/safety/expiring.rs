@@ -1,0 +1,96 @@
+//! Tables whose rows expire: what has expired and what a log with a hole lacks look alike to whoever counts. Found by the hunt, once
+//! its tables expired.
+
+use openmldb_ops::model::PartitionId;
+use openmldb_ops::sandbox::tablet::Ttl;
+use openmldb_ops::wire::common::StorageMode::{KHdd, KMemory};
+
+use super::hunted::Found;
+use super::written::{Written, cluster};
+
+const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
+
+/// Milliseconds; no row of these tests is that old.
+const AN_HOUR: u64 = 3_600_000;
+
+/// A partition on three tablets, led by the first, whose rows expire so; 67 rows of three keys.
+fn with_rows(ttl: Ttl) -> (Written, PartitionId) {
+    let mut world = cluster(3, 1);
+    let [id] = world.expiring(KHdd, ttl, [&[1, 2, 3]]);
+    world.rows_of_keys(id, 1, 3, 67);
+    world.passes(1_000);
+    (world, id)
+}
+
+fn restarted(mut world: Written, loses: impl FnOnce(&mut Written), playbook: &'static str) -> Found {
+    world.everything_dies();
+    loses(&mut world);
+    world.everything_starts();
+    world.by(playbook).comes_right()
+}
+
+/// World 708: a tenth fewer rows than the others at the same offset.
+#[test]
+fn a_leader_with_a_hole_does_not_lead_without_what_its_followers_hold() {
+    for playbook in PLAYBOOKS {
+        let (world, id) = with_rows(Ttl::Absolute(AN_HOUR));
+        let found = restarted(world, |world| world.loses(46..=51, id, 1), playbook);
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}");
+    }
+}
+
+/// World 2561.
+#[test]
+fn a_follower_with_a_hole_is_not_taken_for_one_that_holds_the_same() {
+    for playbook in PLAYBOOKS {
+        let (world, id) = with_rows(Ttl::Both(AN_HOUR, 3));
+        let found = restarted(world, |world| world.loses(20..=22, id, 2), playbook);
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}");
+    }
+}
+
+/// Worlds 5010217 and 5005204: the leader is ahead by more entries than it lacks.
+#[test]
+fn a_leader_that_is_ahead_and_lacks_some_replaces_nobody_who_holds_them() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows(Ttl::Absolute(AN_HOUR));
+        world.freeze([2, 3], true);
+        world.rows_of_keys(id, 1, 3, 9);
+        let found = restarted(world, |world| world.loses(60..=62, id, 1), playbook);
+        let left_alone = found.blocked.iter().any(|why| why.starts_with("leader_lacks_rows"));
+        assert!(left_alone, "{playbook}: {:?}", found.blocked);
+    }
+}
+
+/// A follower that is behind holds rows that its leader let expire for newer ones of the same keys.
+#[test]
+fn what_newer_rows_let_expire_is_not_what_a_leader_lacks() {
+    for ttl in [Ttl::Latest(2), Ttl::Either(AN_HOUR, 2)] {
+        for playbook in PLAYBOOKS {
+            let (mut world, id) = with_rows(ttl);
+            world.freeze([2, 3], true);
+            world.rows_of_keys(id, 1, 3, 9);
+            let found = restarted(world, |_| {}, playbook);
+            assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook} {ttl:?}");
+        }
+    }
+}
+
+/// World 245: the same of rows that its log lacks. It shows fewer newer ones of their keys than are kept.
+#[test]
+fn a_row_that_fewer_newer_ones_follow_than_are_kept_has_not_expired() {
+    for playbook in PLAYBOOKS {
+        let mut world = cluster(3, 1);
+        let [id] = world.expiring(KMemory, Ttl::Latest(3), [&[3, 1, 2]]);
+        world.rows_of_keys(id, 3, 3, 20);
+        world.passes(1_000);
+        world.dies([3]);
+        world.passes(20_000);
+        let leader = world.led_by(id);
+        world.freeze([3 - leader], true);
+        world.rows_of_keys(id, leader, 3, 3);
+        let found = restarted(world, |world| world.loses(15..=16, id, leader), playbook);
+        let left_alone = found.blocked.iter().any(|why| why.starts_with("leader_lacks_rows"));
+        assert!(left_alone, "{playbook}: {:?}", found.blocked);
+    }
+}
