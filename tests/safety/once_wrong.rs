@@ -273,3 +273,30 @@ fn a_disk_tables_leader_with_other_rows_than_its_followers_replaces_none_of_them
     world.passes(3_000);
     world.comes_right();
 }
+
+/// Seed 7002872: an old leader's tail was given up at a failover, and with it went, unlooked at, what its successor's log had lost from
+/// before that.
+#[test]
+fn what_a_failover_gave_up_is_no_leave_to_discard_what_was_written_before_it() {
+    for playbook in ["recover", "fast", "leaders-first"] {
+        let mut world = cluster(2, 1).by(playbook);
+        let [id] = world.table(KMemory, [&[1, 2]]);
+        world.rows(id, 1, 40);
+        // Counts say nothing from here on.
+        world.deletes(id, 1, 4);
+        world.passes(1_000);
+        world.freeze([2], true);
+        world.rows(id, 1, 8);
+        world.dies([1]);
+        world.freeze([2], false);
+        world.passes(20_000);
+        assert_eq!(world.led_by(id), 2);
+        world.rows(id, 2, 12);
+        world.deletes(id, 2, 9);
+        world.everything_dies();
+        world.loses(29..=32, id, 2);
+        world.everything_starts();
+        let found = world.comes_right();
+        assert!(!found.blocked.is_empty(), "{playbook}");
+    }
+}

@@ -10,7 +10,7 @@ use super::reach;
 use super::rows::{self, seen_equal, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, is_official, settled_term};
+use super::term::{elected_last, foreign_from, is_official, settled_term};
 use super::view::{Data, ReplicaView, View};
 
 /// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
@@ -72,7 +72,9 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
 /// what was written below the start of the last term (docs/openmldb/operations.md#changeleader); rows do.
 fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     let lacking = seen_to_lack_keys(view, leader, replica).filter(|keys| *keys > 0);
-    let Some(keys) = lacking.filter(|_| !given_up_at_failover(view, leader, replica)) else { return Ok(()) };
+    // Each entry that was given up is a row at most.
+    let beyond = |keys: &u64| *keys > entries_given_up(view, leader, replica);
+    let Some(keys) = lacking.filter(beyond) else { return Ok(()) };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
     let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
@@ -133,6 +135,18 @@ fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
 fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
     let now = leader.offset().unwrap_or(Offset(0));
     replica.memory.leader_held.map_or(now, |then| now.min(then))
+}
+
+/// How many of the replica's entries are given up by that rule.
+fn entries_given_up(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
+    if !given_up_at_failover(view, leader, replica) {
+        return 0;
+    }
+    let given = view.memory.choice.iter().flat_map(|choice| &choice.given_up);
+    let chosen = given.filter(|given| given.endpoint == replica.endpoint).map(|given| given.entries).max();
+    let parted = settled_term(view, replica).and_then(|term| foreign_from(view, term));
+    let tail = parted.zip(replica.offset()).map(|(from, end)| (end.0 + 1).saturating_sub(from.0));
+    chosen.max(tail).unwrap_or(u64::MAX)
 }
 
 /// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
