@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cluster::Cluster;
+use crate::cluster::{CallError, CallErrorKind, Cluster};
 use crate::model::{Endpoint, Held, Offset, PartitionId, Row, Schema, TableName, counted};
 use crate::recovery::{Lack, Read, RowsSeen};
 
 use super::compare::OddRow;
-use super::read::{ASKED_AGAIN, Compared, Limits, compare_rows, shows_newer, still_odd};
+use super::read::{ASKED_AGAIN, CompareError, Compared, Limits, compare_rows, shows_newer, still_odd};
 
 /// Bytes a second that are read of each replica: clients are served beside it.
 pub const BYTES_PER_SECOND: u64 = 64 << 20;
-/// How often comparing is begun anew where a server does not answer as it should.
+/// How often comparing is begun at most, where answers make no sense.
 const TRIES: u32 = 5;
 /// How often what seems to differ is asked about again while somebody writes, ...
 const LOOKS: u32 = 3;
@@ -36,8 +36,8 @@ pub async fn rows_seen(
         match read(cluster, table, partition, replicas, up_to).await {
             Ok(seen) => return seen,
             // One answer that makes no sense is no reason to believe counts.
-            Err(Unseen::Passing(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
-            Err(Unseen::Passing(why) | Unseen::ForGood(why)) => {
+            Err(Unseen::Garbled(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+            Err(Unseen::Garbled(why) | Unseen::Other(why)) => {
                 return RowsSeen::unknown(replicas.iter().cloned(), why);
             }
         }
@@ -46,15 +46,27 @@ pub async fn rows_seen(
 
 /// Why rows were not compared.
 enum Unseen {
-    /// It may be otherwise at the next try.
-    Passing(String),
-    /// It will not.
-    ForGood(String),
+    /// A server answered with something that makes no sense, or closed the connection: the next answer may make sense.
+    Garbled(String),
+    /// Anything else. One that does not answer is not asked again here: whoever waits for this would wait several times as long.
+    Other(String),
 }
 
-impl From<String> for Unseen {
-    fn from(why: String) -> Self {
-        Self::Passing(why)
+impl From<CallError> for Unseen {
+    fn from(error: CallError) -> Self {
+        match error.kind {
+            CallErrorKind::Garbage { .. } | CallErrorKind::HungUp { .. } => Self::Garbled(error.to_string()),
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<CompareError> for Unseen {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Call(error) => error.into(),
+            CompareError::TooDifferent(_) | CompareError::Lost(_) => Self::Other(error.to_string()),
+        }
     }
 }
 
@@ -66,9 +78,9 @@ async fn read(
     up_to: u64,
 ) -> Result<RowsSeen, Unseen> {
     let before = loaded(cluster, partition, replicas).await?;
-    not_too_many(before.values(), up_to).map_err(Unseen::ForGood)?;
-    let schema = cluster.schema(table).await.map_err(|error| error.to_string())?;
-    let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
+    not_too_many(before.values(), up_to).map_err(Unseen::Other)?;
+    let schema = cluster.schema(table).await?;
+    let schema = schema.ok_or_else(|| Unseen::Other(format!("the nameserver does not show {table} any more")))?;
     let (mut odd, shown) = compared(cluster, &schema, partition, replicas).await?;
     let after = loaded(cluster, partition, replicas).await?;
     let mut asked = before.clone();
@@ -91,7 +103,7 @@ async fn read(
         asked = loaded(cluster, partition, replicas).await?;
         for (index, rows) in &mut odd {
             let again = still_odd(cluster, partition, index, replicas, std::mem::take(rows)).await;
-            *rows = again.map_err(|error| error.to_string())?;
+            *rows = again?;
         }
     }
     let mut read: BTreeMap<Endpoint, Read> = BTreeMap::new();
@@ -99,7 +111,8 @@ async fn read(
         let offset = |of: &BTreeMap<Endpoint, Held>| of.get(&endpoint).map_or(Offset(0), |held| held.offset);
         let (asked, to) = (offset(&asked), offset(&after));
         if to < held.offset || asked < held.offset {
-            return Err(format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked)).into());
+            let why = format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked));
+            return Err(Unseen::Other(why));
         }
         // Disk tables estimate what they count.
         let shown = shown.get(&endpoint).copied().filter(|_| !held.index_rows.is_empty());
@@ -142,12 +155,12 @@ async fn compared(
     schema: &Schema,
     partition: PartitionId,
     replicas: &[Endpoint],
-) -> Result<(BTreeMap<String, Vec<OddRow>>, BTreeMap<Endpoint, u64>), String> {
+) -> Result<(BTreeMap<String, Vec<OddRow>>, BTreeMap<Endpoint, u64>), Unseen> {
     let (mut all, mut shown) = (BTreeMap::new(), BTreeMap::new());
     for index in &schema.indexes {
         let limits = Limits { bytes_per_second: Some(BYTES_PER_SECOND), looks: 0, ..Limits::default() };
         let compared = compare_rows(cluster, partition, Some(&index.name), replicas, &limits, |_| {}).await;
-        let Compared { read, odd } = compared.map_err(|error| error.to_string())?;
+        let Compared { read, odd } = compared?;
         if shown.is_empty() {
             shown.extend(replicas.iter().cloned().zip(read.iter().map(|read| read.rows)));
         }
@@ -177,11 +190,11 @@ async fn loaded(
     cluster: &Cluster,
     partition: PartitionId,
     replicas: &[Endpoint],
-) -> Result<BTreeMap<Endpoint, Held>, String> {
+) -> Result<BTreeMap<Endpoint, Held>, Unseen> {
     let mut all = BTreeMap::new();
     for at in replicas {
-        let held = cluster.replica_status_once(at, partition).await.map_err(|error| error.to_string())?;
-        let held = held.filter(|held| held.state.is_loaded()).ok_or_else(|| format!("{at} does not have it loaded"))?;
+        let held = cluster.replica_status_once(at, partition).await?.filter(|held| held.state.is_loaded());
+        let held = held.ok_or_else(|| Unseen::Other(format!("{at} does not have it loaded")))?;
         all.insert(at.clone(), held);
     }
     Ok(all)
@@ -227,7 +240,7 @@ async fn superseded_in(
     (index, keeps): (&str, u64),
     replicas: &[Endpoint],
     odd: &[OddRow],
-) -> Result<Superseded, String> {
+) -> Result<Superseded, Unseen> {
     let (mut superseded, mut asked) = (Superseded::new(), 0);
     for (one, at) in replicas.iter().enumerate() {
         for other in (0..replicas.len()).filter(|other| *other != one) {
@@ -237,8 +250,7 @@ async fn superseded_in(
                 if asked > ASKED_AGAIN {
                     continue;
                 }
-                let is_over = shows_newer(cluster, at, partition, index, newest, keeps).await;
-                if is_over.map_err(|error| error.to_string())? {
+                if shows_newer(cluster, at, partition, index, newest, keeps).await? {
                     *superseded.entry((one, other)).or_default() += rows;
                 }
             }
@@ -247,7 +259,7 @@ async fn superseded_in(
     Ok(superseded)
 }
 
-/// By key, the newest of the rows that one lacks of the other, and how many of them it holds newer ones of the same key instead of.
+/// By key, the newest of the rows that one lacks of the other, and how many it lacks; of keys of which it holds a newer one instead.
 fn replaced(odd: &[OddRow], one: usize, other: usize) -> Vec<(&Row, u64)> {
     let mut lacked: BTreeMap<&[u8], (&Row, u64)> = BTreeMap::new();
     for OddRow { row, held } in odd.iter().filter(|odd| odd.held[other] > odd.held[one]) {
@@ -255,13 +267,11 @@ fn replaced(odd: &[OddRow], one: usize, other: usize) -> Vec<(&Row, u64)> {
         *rows += u64::from(held[other] - held[one]);
         *newest = if row.time > newest.time { row } else { *newest };
     }
-    let mut newer: BTreeMap<&[u8], u64> = BTreeMap::new();
-    for OddRow { row, held } in odd {
-        let is_newer = lacked.get(row.key.as_slice()).is_some_and(|(newest, _)| row.time > newest.time);
-        *newer.entry(&row.key).or_default() += if is_newer { held[one].saturating_sub(held[other]).into() } else { 0 };
-    }
-    let instead = |(key, (newest, rows)): (&[u8], (_, u64))| (newest, rows.min(newer.get(key).copied().unwrap_or(0)));
-    lacked.into_iter().map(instead).filter(|(_, rows)| *rows > 0).collect()
+    let more = odd.iter().filter(|odd| odd.held[one] > odd.held[other]);
+    let is_newer = |row: &&Row| lacked.get(row.key.as_slice()).is_some_and(|(newest, _)| row.time > newest.time);
+    let replaced: BTreeSet<&[u8]> = more.map(|odd| &odd.row).filter(is_newer).map(|row| row.key.as_slice()).collect();
+    lacked.retain(|key, _| replaced.contains(key));
+    lacked.into_values().collect()
 }
 
 #[cfg(test)]
@@ -276,7 +286,7 @@ mod tests {
     fn each_newer_row_of_a_key_may_let_an_older_one_of_it_expire() {
         let of = |rows: &[OddRow]| replaced(rows, 0, 1).into_iter().map(|(_, rows)| rows).sum::<u64>();
         assert_eq!(of(&[odd("a", 1, [0, 1]), odd("a", 5, [1, 0])]), 1);
-        assert_eq!(of(&[odd("a", 1, [0, 1]), odd("a", 2, [0, 1]), odd("a", 5, [1, 0])]), 1);
+        assert_eq!(of(&[odd("a", 1, [0, 1]), odd("a", 2, [0, 1]), odd("a", 5, [1, 0])]), 2);
         assert_eq!(of(&[odd("a", 1, [0, 1]), odd("b", 5, [1, 0])]), 0, "of another key");
         assert_eq!(of(&[odd("a", 5, [0, 1]), odd("a", 1, [1, 0])]), 0, "an older one");
         assert_eq!(of(&[odd("a", 1, [1, 0]), odd("a", 5, [1, 0])]), 0, "nothing is lacked");

@@ -39,6 +39,18 @@ fn a_leader_with_a_hole_does_not_lead_without_what_its_followers_hold() {
     }
 }
 
+/// World 6006542: one answer that makes no sense is no reason to believe counts.
+#[test]
+fn an_answer_that_makes_no_sense_is_asked_for_again() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows(Ttl::Absolute(AN_HOUR));
+        world.everything_dies();
+        world.loses(46..=51, id, 1);
+        world.everything_starts();
+        world.by(playbook).comes_right_after(&[&["Traverse:1=garbage"]]);
+    }
+}
+
 /// World 2561.
 #[test]
 fn a_follower_with_a_hole_is_not_taken_for_one_that_holds_the_same() {
