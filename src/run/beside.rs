@@ -223,7 +223,6 @@ impl Driver {
     /// It was told to be off again. Whether it is, the next look shows.
     fn note_switched_off(&mut self, number: u64, outcome: &Outcome) {
         self.settings.record.went(number, outcome);
-        self.settings.record.failover_was_set(outcome);
         if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
             let (step, action, error) = ("auto_failover", Action::SetAutoFailover { on: false }, error.clone());
             (self.settings.listener)(&Event::ActionFailed { step, partition: None, action, error });

@@ -187,12 +187,8 @@ async fn act_now(
     number: u64,
 ) -> Option<String> {
     (told.listener)(&Event::Action { step, partition: None, action: action.clone(), why: why.to_owned() });
-    let is_failover = matches!(action, Action::SetAutoFailover { .. });
     let outcome = send(cluster, &action).await;
     told.record.went(number, &outcome);
-    if is_failover {
-        told.record.failover_was_set(&outcome);
-    }
     told.record.write();
     let error = match outcome {
         Outcome::Applied => return None,
@@ -373,7 +369,7 @@ async fn try_to_restore(
     loop {
         let now = tokio::time::timeout_at(deadline, cluster.auto_failover()).await;
         match now {
-            // One of ours that was not answered may come after this: it is set once more, so that this one comes last.
+            // A ConfSet of ours that was not answered may still be carried out: it is set once more, after that one.
             Ok(Ok(value)) if value == on && !told.record.is_failover_in_doubt() => return true,
             Ok(Ok(_)) => {
                 let action = Action::SetAutoFailover { on };

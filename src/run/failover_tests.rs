@@ -1,4 +1,4 @@
-//! What is waited for before a run, and that auto_failover is given back whatever the nameserver does not answer.
+//! Waiting for operations before a run, and giving auto_failover back after an unanswered ConfSet.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Rpc for Slow {
 /// Found by the hunt (world 6001254): told to stop while a nameserver hung, a run read that auto_failover was on, and ended; then
 /// the nameserver came to switch it off.
 #[tokio::test(start_paused = true)]
-async fn what_was_not_answered_is_outbid_before_anybody_believes_what_is_read() {
+async fn a_confset_that_nobody_answered_is_followed_by_another_whatever_is_read() {
     let listener: Listener = Arc::new(|_| {});
     let (_keeps, hold) = watch::channel(Hold::Held);
     let record = record();

@@ -153,7 +153,7 @@ impl Record {
     /// Notes how a call went.
     pub fn went(&self, number: u64, outcome: &Outcome) {
         let mut pages = self.pages();
-        pages.is_answered(number);
+        pages.went(number, outcome);
         pages.note(&Line::Went { at_ms: self.at_ms(), number, outcome: outcome.clone() });
     }
 
@@ -184,12 +184,7 @@ impl Record {
         self.pages().held_for = held_for.to_vec();
     }
 
-    /// How the last ConfSet of auto_failover went.
-    pub(super) fn failover_was_set(&self, outcome: &Outcome) {
-        self.pages().failover_in_doubt = matches!(outcome, Outcome::Unknown(_));
-    }
-
-    /// Whether that one may still be carried out, whatever is read now.
+    /// Whether a ConfSet of auto_failover that was sent may still be carried out, whatever is read now.
     pub(super) fn is_failover_in_doubt(&self) -> bool {
         self.pages().failover_in_doubt
     }

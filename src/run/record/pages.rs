@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::model::{Action, Endpoint, PartitionId};
-use crate::recovery::Remembered;
+use crate::recovery::{Outcome, Remembered};
 
 use super::super::going_on::GoingOn;
 use super::super::hold::HeldFor;
@@ -19,6 +19,12 @@ pub(super) enum Called {
     Action(Option<PartitionId>, Action),
     /// Another one, as the handbook writes it.
     Command(String),
+}
+
+impl Called {
+    fn sets_failover(&self) -> bool {
+        matches!(self, Self::Action(_, Action::SetAutoFailover { .. }))
+    }
 }
 
 /// What a run owes of auto_failover.
@@ -57,7 +63,7 @@ pub(super) struct Pages {
     pub(super) held_for: Vec<HeldFor>,
     /// Somebody else has switched auto_failover on.
     pub(super) failover_wanted: bool,
-    /// The last ConfSet of auto_failover was not answered: it may still be carried out.
+    /// The last ConfSet of auto_failover was sent and has no answer: it may still be carried out, whatever is read now.
     pub(super) failover_in_doubt: bool,
     /// Why it can be written no more.
     pub(super) broken: Option<String>,
@@ -108,11 +114,19 @@ impl Pages {
     /// The call is sent, on disk or not.
     pub(super) fn is_sent(&mut self, number: u64, call: Called) {
         self.noted.remove(&number);
+        self.failover_in_doubt |= call.sets_failover();
         self.under_way.insert(number, call);
     }
 
-    /// The call was answered, or given up.
-    pub(super) fn is_answered(&mut self, number: u64) {
+    /// How a call went.
+    pub(super) fn went(&mut self, number: u64, outcome: &Outcome) {
+        if self.under_way.get(&number).is_some_and(Called::sets_failover) {
+            self.failover_in_doubt = matches!(outcome, Outcome::Unknown(_));
+        }
+        self.is_answered(number);
+    }
+
+    fn is_answered(&mut self, number: u64) {
         let called = self.under_way.remove(&number);
         if let Some(Called::Action(Some(partition), _)) = called {
             self.forget_unheard(partition, number);
@@ -185,6 +199,7 @@ impl Pages {
         match self.paper.sync() {
             Ok(()) => {
                 (self.written, self.fresh) = (0, Vec::new());
+                self.failover_in_doubt |= self.noted.values().any(Called::sets_failover);
                 self.under_way.append(&mut self.noted);
             }
             Err(error) => self.break_off(&error),
