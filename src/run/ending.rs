@@ -130,7 +130,8 @@ mod tests {
             WaitFor::CatchUp(_) => Some(WaitFor::Rows(at.clone())),
             WaitFor::Rows(_) => Some(WaitFor::Stuck(at.clone())),
             WaitFor::Stuck(_) => Some(WaitFor::Dropping(at.clone())),
-            WaitFor::Dropping(_) => Some(WaitFor::Answer(at.clone())),
+            WaitFor::Dropping(_) => Some(WaitFor::MovedAway(at.clone())),
+            WaitFor::MovedAway(_) => Some(WaitFor::Answer(at.clone())),
             WaitFor::Answer(_) => Some(WaitFor::Registered(at.clone())),
             WaitFor::Registered(_) => Some(WaitFor::Flags),
             WaitFor::Flags => None,
@@ -159,6 +160,7 @@ mod tests {
         its replica on a:1 to agree with the leader
         its replica on a:1 to take what the leader sends
         a:1 to drop its replica
+        a:1 to move away what it failed to load
         a:1 to answer
         the nameserver to take a:1 for healthy
         its flags to show what was changed

@@ -74,7 +74,7 @@ impl From<&WaitFor> for Awaited {
             WaitFor::CatchUp(_) => Self::CatchUp,
             WaitFor::Rows(_) => Self::Rows,
             WaitFor::Stuck(_) => Self::Progress,
-            WaitFor::Dropping(_) => Self::Drop,
+            WaitFor::Dropping(_) | WaitFor::MovedAway(_) => Self::Drop,
             WaitFor::Answer(_) => Self::Answer,
             WaitFor::Registered(_) => Self::Registration,
             WaitFor::Flags => Self::Flags,

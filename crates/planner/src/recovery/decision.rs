@@ -117,6 +117,8 @@ pub enum WaitFor {
     Stuck(Endpoint),
     /// A dropped replica to be gone.
     Dropping(Endpoint),
+    /// The directory of a replica that vanished while it was loaded to be moved away.
+    MovedAway(Endpoint),
     /// A server to answer a question again.
     Answer(Endpoint),
     /// The nameserver to take a tablet that answers for healthy.
@@ -150,6 +152,7 @@ impl fmt::Display for WaitFor {
             Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
             Self::Stuck(at) => write!(f, "its replica on {at} to take what the leader sends"),
             Self::Dropping(at) => write!(f, "{at} to drop its replica"),
+            Self::MovedAway(at) => write!(f, "{at} to move away what it failed to load"),
             Self::Answer(at) => write!(f, "{at} to answer"),
             Self::Registered(at) => write!(f, "the nameserver to take {at} for healthy"),
             Self::Flags => f.write_str("its flags to show what was changed"),
@@ -184,6 +187,7 @@ impl WaitFor {
             | Self::Rows(at)
             | Self::Stuck(at)
             | Self::Dropping(at)
+            | Self::MovedAway(at)
             | Self::Answer(at)
             | Self::Registered(at) => Some(at),
         }

@@ -110,20 +110,17 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
 /// What loading has neither read nor moved away (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away), of a disk table's
 /// replica that never showed, or of one that refused to load: nobody can know what is in it.
 fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
-    let never_appeared = replica.memory.load == Load::NeverAppeared;
-    let vanished = replica.memory.load == Load::Vanished;
-    let was_told_in_vain = never_appeared || vanished || matches!(replica.memory.load, Load::Refused(_));
-    if replica.data != Data::Absent || !was_told_in_vain || replica.has_no_data() {
+    let (did, cure) = match replica.memory.load {
+        Load::NeverAppeared => ("never appeared when it was told to load", reach::NEVER_APPEARED),
+        Load::Vanished => ("vanished when it was told to load, and its directory may be in place", reach::REFUSED),
+        Load::Refused(_) => ("refused to load it", reach::REFUSED),
+        _ => return Ok(()),
+    };
+    if replica.data != Data::Absent || replica.has_no_data() {
         return Ok(());
     }
     let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };
-    let did = match (never_appeared, vanished) {
-        (true, _) => "never appeared when it was told to load",
-        (false, true) => "vanished when it was told to load, and its directory may be in place",
-        (false, false) => "refused to load it",
-    };
     let text = format!("{} {did}: nobody knows what {what}, and resending would replace that", replica.endpoint);
-    let cure = if never_appeared { reach::NEVER_APPEARED } else { reach::REFUSED };
     let hint = format!("{cure}; the partition serves without it");
     let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
     let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };
@@ -135,18 +132,6 @@ fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
 fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
     let now = leader.offset().unwrap_or(Offset(0));
     replica.memory.leader_held.map_or(now, |then| now.min(then))
-}
-
-/// How many of the replica's entries are given up by that rule.
-fn entries_given_up(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
-    if !given_up_at_failover(view, leader, replica) {
-        return 0;
-    }
-    let given = view.memory.choice.iter().flat_map(|choice| &choice.given_up);
-    let chosen = given.filter(|given| given.endpoint == replica.endpoint).map(|given| given.entries).max();
-    let parted = settled_term(view, replica).and_then(|term| foreign_from(view, term));
-    let tail = parted.zip(replica.offset()).map(|(from, end)| (end.0 + 1).saturating_sub(from.0));
-    chosen.max(tail).unwrap_or(u64::MAX)
 }
 
 /// Whether what the replica holds beyond its leader is given up by the rule for several leader flags: the choice said so,
@@ -164,4 +149,16 @@ fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView
         && replica.loaded().is_some()
         && !is_official(view, replica);
     chosen || elected
+}
+
+/// How many of the replica's entries are given up by that rule.
+fn entries_given_up(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
+    if !given_up_at_failover(view, leader, replica) {
+        return 0;
+    }
+    let given = view.memory.choice.iter().flat_map(|choice| &choice.given_up);
+    let chosen = given.filter(|given| given.endpoint == replica.endpoint).map(|given| given.entries).max();
+    let parted = settled_term(view, replica).and_then(|term| foreign_from(view, term));
+    let tail = parted.zip(replica.offset()).map(|(from, end)| (end.0 + 1).saturating_sub(from.0));
+    chosen.max(tail).unwrap_or(u64::MAX)
 }

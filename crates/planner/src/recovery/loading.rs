@@ -62,7 +62,8 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
             load_with_schema(view, step, r, seg_cnt, why)
         }
         false if r.vanished_in_place() => {
-            let why = "it is not loaded any more, and its directory is in place: its tablet was restarted";
+            let why =
+                "it is not loaded any more, and its directory is in place: its tablet seems to have been restarted";
             load_one(view, step, r, seg_cnt, why)
         }
         false => {
@@ -74,7 +75,7 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
 }
 
 /// How long a failed load may take to move the directory away once the replica is gone: the tablet does both in one go.
-const GOES: Duration = Duration::from_secs(3);
+const MOVED_AWAY_WITHIN: Duration = Duration::from_secs(3);
 
 fn is_to_be_loaded(replica: &ReplicaView) -> bool {
     let is_told = replica.memory.load != Load::NotSent || replica.memory.loads >= MAX_TRIES;
@@ -87,12 +88,11 @@ fn refused_for_what(view: &View, of: &[&ReplicaView]) -> Option<Decision> {
     let is_in_vain = |r: &ReplicaView| matches!(r.memory.load, Load::Refused(_) | Load::NeverAppeared | Load::Vanished);
     let refused = of.iter().filter(|r| r.data == Data::Absent && is_in_vain(r));
     let (unasked, asked): (Vec<&ReplicaView>, Vec<_>) = refused.partition(|r| r.directory.is_unasked());
-    let going = |r: &&&ReplicaView| {
-        r.memory.load == Load::Vanished && !view.memory.has_expired(&WaitFor::Answer(r.endpoint.clone()))
-    };
-    if let Some(r) = unasked.iter().find(going) {
-        let seen = format!("{} vanished while loading", r.endpoint);
-        return Some(Decision::Wait(Wait::new(WaitFor::Answer(r.endpoint.clone()), seen, GOES, GOES)));
+    let mut vanished = unasked.iter().filter(|r| r.memory.load == Load::Vanished);
+    let just_now = vanished.find(|r| !view.memory.has_expired(&WaitFor::MovedAway(r.endpoint.clone())));
+    if let Some(r) = just_now {
+        let (what, seen) = (WaitFor::MovedAway(r.endpoint.clone()), format!("{} vanished while loading", r.endpoint));
+        return Some(Decision::Wait(Wait::new(what, seen, MOVED_AWAY_WITHIN, MOVED_AWAY_WITHIN)));
     }
     if !unasked.is_empty() {
         let probe = |r: &ReplicaView| Probe { endpoint: r.endpoint.clone(), question: Question::Directory };

@@ -193,7 +193,11 @@ impl View {
                 }
                 true
             }
-            WaitFor::Answer(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) | WaitFor::Registered(_) => true,
+            WaitFor::MovedAway(_)
+            | WaitFor::Answer(_)
+            | WaitFor::Rows(_)
+            | WaitFor::Stuck(_)
+            | WaitFor::Registered(_) => true,
             WaitFor::Turn(_) | WaitFor::Flags => false,
         }
     }

@@ -97,15 +97,20 @@ fn counts_less(x: &ReplicaView, y: &ReplicaView) -> bool {
 /// nobody has looked at them yet.
 pub(super) fn may_lack_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let lenient = view.has_ttl || rows_were_deleted(view);
-    lenient && counts_less(x, y) && seen_to_lack(view, x, y).is_none() && !cannot_be_compared(view, x, y)
+    lenient && counts_less(x, y) && are_unread(view, x, y)
 }
 
-/// Whether more of a leader's log is without a row than of a follower's where rows may expire, and nobody has looked yet whether
-/// those are the ones.
+/// Whether nobody has compared the two yet, or tried to.
+fn are_unread(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    lacking(view, x, y).is_none() && !cannot_be_compared(view, x, y)
+}
+
+/// Whether more of a leader's log is without a row than of a follower's where rows may expire or were deleted, and nobody has looked
+/// yet whether those are the ones.
 pub(super) fn may_lack_more_of_its_log(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
     let (Some(leads), Some(follows)) = (leader.offset(), r.offset()) else { return false };
-    let is_unread = || lacking(view, leader, r).is_none() && !cannot_be_compared(view, leader, r);
-    view.has_ttl && missing(leader, leads) > missing(r, follows) && is_unread()
+    let lenient = view.has_ttl || rows_were_deleted(view);
+    lenient && missing(leader, leads) > missing(r, follows) && are_unread(view, leader, r)
 }
 
 /// Whether counts of any two are in doubt.
@@ -125,8 +130,7 @@ pub fn lacks_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
     !seen_to_hold_all(view, x, y)
         && !seen_to_have_deleted(view, x, y)
-        && (!view.has_ttl || lacking(view, x, y).is_some())
-        && !rows_were_deleted(view)
+        && (!(view.has_ttl || rows_were_deleted(view)) || lacking(view, x, y).is_some())
         && missing(x, x_offset) > missing(y, y_offset)
 }
 
