@@ -1,6 +1,7 @@
 //! What clients do: they write rows, delete them, and write the same ones again.
 
 use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::Ttl;
 
 use super::Life;
@@ -30,7 +31,7 @@ impl Life {
             if self.dice.percent(60) {
                 let rows = self.dice.between(1, most);
                 let shares_keys = self.expiring.contains(&id.tid);
-                let put = |world: &mut openmldb_ops::sandbox::World, nth: u64| match shares_keys {
+                let put = |world: &mut World, nth: u64| match shares_keys {
                     true => world.put_row_under(&leader, id, 1 + nth % 3),
                     false => world.put_row(&leader, id),
                 };
@@ -39,29 +40,20 @@ impl Life {
             }
         }
         if let Some(dice) = self.choices.perhaps(10, "deletes") {
-            self.delete_somewhere(dice);
+            self.each_leader_takes(dice, "deletes", World::delete_row);
         }
         if let Some(dice) = self.choices.perhaps(6, "overwrites") {
-            self.overwrite_somewhere(dice);
+            self.each_leader_takes(dice, "rows once more", World::overwrite_row);
         }
     }
 
-    fn delete_somewhere(&mut self, mut dice: Dice) {
+    /// Some of the leaders, so many of these.
+    fn each_leader_takes(&mut self, mut dice: Dice, what: &str, write: fn(&mut World, &Endpoint, PartitionId) -> bool) {
         for (id, leader) in self.led() {
             if dice.percent(40) {
-                let rows = dice.between(1, 10);
-                let taken = (0..rows).filter(|_| self.world.delete_row(&leader, id)).count();
-                self.tell(format!("{taken} of {rows} rows deleted from {id} at {leader}"));
-            }
-        }
-    }
-
-    fn overwrite_somewhere(&mut self, mut dice: Dice) {
-        for (id, leader) in self.led() {
-            if dice.percent(40) {
-                let rows = dice.between(1, 10);
-                let taken = (0..rows).filter(|_| self.world.overwrite_row(&leader, id)).count();
-                self.tell(format!("{taken} of {rows} times the oldest row again to {id} at {leader}"));
+                let wanted = dice.between(1, 10);
+                let taken = (0..wanted).filter(|_| write(&mut self.world, &leader, id)).count();
+                self.tell(format!("{taken} of {wanted} {what} to {id} at {leader}"));
             }
         }
     }
