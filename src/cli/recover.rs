@@ -18,6 +18,7 @@ use crate::snapshot;
 use crate::ui::{About, ComparisonLine, by_hand, kept_off_text, was_switched_off};
 
 use super::args;
+use super::beside::{lead_beside, would_lead_beside};
 use super::failure::{Exit, Failure};
 use super::sandbox::{SandboxLine, introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
@@ -138,6 +139,7 @@ async fn on_cluster(
     }
     if args.dry_run {
         show_plan(args, &work, &prepared, out)?;
+        would_lead_beside(&prepared.snapshot, &work.scope).iter().for_each(|text| out.say()(text));
         return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
     let up_to = work.playbook.compare_rows_up_to();
@@ -149,6 +151,7 @@ async fn on_cluster(
         Ok(recovered) => recovered,
         Err(error) => return Err(ended_early(error, Summary { rpc: rpc(), ..before }, session)),
     };
+    let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await;
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
         out.status(&seen, &work.scope, false, Some("after"))?;

@@ -130,7 +130,7 @@ async fn look(carry: &Carry, session: &Session, out: &Out) -> Result<Exit, Failu
 }
 
 /// Each step on stderr; in JSON, as a line.
-fn told(out: &Out) -> Told {
+pub(super) fn told(out: &Out) -> Told {
     let (say, lines) = (out.say(), out.steps());
     Arc::new(move |moved: &Moved| {
         let Moved { partition, step, call, how } = moved;

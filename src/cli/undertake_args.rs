@@ -14,7 +14,7 @@ pub struct Undertaking {
     #[arg(long)]
     pub dry_run: bool,
     /// How long a single step of it may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = STEP_TIMEOUT_S)]
     pub step_timeout: u64,
     /// How long a partition may be without a leader: if no other one leads by then, the old one leads again
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = leaderless_limit)]
@@ -84,6 +84,11 @@ pub enum UpgradeCommand {
         how: Undertaking,
     },
 }
+
+/// How long a single step may take, in seconds, unless something else is asked for.
+pub(super) const STEP_TIMEOUT_S: u64 = 3_600;
+/// How long a partition may be without a leader, unless something else is asked for.
+pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
 const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);

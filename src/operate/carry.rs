@@ -18,6 +18,7 @@ use crate::snapshot::{collect_within, look_closer};
 
 use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
 use super::kept::{Desk, KeptError};
+use super::longer::compare_longer_heirs;
 use super::perform::look_to_change;
 use super::place::Refusal;
 use super::steward::{Steward, StoodDowns, Told};
@@ -139,11 +140,16 @@ impl Carry {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint, .. } => {
                 self.desk.upgrade_note(endpoint)?
             }
-            Undertaking::ScaleOut { .. } | Undertaking::ScaleIn { .. } | Undertaking::Handover { .. } => None,
+            Undertaking::ScaleOut { .. }
+            | Undertaking::ScaleIn { .. }
+            | Undertaking::Handover { .. }
+            | Undertaking::LeadBeside { .. } => None,
         };
         let closed = self.desk.closed()?.beside(&self.undertaking);
         let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed)?;
         self.go_on(&mut arrangement, &seen)?;
+        let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
+        compare_longer_heirs(cluster, &seen, &mut arrangement, is_asked_for).await?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
         look_closer(cluster, &mut seen, &strays).await;
         if !found.held.is_empty() && found.auto_failover {
@@ -334,7 +340,8 @@ impl Carry {
             Undertaking::UpgradePre { .. }
             | Undertaking::ScaleOut { .. }
             | Undertaking::ScaleIn { .. }
-            | Undertaking::Handover { .. } => Ok(()),
+            | Undertaking::Handover { .. }
+            | Undertaking::LeadBeside { .. } => Ok(()),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::model::{Action, Endpoint, Held, Offset, Role, Seen};
 
 use super::Call;
+use super::arrange::Goal;
 use super::effect::Effect;
 use super::leader;
 use super::place::{Place, Planned, Refusal, failover_is_off};
@@ -29,6 +30,26 @@ pub(super) enum Standing {
     TooEarly,
     /// Its tablet did not answer at this look.
     Silent,
+}
+
+/// Who is to lead.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heir<'a> {
+    pub(super) at: &'a Endpoint,
+    /// It was seen to hold every row that the leader does, so that it may hold more.
+    pub(super) holds_all: bool,
+}
+
+impl<'a> Heir<'a> {
+    /// One that nobody has compared with its leader.
+    pub(super) fn unread(at: &'a Endpoint) -> Self {
+        Self { at, holds_all: false }
+    }
+
+    /// The one that a goal names.
+    pub(super) fn of(goal: &'a Goal) -> Option<Self> {
+        goal.leader.as_ref().map(|at| Self { at, holds_all: goal.heir_holds_all })
+    }
 }
 
 fn silent(leader: &Endpoint) -> Refusal {
@@ -67,7 +88,7 @@ impl Place<'_> {
 pub(super) fn standing(
     place: &Place<'_>,
     leader: &Endpoint,
-    heir: Option<&Endpoint>,
+    heir: Option<Heir<'_>>,
     barred: &BTreeSet<Endpoint>,
 ) -> Result<Standing, Refusal> {
     let name = place.name();
@@ -82,16 +103,21 @@ pub(super) fn standing(
     if held.role == Role::Leader {
         return Ok(Standing::Up);
     }
-    if let Some((longer, theirs)) = place.heirs().find(|(_, theirs)| theirs.offset > held.offset) {
+    let may_be_longer = |at: &Endpoint| heir.is_some_and(|heir| heir.holds_all && heir.at == at);
+    let is_longer = |(at, theirs): &(&Endpoint, &Held)| theirs.offset > held.offset && !may_be_longer(at);
+    if let Some((longer, theirs)) = place.heirs().find(is_longer) {
         let text = format!(
             "{longer} is at offset {} of {name}, {leader}, which is flagged leader and does not lead, at {}",
             theirs.offset, held.offset
         );
         return Err(Refusal::unsafe_now(text, hint));
     }
-    let may_lead = |at: &Endpoint| heir == Some(at) || !barred.contains(at);
-    let equals = || place.heirs().filter(|(at, theirs)| theirs.offset == held.offset && may_lead(at)).map(|(at, _)| at);
-    let found = equals().find(|at| Some(*at) == heir).or_else(|| equals().next());
+    let wanted = heir.map(|heir| heir.at);
+    let may_lead = |at: &Endpoint| wanted == Some(at) || !barred.contains(at);
+    let holds_as_much =
+        |at: &Endpoint, theirs: &Held| theirs.offset == held.offset || theirs.offset > held.offset && may_be_longer(at);
+    let equals = || place.heirs().filter(|(at, theirs)| holds_as_much(at, theirs) && may_lead(at)).map(|(at, _)| at);
+    let found = equals().find(|at| Some(*at) == wanted).or_else(|| equals().next());
     Ok(found.map_or(Standing::TooEarly, |heir| Standing::Down(heir.clone())))
 }
 
@@ -115,7 +141,7 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
     // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
     leader::named_among(place, &leader::electable(place)?, heir)?;
     let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    let call = match standing(place, leader, Some(heir), &BTreeSet::new())? {
+    let call = match standing(place, leader, Some(Heir::unread(heir)), &BTreeSet::new())? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
         Standing::Down(_) | Standing::TooEarly => None,
         Standing::Silent => return Err(silent(leader)),

@@ -13,6 +13,7 @@ mod effect;
 mod handover;
 mod kept;
 mod leader;
+mod longer;
 mod outage;
 mod perform;
 mod place;

@@ -9,11 +9,15 @@ use crate::model::{Endpoint, PartitionId, Pid, Tid};
 use crate::playbook::{PartitionStep, Playbook, Which};
 use crate::sandbox::scenario::Likeness;
 use crate::sandbox::tablet::Settings;
+use crate::wire::nameserver::TableInfo;
 
 /// Polls of the nameserver (`get_task_status_interval`) that a lane needs for one follower at least: RecoverTable's operation
 /// waits for the next one after DelReplica and after AddReplica (docs/openmldb/operations.md#tasks-and-polls: 18 s for four
 /// in each lane).
 const POLLS_PER_FOLLOWER: u64 = 2;
+/// The same for an old leader that holds what its leader does: with a leader flag there is no DelReplica before
+/// (docs/openmldb/operations.md#recovertable).
+const POLLS_PER_OLD_LEADER: u64 = 1;
 
 /// The least that can be needed, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -84,16 +88,40 @@ fn loading(entries: impl Iterator<Item = u64>, settings: &Settings) -> u64 {
 /// Milliseconds the fullest lane needs for its followers; a partition's lane is its pid's remainder.
 fn lanes(likeness: &Likeness, leaders: &BTreeMap<PartitionId, Endpoint>) -> u64 {
     let nameserver = &likeness.settings.nameserver;
-    let mut followers = vec![0_u64; nameserver.task_concurrency.max(1) as usize];
-    let lanes = followers.len();
+    let mut polls = vec![0_u64; nameserver.task_concurrency.max(1) as usize];
+    let (lanes, flagged) = (polls.len(), flagged(likeness));
     for (endpoint, replicas) in &likeness.entries {
         for id in replicas.keys().filter(|id| leaders.get(id) != Some(endpoint)) {
-            followers[id.pid.0 as usize % lanes] += 1;
+            let is_old_leader = flagged.contains(&(*id, endpoint.as_str().to_owned()));
+            polls[id.pid.0 as usize % lanes] += if is_old_leader { POLLS_PER_OLD_LEADER } else { POLLS_PER_FOLLOWER };
         }
     }
-    let fullest = followers.into_iter().max().unwrap_or(0);
+    // One of these may be led by another replica, beside its base table's leader: then the flagged leader is an old one.
+    for id in likeness.world.tables().iter().filter(|table| table.base_table_tid() != 0).flat_map(partitions_of) {
+        let polls = &mut polls[id.pid.0 as usize % lanes];
+        *polls = polls.saturating_sub(POLLS_PER_FOLLOWER - POLLS_PER_OLD_LEADER);
+    }
+    let fullest = polls.into_iter().max().unwrap_or(0);
     // The first operation may begin just before a poll.
-    (fullest * POLLS_PER_FOLLOWER).saturating_sub(1) * nameserver.get_task_status_interval_ms
+    fullest.saturating_sub(1) * nameserver.get_task_status_interval_ms
+}
+
+fn partitions_of(table: &TableInfo) -> impl Iterator<Item = PartitionId> {
+    let tid = Tid(table.tid());
+    table.table_partition.iter().map(move |partition| PartitionId { tid, pid: Pid(partition.pid) })
+}
+
+/// The replicas with a leader flag.
+fn flagged(likeness: &Likeness) -> BTreeSet<(PartitionId, String)> {
+    let mut all = BTreeSet::new();
+    for table in likeness.world.tables() {
+        for partition in &table.table_partition {
+            let id = PartitionId { tid: Tid(table.tid()), pid: Pid(partition.pid) };
+            let flagged = partition.partition_meta.iter().filter(|meta| meta.is_leader);
+            all.extend(flagged.map(|meta| (id, meta.endpoint.clone())));
+        }
+    }
+    all
 }
 
 /// Who leads each partition: the first that is flagged leader and alive, else the first flagged, on a tablet that came back.

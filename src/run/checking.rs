@@ -14,6 +14,7 @@ use crate::recovery::{Health, Memory, RowsSeen, View, health};
 use crate::snapshot::look_again;
 use crate::verify::{Finding, FindingKind, Nature, Standing, Verification, verify};
 
+use super::aggregated::with_aggregates;
 use super::comparing::{ToCompare, compare_all};
 use super::driver::Stop;
 use super::event::Event;
@@ -103,6 +104,11 @@ impl Checking<'_> {
             if told || !goes_on {
                 let wanted = if told { Vec::new() } else { self.to_compare(&found, &seen, &memories) };
                 if wanted.is_empty() {
+                    let up_to = self.compare_rows_up_to;
+                    let found = match told {
+                        true => found,
+                        false => with_aggregates(cluster, &seen, self.scope, up_to, found).await,
+                    };
                     return Ok((seen, found));
                 }
                 // Row counts are a reason to look: the rows themselves decide.
@@ -159,7 +165,10 @@ impl Checking<'_> {
     /// How long what was found has to last before it is believed.
     fn may_heal_for(&self, found: &Verification, seen: &Snapshot) -> Duration {
         let known = Known::of(&self.known, seen);
-        let news = found.findings.iter().filter(|finding| finding.nature != Nature::GoesOn && !known.tells(finding));
+        let news = found
+            .findings
+            .iter()
+            .filter(|finding| !matches!(finding.nature, Nature::GoesOn | Nature::Remark) && !known.tells(finding));
         let each = news.map(|finding| match finding.kind {
             FindingKind::Ahead | FindingKind::FewerRows | FindingKind::DataNotReplaced => SETTLING,
             _ => HEALING,

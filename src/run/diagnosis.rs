@@ -1,16 +1,20 @@
 //! Which of the handbook's cases a cluster is in, what OpenMLDB promises for it, and what to type next. A pure function of what
 //! was seen, and of what is known of unfinished runs.
 
+mod partitions;
+
 use serde::Serialize;
 
 use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, Verb, counted_that, moment};
-use crate::recovery::{ProblemKind, WhyHeld};
+use crate::recovery::WhyHeld;
 
 use super::hold::{HeldFor, held_at, why_held};
 use super::record::{FailoverSet, Work};
 use super::run_id::RunId;
 use super::scope::some_of;
 use super::status::{PartitionState, PartitionStatus, Status};
+
+use partitions::{followers_stuck, led_apart, not_redundant};
 
 /// A case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +59,8 @@ pub enum Case {
     FollowersStuck,
     /// Partitions are not as they should be for another reason.
     NotRedundant,
+    /// Pre-aggregate tables are led elsewhere than what they aggregate.
+    LedApart,
     /// auto_failover is off, and nobody is known to owe it.
     FailoverOff,
 }
@@ -130,6 +136,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     if !explained {
         found.extend(not_redundant(status));
     }
+    found.extend(led_apart(status));
     found.extend(failover_off(seen, status, runs));
     found
 }
@@ -428,33 +435,6 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
         promise: "while it is on the nameserver replaces what a replica holds as soon as its tablet comes back, without comparing it \
                   with anything; while it is off nobody takes over from a tablet that is lost",
         next,
-    })
-}
-
-fn followers_stuck(status: &Status) -> Option<Diagnosis> {
-    let of = |found: &PartitionStatus| {
-        let stuck = found.problems.iter().filter(|problem| problem.kind == ProblemKind::Stuck);
-        stuck.map(|problem| format!("{}/{} on {}", found.table, found.pid, problem.endpoint)).collect::<Vec<_>>()
-    };
-    let stuck: Vec<String> = status.partitions.iter().flat_map(of).collect();
-    (!stuck.is_empty()).then(|| Diagnosis {
-        case: Case::FollowersStuck,
-        seen: format!("followers that take nothing from their leader, and fall behind for ever: {}", some_of(&stuck)),
-        promise: "none: a follower that has heard of a later term, as after a change of leader that failed half way, refuses its \
-                  leader, and nothing notices; should the leader be lost, what it lacks is lost too",
-        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
-    })
-}
-
-fn not_redundant(status: &Status) -> Option<Diagnosis> {
-    let counts = &status.counts;
-    let lacking = counts.partitions - counts.healthy;
-    (lacking > 0).then(|| Diagnosis {
-        case: Case::NotRedundant,
-        seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
-        promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
-                  reason",
-        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
 }
 

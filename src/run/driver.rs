@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster, Hold};
 use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
-use crate::recovery::{Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
+use crate::recovery::{Base, Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
 use super::acting::Sent;
 use super::beside::{Beside, Failover};
@@ -302,7 +302,8 @@ impl Driver {
         let (table, partition) = self.index.find(&self.snapshot.tables, id)?;
         let memory = &self.cases.get(&id)?.memory;
         let ops = self.index.ops(&table.name, id.pid);
-        Some(View::with_ops(&self.snapshot.tablets, table, partition, memory, ops))
+        let base = Base::of(&self.snapshot, table, partition);
+        Some(View { base, ..View::with_ops(&self.snapshot.tablets, table, partition, memory, ops) })
     }
 
     /// Decides on every case that something happened to since it was last decided on.

@@ -356,6 +356,7 @@ impl Driver {
                 Question::TermPair => probes.term_pair = answer.term_pair,
                 Question::Directory => probes.directory = answer.directory,
                 Question::Followers => probes.followers = answer.followers,
+                Question::Aggregator => probes.aggregator = answer.aggregator,
             }
         }
         if let Some(case) = self.cases.get_mut(&id) {

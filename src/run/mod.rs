@@ -2,6 +2,8 @@
 //! switched off before and given back after, whatever happens in between.
 
 mod acting;
+mod aggregated;
+mod apart;
 mod beside;
 mod case;
 mod checking;

@@ -9,7 +9,7 @@ use crate::model::{
     Endpoint, Identity, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName,
     Tablet, TabletState, Tid,
 };
-use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health};
+use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health, led_apart};
 
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
@@ -89,7 +89,8 @@ pub struct PartitionStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
-    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing.
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing; a pre-aggregate
+    /// table's beside its base table's leader.
     Healthy,
     /// Its leader is loaded and alive; some replicas are not as they should be.
     Serving,
@@ -263,7 +264,9 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
 
 fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -> PartitionStatus {
     let view = View::of(snapshot, table, partition, &Memory::at_start(snapshot, table, partition, &[]));
-    let (state, problems) = match health(&view) {
+    let apart = led_apart(&view);
+    let (state, mut problems) = match health(&view) {
+        Health::Healthy if apart.is_some() => (PartitionState::Serving, Vec::new()),
         Health::Healthy => (PartitionState::Healthy, Vec::new()),
         Health::Serving(problems) => (PartitionState::Serving, problems),
         Health::Down(problems) => (PartitionState::Down, problems),
@@ -272,6 +275,7 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
             (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])
         }
     };
+    problems.extend(apart);
     let leader = view.serving_leader();
     let followers = leader.and_then(|leader| leader.followers.known());
     let replicated_to = |endpoint: &Endpoint| {

@@ -8,16 +8,25 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster};
-use crate::model::{Endpoint, Held, PartitionId, Probes, Role, Seen, Snapshot, StorageMode, Tablet};
+use crate::model::{Endpoint, Held, PartitionId, Pid, Probes, Role, Seen, Snapshot, StorageMode, Table, Tablet};
 use crate::recovery::{Probe, Question};
 
 use super::watch::watch;
 
 /// Questions to one tablet at a time: enough to fill a connection, few enough not to be a load test.
 const PROBES_IN_FLIGHT: usize = 32;
+/// A replica that may be asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject {
+    pub(super) partition: PartitionId,
+    pub(super) storage: StorageMode,
+    /// Whether it is of a pre-aggregate table.
+    pub(super) is_aggregate: bool,
+}
+
 /// All that is asked about a replica.
 pub(super) const EVERYTHING: &[Question] =
-    &[Question::Manifest, Question::TermPair, Question::Directory, Question::Followers];
+    &[Question::Manifest, Question::TermPair, Question::Directory, Question::Followers, Question::Aggregator];
 
 /// Looks at the whole cluster. `cluster_name` and `now_ms` (since 1970) are only written down.
 ///
@@ -73,7 +82,8 @@ pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
 /// # Errors
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
-    look(cluster, &before.cluster, before.taken_at_ms, &[Question::TermPair, Question::Followers], None).await
+    let questions = &[Question::TermPair, Question::Followers, Question::Aggregator];
+    look(cluster, &before.cluster, before.taken_at_ms, questions, None).await
 }
 
 /// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.
@@ -124,12 +134,12 @@ async fn look(
     answers: Option<Duration>,
 ) -> Result<Snapshot, CallError> {
     let mut seen = metadata(cluster, cluster_name, now_ms).await?;
-    let mut wanted: BTreeMap<Endpoint, Vec<(PartitionId, StorageMode)>> = BTreeMap::new();
+    let mut wanted: BTreeMap<Endpoint, Vec<Subject>> = BTreeMap::new();
     for table in &seen.tables {
         for partition in &table.partitions {
-            let id = PartitionId { tid: table.tid, pid: partition.pid };
+            let subject = Subject::of(table, partition.pid);
             for replica in &partition.replicas {
-                wanted.entry(replica.endpoint.clone()).or_default().push((id, table.storage));
+                wanted.entry(replica.endpoint.clone()).or_default().push(subject);
             }
         }
     }
@@ -162,6 +172,8 @@ pub async fn look_for_evidence(
     replicas: Vec<(PartitionId, StorageMode)>,
 ) -> (Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>) {
     let questions = &[Question::Manifest, Question::TermPair, Question::Directory];
+    let subject = |(partition, storage)| Subject { partition, storage, is_aggregate: false };
+    let replicas = replicas.into_iter().map(subject).collect();
     let (_, held, probes) = look_closely(cluster.clone(), endpoint.clone(), replicas, questions).await;
     (held, probes)
 }
@@ -179,18 +191,19 @@ pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[P
                 let placed = partition.replicas.iter().map(|replica| replica.endpoint.clone());
                 // What no metadata names is looked at, too.
                 let at: BTreeSet<Endpoint> = placed.chain(seen.tablets.iter().filter_map(holds)).collect();
-                wanted.extend(at.into_iter().map(|endpoint| (endpoint, id, table.storage)));
+                wanted.extend(at.into_iter().map(|endpoint| (endpoint, Subject::of(table, partition.pid))));
             }
         }
     }
-    for (endpoint, id, storage) in wanted {
+    for (endpoint, subject) in wanted {
+        let id = subject.partition;
         let Some(held) = seen.tablets.get(&endpoint).and_then(|tablet| tablet.held.known()) else { continue };
         let held = held.get(&id);
         let mut probes = Probes::UNASKED;
         for question in EVERYTHING.iter().copied() {
-            if is_worth_asking(question, held) {
+            if subject.is_worth_asking(question, held) {
                 let probe_of = Probe { endpoint: endpoint.clone(), question };
-                probe(cluster, &probe_of, id, storage, &mut probes).await;
+                probe(cluster, &probe_of, id, subject.storage, &mut probes).await;
             }
         }
         if let Some(tablet) = seen.tablets.get_mut(&endpoint) {
@@ -234,16 +247,17 @@ type Look = (Endpoint, Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, 
 async fn look_closely(
     cluster: Cluster,
     endpoint: Endpoint,
-    replicas: Vec<(PartitionId, StorageMode)>,
+    replicas: Vec<Subject>,
     questions: &'static [Question],
 ) -> Look {
     let held = look_at_tablet(&cluster, &endpoint).await;
     let Seen::Known(holds) = &held else { return (endpoint, held, BTreeMap::new()) };
     let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
     let mut asked = JoinSet::new();
-    for (partition, storage) in replicas {
+    for subject in replicas {
+        let Subject { partition, storage, .. } = subject;
         let held = holds.get(&partition);
-        let questions = questions.iter().copied().filter(|question| is_worth_asking(*question, held));
+        let questions = questions.iter().copied().filter(|question| subject.is_worth_asking(*question, held));
         let questions: Vec<Question> = questions.collect();
         if questions.is_empty() {
             continue;
@@ -266,12 +280,20 @@ async fn look_closely(
     (endpoint, held, probes)
 }
 
-/// Whether a question says anything about a replica that its tablet holds like that, or does not hold.
-pub(super) fn is_worth_asking(question: Question, held: Option<&Held>) -> bool {
-    match question {
-        Question::Manifest | Question::TermPair => true,
-        Question::Directory => held.is_none(),
-        Question::Followers => held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded()),
+impl Subject {
+    pub(super) fn of(table: &Table, pid: Pid) -> Self {
+        let partition = PartitionId { tid: table.tid, pid };
+        Self { partition, storage: table.storage, is_aggregate: table.base_table.is_some() }
+    }
+
+    /// Whether a question says anything about a replica that its tablet holds like that, or does not hold.
+    pub(super) fn is_worth_asking(self, question: Question, held: Option<&Held>) -> bool {
+        match question {
+            Question::Manifest | Question::TermPair => true,
+            Question::Directory => held.is_none(),
+            Question::Followers => held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded()),
+            Question::Aggregator => self.is_aggregate,
+        }
     }
 }
 
@@ -289,6 +311,7 @@ pub async fn probe(
         Question::TermPair => probes.term_pair = seen(cluster.term_pair(endpoint, partition, storage).await),
         Question::Directory => probes.directory = seen(cluster.directory(endpoint, partition, storage).await),
         Question::Followers => probes.followers = seen(cluster.followers(endpoint, partition).await),
+        Question::Aggregator => probes.aggregator = seen(cluster.aggregator(endpoint, partition, storage).await),
     }
 }
 

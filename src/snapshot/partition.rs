@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::recovery::Probe;
 
-use super::collect::{EVERYTHING, is_worth_asking, probe};
+use super::collect::{EVERYTHING, Subject, probe};
 
 /// What a look at one partition is about, and what it calls the cluster.
 #[derive(Debug, Clone, Copy)]
@@ -114,9 +114,10 @@ async fn ask(
 ) -> (Endpoint, Seen<BTreeMap<PartitionId, Held>>, Probes) {
     let held = held_of(&cluster, &endpoint, id).await;
     let mut probes = Probes::UNASKED;
+    let subject = Subject { partition: id, storage, is_aggregate: false };
     if let Seen::Known(known) = &held {
         for question in EVERYTHING.iter().copied() {
-            if is_worth_asking(question, known.get(&id)) {
+            if subject.is_worth_asking(question, known.get(&id)) {
                 probe(&cluster, &Probe { endpoint: endpoint.clone(), question }, id, storage, &mut probes).await;
             }
         }

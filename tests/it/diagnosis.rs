@@ -32,7 +32,7 @@ fn expected(scenario: Scenario) -> &'static [&'static [&'static str]] {
         Healthy | Recovered | TabletsAdded | ClientsWriting => &[&[]],
         EverythingRestarted | ServerNames | LeaderLostDisk | LeaderLostDirectory | LongerFollower | HollowLeader
         | DeadOldLeaderLonger | DivergedTail | DiskTables | PreAggregate | LeaderAndWriters | TwoLeaderFlags
-        | TabletMissing | PowerCut | EmptiedDisks | DeletedRows | ExpiredRows | DiskOverwrites => {
+        | TabletMissing | PowerCut | EmptiedDisks | DeletedRows | ExpiredRows | DiskOverwrites | AggregateApart => {
             &[&["everything_restarted"]]
         }
         LeadersLoaded | FollowersRecovering => &[&["failover_off", "partition_lost"]],

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod accepted;
+mod aggregates;
 mod architecture;
 mod beside;
 mod cli;

@@ -158,4 +158,5 @@ plans! {
     deleted_rows DeletedRows;
     expired_rows ExpiredRows;
     disk_overwrites DiskOverwrites;
+    aggregate_apart AggregateApart;
 }

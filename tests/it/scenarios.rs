@@ -15,6 +15,7 @@ use openmldb_ops::wire::call::TabletCall;
 use openmldb_ops::wire::encode::Addressed;
 use tokio::task::JoinSet;
 
+use crate::aggregates::led_apart;
 use crate::support::bed::{Bed, Run, Setup, impatient};
 use crate::support::outside::{
     assert_all_well, assert_serving, assert_well, auto_failover, find, flags, has_ops_under_way, leader, lengths,
@@ -250,6 +251,7 @@ scenarios! {
     deleted_rows: DeletedRows with nothing_is_sent_again;
     expired_rows: ExpiredRows with nothing_is_sent_again;
     disk_overwrites: DiskOverwrites with nothing_is_sent_again;
+    aggregate_apart: AggregateApart with aggregates_are_led_beside_their_base_tables;
 }
 
 /// Replicas that count their rows differently and hold the same.
@@ -358,6 +360,10 @@ fn base_tables_come_first(seen: &Seen) {
         let its_base = (endpoint.clone(), PartitionId { tid: base, pid: id.pid });
         assert!(loads[..at].contains(&its_base), "{id} is loaded before its base table on {endpoint}: {loads:?}");
     }
+}
+
+fn aggregates_are_led_beside_their_base_tables(seen: &Seen) {
+    assert_eq!(seen.bed.world(|world| led_apart(world)), Vec::<u32>::new());
 }
 
 fn rows_acknowledged_meanwhile_are_there(seen: &Seen) {

@@ -1,8 +1,8 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
 use openmldb_model::{
-    Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor, RowPage,
-    Schema, StorageMode, Table, TableName, TermPair, Tid,
+    Aggregator, Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor,
+    RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid,
 };
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use openmldb_wire::decode::{self, FileSeen, Garbage};
@@ -176,6 +176,19 @@ impl Cluster {
             (FileSeen::Written, false) => Directory::Bare,
             (FileSeen::Missing, false) => Directory::Missing,
         })
+    }
+
+    /// Whether a tablet aggregates into its replica of a pre-aggregate table (CheckFile).
+    pub async fn aggregator(
+        &self,
+        endpoint: &Endpoint,
+        partition: PartitionId,
+        storage: StorageMode,
+    ) -> Result<Aggregator, CallError> {
+        let file = ReplicaFile::Aggregator;
+        let answer = self.tablet(endpoint, encode::check_file(file, partition, storage), &[FILE_DIFFERS]).await?;
+        let seen = decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::CheckFile, decode::file)?;
+        Ok(if seen == FileSeen::Missing { Aggregator::Missing } else { Aggregator::Present })
     }
 
     /// A table with its columns, as the nameserver describes it (ShowTable). One of the same name may have taken its place, so it

@@ -24,5 +24,5 @@ pub use schema::{Column, ColumnKind, Index, Schema};
 pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
 pub use table::{Partition, Polled, Replica, StorageMode, Table, TableName, TermStart};
-pub use tablet::{Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
+pub use tablet::{Aggregator, Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
 pub use words::{Verb, counted, counted_that};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Directory, Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid, Seen, Table,
-    TableName, TabletState, TermPair,
+    Aggregator, Directory, Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid,
+    Seen, Table, TableName, TabletState, TermPair,
 };
 
 /// A cluster at one moment, as far as it answered.
@@ -40,6 +40,13 @@ impl Snapshot {
     pub fn partition(&self, name: &TableName, pid: Pid) -> Option<(&Table, &Partition)> {
         let table = self.table(name)?;
         table.partitions.iter().find(|partition| partition.pid == pid).map(|partition| (table, partition))
+    }
+
+    /// The partition that a pre-aggregate table's partition aggregates, with its table; none of any other table, or if it is gone.
+    pub fn base_of(&self, table: &Table, pid: Pid) -> Option<(&Table, &Partition)> {
+        let tid = table.base_table?;
+        let base = self.tables.iter().find(|base| base.tid == tid)?;
+        base.partitions.iter().find(|partition| partition.pid == pid).map(|partition| (base, partition))
     }
 
     /// Whether the nameserver hears from a tablet, as far as it knows.
@@ -80,12 +87,15 @@ pub struct Probes {
     pub directory: Seen<Directory>,
     /// GetTableFollower; asked of leaders only.
     pub followers: Seen<Followers>,
+    /// CheckFile: asked of replicas of pre-aggregate tables.
+    #[serde(default = "unasked", skip_serializing_if = "Seen::is_unasked")]
+    pub aggregator: Seen<Aggregator>,
     /// Where it stayed for some seconds although its leader was further; none if it was not watched, or moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled_at: Option<Offset>,
 }
 
-fn unasked() -> Seen<Directory> {
+fn unasked<T>() -> Seen<T> {
     Seen::Unasked
 }
 
@@ -96,6 +106,7 @@ impl Probes {
         term_pair: Seen::Unasked,
         directory: Seen::Unasked,
         followers: Seen::Unasked,
+        aggregator: Seen::Unasked,
         stalled_at: None,
     };
 }

@@ -121,6 +121,18 @@ pub enum Directory {
     Missing,
 }
 
+/// Whether a tablet puts what it takes as leader of a base table into its replica of a pre-aggregate table (CheckFile of
+/// `aggr_info.txt`). Only the tablet that led the base table when the aggregation was deployed does
+/// (docs/openmldb/load-table.md#pre-aggregate-tables).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregator {
+    /// It does, once both are loaded, the base table first.
+    Present,
+    /// It does not.
+    Missing,
+}
+
 /// A replica's term and offset (GetTermPair): of the log if loaded, of the snapshot if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -81,7 +81,7 @@ impl Writers {
     /// Reads the metadata.
     pub(super) fn learn<'a>(&mut self, version: u64, tables: impl IntoIterator<Item = &'a TableInfo>) {
         self.learned = Some(version);
-        for table in tables.into_iter().filter(|table| !is_system(table.db())) {
+        for table in tables.into_iter().filter(|table| !is_system(table.db()) && table.base_table_tid() == 0) {
             for partition in &table.table_partition {
                 let leader = partition.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive());
                 if let Some(leader) = leader {

@@ -115,6 +115,8 @@ pub enum ReplicaFile {
     Manifest,
     /// `binlog/00000000.log`: as long as there is no snapshot, no log file is deleted.
     FirstLog,
+    /// `aggr_info.txt`, of a pre-aggregate table.
+    Aggregator,
 }
 
 impl ReplicaFile {
@@ -124,6 +126,7 @@ impl ReplicaFile {
             Self::Description => "table_meta.txt",
             Self::Manifest => "MANIFEST",
             Self::FirstLog => "../binlog/00000000.log",
+            Self::Aggregator => "../aggr_info.txt",
         }
     }
 }

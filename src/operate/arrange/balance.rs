@@ -68,6 +68,7 @@ pub(super) fn scale_out(seen: &Snapshot, leaders: bool, closed: &Closed) -> Resu
             replicas: placed.replicas,
             leader,
             beside: None,
+            heir_holds_all: false,
             why: why.to_owned(),
         });
     }

@@ -4,6 +4,7 @@
 //! concerned, from one look, the same for the same look. [`next`] says what a partition needs next on its way to its goal, from
 //! whatever state it is in, so that a run after a crash goes on; [`walk`] follows it in thought, for a dry run.
 
+mod aggregates;
 mod balance;
 mod closed;
 mod next;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
 
-use super::place::{Place, Refusal, tablet_is_healthy};
+use super::place::{Place, Refusal};
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,11 @@ pub enum Undertaking {
         pid: Pid,
         /// Who is to lead.
         to: Endpoint,
+    },
+    /// Pre-aggregate tables led beside their base tables: the end of a recovery.
+    LeadBeside {
+        /// Which partitions of them.
+        partitions: Vec<(TableName, Pid)>,
     },
     /// A tablet that leads nothing.
     UpgradePre {
@@ -74,6 +80,7 @@ impl Undertaking {
             Self::ScaleOut { .. } => "scale out",
             Self::ScaleIn { .. } => "scale in",
             Self::Handover { .. } => "leader handover",
+            Self::LeadBeside { .. } => "recover",
             Self::UpgradePre { .. } => "upgrade pre",
             Self::UpgradePost { .. } => "upgrade post",
         }
@@ -89,6 +96,7 @@ impl fmt::Display for Undertaking {
             Self::ScaleOut { leaders: false } => f.write_str(" --replicas-only"),
             Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
             Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
+            Self::LeadBeside { .. } => f.write_str(" --all"),
             Self::UpgradePre { endpoint, allow_unavailable: true } => write!(f, " {endpoint} --allow-unavailable"),
             Self::UpgradePost { endpoint, gone: true } => write!(f, " {endpoint} --gone"),
             Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint, .. } => write!(f, " {endpoint}"),
@@ -112,6 +120,9 @@ pub struct Goal {
     /// The base table whose partition of the same number has to be there first, for a pre-aggregate table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<TableName>,
+    /// Who is to lead was seen to hold every row that the leader does, and may hold more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub heir_holds_all: bool,
     /// Why.
     pub why: String,
 }
@@ -154,8 +165,9 @@ pub fn arrange(
         Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints, closed),
         Undertaking::Handover { table, pid, to } => {
             closed.refuse(to)?;
-            handover(seen, table, *pid, to)
+            aggregates::handover(seen, table, *pid, to)
         }
+        Undertaking::LeadBeside { partitions } => Ok(aggregates::beside(seen, partitions, closed)),
         Undertaking::UpgradePre { endpoint, allow_unavailable } => {
             closed.refuse_second_upgrade(endpoint)?;
             upgrade::pre(seen, endpoint, *allow_unavailable, closed)
@@ -163,18 +175,6 @@ pub fn arrange(
         Undertaking::UpgradePost { endpoint, gone: true } => upgrade::gone(seen, endpoint, noted),
         Undertaking::UpgradePost { endpoint, gone: false } => upgrade::post(seen, endpoint, noted),
     }
-}
-
-/// One of a partition's replicas leads it.
-fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Result<Arrangement, Refusal> {
-    let place = Place::find(seen, table, pid)?;
-    place.replica(to)?;
-    tablet_is_healthy(seen, to)?;
-    let why = format!("{to} is to lead");
-    let replicas = place.partition.places();
-    let goal = Goal { table: table.clone(), pid, replicas, leader: Some(to.clone()), beside: None, why };
-    let goals = if next(seen, &goal) == Next::Done { Vec::new() } else { vec![goal] };
-    Ok(Arrangement { goals, remarks: Vec::new() })
 }
 
 /// The goal of the same partition of a pre-aggregate table's base table, if that has one.

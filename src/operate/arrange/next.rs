@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
-use super::super::handover::{Standing, is_close, standing};
+use super::super::handover::{Heir, Standing, is_close, standing};
 use super::super::place::{Place, Refusal};
 use super::super::plan::plan;
 use super::Goal;
@@ -40,7 +40,7 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
         return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
     };
-    let wanted = goal.leader.as_ref().or_else(|| heir(&place, leader, goal));
+    let wanted = Heir::of(goal).or_else(|| heir(&place, leader, goal).map(Heir::unread));
     match standing(&place, leader, wanted, &BTreeSet::new()) {
         Err(refusal) => Next::Blocked(refusal),
         Ok(Standing::TooEarly) => Next::Take(stand_up(goal, leader)),

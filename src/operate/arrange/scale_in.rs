@@ -72,6 +72,7 @@ fn goal(
         replicas,
         leader,
         beside: like.map(|goal| goal.table.clone()),
+        heir_holds_all: false,
         why,
     })
 }

@@ -306,7 +306,15 @@ fn held_mut<'a>(seen: &'a mut Snapshot, at: &Endpoint) -> &'a mut Held {
 fn led_by(at: usize) -> Goal {
     let table = TableName { db: "shop".to_owned(), table: "t0".to_owned() };
     let replicas = vec![tablet(0), tablet(1)];
-    Goal { table, pid: Pid(0), replicas, leader: Some(tablet(at)), beside: None, why: "of a test".to_owned() }
+    Goal {
+        table,
+        pid: Pid(0),
+        replicas,
+        leader: Some(tablet(at)),
+        beside: None,
+        heir_holds_all: false,
+        why: "of a test".to_owned(),
+    }
 }
 
 #[test]

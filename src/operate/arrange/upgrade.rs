@@ -7,7 +7,7 @@ use crate::run::some_of;
 
 use super::super::place::{Refusal, tablet_is_healthy};
 use super::tally::Tally;
-use super::{Arrangement, Closed, Goal, goal_of_base};
+use super::{Arrangement, Closed, Goal, aggregates, goal_of_base};
 
 /// The version of the notes written.
 pub const VERSION: u32 = 1;
@@ -87,6 +87,7 @@ pub(super) fn pre(
                 replicas: partition.places(),
                 leader: None,
                 beside: like.as_ref().map(|goal| goal.table.clone()),
+                heir_holds_all: false,
                 why: format!("{endpoint} is to lead nothing"),
             };
             if partition.leader() != Some(endpoint) {
@@ -163,9 +164,11 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
         if !is_so {
             let why = format!("{endpoint} led it before");
             let (table, pid) = (moved.table.clone(), moved.pid);
-            arrangement.goals.push(Goal { table, pid, replicas, leader: Some(endpoint.clone()), beside: None, why });
+            let leader = Some(endpoint.clone());
+            arrangement.goals.push(Goal { table, pid, replicas, leader, beside: None, heir_holds_all: false, why });
         }
     }
+    arrangement.goals = aggregates::first_where_written(seen, endpoint, arrangement.goals);
     Ok(arrangement)
 }
 

@@ -200,8 +200,11 @@ impl Steward {
             match ended {
                 None => break,
                 Some(Ok((id, end))) => {
-                    let name = running.remove(&id).map(|goal| goal.name()).unwrap_or_default();
-                    worked.note(name, end);
+                    let Some(goal) = running.remove(&id) else { continue };
+                    if matches!(end, LaneEnd::Ended(Some(_)) | LaneEnd::Blind(_)) {
+                        worked.give_up_those_behind(&goal, &mut waiting);
+                    }
+                    worked.note(goal.name(), end);
                 }
                 Some(Err(error)) => {
                     running.remove(&error.id());
@@ -219,6 +222,21 @@ impl Steward {
 }
 
 impl Worked {
+    /// What was to come to its goal beside one that did not is left where it is.
+    fn give_up_those_behind(&mut self, goal: &Goal, waiting: &mut VecDeque<Goal>) {
+        let mut behind = vec![goal.clone()];
+        while let Some(goal) = behind.pop() {
+            let (held_up, others) = waiting.drain(..).partition(|other| comes_before(&goal, other));
+            *waiting = others;
+            for other in Vec::from(held_up) {
+                let hint = "run this again once that one can be brought there".to_owned();
+                let text = format!("{} comes before it, and did not come to its goal", goal.name());
+                self.given_up.insert(other.name(), Refusal::unsafe_now(text, hint));
+                behind.push(other);
+            }
+        }
+    }
+
     fn note(&mut self, name: String, end: LaneEnd) {
         match end {
             LaneEnd::Ended(refusal) => self.given_up.extend(refusal.map(|refusal| (name, refusal))),
@@ -236,13 +254,16 @@ fn no_answer(error: &CallError) -> Refusal {
     Refusal::unsafe_now(text, "once it answers, run this again")
 }
 
+fn comes_before(one: &Goal, other: &Goal) -> bool {
+    other.beside.as_ref() == Some(&one.table) && one.pid == other.pid
+}
+
 /// The goal that is seen to next, if there is room: one that another lane of the nameserver works on, if there is any, because the
 /// same would have it wait; and none that has to wait for a goal before it.
 fn next_goal(waiting: &mut VecDeque<Goal>, running: &BTreeMap<tokio::task::Id, Goal>) -> Option<Goal> {
     if running.len() >= LANES {
         return None;
     }
-    let comes_before = |one: &Goal, other: &Goal| other.beside.as_ref() == Some(&one.table) && one.pid == other.pid;
     let is_held_up = |at: usize, goal: &Goal| {
         let before = waiting.iter().take(at).chain(running.values());
         before.into_iter().any(|one| comes_before(one, goal))

@@ -230,7 +230,7 @@ fn lists() {
     {
         assert_eq!(run(arguments).expect(0).events().len(), lines, "{arguments:?}");
     }
-    assert_eq!(run(&["sandbox", "list"]).expect(0).events().len(), 38);
+    assert_eq!(run(&["sandbox", "list"]).expect(0).events().len(), 39);
 }
 
 /// One summary a playbook, each with the fields of any summary and those of a rehearsal.

@@ -45,10 +45,14 @@ pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) ->
     proven.filter(move |r| may_be_connected(view, leader, r))
 }
 
-/// Whether nothing speaks against connecting a proven prefix: loaded and at rest, without a leader flag (only an operation clears
-/// one), not suspect, with nothing missing from the leader's binlog behind its snapshot, with no more of their log in rows
-/// than the leader has of its own, and with no fewer that nobody has looked at.
+/// Whether nothing speaks against connecting a proven prefix, and it has no leader flag: only an operation clears one.
 fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
+    !r.is_leader && may_follow(view, leader, r)
+}
+
+/// Whether nothing speaks against a replica's following as it is: loaded and at rest, not suspect, with nothing missing from the leader's binlog behind its snapshot, with no more of their log in rows
+/// than the leader has of its own, and with no fewer that nobody has looked at.
+fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
     let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
     let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
     let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
@@ -58,7 +62,7 @@ fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) 
         leader.is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
     let in_doubt = |leader| may_lack_rows_of(view, r, leader) || may_lack_more_of_its_log(view, leader, r);
     let is_in_doubt = leader.is_some_and(in_doubt);
-    resting && reaches && !resent && !r.is_leader && !is_suspect(view, r) && !is_fuller && !is_in_doubt
+    resting && reaches && !resent && !is_suspect(view, r) && !is_fuller && !is_in_doubt
 }
 
 /// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good
@@ -72,6 +76,11 @@ fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> b
 /// follower's could be proven to begin, but the two were seen to hold the same.
 pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
     is_as_good_as_proven(view, leader, r) && may_be_connected(view, Some(leader), r)
+}
+
+/// Whether an old leader holds the same as its leader, so that nothing but its flag is wrong with it.
+pub(super) fn is_the_same_but_for_its_flag(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    r.is_leader && is_as_good_as_proven(view, leader, r) && may_follow(view, Some(leader), r)
 }
 
 /// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.

@@ -65,6 +65,8 @@ pub enum Question {
     Directory,
     /// GetTableFollower.
     Followers,
+    /// CheckFile of `aggr_info.txt`.
+    Aggregator,
 }
 
 /// An action that is decided on, with the reason.
@@ -76,7 +78,7 @@ pub struct Intent {
     pub action: Action,
     /// Why, in words for the operator.
     pub why: String,
-    /// For RecoverTable: whether the replica's data is meant to be replaced by the leader's.
+    /// For RecoverTable, and DelReplica before it: whether the replica's data is meant to be replaced by the leader's.
     pub resends: bool,
 }
 

@@ -4,6 +4,7 @@
 use crate::playbook::{PartitionStep, Playbook, Which};
 use openmldb_model::{Offset, Seen};
 
+use super::base::terms_prove_nothing;
 use super::election::Choice;
 use super::memory::Load;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
@@ -66,6 +67,12 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
     if let Some(longer) = view.replicas.iter().find(|r| r.largest_known_offset() > offset) {
         let known = longer.largest_known_offset();
         return Err(format!("{} was known at offset {known}, beyond {offset} of {}", longer.endpoint, leader.endpoint));
+    }
+    if let Some(base) = view.base.as_ref().filter(|_| terms_prove_nothing(view)) {
+        return Err(format!(
+            "{}, which it aggregates, may have been led elsewhere and written to another copy",
+            base.name
+        ));
     }
     let last = view.terms.last().map(|start| start.term);
     if view.terms.len() > 1 && settled_term(view, leader) != last {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::playbook::{OnConflict, Promote};
 use openmldb_model::{Endpoint, Offset, Term, counted};
 
+use super::base;
 use super::blocked::{Blocked, Reason};
 use super::empty;
 use super::loss::{Loss, unless_accepted};
@@ -118,10 +119,24 @@ fn by_the_rules(
         Some((leader, why)) if has_data(leader) => longer_follower(view, &usable, leader, why, promote)?,
         empty => follower_instead(view, &usable, empty, promote)?,
     };
+    let beside = base::beside(view, &usable, leader, promote);
+    match beside.map(|(beside, way, why)| unless_objected(view, &usable, (beside, way, why), promote)) {
+        Some(Ok(beside)) => Ok(beside),
+        Some(Err(_)) | None => unless_objected(view, &usable, (leader, way, why), promote),
+    }
+}
+
+/// The leader, if nothing that another replica may hold speaks against it.
+fn unless_objected<'a>(
+    view: &'a View,
+    usable: &[&'a ReplicaView],
+    (leader, way, why): (&'a ReplicaView, Way, String),
+    promote: Promote,
+) -> Result<(&'a ReplicaView, Way, String), Blocked> {
     reach::allows(view, leader, way)?;
-    objection::newer_term_elsewhere(view, &usable, leader)?;
+    objection::newer_term_elsewhere(view, usable, leader)?;
     objection::incomplete_one_may_continue_the_history(view, leader)?;
-    let (leader, way, why) = objection::heed_what_changerole_cannot(view, &usable, leader, way, why, promote)?;
+    let (leader, way, why) = objection::heed_what_changerole_cannot(view, usable, leader, way, why, promote)?;
     let why = match reach::own_loss(leader) {
         Some(loss) => format!("{why}; {loss}"),
         None => why,

@@ -2,12 +2,14 @@
 //! is not connected to the leader is resent, whatever its flags. RecoverTable and DropTable destroy data, so each has to
 //! pass [`may_discard`] first; and RecoverTable judges a replica by its term alone, so what it will do is known before.
 
+mod old_leader;
+
 use std::time::Duration;
 
-use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, Term};
+use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::connect::{Returns, connect, is_the_same};
+use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag};
 use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
@@ -365,6 +367,9 @@ impl Case<'_> {
             let why = "it holds as many entries as its leader, and the same rows";
             return self.send(connect(self.view, self.leader, follower), why);
         }
+        if self.returns.connected && !must_drop && is_the_same_but_for_its_flag(self.view, self.leader, follower) {
+            return self.bring_old_leader(follower, connected);
+        }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);
         }
@@ -374,7 +379,9 @@ impl Case<'_> {
         };
         let known_term = self.view.terms.iter().any(|start| start.term == term);
         if connected.is_some() {
-            return self.send(self.disconnect(endpoint), "it is to be resent, and RecoverTable would take it as it is");
+            let why = "it is to be resent, and RecoverTable would take it as it is";
+            let intent = Intent::new(self.step, self.disconnect(endpoint), why);
+            return Follower::Needs(Decision::act(Intent { resends: true, ..intent }));
         }
         // A replica whose term the history knows passes RecoverTable as equal, whatever it holds: its data goes first.
         if known_term || must_drop || follower.leads_in_memory() {
@@ -382,19 +389,6 @@ impl Case<'_> {
             return self.send(action, format!("it is resent; its directory becomes {}", self.view.recycled_as()));
         }
         self.recover_table(follower, true, "not proven to be a prefix of its leader: it is dropped and resent")
-    }
-
-    /// The last term that a replica has heard, which is what RecoverTable judges it by.
-    fn term_of(&self, follower: &ReplicaView) -> Result<Term, Follower> {
-        let endpoint = &follower.endpoint;
-        match &follower.term_pair {
-            Seen::Unasked => Err(Follower::Needs(Decision::look(endpoint, Question::TermPair))),
-            Seen::Known(pair) => Ok(pair.term),
-            Seen::Failed(error) => {
-                let seen = format!("{endpoint} does not answer GetTermPair ({error})");
-                Err(wait_for_answer(self.view, endpoint, seen))
-            }
-        }
     }
 
     /// A replica that its leader replicates to, once it has caught up. Only its flag is left to be set; by RecoverTable,

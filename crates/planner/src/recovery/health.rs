@@ -49,6 +49,8 @@ pub enum ProblemKind {
     NotConnected,
     /// Its leader replicates to it, and it takes nothing.
     Stuck,
+    /// It leads a pre-aggregate table's partition, and another tablet leads what that aggregates. Service does not depend on it.
+    LedApart,
 }
 
 impl Health {

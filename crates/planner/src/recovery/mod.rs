@@ -2,6 +2,7 @@
 //! decisions out; no clock, no sockets, no randomness. The rules and their reasons are in docs/design/README.md, each
 //! rule one function here.
 
+mod base;
 mod blocked;
 mod connect;
 mod decide;
@@ -35,6 +36,7 @@ mod tests;
 mod unseen;
 mod view;
 
+pub use base::{Base, led_apart};
 pub use blocked::{Blocked, Reason};
 pub use decide::{Gates, decide};
 pub use decision::{Ahead, ComparedBefore, Decision, Intent, Probe, Question, Wait, WaitFor};

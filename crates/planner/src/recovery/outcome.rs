@@ -84,7 +84,7 @@ impl Memory {
             // What is not loaded is disconnected to be loaded in peace.
             Action::DelReplica { follower, .. } if applied => {
                 let loaded = view.replica(follower).is_some_and(|replica| replica.loaded().is_some());
-                self.replica_mut(follower).recovery.must_drop |= loaded;
+                self.replica_mut(follower).recovery.must_drop |= loaded && intent.resends;
             }
             Action::MakeSnapshot { endpoint, .. } => {
                 let replica = self.replica_mut(endpoint);

@@ -1,6 +1,8 @@
 //! The plan: `decide` walked to its end through `predict`, so that it cannot drift from what a run does. The same
 //! snapshot gives the same plan, byte for byte.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::playbook::Playbook;
@@ -125,6 +127,18 @@ pub enum LeaderPlan {
     Nobody,
 }
 
+impl LeaderPlan {
+    /// Who leads, or is expected to.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Serving { endpoint } => Some(endpoint),
+            Self::Chosen(choice) => Some(&choice.leader),
+            Self::AfterLoading { expected, .. } => expected.as_ref().map(|choice| &choice.leader),
+            Self::Nobody => None,
+        }
+    }
+}
+
 /// One call of the plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedStep {
@@ -146,7 +160,9 @@ pub fn plan(
     memory: impl Fn(PartitionId) -> Memory,
 ) -> Plan {
     let mut counts = Counts::default();
-    let mut partitions = Vec::new();
+    let mut partitions: Vec<PartitionPlan> = Vec::new();
+    // Base tables come before their pre-aggregate tables.
+    let mut leaders: BTreeMap<PartitionId, Endpoint> = BTreeMap::new();
     for table in in_order(&snapshot.tables) {
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };
@@ -154,14 +170,17 @@ pub fn plan(
                 continue;
             }
             let memory = memory(id);
-            let view = View::of(snapshot, table, partition, &memory);
+            let mut view = View::of(snapshot, table, partition, &memory);
+            view.expect_base_led_by(table, |base| leaders.get(&base).cloned());
             counts.total += 1;
             counts.replicas += view.replicas.len();
             if health(&view) == Health::Healthy && !memory.was_bringing_back() {
                 counts.healthy += 1;
                 continue;
             }
-            partitions.push(walk(view, playbook));
+            let planned = walk(view, playbook);
+            leaders.extend(planned.leader.endpoint().map(|leader| (id, leader.clone())));
+            partitions.push(planned);
         }
     }
     for planned in &partitions {

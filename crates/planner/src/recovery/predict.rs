@@ -37,7 +37,7 @@ impl View {
                     followers.followers.retain(|(connected, _)| connected != follower);
                 }
                 if let Some(replica) = self.replica_mut(follower) {
-                    replica.memory.recovery.must_drop = true;
+                    replica.memory.recovery.must_drop |= intent.resends;
                 }
             }
             Action::DropTable { endpoint, .. } => {
@@ -211,6 +211,8 @@ impl View {
             Question::TermPair => replica.term_pair = Seen::Failed(error()),
             Question::Directory => replica.directory = Seen::Failed(error()),
             Question::Followers => replica.followers = Seen::Failed(error()),
+            // No decision rests on it.
+            Question::Aggregator => {}
         }
     }
 

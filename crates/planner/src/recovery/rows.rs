@@ -89,6 +89,15 @@ impl RowsSeen {
         }
     }
 
+    /// Whether `x` was seen to hold every row of `y`.
+    pub fn holds_all(&self, x: &Endpoint, y: &Endpoint) -> bool {
+        let are_read = [x, y].iter().all(|at| self.read.contains_key(at));
+        match &self.shown {
+            Shown::Unknown(_) => false,
+            Shown::Lacking(lacking) => are_read && !lacking.contains_key(&(x.clone(), y.clone())),
+        }
+    }
+
     /// Whether all of these were read, or could not be.
     pub fn covers<'a>(&self, mut replicas: impl Iterator<Item = &'a Endpoint>) -> bool {
         replicas.all(|at| self.read.contains_key(at))

@@ -2,6 +2,8 @@
 
 use openmldb_model::{Offset, Term, TermStart};
 
+use super::base::terms_prove_nothing;
+use super::rows::seen_to_hold_all;
 use super::stuck::leads_in;
 use super::view::{ReplicaView, View};
 
@@ -186,7 +188,8 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
         return false;
     }
     // The replica elected last is official too.
-    x_offset <= y_offset && is_official(view, x) && is_official(view, y)
+    let by_terms = x_offset <= y_offset && is_official(view, x) && is_official(view, y);
+    by_terms && (!terms_prove_nothing(view) || seen_to_hold_all(view, y, x))
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

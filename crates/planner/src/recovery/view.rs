@@ -5,9 +5,10 @@ use std::fmt;
 
 use openmldb_model::{
     Directory, Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State,
-    StorageMode, Table, TableName, Tablet, TabletState, TermPair, TermStart, Tid, counted,
+    StorageMode, Table, TableName, Tablet, TabletState, TermPair, TermStart, counted,
 };
 
+use super::base::Base;
 use super::memory::{Load, Memory, ReplicaMemory};
 
 /// Everything that decides what happens to one partition. Plain data; `predict` edits a copy of it.
@@ -21,8 +22,8 @@ pub struct View {
     pub storage: StorageMode,
     /// Whether rows may expire, so that equal logs may hold different row counts.
     pub has_ttl: bool,
-    /// The table it aggregates, if any.
-    pub base_table: Option<Tid>,
+    /// The partition that it aggregates; none unless it is of a pre-aggregate table.
+    pub base: Option<Base>,
     /// When each term began, oldest first.
     pub terms: Vec<TermStart>,
     /// Its replicas, in the nameserver's order.
@@ -92,10 +93,11 @@ impl View {
     /// The view of one partition of a snapshot.
     pub fn of(snapshot: &Snapshot, table: &Table, partition: &Partition, memory: &Memory) -> Self {
         let mine = |op: &&Op| op.pid == partition.pid && op.table == table.name;
-        Self::with_ops(&snapshot.tablets, table, partition, memory, snapshot.ops.iter().filter(mine))
+        let base = Base::of(snapshot, table, partition);
+        Self { base, ..Self::with_ops(&snapshot.tablets, table, partition, memory, snapshot.ops.iter().filter(mine)) }
     }
 
-    /// The same where somebody keeps the operations of each partition apart.
+    /// The same where somebody keeps the operations of each partition apart; without what it aggregates.
     pub fn with_ops<'a>(
         tablets: &BTreeMap<Endpoint, Tablet>,
         table: &Table,
@@ -128,12 +130,19 @@ impl View {
             partition: id,
             storage: table.storage,
             has_ttl: table.has_ttl,
-            base_table: table.base_table,
+            base: None,
             terms: partition.terms.clone(),
             replicas: replicas.collect(),
             ops_in_flight: in_flight,
             ops_ended: ended,
             memory: memory.clone(),
+        }
+    }
+
+    /// Who will lead the partition that it aggregates, if nobody does yet.
+    pub(super) fn expect_base_led_by(&mut self, table: &Table, leader: impl Fn(PartitionId) -> Option<Endpoint>) {
+        if let (Some(base), Some(tid)) = (&mut self.base, table.base_table) {
+            base.leader = base.leader.take().or_else(|| leader(PartitionId { tid, pid: self.partition.pid }));
         }
     }
 

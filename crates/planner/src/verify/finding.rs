@@ -36,6 +36,8 @@ pub enum Nature {
     Stays,
     /// It cannot be known.
     Unknown,
+    /// It is worth knowing, and nobody can mend it by bringing replicas back: the verdict does not depend on it.
+    Remark,
 }
 
 /// Something that is not as it should be.
@@ -86,6 +88,12 @@ pub enum FindingKind {
     Ahead,
     /// A replica has fewer rows than another one at the same offset.
     FewerRows,
+    /// A pre-aggregate table's partition and what it aggregates are led by different tablets.
+    LedApart,
+    /// Whoever leads a base table's partition does not aggregate.
+    NotAggregated,
+    /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put is answered with an error.
+    AggregateAhead,
     /// A replica is kept from making snapshots, and no operation is under way that would let it.
     SnapshotPaused,
     /// An operation kept the data that were meant to be replaced.
@@ -113,6 +121,9 @@ impl FindingKind {
         Self::Behind,
         Self::Ahead,
         Self::FewerRows,
+        Self::LedApart,
+        Self::NotAggregated,
+        Self::AggregateAhead,
         Self::SnapshotPaused,
         Self::DataNotReplaced,
         Self::OpRunning,
@@ -135,6 +146,13 @@ impl FindingKind {
             Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
             Self::Ahead | Self::FewerRows => {
                 "`openmldb-ops replica diff` shows in what they differ, before anything else; nothing was discarded"
+            }
+            Self::LedApart => "run `openmldb-ops recover` on it, which has it led beside its base table",
+            Self::NotAggregated => {
+                "`openmldb-ops leader handover` has that tablet lead the base table's partition again"
+            }
+            Self::AggregateAhead => {
+                "drop the deployment (which drops the pre-aggregate table) and deploy it anew; until then clients that repeat a Put put the row twice"
             }
             Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
             Self::DataNotReplaced => "run `openmldb-ops recover` on it again",

@@ -1,9 +1,9 @@
 //! What is not as it should be in one partition.
 
 use crate::recovery::{
-    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, resend_went_wrong, seen_to_lack,
+    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, led_apart, resend_went_wrong, seen_to_lack,
 };
-use openmldb_model::{Endpoint, Held, Offset, Seen, Snapshot, State};
+use openmldb_model::{Aggregator, Endpoint, Held, Offset, Seen, Snapshot, State};
 
 use super::finding::{Finding, FindingKind, Nature};
 
@@ -39,6 +39,7 @@ struct Case<'a> {
 pub(super) fn findings_of(then: Option<&Look<'_>>, now: &Look<'_>) -> Vec<Finding> {
     let mut found = operations(&now.view);
     found.extend(state(&now.view));
+    found.extend(not_aggregated(now));
     found.extend(now.view.replicas.iter().filter_map(|replica| paused(then, now, replica)));
     found.extend(now.view.replicas.iter().filter_map(|replica| data_not_replaced(&now.view, replica)));
     if let (Some(then), Some(leader)) = (then, now.view.serving_leader()) {
@@ -89,7 +90,8 @@ fn state(view: &View) -> Vec<Finding> {
         let text = "no replica is flagged leader, alive and leading".to_owned();
         return vec![finding(view, FindingKind::NoLeader, None, unless_op(view), text)];
     }
-    let found = seen.problems().iter().map(|Problem { endpoint, kind, text }| {
+    let apart = led_apart(view);
+    let found = seen.problems().iter().chain(&apart).map(|Problem { endpoint, kind, text }| {
         let (kind, nature) = match kind {
             ProblemKind::NoAnswer => (FindingKind::NoAnswer, Nature::Unknown),
             ProblemKind::Loading => (FindingKind::Loading, Nature::GoesOn),
@@ -99,6 +101,7 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::SecondLeader => (FindingKind::SecondLeader, unless_op(view)),
             ProblemKind::NotConnected => (FindingKind::NotConnected, unless_op(view)),
             ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
+            ProblemKind::LedApart => (FindingKind::LedApart, unless_op(view)),
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
     });
@@ -106,6 +109,34 @@ fn state(view: &View) -> Vec<Finding> {
 }
 
 /// A snapshot stays paused after an operation that failed or was cancelled; while one is under way it may be meant.
+/// Only the tablet that led the base table when its aggregation was deployed aggregates
+/// (docs/openmldb/load-table.md#pre-aggregate-tables).
+fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
+    let base = now.view.base.as_ref()?;
+    let leader = base.leader.as_ref()?;
+    let aggregates = |at: &Endpoint| {
+        let tablet = now.snapshot.tablets.get(at)?;
+        tablet.probes(now.view.partition).aggregator.known().map(|found| *found == Aggregator::Present)
+    };
+    if aggregates(leader)? {
+        return None;
+    }
+    let mut elsewhere = now.view.replicas.iter().map(|r| &r.endpoint).filter(|at| *at != leader);
+    let Some(at) = elsewhere.clone().find(|at| aggregates(at) == Some(true)) else {
+        let nobody = elsewhere.all(|at| aggregates(at) == Some(false));
+        let text = format!("leads {}, which nobody aggregates: no tablet has an aggregator of it", base.name);
+        let hint = "drop its deployment and deploy it anew, if it is of one".to_owned();
+        let found = finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text);
+        return nobody.then_some(Finding { hint, ..found });
+    };
+    let text = format!("leads {}, and does not aggregate it: {at} would", base.name);
+    let hint = format!(
+        "`openmldb-ops leader handover {} --to {at}` has that one lead it again; what it missed is aggregated once it is deployed anew",
+        base.name
+    );
+    Some(Finding { hint, ..finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text) })
+}
+
 fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Option<Finding> {
     if !now.is_paused(&replica.endpoint) || !now.view.ops_in_flight.is_empty() {
         return None;

@@ -95,6 +95,27 @@ impl TableSpec {
         }
     }
 
+    /// The pre-aggregate table that a deployment makes of a base table.
+    #[must_use]
+    pub fn aggregating(self, base_table_tid: u32) -> Self {
+        use DataType::{KBigInt, KInt, KString, KTimestamp};
+        let columns = [
+            ("key", KString),
+            ("ts_start", KTimestamp),
+            ("ts_end", KTimestamp),
+            ("num_rows", KInt),
+            ("agg_val", KString),
+            ("binlog_offset", KBigInt),
+            ("filter_key", KString),
+        ];
+        let keys = self.keys.into_iter().map(|index| ColumnKey {
+            ts_name: Some("ts_start".to_owned()),
+            ttl: index.ttl,
+            ..key("key_index", &["key"])
+        });
+        Self { columns: columns.map(column).into(), keys: keys.collect(), base_table_tid: Some(base_table_tid), ..self }
+    }
+
     /// The same with rows that expire.
     #[must_use]
     pub fn keeping(mut self, ttl: Ttl) -> Self {

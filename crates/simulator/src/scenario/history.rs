@@ -8,7 +8,7 @@ use super::{Scenario, ScenarioError, Shape};
 use crate::nameserver::{Placement, TableSpec, system_tables};
 use crate::world::{Settings, partition};
 use crate::{Addresses, Millis, World};
-use openmldb_model::{Endpoint, PartitionId, StorageMode};
+use openmldb_model::{Endpoint, PartitionId, StorageMode, Tid};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_wire::common::StorageMode as WireStorage;
 use openmldb_wire::nameserver::{ConfSetRequest, Pair, TableInfo};
@@ -67,7 +67,7 @@ impl History {
                 Variety::Disk
             }
             Scenario::ExpiredRows => Variety::Expiring,
-            Scenario::PreAggregate => Variety::PreAggregate,
+            Scenario::PreAggregate | Scenario::AggregateApart => Variety::PreAggregate,
             _ => Variety::Recorded,
         };
         // Where the recordings have them; two replicas each, the template's default, where a tablet is not to come back.
@@ -90,13 +90,31 @@ impl History {
         }
         for plan in &plans {
             let base = plan.base.and_then(|base| self.find("shop", base)).and_then(|base| base.tid);
-            let spec = TableSpec { base_table_tid: base, ..spec(plan, &tablets) };
-            self.create(&spec)?;
+            let spec = spec(plan, &tablets);
+            match base {
+                None => self.create(&spec)?,
+                Some(base) => {
+                    self.create(&spec.aggregating(base))?;
+                    self.deploy(plan, base)?;
+                }
+            }
         }
         self.fill(&plans, shape.generated.is_none())
     }
 
-    /// Rows for every partition; in the recordings' own tables, orders has a snapshot of its first 75 rows in partition 0.
+    /// A deployment has each leader of the base table aggregate into the partition of the same number beside it.
+    fn deploy(&mut self, plan: &Plan, base: u32) -> Result<(), ScenarioError> {
+        let aggregate = self.find(plan.db, &plan.name).and_then(|table| table.tid).unwrap_or(0);
+        for led in self.led().into_iter().filter(|led| led.id.tid.0 == base) {
+            let into = PartitionId { tid: Tid(aggregate), ..led.id };
+            if !self.world.tablets_mut().create_aggregator(led.leader.as_str(), led.id, into) {
+                return Err(ScenarioError::History(format!("{} does not have {into}", led.leader)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows for every partition; pre-aggregate tables get theirs from their base tables. In the recordings' own tables, orders has a snapshot of its first 75 rows in partition 0.
     fn fill(&mut self, plans: &[Plan], recorded: bool) -> Result<(), ScenarioError> {
         let led: BTreeMap<PartitionId, Led> = self.led().into_iter().map(|led| (led.id, led)).collect();
         let mut wanted: BTreeMap<PartitionId, u64> = BTreeMap::new();
@@ -106,7 +124,7 @@ impl History {
         };
         wanted.insert(partition(tid("INFORMATION_SCHEMA", "GLOBAL_VARIABLES"), 0), 4);
         wanted.insert(partition(tid("__INTERNAL_DB", "USER"), 0), 1);
-        for plan in plans {
+        for plan in plans.iter().filter(|plan| plan.base.is_none()) {
             let tid = tid(plan.db, &plan.name);
             wanted.extend((0..).zip(&plan.partitions).map(|(pid, planned)| (partition(tid, pid), planned.rows)));
         }

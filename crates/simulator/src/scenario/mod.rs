@@ -1,5 +1,6 @@
 //! Clusters in trouble, each brought about by really running a world's history in virtual time.
 
+mod apart;
 mod counts;
 mod disasters;
 mod history;
@@ -127,6 +128,8 @@ scenarios! {
     ExpiredRows "expired-rows";
     /// Everything was restarted after rows of tables on disk had been overwritten, which counts them twice until they are compacted.
     DiskOverwrites "disk-overwrites";
+    /// Everything was restarted after a pre-aggregate table and its base table had been led by different tablets.
+    AggregateApart "aggregate-apart";
 }
 
 impl Scenario {
@@ -204,6 +207,7 @@ impl Scenario {
             Self::DeletedRows => history.rows_were_deleted(),
             Self::ExpiredRows => history.rows_have_expired(),
             Self::DiskOverwrites => history.rows_were_overwritten(),
+            Self::AggregateApart => history.aggregates_are_led_apart(),
         }
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Directory {
     pub(super) snapshot: Option<Snapshot>,
     /// `binlog/`, indexes ascending, gaps possible.
     pub(super) binlog: Option<Vec<Entry>>,
+    /// `aggr_info.txt`: whether an aggregator is attached as it is loaded. It is never sent with a snapshot.
+    pub(super) has_aggregator: bool,
     /// Whether a disk table's `data/` exists.
     pub(super) has_data: bool,
     /// Whether `old_data/` is left over and in the way

@@ -192,6 +192,7 @@ impl Tablets {
         replica.progress = None;
         replica.is_settling = true;
         replica.offset = 0;
+        self.attach_aggregator(at, id);
         let due = Due::Offset { partition: id, generation, offset: contents.offset, task };
         self.plan(at, self.settings.normal_before_offset_ms, due);
         self.plan_collection(at, id);

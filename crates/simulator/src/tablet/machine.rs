@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::aggregate::Aggregator;
 use super::disk::Disk;
 use super::job::{Event, Pool};
 use super::refusal::{Refusal, TABLE_DOES_NOT_EXIST};
@@ -22,6 +23,8 @@ pub(super) struct Machine {
     pub(super) run: u64,
     pub(super) disk: Disk,
     pub(super) replicas: BTreeMap<PartitionId, Replica>,
+    /// What writes into pre-aggregate tables.
+    pub(super) aggregators: Vec<Aggregator>,
     pub(super) tasks: Tasks,
     /// The task pool.
     pub(super) pool: Pool,
@@ -53,6 +56,7 @@ impl Machine {
             run: 0,
             disk: Disk::default(),
             replicas: BTreeMap::new(),
+            aggregators: Vec::new(),
             tasks: Tasks::default(),
             pool: Pool::default(),
             snapshot_pool: Pool::default(),
@@ -95,6 +99,7 @@ impl Machine {
     /// Takes a table out of memory and its directory to the recycle bin (OpenMLDB's DeleteTableInternal).
     pub(super) fn discard(&mut self, id: PartitionId, keep: bool, now: super::Millis) {
         if let Some(replica) = self.replicas.remove(&id) {
+            self.aggregators.retain(|aggregator| aggregator.aggregate != id);
             self.disk.recycle(replica.storage(), id, keep, now);
         }
     }

@@ -4,6 +4,7 @@
 //! What tablets do is in docs/openmldb/README.md; where source and experiment disagree, the experiment is right. What is not
 //! modelled: [`NOT_MODELLED`](crate::NOT_MODELLED).
 
+mod aggregate;
 mod disk;
 mod drop;
 mod entry;

@@ -8,7 +8,8 @@ use super::expiry::rows_now;
 use super::job::Due;
 use super::load::id_of;
 use super::refusal::{
-    FAIL_TO_APPEND, OK, Outcome, Refusal, TABLE_IS_FOLLOWER, TABLE_IS_LEADER, TABLE_IS_LOADING, code_and_msg,
+    AGGREGATE_FAILED, FAIL_TO_APPEND, OK, Outcome, Refusal, TABLE_IS_FOLLOWER, TABLE_IS_LEADER, TABLE_IS_LOADING,
+    code_and_msg,
 };
 use super::{Entry, Millis, RowId, Tablets};
 use openmldb_model::{PartitionId, Role};
@@ -54,10 +55,12 @@ impl Tablets {
         if replica.is_loading() {
             return Err(TABLE_IS_LOADING);
         }
-        replica.append(binlog, Entry { term: replica.term, index: replica.offset + 1, row, deletes, at: now });
+        let index = replica.offset + 1;
+        replica.append(binlog, Entry { term: replica.term, index, row, deletes, at: now });
         self.plan_collection(at, id);
         self.wake_targets(at, id);
-        OK
+        let is_aggregated = deletes.is_some() || self.aggregate(at, id, index);
+        if is_aggregated { OK } else { Err(AGGREGATE_FAILED) }
     }
 
     pub(super) fn append_entries(
@@ -120,7 +123,7 @@ impl Tablets {
     }
 
     /// New entries are there: followers that are up to date are sent them. The others are on their way anyhow.
-    fn wake_targets(&mut self, at: usize, id: PartitionId) {
+    pub(super) fn wake_targets(&mut self, at: usize, id: PartitionId) {
         self.wake(at, id, |is_matched| is_matched);
     }
 

@@ -128,6 +128,7 @@ impl Tablets {
                 "table_meta.txt" => directory.meta.is_some(),
                 "MANIFEST" => directory.snapshot.is_some(),
                 "../binlog/00000000.log" => has_log(),
+                "../aggr_info.txt" => directory.has_aggregator,
                 _ => false,
             };
             Err(if is_written { CHECK_SIZE_FAILED } else { GET_SIZE_FAILED })

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use super::aggregate;
 use super::expiry::rows_now;
 use super::load::id_of;
 use super::refusal::{Refusal, TABLE_IS_LOADING, code_and_msg};
@@ -110,7 +111,8 @@ impl Tablets {
         };
         let mut pairs = Vec::new();
         for row in page {
-            encode(&mut pairs, row.key().as_bytes(), row.0, &row.to_value());
+            let value = aggregate::base_offset(*row).map(|offset| aggregate::encoded(*row, offset));
+            encode(&mut pairs, row.key().as_bytes(), row.0, &value.unwrap_or_else(|| row.to_value()));
         }
         let (code, _) = code_and_msg(Ok(""));
         Ok(api::TraverseResponse {

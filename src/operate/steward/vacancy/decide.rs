@@ -13,7 +13,7 @@ use crate::cluster::{CallError, NOT_LEADER, Outcome};
 use crate::model::{Endpoint, Op, OpId, OpKind, OpStatus};
 
 use super::super::super::Step;
-use super::super::super::handover::{Standing, standing};
+use super::super::super::handover::{Heir, Standing, standing};
 use super::super::super::place::{Place, Refusal};
 use super::super::super::plan::plan;
 use super::CALL;
@@ -402,7 +402,8 @@ impl Known {
                 return Successor::NotYet(seen.unwrap_or_else(|| format!("{} did not answer yet", replica.endpoint)));
             }
         }
-        match standing(&place, &self.old, self.wanted.as_ref(), &self.barred) {
+        let heir = self.wanted.as_ref().map(|at| Heir { at, holds_all: self.heir_holds_all });
+        match standing(&place, &self.old, heir, &self.barred) {
             Ok(Standing::Down(to)) => {
                 let step = Step::ChangeLeader { table: self.table.clone(), pid: self.pid, to: Some(to.clone()) };
                 match plan(&step, &self.seen) {

@@ -71,6 +71,8 @@ pub(in super::super::super) struct Known {
     pub(super) old: Endpoint,
     /// Who is to lead.
     pub(super) wanted: Option<Endpoint>,
+    /// It was seen to hold every row that the old leader does.
+    pub(super) heir_holds_all: bool,
     /// Tablets that are not to lead anything.
     pub(super) barred: BTreeSet<Endpoint>,
     /// The partition, its operations, and the tablets it is on.
@@ -115,6 +117,7 @@ impl Known {
             pid: goal.pid,
             id,
             old,
+            heir_holds_all: goal.heir_holds_all,
             wanted: goal.leader.clone().or_else(|| {
                 let stays = |at: &&Endpoint| !barred.contains(*at);
                 goal.replicas.iter().filter(|at| Some(*at) != place.leader()).find(stays).cloned()

@@ -37,7 +37,7 @@ pub fn a_partition() -> Built {
         partition: PartitionId { tid: Tid(7), pid: Pid(0) },
         storage: StorageMode::Memory,
         has_ttl: false,
-        base_table: None,
+        base: None,
         terms: vec![TermStart { term: Term(1), start: Offset(0) }],
         replicas: Vec::new(),
         ops_in_flight: Vec::new(),

@@ -196,14 +196,15 @@ fn a_dropped_or_disconnected_replica_has_to_be_resent() {
     );
     let replica = memory.replica(&"b".into());
     assert!(replica.recovery.dropping && replica.recovery.must_drop && replica.load == Load::HandedOver);
-    let must_drop = |follower: &str, outcome: Outcome| {
+    let must_drop = |follower: &str, is_resent: bool, outcome: Outcome| {
         let mut memory = Memory::default();
         let (endpoint, partition, follower) = ("a".into(), view().partition, Endpoint::from(follower));
-        noted(&mut memory, Action::DelReplica { endpoint, partition, follower: follower.clone() }, false, &outcome);
+        noted(&mut memory, Action::DelReplica { endpoint, partition, follower: follower.clone() }, is_resent, &outcome);
         memory.replica(&follower).recovery.must_drop
     };
-    assert!(must_drop("b", Outcome::Applied) && !must_drop("b", refused(103)));
-    assert!(!must_drop("c", Outcome::Applied), "it is not loaded: it was disconnected to be loaded");
+    assert!(must_drop("b", true, Outcome::Applied) && !must_drop("b", true, refused(103)));
+    assert!(!must_drop("b", false, Outcome::Applied), "it was disconnected for RecoverTable to take it as it is");
+    assert!(!must_drop("c", true, Outcome::Applied), "it is not loaded: it was disconnected to be loaded");
 }
 
 #[test]

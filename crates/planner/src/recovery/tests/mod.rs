@@ -1,5 +1,6 @@
 //! Every rule of docs/design as a named test, in a file by its subject.
 
+mod aggregates;
 mod builder;
 mod carrying_on;
 mod deletes;

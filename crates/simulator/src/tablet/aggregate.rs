@@ -1,0 +1,119 @@
+//! Aggregators: what a leader of a base table writes into its pre-aggregate tables, in the copies on its own tablet
+//! (docs/openmldb/load-table.md#pre-aggregate-tables).
+
+use super::{Entry, RowId, Tablets};
+use openmldb_model::{PartitionId, Tid};
+
+/// Rows of the base table that go into one row of its pre-aggregate table. A real one counts by time or by rows, as it was deployed.
+const BUCKET: u64 = 8;
+
+/// The key under which aggregates are put; each has the offset of the base table's last row in it as its number.
+const KEY: u64 = 0xA66;
+
+/// What aggregates one partition of a base table into one of a pre-aggregate table.
+#[derive(Debug, Clone)]
+pub(super) struct Aggregator {
+    base: PartitionId,
+    pub(super) aggregate: PartitionId,
+    state: Init,
+    /// Rows of the base table since the last aggregate.
+    waiting: u64,
+}
+
+/// Whether an aggregator works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Init {
+    Done,
+    /// Its base table's log ends before what its aggregates were made of: every Put fails from now on, and is kept all the same.
+    BaseIsBehind,
+}
+
+/// The offset of the base table's log that an aggregate reaches to; none if it is not an aggregate's row.
+pub(super) fn base_offset(row: RowId) -> Option<u64> {
+    (row.key_number() == Some(KEY)).then_some(row.0 & ((1 << 40) - 1))
+}
+
+impl Tablets {
+    /// A deployment creates an aggregator where the base table's partition is led, and nowhere else: it is written down in the
+    /// pre-aggregate partition's directory (`aggr_info.txt`). Whether both are there.
+    pub fn create_aggregator(&mut self, endpoint: &str, base: PartitionId, aggregate: PartitionId) -> bool {
+        let Some(at) = self.reach(endpoint) else { return false };
+        let machine = &mut self.machines[at];
+        let Some(storage) = machine.replicas.get(&aggregate).map(|replica| replica.storage()) else { return false };
+        machine.disk.make_directory(storage, aggregate).has_aggregator = true;
+        self.attach(at, base, aggregate)
+    }
+
+    /// A replica of a pre-aggregate table has been read from its disk: its aggregator is attached if the base table's partition is
+    /// registered on the tablet, and never if not.
+    pub(super) fn attach_aggregator(&mut self, at: usize, aggregate: PartitionId) {
+        let machine = &self.machines[at];
+        let Some(replica) = machine.replicas.get(&aggregate) else { return };
+        let has_one = machine.disk.directory(replica.storage(), aggregate).is_some_and(|found| found.has_aggregator);
+        let base = PartitionId { tid: Tid(replica.schema.base_table_tid), pid: aggregate.pid };
+        if has_one && base.tid.0 > 0 {
+            self.attach(at, base, aggregate);
+        }
+    }
+
+    fn attach(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> bool {
+        let machine = &mut self.machines[at];
+        let (Some(from), Some(into)) = (machine.replicas.get(&base), machine.replicas.get(&aggregate)) else {
+            return false;
+        };
+        let reaches = into.rows.iter().filter_map(|entry| base_offset(entry.row)).max().unwrap_or(0);
+        let log = machine.disk.directory(from.storage(), base).map(|found| found.read(from.storage()));
+        let end = log.map_or(0, |log| log.offset).max(from.offset);
+        let state = if end < reaches { Init::BaseIsBehind } else { Init::Done };
+        let waiting = end.saturating_sub(reaches) % BUCKET;
+        machine.aggregators.retain(|one| (one.base, one.aggregate) != (base, aggregate));
+        machine.aggregators.push(Aggregator { base, aggregate, state, waiting });
+        true
+    }
+
+    /// A leader of a base table has taken a row. Whether it went into every pre-aggregate table that has an aggregator here.
+    pub(super) fn aggregate(&mut self, at: usize, base: PartitionId, offset: u64) -> bool {
+        let mut full = Vec::new();
+        for aggregator in self.machines[at].aggregators.iter_mut().filter(|aggregator| aggregator.base == base) {
+            if aggregator.state == Init::BaseIsBehind {
+                return false;
+            }
+            aggregator.waiting += 1;
+            if aggregator.waiting >= BUCKET {
+                aggregator.waiting = 0;
+                full.push(aggregator.aggregate);
+            }
+        }
+        for aggregate in full {
+            self.put_aggregate(at, aggregate, RowId::under_key(KEY, offset));
+        }
+        true
+    }
+
+    /// Nobody asks what role the copy has: where another tablet leads, it grows beyond its leader.
+    fn put_aggregate(&mut self, at: usize, aggregate: PartitionId, row: RowId) {
+        let now = self.now;
+        if let Ok((replica, binlog)) = self.machines[at].replica_and_binlog(aggregate) {
+            let entry = Entry { term: replica.term, index: replica.offset + 1, row, deletes: None, at: now };
+            replica.append(binlog, entry);
+            self.plan_collection(at, aggregate);
+            self.wake_targets(at, aggregate);
+        }
+    }
+}
+
+/// An aggregate as OpenMLDB encodes it: key, begin and end of its time, rows, sum, the base table's offset, no filter.
+pub(super) fn encoded(row: RowId, base_offset: u64) -> Vec<u8> {
+    let key = row.key();
+    let offset = base_offset.to_le_bytes();
+    let fixed = [&offset[..], &offset, &8_u32.to_le_bytes(), &offset].concat();
+    const HEADER: usize = 6;
+    const TEXTS: usize = 3;
+    let begin = HEADER + 1 + fixed.len() + TEXTS;
+    let (sum, end) = ("8", begin + key.len() + 1);
+    let starts = [begin, begin + key.len(), end].map(|start| u8::try_from(start).unwrap_or(u8::MAX));
+    let size = u32::try_from(end).unwrap_or(u32::MAX);
+    // The filter, the seventh column, is null.
+    let nulls = [0b0100_0000];
+    [&[1, 1], size.to_le_bytes().as_slice(), &nulls, &fixed, &starts, key.as_bytes(), sum.as_bytes()].concat()
+}

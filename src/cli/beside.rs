@@ -1,0 +1,133 @@
+//! The end of a recovery: pre-aggregate tables that serve, and are led by other tablets than what they aggregate, are handed over.
+//! An undertaking of its own, with a record of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::CallError;
+use crate::model::{PartitionId, Snapshot};
+use crate::operate::{Carry, Desk, Undertaking};
+use crate::run::{Checking, Compares, Directory, Recovered, Scope, unhealthy_in};
+use crate::snapshot::collect;
+use crate::ui::{ArrangedLine, arranged_text};
+use crate::verify::Verification;
+
+use super::out::Out;
+use super::recover::{caller, now_ms};
+use super::session::Session;
+use super::signal::Signals;
+use super::undertake::told;
+use super::undertake_args::{LEADERLESS_LIMIT, STEP_TIMEOUT_S};
+
+/// Hands over what the last look of a recovery found led apart. What cannot be handed over stays among its findings.
+pub(super) async fn lead_beside(
+    recovered: Recovered,
+    (scope, up_to): (&Scope, u64),
+    dir: &Path,
+    session: &Session,
+    signals: &Signals,
+    out: &Out,
+) -> Recovered {
+    let apart = recovered.led_apart();
+    if apart.is_empty() {
+        return recovered;
+    }
+    let desk = Desk::new(dir, &session.name);
+    match desk.unfinished() {
+        Ok(None) => {}
+        Ok(Some(unfinished)) => {
+            let text = format!(
+                "pre-aggregate tables stay where they are led until `openmldb-ops {}` has ended",
+                unfinished.of
+            );
+            out.say()(&text);
+            return recovered;
+        }
+        Err(error) => {
+            out.say()(&format!("pre-aggregate tables stay where they are led: {error}"));
+            return recovered;
+        }
+    }
+    let lock = match session.lock(dir) {
+        Ok(lock) => lock,
+        Err(failure) => {
+            out.say()(&format!("pre-aggregate tables stay where they are led: {:#}", failure.error));
+            return recovered;
+        }
+    };
+    let carry = Carry {
+        undertaking: Undertaking::LeadBeside { partitions: apart },
+        cluster_name: session.name.clone(),
+        desk,
+        archive: Arc::new(Directory(dir.to_owned())),
+        lock,
+        caller: caller(),
+        pace: session.pace,
+        step_timeout: Duration::from_secs(STEP_TIMEOUT_S),
+        leaderless_limit: LEADERLESS_LIMIT,
+        listener: out.listener(),
+        told: told(out),
+        stop: signals.stop.clone(),
+        record: Arc::default(),
+        now_ms: now_ms(),
+    };
+    let carried = match carry.perform(&session.cluster).await {
+        Ok(carried) => carried,
+        Err(error) => {
+            out.say()(&format!("pre-aggregate tables stay where they are led: {error}"));
+            return recovered;
+        }
+    };
+    out.finish();
+    let line = ArrangedLine::of(&carry.undertaking, &carried);
+    // What cannot be printed is in the record.
+    let _ = out.text_or(&arranged_text(&line, out.paint()), &line);
+    let recovered = Recovered { not_restored: carried.not_restored, ..recovered };
+    match look_again(scope, up_to, session, signals).await {
+        Ok(found) => recovered.seen_again(found),
+        Err(error) => {
+            out.say()(&format!("what came of it could not be looked at: {error}"));
+            recovered
+        }
+    }
+}
+
+/// What is found once they have been handed over.
+async fn look_again(
+    scope: &Scope,
+    up_to: u64,
+    session: &Session,
+    signals: &Signals,
+) -> Result<Verification, CallError> {
+    let seen = collect(&session.cluster, &session.name, now_ms()).await?;
+    let checking = Checking {
+        scope,
+        memories: &BTreeMap::new(),
+        known: unhealthy_in(&seen, scope),
+        pace: session.pace,
+        compares: Compares::WhereCountsDiffer,
+        compare_rows_up_to: up_to,
+        stop: signals.stop.clone(),
+    };
+    Ok(checking.until_it_stands(&session.cluster, seen).await?.1)
+}
+
+/// What a dry run says of it.
+pub(super) fn would_lead_beside(seen: &Snapshot, scope: &Scope) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (table, partition) in seen.tables.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+        let id = PartitionId { tid: table.tid, pid: partition.pid };
+        let base = seen.base_of(table, partition.pid).and_then(|(base, found)| Some((base, found.leader()?)));
+        let (Some(leader), Some((base, at))) = (partition.leader(), base) else { continue };
+        if leader != at && scope.covers(table, id) {
+            let (name, pid) = (&table.name, partition.pid);
+            texts.push(format!(
+                "{name}/{pid} is led by {leader}, and {at} leads {}/{pid}, which it aggregates: at the end it is handed over to {at}",
+                base.name
+            ));
+        }
+    }
+    texts
+}

@@ -1,0 +1,57 @@
+//! Copies of a pre-aggregate table that are longer than their leader, because the base table's leader writes into them
+//! (docs/openmldb/load-table.md#pre-aggregate-tables): one of them may lead if it holds every row of the leader, which only rows
+//! show. Terms do not: both copies have entries of the same one.
+
+use crate::cluster::Cluster;
+use crate::model::{Endpoint, Snapshot};
+use crate::playbook::COMPARE_ROWS_UP_TO;
+use crate::rows::rows_seen;
+
+use super::arrange::{Arrangement, Goal};
+use super::place::{Place, Refusal};
+
+/// Notes of each goal whether its longer heir holds all that its leader does. The goals of heirs that do not are taken out.
+///
+/// # Errors
+/// One of them was asked for by itself.
+pub(super) async fn compare_longer_heirs(
+    cluster: &Cluster,
+    seen: &Snapshot,
+    arrangement: &mut Arrangement,
+    is_asked_for: bool,
+) -> Result<(), Refusal> {
+    let mut kept = Vec::new();
+    for mut goal in std::mem::take(&mut arrangement.goals) {
+        let Some((place, leader, heir)) = longer_heir(seen, &goal) else {
+            kept.push(goal);
+            continue;
+        };
+        let (leader, heir, id) = (leader.clone(), heir.clone(), place.id());
+        let both = [leader.clone(), heir.clone()];
+        let rows = rows_seen(cluster, &goal.table, id, &both, COMPARE_ROWS_UP_TO).await;
+        goal.heir_holds_all = rows.holds_all(&heir, &leader);
+        if goal.heir_holds_all {
+            kept.push(goal);
+            continue;
+        }
+        let name = goal.name();
+        let text = format!(
+            "{heir} is longer than {leader}, which leads {name}, and not seen to hold all that it does: {rows}"
+        );
+        let hint = format!("`openmldb-ops replica diff {name}` shows in what they differ");
+        if is_asked_for {
+            return Err(Refusal::unsafe_now(text, hint));
+        }
+        arrangement.remarks.push(format!("{text}; {hint}"));
+    }
+    arrangement.goals = kept;
+    Ok(())
+}
+
+fn longer_heir<'a>(seen: &'a Snapshot, goal: &'a Goal) -> Option<(Place<'a>, &'a Endpoint, &'a Endpoint)> {
+    let place = Place::find(seen, &goal.table, goal.pid).ok()?;
+    place.table.base_table?;
+    let (leader, heir) = (place.leader()?, goal.leader.as_ref()?);
+    let is_longer = place.loaded(heir)?.offset > place.loaded(leader)?.offset;
+    is_longer.then_some((place, leader, heir))
+}

@@ -1,0 +1,35 @@
+//! What a recovery has left led apart: pre-aggregate tables whose base tables are led by other tablets.
+
+use crate::model::{Pid, TableName};
+use crate::verify::{FindingKind, Nature, Verification};
+
+use super::recover::Recovered;
+use super::report::{Summary, Verdict};
+
+impl Recovered {
+    /// The partitions that the last look found led apart, and that no operation works on; none if the run did not come to its end.
+    pub fn led_apart(&self) -> Vec<(TableName, Pid)> {
+        let whole = self.stopped.is_none() && self.not_restored.is_none() && self.panicked.is_none();
+        let verification = self.summary.verification.iter().filter(|_| whole && self.unrecorded.is_none());
+        let apart = verification.flat_map(|found| &found.findings);
+        let apart = apart.filter(|found| found.kind == FindingKind::LedApart && found.nature == Nature::Stays);
+        apart.filter_map(|found| found.table.clone().zip(found.pid)).collect()
+    }
+
+    /// The same once these were handed over, and looked at again.
+    #[must_use]
+    pub fn seen_again(self, found: Verification) -> Self {
+        Self { summary: self.summary.seen_again(found), ..self }
+    }
+}
+
+impl Summary {
+    fn seen_again(self, found: Verification) -> Self {
+        let is_well = self.blocked.is_empty() && found.is_complete() && self.auto_failover.held_for.is_empty();
+        let verdict = match self.verdict {
+            Verdict::Partial if is_well => Verdict::Recovered,
+            verdict => verdict,
+        };
+        Self { verdict, ..self }.verified(found)
+    }
+}

@@ -1,0 +1,53 @@
+//! What is wrong with partitions whose tablets are there.
+
+use crate::model::{Verb, counted_that};
+use crate::recovery::ProblemKind;
+
+use super::super::scope::some_of;
+use super::super::status::{PartitionStatus, Status};
+use super::{Case, Diagnosis};
+
+pub(super) fn followers_stuck(status: &Status) -> Option<Diagnosis> {
+    let of = |found: &PartitionStatus| {
+        let stuck = found.problems.iter().filter(|problem| problem.kind == ProblemKind::Stuck);
+        stuck.map(|problem| format!("{}/{} on {}", found.table, found.pid, problem.endpoint)).collect::<Vec<_>>()
+    };
+    let stuck: Vec<String> = status.partitions.iter().flat_map(of).collect();
+    (!stuck.is_empty()).then(|| Diagnosis {
+        case: Case::FollowersStuck,
+        seen: format!("followers that take nothing from their leader, and fall behind for ever: {}", some_of(&stuck)),
+        promise: "none: a follower that has heard of a later term, as after a change of leader that failed half way, refuses its \
+                  leader, and nothing notices; should the leader be lost, what it lacks is lost too",
+        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
+    })
+}
+
+pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
+    let counts = &status.counts;
+    let lacking = counts.partitions - counts.healthy - apart(status).count();
+    (lacking > 0).then(|| Diagnosis {
+        case: Case::NotRedundant,
+        seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
+        promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
+                  reason",
+        next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
+    })
+}
+
+/// Partitions that nothing is wrong with but where they are led.
+fn apart(status: &Status) -> impl Iterator<Item = &PartitionStatus> {
+    status.partitions.iter().filter(|found| {
+        !found.problems.is_empty() && found.problems.iter().all(|problem| problem.kind == ProblemKind::LedApart)
+    })
+}
+
+pub(super) fn led_apart(status: &Status) -> Option<Diagnosis> {
+    let names: Vec<String> = apart(status).map(|found| format!("{}/{}", found.table, found.pid)).collect();
+    (!names.is_empty()).then(|| Diagnosis {
+        case: Case::LedApart,
+        seen: format!("pre-aggregate tables led by other tablets than their base tables: {}", some_of(&names)),
+        promise: "none: who leads the base table puts aggregates into its own copy, whoever leads that, and no other copy gets them; \
+                  nothing notices",
+        next: vec!["openmldb-ops recover --all (has them led beside their base tables)".to_owned()],
+    })
+}

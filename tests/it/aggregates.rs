@@ -1,0 +1,141 @@
+//! Pre-aggregate tables go where their base tables are led, through a real ZooKeeper, with real processes.
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::sandbox::World;
+use openmldb_ops::sandbox::scenario::Scenario;
+use serde_json::Value;
+
+use crate::support::desk::Desk;
+use crate::support::outside::{assert_all_well, find, leader, orders};
+
+/// As it is typed.
+const AGGREGATE: &str = "__PRE_AGG_DB.pre_shop_orders_w_sum_amt";
+
+fn aggregate(world: &World, pid: u32) -> PartitionId {
+    find(world, "pre_shop_orders_w_sum_amt", pid)
+}
+
+/// Who leads the base table's partition 0, and the pre-aggregate table's.
+fn leaders(world: &World) -> (Endpoint, Endpoint) {
+    (leader(world, orders(world, 0)), leader(world, aggregate(world, 0)))
+}
+
+/// The names of all partitions of the pre-aggregate table that are led apart from what they aggregate.
+pub fn led_apart(world: &World) -> Vec<u32> {
+    (0..4).filter(|pid| leader(world, orders(world, *pid)) != leader(world, aggregate(world, *pid))).collect()
+}
+
+/// Clients put so many rows into the base table's partition 0.
+fn put(world: &mut World, rows: usize) {
+    let id = orders(world, 0);
+    let at = leader(world, id);
+    for _ in 0..rows {
+        assert!(world.put_row(&at, id), "{at} takes rows");
+    }
+}
+
+fn rows(world: &mut World, at: &Endpoint) -> usize {
+    let id = aggregate(world, 0);
+    world.rows()[&id][at].len()
+}
+
+/// A cluster with a pre-aggregate table, recovered.
+async fn recovered() -> Desk {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    desk.says(0, "recover --all --playbook fast");
+    desk
+}
+
+fn events(said: &str, event: &str) -> Vec<Value> {
+    let lines = said.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|line| line["event"] == event).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handover_takes_pre_aggregate_tables_along_and_brings_them_back() {
+    let desk = recovered().await;
+    let (old, new) = desk.leader_and_follower();
+    let said = desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    let remark = format!("only {old} aggregates shop.orders/0 into {AGGREGATE}/0");
+    assert!(said.contains(&remark), "{said}");
+    assert_eq!(desk.bed.world(|world| leaders(world)), (new.clone(), new.clone()));
+    let found = events(&desk.says(0, "status --deep --output json"), "summary");
+    let findings = found[0]["verification"]["findings"].as_array().unwrap().clone();
+    assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["not_aggregated"]);
+    let hint = findings[0]["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("openmldb-ops leader handover shop.orders/0 --to {old}")), "{hint}");
+    let moves = events(&desk.says(0, &format!("leader handover shop.orders/0 --to {old} --output json")), "move");
+    let first = moves.iter().find(|line| line["step"] == "leader_stand_down").unwrap();
+    assert_eq!(first["partition"], format!("{AGGREGATE}/0"), "what is led again writes into it at once");
+    assert_eq!(desk.bed.world(|world| leaders(world)), (old.clone(), old.clone()));
+    desk.bed.world(|world| put(world, 16));
+    desk.bed.settle();
+    let (here, there) = desk.bed.world(|world| (rows(world, &old), rows(world, &new)));
+    assert_eq!(here, there, "what is aggregated reaches the followers");
+    desk.bed.world(assert_all_well);
+    desk.ends().await;
+}
+
+/// Somebody has the pre-aggregate table alone led by another tablet.
+async fn led_elsewhere() -> (Desk, Endpoint, Endpoint) {
+    let desk = recovered().await;
+    let (base, other) = desk.leader_and_follower();
+    desk.says(0, "failover set off");
+    desk.says(0, &format!("leader change {AGGREGATE}/0 --to {other}"));
+    desk.says(0, &format!("replica recover {AGGREGATE}/0 {base}"));
+    desk.says(0, "failover set on");
+    assert_eq!(desk.bed.world(|world| leaders(world)), (base.clone(), other.clone()));
+    (desk, base, other)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_led_apart_is_named_and_recover_puts_it_together() {
+    let (desk, base, other) = led_elsewhere().await;
+    let said = desk.says(3, "status --output json");
+    let cases = events(&said, "diagnosis");
+    assert_eq!(cases.iter().map(|case| case["case"].clone()).collect::<Vec<_>>(), ["led_apart"]);
+    desk.bed.world(|world| put(world, 24));
+    desk.bed.settle();
+    let (longer, leads) = desk.bed.world(|world| (rows(world, &base), rows(world, &other)));
+    assert!(longer > leads, "the copy beside the base table's leader grows beyond its own leader: {longer} {leads}");
+    let dry = desk.says(0, "recover --all --dry-run");
+    assert!(dry.contains(&format!("{AGGREGATE}/0 is led by {other}, and {base} leads shop.orders/0")), "{dry}");
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    let said = desk.says(0, "recover --all");
+    assert!(desk.bed.world(|world| world.trace().mutations()) > sent, "{said}");
+    assert_eq!(desk.bed.world(|world| leaders(world)), (base.clone(), base.clone()));
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        assert_eq!(rows(world, &base), longer, "nothing that it held is given up");
+        assert_all_well(world);
+    });
+    assert!(desk.says(0, "status --deep").contains("complete"));
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    desk.says(0, "recover --all");
+    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "a second run changes nothing");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_table_that_is_shorter_than_its_aggregates_is_named() {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        for at in world.tablet_endpoints().to_vec() {
+            assert!(world.tablets_mut().lose_entries(at.as_str(), id.tid.0, id.pid.0, 81, 200), "a power cut");
+        }
+    });
+    let found = events(&desk.says(4, "recover --all --output json"), "summary");
+    let findings = found[0]["verification"]["findings"].as_array().unwrap().clone();
+    assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["aggregate_ahead"]);
+    assert_eq!(findings[0]["table"]["table"], "pre_shop_orders_w_sum_amt");
+    desk.bed.world(|world| {
+        let id = orders(world, 0);
+        let at = leader(world, id);
+        let before = world.rows()[&id][&at].len();
+        assert!(!world.put_row(&at, id), "it is answered with an error");
+        assert_eq!(world.rows()[&id][&at].len(), before + 1, "and kept");
+    });
+    assert!(desk.says(3, "status --deep").contains("update aggr failed"));
+    desk.ends().await;
+}
