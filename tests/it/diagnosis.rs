@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::bed::Bed;
 use crate::support::desk::Desk;
 use crate::support::process::Home;
+use crate::support::zookeeper::needs_zookeeper;
 
 /// The cases named on stdout, each with what is to be typed next.
 fn cases(stdout: &str) -> BTreeMap<String, Vec<String>> {
@@ -62,6 +63,7 @@ async fn every_scenario_has_its_cases() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_replicas_of_a_partition_are_lost() {
+    needs_zookeeper!();
     let generated = Generated { tables: 1, partitions: 4, replicas: 2, rows: 10 };
     let shape = Shape { tablets: 4, generated: Some(generated), ..Shape::default() };
     let desk = Desk::shaped(Scenario::Healthy, shape).await;
@@ -79,6 +81,7 @@ async fn both_replicas_of_a_partition_are_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_nameserver_leads() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     desk.bed.world(|world| {
         let all = world.nameserver_endpoints().to_vec();
@@ -94,6 +97,7 @@ async fn no_nameserver_leads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_at_work_or_was_left_unfinished() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     desk.bed.hold_at(&["RecoverTable"], 1);
     let mut run = desk.begins("recover --all");

@@ -15,7 +15,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
-use crate::support::zookeeper::ZooKeeperServer;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// Long enough for a session with a ZooKeeper that is there, on any machine.
 const SESSION: Duration = Duration::from_secs(10);
@@ -38,6 +38,7 @@ async fn no_leader(address: SocketAddr) -> DiscoveryError {
 
 #[tokio::test]
 async fn the_smallest_child_leads() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server
         .create(&[
@@ -52,6 +53,7 @@ async fn the_smallest_child_leads() {
 
 #[tokio::test]
 async fn server_names_stand_for_addresses() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server
         .create(&[
@@ -76,6 +78,7 @@ async fn server_names_stand_for_addresses() {
 /// (docs/openmldb/metadata-in-zookeeper.md#server-names).
 #[tokio::test]
 async fn a_name_without_a_value_is_the_address() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server
         .create(&[
@@ -92,6 +95,7 @@ async fn a_name_without_a_value_is_the_address() {
 
 #[tokio::test]
 async fn tablets_that_registered_are_listed() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server
         .create(&[
@@ -107,6 +111,7 @@ async fn tablets_that_registered_are_listed() {
 
 #[tokio::test]
 async fn a_wrong_root_path_lists_what_there_is() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server.create(&[("/right/openmldb_b", ""), ("/right/openmldb_a", "")]).await;
     let error = leader(&server.address(), "/right/openmldb").await.unwrap_err();
@@ -130,6 +135,7 @@ async fn a_wrong_root_path_lists_what_there_is() {
 
 #[tokio::test]
 async fn a_root_without_a_nameserver_says_so() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server.create(&[("/never", ""), ("/stopped/leader", "")]).await;
     for root in ["/never", "/stopped"] {
@@ -184,6 +190,7 @@ async fn a_name_that_does_not_resolve_is_told_at_once() {
 
 #[tokio::test]
 async fn one_server_of_several_is_enough() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     server.create(&[("/enough/leader/lock_request0000000001", "ns:8527")]).await;
     let servers = format!("{},no-such-host.invalid:2181,{}", closed_port().await, server.address());
@@ -229,6 +236,7 @@ async fn a_zookeeper_without_a_quorum_speaks_for_itself() {
 
 #[tokio::test]
 async fn a_root_protected_by_credentials_wants_the_right_ones() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let client = server.client().await;
     client.auth("digest", b"openmldb:secret").await.unwrap();
@@ -257,6 +265,7 @@ async fn a_root_protected_by_credentials_wants_the_right_ones() {
 
 #[tokio::test]
 async fn a_zookeeper_that_goes_and_comes_back_is_used_again() {
+    needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     server.create(&[("/openmldb/leader/lock_request0000000001", "ns:8527")]).await;
     let found = open(&server.address(), "/openmldb", None).await.unwrap();
@@ -322,6 +331,7 @@ async fn connect(target: Target, options: Options) -> Result<Cluster, DiscoveryE
 
 #[tokio::test]
 async fn a_leader_whose_port_stays_closed_is_named_after_the_wait() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let address = closed_port().await;
     server.create(&[("/shut/leader/lock_request0000000001", &address.to_string())]).await;
@@ -339,6 +349,7 @@ async fn a_leader_whose_port_stays_closed_is_named_after_the_wait() {
 
 #[tokio::test]
 async fn a_leader_that_opens_its_port_late_and_then_fails_over_is_followed() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let (first, second) = (closed_port().await, closed_port().await);
     server.create(&[("/late/leader/lock_request0000000001", &first.to_string())]).await;

@@ -17,7 +17,7 @@ use crate::cli::bad_input::check_message;
 use crate::support::bed::{Bed, PATIENCE};
 use crate::support::desk::Desk;
 use crate::support::process::Home;
-use crate::support::zookeeper::ZooKeeperServer;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// Waits until a node in ZooKeeper is as wanted.
 async fn until_node(desk: &Desk, path: &str, wanted: Option<&str>) {
@@ -56,6 +56,7 @@ async fn with_an_address_taken() -> (Desk, Endpoint, Endpoint) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has() {
+    needs_zookeeper!();
     let (desk, gone, there) = with_an_address_taken().await;
     let status = desk.says(3, "status");
     assert!(status.contains(&format!("is that of {there}, which is registered while it is not")), "{status}");
@@ -86,6 +87,7 @@ async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has()
 /// Where ZooKeeper cannot be reached the nameserver tells names and addresses, and who is there as far as it knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_where_the_nameserver_tells_the_names() {
+    needs_zookeeper!();
     let (desk, _, there) = with_an_address_taken().await;
     let nameserver = desk.bed.sandbox().nameserver_address().unwrap().to_string();
     let recover = ["recover", "--all", "--wait-for-tablets", "0", "--nameserver", &nameserver];
@@ -102,6 +104,7 @@ async fn nor_where_the_nameserver_tells_the_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_without_values_are_addresses() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let tablet = desk.bed.world(|world| {
         world.set_faults(vec!["1ms=names-are-addresses".parse().unwrap()], 0);
@@ -201,6 +204,7 @@ async fn a_standalone_nameserver_of_the_sandbox_dies_as_a_real_one_does() {
 /// Under a root path's leader there is the address of another cluster's nameserver.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_to_another_clusters_nameserver() {
+    needs_zookeeper!();
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     let server = ZooKeeperServer::shared().await;
     let address = bed.sandbox().nameserver_address().unwrap().to_string();
@@ -222,6 +226,7 @@ async fn nothing_is_sent_to_another_clusters_nameserver() {
 /// 127.0.0.1 means another host to whoever is on another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let elsewhere = Transport { vantage: Vantage::OtherHost, ..Transport::default() };
     let connect = |target, transport| async move {
@@ -254,6 +259,7 @@ async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
 /// What else may listen where a nameserver is looked for: one message, exit 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
+    needs_zookeeper!();
     let bed = Bed::start(Scenario::Healthy).await;
     let server = ZooKeeperServer::shared().await;
     let (home, tablet) = (Home::new(), bed.sandbox().tablets()[0].1.to_string());

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::bed::Bed;
 use crate::support::process::{Home, Ran, Running};
 use crate::support::wire::Wire;
-use crate::support::zookeeper::ZooKeeperServer;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// A cluster found through ZooKeeper, whose clock is held when the first follower is recovered.
 struct Served {
@@ -81,6 +81,7 @@ async fn tree(server: &ZooKeeperServer, root: &str) -> BTreeMap<String, (i64, i6
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_ends_with_6_and_names_the_first() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/twice").await;
@@ -101,6 +102,7 @@ async fn a_second_run_ends_with_6_and_names_the_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_on_one_host_is_finished_on_another() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/killed").await;
@@ -120,6 +122,7 @@ async fn a_run_killed_on_one_host_is_finished_on_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failover_restore_gives_back_what_a_killed_run_owes_and_does_nothing_else() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/owed").await;
@@ -146,6 +149,7 @@ async fn failover_restore_gives_back_what_a_killed_run_owes_and_does_nothing_els
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/removed").await;
@@ -159,6 +163,7 @@ async fn a_run_whose_lock_is_removed_sends_nothing_more_and_cleans_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zookeeper_that_blinks_delays_a_run() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let wire = Wire::to(&server.address()).await;
@@ -172,6 +177,7 @@ async fn a_zookeeper_that_blinks_delays_a_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_looks_writes_nothing_to_zookeeper() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/looked-at").await;
@@ -214,6 +220,7 @@ async fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
 /// Whichever way each of them found the cluster. Both are seen by whoever only looks, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     for (first_by_zookeeper, root) in [(true, "/both-ways-1"), (false, "/both-ways-2")] {
         let home = Home::new();
@@ -241,6 +248,7 @@ async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
 /// What a run that was found one way has left is found the other way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/other-way").await;
@@ -257,6 +265,7 @@ async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
 /// run has come by then up to the machine: here the lock stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/dead-holder").await;
@@ -278,6 +287,7 @@ async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wait_for_a_lock_of_another_host_is_announced() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
     let served = Served::start(&server, "/elsewhere").await;

@@ -11,7 +11,7 @@ use prost::Message as _;
 use zookeeper_client::Client;
 
 use crate::support::bed::{PATIENCE, sandbox};
-use crate::support::zookeeper::ZooKeeperServer;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 fn options(server: &ZooKeeperServer, root: &str) -> Options {
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
@@ -38,6 +38,7 @@ async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
 
 #[tokio::test]
 async fn a_client_finds_everything_through_zookeeper() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let root = "/deep/down/openmldb";
     let sandbox = sandbox(Scenario::EverythingRestarted, &options(&server, root)).await;
@@ -62,6 +63,7 @@ async fn a_client_finds_everything_through_zookeeper() {
 
 #[tokio::test]
 async fn what_happens_in_the_world_shows_in_zookeeper() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let root = "/alive";
     let sandbox = sandbox(Scenario::Healthy, &options(&server, root)).await;
@@ -99,6 +101,7 @@ async fn what_happens_in_the_world_shows_in_zookeeper() {
 
 #[tokio::test]
 async fn servers_that_go_by_names_are_found_by_them() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let root = "/called-by-name";
     let sandbox = sandbox(Scenario::ServerNames, &options(&server, root)).await;
@@ -116,6 +119,7 @@ async fn servers_that_go_by_names_are_found_by_them() {
 
 #[tokio::test]
 async fn with_credentials_nobody_else_can_read() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let mut options = options(&server, "/guarded");
     if let Some(at) = &mut options.zookeeper {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::support::desk::Desk;
 use crate::support::outside::orders;
+use crate::support::zookeeper::needs_zookeeper;
 
 /// An entry that only this follower gets.
 fn append_to(desk: &Desk, follower: &Endpoint, value: &[u8]) {
@@ -29,6 +30,7 @@ fn append_to(desk: &Desk, follower: &Endpoint, value: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_hold_the_same_rows_are_equal() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
     let sent = desk.bed.world(|world| world.trace().mutations());
@@ -41,6 +43,7 @@ async fn replicas_that_hold_the_same_rows_are_equal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_only_one_replica_holds_is_named_and_exported() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
     append_to(&desk, &follower, &987_654_321_u64.to_le_bytes());
@@ -68,6 +71,7 @@ async fn a_row_that_only_one_replica_holds_is_named_and_exported() {
 /// As many entries and as many rows on each, so that no look at numbers shows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_rows_in_scope_are_compared_where_that_is_asked_for() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
     let rows = |code, of: &str| {
@@ -95,6 +99,7 @@ async fn all_rows_in_scope_are_compared_where_that_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_compared_is_said() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, _) = desk.leader_and_follower();
     assert!(desk.says(2, &format!("replica diff shop.orders/0 {leading}")).contains("name two or more"));

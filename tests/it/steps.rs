@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::support::desk::Desk;
 use crate::support::outside::{assert_well, auto_failover, flags, leader, orders};
+use crate::support::zookeeper::needs_zookeeper;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_failover_is_read_and_set() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let was = desk.bed.world(auto_failover);
     assert!(was, "the handbook begins with switching it off");
@@ -29,6 +31,7 @@ async fn auto_failover_is_read_and_set() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_changed_and_the_old_one_comes_back() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (old, new) = desk.leader_and_follower();
     desk.refuses(&format!("leader change shop.orders/0 --to {new}"), "auto_failover is on");
@@ -56,6 +59,7 @@ async fn a_leader_is_changed_and_the_old_one_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flag_is_cleared_and_set_again_only_where_that_is_safe() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
     desk.refuses(&format!("replica alive shop.orders {follower} no"), "auto_failover is on");
@@ -79,6 +83,7 @@ async fn a_flag_is_cleared_and_set_again_only_where_that_is_safe() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_lose_rows_is_refused_after_everything_went_down() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let (leading, follower) = desk.leader_and_follower();
     desk.says(0, "failover set off");
@@ -107,6 +112,7 @@ async fn what_could_lose_rows_is_refused_after_everything_went_down() {
 /// The handbook's node loss in manual mode: offline, wait, recover.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (lost, _) = desk.leader_and_follower();
     desk.refuses(&format!("tablet offline {lost}"), "auto_failover is on");
@@ -144,6 +150,7 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_removed_added_and_migrated() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, first) = desk.leader_and_follower();
     let all = desk.bed.world(|world| flags(world, orders(world, 0)));
@@ -180,6 +187,7 @@ async fn a_replica_is_removed_added_and_migrated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_is_being_upgraded_is_given_no_leaders_and_no_replicas() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (at, other) = desk.leader_and_follower();
     desk.says(0, &format!("replica remove shop.orders/0 {other}"));
@@ -201,6 +209,7 @@ async fn a_tablet_that_is_being_upgraded_is_given_no_leaders_and_no_replicas() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (at, _) = desk.leader_and_follower();
     desk.says(0, "failover set off");
@@ -222,6 +231,7 @@ async fn a_tablet_that_runs_is_taken_out_of_service_and_brought_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let (leading, _) = desk.leader_and_follower();
     desk.says(0, "failover set off");
@@ -233,6 +243,7 @@ async fn a_tablet_that_was_not_taken_out_of_service_is_not_recovered() {
 /// The refusals that the other tests do not meet on their way.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_way_is_said_in_words() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, first) = desk.leader_and_follower();
     let all = desk.bed.world(|world| flags(world, orders(world, 0)));
@@ -273,6 +284,7 @@ async fn what_is_in_the_way_is_said_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_table_is_not_loaded_by_itself() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let at = desk.bed.world(|world| {
         let table = world.tables().into_iter().find(|table| table.name() == "clicks").unwrap();
@@ -308,6 +320,7 @@ fn is_offline(world: &mut World, at: &openmldb_ops::model::Endpoint) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_are_shown_and_cancelled() {
+    needs_zookeeper!();
     // What is cancelled must not have ended before.
     let desk = Desk::held(Scenario::FollowersRecovering).await;
     desk.says(0, "failover set off");
@@ -328,6 +341,7 @@ async fn operations_are_shown_and_cancelled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_are_shown_with_every_disagreement_of_nameserver_and_tablets() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::EverythingRestarted).await;
     let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
     let all = lines(desk.says(0, "show tables --output json"));
@@ -346,6 +360,7 @@ async fn tables_are_shown_with_every_disagreement_of_nameserver_and_tablets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_are_shown_with_their_health() {
+    needs_zookeeper!();
     let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
     let desk = Desk::with(Scenario::Healthy).await;
     let well = lines(desk.says(0, "show tables shop --health --output json"));
@@ -368,6 +383,7 @@ async fn tables_are_shown_with_their_health() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (leading, follower) = desk.leader_and_follower();
     let tablets = desk.says(0, "show tablets");
@@ -385,6 +401,7 @@ async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
 /// What the document says of these lines is what they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_shows_the_lines_as_they_are() {
+    needs_zookeeper!();
     let document = include_str!("../../docs/output.md");
     let shown = |event: &str| {
         let line = document.lines().find(|line| line.starts_with(&format!("{{\"event\":\"{event}\","))).expect(event);

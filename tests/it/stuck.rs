@@ -10,6 +10,7 @@ use openmldb_ops::wire::call::Effect;
 use crate::support::bed::PATIENCE;
 use crate::support::desk::Desk;
 use crate::support::outside::{flags, leader, orders};
+use crate::support::zookeeper::needs_zookeeper;
 
 /// A follower of that partition.
 fn follower(world: &World, id: PartitionId) -> Endpoint {
@@ -44,6 +45,7 @@ async fn with_a_later_term() -> (Desk, PartitionId, Endpoint) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_names_a_follower_that_refuses_its_leader_and_what_to_type() {
+    needs_zookeeper!();
     let (desk, _, stuck) = with_a_later_term().await;
     let text = desk.says(3, "status");
     assert!(text.contains("Unhealthy: 1 of 12 partitions not as they should be."), "{text}");
@@ -59,6 +61,7 @@ async fn status_names_a_follower_that_refuses_its_leader_and_what_to_type() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_playbook_brings_back_a_follower_that_refuses_its_leader() {
+    needs_zookeeper!();
     for playbook in ["recover", "fast", "leaders-first"] {
         let (desk, id, _) = with_a_later_term().await;
         let plan = desk.says(0, &format!("recover --all --dry-run --playbook {playbook}"));
@@ -80,6 +83,7 @@ async fn every_playbook_brings_back_a_follower_that_refuses_its_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_lost_while_clients_write_to_its_leader() {
+    needs_zookeeper!();
     let (desk, id, stuck) = with_a_later_term().await;
     desk.bed.world(|world| world.start_writers(20, 1));
     desk.says(0, "recover --all");
@@ -95,6 +99,7 @@ async fn no_row_is_lost_while_clients_write_to_its_leader() {
 /// Its leader has nothing left to send it from: what it lacks is behind the leader's snapshot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_gets_nothing_from_its_leader_is_seen_and_brought_back() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let stuck = desk.bed.world(|world| {
         let id = orders(world, 0);

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::support::bed::{Bed, Setup};
 use crate::support::desk::Desk;
 use crate::support::process::{Home, Ran};
+use crate::support::zookeeper::needs_zookeeper;
 
 /// The lines of the newest record.
 fn newest(home: &Home) -> Vec<Value> {
@@ -34,6 +35,7 @@ fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_single_step_that_sends_something_is_recorded() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (_, follower) = desk.leader_and_follower();
     let mut records = 0;
@@ -74,6 +76,7 @@ async fn every_single_step_that_sends_something_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_says_who_switched_auto_failover_off() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     desk.says(0, "failover set off");
     let run = listed(&desk.home)[0]["run"].as_str().unwrap().to_owned();
@@ -126,6 +129,7 @@ async fn what_runs_has_not_died_and_what_was_killed_is_not_running() {
 /// The goals of an undertaking outlive it; that nobody goes on with them has to be said by somebody.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_handover_can_be_dismissed() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (old, new) = desk.leader_and_follower();
     let command = format!("leader handover shop.orders/0 --to {new}");

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::support::desk::Desk;
 use crate::support::outside::{auto_failover, flags, leader, orders};
+use crate::support::zookeeper::needs_zookeeper;
 
 /// Replicas on each tablet, those with none included.
 fn shares(world: &mut World) -> BTreeMap<Endpoint, usize> {
@@ -91,6 +92,7 @@ impl Desk {
 /// While a tablet's upgrade is open, or it is being emptied, it is given nothing, and no other tablet's upgrade is begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::TabletsAdded).await;
     let tablets = desk.tablets();
     let (upgraded, other) = (&tablets[0], &tablets[1]);
@@ -120,6 +122,7 @@ async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
 /// The follower that is to lead lacks a row, and the one on a tablet that is upgraded has them all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_that_is_upgraded_does_not_lead_in_place_of_one_that_lags() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let upgraded = desk.leader_and_follower().1;
     desk.says(0, &format!("upgrade pre {upgraded}"));
@@ -136,6 +139,7 @@ async fn a_tablet_that_is_upgraded_does_not_lead_in_place_of_one_that_lags() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upgrade_of_a_tablet_that_is_gone_for_good_is_ended() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::TabletsAdded).await;
     let tablets = desk.tablets();
     let (gone, other) = (&tablets[0], &tablets[1]);
@@ -166,6 +170,7 @@ async fn the_upgrade_of_a_tablet_that_is_gone_for_good_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_spread_over_tablets_that_were_added() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::TabletsAdded).await;
     let before = desk.bed.world(shares);
     assert_eq!((before.len(), before.values().filter(|count| **count == 0).count()), (5, 2));
@@ -197,6 +202,7 @@ async fn replicas_are_spread_over_tablets_that_were_added() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_killed_and_another() {
+    needs_zookeeper!();
     let generated = Generated { tables: 2, partitions: 5, replicas: 2, rows: 30 };
     let shape = Shape { tablets: 5, generated: Some(generated), ..Shape::default() };
     let desk = Desk::shaped(Scenario::ClientsWriting, shape).await;
@@ -227,6 +233,7 @@ async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_kill
 /// What they say when nothing goes wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn undertakings_word_for_word() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::TabletsAdded).await;
     desk.bed.world(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
     let tablets = desk.tablets();
@@ -245,6 +252,7 @@ async fn undertakings_word_for_word() {
 /// Every tablet is restarted once, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tablets_are_upgraded_under_clients_that_write_and_no_acknowledged_row_is_lost() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::ClientsWriting).await;
     let before: BTreeMap<Endpoint, usize> =
         desk.tablets().into_iter().map(|at| (at.clone(), desk.bed.world(|world| led(world, &at)))).collect();
@@ -268,6 +276,7 @@ async fn all_tablets_are_upgraded_under_clients_that_write_and_no_acknowledged_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_hands_over_while_clients_write() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::ClientsWriting).await;
     let (old, new) = desk.leader_and_follower();
     let plan = desk.says(0, &format!("leader handover shop.orders/0 --to {new} --dry-run"));
@@ -287,6 +296,7 @@ async fn a_leader_hands_over_while_clients_write() {
 /// Killed between the two halves of a handover, it leaves a partition whose flagged leader leads nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn how_long_nobody_may_lead_is_what_was_typed() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let (_, new) = desk.leader_and_follower();
     desk.bed.world(|world| world.set_faults(vec!["ChangeLeader:1=op-sticks".parse().unwrap()], 1));
@@ -300,6 +310,7 @@ async fn how_long_nobody_may_lead_is_what_was_typed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handover_that_was_broken_off_is_finished() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::ClientsWriting).await;
     let (old, new) = desk.leader_and_follower();
     let command = format!("leader handover shop.orders/0 --to {new}");
@@ -316,6 +327,7 @@ async fn a_handover_that_was_broken_off_is_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_later() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::TabletsAdded).await;
     desk.bed.hold_at(&["Migrate", "AddReplicaNs"], 1);
     let mut run = desk.begins("scale out");
@@ -334,6 +346,7 @@ async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_l
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_arranged_is_refused_in_words() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::Healthy).await;
     let at = desk.tablets()[0].clone();
     // shop.orders has three replicas.
@@ -351,6 +364,7 @@ async fn what_cannot_be_arranged_is_refused_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
+    needs_zookeeper!();
     let generated = Generated { tables: 1, partitions: 2, replicas: 1, rows: 10 };
     let shape = Shape { tablets: 1, generated: Some(generated), ..Shape::default() };
     let desk = Desk::shaped(Scenario::Healthy, shape).await;
@@ -368,6 +382,7 @@ async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
 /// The handbook's node loss in manual mode, as one command.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::NodeLost).await;
     let lost = desk.bed.world(|world| world.tablet_endpoints().iter().find(|at| !world.is_up(at)).unwrap().clone());
     assert!(desk.bed.world(|world| led(world, &lost)) > 0);
@@ -395,6 +410,7 @@ async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook
 /// Where no tablet is lost it is the same as `recover`.
 #[tokio::test(flavor = "multi_thread")]
 async fn node_loss_without_a_lost_tablet_recovers_what_there_is() {
+    needs_zookeeper!();
     let desk = Desk::with(Scenario::NodeBack).await;
     let plan = desk.says(0, "recover --all --playbook node-loss --dry-run");
     assert!(plan.contains("no tablet is lost"), "{plan}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::bed::Bed;
 use crate::support::outside::orders;
 use crate::support::process::{Home, PATIENCE, Ran, Running};
-use crate::support::zookeeper::ZooKeeperServer;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// A sandbox in a process of its own, registered under `root`.
 fn serve(home: &Home, server: &ZooKeeperServer, root: &str, scenario: &str, more: &[&str]) -> (Running, Value) {
@@ -39,6 +39,7 @@ fn recover_and_look(home: &Home, reach: &[&str]) {
 
 #[tokio::test]
 async fn a_separate_process_that_knows_only_zookeeper_recovers_a_cluster() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let (home, address, root) = (Home::new(), server.address(), "/recovered/openmldb");
     let (sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
@@ -51,6 +52,7 @@ async fn a_separate_process_that_knows_only_zookeeper_recovers_a_cluster() {
 
 #[tokio::test]
 async fn as_openmldb_spells_it() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let (home, root) = (Home::new(), "/spelled");
     let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
@@ -60,6 +62,7 @@ async fn as_openmldb_spells_it() {
 
 #[tokio::test]
 async fn from_the_environment() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let root = "/environment";
     let home = Home::new().with("OPENMLDB_ZK_CLUSTER", &server.address()).with("OPENMLDB_ZK_ROOT_PATH", root);
@@ -69,6 +72,7 @@ async fn from_the_environment() {
 
 #[tokio::test]
 async fn servers_that_go_by_names() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let (home, address, root) = (Home::new(), server.address(), "/served-by-name");
     let (_sandbox, _) = serve(&home, &server, root, "server-names", &[]);
@@ -86,6 +90,7 @@ fn refused(server: &ZooKeeperServer, root: &str) -> String {
 
 #[tokio::test]
 async fn where_no_cluster_is() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let leader = "/closed/leader/lock_request0000000001";
@@ -98,6 +103,7 @@ async fn where_no_cluster_is() {
 
 #[tokio::test]
 async fn nobody_reads_without_credentials() {
+    needs_zookeeper!();
     use zookeeper_client::{Acls, Client, CreateMode};
     let server = ZooKeeperServer::shared().await;
     let client = Client::connector().with_auth("digest", b"operator:hunter2");
@@ -119,6 +125,7 @@ async fn nobody_reads_without_credentials() {
 /// The nameserver dies in the middle of a run; its standby takes over, and the run with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nameserver_fails_over_during_the_run() {
+    needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let root = "/failing-over";
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
@@ -156,6 +163,7 @@ async fn the_nameserver_fails_over_during_the_run() {
 /// sends nothing more, ends all the same, and gives auto_failover back.
 #[tokio::test(flavor = "multi_thread")]
 async fn zookeeper_is_gone_during_the_run() {
+    needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     let (home, address, root) = (Home::new(), server.address(), "/going");
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };

@@ -1,11 +1,11 @@
 //! A real ZooKeeper for a test: started on a free loopback port in a directory of its own, stopped when dropped.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,8 +15,47 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 /// Where Debian and Ubuntu put it; `ZOOKEEPER_CLASSPATH` names another place.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
 
+/// Set to anything, it has every test run or fail: what is needed and missing is no reason to leave one out. `tests/run` sets it.
+const ALL_TESTS: &str = "OPENMLDB_OPS_ALL_TESTS";
+
 /// How long a ZooKeeper may take to come up on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(300);
+
+/// Ends a test here where no ZooKeeper can be started, and says so: whoever works on something else needs no Java.
+macro_rules! needs_zookeeper {
+    () => {
+        if $crate::support::zookeeper::is_left_out() {
+            return;
+        }
+    };
+}
+pub(crate) use needs_zookeeper;
+
+/// Whether the calling test is left out for want of a ZooKeeper. If so, a line names it: on the process's own stderr, which the test
+/// harness does not keep to itself as it does what passing tests print.
+pub fn is_left_out() -> bool {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    if std::env::var_os(ALL_TESTS).is_some_and(|value| !value.is_empty()) {
+        return false;
+    }
+    let Some(missing) = MISSING.get_or_init(missing) else { return false };
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(io::stderr(), "left out: {test}, it needs a real ZooKeeper, and {missing}");
+    true
+}
+
+/// What a ZooKeeper needs and is not there.
+fn missing() -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|directory| directory.join("java").is_file()) {
+        return Some("there is no java (Debian's package default-jre-headless)".to_owned());
+    }
+    (classpath() == JAR && !Path::new(JAR).exists()).then(|| format!("there is no {JAR} (Debian's package zookeeper)"))
+}
+
+fn classpath() -> String {
+    std::env::var("ZOOKEEPER_CLASSPATH").unwrap_or_else(|_| JAR.to_owned())
+}
 
 /// A running ZooKeeper.
 pub struct ZooKeeperServer {
@@ -157,14 +196,12 @@ async fn create_all(client: &Client, nodes: &[(&str, &str)]) -> Result<(), Error
 }
 
 fn spawn(directory: &Path, port: u16) -> Child {
-    let classpath = std::env::var("ZOOKEEPER_CLASSPATH").unwrap_or_else(|_| {
-        assert!(
-            Path::new(JAR).exists(),
-            "this test starts a real ZooKeeper, and {JAR} is missing: install the package zookeeper \
-             (apt-get install zookeeper), or name its jars in ZOOKEEPER_CLASSPATH"
-        );
-        JAR.to_owned()
-    });
+    let classpath = classpath();
+    assert!(
+        classpath != JAR || Path::new(JAR).exists(),
+        "this test starts a real ZooKeeper, and {JAR} is missing: install the package zookeeper \
+         (apt-get install zookeeper), or name its jars in ZOOKEEPER_CLASSPATH"
+    );
     // tickTime bounds session timeouts from below (twice) and above (twenty times): sessions of a second are allowed.
     let config = format!(
         "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n\
