@@ -10,6 +10,7 @@ use openmldb_ops::recovery::Plan;
 use openmldb_ops::run::{Left, Rpc, Scope, Status, prepare_plan, summary_of_plan, summary_of_status};
 use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, summary_text};
 
+use crate::support::decisions::{Usual, decisions};
 use crate::support::recorded;
 
 fn playbook() -> Playbook {
@@ -37,23 +38,35 @@ fn text_of_plan(snapshot: &Snapshot) -> String {
     )
 }
 
-macro_rules! golden_plans {
+#[test]
+fn plan_everything_restarted() {
+    insta::assert_snapshot!(text_of_plan(&recorded::snapshot("02-everything-restarted")));
+}
+
+#[test]
+fn plan_healthy() {
+    insta::assert_snapshot!(text_of_plan(&recorded::snapshot("01-healthy")));
+}
+
+/// What is planned for the others, beside what is planned for `02-everything-restarted`.
+macro_rules! decided {
     ($($name:ident = $folder:literal;)*) => { $(
         #[test]
         fn $name() {
-            insta::assert_snapshot!(text_of_plan(&recorded::snapshot($folder)));
+            let usual = recorded::snapshot("02-everything-restarted");
+            let usual = Usual::of(&plan(&usual), &usual, &playbook());
+            let snapshot = recorded::snapshot($folder);
+            insta::assert_snapshot!(decisions(&plan(&snapshot), &snapshot, &playbook(), &usual));
         }
     )* };
 }
 
-golden_plans! {
-    plan_everything_restarted = "02-everything-restarted";
+decided! {
     plan_leaders_loaded = "03-leaders-loaded";
     plan_tablets_restarted_failover_on = "06-tablets-restarted-nameserver-alive-failover-on";
     plan_tablets_restarted_failover_off = "07-tablets-restarted-nameserver-alive-failover-off";
     plan_two_leader_flags = "08-two-leader-flags";
     plan_server_names = "11-server-names";
-    plan_healthy = "01-healthy";
 }
 
 /// `shop.orders` alone, as after loading it: replicas loaded as followers, each at the offset given for its partition.

@@ -1,6 +1,7 @@
 //! What tests need: sandboxes, processes, relays, a ZooKeeper, recorded answers.
 
 pub mod bed;
+pub mod decisions;
 pub mod desk;
 pub mod outside;
 pub mod patience;
