@@ -45,6 +45,18 @@ fn everywhere(page: &str) -> &str {
     &page[start..end]
 }
 
+/// A page with every option, argument and command on a line of its own: how they are laid out is the same everywhere, and shown once.
+fn in_lines(page: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in page.lines().filter(|line| !line.trim().is_empty()) {
+        match lines.last_mut() {
+            Some(last) if line.starts_with("          ") => *last += &format!(" {}", line.trim()),
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
 #[test]
 fn every_command() {
     let home = Home::new();
@@ -55,6 +67,10 @@ fn every_command() {
     let in_common: String = shared.iter().map(|(_, section)| format!("\n{section}")).collect();
     insta::assert_snapshot!("help_in_common", format!("{everywhere}{in_common}"));
     insta::assert_snapshot!("help", top.replace(everywhere, "  (options of every command)\n\n"));
+    insta::assert_snapshot!(
+        "help_laid_out",
+        recover.replace(everywhere, "  (options of every command)\n\n").replace(&in_common, "")
+    );
     for command in below(&top) {
         let mut out = String::new();
         for (words, page) in tree(&home, &[&command]) {
@@ -66,7 +82,7 @@ fn every_command() {
             for (heading, section) in &shared {
                 page = page.replace(section, &format!("{heading} (as of recover)\n"));
             }
-            out += &format!("$ openmldb-ops {words}\n{page}\n");
+            out += &format!("$ openmldb-ops {words}\n{}\n", in_lines(&page));
         }
         insta::assert_snapshot!(format!("help_{command}"), out);
     }
