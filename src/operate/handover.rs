@@ -124,7 +124,7 @@ pub(super) fn standing(
 /// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its heir
 /// holds, and nothing else: the heir's term began right behind it.
 pub(super) fn is_its_leaders_beginning(place: &Place<'_>, endpoint: &Endpoint, stood_down_at: Offset) -> bool {
-    let began = place.partition.terms.last().is_some_and(|last| last.start.0 == stood_down_at.0 + 1);
+    let began = place.partition.terms.last().is_some_and(|last| last.start == stood_down_at.next());
     let is_as_it_was =
         place.loaded(endpoint).is_some_and(|held| held.role == Role::Follower && held.offset == stood_down_at);
     let leads = place.leader().and_then(|leader| place.loaded(leader));

@@ -20,6 +20,7 @@ struct Document<S> {
 
 /// Just the version, whatever else is in the file.
 #[derive(Deserialize)]
+#[serde(expecting = "a snapshot, with `openmldb_ops_snapshot: 1` in front")]
 struct Version {
     openmldb_ops_snapshot: Option<u32>,
 }

@@ -66,6 +66,31 @@ number!(
     /// The number of a leadership of a partition; it only grows.
     Term(u64)
 );
+
+impl Offset {
+    /// Where the next entry of a log that ends here goes. A server, or a file, may name the largest offset that there is: nothing
+    /// comes after that, and above all not the first.
+    ///
+    /// ```
+    /// use openmldb_model::Offset;
+    ///
+    /// assert_eq!(Offset(0).next(), Offset(1));
+    /// assert!(Offset(u64::MAX).next() > Offset(0));
+    /// ```
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Term {
+    /// The term that begins with the next election, as OpenMLDB numbers them (docs/openmldb/logs-and-terms.md#terms-of-a-partition).
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(2))
+    }
+}
+
 number!(
     /// A nameserver operation's number.
     OpId(u64)

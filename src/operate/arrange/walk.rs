@@ -175,8 +175,8 @@ impl<'a> Spot<'a> {
         }
         let end = self.held(to).map_or(Offset(0), |held| held.offset);
         let terms = &mut self.now.tables[self.table].partitions[self.partition].terms;
-        let term = terms.last().map_or(1, |last| last.term.0 + 2);
-        terms.push(TermStart { term: Term(term), start: Offset(end.0 + 1) });
+        let term = terms.last().map_or(Term(1), |last| last.term.next());
+        terms.push(TermStart { term, start: end.next() });
         self.lead(to);
     }
 

@@ -25,6 +25,7 @@ struct Document<P> {
 
 /// Just the version, whatever else is in the file.
 #[derive(Deserialize)]
+#[serde(expecting = "a plan, with `openmldb_ops_plan: 1` in front")]
 struct Version {
     openmldb_ops_plan: Option<u32>,
 }

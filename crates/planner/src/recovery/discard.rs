@@ -159,6 +159,6 @@ fn entries_given_up(view: &View, leader: &ReplicaView, replica: &ReplicaView) ->
     let given = view.memory.choice.iter().flat_map(|choice| &choice.given_up);
     let chosen = given.filter(|given| given.endpoint == replica.endpoint).map(|given| given.entries).max();
     let parted = settled_term(view, replica).and_then(|term| foreign_from(view, term));
-    let tail = parted.zip(replica.offset()).map(|(from, end)| (end.0 + 1).saturating_sub(from.0));
+    let tail = parted.zip(replica.offset()).map(|(from, end)| end.next().0.saturating_sub(from.0));
     chosen.max(tail).unwrap_or(u64::MAX)
 }

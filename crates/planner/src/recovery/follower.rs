@@ -407,7 +407,7 @@ impl Case<'_> {
         };
         let reached = follower.offset().unwrap_or(Offset(0)).max(connected);
         let target = follower.memory.recovery.catch_up_to.unwrap_or(self.followers.leader_offset);
-        if term != last.term || reached < target || reached.0 + 1 < last.start.0 {
+        if term != last.term || reached < target || reached.next() < last.start {
             return self.wait_catching_up(follower, reached, target);
         }
         if let Some(fuller) = self.fuller_than_leader(follower) {

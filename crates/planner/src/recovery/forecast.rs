@@ -59,13 +59,13 @@ pub fn forecast(plan: &Plan) -> Forecast {
             match &step.action {
                 Action::LoadTable { endpoint, .. } | Action::LoadWithSchema { endpoint, .. } => {
                     let work = tablets.entry(endpoint).or_default();
-                    let takes = (LOAD.0 + LOAD.1 * entries(planned, endpoint)) / POOL;
-                    *if serves { &mut work.after_serving } else { &mut work.before_serving } += takes;
+                    let takes = busy(LOAD, entries(planned, endpoint)) / POOL;
+                    work.add(serves, takes);
                 }
                 Action::MakeSnapshot { endpoint, .. } => {
                     let work = tablets.entry(endpoint).or_default();
-                    let takes = SNAPSHOT.0 + SNAPSHOT.1 * entries(planned, endpoint);
-                    *if serves { &mut work.after_serving } else { &mut work.before_serving } += takes;
+                    let takes = busy(SNAPSHOT, entries(planned, endpoint));
+                    work.add(serves, takes);
                 }
                 Action::MarkAlive { alive: true, .. } if !serves => serves = true,
                 Action::RecoverTable { endpoint, .. } if planned.connects(endpoint) => {
@@ -85,7 +85,7 @@ pub fn forecast(plan: &Plan) -> Forecast {
     }
     let busiest = |work: fn(&Work) -> u64| tablets.values().map(work).max().unwrap_or(0).div_ceil(1_000_000);
     forecast.serving_after_ms = busiest(|work| work.before_serving);
-    let all_loaded = busiest(|work| work.before_serving + work.after_serving);
+    let all_loaded = busiest(|work| work.before_serving.saturating_add(work.after_serving));
     forecast.redundant_after_ms = all_loaded + lanes.into_iter().max().unwrap_or(0);
     forecast
 }
@@ -97,6 +97,18 @@ struct Work {
     before_serving: u64,
     /// For what is loaded then.
     after_serving: u64,
+}
+
+impl Work {
+    fn add(&mut self, serves: bool, takes: u64) {
+        let sum = if serves { &mut self.after_serving } else { &mut self.before_serving };
+        *sum = sum.saturating_add(takes);
+    }
+}
+
+/// How long something takes that takes so long by itself and for each entry. Offsets come from servers and files: they may be any.
+fn busy((fixed, each): (u64, u64), entries: u64) -> u64 {
+    each.saturating_mul(entries).saturating_add(fixed)
 }
 
 fn entries(planned: &PartitionPlan, endpoint: &Endpoint) -> u64 {

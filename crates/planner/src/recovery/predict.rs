@@ -90,8 +90,8 @@ impl View {
     }
 
     fn predict_election(&mut self, candidate: &openmldb_model::Endpoint) {
-        let term = Term(self.terms.last().map_or(0, |start| start.term.0) + 2);
-        let start = Offset(self.replica(candidate).and_then(|r| r.offset()).map_or(1, |offset| offset.0 + 1));
+        let term = self.terms.last().map_or(Term(0), |start| start.term).next();
+        let start = self.replica(candidate).and_then(|r| r.offset()).unwrap_or(Offset(0)).next();
         self.terms.push(TermStart { term, start });
         for replica in &mut self.replicas {
             if replica.is_leader {

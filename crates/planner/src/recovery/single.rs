@@ -79,7 +79,7 @@ fn is_taken_as_it_is(view: &View, leader: &ReplicaView, replica: &ReplicaView) -
     let Some(at) = view.terms.iter().position(|start| start.term == pair.term) else { return false };
     let last = view.terms.len() - 1;
     let matches = match view.terms[at].start > offset {
-        true => view.terms[last].start.0 == offset.0 + 1,
+        true => view.terms[last].start == offset.next(),
         false => at == last || view.terms[at + 1].start > offset,
     };
     matches && offset >= leader.manifest_offset()

@@ -148,7 +148,7 @@ pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<Ter
     // Once somebody else was elected the last term is not its own any more.
     let is_as_found = view.memory.choice.is_none() && view.serving_leader().is_none();
     let led_last = view.storage.is_disk() && is_as_found && replica.is_leader && replica.memory.alive_before;
-    view.terms.last().filter(|last| led_last && end.0 + 1 < last.start.0).copied()
+    view.terms.last().filter(|last| led_last && end.next() < last.start).copied()
 }
 
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
