@@ -16,6 +16,7 @@ mod documents;
 mod edge;
 mod ends;
 mod experiments;
+mod fuzzed;
 mod kept_off;
 mod killed;
 mod locked;
