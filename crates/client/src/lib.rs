@@ -6,6 +6,20 @@
 //! What is repeated, and what is not: a read is repeated a few times whatever went wrong on the way. A mutation is
 //! repeated only when it certainly was not applied; when that is unknown the caller gets the error and looks again
 //! (docs/design/calls.md#outcomes). A nameserver that stopped leading is searched for, in bounded time.
+//!
+//! ```no_run
+//! use openmldb_client::{Cluster, Credentials, Options, Target, Transport};
+//!
+//! # async fn look() -> Result<(), Box<dyn std::error::Error>> {
+//! let target = Target::Nameserver("10.0.0.1:7527".to_owned());
+//! let cluster = Cluster::connect(target, &Credentials::Service, Transport::default(), Options::default()).await?;
+//! for table in cluster.tables().await? {
+//!     println!("{}: {} partitions", table.name, table.partitions.len());
+//! }
+//! assert_eq!(cluster.rpc_counts().mutations, 0);
+//! # Ok(())
+//! # }
+//! ```
 
 mod act;
 mod channel;

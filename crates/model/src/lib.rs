@@ -1,5 +1,16 @@
 //! OpenMLDB's things in OpenMLDB's words, as plain data. Nothing in here does anything: no sockets, no clock, no prose
 //! but `Display`. Unknown is a value ([`Seen`], `Option`), never a default.
+//!
+//! ```
+//! use openmldb_model::{PartitionId, Pid, Seen, Tid};
+//!
+//! let id = PartitionId { tid: Tid(7), pid: Pid(0) };
+//! assert_eq!(id.to_string(), "7_0");
+//!
+//! // What nobody answered is not zero.
+//! let rows: Seen<u64> = Seen::Failed("connection refused".to_owned());
+//! assert_eq!(rows.known(), None);
+//! ```
 
 mod action;
 mod id;

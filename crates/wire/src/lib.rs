@@ -1,5 +1,17 @@
 //! OpenMLDB's contract as Rust types: the messages generated from `proto/`, one enum per service that names every
 //! call we use, and the translation between messages and [`openmldb_model`].
+//!
+//! ```
+//! use openmldb_wire::{call::Effect, decode, encode, nameserver};
+//!
+//! let call = encode::show_all_tables();
+//! assert_eq!((call.name(), call.effect()), ("ShowTable", Effect::Read));
+//!
+//! // What makes no sense is an error that names the field.
+//! let table_info = vec![nameserver::TableInfo::default()];
+//! let answer = nameserver::ShowTableResponse { table_info, ..Default::default() };
+//! assert!(decode::tables(&answer).unwrap_err().field.starts_with("table_info[0]."));
+//! ```
 
 #[macro_use]
 pub mod call;
