@@ -37,6 +37,7 @@ pub async fn rows_seen(
             Ok(seen) => return seen,
             // One answer that makes no sense is no reason to believe counts.
             Err(Unseen::Garbled(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+            Err(Unseen::Passing(why)) => return RowsSeen::failed(replicas.iter().cloned(), why),
             Err(Unseen::Garbled(why) | Unseen::Other(why)) => {
                 return RowsSeen::unknown(replicas.iter().cloned(), why);
             }
@@ -48,7 +49,9 @@ pub async fn rows_seen(
 enum Unseen {
     /// A server answered with something that makes no sense, or closed the connection: the next answer may make sense.
     Garbled(String),
-    /// Anything else. One that does not answer is not asked again here: whoever waits for this would wait several times as long.
+    /// A server did not answer, or lost what it held. It is not asked again here: whoever waits for this looks first whether it is there.
+    Passing(String),
+    /// Anything else.
     Other(String),
 }
 
@@ -56,6 +59,7 @@ impl From<CallError> for Unseen {
     fn from(error: CallError) -> Self {
         match error.kind {
             CallErrorKind::Garbage { .. } | CallErrorKind::HungUp { .. } => Self::Garbled(error.to_string()),
+            _ if error.is_passing() => Self::Passing(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
@@ -112,7 +116,7 @@ async fn read(
         let (asked, to) = (offset(&asked), offset(&after));
         if to < held.offset || asked < held.offset {
             let why = format!("{endpoint} was at offset {}, and is at {}", held.offset, to.min(asked));
-            return Err(Unseen::Other(why));
+            return Err(Unseen::Passing(why));
         }
         // Disk tables estimate what they count.
         let shown = shown.get(&endpoint).copied().filter(|_| !held.index_rows.is_empty());
@@ -194,7 +198,7 @@ async fn loaded(
     let mut all = BTreeMap::new();
     for at in replicas {
         let held = cluster.replica_status_once(at, partition).await?.filter(|held| held.state.is_loaded());
-        let held = held.ok_or_else(|| Unseen::Other(format!("{at} does not have it loaded")))?;
+        let held = held.ok_or_else(|| Unseen::Passing(format!("{at} does not have it loaded")))?;
         all.insert(at.clone(), held);
     }
     Ok(all)

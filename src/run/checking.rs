@@ -120,7 +120,8 @@ impl Checking<'_> {
                     }
                 };
                 for (id, rows) in compare_all(cluster, wanted, self.compare_rows_up_to, tell).await {
-                    memories.to_mut().entry(id).or_default().rows = Some(rows);
+                    let memory = memories.to_mut().entry(id).or_default();
+                    memory.rows = Some(rows.after(memory.rows.as_ref()));
                 }
             }
             (before, last) = (seen, Some(found));

@@ -138,7 +138,7 @@ impl Driver {
         (self.settings.listener)(&ended.checked(&seen));
         let Some(case) = self.cases.get_mut(&ended.partition) else { return };
         case.under_way -= 1;
-        case.memory.rows = Some(seen);
+        case.memory.rows = Some(seen.after(case.memory.rows.as_ref()));
         // What was read may have taken long: what is decided on now is looked at first.
         self.now += 1;
         case.outdate(self.now);

@@ -138,7 +138,7 @@ impl Prepared {
     ) -> Self {
         for (id, seen) in seen {
             if let Some(memory) = self.memories.get_mut(&id) {
-                memory.rows = Some(seen);
+                memory.rows = Some(seen.after(memory.rows.as_ref()));
             }
         }
         self.plan = plan_with(&self.snapshot, playbook, scope, &self.memories);

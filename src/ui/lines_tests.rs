@@ -73,6 +73,7 @@ fn a_chosen_leader_comes_with_its_reason_and_with_what_is_given_up() {
         rejected: Vec::new(),
         proven: Vec::new(),
         doubted: Vec::new(),
+        unread: Vec::new(),
         given_up: vec![given_up],
         out_of_reach: Vec::new(),
         seen_no_longer: Vec::new(),

@@ -81,6 +81,7 @@ fn choice() -> Box<Choice> {
         ],
         proven: vec![endpoint(3)],
         doubted: Vec::new(),
+        unread: Vec::new(),
         given_up: vec![given_up()],
         out_of_reach: Vec::new(),
         seen_no_longer: Vec::new(),

@@ -47,6 +47,23 @@ fn a_healthy_cluster_that_clients_deleted_from_is_brought_back() {
     }
 }
 
+/// World 7002218: by the time that somebody looked at the follower's rows, its leader was further ahead than its log was short of them.
+#[test]
+fn a_hole_in_a_followers_log_is_not_forgotten_while_clients_write() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows();
+        world.deletes(id, 1, 12);
+        world.rows(id, 1, 20);
+        world.passes(1_000);
+        world.everything_dies();
+        world.loses(36..=40, id, 3);
+        world.everything_starts();
+        world.world.start_writers(5, 1);
+        let found = world.by(playbook).comes_right();
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook}");
+    }
+}
+
 /// docs/openmldb/experiments.md#a-log-that-ends-with-deletes
 #[test]
 fn equal_logs_that_end_with_deletes_of_a_later_term_are_brought_back_and_no_loss_is_told() {

@@ -51,6 +51,21 @@ fn an_answer_that_makes_no_sense_is_asked_for_again() {
     }
 }
 
+/// World 7008673: nor is it that a tablet is out of reach for a moment.
+#[test]
+fn a_tablet_that_does_not_answer_while_rows_are_compared_is_asked_again() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows(Ttl::Absolute(AN_HOUR));
+        world.everything_dies();
+        world.loses(31..=67, id, 1);
+        world.loses(31..=67, id, 2);
+        world.loses(7..=9, id, 3);
+        world.loses(50..=67, id, 3);
+        world.everything_starts();
+        world.by(playbook).comes_right_after(&[&["Traverse:every=refused"], &["Traverse:1=refused"]]);
+    }
+}
+
 /// World 2561.
 #[test]
 fn a_follower_with_a_hole_is_not_taken_for_one_that_holds_the_same() {

@@ -115,7 +115,8 @@ fn leader(leader: &LeaderPlan) -> String {
 }
 
 fn chosen(choice: &Choice) -> String {
-    let Choice { leader, way, offset, why, rejected, proven, doubted, given_up, out_of_reach, seen_no_longer } = choice;
+    let Choice { leader, way, offset, why, rejected, proven, doubted, unread, given_up, out_of_reach, seen_no_longer } =
+        choice;
     let offset = offset.map_or("?".to_owned(), |offset| offset.to_string());
     let mut out = format!("{leader} by {way:?} at {offset}, {why}");
     for alike in rejected.chunk_by(|a, b| a.why == b.why) {
@@ -128,7 +129,13 @@ fn chosen(choice: &Choice) -> String {
         let (endpoint, entries, directory) = (&given_up.endpoint, given_up.entries, &given_up.directory);
         out += &format!("; given up: {most}{entries} of {endpoint}, term {term}, to {directory}");
     }
-    let more = [("proven", proven), ("doubted", doubted), ("away", out_of_reach), ("seen no longer", seen_no_longer)];
+    let more = [
+        ("proven", proven),
+        ("doubted", doubted),
+        ("unread", unread),
+        ("away", out_of_reach),
+        ("seen no longer", seen_no_longer),
+    ];
     for (what, endpoints) in more.iter().filter(|(_, endpoints)| !endpoints.is_empty()) {
         out += &format!("; {what}: {}", list(endpoints));
     }

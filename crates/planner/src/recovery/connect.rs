@@ -4,12 +4,15 @@ use openmldb_model::{Action, Offset, Role, Seen, State};
 
 use crate::playbook::Connect;
 
-use super::decision::{Decision, Intent, Question};
+use super::decision::{ComparedBefore, Decision, Intent, Question};
 use super::early;
 use super::election::Choice;
 use super::memory::Load;
-use super::rows::{seen_identical, seen_to_lack, seen_to_lack_what_it_deleted};
-use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_rows_of};
+use super::rows::{
+    cannot_be_compared, comparing_failed, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted, was_read_at,
+    with_data,
+};
+use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_some_of_its_log};
 use super::term::settled_term;
 use super::view::{ReplicaView, View};
 
@@ -38,8 +41,11 @@ pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) ->
         // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
         let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
         let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
+        // What nobody can compare is believed by its counts.
+        let is_believed = || leader.is_some_and(|leader| holds_all() || cannot_be_compared(view, r, leader));
+        let was_read = || choice.unread.contains(&r.endpoint) && is_believed();
         let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
-        choice.proven.contains(&r.endpoint) || is_cleared() || is_identical() || whom.late && late()
+        choice.proven.contains(&r.endpoint) || is_cleared() || was_read() || is_identical() || whom.late && late()
     };
     let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
     proven.filter(move |r| may_be_connected(view, leader, r))
@@ -60,9 +66,39 @@ fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> boo
     // What it alone may hold is safe as long as no operation of a leader's touches it.
     let is_fuller =
         leader.is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
-    let in_doubt = |leader| may_lack_rows_of(view, r, leader) || may_lack_more_of_its_log(view, leader, r);
-    let is_in_doubt = leader.is_some_and(in_doubt);
+    let is_in_doubt = leader.is_some_and(|leader| counts_may_lie(view, leader, r));
     resting && reaches && !resent && !is_suspect(view, r) && !is_fuller && !is_in_doubt
+}
+
+/// Whether counts speak against a follower whose log is proven, or against its leader, where they may lie: only rows tell, and nobody
+/// has looked at them yet.
+pub(super) fn counts_may_lie(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    may_lack_some_of_its_log(view, r, leader) || may_lack_more_of_its_log(view, leader, r)
+}
+
+/// Whether a follower was seen to hold all rows of its leader, and not only those that may have been behind the end of its own log: some
+/// of these may have been deleted again since, and stand for others that it lacks.
+pub(super) fn is_cleared_for_good(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let leads_to = leader.followers.known().map_or(leader.offset(), |followers| Some(followers.leader_offset));
+    let caught_up_to = r.memory.recovery.catch_up_to.or(leads_to);
+    seen_to_lack(view, r, leader) == Some(0) && caught_up_to.is_some_and(|to| was_read_at(view, r, leader, to))
+}
+
+/// To compare a follower that has caught up, and that counts spoke against when its leader was chosen, where what was seen of its rows
+/// is from before that.
+pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Option<Decision> {
+    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint)?;
+    let was_doubted = choice.doubted.contains(&r.endpoint) || choice.unread.contains(&r.endpoint);
+    // One that was resent holds what its leader holds.
+    let is_its_own = r.memory.load != Load::HandedOver;
+    let is_known = cannot_be_compared(view, r, leader)
+        || comparing_failed(view, r, leader)
+        || seen_to_lack(view, r, leader).is_some_and(|lacks| lacks > 0)
+        || is_cleared_for_good(view, leader, r);
+    let replicas = with_data(view);
+    let have_data = [leader, r].iter().all(|r| replicas.contains(&r.endpoint));
+    let is_wanted = was_doubted && is_its_own && !is_known && have_data;
+    is_wanted.then_some(Decision::Compare { replicas, before: ComparedBefore::Judging })
 }
 
 /// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good

@@ -71,12 +71,24 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
 /// Rows that the leader was seen to lack, that its log cannot have deleted, and that nobody has given up. No term and no offset shows
 /// what was written below the start of the last term (docs/openmldb/operations.md#changeleader); rows do.
 fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    could_be_compared(view, leader, replica)?;
     let lacking = seen_to_lack_keys(view, leader, replica).filter(|keys| *keys > 0);
     // Each entry that was given up is a row at most.
     let beyond = |keys: &u64| *keys > entries_given_up(view, leader, replica);
     let Some(keys) = lacking.filter(beyond) else { return Ok(()) };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
+}
+
+/// Rows that can be compared decide, and not that somebody did not answer while they were.
+fn could_be_compared(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    if !rows::comparing_failed(view, leader, replica) {
+        return Ok(());
+    }
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!("nobody knows whether {by} holds every row of {at}: resending may discard rows");
     let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }

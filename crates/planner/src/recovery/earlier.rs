@@ -67,6 +67,9 @@ pub struct Remembered {
     /// What a leader held that was chosen without a look at it.
     #[serde(skip_serializing_if = "is_default")]
     pub leader_held: Option<Offset>,
+    /// How far it shares the log of a leader that was chosen although it holds more.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shared_up_to: Option<Offset>,
     /// Why the nameserver may replace it all the same.
     #[serde(skip_serializing_if = "is_default")]
     pub replaceable: Option<Replaceable>,
@@ -96,6 +99,7 @@ impl Remembered {
             must_drop: memory.recovery.must_drop,
             resent_for_rows: memory.recovery.resent_for_rows,
             leader_held: memory.leader_held,
+            shared_up_to: memory.shared_up_to,
             replaceable: memory.replaceable,
             led: memory.led,
             told_schema: memory.told_schema,
@@ -223,6 +227,7 @@ impl Memory {
             memory.refused_before = remembered.refused_before || remembered.load.lacks_columns();
             memory.told_schema = remembered.told_schema && since != Since::Restarted;
             memory.leader_held = remembered.leader_held;
+            memory.shared_up_to = remembered.shared_up_to;
             memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
@@ -236,7 +241,12 @@ impl Memory {
         }
         let choice = earlier.choice.as_ref().filter(|choice| leader.as_ref() == Some(&choice.leader));
         self.chosen_under = choice.and_then(|_| view.terms.last()).map(|start| start.term);
-        self.choice = choice.map(|choice| Choice { proven: Vec::new(), doubted: Vec::new(), ..choice.clone() });
+        self.choice = choice.map(|choice| Choice {
+            proven: Vec::new(),
+            doubted: Vec::new(),
+            unread: Vec::new(),
+            ..choice.clone()
+        });
     }
 
     /// Whether an earlier run had begun to bring a replica back: then looking healthy is not enough, its end is checked.

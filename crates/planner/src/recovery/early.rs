@@ -89,8 +89,11 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
 pub(super) fn is_late_prefix(view: &View, choice: &Choice, leader: &ReplicaView, follower: &ReplicaView) -> bool {
     let loaded_by_us = follower.memory.load == Load::Loaded && follower.memory.loads > 0;
     let within = follower.offset() <= choice.offset;
+    // Its leader had a row for each entry then: whoever has not lacks some, however far that one is ahead by now.
+    let is_complete = follower.offset().is_some_and(|offset| follower.rows() >= offset.0);
     loaded_by_us
         && within
+        && is_complete
         && choice.out_of_reach.contains(&follower.endpoint)
         && choice.leader == leader.endpoint
         && is_proven_prefix(view, follower, leader)

@@ -9,6 +9,7 @@ use openmldb_model::{Endpoint, Offset, Term, counted};
 
 use super::base;
 use super::blocked::{Blocked, Reason};
+use super::connect::counts_may_lie;
 use super::empty;
 use super::loss::{Loss, unless_accepted};
 use super::named;
@@ -42,6 +43,10 @@ pub struct Choice {
     /// compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubted: Vec<Endpoint>,
+    /// Those whose log is known to be so, where counts say nothing: these may be once their rows were looked at. Later on counts tell
+    /// less, since clients write and delete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Endpoint>,
     /// What the other leader-flagged replicas give up.
     pub given_up: Vec<GivenUp>,
     /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
@@ -145,9 +150,10 @@ fn unless_objected<'a>(
 }
 
 fn chosen(view: &View, leader: &ReplicaView, way: Way, why: String) -> Choice {
-    let (doubted, proven) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
+    let (doubted, others): (Vec<_>, Vec<_>) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
+    let (unread, proven) = others.into_iter().partition(|r| counts_may_lie(view, leader, r));
     let endpoints = |replicas: Vec<&ReplicaView>| replicas.into_iter().map(|r| r.endpoint.clone()).collect();
-    let (proven, doubted) = (endpoints(proven), endpoints(doubted));
+    let (proven, doubted, unread) = (endpoints(proven), endpoints(doubted), endpoints(unread));
     Choice {
         leader: leader.endpoint.clone(),
         way,
@@ -161,6 +167,7 @@ fn chosen(view: &View, leader: &ReplicaView, way: Way, why: String) -> Choice {
             .collect(),
         proven,
         doubted,
+        unread,
         given_up: given_up(view, leader),
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
         seen_no_longer: unseen::seen_no_longer(view, leader),
@@ -310,13 +317,17 @@ fn longer_follower<'a>(
 ) -> Result<(&'a ReplicaView, Way, String), Blocked> {
     // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
     let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
-    // What is the same row by row would give up nothing.
-    let is_longer = |r: &ReplicaView| r.offset() > leader.offset() && !seen_equal(view, leader, r);
+    // One that leads in memory may have taken writes since, which nobody else has.
+    let continues = |r: &ReplicaView| is_proven_prefix(view, leader, r) && !leader.leads_in_memory();
+    // What is the same row by row would give up no row: but what it holds beyond would be in the way of what the leader writes.
+    let is_longer = |r: &ReplicaView| {
+        let leads_instead = promote == Promote::WhenProven && continues(r);
+        r.offset() > leader.offset() && (leads_instead || !seen_equal(view, leader, r))
+    };
     let followers = usable.iter().copied().filter(|r| !r.is_leader && is_longer(r) && !follows(r));
     let longer_ones: Vec<&ReplicaView> = followers.collect();
     let Some(longer) = longest(longer_ones.iter().copied()) else { return Ok((leader, Way::ChangeRole, why)) };
-    // One that leads in memory may have taken writes since, which nobody else has.
-    let proven = is_proven_prefix(view, leader, longer) && !leader.leads_in_memory();
+    let proven = continues(longer);
     let seen = format!(
         "{} ({}) is longer than the leader-flagged {} ({})",
         longer.endpoint,

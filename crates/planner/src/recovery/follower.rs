@@ -9,7 +9,7 @@ use std::time::Duration;
 use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag};
+use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag, read_again};
 use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
@@ -293,6 +293,9 @@ impl Case<'_> {
     /// A follower that caught up and has more rows than its leader shows that the leader lost some: no operation may touch
     /// it, since one that goes wrong drops it.
     fn fuller_than_leader(&self, follower: &ReplicaView) -> Option<Follower> {
+        if let Some(compare) = read_again(self.view, self.leader, follower) {
+            return Some(Follower::Needs(compare));
+        }
         if !has_fewer_rows(self.view, self.leader, follower) {
             return None;
         }

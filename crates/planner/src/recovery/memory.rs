@@ -80,6 +80,9 @@ pub struct ReplicaMemory {
     /// Nobody had looked at it when a leader was chosen, which then held that much, and may have taken writes since: what
     /// both hold beyond was written twice. None once it has been looked at and holds no more.
     pub leader_held: Option<Offset>,
+    /// How far it shares its leader's log: when that one was chosen what it holds beyond was given up, and other entries were written in
+    /// its place since, perhaps in the same term. None once it holds no more, or gets its leader's data.
+    pub shared_up_to: Option<Offset>,
     /// Why the nameserver may replace it all the same.
     pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded: it may have taken writes since.
@@ -237,6 +240,10 @@ impl Memory {
             let released = unseen.replaceable.filter(|why| *why != Replaceable::SeenNoLonger);
             unseen.replaceable = released.or(no_longer);
         }
+        for given in &choice.given_up {
+            let replica = self.replica_mut(&given.endpoint);
+            replica.shared_up_to = [replica.shared_up_to, choice.offset].into_iter().flatten().min();
+        }
         self.choice = Some(choice);
     }
 
@@ -307,6 +314,7 @@ impl ReplicaMemory {
             snapshot_tries: 0,
             snapshot_asked: false,
             leader_held: None,
+            shared_up_to: None,
             replaceable: None,
             led: false,
             stalled_at: None,

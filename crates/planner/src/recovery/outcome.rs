@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use openmldb_model::{Action, Endpoint, OpId, StorageMode};
 
+use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
 use super::election::Way;
 use super::memory::{Load, Memory};
@@ -51,10 +52,12 @@ impl Memory {
                 self.expired.remove(&WaitFor::Ops);
             }
             Action::RecoverTable { endpoint, .. } if applied => {
+                self.settle_doubt(view, endpoint);
                 let leader = view.serving_leader().and_then(|leader| leader.offset());
                 let replica = self.replica_mut(endpoint);
                 // What it holds from here on comes from its leader.
                 (replica.leader_held, replica.replaceable) = (None, None);
+                replica.shared_up_to = replica.shared_up_to.filter(|_| !intent.resends);
                 // A replica that was dropped for its rows is not dropped for them again.
                 replica.recovery.resent_for_rows |= replica.recovery.must_drop;
                 replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
@@ -73,13 +76,17 @@ impl Memory {
             Action::DropTable { endpoint, .. } if applied => {
                 let replica = self.replica_mut(endpoint);
                 replica.load = Load::HandedOver;
+                replica.shared_up_to = None;
                 replica.recovery.dropping = true;
                 replica.recovery.dropped = true;
                 replica.recovery.must_drop = true;
                 self.forget_rows(endpoint);
             }
             // From here on it gets what its leader has.
-            Action::AddReplica { follower, .. } if applied => self.forget_rows(follower),
+            Action::AddReplica { follower, .. } if applied => {
+                self.settle_doubt(view, follower);
+                self.forget_rows(follower);
+            }
             Action::ChangeRole { replicas, .. } if applied => replicas.iter().for_each(|at| self.forget_rows(at)),
             // What is not loaded is disconnected to be loaded in peace.
             Action::DelReplica { follower, .. } if applied => {
@@ -166,12 +173,24 @@ impl Memory {
         replica.last_error = error;
     }
 
+    /// A follower that was seen to hold what its leader holds is not doubted again once it is its leader's.
+    fn settle_doubt(&mut self, view: &View, endpoint: &Endpoint) {
+        let (Some(leader), Some(replica)) = (view.serving_leader(), view.replica(endpoint)) else { return };
+        if let Some(choice) = self.choice.as_mut().filter(|_| is_cleared_for_good(view, leader, replica)) {
+            choice.doubted.retain(|at| at != endpoint);
+            choice.unread.retain(|at| at != endpoint);
+        }
+    }
+
     /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
     /// are looked at anew.
     pub fn note_view(&mut self, view: &View) {
         for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
             let seen = self.replica_mut(&replica.endpoint);
             (seen.leader_held, seen.replaceable) = (None, None);
+        }
+        for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.shared_up_to >= r.offset()) {
+            self.replica_mut(&replica.endpoint).shared_up_to = None;
         }
         let serving = view.serving_leader().map(|leader| &leader.endpoint);
         for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use openmldb_model::{Action, Endpoint, Offset, counted};
 
 use super::blocked::{Blocked, Reason};
+use super::decide::MAX_TRIES;
 use super::decision::{ComparedBefore, Decision, Intent};
 use super::suspect::counts_are_in_doubt;
 use super::view::{ReplicaView, View};
@@ -22,7 +23,11 @@ enum Shown {
     /// What the first of a pair lacks that the second holds; a pair that is not listed lacks nothing.
     Lacking(BTreeMap<(Endpoint, Endpoint), Lack>),
     /// Why they could not be compared.
-    Unknown(String),
+    Unknown {
+        why: String,
+        /// How often that was tried in vain, where it may well work the next time.
+        failed: Option<u32>,
+    },
 }
 
 /// A replica as it was read.
@@ -68,7 +73,28 @@ impl RowsSeen {
     pub fn unknown(endpoints: impl IntoIterator<Item = Endpoint>, why: impl Into<String>) -> Self {
         let nothing = Read { asked: Offset(0), to: Offset(0), hidden: 0 };
         let read = endpoints.into_iter().map(|endpoint| (endpoint, nothing)).collect();
-        Self { read, shown: Shown::Unknown(why.into()) }
+        Self { read, shown: Shown::Unknown { why: why.into(), failed: None } }
+    }
+
+    /// Replicas that could not be compared this time, because a server did not answer, say. They are compared again, so many times.
+    pub fn failed(endpoints: impl IntoIterator<Item = Endpoint>, why: impl Into<String>) -> Self {
+        let Self { read, .. } = Self::unknown(endpoints, "");
+        Self { read, shown: Shown::Unknown { why: why.into(), failed: Some(1) } }
+    }
+
+    /// The same where it follows on this.
+    pub fn after(mut self, before: Option<&Self>) -> Self {
+        if let Shown::Unknown { failed: Some(times), .. } = &mut self.shown {
+            *times += before.map_or(0, Self::times_failed);
+        }
+        self
+    }
+
+    fn times_failed(&self) -> u32 {
+        match self.shown {
+            Shown::Unknown { failed, .. } => failed.unwrap_or(0),
+            Shown::Lacking(_) => 0,
+        }
     }
 
     /// What all replicas that are loaded would show if each lacked that of each other.
@@ -84,7 +110,7 @@ impl RowsSeen {
     /// Whether they hold the same rows; none if they could not be compared.
     pub fn are_the_same(&self) -> Option<bool> {
         match &self.shown {
-            Shown::Unknown(_) => None,
+            Shown::Unknown { .. } => None,
             Shown::Lacking(lacking) => Some(lacking.is_empty()),
         }
     }
@@ -93,14 +119,15 @@ impl RowsSeen {
     pub fn holds_all(&self, x: &Endpoint, y: &Endpoint) -> bool {
         let are_read = [x, y].iter().all(|at| self.read.contains_key(at));
         match &self.shown {
-            Shown::Unknown(_) => false,
+            Shown::Unknown { .. } => false,
             Shown::Lacking(lacking) => are_read && !lacking.contains_key(&(x.clone(), y.clone())),
         }
     }
 
-    /// Whether all of these were read, or could not be.
+    /// Whether all of these were read, or could not be: where that may work the next time, not at the first try.
     pub fn covers<'a>(&self, mut replicas: impl Iterator<Item = &'a Endpoint>) -> bool {
-        replicas.all(|at| self.read.contains_key(at))
+        let is_tried_again = (1..MAX_TRIES).contains(&self.times_failed());
+        !is_tried_again && replicas.all(|at| self.read.contains_key(at))
     }
 
     /// What a replica held says nothing of what it holds once it is loaded anew, or sent its leader's data.
@@ -115,7 +142,7 @@ impl std::fmt::Display for RowsSeen {
         let names: Vec<&str> = self.read.keys().map(Endpoint::as_str).collect();
         let names = names.join(", ");
         match &self.shown {
-            Shown::Unknown(why) => write!(f, "the rows of {names} could not be compared: {why}"),
+            Shown::Unknown { why, .. } => write!(f, "the rows of {names} could not be compared: {why}"),
             Shown::Lacking(lacking) if lacking.is_empty() => write!(f, "the rows of {names} are the same"),
             Shown::Lacking(lacking) => {
                 let pairs =
@@ -153,10 +180,27 @@ pub fn seen_to_lack(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<u64
     Some(lack.rows.saturating_sub(ahead(view, x, y)))
 }
 
-/// Whether somebody tried to compare the two in vain: they hold more than is compared, or cannot be read.
+/// Whether somebody tried to compare the two in vain, and would again: they hold more than is compared, or cannot be read.
 pub(super) fn cannot_be_compared(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
-    let tried = |seen: &RowsSeen| seen.are_the_same().is_none() && seen.covers([&x.endpoint, &y.endpoint].into_iter());
-    view.memory.rows.as_ref().is_some_and(tried)
+    was_tried_in_vain(view, x, y).is_some_and(|failed| failed == 0)
+}
+
+/// How often comparing the two failed for what may have passed by the next time, if it is not tried again.
+fn was_tried_in_vain(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<u32> {
+    let tried = |seen: &&RowsSeen| seen.are_the_same().is_none() && seen.covers([&x.endpoint, &y.endpoint].into_iter());
+    view.memory.rows.as_ref().filter(tried).map(RowsSeen::times_failed)
+}
+
+/// Whether comparing these replicas failed, every time that it was tried, for what may have passed by the next time.
+pub(super) fn comparing_failed(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    was_tried_in_vain(view, x, y).is_some_and(|failed| failed > 0)
+}
+
+/// Whether `x` was read once its log had reached that offset, or at least as far as that of `y` had been read by then: what it lacks
+/// cannot be behind its end.
+pub(super) fn was_read_at(view: &View, x: &ReplicaView, y: &ReplicaView, reached: Offset) -> bool {
+    let is_read_at = |read: Read| read.asked >= reached || ahead(view, x, y) == 0;
+    lacking(view, x, y).is_some() && read(view, x).is_some_and(is_read_at)
 }
 
 /// Whether `x` was seen to hold every row of `y`.
@@ -301,10 +345,14 @@ fn saying_why(view: &View, decision: Decision) -> Decision {
     }
 }
 
+/// The replicas with data.
+pub(super) fn with_data(view: &View) -> Vec<Endpoint> {
+    view.replicas.iter().filter(|r| r.offset() > Some(Offset(0))).map(|r| r.endpoint.clone()).collect()
+}
+
 /// The replicas with data, if there are several and they have not been compared.
 fn unread(view: &View) -> Option<Vec<Endpoint>> {
-    let with_data = view.replicas.iter().filter(|r| r.offset() > Some(Offset(0))).map(|r| r.endpoint.clone());
-    let with_data: Vec<Endpoint> = with_data.collect();
+    let with_data = with_data(view);
     let are_read = view.memory.rows.as_ref().is_some_and(|seen| seen.covers(with_data.iter()));
     (with_data.len() > 1 && !are_read).then_some(with_data)
 }

@@ -100,17 +100,23 @@ pub(super) fn may_lack_rows_of(view: &View, x: &ReplicaView, y: &ReplicaView) ->
     lenient && counts_less(x, y) && are_unread(view, x, y)
 }
 
+/// Whether `follower`, whose log is the beginning of its leader's, counts fewer rows than that allows where equal replicas may. That it
+/// is behind is no excuse: what it lacks for that, it lacks of its log, too.
+pub(super) fn may_lack_some_of_its_log(view: &View, follower: &ReplicaView, leader: &ReplicaView) -> bool {
+    may_lack_rows_of(view, follower, leader) || may_lack_more_of_its_log(view, follower, leader)
+}
+
 /// Whether nobody has compared the two yet, or tried to.
 fn are_unread(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     lacking(view, x, y).is_none() && !cannot_be_compared(view, x, y)
 }
 
-/// Whether more of a leader's log is without a row than of a follower's where rows may expire or were deleted, and nobody has looked
+/// Whether more of the log of `x` is without a row than of that of `y` where rows may expire or were deleted, and nobody has looked
 /// yet whether those are the ones.
-pub(super) fn may_lack_more_of_its_log(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
-    let (Some(leads), Some(follows)) = (leader.offset(), r.offset()) else { return false };
+pub(super) fn may_lack_more_of_its_log(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
     let lenient = view.has_ttl || rows_were_deleted(view);
-    lenient && missing(leader, leads) > missing(r, follows) && are_unread(view, leader, r)
+    lenient && missing(x, x_offset) > missing(y, y_offset) && are_unread(view, x, y)
 }
 
 /// Whether counts of any two are in doubt.

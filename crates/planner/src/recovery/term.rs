@@ -184,7 +184,8 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     if x_offset == Offset(0) {
         return true;
     }
-    if [x, y].iter().filter_map(|r| r.memory.leader_held).any(|held| x_offset > held && y_offset > held) {
+    let parted = [x, y].into_iter().flat_map(|r| [r.memory.leader_held, r.memory.shared_up_to]).flatten();
+    if parted.into_iter().any(|held| x_offset > held && y_offset > held) {
         return false;
     }
     // The replica elected last is official too.

@@ -432,6 +432,7 @@ fn choice(leader: &str) -> Choice {
         rejected: Vec::new(),
         proven: vec!["b".into()],
         doubted: Vec::new(),
+        unread: Vec::new(),
         given_up: Vec::new(),
         out_of_reach: vec!["c".into()],
         seen_no_longer: Vec::new(),

@@ -3,6 +3,7 @@
 mod aggregates;
 mod builder;
 mod carrying_on;
+mod comparing;
 mod deletes;
 mod described;
 mod early;

@@ -320,8 +320,12 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
 #[test]
 fn as_many_entries_and_the_same_rows_are_as_good_as_a_proven_prefix() {
     let mut view = of_an_unknown_term(20);
-    view.0.memory.choice =
-        Some(Choice { proven: Vec::new(), doubted: Vec::new(), ..after_a_delete_is_known().choice() });
+    view.0.memory.choice = Some(Choice {
+        proven: Vec::new(),
+        doubted: Vec::new(),
+        unread: Vec::new(),
+        ..after_a_delete_is_known().choice()
+    });
     assert_eq!(compares(&view), ["a", "b"]);
     assert_eq!(after(view.clone(), seen(&[("a", 20), ("b", 20)], &[])).acts(), ["add_replica a b"]);
     let moving = RowsSeen::compared(

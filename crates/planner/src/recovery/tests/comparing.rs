@@ -1,0 +1,139 @@
+//! What counts say when a leader is chosen is not forgotten before rows were looked at, and not answering is no answer.
+
+use super::builder::{Built, Replica, a_partition, recover};
+use super::rows::{after, seen};
+use crate::recovery::decide::MAX_TRIES;
+use crate::recovery::{Decision, Gates, Memory, Outcome, Reason, RowsSeen, decide};
+use openmldb_model::{Action, Endpoint, Offset};
+
+fn failed() -> RowsSeen {
+    RowsSeen::failed(["a", "b"].map(Endpoint::from), "b does not answer")
+}
+
+fn failed_each_time() -> RowsSeen {
+    (1..MAX_TRIES).fold(failed(), |before, _| failed().after(Some(&before)))
+}
+
+fn decided(view: &Built) -> Decision {
+    decide(view, &recover(), Gates::OPEN)
+}
+
+fn wants_rows(view: &Built) -> bool {
+    matches!(decided(view), Decision::Compare { .. })
+}
+
+/// The leader counts as few rows as those of an expiring table may be.
+fn to_be_resent() -> Built {
+    let a = |r: Replica| r.leader().alive().loaded(35).rows(18).leads_to([]);
+    a_partition().replica("a", a).replica("b", |r| r.loaded(20)).ttl()
+}
+
+/// Found by the hunt (world 7008673): a tablet was out of reach for a moment while rows were compared, so that a leader with a hole was
+/// believed to be complete, and replaced what its follower held.
+#[test]
+fn what_could_not_be_compared_this_time_is_compared_again_and_not_discarded() {
+    let view = to_be_resent();
+    assert!(wants_rows(&view));
+    assert!(wants_rows(&after(view.clone(), failed())), "once is not always");
+    let in_vain = after(view.clone(), failed_each_time());
+    let blocked = in_vain.blocked();
+    assert_eq!(blocked.reason, Reason::LeaderLacksRows);
+    assert!(blocked.text.ends_with("; the rows of a, b could not be compared: b does not answer"), "{}", blocked.text);
+    assert_eq!(blocked.loss.len(), 1, "somebody may say yes to it");
+    let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(after(view, too_many).acts(), ["recover_table b (resend)"], "what nobody may compare counts decide");
+}
+
+#[test]
+fn who_leads_is_decided_by_counts_where_comparing_failed_each_time() {
+    let a = |r: Replica| r.leader().loaded(67).rows(61).last_term(1);
+    let view = a_partition().replica("a", a).replica("b", |r| r.loaded(67).last_term(1)).ttl();
+    let once = after(view.clone(), failed());
+    assert!(wants_rows(&once), "{:?}", decided(&once));
+    assert!(matches!(decided(&after(view, failed_each_time())), Decision::Choose(_)));
+}
+
+/// Rows were deleted, and the log of b has a hole of four entries, as world 7002218 had it.
+fn after_deletes(leads: impl FnOnce(Replica) -> Replica) -> Built {
+    a_partition().replica("a", leads).replica("b", |r| r.loaded(60).rows(44).last_term(1))
+}
+
+/// Its leader serves, and has taken so many entries more, of which so many are rows.
+fn written_on(entries: u64, rows: u64, connected: Option<u64>) -> Built {
+    let choice = after_deletes(|r| r.leader().loaded(60).rows(48).last_term(1)).choice();
+    assert_eq!((&choice.proven, &choice.unread), (&vec![], &vec!["b".into()]));
+    // Once deleted rows are collected counts show nothing.
+    let rows = if connected.is_some() { 44 + rows } else { 48 + rows };
+    let leads = |r: Replica| r.leader().alive().loaded(60 + entries).rows(rows);
+    let mut view = match connected {
+        Some(at) => after_deletes(|r| leads(r).leads_to([("b", at)])),
+        None => after_deletes(|r| leads(r).leads_to([])),
+    };
+    if let Some(at) = connected {
+        let caught_up = a_partition().replica("b", |r| r.loaded(at).rows(rows).heard(1));
+        let b = view.get_mut("b");
+        (b.data, b.term_pair) = (caught_up.get("b").data.clone(), caught_up.get("b").term_pair.clone());
+    }
+    view.0.memory.choice = Some(choice);
+    view
+}
+
+#[test]
+fn a_hole_that_counts_showed_is_not_forgotten_while_clients_write() {
+    let view = written_on(20, 10, None);
+    assert!(wants_rows(&view), "its leader is further ahead by now than its log is short of rows");
+    let lacks = |rows| after(view.clone(), seen(&[("a", 80), ("b", 60)], &[("b", "a", rows)]));
+    assert_eq!(lacks(10).acts(), ["add_replica a b"]);
+    assert_eq!(lacks(25).acts(), ["recover_table b (resend)"]);
+    let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(after(view, too_many).acts(), ["add_replica a b"], "counts decide, as they did when it was chosen");
+}
+
+#[test]
+fn one_that_was_compared_while_it_was_behind_is_compared_again_once_it_has_caught_up() {
+    let mut view = written_on(20, 10, Some(80));
+    view.get_mut("b").memory.recovery.catch_up_to = Some(Offset(80));
+    assert!(
+        wants_rows(&view),
+        "{:?}: what it lacked may have been its hole, and deletes what it was behind by",
+        decided(&view)
+    );
+    let seen_with = |lacks| after(view.clone(), seen(&[("a", 80), ("b", 80)], &[("b", "a", lacks)]));
+    assert_eq!(seen_with(0).acts(), ["recover_table b"]);
+    assert!(matches!(decided(&seen_with(5)), Decision::Wait(_)), "and then it is resent");
+}
+
+#[test]
+fn one_that_was_seen_to_hold_the_same_is_not_compared_again() {
+    let view = after(written_on(20, 10, None), seen(&[("a", 60), ("b", 60)], &[]));
+    let Decision::Act(intents) = decided(&view) else { panic!("{:?}", decided(&view)) };
+    assert!(matches!(intents[0].action, Action::AddReplica { .. }));
+    let mut memory: Memory = view.0.memory.clone();
+    memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
+    assert_eq!(memory.choice.unwrap().unread, Vec::<Endpoint>::new());
+}
+
+/// Found by the hunt (world 7007298): a row was written once more, so that both show the same rows.
+#[test]
+fn a_longer_follower_that_is_proven_leads_although_it_shows_no_other_row() {
+    let a = |r: Replica| r.leader().loaded(6).rows(6);
+    let view = a_partition().on_disk().replica("a", a).replica("b", |r| r.loaded(7).rows(7));
+    assert_eq!(view.chooses(), "b");
+    assert_eq!(after(view, seen(&[("a", 6), ("b", 7)], &[])).chooses(), "b", "what a would write next is in b's way");
+}
+
+/// What was given up within a term: nobody can tell it from the leader's own once that one has written as far.
+#[test]
+fn what_was_given_up_is_no_beginning_of_what_was_written_instead() {
+    let mut view = a_partition().replica("a", |r| r.leader().loaded(6)).replica("b", |r| r.loaded(7));
+    view.0.memory.named_leader = Some("a".into());
+    let loss = view.nobody().loss;
+    view.0.memory.accepted = loss;
+    let mut memory = view.0.memory.clone();
+    memory.choose(view.choice(), None);
+    assert_eq!(memory.replica(&"b".into()).shared_up_to, Some(Offset(6)));
+    let mut later = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", |r| r.loaded(7));
+    assert_eq!(later.choice().proven, [Endpoint::from("b")]);
+    later.get_mut("b").memory.shared_up_to = Some(Offset(6));
+    assert_eq!(later.choice().proven, Vec::<Endpoint>::new());
+}
