@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use crate::cluster::CallError;
 use crate::model::{PartitionId, Snapshot};
-use crate::operate::{Carry, Desk, Undertaking};
+use crate::operate::{Carry, CarryError, Desk, Undertaking};
 use crate::run::{Checking, Compares, Directory, Recovered, Scope, unhealthy_in};
 use crate::snapshot::collect;
 use crate::ui::{ArrangedLine, arranged_text};
 use crate::verify::Verification;
 
+use super::failure::Failure;
 use super::out::Out;
 use super::recover::{caller, now_ms};
 use super::session::Session;
 use super::signal::Signals;
-use super::undertake::told;
+use super::undertake::{failure_of, told};
 use super::undertake_args::{LEADERLESS_LIMIT, STEP_TIMEOUT_S};
 
 /// Hands over what the last look of a recovery found led apart. What cannot be handed over stays among its findings.
+///
+/// # Errors
+/// It was begun, and how auto_failover or the cluster is at its end is not known.
 pub(super) async fn lead_beside(
     recovered: Recovered,
     (scope, up_to): (&Scope, u64),
@@ -29,40 +33,22 @@ pub(super) async fn lead_beside(
     session: &Session,
     signals: &Signals,
     out: &Out,
-) -> Recovered {
-    let apart = recovered.led_apart();
-    if apart.is_empty() {
-        return recovered;
+) -> Result<Recovered, Failure> {
+    let partitions = recovered.led_apart();
+    if partitions.is_empty() {
+        return Ok(recovered);
     }
     let desk = Desk::new(dir, &session.name);
-    match desk.unfinished() {
-        Ok(None) => {}
-        Ok(Some(unfinished)) => {
-            let text = format!(
-                "pre-aggregate tables stay where they are led until `openmldb-ops {}` has ended",
-                unfinished.of
-            );
-            out.say()(&text);
-            return recovered;
-        }
-        Err(error) => {
-            out.say()(&format!("pre-aggregate tables stay where they are led: {error}"));
-            return recovered;
-        }
+    if let Some(why) = why_not_now(&desk) {
+        out.say()(&format!("pre-aggregate tables stay where they are led: {why}"));
+        return Ok(recovered);
     }
-    let lock = match session.lock(dir) {
-        Ok(lock) => lock,
-        Err(failure) => {
-            out.say()(&format!("pre-aggregate tables stay where they are led: {:#}", failure.error));
-            return recovered;
-        }
-    };
     let carry = Carry {
-        undertaking: Undertaking::LeadBeside { partitions: apart },
+        undertaking: Undertaking::LeadBeside { partitions },
         cluster_name: session.name.clone(),
         desk,
         archive: Arc::new(Directory(dir.to_owned())),
-        lock,
+        lock: session.lock(dir)?,
         caller: caller(),
         pace: session.pace,
         step_timeout: Duration::from_secs(STEP_TIMEOUT_S),
@@ -75,22 +61,37 @@ pub(super) async fn lead_beside(
     };
     let carried = match carry.perform(&session.cluster).await {
         Ok(carried) => carried,
+        // Something may have been sent.
+        Err(error @ CarryError::Run(_)) => return Err(failure_of(error, session)),
         Err(error) => {
             out.say()(&format!("pre-aggregate tables stay where they are led: {error}"));
-            return recovered;
+            return Ok(recovered);
         }
     };
     out.finish();
     let line = ArrangedLine::of(&carry.undertaking, &carried);
-    // What cannot be printed is in the record.
-    let _ = out.text_or(&arranged_text(&line, out.paint()), &line);
-    let recovered = Recovered { not_restored: carried.not_restored, ..recovered };
+    out.text_or(&arranged_text(&line, out.paint()), &line)?;
+    let is_stopped = carried.stopped.is_some();
+    let recovered = recovered.with_handovers(carried.stopped, carried.not_restored, carried.panicked, carried.held_for);
+    let recovered = Recovered { unrecorded: carried.unrecorded, ..recovered };
+    if is_stopped {
+        return Ok(recovered);
+    }
     match look_again(scope, up_to, session, signals).await {
-        Ok(found) => recovered.seen_again(found),
+        Ok(found) => Ok(recovered.seen_again(found)),
         Err(error) => {
             out.say()(&format!("what came of it could not be looked at: {error}"));
-            recovered
+            Ok(recovered)
         }
+    }
+}
+
+/// The goals of an undertaking that did not come to its end would be forgotten.
+fn why_not_now(desk: &Desk) -> Option<String> {
+    match desk.unfinished() {
+        Ok(None) => None,
+        Ok(Some(unfinished)) => Some(format!("`openmldb-ops {}` has not come to its end", unfinished.of)),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -151,7 +151,7 @@ async fn on_cluster(
         Ok(recovered) => recovered,
         Err(error) => return Err(ended_early(error, Summary { rpc: rpc(), ..before }, session)),
     };
-    let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await;
+    let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await?;
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
         out.status(&seen, &work.scope, false, Some("after"))?;

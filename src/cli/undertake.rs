@@ -177,7 +177,7 @@ impl From<KeptError> for Failure {
     }
 }
 
-fn failure_of(error: CarryError, session: &Session) -> Failure {
+pub(super) fn failure_of(error: CarryError, session: &Session) -> Failure {
     match error {
         CarryError::Call(error) => error.into(),
         CarryError::Lock(error) => error.into(),

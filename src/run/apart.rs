@@ -3,6 +3,8 @@
 use crate::model::{Pid, TableName};
 use crate::verify::{FindingKind, Nature, Verification};
 
+use super::driver::Stop;
+use super::hold::HeldFor;
 use super::recover::Recovered;
 use super::report::{Summary, Verdict};
 
@@ -14,6 +16,24 @@ impl Recovered {
         let apart = verification.flat_map(|found| &found.findings);
         let apart = apart.filter(|found| found.kind == FindingKind::LedApart && found.nature == Nature::Stays);
         apart.filter_map(|found| found.table.clone().zip(found.pid)).collect()
+    }
+
+    /// The same with how handing them over ended.
+    #[must_use]
+    pub fn with_handovers(
+        mut self,
+        stopped: Option<Stop>,
+        not_restored: Option<String>,
+        panicked: Option<String>,
+        held_for: Vec<HeldFor>,
+    ) -> Self {
+        if not_restored.is_some() || !held_for.is_empty() {
+            self.summary.auto_failover.after = !self.summary.auto_failover.before;
+        }
+        if !held_for.is_empty() {
+            self.summary.auto_failover.held_for = held_for;
+        }
+        Self { stopped, not_restored, panicked, ..self }
     }
 
     /// The same once these were handed over, and looked at again.
