@@ -117,6 +117,26 @@ async fn what_is_led_apart_is_named_and_recover_puts_it_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_longer_copy_that_lacks_a_row_of_its_leader_does_not_lead() {
+    let (desk, base, other) = led_elsewhere().await;
+    desk.bed.world(|world| {
+        put(world, 24);
+        let id = aggregate(world, 0);
+        assert!(world.put_row(&other, id), "its leader takes a row in a place where the longer copy has another one");
+    });
+    desk.bed.settle();
+    let before = desk.bed.world(|world| (rows(world, &base), rows(world, &other)));
+    assert!(before.0 > before.1, "{before:?}");
+    let said = desk.says(4, "recover --all");
+    assert!(said.contains("not seen to hold all that it does"), "{said}");
+    desk.bed.world(|world| {
+        assert_eq!(leaders(world), (base.clone(), other.clone()));
+        assert_eq!((rows(world, &base), rows(world, &other)), before, "nothing is given up");
+    });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_base_table_that_is_shorter_than_its_aggregates_is_named() {
     let desk = Desk::with(Scenario::PreAggregate).await;
     desk.bed.world(|world| {

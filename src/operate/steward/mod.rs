@@ -273,3 +273,35 @@ fn next_goal(waiting: &mut VecDeque<Goal>, running: &BTreeMap<tokio::task::Id, G
     let at = free().find(|(_, goal)| !busy.contains(&(goal.pid.0 % 2))).or_else(|| free().next()).map(|(at, _)| at)?;
     waiting.remove(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TableName;
+
+    fn goal(table: &str, beside: Option<&str>, pid: u32) -> Goal {
+        let name = |table: &str| TableName { db: "shop".to_owned(), table: table.to_owned() };
+        Goal {
+            table: name(table),
+            pid: Pid(pid),
+            replicas: Vec::new(),
+            leader: None,
+            beside: beside.map(name),
+            heir_holds_all: false,
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_behind_a_goal_that_was_not_reached_is_left_where_it_is() {
+        let base = goal("orders", None, 0);
+        let behind = [goal("first", Some("orders"), 0), goal("second", Some("first"), 0)];
+        let others = [goal("first", Some("orders"), 1), goal("clicks", None, 0)];
+        let mut waiting: VecDeque<Goal> = behind.iter().chain(&others).cloned().collect();
+        let mut worked = Worked::default();
+        worked.give_up_those_behind(&base, &mut waiting);
+        assert_eq!(Vec::from(waiting), others);
+        assert_eq!(worked.given_up.keys().collect::<Vec<_>>(), ["shop.first/0", "shop.second/0"]);
+        assert!(worked.given_up["shop.second/0"].text.starts_with("shop.first/0 comes before it"));
+    }
+}
