@@ -207,6 +207,7 @@ pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
 pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
     let mut out = match (line.partitions, line.left.len()) {
         (0, _) => format!("{}: nothing had to be done.\n", line.undertaking),
+        (1, 0) => format!("{}: 1 partition as it is to be.\n", line.undertaking),
         (all, 0) => format!("{}: {} as they are to be.\n", line.undertaking, counted(all, "partition")),
         (all, left) => {
             format!("{}: {left} of {} not as they are to be.\n", line.undertaking, counted(all, "partition"))

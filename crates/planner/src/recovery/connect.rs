@@ -56,8 +56,9 @@ fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) 
     !r.is_leader && may_follow(view, leader, r)
 }
 
-/// Whether nothing speaks against a replica's following as it is: loaded and at rest, not suspect, with nothing missing from the leader's binlog behind its snapshot, with no more of their log in rows
-/// than the leader has of its own, and with no fewer that nobody has looked at.
+/// Whether nothing speaks against a replica's following as it is: loaded and at rest, not suspect, with nothing missing from the leader's
+/// binlog behind its snapshot, with no more of its log in rows than the leader has of its own, and with no fewer that nobody has looked
+/// at.
 fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
     let behind_snapshot = leader.map_or(Offset(0), ReplicaView::manifest_offset);
     let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
