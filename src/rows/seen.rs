@@ -178,7 +178,8 @@ fn lacking(replicas: &[Endpoint], odd: &[(Vec<OddRow>, Superseded)]) -> Lacking 
     let mut lacking = Lacking::new();
     for (pair, lack) in odd.iter().flat_map(|(odd, superseded)| lacking_in(replicas, odd, superseded)) {
         let most = lacking.entry(pair).or_default();
-        let weight = |lack: &Lack| (lack.keys - lack.overwritten, lack.rows - lack.superseded, lack.rows);
+        let keys = |lack: &Lack| lack.keys.saturating_sub(lack.overwritten + lack.superseded_keys);
+        let weight = |lack: &Lack| (keys(lack), lack.rows - lack.superseded, lack.rows);
         if weight(&lack) > weight(most) {
             *most = lack;
         }
@@ -223,8 +224,8 @@ fn lacking_in(replicas: &[Endpoint], odd: &[OddRow], superseded: &Superseded) ->
             let all = keys(&mut odd.iter().filter(lacked));
             let gone = keys(&mut odd.iter().filter(lacked).filter(is_gone));
             if rows > 0 {
-                let superseded = superseded.get(&(one, other)).copied().unwrap_or_default();
-                let lack = Lack { rows, keys: all, overwritten: all - gone, superseded };
+                let (superseded, superseded_keys) = superseded.get(&(one, other)).copied().unwrap_or_default();
+                let lack = Lack { rows, keys: all, overwritten: all - gone, superseded, superseded_keys };
                 lacking.insert((x.clone(), y.clone()), lack);
             }
         }
@@ -233,8 +234,8 @@ fn lacking_in(replicas: &[Endpoint], odd: &[OddRow], superseded: &Superseded) ->
 }
 
 /// By replicas, by their places, how many of the rows that the first lacks of the second have expired because newer ones of their keys
-/// were put.
-type Superseded = BTreeMap<(usize, usize), u64>;
+/// were put, and how many keys these have.
+type Superseded = BTreeMap<(usize, usize), (u64, u64)>;
 
 /// In an index that keeps so many of the newest rows of a key: whoever shows as many newer ones than the newest that it lacks has let all
 /// of these expire.
@@ -255,7 +256,8 @@ async fn superseded_in(
                     continue;
                 }
                 if shows_newer(cluster, at, partition, index, newest, keeps).await? {
-                    *superseded.entry((one, other)).or_default() += rows;
+                    let gone = superseded.entry((one, other)).or_default();
+                    (gone.0, gone.1) = (gone.0 + rows, gone.1 + 1);
                 }
             }
         }

@@ -5,6 +5,7 @@ use openmldb_ops::model::PartitionId;
 use openmldb_ops::sandbox::tablet::Ttl;
 use openmldb_ops::wire::common::StorageMode::{KHdd, KMemory};
 
+use super::dice::Dice;
 use super::hunted::Found;
 use super::written::{Written, cluster};
 
@@ -100,6 +101,49 @@ fn what_newer_rows_let_expire_is_not_what_a_leader_lacks() {
             let found = restarted(world, |_| {}, playbook);
             assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook} {ttl:?}");
         }
+    }
+}
+
+const KINDS: [Ttl; 5] =
+    [Ttl::Never, Ttl::Absolute(AN_HOUR), Ttl::Latest(3), Ttl::Both(AN_HOUR, 3), Ttl::Either(AN_HOUR, 3)];
+
+/// A leader that lost the end of its log holds rows that this had deleted or pushed out. Another one leads, whose log continues its own,
+/// and it takes the rest from there: nothing has to be discarded for it. So does a follower, while clients write and while they do not.
+#[test]
+fn one_that_lost_its_end_follows_one_that_continues_its_log() {
+    let histories = 0..40;
+    for (seed, ttl) in histories.flat_map(|seed| KINDS.map(|ttl| (seed, ttl))) {
+        let mut dice = Dice::new(seed);
+        let mut world = cluster(3, 1);
+        let [id] = world.expiring(KMemory, ttl, [&[1, 2, 3]]);
+        let (mut entries, keys) = (dice.between(10, 80), dice.between(1, 12));
+        world.rows_of_keys(id, 1, keys, entries);
+        let end = entries;
+        for _ in 0..dice.between(1, 4) {
+            let (deletes, rows) = (dice.between(0, 3), dice.between(0, 9));
+            world.deletes(id, 1, deletes.try_into().unwrap());
+            world.rows_of_keys(id, 1, keys, rows);
+            entries += deletes + rows;
+        }
+        world.passes(1_000);
+        world.everything_dies();
+        {
+            let mut cut = |tablet| world.loses(dice.between(end / 2, entries)..=entries, id, tablet);
+            let whole = [1, 2, 3][usize::try_from(seed % 3).unwrap()];
+            [1, 2, 3].into_iter().filter(|tablet| *tablet != whole).for_each(&mut cut);
+        }
+        world.everything_starts();
+        if dice.percent(50) {
+            world.world.start_writers(5, 1);
+        }
+        let playbook = ["recover", "fast"][usize::from(dice.percent(50))];
+        let found = world.by(playbook).comes_right();
+        assert_eq!(
+            (found.blocked, found.announced),
+            (Vec::new(), 0),
+            "seed {seed}, {playbook}, {ttl:?}: {}",
+            found.told.join("\n")
+        );
     }
 }
 

@@ -38,17 +38,23 @@ pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) ->
     let leader = view.replica(&choice.leader);
     let is_prefix = move |r: &ReplicaView| {
         let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
-        // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
-        let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
-        let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
-        // What nobody can compare is believed by its counts.
-        let is_believed = || leader.is_some_and(|leader| holds_all() || cannot_be_compared(view, r, leader));
-        let was_read = || choice.unread.contains(&r.endpoint) && is_believed();
-        let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
-        choice.proven.contains(&r.endpoint) || is_cleared() || was_read() || is_identical() || whom.late && late()
+        is_known_to_begin(view, choice, leader, r) || whom.late && late()
     };
     let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
     proven.filter(move |r| may_be_connected(view, leader, r))
+}
+
+/// Whether a replica's log is known to be the beginning of the chosen leader's, and counts do not speak against its rows, or these
+/// were looked at.
+fn is_known_to_begin(view: &View, choice: &Choice, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
+    // Clients may write while it is read: whether it holds the same in the end is seen once it has caught up.
+    let holds_all = || leader.is_some_and(|leader| seen_to_lack(view, r, leader) == Some(0));
+    let is_cleared = || choice.doubted.contains(&r.endpoint) && holds_all();
+    // What nobody can compare is believed by its counts.
+    let is_believed = || leader.is_some_and(|leader| holds_all() || cannot_be_compared(view, r, leader));
+    let was_read = || choice.unread.contains(&r.endpoint) && is_believed();
+    let is_identical = || leader.is_some_and(|leader| is_as_good_as_proven(view, leader, r));
+    choice.proven.contains(&r.endpoint) || is_cleared() || was_read() || is_identical()
 }
 
 /// Whether nothing speaks against connecting a proven prefix, and it has no leader flag: only an operation clears one.
@@ -115,9 +121,14 @@ pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) ->
     is_as_good_as_proven(view, leader, r) && may_be_connected(view, Some(leader), r)
 }
 
-/// Whether an old leader holds the same as its leader, so that nothing but its flag is wrong with it.
-pub(super) fn is_the_same_but_for_its_flag(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
-    r.is_leader && is_as_good_as_proven(view, leader, r) && may_follow(view, Some(leader), r)
+/// Whether a replica may follow its serving leader as it is, but for a leader flag: its log is the beginning of that one's.
+pub(super) fn begins_its_leaders_log(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint);
+    let is_prefix = match choice {
+        Some(choice) => is_known_to_begin(view, choice, Some(leader), r),
+        None => is_as_good_as_proven(view, leader, r),
+    };
+    is_prefix && may_follow(view, Some(leader), r)
 }
 
 /// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.

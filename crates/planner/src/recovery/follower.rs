@@ -9,7 +9,7 @@ use std::time::Duration;
 use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag, read_again};
+use super::connect::{Returns, connect, is_the_same, read_again};
 use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
@@ -370,8 +370,8 @@ impl Case<'_> {
             let why = "it holds as many entries as its leader, and the same rows";
             return self.send(connect(self.view, self.leader, follower), why);
         }
-        if self.returns.connected && !must_drop && is_the_same_but_for_its_flag(self.view, self.leader, follower) {
-            return self.bring_old_leader(follower, connected);
+        if let Some(kept) = (!must_drop).then(|| self.bring_old_leader(follower, connected)).flatten() {
+            return kept;
         }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
             return Follower::Blocked(blocked);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use openmldb_model::{Action, Directory, Offset, Seen, State};
 
+use super::connect::begins_its_leaders_log;
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
@@ -235,11 +236,13 @@ pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: 
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
 }
 
-/// The same of replicas that were seen to hold rows that their serving leader lacks: their terms tell whether these were given up.
+/// The same of replicas that were seen to hold rows that their serving leader lacks: their terms tell whether these were given up. Of
+/// one that is to follow as it is nobody has to know.
 pub(super) fn prove_terms_of_odd_ones(view: &View, step: &'static str, up_to_entries: u64) -> Option<Decision> {
     let leader = view.serving_leader()?;
     let lacks = |r: &ReplicaView| seen_to_lack_keys(view, leader, r).is_some_and(|keys| keys > 0);
-    let is_odd = |r: &&ReplicaView| r.endpoint != leader.endpoint && !r.is_alive && lacks(r);
+    let is_kept = |r: &ReplicaView| begins_its_leaders_log(view, leader, r);
+    let is_odd = |r: &&ReplicaView| r.endpoint != leader.endpoint && !r.is_alive && lacks(r) && !is_kept(r);
     let is_comparable = view.terms.len() > 1 && !view.storage.is_disk();
     if is_comparable && leader.manifest == Seen::Unasked && view.replicas.iter().any(|r| is_odd(&r)) {
         return Some(Decision::look(&leader.endpoint, Question::Manifest));

@@ -53,12 +53,15 @@ pub struct Lack {
     /// Those of the rows instead of which it holds newer ones of the same keys: where the newest of a key are kept, each that is put
     /// lets one expire.
     pub superseded: u64,
+    /// The keys of these rows.
+    pub superseded_keys: u64,
 }
 
 impl Lack {
     fn but_for_superseded(self) -> Self {
-        let rows = self.rows - self.superseded.min(self.rows);
-        Self { rows, keys: self.keys.min(rows), overwritten: self.overwritten.min(rows), superseded: 0 }
+        let rows = self.rows.saturating_sub(self.superseded);
+        let keys = self.keys.saturating_sub(self.superseded_keys).min(rows);
+        Self { rows, keys, overwritten: self.overwritten.min(keys), ..Self::default() }
     }
 }
 
@@ -314,10 +317,9 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
             (one, other) => one == other,
         }
     };
-    const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0, superseded: 0 };
-    const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0, superseded: 0 };
+    let much = Lack { rows: u64::MAX, keys: u64::MAX, ..Lack::default() };
     let is_about_to_lose = before == ComparedBefore::Discarding || counts_are_in_doubt(view);
-    let is_settled = is_the_same_if(NOTHING) && (!is_about_to_lose || is_the_same_if(MUCH));
+    let is_settled = is_the_same_if(Lack::default()) && (!is_about_to_lose || is_the_same_if(much));
     if is_settled { decision } else { Decision::Compare { replicas, before } }
 }
 

@@ -18,6 +18,7 @@ mod losses;
 mod memories;
 mod named;
 mod objections;
+mod old_leaders;
 mod out_of_reach;
 mod plans;
 mod reattaching;

@@ -182,7 +182,8 @@ fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
             || !target(endpoint).is_leader
             || replicas.iter().any(|r| target(r).is_leader || target(r).offset() > target(endpoint).offset()))
         .then_some("a second leader, or a follower that cannot follow"),
-        Action::AddReplica { endpoint, follower, .. } => (target(follower).is_leader
+        Action::AddReplica { endpoint, follower, .. } => (target(follower).is_leader && target(follower).is_alive
+            || target(follower).leads_in_memory()
             || target(follower).offset() > target(endpoint).offset())
         .then_some("a follower that cannot follow"),
         Action::ChangeLeader { .. } => view.serving_leader().map(|_| "a promotion beside a serving leader"),

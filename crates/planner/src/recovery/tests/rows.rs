@@ -285,7 +285,7 @@ fn what_a_loaded_replica_holds_is_compared_before_it_is_discarded() {
     assert!(text.starts_with("b holds rows of 1 key that its leader a does not hold"), "{text}");
     assert_eq!(blocked(&after(view.clone().ttl(), seen(&ends, &[("a", "b", 1)]))).0, Reason::LeaderLacksRows);
     let ends = BTreeMap::from([read("a", 20, 0), read("b", 18, 0)]);
-    let lack = Lack { rows: 1, keys: 1, superseded: 1, ..Lack::default() };
+    let lack = Lack { rows: 1, keys: 1, superseded: 1, superseded_keys: 1, ..Lack::default() };
     let superseded = RowsSeen::compared(ends, BTreeMap::from([(("a".into(), "b".into()), lack)]));
     assert_eq!(after(view.ttl(), superseded).acts(), resent, "a newer row of its key let it expire");
 }
@@ -354,7 +354,7 @@ fn whether_a_row_that_the_leader_lacks_was_given_up_its_term_tells() {
 fn on_disk_a_row_may_have_been_overwritten() {
     let view = of_an_unknown_term(18).on_disk();
     let decided = |overwritten| {
-        let lack = Lack { rows: 5, keys: 4, overwritten, superseded: 0 };
+        let lack = Lack { rows: 5, keys: 4, overwritten, ..Lack::default() };
         let ends = [read("a", 20, 0), read("b", 18, 0)];
         let rows = RowsSeen::compared(ends.into(), [(("a".into(), "b".into()), lack)].into());
         decided(&after(view.clone(), rows))
