@@ -84,20 +84,27 @@ fn planned_and_shown(seen: &Snapshot) {
     let rpc = Rpc { reads: 0, mutations: 0 };
     snapshot_text(seen, None);
     let status = Status::of(seen, &Scope::All);
-    status_text(&status, true, Paint::Plain);
+    let cases = run::diagnose(seen, &status, &run::Runs::default());
+    for full in [false, true] {
+        status_text(&status, &cases, full, Paint::Plain);
+    }
     summary_text(&summary_of_status(&status, rpc), About::Look, Paint::Plain);
     let Ok(playbook) = Playbook::find(DEFAULT) else { panic!("the default playbook is no playbook") };
     let Ok(prepared) = prepare_plan(seen.clone(), &playbook, &Scope::All, Left::default(), None) else { return };
     let auto_failover_before = seen.auto_failover;
-    let context = PlanContext {
-        snapshot: seen,
-        playbook: &playbook,
-        auto_failover_before,
-        stands: &[],
-        id: None,
-        paint: Paint::Plain,
-    };
-    plan_text(&prepared.plan, &context);
+    for full in [false, true] {
+        let context = PlanContext {
+            snapshot: seen,
+            playbook: &playbook,
+            auto_failover_before,
+            stands: &[],
+            id: None,
+            service: &run::Service::of(&status),
+            full,
+            paint: Paint::Plain,
+        };
+        plan_text(&prepared.plan, &context);
+    }
     summary_text(&summary_of_plan(&prepared.plan, auto_failover_before, rpc), About::Plan, Paint::Plain);
     run::KeptPlan::of(&prepared, DEFAULT, &Scope::All);
 }

@@ -195,6 +195,9 @@ pub struct Recover {
     /// Print what would be done; send nothing that changes anything
     #[arg(long)]
     pub dry_run: bool,
+    /// Print everything about every partition, however many there are
+    #[arg(long)]
+    pub full: bool,
     /// Plan from a saved snapshot, without any cluster
     #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
     pub snapshot: Option<PathBuf>,

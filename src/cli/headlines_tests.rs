@@ -24,6 +24,7 @@ fn summary(verdict: Verdict, blocked: usize, failed: usize, healthy_before: usiz
     let total = healthy_before + blocked + failed + 1;
     Summary {
         verdict,
+        service: None,
         playbook: None,
         auto_failover: AutoFailoverSeen { before: true, after: true, held_for: Vec::new() },
         partitions: PartitionCounts { total, healthy_before, recovered: 1, blocked, failed },

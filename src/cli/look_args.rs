@@ -11,7 +11,7 @@ use super::args::{Embedded, Where, Which};
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// List healthy partitions too
+    /// List every partition, healthy ones too, however many there are
     #[arg(long)]
     pub full: bool,
     /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined

@@ -11,7 +11,7 @@ use crate::cluster;
 use crate::model::Snapshot;
 use crate::playbook::Playbook;
 use crate::run::{
-    Diagnosis, Event, Listener, PlanId, Prepared, Recovered, RowsCompared, Rpc, Scope, Status, Summary,
+    Diagnosis, Event, Listener, PlanId, Prepared, Recovered, RowsCompared, Rpc, Scope, Service, Status, Summary,
     summary_of_status,
 };
 use crate::snapshot;
@@ -111,10 +111,20 @@ impl Out {
         playbook: &Playbook,
         id: &PlanId,
         kept_in: Option<&Path>,
+        (service, full): (&Service, bool),
     ) -> io::Result<()> {
         let Prepared { plan, snapshot, .. } = prepared;
         let (auto_failover_before, stands) = (prepared.auto_failover_before(), prepared.stands());
-        let context = PlanContext { snapshot, playbook, auto_failover_before, stands, id: Some(id), paint: self.paint };
+        let context = PlanContext {
+            snapshot,
+            playbook,
+            auto_failover_before,
+            stands,
+            id: Some(id),
+            service,
+            full,
+            paint: self.paint,
+        };
         let text = || {
             let kept = kept_in.map(|file| format!("Kept in {}.\n", file.display()));
             plan_text(plan, &context) + &kept.unwrap_or_default()
@@ -127,14 +137,24 @@ impl Out {
         self.either(|| comparison_text(line, self.paint), |lines| lines.line(line))
     }
 
-    /// The health of what is in scope, under a heading where there is one.
-    pub fn status(&self, seen: &Snapshot, scope: &Scope, all: bool, heading: Option<&str>) -> io::Result<()> {
+    /// The health of what is in scope, under a heading where there is one, and the cases that the cluster is in.
+    pub fn status(
+        &self,
+        seen: &Snapshot,
+        scope: &Scope,
+        all: bool,
+        heading: Option<&str>,
+        cases: &[Diagnosis],
+    ) -> io::Result<()> {
         let status = Status::of(seen, scope);
         let text = || {
             let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
-            heading + &status_text(&status, all, self.paint)
+            heading + &status_text(&status, cases, all, self.paint)
         };
-        self.either(text, |lines| lines.status(&status))
+        self.either(text, |lines| {
+            lines.status(&status)?;
+            cases.iter().try_for_each(|case| lines.line(&DiagnosisLine::of(case)))
+        })
     }
 
     /// The cases that a cluster is in.

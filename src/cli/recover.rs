@@ -12,7 +12,8 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::run::{
     AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, RecoverError, Recovered,
-    Recovery, Rpc, Scope, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan, summary_of_plan,
+    Recovery, Rpc, Scope, Service, Status, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan,
+    summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{About, ComparisonLine, by_hand, kept_off_text, was_switched_off};
@@ -38,7 +39,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
             .and_then(|planned| Ok(planned.led_by(work.consent.leader.as_ref(), &work.playbook, &work.scope)?))
             .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, Rpc::default()))?;
         show_plan(args, &work, &prepared, out)?;
-        return plan_summary(&prepared, Rpc::default(), None, out);
+        return plan_summary(&prepared, &work.scope, Rpc::default(), None, out);
     }
     let timeout = args.timeout.map(Duration::from_secs);
     let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
@@ -135,12 +136,12 @@ async fn on_cluster(
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
     if is_sandbox {
-        out.status(&prepared.snapshot, &work.scope, false, Some("before"))?;
+        out.status(&prepared.snapshot, &work.scope, args.full, Some("before"), &[])?;
     }
     if args.dry_run {
         show_plan(args, &work, &prepared, out)?;
         would_lead_beside(&prepared.snapshot, &work.scope).iter().for_each(|text| out.say()(text));
-        return plan_summary(&prepared, session.cluster.rpc_counts().into(), rows_of(session), out);
+        return plan_summary(&prepared, &work.scope, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
     let up_to = work.playbook.compare_rows_up_to();
     signals.unless_stopped(given_up::keep(&prepared, up_to, session, &dir, out)).await??;
@@ -154,7 +155,7 @@ async fn on_cluster(
     let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await?;
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-        out.status(&seen, &work.scope, false, Some("after"))?;
+        out.status(&seen, &work.scope, args.full, Some("after"), &[])?;
     }
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
@@ -172,10 +173,11 @@ async fn on_cluster(
 /// Prints the plan under its id, and keeps it if it is to be kept.
 fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) -> Result<(), Failure> {
     let kept = KeptPlan::of(prepared, &work.text, &work.scope);
+    let service = Service::of(&Status::of(&prepared.snapshot, &work.scope));
     if let Some(file) = &args.out {
         save_plan(&kept, file)?;
     }
-    out.plan(prepared, &work.playbook, &kept.id(), args.out.as_deref())?;
+    out.plan(prepared, &work.playbook, &kept.id(), args.out.as_deref(), (&service, args.full))?;
     let playbooks = prepared.compared(&work.scope)?;
     if !playbooks.is_empty() {
         out.comparison(&ComparisonLine { playbook: &prepared.plan.playbook, playbooks: &playbooks })?;
@@ -183,11 +185,18 @@ fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) 
     Ok(())
 }
 
-fn plan_summary(prepared: &Prepared, rpc: Rpc, rows: Option<SandboxLine>, out: &Out) -> Result<Exit, Failure> {
+fn plan_summary(
+    prepared: &Prepared,
+    scope: &Scope,
+    rpc: Rpc,
+    rows: Option<SandboxLine>,
+    out: &Out,
+) -> Result<Exit, Failure> {
     if let Some(rows) = rows {
         out.sandbox(&rows)?;
     }
     let summary = summary_of_plan(&prepared.plan, prepared.snapshot.auto_failover, rpc);
+    let summary = summary.serving(&Status::of(&prepared.snapshot, scope));
     out.summary(&summary, About::Plan)?;
     Ok(exit_of_plan(&summary))
 }

@@ -49,9 +49,8 @@ async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &
         .check(&seen)
         .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
-    out.status(&seen, scope, args.full, None)?;
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, &seen, out).await?);
-    out.diagnoses(&found)?;
+    out.status(&seen, scope, args.full, None, &found)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }

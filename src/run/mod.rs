@@ -42,6 +42,7 @@ mod resuming;
 mod returned;
 mod run_id;
 mod scope;
+mod service;
 mod status;
 pub mod stopping;
 mod telling;
@@ -85,6 +86,7 @@ pub use report::{
 };
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector, some_of};
+pub use service::{Lacking, Service};
 pub use status::{
     PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
     TabletStatus, summary_of_status,

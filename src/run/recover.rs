@@ -33,6 +33,7 @@ use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
 use super::scope::Scope;
+use super::status::Status;
 use super::stopping::{CALLS, Hurry, LOOKS, NOTES, unless_stopped, within_budget};
 use super::telling::Telling;
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
@@ -278,6 +279,10 @@ impl Recovery {
             AutoFailoverSeen::of(auto_failover, seen.auto_failover, given_back.held_for()),
             driven.as_ref(),
         );
+        let summary = match &summary.verification {
+            Some(_) => summary.serving(&Status::of(&seen, &self.scope)),
+            None => summary,
+        };
         let finished = is_given_back && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
@@ -335,7 +340,7 @@ impl Recovery {
         let healed = prepared.plan.partitions.iter().filter(|planned| !unhealthy.contains(&planned.partition));
         let summary = summary.without(healed.map(|planned| (&planned.table, planned.partition.pid)));
         Ok(Recovered {
-            summary: summary.verified(verification),
+            summary: summary.verified(verification).serving(&Status::of(&seen, &self.scope)),
             stopped: None,
             not_restored: None,
             panicked: None,

@@ -8,6 +8,7 @@ use crate::recovery::{Blocked, GivenUp, Loss};
 use crate::verify::Verification;
 
 use super::hold::HeldFor;
+use super::service::Service;
 
 /// The last line of every command that has read a cluster or a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,6 +16,9 @@ use super::hold::HeldFor;
 pub struct Summary {
     /// In a word.
     pub verdict: Verdict,
+    /// Whether clients can read and write, by the last look; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
     /// The playbook, where there was one.
     pub playbook: Option<String>,
     /// auto_failover, before and after.

@@ -13,6 +13,7 @@ use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, Vie
 
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
+use super::service::Service;
 
 /// A cluster's health.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -344,6 +345,7 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
     });
     Summary {
         verdict: if status.is_healthy() { Verdict::Healthy } else { Verdict::Partial },
+        service: Some(Service::of(status)),
         playbook: None,
         auto_failover: AutoFailoverSeen::of(status.auto_failover, status.auto_failover, &[]),
         partitions: PartitionCounts {

@@ -13,6 +13,8 @@ use super::report::{
     AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary,
     Verdict,
 };
+use super::service::Service;
+use super::status::Status;
 
 /// What was seen last, and what it shows.
 pub(super) struct Seen<'a> {
@@ -87,6 +89,7 @@ pub(super) fn summary_of_run(
     };
     let summary = Summary {
         verdict: if last.verification.is_some() { verdict } else { Verdict::Interrupted },
+        service: None,
         playbook: Some(playbook.to_owned()),
         auto_failover,
         partitions,
@@ -125,6 +128,11 @@ impl Summary {
         self
     }
 
+    /// With what clients meet, as it was seen.
+    pub fn serving(self, status: &Status) -> Self {
+        Self { service: Some(Service::of(status)), ..self }
+    }
+
     /// With what a verification found: nothing is recovered or healthy that it does not confirm.
     pub fn verified(self, verification: Verification) -> Self {
         let verdict = match self.verdict {
@@ -158,6 +166,7 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
     let unhealthy = plan.counts.total - plan.counts.healthy;
     Summary {
         verdict: if unhealthy == 0 { Verdict::Healthy } else { Verdict::Partial },
+        service: None,
         playbook: Some(plan.playbook.clone()),
         auto_failover: AutoFailoverSeen::of(auto_failover, auto_failover, &[]),
         partitions: PartitionCounts {

@@ -8,10 +8,12 @@ use crate::recovery::{
     Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence,
     Way,
 };
-use crate::run::{HeldFor, PlanId, PlannedClusterStep, cluster_steps};
+use crate::run::{HeldFor, PlanId, PlannedClusterStep, Service, cluster_steps};
 
+use super::blocks::{blocked, blocks};
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
+use super::service::service_text;
 use super::words::{Numbers, command, entries_lost, listed, moment, on_off, one_line};
 use crate::model::{Verb, counted, counted_that};
 
@@ -28,23 +30,39 @@ pub struct PlanContext<'a> {
     pub stands: &'a [HeldFor],
     /// Its id, if it may be named by it.
     pub id: Option<&'a PlanId>,
+    /// Whether clients can read and write now.
+    pub service: &'a Service,
+    /// Every partition with every call, however many there are.
+    pub full: bool,
     /// Colour.
     pub paint: Paint,
 }
 
-/// The plan: cluster steps before, every partition that is not healthy, cluster steps after, counts and an estimate.
+/// So many partitions that are not healthy are told one by one, some twenty lines each: of more, those with the same plan are told
+/// together.
+const IN_FULL: usize = 3;
+
+/// The plan: whether clients can read and write, cluster steps before, every partition that is not healthy or every plan that several of
+/// them share, cluster steps after, counts and an estimate, what is blocked.
 pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
     let PlanContext { snapshot, playbook, auto_failover_before, stands, paint, .. } = *context;
     let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before, stands);
-    let mut out = header(plan, context);
+    let mut out = service_text(context.service, paint) + &header(plan, context);
     cluster_part(&mut out, "Before any partition", &steps.before, paint);
     let rule = LeaderRule::of(playbook);
-    for planned in &plan.partitions {
-        partition(&mut out, planned, rule, paint);
+    let each = context.full || plan.partitions.len() <= IN_FULL;
+    if each {
+        plan.partitions.iter().for_each(|planned| partition(&mut out, planned, rule, paint));
+    } else {
+        out += &blocks(&plan.partitions, paint);
+        out += "\nWith --full every partition is listed, with every call and why.\n";
     }
     cluster_part(&mut out, "At the end, however the run ends", &steps.after, paint);
     out.push('\n');
     out += &totals(&plan.counts);
+    if !each {
+        out += &blocked(&plan.partitions, paint);
+    }
     out += &how_to_accept(plan, context);
     out
 }

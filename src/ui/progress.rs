@@ -11,6 +11,7 @@ use crate::run::{Event, Listener};
 use super::bars::Bars;
 use super::board::Board;
 use super::color::Paint;
+use super::digest::{Digest, Told};
 use super::lines::{Names, line};
 use super::tally::Tally;
 
@@ -27,6 +28,7 @@ pub struct Progress {
 struct Shown {
     names: Names,
     tally: Tally,
+    digest: Digest,
     detail: Detail,
     paint: Paint,
     place: Place,
@@ -60,8 +62,8 @@ impl Progress {
     }
 
     fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
-        let (names, tally) = (Names::default(), Tally::default());
-        Self { shown: Arc::new(Mutex::new(Shown { names, tally, detail, paint, place, acts: false })), board }
+        let (names, tally, digest) = (Names::default(), Tally::default(), Digest::default());
+        Self { shown: Arc::new(Mutex::new(Shown { names, tally, digest, detail, paint, place, acts: false })), board }
     }
 
     /// Learns the names of tables, which some events carry as numbers only, when that is called.
@@ -132,10 +134,18 @@ impl Shown {
         self.tally.add(event);
         // Before its first change a run writes down what is there.
         self.acts |= matches!(event, Event::Recorded { .. });
-        let line = line(event, &self.names, self.detail, self.paint);
+        let told = match self.detail {
+            Detail::Usual => self.digest.told(event, &self.tally),
+            Detail::Verbose => Told::Yes,
+        };
+        let line = line(event, &self.names, self.detail, self.paint).map(|line| match told {
+            Told::Yes | Told::No => line,
+            Told::Last => format!("{line}\n(others like it are counted from here on, and not listed)"),
+        });
         match &mut self.place {
             Place::Lines(out) => {
-                if let Some(line) = line {
+                let line = line.filter(|_| told != Told::No);
+                for line in line.into_iter().chain(self.digest.progress(event, &self.tally)) {
                     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
                 }
             }
@@ -144,7 +154,7 @@ impl Shown {
                     bars.get_or_insert_with(|| Bars::on(board));
                 }
                 match (&*bars, line) {
-                    (Some(bars), Some(line)) if !lasts(event) => bars.last(line),
+                    (Some(bars), Some(line)) if told == Told::No || !lasts(event) => bars.last(line),
                     (_, Some(line)) => board.say(&line),
                     (_, None) => {}
                 }

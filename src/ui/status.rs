@@ -1,18 +1,26 @@
-//! A cluster's health as text: tablets first, then every partition that is not healthy.
+//! A cluster's health as text: whether clients can read and write, the case and its causes, tablets, and what is wrong with each partition
+//! where these are few.
 
 use crate::model::{Role, TabletState, Verb, counted_that};
-use crate::run::{PartitionState, PartitionStatus, ReplicaState, ReplicaStatus, Status, TabletStatus};
+use crate::run::{
+    Diagnosis, PartitionState, PartitionStatus, ReplicaState, ReplicaStatus, Service, Status, TabletStatus,
+};
 
+use super::causes::causes;
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
+use super::diagnosis::diagnoses_text;
+use super::named::LISTED;
 use super::plan::flags;
+use super::service::service_text;
 use super::words::{moment, on_off, one_line};
 use crate::model::counted;
 
-/// The health of tablets and partitions; healthy partitions are counted, and listed only if `all`.
-pub fn status_text(status: &Status, all: bool, paint: Paint) -> String {
-    let mut out = format!(
-        "{}\nAs seen at {}, auto_failover {}{}.\n\n",
+/// The health of tablets and partitions, and the cases that they make up. Healthy partitions are counted; `all` lists every one.
+pub fn status_text(status: &Status, cases: &[Diagnosis], all: bool, paint: Paint) -> String {
+    let mut out = service_text(&Service::of(status), paint);
+    out += &format!(
+        "{}, as seen at {}, auto_failover {}{}.\n\n",
         paint.tone(Tone::Strong, &format!("Status of {}", one_line(&status.cluster))),
         moment(status.taken_at_ms),
         on_off(status.auto_failover),
@@ -21,7 +29,14 @@ pub fn status_text(status: &Status, all: bool, paint: Paint) -> String {
             ops => format!(", {} under way", counted(ops, "operation")),
         }
     );
+    out += &causes(&status.partitions, paint);
+    out += &diagnoses_text(cases, paint);
     out += &tablets(&status.tablets, paint);
+    let unhealthy = status.partitions.len() - status.counts.healthy;
+    if unhealthy > LISTED && !all {
+        out += "\n`openmldb-ops status --full` shows every partition.\n\n";
+        return out + &totals(status, paint);
+    }
     let listed = |partition: &&PartitionStatus| all || partition.state != PartitionState::Healthy;
     for found in status.partitions.iter().filter(listed) {
         out.push('\n');

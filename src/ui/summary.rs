@@ -1,5 +1,7 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
+use std::collections::BTreeMap;
+
 use crate::recovery::{Loss, WhyHeld};
 use crate::run::{
     AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, RowsCompared, Stop, Summary, Verdict,
@@ -8,10 +10,12 @@ use crate::run::{
 use crate::verify::Standing;
 
 use super::color::{Paint, Tone};
+use super::named::{LISTED, named};
 use super::plan::losses;
+use super::service::service_text;
 use super::verification::verification_text;
 use super::words::{Numbers, command, elapsed, entries_lost, on_off, one_line};
-use crate::model::counted;
+use crate::model::{TableName, counted};
 
 /// Which command a summary is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,10 @@ pub enum About {
 /// The summary.
 pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
     let (tone, sentence) = verdict(summary, about);
-    let mut out = format!("{}\n", paint.tone(tone, &sentence));
+    // A look and a plan have said it before.
+    let service = summary.service.as_ref().filter(|_| about == About::Recovery);
+    let mut out = service.map_or(String::new(), |service| service_text(service, paint));
+    out += &format!("{}\n", paint.tone(tone, &sentence));
     if about == About::Recovery {
         out += &numbers(summary);
     }
@@ -202,17 +209,51 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
         return;
     }
     *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Not as they should be:"));
-    for BlockedEntry { db, table, pid, reason, text, hint, losses: would_be_lost } in entries {
-        let name = one_line(&format!("{}/{pid}", dotted(db, table)));
-        let reason = paint.tone(Tone::Bad, reason);
-        *out += &format!("  {name}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
-        for loss in losses(would_be_lost) {
-            *out += &format!("    would be lost by going on: {loss}\n");
+    let mut alike: Vec<Vec<&BlockedEntry>> = Vec::new();
+    for entry in entries {
+        let says_the_same = |other: &BlockedEntry| {
+            (other.reason, &other.text, &other.hint, &other.losses)
+                == (entry.reason, &entry.text, &entry.hint, &entry.losses)
+        };
+        match alike.iter_mut().find(|group| group.first().is_some_and(|first| says_the_same(first))) {
+            Some(group) => group.push(entry),
+            None => alike.push(vec![entry]),
         }
+        if alike.len() > LISTED {
+            break;
+        }
+    }
+    let is_cut = alike.len() > LISTED;
+    if is_cut {
+        let mut by_reason: BTreeMap<&str, Vec<&BlockedEntry>> = BTreeMap::new();
+        entries.iter().for_each(|entry| by_reason.entry(entry.reason).or_default().push(entry));
+        alike = by_reason.into_values().collect();
+    }
+    for group in &alike {
+        let Some(first) = group.first() else { continue };
+        if is_cut && group.len() > 1 {
+            *out += &format!("  {} like the next:\n", counted(group.len(), "partition"));
+        }
+        let tables: Vec<TableName> = group.iter().map(|entry| named_table(&entry.db, &entry.table)).collect();
+        let names = named(tables.iter().zip(group.iter().map(|entry| entry.pid)));
+        *out += &blocked_one(&names, first, paint);
+    }
+    if is_cut {
+        *out += "  --output json lists each\n";
     }
     if entries.iter().any(|entry| !entry.losses.is_empty()) {
         *out += "What would be lost can be accepted, and no more: the same command with --dry-run prints the id to accept.\n";
     }
+}
+
+fn blocked_one(names: &str, entry: &BlockedEntry, paint: Paint) -> String {
+    let BlockedEntry { reason, text, hint, losses: would_be_lost, .. } = entry;
+    let reason = paint.tone(Tone::Bad, reason);
+    let mut out = format!("  {names}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
+    for loss in losses(would_be_lost) {
+        out += &format!("    would be lost by going on: {loss}\n");
+    }
+    out
 }
 
 fn accepted(out: &mut String, entries: &[AcceptedEntry], paint: Paint) {
@@ -241,11 +282,24 @@ fn given_up(out: &mut String, entries: &[GivenUpEntry], about: About, paint: Pai
         }
     };
     *out += &format!("\n{}\n", paint.tone(Tone::Warning, heading));
+    if entries.len() > LISTED {
+        let tables: Vec<TableName> = entries.iter().map(|e| named_table(&e.db, &e.table)).collect();
+        let partitions = named(tables.iter().zip(entries.iter().map(|entry| entry.pid)));
+        let (sum, at_most) = (entries.iter().map(|e| e.entries).sum(), entries.iter().any(|e| e.at_most));
+        let lost = entries_lost(sum, at_most, None);
+        *out +=
+            &format!("  {lost} of {}, {partitions}\n  --output json lists each\n", counted(entries.len(), "replica"));
+        return;
+    }
     for GivenUpEntry { db, table, pid, endpoint, entries, at_most, term, directory } in entries {
         let name = one_line(&format!("{}/{pid}", dotted(db, table)));
         let lost = entries_lost(*entries, *at_most, *term);
         *out += &format!("  {name}: {endpoint}, {lost}; directory {directory}\n");
     }
+}
+
+fn named_table(db: &str, table: &str) -> TableName {
+    TableName { db: db.to_owned(), table: table.to_owned() }
 }
 
 fn dotted(db: &str, table: &str) -> String {

@@ -7,6 +7,7 @@ use crate::run::{AutoFailoverSeen, PartitionCounts, ReplicaCounts, Rpc};
 fn recovered() -> Summary {
     Summary {
         verdict: Verdict::Recovered,
+        service: None,
         playbook: Some("recover".to_owned()),
         auto_failover: AutoFailoverSeen::of(true, true, &[]),
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 162, blocked: 0, failed: 0 },

@@ -1,16 +1,14 @@
 //! What a verification found, for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Pid;
-use crate::verify::{Finding, Standing, Verification};
+use crate::verify::{Finding, FindingKind, Standing, Verification};
 
 use super::color::{Paint, Tone};
+use super::named::{LISTED, named};
 use super::words::one_line;
 use crate::model::counted;
-
-/// So many findings are listed.
-const LISTED: usize = 20;
 
 /// A verification's verdict, and its findings but for those of partitions that are told of elsewhere.
 pub(super) fn verification_text(found: &Verification, told: &BTreeSet<(String, String, Pid)>, paint: Paint) -> String {
@@ -26,15 +24,29 @@ pub(super) fn verification_text(found: &Verification, told: &BTreeSet<(String, S
         !table.is_some_and(|(table, pid)| told.contains(&(table.db.clone(), table.table.clone(), pid)))
     };
     let listed: Vec<&Finding> = found.findings.iter().filter(is_told).collect();
-    for finding in listed.iter().take(LISTED) {
-        let place = finding.table.as_ref().zip(finding.pid).map(|(table, pid)| format!("{table}/{pid}"));
-        let endpoint = finding.endpoint.as_ref().map(ToString::to_string);
-        let place: Vec<String> = place.into_iter().chain(endpoint).collect();
-        out += &format!("  {}: {}\n", one_line(&place.join(" ")), one_line(&finding.text));
-        out += &format!("    hint: {}\n", finding.hint);
+    if listed.len() <= LISTED {
+        listed.iter().for_each(|finding| out += &one(finding));
+        return out;
     }
-    if let Some(more) = listed.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        out += &format!("  and {}; --output json lists all\n", counted(more, "more finding"));
+    let mut by_kind: BTreeMap<FindingKind, Vec<&Finding>> = BTreeMap::new();
+    listed.into_iter().for_each(|finding| by_kind.entry(finding.kind).or_default().push(finding));
+    for findings in by_kind.into_values() {
+        let Some(first) = findings.first() else { continue };
+        if findings.len() > 1 {
+            let partitions = findings.iter().filter_map(|finding| finding.table.as_ref().zip(finding.pid));
+            let partitions = named(partitions);
+            let at = if partitions.is_empty() { String::new() } else { format!(", of {partitions}") };
+            out += &format!("  {} like the next{at}:\n", counted(findings.len(), "finding"));
+        }
+        out += &one(first);
     }
+    out += "  --output json lists each\n";
     out
+}
+
+fn one(finding: &Finding) -> String {
+    let place = finding.table.as_ref().zip(finding.pid).map(|(table, pid)| format!("{table}/{pid}"));
+    let endpoint = finding.endpoint.as_ref().map(ToString::to_string);
+    let place: Vec<String> = place.into_iter().chain(endpoint).collect();
+    format!("  {}: {}\n    hint: {}\n", one_line(&place.join(" ")), one_line(&finding.text), finding.hint)
 }

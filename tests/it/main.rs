@@ -19,6 +19,7 @@ mod experiments;
 mod fuzzed;
 mod kept_off;
 mod killed;
+mod lengths;
 mod locked;
 mod output;
 mod plans;

@@ -12,8 +12,9 @@ use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, WhyHeld};
 use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
-    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Left, Milestone, Named,
-    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Status, Summary, Verdict, prepare_plan,
+    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Lacking, Left, Milestone, Named,
+    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service, Status, Summary, Verdict,
+    prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
@@ -210,6 +211,12 @@ fn unseen() -> HeldFor {
 fn summary() -> Summary {
     Summary {
         verdict: Verdict::Partial,
+        service: Some(Service {
+            partitions: 165,
+            serving: 165,
+            lacking: 1,
+            lacking_on: vec![Lacking { endpoint: Endpoint::from("10.0.0.3:10921"), partitions: 1, no_answer: true }],
+        }),
         playbook: Some("recover".to_owned()),
         auto_failover: AutoFailoverSeen::of(true, false, &[unseen()]),
         partitions: PartitionCounts { total: 165, healthy_before: 3, recovered: 161, blocked: 1, failed: 0 },
@@ -246,6 +253,8 @@ fn data() -> Vec<String> {
         auto_failover_before: true,
         stands: &[],
         id: None,
+        service: &Service::of(&Status::of(&snapshot, &scope)),
+        full: true,
         paint,
     };
     lines(|out| {

@@ -8,7 +8,7 @@ use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Action, PartitionId, Seen, Snapshot, State};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::{PartitionPlan, Plan};
-use openmldb_ops::run::{Left, Scope, prepare_plan};
+use openmldb_ops::run::{Left, Scope, Service, Status, prepare_plan};
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::{collect, poll_tablet};
@@ -105,6 +105,8 @@ fn shown(snapshot: &Snapshot, tables: &[(&str, u32)]) -> String {
         auto_failover_before: snapshot.auto_failover,
         stands: &[],
         id: None,
+        service: &Service::of(&Status::of(snapshot, &Scope::All)),
+        full: true,
         paint: Paint::Plain,
     };
     plan_text(&plan, &context)

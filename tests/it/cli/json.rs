@@ -33,8 +33,9 @@ fn check_summary(ran: &Ran) -> Value {
         "accepted",
         "serving_after_ms",
     ];
-    let fields: BTreeSet<&str> =
-        top.into_iter().chain(["redundant_after_ms", "rpc", "blocked", "verification"]).collect();
+    let rest = ["redundant_after_ms", "rpc", "blocked", "verification"];
+    let service = summary.get("service").map(|service| check_service(service, &summary));
+    let fields: BTreeSet<&str> = top.into_iter().chain(rest).chain(service).collect();
     assert_eq!(keys(&summary), fields);
     let counts = ["total", "healthy_before", "recovered", "blocked", "failed"];
     assert_eq!(keys(&summary["partitions"]), set(counts));
@@ -57,6 +58,18 @@ fn check_summary(ran: &Ran) -> Value {
     assert!(verdicts.contains(&summary["verdict"].as_str().unwrap()), "{summary}");
     assert_eq!(ran.events().iter().filter(|event| event["event"] == "summary").count(), 1);
     summary
+}
+
+/// That it answers for all partitions, and says whole only of what the verdict calls so.
+fn check_service(service: &Value, summary: &Value) -> &'static str {
+    assert_eq!(keys(service), set(["partitions", "serving", "lacking", "lacking_on"]));
+    let [partitions, serving, lacking] =
+        ["partitions", "serving", "lacking"].map(|count| service[count].as_u64().unwrap());
+    assert_eq!(Some(partitions), summary["partitions"]["total"].as_u64());
+    assert!(serving <= partitions && lacking <= serving, "{summary}");
+    let is_whole = serving == partitions && lacking == 0;
+    assert!(is_whole || !matches!(summary["verdict"].as_str(), Some("recovered" | "healthy")), "{summary}");
+    "service"
 }
 
 /// What two looks found fits what was done.

@@ -5,7 +5,7 @@ use openmldb_ops::snapshot;
 use crate::support::process::{Home, tidy};
 
 fn from_file(home: &Home, file: &str, output: &str) -> String {
-    let plan = ["recover", "--all", "--dry-run", "--snapshot", file, "--output", output];
+    let plan = ["recover", "--all", "--dry-run", "--full", "--snapshot", file, "--output", output];
     let ran = home.run(&plan).expect(0);
     assert_eq!(ran.stderr, "");
     ran.stdout
@@ -33,7 +33,7 @@ fn a_snapshot_gives_the_plan_that_its_cluster_gives() {
         let to = text.find("\nDry run: ").unwrap_or_else(|| panic!("{text}"));
         text[from..to].to_owned()
     };
-    let of_cluster = home.run(&["recover", "--all", "--dry-run", "--sandbox", "longer-follower"]).expect(0);
+    let of_cluster = home.run(&["recover", "--all", "--dry-run", "--full", "--sandbox", "longer-follower"]).expect(0);
     let of_file = plan(&tidy(&from_file(&home, "seen.yaml", "text")));
     let of_cluster = plan(&tidy(&of_cluster.stdout));
     let without_rows = of_cluster.lines().filter(|line| !line.starts_with("Sandbox "));

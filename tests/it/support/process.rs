@@ -302,7 +302,7 @@ pub fn tidy(text: &str) -> String {
     let waits = |line: &&str| line.contains(" waiting for ") && line.contains("(at most ");
     let mut lines = out.lines().filter(|line| !waits(line)).map(|line| {
         let mut line = without_id(line);
-        line = zeroed(&line, "As seen at ", " UTC");
+        line = zeroed(&line, "s seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");
         line = zeroed(&line, "serving after ", " s");
         line = zeroed(&line, "Serving after ", " s");

@@ -31,7 +31,7 @@ pub struct Problem {
 }
 
 /// What may be wrong with a replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
     /// Its tablet does not answer, or not this question.
     NoAnswer,

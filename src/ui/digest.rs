@@ -1,0 +1,153 @@
+//! What is told of a run over many partitions: how far it has come, now and then, and of what is alike the first few.
+
+use std::collections::BTreeMap;
+
+use crate::run::{Event, Milestone};
+
+use super::tally::Tally;
+use super::words::elapsed;
+
+/// Of so many partitions to bring back each is told on its own.
+const FEW: u64 = 20;
+/// So many lines of a kind are told; the end lists what they were about.
+const ALIKE: usize = 10;
+/// How long after the last line another one says how far it has come, in ms of the cluster's clock.
+const EVERY_MS: u64 = 5_000;
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub(super) struct Digest {
+    told: BTreeMap<Kind, usize>,
+    told_ms: u64,
+    told_bars: (u64, u64),
+}
+
+/// Kinds of lines of which there may be as many as there are partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Leader,
+    Rows,
+    Blocked,
+    Failure,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is told.
+    Yes,
+    /// It is told, and that no more of its kind are.
+    Last,
+    /// It is not.
+    No,
+}
+
+impl Digest {
+    /// Whether an event is told on its own.
+    pub(super) fn told(&mut self, event: &Event, tally: &Tally) -> Told {
+        let kind = match event {
+            _ if tally.bars().length <= FEW => return Told::Yes,
+            Event::LeaderChosen { choice, .. } if choice.given_up.is_empty() => return Told::No,
+            Event::Partition { blocked: None, .. } | Event::RowsChecked { same: Some(true), .. } => return Told::No,
+            Event::LeaderChosen { .. } => Kind::Leader,
+            Event::RowsChecked { .. } => Kind::Rows,
+            Event::Partition { .. } => Kind::Blocked,
+            Event::ActionFailed { .. } => Kind::Failure,
+            _ => return Told::Yes,
+        };
+        let told = self.told.entry(kind).or_default();
+        *told += 1;
+        match (*told).cmp(&ALIKE) {
+            std::cmp::Ordering::Less => Told::Yes,
+            std::cmp::Ordering::Equal => Told::Last,
+            std::cmp::Ordering::Greater => Told::No,
+        }
+    }
+
+    /// How far it has come, where that is to be said: now and then, once all serve, and once all are redundant.
+    pub(super) fn progress(&mut self, event: &Event, tally: &Tally) -> Option<String> {
+        let Event::Partition { after_ms, state: Milestone::Serving | Milestone::Redundant, .. } = event else {
+            return None;
+        };
+        let bars = tally.bars();
+        let now = (bars.serving, bars.redundant);
+        let reached = |now: u64, before: u64| now == bars.length && before < bars.length;
+        let is_milestone = reached(now.0, self.told_bars.0) || reached(now.1, self.told_bars.1);
+        let is_due = *after_ms >= self.told_ms + EVERY_MS;
+        if bars.length <= FEW || !(is_milestone || is_due) {
+            return None;
+        }
+        (self.told_ms, self.told_bars) = (*after_ms, now);
+        let trouble = tally.trouble();
+        let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };
+        Some(format!(
+            "after {}: {} of {} serve, {} redundant{trouble}",
+            elapsed(*after_ms),
+            bars.serving,
+            bars.length,
+            bars.redundant
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TableName;
+
+    fn reached(pid: u32, state: Milestone, after_ms: u64) -> Event {
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        Event::Partition { table, pid, state, after_ms, blocked: None }
+    }
+
+    /// What is told while so many partitions come to serve, one every 100 ms, and then become redundant.
+    fn told_of(partitions: u32) -> (usize, Vec<String>) {
+        let (mut digest, mut tally) = (Digest::default(), Tally::default());
+        let all = usize::try_from(partitions).unwrap();
+        tally.add(&Event::Observed { partitions: all, replicas: 3 * all, healthy: 0, auto_failover: true });
+        let (mut lines, mut progress) = (0, Vec::new());
+        let serving = (0..partitions).map(|pid| (pid, Milestone::Serving));
+        let redundant = (0..partitions).map(|pid| (pid, Milestone::Redundant));
+        for ((pid, state), after_ms) in serving.chain(redundant).zip((0..).step_by(100)) {
+            let event = reached(pid, state, after_ms);
+            tally.add(&event);
+            lines += usize::from(digest.told(&event, &tally) != Told::No);
+            progress.extend(digest.progress(&event, &tally));
+        }
+        (lines, progress)
+    }
+
+    #[test]
+    fn of_a_few_each_is_told() {
+        assert_eq!(told_of(20), (40, Vec::new()));
+    }
+
+    #[test]
+    fn of_many_it_is_told_how_far_it_has_come() {
+        let (lines, progress) = told_of(100);
+        assert_eq!(lines, 0);
+        assert_eq!(
+            progress,
+            [
+                "after 5.0 s: 51 of 100 serve, 0 redundant",
+                "after 9.9 s: 100 of 100 serve, 0 redundant",
+                "after 14.9 s: 100 of 100 serve, 50 redundant",
+                "after 19.9 s: 100 of 100 serve, 100 redundant",
+            ]
+        );
+        assert!(told_of(10_000).1.len() < 450, "a line in five seconds");
+    }
+
+    #[test]
+    fn of_what_is_alike_the_first_few_are_told() {
+        let (mut digest, mut tally) = (Digest::default(), Tally::default());
+        tally.add(&Event::Observed { partitions: 500, replicas: 500, healthy: 0, auto_failover: true });
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        let (same, text) = (Some(false), "they differ".to_owned());
+        let differ =
+            |pid| Event::RowsChecked { table: table.clone(), pid, replicas: Vec::new(), same, text: text.clone() };
+        let told: Vec<Told> = (0..500).map(|pid| digest.told(&differ(pid), &tally)).collect();
+        assert_eq!(told.iter().filter(|told| **told == Told::Yes).count(), 9);
+        assert_eq!(told.iter().filter(|told| **told == Told::Last).count(), 1);
+    }
+}

@@ -1,0 +1,83 @@
+//! The first line of everything that looks: whether clients can read and write.
+
+use crate::model::{Verb, counted, counted_that};
+use crate::run::Service;
+
+use super::color::{Paint, Tone};
+
+/// In a line.
+pub fn service_text(service: &Service, paint: Paint) -> String {
+    let (tone, text) = sentence(service);
+    format!("{}\n", paint.tone(tone, &text))
+}
+
+fn sentence(service: &Service) -> (Tone, String) {
+    let Service { partitions, serving, lacking, .. } = *service;
+    let of = format!("{serving} of {}", counted_that(partitions, "partition", Verb::Regular("serve")));
+    match partitions - serving {
+        _ if service.is_whole() => (Tone::Good, format!("{of}; none lacks a copy.")),
+        0 => (Tone::Warning, format!("{of}; {}.", lacks(service))),
+        down if down == partitions => (Tone::Bad, format!("{of}: clients can neither read nor write.")),
+        down => {
+            let copies = if lacking == 0 { String::new() } else { format!(" Of those that do, {}.", lacks(service)) };
+            (Tone::Bad, format!("{of}; clients can neither read nor write the other {down}.{copies}"))
+        }
+    }
+}
+
+/// `9 lack a copy, on 127.0.0.1:9527 (does not answer)`.
+fn lacks(service: &Service) -> String {
+    /// So many tablets are named.
+    const NAMED: usize = 2;
+    let verb = if service.lacking == 1 { "lacks" } else { "lack" };
+    let named = service.lacking_on.iter().take(NAMED).map(|lacking| {
+        let silent = if lacking.no_answer { " (does not answer)" } else { "" };
+        format!("{}{silent}", lacking.endpoint)
+    });
+    let named: Vec<String> = named.collect();
+    let more = match service.lacking_on.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {}", counted(more, "more tablet")),
+    };
+    format!("{} {verb} a copy, on {}{more}", service.lacking, named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Endpoint;
+    use crate::run::Lacking;
+
+    fn said(partitions: usize, serving: usize, lacking_on: &[(&str, usize, bool)]) -> String {
+        let lacking_on: Vec<Lacking> = lacking_on
+            .iter()
+            .map(|(at, partitions, no_answer)| Lacking {
+                endpoint: Endpoint::from(*at),
+                partitions: *partitions,
+                no_answer: *no_answer,
+            })
+            .collect();
+        let lacking = lacking_on.iter().map(|lacking| lacking.partitions).max().unwrap_or_default();
+        sentence(&Service { partitions, serving, lacking, lacking_on }).1
+    }
+
+    #[test]
+    fn it_says_whether_clients_can_read_and_write() {
+        assert_eq!(said(12, 12, &[]), "12 of 12 partitions serve; none lacks a copy.");
+        assert_eq!(
+            said(12, 12, &[("t:1", 9, true)]),
+            "12 of 12 partitions serve; 9 lack a copy, on t:1 (does not answer)."
+        );
+        assert_eq!(said(12, 0, &[]), "0 of 12 partitions serve: clients can neither read nor write.");
+        assert_eq!(
+            said(12, 9, &[("t:1", 1, false)]),
+            "9 of 12 partitions serve; clients can neither read nor write the other 3. Of those that do, 1 lacks a copy, on t:1."
+        );
+        assert_eq!(said(1, 1, &[]), "1 of 1 partition serves; none lacks a copy.");
+        let many = [("t:1", 5, false), ("t:2", 4, true), ("t:3", 1, true), ("t:4", 1, true)];
+        assert_eq!(
+            said(8, 8, &many),
+            "8 of 8 partitions serve; 5 lack a copy, on t:1, t:2 (does not answer) and 2 more tablets."
+        );
+    }
+}
