@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::look_args::{Snapshot, Status};
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
@@ -68,6 +68,12 @@ pub enum Command {
     /// Have others lead before a tablet is upgraded, and have it lead again after
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
+    /// Say what a return code of OpenMLDB, a reason, a finding or an exit code means, and what to do next
+    Explain {
+        /// A number or a name; all if none is given
+        #[arg(value_name = "CODE", allow_negative_numbers = true)]
+        code: Option<String>,
+    },
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks
@@ -191,12 +197,17 @@ pub struct Which {
 
 /// `recover`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("only_plans").multiple(true))]
 pub struct Recover {
     /// Print what would be done; send nothing that changes anything
-    #[arg(long)]
+    #[arg(long, group = "only_plans")]
     pub dry_run: bool,
+    /// Tell of one partition what is known, what would be done and why, in words; send nothing that changes anything
+    #[arg(long, value_name = "DATABASE.TABLE/PID", group = "only_plans", conflicts_with_all = ["all", "db", "table",
+        "partition", "plan", "out", "accept_data_loss", "leader", "release_failover"])]
+    pub explain: Option<String>,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    #[arg(long, value_name = "FILE", requires = "only_plans", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
     pub snapshot: Option<PathBuf>,
     /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
     #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]

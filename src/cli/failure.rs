@@ -139,10 +139,6 @@ impl From<DiscoveryError> for Failure {
     fn from(error: DiscoveryError) -> Self {
         match error {
             DiscoveryError::BadServers { .. } | DiscoveryError::BadRoot { .. } => Self::usage(error),
-            DiscoveryError::NoNameserver { .. } => Self::error(error).hint(
-                "start tablets first, then a nameserver: one that finds fewer tablets than the system tables have replicas \
-                 (system_table_replica_num) exits again",
-            ),
             other => Self::error(other),
         }
     }

@@ -7,12 +7,14 @@ mod beside;
 mod diff;
 mod environment;
 mod failover;
+mod explain;
 mod failure;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;
 mod out;
+mod next;
 mod playbook;
 mod record;
 mod recover;
@@ -88,7 +90,7 @@ fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
 /// Whether there may be anything to clean up when a command is told to end. Those that may have listen to signals themselves.
 fn changes_something(command: &Command) -> bool {
     match command {
-        Command::Recover(args) => !args.dry_run,
+        Command::Recover(args) => !args.only_plans(),
         Command::Failover(args) => match &args.command {
             FailoverCommand::Get(_) => false,
             FailoverCommand::Set { working, .. } => !working.dry_run,
@@ -109,6 +111,7 @@ fn changes_something(command: &Command) -> bool {
 async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Recover(args) => recover::run(args, out).await,
+        | Command::Explain { .. }
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
         Command::Failover(args) => failover::run(&args.command, out).await,
@@ -128,6 +131,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 
 /// The crates that trace.
 const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"];
+        Command::Explain { code } => explain::run(code.as_deref(), out),
 
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
 fn start_tracing(verbose: u8, out: &Out) {

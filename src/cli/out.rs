@@ -243,7 +243,8 @@ impl Out {
     pub fn failure(&self, failure: &Failure) {
         self.finish();
         let message = failure.to_string();
-        let hint = failure.hint.as_deref();
+        let next = failure.next();
+        let hint = Some(next.as_str());
         if self.output == Output::Json {
             let _ = self.lines.error(&message, hint, &failure.differences);
             if let Some(summary) = &failure.summary {

@@ -4,6 +4,7 @@ pub mod bad_input;
 
 mod bad_servers;
 mod help;
+mod explaining;
 mod interrupted;
 mod json;
 mod planning;
