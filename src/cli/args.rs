@@ -248,6 +248,9 @@ pub struct Recover {
     #[arg(long, value_name = "ROWS")]
     pub compare_rows_up_to: Option<u64>,
     #[command(flatten)]
+    /// At the end.
+    pub ending: Ending,
+    #[command(flatten)]
     /// Scope.
     pub which: Which,
     #[command(flatten)]
@@ -256,6 +259,25 @@ pub struct Recover {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// What is told at the end.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "At the end")]
+pub struct Ending {
+    /// However it ended, write what came of it as metrics, in Prometheus' text format
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+    /// However it ended, run this with sh, for at most 30 s, with the verdict in OPENMLDB_OPS_VERDICT
+    #[arg(long, value_name = "COMMAND")]
+    pub on_end: Option<String>,
+}
+
+impl Recover {
+    /// Whether nothing is to be changed.
+    pub fn only_plans(&self) -> bool {
+        self.dry_run || self.explain.is_some()
+    }
 }
 
 /// `failover`.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::playbook::COMPARE_ROWS_UP_TO;
 
-use super::args::{Embedded, Where, Which};
+use super::args::{Embedded, Ending, Where, Which};
 
 /// `status`.
 #[derive(Debug, Args)]
@@ -27,6 +27,9 @@ pub struct Status {
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// At the end.
+    pub ending: Ending,
     #[command(flatten)]
     /// Scope; all if none is given.
     pub which: Which,

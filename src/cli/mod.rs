@@ -3,18 +3,19 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod args;
+mod at_the_end;
 mod beside;
 mod diff;
 mod environment;
-mod failover;
 mod explain;
+mod failover;
 mod failure;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;
-mod out;
 mod next;
+mod out;
 mod playbook;
 mod record;
 mod recover;
@@ -41,6 +42,7 @@ pub use args::Cli;
 pub use failure::{Exit, Failure};
 
 use args::{Command, FailoverCommand, SandboxCommand};
+use at_the_end::AtTheEnd;
 use out::Out;
 use step_args::ReplicaCommand;
 
@@ -49,12 +51,14 @@ use crate::ui::Paint;
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
     let (cli, has_sandbox) = environment::parse();
-    let out = Out::new(cli.output, cli.verbose);
+    let ends = AtTheEnd::of(&cli.command);
+    let out = Out::new(cli.output, cli.verbose, ends.clone());
     start_tracing(cli.verbose, &out);
+    let _should_it_panic = ends.on_panic();
     let command = async {
         match changes_something(&cli.command) {
             true => run(&cli, &out).await,
-            false => signal::or_end_at_once(run(&cli, &out)).await,
+            false => signal::or_end_at_once(run(&cli, &out), &out).await,
         }
     };
     let done = match has_sandbox {
@@ -63,20 +67,25 @@ pub fn main() -> ExitCode {
         false => to_its_end(command),
     };
     let done = done.unwrap_or_else(|error| Err(Failure::error(error)));
-    match done {
+    let exit = match done {
         Ok(exit) => {
             // Whoever only looked, and was ended, may be printing to a terminal that is stopped.
             let is_ended = matches!(exit, Exit::Signal(_)) && !changes_something(&cli.command);
             if !is_ended {
                 out.finish();
             }
-            ExitCode::from(exit.code())
+            exit
         }
         Err(failure) => {
             out.failure(&failure);
-            ExitCode::from(failure.exit.code())
+            failure.exit
         }
+    };
+    ends.perform(exit.code(), &out.say());
+    if ends.is_wanted() && !matches!(exit, Exit::Signal(_)) {
+        out.finish();
     }
+    ExitCode::from(exit.code())
 }
 
 fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
@@ -102,6 +111,7 @@ fn changes_something(command: &Command) -> bool {
         Command::Status(_)
         | Command::Snapshot(_)
         | Command::Show(_)
+        | Command::Explain { .. }
         | Command::Record(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
@@ -111,7 +121,6 @@ fn changes_something(command: &Command) -> bool {
 async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Recover(args) => recover::run(args, out).await,
-        | Command::Explain { .. }
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
         Command::Failover(args) => failover::run(&args.command, out).await,
@@ -122,6 +131,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
+        Command::Explain { code } => explain::run(code.as_deref(), out),
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,
@@ -131,7 +141,6 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 
 /// The crates that trace.
 const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"];
-        Command::Explain { code } => explain::run(code.as_deref(), out),
 
 /// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
 fn start_tracing(verbose: u8, out: &Out) {

@@ -23,6 +23,7 @@ use crate::ui::{
 use crate::verify::Verification;
 
 use super::args::Output;
+use super::at_the_end::AtTheEnd;
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
 
@@ -34,6 +35,7 @@ pub struct Out {
     progress: Progress,
     printing: Printing,
     paint: Paint,
+    ends: AtTheEnd,
 }
 
 /// A sentence for stderr, from anywhere.
@@ -44,18 +46,21 @@ pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
 
 impl Out {
     /// As the command line asks.
-    pub fn new(output: Output, verbose: u8) -> Self {
+    pub fn new(output: Output, verbose: u8, ends: AtTheEnd) -> Self {
         let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
         let progress = Progress::on_stderr(detail);
         let lines = JsonLines::new(progress.beside(io::stdout()));
-        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout() }
+        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout(), ends }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
     pub fn listener(&self) -> Listener {
         let (progress, lines) = (self.progress.listener(), self.lines.listener());
-        let (json, printing) = (self.output == Output::Json, self.printing.clone());
+        let (json, printing, ends) = (self.output == Output::Json, self.printing.clone(), self.ends.clone());
         Arc::new(move |event| {
+            if let Event::Recorded { path } = event {
+                ends.is_recorded(path);
+            }
             let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
             printing.later(move || {
                 progress(&event);
@@ -166,11 +171,13 @@ impl Out {
 
     /// The end of a dry run or a look.
     pub fn summary(&self, summary: &Summary, about: About) -> io::Result<()> {
+        self.ends.knows(summary);
         self.either(|| summary_text(summary, about, self.paint), |lines| lines.summary(summary))
     }
 
     /// The end of a recovery. In JSON the summary of one that failed follows its error.
     pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
+        self.ends.knows(&recovered.summary);
         let json = |lines: &JsonLines<Beside<Stdout>>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
         self.either(|| recovered_text(recovered, by_hand, self.paint), json)
     }
@@ -229,6 +236,11 @@ impl Out {
         self.progress.finish();
     }
 
+    /// What is done when the command ends.
+    pub fn ends(&self) -> &AtTheEnd {
+        &self.ends
+    }
+
     /// How stdout is painted.
     pub fn paint(&self) -> Paint {
         self.paint
@@ -243,6 +255,8 @@ impl Out {
     pub fn failure(&self, failure: &Failure) {
         self.finish();
         let message = failure.to_string();
+        self.ends.fails(&message);
+        failure.summary.iter().for_each(|summary| self.ends.knows(summary));
         let next = failure.next();
         let hint = Some(next.as_str());
         if self.output == Output::Json {

@@ -2,9 +2,10 @@
 
 pub mod bad_input;
 
+mod at_the_end;
 mod bad_servers;
-mod help;
 mod explaining;
+mod help;
 mod interrupted;
 mod json;
 mod planning;
