@@ -8,7 +8,9 @@ use openmldb_ops::run::{
     ClusterNames, Left, Rpc, RunId, RunState, Scope, Shelf, Status, Story, StoryError, left_by_runs, parse_plan,
     prepare_plan, summary_of_plan, summary_of_status, write_plan,
 };
-use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text};
+use openmldb_ops::ui::{
+    About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text,
+};
 use openmldb_ops::wire::{api, decode, nameserver};
 use openmldb_ops::{run, snapshot};
 use prost::Message;
@@ -84,7 +86,7 @@ fn planned_and_shown(seen: &Snapshot) {
     let rpc = Rpc { reads: 0, mutations: 0 };
     snapshot_text(seen, None);
     let status = Status::of(seen, &Scope::All);
-    status_text(&status, true, Paint::Plain);
+    status_text(&status, Listed::Wide, Paint::Plain);
     summary_text(&summary_of_status(&status, rpc), About::Look, Paint::Plain);
     let Ok(playbook) = Playbook::find(DEFAULT) else { panic!("the default playbook is no playbook") };
     let Ok(prepared) = prepare_plan(seen.clone(), &playbook, &Scope::All, Left::default(), None) else { return };

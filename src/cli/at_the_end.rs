@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::args::{self, Ending};
+use super::args;
+use super::ending_args::Ending;
 use super::out::Say;
 use super::recover::now_ms;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};

@@ -97,6 +97,10 @@ impl Exit {
                 "auto_failover could not be given back",
                 "once the nameserver answers, `openmldb-ops failover restore`, or run the same command again",
             ),
+            Self::Checked(_) => (
+                "`status --check`: 0 is ok, 1 warning, 2 critical, 3 unknown, as Nagios has it",
+                "`openmldb-ops status` says more",
+            ),
             Self::Signal(1) => ("the terminal was gone (SIGHUP, 128 + 1)", "run the same command again"),
             Self::Signal(2) => (
                 "interrupted (SIGINT, 128 + 2); what was under way has ended, and auto_failover was given back",

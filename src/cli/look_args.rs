@@ -2,15 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::playbook::COMPARE_ROWS_UP_TO;
 
-use super::args::{Embedded, Ending, Where, Which};
+use super::args::{Embedded, Where, Which};
+use super::ending_args::Ending;
 
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
+    /// How it is shown
+    #[arg(short = 'o', value_name = "FORMAT", value_enum)]
+    pub format: Option<Format>,
+    /// One line and an exit code as Nagios's plugins have them: 0 ok, 1 warning, 2 critical, 3 unknown
+    #[arg(long, conflicts_with_all = ["deep", "full", "format"])]
+    pub check: bool,
     /// List healthy partitions too
     #[arg(long)]
     pub full: bool,
@@ -39,6 +46,17 @@ pub struct Status {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// How a cluster's health is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As with --output json
+    Json,
+    /// Every partition, with what others know of each replica
+    Wide,
+    /// The names of partitions that are not healthy, or with --full of all, one a line
+    Name,
 }
 
 /// `snapshot`.

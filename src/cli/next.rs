@@ -122,7 +122,7 @@ fn of_exit(exit: Exit) -> &'static str {
         }
         Exit::Signal(_) | Exit::Deadline => "type the same again: it goes on where this stopped",
         Exit::NotRestored => "once the nameserver answers: `openmldb-ops failover restore`",
-        Exit::Healthy | Exit::Error | Exit::Unhealthy | Exit::Partial => {
+        Exit::Healthy | Exit::Error | Exit::Unhealthy | Exit::Partial | Exit::Checked(_) => {
             "put right what it names, then type this again: what is done already is not done twice"
         }
     }

@@ -16,9 +16,9 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Printing, Progress,
-    RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print, reader_gone_is_fine,
-    recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, Listed, MoveLine, Paint, PlanContext, Printing,
+    Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print,
+    reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -61,6 +61,7 @@ impl Out {
             if let Event::Recorded { path } = event {
                 ends.is_recorded(path);
             }
+            told(event);
             let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
             printing.later(move || {
                 progress(&event);
@@ -81,6 +82,7 @@ impl Out {
         let (progress, printing) = (self.progress.clone(), self.printing.clone());
         Arc::new(move |text: &str| {
             let (progress, text) = (progress.clone(), text.to_owned());
+            told(&Event::Note { text: text.clone() });
             printing.later(move || progress.show(&Event::Note { text }));
         })
     }
@@ -133,11 +135,11 @@ impl Out {
     }
 
     /// The health of what is in scope, under a heading where there is one.
-    pub fn status(&self, seen: &Snapshot, scope: &Scope, all: bool, heading: Option<&str>) -> io::Result<()> {
+    pub fn status(&self, seen: &Snapshot, scope: &Scope, listed: Listed, heading: Option<&str>) -> io::Result<()> {
         let status = Status::of(seen, scope);
         let text = || {
             let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
-            heading + &status_text(&status, all, self.paint)
+            heading + &status_text(&status, listed, self.paint)
         };
         self.either(text, |lines| lines.status(&status))
     }
@@ -212,6 +214,12 @@ impl Out {
         self.either(|| ready_text(line), |lines| lines.line(line))
     }
 
+    /// A text, whatever was asked for.
+    pub fn text(&self, text: &str) -> io::Result<()> {
+        self.printing.wait();
+        reader_gone_is_fine(print(&mut self.progress.beside(io::stdout()), text))
+    }
+
     /// Any text, or a JSON object that says the same.
     pub fn text_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
         self.either(|| text.to_owned(), |lines| lines.line(value))
@@ -281,6 +289,17 @@ impl Out {
             Output::Text => print(&mut self.progress.beside(io::stdout()), &text()),
             Output::Json => json(&self.lines),
         })
+    }
+}
+
+/// Where a log finds what is told.
+pub const TOLD: &str = "openmldb_ops::told";
+
+fn told(event: &Event) {
+    if tracing::enabled!(target: TOLD, tracing::Level::INFO)
+        && let Ok(line) = serde_json::to_string(event)
+    {
+        tracing::info!(target: TOLD, "{line}");
     }
 }
 

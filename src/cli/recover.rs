@@ -18,7 +18,7 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Explaining, Explanation, LeaderRule, by_hand, explanation_text, kept_off_text,
+    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, explanation_text, kept_off_text,
     was_switched_off,
 };
 
@@ -143,7 +143,7 @@ async fn on_cluster(
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
     if is_sandbox {
-        out.status(&prepared.snapshot, &work.scope, false, Some("before"))?;
+        out.status(&prepared.snapshot, &work.scope, Listed::Unhealthy, Some("before"))?;
     }
     if args.only_plans() {
         show_plan(args, &work, &prepared, out)?;
@@ -162,7 +162,7 @@ async fn on_cluster(
     let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await?;
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-        out.status(&seen, &work.scope, false, Some("after"))?;
+        out.status(&seen, &work.scope, Listed::Unhealthy, Some("after"))?;
     }
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;

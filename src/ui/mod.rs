@@ -6,6 +6,7 @@
 mod arrangement;
 mod bars;
 mod board;
+mod check;
 mod color;
 mod columns;
 mod comparison;
@@ -33,6 +34,7 @@ mod verification;
 mod words;
 
 pub use arrangement::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text};
+pub use check::{CheckLine, CheckState, check_text};
 pub use color::{Paint, Tone};
 pub use comparison::{ComparisonLine, comparison_text};
 pub use diagnosis::{DiagnosisLine, diagnoses_text};
@@ -50,7 +52,7 @@ pub use rehearsal::{RehearsalLine, rehearsal_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
 pub use shown::{ReplicaRow, TableRow, ops_text, replicas_text, tables_text, tablets_text};
 pub use snapshot::snapshot_text;
-pub use status::status_text;
+pub use status::{Listed, names_text, status_text};
 pub use story::{Recorded, records_text, story_text};
 pub use summary::{About, by_hand, going_on_text, kept_off_text, recovered_text, summary_text, was_switched_off};
 pub use words::{Numbers, command};

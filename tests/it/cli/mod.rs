@@ -10,5 +10,6 @@ mod interrupted;
 mod json;
 mod planning;
 mod records;
+mod shell;
 mod streams;
 mod transcripts;
