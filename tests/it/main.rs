@@ -22,6 +22,7 @@ mod kept_off;
 mod killed;
 mod locked;
 mod output;
+mod packaging;
 mod plans;
 mod promises;
 mod read_only;
