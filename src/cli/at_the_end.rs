@@ -15,6 +15,7 @@ use super::args;
 use super::ending_args::Ending;
 use super::out::Say;
 use super::recover::now_ms;
+use super::step_args::LeaderCommand;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
 use crate::run::Summary;
@@ -68,6 +69,9 @@ impl AtTheEnd {
         let (command, wants) = match command {
             args::Command::Recover(args) => ("recover", args.ending.clone()),
             args::Command::Status(args) => ("status", args.ending.clone()),
+            args::Command::Scale(command) => ("scale", command.how().ending.clone()),
+            args::Command::Upgrade(command) => ("upgrade", command.how().ending.clone()),
+            args::Command::Leader(LeaderCommand::Handover { how, .. }) => ("handover", how.ending.clone()),
             _ => ("", Ending::default()),
         };
         Self::wanting(command, wants, COMMAND)
@@ -286,8 +290,7 @@ mod tests {
         ends.perform(4, &say);
         assert_eq!(ends.at_once(1), 4, "it has ended with that, and nothing is done twice");
         ends.perform(1, &say);
-        let said = locked(&said).clone();
-        said
+        locked(&said).clone()
     }
 
     #[test]

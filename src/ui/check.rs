@@ -89,3 +89,38 @@ pub fn check_text(line: &CheckLine) -> String {
     });
     format!("OPENMLDB {} - {text}{numbers}\n", line.state.word())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(counts: StatusCounts, other_end: bool) -> CheckState {
+        let (tablets, partitions) = (Vec::new(), Vec::new());
+        let cluster = "zk:2181/openmldb".to_owned();
+        let status = Status { cluster, taken_at_ms: 0, auto_failover: true, tablets, partitions, counts, other_end };
+        CheckLine::of(&status).state
+    }
+
+    #[test]
+    fn what_is_down_is_critical_and_what_is_not_redundant_a_warning() {
+        let counts = |healthy, serving, down, tablets_with_problems| StatusCounts {
+            partitions: healthy + serving + down,
+            healthy,
+            serving,
+            down,
+            tablets_with_problems,
+            ..StatusCounts::default()
+        };
+        assert_eq!(state(counts(3, 0, 0, 0), false), CheckState::Ok);
+        assert_eq!(state(counts(2, 1, 0, 0), false), CheckState::Warning);
+        assert_eq!(state(counts(3, 0, 0, 1), false), CheckState::Warning, "a tablet has a problem");
+        assert_eq!(state(counts(1, 1, 1, 0), false), CheckState::Critical);
+        assert_eq!(state(counts(3, 0, 0, 0), true), CheckState::Unknown, "it is another cluster");
+    }
+
+    #[test]
+    fn a_bar_in_a_text_begins_no_numbers() {
+        let line = CheckLine::unknown("no answer | at\nall");
+        assert_eq!(check_text(&line), "OPENMLDB UNKNOWN - no answer / at all\n");
+    }
+}

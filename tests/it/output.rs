@@ -418,6 +418,18 @@ fn every_reason_stands_in_the_document() {
     assert!(missing.is_empty(), "not in docs/output.md: {}", missing.join(", "));
 }
 
+/// As `explain` says it.
+#[test]
+fn reasons_and_findings_mean_what_the_document_says() {
+    let document = document();
+    let reasons = Reason::ALL.iter().map(|reason| (reason.code(), reason.means()));
+    let findings = FindingKind::ALL.iter().map(|kind| (kind.code(), kind.means()));
+    for (code, means) in reasons.chain(findings) {
+        let row = format!("| `{code}` | {means} |");
+        assert!(document.lines().any(|line| line == row), "not in docs/output.md: {row}");
+    }
+}
+
 #[test]
 fn every_kind_of_finding_stands_in_the_document() {
     let document = document();

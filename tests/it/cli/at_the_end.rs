@@ -64,6 +64,14 @@ fn a_look_and_what_could_not_be_done() {
     assert_eq!(self::told(&home)["OPENMLDB_OPS_EXIT_CODE"], "2");
 }
 
+#[test]
+fn an_undertaking() {
+    let home = Home::new();
+    home.run(&[&["scale", "out", "--dry-run", "--sandbox", "tablets-added"], &BOTH[..]].concat()).expect(0);
+    assert_eq!((&*told(&home)["OPENMLDB_OPS_COMMAND"], &*told(&home)["OPENMLDB_OPS_VERDICT"]), ("scale", "healthy"));
+    assert_eq!(metrics(&home)["exit_code{command=scale}"], 0.0);
+}
+
 /// Whatever becomes of them, the exit code is the command's.
 #[test]
 fn what_fails_at_the_end_is_said_and_changes_no_exit_code() {

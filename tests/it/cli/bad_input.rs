@@ -23,7 +23,7 @@ pub fn check_message(ran: &Ran) {
 }
 
 fn transcripts(home: &Home, code: i32, cases: &[&[&str]]) -> String {
-    let without_code = |text: String| text.replace(&format!("\nexit {code}\n"), "\n\n");
+    let without_code = |text: String| text.replace("stderr: \n", "").replace(&format!("\nexit {code}\n"), "\n\n");
     cases.iter().map(|arguments| without_code(refused(home, code, arguments).transcript())).collect()
 }
 

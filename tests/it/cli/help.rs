@@ -4,7 +4,7 @@
 use crate::support::process::Home;
 
 /// Sections that commands share word for word, and where they are shown.
-const SHARED: [&str; 3] = ["Scope:", "Cluster:", "Sandbox:"];
+const SHARED: [&str; 4] = ["At the end:", "Scope:", "Cluster:", "Sandbox:"];
 
 /// The help of a command and of all below it, as `--help` gives them.
 fn tree(home: &Home, command: &[&str]) -> Vec<(String, String)> {
