@@ -130,6 +130,10 @@ async fn who_types_what_is_said_does_not_go_in_circles() {
             if !typed.insert(next.clone()) {
                 // What is left has to be done by hand, and is named.
                 let by_hand = !elsewhere.is_empty() || left_alone.iter().any(|hint: &String| says_more(hint));
+                if !left_alone.is_empty() && elsewhere.is_empty() {
+                    let says_why = commands.iter().any(|command| command.starts_with("openmldb-ops record show "));
+                    assert!(says_why, "{scenario}: nothing says why partitions were left alone: {commands:?}");
+                }
                 assert!(by_hand, "{scenario}: `{next}` was typed, and is said again: {commands:?}, {left_alone:?}");
                 break;
             }
