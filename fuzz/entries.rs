@@ -8,7 +8,9 @@ use openmldb_ops::run::{
     ClusterNames, Left, Rpc, RunId, RunState, Scope, Shelf, Status, Story, StoryError, left_by_runs, parse_plan,
     prepare_plan, summary_of_plan, summary_of_status, write_plan,
 };
-use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text};
+use openmldb_ops::ui::{
+    About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text,
+};
 use openmldb_ops::wire::{api, decode, nameserver};
 use openmldb_ops::{run, snapshot};
 use prost::Message;
@@ -85,8 +87,8 @@ fn planned_and_shown(seen: &Snapshot) {
     snapshot_text(seen, None);
     let status = Status::of(seen, &Scope::All);
     let cases = run::diagnose(seen, &status, &run::Runs::default());
-    for full in [false, true] {
-        status_text(&status, &cases, full, Paint::Plain);
+    for listed in [Listed::Unhealthy, Listed::Wide] {
+        status_text(&status, &cases, listed, Paint::Plain);
     }
     summary_text(&summary_of_status(&status, rpc), About::Look, Paint::Plain);
     let Ok(playbook) = Playbook::find(DEFAULT) else { panic!("the default playbook is no playbook") };

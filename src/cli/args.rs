@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-use super::look_args::{Snapshot, Status};
+use super::ending_args::Ending;
+use super::look_args::{Format, Snapshot, Status};
+use super::practice_args::{Rehearse, Sandbox};
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
-use crate::rehearse::Generate;
 use crate::run::PlanId;
 use crate::sandbox::fault::{Fault, FaultError, Mishap};
 
 /// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
-#[command(name = "openmldb-ops", version, max_term_width = 100)]
+#[command(name = "openmldb-ops", version = env!("OPENMLDB_OPS_VERSION"), max_term_width = 100)]
 pub struct Cli {
     /// How results are written to stdout
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, display_order = 900)]
@@ -22,9 +24,34 @@ pub struct Cli {
     /// Say more on stderr; twice for every call
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
+    /// Write calls and all that is told to the end of this file
+    #[arg(long, global = true, value_name = "FILE", display_order = 902)]
+    pub log_file: Option<PathBuf>,
+    /// How lines of the log are written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, display_order = 903)]
+    pub log_format: LogFormat,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// How results are written, however that was asked for.
+    pub fn output(&self) -> Output {
+        match &self.command {
+            Command::Status(Status { format: Some(Format::Json), .. }) => Output::Json,
+            _ => self.output,
+        }
+    }
+}
+
+/// How lines of a log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 /// How results are written.
@@ -68,6 +95,12 @@ pub enum Command {
     /// Have others lead before a tablet is upgraded, and have it lead again after
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
+    /// Say what a return code of OpenMLDB, a reason, a finding or an exit code means, and what to do next
+    Explain {
+        /// A number or a name; all if none is given
+        #[arg(value_name = "CODE", allow_negative_numbers = true)]
+        code: Option<String>,
+    },
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks
@@ -76,6 +109,17 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Run an embedded cluster to practise on
     Sandbox(Sandbox),
+    /// Print a script that has a shell complete what is typed
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for every command
+    Man {
+        /// A directory for them, such as /usr/local/share/man/man1
+        #[arg(value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// Where the cluster is.
@@ -191,15 +235,20 @@ pub struct Which {
 
 /// `recover`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("only_plans").multiple(true))]
 pub struct Recover {
     /// Print what would be done; send nothing that changes anything
-    #[arg(long)]
+    #[arg(long, group = "only_plans")]
     pub dry_run: bool,
     /// Print everything about every partition, however many there are
     #[arg(long)]
     pub full: bool,
+    /// Tell of one partition what is known, what would be done and why, in words; send nothing that changes anything
+    #[arg(long, value_name = "DATABASE.TABLE/PID", group = "only_plans", conflicts_with_all = ["all", "db", "table",
+        "partition", "plan", "out", "accept_data_loss", "leader", "release_failover"])]
+    pub explain: Option<String>,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    #[arg(long, value_name = "FILE", requires = "only_plans", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
     pub snapshot: Option<PathBuf>,
     /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
     #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]
@@ -240,6 +289,9 @@ pub struct Recover {
     #[arg(long, value_name = "ROWS")]
     pub compare_rows_up_to: Option<u64>,
     #[command(flatten)]
+    /// At the end.
+    pub ending: Ending,
+    #[command(flatten)]
     /// Scope.
     pub which: Which,
     #[command(flatten)]
@@ -248,6 +300,13 @@ pub struct Recover {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+impl Recover {
+    /// Whether nothing is to be changed.
+    pub fn only_plans(&self) -> bool {
+        self.dry_run || self.explain.is_some()
+    }
 }
 
 /// `failover`.
@@ -362,94 +421,6 @@ pub enum PlaybookCommand {
         #[arg(value_name = "NAME|FILE")]
         playbook: String,
     },
-}
-
-/// `rehearse`.
-#[derive(Debug, Args)]
-pub struct Rehearse {
-    /// The cluster as `snapshot` saved it; everything in it goes down and comes back
-    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
-    pub snapshot: Option<PathBuf>,
-    /// A made-up one, tablets=3,tables=10,partitions=8,replicas=3,rows=1000; partitions per table, rows per partition
-    #[arg(long, value_name = "SIZES", value_parser = super::rehearse::generate)]
-    pub generate: Option<Generate>,
-    /// A playbook's name, or a file; `all` for each that comes with the program
-    #[arg(long, value_name = "NAME|FILE|all", default_value = "all")]
-    pub playbook: String,
-    /// Decides what is left to chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Entries that one thread of a tablet loads in a second [default: 125000]
-    #[arg(long, value_name = "N")]
-    pub load_rate: Option<u64>,
-    /// What every load takes besides [default: 10]
-    #[arg(long, value_name = "MS")]
-    pub load_fixed: Option<u64>,
-    /// The tablets' task_pool_size: loads that one does at a time [default: 3]
-    #[arg(long, value_name = "N")]
-    pub task_pool_size: Option<u64>,
-    /// The nameserver's name_server_task_concurrency: lanes of RecoverTable [default: 2]
-    #[arg(long, value_name = "N")]
-    pub task_concurrency: Option<u64>,
-    /// The nameserver's get_task_status_interval [default: 2000]
-    #[arg(long, value_name = "MS")]
-    pub task_poll: Option<u64>,
-    /// The nameserver's get_table_status_interval [default: 2000]
-    #[arg(long, value_name = "MS")]
-    pub table_poll: Option<u64>,
-    #[command(flatten)]
-    /// What goes wrong
-    pub faults: Faults,
-}
-
-/// `sandbox`.
-#[derive(Debug, Args)]
-pub struct Sandbox {
-    #[command(subcommand)]
-    /// What.
-    pub command: SandboxCommand,
-}
-
-/// What to do with the embedded cluster.
-#[derive(Debug, Subcommand)]
-pub enum SandboxCommand {
-    /// List the scenarios, or what can go wrong in them
-    List {
-        /// List what `--fault` understands instead
-        #[arg(long)]
-        faults: bool,
-    },
-    /// Start one, print how to reach it, keep it running until interrupted
-    Serve(Serve),
-}
-
-/// `sandbox serve`.
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// The condition it is in
-    #[arg(long, value_name = "SCENARIO", default_value = "everything-restarted")]
-    pub scenario: String,
-    /// A standalone OpenMLDB instead: no ZooKeeper, one tablet, and nothing wrong with it
-    #[arg(long, conflicts_with = "zk_cluster")]
-    pub standalone: bool,
-    /// Register it in a real ZooKeeper, HOST:PORT[,HOST:PORT...]
-    #[arg(long, alias = "zk_cluster", value_name = "SERVERS")]
-    pub zk_cluster: Option<String>,
-    /// Its root path there
-    #[arg(long, alias = "zk_root_path", value_name = "PATH", default_value = "/openmldb")]
-    pub zk_root_path: String,
-    /// Nameservers: one leads, the others stand by
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub nameservers: usize,
-    /// How much faster than a real cluster's its clock runs
-    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
-    pub time_scale: f64,
-    #[command(flatten)]
-    /// What it holds
-    pub shape: Shape,
-    #[command(flatten)]
-    /// What goes wrong
-    pub faults: Faults,
 }
 
 /// A time as playbooks spell it; a number alone is seconds.

@@ -11,7 +11,7 @@ use crate::run::{
 };
 use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
-use crate::ui::kept_off_text;
+use crate::ui::{CheckState, kept_off_text};
 
 use super::recover::exit_of_stop;
 
@@ -38,6 +38,8 @@ pub enum Exit {
     NotRestored,
     /// Interrupted by this signal, cleaned up.
     Signal(i32),
+    /// `status --check`, as Nagios has it.
+    Checked(CheckState),
 }
 
 impl Exit {
@@ -53,6 +55,7 @@ impl Exit {
             Self::Locked => 6,
             Self::Deadline => 7,
             Self::NotRestored => 9,
+            Self::Checked(state) => state.code(),
             // 128 and the signal's number, as shells have it.
             Self::Signal(number) => u8::try_from(128 + number).unwrap_or(130),
         }
@@ -139,10 +142,6 @@ impl From<DiscoveryError> for Failure {
     fn from(error: DiscoveryError) -> Self {
         match error {
             DiscoveryError::BadServers { .. } | DiscoveryError::BadRoot { .. } => Self::usage(error),
-            DiscoveryError::NoNameserver { .. } => Self::error(error).hint(
-                "start tablets first, then a nameserver: one that finds fewer tablets than the system tables have replicas \
-                 (system_table_replica_num) exits again",
-            ),
             other => Self::error(other),
         }
     }

@@ -124,7 +124,7 @@ fn expected(exit: Exit) -> &'static [&'static str] {
         Exit::Locked => &["Stopped because the lock was lost"],
         Exit::Deadline => &["Stopped at the deadline"],
         Exit::Signal(_) => &["Stopped by signal "],
-        Exit::Usage | Exit::Unhealthy | Exit::Refused => &[],
+        Exit::Usage | Exit::Unhealthy | Exit::Refused | Exit::Checked(_) => &[],
     }
 }
 

@@ -2,15 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::playbook::COMPARE_ROWS_UP_TO;
 
 use super::args::{Embedded, Where, Which};
+use super::ending_args::Ending;
 
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
+    /// How it is shown
+    #[arg(short = 'o', value_name = "FORMAT", value_enum)]
+    pub format: Option<Format>,
+    /// One line and an exit code as Nagios's plugins have them: 0 ok, 1 warning, 2 critical, 3 unknown
+    #[arg(long, conflicts_with_all = ["deep", "full", "format"])]
+    pub check: bool,
     /// List every partition, healthy ones too, however many there are
     #[arg(long)]
     pub full: bool,
@@ -28,6 +35,9 @@ pub struct Status {
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,
     #[command(flatten)]
+    /// At the end.
+    pub ending: Ending,
+    #[command(flatten)]
     /// Scope; all if none is given.
     pub which: Which,
     #[command(flatten)]
@@ -36,6 +46,17 @@ pub struct Status {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// How a cluster's health is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As with --output json
+    Json,
+    /// Every partition, with what others know of each replica
+    Wide,
+    /// The names of partitions that are not healthy, or with --full of all, one a line
+    Name,
 }
 
 /// `snapshot`.

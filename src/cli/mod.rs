@@ -3,23 +3,29 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod args;
+mod at_the_end;
 mod beside;
 mod diff;
+mod ending_args;
 mod environment;
+mod explain;
 mod failover;
 mod failure;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;
+mod next;
 mod out;
 mod playbook;
+mod practice_args;
 mod record;
 mod recover;
 mod rehearse;
 mod sandbox;
 mod scope;
 mod session;
+mod shell;
 mod show;
 mod signal;
 mod snapshot;
@@ -31,15 +37,19 @@ mod switches_tests;
 mod undertake;
 mod undertake_args;
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use args::Cli;
 pub use failure::{Exit, Failure};
 
-use args::{Command, FailoverCommand, SandboxCommand};
-use out::Out;
+use args::{Command, FailoverCommand, LogFormat};
+use at_the_end::AtTheEnd;
+use out::{Out, TOLD};
+use practice_args::SandboxCommand;
 use step_args::ReplicaCommand;
 
 use crate::ui::Paint;
@@ -47,12 +57,15 @@ use crate::ui::Paint;
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
     let (cli, has_sandbox) = environment::parse();
-    let out = Out::new(cli.output, cli.verbose);
-    start_tracing(cli.verbose, &out);
+    let ends = AtTheEnd::of(&cli.command);
+    let out = Out::new(cli.output(), cli.verbose, ends.clone());
+    let _should_it_panic = ends.on_panic();
+    let logs = start_tracing(&cli, &out);
     let command = async {
+        logs?;
         match changes_something(&cli.command) {
             true => run(&cli, &out).await,
-            false => signal::or_end_at_once(run(&cli, &out)).await,
+            false => signal::or_end_at_once(run(&cli, &out), &out).await,
         }
     };
     let done = match has_sandbox {
@@ -61,20 +74,25 @@ pub fn main() -> ExitCode {
         false => to_its_end(command),
     };
     let done = done.unwrap_or_else(|error| Err(Failure::error(error)));
-    match done {
+    let exit = match done {
         Ok(exit) => {
             // Whoever only looked, and was ended, may be printing to a terminal that is stopped.
             let is_ended = matches!(exit, Exit::Signal(_)) && !changes_something(&cli.command);
             if !is_ended {
                 out.finish();
             }
-            ExitCode::from(exit.code())
+            exit
         }
         Err(failure) => {
             out.failure(&failure);
-            ExitCode::from(failure.exit.code())
+            failure.exit
         }
+    };
+    ends.perform(exit.code(), &out.say());
+    if ends.is_wanted() && !matches!(exit, Exit::Signal(_)) {
+        out.finish();
     }
+    ExitCode::from(exit.code())
 }
 
 fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
@@ -88,7 +106,7 @@ fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
 /// Whether there may be anything to clean up when a command is told to end. Those that may have listen to signals themselves.
 fn changes_something(command: &Command) -> bool {
     match command {
-        Command::Recover(args) => !args.dry_run,
+        Command::Recover(args) => !args.only_plans(),
         Command::Failover(args) => match &args.command {
             FailoverCommand::Get(_) => false,
             FailoverCommand::Set { working, .. } => !working.dry_run,
@@ -100,6 +118,9 @@ fn changes_something(command: &Command) -> bool {
         Command::Status(_)
         | Command::Snapshot(_)
         | Command::Show(_)
+        | Command::Explain { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Record(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
@@ -119,6 +140,9 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
+        Command::Explain { code } => explain::run(code.as_deref(), out),
+        Command::Completions { shell } => shell::completions(*shell, out),
+        Command::Man { directory } => shell::manual(directory.as_deref(), out),
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,
@@ -129,18 +153,42 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 /// The crates that trace.
 const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"];
 
-/// Diagnostics on stderr: calls from `-vv` on, or whatever RUST_LOG says. Values of credentials are never traced.
-fn start_tracing(verbose: u8, out: &Out) {
+/// Diagnostics: on stderr calls from `-vv` on, in a log file calls and all that is told, or whatever RUST_LOG says. Values of
+/// credentials are never traced.
+///
+/// # Errors
+/// The log file cannot be opened.
+fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
     use tracing_subscriber::EnvFilter;
-    let level = match verbose {
-        0 | 1 => "off",
-        2 => "debug",
+    use tracing_subscriber::fmt::writer::BoxMakeWriter;
+    let level = match (cli.verbose, &cli.log_file) {
+        (0 | 1, None) => "off",
+        (0..=2, _) => "debug",
         _ => "trace",
     };
-    let ours = OURS.map(|name| format!("{name}={level}")).join(",");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
-    let ansi = Paint::for_stderr() != Paint::Plain;
-    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out.stderr()).with_ansi(ansi);
+    let mut directives = OURS.map(|name| format!("{name}={level}")).join(",");
+    if cli.log_file.is_none() {
+        // It is told there anyway.
+        directives += &format!(",{TOLD}=off");
+    }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let (writer, ansi) = match &cli.log_file {
+        None => (BoxMakeWriter::new(out.stderr()), Paint::for_stderr() != Paint::Plain),
+        Some(path) => (BoxMakeWriter::new(log_file(path)?), false),
+    };
+    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
     // A line of tracing that nobody reads must not become a panic.
-    fmt.with_target(false).log_internal_errors(false).init();
+    let fmt = fmt.with_target(false).log_internal_errors(false);
+    match cli.log_format {
+        LogFormat::Text => fmt.init(),
+        LogFormat::Json => fmt.json().init(),
+    }
+    Ok(())
+}
+
+fn log_file(path: &Path) -> Result<File, Failure> {
+    File::options().create(true).append(true).open(path).map_err(|error| {
+        let error = anyhow::anyhow!("the log file {} cannot be opened: {error}", path.display());
+        Failure::usage(error).hint("name another one with --log-file FILE, in a directory that is there")
+    })
 }

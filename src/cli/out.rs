@@ -16,13 +16,14 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, MoveLine, Paint, PlanContext, Printing, Progress,
-    RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print, reader_gone_is_fine,
-    recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, Listed, MoveLine, Paint, PlanContext, Printing,
+    Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print,
+    reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
 use super::args::Output;
+use super::at_the_end::AtTheEnd;
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
 
@@ -34,6 +35,7 @@ pub struct Out {
     progress: Progress,
     printing: Printing,
     paint: Paint,
+    ends: AtTheEnd,
 }
 
 /// A sentence for stderr, from anywhere.
@@ -44,18 +46,22 @@ pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
 
 impl Out {
     /// As the command line asks.
-    pub fn new(output: Output, verbose: u8) -> Self {
+    pub fn new(output: Output, verbose: u8, ends: AtTheEnd) -> Self {
         let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
         let progress = Progress::on_stderr(detail);
         let lines = JsonLines::new(progress.beside(io::stdout()));
-        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout() }
+        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout(), ends }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
     pub fn listener(&self) -> Listener {
         let (progress, lines) = (self.progress.listener(), self.lines.listener());
-        let (json, printing) = (self.output == Output::Json, self.printing.clone());
+        let (json, printing, ends) = (self.output == Output::Json, self.printing.clone(), self.ends.clone());
         Arc::new(move |event| {
+            if let Event::Recorded { path } = event {
+                ends.is_recorded(path);
+            }
+            told(event);
             let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
             printing.later(move || {
                 progress(&event);
@@ -76,6 +82,7 @@ impl Out {
         let (progress, printing) = (self.progress.clone(), self.printing.clone());
         Arc::new(move |text: &str| {
             let (progress, text) = (progress.clone(), text.to_owned());
+            told(&Event::Note { text: text.clone() });
             printing.later(move || progress.show(&Event::Note { text }));
         })
     }
@@ -142,14 +149,14 @@ impl Out {
         &self,
         seen: &Snapshot,
         scope: &Scope,
-        all: bool,
+        listed: Listed,
         heading: Option<&str>,
         cases: &[Diagnosis],
     ) -> io::Result<()> {
         let status = Status::of(seen, scope);
         let text = || {
             let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
-            heading + &status_text(&status, cases, all, self.paint)
+            heading + &status_text(&status, cases, listed, self.paint)
         };
         self.either(text, |lines| {
             lines.status(&status)?;
@@ -186,11 +193,13 @@ impl Out {
 
     /// The end of a dry run or a look.
     pub fn summary(&self, summary: &Summary, about: About) -> io::Result<()> {
+        self.ends.knows(summary);
         self.either(|| summary_text(summary, about, self.paint), |lines| lines.summary(summary))
     }
 
     /// The end of a recovery. In JSON the summary of one that failed follows its error.
     pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
+        self.ends.knows(&recovered.summary);
         let json = |lines: &JsonLines<Beside<Stdout>>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
         self.either(|| recovered_text(recovered, by_hand, self.paint), json)
     }
@@ -225,6 +234,12 @@ impl Out {
         self.either(|| ready_text(line), |lines| lines.line(line))
     }
 
+    /// A text, whatever was asked for.
+    pub fn text(&self, text: &str) -> io::Result<()> {
+        self.printing.wait();
+        reader_gone_is_fine(print(&mut self.progress.beside(io::stdout()), text))
+    }
+
     /// Any text, or a JSON object that says the same.
     pub fn text_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
         self.either(|| text.to_owned(), |lines| lines.line(value))
@@ -249,6 +264,11 @@ impl Out {
         self.progress.finish();
     }
 
+    /// What is done when the command ends.
+    pub fn ends(&self) -> &AtTheEnd {
+        &self.ends
+    }
+
     /// How stdout is painted.
     pub fn paint(&self) -> Paint {
         self.paint
@@ -263,7 +283,10 @@ impl Out {
     pub fn failure(&self, failure: &Failure) {
         self.finish();
         let message = failure.to_string();
-        let hint = failure.hint.as_deref();
+        self.ends.fails(&message);
+        failure.summary.iter().for_each(|summary| self.ends.knows(summary));
+        let next = failure.next();
+        let hint = Some(next.as_str());
         if self.output == Output::Json {
             let _ = self.lines.error(&message, hint, &failure.differences);
             if let Some(summary) = &failure.summary {
@@ -286,6 +309,17 @@ impl Out {
             Output::Text => print(&mut self.progress.beside(io::stdout()), &text()),
             Output::Json => json(&self.lines),
         })
+    }
+}
+
+/// Where a log finds what is told.
+pub const TOLD: &str = "openmldb_ops::told";
+
+fn told(event: &Event) {
+    if tracing::enabled!(target: TOLD, tracing::Level::INFO)
+        && let Ok(line) = serde_json::to_string(event)
+    {
+        tracing::info!(target: TOLD, "{line}");
     }
 }
 

@@ -10,13 +10,17 @@ use super::out::Out;
 use crate::cluster::Patience;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
+use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, Prepared, ProcessIdentity, RecoverError, Recovered,
-    Recovery, Rpc, Scope, Service, Status, Stop, Summary, Verdict, Widths, prepare_plan, read_plan, save_plan,
-    summary_of_plan,
+    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, PlanId, Prepared, ProcessIdentity, RecoverError,
+    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, Verdict, Widths, prepare_plan,
+    read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
-use crate::ui::{About, ComparisonLine, by_hand, kept_off_text, was_switched_off};
+use crate::ui::{
+    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, explanation_text, kept_off_text,
+    was_switched_off,
+};
 
 use super::args;
 use super::beside::{lead_beside, would_lead_beside};
@@ -42,9 +46,9 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
         return plan_summary(&prepared, &work.scope, Rpc::default(), None, out);
     }
     let timeout = args.timeout.map(Duration::from_secs);
-    let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
+    let signals = if args.only_plans() { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
     // A run may be started together with the cluster; a plan for one that is not there is of no use.
-    let patience = if args.dry_run { Patience::Registered } else { Patience::Starting };
+    let patience = if args.only_plans() { Patience::Registered } else { Patience::Starting };
     let opened = signals.unless_stopped(Session::open_with(patience, &args.at, &args.embedded, out.waits())).await;
     let session = opened??;
     signals.found(&session.reach);
@@ -77,7 +81,10 @@ impl Work {
         let leader = args.leader.as_deref().map(Endpoint::from);
         let consent = Consent { plan: None, losses_of, without, leader, release };
         let Some(file) = &args.plan else {
-            let scope = scope::required(&args.which)?;
+            let scope = match &args.explain {
+                Some(partition) => Scope::Some(vec![Selector::partition(partition)?]),
+                None => scope::required(&args.which)?,
+            };
             let (file, text) = playbook::load(&args.playbook)?;
             let playbook = waiting(args, Playbook::parse(&file, &text)?);
             return Ok(Self { scope, playbook, text, consent });
@@ -115,7 +122,7 @@ async fn on_cluster(
         playbook: work.playbook.clone(),
         playbook_text: work.text.clone(),
         consent: work.consent.clone(),
-        only_plans: args.dry_run,
+        only_plans: args.only_plans(),
         archive: Arc::new(Directory(dir.clone())),
         caller: caller(),
         lock: session.lock(&dir)?,
@@ -136,9 +143,9 @@ async fn on_cluster(
     introduction(session).iter().for_each(|text| out.say()(text));
     let is_sandbox = session.sandbox.is_some();
     if is_sandbox {
-        out.status(&prepared.snapshot, &work.scope, args.full, Some("before"), &[])?;
+        out.status(&prepared.snapshot, &work.scope, listed(args), Some("before"), &[])?;
     }
-    if args.dry_run {
+    if args.only_plans() {
         show_plan(args, &work, &prepared, out)?;
         would_lead_beside(&prepared.snapshot, &work.scope).iter().for_each(|text| out.say()(text));
         return plan_summary(&prepared, &work.scope, session.cluster.rpc_counts().into(), rows_of(session), out);
@@ -155,7 +162,7 @@ async fn on_cluster(
     let recovered = lead_beside(recovered, (&work.scope, up_to), &dir, session, signals, out).await?;
     if is_sandbox {
         let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
-        out.status(&seen, &work.scope, args.full, Some("after"), &[])?;
+        out.status(&seen, &work.scope, listed(args), Some("after"), &[])?;
     }
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
@@ -170,9 +177,16 @@ async fn on_cluster(
     exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
 }
 
+fn listed(args: &args::Recover) -> Listed {
+    if args.full { Listed::All } else { Listed::Unhealthy }
+}
+
 /// Prints the plan under its id, and keeps it if it is to be kept.
 fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) -> Result<(), Failure> {
     let kept = KeptPlan::of(prepared, &work.text, &work.scope);
+    if args.explain.is_some() {
+        return explain(work, prepared, &kept.id(), out);
+    }
     let service = Service::of(&Status::of(&prepared.snapshot, &work.scope));
     if let Some(file) = &args.out {
         save_plan(&kept, file)?;
@@ -181,6 +195,20 @@ fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) 
     let playbooks = prepared.compared(&work.scope)?;
     if !playbooks.is_empty() {
         out.comparison(&ComparisonLine { playbook: &prepared.plan.playbook, playbooks: &playbooks })?;
+    }
+    Ok(())
+}
+
+/// Tells in words what is known of the one partition in scope, and what would be done.
+fn explain(work: &Work, prepared: &Prepared, id: &PlanId, out: &Out) -> Result<(), Failure> {
+    let status = Status::of(&prepared.snapshot, &work.scope);
+    for status in &status.partitions {
+        let same =
+            |planned: &&PartitionPlan| (planned.partition.tid, planned.partition.pid) == (status.tid, status.pid);
+        let planned = prepared.plan.partitions.iter().find(same);
+        let (snapshot, rule) = (&prepared.snapshot, LeaderRule::of(&work.playbook));
+        let explanation = Explanation::of(&Explaining { snapshot, status, planned, rule, id });
+        out.text_or(&explanation_text(&explanation, out.paint()), &explanation)?;
     }
     Ok(())
 }

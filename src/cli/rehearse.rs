@@ -12,8 +12,8 @@ use crate::sandbox::world::Settings;
 use crate::snapshot;
 use crate::ui::RehearsalLine;
 
-use super::args;
 use super::failure::{Exit, Failure};
+use super::practice_args;
 
 /// The word that stands for every playbook that comes with the program.
 const EVERY: &str = "all";
@@ -22,7 +22,7 @@ const EVERY: &str = "all";
 ///
 /// # Errors
 /// The snapshot, the sizes, the playbook or a parameter is wrong.
-pub async fn run(args: &args::Rehearse, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Failure> {
     let playbooks = playbooks(&args.playbook)?;
     let snapshot = snapshot_of(args)?;
     let settings = settings(args)?;
@@ -45,7 +45,7 @@ pub async fn run(args: &args::Rehearse, out: &Out) -> Result<Exit, Failure> {
 }
 
 /// On a thread of its own: virtual time is a runtime's, and this one's is real.
-async fn rehearse(like: &Likeness, playbook: &Playbook, args: &args::Rehearse) -> Result<Rehearsed, Failure> {
+async fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice_args::Rehearse) -> Result<Rehearsed, Failure> {
     let (like, playbook) = (like.clone(), playbook.clone());
     let (faults, seed) = (args.faults.faults.clone(), args.seed);
     let work = move || Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run();
@@ -60,14 +60,14 @@ fn playbooks(name: &str) -> Result<Vec<Playbook>, Failure> {
     alternatives().map(|name| Ok(Playbook::find(name)?)).collect()
 }
 
-fn snapshot_of(args: &args::Rehearse) -> Result<Snapshot, Failure> {
+fn snapshot_of(args: &practice_args::Rehearse) -> Result<Snapshot, Failure> {
     match &args.snapshot {
         Some(file) => Ok(snapshot::read(file)?),
         None => Ok(args.generate.unwrap_or_default().snapshot()),
     }
 }
 
-fn settings(args: &args::Rehearse) -> Result<Settings, Failure> {
+fn settings(args: &practice_args::Rehearse) -> Result<Settings, Failure> {
     let bounded = |flag: &str, value: u64, most: u64| match (1..=most).contains(&value) {
         true => Ok(value),
         false => Err(Failure::usage(anyhow!("{flag} must be from 1 to {most}"))),

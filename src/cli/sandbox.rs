@@ -13,9 +13,9 @@ use crate::sandbox::scenario::Scenario;
 use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 
-use super::args::{SandboxCommand, Serve};
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::practice_args::{SandboxCommand, Serve};
 use super::session::{Session, shape, time_scale};
 use super::signal::{Signals, Words};
 

@@ -19,6 +19,7 @@ use crate::model::{Verb, counted_that};
 use crate::run::{Record, Stop, stopping};
 use crate::ui::{by_hand, going_on_text};
 
+use super::at_the_end::AtTheEnd;
 use super::failure::{Exit, Failure};
 use super::out::{Out, Say};
 
@@ -63,6 +64,7 @@ struct Listener {
     words: Words,
     say: Say,
     say_last: Say,
+    ends: AtTheEnd,
 }
 
 impl Signals {
@@ -75,7 +77,7 @@ impl Signals {
         let signals = Self { stop, record: Arc::default(), reach: Arc::default() };
         let (record, reach) = (signals.record.clone(), signals.reach.clone());
         let (say, say_last) = (out.say(), out.say_last());
-        let listener = Listener { sender, record, reach, words, say, say_last };
+        let listener = Listener { sender, record, reach, words, say, say_last, ends: out.ends().clone() };
         let (runtime, heard) = hearing()?;
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(listener.listen(heard, timeout));
@@ -141,15 +143,17 @@ impl Heard {
 ///
 /// # Errors
 /// As the command, or the process cannot listen to signals.
-pub async fn or_end_at_once(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub async fn or_end_at_once(command: impl Future<Output = Result<Exit, Failure>>, out: &Out) -> Result<Exit, Failure> {
     let (runtime, mut heard) = hearing()?;
+    let (ends, say) = (out.ends().clone(), out.say());
     let (sender, mut number) = watch::channel(0);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let number = runtime.block_on(async { heard.next().await });
         sender.send_replace(number);
         // It may be printing to a terminal that is stopped.
         thread::sleep(LAST_WORDS);
-        exit(i32::from(Exit::Signal(number).code()));
+        ends.finish(&say);
+        exit(i32::from(ends.at_once(Exit::Signal(number).code())));
     })?;
     tokio::select! {
         done = command => done,
@@ -207,20 +211,27 @@ impl Listener {
 
     /// Somebody does not want to wait.
     fn ends_at_once(&self, number: i32) -> ! {
-        self.last_words("interrupted again: ending at once");
-        exit(i32::from(Exit::Signal(number).code()))
+        self.ends_with(Exit::Signal(number), "interrupted again: ending at once")
     }
 
     /// Whoever told it kills it soon.
     fn ends_at_its_end(&self) -> ! {
         let seconds = stopping::END.as_secs();
-        self.last_words(&format!("told to end {seconds} s ago, and something still hangs: ending now"));
         let owes = self.record.get().is_some_and(Record::owes_failover);
         let stop = match *self.sender.borrow() {
             Stop::Signal(number) => Exit::Signal(number),
             _ => Exit::Deadline,
         };
-        exit(i32::from(if owes { Exit::NotRestored } else { stop }.code()))
+        let exit = if owes { Exit::NotRestored } else { stop };
+        self.ends_with(exit, &format!("told to end {seconds} s ago, and something still hangs: ending now"))
+    }
+
+    /// Where the command itself has ended, there is nothing to say of it.
+    fn ends_with(&self, with: Exit, what: &str) -> ! {
+        if !self.ends.has_begun() {
+            self.last_words(what);
+        }
+        exit(i32::from(self.ends.at_once(with.code())))
     }
 
     /// What goes on, as far as it is known here, and what to do about it.

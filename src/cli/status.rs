@@ -12,13 +12,13 @@ use crate::model::{Snapshot, TableName, counted};
 use crate::operate::{Desk, Unfinished};
 use crate::run::{
     Abandoned, Checking, ClusterNames, Compares, Diagnosis, Directory, Event, RowsCompared, Runs, Scope, Status, Stop,
-    Summary, Verdict, diagnose, known_runs, unhealthy_in,
+    Summary, Verdict, diagnose, known_runs, summary_of_status, unhealthy_in,
 };
 use crate::snapshot;
-use crate::ui::About;
+use crate::ui::{About, CheckLine, Listed, check_text, names_text};
 
 use super::failure::{Exit, Failure};
-use super::look_args;
+use super::look_args::{self, Format};
 use super::record;
 use super::recover::{host, now_ms};
 use super::sandbox::{introduction, rows_of};
@@ -30,6 +30,9 @@ use super::session::{Session, sandbox_record_dir};
 /// # Errors
 /// The cluster does not answer, or something asked for does not exist.
 pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
+    if args.check {
+        return check(args, out).await;
+    }
     let scope = scope(&args.which)?.unwrap_or(Scope::All);
     let session = match Session::open(&args.at, &args.embedded, out.waits()).await {
         Ok(session) => session,
@@ -49,8 +52,20 @@ async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &
         .check(&seen)
         .map_err(|error| Failure::from(error).after_looking(&seen, scope, session.cluster.rpc_counts().into()))?;
     introduction(session).iter().for_each(|text| out.say()(text));
+    let listed = match args.format {
+        Some(Format::Wide) => Listed::Wide,
+        _ if args.full => Listed::All,
+        _ => Listed::Unhealthy,
+    };
+    if args.format == Some(Format::Name) {
+        let status = Status::of(&seen, scope);
+        let summary = summary_of_status(&status, session.cluster.rpc_counts().into());
+        out.ends().knows(&summary);
+        out.text(&names_text(&status, listed))?;
+        return Ok(exit_of_look(&summary));
+    }
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs(args, session, &seen, out).await?);
-    out.status(&seen, scope, args.full, None, &found)?;
+    out.status(&seen, scope, listed, None, &found)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
@@ -82,6 +97,29 @@ async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &
     let rpc = session.cluster.rpc_counts().into();
     let summary = out.look_summary(About::Look, &last, scope, rpc, Some(found), rows)?;
     Ok(exit_of_look(&summary))
+}
+
+/// One line, whatever is seen: whoever asks knows nothing else.
+async fn check(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
+    let line = look_once(args, out).await.unwrap_or_else(|failure| {
+        out.ends().fails(&failure.to_string());
+        CheckLine::unknown(&failure.to_string())
+    });
+    out.text_or(&check_text(&line), &line)?;
+    Ok(Exit::Checked(line.state))
+}
+
+async fn look_once(args: &look_args::Status, out: &Out) -> Result<CheckLine, Failure> {
+    let scope = scope(&args.which)?.unwrap_or(Scope::All);
+    let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
+    let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await;
+    let rpc = session.cluster.rpc_counts().into();
+    session.close().await?;
+    let seen = seen?;
+    scope.check(&seen)?;
+    let status = Status::of(&seen, &scope);
+    out.ends().knows(&summary_of_status(&status, rpc));
+    Ok(CheckLine::of(&status))
 }
 
 /// How often it is said how far comparing all rows has come.

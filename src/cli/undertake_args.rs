@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::args::{Embedded, Where};
+use super::ending_args::Ending;
 
 /// How an undertaking is carried out.
 #[derive(Debug, Args)]
@@ -26,11 +27,32 @@ pub struct Undertaking {
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,
     #[command(flatten)]
+    /// At the end.
+    pub ending: Ending,
+    #[command(flatten)]
     /// Cluster.
     pub at: Where,
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+impl ScaleCommand {
+    /// How it is carried out.
+    pub fn how(&self) -> &Undertaking {
+        match self {
+            Self::Out { how, .. } | Self::In { how, .. } => how,
+        }
+    }
+}
+
+impl UpgradeCommand {
+    /// How it is carried out.
+    pub fn how(&self) -> &Undertaking {
+        match self {
+            Self::Pre { how, .. } | Self::Post { how, .. } => how,
+        }
+    }
 }
 
 /// `scale`.

@@ -1,6 +1,7 @@
 //! Which of the handbook's cases a cluster is in, what OpenMLDB promises for it, and what to type next. A pure function of what
 //! was seen, and of what is known of unfinished runs.
 
+mod left_alone;
 mod partitions;
 
 use serde::Serialize;
@@ -72,6 +73,8 @@ pub struct Runs {
     pub at_work: Option<String>,
     /// What a run that did not finish left, in a sentence.
     pub unfinished: Option<String>,
+    /// The newest recovery, if it has left partitions alone.
+    pub left_alone_by: Option<RunId>,
     /// The undertaking that did not come to its end.
     pub undertaking: Option<Abandoned>,
     /// An unfinished run had found auto_failover on.
@@ -138,6 +141,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     }
     found.extend(led_apart(status));
     found.extend(failover_off(seen, status, runs));
+    left_alone::point_to_why(&mut found, runs);
     found
 }
 

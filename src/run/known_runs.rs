@@ -28,6 +28,7 @@ pub async fn known_runs(
     Ok(Runs {
         at_work: holder.map(|holder| holder.text()),
         unfinished: broken_off(&left, note.as_ref()),
+        left_alone_by: left.run.filter(|_| left.ended.as_deref() == Some("partial")),
         undertaking: None,
         held_by: by.filter(|_| !held_for.is_empty()),
         held_for,
@@ -137,6 +138,9 @@ mod tests {
         assert_eq!(told(Some("interrupted")).await, (unfinished("was interrupted"), false));
         assert_eq!(told(Some("failed")).await, (unfinished("failed"), false));
         assert_eq!(told(Some("partial")).await, (None, false), "it did what it may do");
+        let left_alone = async |ended| after(Work::Recovery, ended, &Alone::default()).await.left_alone_by;
+        assert_eq!(left_alone(Some("partial")).await, Some(RunId { began_ms: 7, number: 0 }));
+        assert_eq!((left_alone(Some("interrupted")).await, left_alone(None).await), (None, None));
     }
 
     #[tokio::test]

@@ -89,6 +89,12 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Recovered, Self::Healthy, Self::Partial, Self::Refused, Self::Interrupted, Self::Failed];
+}
+
 /// auto_failover before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AutoFailoverSeen {

@@ -196,7 +196,8 @@ fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Pa
         }
         LeaderPlan::AfterLoading { among, expected } => {
             *out += &format!("  {label} decided after loading, among {}\n", listed(among));
-            rule.write(out, among.len(), planned.evidence.len());
+            let rule = rule.sentences(among.len(), planned.evidence.len());
+            rule.iter().for_each(|sentence| *out += &format!("    {sentence}\n"));
             match expected {
                 Some(choice) => expectation(out, planned, choice, among, paint),
                 None => *out += &format!("    {} nobody, see below\n", paint.tone(Tone::Faint, "expected:")),
@@ -205,7 +206,7 @@ fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Pa
     }
 }
 
-fn way(way: Way) -> &'static str {
+pub(super) fn way(way: Way) -> &'static str {
     match way {
         Way::ChangeRole => "by changerole",
         Way::ChangeLeader => "promoted by changeleader",
@@ -250,13 +251,14 @@ pub(super) fn expected_rejections(planned: &PartitionPlan, choice: &Choice, amon
 
 /// The playbook's policy for choosing a leader.
 #[derive(Debug, Clone, Copy)]
-struct LeaderRule {
+pub struct LeaderRule {
     on_conflict: OnConflict,
     promote: Promote,
 }
 
 impl LeaderRule {
-    fn of(playbook: &Playbook) -> Self {
+    /// As the playbook has it.
+    pub fn of(playbook: &Playbook) -> Self {
         let rule = playbook.partition.iter().find_map(|step| match step {
             PartitionStep::PickLeader { on_conflict, promote, .. } => {
                 Some(Self { on_conflict: *on_conflict, promote: *promote })
@@ -266,11 +268,10 @@ impl LeaderRule {
         rule.unwrap_or(Self { on_conflict: OnConflict::Block, promote: Promote::Never })
     }
 
-    /// The rule where so many of a partition's replicas can be loaded.
-    fn write(self, out: &mut String, loaded: usize, replicas: usize) {
+    /// The rule where so many of a partition's replicas can be loaded, and when nobody leads by it.
+    pub(super) fn sentences(self, loaded: usize, replicas: usize) -> [String; 2] {
         if replicas == 1 {
-            *out += "    rule: the only one that can be\n    blocked if: it has no data\n";
-            return;
+            return ["rule: the only one that can be".to_owned(), "blocked if: it has no data".to_owned()];
         }
         let several = match self.on_conflict {
             OnConflict::LastElected => "of several flags, the one elected last",
@@ -286,11 +287,13 @@ impl LeaderRule {
             Promote::Never => "a follower is longer",
         };
         let missing = if loaded < replicas { "one that cannot be loaded may hold more, " } else { "" };
-        *out += &format!(
-            "    rule: the leader-flagged replica with the largest proven offset; {several}; {longer}\n    blocked if: \
-             {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, or all are empty though \
-             entries were known\n"
-        );
+        [
+            format!("rule: the leader-flagged replica with the largest proven offset; {several}; {longer}"),
+            format!(
+                "blocked if: {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, or all are \
+                 empty though entries were known"
+            ),
+        ]
     }
 }
 

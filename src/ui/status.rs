@@ -16,8 +16,32 @@ use super::service::service_text;
 use super::words::{moment, on_off, one_line};
 use crate::model::counted;
 
-/// The health of tablets and partitions, and the cases that they make up. Healthy partitions are counted; `all` lists every one.
-pub fn status_text(status: &Status, cases: &[Diagnosis], all: bool, paint: Paint) -> String {
+/// Which partitions are listed, and how much of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Those that are not healthy.
+    Unhealthy,
+    /// All of them.
+    All,
+    /// All of them, and of each replica what others know of it.
+    Wide,
+}
+
+/// The names of the partitions that are not healthy, or of all, one a line.
+pub fn names_text(status: &Status, listed: Listed) -> String {
+    let partitions = status.partitions.iter().filter(|partition| listed.has(partition));
+    partitions.map(|partition| format!("{}/{}\n", one_line(&partition.table.to_string()), partition.pid)).collect()
+}
+
+impl Listed {
+    fn has(self, partition: &PartitionStatus) -> bool {
+        self != Self::Unhealthy || partition.state != PartitionState::Healthy
+    }
+}
+
+/// The health of tablets and partitions, and the cases that they make up. Healthy partitions are counted, and listed only if asked for; many others are told by what is wrong with
+/// them.
+pub fn status_text(status: &Status, cases: &[Diagnosis], listed: Listed, paint: Paint) -> String {
     let mut out = service_text(&Service::of(status), paint);
     out += &format!(
         "{}, as seen at {}, auto_failover {}{}.\n\n",
@@ -33,14 +57,13 @@ pub fn status_text(status: &Status, cases: &[Diagnosis], all: bool, paint: Paint
     out += &diagnoses_text(cases, paint);
     out += &tablets(&status.tablets, paint);
     let unhealthy = status.partitions.len() - status.counts.healthy;
-    if unhealthy > LISTED && !all {
+    if unhealthy > LISTED && listed == Listed::Unhealthy {
         out += "\n`openmldb-ops status --full` shows every partition.\n\n";
         return out + &totals(status, paint);
     }
-    let listed = |partition: &&PartitionStatus| all || partition.state != PartitionState::Healthy;
-    for found in status.partitions.iter().filter(listed) {
+    for found in status.partitions.iter().filter(|partition| listed.has(partition)) {
         out.push('\n');
-        out += &partition(found, paint);
+        out += &partition(found, listed, paint);
     }
     out.push('\n');
     out += &totals(status, paint);
@@ -85,7 +108,7 @@ pub(super) fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
     out
 }
 
-fn partition(partition: &PartitionStatus, paint: Paint) -> String {
+fn partition(partition: &PartitionStatus, listed: Listed, paint: Paint) -> String {
     let name = format!("{}/{}", one_line(&partition.table.to_string()), partition.pid);
     let state = match partition.state {
         PartitionState::Healthy => paint.tone(Tone::Good, "healthy"),
@@ -93,19 +116,29 @@ fn partition(partition: &PartitionStatus, paint: Paint) -> String {
         PartitionState::Down => paint.tone(Tone::Bad, "down"),
     };
     let problem = if partition.problems.is_empty() { "" } else { "problem" };
-    let mut columns = Columns::headed(&["replica", "flags", "held", "offset", "rows", problem]);
+    let mut names = vec!["replica", "flags", "held", "offset", "rows"];
+    if listed == Listed::Wide {
+        names.extend(["replicated to", "nameserver's offset"]);
+    }
+    names.push(problem);
+    let mut columns = Columns::headed(&names);
     for replica in &partition.replicas {
         let problems = partition.problems.iter().filter(|problem| problem.endpoint == replica.endpoint);
         let problems: Vec<String> = problems.map(|problem| one_line(&problem.text)).collect();
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
-        columns.row([
+        let mut cells: Vec<Cell> = vec![
             replica.endpoint.as_str().into(),
             flags(replica.is_leader, replica.is_alive).into(),
             held(replica).into(),
             number(replica.offset.map(|offset| offset.0)).into(),
             number(replica.rows).into(),
-            Cell::new(Tone::Bad, problems.join("; ")),
-        ]);
+        ];
+        if listed == Listed::Wide {
+            let known = [replica.replicated_to, replica.nameserver_offset];
+            cells.extend(known.map(|offset| number(offset.map(|offset| offset.0)).into()));
+        }
+        cells.push(Cell::new(Tone::Bad, problems.join("; ")));
+        columns.row(cells);
     }
     format!("{}: {state}\n{}", paint.tone(Tone::Strong, &name), columns.text(2, paint))
 }

@@ -52,6 +52,8 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "anstyle",
             "anyhow",
             "clap",
+            "clap_complete",
+            "clap_mangen",
             "console",
             "indicatif",
             "openmldb-client",

@@ -10,7 +10,7 @@ use openmldb_ops::run::{Left, PlanId, Rpc, Scope, Service, Status, diagnose, pre
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::collect;
-use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, status_text, summary_text};
+use openmldb_ops::ui::{About, Listed, Paint, PlanContext, plan_text, status_text, summary_text};
 
 /// Lines of two screens.
 const TWO_SCREENS: usize = 80;
@@ -65,7 +65,8 @@ fn text_of_status(snapshot: &Snapshot, full: bool) -> String {
     let status = Status::of(snapshot, &Scope::All);
     let cases = diagnose(snapshot, &status, &Default::default());
     let summary = summary_of_status(&status, Rpc::default());
-    status_text(&status, &cases, full, Paint::Plain) + &summary_text(&summary, About::Look, Paint::Plain)
+    status_text(&status, &cases, if full { Listed::All } else { Listed::Unhealthy }, Paint::Plain)
+        + &summary_text(&summary, About::Look, Paint::Plain)
 }
 
 /// The lines of each at each size. Of a few partitions each is told in full.

@@ -20,7 +20,7 @@ use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLi
 use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
 use serde_json::Value;
 
-use crate::support::recorded;
+use crate::support::{recorded, schema};
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -35,7 +35,7 @@ impl Write for Kept {
     }
 }
 
-fn document() -> String {
+pub fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/output.md");
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -296,6 +296,47 @@ fn every_kind_of_event_stands_in_the_document_as_this_build_writes_it() {
     assert!(missing.is_empty(), "not in docs/output.md, or not like this:\n{}", missing.join("\n"));
 }
 
+#[test]
+fn every_line_is_as_the_schema_says_and_so_is_every_example() {
+    let document = document();
+    let examples = document.lines().filter(|line| line.starts_with("{\"event\":")).map(str::to_owned);
+    for line in all_lines().into_iter().chain(examples) {
+        let problem = schema::problem(&serde_json::from_str(&line).unwrap());
+        assert_eq!(problem, None);
+    }
+}
+
+/// What stands in the schema is what is promised; nothing of it may be wrong unnoticed.
+#[test]
+fn a_line_that_is_not_as_the_schema_says_is_noticed() {
+    let good: Value = serde_json::from_str(lines(|out| out.summary(&summary())).first().unwrap()).unwrap();
+    assert_eq!(schema::problem(&good), None);
+    let spoilt = |spoil: fn(&mut Value)| {
+        let mut line = good.clone();
+        spoil(&mut line);
+        schema::problem(&line).unwrap_or_else(|| panic!("not noticed: {line}"))
+    };
+    assert!(spoilt(|line| line["verdict"] = "fine".into()).contains("is none of"));
+    assert!(spoilt(|line| line["colour"] = "red".into()).contains("`colour` is not described"));
+    assert!(spoilt(|line| line["rpc"]["reads"] = "many".into()).contains("is no \"integer\""));
+    assert!(spoilt(|line| line["blocked"][0]["pid"] = Value::Null).contains("blocked_entry: `pid`"));
+    assert!(spoilt(|line| drop(line.as_object_mut().unwrap().remove("playbook"))).contains("\"playbook\" is missing"));
+    assert!(spoilt(|line| line["event"] = "end".into()).contains("knows no `end`"));
+}
+
+#[test]
+fn the_schema_has_a_version_and_the_document_says_which() {
+    let id = schema::SCHEMA["$id"].as_str().unwrap();
+    let version = schema::SCHEMA["x-version"].to_string();
+    assert!(id.ends_with(&format!("/v{version}")), "{id}");
+    assert!(document().contains(&format!("[output.schema.json](output.schema.json), version {version}")));
+    let named: Vec<&str> =
+        schema::SCHEMA["oneOf"].as_array().unwrap().iter().map(|of| of["$ref"].as_str().unwrap()).collect();
+    let described = schema::SCHEMA["$defs"].as_object().unwrap().keys().filter(|name| name.starts_with("event_"));
+    let described: Vec<String> = described.map(|name| format!("#/$defs/{name}")).collect();
+    assert!(described.iter().all(|name| named.contains(&name.as_str())) && described.len() == named.len());
+}
+
 /// The names of all fields below a value.
 fn fields(value: &Value, names: &mut Vec<String>) {
     match value {
@@ -384,6 +425,18 @@ fn every_reason_stands_in_the_document() {
         .filter(|code| !document.contains(&format!("| `{code}` |")))
         .collect();
     assert!(missing.is_empty(), "not in docs/output.md: {}", missing.join(", "));
+}
+
+/// As `explain` says it.
+#[test]
+fn reasons_and_findings_mean_what_the_document_says() {
+    let document = document();
+    let reasons = Reason::ALL.iter().map(|reason| (reason.code(), reason.means()));
+    let findings = FindingKind::ALL.iter().map(|kind| (kind.code(), kind.means()));
+    for (code, means) in reasons.chain(findings) {
+        let row = format!("| `{code}` | {means} |");
+        assert!(document.lines().any(|line| line == row), "not in docs/output.md: {row}");
+    }
 }
 
 #[test]

@@ -73,6 +73,12 @@ async fn the_commands_that_look_change_nothing() {
         let status = ends_with(&[&["status"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
         let deep = ends_with(&[&["status", "--deep"][..], &there].concat(), &[if well { 0 } else { 3 }]).await;
         assert!(!deep.stdout.is_empty(), "{scenario}");
+        ends_with(
+            &[&["recover", "--explain", "shop.orders/0", "--record-dir", &records][..], &there].concat(),
+            &[0, 4],
+        )
+        .await;
+        ends_with(&[&["status", "--check"][..], &there].concat(), &[0, 1, 2]).await;
         let tablet = bed.world(|world| world.tablet_endpoints()[0].to_string());
         for command in [&["scale", "out"][..], &["scale", "in", &tablet], &["upgrade", "pre", &tablet]] {
             let dry = [command, &["--dry-run", "--record-dir", &records], &there].concat();

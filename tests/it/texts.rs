@@ -8,7 +8,7 @@ use openmldb_ops::model::{
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::Plan;
 use openmldb_ops::run::{Left, Rpc, Scope, Service, Status, prepare_plan, summary_of_plan, summary_of_status};
-use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, summary_text};
+use openmldb_ops::ui::{About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, summary_text};
 
 use crate::support::decisions::{Usual, decisions};
 use crate::support::recorded;
@@ -126,7 +126,9 @@ fn plan_with_a_tablet_out_of_reach() {
 fn text_of_status(snapshot: &Snapshot, all: bool) -> String {
     let status = Status::of(snapshot, &Scope::All);
     let summary = summary_of_status(&status, Rpc { reads: 41, mutations: 0 });
-    status_text(&status, &[], all, Paint::Plain) + "---\n" + &summary_text(&summary, About::Look, Paint::Plain)
+    status_text(&status, &[], if all { Listed::All } else { Listed::Unhealthy }, Paint::Plain)
+        + "---\n"
+        + &summary_text(&summary, About::Look, Paint::Plain)
 }
 
 #[test]

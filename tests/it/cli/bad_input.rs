@@ -11,17 +11,20 @@ fn refused(home: &Home, code: i32, arguments: &[&str]) -> Ran {
     ran
 }
 
-/// One message, and no trace of a fault of the program.
+/// One message that ends with what to do next, and no trace of a fault of the program.
 pub fn check_message(ran: &Ran) {
     let messages = ran.stderr.lines().filter(|line| line.starts_with("error:")).count();
     assert_eq!(messages, 1, "{}", ran.stderr);
+    let last = ran.stderr.lines().next_back().unwrap();
+    assert!(last.starts_with("hint: ") || last == "For more information, try '--help'.", "{}", ran.stderr);
     for fault in ["panicked", "backtrace", "Backtrace", "src/"] {
         assert!(!ran.stderr.contains(fault), "{fault}: {}", ran.stderr);
     }
 }
 
 fn transcripts(home: &Home, code: i32, cases: &[&[&str]]) -> String {
-    cases.iter().map(|arguments| refused(home, code, arguments).transcript() + "\n").collect()
+    let without_code = |text: String| text.replace("stderr: \n", "").replace(&format!("\nexit {code}\n"), "\n\n");
+    cases.iter().map(|arguments| without_code(refused(home, code, arguments).transcript())).collect()
 }
 
 /// An environment in which a fault would show where it comes from.
@@ -149,7 +152,7 @@ fn playbooks() {
         let checked = refused(&home, 2, &["playbook", "check", &file]);
         let run = refused(&home, 2, &["recover", "--all", "--sandbox", "--playbook", &file]);
         assert_eq!(checked.stderr, run.stderr);
-        out += &(checked.transcript() + "\n");
+        out += &checked.transcript();
     }
     insta::assert_snapshot!(out);
 }
@@ -175,7 +178,7 @@ fn snapshots() {
     let mut out = String::new();
     for file in files.iter().chain(&more).chain(&["cut.json", "not-yaml.yaml", "empty.yaml"]) {
         let ran = refused(&home, 2, &["recover", "--all", "--dry-run", "--snapshot", file]);
-        out += &(ran.transcript() + "\n");
+        out += &ran.transcript();
     }
     insta::assert_snapshot!(out);
 }

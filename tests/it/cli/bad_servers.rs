@@ -106,7 +106,8 @@ fn the_environment() {
     let (one, other) = (closed().to_string(), closed().to_string());
     let environment = || home().with("OPENMLDB_ZK_CLUSTER", &one);
     let ran = fails(&environment(), &["status"]);
-    assert_eq!(ran.stderr, format!("error: no ZooKeeper server listens: {one}: connection refused\n"));
+    let error = format!("error: no ZooKeeper server listens: {one}: connection refused\nhint: check --zk-cluster, ");
+    assert!(ran.stderr.starts_with(&error), "{}", ran.stderr);
     let ran = fails(&environment(), &["status", "--leader-wait", "0", "--nameserver", &other]);
     assert!(ran.stderr.contains(&format!("the leading nameserver is {other}, ")), "{}", ran.stderr);
     let both = environment().with("OPENMLDB_NAMESERVER", &one);

@@ -12,13 +12,13 @@ use crate::support::bed::Bed;
 use crate::support::outside::orders;
 use crate::support::process::{Home, Ran, Running};
 
-struct Cluster {
-    bed: Bed,
-    nameserver: String,
+pub(super) struct Cluster {
+    pub(super) bed: Bed,
+    pub(super) nameserver: String,
 }
 
 /// A cluster in which a run comes as far as the first follower of its first big table.
-async fn serve() -> Cluster {
+pub(super) async fn serve() -> Cluster {
     let bed = Bed::start(Scenario::EverythingRestarted).await;
     let first = bed.world(|world| orders(world, 0));
     bed.hold_at_partition("RecoverTable", first);
@@ -27,7 +27,7 @@ async fn serve() -> Cluster {
 }
 
 impl Cluster {
-    fn recover<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+    pub(super) fn recover<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         [&["recover", "--all", "--output", "json", "--nameserver", &self.nameserver][..], more].concat()
     }
 
@@ -38,7 +38,7 @@ impl Cluster {
         run
     }
 
-    fn auto_failover(&self, home: &Home) -> bool {
+    pub(super) fn auto_failover(&self, home: &Home) -> bool {
         let status = home.run(&["status", "--output", "json", "--nameserver", &self.nameserver]);
         status.summary()["auto_failover"]["after"].as_bool().unwrap()
     }
@@ -127,7 +127,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(25);
 
 impl Cluster {
     /// No server answers any more; or all do again.
-    fn hangs(&self, hangs: bool) {
+    pub(super) fn hangs(&self, hangs: bool) {
         let calls_never_arrive = "*:every=late-86400s".parse().unwrap();
         self.bed.world(|world| world.set_faults(if hangs { vec![calls_never_arrive] } else { Vec::new() }, 1));
     }

@@ -2,11 +2,14 @@
 
 pub mod bad_input;
 
+mod at_the_end;
 mod bad_servers;
+mod explaining;
 mod help;
 mod interrupted;
 mod json;
 mod planning;
 mod records;
+mod shell;
 mod streams;
 mod transcripts;

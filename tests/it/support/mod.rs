@@ -8,6 +8,7 @@ pub mod patience;
 pub mod process;
 pub mod recorded;
 pub mod relay;
+pub mod schema;
 pub mod screen;
 pub mod wire;
 pub mod zookeeper;

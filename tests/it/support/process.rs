@@ -217,6 +217,7 @@ impl Running {
             std::mem::replace(stream, empty).rest()
         };
         let (stdout, stderr) = (take(&mut self.stdout), take(&mut self.stderr));
+        super::schema::check_lines(&stdout);
         let (arguments, home) = (std::mem::take(&mut self.arguments), std::mem::take(&mut self.home));
         Ran { arguments, home, stdout, stderr, status }
     }

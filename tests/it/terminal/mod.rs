@@ -2,6 +2,7 @@
 //! with its output captured.
 
 mod commands;
+mod lines;
 mod stopped;
 
 use std::collections::BTreeSet;

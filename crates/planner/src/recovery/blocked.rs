@@ -34,10 +34,10 @@ impl fmt::Display for Blocked {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)*) => {
         /// The reasons, as stable codes that scripts may rely on.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Reason { $($(#[$doc])* #[serde(rename = $code)] $variant,)* }
+        pub enum Reason { $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)* }
 
         impl Reason {
             /// All of them, for the documentation.
@@ -46,6 +46,11 @@ macro_rules! reasons {
             /// The code.
             pub fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it says of a partition, whichever it is.
+            pub fn means(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_start(),)* }
             }
         }
     };
@@ -58,22 +63,25 @@ reasons! {
     NotRedundant = "not_redundant",
     /// A replica's tablet answers, but the nameserver takes it for offline, so RecoverTable would answer 303.
     TabletOffline = "tablet_offline",
-    /// The only replica has nothing usable in place.
+    /// The only replica has nothing usable in place; that the partition begins empty can be accepted.
     OnlyReplicaLost = "only_replica_lost",
     /// Every replica is empty although entries were known.
     EverythingEmpty = "everything_empty",
-    /// No replica could be loaded.
+    /// Nothing usable is in place of any replica; that the partition begins empty can be accepted.
     NoData = "no_data",
     /// A replica is longer than the leader and not proven to continue it.
     LongerFollower = "longer_follower",
-    /// A replica that is not leader-flagged holds entries of a later term than the leader-flagged ones.
+    /// A replica that is not leader-flagged holds entries of a later term than the leader-flagged ones, or may end
+    /// with deletes of one.
     NewerTerm = "newer_term",
-    /// A replica that lacks rows has a larger offset than every complete one, or may hold what was written instead of a
-    /// complete one's end.
+    /// A replica that lacks rows has a larger offset than every complete one, or may hold what was written instead of
+    /// a complete one's end.
     SuspectIsLongest = "suspect_is_longest",
-    /// A replica wrote in a term before that began: it was made leader without what others held.
+    /// A replica holds entries of a term below where that term began: it was made leader (`changeleader`) without
+    /// what others held, and wrote beside it.
     WrittenBeside = "written_beside",
-    /// Several leader flags, and the playbook says to block.
+    /// Several leader flags, and the playbook says to block, or the longer one may hold less of the history than one
+    /// that was elected later, or that may end with deletes of a later term.
     LeaderConflict = "leader_conflict",
     /// A replica has heard of a later term than the metadata knows, and nobody can be promoted.
     TermAboveHistory = "term_above_history",
@@ -83,7 +91,7 @@ reasons! {
     TwoLeaders = "two_leaders",
     /// Resending a replica would discard entries that its leader does not hold.
     LongerThanLeader = "longer_than_leader",
-    /// Another replica may hold what the one that somebody has named as leader does not.
+    /// Another replica may hold what the one named with `recover --leader` does not.
     NamedLeader = "named_leader",
     /// The serving leader holds fewer rows than a follower at the same offset.
     LeaderLacksRows = "leader_lacks_rows",

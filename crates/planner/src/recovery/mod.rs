@@ -2,6 +2,7 @@
 //! decisions out; no clock, no sockets, no randomness. The rules and their reasons are in docs/design/README.md, each
 //! rule one function here.
 
+mod advice;
 mod base;
 mod blocked;
 mod connect;

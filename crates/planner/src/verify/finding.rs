@@ -60,77 +60,75 @@ pub struct Finding {
     pub hint: String,
 }
 
-/// The kinds of findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingKind {
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)*) => {
+        /// The kinds of findings.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        pub enum FindingKind { $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)* }
+
+        impl FindingKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it says, of whatever it is found.
+            pub fn means(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_start(),)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A tablet does not answer, or not this question.
-    NoAnswer,
+    NoAnswer = "no_answer",
     /// A replica is not flagged alive.
-    NotAlive,
+    NotAlive = "not_alive",
     /// A replica is not loaded.
-    NotLoaded,
+    NotLoaded = "not_loaded",
     /// A replica is loading.
-    Loading,
+    Loading = "loading",
     /// A replica's role in memory is not the one its flag says.
-    WrongRole,
+    WrongRole = "wrong_role",
     /// A partition has a second leader.
-    SecondLeader,
+    SecondLeader = "second_leader",
     /// A leader does not replicate to a replica.
-    NotConnected,
-    /// A follower takes nothing from its leader, which replicates to it.
-    Stuck,
+    NotConnected = "not_connected",
+    /// A follower takes nothing from its leader, which replicates to it: it has heard of a later term, or does not
+    /// move.
+    Stuck = "stuck",
     /// No leader serves, though nothing else is wrong.
-    NoLeader,
+    NoLeader = "no_leader",
     /// A follower has not reached where its leader was a look before.
-    Behind,
+    Behind = "behind",
     /// A follower is further than its leader, which then sends it nothing of what it lacks.
-    Ahead,
-    /// A replica has fewer rows than another one at the same offset.
-    FewerRows,
+    Ahead = "ahead",
+    /// A replica has fewer rows, in all or in an index, than another one at the same offset.
+    FewerRows = "fewer_rows",
     /// A pre-aggregate table's partition and what it aggregates are led by different tablets.
-    LedApart,
-    /// Whoever leads a base table's partition does not aggregate.
-    NotAggregated,
-    /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put is answered with an error.
-    AggregateAhead,
+    LedApart = "led_apart",
+    /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it.
+    NotAggregated = "not_aggregated",
+    /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put to the base
+    /// table is kept, and answered with "update aggr failed".
+    AggregateAhead = "aggregate_ahead",
     /// A replica is kept from making snapshots, and no operation is under way that would let it.
-    SnapshotPaused,
+    SnapshotPaused = "snapshot_paused",
     /// An operation kept the data that were meant to be replaced.
-    DataNotReplaced,
+    DataNotReplaced = "data_not_replaced",
     /// An operation is queued or running.
-    OpRunning,
+    OpRunning = "op_running",
     /// A tablet is registered in ZooKeeper, and offline or unknown to the nameserver.
-    TabletOffline,
+    TabletOffline = "tablet_offline",
     /// A tablet's registration is gone, and the nameserver takes it for healthy.
-    RegistrationGone,
+    RegistrationGone = "registration_gone",
 }
 
 impl FindingKind {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::NoAnswer,
-        Self::NotAlive,
-        Self::NotLoaded,
-        Self::Loading,
-        Self::WrongRole,
-        Self::SecondLeader,
-        Self::NotConnected,
-        Self::Stuck,
-        Self::NoLeader,
-        Self::Behind,
-        Self::Ahead,
-        Self::FewerRows,
-        Self::LedApart,
-        Self::NotAggregated,
-        Self::AggregateAhead,
-        Self::SnapshotPaused,
-        Self::DataNotReplaced,
-        Self::OpRunning,
-        Self::TabletOffline,
-        Self::RegistrationGone,
-    ];
-
     /// What to do about it.
     pub fn hint(self) -> &'static str {
         match self {

@@ -1,0 +1,119 @@
+//! `explain`: what a return code of OpenMLDB, a reason, a finding or an exit code means, and what to do next.
+
+use anyhow::anyhow;
+
+use crate::model::ReturnCode;
+use crate::recovery::Reason;
+use crate::ui::{CodeKind, ExplainedLine, explained_text};
+use crate::verify::FindingKind;
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+
+/// Runs the command.
+///
+/// # Errors
+/// Nobody knows such a code.
+pub fn run(code: Option<&str>, out: &Out) -> Result<Exit, Failure> {
+    let known = known();
+    let meant = known.iter().filter(|line| code.is_none_or(|code| line.is_meant_by(code.trim())));
+    let meant: Vec<&ExplainedLine> = meant.collect();
+    if let (Some(code), true) = (code, meant.is_empty()) {
+        let hint = "`openmldb-ops explain` lists all that is known";
+        return Err(Failure::usage(anyhow!("`{code}` is no return code, reason, finding or exit code")).hint(hint));
+    }
+    for line in meant {
+        out.text_or(&explained_text(line, out.paint()), line)?;
+    }
+    Ok(Exit::Healthy)
+}
+
+/// Everything that can be explained.
+fn known() -> Vec<ExplainedLine> {
+    let exits = Exit::ALL.iter().map(|exit| {
+        let (means, next) = exit.explained();
+        ExplainedLine { kind: CodeKind::ExitCode, code: exit.code().to_string(), name: None, means, next }
+    });
+    let reasons = Reason::ALL.iter().map(|reason| ExplainedLine::of_reason(*reason));
+    let findings = FindingKind::ALL.iter().map(|kind| ExplainedLine::of_finding(*kind));
+    let codes = ReturnCode::ALL.iter().map(ExplainedLine::of_return_code);
+    exits.chain(reasons).chain(findings).chain(codes).collect()
+}
+
+impl Exit {
+    /// One of each, by number.
+    const ALL: &[Self] = &[
+        Self::Healthy,
+        Self::Error,
+        Self::Usage,
+        Self::Unhealthy,
+        Self::Partial,
+        Self::Refused,
+        Self::Locked,
+        Self::Deadline,
+        Self::NotRestored,
+        Self::Signal(1),
+        Self::Signal(2),
+        Self::Signal(3),
+        Self::Signal(15),
+    ];
+
+    /// What it means, and what to do next.
+    fn explained(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Healthy => (
+                "the work is done: everything in scope is healthy; or a dry run found nothing that would be left alone",
+                "nothing has to be done",
+            ),
+            Self::Error => (
+                "the work could not be done: the cluster cannot be reached or answers nonsense, or a file cannot be used",
+                "read the error and its hint; `openmldb-ops status` says whether the cluster answers",
+            ),
+            Self::Usage => (
+                "the command line, the environment, or a file that it names is wrong; nothing was sent",
+                "read the error and its hint; `openmldb-ops --help`, and --help after each command",
+            ),
+            Self::Unhealthy => (
+                "`status`: something in scope is not healthy; `replica diff`: replicas differ",
+                "`openmldb-ops recover --all --dry-run` says what would be done about it",
+            ),
+            Self::Partial => (
+                "something was left alone or is not as it is to be, or auto_failover is kept off; what could be done is done",
+                "read the reasons; `openmldb-ops explain REASON`, `openmldb-ops recover --explain D.T/PID`",
+            ),
+            Self::Refused => (
+                "nothing was changed: what was asked for could lose rows, or does not fit what is there any more",
+                "read what is refused and its hint; for a plan, make a new one with `openmldb-ops recover --all --dry-run`",
+            ),
+            Self::Locked => (
+                "another run is at work on this cluster, or this one lost its lock and stopped",
+                "wait for the run that the error names, then type it again; `openmldb-ops record list` names those of this host",
+            ),
+            Self::Deadline => (
+                "the time of --timeout was over; what was under way has ended, and auto_failover was given back",
+                "run the same command again: it goes on where this one stopped",
+            ),
+            Self::NotRestored => (
+                "auto_failover could not be given back",
+                "once the nameserver answers, `openmldb-ops failover restore`, or run the same command again",
+            ),
+            Self::Checked(_) => (
+                "`status --check`: 0 is ok, 1 warning, 2 critical, 3 unknown, as Nagios has it",
+                "`openmldb-ops status` says more",
+            ),
+            Self::Signal(1) => ("the terminal was gone (SIGHUP, 128 + 1)", "run the same command again"),
+            Self::Signal(2) => (
+                "interrupted (SIGINT, 128 + 2); what was under way has ended, and auto_failover was given back",
+                "run the same command again: it goes on where this one stopped",
+            ),
+            Self::Signal(3) => (
+                "interrupted (SIGQUIT, 128 + 3); what was under way has ended, and auto_failover was given back",
+                "run the same command again: it goes on where this one stopped",
+            ),
+            Self::Signal(_) => (
+                "told to end (SIGTERM, 128 + 15); what was under way has ended, and auto_failover was given back",
+                "run the same command again: it goes on where this one stopped",
+            ),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What to do next about a failure: every error that is told ends with it.
+
+use crate::cluster::{CallError, CallErrorKind, CredentialsError, DiscoveryError};
+use crate::model::ReturnCode;
+use crate::playbook::PlaybookError;
+use crate::run::{LockError, PlanFileError, RecordError, ScopeError};
+use crate::sandbox::SandboxError;
+use crate::snapshot::FileError;
+
+use super::failure::{Exit, Failure};
+
+impl Failure {
+    /// What to do next: what whoever failed says, or what helps against an error of its kind.
+    pub fn next(&self) -> String {
+        self.hint.clone().or_else(|| of_kind(&self.error)).unwrap_or_else(|| of_exit(self.exit).to_owned())
+    }
+}
+
+fn of_kind(error: &anyhow::Error) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<CallError>() {
+        return Some(of_call(error));
+    }
+    let fixed = if let Some(error) = error.downcast_ref::<DiscoveryError>() {
+        of_discovery(error)
+    } else if let Some(error) = error.downcast_ref::<LockError>() {
+        match error {
+            LockError::Call(error) => return Some(of_call(error)),
+            LockError::ZooKeeper(error) => of_discovery(error),
+            LockError::HeldBy { .. } => of_exit(Exit::Locked),
+            LockError::File { .. } | LockError::Text { .. } => "choose another directory with --record-dir DIR",
+        }
+    } else if let Some(error) = error.downcast_ref::<ScopeError>() {
+        match error {
+            ScopeError::Malformed { .. } => "`openmldb-ops show tables` names what there is, in that form",
+            _ => "`openmldb-ops show tables` names what there is",
+        }
+    } else if error.is::<CredentialsError>() {
+        "write user:password there, on one line; the password may be empty"
+    } else if error.is::<FileError>() {
+        "`openmldb-ops snapshot -o FILE` writes one that can be read"
+    } else if error.is::<PlaybookError>() {
+        "`openmldb-ops playbook list` names those that come with the program, `playbook show --yaml` prints one to start from"
+    } else if error.is::<PlanFileError>() {
+        "`openmldb-ops recover --all --dry-run -o FILE` makes a plan anew"
+    } else if error.is::<RecordError>() {
+        "make room on its disk, or choose another directory with --record-dir DIR, and run again"
+    } else if error.is::<SandboxError>() {
+        "`openmldb-ops sandbox list` says what there is to practise on"
+    } else {
+        return None;
+    };
+    Some(fixed.to_owned())
+}
+
+fn of_call(error: &CallError) -> String {
+    match &error.kind {
+        CallErrorKind::Refused { code, .. } => ReturnCode::of(*code).map_or_else(
+            || "its log says more; then type this again".to_owned(),
+            |known| format!("{}; `openmldb-ops explain {code}`", known.next),
+        ),
+        CallErrorKind::Unreachable { .. } | CallErrorKind::HungUp { .. } => {
+            "see whether it runs; if it asks for a user and a password, give them in OPENMLDB_AUTH or --auth-file; then type this again"
+                .to_owned()
+        }
+        CallErrorKind::NotCalled { .. } => {
+            "restart that server, so that its own address is registered, then type this again".to_owned()
+        }
+        CallErrorKind::Denied { .. } => "give user:password in OPENMLDB_AUTH or --auth-file".to_owned(),
+        CallErrorKind::DeadlineExceeded { .. } => {
+            "see whether it hangs, and what its log says, before this is typed again".to_owned()
+        }
+        CallErrorKind::Garbage { .. }
+        | CallErrorKind::TooMuch { .. }
+        | CallErrorKind::Unimplemented
+        | CallErrorKind::InvalidRequest { .. }
+        | CallErrorKind::NotOurs(_) => "see who listens there, and which release it is".to_owned(),
+        CallErrorKind::Discovery(error) => of_discovery(error).to_owned(),
+    }
+}
+
+fn of_discovery(error: &DiscoveryError) -> &'static str {
+    match error {
+        DiscoveryError::BadServers { .. } => "--zk-cluster HOST:PORT[,HOST:PORT...], as in OpenMLDB's flag zk_cluster",
+        DiscoveryError::BadRoot { .. } | DiscoveryError::WrongRoot { .. } => {
+            "--zk-root-path PATH, as in OpenMLDB's flag zk_root_path"
+        }
+        DiscoveryError::UnknownHost { .. }
+        | DiscoveryError::NothingListens { .. }
+        | DiscoveryError::NoZooKeeper { .. } => {
+            "check --zk-cluster, and start ZooKeeper if it is down; without it, name the leading nameserver: --nameserver HOST:PORT"
+        }
+        DiscoveryError::NoSession { .. } | DiscoveryError::ZooKeeperLost { .. } => {
+            "see whether a majority of ZooKeeper's servers runs, and their logs, then type this again"
+        }
+        DiscoveryError::NoNameserver { .. } => {
+            "start tablets first, then a nameserver: one that finds fewer tablets than the system tables have replicas \
+             (system_table_replica_num) exits again"
+        }
+        DiscoveryError::Unauthorized { .. } => "give user:password in OPENMLDB_ZK_CERT or --zk-cert-file",
+        DiscoveryError::NoAddress { .. } => "restart that nameserver, so that it writes its address there",
+        DiscoveryError::LeaderOnOtherHost { .. } => {
+            "run this on the nameserver's host, or restart the servers with addresses that others can use"
+        }
+        DiscoveryError::UnsendableUser => "give a user whose name is printable ASCII in OPENMLDB_AUTH or --auth-file",
+        DiscoveryError::LeaderUnreachable { .. } | DiscoveryError::NotLeading { .. } => {
+            "see whether that nameserver runs; if another one is about to lead, type this again, or wait longer with --leader-wait SECONDS"
+        }
+        DiscoveryError::LeaderHangsUp { .. } => {
+            "give user:password in OPENMLDB_AUTH or --auth-file, if OpenMLDB has users; else see the nameserver's log"
+        }
+        DiscoveryError::LeaderUnusable { .. } => "see who listens there, and which release it is",
+    }
+}
+
+/// What helps where nothing more is known than how it ended.
+fn of_exit(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Usage => "--help after the command says how it is typed",
+        Exit::Refused => "nothing was changed; --dry-run says what would be done as things stand now",
+        Exit::Locked => {
+            "`openmldb-ops record list` names the runs of this host; wait until it has ended, then type this again"
+        }
+        Exit::Signal(_) | Exit::Deadline => "type the same again: it goes on where this stopped",
+        Exit::NotRestored => "once the nameserver answers: `openmldb-ops failover restore`",
+        Exit::Healthy | Exit::Error | Exit::Unhealthy | Exit::Partial | Exit::Checked(_) => {
+            "put right what it names, then type this again: what is done already is not done twice"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    /// By whatever kind of error, and where nothing is known but the exit code.
+    #[test]
+    fn every_failure_says_what_to_do_next() {
+        let refused =
+            |code| CallError::new("nameserver", "AddReplicaNS", CallErrorKind::Refused { code, msg: String::new() });
+        let next = Failure::from(refused(303)).next();
+        assert!(
+            next.contains("restart the leading nameserver") && next.ends_with("`openmldb-ops explain 303`"),
+            "{next}"
+        );
+        assert!(Failure::from(refused(4711)).next().contains("log"));
+        let lost = LockError::Call(refused(300));
+        assert!(Failure::from(lost).next().contains("explain 300"), "the error behind it counts");
+        for exit in [Exit::Error, Exit::Usage, Exit::Refused, Exit::Locked, Exit::Deadline, Exit::Signal(2)] {
+            assert!(!Failure { exit, ..Failure::error(anyhow!("so it is")) }.next().is_empty(), "{exit:?}");
+        }
+        assert_eq!(Failure::error(anyhow!("no")).hint("do this").next(), "do this", "who failed knows best");
+    }
+}

@@ -1,0 +1,96 @@
+//! `rehearse` and `sandbox`, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::args::{Faults, Shape};
+use crate::rehearse::Generate;
+
+/// `rehearse`.
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// The cluster as `snapshot` saved it; everything in it goes down and comes back
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    pub snapshot: Option<PathBuf>,
+    /// A made-up one, tablets=3,tables=10,partitions=8,replicas=3,rows=1000; partitions per table, rows per partition
+    #[arg(long, value_name = "SIZES", value_parser = super::rehearse::generate)]
+    pub generate: Option<Generate>,
+    /// A playbook's name, or a file; `all` for each that comes with the program
+    #[arg(long, value_name = "NAME|FILE|all", default_value = "all")]
+    pub playbook: String,
+    /// Decides what is left to chance
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Entries that one thread of a tablet loads in a second [default: 125000]
+    #[arg(long, value_name = "N")]
+    pub load_rate: Option<u64>,
+    /// What every load takes besides [default: 10]
+    #[arg(long, value_name = "MS")]
+    pub load_fixed: Option<u64>,
+    /// The tablets' task_pool_size: loads that one does at a time [default: 3]
+    #[arg(long, value_name = "N")]
+    pub task_pool_size: Option<u64>,
+    /// The nameserver's name_server_task_concurrency: lanes of RecoverTable [default: 2]
+    #[arg(long, value_name = "N")]
+    pub task_concurrency: Option<u64>,
+    /// The nameserver's get_task_status_interval [default: 2000]
+    #[arg(long, value_name = "MS")]
+    pub task_poll: Option<u64>,
+    /// The nameserver's get_table_status_interval [default: 2000]
+    #[arg(long, value_name = "MS")]
+    pub table_poll: Option<u64>,
+    #[command(flatten)]
+    /// What goes wrong
+    pub faults: Faults,
+}
+
+/// `sandbox`.
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    #[command(subcommand)]
+    /// What.
+    pub command: SandboxCommand,
+}
+
+/// What to do with the embedded cluster.
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// List the scenarios, or what can go wrong in them
+    List {
+        /// List what `--fault` understands instead
+        #[arg(long)]
+        faults: bool,
+    },
+    /// Start one, print how to reach it, keep it running until interrupted
+    Serve(Serve),
+}
+
+/// `sandbox serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The condition it is in
+    #[arg(long, value_name = "SCENARIO", default_value = "everything-restarted")]
+    pub scenario: String,
+    /// A standalone OpenMLDB instead: no ZooKeeper, one tablet, and nothing wrong with it
+    #[arg(long, conflicts_with = "zk_cluster")]
+    pub standalone: bool,
+    /// Register it in a real ZooKeeper, HOST:PORT[,HOST:PORT...]
+    #[arg(long, alias = "zk_cluster", value_name = "SERVERS")]
+    pub zk_cluster: Option<String>,
+    /// Its root path there
+    #[arg(long, alias = "zk_root_path", value_name = "PATH", default_value = "/openmldb")]
+    pub zk_root_path: String,
+    /// Nameservers: one leads, the others stand by
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub nameservers: usize,
+    /// How much faster than a real cluster's its clock runs
+    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
+    pub time_scale: f64,
+    #[command(flatten)]
+    /// What it holds
+    pub shape: Shape,
+    #[command(flatten)]
+    /// What goes wrong
+    pub faults: Faults,
+}
