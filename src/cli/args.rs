@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::look_args::{Snapshot, Status};
+use super::metadata_args::MetadataCommand;
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
 use crate::rehearse::Generate;
@@ -68,6 +69,9 @@ pub enum Command {
     /// Have others lead before a tablet is upgraded, and have it lead again after
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
+    /// Save what ZooKeeper keeps of the cluster, put it back, check it
+    #[command(subcommand)]
+    Metadata(MetadataCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks

@@ -12,6 +12,8 @@ mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;
+mod metadata;
+mod metadata_args;
 mod out;
 mod playbook;
 mod record;
@@ -39,6 +41,7 @@ pub use args::Cli;
 pub use failure::{Exit, Failure};
 
 use args::{Command, FailoverCommand, SandboxCommand};
+use metadata_args::MetadataCommand;
 use out::Out;
 use step_args::ReplicaCommand;
 
@@ -96,10 +99,12 @@ fn changes_something(command: &Command) -> bool {
         },
         Command::Op(_) | Command::Tablet(_) | Command::Leader(_) | Command::Scale(_) | Command::Upgrade(_) => true,
         Command::Replica(command) => !matches!(command, ReplicaCommand::Status { .. }),
+        Command::Metadata(MetadataCommand::Restore(args)) => !args.dry_run,
         Command::Sandbox(args) => matches!(args.command, SandboxCommand::Serve(_)),
         Command::Status(_)
         | Command::Snapshot(_)
         | Command::Show(_)
+        | Command::Metadata(_)
         | Command::Record(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
@@ -119,6 +124,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
+        Command::Metadata(command) => metadata::run(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,

@@ -14,6 +14,7 @@ mod error;
 mod health;
 mod json;
 mod lines;
+mod metadata;
 mod plan;
 mod print;
 mod printing;
@@ -36,6 +37,10 @@ pub use diagnosis::{DiagnosisLine, diagnoses_text};
 pub use error::error_text;
 pub use health::{HealthRow, health_text};
 pub use json::{JsonLines, json_line};
+pub use metadata::{
+    MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
+    metadata_restored_text, metadata_saved_text,
+};
 pub use plan::{PlanContext, plan_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;

@@ -51,6 +51,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
         &[
             "anstyle",
             "anyhow",
+            "base64",
             "clap",
             "console",
             "indicatif",

@@ -20,6 +20,7 @@ mod fuzzed;
 mod kept_off;
 mod killed;
 mod locked;
+mod metadata;
 mod output;
 mod plans;
 mod promises;

@@ -15,6 +15,7 @@
 mod action;
 mod id;
 mod identity;
+mod metadata;
 mod moment;
 mod op;
 mod row;
@@ -28,6 +29,7 @@ mod words;
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use identity::Identity;
+pub use metadata::{MetadataSeen, MetadataTree};
 pub use moment::moment;
 pub use op::{Op, OpKind, OpStatus};
 pub use row::{Row, RowCursor, RowPage};
