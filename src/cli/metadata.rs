@@ -18,6 +18,7 @@ use crate::ui::{
 use super::args::Where;
 use super::failure::{Exit, Failure};
 use super::metadata_args::{MetadataCommand, MetadataRestore};
+use super::metadata_rebuild;
 use super::out::Out;
 use super::record;
 use super::recover::{caller, exit_of_stop, now_ms};
@@ -39,6 +40,7 @@ pub async fn run(command: &MetadataCommand, out: &Out) -> Result<Exit, Failure> 
     match command {
         MetadataCommand::Backup { out: file, at } => backup(file, at, out).await,
         MetadataCommand::Restore(args) => restore(args, out).await,
+        MetadataCommand::Rebuild { tablets, out: file, at } => metadata_rebuild::run(tablets, file, at, out).await,
         MetadataCommand::Check { file, at } => checked(file.as_deref(), at, out).await,
     }
 }
@@ -77,11 +79,20 @@ impl Place {
     }
 }
 
-async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {
+/// A backup may be the only one there is.
+///
+/// # Errors
+/// There is such a file.
+pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
     if file.is_file() {
         let error = anyhow!("{} is there already, and a backup is never written over another one", file.display());
         return Err(Failure::usage(error).hint("name a new file"));
     }
+    Ok(())
+}
+
+async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {
+    must_be_new(file)?;
     let place = Place::open(at).await?;
     let seen = place.seen().await?;
     let left_out = seen.of_sessions.len();

@@ -21,6 +21,18 @@ pub enum MetadataCommand {
     },
     /// Put a backup back into an empty root path, before any server of the cluster is started
     Restore(MetadataRestore),
+    /// Put metadata together from what tablets that still run have loaded: without a backup, as far as it is proven
+    Rebuild {
+        /// A tablet that runs; name all of them
+        #[arg(long = "tablet", value_name = "HOST:PORT", required = true)]
+        tablets: Vec<String>,
+        /// A new file
+        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        /// Where.
+        at: Where,
+    },
     /// Find what contradicts itself, in ZooKeeper or in a backup; exit 3 if anything does
     Check {
         /// A backup, instead of ZooKeeper

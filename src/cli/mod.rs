@@ -14,6 +14,7 @@ mod headlines_tests;
 mod look_args;
 mod metadata;
 mod metadata_args;
+mod metadata_rebuild;
 mod out;
 mod playbook;
 mod record;

@@ -7,6 +7,7 @@ mod difference;
 mod file;
 mod finding;
 mod raise;
+mod rebuild;
 mod tables;
 
 pub use backup::{Backup, Origin};
@@ -15,6 +16,7 @@ pub use difference::{Difference, compare};
 pub use file::{FileError, VERSION, checksum, parse, read, save, write};
 pub use finding::{Code, Finding};
 pub use raise::{RAISED_BY, Raised, raise};
+pub use rebuild::{Described, Rebuilt, rebuild};
 
 /// What belongs to servers that run, or to this program: no part of a backup, and never created again.
 pub const OF_THE_LIVING: [&str; 2] = ["leader", "nodes"];

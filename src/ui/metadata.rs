@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::words::{moment, one_line};
 use crate::metadata::{Backup, Finding, Origin, Raised, checksum};
-use crate::model::{Verb, counted, counted_that};
+use crate::model::counted;
 
 /// A backup that was written.
 #[derive(Debug, Serialize)]
@@ -115,10 +115,7 @@ pub fn metadata_saved_text(line: &MetadataSavedLine<'_>) -> String {
     let (nodes, cluster) = (counted(line.nodes, "node"), one_line(line.cluster));
     let mut out = format!("{nodes} of {cluster} saved in {} ({}).\n", line.path, line.checksum);
     if line.left_out > 0 {
-        out += &format!(
-            "{} to servers that run and left out.\n",
-            counted_that(line.left_out, "node", Verb::Regular("belong"))
-        );
+        out += &format!("Left out: {} of servers that run.\n", counted(line.left_out, "node"));
     }
     if !line.consistent {
         let changed: Vec<String> = line.changed.iter().map(|path| one_line(path)).collect();

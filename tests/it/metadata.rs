@@ -164,6 +164,42 @@ async fn where_a_nameserver_has_begun_anew_nothing_is_put_back() {
     bed.stop().await;
 }
 
+/// There is no backup, and the tablets still run when ZooKeeper has lost everything: what they have loaded is enough, and what they
+/// cannot know is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_backup_tablets_that_run_know_enough_to_bring_every_row_back() {
+    needs_zookeeper!();
+    let mut server = ZooKeeperServer::start().await;
+    let place = Place::of(&server, "/rebuilt");
+    let bed = place.cluster(Scenario::Healthy).await;
+    let before = place.tree().await;
+    let nameservers: Vec<_> = bed.sandbox().nameservers().iter().map(|(endpoint, _)| endpoint.clone()).collect();
+    bed.world(|world| nameservers.iter().for_each(|endpoint| world.kill_nameserver(endpoint)));
+    let (file, tablets) = (place.home.file("rebuilt.json"), bed.tablets());
+    let named: Vec<&str> = tablets.iter().flat_map(|tablet| ["--tablet", tablet.as_str()]).collect();
+    let rebuild = [&["metadata", "rebuild", "-o", &file, "--output", "json"], named.as_slice()].concat();
+    let told = last(&place.home.run(&rebuild).expect(0));
+    assert_eq!((&told["origin"], &told["left_out_tables"]), (&json!("rebuilt"), &json!([])));
+    assert!(told["remarks"].to_string().contains("deployments"), "{told}");
+    place.home.run(&["metadata", "check", &file]).expect(0);
+    let tables = |tree: &MetadataTree| -> Vec<String> {
+        tree.children("table/db_table_data").map(|(tid, _)| tid.to_owned()).collect()
+    };
+    assert_eq!(tables(&place.backup("rebuilt.json").tree), tables(&before));
+
+    bed.world(|world| world.kill_everything());
+    while !place.seen().await.of_sessions.is_empty() {}
+    server.lose_everything().await;
+    place.json(&["metadata", "restore", &file]).expect(0);
+    bed.world(|world| world.start_everything());
+    bed.until("a nameserver leads", |world| world.leader().is_some()).await;
+    assert_eq!(place.json(&["recover", "--all"]).expect(0).summary()["verdict"], "recovered");
+    assert_eq!(place.json(&["status", "--deep", "--rows"]).expect(0).summary()["verdict"], "healthy");
+    let rows = bed.settle();
+    assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
+    bed.stop().await;
+}
+
 #[tokio::test]
 async fn what_was_put_back_in_part_is_completed_and_what_is_anothers_is_left_alone() {
     needs_zookeeper!();

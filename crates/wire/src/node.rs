@@ -62,3 +62,8 @@ pub fn table(data: &[u8]) -> Result<TableInfo, DecodeError> {
 pub fn op(data: &[u8]) -> Result<OpInfo, DecodeError> {
     OpInfo::decode(data)
 }
+
+/// The data of a table's node.
+pub fn table_data(table: &TableInfo) -> Vec<u8> {
+    table.encode_to_vec()
+}
