@@ -202,8 +202,10 @@ async fn publish(
 
 /// Brings ZooKeeper up to date; and a nameserver that has become leader, which begins with what is there.
 async fn keep_true(registration: &mut Registration, live: &Live) -> Result<(), RegistrationError> {
-    registration.publish(&live.look(|world| world.zookeeper_tree())).await?;
-    if live.look(|world| world.waits_for_metadata()) {
+    // Who waits is in the queue for the lead by then, for everybody to see.
+    let (tree, waits) = live.look(|world| (world.zookeeper_tree(), world.waits_for_metadata()));
+    registration.publish(&tree).await?;
+    if waits {
         let there = registration.read_back().await?;
         let tree = live.with(|world| {
             world.metadata_read(&there);
