@@ -2,7 +2,8 @@
 //! refuses it refuses in words that say where. `tests/it/fuzzed.rs` calls them with damaged files and messages in every run of the
 //! tests, the targets beside this file with whatever libFuzzer comes upon.
 
-use openmldb_ops::model::Snapshot;
+use openmldb_ops::metadata;
+use openmldb_ops::model::{MetadataTree, Snapshot};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::run::{
     ClusterNames, Left, Rpc, RunId, RunState, Scope, Shelf, Status, Story, StoryError, left_by_runs, parse_plan,
@@ -125,6 +126,31 @@ pub fn record(bytes: &[u8]) {
         Err(StoryError::Version(_)) => {}
         Err(StoryError::Io(error)) => panic!("bytes in memory cannot be read: {error}"),
     }
+}
+
+/// A backup of metadata, as `metadata restore FILE` reads it: what is read can be checked, and is the same when it is written again.
+pub fn metadata(bytes: &[u8]) {
+    match metadata::parse(FILE, &String::from_utf8_lossy(bytes)) {
+        Ok(backup) => {
+            let again = metadata::write(&backup).map(|text| metadata::parse(FILE, &text));
+            assert!(matches!(&again, Ok(Ok(again)) if *again == backup), "{again:?}");
+            checked(&backup.tree);
+        }
+        Err(error) => {
+            let of_the_whole = ["not as it was written", "is not what `changed` says"];
+            names_where(&error.to_string(), &[&OF_THE_WHOLE[..], &of_the_whole].concat());
+        }
+    }
+}
+
+/// Whatever a tree holds, what contradicts itself in it is named, and its counters can be raised.
+pub fn checked(tree: &MetadataTree) {
+    for finding in metadata::check(tree, tree) {
+        assert!(!finding.path.is_empty() && !finding.text.is_empty(), "{finding:?}");
+    }
+    let (raised, _) = metadata::raise(tree, u32::MAX);
+    let difference = metadata::compare(&raised, tree);
+    assert!(difference.missing.is_empty() && difference.beyond.is_empty(), "{difference:?}");
 }
 
 macro_rules! decoders {

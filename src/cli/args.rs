@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use super::ending_args::Ending;
 use super::look_args::{Format, Snapshot, Status};
+use super::metadata_args::MetadataCommand;
 use super::practice_args::{Rehearse, Sandbox};
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
@@ -101,6 +102,9 @@ pub enum Command {
         #[arg(value_name = "CODE", allow_negative_numbers = true)]
         code: Option<String>,
     },
+    /// Save what ZooKeeper keeps of the cluster, put it back, check it
+    #[command(subcommand)]
+    Metadata(MetadataCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
     /// List, show and check playbooks

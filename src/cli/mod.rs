@@ -15,6 +15,9 @@ mod given_up;
 #[cfg(test)]
 mod headlines_tests;
 mod look_args;
+mod metadata;
+mod metadata_args;
+mod metadata_rebuild;
 mod next;
 mod out;
 mod playbook;
@@ -48,6 +51,7 @@ pub use failure::{Exit, Failure};
 
 use args::{Command, FailoverCommand, LogFormat};
 use at_the_end::AtTheEnd;
+use metadata_args::MetadataCommand;
 use out::{Out, TOLD};
 use practice_args::SandboxCommand;
 use step_args::ReplicaCommand;
@@ -114,6 +118,7 @@ fn changes_something(command: &Command) -> bool {
         },
         Command::Op(_) | Command::Tablet(_) | Command::Leader(_) | Command::Scale(_) | Command::Upgrade(_) => true,
         Command::Replica(command) => !matches!(command, ReplicaCommand::Status { .. }),
+        Command::Metadata(MetadataCommand::Restore(args)) => !args.dry_run,
         Command::Sandbox(args) => matches!(args.command, SandboxCommand::Serve(_)),
         Command::Status(_)
         | Command::Snapshot(_)
@@ -121,6 +126,7 @@ fn changes_something(command: &Command) -> bool {
         | Command::Explain { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Metadata(_)
         | Command::Record(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
@@ -143,6 +149,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Explain { code } => explain::run(code.as_deref(), out),
         Command::Completions { shell } => shell::completions(*shell, out),
         Command::Man { directory } => shell::manual(directory.as_deref(), out),
+        Command::Metadata(command) => metadata::run(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,

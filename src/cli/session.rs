@@ -153,7 +153,11 @@ pub(super) fn sandbox_record_dir() -> PathBuf {
     std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id()))
 }
 
-fn target(at: &Where) -> Result<Target, Failure> {
+/// How the command line, or the environment, names the cluster.
+///
+/// # Errors
+/// It does not.
+pub(super) fn target(at: &Where) -> Result<Target, Failure> {
     let named = (at.zk_cluster.clone(), at.nameserver.clone());
     // The command line wins over whatever is left in the environment.
     let (servers, nameserver) = match named {

@@ -19,6 +19,7 @@ mod perform;
 mod place;
 mod placement;
 mod plan;
+mod put_back;
 mod replica;
 mod steward;
 mod tablet;
@@ -34,6 +35,7 @@ pub use kept::{Desk, KeptError, Unfinished};
 pub use perform::{OperateError, Outcome, Performed, Single};
 pub use place::{Planned, Refusal};
 pub use plan::plan;
+pub use put_back::{PutBack, PutBackError, lacking};
 pub use steward::{How, Moved, Told};
 
 use std::fmt;

@@ -2,12 +2,14 @@
 //! know no ZooKeeper take, too.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{Hold, LOCK_SESSION, LockNodes, Progress};
+use crate::model::MetadataSeen;
 
 use super::host_lock::LockFile;
 use super::lock::{Holder, Lock, LockError, Locking, Note, holder_of, note_of};
@@ -20,20 +22,26 @@ const LOCK_POLL: Duration = Duration::from_millis(250);
 
 /// Both locks of a cluster.
 pub struct ClusterLock {
-    nodes: LockNodes,
-    host: LockFile,
+    nodes: Arc<LockNodes>,
+    host: Option<LockFile>,
     says: Progress,
 }
 
 impl ClusterLock {
     /// Those of a cluster. `says` hears what is waited for.
     pub fn new(nodes: LockNodes, host: LockFile, says: Progress) -> Self {
-        Self { nodes, host, says }
+        Self { nodes: Arc::new(nodes), host: Some(host), says }
+    }
+
+    /// The one in ZooKeeper alone: of a cluster that has no server to ask.
+    pub fn of_zookeeper(nodes: Arc<LockNodes>, says: Progress) -> Self {
+        Self { nodes, host: None, says }
     }
 
     /// This host's first: whoever holds that lives.
     async fn take(&self, holder: &Holder) -> Result<(), LockError> {
-        match self.host.acquire(holder).await {
+        let Some(host) = &self.host else { return self.take_node(holder).await };
+        match host.acquire(holder).await {
             Ok(()) => {}
             // The node keeps runs apart all the same, all but those that know no ZooKeeper.
             Err(error @ LockError::File { .. }) => {
@@ -43,7 +51,7 @@ impl ClusterLock {
         }
         let taken = self.take_node(holder).await;
         if taken.is_err() {
-            self.host.release().await;
+            host.release().await;
         }
         taken
     }
@@ -93,15 +101,24 @@ impl Lock for ClusterLock {
         Box::pin(async {
             match self.nodes.holder().await? {
                 Some(text) => Ok(Some(holder_of(&text))),
-                None => self.host.holder().await,
+                None => match &self.host {
+                    Some(host) => host.holder().await,
+                    None => Ok(None),
+                },
             }
         })
+    }
+
+    fn metadata(&self) -> Locking<'_, Option<MetadataSeen>> {
+        Box::pin(async { Ok(Some(self.nodes.metadata().await?)) })
     }
 
     fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
             self.nodes.release().await;
-            self.host.release().await;
+            if let Some(host) = &self.host {
+                host.release().await;
+            }
         })
     }
 

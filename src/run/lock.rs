@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::cluster::{CallError, DiscoveryError, Hold};
-use crate::model::{Endpoint, Offset, PartitionId};
+use crate::model::{Endpoint, MetadataSeen, Offset, PartitionId};
 use crate::recovery::Replaceable;
 
 use super::hold::HeldFor;
@@ -182,6 +182,11 @@ pub trait Lock: Send + Sync {
     /// Whether a note that was left stays until it is removed, for every host to read. Otherwise only records tell.
     fn keeps_notes(&self) -> bool {
         false
+    }
+
+    /// The cluster's metadata in the ZooKeeper that it is kept in; none where it is kept elsewhere.
+    fn metadata(&self) -> Locking<'_, Option<MetadataSeen>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// What it cannot do, in a sentence for the operator.

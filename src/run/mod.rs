@@ -41,6 +41,7 @@ mod report;
 mod resuming;
 mod returned;
 mod run_id;
+mod saving;
 mod scope;
 mod service;
 mod status;

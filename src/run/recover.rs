@@ -188,6 +188,7 @@ impl Recovery {
         }
         let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
+        self.save_metadata(&record).await;
         let noted_early = prepared.note.as_ref().is_some_and(|note| note.serves_early);
         let early = noted_early || serves_early(&self.playbook);
         let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);

@@ -20,6 +20,7 @@ mod explanation;
 mod health;
 mod json;
 mod lines;
+mod metadata;
 mod metrics;
 mod named;
 mod plan;
@@ -48,6 +49,10 @@ pub use explained::{CodeKind, ExplainedLine, explained_text};
 pub use explanation::{Explaining, Explanation, explanation_text};
 pub use health::{HealthRow, health_text};
 pub use json::{JsonLines, json_line};
+pub use metadata::{
+    MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
+    metadata_restored_text, metadata_saved_text,
+};
 pub use metrics::{Ended, metrics_text};
 pub use plan::{LeaderRule, PlanContext, plan_text};
 pub use print::{print, reader_gone_is_fine};

@@ -51,7 +51,10 @@ const MAY_USE: [(&str, &[&str]); 6] = [
         &[
             "anstyle",
             "anyhow",
+            "base64",
             "clap",
+            "clap_complete",
+            "clap_mangen",
             "clap_complete",
             "clap_mangen",
             "console",

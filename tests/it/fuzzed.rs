@@ -6,6 +6,8 @@
 use std::path::Path;
 
 use base64::Engine as _;
+use openmldb_ops::metadata::{self, Backup, Origin};
+use openmldb_ops::model::MetadataTree;
 use serde_json::Value;
 
 use crate::support::process::Home;
@@ -173,6 +175,57 @@ fn a_record_is_read_or_refused_in_words() {
     let sound: Vec<Vec<u8>> = records.iter().filter(is_record).map(|path| std::fs::read(path).unwrap()).collect();
     sound.iter().for_each(|text| entries::record(text));
     fuzz("record", entries::record, &sound, damaged_text);
+}
+
+/// What real servers had in ZooKeeper, in every recording.
+fn recorded_trees() -> Vec<MetadataTree> {
+    let mut trees = Vec::new();
+    for folder in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings")).unwrap() {
+        let Ok(text) = std::fs::read_to_string(folder.unwrap().path().join("zookeeper.json")) else { continue };
+        let nodes: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let kept = nodes.iter().filter(|node| node["ephemeral"] == false).filter_map(|node| {
+            let data = base64::engine::general_purpose::STANDARD.decode(node["data_base64"].as_str()?).ok()?;
+            Some((node["path"].as_str()?.strip_prefix("/openmldb/")?.to_owned(), data))
+        });
+        trees.push(kept.collect());
+    }
+    trees
+}
+
+#[test]
+fn a_backup_of_metadata_is_read_or_refused_in_words() {
+    let backup = |tree| Backup {
+        cluster: "zk:2181/openmldb".to_owned(),
+        taken_at_ms: 1_795_341_600_000,
+        origin: Origin::Read,
+        changed: Vec::new(),
+        tree,
+    };
+    let written = |tree| metadata::write(&backup(tree)).unwrap().into_bytes();
+    let sound: Vec<Vec<u8>> = recorded_trees().into_iter().map(written).collect();
+    sound.iter().for_each(|text| entries::metadata(text));
+    fuzz("metadata", entries::metadata, &sound, damaged_text);
+}
+
+/// A checksum keeps damage out of most files; what a cluster itself has in ZooKeeper has none.
+#[test]
+fn whatever_zookeeper_holds_is_checked() {
+    let trees = recorded_trees();
+    for seed in 0..number("OPENMLDB_OPS_INPUTS").unwrap_or(INPUTS) {
+        let _told = Told("a tree", seed);
+        let mut dice = Dice::new(seed);
+        let mut nodes: Vec<(String, Vec<u8>)> =
+            dice.pick(&trees).unwrap().nodes().map(|(path, data)| (path.to_owned(), data.to_vec())).collect();
+        for _ in 0..dice.between(1, 6) {
+            let at = below(&mut dice, nodes.len());
+            match dice.between(0, 3) {
+                0 => drop(nodes.remove(at)),
+                1 => nodes[at].0.push_str("/0"),
+                _ => damage_bytes(&mut dice, &mut nodes[at].1),
+            }
+        }
+        entries::checked(&nodes.into_iter().collect());
+    }
 }
 
 /// Every recorded answer of a kind that is decoded, with its kind in front.

@@ -22,6 +22,7 @@ mod kept_off;
 mod killed;
 mod lengths;
 mod locked;
+mod metadata;
 mod output;
 mod packaging;
 mod plans;

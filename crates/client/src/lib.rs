@@ -45,6 +45,7 @@ mod schema_tests;
 mod status;
 #[cfg(test)]
 mod transport_tests;
+mod tree;
 mod zookeeper;
 
 use std::fmt;
@@ -64,6 +65,7 @@ pub use grpc::Grpc;
 pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
 pub use registry::{NoAddress, Registry};
 pub use rpc::{Pending, Rpc};
+pub use tree::Created;
 pub use zookeeper::ZooKeeper;
 
 use ending::Ending;

@@ -1,13 +1,14 @@
-//! The only place that writes to a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that
-//! made it, and `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself.
+//! What runs keep in a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that made it, and
+//! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself. Only putting metadata back
+//! ([`super::tree`]) writes anything else there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
-use zookeeper_client::{Acls, Client, CreateMode, Error, SessionState};
+use zookeeper_client::{Client, CreateMode, Error, SessionState};
 
-use super::zookeeper::{clean_root, open};
+use super::zookeeper::{ZooKeeper, clean_root, open};
 use super::{DiscoveryError, Secret};
 
 /// The session timeout asked for: so long after a process was killed its lock stays. OpenMLDB's templates have 10 s, too.
@@ -162,6 +163,20 @@ impl LockNodes {
         }
     }
 
+    /// The same place, for reading.
+    pub(super) async fn place(&self) -> Result<ZooKeeper, DiscoveryError> {
+        let root = if self.root.is_empty() { "/" } else { &self.root };
+        ZooKeeper::connect(self.servers.clone(), root.to_owned(), self.credentials.clone()).await
+    }
+
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     fn lock(&self) -> String {
         format!("{}/openmldb-ops/lock", self.root)
     }
@@ -180,7 +195,7 @@ impl LockNodes {
 
     /// Creates a node, and the one above it if that is missing. Whoever may act on the cluster may act on it.
     async fn create(&self, client: &Client, path: &str, text: &str, mode: CreateMode) -> Result<(), Error> {
-        let acls = || if self.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        let acls = || self.acls();
         let above = format!("{}/openmldb-ops", self.root);
         match client.create(path, text.as_bytes(), &mode.with_acls(acls())).await {
             Err(Error::NoNode) => {}
@@ -194,7 +209,7 @@ impl LockNodes {
     }
 
     /// The session, a new one if the last one is over.
-    async fn client(&self) -> Result<Client, DiscoveryError> {
+    pub(super) async fn client(&self) -> Result<Client, DiscoveryError> {
         let mut session = self.session.lock().await;
         match session.as_ref().filter(|client| !client.state().is_terminated()) {
             Some(client) => Ok(client.clone()),
@@ -206,7 +221,7 @@ impl LockNodes {
         }
     }
 
-    fn refused(&self, path: &str, error: &Error) -> DiscoveryError {
+    pub(super) fn refused(&self, path: &str, error: &Error) -> DiscoveryError {
         match error {
             Error::NoAuth | Error::AuthFailed => {
                 let with_credentials = self.credentials.is_some();

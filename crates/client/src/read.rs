@@ -4,6 +4,7 @@ use openmldb_model::{
     Aggregator, Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor,
     RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid,
 };
+use openmldb_wire::api::TableMeta;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use openmldb_wire::decode::{self, FileSeen, Garbage};
 use openmldb_wire::encode::{self, ReplicaFile};
@@ -129,6 +130,12 @@ impl Cluster {
     pub async fn table_status_once(&self, endpoint: &Endpoint) -> Result<Vec<Held>, CallError> {
         let answer = self.tablet_once(endpoint, encode::table_status(), &[]).await?;
         decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableStatus, decode::held)
+    }
+
+    /// How a tablet describes the table of a replica that it has loaded (GetTableSchema).
+    pub async fn table_meta(&self, endpoint: &Endpoint, partition: PartitionId) -> Result<TableMeta, CallError> {
+        let answer = self.tablet(endpoint, encode::table_schema(partition), &[]).await?;
+        decoded!(format!("tablet {endpoint}"), answer, TabletAnswer::GetTableSchema, decode::table_meta)
     }
 
     /// A replica's term and offset (GetTermPair): of its log if it is loaded, of its snapshot if not.

@@ -127,8 +127,25 @@ impl ZooKeeper {
         Ok(data.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
+    /// A path below the root, from ZooKeeper's own.
+    pub(super) fn full(&self, path: &str) -> String {
+        match (self.root.as_str(), path) {
+            ("", path) => format!("/{path}"),
+            (root, "") => root.to_owned(),
+            (root, path) => format!("{root}/{path}"),
+        }
+    }
+
+    pub(super) async fn session(&self) -> Client {
+        self.client.lock().await.clone()
+    }
+
     /// Reads once, and once more in a new session if the old one is gone. No such node is None.
-    async fn read<T, F>(&self, path: &str, ask: impl Fn(Client, String) -> F) -> Result<Option<T>, DiscoveryError>
+    pub(super) async fn read<T, F>(
+        &self,
+        path: &str,
+        ask: impl Fn(Client, String) -> F,
+    ) -> Result<Option<T>, DiscoveryError>
     where
         F: Future<Output = Result<T, Error>>,
     {

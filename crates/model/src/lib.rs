@@ -15,6 +15,7 @@
 mod action;
 mod id;
 mod identity;
+mod metadata;
 mod moment;
 mod op;
 mod return_code;
@@ -29,6 +30,7 @@ mod words;
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use identity::Identity;
+pub use metadata::{MetadataSeen, MetadataTree};
 pub use moment::moment;
 pub use op::{Op, OpKind, OpStatus};
 pub use return_code::ReturnCode;

@@ -1,12 +1,12 @@
 //! The sandbox in a real ZooKeeper: the world's tree under a root path, kept true while the sandbox runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thiserror::Error;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use super::nameserver::Znode;
+use super::nameserver::{Nodes, Znode};
 
 /// The session of whoever holds the ephemeral nodes. The world decides when a server's own session ends (its node is then
 /// deleted), so this one only matters if the sandbox dies: OpenMLDB's default is as long
@@ -137,8 +137,52 @@ impl Registration {
         Ok(())
     }
 
+    /// Every persistent node below the root path, whoever wrote it.
+    ///
+    /// # Errors
+    /// ZooKeeper out of reach or refusing.
+    pub async fn read_back(&self) -> Result<Nodes, RegistrationError> {
+        let (mut nodes, mut unread) = (Nodes::new(), vec![String::new()]);
+        while let Some(parent) = unread.pop() {
+            let full = self.full(&parent);
+            let children = match self.client.list_children(&full).await {
+                Ok(children) => children,
+                Err(zookeeper_client::Error::NoNode) => continue,
+                Err(source) => return Err(self.failed(format!("looking at {full}"), source)),
+            };
+            for child in children {
+                let path = if parent.is_empty() { child } else { format!("{parent}/{child}") };
+                match self.client.get_data(&self.full(&path)).await {
+                    Ok((data, stat)) if stat.ephemeral_owner == 0 => {
+                        nodes.insert(path.clone(), data);
+                        unread.push(path);
+                    }
+                    Ok(_) | Err(zookeeper_client::Error::NoNode) => {}
+                    Err(source) => return Err(self.failed(format!("reading {path}"), source)),
+                }
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// What was there when the world began with it. Nodes that the world knows nothing of are left alone.
+    pub fn takes(&mut self, there: Nodes, tree: &[Znode]) {
+        let known: BTreeSet<&str> = tree.iter().map(|node| node.path.as_str()).collect();
+        self.published.retain(|_, node| node.ephemeral);
+        for (path, data) in there.into_iter().filter(|(path, _)| known.contains(path.as_str())) {
+            self.published.insert(self.full(&path), Node { data, ephemeral: false });
+        }
+    }
+
     async fn write(&self, path: &str, node: &Node) -> Result<(), RegistrationError> {
-        let written = match self.create(path, &node.data, node.ephemeral).await {
+        let mut created = self.create(path, &node.data, node.ephemeral).await;
+        if let (Err(zookeeper_client::Error::NoNode), Some((parent, _))) = (&created, path.rsplit_once('/')) {
+            // As OpenMLDB's servers do.
+            let made = self.client.mkdir(parent, &CreateMode::Persistent.with_acls(self.acls())).await;
+            made.map_err(|source| self.failed(format!("creating {parent}"), source))?;
+            created = self.create(path, &node.data, node.ephemeral).await;
+        }
+        let written = match created {
             Err(zookeeper_client::Error::NodeExists) => self.client.set_data(path, &node.data, None).await.map(|_| ()),
             created => created,
         };
@@ -147,10 +191,13 @@ impl Registration {
 
     async fn create(&self, path: &str, data: &[u8], ephemeral: bool) -> Result<(), zookeeper_client::Error> {
         let mode = if ephemeral { CreateMode::Ephemeral } else { CreateMode::Persistent };
-        // As OpenMLDB does: with credentials, the creator alone; without, anyone
-        // (docs/openmldb/metadata-in-zookeeper.md#credentials-for-zookeeper).
-        let acls = if self.at.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
-        self.client.create(path, data, &mode.with_acls(acls)).await.map(|_| ())
+        self.client.create(path, data, &mode.with_acls(self.acls())).await.map(|_| ())
+    }
+
+    /// As OpenMLDB does: with credentials, the creator alone; without, anyone
+    /// (docs/openmldb/metadata-in-zookeeper.md#credentials-for-zookeeper).
+    fn acls(&self) -> Acls<'static> {
+        if self.at.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() }
     }
 
     async fn delete(&self, path: &str) -> Result<(), RegistrationError> {

@@ -14,7 +14,7 @@ use super::edge::Ports;
 use super::fault::Fault;
 use super::registration::{Registration, RegistrationError, ZooKeeperPath};
 use super::scenario::{Scenario, Shape};
-use super::{Live, TimeScale};
+use super::{Live, TimeScale, World};
 use openmldb_model::Endpoint;
 
 /// How often the real ZooKeeper is brought up to date. The world's ZooKeeper is immediate; a real one has latency too.
@@ -119,6 +119,7 @@ impl Sandbox {
         };
         if let Some(mut registration) = registration {
             registration.publish(&sandbox.live.look(|world| world.zookeeper_tree())).await?;
+            sandbox.live.with(World::read_metadata_back);
             sandbox.publishing = Some(tokio::spawn(publish(registration, sandbox.live.clone(), stopped)));
         }
         Ok(sandbox)
@@ -189,7 +190,7 @@ async fn publish(
             () = told(&mut stopped) => return registration.remove().await,
             () = tokio::time::sleep(pause) => {
                 let began = Instant::now();
-                if let Err(error) = registration.publish(&live.look(|world| world.zookeeper_tree())).await {
+                if let Err(error) = keep_true(&mut registration, &live).await {
                     tracing::warn!(%error, "the sandbox's nodes are not up to date");
                 }
                 // The tree of a big cluster takes long to write out; nine tenths of the time are for other work.
@@ -197,6 +198,22 @@ async fn publish(
             }
         }
     }
+}
+
+/// Brings ZooKeeper up to date; and a nameserver that has become leader, which begins with what is there.
+async fn keep_true(registration: &mut Registration, live: &Live) -> Result<(), RegistrationError> {
+    // Who waits is in the queue for the lead by then, for everybody to see.
+    let (tree, waits) = live.look(|world| (world.zookeeper_tree(), world.waits_for_metadata()));
+    registration.publish(&tree).await?;
+    if waits {
+        let there = registration.read_back().await?;
+        let tree = live.with(|world| {
+            world.metadata_read(&there);
+            world.zookeeper_tree()
+        });
+        registration.takes(there, &tree);
+    }
+    Ok(())
 }
 
 /// Returns once the sandbox is to stop, or nobody is left to say so.

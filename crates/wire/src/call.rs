@@ -61,6 +61,7 @@ macro_rules! tablet_methods {
             GetTaskStatus get_task_status TaskStatusRequest => TaskStatusResponse Read;
             DeleteOpTask delete_op_task DeleteTaskRequest => GeneralResponse Mutate;
             CancelOp cancel_op CancelOpRequest => GeneralResponse Mutate;
+            GetTableSchema get_table_schema GetTableSchemaRequest => GetTableSchemaResponse Read;
             GetTermPair get_term_pair GetTermPairRequest => GetTermPairResponse Read;
             GetManifest get_manifest GetManifestRequest => GetManifestResponse Read;
             CheckFile check_file CheckFileRequest => GeneralResponse Read;

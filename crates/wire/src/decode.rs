@@ -435,6 +435,14 @@ fn each<A, B>(field: &str, items: &[A], read: impl Fn(&A) -> Result<B, Garbage>)
     items.iter().enumerate().map(|(index, item)| read(item).map_err(|error| error.within(field, index))).collect()
 }
 
+/// How a tablet describes a table that it has loaded.
+///
+/// # Errors
+/// It describes none.
+pub fn table_meta(answer: &api::GetTableSchemaResponse) -> Result<api::TableMeta, Garbage> {
+    present("table_meta", answer.table_meta.clone())
+}
+
 fn present<T>(field: &str, value: Option<T>) -> Result<T, Garbage> {
     value.ok_or_else(|| Garbage::new(field, Problem::Missing))
 }

@@ -97,6 +97,14 @@ pub fn term_pair(partition: PartitionId, storage: StorageMode) -> TabletCall {
     })
 }
 
+/// GetTableSchema of a loaded replica.
+pub fn table_schema(partition: PartitionId) -> TabletCall {
+    TabletCall::GetTableSchema(api::GetTableSchemaRequest {
+        tid: i32::try_from(partition.tid.0).ok(),
+        pid: i32::try_from(partition.pid.0).ok(),
+    })
+}
+
 /// GetManifest. The storage mode picks the directory that is looked in.
 pub fn manifest(partition: PartitionId, storage: StorageMode) -> TabletCall {
     TabletCall::GetManifest(api::GetManifestRequest {

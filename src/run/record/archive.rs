@@ -6,6 +6,8 @@ use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::files;
+
 use super::super::run_id::RunId;
 
 /// A place that keeps records.
@@ -27,6 +29,14 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn read(&self, run: RunId) -> io::Result<Box<dyn Read>>;
+
+    /// Keeps a file beside a record, under its run's name and this one; gives where it is. None where only records are kept.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn keep_beside(&self, _run: RunId, _name: &str, _text: &[u8]) -> io::Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Where a record is, for people.
     fn place(&self, run: RunId) -> String;
@@ -115,6 +125,12 @@ impl Archive for Directory {
 
     fn read(&self, run: RunId) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(BufReader::new(File::open(self.file(run))?)))
+    }
+
+    fn keep_beside(&self, run: RunId, name: &str, text: &[u8]) -> io::Result<Option<String>> {
+        let path = self.0.join(format!("run-{run}.{name}"));
+        files::replace(&path, text)?;
+        Ok(Some(path.display().to_string()))
     }
 
     fn place(&self, run: RunId) -> String {

@@ -38,6 +38,7 @@ pub struct RecordedNode {
 
 /// An answer of either service.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "as the answers of a tablet are")]
 pub enum Answer {
     Nameserver(NameserverAnswer),
     Tablet(TabletAnswer),

@@ -120,6 +120,14 @@ impl ZooKeeperServer {
         }
     }
 
+    /// Kills it, and starts it again on the same port with nothing in it.
+    pub async fn lose_everything(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.directory.join("data")).unwrap();
+        std::fs::create_dir_all(self.directory.join("data")).unwrap();
+        self.start_again().await;
+    }
+
     async fn try_client(&self) -> Result<Client, Error> {
         Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&self.address()).await
     }

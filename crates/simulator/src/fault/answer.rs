@@ -27,7 +27,7 @@ coded! {
     optional: nameserver::ShowTabletResponse, nameserver::ShowDatabaseResponse, nameserver::ShowOpStatusResponse,
         api::PutResponse, api::GeneralResponse, api::DropTableResponse, api::GetTableStatusResponse,
         api::GetTableFollowerResponse, api::AppendEntriesResponse, api::AddReplicaResponse, api::ChangeRoleResponse,
-        api::TaskStatusResponse, api::GetTermPairResponse, api::GetManifestResponse,
+        api::TaskStatusResponse, api::GetTableSchemaResponse, api::GetTermPairResponse, api::GetManifestResponse,
         api::TraverseResponse;
 }
 

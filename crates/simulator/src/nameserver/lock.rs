@@ -37,6 +37,7 @@ impl Nameservers {
         process.frozen = false;
         process.queued = false;
         process.members = Members::default();
+        self.reading.take_if(|reading| reading == endpoint);
         self.stop_leading(endpoint);
         self.let_lock_go(endpoint);
     }
@@ -130,9 +131,10 @@ impl Nameservers {
     /// The process whose endpoint the first node names has the lock, even if the node is left from its former life.
     fn elect(&mut self, tablets: &mut dyn TabletPort) {
         let Some(first) = self.zk.locks.values().next().map(|lock| lock.endpoint.clone()) else { return };
-        if self.leader() == Some(&first) {
+        if self.leader() == Some(&first) || self.reading.as_ref() == Some(&first) {
             return;
         }
+        self.reading = None;
         if let Some(former) = self.leader().map(str::to_owned) {
             self.stop_leading(&former);
         }
@@ -142,6 +144,10 @@ impl Nameservers {
         if self.zk.nodes.len() < self.settings.system_table_replica_num {
             // Too few tablets for the system tables: the process exits.
             self.kill(&first);
+            return;
+        }
+        if self.reads_back {
+            self.reading = Some(first);
             return;
         }
         self.lead(&first, tablets);

@@ -18,6 +18,7 @@ mod op;
 mod placement;
 mod poll;
 mod port;
+mod read_back;
 mod recover_table;
 mod refusal;
 mod restored;
@@ -38,6 +39,7 @@ mod zookeeper;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use port::{PartitionKey, TabletPort, Unreachable};
+pub use read_back::Nodes;
 pub use settings::Settings;
 pub use spec::{Placement, SYSTEM_DATABASES, SpecError, TableSpec, system_tables};
 pub use zookeeper::Znode;
@@ -73,6 +75,10 @@ pub struct Nameservers {
     missed: BTreeSet<String>,
     /// What came due while its process was frozen.
     deferred: Vec<Event>,
+    /// Whether whoever becomes leader is told what ZooKeeper holds. If not, it holds what it was last given.
+    reads_back: bool,
+    /// Who has the lock and waits for that.
+    reading: Option<String>,
 }
 
 /// What only the leading nameserver's process knows. Gone when it dies.
@@ -133,6 +139,8 @@ impl Nameservers {
             to_be_missed: BTreeSet::new(),
             missed: BTreeSet::new(),
             deferred: Vec::new(),
+            reads_back: false,
+            reading: None,
             settings,
         };
         for endpoint in endpoints {

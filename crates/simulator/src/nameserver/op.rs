@@ -5,6 +5,7 @@ use prost::Message;
 use super::task::Task;
 use openmldb_wire::api::{OpType, TaskStatus};
 use openmldb_wire::nameserver::{AddReplicaNsRequest, OpStatus};
+use openmldb_wire::node::OpInfo;
 
 /// What ZooKeeper holds of an op (`R/op/op_data/<op_id>`).
 #[derive(Debug, Clone)]
@@ -99,35 +100,6 @@ pub(super) struct MigrateInfo {
     pub(super) src_endpoint: Option<String>,
     #[prost(string, optional, tag = "2")]
     pub(super) des_endpoint: Option<String>,
-}
-
-/// `openmldb.api.OPInfo`. Only ZooKeeper ever sees it, so the contract in `proto/` leaves it out.
-#[derive(Clone, PartialEq, Message)]
-struct OpInfo {
-    #[prost(uint64, required, tag = "1")]
-    op_id: u64,
-    #[prost(enumeration = "OpType", required, tag = "2")]
-    op_type: i32,
-    #[prost(uint32, required, tag = "3")]
-    task_index: u32,
-    #[prost(bytes = "vec", required, tag = "4")]
-    data: Vec<u8>,
-    #[prost(enumeration = "TaskStatus", optional, tag = "5")]
-    task_status: Option<i32>,
-    #[prost(uint64, optional, tag = "6")]
-    start_time: Option<u64>,
-    #[prost(uint64, optional, tag = "7")]
-    end_time: Option<u64>,
-    #[prost(string, optional, tag = "8")]
-    name: Option<String>,
-    #[prost(uint32, optional, tag = "9")]
-    pid: Option<u32>,
-    #[prost(uint64, optional, tag = "10")]
-    parent_id: Option<u64>,
-    #[prost(uint32, optional, tag = "11")]
-    vec_idx: Option<u32>,
-    #[prost(string, optional, tag = "14")]
-    db: Option<String>,
 }
 
 impl OpData {

@@ -6,6 +6,7 @@ use super::Millis;
 use super::expiry::Ttl;
 use openmldb_model::{PartitionId, Pid, StorageMode, Tid};
 use openmldb_wire::{api, common};
+use prost::Message as _;
 
 /// Where a row's number ends and that of the key it shares with others begins.
 const SHARED_KEY: u32 = 40;
@@ -96,6 +97,8 @@ pub struct Schema {
     pub base_table_tid: u32,
     /// When rows expire, of the first index.
     pub ttl: Ttl,
+    /// Its columns, indexes and partitions, as it was created with them: a TableMeta.
+    pub described: Vec<u8>,
 }
 
 impl Schema {
@@ -109,6 +112,7 @@ impl Schema {
             skiplist_height: 4,
             base_table_tid: 0,
             ttl: Ttl::Never,
+            described: Vec::new(),
         }
     }
 
@@ -119,6 +123,7 @@ impl Schema {
             db: meta.db().to_owned(),
             storage,
             indexes: meta.column_key.iter().map(|key| key.index_name().to_owned()).collect(),
+            described: meta.encode_to_vec(),
             skiplist_height: meta.key_entry_max_height.unwrap_or(4),
             base_table_tid: meta.base_table_tid(),
             ttl: Ttl::of(meta.column_key.first().and_then(|key| key.ttl.as_ref())),

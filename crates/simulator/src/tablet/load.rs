@@ -279,6 +279,7 @@ fn merge(file: Option<&MetaFile>, request: &api::TableMeta, storage: StorageMode
             skiplist_height: request.key_entry_max_height.unwrap_or(known.skiplist_height),
             base_table_tid: request.base_table_tid.unwrap_or(known.base_table_tid),
             ttl: if known.indexes.is_empty() { asked.ttl } else { known.ttl },
+            described: known.described.clone(),
             ..asked
         })
     };

@@ -189,6 +189,7 @@ impl Tablets {
                 self.machines[at].tasks.cancel(op_id.unwrap_or(0));
                 TabletAnswer::CancelOp(refusal::general(refusal::OK))
             }
+            TabletCall::GetTableSchema(request) => TabletAnswer::GetTableSchema(self.table_schema(at, &request)),
             TabletCall::GetTermPair(request) => TabletAnswer::GetTermPair(self.term_pair(at, &request)),
             TabletCall::GetManifest(request) => TabletAnswer::GetManifest(self.manifest(at, &request)),
             TabletCall::CheckFile(request) => TabletAnswer::CheckFile(self.check_file(at, &request)),

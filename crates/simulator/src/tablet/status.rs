@@ -13,6 +13,7 @@ use super::{Millis, Tablets};
 use openmldb_model::{PartitionId, Role, State, StorageMode};
 use openmldb_wire::api::{self, TableMode, TableState};
 use openmldb_wire::{common, r#type};
+use prost::Message as _;
 
 /// Segments per index; the 8 that every LoadTable sends.
 const SEGMENTS: u64 = 8;
@@ -54,6 +55,25 @@ impl Tablets {
             return api::TableStatus { snapshot_path: path("snapshot"), binlog_path: path("binlog"), ..status };
         }
         with_memory_fields(status, id, replica, self.now)
+    }
+
+    /// What the table was created with, whatever became of its replicas since.
+    pub(super) fn table_schema(&self, at: usize, request: &api::GetTableSchemaRequest) -> api::GetTableSchemaResponse {
+        let id = super::entry::partition_id(request.tid().unsigned_abs(), request.pid().unsigned_abs());
+        let found = self.machines[at].replica(id).map_err(|_| TABLE_DOES_NOT_EXIST);
+        let (code, msg) = code_and_msg(found.as_ref().map_err(|refusal| *refusal).and(OK));
+        let table_meta = found.ok().map(|replica| api::TableMeta {
+            tid: request.tid,
+            pid: request.pid,
+            name: Some(replica.schema.name.clone()),
+            db: Some(replica.schema.db.clone()),
+            seg_cnt: i32::try_from(SEGMENTS).ok(),
+            mode: Some(mode(replica.role) as i32),
+            storage_mode: Some(storage_mode(replica.storage()) as i32),
+            base_table_tid: Some(replica.schema.base_table_tid),
+            ..api::TableMeta::decode(replica.schema.described.as_slice()).unwrap_or_default()
+        });
+        api::GetTableSchemaResponse { code, msg, table_meta }
     }
 
     /// For a replica that is not loaded: offset and term of its snapshot, 0 if the file MANIFEST names is missing.

@@ -424,6 +424,21 @@ impl World {
         self.nameservers.settings_mut()
     }
 
+    /// From now on nameservers that become leader wait until [`World::metadata_read`] says what ZooKeeper holds.
+    pub fn read_metadata_back(&mut self) {
+        self.nameservers.read_metadata_back();
+    }
+
+    /// Whether one waits for that.
+    pub fn waits_for_metadata(&self) -> bool {
+        self.nameservers.waits_for_metadata()
+    }
+
+    /// What ZooKeeper holds, for the nameserver that waits for it.
+    pub fn metadata_read(&mut self, nodes: &nameserver::Nodes) {
+        self.nameservers.metadata_read(nodes, self.now, &mut Reach(&mut self.tablets));
+    }
+
     /// What the world would have in ZooKeeper under the root path.
     pub fn zookeeper_tree(&self) -> Vec<nameserver::Znode> {
         self.nameservers.zookeeper_tree()

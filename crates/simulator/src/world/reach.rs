@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::nameserver;
 use crate::tablet::{self, Tablets};
 use openmldb_model::{Role, StorageMode};
+use openmldb_wire::api::TableMeta;
 use openmldb_wire::call::{TabletAnswer, TabletCall};
 use openmldb_wire::common;
 use openmldb_wire::r#type::TtlType;
+use prost::Message as _;
 
 /// The tablets, at the nameservers' service. Not traced: what servers do to each other is their business.
 pub(super) struct Reach<'a>(pub(super) &'a mut Tablets);
@@ -32,6 +34,7 @@ impl nameserver::TabletPort for Reach<'_> {
             base_table_tid: spec.base_table_tid.unwrap_or(0),
             ttl: tablet::Ttl::of(spec.keys.first().and_then(|key| key.ttl.as_ref())),
             // 1 for indexes that keep the newest row, 4 for the others (tests/recordings/01-healthy).
+            described: described(spec),
             skiplist_height: if spec.keys.iter().all(keeps_newest) { 1 } else { 4 },
             ..tablet::Schema::new(&spec.db, &spec.name, StorageMode::Memory)
         };
@@ -41,6 +44,26 @@ impl nameserver::TabletPort for Reach<'_> {
             tracing::warn!(%refusal, endpoint, "a replica could not be created");
         }
     }
+}
+
+/// What the nameserver tells tablets of a table beside its name: the same to each of them.
+fn described(spec: &nameserver::TableSpec) -> Vec<u8> {
+    let replica = |leader: usize, (at, endpoint): (usize, &String)| common::PartitionMeta {
+        endpoint: Some(endpoint.clone()),
+        is_leader: Some(at == leader),
+        is_alive: Some(true),
+    };
+    let partition = |(pid, placement): (u32, &nameserver::Placement)| common::TablePartition {
+        pid: Some(pid),
+        partition_meta: placement.replicas.iter().enumerate().map(|at| replica(placement.leader, at)).collect(),
+    };
+    let meta = TableMeta {
+        column_desc: spec.columns.clone(),
+        column_key: spec.keys.clone(),
+        table_partition: (0..).zip(&spec.placement).map(partition).collect(),
+        ..TableMeta::default()
+    };
+    meta.encode_to_vec()
 }
 
 fn storage_of(mode: Option<common::StorageMode>) -> StorageMode {

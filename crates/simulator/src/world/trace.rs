@@ -133,6 +133,7 @@ pub(super) fn named_by_tablet_call(call: &TabletCall) -> Vec<PartitionId> {
         | TabletCall::RecoverSnapshot(request)
         | TabletCall::DeleteBinlog(request) => signed(request.tid, request.pid),
         TabletCall::SendSnapshot(request) => partition(request.tid, request.pid),
+        TabletCall::GetTableSchema(request) => partition(request.tid().unsigned_abs(), request.pid().unsigned_abs()),
         TabletCall::GetTermPair(request) => partition(request.tid(), request.pid()),
         TabletCall::GetManifest(request) => partition(request.tid(), request.pid()),
         TabletCall::CheckFile(request) => partition(request.tid(), request.pid()),

@@ -1,0 +1,200 @@
+//! `metadata backup|restore|check`: what a cluster keeps in ZooKeeper, saved, put back and checked. No server is asked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use crate::cluster::{LockNodes, Target, ZooKeeper};
+use crate::metadata::{self, Backup, FileError, check, checksum, raise};
+use crate::model::{MetadataSeen, MetadataTree};
+use crate::operate::{PutBack, PutBackError, lacking};
+use crate::run::{ClusterLock, Directory, Stop};
+use crate::ui::{
+    MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
+    metadata_restored_text, metadata_saved_text,
+};
+
+use super::args::Where;
+use super::failure::{Exit, Failure};
+use super::metadata_args::{MetadataCommand, MetadataRestore};
+use super::metadata_rebuild;
+use super::out::Out;
+use super::record;
+use super::recover::{caller, exit_of_stop, now_ms};
+use super::session::target;
+use super::signal::{Signals, Words};
+
+/// What it says when it is stopped.
+const WORDS: Words = Words {
+    first: "waiting for the node under way",
+    second: "Nodes that were created stay. Run the same command to go on",
+    goes_on: true,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// ZooKeeper or the file cannot be used, or something is in the way.
+pub async fn run(command: &MetadataCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        MetadataCommand::Backup { out: file, at } => backup(file, at, out).await,
+        MetadataCommand::Restore(args) => restore(args, out).await,
+        MetadataCommand::Rebuild { tablets, out: file, at } => metadata_rebuild::run(tablets, file, at, out).await,
+        MetadataCommand::Check { file, at } => checked(file.as_deref(), at, out).await,
+    }
+}
+
+/// A cluster's place in ZooKeeper.
+struct Place {
+    zookeeper: ZooKeeper,
+    nodes: Arc<LockNodes>,
+    name: String,
+}
+
+impl Place {
+    async fn open(at: &Where) -> Result<Self, Failure> {
+        let Target::ZooKeeper { servers, root, credentials } = target(at)? else {
+            return Err(Failure::usage(anyhow!(
+                "a cluster's metadata are in its ZooKeeper, which --nameserver does not name"
+            ))
+            .hint("use --zk-cluster HOST:PORT --zk-root-path PATH"));
+        };
+        let nodes = Arc::new(LockNodes::new(servers.clone(), &root, credentials.clone())?);
+        let name = format!("{servers}{root}");
+        Ok(Self { zookeeper: ZooKeeper::connect(servers, root, credentials).await?, nodes, name })
+    }
+
+    /// The metadata, where there are any.
+    async fn seen(&self) -> Result<MetadataSeen, Failure> {
+        let seen = self.zookeeper.metadata().await?;
+        match seen.tree.is_empty() {
+            false => Ok(seen),
+            true => {
+                let what = if seen.root { "holds nothing" } else { "does not exist" };
+                let hint = "is the root path right? If ZooKeeper has lost its data: openmldb-ops metadata restore FILE";
+                Err(Failure::error(anyhow!("{} {what}", self.name)).hint(hint))
+            }
+        }
+    }
+}
+
+/// A backup may be the only one there is.
+///
+/// # Errors
+/// There is such a file.
+pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
+    if file.is_file() {
+        let error = anyhow!("{} is there already, and a backup is never written over another one", file.display());
+        return Err(Failure::usage(error).hint("name a new file"));
+    }
+    Ok(())
+}
+
+async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {
+    must_be_new(file)?;
+    let place = Place::open(at).await?;
+    let seen = place.seen().await?;
+    let left_out = seen.of_sessions.len();
+    let backup = Backup::of(&place.name, now_ms(), seen);
+    metadata::save(&backup, file)?;
+    let line = MetadataSavedLine::of(&backup, left_out, file);
+    out.text_or(&metadata_saved_text(&line), &line)?;
+    Ok(if backup.is_consistent() { Exit::Healthy } else { Exit::Partial })
+}
+
+async fn checked(file: Option<&Path>, at: &Where, out: &Out) -> Result<Exit, Failure> {
+    let seen = match file {
+        Some(file) => {
+            let Backup { changed, tree, .. } = metadata::read(file)?;
+            MetadataSeen { root: true, tree, of_sessions: MetadataTree::default(), changed }
+        }
+        None => Place::open(at).await?.seen().await?,
+    };
+    let findings = check(&seen.tree, &seen.of_sessions);
+    let (nodes, consistent) = (seen.tree.len(), seen.changed.is_empty());
+    let line = MetadataCheckedLine { event: "metadata_checked", nodes, consistent, findings: findings.len() };
+    if out.is_json() {
+        for finding in &findings {
+            out.text_or("", &MetadataFindingLine::from(finding))?;
+        }
+    }
+    out.text_or(&metadata_checked_text(&line, &findings), &line)?;
+    Ok(if findings.is_empty() { Exit::Healthy } else { Exit::Unhealthy })
+}
+
+async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
+    let backup = metadata::read(&args.file)?;
+    if backup.tree.is_empty() {
+        return Err(Failure::usage(anyhow!("{} holds no node", args.file.display())));
+    }
+    let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
+    let place = signals.unless_stopped(Place::open(&args.at)).await??;
+    let (wanted, raised) = raise(&backup.tree, args.raise_counters);
+    let seen = signals.unless_stopped(place.zookeeper.metadata()).await??;
+    let missing = lacking(&wanted, &seen)?.missing;
+    if !args.dry_run && !missing.is_empty() {
+        let dir = record::dir(args.record_dir.clone())?;
+        let putting = PutBack {
+            wanted: wanted.clone(),
+            source: format!("{} ({})", args.file.display(), checksum(&backup)),
+            cluster_name: place.name.clone(),
+            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.waits())),
+            nodes: place.nodes.clone(),
+            archive: Arc::new(Directory(dir)),
+            caller: caller(),
+            stop: signals.stop.clone(),
+            record: signals.record.clone(),
+            now_ms: now_ms(),
+        };
+        putting.perform(&place.zookeeper).await?;
+    }
+    let findings = check(&wanted, &MetadataTree::default());
+    let line = MetadataRestoredLine::of(&backup, &args.file, &missing, &raised, &findings, args.dry_run);
+    out.text_or(&metadata_restored_text(&line), &line)?;
+    Ok(Exit::Healthy)
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Changed { .. } => {
+                let hint = "nothing was changed; take another backup: what a damaged one says cannot be trusted";
+                Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
+            }
+            other => Self::usage(other),
+        }
+    }
+}
+
+impl From<PutBackError> for Failure {
+    fn from(error: PutBackError) -> Self {
+        const STOP: &str = "stop every server of the cluster";
+        match error {
+            PutBackError::ZooKeeper(error) => error.into(),
+            PutBackError::Lock(error) => error.into(),
+            PutBackError::Record(_) => {
+                let hint = "make room on its disk, or choose another with --record-dir";
+                Self::error(anyhow!("{error}")).hint(hint)
+            }
+            PutBackError::NotEmpty { .. } => {
+                let hint = format!(
+                    "{STOP}. If what is there is of no use, as what a nameserver creates on an empty root path, save it (openmldb-ops \
+                     metadata backup), delete it with ZooKeeper's own client (deleteall), and run this again"
+                );
+                Self { exit: Exit::Refused, ..Self::error(anyhow!("{error}")) }.hint(hint)
+            }
+            PutBackError::Unfinished { stop, .. } => {
+                let exit = if stop == Stop::No { Exit::Error } else { exit_of_stop(stop) };
+                Self { exit, ..Self::error(anyhow!("{error}")) }
+                    .hint("what is there stays; run the same command to go on")
+            }
+            PutBackError::Touched { .. } => {
+                let hint = format!(
+                    "{STOP}; something has started while metadata were put back. Then run this again: it says what differs"
+                );
+                Self { exit: Exit::Partial, ..Self::error(anyhow!("{error}")) }.hint(hint)
+            }
+        }
+    }
+}

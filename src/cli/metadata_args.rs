@@ -1,0 +1,66 @@
+//! The command line of `metadata`. Every doc comment here is help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::args::Where;
+use crate::metadata::RAISED_BY;
+
+/// What to do with a cluster's metadata.
+#[derive(Debug, Subcommand)]
+pub enum MetadataCommand {
+    /// Save everything that ZooKeeper keeps for the cluster; nothing is changed
+    Backup {
+        /// A new file
+        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        /// Where.
+        at: Where,
+    },
+    /// Put a backup back into an empty root path, before any server of the cluster is started
+    Restore(MetadataRestore),
+    /// Put metadata together from what tablets that still run have loaded: without a backup, as far as it is proven
+    Rebuild {
+        /// A tablet that runs; name all of them
+        #[arg(long = "tablet", value_name = "HOST:PORT", required = true)]
+        tablets: Vec<String>,
+        /// A new file
+        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        /// Where.
+        at: Where,
+    },
+    /// Find what contradicts itself, in ZooKeeper or in a backup; exit 3 if anything does
+    Check {
+        /// A backup, instead of ZooKeeper
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        /// Where.
+        at: Where,
+    },
+}
+
+/// `metadata restore`.
+#[derive(Debug, Args)]
+pub struct MetadataRestore {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print what would be created; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Put the counters of tables, terms and operations back larger by this, so that no number is given out again that was given
+    /// out after the backup (0: as they were saved)
+    #[arg(long, value_name = "N", default_value_t = RAISED_BY)]
+    pub raise_counters: u32,
+    /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
+    #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
+    pub record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    /// Cluster.
+    pub at: Where,
+}

@@ -1,0 +1,96 @@
+//! What a check of metadata finds.
+
+use serde::Serialize;
+
+/// A contradiction in a cluster's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Of which kind.
+    pub code: Code,
+    /// The node it shows in.
+    pub path: String,
+    /// What was seen, and what comes of it.
+    pub text: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+/// Kinds of contradictions. Programs know them by these words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// A counter is not there, although numbers were given out.
+    NoCounter,
+    /// A counter holds no number.
+    BadCounter,
+    /// A number is in use that the counter has not given out yet.
+    BeyondCounter,
+    /// auto_failover is neither on nor off.
+    BadAutoFailover,
+    /// A table's node holds no table.
+    BadTable,
+    /// A table's node has another table's number, or one without a number.
+    OtherTid,
+    /// Two tables of one name.
+    SameName,
+    /// A table whose database is not there.
+    NoDatabase,
+    /// A table without partitions, or with others than it says.
+    NoPartitions,
+    /// A partition without replicas.
+    NoReplicas,
+    /// Two replicas of a partition on one server.
+    SameServer,
+    /// A replica's server goes by a name that has no address.
+    NoAddress,
+    /// Two names have one address.
+    SameAddress,
+    /// A name whose server is not registered and has no replica.
+    UnusedName,
+    /// A pre-aggregate table whose base table is not there.
+    NoBaseTable,
+    /// An operation's node holds no operation.
+    BadOp,
+    /// An operation on a table or partition that is not there.
+    OpOnNothing,
+    /// A registration that no server's session keeps.
+    DeadRegistration,
+}
+
+impl Code {
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::NoCounter | Self::BadCounter | Self::BeyondCounter => {
+                "before a nameserver starts, set the node to a number that is at least as large as every one in use; gaps do no harm"
+            }
+            Self::BadAutoFailover => "`openmldb-ops failover set on`, or `off`",
+            Self::BadTable | Self::OtherTid => {
+                "take this node from a backup (`openmldb-ops metadata backup` makes them)"
+            }
+            Self::SameName => {
+                "find out which of the two tablets hold (`openmldb-ops replica status`), and delete the other node"
+            }
+            Self::NoDatabase => "create the database's node, empty, then restart the leading nameserver",
+            Self::NoPartitions | Self::NoReplicas => {
+                "take this node from a backup; if the table was never created to its end, drop it"
+            }
+            Self::SameServer => "`openmldb-ops replica remove` takes one of them away",
+            Self::NoAddress => "start that server: it registers its name by itself",
+            Self::SameAddress => {
+                "start the servers: each registers its own; delete the name of the one that is gone for good"
+            }
+            Self::UnusedName => "if that server is gone for good, delete the node",
+            Self::NoBaseTable => {
+                "drop the pre-aggregate table if its base table was dropped; else take that one's node from a backup"
+            }
+            Self::BadOp | Self::OpOnNothing => "nobody works on it: delete the node once no nameserver runs",
+            Self::DeadRegistration => "delete the node: no server's session keeps it, and it stays for ever",
+        }
+    }
+
+    /// A finding of this kind.
+    pub(super) fn at(self, path: impl Into<String>, text: impl Into<String>) -> Finding {
+        Finding { code: self, path: path.into(), text: text.into(), hint: self.hint() }
+    }
+}

@@ -1,0 +1,239 @@
+//! Puts metadata back into an empty root path: node by node, parents first, with the lock held. What is there already has to be
+//! part of the same backup, so that it goes on where it was stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{SetOnce, watch};
+
+use crate::cluster::{Created, DiscoveryError, Hold, LockNodes, ZooKeeper};
+use crate::metadata::{Difference, compare};
+use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
+use crate::recovery::Outcome;
+use crate::run::stopping::unless_stopped;
+use crate::run::{
+    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Stop, Work,
+};
+
+/// The step's code in records.
+const STEP: &str = "metadata_restore";
+
+/// What putting back needs.
+pub struct PutBack {
+    /// What is to be there.
+    pub wanted: MetadataTree,
+    /// The file it comes from, with its checksum: for the record.
+    pub source: String,
+    /// What records call the cluster.
+    pub cluster_name: String,
+    /// What keeps it apart from runs.
+    pub lock: Arc<dyn Lock>,
+    /// Where that is, and where nodes are created.
+    pub nodes: Arc<LockNodes>,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
+    /// Who asks.
+    pub caller: Caller,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// Why nothing, or not everything, was put back.
+#[derive(Debug, thiserror::Error)]
+pub enum PutBackError {
+    /// ZooKeeper is out of reach, or does not let us read or write. Nothing was created.
+    #[error(transparent)]
+    ZooKeeper(#[from] DiscoveryError),
+    /// A run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// It could not be written down, so nothing was created.
+    #[error("nothing was created: {0}")]
+    Record(#[from] RecordError),
+    /// Something else is there.
+    #[error("nothing was created: {}", why_not(difference, servers))]
+    NotEmpty {
+        /// What is there, compared with the backup.
+        difference: Difference,
+        /// Who is registered.
+        servers: Vec<String>,
+    },
+    /// It ended early.
+    #[error("{} of {} are there: {why}", made, counted(*of, "node"))]
+    Unfinished {
+        /// Nodes that are there.
+        made: usize,
+        /// Nodes that were to be.
+        of: usize,
+        /// What was seen.
+        why: String,
+        /// Told to stop, if it was.
+        stop: Stop,
+    },
+    /// All was created, and somebody has changed it meanwhile.
+    #[error("every node was created, and what is there now differs: {}", why_not(difference, servers))]
+    Touched {
+        /// What is there, compared with the backup.
+        difference: Difference,
+        /// Who is registered.
+        servers: Vec<String>,
+    },
+}
+
+fn why_not(difference: &Difference, servers: &[String]) -> String {
+    let some = |what: &str, paths: &[String]| match paths {
+        [] => None,
+        paths => {
+            let named = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let dots = if paths.len() > 5 { ", ..." } else { "" };
+            Some(format!("{} {what} ({named}{dots})", counted(paths.len(), "node")))
+        }
+    };
+    let seen = [
+        some("beyond those of the backup", &difference.beyond),
+        some("with other data than in the backup", &difference.other),
+        some("of servers that are registered", servers),
+        some("of the backup missing", &difference.missing).filter(|_| difference.only_lacks() && servers.is_empty()),
+    ];
+    format!("the root path holds {}", seen.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+/// What is still to be created. Whoever is registered would not notice: nothing is created beside servers.
+///
+/// # Errors
+/// Something else is there.
+pub fn lacking(wanted: &MetadataTree, seen: &MetadataSeen) -> Result<Difference, PutBackError> {
+    let difference = compare(wanted, &seen.tree);
+    let servers: Vec<String> = seen.of_sessions.nodes().map(|(path, _)| path.to_owned()).collect();
+    match difference.is_none() || (difference.only_lacks() && servers.is_empty()) {
+        true => Ok(difference),
+        false => Err(PutBackError::NotEmpty { difference, servers }),
+    }
+}
+
+impl PutBack {
+    /// Puts it back; gives how many nodes were created.
+    ///
+    /// # Errors
+    /// See [`PutBackError`].
+    pub async fn perform(&self, zookeeper: &ZooKeeper) -> Result<usize, PutBackError> {
+        let before = zookeeper.metadata().await?;
+        if lacking(&self.wanted, &before)?.is_none() {
+            return Ok(0);
+        }
+        if !before.root {
+            self.nodes.make_root().await?;
+        }
+        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
+        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.perform_locked(zookeeper).await,
+            Ok(Err(error)) => Err(error.into()),
+            Err(stop) => Err(self.unfinished(before.tree.len(), stop, "it was told to stop")),
+        };
+        self.lock.release().await;
+        done
+    }
+
+    async fn perform_locked(&self, zookeeper: &ZooKeeper) -> Result<usize, PutBackError> {
+        let seen = zookeeper.metadata().await?;
+        let missing: BTreeSet<String> = lacking(&self.wanted, &seen)?.missing.into_iter().collect();
+        let record = Record::begin(&*self.archive, self.begun())?;
+        if self.record.set(record.clone()).is_err() {
+            tracing::error!("metadata is put back a second time");
+        }
+        let command = format!("create {} from {}", counted(missing.len(), "node"), self.source);
+        let number = record.commanding(STEP, &command, "it was asked for");
+        record.sync()?;
+        let created = self.create(&missing, seen.tree.len()).await;
+        let created = match created {
+            Ok(()) => self.as_wanted(zookeeper).await.map(|()| missing.len()),
+            Err(error) => Err(error),
+        };
+        let (outcome, word) = match &created {
+            Ok(_) => (Outcome::Applied, "reached"),
+            Err(PutBackError::Unfinished { stop: Stop::No, why, .. }) => (Outcome::Unknown(why.clone()), "failed"),
+            Err(PutBackError::Unfinished { why, .. }) => (Outcome::Unknown(why.clone()), "interrupted"),
+            Err(error) => (Outcome::Unknown(error.to_string()), "missed"),
+        };
+        record.went(number, &outcome);
+        if let Err(error) = &created {
+            record.remark(&error.to_string());
+        }
+        if let Err(error) = record.end(word, true, true, Vec::new()) {
+            tracing::error!(%error, "the record's end could not be written");
+        }
+        created
+    }
+
+    async fn create(&self, missing: &BTreeSet<String>, there: usize) -> Result<(), PutBackError> {
+        let wanted = self.wanted.nodes().filter(|(path, _)| missing.contains(*path));
+        for (made, (path, data)) in (there..).zip(wanted) {
+            let stop = *self.stop.borrow();
+            if stop != Stop::No {
+                return Err(self.unfinished(made, stop, "it was told to stop"));
+            }
+            if *self.lock.hold().borrow() == Hold::Lost {
+                return Err(self.unfinished(made, Stop::LockLost, "the lock was lost"));
+            }
+            match self.nodes.create_metadata(path, data).await {
+                Ok(Created::New | Created::Already) => {}
+                Ok(Created::Otherwise) => {
+                    let why = format!("somebody else has created {path}, with other data");
+                    return Err(self.unfinished(made, Stop::No, &why));
+                }
+                Err(error) => return Err(self.unfinished(made, Stop::No, &error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// A server that has started meanwhile may have begun with a part of it.
+    async fn as_wanted(&self, zookeeper: &ZooKeeper) -> Result<(), PutBackError> {
+        let seen = zookeeper.metadata().await.map_err(|error| {
+            self.unfinished(self.wanted.len(), Stop::No, &format!("they could not be read again: {error}"))
+        })?;
+        let difference = compare(&self.wanted, &seen.tree);
+        let servers: Vec<String> = seen.of_sessions.nodes().map(|(path, _)| path.to_owned()).collect();
+        match difference.is_none() && servers.is_empty() {
+            true => Ok(()),
+            false => Err(PutBackError::Touched { difference, servers }),
+        }
+    }
+
+    fn unfinished(&self, made: usize, stop: Stop, why: &str) -> PutBackError {
+        PutBackError::Unfinished { made, of: self.wanted.len(), why: why.to_owned(), stop }
+    }
+
+    /// Nothing of the cluster could be seen: it has no servers now.
+    fn begun(&self) -> Begun {
+        let snapshot = Snapshot {
+            cluster: self.cluster_name.clone(),
+            taken_at_ms: self.now_ms,
+            identity: Identity::Cluster,
+            auto_failover: self.wanted.text("config/auto_failover") == Some("true"),
+            tables: Vec::new(),
+            tablets: BTreeMap::new(),
+            ops: Vec::new(),
+        };
+        Begun {
+            version: RECORD_VERSION,
+            run: RunId { began_ms: self.now_ms, number: 0 },
+            caller: self.caller.clone(),
+            cluster: self.cluster_name.clone(),
+            work: Some(Work::Step),
+            playbook: "metadata restore".to_owned(),
+            all: false,
+            auto_failover: snapshot.auto_failover,
+            plan: None,
+            accepted: BTreeMap::new(),
+            held_for: Vec::new(),
+            after: None,
+            before: Vec::new(),
+            snapshot: Box::new(snapshot),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What ZooKeeper keeps for the cluster is saved beside a run's record before the run changes anything: should ZooKeeper lose its
+//! data one day, the newest of these is there to be put back.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::metadata::{Backup, write};
+use crate::model::counted;
+
+use super::event::Event;
+use super::record::Record;
+use super::recover::Recovery;
+use super::stopping::unless_stopped;
+
+/// What the file is called behind the run's name.
+pub(super) const NAME: &str = "metadata.json";
+/// How long reading it may take: nobody waits any longer for a copy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Recovery {
+    /// Saves the metadata beside the record. That it cannot be done is said, and stops nothing.
+    pub(super) async fn save_metadata(&self, record: &Record) {
+        let saved = unless_stopped(&self.stop, timeout(PATIENCE, self.metadata_beside(record))).await;
+        let text = match saved {
+            Ok(Ok(Ok(None))) | Err(_) => return,
+            Ok(Ok(Ok(Some(saved)))) => return record.remark(&saved),
+            Ok(Ok(Err(seen))) => seen,
+            Ok(Err(_)) => format!("it took longer than {} s to read", PATIENCE.as_secs()),
+        };
+        let text = format!("the metadata in ZooKeeper could not be saved beside the record: {text}");
+        record.remark(&text);
+        (self.listener)(&Event::Note { text });
+    }
+
+    /// Where it is and what it holds, in a sentence; none where there is no ZooKeeper.
+    async fn metadata_beside(&self, record: &Record) -> Result<Option<String>, String> {
+        let Some(seen) = self.lock.metadata().await.map_err(|error| error.to_string())? else { return Ok(None) };
+        let backup = Backup::of(&self.cluster_name, self.now_ms, seen);
+        let text = write(&backup).map_err(|error| error.to_string())?;
+        let place = self.archive.keep_beside(record.run(), NAME, text.as_bytes());
+        let Some(place) = place.map_err(|error| format!("{}: {error}", self.archive.home()))? else { return Ok(None) };
+        let nodes = counted(backup.tree.len(), "node");
+        let consistent =
+            if backup.is_consistent() { "" } else { ", not consistent: they changed while they were read" };
+        Ok(Some(format!("the metadata in ZooKeeper ({nodes}{consistent}) are saved in {place}")))
+    }
+}
