@@ -70,6 +70,9 @@ pub enum Command {
     Upgrade(UpgradeCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
+    /// Say where the cluster is found
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List, show and check playbooks
     Playbook(Playbook),
     /// Practise: the real recovery on a simulated copy of a cluster, in virtual time; says how long it takes
@@ -82,29 +85,30 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct Where {
-    // The environment's say is heard in `session`: here it would conflict with --sandbox, and win over --nameserver.
+    // What the environment and files say is heard in `find`: here it would conflict with --sandbox.
     /// ZooKeeper servers, HOST:PORT[,HOST:PORT...] [env: OPENMLDB_ZK_CLUSTER]
     #[arg(long, alias = "zk_cluster", value_name = "SERVERS", conflicts_with = "nameserver")]
     pub zk_cluster: Option<String>,
-    /// The cluster's root path in ZooKeeper
-    #[arg(
-        long,
-        alias = "zk_root_path",
-        env = "OPENMLDB_ZK_ROOT_PATH",
-        value_name = "PATH",
-        default_value = "/openmldb",
-        hide_env_values = true
-    )]
-    pub zk_root_path: String,
-    /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment)
-    #[arg(long, alias = "zk_cert_file", env = "OPENMLDB_ZK_CERT_FILE", value_name = "FILE", hide_env_values = true)]
+    /// The cluster's root path in ZooKeeper [env: OPENMLDB_ZK_ROOT_PATH] [default: /openmldb]
+    #[arg(long, alias = "zk_root_path", value_name = "PATH")]
+    pub zk_root_path: Option<String>,
+    /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment) [env:
+    /// OPENMLDB_ZK_CERT_FILE]
+    #[arg(long, alias = "zk_cert_file", value_name = "FILE")]
     pub zk_cert_file: Option<PathBuf>,
     /// The leading nameserver, for a cluster whose ZooKeeper cannot be reached [env: OPENMLDB_NAMESERVER]
     #[arg(long, value_name = "HOST:PORT")]
     pub nameserver: Option<String>,
-    /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own
-    #[arg(long, env = "OPENMLDB_AUTH_FILE", value_name = "FILE", hide_env_values = true)]
+    /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own [env:
+    /// OPENMLDB_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
     pub auth_file: Option<PathBuf>,
+    /// A file of OpenMLDB's flags, as conf/nameserver.flags, that says where the cluster is
+    #[arg(long, value_name = "FILE")]
+    pub flagfile: Option<PathBuf>,
+    /// The cluster by its name in the configuration file, or SERVERS/ROOT (see `config show`)
+    #[arg(short, long, value_name = "NAME|SERVERS/ROOT")]
+    pub cluster: Option<String>,
     /// How long to wait for a nameserver that does not lead or answer yet
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub leader_wait: u64,
@@ -116,7 +120,7 @@ pub struct Where {
 pub struct Embedded {
     /// Start an embedded cluster in this condition, work on it, stop it
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
-        conflicts_with_all = ["zk_cluster", "nameserver"])]
+        conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster"])]
     pub sandbox: Option<String>,
     /// How much faster than a real cluster's the sandbox's clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
@@ -196,7 +200,7 @@ pub struct Recover {
     #[arg(long)]
     pub dry_run: bool,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    #[arg(long, value_name = "FILE", requires = "dry_run", conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster", "sandbox"])]
     pub snapshot: Option<PathBuf>,
     /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
     #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]
@@ -329,6 +333,13 @@ pub enum RecordCommand {
         #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
         record_dir: Option<PathBuf>,
     },
+}
+
+/// What to do with what is configured.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what was found where, and who says otherwise; no server is asked
+    Show(Where),
 }
 
 /// `playbook`.

@@ -4,10 +4,13 @@
 
 mod args;
 mod beside;
+mod carry;
+mod config;
 mod diff;
 mod environment;
 mod failover;
 mod failure;
+mod find;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
@@ -39,6 +42,7 @@ pub use args::Cli;
 pub use failure::{Exit, Failure};
 
 use args::{Command, FailoverCommand, SandboxCommand};
+use environment::Parsed;
 use out::Out;
 use step_args::ReplicaCommand;
 
@@ -46,8 +50,8 @@ use crate::ui::Paint;
 
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
-    let (cli, has_sandbox) = environment::parse();
-    let out = Out::new(cli.output, cli.verbose);
+    let Parsed { cli, has_sandbox, records } = environment::parse();
+    let out = Out::new(cli.output, cli.verbose, records);
     start_tracing(cli.verbose, &out);
     let command = async {
         match changes_something(&cli.command) {
@@ -101,6 +105,7 @@ fn changes_something(command: &Command) -> bool {
         | Command::Snapshot(_)
         | Command::Show(_)
         | Command::Record(_)
+        | Command::Config(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
     }
@@ -120,6 +125,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
+        Command::Config(command) => config::run(command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,

@@ -70,6 +70,38 @@ async fn from_the_environment() {
     recover_and_look(&home, &[]);
 }
 
+/// Below a directory that OpenMLDB was deployed to, by a file of flags, by a name, in a word: the same cluster.
+#[tokio::test]
+async fn from_openmldbs_own_files_and_by_name() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let (home, address, root) = (Home::new(), server.address(), "/deployed");
+    let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    let flags = format!(
+        "--endpoint=10.0.0.1:7527\n# --zk_cluster=127.0.0.1:1\n--zk_cluster={address}\n--zk_root_path={root}\n"
+    );
+    let profile = format!("clusters:\n  prod: {{zk_cluster: '{address}', zk_root_path: {root}}}\n");
+    let (flags, profile) = (home.write("ns.flags", &flags), home.write("clusters.yaml", &profile));
+    let home = home.with("OPENMLDB_OPS_CONFIG", &profile);
+    let word = format!("{address}{root}");
+    for reach in [&["--flagfile", &flags][..], &["--cluster", "prod"], &["-c", &word]] {
+        assert_eq!(home.run(&[&["status"], reach].concat()).expect(3).stderr, "");
+    }
+    std::fs::create_dir(home.file("conf")).unwrap();
+    std::fs::copy(&flags, home.file("conf/nameserver.flags")).unwrap();
+    let found = home.run(&["status"]).expect(3);
+    assert_eq!(
+        found.stderr,
+        format!("note: the cluster is {address}, as --zk_cluster in conf/nameserver.flags says\n")
+    );
+    // What it says is to be typed next reaches the same cluster from anywhere.
+    let next = found.stdout.lines().find_map(|line| line.trim().strip_prefix("next: openmldb-ops ")).unwrap();
+    assert_eq!(next, format!("recover --all --dry-run --zk-cluster {address} --zk-root-path {root}"));
+    let elsewhere = Home::new().with("OPENMLDB_ZK_CLUSTER", "127.0.0.1:1").with("OPENMLDB_ZK_ROOT_PATH", "/other");
+    let next: Vec<&str> = next.split(' ').collect();
+    assert!(elsewhere.run(&next).expect(0).stdout.contains("12 partitions"));
+}
+
 #[tokio::test]
 async fn servers_that_go_by_names() {
     needs_zookeeper!();

@@ -3,6 +3,7 @@
 pub mod bad_input;
 
 mod bad_servers;
+mod finding;
 mod help;
 mod interrupted;
 mod json;
