@@ -14,6 +14,7 @@ mod find;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
+mod legacy;
 mod look_args;
 mod out;
 mod playbook;
@@ -50,8 +51,9 @@ use crate::ui::Paint;
 
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
-    let Parsed { cli, has_sandbox, records } = environment::parse();
+    let Parsed { cli, has_sandbox, records, note } = environment::parse();
     let out = Out::new(cli.output, cli.verbose, records);
+    note.iter().for_each(|note| out.say()(note));
     start_tracing(cli.verbose, &out);
     let command = async {
         match changes_something(&cli.command) {

@@ -34,8 +34,11 @@ pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
             let status = Status::of(&seen, &Scope::All);
             rows(out, "tablet", &status.tablets, |tablets| tablets_text(tablets, out.paint()))
         }
-        ShowCommand::Tables { which, health, like, looking } => {
-            let row = if *health { Row::Table(like.as_deref()) } else { Row::Replica };
+        ShowCommand::Tables { which, health, like, db_like, looking } => {
+            let row = match health {
+                true => Row::Table { like: like.as_deref(), db_like: db_like.as_deref() },
+                false => Row::Replica,
+            };
             tables(which.as_deref(), row, looking, out).await
         }
         ShowCommand::Ops(args) => ops(args, out).await,
@@ -47,8 +50,8 @@ pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
 enum Row<'a> {
     /// Each replica.
     Replica,
-    /// Each table, or those whose names are like this.
-    Table(Option<&'a str>),
+    /// Each table, or those whose names, and their databases' names, are like these.
+    Table { like: Option<&'a str>, db_like: Option<&'a str> },
 }
 
 async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
@@ -70,8 +73,9 @@ async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out)
             let found = TableRow::all(&status.partitions, &polled);
             rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
         }
-        Row::Table(pattern) => {
-            let is_wanted = |table: &&Table| pattern.is_none_or(|pattern| is_like(&table.name.table, pattern));
+        Row::Table { like, db_like } => {
+            let fits = |name: &str, pattern: Option<&str>| pattern.is_none_or(|pattern| is_like(name, pattern));
+            let is_wanted = |table: &&Table| fits(&table.name.table, like) && fits(&table.name.db, db_like);
             let wanted: Vec<Table> = seen.tables.iter().filter(is_wanted).cloned().collect();
             let found = HealthRow::all(&wanted, &status.partitions, &polled);
             rows(out, "table_health", &found, |rows| health_text(rows, out.paint()))

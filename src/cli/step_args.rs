@@ -75,6 +75,9 @@ pub enum ShowCommand {
         /// With --health: only tables whose name is like this, `%` for any characters and `_` for one, as in SQL
         #[arg(long, value_name = "PATTERN", requires = "health")]
         like: Option<String>,
+        /// With --health: only tables of databases whose name is like this (showtablestatus --filter)
+        #[arg(long, value_name = "PATTERN", requires = "health")]
+        db_like: Option<String>,
         #[command(flatten)]
         /// Where.
         looking: Looking,
