@@ -9,7 +9,7 @@ use openmldb_ops::run::{
     prepare_plan, summary_of_plan, summary_of_status, write_plan,
 };
 use openmldb_ops::ui::{About, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text};
-use openmldb_ops::wire::{api, decode, nameserver};
+use openmldb_ops::wire::{api, decode, nameserver, polled};
 use openmldb_ops::{run, snapshot};
 use prost::Message;
 
@@ -147,9 +147,10 @@ macro_rules! decoders {
 
 decoders! {
     nameserver::ShowTableResponse => decode::tables;
-    nameserver::ShowTableResponse => decode::polled;
+    nameserver::ShowTableResponse => polled::polled;
     nameserver::ShowTabletResponse => decode::registrations;
     nameserver::ShowOpStatusResponse => decode::ops;
+    nameserver::ShowOpStatusResponse => decode::timed_ops;
     nameserver::ConfGetResponse => decode::auto_failover;
     nameserver::TableInfo => decode::schema;
     api::GetTableStatusResponse => decode::held;

@@ -3,17 +3,20 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table};
+use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
 use crate::run::{Scope, Selector, Status};
 use crate::snapshot;
-use crate::ui::{HealthRow, ReplicaRow, TableRow, health_text, ops_text, replicas_text, tables_text, tablets_text};
+use crate::ui::{
+    HealthRow, Layout, NoColumn, OpRow, ReplicaRow, TableRow, TabletRow, health_text, ops_text, replicas_text,
+    stdout_width, tables_text, tablets_text,
+};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::recover::now_ms;
 use super::session::Session;
 use super::step::{endpoint_of, partition_of};
-use super::step_args::{Looking, OpState, ShowCommand, ShowOps};
+use super::step_args::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
 
 /// Lines of one kind.
 #[derive(Serialize)]
@@ -29,15 +32,11 @@ struct Lines<'a, T: Serialize> {
 /// The cluster does not answer, or something asked for does not exist.
 pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
-        ShowCommand::Tablets(looking) => {
-            let seen = look(looking, out).await?;
-            let status = Status::of(&seen, &Scope::All);
-            rows(out, "tablet", &status.tablets, |tablets| tablets_text(tablets, out.paint()))
-        }
-        ShowCommand::Tables { which, health, like, db_like, looking } => {
+        ShowCommand::Tablets { columns, looking } => tablets(&layout(columns), looking, out).await,
+        ShowCommand::Tables { which, health, like, db_like, columns, looking } => {
             let row = match health {
                 true => Row::Table { like: like.as_deref(), db_like: db_like.as_deref() },
-                false => Row::Replica,
+                false => Row::Replica(layout(columns)),
             };
             tables(which.as_deref(), row, looking, out).await
         }
@@ -45,11 +44,37 @@ pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
     }
 }
 
+/// Which columns are shown.
+fn layout(columns: &Columns) -> Layout {
+    match columns.layout {
+        Some(Width::Wide) => Layout::Wide,
+        Some(Width::Narrow) => Layout::Narrow,
+        None if columns.columns.is_empty() => Layout::Fitting(stdout_width()),
+        None => Layout::Named(columns.columns.clone()),
+    }
+}
+
+impl From<NoColumn> for Failure {
+    fn from(error: NoColumn) -> Self {
+        Self::usage(error)
+    }
+}
+
+async fn tablets(layout: &Layout, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let polled = session.cluster.polled().await;
+    let closed = session.close().await;
+    let (seen, polled) = (seen?, polled?);
+    closed?;
+    let found = TabletRow::all(&Status::of(&seen, &Scope::All).tablets, &seen, &polled);
+    rows(out, "tablet", &found, |rows| Ok(tablets_text(rows, layout, out.paint())?))
+}
+
 /// What `show tables` has a row for.
-#[derive(Clone, Copy)]
 enum Row<'a> {
     /// Each replica.
-    Replica,
+    Replica(Layout),
     /// Each table, or those whose names, and their databases' names, are like these.
     Table { like: Option<&'a str>, db_like: Option<&'a str> },
 }
@@ -69,16 +94,16 @@ async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out)
     scope.check(&seen)?;
     let status = Status::of(&seen, &scope);
     match row {
-        Row::Replica => {
+        Row::Replica(layout) => {
             let found = TableRow::all(&status.partitions, &polled);
-            rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
+            rows(out, "table", &found, |rows| Ok(tables_text(rows, &layout, out.paint())?))
         }
         Row::Table { like, db_like } => {
             let fits = |name: &str, pattern: Option<&str>| pattern.is_none_or(|pattern| is_like(name, pattern));
             let is_wanted = |table: &&Table| fits(&table.name.table, like) && fits(&table.name.db, db_like);
             let wanted: Vec<Table> = seen.tables.iter().filter(is_wanted).cloned().collect();
             let found = HealthRow::all(&wanted, &status.partitions, &polled);
-            rows(out, "table_health", &found, |rows| health_text(rows, out.paint()))
+            rows(out, "table_health", &found, |rows| Ok(health_text(rows, out.paint())))
         }
     }
 }
@@ -105,10 +130,13 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
         selectors.push(Selector::table(table)?);
     }
     let scope = if selectors.is_empty() { Scope::All } else { Scope::Some(selectors) };
-    let mut seen = look(&args.looking, out).await?;
-    scope.check(&seen)?;
-    let Snapshot { tables, ops, .. } = &mut seen;
-    ops.retain(|op| {
+    let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let ops = session.cluster.timed_ops().await;
+    let closed = session.close().await;
+    let (Snapshot { tables, .. }, mut ops) = (checked(seen?, &scope)?, ops?);
+    closed?;
+    ops.retain(|TimedOp { op, .. }| {
         let in_state = args.state.is_empty() || args.state.iter().any(|state| status_of(*state) == op.status);
         let in_scope = tables
             .iter()
@@ -116,7 +144,16 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
             .map_or(scope == Scope::All, |table| scope.covers(table, PartitionId { tid: table.tid, pid: op.pid }));
         in_state && in_scope
     });
-    rows(out, "op", ops, |ops| ops_text(ops, out.paint()))
+    ops.sort_by_key(|timed| timed.op.id);
+    let now_ms = now_ms();
+    let found: Vec<OpRow> = ops.iter().map(|timed| OpRow::of(timed, now_ms)).collect();
+    rows(out, "op", &found, |rows| Ok(ops_text(rows, &layout(&args.columns), out.paint())?))
+}
+
+/// A look at a cluster that has everything asked for.
+fn checked(seen: Snapshot, scope: &Scope) -> Result<Snapshot, Failure> {
+    scope.check(&seen)?;
+    Ok(seen)
 }
 
 fn status_of(state: OpState) -> OpStatus {
@@ -166,7 +203,7 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
             }
         }
     }
-    rows(out, "replica", &found, |rows| replicas_text(rows, out.paint()))
+    rows(out, "replica", &found, |rows| Ok(replicas_text(rows, out.paint())))
 }
 
 async fn look(looking: &Looking, out: &Out) -> Result<Snapshot, Failure> {
@@ -182,10 +219,10 @@ fn rows<T: Serialize>(
     out: &Out,
     event: &'static str,
     rows: &[T],
-    text: impl FnOnce(&[T]) -> String,
+    text: impl FnOnce(&[T]) -> Result<String, Failure>,
 ) -> Result<Exit, Failure> {
     if !out.is_json() {
-        out.text_or(&text(rows), &())?;
+        out.text_or(&text(rows)?, &())?;
         return Ok(Exit::Healthy);
     }
     for row in rows {

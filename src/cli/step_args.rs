@@ -59,11 +59,38 @@ pub enum YesNo {
     No,
 }
 
+/// Which columns are shown.
+#[derive(Debug, Args)]
+pub struct Columns {
+    /// All columns, or the essential ones [default: as many as the terminal has room for; all where there is none]
+    #[arg(short = 'o', long, value_name = "wide|narrow", value_enum)]
+    pub layout: Option<Width>,
+    /// These columns, in this order, with commas between them
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "layout")]
+    pub columns: Vec<String>,
+}
+
+/// How many columns are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Width {
+    /// All
+    Wide,
+    /// The essential ones
+    Narrow,
+}
+
 /// What can be shown.
 #[derive(Debug, Subcommand)]
 pub enum ShowCommand {
-    /// The tablets: what the nameserver and ZooKeeper think of them, and what they hold
-    Tablets(Looking),
+    /// The tablets: what the nameserver and ZooKeeper think of them, what they hold, and how it is spread
+    Tablets {
+        #[command(flatten)]
+        /// Columns.
+        columns: Columns,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
     /// The tables: what the nameserver has of each replica (showtable), and what its tablet has
     Tables {
         /// Only a database's, or only one
@@ -79,10 +106,13 @@ pub enum ShowCommand {
         #[arg(long, value_name = "PATTERN", requires = "health")]
         db_like: Option<String>,
         #[command(flatten)]
+        /// Columns.
+        columns: Columns,
+        #[command(flatten)]
         /// Where.
         looking: Looking,
     },
-    /// The nameserver's operations
+    /// The nameserver's operations (showopstatus)
     Ops(ShowOps),
 }
 
@@ -98,6 +128,9 @@ pub struct ShowOps {
     /// Only those in this state; repeatable
     #[arg(long, value_name = "STATE", value_enum)]
     pub state: Vec<OpState>,
+    #[command(flatten)]
+    /// Columns.
+    pub columns: Columns,
     #[command(flatten)]
     /// Where.
     pub looking: Looking,

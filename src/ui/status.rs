@@ -32,7 +32,7 @@ pub fn status_text(status: &Status, all: bool, paint: Paint) -> String {
     out
 }
 
-pub(super) fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
+fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
     let named = tablets.iter().any(|tablet| tablet.real_endpoint.is_some());
     let mut names = vec!["tablet", "nameserver", "zookeeper", "replicas"];
     if named {

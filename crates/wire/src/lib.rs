@@ -17,6 +17,7 @@
 pub mod call;
 pub mod decode;
 pub mod encode;
+pub mod polled;
 mod row;
 
 pub use row::{Value, values};
