@@ -110,7 +110,7 @@ pub struct Where {
     #[arg(short, long, value_name = "NAME|SERVERS/ROOT")]
     pub cluster: Option<String>,
     /// How long to wait for a nameserver that does not lead or answer yet
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = seconds)]
     pub leader_wait: u64,
 }
 
@@ -188,7 +188,7 @@ pub struct Which {
     /// Every partition of a table; repeatable
     #[arg(long, value_name = "DATABASE.TABLE")]
     pub table: Vec<String>,
-    /// One partition; repeatable
+    /// One partition, or several: D.T/1,3,5-9; repeatable
     #[arg(long, value_name = "DATABASE.TABLE/PID")]
     pub partition: Vec<String>,
 }
@@ -230,7 +230,7 @@ pub struct Recover {
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,
     /// Stop after this long, clean up, and exit 7
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub timeout: Option<u64>,
     /// Stay open for tablets that metadata names and that are not there yet, for so long from the start (0 for not at all),
     /// while everything else goes on [default: what the playbook says, 5m]
@@ -465,6 +465,13 @@ fn time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let time = seconds.or_else(|| crate::playbook::duration(text));
     time.ok_or_else(|| "a time is 0, or a whole number and a unit: 500ms, 30s, 5m, 2h".to_owned())
+}
+
+/// A time of whole seconds; a number alone is seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    let whole = |time: Duration| (time.subsec_nanos() == 0).then_some(time.as_secs());
+    let time = time(text).ok().and_then(whole);
+    time.ok_or_else(|| "a time here is whole seconds, or a whole number and a unit: 30, 30s, 5m, 2h".to_owned())
 }
 
 fn plan_id(text: &str) -> Result<PlanId, String> {

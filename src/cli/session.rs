@@ -10,8 +10,8 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{Alone, ClusterLock, Lock, LockFile};
-use crate::sandbox::scenario::{Generated, Scenario, Shape};
+use crate::run::{Alone, ClusterLock, Lock, LockFile, meant};
+use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
@@ -98,7 +98,7 @@ impl Session {
     }
 
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, waits: Waits) -> Result<Self, Failure> {
-        let scenario: Scenario = name.parse().map_err(Failure::usage)?;
+        let scenario = scenario(name)?;
         let _ = waits.carries.set(Carried::to_a_sandbox(embedded, scenario.name()));
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
@@ -149,6 +149,17 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+/// A scenario by its name.
+pub(super) fn scenario(name: &str) -> Result<Scenario, Failure> {
+    name.parse().map_err(|error: ScenarioError| {
+        let failure = Failure::usage(error);
+        match meant(name, Scenario::ALL.iter().map(|scenario| scenario.name())) {
+            Some(meant) => failure.hint(format!("did you mean {meant}?")),
+            None => failure,
+        }
+    })
 }
 
 fn options(at: &Where, progress: Progress) -> Options {

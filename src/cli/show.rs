@@ -3,8 +3,8 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
-use crate::run::{Scope, Selector, Status};
+use crate::model::{Endpoint, OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
+use crate::run::{Scope, Selector, Status, meant, names_a_table};
 use crate::snapshot;
 use crate::ui::{
     HealthRow, Layout, NoColumn, OpRow, ReplicaRow, TableRow, TabletRow, health_text, ops_text, replicas_text,
@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::recover::now_ms;
 use super::session::Session;
-use super::step::{endpoint_of, partition_of};
+use super::step::endpoint_of;
 use super::step_args::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
 
 /// Lines of one kind.
@@ -82,7 +82,14 @@ enum Row<'a> {
 async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
     let scope = match which {
         None => Scope::All,
-        Some(text) if text.contains('.') => Scope::Some(vec![Selector::table(text)?]),
+        Some(text) if names_a_table(text) => Scope::Some(match Selector::partitions(text) {
+            Ok(partitions) => partitions,
+            // Of what is none of the two, a table's form is the one to tell.
+            Err(error) if text.ends_with(|c: char| c.is_ascii_digit()) && text.contains('/') => {
+                return Err(error.into());
+            }
+            Err(_) => vec![Selector::table(text)?],
+        }),
         Some(db) => Scope::Some(vec![Selector::database(db)]),
     };
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
@@ -175,14 +182,16 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
     if partitions.len() > 1 || tablets.len() > 1 {
         return Err(Failure::usage(anyhow!("name one tablet, one partition, or one of each")));
     }
-    let partition = partitions.first().map(|text| partition_of(text)).transpose()?;
+    let wanted = partitions.first().map(|text| Selector::partitions(text)).transpose()?.map(Scope::Some);
     let endpoint = tablets.first().map(|text| endpoint_of(text)).transpose()?;
     let seen = look(looking, out).await?;
-    if let Some(text) = partitions.first() {
-        Scope::Some(vec![Selector::partition(text)?]).check(&seen)?;
+    if let Some(wanted) = &wanted {
+        wanted.check(&seen)?;
     }
     if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| !seen.tablets.contains_key(*endpoint)) {
-        let hint = "see `openmldb-ops show tablets` for the ones there are";
+        let meant = meant(endpoint.as_str(), seen.tablets.keys().map(Endpoint::as_str));
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        let hint = format!("{meant}`openmldb-ops show tablets` names the ones there are");
         return Err(Failure::usage(anyhow!("there is no tablet {endpoint}")).hint(hint));
     }
     let mut found = Vec::new();
@@ -196,10 +205,10 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
             Seen::Unasked => continue,
         };
         for (id, held) in held {
-            let table = seen.tables.iter().find(|table| table.tid == id.tid).map(|table| &table.name);
-            let is_wanted = partition.as_ref().is_none_or(|(name, pid)| Some(name) == table && *pid == id.pid);
+            let table = seen.tables.iter().find(|table| table.tid == id.tid);
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| table.is_some_and(|table| wanted.covers(table, *id)));
             if is_wanted {
-                found.push(ReplicaRow::of(at, table, held));
+                found.push(ReplicaRow::of(at, table.map(|table| &table.name), held));
             }
         }
     }

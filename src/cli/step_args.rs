@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::{Embedded, Where};
+use super::args::{Embedded, Where, seconds};
 use super::undertake_args::Undertaking;
 
 /// How a single step is taken.
@@ -17,7 +17,7 @@ pub struct Working {
     #[arg(long, conflicts_with = "dry_run")]
     pub no_wait: bool,
     /// How long to wait for the effect
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
     pub timeout: u64,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
@@ -93,8 +93,8 @@ pub enum ShowCommand {
     },
     /// The tables: what the nameserver has of each replica (showtable), and what its tablet has
     Tables {
-        /// Only a database's, or only one
-        #[arg(value_name = "DATABASE[.TABLE]")]
+        /// Only a database's, only one, or only some of its partitions: D.T/1,3,5-9
+        #[arg(value_name = "DATABASE[.TABLE[/PID]]")]
         which: Option<String>,
         /// One row a table: what it holds, and warnings (showtablestatus)
         #[arg(long)]

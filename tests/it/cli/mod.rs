@@ -7,6 +7,7 @@ mod finding;
 mod help;
 mod interrupted;
 mod json;
+mod naming;
 mod planning;
 mod records;
 mod streams;
