@@ -12,7 +12,7 @@ use openmldb_ops::run::{
 use openmldb_ops::ui::{
     About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text,
 };
-use openmldb_ops::wire::{api, decode, nameserver};
+use openmldb_ops::wire::{api, decode, nameserver, polled};
 use openmldb_ops::{run, snapshot};
 use prost::Message;
 
@@ -182,9 +182,10 @@ macro_rules! decoders {
 
 decoders! {
     nameserver::ShowTableResponse => decode::tables;
-    nameserver::ShowTableResponse => decode::polled;
+    nameserver::ShowTableResponse => polled::polled;
     nameserver::ShowTabletResponse => decode::registrations;
     nameserver::ShowOpStatusResponse => decode::ops;
+    nameserver::ShowOpStatusResponse => decode::timed_ops;
     nameserver::ConfGetResponse => decode::auto_failover;
     nameserver::TableInfo => decode::schema;
     api::GetTableStatusResponse => decode::held;

@@ -107,6 +107,9 @@ pub enum Command {
     Metadata(MetadataCommand),
     /// Tell what earlier runs did, and why
     Record(Record),
+    /// Say where the cluster is found
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List, show and check playbooks
     Playbook(Playbook),
     /// Practise: the real recovery on a simulated copy of a cluster, in virtual time; says how long it takes
@@ -130,31 +133,32 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct Where {
-    // The environment's say is heard in `session`: here it would conflict with --sandbox, and win over --nameserver.
+    // What the environment and files say is heard in `find`: here it would conflict with --sandbox.
     /// ZooKeeper servers, HOST:PORT[,HOST:PORT...] [env: OPENMLDB_ZK_CLUSTER]
     #[arg(long, alias = "zk_cluster", value_name = "SERVERS", conflicts_with = "nameserver")]
     pub zk_cluster: Option<String>,
-    /// The cluster's root path in ZooKeeper
-    #[arg(
-        long,
-        alias = "zk_root_path",
-        env = "OPENMLDB_ZK_ROOT_PATH",
-        value_name = "PATH",
-        default_value = "/openmldb",
-        hide_env_values = true
-    )]
-    pub zk_root_path: String,
-    /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment)
-    #[arg(long, alias = "zk_cert_file", env = "OPENMLDB_ZK_CERT_FILE", value_name = "FILE", hide_env_values = true)]
+    /// The cluster's root path in ZooKeeper [env: OPENMLDB_ZK_ROOT_PATH] [default: /openmldb]
+    #[arg(long, alias = "zk_root_path", value_name = "PATH")]
+    pub zk_root_path: Option<String>,
+    /// A file with ZooKeeper's digest credentials, user:password (or OPENMLDB_ZK_CERT in the environment) [env:
+    /// OPENMLDB_ZK_CERT_FILE]
+    #[arg(long, alias = "zk_cert_file", value_name = "FILE")]
     pub zk_cert_file: Option<PathBuf>,
     /// The leading nameserver, for a cluster whose ZooKeeper cannot be reached [env: OPENMLDB_NAMESERVER]
     #[arg(long, value_name = "HOST:PORT")]
     pub nameserver: Option<String>,
-    /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own
-    #[arg(long, env = "OPENMLDB_AUTH_FILE", value_name = "FILE", hide_env_values = true)]
+    /// A file with OpenMLDB's user:password (or OPENMLDB_AUTH in the environment); default is the service's own [env:
+    /// OPENMLDB_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
     pub auth_file: Option<PathBuf>,
+    /// A file of OpenMLDB's flags, as conf/nameserver.flags, that says where the cluster is
+    #[arg(long, value_name = "FILE")]
+    pub flagfile: Option<PathBuf>,
+    /// The cluster by its name in the configuration file, or SERVERS/ROOT (see `config show`)
+    #[arg(short, long, value_name = "NAME|SERVERS/ROOT")]
+    pub cluster: Option<String>,
     /// How long to wait for a nameserver that does not lead or answer yet
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = seconds)]
     pub leader_wait: u64,
 }
 
@@ -164,7 +168,7 @@ pub struct Where {
 pub struct Embedded {
     /// Start an embedded cluster in this condition, work on it, stop it
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
-        conflicts_with_all = ["zk_cluster", "nameserver"])]
+        conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster"])]
     pub sandbox: Option<String>,
     /// How much faster than a real cluster's the sandbox's clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
@@ -232,7 +236,7 @@ pub struct Which {
     /// Every partition of a table; repeatable
     #[arg(long, value_name = "DATABASE.TABLE")]
     pub table: Vec<String>,
-    /// One partition; repeatable
+    /// One partition, or several: D.T/1,3,5-9; repeatable
     #[arg(long, value_name = "DATABASE.TABLE/PID")]
     pub partition: Vec<String>,
 }
@@ -252,7 +256,7 @@ pub struct Recover {
         "partition", "plan", "out", "accept_data_loss", "leader", "release_failover"])]
     pub explain: Option<String>,
     /// Plan from a saved snapshot, without any cluster
-    #[arg(long, value_name = "FILE", requires = "only_plans", conflicts_with_all = ["zk_cluster", "nameserver", "sandbox"])]
+    #[arg(long, value_name = "FILE", requires = "only_plans", conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster", "sandbox"])]
     pub snapshot: Option<PathBuf>,
     /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
     #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]
@@ -282,7 +286,7 @@ pub struct Recover {
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
     pub record_dir: Option<PathBuf>,
     /// Stop after this long, clean up, and exit 7
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub timeout: Option<u64>,
     /// Stay open for tablets that metadata names and that are not there yet, for so long from the start (0 for not at all),
     /// while everything else goes on [default: what the playbook says, 5m]
@@ -397,6 +401,13 @@ pub enum RecordCommand {
     },
 }
 
+/// What to do with what is configured.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what was found where, and who says otherwise; no server is asked
+    Show(Where),
+}
+
 /// `playbook`.
 #[derive(Debug, Args)]
 pub struct Playbook {
@@ -432,6 +443,13 @@ fn time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let time = seconds.or_else(|| crate::playbook::duration(text));
     time.ok_or_else(|| "a time is 0, or a whole number and a unit: 500ms, 30s, 5m, 2h".to_owned())
+}
+
+/// A time of whole seconds; a number alone is seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    let whole = |time: Duration| (time.subsec_nanos() == 0).then_some(time.as_secs());
+    let time = time(text).ok().and_then(whole);
+    time.ok_or_else(|| "a time here is whole seconds, or a whole number and a unit: 30, 30s, 5m, 2h".to_owned())
 }
 
 fn plan_id(text: &str) -> Result<PlanId, String> {

@@ -237,7 +237,7 @@ impl From<RecoverError> for Failure {
             }
             // It is as the earlier run left it, whatever that is.
             RecoverError::NotSeen { error, not_restored: Some(why) } => {
-                let hint = "once the cluster answers, recover again, or give auto_failover back: openmldb-ops failover restore";
+                let hint = "once the cluster answers, recover again, or give auto_failover back: `openmldb-ops failover restore`";
                 let told = anyhow::anyhow!("{error}; and auto_failover was on once: {why}");
                 Self { exit: Self::from(error).exit, ..Self::error(told) }.hint(hint)
             }

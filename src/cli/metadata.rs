@@ -22,7 +22,7 @@ use super::metadata_rebuild;
 use super::out::Out;
 use super::record;
 use super::recover::{caller, exit_of_stop, now_ms};
-use super::session::target;
+use super::session::{named, target};
 use super::signal::{Signals, Words};
 
 /// What it says when it is stopped.
@@ -53,8 +53,8 @@ struct Place {
 }
 
 impl Place {
-    async fn open(at: &Where) -> Result<Self, Failure> {
-        let Target::ZooKeeper { servers, root, credentials } = target(at)? else {
+    async fn open(at: &Where, out: &Out) -> Result<Self, Failure> {
+        let Target::ZooKeeper { servers, root, credentials } = target(&named(at, &out.waits())?)? else {
             return Err(Failure::usage(anyhow!(
                 "a cluster's metadata are in its ZooKeeper, which --nameserver does not name"
             ))
@@ -93,7 +93,7 @@ pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
 
 async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {
     must_be_new(file)?;
-    let place = Place::open(at).await?;
+    let place = Place::open(at, out).await?;
     let seen = place.seen().await?;
     let left_out = seen.of_sessions.len();
     let backup = Backup::of(&place.name, now_ms(), seen);
@@ -109,7 +109,7 @@ async fn checked(file: Option<&Path>, at: &Where, out: &Out) -> Result<Exit, Fai
             let Backup { changed, tree, .. } = metadata::read(file)?;
             MetadataSeen { root: true, tree, of_sessions: MetadataTree::default(), changed }
         }
-        None => Place::open(at).await?.seen().await?,
+        None => Place::open(at, out).await?.seen().await?,
     };
     let findings = check(&seen.tree, &seen.of_sessions);
     let (nodes, consistent) = (seen.tree.len(), seen.changed.is_empty());
@@ -129,7 +129,7 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
         return Err(Failure::usage(anyhow!("{} holds no node", args.file.display())));
     }
     let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
-    let place = signals.unless_stopped(Place::open(&args.at)).await??;
+    let place = signals.unless_stopped(Place::open(&args.at, out)).await??;
     let (wanted, raised) = raise(&backup.tree, args.raise_counters);
     let seen = signals.unless_stopped(place.zookeeper.metadata()).await??;
     let missing = lacking(&wanted, &seen)?.missing;
@@ -139,7 +139,7 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
             wanted: wanted.clone(),
             source: format!("{} ({})", args.file.display(), checksum(&backup)),
             cluster_name: place.name.clone(),
-            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.waits())),
+            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.say())),
             nodes: place.nodes.clone(),
             archive: Arc::new(Directory(dir)),
             caller: caller(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::cluster::{CallError, Cluster, Credentials, Grpc, Options, Target, Transport};
+use crate::cluster::{CallError, Cluster, Grpc, Options, Target, Transport};
 use crate::metadata::{self, Backup, Described, Origin, Rebuilt, rebuild};
 use crate::model::{Endpoint, Held, Role, StorageMode, counted};
 use crate::ui::{MetadataSavedLine, metadata_saved_text};
@@ -16,6 +16,7 @@ use super::failure::{Exit, Failure};
 use super::metadata::must_be_new;
 use super::out::Out;
 use super::recover::now_ms;
+use super::session::{credentials, named};
 use super::step::endpoint_of;
 
 /// What is written beside the line about the file.
@@ -39,9 +40,9 @@ pub async fn run(tablets: &[String], file: &Path, at: &Where, out: &Out) -> Resu
     let Some(first) = tablets.first() else { return Err(Failure::usage(anyhow!("no tablet is named"))) };
     // No nameserver is asked: there is none.
     let target = Target::Nameserver(first.to_string());
-    let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
+    let credentials = credentials(&named(at, &out.waits())?)?;
     let rpc = Grpc::new(target, &credentials, Transport::default()).await?;
-    let cluster = Cluster::new(Arc::new(rpc), Options { progress: Some(out.waits()), ..Options::default() });
+    let cluster = Cluster::new(Arc::new(rpc), Options { progress: Some(out.say()), ..Options::default() });
     let mut described = Vec::new();
     for tablet in &tablets {
         for held in cluster.table_status(tablet).await? {

@@ -5,15 +5,19 @@
 mod args;
 mod at_the_end;
 mod beside;
+mod carry;
+mod config;
 mod diff;
 mod ending_args;
 mod environment;
 mod explain;
 mod failover;
 mod failure;
+mod find;
 mod given_up;
 #[cfg(test)]
 mod headlines_tests;
+mod legacy;
 mod look_args;
 mod metadata;
 mod metadata_args;
@@ -51,6 +55,7 @@ pub use failure::{Exit, Failure};
 
 use args::{Command, FailoverCommand, LogFormat};
 use at_the_end::AtTheEnd;
+use environment::Parsed;
 use metadata_args::MetadataCommand;
 use out::{Out, TOLD};
 use practice_args::SandboxCommand;
@@ -60,9 +65,10 @@ use crate::ui::Paint;
 
 /// Parses the command line, does what it says, and gives the exit code. Wrong usage ends with 2, as clap has it.
 pub fn main() -> ExitCode {
-    let (cli, has_sandbox) = environment::parse();
+    let Parsed { cli, has_sandbox, records, note } = environment::parse();
     let ends = AtTheEnd::of(&cli.command);
-    let out = Out::new(cli.output(), cli.verbose, ends.clone());
+    let out = Out::new(cli.output(), cli.verbose, ends.clone(), records);
+    note.iter().for_each(|note| out.say()(note));
     let _should_it_panic = ends.on_panic();
     let logs = start_tracing(&cli, &out);
     let command = async {
@@ -128,6 +134,7 @@ fn changes_something(command: &Command) -> bool {
         | Command::Man { .. }
         | Command::Metadata(_)
         | Command::Record(_)
+        | Command::Config(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
     }
@@ -151,6 +158,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Man { directory } => shell::manual(directory.as_deref(), out),
         Command::Metadata(command) => metadata::run(command, out).await,
         Command::Record(args) => record::run(&args.command, out),
+        Command::Config(command) => config::run(command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,

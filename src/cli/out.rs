@@ -2,12 +2,11 @@
 //! nothing else in the program prints.
 
 use std::io::{self, Stdout, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::cluster;
 use crate::model::Snapshot;
 use crate::playbook::Playbook;
 use crate::run::{
@@ -24,19 +23,26 @@ use crate::verify::Verification;
 
 use super::args::Output;
 use super::at_the_end::AtTheEnd;
+use super::carry::{Carried, Carries, Carrying, Format};
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
+use super::session::Waits;
 
 /// The two streams of a command. What is told while it is at work is printed by a thread of its own; its results are printed by
 /// whoever has them, after all of that.
 pub struct Out {
     output: Output,
-    lines: JsonLines<Beside<Stdout>>,
+    lines: JsonLines<Lines>,
     progress: Progress,
     printing: Printing,
     paint: Paint,
     ends: AtTheEnd,
+    carries: Carries,
+    records: Option<PathBuf>,
 }
+
+/// Where JSON Lines go.
+type Lines = Carrying<Beside<Stdout>>;
 
 /// A sentence for stderr, from anywhere.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -45,12 +51,14 @@ pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
 
 impl Out {
-    /// As the command line asks.
-    pub fn new(output: Output, verbose: u8, ends: AtTheEnd) -> Self {
+    /// As the command line asks. `records` is where it says that records are kept.
+    pub fn new(output: Output, verbose: u8, ends: AtTheEnd, records: Option<PathBuf>) -> Self {
         let detail = if verbose > 0 { Detail::Verbose } else { Detail::Usual };
         let progress = Progress::on_stderr(detail);
-        let lines = JsonLines::new(progress.beside(io::stdout()));
-        Self { output, lines, progress, printing: Printing::start(), paint: Paint::for_stdout(), ends }
+        let carries = Carries::default();
+        let lines = JsonLines::new(Carrying::new(progress.beside(io::stdout()), Format::Json, carries.clone()));
+        let (printing, paint) = (Printing::start(), Paint::for_stdout());
+        Self { output, lines, progress, printing, paint, ends, carries, records }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
@@ -72,9 +80,14 @@ impl Out {
         })
     }
 
-    /// Hears what a cluster waits for.
-    pub fn waits(&self) -> cluster::Progress {
-        self.say()
+    /// Hears what a session waits for, and where it has found its cluster.
+    pub fn waits(&self) -> Waits {
+        Waits { says: self.say(), carries: self.carries.clone(), records: self.records.clone() }
+    }
+
+    /// Whether a cluster was found through its ZooKeeper.
+    pub fn is_by_zookeeper(&self) -> bool {
+        self.carries.get().is_some_and(Carried::is_by_zookeeper)
     }
 
     /// Says a sentence on stderr.
@@ -166,8 +179,16 @@ impl Out {
 
     /// The cases that a cluster is in.
     pub fn diagnoses(&self, found: &[Diagnosis]) -> io::Result<()> {
+        let pasted = |diagnosis: &Diagnosis| {
+            let command = |next: &String| match self.carries.get() {
+                Some(carried) => carried.command(next),
+                None => next.clone(),
+            };
+            Diagnosis { next: diagnosis.next.iter().map(command).collect(), ..diagnosis.clone() }
+        };
+        let found: Vec<Diagnosis> = found.iter().map(pasted).collect();
         self.either(
-            || diagnoses_text(found, self.paint),
+            || diagnoses_text(&found, self.paint),
             |lines| found.iter().try_for_each(|diagnosis| lines.line(&DiagnosisLine::of(diagnosis))),
         )
     }
@@ -200,7 +221,7 @@ impl Out {
     /// The end of a recovery. In JSON the summary of one that failed follows its error.
     pub fn recovered(&self, recovered: &Recovered, by_hand: &str, failed: bool) -> io::Result<()> {
         self.ends.knows(&recovered.summary);
-        let json = |lines: &JsonLines<Beside<Stdout>>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
+        let json = |lines: &JsonLines<Lines>| if failed { Ok(()) } else { lines.summary(&recovered.summary) };
         self.either(|| recovered_text(recovered, by_hand, self.paint), json)
     }
 
@@ -295,18 +316,22 @@ impl Out {
         }
         let differences: Vec<String> = failure.differences.iter().map(ToString::to_string).collect();
         let text = error_text(&message, &differences, hint, Paint::for_stderr());
-        let _ = self.progress.beside(io::stderr()).write_all(text.as_bytes());
+        let to = self.progress.beside(io::stderr());
+        let _ = Carrying::new(to, Format::Text, self.carries.clone()).write_all(text.as_bytes());
     }
 
     fn either(
         &self,
         text: impl FnOnce() -> String,
-        json: impl FnOnce(&JsonLines<Beside<Stdout>>) -> io::Result<()>,
+        json: impl FnOnce(&JsonLines<Lines>) -> io::Result<()>,
     ) -> io::Result<()> {
         self.printing.wait();
         // A reader that has seen enough (`| head`) stops no command and changes no exit code.
         reader_gone_is_fine(match self.output {
-            Output::Text => print(&mut self.progress.beside(io::stdout()), &text()),
+            Output::Text => {
+                let to = self.progress.beside(io::stdout());
+                print(&mut Carrying::new(to, Format::Text, self.carries.clone()), &text())
+            }
             Output::Json => json(&self.lines),
         })
     }

@@ -16,7 +16,7 @@ use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::practice_args::{SandboxCommand, Serve};
-use super::session::{Session, shape, time_scale};
+use super::session::{Session, scenario, shape, time_scale};
 use super::signal::{Signals, Words};
 
 /// What became of a sandbox's rows: one line before the summary.
@@ -143,7 +143,7 @@ const WORDS: Words = Words {
 };
 
 async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
-    let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
+    let scenario = scenario(&args.scenario)?;
     let zookeeper = args.zk_cluster.as_ref().map(|servers| ZooKeeperPath {
         servers: servers.clone(),
         root: args.zk_root_path.clone(),

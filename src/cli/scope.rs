@@ -20,7 +20,7 @@ pub fn scope(which: &Which) -> Result<Option<Scope>, Failure> {
         selectors.push(Selector::table(table)?);
     }
     for partition in &which.partition {
-        selectors.push(Selector::partition(partition)?);
+        selectors.extend(Selector::partitions(partition)?);
     }
     Ok((!selectors.is_empty()).then_some(Scope::Some(selectors)))
 }

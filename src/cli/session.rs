@@ -10,13 +10,14 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{Alone, ClusterLock, Lock, LockFile};
-use crate::sandbox::scenario::{Generated, Scenario, Shape};
+use crate::run::{Alone, ClusterLock, Lock, LockFile, meant};
+use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
-use super::environment::variable;
+use super::carry::{Carried, Carries};
 use super::failure::Failure;
+use super::find::{self, DEFAULT_ROOT, Found, What};
 use super::recover::host;
 
 /// A cluster to work on.
@@ -37,31 +38,36 @@ pub struct Session {
     says: Progress,
 }
 
+/// What a session tells while it is opened.
+pub struct Waits {
+    /// What it waits for, in sentences.
+    pub says: Progress,
+    /// Where it has found the cluster.
+    pub carries: Carries,
+    /// Where records are kept, if that was typed.
+    pub records: Option<PathBuf>,
+}
+
 impl Session {
     /// Connects to the cluster named on the command line, or starts the embedded one.
     ///
     /// # Errors
     /// Neither is named, or it cannot be reached.
-    pub async fn open(at: &Where, embedded: &Embedded, progress: Progress) -> Result<Self, Failure> {
-        Self::open_with(Patience::Registered, at, embedded, progress).await
+    pub async fn open(at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
+        Self::open_with(Patience::Registered, at, embedded, waits).await
     }
 
     /// Connects to a cluster whose nameservers may be about to start.
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn open_with(
-        patience: Patience,
-        at: &Where,
-        embedded: &Embedded,
-        progress: Progress,
-    ) -> Result<Self, Failure> {
+    pub async fn open_with(patience: Patience, at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
         match &embedded.sandbox {
-            Some(name) => Self::open_sandbox(name, embedded, options(at, progress.clone()), progress).await,
+            Some(name) => Self::open_sandbox(name, embedded, options(at, waits.says.clone()), waits).await,
             None if !embedded.faults.faults.is_empty() => {
                 Err(Failure::usage(anyhow!("--fault is for --sandbox: nothing is broken on purpose in a real cluster")))
             }
-            None => Self::found(Options { patience, ..options(at, progress.clone()) }, at, progress).await,
+            None => Self::found(Options { patience, ..options(at, waits.says.clone()) }, at, waits).await,
         }
     }
 
@@ -69,30 +75,27 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub async fn at(at: &Where, progress: Progress) -> Result<Self, Failure> {
-        Self::found(options(at, progress.clone()), at, progress).await
+    pub async fn at(at: &Where, waits: Waits) -> Result<Self, Failure> {
+        Self::found(options(at, waits.says.clone()), at, waits).await
     }
 
-    async fn found(options: Options, at: &Where, progress: Progress) -> Result<Self, Failure> {
-        let target = target(at)?;
+    async fn found(options: Options, at: &Where, waits: Waits) -> Result<Self, Failure> {
+        let found = named(at, &waits)?;
+        let target = target(&found)?;
         let (name, reach) = match &target {
             Target::ZooKeeper { servers, root, .. } => {
                 (format!("{servers}{root}"), format!("--zk_cluster={servers} --zk_root_path={root}"))
             }
             Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
         };
-        let credentials = Credentials::from_file_or_env(at.auth_file.as_deref())?;
+        let credentials = credentials(&found)?;
         let cluster = Cluster::connect(target.clone(), &credentials, Transport::default(), options).await?;
-        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: progress })
+        Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: waits.says })
     }
 
-    /// Whether the command line names a cluster by its ZooKeeper.
-    pub fn is_by_zookeeper(at: &Where) -> bool {
-        matches!(target(at), Ok(Target::ZooKeeper { .. }))
-    }
-
-    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, says: Progress) -> Result<Self, Failure> {
-        let scenario: Scenario = name.parse().map_err(Failure::usage)?;
+    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, waits: Waits) -> Result<Self, Failure> {
+        let scenario = scenario(name)?;
+        let _ = waits.carries.set(Carried::to_a_sandbox(embedded, scenario.name()));
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
         let faults = embedded.faults.faults.clone();
@@ -104,7 +107,7 @@ impl Session {
         let cluster = Cluster::connect(target.clone(), &Credentials::Service, Transport::default(), options).await?;
         let pace = f64::from(time_scale.0.get());
         let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
-        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target, says })
+        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target, says: waits.says })
     }
 
     /// What keeps runs on it apart: a node in its ZooKeeper, and a file beside the records, which is all there is where it was
@@ -144,6 +147,17 @@ impl Session {
     }
 }
 
+/// A scenario by its name.
+pub(super) fn scenario(name: &str) -> Result<Scenario, Failure> {
+    name.parse().map_err(|error: ScenarioError| {
+        let failure = Failure::usage(error);
+        match meant(name, Scenario::ALL.iter().map(|scenario| scenario.name())) {
+            Some(meant) => failure.hint(format!("did you mean {meant}?")),
+            None => failure,
+        }
+    })
+}
+
 fn options(at: &Where, progress: Progress) -> Options {
     Options { leader_wait: Duration::from_secs(at.leader_wait), progress: Some(progress), ..Options::default() }
 }
@@ -153,30 +167,48 @@ pub(super) fn sandbox_record_dir() -> PathBuf {
     std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id()))
 }
 
-/// How the command line, or the environment, names the cluster.
+/// Where the cluster is, from whatever names it. What is typed next reaches the same one.
 ///
 /// # Errors
-/// It does not.
-pub(super) fn target(at: &Where) -> Result<Target, Failure> {
-    let named = (at.zk_cluster.clone(), at.nameserver.clone());
-    // The command line wins over whatever is left in the environment.
-    let (servers, nameserver) = match named {
-        (None, None) => (variable("OPENMLDB_ZK_CLUSTER"), variable("OPENMLDB_NAMESERVER")),
-        named => named,
-    };
-    match (servers, nameserver) {
-        // Naming one nameserver is more specific than naming the ZooKeeper.
-        (_, Some(address)) if is_address(&address) => Ok(Target::Nameserver(address)),
-        (_, Some(address)) => Err(Failure::usage(anyhow!("`{address}` is not of the form HOST:PORT"))),
-        (Some(servers), None) => Ok(Target::ZooKeeper {
-            servers,
-            root: at.zk_root_path.clone(),
-            credentials: zookeeper_credentials(at.zk_cert_file.as_deref())?,
-        }),
-        (None, None) => Err(Failure::usage(anyhow!("no cluster given")).hint(
-            "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise",
-        )),
+/// A file cannot be read, or what names it makes no sense.
+pub(super) fn named(at: &Where, waits: &Waits) -> Result<Found, Failure> {
+    let said = find::heard(at)?;
+    let found = find::find(&said).map_err(Failure::usage)?;
+    found.notes(&said).iter().for_each(|note| (waits.says)(note));
+    let _ = waits.carries.set(Carried::to(&found, waits.records.as_deref()));
+    Ok(found)
+}
+
+/// What its servers are told about who calls.
+///
+/// # Errors
+/// They cannot be read.
+pub(super) fn credentials(found: &Found) -> Result<Credentials, Failure> {
+    Ok(found.pair(What::User).map_or(Ok(Credentials::Service), |pair| Credentials::user(&pair))?)
+}
+
+/// What to ask for it.
+///
+/// # Errors
+/// Nothing names it.
+pub(super) fn target(found: &Found) -> Result<Target, Failure> {
+    if let Some(address) = found.text(What::Nameserver) {
+        return match is_address(address) {
+            true => Ok(Target::Nameserver(address.to_owned())),
+            false => Err(Failure::usage(anyhow!("`{address}` is not of the form HOST:PORT"))),
+        };
     }
+    let servers = found.text(What::Servers).ok_or_else(|| {
+        Failure::usage(anyhow!("no cluster given")).hint(
+            "use --zk-cluster HOST:PORT --zk-root-path PATH, or --nameserver HOST:PORT, or --sandbox to practise; `openmldb-ops config \
+             show` says where it was looked for",
+        )
+    })?;
+    Ok(Target::ZooKeeper {
+        servers: servers.to_owned(),
+        root: found.text(What::Root).unwrap_or(DEFAULT_ROOT).to_owned(),
+        credentials: found.pair(What::Certificate).as_ref().map(zookeeper_credentials).transpose()?,
+    })
 }
 
 fn is_address(text: &str) -> bool {

@@ -3,17 +3,20 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table};
-use crate::run::{Scope, Selector, Status};
+use crate::model::{Endpoint, OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
+use crate::run::{Scope, Selector, Status, meant, names_a_table};
 use crate::snapshot;
-use crate::ui::{HealthRow, ReplicaRow, TableRow, health_text, ops_text, replicas_text, tables_text, tablets_text};
+use crate::ui::{
+    HealthRow, Layout, NoColumn, OpRow, ReplicaRow, TableRow, TabletRow, health_text, ops_text, replicas_text,
+    stdout_width, tables_text, tablets_text,
+};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::recover::now_ms;
 use super::session::Session;
-use super::step::{endpoint_of, partition_of};
-use super::step_args::{Looking, OpState, ShowCommand, ShowOps};
+use super::step::endpoint_of;
+use super::step_args::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
 
 /// Lines of one kind.
 #[derive(Serialize)]
@@ -29,32 +32,64 @@ struct Lines<'a, T: Serialize> {
 /// The cluster does not answer, or something asked for does not exist.
 pub async fn run(command: &ShowCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
-        ShowCommand::Tablets(looking) => {
-            let seen = look(looking, out).await?;
-            let status = Status::of(&seen, &Scope::All);
-            rows(out, "tablet", &status.tablets, |tablets| tablets_text(tablets, out.paint()))
-        }
-        ShowCommand::Tables { which, health, like, looking } => {
-            let row = if *health { Row::Table(like.as_deref()) } else { Row::Replica };
+        ShowCommand::Tablets { columns, looking } => tablets(&layout(columns), looking, out).await,
+        ShowCommand::Tables { which, health, like, db_like, columns, looking } => {
+            let row = match health {
+                true => Row::Table { like: like.as_deref(), db_like: db_like.as_deref() },
+                false => Row::Replica(layout(columns)),
+            };
             tables(which.as_deref(), row, looking, out).await
         }
         ShowCommand::Ops(args) => ops(args, out).await,
     }
 }
 
+/// Which columns are shown.
+fn layout(columns: &Columns) -> Layout {
+    match columns.layout {
+        Some(Width::Wide) => Layout::Wide,
+        Some(Width::Narrow) => Layout::Narrow,
+        None if columns.columns.is_empty() => Layout::Fitting(stdout_width()),
+        None => Layout::Named(columns.columns.clone()),
+    }
+}
+
+impl From<NoColumn> for Failure {
+    fn from(error: NoColumn) -> Self {
+        Self::usage(error)
+    }
+}
+
+async fn tablets(layout: &Layout, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
+    let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let polled = session.cluster.polled().await;
+    let closed = session.close().await;
+    let (seen, polled) = (seen?, polled?);
+    closed?;
+    let found = TabletRow::all(&Status::of(&seen, &Scope::All).tablets, &seen, &polled);
+    rows(out, "tablet", &found, |rows| Ok(tablets_text(rows, layout, out.paint())?))
+}
+
 /// What `show tables` has a row for.
-#[derive(Clone, Copy)]
 enum Row<'a> {
     /// Each replica.
-    Replica,
-    /// Each table, or those whose names are like this.
-    Table(Option<&'a str>),
+    Replica(Layout),
+    /// Each table, or those whose names, and their databases' names, are like these.
+    Table { like: Option<&'a str>, db_like: Option<&'a str> },
 }
 
 async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
     let scope = match which {
         None => Scope::All,
-        Some(text) if text.contains('.') => Scope::Some(vec![Selector::table(text)?]),
+        Some(text) if names_a_table(text) => Scope::Some(match Selector::partitions(text) {
+            Ok(partitions) => partitions,
+            // Of what is none of the two, a table's form is the one to tell.
+            Err(error) if text.ends_with(|c: char| c.is_ascii_digit()) && text.contains('/') => {
+                return Err(error.into());
+            }
+            Err(_) => vec![Selector::table(text)?],
+        }),
         Some(db) => Scope::Some(vec![Selector::database(db)]),
     };
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
@@ -66,15 +101,16 @@ async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out)
     scope.check(&seen)?;
     let status = Status::of(&seen, &scope);
     match row {
-        Row::Replica => {
+        Row::Replica(layout) => {
             let found = TableRow::all(&status.partitions, &polled);
-            rows(out, "table", &found, |rows| tables_text(rows, out.paint()))
+            rows(out, "table", &found, |rows| Ok(tables_text(rows, &layout, out.paint())?))
         }
-        Row::Table(pattern) => {
-            let is_wanted = |table: &&Table| pattern.is_none_or(|pattern| is_like(&table.name.table, pattern));
+        Row::Table { like, db_like } => {
+            let fits = |name: &str, pattern: Option<&str>| pattern.is_none_or(|pattern| is_like(name, pattern));
+            let is_wanted = |table: &&Table| fits(&table.name.table, like) && fits(&table.name.db, db_like);
             let wanted: Vec<Table> = seen.tables.iter().filter(is_wanted).cloned().collect();
             let found = HealthRow::all(&wanted, &status.partitions, &polled);
-            rows(out, "table_health", &found, |rows| health_text(rows, out.paint()))
+            rows(out, "table_health", &found, |rows| Ok(health_text(rows, out.paint())))
         }
     }
 }
@@ -101,10 +137,13 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
         selectors.push(Selector::table(table)?);
     }
     let scope = if selectors.is_empty() { Scope::All } else { Scope::Some(selectors) };
-    let mut seen = look(&args.looking, out).await?;
-    scope.check(&seen)?;
-    let Snapshot { tables, ops, .. } = &mut seen;
-    ops.retain(|op| {
+    let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
+    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let ops = session.cluster.timed_ops().await;
+    let closed = session.close().await;
+    let (Snapshot { tables, .. }, mut ops) = (checked(seen?, &scope)?, ops?);
+    closed?;
+    ops.retain(|TimedOp { op, .. }| {
         let in_state = args.state.is_empty() || args.state.iter().any(|state| status_of(*state) == op.status);
         let in_scope = tables
             .iter()
@@ -112,7 +151,16 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
             .map_or(scope == Scope::All, |table| scope.covers(table, PartitionId { tid: table.tid, pid: op.pid }));
         in_state && in_scope
     });
-    rows(out, "op", ops, |ops| ops_text(ops, out.paint()))
+    ops.sort_by_key(|timed| timed.op.id);
+    let now_ms = now_ms();
+    let found: Vec<OpRow> = ops.iter().map(|timed| OpRow::of(timed, now_ms)).collect();
+    rows(out, "op", &found, |rows| Ok(ops_text(rows, &layout(&args.columns), out.paint())?))
+}
+
+/// A look at a cluster that has everything asked for.
+fn checked(seen: Snapshot, scope: &Scope) -> Result<Snapshot, Failure> {
+    scope.check(&seen)?;
+    Ok(seen)
 }
 
 fn status_of(state: OpState) -> OpStatus {
@@ -134,14 +182,16 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
     if partitions.len() > 1 || tablets.len() > 1 {
         return Err(Failure::usage(anyhow!("name one tablet, one partition, or one of each")));
     }
-    let partition = partitions.first().map(|text| partition_of(text)).transpose()?;
+    let wanted = partitions.first().map(|text| Selector::partitions(text)).transpose()?.map(Scope::Some);
     let endpoint = tablets.first().map(|text| endpoint_of(text)).transpose()?;
     let seen = look(looking, out).await?;
-    if let Some(text) = partitions.first() {
-        Scope::Some(vec![Selector::partition(text)?]).check(&seen)?;
+    if let Some(wanted) = &wanted {
+        wanted.check(&seen)?;
     }
     if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| !seen.tablets.contains_key(*endpoint)) {
-        let hint = "see `openmldb-ops show tablets` for the ones there are";
+        let meant = meant(endpoint.as_str(), seen.tablets.keys().map(Endpoint::as_str));
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        let hint = format!("{meant}`openmldb-ops show tablets` names the ones there are");
         return Err(Failure::usage(anyhow!("there is no tablet {endpoint}")).hint(hint));
     }
     let mut found = Vec::new();
@@ -155,14 +205,14 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
             Seen::Unasked => continue,
         };
         for (id, held) in held {
-            let table = seen.tables.iter().find(|table| table.tid == id.tid).map(|table| &table.name);
-            let is_wanted = partition.as_ref().is_none_or(|(name, pid)| Some(name) == table && *pid == id.pid);
+            let table = seen.tables.iter().find(|table| table.tid == id.tid);
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| table.is_some_and(|table| wanted.covers(table, *id)));
             if is_wanted {
-                found.push(ReplicaRow::of(at, table, held));
+                found.push(ReplicaRow::of(at, table.map(|table| &table.name), held));
             }
         }
     }
-    rows(out, "replica", &found, |rows| replicas_text(rows, out.paint()))
+    rows(out, "replica", &found, |rows| Ok(replicas_text(rows, out.paint())))
 }
 
 async fn look(looking: &Looking, out: &Out) -> Result<Snapshot, Failure> {
@@ -178,10 +228,10 @@ fn rows<T: Serialize>(
     out: &Out,
     event: &'static str,
     rows: &[T],
-    text: impl FnOnce(&[T]) -> String,
+    text: impl FnOnce(&[T]) -> Result<String, Failure>,
 ) -> Result<Exit, Failure> {
     if !out.is_json() {
-        out.text_or(&text(rows), &())?;
+        out.text_or(&text(rows)?, &())?;
         return Ok(Exit::Healthy);
     }
     for row in rows {

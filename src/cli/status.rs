@@ -37,7 +37,7 @@ pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
     let session = match Session::open(&args.at, &args.embedded, out.waits()).await {
         Ok(session) => session,
         // By an address that somebody gave, all that is known is that nobody is there.
-        Err(failure) if Session::is_by_zookeeper(&args.at) => return Err(no_nameserver(failure, out)),
+        Err(failure) if out.is_by_zookeeper() => return Err(no_nameserver(failure, out)),
         Err(failure) => return Err(failure),
     };
     let shown = show(args, &scope, &session, out).await;

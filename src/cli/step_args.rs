@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::{Embedded, Where};
+use super::args::{Embedded, Where, seconds};
 use super::undertake_args::Undertaking;
 
 /// How a single step is taken.
@@ -17,7 +17,7 @@ pub struct Working {
     #[arg(long, conflicts_with = "dry_run")]
     pub no_wait: bool,
     /// How long to wait for the effect
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
     pub timeout: u64,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
@@ -59,15 +59,42 @@ pub enum YesNo {
     No,
 }
 
+/// Which columns are shown.
+#[derive(Debug, Args)]
+pub struct Columns {
+    /// All columns, or the essential ones [default: as many as the terminal has room for; all where there is none]
+    #[arg(short = 'o', long, value_name = "wide|narrow", value_enum)]
+    pub layout: Option<Width>,
+    /// These columns, in this order, with commas between them
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "layout")]
+    pub columns: Vec<String>,
+}
+
+/// How many columns are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Width {
+    /// All
+    Wide,
+    /// The essential ones
+    Narrow,
+}
+
 /// What can be shown.
 #[derive(Debug, Subcommand)]
 pub enum ShowCommand {
-    /// The tablets: what the nameserver and ZooKeeper think of them, and what they hold
-    Tablets(Looking),
+    /// The tablets: what the nameserver and ZooKeeper think of them, what they hold, and how it is spread
+    Tablets {
+        #[command(flatten)]
+        /// Columns.
+        columns: Columns,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
     /// The tables: what the nameserver has of each replica (showtable), and what its tablet has
     Tables {
-        /// Only a database's, or only one
-        #[arg(value_name = "DATABASE[.TABLE]")]
+        /// Only a database's, only one, or only some of its partitions: D.T/1,3,5-9
+        #[arg(value_name = "DATABASE[.TABLE[/PID]]")]
         which: Option<String>,
         /// One row a table: what it holds, and warnings (showtablestatus)
         #[arg(long)]
@@ -75,11 +102,17 @@ pub enum ShowCommand {
         /// With --health: only tables whose name is like this, `%` for any characters and `_` for one, as in SQL
         #[arg(long, value_name = "PATTERN", requires = "health")]
         like: Option<String>,
+        /// With --health: only tables of databases whose name is like this (showtablestatus --filter)
+        #[arg(long, value_name = "PATTERN", requires = "health")]
+        db_like: Option<String>,
+        #[command(flatten)]
+        /// Columns.
+        columns: Columns,
         #[command(flatten)]
         /// Where.
         looking: Looking,
     },
-    /// The nameserver's operations
+    /// The nameserver's operations (showopstatus)
     Ops(ShowOps),
 }
 
@@ -95,6 +128,9 @@ pub struct ShowOps {
     /// Only those in this state; repeatable
     #[arg(long, value_name = "STATE", value_enum)]
     pub state: Vec<OpState>,
+    #[command(flatten)]
+    /// Columns.
+    pub columns: Columns,
     #[command(flatten)]
     /// Where.
     pub looking: Looking,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::args::{Embedded, Where};
+use super::args::{Embedded, Where, seconds};
 use super::ending_args::Ending;
 
 /// How an undertaking is carried out.
@@ -15,13 +15,13 @@ pub struct Undertaking {
     #[arg(long)]
     pub dry_run: bool,
     /// How long a single step of it may take
-    #[arg(long, value_name = "SECONDS", default_value_t = STEP_TIMEOUT_S)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     pub step_timeout: u64,
     /// How long a partition may be without a leader: if no other one leads by then, the old one leads again
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = leaderless_limit)]
     pub leaderless_limit: Duration,
     /// Stop after this long, clean up, and exit 7; the same command goes on
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub timeout: Option<u64>,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
     #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
@@ -107,7 +107,7 @@ pub enum UpgradeCommand {
     },
 }
 
-/// How long a single step may take, in seconds, unless something else is asked for.
+/// How long a single step may take, in seconds, beside a recovery.
 pub(super) const STEP_TIMEOUT_S: u64 = 3_600;
 /// How long a partition may be without a leader, unless something else is asked for.
 pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);

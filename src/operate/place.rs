@@ -2,6 +2,7 @@
 
 use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
 use crate::recovery::{Blocked, Memory, View, may_be_dropped, may_be_resent};
+use crate::run::meant;
 
 use super::Call;
 use super::effect::Effect;
@@ -150,11 +151,18 @@ pub(super) fn tablet_is_healthy(seen: &Snapshot, endpoint: &Endpoint) -> Result<
             format!("the nameserver takes {endpoint} for offline"),
             "start that tablet; if it runs, make another nameserver leader (restart the leading one)",
         )),
-        None => Err(unknown_tablet(endpoint)),
+        None => Err(unknown_tablet(seen, endpoint)),
     }
 }
 
-pub(super) fn unknown_tablet(endpoint: &Endpoint) -> Refusal {
+pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
     let text = format!("the nameserver knows no tablet {endpoint}");
-    Refusal::of(302, text, "start that tablet, or see `openmldb-ops show tablets` for the ones there are")
+    let others = seen.tablets.keys().filter(|other| *other != endpoint).map(Endpoint::as_str);
+    let meant =
+        meant(endpoint.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? If not, "));
+    Refusal::of(
+        302,
+        text,
+        format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are"),
+    )
 }

@@ -58,7 +58,7 @@ pub(super) fn mark_alive(
 ) -> Result<Planned, Refusal> {
     failover_is_off(seen)?;
     if seen.tablets.get(endpoint).is_none_or(|tablet| tablet.state.is_none()) {
-        return Err(unknown_tablet(endpoint));
+        return Err(unknown_tablet(seen, endpoint));
     }
     let table = find_table(seen, name)?;
     if let Some(pid) = pid {

@@ -32,7 +32,7 @@ fn has_another(seen: &Snapshot, partition: &Partition, but: &Endpoint) -> bool {
 pub(super) fn offline(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     failover_is_off(seen)?;
     if seen.tablets.get(endpoint).is_none_or(|tablet| tablet.state.is_none()) {
-        return Err(unknown_tablet(endpoint));
+        return Err(unknown_tablet(seen, endpoint));
     }
     let alive: Vec<_> = replicas(seen, endpoint).filter(|(.., replica)| replica.is_alive).collect();
     // The nameserver leaves the flag of a replica that nobody can stand in for, unless it is the only one there is.

@@ -109,7 +109,7 @@ impl Diagnosis {
                  have replicas"
                     .to_owned(),
                 "openmldb-ops status".to_owned(),
-                "openmldb-ops recover --all (if tablets went down, too)".to_owned(),
+                "openmldb-ops recover --all # if tablets went down, too".to_owned(),
             ],
         }
     }
@@ -265,17 +265,17 @@ impl<'a> Look<'a> {
             some_of(&names_of(&self.lost))
         )];
         if auto_failover {
-            next.push("openmldb-ops show ops (what the nameserver does about it)".to_owned());
+            next.push("openmldb-ops show ops # what the nameserver does about it".to_owned());
         } else {
             next.push(format!(
-                "openmldb-ops tablet offline {first} (if it stays away: others lead, without what it alone had)"
+                "openmldb-ops tablet offline {first} # if it stays away: others lead, without what it alone had"
             ));
             next.push(
-                "openmldb-ops recover --all --playbook node-loss (the same, then waits for it, and brings it back)"
+                "openmldb-ops recover --all --playbook node-loss # the same, then waits for it, and brings it back"
                     .to_owned(),
             );
         }
-        next.push("openmldb-ops recover --all (once it is back)".to_owned());
+        next.push("openmldb-ops recover --all # once it is back".to_owned());
         Some(Diagnosis { case: Case::TabletLost, seen, promise, next })
     }
 
@@ -320,7 +320,7 @@ impl<'a> Look<'a> {
                 "the nameserver recovers a tablet that came back while it was watching, one partition after the other in two \
                  lanes; where several replicas of a partition were restarted at once it fails",
                 format!(
-                    "openmldb-ops show ops ({} under way: let them end)",
+                    "openmldb-ops show ops # {} under way: let them end",
                     counted_that(running, "operation", Verb::Be)
                 ),
             ),
@@ -392,11 +392,11 @@ fn unfinished(runs: &Runs) -> Option<Diagnosis> {
     let mut next = Vec::new();
     if let Some(Abandoned { typed, run }) = &runs.undertaking {
         next.push(format!("openmldb-ops {typed}"));
-        next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} (if nobody is to go on with it)")));
+        next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} # if nobody is to go on with it")));
     }
-    next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all (goes on with it)".to_owned()));
+    next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all # goes on with it".to_owned()));
     if runs.owes_failover && runs.held_for.is_empty() {
-        next.push("openmldb-ops failover restore (gives auto_failover back, and does nothing else)".to_owned());
+        next.push("openmldb-ops failover restore # gives auto_failover back, and does nothing else".to_owned());
     }
     let undertaking =
         runs.undertaking.as_ref().map(|Abandoned { typed, .. }| format!("`{typed}` did not come to its end"));
@@ -424,15 +424,15 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
     let names: Vec<&str> = tablets.iter().map(Endpoint::as_str).collect();
     let mut next = Vec::new();
     if seen.auto_failover {
-        next.push("openmldb-ops failover set off (before those tablets come back)".to_owned());
+        next.push("openmldb-ops failover set off # before those tablets come back".to_owned());
     }
     if held.iter().any(|held| held.why == WhyHeld::Unseen) {
         next.push(format!("start {}", some_of(&names)));
     }
-    next.push("openmldb-ops recover --all (looks at them, and gives auto_failover back)".to_owned());
+    next.push("openmldb-ops recover --all # looks at them, and gives auto_failover back".to_owned());
     let without: Vec<String> = tablets.iter().map(|at| format!("--without {at}")).collect();
-    next.push(format!("openmldb-ops recover --all {} (if they are gone for good)", without.join(" ")));
-    next.push("openmldb-ops failover restore --release (whatever they hold)".to_owned());
+    next.push(format!("openmldb-ops recover --all {} # if they are gone for good", without.join(" ")));
+    next.push("openmldb-ops failover restore --release # whatever they hold".to_owned());
     Some(Diagnosis {
         case: Case::FailoverKeptOff,
         seen: format!("{now}: {}", why_held(held)),
@@ -445,11 +445,11 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
 fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnosis> {
     let is_explained = runs.at_work.is_some() || runs.owes_failover || !runs.held_for.is_empty();
     (!seen.auto_failover && !is_explained).then(|| {
-        let mut next = vec!["openmldb-ops record list (whether somebody's run left it so)".to_owned()];
+        let mut next = vec!["openmldb-ops record list # whether somebody's run left it so".to_owned()];
         if !status.is_healthy() {
             next.push("openmldb-ops recover --all".to_owned());
         }
-        next.push("openmldb-ops failover set on (unless somebody wants it off)".to_owned());
+        next.push("openmldb-ops failover set on # unless somebody wants it off".to_owned());
         Diagnosis {
             case: Case::FailoverOff,
             seen: who_switched_it_off(runs.failover_set.as_ref()),

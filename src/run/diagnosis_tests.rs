@@ -54,7 +54,7 @@ fn who_owes_auto_failover_is_named_instead_of_wondered_about() {
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &undertaking);
     assert_eq!(
         found[0].next,
-        ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 (if nobody is to go on with it)"]
+        ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 # if nobody is to go on with it"]
     );
 }
 

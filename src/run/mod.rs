@@ -32,6 +32,7 @@ mod looks;
 #[cfg(test)]
 mod made_up;
 mod missing;
+mod names;
 mod panics;
 mod prepared;
 mod process;
@@ -74,6 +75,7 @@ pub use known_runs::known_runs;
 pub use lane::Widths;
 pub use lock::{Alone, Holder, Lock, LockError, Locking, Note};
 pub use missing::Awaiting;
+pub use names::{meant, names_a_table};
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{

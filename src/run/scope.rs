@@ -1,10 +1,10 @@
 //! Which partitions a run is about.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::{PartitionId, Pid, Snapshot, Table, counted};
+
+use super::names;
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,20 +34,24 @@ pub struct Selector {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// No such database.
-    #[error("there is no database `{db}`; the cluster has {known}")]
+    #[error("there is no database `{db}`; {}the cluster has {known}", did_you_mean(meant))]
     NoDatabase {
         /// What was asked for.
         db: String,
+        /// What was meant, perhaps.
+        meant: Option<String>,
         /// What there is.
         known: String,
     },
     /// No such table.
-    #[error("there is no table `{table}` in database `{db}`; it has {known}")]
+    #[error("there is no table `{table}` in database `{db}`; {}it has {known}", did_you_mean(meant))]
     NoTable {
         /// The database.
         db: String,
         /// What was asked for.
         table: String,
+        /// What was meant, perhaps.
+        meant: Option<String>,
         /// What there is.
         known: String,
     },
@@ -76,7 +80,7 @@ pub enum ScopeError {
 impl Selector {
     /// `DATABASE`.
     pub fn database(db: &str) -> Self {
-        Self { db: db.to_owned(), table: None, pid: None }
+        Self { db: names::whole_name(db).unwrap_or(db).to_owned(), table: None, pid: None }
     }
 
     /// `DATABASE.TABLE`.
@@ -84,23 +88,34 @@ impl Selector {
     /// # Errors
     /// There is no dot.
     pub fn table(text: &str) -> Result<Self, ScopeError> {
-        let form = "DATABASE.TABLE";
+        let form = "DATABASE.TABLE (a name with a dot in it: `DATA.BASE`.TABLE)";
         let malformed = || ScopeError::Malformed { text: text.to_owned(), form };
-        let (db, table) = text.split_once('.').filter(|(_, table)| !table.is_empty()).ok_or_else(malformed)?;
+        let (db, table) = names::database_and_table(text).ok_or_else(malformed)?;
         Ok(Self { db: db.to_owned(), table: Some(table.to_owned()), pid: None })
     }
 
     /// `DATABASE.TABLE/PID`.
     ///
     /// # Errors
-    /// There is no slash, no dot, or no number.
+    /// There is no slash, no dot, or no number, or several partitions are named.
     pub fn partition(text: &str) -> Result<Self, ScopeError> {
-        let form = "DATABASE.TABLE/PID";
+        match &Self::partitions(text)?[..] {
+            [one] => Ok(one.clone()),
+            _ => Err(ScopeError::Malformed { text: text.to_owned(), form: "DATABASE.TABLE/PID: one partition" }),
+        }
+    }
+
+    /// `DATABASE.TABLE/PID[,PID|FIRST-LAST...]`, each partition once.
+    ///
+    /// # Errors
+    /// There is no slash, no dot, or no number; a range is the wrong way round; or they are too many.
+    pub fn partitions(text: &str) -> Result<Vec<Self>, ScopeError> {
+        let form = "DATABASE.TABLE/PID (several: /1,3,5-9)";
         let malformed = || ScopeError::Malformed { text: text.to_owned(), form };
-        let (table, pid) = text.rsplit_once('/').ok_or_else(malformed)?;
-        let pid = u32::from_str(pid).map_err(|_| malformed())?;
+        let (table, pids) = text.rsplit_once('/').ok_or_else(malformed)?;
+        let pids = names::pids(pids).ok_or_else(malformed)?;
         let table = Self::table(table).map_err(|_| malformed())?;
-        Ok(Self { pid: Some(Pid(pid)), ..table })
+        Ok(pids.into_iter().map(|pid| Self { pid: Some(pid), ..table.clone() }).collect())
     }
 
     fn covers(&self, table: &Table, pid: Pid) -> bool {
@@ -112,14 +127,16 @@ impl Selector {
     fn check(&self, snapshot: &Snapshot) -> Result<(), ScopeError> {
         let of_db: Vec<&Table> = snapshot.tables.iter().filter(|table| table.name.db == self.db).collect();
         if of_db.is_empty() {
-            let known = words(snapshot.tables.iter().map(|table| table.name.db.as_str()));
-            return Err(ScopeError::NoDatabase { db: self.db.clone(), known });
+            let names = || snapshot.tables.iter().map(|table| table.name.db.as_str());
+            let meant = names::meant(&self.db, names()).map(str::to_owned);
+            return Err(ScopeError::NoDatabase { db: self.db.clone(), meant, known: words(names()) });
         }
         let Some(name) = &self.table else { return Ok(()) };
         let (db, table) = (self.db.clone(), name.clone());
         let Some(found) = of_db.iter().find(|table| table.name.table == *name) else {
-            let known = words(of_db.iter().map(|table| table.name.table.as_str()));
-            return Err(ScopeError::NoTable { db, table, known });
+            let names = || of_db.iter().map(|table| table.name.table.as_str());
+            let meant = names::meant(&table, names()).map(str::to_owned);
+            return Err(ScopeError::NoTable { db, table, meant, known: words(names()) });
         };
         match self.pid {
             Some(pid) if !found.partitions.iter().any(|partition| partition.pid == pid) => {
@@ -149,6 +166,10 @@ impl Scope {
             Self::Some(selectors) => selectors.iter().try_for_each(|selector| selector.check(snapshot)),
         }
     }
+}
+
+fn did_you_mean(meant: &Option<String>) -> String {
+    meant.as_ref().map_or(String::new(), |meant| format!("did you mean `{meant}`? "))
 }
 
 /// At most ten names, for a message.

@@ -9,7 +9,7 @@ use crate::run::{PartitionState, PartitionStatus};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::words::one_line;
+use super::words::{bytes, one_line};
 
 /// A table.
 #[derive(Debug, Serialize)]
@@ -127,8 +127,8 @@ pub fn health_text(rows: &[HealthRow], paint: Paint) -> String {
             row.replicas.to_string().into(),
             bad(row.replicas_not_alive),
             row.rows.to_string().into(),
-            row.memory_bytes.to_string().into(),
-            row.disk_bytes.to_string().into(),
+            bytes(row.memory_bytes).into(),
+            bytes(row.disk_bytes).into(),
         ]);
     }
     let mut out = columns.text(0, paint);

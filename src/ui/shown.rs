@@ -1,16 +1,11 @@
-//! What servers say, as tables: operations, tablets, replicas.
-
-use std::collections::HashMap;
+//! What tablets say of the replicas that they hold, as a table.
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Held, Op, OpStatus, PartitionId, Pid, Polled, Role, State, TableName, Tid};
-use crate::run::{PartitionStatus, ReplicaStatus, TabletStatus};
+use crate::model::{Endpoint, Held, PartitionId, Role, State, TableName};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::plan::flags;
-use super::status::{held, tablets};
 use super::words::one_line;
 
 /// A replica as its tablet holds it.
@@ -39,115 +34,6 @@ impl ReplicaRow {
             rows: held.record_cnt,
         }
     }
-}
-
-/// A replica as the nameserver shows it, and as its tablet has it.
-#[derive(Debug, Serialize)]
-pub struct TableRow {
-    #[serde(flatten)]
-    table: TableName,
-    tid: Tid,
-    pid: Pid,
-    /// Leader and alive flag, offset: the nameserver's; role, state, offset and rows: its tablet's.
-    #[serde(flatten)]
-    replica: ReplicaStatus,
-    /// What the nameserver last polled: rows in the first index, ...
-    nameserver_rows: Option<u64>,
-    /// ... bytes in memory, ...
-    memory_bytes: Option<u64>,
-    /// ... and bytes on disk.
-    disk_bytes: Option<u64>,
-    /// Where the two disagree, or what else is wrong.
-    problems: Vec<String>,
-}
-
-impl TableRow {
-    /// Every replica of the partitions.
-    pub fn all(partitions: &[PartitionStatus], polled: &[Polled]) -> Vec<Self> {
-        let polled: HashMap<_, _> =
-            polled.iter().map(|polled| ((&polled.table, polled.pid, &polled.endpoint), polled)).collect();
-        let of = |partition: &PartitionStatus| -> Vec<Self> { Self::of(partition, &polled).collect() };
-        partitions.iter().flat_map(of).collect()
-    }
-
-    fn of<'a>(
-        partition: &'a PartitionStatus,
-        polled: &'a HashMap<(&TableName, Pid, &Endpoint), &Polled>,
-    ) -> impl Iterator<Item = Self> + 'a {
-        partition.replicas.iter().map(move |replica| {
-            let polled = polled.get(&(&partition.table, partition.pid, &replica.endpoint));
-            let problems = partition.problems.iter().filter(|problem| problem.endpoint == replica.endpoint);
-            Self {
-                table: partition.table.clone(),
-                tid: partition.tid,
-                pid: partition.pid,
-                replica: replica.clone(),
-                nameserver_rows: polled.and_then(|polled| polled.rows),
-                memory_bytes: polled.and_then(|polled| polled.memory_bytes),
-                disk_bytes: polled.and_then(|polled| polled.disk_bytes),
-                problems: problems.map(|problem| problem.text.clone()).collect(),
-            }
-        })
-    }
-}
-
-/// Replicas, the nameserver's word beside the tablets'.
-pub fn tables_text(rows: &[TableRow], paint: Paint) -> String {
-    if rows.is_empty() {
-        return "no tables\n".to_owned();
-    }
-    let names =
-        ["partition", "id", "tablet", "flags", "offset", "rows", "memory", "disk", "held", "offset", "rows", "problem"];
-    let mut columns = Columns::headed(&names);
-    let number = |number: Option<u64>| Cell::from(number.map_or("-".to_owned(), |number| number.to_string()));
-    for row in rows {
-        let replica = &row.replica;
-        columns.row([
-            format!("{}/{}", one_line(&row.table.to_string()), row.pid).into(),
-            format!("{}_{}", row.tid, row.pid).into(),
-            replica.endpoint.as_str().into(),
-            flags(replica.is_leader, replica.is_alive).into(),
-            number(replica.nameserver_offset.map(|offset| offset.0)),
-            number(row.nameserver_rows),
-            number(row.memory_bytes),
-            number(row.disk_bytes),
-            held(replica).into(),
-            number(replica.offset.map(|offset| offset.0)),
-            number(replica.rows),
-            Cell::new(Tone::Bad, row.problems.join("; ")),
-        ]);
-    }
-    columns.text(0, paint)
-}
-
-/// Tablets, each with what is wrong with it.
-pub fn tablets_text(of: &[TabletStatus], paint: Paint) -> String {
-    tablets(of, paint)
-}
-
-/// Operations, oldest first.
-pub fn ops_text(ops: &[Op], paint: Paint) -> String {
-    if ops.is_empty() {
-        return "no operations\n".to_owned();
-    }
-    let mut columns = Columns::headed(&["op", "type", "partition", "state", "task"]);
-    for op in ops {
-        let (tone, state) = match op.status {
-            OpStatus::Queued => (Tone::Usual, "queued"),
-            OpStatus::Doing => (Tone::Warning, "doing"),
-            OpStatus::Done => (Tone::Good, "done"),
-            OpStatus::Failed => (Tone::Bad, "failed"),
-            OpStatus::Canceled => (Tone::Usual, "canceled"),
-        };
-        columns.row([
-            op.id.to_string().into(),
-            op.kind.name().into(),
-            format!("{}/{}", op.table, op.pid).into(),
-            Cell::new(tone, state),
-            op.task.as_str().into(),
-        ]);
-    }
-    columns.text(0, paint)
 }
 
 /// Replicas as their tablets hold them.

@@ -70,7 +70,7 @@ pub fn status_text(status: &Status, cases: &[Diagnosis], listed: Listed, paint: 
     out
 }
 
-pub(super) fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
+fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
     let named = tablets.iter().any(|tablet| tablet.real_endpoint.is_some());
     let mut names = vec!["tablet", "nameserver", "zookeeper", "replicas"];
     if named {

@@ -350,8 +350,8 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
         out += &format!("Still going on: {}.\n", going_on_text(going_on));
     }
     if was_switched_off(&recovered.summary) && recovered.not_restored.is_none() {
-        let text = "auto_failover was given back, and somebody has switched it off since: openmldb-ops failover set on, unless \
-                    somebody needs it off";
+        let text = "auto_failover was given back, and somebody has switched it off since: `openmldb-ops failover set on`, \
+                    unless somebody needs it off";
         out += &format!("{}\n", paint.tone(Tone::Bad, text));
     }
     let held = &recovered.summary.auto_failover.held_for;

@@ -117,6 +117,21 @@ pub(super) fn roughly(ms: u64) -> String {
     }
 }
 
+/// A size with its unit, rounded down.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
 /// Text from a server on one line, without anything that a terminal would obey.
 pub(super) fn one_line(text: &str) -> String {
     let blank = |c: char| if c.is_whitespace() { ' ' } else { c };
@@ -182,6 +197,12 @@ mod tests {
     fn times_that_are_waited_are_round() {
         let said = [29_999, 119_000, 245_000, 7_199_000, 7_200_000, 9_000_000].map(roughly);
         assert_eq!(said.join(", "), "29 s, 119 s, 4 min, 119 min, 2 h, 2 h 30 min");
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let said = [0, 1023, 1024, 85_357, 5 << 20, (1 << 30) - 1, 3 << 40, u64::MAX].map(bytes);
+        assert_eq!(said.join(", "), "0 B, 1023 B, 1.0 KiB, 83.3 KiB, 5.0 MiB, 1023.9 MiB, 3.0 TiB, 16383.9 PiB");
     }
 
     #[test]

@@ -69,6 +69,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "serde_json",
             "serde_yaml",
             "sha2",
+            "strsim",
             "tempfile",
             "thiserror",
             "tokio",

@@ -76,7 +76,7 @@ fn the_run_ends_with_4_and_says_last_for_whom_it_stays_off_and_what_to_do() {
         &format!(" on {} ", cluster.gone),
         &format!("bring {} back, then run the same command again", cluster.gone),
         &format!("run it with `--without {}`", cluster.gone),
-        "`openmldb-ops failover restore --release`",
+        "`openmldb-ops failover restore --release --nameserver ",
     ] {
         assert!(last.contains(part), "no `{part}` in {last}");
     }

@@ -331,6 +331,19 @@ async fn operations_are_shown_and_cancelled() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let last = shown.last().expect("followers are recovering")["id"].as_u64().unwrap();
+    assert!(shown.is_sorted_by_key(|op| op["id"].as_u64()), "{shown:?}");
+    let times = |op: &Value| ["start_time_ms", "end_time_ms"].map(|time| op[time].as_u64());
+    let doing: Vec<&Value> = shown.iter().filter(|op| op["status"] == "doing").collect();
+    // The day of the recordings, in milliseconds.
+    assert!(
+        !doing.is_empty() && doing.iter().all(|op| matches!(times(op), [Some(1_795_300_000_000..), None])),
+        "{doing:?}"
+    );
+    assert!(shown.iter().all(|op| op["status"] == "doing" || times(op) == [None, None]), "{shown:?}");
+    let text = desk.says(0, "show ops --state doing");
+    let head = ["op_id", "op_type", "name", "pid", "status", "start_time", "execute_time", "end_time", "cur_task"];
+    assert_eq!(text.lines().next().unwrap().split_whitespace().take(9).collect::<Vec<_>>(), head, "{text}");
+    assert!(text.lines().nth(1).unwrap().contains(" UTC"), "{text}");
     let said = desk.says(0, &format!("op cancel {last}"));
     assert!(said.starts_with(&format!("operation {last} is ")), "{said}");
     desk.refuses(&format!("op cancel {last}"), &format!("operation {last}"));
@@ -354,6 +367,20 @@ async fn tables_are_shown_with_every_disagreement_of_nameserver_and_tablets() {
     let orders = lines(desk.says(0, "show tables shop.orders --output json"));
     assert!(!orders.is_empty() && orders.iter().all(|row| row["table"] == "orders"), "{orders:?}");
     assert!(desk.says(0, "show tables shop").contains("not loaded"));
+    let text = desk.says(0, "show tables shop.orders");
+    let heads: Vec<Vec<&str>> = text.lines().take(2).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(heads[0], ["nameserver", "says", "tablet", "says"]);
+    let showtable =
+        ["name", "tid", "pid", "endpoint", "role", "ttl", "is_alive", "compress_type", "offset", "record_cnt"];
+    assert_eq!(
+        heads[1],
+        [&showtable[..], &["memused", "diskused", "held", "held_offset", "held_rows", "problem"]].concat()
+    );
+    let named = desk.says(0, "show tables shop.orders --columns pid,held");
+    assert_eq!(named.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(), ["pid", "held"]);
+    assert!(desk.says(2, "show tables --columns hold").contains("there is no column `hold`; there are name, tid, pid"));
+    let narrow = desk.says(0, "show tables shop.orders -o narrow");
+    assert!(!narrow.contains("memused") && narrow.contains("not loaded"), "{narrow}");
     assert!(desk.says(2, "show tables shop.nothing").contains("there is no table `nothing`"));
     desk.ends().await;
 }
@@ -389,6 +416,15 @@ async fn what_tablets_hold_is_shown_of_one_of_them_or_of_one_partition() {
     let tablets = desk.says(0, "show tablets");
     assert!(tablets.contains(leading.as_str()) && tablets.contains(follower.as_str()), "{tablets}");
     let lines = |said: String| said.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+    assert!(tablets.contains("\nSpread over 3 tablets: "), "{tablets}");
+    let listed = lines(desk.says(0, "show tablets --output json"));
+    let sum = |of: &str| listed.iter().map(|tablet| tablet[of].as_u64().unwrap()).sum::<u64>();
+    let (partitions, in_memory) = desk.bed.world(|world| {
+        let metas = world.metadata().values().flat_map(|found| found.partition_meta.clone()).collect::<Vec<_>>();
+        (world.metadata().len() as u64, metas.iter().map(|meta| meta.record_byte_size()).sum::<u64>())
+    });
+    assert_eq!((sum("leaders"), sum("memory_bytes")), (partitions, in_memory));
+    assert!(in_memory > 0 && listed.iter().all(|tablet| tablet["age_ms"].is_u64()), "{listed:?}");
     let of_partition = lines(desk.says(0, "replica status shop.orders/0 --output json"));
     let replicas = desk.bed.world(|world| flags(world, orders(world, 0)).len());
     assert_eq!(of_partition.len(), replicas);
@@ -411,6 +447,7 @@ async fn the_document_shows_the_lines_as_they_are() {
     let desk = Desk::with(Scenario::FollowersRecovering).await;
     for (event, command) in [
         ("auto_failover", "failover get --output json"),
+        ("tablet", "show tablets --output json"),
         ("table", "show tables --output json"),
         ("table_health", "show tables --health --output json"),
         ("op", "show ops --output json"),

@@ -144,7 +144,7 @@ async fn an_abandoned_handover_can_be_dismissed() {
     desk.says(0, "recover --all");
     let said = desk.says(0, "status");
     assert!(said.contains(&format!("`{command}` did not come to its end")), "{said}");
-    assert!(said.contains(&format!("openmldb-ops record dismiss {id} (if nobody is to go on with it)")), "{said}");
+    assert!(said.contains(&format!("openmldb-ops record dismiss {id} # if nobody is to go on with it")), "{said}");
     let dismissed = dismiss(0);
     assert!(
         dismissed.stdout.contains(&format!("`{command}`, begun by run {id}, is dismissed")),

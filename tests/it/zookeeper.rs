@@ -1,5 +1,7 @@
 //! Clusters that are found through a real ZooKeeper, by a process that knows nothing else.
 
+use std::collections::BTreeSet;
+
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::{Value, json};
@@ -68,6 +70,68 @@ async fn from_the_environment() {
     let home = Home::new().with("OPENMLDB_ZK_CLUSTER", &server.address()).with("OPENMLDB_ZK_ROOT_PATH", root);
     let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
     recover_and_look(&home, &[]);
+}
+
+/// Word for word what `sbin/start-all.sh` puts together, and the script's other command lines.
+#[tokio::test]
+async fn in_the_words_of_openmldbs_script() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let (home, root) = (Home::new(), "/scripted");
+    let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    let reach = [&format!("--zk_cluster={}", server.address()), "--zk_root_path=/scripted"];
+    let script = |more: &[&str]| home.run(&[&["--openmldb_bin_path=./bin/openmldb"], &reach[..], more].concat());
+    let recovered = script(&["--cmd=recoverdata"]).expect(0);
+    let ours = format!("openmldb-ops recover --all --zk-cluster {} --zk-root-path {root}\n", server.address());
+    assert!(
+        recovered.stderr.contains(&format!("openmldb_ops.py's command line, in our words: {ours}")),
+        "{recovered:?}"
+    );
+    assert!(recovered.stdout.starts_with("Recovered"), "{}", recovered.stdout);
+    let databases = |filter: &str| {
+        let shown = script(&["--cmd=showtablestatus", filter]).expect(0).stdout;
+        let names = shown.lines().skip(1).filter_map(|line| line.split_once('.')).map(|(db, _)| db.to_owned());
+        names.collect::<BTreeSet<String>>()
+    };
+    assert_eq!(databases("--filter=sho_"), BTreeSet::from(["shop".to_owned()]), "databases are filtered, not tables");
+    assert!(databases("--filter=%").len() > 1);
+    let done = script(&["--cmd=showopstatus", "--db=shop", "--filter=kDone"]).expect(0).stdout;
+    assert!(done.contains("kReAddReplica") && !done.contains("failed"), "{done}");
+    for refused in [&["--cmd=recoverall"][..], &["--cmd=scalein"], &["--cmd=pre-upgrade", "--endpoints=a:1,b:1"]] {
+        assert_eq!(script(refused).expect(2).stdout, "");
+    }
+}
+
+/// Below a directory that OpenMLDB was deployed to, by a file of flags, by a name, in a word: the same cluster.
+#[tokio::test]
+async fn from_openmldbs_own_files_and_by_name() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let (home, address, root) = (Home::new(), server.address(), "/deployed");
+    let (_sandbox, _) = serve(&home, &server, root, "everything-restarted", &[]);
+    let flags = format!(
+        "--endpoint=10.0.0.1:7527\n# --zk_cluster=127.0.0.1:1\n--zk_cluster={address}\n--zk_root_path={root}\n"
+    );
+    let profile = format!("clusters:\n  prod: {{zk_cluster: '{address}', zk_root_path: {root}}}\n");
+    let (flags, profile) = (home.write("ns.flags", &flags), home.write("clusters.yaml", &profile));
+    let home = home.with("OPENMLDB_OPS_CONFIG", &profile);
+    let word = format!("{address}{root}");
+    for reach in [&["--flagfile", &flags][..], &["--cluster", "prod"], &["-c", &word]] {
+        assert_eq!(home.run(&[&["status"], reach].concat()).expect(3).stderr, "");
+    }
+    std::fs::create_dir(home.file("conf")).unwrap();
+    std::fs::copy(&flags, home.file("conf/nameserver.flags")).unwrap();
+    let found = home.run(&["status"]).expect(3);
+    assert_eq!(
+        found.stderr,
+        format!("note: the cluster is {address}, as --zk_cluster in conf/nameserver.flags says\n")
+    );
+    // What it says is to be typed next reaches the same cluster from anywhere.
+    let next = found.stdout.lines().find_map(|line| line.trim().strip_prefix("next: openmldb-ops ")).unwrap();
+    assert_eq!(next, format!("recover --all --dry-run --zk-cluster {address} --zk-root-path {root}"));
+    let elsewhere = Home::new().with("OPENMLDB_ZK_CLUSTER", "127.0.0.1:1").with("OPENMLDB_ZK_ROOT_PATH", "/other");
+    let next: Vec<&str> = next.split(' ').collect();
+    assert!(elsewhere.run(&next).expect(0).stdout.contains("12 partitions"));
 }
 
 #[tokio::test]

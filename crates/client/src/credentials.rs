@@ -1,7 +1,7 @@
 //! What we prove who we are with, kept out of every message.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
@@ -63,15 +63,43 @@ pub const ZK_CERT_ENV: &str = "OPENMLDB_ZK_CERT";
 /// The environment variable with OpenMLDB's own credentials, `user:password`.
 pub const AUTH_ENV: &str = "OPENMLDB_AUTH";
 
-/// ZooKeeper's digest credentials: the first line of the file if one is named, else of [`ZK_CERT_ENV`], else none. As there,
-/// an empty password is one: ZooKeeper takes its digest like any other's.
+/// A `user:password`, as somebody gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pair {
+    /// In the first line of a file.
+    File(PathBuf),
+    /// In clear.
+    Clear {
+        /// The pair.
+        pair: Secret,
+        /// Where it stands, for messages.
+        place: String,
+    },
+}
+
+impl Pair {
+    /// The pair, and where it stands.
+    fn read(&self) -> Result<(Secret, String), CredentialsError> {
+        let (text, place) = match self {
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| CredentialsError::Unreadable { path: path.clone(), source })?;
+                (text, path.display().to_string())
+            }
+            Self::Clear { pair, place } => (pair.reveal().to_owned(), place.clone()),
+        };
+        Ok((Secret::new(text.lines().next().unwrap_or_default()), place))
+    }
+}
+
+/// ZooKeeper's digest credentials. As there, an empty password is one: ZooKeeper takes its digest like any other's.
 ///
 /// # Errors
 /// The file cannot be read, or what was found is no `user:password`.
-pub fn zookeeper_credentials(file: Option<&Path>) -> Result<Option<Secret>, CredentialsError> {
-    let Some((pair, place)) = first_line(file, ZK_CERT_ENV)? else { return Ok(None) };
+pub fn zookeeper_credentials(pair: &Pair) -> Result<Secret, CredentialsError> {
+    let (pair, place) = pair.read()?;
     split(pair.reveal(), &place)?;
-    Ok(Some(pair))
+    Ok(pair)
 }
 
 /// What OpenMLDB's servers are told about who calls.
@@ -91,12 +119,12 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// `user:password` from the first line of the file if one is named, else of [`AUTH_ENV`], else the service token.
+    /// A user with a password.
     ///
     /// # Errors
     /// The file cannot be read, what was found is no `user:password`, or the name cannot be sent.
-    pub fn from_file_or_env(file: Option<&Path>) -> Result<Self, CredentialsError> {
-        let Some((pair, place)) = first_line(file, AUTH_ENV)? else { return Ok(Self::Service) };
+    pub fn user(pair: &Pair) -> Result<Self, CredentialsError> {
+        let (pair, place) = pair.read()?;
         let (name, password) = split(pair.reveal(), &place)?;
         if !name.chars().all(|c| c.is_ascii_graphic()) {
             return Err(CredentialsError::NotAscii { place });
@@ -116,23 +144,6 @@ impl Credentials {
             }
         }
     }
-}
-
-/// The first line of a file, or of an environment variable, and where it was found.
-fn first_line(file: Option<&Path>, variable: &str) -> Result<Option<(Secret, String)>, CredentialsError> {
-    let (text, place) = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })?;
-            (text, path.display().to_string())
-        }
-        None => match std::env::var(variable) {
-            Ok(text) if !text.is_empty() => (text, variable.to_owned()),
-            // Set to nothing is as good as not set.
-            _ => return Ok(None),
-        },
-    };
-    Ok(Some((Secret::new(text.lines().next().unwrap_or_default()), place)))
 }
 
 fn split<'a>(pair: &'a str, place: &str) -> Result<(&'a str, &'a str), CredentialsError> {
@@ -170,12 +181,13 @@ mod tests {
     fn a_file_is_read_up_to_its_first_line_end() {
         let path = std::env::temp_dir().join(format!("openmldb-ops-credentials-{}", std::process::id()));
         std::fs::write(&path, "root:a:b\nsecond line\n").unwrap();
-        let read = (Credentials::from_file_or_env(Some(&path)).unwrap(), zookeeper_credentials(Some(&path)).unwrap());
+        let pair = Pair::File(path.clone());
+        let read = (Credentials::user(&pair).unwrap(), zookeeper_credentials(&pair).unwrap());
         std::fs::write(&path, "no pair").unwrap();
-        let refused = zookeeper_credentials(Some(&path)).unwrap_err().to_string();
+        let refused = zookeeper_credentials(&pair).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(read.0, Credentials::User { name: "root".into(), password: Secret::new("a:b") });
-        assert_eq!(read.1, Some(Secret::new("root:a:b")));
+        assert_eq!(read.1, Secret::new("root:a:b"));
         assert!(refused.ends_with("are not of the form user:password") && !refused.contains("no pair"), "{refused}");
     }
 
@@ -192,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = zookeeper_credentials(Some(Path::new("/nonexistent/cert"))).unwrap_err().to_string();
+        let error = zookeeper_credentials(&Pair::File("/nonexistent/cert".into())).unwrap_err().to_string();
         assert!(error.starts_with("the credentials file /nonexistent/cert cannot be read: "), "{error}");
     }
 }

@@ -58,7 +58,7 @@ use openmldb_wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer
 
 pub use act::done_codes;
 pub use channel::{Transport, Vantage};
-pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Secret, ZK_CERT_ENV, zookeeper_credentials};
+pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Pair, Secret, ZK_CERT_ENV, zookeeper_credentials};
 pub use discovery::{DiscoveryError, Target};
 pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
 pub use grpc::Grpc;

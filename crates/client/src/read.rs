@@ -2,13 +2,13 @@
 
 use openmldb_model::{
     Aggregator, Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor,
-    RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid,
+    RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid, TimedOp,
 };
 use openmldb_wire::api::TableMeta;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
 use openmldb_wire::decode::{self, FileSeen, Garbage};
 use openmldb_wire::encode::{self, ReplicaFile};
-use openmldb_wire::nameserver;
+use openmldb_wire::{nameserver, polled};
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -46,7 +46,7 @@ impl Cluster {
     /// What the nameserver last polled of every replica of every table (ShowTable).
     pub async fn polled(&self) -> Result<Vec<Polled>, CallError> {
         let answer = self.nameserver(encode::show_all_tables()).await?;
-        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, decode::polled)
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowTable, polled::polled)
     }
 
     /// The tablets the nameserver knows, and what it thinks of them (ShowTablet).
@@ -62,6 +62,13 @@ impl Cluster {
         let call = NameserverCall::ShowOpStatus(nameserver::ShowOpStatusRequest::default());
         let answer = self.nameserver(call).await?;
         decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowOpStatus, decode::ops)
+    }
+
+    /// The same with their times.
+    pub async fn timed_ops(&self) -> Result<Vec<TimedOp>, CallError> {
+        let call = NameserverCall::ShowOpStatus(nameserver::ShowOpStatusRequest::default());
+        let answer = self.nameserver(call).await?;
+        decoded!(self.nameserver_name(), answer, NameserverAnswer::ShowOpStatus, decode::timed_ops)
     }
 
     /// One table; none if there is no such table any more.

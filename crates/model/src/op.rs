@@ -22,6 +22,19 @@ pub struct Op {
     pub task: String,
 }
 
+/// An operation with its times, as the nameserver's clock has them, in seconds since 1970. None for what has not come yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedOp {
+    /// The operation.
+    pub op: Op,
+    /// When it began.
+    pub started_s: Option<u64>,
+    /// When it ended.
+    pub ended_s: Option<u64>,
+    /// Whether it is about a replica in another cluster.
+    pub for_replica_cluster: bool,
+}
+
 /// An operation's type. Only those that recovery meets are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -139,4 +139,42 @@ pub struct Polled {
     pub memory_bytes: Option<u64>,
     /// Bytes on disk (diskused).
     pub disk_bytes: Option<u64>,
+    /// What lets the table's rows expire, each rule of an index once; empty if nothing does.
+    pub ttl: Vec<Ttl>,
+    /// How the table's rows are kept (compress_type).
+    pub compression: Compression,
+}
+
+/// What lets rows of an index expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    /// Their age, in minutes.
+    Age(u64),
+    /// That so many of their key are newer.
+    Newest(u64),
+    /// Both together.
+    Both(u64, u64),
+    /// Either of the two.
+    Either(u64, u64),
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Age(minutes) => write!(f, "{minutes}min"),
+            Self::Newest(rows) => write!(f, "newest {rows}"),
+            Self::Both(minutes, rows) => write!(f, "{minutes}min and newest {rows}"),
+            Self::Either(minutes, rows) => write!(f, "{minutes}min or newest {rows}"),
+        }
+    }
+}
+
+/// How rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Compressed with Snappy.
+    Snappy,
 }

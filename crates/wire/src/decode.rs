@@ -7,8 +7,8 @@
 
 use openmldb_model::{
     Column, ColumnKind, Endpoint, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition,
-    PartitionId, Pid, Polled, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State, StorageMode, Table,
-    TableName, TabletState, Term, TermPair, TermStart, Tid,
+    PartitionId, Pid, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State, StorageMode, Table,
+    TableName, TabletState, Term, TermPair, TermStart, Tid, TimedOp,
 };
 
 use super::call::{NameserverAnswer, TabletAnswer};
@@ -149,30 +149,8 @@ fn column(column: &common::ColumnDesc) -> Result<Column, Garbage> {
     Ok(Column { name: text("name", Some(&column.name))?.to_owned(), kind })
 }
 
-/// ShowTable: what the nameserver last polled of each replica.
-///
-/// # Errors
-/// The first field that makes no sense.
-pub fn polled(answer: &nameserver::ShowTableResponse) -> Result<Vec<Polled>, Garbage> {
-    let tables = each("table_info", &answer.table_info, |info| {
-        let name = TableName { db: info.db().to_owned(), table: text("name", info.name.as_deref())?.to_owned() };
-        let metas =
-            info.table_partition.iter().flat_map(|found| found.partition_meta.iter().map(|meta| (found.pid, meta)));
-        let of = |(pid, meta): (u32, &nameserver::PartitionMeta)| Polled {
-            table: name.clone(),
-            pid: Pid(pid),
-            endpoint: meta.endpoint.as_str().into(),
-            rows: meta.record_cnt,
-            memory_bytes: meta.record_byte_size,
-            disk_bytes: meta.diskused,
-        };
-        Ok(metas.map(of).collect::<Vec<_>>())
-    })?;
-    Ok(tables.into_iter().flatten().collect())
-}
-
 /// An index that is not deleted (flag 0) and whose rows expire by age (minutes) or by number.
-fn lets_rows_expire(key: &common::ColumnKey) -> bool {
+pub(super) fn lets_rows_expire(key: &common::ColumnKey) -> bool {
     key.flag() == 0 && key.ttl.as_ref().is_some_and(|ttl| ttl.abs_ttl() > 0 || ttl.lat_ttl() > 0)
 }
 
@@ -230,23 +208,41 @@ pub fn registrations(answer: &nameserver::ShowTabletResponse) -> Result<Vec<Regi
 /// # Errors
 /// The first field that makes no sense.
 pub fn ops(answer: &nameserver::ShowOpStatusResponse) -> Result<Vec<Op>, Garbage> {
-    each("op_status", &answer.op_status, |op| {
-        Ok(Op {
-            id: OpId(op.op_id),
-            kind: OpKind::from(text("op_type", Some(&op.op_type))?),
-            status: match op.status.as_str() {
-                "kInited" => OpStatus::Queued,
-                "kDoing" => OpStatus::Doing,
-                "kDone" => OpStatus::Done,
-                "kFailed" => OpStatus::Failed,
-                "kCanceled" => OpStatus::Canceled,
-                "" => return Err(Garbage::new("status", Problem::Missing)),
-                other => return Err(Garbage::new("status", Problem::UnknownWord(other.to_owned()))),
-            },
-            table: TableName { db: op.db().to_owned(), table: text("name", op.name.as_deref())?.to_owned() },
-            pid: Pid(present("pid", op.pid)?),
-            task: text("task_type", Some(&op.task_type))?.to_owned(),
+    each("op_status", &answer.op_status, op)
+}
+
+/// ShowOPStatus with the times of each operation, in the nameserver's order.
+///
+/// # Errors
+/// The first field that makes no sense.
+pub fn timed_ops(answer: &nameserver::ShowOpStatusResponse) -> Result<Vec<TimedOp>, Garbage> {
+    let time = |seconds: u64| Some(seconds).filter(|seconds| *seconds > 0);
+    each("op_status", &answer.op_status, |status| {
+        Ok(TimedOp {
+            op: op(status)?,
+            started_s: time(status.start_time),
+            ended_s: time(status.end_time),
+            for_replica_cluster: status.for_replica_cluster() == 1,
         })
+    })
+}
+
+fn op(op: &nameserver::OpStatus) -> Result<Op, Garbage> {
+    Ok(Op {
+        id: OpId(op.op_id),
+        kind: OpKind::from(text("op_type", Some(&op.op_type))?),
+        status: match op.status.as_str() {
+            "kInited" => OpStatus::Queued,
+            "kDoing" => OpStatus::Doing,
+            "kDone" => OpStatus::Done,
+            "kFailed" => OpStatus::Failed,
+            "kCanceled" => OpStatus::Canceled,
+            "" => return Err(Garbage::new("status", Problem::Missing)),
+            other => return Err(Garbage::new("status", Problem::UnknownWord(other.to_owned()))),
+        },
+        table: TableName { db: op.db().to_owned(), table: text("name", op.name.as_deref())?.to_owned() },
+        pid: Pid(present("pid", op.pid)?),
+        task: text("task_type", Some(&op.task_type))?.to_owned(),
     })
 }
 
@@ -431,7 +427,7 @@ fn state(number: i32) -> Result<State, Garbage> {
     }
 }
 
-fn each<A, B>(field: &str, items: &[A], read: impl Fn(&A) -> Result<B, Garbage>) -> Result<Vec<B>, Garbage> {
+pub(super) fn each<A, B>(field: &str, items: &[A], read: impl Fn(&A) -> Result<B, Garbage>) -> Result<Vec<B>, Garbage> {
     items.iter().enumerate().map(|(index, item)| read(item).map_err(|error| error.within(field, index))).collect()
 }
 
@@ -447,7 +443,7 @@ fn present<T>(field: &str, value: Option<T>) -> Result<T, Garbage> {
     value.ok_or_else(|| Garbage::new(field, Problem::Missing))
 }
 
-fn text<'a>(field: &str, value: Option<&'a str>) -> Result<&'a str, Garbage> {
+pub(super) fn text<'a>(field: &str, value: Option<&'a str>) -> Result<&'a str, Garbage> {
     present(field, value.filter(|text| !text.is_empty()))
 }
 

@@ -39,15 +39,6 @@ fn what_a_table_leaves_out_has_openmldbs_meaning() {
 }
 
 #[test]
-fn what_was_not_polled_is_unknown_and_not_0() {
-    let seen = nameserver::PartitionMeta { record_cnt: Some(0), record_byte_size: Some(9), ..replica_of("t1:1") };
-    let table_info = vec![table_of(vec![seen, replica_of("t2:1")])];
-    let read = polled(&nameserver::ShowTableResponse { table_info, ..Default::default() }).unwrap();
-    assert_eq!((read[0].rows, read[0].memory_bytes), (Some(0), Some(9)));
-    assert_eq!((read[1].endpoint.as_str(), read[1].rows, read[1].disk_bytes), ("t2:1", None, None));
-}
-
-#[test]
 fn a_table_without_a_database_is_one_older_than_databases() {
     let read = table(&nameserver::TableInfo { db: None, ..table_of(Vec::new()) }).unwrap();
     assert_eq!(read.name.to_string(), "orders");
@@ -242,4 +233,23 @@ fn followers_come_with_their_offsets() {
     let read = followers(&answer(Some(8))).unwrap();
     assert_eq!((read.leader_offset, read.followers), (Offset(9), vec![(Endpoint::from("t2:1"), Offset(8))]));
     assert_eq!(followers(&answer(None)).unwrap_err().to_string(), "follower_info[0].offset is missing");
+}
+
+#[test]
+fn an_operation_has_no_time_that_has_not_come() {
+    let status = |start_time, end_time| nameserver::OpStatus {
+        op_id: 3,
+        op_type: "kMigrateOP".into(),
+        status: "kDoing".into(),
+        task_type: "-".into(),
+        name: Some("orders".into()),
+        pid: Some(0),
+        start_time,
+        end_time,
+        ..Default::default()
+    };
+    let op_status = vec![status(0, 0), status(5, 0), status(5, 9)];
+    let read = timed_ops(&nameserver::ShowOpStatusResponse { op_status, ..Default::default() }).unwrap();
+    let times: Vec<_> = read.iter().map(|timed| (timed.started_s, timed.ended_s)).collect();
+    assert_eq!(times, [(None, None), (Some(5), None), (Some(5), Some(9))]);
 }

@@ -18,6 +18,7 @@ pub mod call;
 pub mod decode;
 pub mod encode;
 pub mod node;
+pub mod polled;
 mod row;
 
 pub use row::{Value, values};

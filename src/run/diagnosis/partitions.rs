@@ -48,6 +48,6 @@ pub(super) fn led_apart(status: &Status) -> Option<Diagnosis> {
         seen: format!("pre-aggregate tables led by other tablets than their base tables: {}", some_of(&names)),
         promise: "none: who leads the base table puts aggregates into its own copy, whoever leads that, and no other copy gets them; \
                   nothing notices",
-        next: vec!["openmldb-ops recover --all (has them led beside their base tables)".to_owned()],
+        next: vec!["openmldb-ops recover --all # has them led beside their base tables".to_owned()],
     })
 }

@@ -41,11 +41,8 @@ fn command_lines() {
             &["recover", "--sandbox"],
             &["recover", "--all"],
             &["status"],
-            &["snapshot"],
             &["recover", "--all", "--db", "shop", "--sandbox"],
             &["recover", "--all", "--snapshot", "seen.yaml"],
-            &["recover", "--all", "--dry-run", "--snapshot", "seen.yaml", "--sandbox"],
-            &["recover", "--all", "--sandbox", "--nameserver", "127.0.0.1:1"],
             &["recover", "--all", "--zk-cluster", "127.0.0.1:1", "--nameserver", "127.0.0.1:1"],
             &["recover", "--all", "--nameserver", "somewhere"],
             &["recover", "--all", "--nameserver", "somewhere:0"],
@@ -57,6 +54,20 @@ fn command_lines() {
             &["repair"],
         ],
     ));
+}
+
+#[test]
+fn what_excludes_each_other() {
+    for (one, other) in [
+        (&["--sandbox"][..], &["--nameserver", "127.0.0.1:1"][..]),
+        (&["--sandbox"], &["--flagfile", "ns.flags"]),
+        (&["--sandbox"], &["--cluster", "prod"]),
+        (&["--dry-run", "--snapshot", "seen.yaml"], &["--sandbox"]),
+        (&["--dry-run", "--snapshot", "seen.yaml"], &["-c", "127.0.0.1:1/openmldb"]),
+    ] {
+        let ran = refused(&home(), 2, &[&["recover", "--all"], one, other].concat());
+        assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 
 use super::bed::Bed;
 use super::outside::{flags, leader, orders};
-use super::process::{Home, Running, tidy};
+use super::process::{Home, Ran, Running, tidy};
 use super::zookeeper::ZooKeeperServer;
 
 /// A cluster, and the program on it.
@@ -67,9 +67,19 @@ impl Desk {
         self.home.start(&self.words(command, &self.server.address()))
     }
 
+    /// Runs a command to its end. What it says is to be typed next has what the desk adds by itself, which says nothing here.
+    fn runs(&self, command: &str) -> Ran {
+        let mut ran = self.home.run(&self.words(command, &self.server.address()));
+        let added = format!(" --zk-cluster {} --zk-root-path {}", self.server.address(), self.root);
+        for said in [&mut ran.stdout, &mut ran.stderr] {
+            *said = said.replace(&added, "");
+        }
+        ran
+    }
+
     /// Runs a command that has to end with an exit code, and gives what it said.
     pub fn says(&self, code: i32, command: &str) -> String {
-        let ran = self.home.run(&self.words(command, &self.server.address())).expect(code);
+        let ran = self.runs(command).expect(code);
         let mut lines: Vec<&str> = ran.stderr.lines().collect();
         if command.starts_with("scale ") || command.starts_with("upgrade ") {
             // Partitions are seen to two at a time.
@@ -85,7 +95,7 @@ impl Desk {
 
     /// What a command says, however it ends.
     pub fn tells(&self, command: &str) -> String {
-        let ran = self.home.run(&self.words(command, &self.server.address()));
+        let ran = self.runs(command);
         ran.stdout + &ran.stderr
     }
 
