@@ -6,7 +6,7 @@ use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::Value;
 
 use crate::support::desk::Desk;
-use crate::support::outside::{assert_all_well, find, leader, orders};
+use crate::support::outside::{assert_all_well, find, flags, leader, orders};
 
 /// As it is typed.
 const AGGREGATE: &str = "__PRE_AGG_DB.pre_shop_orders_w_sum_amt";
@@ -157,5 +157,64 @@ async fn a_base_table_that_is_shorter_than_its_aggregates_is_named() {
         assert_eq!(world.rows()[&id][&at].len(), before + 1, "and kept");
     });
     assert!(desk.says(3, "status --deep").contains("update aggr failed"));
+    desk.ends().await;
+}
+
+/// Loads partition 0 of both on the tablet that aggregates it, the base table first, so that its aggregator is attached and
+/// makes what is missing while its copy is loaded. `lost` of the last buckets are gone from these copies before.
+async fn written_while_loading(lost: u64, on_all: bool) -> (Desk, Endpoint, usize) {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    let (at, whole) = desk.bed.world(|world| {
+        let (id, base) = (aggregate(world, 0), orders(world, 0));
+        let at = flags(world, base).into_iter().find(|flag| flag.leader).unwrap().endpoint;
+        let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len();
+        for copy in world.tablet_endpoints().to_vec().iter().filter(|copy| on_all || **copy == at) {
+            let (first, last) = (whole as u64 + 1 - lost, whole as u64);
+            assert!(world.tablets_mut().lose_entries(copy.as_str(), id.tid.0, 0, first, last), "a power cut");
+        }
+        (at, whole)
+    });
+    desk.says(0, &format!("replica load shop.orders/0 {at}"));
+    desk.says(0, &format!("replica load {AGGREGATE}/0 {at}"));
+    assert_eq!(desk.bed.world(|world| rows(world, &at)), whole, "its aggregator made them again");
+    (desk, at, whole)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_written_to_while_it_loaded_is_replaced_by_one_that_holds_as_much() {
+    let (desk, at, whole) = written_while_loading(3, false).await;
+    desk.says(0, "recover --all");
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(all.values().all(|held| held.len() == whole), "{all:?}");
+        assert_eq!(leaders(world), (at.clone(), at.clone()));
+        assert_all_well(world);
+        let id = aggregate(world, 0);
+        for copy in world.tablet_endpoints().to_vec() {
+            let on_disk = world.tablets_mut().log_on_disk(copy.as_str(), id.tid.0, 0).unwrap();
+            assert_eq!(on_disk.len(), whole, "none of it is in the memory of {copy} alone");
+        }
+    });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_copy_holds_that_was_written_to_while_it_loaded_is_kept() {
+    let (desk, at, whole) = written_while_loading(3, true).await;
+    let found = events(&desk.says(4, "recover --all --output json"), "summary");
+    let blocked = &found[0]["blocked"][0];
+    assert_eq!(
+        (&blocked["reason"], &blocked["table"]["table"]),
+        (&"leader_lacks_rows".into(), &"pre_shop_orders_w_sum_amt".into())
+    );
+    assert!(blocked["hint"].as_str().unwrap().contains(&format!("replica aggregate {AGGREGATE}/0")), "{blocked}");
+    desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        assert_eq!(rows(world, &at), whole, "nothing is given up");
+        assert_ne!(leader(world, id), at, "and nothing is sent from it");
+        let others = world.rows()[&id].clone();
+        assert!(others.iter().filter(|(copy, _)| **copy != at).all(|(_, held)| held.len() == whole - 3));
+    });
     desk.ends().await;
 }

@@ -73,6 +73,8 @@ reasons! {
     SuspectIsLongest = "suspect_is_longest",
     /// A replica wrote in a term before that began: it was made leader without what others held.
     WrittenBeside = "written_beside",
+    /// A pre-aggregate table's leader was written to by its aggregator while it was loaded: its log is not what it holds.
+    WrittenWhileLoading = "written_while_loading",
     /// Several leader flags, and the playbook says to block.
     LeaderConflict = "leader_conflict",
     /// A replica has heard of a later term than the metadata knows, and nobody can be promoted.

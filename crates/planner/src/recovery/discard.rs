@@ -2,6 +2,7 @@
 
 use openmldb_model::{Offset, counted};
 
+use super::base::{not_to_be_sent, what_was_written};
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
@@ -25,6 +26,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     if is_gone_as_accepted(view, replica) {
         return Ok(());
     }
+    not_to_be_sent(view, leader)?;
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
         let hint = rows::diff(view, "nothing was discarded");
@@ -78,7 +80,8 @@ fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> R
     let Some(keys) = lacking.filter(beyond) else { return Ok(()) };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
-    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    let beside = what_was_written(view, replica).unwrap_or_else(|| "nothing was discarded".to_owned());
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 

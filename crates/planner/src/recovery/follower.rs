@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
 
+use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag, read_again};
 use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
@@ -108,6 +109,9 @@ fn is_mark(intent: &Intent) -> bool {
 fn look_at_all(view: &View, step: &'static str, within: Duration, returns: Returns) -> Option<Vec<Follower>> {
     let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    if let Err(blocked) = not_to_be_sent(view, leader) {
+        return Some(vec![Follower::Blocked(blocked)]);
+    }
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
         Seen::Failed(error) => {
@@ -169,7 +173,9 @@ impl Case<'_> {
             Ok(stuck) => stuck,
             Err(unknown) => return unknown,
         };
-        let is_right = follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower);
+        let is_written = is_written_while_loading(self.view, follower);
+        let is_right =
+            follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower) && !is_written;
         if let Some(connected) = connected.filter(|_| is_right && stuck.is_none()) {
             return self.catch_up(follower, connected);
         }
@@ -193,10 +199,16 @@ impl Case<'_> {
                     "restart its tablet, then run again",
                 ));
             }
-            if let (Some(_), Err(blocked)) = (stuck, may_discard(self.view, self.leader, follower)) {
+            let is_to_go = stuck.is_some() || is_written;
+            if let Err(blocked) = may_discard(self.view, self.leader, follower)
+                && is_to_go
+            {
                 return Follower::Blocked(blocked);
             }
             let why = match stuck {
+                None if is_written => {
+                    "its aggregator wrote into it while it was loaded; to be resent it must not be alive".to_owned()
+                }
                 Some(stuck) => format!("it {stuck}; to be resent it must not be alive"),
                 None => "it is not what its flag says; RecoverTable refuses an alive replica (311)".to_owned(),
             };
@@ -351,7 +363,8 @@ impl Case<'_> {
             return Follower::Needs(Decision::Wait(Wait::new(what, seen, DROP_TIMEOUT, DROP_TIMEOUT)));
         }
         let went_wrong = resend_went_wrong(self.view, follower);
-        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some();
+        let is_written = is_written_while_loading(self.view, follower);
+        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some() || is_written;
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
             if let Some(longer) = self.longer_than_leader(follower, connected) {

@@ -317,7 +317,9 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
     const NOTHING: Lack = Lack { rows: 0, keys: 0, overwritten: 0, superseded: 0 };
     const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0, superseded: 0 };
     let is_about_to_lose = before == ComparedBefore::Discarding || counts_are_in_doubt(view);
-    let is_settled = is_the_same_if(NOTHING) && (!is_about_to_lose || is_the_same_if(MUCH));
+    // Once it leads its aggregator writes, and nobody can tell any more whether the others hold what it held.
+    let is_read_first = view.base.is_some() && matches!(decision, Decision::Choose(_));
+    let is_settled = !is_read_first && is_the_same_if(NOTHING) && (!is_about_to_lose || is_the_same_if(MUCH));
     if is_settled { decision } else { Decision::Compare { replicas, before } }
 }
 

@@ -90,6 +90,8 @@ pub enum FindingKind {
     FewerRows,
     /// A pre-aggregate table's partition and what it aggregates are led by different tablets.
     LedApart,
+    /// A replica of a pre-aggregate table was written to by its aggregator while it was loaded: its log is not what it holds.
+    WrittenWhileLoading,
     /// Whoever leads a base table's partition does not aggregate.
     NotAggregated,
     /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put is answered with an error.
@@ -122,6 +124,7 @@ impl FindingKind {
         Self::Ahead,
         Self::FewerRows,
         Self::LedApart,
+        Self::WrittenWhileLoading,
         Self::NotAggregated,
         Self::AggregateAhead,
         Self::SnapshotPaused,
@@ -148,6 +151,9 @@ impl FindingKind {
                 "`openmldb-ops replica diff` shows in what they differ, before anything else; nothing was discarded"
             }
             Self::LedApart => "run `openmldb-ops recover` on it, which has it led beside its base table",
+            Self::WrittenWhileLoading => {
+                "run `openmldb-ops recover` on it: it replaces a follower by its leader's data, and says what to do about a leader"
+            }
             Self::NotAggregated => {
                 "`openmldb-ops leader handover` has that tablet lead the base table's partition again"
             }

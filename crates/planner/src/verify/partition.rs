@@ -102,6 +102,7 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::NotConnected => (FindingKind::NotConnected, unless_op(view)),
             ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
             ProblemKind::LedApart => (FindingKind::LedApart, unless_op(view)),
+            ProblemKind::WrittenWhileLoading => (FindingKind::WrittenWhileLoading, unless_op(view)),
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
     });

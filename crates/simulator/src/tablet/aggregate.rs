@@ -41,7 +41,11 @@ impl Tablets {
         let machine = &mut self.machines[at];
         let Some(storage) = machine.replicas.get(&aggregate).map(|replica| replica.storage()) else { return false };
         machine.disk.make_directory(storage, aggregate).has_aggregator = true;
-        self.attach(at, base, aggregate)
+        let Some(missing) = self.attach(at, base, aggregate) else { return false };
+        for row in missing {
+            self.put_aggregate(at, aggregate, row);
+        }
+        true
     }
 
     /// A replica of a pre-aggregate table has been read from its disk: its aggregator is attached if the base table's partition is
@@ -51,24 +55,29 @@ impl Tablets {
         let Some(replica) = machine.replicas.get(&aggregate) else { return };
         let has_one = machine.disk.directory(replica.storage(), aggregate).is_some_and(|found| found.has_aggregator);
         let base = PartitionId { tid: Tid(replica.schema.base_table_tid), pid: aggregate.pid };
-        if has_one && base.tid.0 > 0 {
-            self.attach(at, base, aggregate);
+        if !has_one || base.tid.0 == 0 {
+            return;
+        }
+        let (missing, now) = (self.attach(at, base, aggregate).unwrap_or_default(), self.now);
+        // Its offset is set afterwards, and it was contacted by no leader.
+        for (row, index) in missing.into_iter().zip(1..) {
+            if let Ok((replica, binlog)) = self.machines[at].replica_and_binlog(aggregate) {
+                replica.append_anew(binlog, Entry { term: replica.term, index, row, deletes: None, at: now });
+            }
         }
     }
 
-    fn attach(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> bool {
+    /// One more aggregator, whatever is attached already. Gives what its base table's log holds behind the last aggregate.
+    fn attach(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> Option<Vec<RowId>> {
         let machine = &mut self.machines[at];
-        let (Some(from), Some(into)) = (machine.replicas.get(&base), machine.replicas.get(&aggregate)) else {
-            return false;
-        };
+        let (from, into) = (machine.replicas.get(&base)?, machine.replicas.get(&aggregate)?);
         let reaches = into.rows.iter().filter_map(|entry| base_offset(entry.row)).max().unwrap_or(0);
         let log = machine.disk.directory(from.storage(), base).map(|found| found.read(from.storage()));
         let end = log.map_or(0, |log| log.offset).max(from.offset);
         let state = if end < reaches { Init::BaseIsBehind } else { Init::Done };
-        let waiting = end.saturating_sub(reaches) % BUCKET;
-        machine.aggregators.retain(|one| (one.base, one.aggregate) != (base, aggregate));
-        machine.aggregators.push(Aggregator { base, aggregate, state, waiting });
-        true
+        let behind = end.saturating_sub(reaches);
+        machine.aggregators.push(Aggregator { base, aggregate, state, waiting: behind % BUCKET });
+        Some((1..=behind / BUCKET).map(|nth| RowId::under_key(KEY, reaches + nth * BUCKET)).collect())
     }
 
     /// A leader of a base table has taken a row. Whether it went into every pre-aggregate table that has an aggregator here.

@@ -3,8 +3,11 @@
 use super::builder::{Built, Replica, a_partition};
 use super::followers::serving as led_by_a;
 use super::rows::{after, seen};
-use crate::recovery::{Base, Decision, Gates, ProblemKind, Reason, Way, decide, is_proven_prefix, led_apart};
-use openmldb_model::Endpoint;
+use crate::recovery::{
+    Base, Decision, Gates, ProblemKind, Reason, RowsSeen, Suspicion, Way, decide, is_proven_prefix, led_apart,
+    suspicion,
+};
+use openmldb_model::{Aggregator, Endpoint, Offset, Seen};
 
 fn base(leader: &str, was_apart: bool) -> Option<Base> {
     Some(Base { name: "shop.orders/0".to_owned(), leader: Some(leader.into()), was_apart })
@@ -45,7 +48,10 @@ fn terms_prove_nothing_once_the_two_were_apart() {
     let proven = |view: &Built| is_proven_prefix(view, view.get("a"), view.get("b"));
     assert!(!proven(&view), "both may have written entries of the same term at the same places");
     assert!(proven(&aggregating(view.clone(), None)), "of any other table the term proves it");
-    assert!(proven(&aggregating(view.clone(), base("b", false))));
+    let never_apart = |rows| proven(&after(aggregating(view.clone(), base("b", false)), rows));
+    assert!(never_apart(RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "they are too many")));
+    assert!(never_apart(seen(&ends(5), &[("a", "b", 5)])));
+    assert!(!never_apart(seen(&ends(5), &[("b", "a", 2), ("a", "b", 5)])), "its log may have hidden an older one");
     assert!(matches!(decide(&view, &super::builder::recover(), Gates::OPEN), Decision::Compare { .. }));
     let differ = after(view, seen(&ends(5), &[("b", "a", 2), ("a", "b", 5)]));
     assert!(!proven(&differ));
@@ -95,4 +101,107 @@ fn an_old_leader_that_holds_the_same_keeps_its_data() {
     assert_eq!(old_leader(1, false).acts(), ["recover_table b"], "and takes it as it is");
     let lacks = after(old_leader(1, false), seen(&[("a", 20), ("b", 20)], &[("b", "a", 1)]));
     assert_eq!(lacks.acts(), ["drop b"], "what differs is resent");
+}
+
+/// Where rows were lost for it on real servers: `a` lost its end, and its aggregator made four of the buckets again while it loaded.
+fn written_while_loading(a: (u64, u64), others: u64) -> Built {
+    let of_a = move |r: Replica| r.leader().loaded(a.0).rows(a.1).last_term(1).with(aggregates);
+    let view = a_partition()
+        .replica("a", of_a)
+        .replica("b", move |r| r.loaded(others).last_term(1))
+        .replica("c", move |r| r.loaded(others).last_term(1));
+    aggregating(view, base("a", false))
+}
+
+fn aggregates(r: &mut crate::recovery::ReplicaView) {
+    r.aggregator = Seen::Known(Aggregator::Present);
+}
+
+#[test]
+fn a_copy_that_was_written_to_while_it_loaded_leads_nobody_who_holds_what_it_had_before() {
+    for (a, others) in [((8, 12), 12), ((12, 27), 12), ((3, 18), 21)] {
+        let view = written_while_loading(a, others);
+        let written = Suspicion::WrittenWhileLoading { rows: a.1, offset: Offset(a.0) };
+        assert_eq!(suspicion(&view, view.get("a")), Some(written));
+        assert_eq!(suspicion(&view, view.get("b")), None, "whatever the other one holds beside");
+        assert_eq!(view.chooses(), "b");
+        assert!(!is_proven_prefix(&view, view.get("a"), view.get("b")));
+    }
+    let mut other = written_while_loading((8, 12), 12);
+    other.0.base = None;
+    assert!(suspicion(&other, other.get("a")).is_none(), "no other table has an aggregator");
+}
+
+#[test]
+fn one_that_is_longer_than_all_that_are_as_they_were_leaves_the_partition_alone() {
+    let view = written_while_loading((31, 46), 20);
+    assert_eq!(view.reason(), Reason::SuspectIsLongest);
+}
+
+#[test]
+fn nothing_is_resent_from_a_copy_that_was_written_to_while_it_loaded() {
+    let leads = |r: Replica| r.leader().alive().loaded(8).rows(40).leads_to([("b", 8)]).with(aggregates);
+    for follower in [|r: Replica| r.loaded(12), |r: Replica| r.loaded(4).alive(), |r: Replica| r.vanished()] {
+        let view = aggregating(a_partition().replica("a", leads).replica("b", follower), base("a", false));
+        let blocked = view.blocked();
+        assert_eq!(blocked.reason, Reason::WrittenWhileLoading, "{blocked}");
+        assert!(blocked.text.contains("a holds 40 rows at offset 8"), "{blocked}");
+        assert!(blocked.loss.is_empty(), "nobody may say yes to what nobody can list");
+    }
+}
+
+#[test]
+fn rows_of_a_leader_whose_puts_are_under_way_are_no_sign() {
+    let leads = |r: Replica| r.leader().alive().loaded(20).rows(22).leads_to([("b", 20)]).with(aggregates);
+    let view = aggregating(a_partition().replica("a", leads).replica("b", |r| r.alive().loaded(20)), base("a", false));
+    assert!(!matches!(view.decided(), Decision::Blocked(_)));
+}
+
+#[test]
+fn what_it_alone_holds_is_kept_until_it_was_aggregated_elsewhere() {
+    let written = |r: Replica| r.loaded(12).rows(27).with(aggregates);
+    let led = |lacking: &[_]| {
+        let view = a_partition().replica("a", |r| r.leader().alive().loaded(12).leads_to([])).replica("b", written);
+        after(aggregating(view, base("a", false)), seen(&[("a", 12), ("b", 12)], lacking))
+    };
+    let blocked = led(&[("a", "b", 15)]).blocked();
+    assert_eq!(blocked.reason, Reason::LeaderLacksRows);
+    assert!(blocked.hint.contains("replica aggregate db.t/0 ENDPOINT"), "{}", blocked.hint);
+    assert_eq!(led(&[]).acts(), ["drop b"], "its leader holds all that it does");
+}
+
+#[test]
+fn a_copy_that_ends_first_and_may_have_an_aggregators_log_is_no_beginning() {
+    let view = |written: Seen<Aggregator>| {
+        let b = |r: Replica| r.loaded(8).last_term(1).with(|r| r.aggregator = written);
+        let view = a_partition().replica("a", |r| r.leader().loaded(12).last_term(1)).replica("b", b);
+        let view = after(aggregating(view, base("a", false)), seen(&[("a", 12), ("b", 8)], &[("b", "a", 4)]));
+        is_proven_prefix(&view, view.get("b"), view.get("a"))
+    };
+    assert!(view(Seen::Known(Aggregator::Missing)));
+    assert!(!view(Seen::Known(Aggregator::Present)));
+    assert!(!view(Seen::Unasked));
+}
+
+#[test]
+fn rows_are_compared_before_a_pre_aggregate_tables_leader_is_chosen() {
+    let equal =
+        a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).replica("b", |r| r.loaded(20).last_term(1));
+    let decided = |view: &Built| decide(view, &super::builder::recover(), Gates::OPEN);
+    assert!(matches!(decided(&equal), Decision::Choose(_)));
+    let aggregate = aggregating(equal, base("a", false));
+    assert!(matches!(decided(&aggregate), Decision::Compare { .. }));
+    let Decision::Choose(choice) = decided(&after(aggregate, seen(&[("a", 20), ("b", 20)], &[]))) else { panic!() };
+    assert_eq!(choice.proven, [Endpoint::from("b")]);
+}
+
+#[test]
+fn a_follower_that_was_written_to_while_it_loaded_is_resent_once_its_leader_holds_as_much() {
+    let view = |lacking: &[_]| {
+        let b = |r: Replica| r.alive().loaded(12).rows(27).with(aggregates);
+        let view = a_partition().replica("a", |r| r.leader().alive().loaded(27).leads_to([("b", 12)])).replica("b", b);
+        after(aggregating(view, base("a", false)), seen(&[("a", 27), ("b", 12)], lacking))
+    };
+    assert_eq!(view(&[]).acts(), ["mark b no"]);
+    assert_eq!(view(&[("a", "b", 3)]).blocked().reason, Reason::LeaderLacksRows);
 }

@@ -8,8 +8,8 @@ use crate::recovery::{
     View, choose, decide,
 };
 use openmldb_model::{
-    Action, Directory, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen,
-    State, StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Action, Aggregator, Directory, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid,
+    Role, Seen, State, StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 /// A view being described.
@@ -170,6 +170,7 @@ impl Replica {
             term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),
             directory: Seen::Known(Directory::InPlace),
             followers: Seen::Unasked,
+            aggregator: Seen::Known(Aggregator::Missing),
             memory: ReplicaMemory::new(),
         })
     }
