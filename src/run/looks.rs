@@ -454,6 +454,7 @@ pub(super) fn ask_again_for_what_is_missing(probes: &mut Probes) {
 pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
     match action {
         Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::CreateAggregator { .. } => probes.aggregator = Seen::Unasked,
         Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
             *probes = Probes::UNASKED;
         }

@@ -205,7 +205,7 @@ async fn what_only_a_copy_holds_that_was_written_to_while_it_loaded_is_kept() {
     let found = events(&desk.says(4, "recover --all --output json"), "summary");
     let blocked = &found[0]["blocked"][0];
     assert_eq!(
-        (&blocked["reason"], &blocked["table"]["table"]),
+        (&blocked["reason"], &blocked["table"]),
         (&"leader_lacks_rows".into(), &"pre_shop_orders_w_sum_amt".into())
     );
     assert!(blocked["hint"].as_str().unwrap().contains(&format!("replica aggregate {AGGREGATE}/0")), "{blocked}");

@@ -13,12 +13,14 @@
 //! assert!(decode::tables(&answer).unwrap_err().field.starts_with("table_info[0]."));
 //! ```
 
+mod aggregation;
 #[macro_use]
 pub mod call;
 pub mod decode;
 pub mod encode;
 mod row;
 
+pub use aggregation::Aggregation;
 pub use row::{Value, values};
 
 /// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.

@@ -156,6 +156,7 @@ impl Memory {
             Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
             | Action::CancelOp { .. }
+            | Action::CreateAggregator { .. }
             | Action::MakeSnapshot { .. } => return,
         };
         let error = match outcome {

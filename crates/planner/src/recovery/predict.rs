@@ -51,6 +51,7 @@ impl View {
             Action::RecoverSnapshot { .. }
             | Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
+            | Action::CreateAggregator { .. }
             | Action::CancelOp { .. } => {}
         }
     }
