@@ -463,7 +463,7 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
         }
         _ if on_nameserver(action) => {
             let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
-            *probes = Probes { manifest, directory, ..Probes::UNASKED };
+            *probes = Probes { manifest, directory, aggregator: probes.aggregator.clone(), ..Probes::UNASKED };
         }
         _ => {
             probes.term_pair = Seen::Unasked;

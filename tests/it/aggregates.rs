@@ -64,6 +64,7 @@ async fn a_handover_takes_pre_aggregate_tables_along_and_brings_them_back() {
     assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["not_aggregated"]);
     let hint = findings[0]["hint"].as_str().unwrap();
     assert!(hint.contains(&format!("openmldb-ops leader handover shop.orders/0 --to {old}")), "{hint}");
+    assert!(hint.contains(&format!("openmldb-ops replica aggregate {AGGREGATE}/0 {new}")), "{hint}");
     let moves = events(&desk.says(0, &format!("leader handover shop.orders/0 --to {old} --output json")), "move");
     let first = moves.iter().find(|line| line["step"] == "leader_stand_down").unwrap();
     assert_eq!(first["partition"], format!("{AGGREGATE}/0"), "what is led again writes into it at once");
@@ -216,5 +217,70 @@ async fn what_only_a_copy_holds_that_was_written_to_while_it_loaded_is_kept() {
         let others = world.rows()[&id].clone();
         assert!(others.iter().filter(|(copy, _)| **copy != at).all(|(_, held)| held.len() == whole - 3));
     });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_aggregates_again_once_it_is_told_to_and_is_not_told_twice() {
+    let desk = recovered().await;
+    let (old, new) = desk.leader_and_follower();
+    let command = format!("replica aggregate {AGGREGATE}/0 {new}");
+    desk.refuses(&command, &format!("{old} leads {AGGREGATE}/0, not {new}"));
+    desk.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would put everything twice");
+    desk.refuses(&format!("replica aggregate shop.orders/0 {old}"), "aggregates no other table");
+    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    desk.bed.world(|world| put(world, 24));
+    desk.bed.settle();
+    let before = desk.bed.world(|world| rows(world, &new));
+    let said = desk.says(0, &command);
+    assert!(said.contains(&format!("{new} aggregates into {AGGREGATE}/0")), "{said}");
+    desk.bed.world(|world| put(world, 8));
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(
+            all.values().all(|held| held.len() == before + 4),
+            "three it had missed, and a new one: {before} {all:?}"
+        );
+    });
+    desk.refuses(&command, "a second one would put everything twice");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    let whole = desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        let at = flags(world, id).remove(0).endpoint;
+        let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len() as u64;
+        for copy in world.tablet_endpoints().to_vec() {
+            assert!(world.tablets_mut().lose_entries(copy.as_str(), id.tid.0, 0, whole - 2, whole), "a power cut");
+        }
+        whole
+    });
+    assert!(desk.says(0, "recover --all --dry-run").contains("createaggregator"));
+    let said = desk.says(0, "recover --all --output json");
+    assert_eq!(events(&said, "summary")[0]["verification"]["findings"], serde_json::json!([]));
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        for copy in world.tablet_endpoints().to_vec() {
+            let on_disk = world.tablets_mut().log_on_disk(copy.as_str(), id.tid.0, 0).unwrap();
+            let places: Vec<u64> = on_disk.iter().map(|entry| entry.index).collect();
+            assert_eq!(places, (1..=whole).collect::<Vec<_>>(), "{copy}");
+            assert!(on_disk.iter().all(|entry| entry.term > 0));
+        }
+        put(world, 8);
+    });
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(all.values().all(|held| held.len() as u64 == whole + 1), "it aggregates, and once: {all:?}");
+        assert_all_well(world);
+    });
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    desk.says(0, "recover --all");
+    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "a second run creates no second one");
     desk.ends().await;
 }

@@ -1,16 +1,22 @@
 //! Pre-aggregate tables: what is known of the partition that one aggregates, and what follows for who leads it and for what
 //! terms prove (docs/openmldb/load-table.md#pre-aggregate-tables).
 
-use openmldb_model::{Aggregator, Endpoint, Offset, Partition, Seen, Snapshot, Table, Term};
+use std::collections::BTreeSet;
+
+use openmldb_model::{
+    Action, Aggregator, Endpoint, Offset, Partition, PartitionId, Role, Seen, Snapshot, Table, Tablet, Term,
+};
 
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
+use super::decision::{Decision, Intent, Question};
 use super::election::Way;
 use super::health::{Problem, ProblemKind};
+use super::memory::{Load, Memory};
 use super::rows::{cannot_be_compared, seen_to_hold_all};
 use super::term::is_proven_prefix;
-use super::view::{ReplicaView, View};
+use super::view::{Data, ReplicaView, View};
 
 /// The partition that a pre-aggregate table's partition aggregates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,23 +28,39 @@ pub struct Base {
     /// Whether the two may have been led by different tablets at some time: then aggregates were written into a copy that did not
     /// lead, under a term that was not its own.
     pub was_apart: bool,
+    /// The tablets that have it registered: a replica that is loaded there is attached to it.
+    pub registered_at: BTreeSet<Endpoint>,
+    /// Whether its leader leads in memory, so that clients may put rows.
+    pub takes_rows: bool,
 }
 
 impl Base {
     /// What a snapshot's metadata says of it.
     pub fn of(snapshot: &Snapshot, table: &Table, partition: &Partition) -> Option<Self> {
         let (base, found) = snapshot.base_of(table, partition.pid)?;
-        Some(Self::among(base, found, partition))
+        let id = PartitionId { tid: base.tid, pid: found.pid };
+        let holds = |tablet: &Tablet| tablet.held.known().is_some_and(|held| held.contains_key(&id));
+        let registered = snapshot.tablets.iter().filter(|(_, tablet)| holds(tablet));
+        let registered_at = registered.map(|(endpoint, _)| endpoint.clone()).collect();
+        let held = found.leader().and_then(|at| snapshot.tablets.get(at)?.held.known()?.get(&id));
+        let takes_rows = held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        Some(Self { registered_at, takes_rows, ..Self::among(base, found, partition) })
     }
 
-    /// The same from the partitions themselves.
-    pub fn among(table: &Table, base: &Partition, aggregate: &Partition) -> Self {
+    /// The same from the partitions alone.
+    fn among(table: &Table, base: &Partition, aggregate: &Partition) -> Self {
         let flagged = |partition: &Partition| -> Vec<Endpoint> {
             partition.replicas.iter().filter(|r| r.is_leader).map(|r| r.endpoint.clone()).collect()
         };
         let never_changed = base.terms.len() <= 1 && aggregate.terms.len() <= 1 && flagged(base) == flagged(aggregate);
         let name = format!("{}/{}", table.name, base.pid);
-        Self { name, leader: base.leader().cloned(), was_apart: !never_changed }
+        Self {
+            name,
+            leader: base.leader().cloned(),
+            was_apart: !never_changed,
+            registered_at: BTreeSet::new(),
+            takes_rows: false,
+        }
     }
 }
 
@@ -151,4 +173,63 @@ pub(super) fn beside<'a>(
     let way = if beside.is_leader { Way::ChangeRole } else { Way::ChangeLeader };
     let why = format!("{at} leads {}, which it aggregates, and holds all that {} does", base.name, leader.endpoint);
     Some((beside, way, why))
+}
+
+impl Memory {
+    /// Notes which replicas of a pre-aggregate table no aggregator is attached to: those that we loaded where its base table's
+    /// partition was not registered.
+    pub fn note_unattached(&mut self, view: &View) {
+        let Some(base) = &view.base else { return };
+        for replica in &view.replicas {
+            let is_registered = base.registered_at.contains(&replica.endpoint);
+            let memory = self.replica_mut(&replica.endpoint);
+            memory.unattached = match replica.data {
+                Data::Loaded(_) if memory.unattached => true,
+                Data::Loaded(_) => {
+                    let by_us = memory.load == Load::Loaded && memory.loads > memory.loads_of_the_past;
+                    by_us && !is_registered && !memory.aggregator_asked
+                }
+                Data::Absent | Data::Loading(_) | Data::OutOfReach(_) => false,
+            };
+            if replica.data == Data::Absent {
+                memory.aggregator_asked = false;
+            }
+        }
+    }
+}
+
+/// Has the leader's tablet aggregate, where it will lead the base table and no aggregator is attached: it was loaded before that one, or
+/// it has none. Once, since a second one would put everything twice; and before clients put rows, since one that is put while an
+/// aggregator reads the log may be counted twice, or not at all.
+pub(super) fn aggregate(view: &View, step: &'static str) -> Option<Decision> {
+    let leader = view.serving_leader().filter(|leader| is_beside(view, leader))?;
+    if leader.aggregator.is_unasked() && !leader.memory.unattached && !leader.memory.aggregator_asked {
+        return Some(Decision::look(&leader.endpoint, Question::Aggregator));
+    }
+    if !is_to_be_aggregated(view, leader) {
+        return None;
+    }
+    let (endpoint, table) = (leader.endpoint.clone(), view.table.clone());
+    let action = Action::CreateAggregator { endpoint, table, partition: view.partition };
+    let name = view.base.as_ref().map_or("", |base| base.name.as_str());
+    let why = format!(
+        "it leads {name}, too, and no aggregator is attached: it makes up for what is missing, numbered and replicated"
+    );
+    Some(Decision::act(Intent::new(step, action, why)))
+}
+
+/// Whether an aggregator may still be created for a pre-aggregate table's partition that is being recovered: its base table's does not
+/// lead before, so that no client puts a row in that moment.
+pub fn awaits_aggregator(view: &View) -> bool {
+    view.serving_leader().is_none_or(|leader| is_beside(view, leader) && is_to_be_aggregated(view, leader))
+}
+
+fn is_beside(view: &View, leader: &ReplicaView) -> bool {
+    view.base.as_ref().is_some_and(|base| base.leader.as_ref() == Some(&leader.endpoint))
+}
+
+fn is_to_be_aggregated(view: &View, leader: &ReplicaView) -> bool {
+    let is_free = leader.memory.unattached || leader.aggregator == Seen::Known(Aggregator::Missing);
+    let in_peace = view.base.as_ref().is_some_and(|base| !base.takes_rows);
+    is_free && in_peace && !leader.memory.aggregator_asked && !is_written_while_loading(view, leader)
 }

@@ -8,7 +8,7 @@ use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
 use super::objection;
 use super::reach;
-use super::rows::{self, seen_equal, seen_to_lack_keys};
+use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, foreign_from, is_official, settled_term};
@@ -33,6 +33,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
+    aggregated_elsewhere(view, leader, replica)?;
     objection::written_beside(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
     if lacks_rows_of(view, leader, replica) {
@@ -70,6 +71,17 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 
+/// What an aggregator wrote into a replica while it was loaded was given up by nobody, whatever its log says: its leader has to hold it.
+fn aggregated_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let Some(beside) = what_was_written(view, replica).filter(|_| !seen_to_hold_all(view, leader, replica)) else {
+        return Ok(());
+    };
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!("{at} holds {}, and its leader {by} was not seen to hold them all", replica.rows_at());
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
+}
+
 /// Rows that the leader was seen to lack, that its log cannot have deleted, and that nobody has given up. No term and no offset shows
 /// what was written below the start of the last term (docs/openmldb/operations.md#changeleader); rows do.
 fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
@@ -80,8 +92,7 @@ fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> R
     let Some(keys) = lacking.filter(beyond) else { return Ok(()) };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
-    let beside = what_was_written(view, replica).unwrap_or_else(|| "nothing was discarded".to_owned());
-    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 

@@ -48,17 +48,23 @@ impl View {
                 }
             }
             Action::RecoverTable { endpoint, .. } => self.predict_recovered(endpoint),
+            Action::CreateAggregator { endpoint, .. } => {
+                if let Some(replica) = self.replica_mut(endpoint) {
+                    replica.memory.aggregator_asked = true;
+                }
+            }
             Action::RecoverSnapshot { .. }
             | Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
-            | Action::CreateAggregator { .. }
             | Action::CancelOp { .. } => {}
         }
     }
 
     /// Loaded, at an offset that nobody can know before.
     fn predict_loaded(&mut self, endpoint: &openmldb_model::Endpoint) {
+        let unattached = self.base.as_ref().is_some_and(|base| !base.registered_at.contains(endpoint));
         if let Some(replica) = self.replica_mut(endpoint) {
+            replica.memory.unattached = unattached;
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
             (replica.memory.load, replica.memory.loads) = (Load::Loaded, replica.memory.loads + 1);
             replica.term_pair =
@@ -212,8 +218,7 @@ impl View {
             Question::TermPair => replica.term_pair = Seen::Failed(error()),
             Question::Directory => replica.directory = Seen::Failed(error()),
             Question::Followers => replica.followers = Seen::Failed(error()),
-            // No decision rests on it.
-            Question::Aggregator => {}
+            Question::Aggregator => replica.aggregator = Seen::Failed(error()),
         }
     }
 

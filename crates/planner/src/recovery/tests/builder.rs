@@ -149,6 +149,7 @@ pub fn said(intent: &Intent) -> String {
         Action::DelReplica { endpoint, follower, .. } => format!("del_replica {endpoint} {follower}"),
         Action::DropTable { endpoint, .. } => format!("drop {endpoint}"),
         Action::MakeSnapshot { endpoint, offset, .. } => format!("make_snapshot {endpoint} {offset}"),
+        Action::CreateAggregator { endpoint, .. } => format!("create_aggregator {endpoint}"),
         other => format!("{other:?}"),
     }
 }
