@@ -75,3 +75,78 @@ impl Aggregation {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{ColumnDesc, ColumnKey};
+    use openmldb_model::{Column, ColumnKind};
+
+    const NAMES: [&str; 10] = [
+        "aggr_table",
+        "aggr_db",
+        "base_db",
+        "base_table",
+        "aggr_func",
+        "aggr_col",
+        "partition_cols",
+        "order_by_col",
+        "bucket_size",
+        "filter_col",
+    ];
+
+    fn schema() -> Schema {
+        let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Text };
+        Schema { columns: NAMES.iter().map(column).collect(), versions: Vec::new(), indexes: Vec::new() }
+    }
+
+    /// A row as a real tablet took it and gave it back.
+    fn row(texts: [&str; 10]) -> Vec<u8> {
+        let begin = 6 + 2 + texts.len();
+        let starts = texts.iter().scan(begin, |at, text| Some(std::mem::replace(at, *at + text.len()) as u8));
+        let starts: Vec<u8> = starts.collect();
+        let body = texts.concat();
+        let size = (begin + body.len()) as u32;
+        [&[1, 1], size.to_le_bytes().as_slice(), &[0, 0], &starts, body.as_bytes()].concat()
+    }
+
+    fn base(keys: &[(&[&str], &str)]) -> nameserver::TableInfo {
+        let key = |(columns, time): &(&[&str], &str)| ColumnKey {
+            col_name: columns.iter().map(|column| (*column).to_owned()).collect(),
+            ts_name: Some((*time).to_owned()),
+            ..Default::default()
+        };
+        nameserver::TableInfo {
+            tid: Some(7),
+            name: Some("orders".to_owned()),
+            column_desc: vec![ColumnDesc::default()],
+            column_key: keys.iter().map(key).collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_request_says_what_the_deployment_said() {
+        let texts = ["pre_sum", "__PRE_AGG_DB", "shop", "orders", "sum", "amt", "card,kind", "ts", "8", ""];
+        let found = Aggregation::of(&row(texts), &schema()).unwrap();
+        assert_eq!(
+            (found.table.to_string(), found.base.to_string()),
+            ("__PRE_AGG_DB.pre_sum".into(), "shop.orders".into())
+        );
+        let mut request = api::CreateAggregatorRequest { aggr_table_pid: Some(3), ..Default::default() };
+        assert!(!found.clone().describe(&mut request, &base(&[(&["card"], "ts"), (&["card", "kind"], "at")])));
+        assert_eq!(request.base_table_meta, None, "there is no index by these");
+        assert!(found.describe(&mut request, &base(&[(&["card"], "ts"), (&["card", "kind"], "ts")])));
+        let meta = request.base_table_meta.clone().unwrap();
+        assert_eq!((meta.tid, meta.pid, meta.column_key.len()), (Some(7), Some(3), 2));
+        assert_eq!((request.index_pos, request.bucket_size(), request.filter_col), (Some(1), "8", None));
+    }
+
+    #[test]
+    fn a_row_of_another_form_is_none() {
+        let texts = ["pre_sum", "__PRE_AGG_DB", "shop", "orders", "sum", "amt", "card", "ts", "8", "kind"];
+        let fewer = Schema { columns: schema().columns[..9].to_vec(), ..schema() };
+        assert_eq!(Aggregation::of(&row(texts), &fewer), None);
+        assert_eq!(Aggregation::of(b"\x01\x01", &schema()), None);
+    }
+}
