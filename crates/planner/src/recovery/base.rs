@@ -187,7 +187,9 @@ impl Memory {
                 Data::Loaded(_) if memory.unattached => true,
                 Data::Loaded(_) => {
                     let by_us = memory.load == Load::Loaded && memory.loads > memory.loads_of_the_past;
-                    by_us && !is_registered && !memory.aggregator_asked
+                    // Where there is no file there is none anyway; and if there is one later, somebody has had it created.
+                    let has_file = replica.aggregator == Seen::Known(Aggregator::Present);
+                    by_us && has_file && !is_registered && !memory.aggregator_asked
                 }
                 Data::Absent | Data::Loading(_) | Data::OutOfReach(_) => false,
             };

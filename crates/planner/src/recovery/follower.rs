@@ -2,6 +2,7 @@
 //! is not connected to the leader is resent, whatever its flags. RecoverTable and DropTable destroy data, so each has to
 //! pass [`may_discard`] first; and RecoverTable judges a replica by its term alone, so what it will do is known before.
 
+mod absent;
 mod old_leader;
 
 use std::time::Duration;
@@ -11,11 +12,10 @@ use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletStat
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, connect, is_the_same, is_the_same_but_for_its_flag, read_again};
-use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
+use super::decide::{ANSWER, MAX_TRIES, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
-use super::memory::Load;
 use super::rows::{self, seen_equal};
 use super::single::resend_went_wrong;
 use super::stuck::{Stuck, stuck};
@@ -449,54 +449,6 @@ impl Case<'_> {
         let (table, pid, endpoint) = (self.view.table.clone(), self.view.partition.pid, follower.endpoint.clone());
         let action = Action::RecoverTable { table, pid, endpoint };
         Follower::Needs(Decision::act(Intent { step: self.step, action, why: why.to_owned(), resends }))
-    }
-
-    fn wait_loading(&self, follower: &ReplicaView) -> Follower {
-        let what = WaitFor::Loading;
-        let seen = format!("{} {}", follower.endpoint, follower.data);
-        if self.view.memory.has_expired(&what) {
-            let hint = "see the tablet's log, then run again";
-            return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
-        }
-        Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, OP_TIMEOUT)))
-    }
-
-    /// Its tablet answers and does not hold it. Loading comes first; only what cannot be loaded is resent as it is.
-    fn bring_absent(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
-        let endpoint = &follower.endpoint;
-        match &follower.memory.load {
-            Load::NotSent if !follower.has_no_directory() => {
-                let loads = follower.memory.loads;
-                let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
-                Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
-            }
-            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt => {
-                let what = WaitFor::Appearing(endpoint.clone());
-                let seen = format!("{endpoint} does not show the partition yet");
-                if self.view.memory.has_expired(&what) {
-                    // Told twice, it would destroy itself; a tablet that was restarted loads nothing.
-                    let hint = "it may be loading unseen: see the tablet's log, or restart that tablet, then run again";
-                    return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
-                }
-                Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
-            }
-            Load::HandedOver if follower.manifest == Seen::Unasked => {
-                Follower::Needs(Decision::look(endpoint, Question::Manifest))
-            }
-            Load::HandedOver if follower.manifest_offset() > Offset(0) && self.leader.manifest == Seen::Unasked => {
-                Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
-            }
-            Load::NotSent | Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
-                match may_discard(self.view, self.leader, follower) {
-                    // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
-                    Ok(()) if connected.is_some() && follower.is_leader => {
-                        self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
-                    }
-                    Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
-                    Err(blocked) => Follower::Blocked(blocked),
-                }
-            }
-        }
     }
 
     fn disconnect(&self, follower: &Endpoint) -> Action {

@@ -67,8 +67,8 @@ pub struct ReplicaMemory {
     /// It was told to load with the table's columns and indexes: its description is whole again, and whatever was in its
     /// directory is loaded.
     pub told_schema: bool,
-    /// It was loaded by us while its base table's partition was not registered on its tablet: no aggregator was attached, whatever its
-    /// directory says (docs/openmldb/load-table.md#pre-aggregate-tables).
+    /// It has `aggr_info.txt`, and was loaded by us while its base table's partition was not registered on its tablet: no aggregator was
+    /// attached all the same (docs/openmldb/load-table.md#pre-aggregate-tables).
     pub unattached: bool,
     /// CreateAggregator was sent, or could not be: it is not sent again.
     pub aggregator_asked: bool,

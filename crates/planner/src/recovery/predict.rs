@@ -1,6 +1,6 @@
 //! What a view becomes if an action works, or if what is waited for happens: the dry run's stand-in for the cluster.
 
-use openmldb_model::{Action, Followers, Manifest, Offset, Role, Seen, State, Term, TermPair, TermStart};
+use openmldb_model::{Action, Aggregator, Followers, Manifest, Offset, Role, Seen, State, Term, TermPair, TermStart};
 
 use super::decision::{Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
@@ -64,7 +64,7 @@ impl View {
     fn predict_loaded(&mut self, endpoint: &openmldb_model::Endpoint) {
         let unattached = self.base.as_ref().is_some_and(|base| !base.registered_at.contains(endpoint));
         if let Some(replica) = self.replica_mut(endpoint) {
-            replica.memory.unattached = unattached;
+            replica.memory.unattached = unattached && replica.aggregator == Seen::Known(Aggregator::Present);
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
             (replica.memory.load, replica.memory.loads) = (Load::Loaded, replica.memory.loads + 1);
             replica.term_pair =

@@ -289,7 +289,7 @@ fn one_that_was_perhaps_created_is_not_created_again() {
 #[test]
 fn no_aggregator_is_attached_to_what_was_loaded_before_its_base_table() {
     let loaded = |by_us: u32, registered: &[&str]| {
-        let mut view = a_partition().replica("a", |r| r.loaded(20).with(|r| r.memory.loads = by_us));
+        let mut view = a_partition().replica("a", |r| r.loaded(20).with(aggregates).with(|r| r.memory.loads = by_us));
         let registered_at = registered.iter().map(|at| Endpoint::from(*at)).collect();
         view.0.base = base("a", false).map(|base| Base { registered_at, ..base });
         let mut memory = Memory { replicas: [("a".into(), view.get("a").memory.clone())].into(), ..Memory::default() };
@@ -304,6 +304,11 @@ fn no_aggregator_is_attached_to_what_was_loaded_before_its_base_table() {
     let (_, later) = loaded(1, &["a"]);
     memory.note_unattached(&later);
     assert!(memory.replica(&"a".into()).unattached, "the base table is loaded afterwards");
+    let (mut memory_of_none, mut without) = loaded(1, &[]);
+    without.get_mut("a").aggregator = Seen::Known(Aggregator::Missing);
+    memory_of_none = Memory { replicas: [("a".into(), without.get("a").memory.clone())].into(), ..memory_of_none };
+    memory_of_none.note_unattached(&without);
+    assert!(!memory_of_none.replica(&"a".into()).unattached, "one that shows later was created since");
     let gone = aggregating(a_partition().replica("a", |r| r), base("a", false));
     memory.note_unattached(&gone);
     assert!(!memory.replica(&"a".into()).unattached);
