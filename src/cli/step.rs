@@ -105,6 +105,10 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
             take(Step::RemoveReplica { table, pid, endpoint }, working, out).await
         }
+        ReplicaCommand::Aggregate(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::Aggregate { table, pid, endpoint }, working, out).await
+        }
         ReplicaCommand::Migrate { partition, from, to, working } => {
             let (table, pid) = partition_of(partition)?;
             let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);

@@ -242,6 +242,8 @@ pub enum ReplicaCommand {
     Add(OneReplica),
     /// Take a follower away; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
+    /// Have the tablet that leads a pre-aggregate table and its base table aggregate again (CreateAggregator), once
+    Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
     Migrate {
         /// Which partition

@@ -1,8 +1,8 @@
 //! How a step's effect is recognised, whatever was answered.
 
 use crate::model::{
-    Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName, Tablet, Verb,
-    counted, counted_that,
+    Aggregator, Endpoint, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Role, Seen, Snapshot, TableName,
+    Tablet, Verb, counted, counted_that,
 };
 use crate::run::some_of;
 
@@ -95,6 +95,15 @@ pub enum Effect {
         /// On which tablet.
         endpoint: Endpoint,
     },
+    /// The tablet aggregates into its replica.
+    Aggregates {
+        /// The table.
+        table: TableName,
+        /// Which partition.
+        partition: PartitionId,
+        /// On which tablet.
+        endpoint: Endpoint,
+    },
     /// The replica is flagged leader and alive, and leads in its tablet's memory.
     Leads {
         /// The table.
@@ -173,6 +182,14 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
             }
             _ => Sight::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
         },
+        Effect::Aggregates { table, partition, endpoint } => {
+            let asked = seen.tablets.get(endpoint).map(|tablet| &tablet.probes(*partition).aggregator);
+            let name = format!("{table}/{}", partition.pid);
+            match asked.and_then(|asked| asked.known()) {
+                Some(Aggregator::Present) => Sight::Reached(format!("{endpoint} aggregates into {name}")),
+                _ => Sight::Waiting(format!("{endpoint} has no aggregator of {name} yet, or does not answer")),
+            }
+        }
         Effect::Leads { table, partition, endpoint } => {
             let flags = flags(seen, table, partition.pid, endpoint);
             let flagged = flags.is_some_and(|flags| flags.leader && flags.alive);
@@ -282,6 +299,7 @@ pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint,
         | Effect::Gone { .. }
         | Effect::StoodDown { .. }
         | Effect::Dropped { .. }
+        | Effect::Aggregates { .. }
         | Effect::Leads { .. } => Vec::new(),
     };
     let leads = |(at, tablet): (&Endpoint, &Tablet), id: PartitionId| {

@@ -6,6 +6,7 @@
 //!
 //! An [`Undertaking`] takes many of them: [`arrange`] says how each partition is to be, [`Carry`] takes it there.
 
+mod aggregate;
 mod arrange;
 mod carry;
 mod dismissal;
@@ -179,6 +180,15 @@ pub enum Step {
         /// To where.
         to: Endpoint,
     },
+    /// CreateAggregator: what the tablet takes as leader of the base table's partition goes into its replica.
+    Aggregate {
+        /// The pre-aggregate table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// The tablet that leads both.
+        endpoint: Endpoint,
+    },
     /// `offlineendpoint`.
     OfflineTablet {
         /// The tablet.
@@ -208,6 +218,7 @@ impl Step {
             Self::AddReplica { .. } => "replica_add",
             Self::RemoveReplica { .. } => "replica_remove",
             Self::MigrateReplica { .. } => "replica_migrate",
+            Self::Aggregate { .. } => "replica_aggregate",
             Self::OfflineTablet { .. } => "tablet_offline",
             Self::RecoverTablet { .. } => "tablet_recover",
         }
@@ -244,6 +255,9 @@ impl fmt::Display for Step {
             Self::AddReplica { table, pid, endpoint } => write!(f, "addreplica {} {pid} {endpoint}", table.table),
             Self::RemoveReplica { table, pid, endpoint } => write!(f, "delreplica {} {pid} {endpoint}", table.table),
             Self::MigrateReplica { table, pid, from, to } => write!(f, "migrate {from} {} {pid} {to}", table.table),
+            Self::Aggregate { table, pid, endpoint } => {
+                write!(f, "createaggregator {} {pid} on {endpoint}", table.table)
+            }
             Self::OfflineTablet { endpoint } => write!(f, "offlineendpoint {endpoint}"),
             Self::RecoverTablet { endpoint } => write!(f, "recoverendpoint {endpoint}"),
         }

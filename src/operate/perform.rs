@@ -315,6 +315,16 @@ impl Single {
                 tablet.probes.insert(id, Probes { followers, ..Probes::UNASKED });
             }
         }
+        if let Effect::Aggregates { table, partition, endpoint } = effect
+            && let Some(storage) = seen.table(table).map(|table| table.storage)
+            && let Some(tablet) = seen.tablets.get_mut(endpoint)
+        {
+            let aggregator = match cluster.aggregator(endpoint, *partition, storage).await {
+                Ok(aggregator) => Seen::Known(aggregator),
+                Err(error) => Seen::Failed(error.to_string()),
+            };
+            tablet.probes.insert(*partition, Probes { aggregator, ..Probes::UNASKED });
+        }
         Ok(seen)
     }
 }
@@ -402,6 +412,7 @@ fn is_in_vain(
         | Effect::Flag { .. }
         | Effect::StoodDown { .. }
         | Effect::Disconnected { .. }
+        | Effect::Aggregates { .. }
         | Effect::Dropped { .. } => None,
     }
 }

@@ -4,7 +4,7 @@ use crate::model::{Action, OpId, Snapshot, Verb, counted_that};
 
 use super::effect::Effect;
 use super::place::{Place, Planned, Refusal, failover_is_off};
-use super::{Call, Step, handover, leader, placement, replica, tablet};
+use super::{Call, Step, aggregate, handover, leader, placement, replica, tablet};
 
 /// What is to be sent for a step, or why nothing is.
 ///
@@ -22,6 +22,7 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::AddReplica { table, pid, endpoint } => placement::add(&Place::find(seen, table, *pid)?, endpoint),
         Step::RemoveReplica { table, pid, endpoint } => placement::remove(&Place::find(seen, table, *pid)?, endpoint),
         Step::MigrateReplica { table, pid, from, to } => placement::migrate(&Place::find(seen, table, *pid)?, from, to),
+        Step::Aggregate { table, pid, endpoint } => aggregate::create(&Place::find(seen, table, *pid)?, endpoint),
         Step::OfflineTablet { endpoint } => tablet::offline(seen, endpoint),
         Step::RecoverTablet { endpoint } => tablet::recover(seen, endpoint),
         Step::Disconnect { table, pid, endpoint } => placement::disconnect(&Place::find(seen, table, *pid)?, endpoint),

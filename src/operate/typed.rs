@@ -27,6 +27,7 @@ impl Step {
                 let to = to.as_ref().map_or(String::new(), |to| format!(" --to {to}"));
                 format!("leader change {table}/{pid}{to}")
             }
+            Self::Aggregate { table, pid, endpoint } => replica("replica aggregate", table, pid, &[endpoint]),
             Self::OfflineTablet { endpoint } => format!("tablet offline {endpoint}"),
             Self::RecoverTablet { endpoint } => format!("tablet recover {endpoint}"),
             Self::StandDown { .. } | Self::StandUp { .. } | Self::Disconnect { .. } | Self::DropStray { .. } => {
@@ -49,6 +50,7 @@ impl Step {
             | Self::Disconnect { table, .. }
             | Self::DropStray { table, .. }
             | Self::AddReplica { table, .. }
+            | Self::Aggregate { table, .. }
             | Self::RemoveReplica { table, .. }
             | Self::MigrateReplica { table, .. } => Some(table),
         };

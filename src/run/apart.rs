@@ -9,13 +9,17 @@ use super::recover::Recovered;
 use super::report::{Summary, Verdict};
 
 impl Recovered {
-    /// The partitions that the last look found led apart, and that no operation works on; none if the run did not come to its end.
+    /// The partitions that the last look found led apart, that no operation works on and that are not left alone; none if the run did
+    /// not come to its end.
     pub fn led_apart(&self) -> Vec<(TableName, Pid)> {
         let whole = self.stopped.is_none() && self.not_restored.is_none() && self.panicked.is_none();
         let verification = self.summary.verification.iter().filter(|_| whole && self.unrecorded.is_none());
         let apart = verification.flat_map(|found| &found.findings);
         let apart = apart.filter(|found| found.kind == FindingKind::LedApart && found.nature == Nature::Stays);
-        apart.filter_map(|found| found.table.clone().zip(found.pid)).collect()
+        let is_left_alone = |(table, pid): &(TableName, Pid)| {
+            self.summary.blocked.iter().any(|left| (&left.db, &left.table, left.pid) == (&table.db, &table.table, *pid))
+        };
+        apart.filter_map(|found| found.table.clone().zip(found.pid)).filter(|of| !is_left_alone(of)).collect()
     }
 
     /// The same with how handing them over ended.

@@ -239,6 +239,7 @@ pub(super) fn on_nameserver(action: &Action) -> bool {
         | Action::DelReplica { .. }
         | Action::DropTable { .. }
         | Action::MakeSnapshot { .. }
+        | Action::CreateAggregator { .. }
         | Action::RecoverSnapshot { .. } => false,
     }
 }

@@ -156,6 +156,8 @@ pub struct Driver {
     pub(super) last_round: Option<Instant>,
     /// When turns that have taken long enough are looked for.
     pub(super) next_turn: Instant,
+    /// When those are looked for that wait for what they aggregate, or for what aggregates them.
+    pub(super) next_related: Instant,
     /// What is waited for, as far as it has been said.
     pub(super) waits: Waits,
     pub(super) began: Instant,
@@ -225,6 +227,7 @@ impl Driver {
             nameserver_rests: now,
             last_round: None,
             next_turn: now,
+            next_related: now,
             waits: Waits::new(),
             began: now,
             moved: now,
@@ -302,7 +305,10 @@ impl Driver {
         let (table, partition) = self.index.find(&self.snapshot.tables, id)?;
         let memory = &self.cases.get(&id)?.memory;
         let ops = self.index.ops(&table.name, id.pid);
-        let base = Base::of(&self.snapshot, table, partition);
+        let mut base = Base::of(&self.snapshot, table, partition);
+        if let (Some(base), Some(leader)) = (&mut base, self.chosen_base_leader(table, id)) {
+            base.leader = Some(leader);
+        }
         Some(View { base, ..View::with_ops(&self.snapshot.tablets, table, partition, memory, ops) })
     }
 
@@ -354,6 +360,7 @@ impl Driver {
         for replica in &view.replicas {
             case.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
         }
+        case.memory.note_unattached(&view);
         case.memory.note_view(&view);
         case.serves = view.serving_leader().is_some();
         self.settings.record.remember(id, &case.memory);

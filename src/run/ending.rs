@@ -121,7 +121,8 @@ mod tests {
     fn all(at: &Endpoint) -> Vec<WaitFor> {
         let next = |what: &WaitFor| match what {
             WaitFor::Turn(Ahead::SystemTables) => Some(WaitFor::Turn(Ahead::BaseTable)),
-            WaitFor::Turn(Ahead::BaseTable) => Some(WaitFor::Turn(Ahead::Leaders)),
+            WaitFor::Turn(Ahead::BaseTable) => Some(WaitFor::Turn(Ahead::Aggregates)),
+            WaitFor::Turn(Ahead::Aggregates) => Some(WaitFor::Turn(Ahead::Leaders)),
             WaitFor::Turn(Ahead::Leaders) => Some(WaitFor::Loading),
             WaitFor::Loading => Some(WaitFor::Appearing(at.clone())),
             WaitFor::Appearing(_) => Some(WaitFor::Snapshot(at.clone())),

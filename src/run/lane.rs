@@ -268,6 +268,7 @@ fn tablet_of(action: &Action) -> Option<&Endpoint> {
         | Action::DelReplica { endpoint, .. }
         | Action::DropTable { endpoint, .. }
         | Action::MakeSnapshot { endpoint, .. }
+        | Action::CreateAggregator { endpoint, .. }
         | Action::RecoverSnapshot { endpoint, .. } => Some(endpoint),
         Action::SetAutoFailover { .. }
         | Action::OfflineEndpoint { .. }

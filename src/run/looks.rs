@@ -454,6 +454,7 @@ pub(super) fn ask_again_for_what_is_missing(probes: &mut Probes) {
 pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
     match action {
         Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::CreateAggregator { .. } => probes.aggregator = Seen::Unasked,
         Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
             *probes = Probes::UNASKED;
         }
@@ -462,7 +463,7 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
         }
         _ if on_nameserver(action) => {
             let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
-            *probes = Probes { manifest, directory, ..Probes::UNASKED };
+            *probes = Probes { manifest, directory, aggregator: probes.aggregator.clone(), ..Probes::UNASKED };
         }
         _ => {
             probes.term_pair = Seen::Unasked;

@@ -4,54 +4,102 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Endpoint, PartitionId};
-use crate::recovery::{Ahead, Gates, Next, WaitFor};
+use crate::model::{Endpoint, PartitionId, Table};
+use crate::recovery::{Ahead, Gates, Load, Next, WaitFor, awaits_aggregator};
 
+use super::case::Case;
 use super::driver::Driver;
 use super::looks;
 
+/// How often those are looked for that wait for what they aggregate, or for what aggregates them.
+const RELATED: Duration = Duration::from_millis(100);
 /// How often turns that have taken long enough are looked for, on the cluster's clock.
 const TURNS: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// What other partitions allow this one.
     pub(super) fn gates(&self, id: PartitionId) -> Gates {
-        let gates = self.order.gates(id);
-        match gates.comes_first {
-            Some(Ahead::BaseTable) => Gates { base_is_registered: self.base_is_registered(id), ..gates },
-            _ => gates,
+        let mut gates = self.order.gates(id);
+        if gates.comes_first == Some(Ahead::Aggregates) && self.aggregates_are_loaded(id) {
+            gates.comes_first = None;
         }
+        gates.is_aggregated |= !self.order.aggregates_of(id).iter().any(|aggregate| self.is_awaited(*aggregate));
+        gates.base_is_chosen |= self.base_of(id).is_none_or(|base| self.is_chosen(base));
+        gates
     }
 
-    /// Whether every tablet that may be told to load a pre-aggregate table's partition has its base table's registered.
-    fn base_is_registered(&self, id: PartitionId) -> bool {
-        let Some(tid) = self.index.find(&self.snapshot.tables, id).and_then(|(table, _)| table.base_table) else {
-            return true;
+    /// Whether, on every tablet that may be told to load a base table's partition, those that aggregate it are loaded, or will not be.
+    fn aggregates_are_loaded(&self, id: PartitionId) -> bool {
+        let Some(case) = self.cases.get(&id) else { return true };
+        let lacks = |at: &&Endpoint| {
+            let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
+            held.is_some_and(|held| !held.contains_key(&id))
         };
-        let base = PartitionId { tid, pid: id.pid };
-        let placed = |at: &Endpoint| self.placed.get(at).is_some_and(|placed| placed.contains(&base));
-        let lacks = |at: &Endpoint| {
-            let held = self.snapshot.tablets.get(at).and_then(|tablet| tablet.held.known());
-            held.is_some_and(|held| !held.contains_key(&id) && !held.contains_key(&base))
+        let is_coming = |aggregate: PartitionId, at: &Endpoint| {
+            let case = self.cases.get(&aggregate).filter(|case| case.is_open() && case.endpoints.contains(at));
+            case.is_some_and(|case| {
+                let load = case.memory.replica(at).load;
+                let is_past = case.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
+                matches!(load, Load::NotSent | Load::Accepted | Load::Seen) && !is_past
+            })
         };
-        self.cases.get(&id).is_none_or(|case| !case.endpoints.iter().any(|at| placed(at) && lacks(at)))
+        let aggregates = self.order.aggregates_of(id);
+        !case.endpoints.iter().filter(lacks).any(|at| aggregates.iter().any(|aggregate| is_coming(*aggregate, at)))
+    }
+
+    /// Whether a pre-aggregate table's partition may still be led, and aggregated into, before its base table's takes rows.
+    fn is_awaited(&self, aggregate: PartitionId) -> bool {
+        let is_open = self.cases.get(&aggregate).is_some_and(Case::is_open);
+        is_open && self.view(aggregate).is_some_and(|view| awaits_aggregator(&view))
+    }
+
+    fn base_of(&self, id: PartitionId) -> Option<PartitionId> {
+        let tid = self.index.find(&self.snapshot.tables, id)?.0.base_table?;
+        Some(PartitionId { tid, pid: id.pid })
+    }
+
+    /// Whether it is known who leads a partition, or nobody will in this run as far as can be told.
+    fn is_chosen(&self, base: PartitionId) -> bool {
+        self.cases.get(&base).is_none_or(|case| !case.is_open() || case.serves || case.memory.choice.is_some())
+    }
+
+    /// Who is to lead what a partition aggregates, as long as nobody does.
+    pub(super) fn chosen_base_leader(&self, table: &Table, id: PartitionId) -> Option<Endpoint> {
+        let base = PartitionId { tid: table.base_table?, pid: id.pid };
+        let case = self.cases.get(&base).filter(|case| case.is_open() && !case.serves)?;
+        case.memory.choice.as_ref().map(|choice| choice.leader.clone())
     }
 
     /// Nobody waits for others for longer than the playbook says: those who have are looked at and decided on again.
     pub(super) fn end_turns(&mut self) {
-        if Instant::now() < self.next_turn {
+        let pace = self.settings.pace;
+        let (now, is_allowed) = (Instant::now(), |id: &PartitionId| self.is_allowed(*id));
+        if now >= self.next_related {
+            let over: Vec<PartitionId> = self.turns.iter().copied().filter(is_allowed).collect();
+            self.next_related = now + RELATED.div_f64(pace);
+            self.look_again(over);
+        }
+        if now < self.next_turn {
             return;
         }
-        let pace = self.settings.pace;
-        self.next_turn = Instant::now() + TURNS.div_f64(pace);
-        let base = WaitFor::Turn(Ahead::BaseTable);
-        let is_over = |id: &PartitionId| {
-            let Some(case) = self.cases.get(id) else { return false };
-            let waits_for_base = || case.waiting.as_ref() == Some(&base) && case.memory.has_expired(&base);
-            case.turn_is_over(pace) || waits_for_base() && self.base_is_registered(*id)
-        };
+        self.next_turn = now + TURNS.div_f64(pace);
+        let is_over = |id: &PartitionId| self.cases.get(id).is_some_and(|case| case.turn_is_over(pace));
         let over: Vec<PartitionId> = self.turns.iter().copied().filter(is_over).collect();
         self.look_again(over);
+    }
+
+    /// Whether what a partition waits for of those that it aggregates, or that aggregate it, has come.
+    fn is_allowed(&self, id: PartitionId) -> bool {
+        let waiting = self.cases.get(&id).and_then(|case| case.waiting.as_ref());
+        match waiting {
+            Some(WaitFor::Turn(Ahead::BaseTable)) => self.gates(id).base_is_chosen,
+            Some(WaitFor::Turn(Ahead::Aggregates)) => {
+                let gates = self.gates(id);
+                let is_chosen = self.cases.get(&id).is_some_and(|case| case.memory.choice.is_some());
+                if is_chosen { gates.is_aggregated } else { gates.comes_first.is_none() }
+            }
+            _ => false,
+        }
     }
 
     /// Nobody has to wait for the partition any more: those whose turn has come are looked at and decided on again.

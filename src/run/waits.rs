@@ -29,8 +29,10 @@ pub enum Awaited {
     Tablet,
     /// OpenMLDB's own tables, which come first.
     SystemTables,
-    /// The base table of a pre-aggregate table, which comes first.
+    /// Who leads the base table of a pre-aggregate table.
     BaseTable,
+    /// The pre-aggregate tables of a base table, which come first.
+    Aggregates,
     /// The leaders of other partitions, which come first.
     Leaders,
     /// A call to be sent, since others are under way there, or answered.
@@ -66,6 +68,7 @@ impl From<&WaitFor> for Awaited {
         match what {
             WaitFor::Turn(Ahead::SystemTables) => Self::SystemTables,
             WaitFor::Turn(Ahead::BaseTable) => Self::BaseTable,
+            WaitFor::Turn(Ahead::Aggregates) => Self::Aggregates,
             WaitFor::Turn(Ahead::Leaders) => Self::Leaders,
             WaitFor::Loading => Self::Load,
             WaitFor::Appearing(_) => Self::Appear,

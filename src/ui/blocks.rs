@@ -121,6 +121,7 @@ fn verb(step: &PlannedStep) -> Said {
         Action::RecoverTable { .. } => Said::To("recover", ""),
         Action::MakeSnapshot { .. } => Said::To("find out the last term of", ""),
         Action::RecoverSnapshot { .. } => Said::To("let", "make snapshots again"),
+        Action::CreateAggregator { .. } => Said::Once("have it aggregate again"),
         Action::SetAutoFailover { .. } => Said::Once("switch auto_failover"),
         Action::OfflineEndpoint { .. } => Said::To("take", "out of service"),
         Action::CancelOp { .. } => Said::To("cancel", "operations"),

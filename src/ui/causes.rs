@@ -64,6 +64,7 @@ fn words(kind: ProblemKind) -> &'static str {
         ProblemKind::SecondLeader => "a second leader",
         ProblemKind::NotConnected => "its leader does not replicate to it",
         ProblemKind::Stuck => "takes nothing from its leader",
+        ProblemKind::WrittenWhileLoading => "written to by its aggregator while it was loaded",
         ProblemKind::LedApart => "led apart from its base table",
     }
 }

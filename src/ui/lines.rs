@@ -134,7 +134,8 @@ fn waiting(
         Awaited::Call if endpoints.is_empty() => "waiting for a call to be sent or answered".to_owned(),
         Awaited::Call => format!("waiting for others that load{on}"),
         Awaited::SystemTables => "waiting for OpenMLDB's own tables, which come first,".to_owned(),
-        Awaited::BaseTable => "waiting for its base table, which comes first,".to_owned(),
+        Awaited::BaseTable => "waiting for its base table's leader".to_owned(),
+        Awaited::Aggregates => "waiting for its pre-aggregate tables, which come first,".to_owned(),
         Awaited::Leaders => "waiting for the leaders of other partitions, which come first,".to_owned(),
     };
     let limit = at_most_ms.map_or(String::new(), |at_most| format!(" (at most {})", roughly(at_most)));

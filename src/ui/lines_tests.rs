@@ -144,7 +144,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     shop.orders/1 loading on a:1, b:1, c:1, d:1 and 2 more for 4 min (at most 2 h); so are 39 more
     shop.orders/1 waiting for the leaders of other partitions, which come first, for 31 s (at most 3 min); so are 11 more
     shop.orders/1 waiting for OpenMLDB's own tables, which come first, for 31 s (at most 3 min)
-    shop.orders/1 waiting for its base table, which comes first, for 9 min
+    shop.orders/1 waiting for its base table's leader for 9 min
     shop.orders/1 waiting for others that load on a:1 for 4 min; so are 2 more
     shop.orders/1 waiting for a call to be sent or answered for 4 min
     shop.orders/1 waiting to appear on a:1 for 2 min (at most 2 h)

@@ -60,6 +60,7 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
             };
             on_tablet("makesnapshot", partition, &at, endpoint)
         }
+        Action::CreateAggregator { endpoint, partition, .. } => on_tablet("createaggregator", partition, "", endpoint),
         Action::RecoverSnapshot { endpoint, partition } => on_tablet("recoversnapshot", partition, "", endpoint),
     };
     one_line(&text)

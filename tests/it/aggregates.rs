@@ -6,7 +6,7 @@ use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::Value;
 
 use crate::support::desk::Desk;
-use crate::support::outside::{assert_all_well, find, leader, orders};
+use crate::support::outside::{assert_all_well, find, flags, leader, orders};
 
 /// As it is typed.
 const AGGREGATE: &str = "__PRE_AGG_DB.pre_shop_orders_w_sum_amt";
@@ -64,6 +64,7 @@ async fn a_handover_takes_pre_aggregate_tables_along_and_brings_them_back() {
     assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["not_aggregated"]);
     let hint = findings[0]["hint"].as_str().unwrap();
     assert!(hint.contains(&format!("openmldb-ops leader handover shop.orders/0 --to {old}")), "{hint}");
+    assert!(hint.contains(&format!("openmldb-ops replica aggregate {AGGREGATE}/0 {new}")), "{hint}");
     let moves = events(&desk.says(0, &format!("leader handover shop.orders/0 --to {old} --output json")), "move");
     let first = moves.iter().find(|line| line["step"] == "leader_stand_down").unwrap();
     assert_eq!(first["partition"], format!("{AGGREGATE}/0"), "what is led again writes into it at once");
@@ -157,5 +158,129 @@ async fn a_base_table_that_is_shorter_than_its_aggregates_is_named() {
         assert_eq!(world.rows()[&id][&at].len(), before + 1, "and kept");
     });
     assert!(desk.says(3, "status --deep").contains("update aggr failed"));
+    desk.ends().await;
+}
+
+/// Loads partition 0 of both on the tablet that aggregates it, the base table first, so that its aggregator is attached and
+/// makes what is missing while its copy is loaded. `lost` of the last buckets are gone from these copies before.
+async fn written_while_loading(lost: u64, on_all: bool) -> (Desk, Endpoint, usize) {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    let (at, whole) = desk.bed.world(|world| {
+        let (id, base) = (aggregate(world, 0), orders(world, 0));
+        let at = flags(world, base).into_iter().find(|flag| flag.leader).unwrap().endpoint;
+        let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len();
+        for copy in world.tablet_endpoints().to_vec().iter().filter(|copy| on_all || **copy == at) {
+            let (first, last) = (whole as u64 + 1 - lost, whole as u64);
+            assert!(world.tablets_mut().lose_entries(copy.as_str(), id.tid.0, 0, first, last), "a power cut");
+        }
+        (at, whole)
+    });
+    desk.says(0, &format!("replica load shop.orders/0 {at}"));
+    desk.says(0, &format!("replica load {AGGREGATE}/0 {at}"));
+    assert_eq!(desk.bed.world(|world| rows(world, &at)), whole, "its aggregator made them again");
+    (desk, at, whole)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_written_to_while_it_loaded_is_replaced_by_one_that_holds_as_much() {
+    let (desk, at, whole) = written_while_loading(3, false).await;
+    desk.says(0, "recover --all");
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(all.values().all(|held| held.len() == whole), "{all:?}");
+        assert_eq!(leaders(world), (at.clone(), at.clone()));
+        assert_all_well(world);
+        let id = aggregate(world, 0);
+        for copy in world.tablet_endpoints().to_vec() {
+            let on_disk = world.tablets_mut().log_on_disk(copy.as_str(), id.tid.0, 0).unwrap();
+            assert_eq!(on_disk.len(), whole, "none of it is in the memory of {copy} alone");
+        }
+    });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_copy_holds_that_was_written_to_while_it_loaded_is_kept() {
+    let (desk, at, whole) = written_while_loading(3, true).await;
+    let found = events(&desk.says(4, "recover --all --output json"), "summary");
+    let blocked = &found[0]["blocked"][0];
+    assert_eq!(
+        (&blocked["reason"], &blocked["table"]),
+        (&"leader_lacks_rows".into(), &"pre_shop_orders_w_sum_amt".into())
+    );
+    assert!(blocked["hint"].as_str().unwrap().contains(&format!("replica aggregate {AGGREGATE}/0")), "{blocked}");
+    desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        assert_eq!(rows(world, &at), whole, "nothing is given up");
+        assert_ne!(leader(world, id), at, "and nothing is sent from it");
+        let others = world.rows()[&id].clone();
+        assert!(others.iter().filter(|(copy, _)| **copy != at).all(|(_, held)| held.len() == whole - 3));
+    });
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_aggregates_again_once_it_is_told_to_and_is_not_told_twice() {
+    let desk = recovered().await;
+    let (old, new) = desk.leader_and_follower();
+    let command = format!("replica aggregate {AGGREGATE}/0 {new}");
+    desk.refuses(&command, &format!("{old} leads {AGGREGATE}/0, not {new}"));
+    desk.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would put everything twice");
+    desk.refuses(&format!("replica aggregate shop.orders/0 {old}"), "aggregates no other table");
+    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    desk.bed.world(|world| put(world, 24));
+    desk.bed.settle();
+    let before = desk.bed.world(|world| rows(world, &new));
+    let said = desk.says(0, &command);
+    assert!(said.contains(&format!("{new} aggregates into {AGGREGATE}/0")), "{said}");
+    desk.bed.world(|world| put(world, 8));
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(
+            all.values().all(|held| held.len() == before + 4),
+            "three it had missed, and a new one: {before} {all:?}"
+        );
+    });
+    desk.refuses(&command, "a second one would put everything twice");
+    desk.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
+    let desk = Desk::with(Scenario::PreAggregate).await;
+    let whole = desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        let at = flags(world, id).remove(0).endpoint;
+        let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len() as u64;
+        for copy in world.tablet_endpoints().to_vec() {
+            assert!(world.tablets_mut().lose_entries(copy.as_str(), id.tid.0, 0, whole - 2, whole), "a power cut");
+        }
+        whole
+    });
+    assert!(desk.says(0, "recover --all --dry-run").contains("createaggregator"));
+    let said = desk.says(0, "recover --all --output json");
+    assert_eq!(events(&said, "summary")[0]["verification"]["findings"], serde_json::json!([]));
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let id = aggregate(world, 0);
+        for copy in world.tablet_endpoints().to_vec() {
+            let on_disk = world.tablets_mut().log_on_disk(copy.as_str(), id.tid.0, 0).unwrap();
+            let places: Vec<u64> = on_disk.iter().map(|entry| entry.index).collect();
+            assert_eq!(places, (1..=whole).collect::<Vec<_>>(), "{copy}");
+            assert!(on_disk.iter().all(|entry| entry.term > 0));
+        }
+        put(world, 8);
+    });
+    desk.bed.settle();
+    desk.bed.world(|world| {
+        let all = world.rows()[&aggregate(world, 0)].clone();
+        assert!(all.values().all(|held| held.len() as u64 == whole + 1), "it aggregates, and once: {all:?}");
+        assert_all_well(world);
+    });
+    let sent = desk.bed.world(|world| world.trace().mutations());
+    desk.says(0, "recover --all");
+    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "a second run creates no second one");
     desk.ends().await;
 }

@@ -135,6 +135,7 @@ const CHANGES: &[&str] = &[
     "replica add shop.t0/0 TABLET",
     "replica remove shop.t0/0 TABLET",
     "replica migrate shop.t0/0 TABLET TABLET",
+    "replica aggregate shop.t0/0 TABLET",
     "replica alive shop.t0/0 TABLET no",
     "scale out",
     "scale out --dry-run",

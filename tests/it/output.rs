@@ -378,6 +378,7 @@ fn calls() -> Vec<Action> {
         | Action::DelReplica { .. }
         | Action::DropTable { .. }
         | Action::MakeSnapshot { .. }
+        | Action::CreateAggregator { .. }
         | Action::RecoverSnapshot { .. } => {}
     };
     let (table, pid, partition) = (orders(), Pid(1), id());
@@ -396,6 +397,7 @@ fn calls() -> Vec<Action> {
         Action::DelReplica { endpoint: a.clone(), partition, follower: b.clone() },
         Action::DropTable { endpoint: b.clone(), partition },
         Action::MakeSnapshot { endpoint: b, partition, offset: Offset(93), storage },
+        Action::CreateAggregator { endpoint: a.clone(), table: orders(), partition },
         Action::RecoverSnapshot { endpoint: a, partition },
     ];
     calls.iter().for_each(complete);

@@ -242,7 +242,7 @@ scenarios! {
     dead_old_leader_longer: DeadOldLeaderLonger with leader_elected_last_wins;
     diverged_tail: DivergedTail with leader_elected_last_wins;
     disk_tables: DiskTables;
-    pre_aggregate: PreAggregate with base_tables_come_first;
+    pre_aggregate: PreAggregate with base_tables_come_after_what_aggregates_them;
     leader_and_writers: LeaderAndWriters with rows_acknowledged_meanwhile_are_there;
     tablets_added: TabletsAdded with is_left_alone;
     clients_writing: ClientsWriting with is_left_alone;
@@ -350,15 +350,18 @@ fn leader_elected_last_wins(seen: &Seen) {
     }
 }
 
-fn base_tables_come_first(seen: &Seen) {
+fn base_tables_come_after_what_aggregates_them(seen: &Seen) {
     let (base, aggregate) =
         seen.bed.world(|world| (orders(world, 0).tid, find(world, "pre_shop_orders_w_sum_amt", 0).tid));
     let loads = seen.loads();
-    let aggregates: Vec<_> = loads.iter().enumerate().filter(|(_, (_, id))| id.tid == aggregate).collect();
-    assert_eq!(aggregates.len(), 12, "four partitions, three replicas each");
-    for (at, (endpoint, id)) in aggregates {
-        let its_base = (endpoint.clone(), PartitionId { tid: base, pid: id.pid });
-        assert!(loads[..at].contains(&its_base), "{id} is loaded before its base table on {endpoint}: {loads:?}");
+    let bases: Vec<_> = loads.iter().enumerate().filter(|(_, (_, id))| id.tid == base).collect();
+    assert_eq!(bases.len(), 12, "four partitions, three replicas each");
+    for (at, (endpoint, id)) in bases {
+        let aggregates_it = (endpoint.clone(), PartitionId { tid: aggregate, pid: id.pid });
+        assert!(
+            loads[..at].contains(&aggregates_it),
+            "{id} is loaded before what aggregates it on {endpoint}: {loads:?}"
+        );
     }
 }
 

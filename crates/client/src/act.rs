@@ -40,6 +40,15 @@ impl Cluster {
                     })?;
                     encode::describe(load, &info);
                 }
+                if let (Action::CreateAggregator { table, partition, .. }, TabletCall::CreateAggregator(create)) =
+                    (action, &mut call)
+                {
+                    self.describe_aggregator(create, table, partition.tid).await.map_err(|seen| {
+                        let seen = format!("how {table} is made is not known: {seen}");
+                        let kind = CallErrorKind::NotCalled { seen };
+                        CallError::new(format!("tablet {endpoint}"), "CreateAggregator", kind)
+                    })?;
+                }
                 self.tablet(&endpoint, call, &[]).await.map(drop)
             }
         }

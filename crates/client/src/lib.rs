@@ -22,6 +22,7 @@
 //! ```
 
 mod act;
+mod aggregator;
 mod channel;
 #[cfg(test)]
 mod cluster_tests;

@@ -127,6 +127,16 @@ pub enum Action {
         /// Where its rows live.
         storage: StorageMode,
     },
+    /// TabletServer.CreateAggregator: what the tablet takes as leader of the base table's partition it puts into its replica of the
+    /// pre-aggregate table. Sent twice, it puts everything twice (docs/openmldb/load-table.md#pre-aggregate-tables).
+    CreateAggregator {
+        /// The tablet.
+        endpoint: Endpoint,
+        /// The pre-aggregate table, by which it is asked what is aggregated, and how.
+        table: TableName,
+        /// Which of its partitions.
+        partition: PartitionId,
+    },
     /// TabletServer.RecoverSnapshot: out of kSnapshotPaused.
     RecoverSnapshot {
         /// The tablet.

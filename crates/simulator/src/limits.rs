@@ -2,7 +2,7 @@
 
 /// What it does not model: no run on it says anything about these.
 pub const NOT_MODELLED: [&str; 10] = [
-    "aggregators that catch up as they are loaded, and deletes of what has been aggregated",
+    "deletes of what has been aggregated",
     "power cuts by themselves: a killed server keeps what it acknowledged; scenarios take from disks what was not synced",
     "networks that are cut between only some of the servers: a server that hangs does so for everybody",
     "disks that are full, and memory that is used up (`max_memory`)",

@@ -66,6 +66,7 @@ macro_rules! tablet_methods {
             GetManifest get_manifest GetManifestRequest => GetManifestResponse Read;
             CheckFile check_file CheckFileRequest => GeneralResponse Read;
             Traverse traverse TraverseRequest => TraverseResponse Read;
+            CreateAggregator create_aggregator CreateAggregatorRequest => CreateAggregatorResponse Mutate;
         }
     };
 }

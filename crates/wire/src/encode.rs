@@ -16,7 +16,8 @@ pub enum Addressed {
     Tablet(Endpoint, TabletCall),
 }
 
-/// The one call that carries out an action. LoadWithSchema is LoadTable, to which [`describe`] adds.
+/// The one call that carries out an action. LoadWithSchema is LoadTable, to which [`describe`] adds; to CreateAggregator
+/// [`Aggregation::describe`](super::Aggregation::describe) does.
 pub fn action(action: &Action) -> Addressed {
     use Addressed::{Nameserver, Tablet};
     match action {
@@ -53,6 +54,14 @@ pub fn action(action: &Action) -> Addressed {
                 ..general(*partition)
             }),
         ),
+        Action::CreateAggregator { endpoint, partition, .. } => {
+            let request = api::CreateAggregatorRequest {
+                aggr_table_tid: Some(partition.tid.0),
+                aggr_table_pid: Some(partition.pid.0),
+                ..Default::default()
+            };
+            Tablet(endpoint.clone(), TabletCall::CreateAggregator(request))
+        }
         Action::RecoverSnapshot { endpoint, partition } => {
             Tablet(endpoint.clone(), TabletCall::RecoverSnapshot(general(*partition)))
         }

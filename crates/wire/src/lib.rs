@@ -13,6 +13,7 @@
 //! assert!(decode::tables(&answer).unwrap_err().field.starts_with("table_info[0]."));
 //! ```
 
+mod aggregation;
 #[macro_use]
 pub mod call;
 pub mod decode;
@@ -21,6 +22,7 @@ pub mod node;
 pub mod polled;
 mod row;
 
+pub use aggregation::Aggregation;
 pub use row::{Value, values};
 
 /// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.

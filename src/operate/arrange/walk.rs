@@ -99,6 +99,7 @@ pub(super) fn imagine(step: &Step, now: &mut Snapshot) {
         | Step::MarkAlive { .. }
         | Step::LoadReplica { .. }
         | Step::ChangeLeader { to: None, .. }
+        | Step::Aggregate { .. }
         | Step::OfflineTablet { .. }
         | Step::RecoverTablet { .. } => {}
     }

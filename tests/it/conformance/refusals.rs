@@ -27,7 +27,8 @@ fn verdict(answer: &Answer) -> (i32, Option<String>) {
             RecoverEndpoint Migrate AddReplicaNs DelReplicaNs;
         Tablet TabletAnswer: Put LoadTable DropTable GetTableStatus GetTableFollower AppendEntries AddReplica DelReplica
             ChangeRole MakeSnapshot PauseSnapshot RecoverSnapshot SendSnapshot DeleteBinlog GetTaskStatus DeleteOpTask
-            CancelOp GetTableSchema GetTermPair GetManifest CheckFile Traverse; ;
+            CancelOp GetTableSchema GetTermPair GetManifest CheckFile Traverse
+            CreateAggregator; ;
     }
 }
 

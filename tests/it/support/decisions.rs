@@ -218,6 +218,11 @@ fn sent<'a>(planned: &PartitionPlan, step: &'a PlannedStep) -> (String, Endpoint
             let at = if step.expected { String::new() } else { format!(" at {offset}") };
             (format!("MakeSnapshot{at}{}", on(storage)), endpoint)
         }
+        Action::CreateAggregator { endpoint, table, partition } => {
+            in_table(table);
+            in_partition(partition);
+            ("CreateAggregator".to_owned(), endpoint)
+        }
         other => panic!("{other:?} is no call of a partition"),
     };
     (format!("{}{} {call}", step.step, if step.expected { "?" } else { "" }), endpoint.clone(), step)

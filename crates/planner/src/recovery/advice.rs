@@ -6,6 +6,10 @@ impl Reason {
     /// What to do, and what to type.
     pub fn next(self) -> &'static str {
         match self {
+            Self::WrittenWhileLoading => {
+                "`openmldb-ops leader handover` of the base table's partition to another replica's tablet, then `openmldb-ops replica aggregate D.T/PID \
+                 ENDPOINT` with that tablet, which makes the missing rows there; then `openmldb-ops recover --partition D.T/PID`"
+            }
             Self::OutOfReach | Self::NotRedundant => {
                 "start that tablet, then run `openmldb-ops recover --all` again; if it is gone for good, `openmldb-ops recover --all \
                  --without ENDPOINT`"

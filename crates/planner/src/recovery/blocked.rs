@@ -80,6 +80,8 @@ reasons! {
     /// A replica holds entries of a term below where that term began: it was made leader (`changeleader`) without
     /// what others held, and wrote beside it.
     WrittenBeside = "written_beside",
+    /// A pre-aggregate table's leader was written to by its aggregator while it was loaded: its log is not what it holds.
+    WrittenWhileLoading = "written_while_loading",
     /// Several leader flags, and the playbook says to block, or the longer one may hold less of the history than one
     /// that was elected later, or that may end with deletes of a later term.
     LeaderConflict = "leader_conflict",

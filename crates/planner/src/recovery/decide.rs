@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, Which};
+use crate::playbook::{Connect, LeaderBy, PartitionStep, Playbook, TURN, Which};
 use openmldb_model::{Action, Endpoint, Seen};
 
+use super::base;
 use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, Whom, connect_proven, connectable};
 use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
@@ -43,27 +44,35 @@ pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
 /// else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gates {
-    /// The tables that come before this one and are not back yet (system tables; the base of a pre-aggregate table).
+    /// What is loaded before this one and is not yet: system tables; the pre-aggregate tables of a base table, since an aggregator
+    /// that is attached while they load ruins their logs (docs/openmldb/load-table.md#pre-aggregate-tables).
     pub comes_first: Option<Ahead>,
-    /// The base table's partition is registered on every tablet on which this one may be loaded: only then its tablet attaches
-    /// the one to the other (docs/openmldb/load-table.md#pre-aggregate-tables), however long it has waited.
-    pub base_is_registered: bool,
+    /// Who leads a pre-aggregate table's base table is chosen: that decides who leads it.
+    pub base_is_chosen: bool,
+    /// A base table's pre-aggregate tables are led, and their aggregators are there: it takes rows only then.
+    pub is_aggregated: bool,
     /// Every partition in scope serves or is blocked, so that redundancy may begin.
     pub may_recover_followers: bool,
 }
 
 impl Gates {
     /// Everything allowed.
-    pub const OPEN: Self = Self { comes_first: None, base_is_registered: true, may_recover_followers: true };
+    pub const OPEN: Self =
+        Self { comes_first: None, base_is_chosen: true, is_aggregated: true, may_recover_followers: true };
 
-    /// Whom loading still has to wait for, for at most `turn`; nobody once that is over.
+    /// Whom loading still has to wait for, for at most `turn`.
     pub(super) fn before_loading(self, view: &View, turn: Duration) -> Option<Decision> {
-        let ahead = self.comes_first?;
-        let is_over = view.memory.has_expired(&WaitFor::Turn(ahead));
-        match ahead {
-            Ahead::BaseTable if is_over && !self.base_is_registered => Some(wait_for_turn(ahead, Duration::MAX)),
-            _ => (!is_over).then(|| wait_for_turn(ahead, turn)),
-        }
+        self.comes_first.and_then(|ahead| unless_over(view, ahead, turn))
+    }
+
+    /// The same of choosing a leader.
+    fn before_choosing(self, view: &View, turn: Duration) -> Option<Decision> {
+        (!self.base_is_chosen).then(|| unless_over(view, Ahead::BaseTable, turn))?
+    }
+
+    /// The same of leading.
+    fn before_leading(self, view: &View, turn: Duration) -> Option<Decision> {
+        (!self.is_aggregated).then(|| unless_over(view, Ahead::Aggregates, turn))?
     }
 
     /// The same of followers that need the nameserver's operations: taking part in no election and serving nobody, they can
@@ -72,6 +81,10 @@ impl Gates {
         let is_over = self.may_recover_followers || view.memory.has_expired(&WaitFor::Turn(Ahead::Leaders));
         (!is_over).then(|| wait_for_turn(Ahead::Leaders, turn))
     }
+}
+
+fn unless_over(view: &View, ahead: Ahead, turn: Duration) -> Option<Decision> {
+    (!view.memory.has_expired(&WaitFor::Turn(ahead))).then(|| wait_for_turn(ahead, turn))
 }
 
 fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
@@ -156,6 +169,9 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if settled {
                 return None;
             }
+            if let Some(first) = gates.before_choosing(view, turn(playbook)) {
+                return Some(first);
+            }
             if has_unknown_offset(view) {
                 return Some(Decision::Unknown);
             }
@@ -179,10 +195,15 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::ChangeRole { connect, .. } => {
             let choice = view.memory.choice.as_ref()?;
+            if let (None, Some(first)) = (view.serving_leader(), gates.before_leading(view, turn(playbook))) {
+                return Some(first);
+            }
             let whom = Whom { connect: *connect, late: serves_early(playbook) };
             lead(view, key, choice, whom).or_else(|| connect_proven(view, key, choice, whom))
         }
-        PartitionStep::MarkAlive { replicas: Which::Leader, .. } => mark_leader_alive(view, key),
+        PartitionStep::MarkAlive { replicas: Which::Leader, .. } => {
+            mark_leader_alive(view, key).or_else(|| base::aggregate(view, key))
+        }
         PartitionStep::MarkAlive { .. } => follower::reattach(view, key, redundant_within(playbook), returns(playbook)),
         PartitionStep::RecoverTable { turn, .. } => {
             let first = gates.before_followers(view, *turn);
@@ -199,6 +220,15 @@ fn seg_cnt(playbook: &Playbook) -> u32 {
         _ => None,
     });
     loads.unwrap_or(8)
+}
+
+/// How long others are waited for, as the playbook has it where it loads.
+fn turn(playbook: &Playbook) -> Duration {
+    let turns = playbook.partition.iter().filter_map(|step| match step {
+        PartitionStep::LoadTable { turn, .. } => Some(*turn),
+        _ => None,
+    });
+    turns.max().unwrap_or(TURN)
 }
 
 /// Whether some loaded replica's end is unknown, as in a plan it is.
@@ -251,7 +281,11 @@ fn facts_to_choose_on(view: &View) -> Vec<Probe> {
     let unasked = loaded.flat_map(|r| {
         let term = (r.term_pair == Seen::Unasked).then_some(Question::TermPair);
         let followers = (r.leads_in_memory() && r.followers == Seen::Unasked).then_some(Question::Followers);
-        term.into_iter().chain(followers).map(|question| Probe { endpoint: r.endpoint.clone(), question })
+        let aggregator = (view.base.is_some() && r.aggregator.is_unasked()).then_some(Question::Aggregator);
+        term.into_iter()
+            .chain(followers)
+            .chain(aggregator)
+            .map(|question| Probe { endpoint: r.endpoint.clone(), question })
     });
     unasked.collect()
 }

@@ -135,8 +135,10 @@ pub enum WaitFor {
 pub enum Ahead {
     /// The tables that OpenMLDB itself needs.
     SystemTables,
-    /// The partition of the table that its own one aggregates.
+    /// The partition of the table that its own one aggregates: who leads it decides who leads this one.
     BaseTable,
+    /// The partitions that aggregate it: they are loaded before it, and led before it takes rows.
+    Aggregates,
     /// The leaders of all other partitions.
     Leaders,
 }
@@ -167,7 +169,8 @@ impl fmt::Display for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SystemTables => "OpenMLDB's own tables",
-            Self::BaseTable => "the replicas of its base table",
+            Self::BaseTable => "the leader of its base table",
+            Self::Aggregates => "its pre-aggregate tables",
             Self::Leaders => "the leaders of other partitions",
         })
     }

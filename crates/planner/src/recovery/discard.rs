@@ -2,12 +2,13 @@
 
 use openmldb_model::{Offset, counted};
 
+use super::base::{not_to_be_sent, what_was_written};
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
 use super::objection;
 use super::reach;
-use super::rows::{self, seen_equal, seen_to_lack_keys};
+use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{elected_last, foreign_from, is_official, settled_term};
@@ -25,12 +26,14 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     if is_gone_as_accepted(view, replica) {
         return Ok(());
     }
+    not_to_be_sent(view, leader)?;
     if is_suspect(view, leader) {
         let text = format!("its leader {} is not complete itself", leader.endpoint);
         let hint = rows::diff(view, "nothing was discarded");
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
+    aggregated_elsewhere(view, leader, replica)?;
     objection::written_beside(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
     if lacks_rows_of(view, leader, replica) {
@@ -66,6 +69,17 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff_beside_leader(view));
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
+}
+
+/// What an aggregator wrote into a replica while it was loaded was given up by nobody, whatever its log says: its leader has to hold it.
+fn aggregated_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let Some(beside) = what_was_written(view, replica).filter(|_| !seen_to_hold_all(view, leader, replica)) else {
+        return Ok(());
+    };
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!("{at} holds {}, and its leader {by} was not seen to hold them all", replica.rows_at());
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 
 /// Rows that the leader was seen to lack, that its log cannot have deleted, and that nobody has given up. No term and no offset shows

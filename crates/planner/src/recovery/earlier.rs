@@ -79,6 +79,9 @@ pub struct Remembered {
     /// It was told to load with the table's columns and indexes.
     #[serde(skip_serializing_if = "is_default")]
     pub told_schema: bool,
+    /// It was loaded before its base table, so that no aggregator is attached.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unattached: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -103,6 +106,7 @@ impl Remembered {
             replaceable: memory.replaceable,
             led: memory.led,
             told_schema: memory.told_schema,
+            unattached: memory.unattached,
         }
     }
 
@@ -226,6 +230,7 @@ impl Memory {
             memory.load = now.load(remembered);
             memory.refused_before = remembered.refused_before || remembered.load.lacks_columns();
             memory.told_schema = remembered.told_schema && since != Since::Restarted;
+            memory.unattached = remembered.unattached && since == Since::Same;
             memory.leader_held = remembered.leader_held;
             memory.shared_up_to = remembered.shared_up_to;
             memory.replaceable = remembered.replaceable;

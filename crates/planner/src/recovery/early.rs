@@ -4,7 +4,6 @@
 use crate::playbook::{PartitionStep, Playbook, Which};
 use openmldb_model::{Offset, Seen};
 
-use super::base::terms_prove_nothing;
 use super::election::Choice;
 use super::memory::Load;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
@@ -23,6 +22,9 @@ pub fn serves_early(playbook: &Playbook) -> bool {
 /// # Errors
 /// Why all have to be loaded first.
 pub(super) fn alone(view: &View) -> Result<&ReplicaView, String> {
+    if let Some(base) = &view.base {
+        return Err(format!("all of its replicas are loaded before {}, which it aggregates", base.name));
+    }
     if view.memory.load_all_first {
         return Err("nobody on another host could know that its followers were not looked at".to_owned());
     }
@@ -67,12 +69,6 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
     if let Some(longer) = view.replicas.iter().find(|r| r.largest_known_offset() > offset) {
         let known = longer.largest_known_offset();
         return Err(format!("{} was known at offset {known}, beyond {offset} of {}", longer.endpoint, leader.endpoint));
-    }
-    if let Some(base) = view.base.as_ref().filter(|_| terms_prove_nothing(view)) {
-        return Err(format!(
-            "{}, which it aggregates, may have been led elsewhere and written to another copy",
-            base.name
-        ));
     }
     let last = view.terms.last().map(|start| start.term);
     if view.terms.len() > 1 && settled_term(view, leader) != last {

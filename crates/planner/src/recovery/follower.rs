@@ -2,19 +2,20 @@
 //! is not connected to the leader is resent, whatever its flags. RecoverTable and DropTable destroy data, so each has to
 //! pass [`may_discard`] first; and RecoverTable judges a replica by its term alone, so what it will do is known before.
 
+mod absent;
 mod old_leader;
 
 use std::time::Duration;
 
 use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
 
+use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, connect, is_the_same, read_again};
-use super::decide::{ANSWER, APPEARING, MAX_TRIES, OP_TIMEOUT, ops_wait, until_registered};
+use super::decide::{ANSWER, MAX_TRIES, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::loss::{Loss, unless_accepted};
-use super::memory::Load;
 use super::rows::{self, seen_equal};
 use super::single::resend_went_wrong;
 use super::stuck::{Stuck, stuck};
@@ -108,6 +109,9 @@ fn is_mark(intent: &Intent) -> bool {
 fn look_at_all(view: &View, step: &'static str, within: Duration, returns: Returns) -> Option<Vec<Follower>> {
     let leader = view.serving_leader().filter(|_| view.replicas.len() > 1)?;
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    if let Err(blocked) = not_to_be_sent(view, leader) {
+        return Some(vec![Follower::Blocked(blocked)]);
+    }
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
         Seen::Failed(error) => {
@@ -169,7 +173,9 @@ impl Case<'_> {
             Ok(stuck) => stuck,
             Err(unknown) => return unknown,
         };
-        let is_right = follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower);
+        let is_written = is_written_while_loading(self.view, follower);
+        let is_right =
+            follower.is_alive && self.follows(follower) && !resend_went_wrong(self.view, follower) && !is_written;
         if let Some(connected) = connected.filter(|_| is_right && stuck.is_none()) {
             return self.catch_up(follower, connected);
         }
@@ -193,10 +199,16 @@ impl Case<'_> {
                     "restart its tablet, then run again",
                 ));
             }
-            if let (Some(_), Err(blocked)) = (stuck, may_discard(self.view, self.leader, follower)) {
+            let is_to_go = stuck.is_some() || is_written;
+            if let Err(blocked) = may_discard(self.view, self.leader, follower)
+                && is_to_go
+            {
                 return Follower::Blocked(blocked);
             }
             let why = match stuck {
+                None if is_written => {
+                    "its aggregator wrote into it while it was loaded; to be resent it must not be alive".to_owned()
+                }
                 Some(stuck) => format!("it {stuck}; to be resent it must not be alive"),
                 None => "it is not what its flag says; RecoverTable refuses an alive replica (311)".to_owned(),
             };
@@ -351,7 +363,8 @@ impl Case<'_> {
             return Follower::Needs(Decision::Wait(Wait::new(what, seen, DROP_TIMEOUT, DROP_TIMEOUT)));
         }
         let went_wrong = resend_went_wrong(self.view, follower);
-        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some();
+        let is_written = is_written_while_loading(self.view, follower);
+        let mut must_drop = follower.memory.recovery.must_drop || went_wrong || stuck.is_some() || is_written;
         let lacks_rows = has_fewer_rows(self.view, follower, self.leader) && !follower.memory.recovery.resent_for_rows;
         if let Some(connected) = connected.filter(|_| self.follows(follower) && !must_drop) {
             if let Some(longer) = self.longer_than_leader(follower, connected) {
@@ -436,54 +449,6 @@ impl Case<'_> {
         let (table, pid, endpoint) = (self.view.table.clone(), self.view.partition.pid, follower.endpoint.clone());
         let action = Action::RecoverTable { table, pid, endpoint };
         Follower::Needs(Decision::act(Intent { step: self.step, action, why: why.to_owned(), resends }))
-    }
-
-    fn wait_loading(&self, follower: &ReplicaView) -> Follower {
-        let what = WaitFor::Loading;
-        let seen = format!("{} {}", follower.endpoint, follower.data);
-        if self.view.memory.has_expired(&what) {
-            let hint = "see the tablet's log, then run again";
-            return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
-        }
-        Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, OP_TIMEOUT)))
-    }
-
-    /// Its tablet answers and does not hold it. Loading comes first; only what cannot be loaded is resent as it is.
-    fn bring_absent(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
-        let endpoint = &follower.endpoint;
-        match &follower.memory.load {
-            Load::NotSent if !follower.has_no_directory() => {
-                let loads = follower.memory.loads;
-                let text = format!("{endpoint} is not loaded; LoadTable was sent {loads} times");
-                Follower::Blocked(Blocked::new(Reason::LoadTimeout, text, "see the tablet's log, then run again"))
-            }
-            Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt => {
-                let what = WaitFor::Appearing(endpoint.clone());
-                let seen = format!("{endpoint} does not show the partition yet");
-                if self.view.memory.has_expired(&what) {
-                    // Told twice, it would destroy itself; a tablet that was restarted loads nothing.
-                    let hint = "it may be loading unseen: see the tablet's log, or restart that tablet, then run again";
-                    return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
-                }
-                Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, APPEARING)))
-            }
-            Load::HandedOver if follower.manifest == Seen::Unasked => {
-                Follower::Needs(Decision::look(endpoint, Question::Manifest))
-            }
-            Load::HandedOver if follower.manifest_offset() > Offset(0) && self.leader.manifest == Seen::Unasked => {
-                Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
-            }
-            Load::NotSent | Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
-                match may_discard(self.view, self.leader, follower) {
-                    // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
-                    Ok(()) if connected.is_some() && follower.is_leader => {
-                        self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
-                    }
-                    Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
-                    Err(blocked) => Follower::Blocked(blocked),
-                }
-            }
-        }
     }
 
     fn disconnect(&self, follower: &Endpoint) -> Action {

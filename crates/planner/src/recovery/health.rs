@@ -2,6 +2,7 @@
 
 use openmldb_model::{Endpoint, Role, Seen, State};
 
+use super::base::written_to;
 use super::decision::{Probe, Question};
 use super::stuck::stuck;
 use super::view::{Data, ReplicaView, View};
@@ -51,6 +52,8 @@ pub enum ProblemKind {
     Stuck,
     /// It leads a pre-aggregate table's partition, and another tablet leads what that aggregates. Service does not depend on it.
     LedApart,
+    /// Its aggregator wrote into it while it was loaded: its log is not what it holds.
+    WrittenWhileLoading,
 }
 
 impl Health {
@@ -140,5 +143,5 @@ fn problems_of(view: &View, replica: &ReplicaView) -> Vec<Problem> {
         }
     }
     let problem = |(kind, text)| Problem { endpoint: replica.endpoint.clone(), kind, text };
-    found.into_iter().map(problem).collect()
+    found.into_iter().map(problem).chain(written_to(view, replica)).collect()
 }

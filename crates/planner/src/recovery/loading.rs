@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use openmldb_model::{Action, Directory, Offset, Seen, State};
 
+use super::base::is_written_while_loading;
 use super::connect::begins_its_leaders_log;
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
@@ -261,6 +262,10 @@ fn prove_terms_of<'a>(
     }
     let provable: Vec<&ReplicaView> = of
         .filter(|r| {
+            // A snapshot of what is no log would be all that is left of it.
+            if is_written_while_loading(view, r) {
+                return false;
+            }
             let bounded = r.offset().is_some_and(|offset| offset > Offset(0) && offset.0 <= up_to_entries);
             bounded && !view.memory.has_expired(&WaitFor::Snapshot(r.endpoint.clone()))
         })

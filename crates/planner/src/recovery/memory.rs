@@ -67,6 +67,11 @@ pub struct ReplicaMemory {
     /// It was told to load with the table's columns and indexes: its description is whole again, and whatever was in its
     /// directory is loaded.
     pub told_schema: bool,
+    /// It has `aggr_info.txt`, and was loaded by us while its base table's partition was not registered on its tablet: no aggregator was
+    /// attached all the same (docs/openmldb/load-table.md#pre-aggregate-tables).
+    pub unattached: bool,
+    /// CreateAggregator was sent, or could not be: it is not sent again.
+    pub aggregator_asked: bool,
     /// LoadTable calls that were answered or may have worked.
     pub loads: u32,
     /// Those of them that are over: loaded, or asked of a process of its tablet that is no more.
@@ -308,6 +313,8 @@ impl ReplicaMemory {
             held: false,
             refused_before: false,
             told_schema: false,
+            unattached: false,
+            aggregator_asked: false,
             loads: 0,
             loads_of_the_past: 0,
             flag_stuck: false,

@@ -37,7 +37,7 @@ mod tests;
 mod unseen;
 mod view;
 
-pub use base::{Base, led_apart};
+pub use base::{Base, awaits_aggregator, led_apart};
 pub use blocked::{Blocked, Reason};
 pub use decide::{Gates, decide};
 pub use decision::{Ahead, ComparedBefore, Decision, Intent, Probe, Question, Wait, WaitFor};

@@ -1,4 +1,4 @@
-//! What comes before what among partitions: system tables first, the base of a pre-aggregate table before it, serving
+//! What comes before what among partitions: system tables first, pre-aggregate tables before their base tables, serving
 //! everywhere before redundancy anywhere.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub struct Order {
     places: BTreeMap<PartitionId, Place>,
     coming: usize,
     system_coming: usize,
-    /// Partitions by the one that comes before them: pre-aggregate tables' by their base table's.
+    /// The partitions of pre-aggregate tables by their base table's.
     after: BTreeMap<PartitionId, Vec<PartitionId>>,
 }
 
@@ -75,19 +75,34 @@ impl Order {
         if self.coming == 0 || (place.system && self.system_coming == 0) {
             return Next::Everybody;
         }
-        self.after.get(&id).map_or(Next::Nobody, |after| Next::These(after.clone()))
+        let related: Vec<PartitionId> = self.related(id).collect();
+        if related.is_empty() { Next::Nobody } else { Next::These(related) }
     }
 
-    /// What a partition is allowed.
+    /// What a partition is allowed, as far as nobody knows better of those that it waits for.
     pub fn gates(&self, id: PartitionId) -> Gates {
         let Some(place) = self.places.get(&id) else { return Gates::OPEN };
-        let base = place.base_table.and_then(|tid| self.places.get(&PartitionId { tid, pid: id.pid }));
-        let base_settled = base.is_none_or(|base| base.stage == Stage::Settled);
-        let comes_first = match (place.system || self.system_coming == 0, base_settled) {
+        let is_coming = |id: &PartitionId| self.places.get(id).is_some_and(|place| place.stage == Stage::Coming);
+        let base = place.base_table.map(|tid| PartitionId { tid, pid: id.pid });
+        let is_aggregated = !self.aggregates_of(id).iter().any(is_coming);
+        let comes_first = match (place.system || self.system_coming == 0, is_aggregated) {
             (false, _) => Some(Ahead::SystemTables),
-            (true, false) => Some(Ahead::BaseTable),
+            (true, false) => Some(Ahead::Aggregates),
             (true, true) => None,
         };
-        Gates { comes_first, may_recover_followers: self.coming == 0, ..Gates::OPEN }
+        let base_is_chosen = !base.as_ref().is_some_and(is_coming);
+        Gates { comes_first, base_is_chosen, is_aggregated, may_recover_followers: self.coming == 0 }
+    }
+
+    /// The partitions in scope that aggregate this one.
+    pub fn aggregates_of(&self, id: PartitionId) -> &[PartitionId] {
+        self.after.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The partitions that this one aggregates or that aggregate it: what becomes of one may give the other its turn.
+    pub fn related(&self, id: PartitionId) -> impl Iterator<Item = PartitionId> {
+        let base = self.places.get(&id).and_then(|place| place.base_table);
+        let base = base.map(|tid| PartitionId { tid, pid: id.pid });
+        base.into_iter().chain(self.aggregates_of(id).iter().copied())
     }
 }

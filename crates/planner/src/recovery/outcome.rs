@@ -99,6 +99,11 @@ impl Memory {
                 // Asked twice, a tablet makes one more; waited for in vain, a term stays unknown.
                 replica.snapshot_asked = *outcome == Outcome::Applied;
             }
+            Action::CreateAggregator { endpoint, .. } => {
+                let replica = self.replica_mut(endpoint);
+                replica.aggregator_asked = true;
+                replica.unattached &= matches!(outcome, Outcome::NotApplied(_));
+            }
             Action::MarkAlive { endpoint, alive, .. } => {
                 if matches!(outcome, Outcome::Refused { code: ENDPOINT_UNKNOWN, .. }) {
                     self.replica_mut(endpoint).flag_stuck = true;
@@ -156,6 +161,7 @@ impl Memory {
             Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
             | Action::CancelOp { .. }
+            | Action::CreateAggregator { .. }
             | Action::MakeSnapshot { .. } => return,
         };
         let error = match outcome {

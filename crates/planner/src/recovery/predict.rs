@@ -1,6 +1,6 @@
 //! What a view becomes if an action works, or if what is waited for happens: the dry run's stand-in for the cluster.
 
-use openmldb_model::{Action, Followers, Manifest, Offset, Role, Seen, State, Term, TermPair, TermStart};
+use openmldb_model::{Action, Aggregator, Followers, Manifest, Offset, Role, Seen, State, Term, TermPair, TermStart};
 
 use super::decision::{Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
@@ -48,6 +48,11 @@ impl View {
                 }
             }
             Action::RecoverTable { endpoint, .. } => self.predict_recovered(endpoint),
+            Action::CreateAggregator { endpoint, .. } => {
+                if let Some(replica) = self.replica_mut(endpoint) {
+                    replica.memory.aggregator_asked = true;
+                }
+            }
             Action::RecoverSnapshot { .. }
             | Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
@@ -57,7 +62,9 @@ impl View {
 
     /// Loaded, at an offset that nobody can know before.
     fn predict_loaded(&mut self, endpoint: &openmldb_model::Endpoint) {
+        let unattached = self.base.as_ref().is_some_and(|base| !base.registered_at.contains(endpoint));
         if let Some(replica) = self.replica_mut(endpoint) {
+            replica.memory.unattached = unattached && replica.aggregator == Seen::Known(Aggregator::Present);
             replica.data = Data::Loaded(Loaded { role: Role::Follower, state: State::Normal, offset: None, rows: 0 });
             (replica.memory.load, replica.memory.loads) = (Load::Loaded, replica.memory.loads + 1);
             replica.term_pair =
@@ -211,8 +218,7 @@ impl View {
             Question::TermPair => replica.term_pair = Seen::Failed(error()),
             Question::Directory => replica.directory = Seen::Failed(error()),
             Question::Followers => replica.followers = Seen::Failed(error()),
-            // No decision rests on it.
-            Question::Aggregator => {}
+            Question::Aggregator => replica.aggregator = Seen::Failed(error()),
         }
     }
 

@@ -319,7 +319,9 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
     };
     let much = Lack { rows: u64::MAX, keys: u64::MAX, ..Lack::default() };
     let is_about_to_lose = before == ComparedBefore::Discarding || counts_are_in_doubt(view);
-    let is_settled = is_the_same_if(Lack::default()) && (!is_about_to_lose || is_the_same_if(much));
+    // Once it leads its aggregator writes, and nobody can tell any more whether the others hold what it held.
+    let is_read_first = view.base.is_some() && matches!(decision, Decision::Choose(_));
+    let is_settled = !is_read_first && is_the_same_if(Lack::default()) && (!is_about_to_lose || is_the_same_if(much));
     if is_settled { decision } else { Decision::Compare { replicas, before } }
 }
 

@@ -3,6 +3,7 @@
 
 use openmldb_model::{Endpoint, Offset, counted};
 
+use super::base::{another_is_as_it_was, is_written_while_loading};
 use super::rows::{
     cannot_be_compared, lacking, seen_to_have_deleted, seen_to_hold_all, seen_to_lack, seen_to_lack_what_it_deleted,
 };
@@ -26,6 +27,13 @@ pub enum Suspicion {
         /// That one's offset.
         than_offset: Offset,
     },
+    /// Its aggregator wrote into it while it was loaded, and another one holds what it had before.
+    WrittenWhileLoading {
+        /// Its rows.
+        rows: u64,
+        /// Its offset.
+        offset: Offset,
+    },
     /// It was compared with another replica, and lacks rows that one holds.
     LacksRows {
         /// How many, beyond those that may be behind the end of its log.
@@ -46,6 +54,11 @@ impl std::fmt::Display for Suspicion {
                     counted(*rows, "row")
                 )
             }
+            Self::WrittenWhileLoading { rows, offset } => write!(
+                f,
+                "it holds {} at offset {offset}: its aggregator wrote into it while it was loaded, and its log is not what it holds",
+                counted(*rows, "row")
+            ),
             Self::LacksRows { rows, than } => write!(f, "it lacks {} that {than} holds", counted(*rows, "row")),
         }
     }
@@ -60,8 +73,12 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     if x.memory.snapshot_file_missing {
         return Some(Suspicion::SnapshotFileMissing);
     }
+    if another_is_as_it_was(view, x) {
+        return Some(Suspicion::WrittenWhileLoading { rows: x.rows(), offset: x_offset });
+    }
     let lenient = view.has_ttl || rows_were_deleted(view);
-    let others = view.replicas.iter().filter(|y| y.endpoint != x.endpoint);
+    // What an aggregator wrote while it was loaded nobody else has to hold.
+    let others = view.replicas.iter().filter(|y| y.endpoint != x.endpoint && !is_written_while_loading(view, y));
     let others = others.filter_map(|y| Some((y, y.offset()?)));
     // What the other one holds beside may be a tail that was given up: rows tell that none is missing, not that one is.
     let is_excused = |y: &ReplicaView| seen_to_lack(view, x, y) == Some(0) || seen_to_lack_what_it_deleted(view, x, y);

@@ -2,8 +2,7 @@
 
 use openmldb_model::{Offset, Term, TermStart};
 
-use super::base::terms_prove_nothing;
-use super::rows::seen_to_hold_all;
+use super::base::rows_bear_out;
 use super::stuck::leads_in;
 use super::view::{ReplicaView, View};
 
@@ -190,7 +189,7 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     }
     // The replica elected last is official too.
     let by_terms = x_offset <= y_offset && is_official(view, x) && is_official(view, y);
-    by_terms && (!terms_prove_nothing(view) || seen_to_hold_all(view, y, x))
+    by_terms && rows_bear_out(view, x, y)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

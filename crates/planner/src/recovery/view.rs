@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use openmldb_model::{
-    Directory, Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen, Snapshot, State,
-    StorageMode, Table, TableName, Tablet, TabletState, TermPair, TermStart, counted,
+    Aggregator, Directory, Endpoint, Followers, Held, Manifest, Offset, Op, Partition, PartitionId, Role, Seen,
+    Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, TermPair, TermStart, counted,
 };
 
 use super::base::Base;
@@ -59,6 +59,8 @@ pub struct ReplicaView {
     pub directory: Seen<Directory>,
     /// Whom it replicates to; asked of leaders only.
     pub followers: Seen<Followers>,
+    /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
+    pub aggregator: Seen<Aggregator>,
     /// What this run remembers of it.
     pub memory: ReplicaMemory,
 }
@@ -121,6 +123,7 @@ impl View {
                 term_pair: probes.term_pair.clone(),
                 directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
+                aggregator: probes.aggregator.clone(),
                 memory: memory.replica(&replica.endpoint),
             }
         });

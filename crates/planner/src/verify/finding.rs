@@ -111,6 +111,8 @@ kinds! {
     FewerRows = "fewer_rows",
     /// A pre-aggregate table's partition and what it aggregates are led by different tablets.
     LedApart = "led_apart",
+    /// A replica of a pre-aggregate table was written to by its aggregator while it was loaded: its log is not what it holds.
+    WrittenWhileLoading = "written_while_loading",
     /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it.
     NotAggregated = "not_aggregated",
     /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put to the base
@@ -146,6 +148,9 @@ impl FindingKind {
                 "`openmldb-ops replica diff` shows in what they differ, before anything else; nothing was discarded"
             }
             Self::LedApart => "run `openmldb-ops recover` on it, which has it led beside its base table",
+            Self::WrittenWhileLoading => {
+                "run `openmldb-ops recover` on it: it replaces a follower by its leader's data, and says what to do about a leader"
+            }
             Self::NotAggregated => {
                 "`openmldb-ops leader handover` has that tablet lead the base table's partition again"
             }

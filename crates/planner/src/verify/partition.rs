@@ -102,6 +102,7 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::NotConnected => (FindingKind::NotConnected, unless_op(view)),
             ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
             ProblemKind::LedApart => (FindingKind::LedApart, unless_op(view)),
+            ProblemKind::WrittenWhileLoading => (FindingKind::WrittenWhileLoading, unless_op(view)),
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
     });
@@ -118,23 +119,29 @@ fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
         let tablet = now.snapshot.tablets.get(at)?;
         tablet.probes(now.view.partition).aggregator.known().map(|found| *found == Aggregator::Present)
     };
+    let again = format!(
+        "`openmldb-ops replica aggregate {} {leader}` has it aggregate and makes up for what it missed, once it leads both",
+        now.view.name()
+    );
+    let found = |text: String, hint: String| {
+        Some(Finding { hint, ..finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text) })
+    };
     if aggregates(leader)? {
-        return None;
+        let is_unattached = now.view.replica(leader).is_some_and(|replica| replica.memory.unattached);
+        let text = format!("leads {}, and has no aggregator attached: it was loaded before that", base.name);
+        let hint = "restart that tablet, then `openmldb-ops recover` has it aggregate again".to_owned();
+        return is_unattached.then(|| found(text, hint))?;
     }
     let mut elsewhere = now.view.replicas.iter().map(|r| &r.endpoint).filter(|at| *at != leader);
     let Some(at) = elsewhere.clone().find(|at| aggregates(at) == Some(true)) else {
         let nobody = elsewhere.all(|at| aggregates(at) == Some(false));
         let text = format!("leads {}, which nobody aggregates: no tablet has an aggregator of it", base.name);
-        let hint = "drop its deployment and deploy it anew, if it is of one".to_owned();
-        let found = finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text);
-        return nobody.then_some(Finding { hint, ..found });
+        let hint = format!("{again}; or drop its deployment and deploy it anew");
+        return nobody.then(|| found(text, hint))?;
     };
     let text = format!("leads {}, and does not aggregate it: {at} would", base.name);
-    let hint = format!(
-        "`openmldb-ops leader handover {} --to {at}` has that one lead it again; what it missed is aggregated once it is deployed anew",
-        base.name
-    );
-    Some(Finding { hint, ..finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text) })
+    let lead_again = format!("`openmldb-ops leader handover {} --to {at}` has that one lead it again", base.name);
+    found(text, format!("{again}; or {lead_again}, without what it missed"))
 }
 
 fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Option<Finding> {

@@ -28,7 +28,7 @@ coded! {
         api::PutResponse, api::GeneralResponse, api::DropTableResponse, api::GetTableStatusResponse,
         api::GetTableFollowerResponse, api::AppendEntriesResponse, api::AddReplicaResponse, api::ChangeRoleResponse,
         api::TaskStatusResponse, api::GetTableSchemaResponse, api::GetTermPairResponse, api::GetManifestResponse,
-        api::TraverseResponse;
+        api::TraverseResponse, api::CreateAggregatorResponse;
 }
 
 macro_rules! answers {

@@ -1,8 +1,15 @@
 //! Aggregators: what a leader of a base table writes into its pre-aggregate tables, in the copies on its own tablet
 //! (docs/openmldb/load-table.md#pre-aggregate-tables).
 
-use super::{Entry, RowId, Tablets};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::entry::signed_partition_id;
+use super::load::id_of;
+use super::refusal::{NOT_CREATED, code_and_msg};
+use super::{Entry, RowId, Schema, Tablets};
 use openmldb_model::{PartitionId, Tid};
+use openmldb_wire::api;
 
 /// Rows of the base table that go into one row of its pre-aggregate table. A real one counts by time or by rows, as it was deployed.
 const BUCKET: u64 = 8;
@@ -34,14 +41,50 @@ pub(super) fn base_offset(row: RowId) -> Option<u64> {
 }
 
 impl Tablets {
+    /// CreateAggregator. A real tablet without the pre-aggregate table's partition ends for it.
+    pub(super) fn answer_create(
+        &mut self,
+        at: usize,
+        request: &api::CreateAggregatorRequest,
+    ) -> api::CreateAggregatorResponse {
+        let aggregate = id_of(request.aggr_table_tid, request.aggr_table_pid);
+        let meta = request.base_table_meta.as_ref();
+        let base = meta.map(|meta| signed_partition_id(meta.tid(), meta.pid()));
+        let is_described = request.index_pos.is_some() && !request.bucket_size().is_empty();
+        let created = base.filter(|_| is_described).is_some_and(|base| self.create_at(at, base, aggregate));
+        let (code, msg) = code_and_msg(if created { Ok("") } else { Err(NOT_CREATED) });
+        api::CreateAggregatorResponse { code, msg }
+    }
+
+    /// What a deployment has written down of each pre-aggregate table, as it is encoded (`__INTERNAL_DB.PRE_AGG_META_INFO`).
+    pub(super) fn aggregations(&self) -> Vec<Vec<u8>> {
+        let schemas = || self.machines.iter().flat_map(|machine| &machine.replicas);
+        let named = schemas().map(|(id, replica)| (id.tid, replica.schema.clone()));
+        let named: BTreeMap<Tid, _> = named.collect();
+        let aggregates = named.values().filter(|schema| schema.base_table_tid != 0);
+        let row = |schema: &Arc<Schema>| {
+            let base = named.get(&Tid(schema.base_table_tid))?;
+            let how = ["sum", "amt", "card", "ts", "8", ""];
+            Some(texts(&[&[&*schema.name, &*schema.db, &*base.db, &*base.name], &how[..]].concat()))
+        };
+        aggregates.filter_map(row).collect()
+    }
+
     /// A deployment creates an aggregator where the base table's partition is led, and nowhere else: it is written down in the
     /// pre-aggregate partition's directory (`aggr_info.txt`). Whether both are there.
     pub fn create_aggregator(&mut self, endpoint: &str, base: PartitionId, aggregate: PartitionId) -> bool {
-        let Some(at) = self.reach(endpoint) else { return false };
+        self.reach(endpoint).is_some_and(|at| self.create_at(at, base, aggregate))
+    }
+
+    fn create_at(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> bool {
         let machine = &mut self.machines[at];
         let Some(storage) = machine.replicas.get(&aggregate).map(|replica| replica.storage()) else { return false };
         machine.disk.make_directory(storage, aggregate).has_aggregator = true;
-        self.attach(at, base, aggregate)
+        let Some(missing) = self.attach(at, base, aggregate) else { return false };
+        for row in missing {
+            self.put_aggregate(at, aggregate, row);
+        }
+        true
     }
 
     /// A replica of a pre-aggregate table has been read from its disk: its aggregator is attached if the base table's partition is
@@ -51,24 +94,29 @@ impl Tablets {
         let Some(replica) = machine.replicas.get(&aggregate) else { return };
         let has_one = machine.disk.directory(replica.storage(), aggregate).is_some_and(|found| found.has_aggregator);
         let base = PartitionId { tid: Tid(replica.schema.base_table_tid), pid: aggregate.pid };
-        if has_one && base.tid.0 > 0 {
-            self.attach(at, base, aggregate);
+        if !has_one || base.tid.0 == 0 {
+            return;
+        }
+        let (missing, now) = (self.attach(at, base, aggregate).unwrap_or_default(), self.now);
+        // Its offset is set afterwards, and it was contacted by no leader.
+        for (row, index) in missing.into_iter().zip(1..) {
+            if let Ok((replica, binlog)) = self.machines[at].replica_and_binlog(aggregate) {
+                replica.append_anew(binlog, Entry { term: replica.term, index, row, deletes: None, at: now });
+            }
         }
     }
 
-    fn attach(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> bool {
+    /// One more aggregator, whatever is attached already. Gives what its base table's log holds behind the last aggregate.
+    fn attach(&mut self, at: usize, base: PartitionId, aggregate: PartitionId) -> Option<Vec<RowId>> {
         let machine = &mut self.machines[at];
-        let (Some(from), Some(into)) = (machine.replicas.get(&base), machine.replicas.get(&aggregate)) else {
-            return false;
-        };
+        let (from, into) = (machine.replicas.get(&base)?, machine.replicas.get(&aggregate)?);
         let reaches = into.rows.iter().filter_map(|entry| base_offset(entry.row)).max().unwrap_or(0);
         let log = machine.disk.directory(from.storage(), base).map(|found| found.read(from.storage()));
         let end = log.map_or(0, |log| log.offset).max(from.offset);
         let state = if end < reaches { Init::BaseIsBehind } else { Init::Done };
-        let waiting = end.saturating_sub(reaches) % BUCKET;
-        machine.aggregators.retain(|one| (one.base, one.aggregate) != (base, aggregate));
-        machine.aggregators.push(Aggregator { base, aggregate, state, waiting });
-        true
+        let behind = end.saturating_sub(reaches);
+        machine.aggregators.push(Aggregator { base, aggregate, state, waiting: behind % BUCKET });
+        Some((1..=behind / BUCKET).map(|nth| RowId::under_key(KEY, reaches + nth * BUCKET)).collect())
     }
 
     /// A leader of a base table has taken a row. Whether it went into every pre-aggregate table that has an aggregator here.
@@ -116,4 +164,19 @@ pub(super) fn encoded(row: RowId, base_offset: u64) -> Vec<u8> {
     // The filter, the seventh column, is null.
     let nulls = [0b0100_0000];
     [&[1, 1], size.to_le_bytes().as_slice(), &nulls, &fixed, &starts, key.as_bytes(), sum.as_bytes()].concat()
+}
+
+/// A row of texts alone, as OpenMLDB encodes it.
+fn texts(columns: &[&str]) -> Vec<u8> {
+    const HEADER: usize = 6;
+    let begin = HEADER + columns.len().div_ceil(8) + columns.len();
+    let mut starts = Vec::new();
+    let mut end = begin;
+    for column in columns {
+        starts.push(u8::try_from(end).unwrap_or(u8::MAX));
+        end += column.len();
+    }
+    let size = u32::try_from(end).unwrap_or(u32::MAX);
+    let nulls = vec![0; columns.len().div_ceil(8)];
+    [&[1, 1], size.to_le_bytes().as_slice(), &nulls, &starts, columns.concat().as_bytes()].concat()
 }

@@ -179,6 +179,7 @@ impl Tablets {
             TabletCall::PauseSnapshot(request) => TabletAnswer::PauseSnapshot(self.pause_snapshot(at, request)),
             TabletCall::RecoverSnapshot(request) => TabletAnswer::RecoverSnapshot(self.recover_snapshot(at, request)),
             TabletCall::SendSnapshot(request) => TabletAnswer::SendSnapshot(self.send_snapshot(at, request)),
+            TabletCall::CreateAggregator(request) => TabletAnswer::CreateAggregator(self.answer_create(at, &request)),
             TabletCall::DeleteBinlog(request) => TabletAnswer::DeleteBinlog(self.delete_binlog(at, &request)),
             TabletCall::GetTaskStatus(_) => TabletAnswer::GetTaskStatus(self.machines[at].tasks.list()),
             TabletCall::DeleteOpTask(request) => {

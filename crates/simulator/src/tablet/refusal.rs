@@ -18,6 +18,7 @@ const fn refusal(code: i32, msg: &'static str) -> Refusal {
 }
 
 pub(super) const ADD_TASK_FAILED: Refusal = refusal(-1, "add task failed");
+pub(super) const NOT_CREATED: Refusal = refusal(-1, "create aggregator failed");
 pub(super) const AGGREGATE_FAILED: Refusal = refusal(-1, "update aggr failed");
 pub(super) const CHECK_SIZE_FAILED: Refusal = refusal(-1, "check size failed");
 pub(super) const GET_SIZE_FAILED: Refusal = refusal(-1, "get size failed");

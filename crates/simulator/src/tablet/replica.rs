@@ -104,11 +104,23 @@ impl Replica {
             self.log_began_anew = true;
             binlog.clear();
         }
-        binlog.push(entry);
+        // What is numbered below the end of a log nobody reads from it.
+        if binlog.last().is_none_or(|last| last.index < entry.index) {
+            binlog.push(entry);
+        }
         self.has_garbage |= is_garbage_to_be(&self.schema, self.rows.last(), &entry);
         self.rows.push(entry);
         self.uncounted += u64::from(entry.deletes.is_some());
         self.offset = entry.index;
+    }
+
+    /// Takes an entry while it is being loaded, before the load has set its offset: into a new file that is read instead of those
+    /// before it from now on, numbered from 1.
+    pub(super) fn append_anew(&mut self, binlog: &mut Vec<Entry>, entry: Entry) {
+        if entry.index == 1 {
+            binlog.clear();
+        }
+        self.append(binlog, entry);
     }
 
     /// Rows as record_cnt has them; while loading, those read so far.

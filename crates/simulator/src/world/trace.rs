@@ -137,6 +137,7 @@ pub(super) fn named_by_tablet_call(call: &TabletCall) -> Vec<PartitionId> {
         TabletCall::GetTermPair(request) => partition(request.tid(), request.pid()),
         TabletCall::GetManifest(request) => partition(request.tid(), request.pid()),
         TabletCall::CheckFile(request) => partition(request.tid(), request.pid()),
+        TabletCall::CreateAggregator(request) => partition(request.aggr_table_tid(), request.aggr_table_pid()),
         TabletCall::Traverse(request) => partition(request.tid(), request.pid()),
         TabletCall::GetTaskStatus(_) | TabletCall::DeleteOpTask(_) | TabletCall::CancelOp(_) => return Vec::new(),
     };

@@ -1,13 +1,24 @@
 //! Pre-aggregate tables: who leads their base tables writes into the copy beside it, whoever leads that.
 
+use std::collections::BTreeSet;
+
 use super::builder::{Built, Replica, a_partition};
 use super::followers::serving as led_by_a;
 use super::rows::{after, seen};
-use crate::recovery::{Base, Decision, Gates, ProblemKind, Reason, Way, decide, is_proven_prefix, led_apart};
-use openmldb_model::Endpoint;
+use crate::recovery::{
+    Base, Decision, Gates, Memory, Outcome, ProblemKind, Reason, RowsSeen, Suspicion, Way, awaits_aggregator, decide,
+    is_proven_prefix, led_apart, suspicion,
+};
+use openmldb_model::{Aggregator, Endpoint, Offset, Seen};
 
 fn base(leader: &str, was_apart: bool) -> Option<Base> {
-    Some(Base { name: "shop.orders/0".to_owned(), leader: Some(leader.into()), was_apart })
+    Some(Base {
+        name: "shop.orders/0".to_owned(),
+        leader: Some(leader.into()),
+        was_apart,
+        registered_at: BTreeSet::new(),
+        takes_rows: false,
+    })
 }
 
 fn aggregating(mut view: Built, base: Option<Base>) -> Built {
@@ -45,7 +56,10 @@ fn terms_prove_nothing_once_the_two_were_apart() {
     let proven = |view: &Built| is_proven_prefix(view, view.get("a"), view.get("b"));
     assert!(!proven(&view), "both may have written entries of the same term at the same places");
     assert!(proven(&aggregating(view.clone(), None)), "of any other table the term proves it");
-    assert!(proven(&aggregating(view.clone(), base("b", false))));
+    let never_apart = |rows| proven(&after(aggregating(view.clone(), base("b", false)), rows));
+    assert!(never_apart(RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "they are too many")));
+    assert!(never_apart(seen(&ends(5), &[("a", "b", 5)])));
+    assert!(!never_apart(seen(&ends(5), &[("b", "a", 2), ("a", "b", 5)])), "its log may have hidden an older one");
     assert!(matches!(decide(&view, &super::builder::recover(), Gates::OPEN), Decision::Compare { .. }));
     let differ = after(view, seen(&ends(5), &[("b", "a", 2), ("a", "b", 5)]));
     assert!(!proven(&differ));
@@ -95,4 +109,223 @@ fn an_old_leader_that_holds_the_same_keeps_its_data() {
     assert_eq!(old_leader(1, false).acts(), ["recover_table b"], "and takes it as it is");
     let lacks = after(old_leader(1, false), seen(&[("a", 20), ("b", 20)], &[("b", "a", 1)]));
     assert_eq!(lacks.acts(), ["drop b"], "what differs is resent");
+}
+
+/// Where rows were lost for it on real servers: `a` lost its end, and its aggregator made four of the buckets again while it loaded.
+fn written_while_loading(a: (u64, u64), others: u64) -> Built {
+    let of_a = move |r: Replica| r.leader().loaded(a.0).rows(a.1).last_term(1).with(aggregates);
+    let view = a_partition()
+        .replica("a", of_a)
+        .replica("b", move |r| r.loaded(others).last_term(1))
+        .replica("c", move |r| r.loaded(others).last_term(1));
+    aggregating(view, base("a", false))
+}
+
+fn aggregates(r: &mut crate::recovery::ReplicaView) {
+    r.aggregator = Seen::Known(Aggregator::Present);
+}
+
+#[test]
+fn a_copy_that_was_written_to_while_it_loaded_leads_nobody_who_holds_what_it_had_before() {
+    for (a, others) in [((8, 12), 12), ((12, 27), 12), ((3, 18), 21)] {
+        let view = written_while_loading(a, others);
+        let written = Suspicion::WrittenWhileLoading { rows: a.1, offset: Offset(a.0) };
+        assert_eq!(suspicion(&view, view.get("a")), Some(written));
+        assert_eq!(suspicion(&view, view.get("b")), None, "whatever the other one holds beside");
+        assert_eq!(view.chooses(), "b");
+        assert!(!is_proven_prefix(&view, view.get("a"), view.get("b")));
+    }
+    let mut other = written_while_loading((8, 12), 12);
+    other.0.base = None;
+    assert!(suspicion(&other, other.get("a")).is_none(), "no other table has an aggregator");
+}
+
+#[test]
+fn one_that_is_longer_than_all_that_are_as_they_were_leaves_the_partition_alone() {
+    let view = written_while_loading((31, 46), 20);
+    assert_eq!(view.reason(), Reason::SuspectIsLongest);
+}
+
+#[test]
+fn nothing_is_resent_from_a_copy_that_was_written_to_while_it_loaded() {
+    let leads = |r: Replica| r.leader().alive().loaded(8).rows(40).leads_to([("b", 8)]).with(aggregates);
+    for follower in [|r: Replica| r.loaded(12), |r: Replica| r.loaded(4).alive(), |r: Replica| r.vanished()] {
+        let view = aggregating(a_partition().replica("a", leads).replica("b", follower), base("a", false));
+        let blocked = view.blocked();
+        assert_eq!(blocked.reason, Reason::WrittenWhileLoading, "{blocked}");
+        assert!(blocked.text.contains("a holds 40 rows at offset 8"), "{blocked}");
+        assert!(blocked.loss.is_empty(), "nobody may say yes to what nobody can list");
+    }
+}
+
+#[test]
+fn rows_of_a_leader_whose_puts_are_under_way_are_no_sign() {
+    let leads = |r: Replica| r.leader().alive().loaded(20).rows(22).leads_to([("b", 20)]).with(aggregates);
+    let view = aggregating(a_partition().replica("a", leads).replica("b", |r| r.alive().loaded(20)), base("a", false));
+    assert!(!matches!(view.decided(), Decision::Blocked(_)));
+}
+
+#[test]
+fn what_it_alone_holds_is_kept_until_it_was_aggregated_elsewhere() {
+    let written = |r: Replica| r.loaded(12).rows(27).with(aggregates);
+    let led = |lacking: &[_]| {
+        let view = a_partition().replica("a", |r| r.leader().alive().loaded(12).leads_to([]).with(aggregates));
+        let view = view.replica("b", written);
+        after(aggregating(view, base("a", false)), seen(&[("a", 12), ("b", 12)], lacking))
+    };
+    let blocked = led(&[("a", "b", 15)]).blocked();
+    assert_eq!(blocked.reason, Reason::LeaderLacksRows);
+    assert!(blocked.hint.contains("replica aggregate db.t/0 ENDPOINT"), "{}", blocked.hint);
+    assert_eq!(led(&[]).acts(), ["drop b"], "its leader holds all that it does");
+}
+
+#[test]
+fn a_copy_that_ends_first_and_may_have_an_aggregators_log_is_no_beginning() {
+    let view = |written: Seen<Aggregator>| {
+        let b = |r: Replica| r.loaded(8).last_term(1).with(|r| r.aggregator = written);
+        let view = a_partition().replica("a", |r| r.leader().loaded(12).last_term(1)).replica("b", b);
+        let view = after(aggregating(view, base("a", false)), seen(&[("a", 12), ("b", 8)], &[("b", "a", 4)]));
+        is_proven_prefix(&view, view.get("b"), view.get("a"))
+    };
+    assert!(view(Seen::Known(Aggregator::Missing)));
+    assert!(!view(Seen::Known(Aggregator::Present)));
+    assert!(!view(Seen::Unasked));
+}
+
+#[test]
+fn rows_are_compared_before_a_pre_aggregate_tables_leader_is_chosen() {
+    let equal =
+        a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).replica("b", |r| r.loaded(20).last_term(1));
+    let decided = |view: &Built| decide(view, &super::builder::recover(), Gates::OPEN);
+    assert!(matches!(decided(&equal), Decision::Choose(_)));
+    let aggregate = aggregating(equal, base("a", false));
+    assert!(matches!(decided(&aggregate), Decision::Compare { .. }));
+    let Decision::Choose(choice) = decided(&after(aggregate, seen(&[("a", 20), ("b", 20)], &[]))) else { panic!() };
+    assert_eq!(choice.proven, [Endpoint::from("b")]);
+}
+
+#[test]
+fn a_follower_that_was_written_to_while_it_loaded_is_resent_once_its_leader_holds_as_much() {
+    let view = |lacking: &[_]| {
+        let b = |r: Replica| r.alive().loaded(12).rows(27).with(aggregates);
+        let a = |r: Replica| r.leader().alive().loaded(27).leads_to([("b", 12)]).with(aggregates);
+        let view = a_partition().replica("a", a).replica("b", b);
+        after(aggregating(view, base("a", false)), seen(&[("a", 27), ("b", 12)], lacking))
+    };
+    assert_eq!(view(&[]).acts(), ["mark b no"]);
+    assert_eq!(view(&[("a", "b", 3)]).blocked().reason, Reason::LeaderLacksRows);
+}
+
+/// `a` leads, as it will the base table; it was loaded before that, or has an aggregator or not.
+fn led(unattached: bool, aggregator: Seen<Aggregator>) -> Built {
+    let leads = |r: Replica| r.leader().alive().loaded(20).leads_to([("b", 20)]).in_term(1);
+    let leads = |r: Replica| {
+        leads(r).with(|r| {
+            r.memory.unattached = unattached;
+            r.aggregator = aggregator;
+        })
+    };
+    let mut view = a_partition().replica("a", leads).replica("b", |r| r.loaded(20).heard(1));
+    view.0.memory.rows = Some(seen(&[("a", 20), ("b", 20)], &[]));
+    aggregating(view, base("a", false))
+}
+
+const CREATES: &str = "create_aggregator a";
+
+fn first(view: &Built) -> Option<String> {
+    match view.decided() {
+        Decision::Act(intents) => intents.first().map(super::builder::said),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_aggregator_is_created_where_none_is_attached() {
+    for (unattached, aggregator) in
+        [(true, Aggregator::Present), (true, Aggregator::Missing), (false, Aggregator::Missing)]
+    {
+        let view = led(unattached, Seen::Known(aggregator));
+        assert_eq!(first(&view).as_deref(), Some(CREATES));
+        assert!(awaits_aggregator(&view));
+    }
+}
+
+#[test]
+fn no_aggregator_is_created_where_one_may_be_or_clients_may_put_rows() {
+    let free = || led(true, Seen::Known(Aggregator::Present));
+    let mut views = vec![
+        led(false, Seen::Known(Aggregator::Present)),
+        led(false, Seen::Failed("timed out".to_owned())),
+        aggregating(free(), base("b", false)),
+        aggregating(free(), None),
+    ];
+    let mut asked = free();
+    asked.get_mut("a").memory.aggregator_asked = true;
+    let mut serves = free();
+    serves.0.base.as_mut().unwrap().takes_rows = true;
+    views.extend([asked, serves]);
+    for view in views {
+        assert_ne!(first(&view).as_deref(), Some(CREATES), "{:?}", view.get("a"));
+        assert!(!awaits_aggregator(&view));
+    }
+    let unasked = led(false, Seen::Unasked);
+    assert!(matches!(unasked.decided(), Decision::Look(_)));
+}
+
+#[test]
+fn one_that_was_perhaps_created_is_not_created_again() {
+    for outcome in
+        [Outcome::Applied, Outcome::Unknown(String::new()), Outcome::Refused { code: -1, error: String::new() }]
+    {
+        let view = led(true, Seen::Known(Aggregator::Present));
+        let Decision::Act(intents) = view.decided() else { panic!() };
+        let mut memory = view.memory.clone();
+        memory.note_outcome(&view, &intents[0], &outcome, None);
+        let replica = memory.replica(&"a".into());
+        assert!(replica.aggregator_asked && !replica.unattached, "{outcome:?}");
+    }
+}
+
+#[test]
+fn no_aggregator_is_attached_to_what_was_loaded_before_its_base_table() {
+    let loaded = |by_us: u32, registered: &[&str]| {
+        let mut view = a_partition().replica("a", |r| r.loaded(20).with(aggregates).with(|r| r.memory.loads = by_us));
+        let registered_at = registered.iter().map(|at| Endpoint::from(*at)).collect();
+        view.0.base = base("a", false).map(|base| Base { registered_at, ..base });
+        let mut memory = Memory { replicas: [("a".into(), view.get("a").memory.clone())].into(), ..Memory::default() };
+        memory.note_unattached(&view);
+        (memory, view)
+    };
+    let is = |(memory, _): &(Memory, Built)| memory.replica(&"a".into()).unattached;
+    assert!(is(&loaded(1, &[])) && is(&loaded(1, &["b"])));
+    assert!(!is(&loaded(1, &["a"])), "it may have been attached");
+    assert!(!is(&loaded(0, &[])), "nobody knows what was there when somebody else loaded it");
+    let (mut memory, _) = loaded(1, &[]);
+    let (_, later) = loaded(1, &["a"]);
+    memory.note_unattached(&later);
+    assert!(memory.replica(&"a".into()).unattached, "the base table is loaded afterwards");
+    let (mut memory_of_none, mut without) = loaded(1, &[]);
+    without.get_mut("a").aggregator = Seen::Known(Aggregator::Missing);
+    memory_of_none = Memory { replicas: [("a".into(), without.get("a").memory.clone())].into(), ..memory_of_none };
+    memory_of_none.note_unattached(&without);
+    assert!(!memory_of_none.replica(&"a".into()).unattached, "one that shows later was created since");
+    let gone = aggregating(a_partition().replica("a", |r| r), base("a", false));
+    memory.note_unattached(&gone);
+    assert!(!memory.replica(&"a".into()).unattached);
+}
+
+#[test]
+fn no_snapshot_is_made_of_a_copy_that_was_written_to_while_it_loaded() {
+    let mut view = written_while_loading((8, 12), 8).terms([(1, 0), (3, 5)]);
+    for at in ["a", "b", "c"] {
+        view.get_mut(at).manifest = a_partition().replica("x", |r| r).get("x").manifest.clone();
+    }
+    let acts = view.acts();
+    assert_eq!(acts, ["make_snapshot b 8", "make_snapshot c 8"], "it would be all that is left");
+    let chosen = |r: Replica| r.leader().alive().loaded(8).last_term(3).leads_to([]).in_term(3).with(aggregates);
+    let old = |r: Replica| r.leader().loaded(8).rows(12).with(aggregates);
+    let mut serves =
+        aggregating(a_partition().terms([(1, 0), (3, 9)]).replica("b", chosen).replica("a", old), base("a", false));
+    serves.0.memory.rows = Some(seen(&[("a", 8), ("b", 8)], &[("b", "a", 4)]));
+    assert_eq!(serves.blocked().reason, Reason::LeaderLacksRows, "it was given up by nobody");
 }

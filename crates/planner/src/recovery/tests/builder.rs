@@ -8,8 +8,8 @@ use crate::recovery::{
     View, choose, decide,
 };
 use openmldb_model::{
-    Action, Directory, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid, Role, Seen,
-    State, StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
+    Action, Aggregator, Directory, Endpoint, Followers, Manifest, Offset, Op, OpId, OpKind, OpStatus, PartitionId, Pid,
+    Role, Seen, State, StorageMode, TableName, TabletState, Term, TermPair, TermStart, Tid,
 };
 
 /// A view being described.
@@ -149,6 +149,7 @@ pub fn said(intent: &Intent) -> String {
         Action::DelReplica { endpoint, follower, .. } => format!("del_replica {endpoint} {follower}"),
         Action::DropTable { endpoint, .. } => format!("drop {endpoint}"),
         Action::MakeSnapshot { endpoint, offset, .. } => format!("make_snapshot {endpoint} {offset}"),
+        Action::CreateAggregator { endpoint, .. } => format!("create_aggregator {endpoint}"),
         other => format!("{other:?}"),
     }
 }
@@ -170,6 +171,7 @@ impl Replica {
             term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),
             directory: Seen::Known(Directory::InPlace),
             followers: Seen::Unasked,
+            aggregator: Seen::Known(Aggregator::Missing),
             memory: ReplicaMemory::new(),
         })
     }

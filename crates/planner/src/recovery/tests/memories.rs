@@ -366,11 +366,16 @@ fn system_tables_come_first() {
 }
 
 #[test]
-fn a_pre_aggregate_table_comes_after_its_base() {
-    let with = |stage| [(2, false, None, stage), (3, false, Some(2), Stage::Coming)];
-    assert!(!may_load(gates(&with(Stage::Coming), 3)) && may_load(gates(&with(Stage::Coming), 2)));
-    assert!(may_load(gates(&with(Stage::Settled), 3)));
-    assert!(may_load(gates(&with(Stage::Settled)[1..], 3)), "its base is out of scope");
+fn a_base_table_comes_after_what_aggregates_it() {
+    let with = |base, aggregate| [(2, false, None, base), (3, false, Some(2), aggregate)];
+    let coming = with(Stage::Coming, Stage::Coming);
+    assert!(may_load(gates(&coming, 3)) && !may_load(gates(&coming, 2)));
+    assert!(!gates(&coming, 3).base_is_chosen && !gates(&coming, 2).is_aggregated);
+    let settled = gates(&with(Stage::Coming, Stage::Settled), 2);
+    assert!(may_load(settled) && settled.is_aggregated);
+    assert!(gates(&with(Stage::Settled, Stage::Coming), 3).base_is_chosen);
+    assert!(may_load(gates(&coming[..1], 2)), "what aggregates it is out of scope");
+    assert!(gates(&coming[1..], 3).base_is_chosen, "its base is out of scope");
 }
 
 #[test]

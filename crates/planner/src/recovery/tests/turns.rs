@@ -45,22 +45,34 @@ fn tables_wait_for_system_tables_no_longer_than_their_turn() {
     assert!(acts(&expired(view, wait.what), gates));
 }
 
-/// Its tablet attaches it to its base table as it is loaded, or never.
 #[test]
-fn a_pre_aggregate_table_goes_on_after_its_turn_once_its_base_table_is_registered() {
-    let (view, gates) = (a_partition().replica("a", Replica::leader), after(Ahead::BaseTable));
+fn a_base_table_is_loaded_after_what_aggregates_it_and_leads_after_that() {
+    let (view, gates) = (a_partition().replica("a", Replica::leader), after(Ahead::Aggregates));
+    let wait = waits(&view, gates);
+    assert_eq!((wait.what.clone(), wait.timeout), (WaitFor::Turn(Ahead::Aggregates), TURN));
+    assert!(acts(&expired(view, wait.what), gates), "one that never loads holds it up for a turn");
+    let mut chosen = a_partition().replica("a", |r| r.leader().loaded(20).last_term(1));
+    chosen.0.memory.choose(chosen.choice(), None);
+    let gates = Gates { is_aggregated: false, ..Gates::OPEN };
+    assert_eq!(waits(&chosen, gates).what, WaitFor::Turn(Ahead::Aggregates));
+    assert!(acts(&chosen, Gates::OPEN));
+    assert!(acts(&expired(chosen, WaitFor::Turn(Ahead::Aggregates)), gates));
+}
+
+#[test]
+fn who_leads_a_pre_aggregate_table_is_chosen_after_its_base_tables_leader() {
+    let view = a_partition().replica("a", |r| r.leader().loaded(20).last_term(1));
+    let gates = Gates { base_is_chosen: false, ..Gates::OPEN };
     let wait = waits(&view, gates);
     assert_eq!((wait.what.clone(), wait.timeout), (WaitFor::Turn(Ahead::BaseTable), TURN));
-    let over = expired(view, wait.what);
-    assert!(acts(&over, gates), "however long its base table loads");
-    let not_there = Gates { base_is_registered: false, ..gates };
-    assert_eq!(waits(&over, not_there).timeout, Duration::MAX);
+    assert!(matches!(decided(&expired(view, wait.what), gates), Decision::Choose(_)));
+    assert!(acts(&a_partition().replica("a", Replica::leader), gates), "it is loaded all the same");
 }
 
 #[test]
 fn a_turn_that_is_over_says_nothing_about_another() {
     let view = expired(a_partition().replica("a", Replica::leader), WaitFor::Turn(Ahead::SystemTables));
-    assert_eq!(waits(&view, after(Ahead::BaseTable)).what, WaitFor::Turn(Ahead::BaseTable));
+    assert_eq!(waits(&view, after(Ahead::Aggregates)).what, WaitFor::Turn(Ahead::Aggregates));
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn what_is_waited_for_is_said_in_words() {
     let all = [
         WaitFor::Turn(Ahead::SystemTables),
         WaitFor::Turn(Ahead::BaseTable),
+        WaitFor::Turn(Ahead::Aggregates),
         WaitFor::Turn(Ahead::Leaders),
         WaitFor::Loading,
         WaitFor::Appearing("b".into()),

@@ -1,5 +1,6 @@
 //! What tablets do, seen from outside: through their calls.
 
+mod aggregates;
 mod fixture;
 mod loading;
 mod recorded;
