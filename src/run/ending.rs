@@ -151,7 +151,8 @@ mod tests {
         let said: Vec<String> = said.collect();
         insta::assert_snapshot!(said.join("\n"), @r"
         OpenMLDB's own tables, which come first
-        the replicas of its base table, which come first
+        the leader of its base table, which come first
+        its pre-aggregate tables, which come first
         the leaders of other partitions, which come first
         its replicas to load
         its replica on a:1 to appear after LoadTable
