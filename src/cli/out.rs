@@ -166,10 +166,10 @@ impl Out {
         heading: Option<&str>,
         cases: &[Diagnosis],
     ) -> io::Result<()> {
-        let status = Status::of(seen, scope);
+        let (status, cases) = (Status::of(seen, scope), self.pasted(cases));
         let text = || {
             let heading = heading.map_or(String::new(), |heading| format!("== {heading}\n"));
-            heading + &status_text(&status, cases, listed, self.paint)
+            heading + &status_text(&status, &cases, listed, self.paint)
         };
         self.either(text, |lines| {
             lines.status(&status)?;
@@ -177,16 +177,21 @@ impl Out {
         })
     }
 
-    /// The cases that a cluster is in.
-    pub fn diagnoses(&self, found: &[Diagnosis]) -> io::Result<()> {
-        let pasted = |diagnosis: &Diagnosis| {
+    /// Cases with commands that reach the same cluster from anywhere.
+    fn pasted(&self, cases: &[Diagnosis]) -> Vec<Diagnosis> {
+        let pasted = |case: &Diagnosis| {
             let command = |next: &String| match self.carries.get() {
                 Some(carried) => carried.command(next),
                 None => next.clone(),
             };
-            Diagnosis { next: diagnosis.next.iter().map(command).collect(), ..diagnosis.clone() }
+            Diagnosis { next: case.next.iter().map(command).collect(), ..case.clone() }
         };
-        let found: Vec<Diagnosis> = found.iter().map(pasted).collect();
+        cases.iter().map(pasted).collect()
+    }
+
+    /// The cases that a cluster is in.
+    pub fn diagnoses(&self, found: &[Diagnosis]) -> io::Result<()> {
+        let found = self.pasted(found);
         self.either(
             || diagnoses_text(&found, self.paint),
             |lines| found.iter().try_for_each(|diagnosis| lines.line(&DiagnosisLine::of(diagnosis))),

@@ -259,7 +259,7 @@ async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
         }
         whole
     });
-    assert!(desk.says(0, "recover --all --dry-run").contains("createaggregator"));
+    assert!(desk.says(0, "recover --all --dry-run --full").contains("createaggregator"));
     let said = desk.says(0, "recover --all --output json");
     assert_eq!(events(&said, "summary")[0]["verification"]["findings"], serde_json::json!([]));
     desk.bed.settle();

@@ -137,8 +137,14 @@ async fn who_types_what_is_said_does_not_go_in_circles() {
                 assert!(by_hand, "{scenario}: `{next}` was typed, and is said again: {commands:?}, {left_alone:?}");
                 break;
             }
-            let mut words: Vec<&str> = next.split_whitespace().skip(1).collect();
-            words.extend(["--output", "json", "--record-dir", &records, "--nameserver", &address]);
+            // It can be pasted: it says where the cluster is, and where records are kept.
+            let mut words: Vec<&str> = next.split_whitespace().skip(1).take_while(|word| *word != "#").collect();
+            for (option, value) in [("--record-dir", &records), ("--nameserver", &address)] {
+                if !words.contains(&option) {
+                    words.extend([option, value.as_str()]);
+                }
+            }
+            words.extend(["--output", "json"]);
             if words[0] == "recover" {
                 words.extend(["--wait-for-tablets", "0"]);
             }

@@ -346,7 +346,10 @@ async fn contradictions_are_found_and_named() {
     assert!(text.ends_with(": 3 contradictions.\n"), "{text}");
     let file = place.home.file("metadata.json");
     place.run(&["metadata", "backup", "-o", &file]).expect(0);
-    assert_eq!(place.home.run(&["metadata", "check", &file]).expect(3).stdout, text, "a backup is as wrong");
+    // What is typed next says where the cluster is, which a file does not.
+    let first = |text: &str| text.lines().filter(|line| !line.starts_with("  ")).collect::<Vec<_>>().join("\n");
+    let of_file = place.home.run(&["metadata", "check", &file]).expect(3).stdout;
+    assert_eq!(first(&of_file), first(&text), "a backup is as wrong");
 }
 
 /// With credentials nodes are made as OpenMLDB makes them.

@@ -113,7 +113,8 @@ kinds! {
     LedApart = "led_apart",
     /// A replica of a pre-aggregate table was written to by its aggregator while it was loaded: its log is not what it holds.
     WrittenWhileLoading = "written_while_loading",
-    /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it.
+    /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it; its
+    /// hint names `replica aggregate`.
     NotAggregated = "not_aggregated",
     /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put to the base
     /// table is kept, and answered with "update aggr failed".

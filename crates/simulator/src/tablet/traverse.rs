@@ -80,13 +80,17 @@ impl Tablets {
         }
     }
 
-    /// All rows of the table that says what pre-aggregate tables are made of, which clients do not write here.
-    fn written_down(&self) -> api::TraverseResponse {
+    /// All rows of the table that says what pre-aggregate tables are made of, where there are any; then clients write nothing else to it
+    /// here.
+    fn written_down(&self) -> Option<api::TraverseResponse> {
         let (code, _) = code_and_msg(Ok(""));
         let (mut pairs, rows) = (Vec::new(), self.aggregations());
+        if rows.is_empty() {
+            return None;
+        }
         rows.iter().for_each(|row| encode(&mut pairs, b"aggregate", 0, row));
         let count = u32::try_from(rows.len()).ok();
-        api::TraverseResponse { pairs: Some(pairs), code, count, is_finish: Some(true), ..Default::default() }
+        Some(api::TraverseResponse { pairs: Some(pairs), code, count, is_finish: Some(true), ..Default::default() })
     }
 
     fn try_traverse(&self, at: usize, request: &api::TraverseRequest) -> Result<api::TraverseResponse, Refusal> {
@@ -98,8 +102,9 @@ impl Tablets {
         if !index.is_empty() && !replica.schema.indexes.iter().any(|name| name == index) {
             return Err(NO_SUCH_INDEX);
         }
-        if replica.schema.name == AGGREGATIONS {
-            return Ok(self.written_down());
+        let written_down = (replica.schema.name == AGGREGATIONS).then(|| self.written_down());
+        if let Some(written_down) = written_down.flatten() {
+            return Ok(written_down);
         }
         let rows = rows_now(&replica.rows, &replica.schema, self.now);
         let mut rows: Vec<RowId> = rows.into_iter().map(|entry| entry.row).collect();
