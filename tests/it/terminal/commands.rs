@@ -66,7 +66,7 @@ pub const LOOKS: &[Case] = &[
     alone("metadata backup -o metadata.json --nameserver 127.0.0.1:1"),
     alone("metadata restore metadata.json --dry-run"),
     alone("metadata check --nameserver 127.0.0.1:1"),
-    on(Scenario::Healthy, "metadata rebuild --tablet LEADER -o metadata.json"),
+    alone("metadata rebuild --tablet 127.0.0.1:1 -o metadata.json"),
     alone("sandbox list"),
     alone("sandbox list --faults"),
     Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve") },
