@@ -242,7 +242,7 @@ pub enum ReplicaCommand {
     Add(OneReplica),
     /// Take a follower away; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
-    /// Have the tablet that leads a pre-aggregate table and its base table aggregate again (CreateAggregator), once
+    /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
     Migrate {

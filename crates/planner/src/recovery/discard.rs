@@ -92,7 +92,13 @@ fn rows_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> R
     let Some(keys) = lacking.filter(beyond) else { return Ok(()) };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = format!("{at} holds rows of {} that its leader {by} does not hold", counted(keys, "key"));
-    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    let beside = match &view.base {
+        Some(base) => {
+            format!("nothing was discarded; the deployment that aggregates {} can be dropped and made anew", base.name)
+        }
+        None => "nothing was discarded".to_owned(),
+    };
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 

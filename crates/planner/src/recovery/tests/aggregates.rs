@@ -315,6 +315,15 @@ fn no_aggregator_is_attached_to_what_was_loaded_before_its_base_table() {
 }
 
 #[test]
+fn what_differs_since_an_earlier_load_is_left_as_it_is() {
+    let a = |r: Replica| r.leader().alive().loaded(31).leads_to([]).with(aggregates);
+    let view = aggregating(a_partition().replica("a", a).replica("b", |r| r.loaded(31)), base("a", true));
+    let blocked = after(view, seen(&[("a", 31), ("b", 31)], &[("a", "b", 12), ("b", "a", 12)])).blocked();
+    assert_eq!(blocked.reason, Reason::LeaderLacksRows);
+    assert!(blocked.hint.contains("dropped and made anew"), "{}", blocked.hint);
+}
+
+#[test]
 fn no_snapshot_is_made_of_a_copy_that_was_written_to_while_it_loaded() {
     let mut view = written_while_loading((8, 12), 8).terms([(1, 0), (3, 5)]);
     for at in ["a", "b", "c"] {
