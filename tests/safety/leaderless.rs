@@ -231,6 +231,19 @@ fn a_follower_that_answers_slowly_is_noticed_before_the_leader_stands_down() {
     assert_eq!(carried.left.len(), 1);
 }
 
+/// World 8201743 of the undertakings: it was looked at again and again, without an end and without a word.
+#[test]
+fn a_tablet_that_is_to_get_a_replica_and_answers_slowly_holds_up_no_undertaking_for_ever() {
+    let mut bed = Bed::new();
+    let slow: Vec<String> =
+        bed.unrelated.iter().map(|at| format!("0ms@tablet{}=tablet-slows-1500ms", bed.number(at))).collect();
+    let faults: Vec<&str> = [CALLS_TAKE].into_iter().chain(slow.iter().map(String::as_str)).collect();
+    let scale_in = Undertaking::ScaleIn { endpoints: vec![bed.leader.clone()] };
+    let carried = bed.hunted.carry(&scale_in, Trouble::of(&faults)).expect("it ends").unwrap();
+    assert!(!carried.left.is_empty());
+    assert_eq!(bed.hunted.world.leaderless(), [], "nobody stands down for an heir that may be held up");
+}
+
 #[test]
 fn the_nameserver_begins_to_hang_and_the_old_leader_leads_again_within_the_limit() {
     let mut bed = Bed::new().written_to(5);

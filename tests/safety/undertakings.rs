@@ -193,7 +193,9 @@ impl Hunted {
                 done = carry.perform(&cluster) => Some(done),
                 () = tool_trouble(live, &host.lock) => None,
                 () = tokio::time::sleep(trouble.killed_after.unwrap_or(FOREVER)) => {
-                    assert!(trouble.killed_after.is_some(), "it does not end");
+                    let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                    let last: Vec<&String> = told.iter().rev().take(5).rev().collect();
+                    assert!(trouble.killed_after.is_some(), "it does not end; last: {last:#?}");
                     None
                 }
             }

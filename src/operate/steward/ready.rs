@@ -53,7 +53,12 @@ pub(super) async fn ready(shared: &Shared, goal: &Goal, beside: &[Endpoint], alo
             op.progress()
         ));
     }
-    let Next::Take(step) = next(&seen, goal) else { return Ready::Changed };
+    let step = match next(&seen, goal) {
+        Next::Take(step) => step,
+        // It answers within the time of another look, and not within this one's: that alone changes nothing.
+        Next::Silence(text) => return Ready::Silent(text),
+        Next::Done | Next::Wait(_) | Next::Blocked(_) => return Ready::Changed,
+    };
     let Step::StandDown { heir, .. } = &step else { return Ready::Changed };
     match plan(&step, &seen) {
         Ok(planned) if planned.call.is_some() => Ready::Now(Box::new(seen), heir.clone()),
