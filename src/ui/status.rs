@@ -39,8 +39,8 @@ impl Listed {
     }
 }
 
-/// The health of tablets and partitions, and the cases that they make up. Healthy partitions are counted, and listed only if asked for; many others are told by what is wrong with
-/// them.
+/// Whether clients can read and write; the causes and the cases; tablets; partitions. Healthy partitions are counted, and listed only if
+/// asked for; of many others it is told what is wrong with them.
 pub fn status_text(status: &Status, cases: &[Diagnosis], listed: Listed, paint: Paint) -> String {
     let mut out = service_text(&Service::of(status), paint);
     out += &format!(

@@ -298,8 +298,8 @@ pub(super) fn seen_to_lack_keys(view: &View, leader: &ReplicaView, replica: &Rep
 }
 
 /// The decision, or to compare rows first: where it would be another one if the replicas held the same rows, or, before data is
-/// discarded and where counts differ and may lie, if they did not, which nobody has looked at. What serves the partition is not kept waiting: until somebody leads
-/// nothing is discarded.
+/// discarded and where counts differ and may lie, if they did not, which nobody has looked at. What serves the partition is not kept
+/// waiting: until somebody leads nothing is discarded.
 pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&View) -> Decision) -> Decision {
     let before = match &decision {
         Decision::Act(intents) => discards(view, intents).then_some(ComparedBefore::Discarding),

@@ -1,5 +1,5 @@
-//! Old leaders whose log is the beginning of that of the one that leads now, so that only their flag has to go; and the term by which RecoverTable
-//! judges any replica.
+//! Old leaders whose log is the beginning of that of the one that leads now, so that only their flag has to go; and the term by which
+//! RecoverTable judges any replica.
 
 use openmldb_model::{Offset, Seen, Term};
 
