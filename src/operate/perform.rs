@@ -1,6 +1,5 @@
 //! Takes a step: looks, checks, sends, and waits until the effect is seen. With the lock held, so beside no recovery.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,7 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{Op, OpId, Probes, Seen, Snapshot};
 use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
-use crate::run::{
-    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Stop, Work, outcome_of,
-};
+use crate::run::{Archive, Begun, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work, outcome_of};
 use crate::snapshot::{collect, collect_within, glance};
 
 use super::arrange::Closed;
@@ -201,22 +198,8 @@ impl Single {
     }
 
     fn begin_record(&self, seen: &Snapshot) -> Result<Record, RecordError> {
-        let begun = Begun {
-            version: RECORD_VERSION,
-            run: RunId { began_ms: self.now_ms, number: 0 },
-            caller: self.caller.clone(),
-            cluster: self.cluster_name.clone(),
-            work: Some(Work::Step),
-            playbook: self.step.typed(),
-            all: false,
-            auto_failover: seen.auto_failover,
-            plan: None,
-            accepted: BTreeMap::new(),
-            held_for: Vec::new(),
-            after: None,
-            before: Vec::new(),
-            snapshot: Box::new(self.step.surroundings(seen)),
-        };
+        let seen = self.step.surroundings(seen);
+        let begun = Begun::new(self.now_ms, &self.caller, Work::Step, self.step.typed(), seen);
         Record::begin(&*self.archive, begun)
     }
 

@@ -11,9 +11,7 @@ use crate::metadata::{Difference, compare};
 use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
 use crate::recovery::Outcome;
 use crate::run::stopping::unless_stopped;
-use crate::run::{
-    Archive, Begun, Caller, Holder, Lock, LockError, RECORD_VERSION, Record, RecordError, RunId, Stop, Work,
-};
+use crate::run::{Archive, Begun, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work};
 
 /// The step's code in records.
 const STEP: &str = "metadata_restore";
@@ -210,7 +208,7 @@ impl PutBack {
 
     /// Nothing of the cluster could be seen: it has no servers now.
     fn begun(&self) -> Begun {
-        let snapshot = Snapshot {
+        let seen = Snapshot {
             cluster: self.cluster_name.clone(),
             taken_at_ms: self.now_ms,
             identity: Identity::Cluster,
@@ -219,21 +217,6 @@ impl PutBack {
             tablets: BTreeMap::new(),
             ops: Vec::new(),
         };
-        Begun {
-            version: RECORD_VERSION,
-            run: RunId { began_ms: self.now_ms, number: 0 },
-            caller: self.caller.clone(),
-            cluster: self.cluster_name.clone(),
-            work: Some(Work::Step),
-            playbook: "metadata restore".to_owned(),
-            all: false,
-            auto_failover: snapshot.auto_failover,
-            plan: None,
-            accepted: BTreeMap::new(),
-            held_for: Vec::new(),
-            after: None,
-            before: Vec::new(),
-            snapshot: Box::new(snapshot),
-        }
+        Begun::new(self.now_ms, &self.caller, Work::Step, "metadata restore".to_owned(), seen)
     }
 }

@@ -1,6 +1,5 @@
 //! `failover restore`: nothing but giving auto_failover back to what it was before a run that did not finish.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{SetOnce, watch};
@@ -16,7 +15,7 @@ use super::failover::{GivenBack, Told, give_back};
 use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
-use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, VERSION, Work};
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, Work};
 use super::run_id::RunId;
 use super::stopping::{Hurry, NOTES, unless_stopped, within_budget};
 
@@ -123,21 +122,12 @@ impl GivingBack {
             return Err(RecoverError::Call(CallError::not_ours(snapshot.identity)));
         }
         let was = owed.was.unwrap_or(owed.is);
+        let (work, typed) = (Work::FailoverRestore, "failover restore".to_owned());
         let begun = Begun {
-            version: VERSION,
             run,
-            caller: self.caller.clone(),
-            cluster: self.cluster_name.clone(),
-            work: Some(Work::FailoverRestore),
-            playbook: "failover restore".to_owned(),
-            all: false,
             auto_failover: was,
-            plan: None,
-            accepted: BTreeMap::new(),
             held_for: held.clone(),
-            after: None,
-            before: Vec::new(),
-            snapshot: Box::new(snapshot),
+            ..Begun::new(self.now_ms, &self.caller, work, typed, snapshot)
         };
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });

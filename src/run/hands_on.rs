@@ -1,7 +1,6 @@
 //! Other work that needs auto_failover off, done as a recovery is: with a record and a note that tell what it was, and given
 //! back however the work ends.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -21,8 +20,7 @@ use super::known_runs::{owed, unsettled};
 use super::leaving::end_unbegun;
 use super::lock::{Lock, Note};
 use super::panics::{panic_text, unbreakable};
-use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
-use super::run_id::RunId;
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, Work};
 use super::stopping::{CALLS, LEADERS, NOTES, unless_stopped, within_budget};
 
 /// What such work needs beside the cluster.
@@ -196,20 +194,10 @@ impl HandsOn {
     {
         let auto_failover = found.auto_failover;
         let begun = Begun {
-            version: VERSION,
-            run: RunId { began_ms: self.now_ms, number: 0 },
-            caller: self.caller.clone(),
-            cluster: self.cluster_name.clone(),
-            work: Some(Work::Reconfiguration),
-            playbook: self.name.clone(),
-            all: false,
             auto_failover,
-            plan: None,
-            accepted: BTreeMap::new(),
             held_for: found.held.clone(),
             after: found.left.run,
-            before: Vec::new(),
-            snapshot: Box::new(seen.clone()),
+            ..Begun::new(self.now_ms, &self.caller, Work::Reconfiguration, self.name.clone(), seen.clone())
         };
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::lock::Note;
-use super::record::{Begun, Caller, Record, Shelf, VERSION, Work};
+use super::record::{Begun, Caller, Record, Shelf, Work};
 use super::run_id::RunId;
 
 pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
@@ -58,22 +58,9 @@ pub(super) fn seen() -> Snapshot {
 
 /// The first line of a recovery's record.
 pub(in crate::run) fn begun(run: RunId, cluster: &str, snapshot: Snapshot) -> Begun {
-    Begun {
-        version: VERSION,
-        run,
-        caller: Caller::default(),
-        cluster: cluster.to_owned(),
-        work: Some(Work::Recovery),
-        playbook: "recover".to_owned(),
-        all: true,
-        auto_failover: true,
-        plan: None,
-        accepted: BTreeMap::new(),
-        held_for: Vec::new(),
-        after: None,
-        before: Vec::new(),
-        snapshot: Box::new(snapshot),
-    }
+    let (cluster, all, auto_failover) = (cluster.to_owned(), true, true);
+    let seen = Begun::new(run.began_ms, &Caller::default(), Work::Recovery, "recover".to_owned(), snapshot);
+    Begun { run, cluster, all, auto_failover, ..seen }
 }
 
 /// A record that nobody reads.

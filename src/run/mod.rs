@@ -80,7 +80,7 @@ pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{
     Archive, Begun, Caller, ClusterNames, Directory, FailoverSet, Left, Line, Paper, Record, RecordError, RunState,
-    Shelf, Story, StoryError, VERSION as RECORD_VERSION, Work, left_by_runs,
+    Shelf, Story, StoryError, Work, left_by_runs,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

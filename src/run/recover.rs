@@ -28,7 +28,7 @@ use super::lock::{Holder, Lock, Note};
 use super::missing::Awaiting;
 use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
-use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, VERSION, Work};
+use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, Work};
 use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resuming::resume_left;
 use super::run_id::RunId;
@@ -353,12 +353,6 @@ impl Recovery {
     /// Writes down everything as it is, before the first change.
     fn begin_record(&self, prepared: &Prepared, auto_failover: bool) -> Result<Record, RecordError> {
         let begun = Begun {
-            version: VERSION,
-            run: RunId { began_ms: self.now_ms, number: 0 },
-            caller: self.caller.clone(),
-            cluster: self.cluster_name.clone(),
-            work: Some(Work::Recovery),
-            playbook: self.playbook.name.clone(),
             all: self.scope == Scope::All,
             auto_failover,
             // What was accepted beside a named leader is for that leader: who goes on says it all again.
@@ -367,7 +361,13 @@ impl Recovery {
             held_for: prepared.stands.clone(),
             after: prepared.left.run,
             before: prepared.before(),
-            snapshot: Box::new(prepared.snapshot.clone()),
+            ..Begun::new(
+                self.now_ms,
+                &self.caller,
+                Work::Recovery,
+                self.playbook.name.clone(),
+                prepared.snapshot.clone(),
+            )
         };
         let record = Record::begin(&*self.archive, begun)?;
         for table in &prepared.snapshot.tables {

@@ -230,6 +230,27 @@ impl Caller {
 }
 
 impl Begun {
+    /// Of what begins at a time, in milliseconds since 1970, on what was seen: nothing is said yes to, and nothing gone on after.
+    /// `typed` is what it is called.
+    pub fn new(began_ms: u64, caller: &Caller, work: Work, typed: String, seen: Snapshot) -> Self {
+        Self {
+            version: VERSION,
+            run: RunId { began_ms, number: 0 },
+            caller: caller.clone(),
+            cluster: seen.cluster.clone(),
+            work: Some(work),
+            playbook: typed,
+            all: false,
+            auto_failover: seen.auto_failover,
+            plan: None,
+            accepted: BTreeMap::new(),
+            held_for: Vec::new(),
+            after: None,
+            before: Vec::new(),
+            snapshot: Box::new(seen),
+        }
+    }
+
     /// What the run is for.
     pub fn work(&self) -> Work {
         self.work.unwrap_or(match self.playbook.as_str() {

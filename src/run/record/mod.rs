@@ -21,7 +21,7 @@ use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, Remembered, Wait};
 pub use archive::{Archive, Directory, Paper, Shelf};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
-pub use line::{Begun, Caller, Line, VERSION, Work};
+pub use line::{Begun, Caller, Line, Work};
 pub use state::RunState;
 pub use story::{FailoverSet, Left, Story, StoryError, left_by_runs};
 

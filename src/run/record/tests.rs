@@ -33,35 +33,19 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
         terms: 1,
         snapshot_file_missing: false,
     };
-    Begun {
-        version: VERSION,
-        run: RunId { began_ms: at, number: 0 },
-        caller: Caller {
-            host: "h".to_owned(),
-            pid: 1,
-            command: "openmldb-ops recover --all".to_owned(),
-            process: None,
-        },
+    let command = "openmldb-ops recover --all".to_owned();
+    let caller = Caller { host: "h".to_owned(), pid: 1, command, process: None };
+    let seen = Snapshot {
         cluster: cluster.to_owned(),
-        work: Some(Work::Recovery),
-        playbook: "recover".to_owned(),
-        all,
+        taken_at_ms: at,
+        identity: crate::model::Identity::Cluster,
         auto_failover: true,
-        plan: None,
-        accepted: BTreeMap::new(),
-        held_for: Vec::new(),
-        after: None,
-        before: pids.iter().map(before).collect(),
-        snapshot: Box::new(Snapshot {
-            cluster: cluster.to_owned(),
-            taken_at_ms: at,
-            identity: crate::model::Identity::Cluster,
-            auto_failover: true,
-            tables: Vec::new(),
-            tablets: BTreeMap::new(),
-            ops: Vec::new(),
-        }),
-    }
+        tables: Vec::new(),
+        tablets: BTreeMap::new(),
+        ops: Vec::new(),
+    };
+    let before = pids.iter().map(before).collect();
+    Begun { all, before, ..Begun::new(at, &caller, Work::Recovery, "recover".to_owned(), seen) }
 }
 
 fn load(endpoint: &str) -> Action {
