@@ -137,3 +137,28 @@ async fn a_run_that_ends_at_once_still_starts_it() {
     cluster.bed.release();
     cluster.bed.stop().await;
 }
+
+/// A command for `--on-end` that ends once there is the file `go`.
+const WAITS: &str = "until test -e go; do sleep 0.05; done; touch went";
+
+/// The command itself has ended: its exit code stands.
+#[test]
+fn whoever_interrupts_the_operators_command_is_told_and_may_wait_or_kill_it() {
+    let commands: [&[&str]; 2] = [&["status", "--sandbox", "healthy"], &["recover", "--all", "--sandbox", "healthy"]];
+    for command in commands {
+        for kills in [false, true] {
+            let home = Home::new();
+            let mut run = home.start(&[command, &["--on-end", &format!("echo begun >&2; {WAITS}")]].concat());
+            run.wait_for_progress(|line| line.starts_with("begun"));
+            run.signal("INT");
+            run.wait_for_progress(|line| line.contains("interrupted: waiting for the command of --on-end"));
+            if kills {
+                run.signal("INT");
+            } else {
+                home.write("go", "");
+            }
+            run.end().expect(0);
+            assert_eq!(std::path::Path::new(&home.file("went")).exists(), !kills, "{command:?}");
+        }
+    }
+}
