@@ -60,6 +60,9 @@ fn a_look_and_what_could_not_be_done() {
     assert_eq!((&*told["OPENMLDB_OPS_VERDICT"], &*told["OPENMLDB_OPS_EXIT_CODE"]), ("failed", "1"));
     assert!(told["OPENMLDB_OPS_ERROR"].contains("127.0.0.1:1"), "{told:?}");
     assert!(!metrics(&home).keys().any(|name| name.starts_with("partitions")), "nothing is known of them");
+    let unseen = ["status", "--check", "--nameserver", "127.0.0.1:1", "--leader-wait", "0"];
+    home.run(&[&unseen[..], &BOTH].concat()).expect(3);
+    assert_eq!(self::told(&home)["OPENMLDB_OPS_VERDICT"], "failed", "nobody knows how it stands");
     home.run(&[&["recover", "--sandbox"], &BOTH[..]].concat()).expect(2);
     assert_eq!(self::told(&home)["OPENMLDB_OPS_EXIT_CODE"], "2");
 }
