@@ -22,7 +22,7 @@ pub struct Cli {
     /// How results are written to stdout
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, display_order = 900)]
     pub output: Output,
-    /// Say more on stderr; twice for every call
+    /// Say more on stderr; three times for every call
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
     /// Write calls and all that is told to the end of this file

@@ -121,9 +121,17 @@ impl AtTheEnd {
         !matches!(*locked(&self.0.stage), Stage::NotYet)
     }
 
+    /// What whoever interrupts the operator's command is told, if it is at work.
+    pub fn waits(&self) -> Option<&'static str> {
+        let is_at_work = matches!(*locked(&self.0.stage), Stage::Begun { group: Some(_), .. });
+        is_at_work.then_some("waiting for the command of --on-end; interrupt again to kill it")
+    }
+
     /// Waits for it, if it has begun.
     pub fn finish(&self, say: &Say) {
-        if let Stage::Begun { exit, .. } = *locked(&self.0.stage) {
+        // Performing it takes the lock again.
+        let stage = *locked(&self.0.stage);
+        if let Stage::Begun { exit, .. } = stage {
             self.perform(exit, say);
         }
     }
@@ -187,7 +195,16 @@ impl AtTheEnd {
     }
 
     fn run(&self, ended: &Ended, say: &Say) {
-        let why = match self.start(ended) {
+        let started = {
+            let mut stage = locked(&self.0.stage);
+            let started = self.start(ended);
+            // Whoever ends the process finds its group from its first moment on.
+            if let (Some(Ok(child)), Stage::Begun { group, .. }) = (&started, &mut *stage) {
+                *group = Some(Pid::from_child(child));
+            }
+            started
+        };
+        let why = match started {
             None => return,
             Some(Ok(child)) => self.wait_for(child),
             Some(Err(error)) => Some(format!("cannot be run: {error}")),
@@ -210,9 +227,6 @@ impl AtTheEnd {
     /// What went wrong, if anything did.
     fn wait_for(&self, mut child: Child) -> Option<String> {
         let group = Pid::from_child(&child);
-        if let Stage::Begun { group: started, .. } = &mut *locked(&self.0.stage) {
-            *started = Some(group);
-        }
         let (done, is_done) = mpsc::channel::<io::Result<ExitStatus>>();
         let waiting = thread::Builder::new().name("on-end".to_owned()).spawn(move || {
             let _unheard = done.send(child.wait());

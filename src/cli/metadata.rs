@@ -162,7 +162,10 @@ impl From<FileError> for Failure {
                 let hint = "nothing was changed; take another backup: what a damaged one says cannot be trusted";
                 Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
             }
-            other => Self::usage(other),
+            FileError::Write { .. } => {
+                Self::usage(error).hint("name a file in a directory that is there and can be written to")
+            }
+            other => Self::usage(other).hint("`openmldb-ops metadata backup -o FILE` writes one that can be read"),
         }
     }
 }

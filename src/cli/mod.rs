@@ -168,8 +168,8 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
 /// The crates that trace.
 const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"];
 
-/// Diagnostics: on stderr calls from `-vv` on, in a log file calls and all that is told, or whatever RUST_LOG says. Values of
-/// credentials are never traced.
+/// Diagnostics: on stderr decisions from `-vv` on and calls from `-vvv` on; in a log file both, and all that is told; or whatever
+/// RUST_LOG says. Values of credentials are never traced.
 ///
 /// # Errors
 /// The log file cannot be opened.
@@ -178,7 +178,7 @@ fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
     use tracing_subscriber::fmt::writer::BoxMakeWriter;
     let level = match (cli.verbose, &cli.log_file) {
         (0 | 1, None) => "off",
-        (0..=2, _) => "debug",
+        (2, None) => "debug",
         _ => "trace",
     };
     let mut directives = OURS.map(|name| format!("{name}={level}")).join(",");

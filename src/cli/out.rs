@@ -15,9 +15,9 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, Beside, ComparisonLine, Detail, DiagnosisLine, JsonLines, Listed, MoveLine, Paint, PlanContext, Printing,
-    Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, json_line, plan_text, print,
-    reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Paint, PlanContext,
+    Printing, Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, explanation_text, json_line,
+    plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -179,14 +179,19 @@ impl Out {
 
     /// Cases with commands that reach the same cluster from anywhere.
     fn pasted(&self, cases: &[Diagnosis]) -> Vec<Diagnosis> {
-        let pasted = |case: &Diagnosis| {
-            let command = |next: &String| match self.carries.get() {
-                Some(carried) => carried.command(next),
-                None => next.clone(),
-            };
-            Diagnosis { next: case.next.iter().map(command).collect(), ..case.clone() }
-        };
+        let pasted = |case: &Diagnosis| Diagnosis { next: self.commands(&case.next), ..case.clone() };
         cases.iter().map(pasted).collect()
+    }
+
+    fn commands(&self, next: &[String]) -> Vec<String> {
+        let command = |next: &String| self.carries.get().map_or_else(|| next.clone(), |carried| carried.command(next));
+        next.iter().map(command).collect()
+    }
+
+    /// All there is to say of a partition, with commands that reach the same cluster from anywhere.
+    pub fn explanation(&self, explanation: Explanation) -> io::Result<()> {
+        let explanation = Explanation { next: self.commands(&explanation.next), ..explanation };
+        self.either(|| explanation_text(&explanation, self.paint), |lines| lines.line(&explanation))
     }
 
     /// The cases that a cluster is in.

@@ -18,8 +18,7 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, explanation_text, kept_off_text,
-    was_switched_off,
+    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, kept_off_text, was_switched_off,
 };
 
 use super::args;
@@ -208,7 +207,7 @@ fn explain(work: &Work, prepared: &Prepared, id: &PlanId, out: &Out) -> Result<(
         let planned = prepared.plan.partitions.iter().find(same);
         let (snapshot, rule) = (&prepared.snapshot, LeaderRule::of(&work.playbook));
         let explanation = Explanation::of(&Explaining { snapshot, status, planned, rule, id });
-        out.text_or(&explanation_text(&explanation, out.paint()), &explanation)?;
+        out.explanation(explanation)?;
     }
     Ok(())
 }

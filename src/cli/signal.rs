@@ -150,10 +150,19 @@ pub async fn or_end_at_once(command: impl Future<Output = Result<Exit, Failure>>
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let number = runtime.block_on(async { heard.next().await });
         sender.send_replace(number);
+        ends.waits().iter().for_each(|waits| say(&format!("interrupted: {waits}")));
+        let waiting = ends.clone();
+        let second = thread::Builder::new().name("signals again".to_owned()).spawn(move || {
+            let number = runtime.block_on(async { heard.next().await });
+            exit(i32::from(ends.at_once(Exit::Signal(number).code())))
+        });
+        if let Err(error) = second {
+            tracing::error!(%error, "no second signal is listened to");
+        }
         // It may be printing to a terminal that is stopped.
         thread::sleep(LAST_WORDS);
-        ends.finish(&say);
-        exit(i32::from(ends.at_once(Exit::Signal(number).code())));
+        waiting.finish(&say);
+        exit(i32::from(waiting.at_once(Exit::Signal(number).code())));
     })?;
     tokio::select! {
         done = command => done,
@@ -188,7 +197,10 @@ impl Listener {
                 _ => continue,
             }
             let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
-            let does = if self.record.initialized() { self.words.first } else { "nothing was changed" };
+            let does = self.ends.waits().unwrap_or(match self.record.initialized() {
+                true => self.words.first,
+                false => "nothing was changed",
+            });
             let said = speak(&self.say, format!("{what}: {does}"));
             // Before anything else is said, if anybody reads it.
             let _heard = said.recv_timeout(FIRST_WORDS);

@@ -202,7 +202,7 @@ fn names(tree: &MetadataTree, tables: &[TableNode], of_sessions: &MetadataTree) 
 /// registered, or for the nameserver that leads.
 fn registrations(tree: &MetadataTree) -> Vec<Finding> {
     let persistent = OF_THE_LIVING.iter().flat_map(|parent| tree.children(parent).map(move |(name, _)| (parent, name)));
-    let text = "it is no session's: whoever it names is taken for registered for ever";
+    let text = "no server's session keeps it: whoever it names is taken for registered for ever";
     persistent.map(|(parent, name)| Code::DeadRegistration.at(format!("{parent}/{name}"), text)).collect()
 }
 

@@ -215,11 +215,11 @@ fn next(explaining: &Explaining<'_>) -> Vec<String> {
         let away = planned.losses.iter().filter(|loss| loss.kind == LossKind::OutOfReach);
         let without: String = away.map(|loss| format!(" --without {}", loss.endpoint)).collect();
         said.push(format!(
-            "{recover} --accept-data-loss {}{without} (accepts exactly what would be lost, and goes on)",
+            "{recover} --accept-data-loss {}{without} # accepts exactly what would be lost, and goes on",
             explaining.id
         ));
     } else if !planned.steps.is_empty() {
-        said.push(format!("{recover} (does what can be done, and leaves the rest alone)"));
+        said.push(format!("{recover} # does what can be done, and leaves the rest alone"));
     }
     said
 }

@@ -30,7 +30,7 @@ impl Ended {
         match (&self.summary, self.exit_code) {
             (Some(summary), _) => summary.verdict,
             (None, 0) => Verdict::Healthy,
-            (None, 3 | 4) => Verdict::Partial,
+            (None, 4) => Verdict::Partial,
             (None, 5) => Verdict::Refused,
             (None, 7 | 128..) => Verdict::Interrupted,
             (None, _) => Verdict::Failed,

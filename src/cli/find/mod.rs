@@ -149,11 +149,12 @@ impl Said {
     /// Whether its root path and credentials are those of the cluster that was named by another source: credentials go to no
     /// servers that they were not meant for.
     fn is_about(&self, cluster: &Saying) -> bool {
-        match (&self.source, self.get(What::Servers)) {
-            (Source::CommandLine | Source::Environment, _) => true,
-            (_, Some(servers)) => cluster.what == What::Servers && same_servers(&servers.value, &cluster.value),
-            (Source::Deployment(_), None) => false,
-            (_, None) => true,
+        match (&self.source, self.get(What::Servers), self.get(What::Nameserver)) {
+            (Source::CommandLine | Source::Environment, ..) => true,
+            (_, Some(servers), _) => cluster.what == What::Servers && same_servers(&servers.value, &cluster.value),
+            (_, None, Some(nameserver)) => cluster.what == What::Nameserver && nameserver.value == cluster.value,
+            (Source::Deployment(_), None, None) => false,
+            (_, None, None) => true,
         }
     }
 }

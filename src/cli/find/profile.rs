@@ -29,7 +29,7 @@ struct Profile {
 /// What the file says of a cluster. Files that it names without a path from the root lie beside it.
 ///
 /// # Errors
-/// It is no such file, or has no such cluster.
+/// It is no such file, or has no such cluster, or does not say where that is: another source would name another one.
 pub(super) fn cluster(text: &str, name: &str, file: &Path) -> Result<Vec<Saying>, String> {
     let place = file.display();
     let configuration: Configuration = match text.trim().is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn cluster(text: &str, name: &str, file: &Path) -> Result<Vec<Saying>
     };
     let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
     let say = |what, key, value: Option<Value>| value.map(|value| Saying { what, value, key });
-    let text = |text: &Option<String>| text.clone().map(Value::Text);
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty()).map(Value::Text);
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| Value::File(beside(path)));
     let sayings = [
         say(What::Servers, "zk_cluster", text(&profile.zk_cluster)),
@@ -52,5 +52,9 @@ pub(super) fn cluster(text: &str, name: &str, file: &Path) -> Result<Vec<Saying>
         say(What::Nameserver, "nameserver", text(&profile.nameserver)),
         say(What::User, "auth_file", path(&profile.auth_file)),
     ];
-    Ok(sayings.into_iter().flatten().collect())
+    let sayings: Vec<Saying> = sayings.into_iter().flatten().collect();
+    match sayings.iter().any(|saying| matches!(saying.what, What::Servers | What::Nameserver)) {
+        true => Ok(sayings),
+        false => Err(format!("cluster `{name}` in {place} has neither zk_cluster nor nameserver")),
+    }
 }

@@ -79,6 +79,23 @@ fn a_root_path_and_a_certificate_are_taken_from_whoever_names_the_same_servers()
     assert!(!format!("{same:?} {} {another:?}", same.taken[2].saying.value).contains("hidden"));
 }
 
+/// A profile names its cluster by a nameserver, and what is typed comes first.
+#[test]
+fn credentials_of_a_profile_go_to_no_other_cluster() {
+    let auth = Saying { what: What::User, value: Value::File("/c/auth".into()), key: "auth_file" };
+    let of_profile = Said::by(
+        Source::Profile { name: "p".to_owned(), file: "/c/config.yaml".into() },
+        vec![say(What::Nameserver, "ns:7527", "nameserver"), auth.clone()],
+    );
+    let user_for = |typed: Saying| {
+        let found = find(&[on_the_command_line(vec![typed]), of_profile.clone()]).unwrap();
+        found.get(What::User).map(|told| told.saying.clone())
+    };
+    assert_eq!(user_for(say(What::Servers, "zk:2181", "--zk-cluster")), None);
+    assert_eq!(user_for(say(What::Nameserver, "other:7527", "--nameserver")), None);
+    assert_eq!(user_for(say(What::Nameserver, "ns:7527", "--nameserver")), Some(auth));
+}
+
 #[test]
 fn what_cannot_be_read_may_name_another_cluster() {
     let unreadable = Said {
@@ -149,6 +166,10 @@ fn a_profile_names_a_cluster_and_the_files_with_its_credentials() {
     assert_eq!(said("test"), [say(What::Nameserver, "ns:7527", "nameserver")]);
     assert_eq!(of(text, "rpod").unwrap_err(), "there is no cluster `rpod` in /c/config.yaml; it has prod, test");
     assert_eq!(of("", "prod").unwrap_err(), "there is no cluster `prod` in /c/config.yaml; it has none");
+    for nowhere in ["clusters:\n  prod:\n", "clusters:\n  prod: {zk_cluster: '', zk_root_path: /prod}\n"] {
+        let error = of(nowhere, "prod").unwrap_err();
+        assert_eq!(error, "cluster `prod` in /c/config.yaml has neither zk_cluster nor nameserver");
+    }
     let wrong = of("clusters:\n  prod:\n    zk_servers: zk1\n", "prod").unwrap_err();
     assert!(wrong.starts_with("/c/config.yaml: clusters.prod: unknown field `zk_servers`"), "{wrong}");
 }

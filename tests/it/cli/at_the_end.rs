@@ -60,6 +60,9 @@ fn a_look_and_what_could_not_be_done() {
     assert_eq!((&*told["OPENMLDB_OPS_VERDICT"], &*told["OPENMLDB_OPS_EXIT_CODE"]), ("failed", "1"));
     assert!(told["OPENMLDB_OPS_ERROR"].contains("127.0.0.1:1"), "{told:?}");
     assert!(!metrics(&home).keys().any(|name| name.starts_with("partitions")), "nothing is known of them");
+    let unseen = ["status", "--check", "--nameserver", "127.0.0.1:1", "--leader-wait", "0"];
+    home.run(&[&unseen[..], &BOTH].concat()).expect(3);
+    assert_eq!(self::told(&home)["OPENMLDB_OPS_VERDICT"], "failed", "nobody knows how it stands");
     home.run(&[&["recover", "--sandbox"], &BOTH[..]].concat()).expect(2);
     assert_eq!(self::told(&home)["OPENMLDB_OPS_EXIT_CODE"], "2");
 }
@@ -136,4 +139,29 @@ async fn a_run_that_ends_at_once_still_starts_it() {
     cluster.hangs(false);
     cluster.bed.release();
     cluster.bed.stop().await;
+}
+
+/// A command for `--on-end` that ends once there is the file `go`.
+const WAITS: &str = "until test -e go; do sleep 0.05; done; touch went";
+
+/// The command itself has ended: its exit code stands.
+#[test]
+fn whoever_interrupts_the_operators_command_is_told_and_may_wait_or_kill_it() {
+    let commands: [&[&str]; 2] = [&["status", "--sandbox", "healthy"], &["recover", "--all", "--sandbox", "healthy"]];
+    for command in commands {
+        for kills in [false, true] {
+            let home = Home::new();
+            let mut run = home.start(&[command, &["--on-end", &format!("echo begun >&2; {WAITS}")]].concat());
+            run.wait_for_progress(|line| line.starts_with("begun"));
+            run.signal("INT");
+            run.wait_for_progress(|line| line.contains("interrupted: waiting for the command of --on-end"));
+            if kills {
+                run.signal("INT");
+            } else {
+                home.write("go", "");
+            }
+            run.end().expect(0);
+            assert_eq!(std::path::Path::new(&home.file("went")).exists(), !kills, "{command:?}");
+        }
+    }
 }

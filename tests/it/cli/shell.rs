@@ -76,8 +76,15 @@ fn a_log_has_calls_and_what_is_told() {
     for event in ["observed", "note", "action", "leader_chosen", "partition"] {
         assert!(events.contains(event), "{event} is not among {events:?}");
     }
-    assert!(lines.iter().any(|line| line["level"] == "DEBUG"), "calls are there, too");
-    assert!(!log.contains("hunter2") && !ran.stderr.contains("DEBUG"), "{}", ran.stderr);
+    for call in ["ShowTable", "LoadTable"] {
+        assert!(lines.iter().any(|line| line["fields"]["method"] == call), "calls are there, too: {call}");
+    }
+    assert!(lines.iter().any(|line| line["level"] == "DEBUG"), "so are decisions");
+    assert!(
+        !log.contains("hunter2") && !ran.stderr.contains("DEBUG") && !ran.stderr.contains("TRACE"),
+        "{}",
+        ran.stderr
+    );
     // What is there stays.
     home.run(&["status", "--sandbox", "--log-file", "run.log"]).expect(3);
     assert!(home.read("run.log").starts_with(&log) && home.read("run.log").len() > log.len());
