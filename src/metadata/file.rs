@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::files;
-use crate::model::MetadataTree;
+use crate::model::{MetadataTree, hex};
 
 use super::is_kept;
 use super::{Backup, Origin};
@@ -122,8 +122,7 @@ pub fn checksum(backup: &Backup) -> String {
         add(path.as_bytes());
         add(data);
     }
-    let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex(&digest.finalize()))
 }
 
 /// The text of a backup file.

@@ -8,7 +8,7 @@ use crate::wire::{Value, values};
 
 use super::color::{Paint, Tone};
 use super::words::one_line;
-use crate::model::counted;
+use crate::model::{counted, hex};
 
 /// Rows of each kind that a text names; all of them are in JSON and in an export.
 const NAMED: usize = 10;
@@ -123,10 +123,6 @@ impl OddRowLine {
             value_hex: hex(&odd.row.value),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn json_of(value: &Value) -> serde_json::Value {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use openmldb_model::hex;
 use sha2::{Digest, Sha256};
 
 /// A text that no message may show.
@@ -139,8 +140,7 @@ impl Credentials {
             Self::Service => Secret::new("sdefault"),
             Self::User { name, password } => {
                 let hash = Sha256::digest(password.reveal().as_bytes());
-                let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-                Secret::new(format!("u{name}:1{hex}"))
+                Secret::new(format!("u{name}:1{}", hex(&hash)))
             }
         }
     }

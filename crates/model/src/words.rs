@@ -11,6 +11,11 @@ pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> Stri
     }
 }
 
+/// Bytes in hexadecimal, two lower-case digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// `1 operation is`, `2 operations are`.
 pub fn counted_that<N: Display + PartialEq + From<u8> + Copy>(number: N, noun: &str, verb: Verb) -> String {
     format!("{} {}", counted(number, noun), verb.after(number))

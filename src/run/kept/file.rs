@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::files;
 
-use super::{KeptPlan, PlanId, hash, hex};
+use super::{KeptPlan, PlanId, hash};
+use crate::model::hex;
 
 /// The version this build writes, and the only one it reads.
 const VERSION: u32 = 1;

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Action, Endpoint, PartitionId, TableName};
+use crate::model::{Action, Endpoint, PartitionId, TableName, hex};
 use crate::recovery::{Blocked, Facts, LeaderPlan, Loss, PartitionPlan, PlannedStep, Way};
 
 use super::prepared::Prepared;
@@ -254,10 +254,6 @@ impl io::Write for Bytes<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
