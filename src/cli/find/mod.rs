@@ -116,14 +116,25 @@ pub struct Besides {
     pub differs: bool,
 }
 
-/// A source that comes before the one that names the cluster, and cannot be read: it may name another.
+/// Why nobody knows which cluster is meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{by} may say where the cluster is, and cannot be read: {why}")]
-pub struct Unreadable {
-    /// Which source.
-    pub by: Source,
-    /// Why.
-    pub why: String,
+pub enum FindError {
+    /// A source that comes before the one that names the cluster cannot be read: it may name another.
+    #[error("{by} may say where the cluster is, and cannot be read: {why}")]
+    Unreadable {
+        /// Which source.
+        by: Source,
+        /// Why.
+        why: String,
+    },
+    /// A file was typed that names no cluster, and what happens to lie below the working directory names one.
+    #[error("{typed} has no --zk_cluster, and the cluster that {other} names may be another one")]
+    Unnamed {
+        /// The file.
+        typed: Source,
+        /// What names one.
+        other: Source,
+    },
 }
 
 impl Said {
@@ -162,16 +173,20 @@ impl Said {
 /// What counts of what was said.
 ///
 /// # Errors
-/// A source that may name the cluster cannot be read.
-pub fn find(said: &[Said]) -> Result<Found, Unreadable> {
+/// A source that may name the cluster cannot be read, or one that was typed names none.
+pub fn find(said: &[Said]) -> Result<Found, FindError> {
     let decides = said.iter().position(|said| said.names().is_some());
     let before = &said[..decides.unwrap_or(said.len())];
     if let Some((said, why)) = before.iter().find_map(|said| said.unreadable.clone().map(|why| (said, why))) {
-        return Err(Unreadable { by: said.source.clone(), why });
+        return Err(FindError::Unreadable { by: said.source.clone(), why });
     }
     let Some((by, cluster)) = decides.and_then(|at| said[at].names().map(|names| (&said[at], names))) else {
         return Ok(Found::default());
     };
+    let is_file = |said: &&Said| matches!(said.source, Source::FlagFile(_));
+    if let (Source::Deployment(_), Some(file)) = (&by.source, before.iter().find(is_file)) {
+        return Err(FindError::Unnamed { typed: file.source.clone(), other: by.source.clone() });
+    }
     let told = |saying: &Saying, said: &Said| Told { saying: saying.clone(), source: said.source.clone() };
     let mut taken = vec![told(cluster, by)];
     let wanted: &[What] = match cluster.what {

@@ -110,6 +110,18 @@ fn what_cannot_be_read_may_name_another_cluster() {
     assert!(find(&[typed, unreadable]).is_ok(), "whoever comes before it decides");
 }
 
+/// It was typed for a cluster, and misspelt perhaps: what lies below the working directory is not it.
+#[test]
+fn a_flagfile_without_a_cluster_leads_to_no_deployment_that_happens_to_be_there() {
+    let flagfile = Said::by(Source::FlagFile("ns.flags".into()), vec![say(What::Root, "/prod", "--zk_root_path")]);
+    let conf = file("conf/nameserver.flags", "--zk_cluster=zk:1\n");
+    let error = find(&[flagfile.clone(), conf.clone()]).unwrap_err().to_string();
+    let said = "ns.flags has no --zk_cluster, and the cluster that conf/nameserver.flags names may be another one";
+    assert_eq!(error, said);
+    let typed = on_the_command_line(vec![say(What::Servers, "zk:2", "--zk-cluster")]);
+    assert_eq!(find(&[typed, flagfile, conf]).unwrap().text(What::Root), Some("/prod"));
+}
+
 #[test]
 fn what_is_typed_and_not_heard_is_said() {
     let environment = Said::by(Source::Environment, vec![say(What::Servers, "zk1:1", "OPENMLDB_ZK_CLUSTER")]);
