@@ -113,6 +113,12 @@ fn table(tid: Tid, replicas: &[&Described], remarks: &mut Vec<String>) -> Result
     if !created.keys().copied().eq(0..created.len() as u32) {
         return Err(format!("{name} was created with other partitions than those from 0 on"));
     }
+    // Which name is whose address is in ZooKeeper alone, and each of its replicas would be there twice.
+    if let Some(server) = created.values().flatten().find(|endpoint| !endpoint.contains(':')) {
+        return Err(format!(
+            "{name} is on servers that go by names ({server}), and nobody says which of them has which address"
+        ));
+    }
     let partitions: Vec<TablePartition> =
         created.iter().map(|(pid, endpoints)| partition(Pid(*pid), &name, replicas, endpoints, remarks)).collect();
     let most = partitions.iter().map(|partition| partition.partition_meta.len()).max().unwrap_or_default();
@@ -268,6 +274,19 @@ mod tests {
             assert_eq!(partition.partition_meta.len(), 2, "nobody it was created with is forgotten");
             assert!(rebuilt.remarks.iter().any(|remark| remark.contains("no_term_history")));
         }
+    }
+
+    #[test]
+    fn a_table_on_servers_that_go_by_names_is_left_out() {
+        let by_names = |endpoint| {
+            let mut replica = described(endpoint, Role::Follower, 40);
+            let metas = replica.meta.table_partition.iter_mut().flat_map(|partition| &mut partition.partition_meta);
+            metas.for_each(|meta| meta.endpoint = Some(format!("tb{}", &meta.endpoint()[..1])));
+            replica
+        };
+        let rebuilt = rebuild(&[by_names("a:1"), by_names("b:1")]);
+        assert!(rebuilt.tree.get("table/db_table_data/7").is_none());
+        assert!(rebuilt.left_out[0].contains("go by names (tba)"), "{:?}", rebuilt.left_out);
     }
 
     #[test]
