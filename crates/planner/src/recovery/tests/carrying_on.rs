@@ -57,7 +57,7 @@ pub(super) const NOTHING: Found = Found {
 };
 
 impl Found {
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let replica = |endpoint: &str, is_leader| Replica {
             endpoint: endpoint.into(),
             is_leader,
