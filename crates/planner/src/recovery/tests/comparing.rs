@@ -2,8 +2,9 @@
 
 use super::builder::{Built, Replica, a_partition, recover};
 use super::rows::{after, seen};
+use crate::playbook::{OnConflict, Promote};
 use crate::recovery::decide::MAX_TRIES;
-use crate::recovery::{Decision, Gates, Memory, Outcome, Reason, RowsSeen, decide};
+use crate::recovery::{Decision, Gates, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
 use openmldb_model::{Action, Endpoint, Offset};
 
 fn failed() -> RowsSeen {
@@ -136,4 +137,87 @@ fn what_was_given_up_is_no_beginning_of_what_was_written_instead() {
     assert_eq!(later.choice().proven, [Endpoint::from("b")]);
     later.get_mut("b").memory.shared_up_to = Some(Offset(6));
     assert_eq!(later.choice().proven, Vec::<Endpoint>::new());
+}
+
+/// `b` counted fewer rows than `a` when that was chosen, of a table in which nothing was deleted; `a` counts as few by now.
+fn doubted(rows: RowsSeen) -> Built {
+    let a = |r: Replica| r.leader().loaded(60).last_term(1);
+    let choice = a_partition().replica("a", a).replica("b", |r| r.loaded(60).rows(44).last_term(1)).choice();
+    assert_eq!(choice.doubted, [Endpoint::from("b")]);
+    let a = |r: Replica| r.leader().alive().loaded(80).rows(64).leads_to([]);
+    let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(60).rows(44).last_term(1));
+    view.0.memory.choice = Some(choice);
+    after(view, rows)
+}
+
+#[test]
+fn one_that_counts_spoke_against_is_connected_only_once_it_was_seen_to_hold_every_row() {
+    let lacks = |rows| doubted(seen(&[("a", 80), ("b", 60)], &[("b", "a", rows)]));
+    assert_eq!(lacks(20).acts(), ["add_replica a b"]);
+    assert_eq!(lacks(25).acts(), ["recover_table b (resend)"]);
+    let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(doubted(too_many).acts(), ["recover_table b (resend)"], "what nobody can compare does not clear it");
+}
+
+#[test]
+fn one_that_was_not_answered_for_while_it_was_read_is_neither_connected_nor_discarded() {
+    let view = after(written_on(20, 16, None), failed_each_time());
+    assert_eq!(view.blocked().reason, Reason::LeaderLacksRows);
+}
+
+#[test]
+fn one_whose_leader_counts_fewer_rows_by_now_is_compared_before_it_is_connected() {
+    let of =
+        |a: fn(Replica) -> Replica| a_partition().ttl().replica("a", a).replica("b", |r| r.loaded(60).last_term(1));
+    let choice = of(|r| r.leader().loaded(60).last_term(1)).choice();
+    assert_eq!(choice.proven, [Endpoint::from("b")]);
+    let mut view = of(|r| r.leader().alive().loaded(70).rows(66).leads_to([]));
+    view.0.memory.choice = Some(choice);
+    assert!(wants_rows(&view), "{:?}", decided(&view));
+}
+
+/// What was doubted when its leader was chosen, as far as its leader by now, and how it was read.
+fn caught_up(leads: u64, to: u64, rows: RowsSeen) -> Built {
+    let mut view = written_on(leads - 60, leads - 60, Some(to));
+    view.get_mut("b").memory.recovery.catch_up_to = Some(Offset(to));
+    after(view, rows)
+}
+
+#[test]
+fn rows_that_were_read_before_it_had_caught_up_clear_nobody() {
+    let read_behind = || seen(&[("a", 80), ("b", 60)], &[("b", "a", 10)]);
+    assert!(wants_rows(&caught_up(80, 80, read_behind())));
+    let mut view = caught_up(80, 80, read_behind());
+    let choice = view.0.memory.choice.as_mut().unwrap();
+    choice.doubted = std::mem::take(&mut choice.unread);
+    assert!(wants_rows(&view), "whatever counts said when its leader was chosen");
+    let mut resent = caught_up(80, 80, read_behind());
+    resent.get_mut("b").memory.load = Load::HandedOver;
+    assert!(!wants_rows(&resent), "what it holds is its leader's");
+}
+
+#[test]
+fn one_that_was_read_where_it_was_to_catch_up_to_is_not_read_again_while_its_leader_goes_on() {
+    let view = caught_up(90, 80, seen(&[("a", 90), ("b", 80)], &[("b", "a", 10)]));
+    assert_eq!(view.acts(), ["recover_table b"]);
+}
+
+#[test]
+fn what_was_seen_or_cannot_be_seen_is_not_looked_for_again() {
+    for rows in [failed_each_time(), seen(&[("a", 80), ("b", 80)], &[("b", "a", 5)])] {
+        let mut view = caught_up(80, 80, rows);
+        view.get_mut("b").is_alive = true;
+        assert!(!wants_rows(&view), "{:?}", decided(&view));
+    }
+}
+
+#[test]
+fn one_that_is_longer_and_shows_no_other_row_is_in_the_way_only_where_it_could_lead() {
+    let same = |a: fn(Replica) -> Replica| {
+        let view = a_partition().replica("a", a).replica("b", |r| r.loaded(7));
+        after(view, seen(&[("a", 6), ("b", 7)], &[]))
+    };
+    assert_eq!(same(|r| r.leader().loaded(6).leads_to([])).chooses(), "a", "it may have taken writes since");
+    let chosen = choose(&same(|r| r.leader().loaded(6)), OnConflict::LastElected, Promote::Never).unwrap();
+    assert_eq!(chosen.leader, Endpoint::from("a"), "nobody is promoted, and no row given up");
 }
