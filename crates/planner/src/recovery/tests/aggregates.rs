@@ -7,8 +7,8 @@ use super::followers::serving as led_by_a;
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{
-    Base, Decision, Gates, Load, Memory, Outcome, Probe, ProblemKind, Question, Reason, ReplicaMemory, RowsSeen,
-    Suspicion, Way, awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, suspicion,
+    Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, Question, Reason, RowsSeen, Suspicion, Way,
+    awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, suspicion,
 };
 use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, Term};
 
@@ -22,7 +22,7 @@ pub fn base(leader: &str, was_apart: bool) -> Option<Base> {
     })
 }
 
-fn aggregating(mut view: Built, base: Option<Base>) -> Built {
+pub fn aggregating(mut view: Built, base: Option<Base>) -> Built {
     view.0.base = base;
     view
 }
@@ -124,7 +124,7 @@ fn written_while_loading(a: (u64, u64), others: u64) -> Built {
     aggregating(view, base("a", false))
 }
 
-fn aggregates(r: &mut crate::recovery::ReplicaView) {
+pub fn aggregates(r: &mut crate::recovery::ReplicaView) {
     r.aggregator = Seen::Known(Aggregator::Present);
 }
 
@@ -226,7 +226,7 @@ fn a_follower_that_was_written_to_while_it_loaded_is_resent_once_its_leader_hold
 }
 
 /// `a` leads, as it will the base table; it was loaded before that, or has an aggregator or not.
-fn led(unattached: bool, aggregator: Seen<Aggregator>) -> Built {
+pub fn led(unattached: bool, aggregator: Seen<Aggregator>) -> Built {
     let leads = |r: Replica| r.leader().alive().loaded(20).leads_to([("b", 20)]).in_term(1);
     let leads = |r: Replica| {
         leads(r).with(|r| {
@@ -413,50 +413,17 @@ fn what_is_as_it_was_needs_no_leader_that_was_seen_to_hold_every_row_of_it() {
     assert_eq!(aggregating(view, base("a", false)).acts(), ["recover_table b (resend)"]);
 }
 
-/// What is noted of a replica of which so much is remembered, where its base table's partition is registered nowhere.
-fn noted(view: &Built, change: impl FnOnce(&mut ReplicaMemory)) -> ReplicaMemory {
-    let mut memory = Memory { replicas: [("a".into(), view.get("a").memory.clone())].into(), ..Memory::default() };
-    change(memory.replica_mut(&"a".into()));
-    memory.note_unattached(view);
-    memory.replica(&"a".into())
-}
-
-#[test]
-fn an_aggregator_may_be_attached_to_what_somebody_else_loaded_or_was_asked_for() {
-    let loaded_by_us = |r: &mut ReplicaMemory| r.loads = 1;
-    let view = aggregating(a_partition().replica("a", |r| r.loaded(20).with(aggregates)), base("a", false));
-    assert!(noted(&view, loaded_by_us).unattached);
-    let others: [fn(&mut ReplicaMemory); 3] =
-        [|r| r.load = Load::HandedOver, |r| r.loads_of_the_past = 1, |r| r.aggregator_asked = true];
-    for (n, of_others) in others.into_iter().enumerate() {
-        let noted = noted(&view, |r| {
-            loaded_by_us(r);
-            of_others(r);
-        });
-        assert!(!noted.unattached, "{n}");
-    }
-}
-
-#[test]
-fn an_aggregator_that_was_asked_for_is_asked_for_again_only_once_its_replica_is_gone() {
-    let asked =
-        |view: Built| noted(&aggregating(view, base("a", false)), |r| r.aggregator_asked = true).aggregator_asked;
-    for still_there in [|r: Replica| r.loaded(20), |r: Replica| r.queued(), |r: Replica| r.out_of_reach()] {
-        assert!(asked(a_partition().replica("a", still_there)));
-    }
-    assert!(!asked(a_partition().replica("a", |r| r)));
-}
-
-#[test]
-fn a_base_table_waits_for_what_aggregates_it_as_long_as_nobody_leads_that() {
-    let view = a_partition().replica("a", |r| r.leader().loaded(20));
-    assert!(awaits_aggregator(&aggregating(view, base("a", false))));
-}
-
 #[test]
 fn whether_a_tablet_aggregates_into_a_replica_is_asked_before_anybody_leads() {
     let mut view = a_partition().replica("a", |r| r.leader().loaded(20)).replica("b", |r| r.loaded(20));
     view.get_mut("b").aggregator = Seen::Unasked;
     let Decision::Look(probes) = aggregating(view, base("a", false)).decided() else { panic!() };
     assert_eq!(probes, [Probe { endpoint: "b".into(), question: Question::Aggregator }]);
+}
+
+#[test]
+fn what_an_aggregator_wrote_elsewhere_makes_nobody_suspect_where_rows_may_expire() {
+    let mut view = written_while_loading((8, 40), 12);
+    view.0.has_ttl = true;
+    assert_eq!(suspicion(&view, view.get("b")), None, "its log is all that it had to get");
 }

@@ -57,7 +57,9 @@ fn a_base_table_is_loaded_after_what_aggregates_it_and_leads_after_that() {
     assert_eq!(waits(&chosen, gates).what, WaitFor::Turn(Ahead::Aggregates));
     assert!(acts(&chosen, Gates::OPEN));
     assert!(acts(&expired(chosen, WaitFor::Turn(Ahead::Aggregates)), gates));
-    assert!(acts(&serving([], |r| r.loaded(20)), gates), "what serves waits for nobody");
+    let mut serves = serving([], |r| r.loaded(20));
+    serves.0.memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).choice());
+    assert!(acts(&serves, gates), "what serves waits for nobody");
 }
 
 #[test]
