@@ -1,11 +1,14 @@
 //! What counts say when a leader is chosen is not forgotten before rows were looked at, and not answering is no answer.
 
 use super::builder::{Built, Replica, a_partition, recover};
+use super::carrying_on::{none, same, told};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::decide::MAX_TRIES;
-use crate::recovery::{Decision, Gates, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
-use openmldb_model::{Action, Endpoint, Offset};
+use crate::recovery::{
+    Decision, Gates, Intent, Load, Memory, Outcome, Reason, Remembered, ReplicaMemory, RowsSeen, choose, decide,
+};
+use openmldb_model::{Action, Endpoint, Offset, StorageMode};
 
 fn failed() -> RowsSeen {
     RowsSeen::failed(["a", "b"].map(Endpoint::from), "b does not answer")
@@ -199,6 +202,7 @@ fn rows_that_were_read_before_it_had_caught_up_clear_nobody() {
 #[test]
 fn one_that_was_read_where_it_was_to_catch_up_to_is_not_read_again_while_its_leader_goes_on() {
     let view = caught_up(90, 80, seen(&[("a", 90), ("b", 80)], &[("b", "a", 10)]));
+    assert!(!wants_rows(&view), "{:?}", decided(&view));
     assert_eq!(view.acts(), ["recover_table b"]);
 }
 
@@ -220,4 +224,94 @@ fn one_that_is_longer_and_shows_no_other_row_is_in_the_way_only_where_it_could_l
     assert_eq!(same(|r| r.leader().loaded(6).leads_to([])).chooses(), "a", "it may have taken writes since");
     let chosen = choose(&same(|r| r.leader().loaded(6)), OnConflict::LastElected, Promote::Never).unwrap();
     assert_eq!(chosen.leader, Endpoint::from("a"), "nobody is promoted, and no row given up");
+}
+
+#[test]
+fn what_it_was_behind_by_is_no_excuse_for_a_hole_in_its_own_log() {
+    let a = |r: Replica| r.leader().loaded(70).last_term(1);
+    let choice = a_partition().ttl().replica("a", a).replica("b", |r| r.loaded(60).rows(55).last_term(1)).choice();
+    assert_eq!((choice.proven, choice.unread), (vec![], vec!["b".into()]));
+}
+
+/// What is left of a doubt once its leader has taken it, or RecoverTable has.
+fn left_after(view: &Built, action: Action) -> usize {
+    let mut memory = view.0.memory.clone();
+    memory.note_outcome(view, &Intent::new("step", action, ""), &Outcome::Applied, None);
+    let choice = memory.choice.unwrap();
+    choice.doubted.len() + choice.unread.len()
+}
+
+#[test]
+fn a_doubt_ends_only_with_what_was_read_at_the_end_of_its_leaders_log() {
+    let add = |view: &Built| {
+        let (endpoint, follower, partition) = ("a".into(), "b".into(), view.partition);
+        left_after(view, Action::AddReplica { endpoint, partition, follower })
+    };
+    let recover = |view: &Built| {
+        let (table, pid, endpoint) = (view.table.clone(), view.partition.pid, "b".into());
+        left_after(view, Action::RecoverTable { table, pid, endpoint })
+    };
+    let read = |view: Built, to: u64, lacks: u64| after(view, seen(&[("a", to), ("b", 60)], &[("b", "a", lacks)]));
+    for view in [written_on(20, 10, None), doubted(failed())] {
+        let (at_its_end, behind) = (read(view.clone(), 60, 0), read(view, 80, 10));
+        assert_eq!((add(&at_its_end), recover(&at_its_end)), (0, 0));
+        assert_eq!((add(&behind), recover(&behind)), (1, 1), "what it lacks may be in its own log");
+    }
+}
+
+/// What is remembered of how far `b` shares its leader's log, which it does up to 6.
+fn shared(change: impl FnOnce(&mut Memory, &Built)) -> Option<Offset> {
+    let mut view =
+        a_partition().replica("a", |r| r.leader().alive().loaded(9).leads_to([])).replica("b", |r| r.loaded(7));
+    view.get_mut("b").memory.shared_up_to = Some(Offset(6));
+    view.0.memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(6));
+    let mut memory = view.0.memory.clone();
+    change(&mut memory, &view);
+    memory.replica(&"b".into()).shared_up_to
+}
+
+#[test]
+fn how_far_it_shares_its_leaders_log_is_forgotten_once_what_is_beyond_is_gone_and_not_before() {
+    let recovered = |resends| {
+        shared(|memory, view| {
+            let (table, pid, endpoint) = (view.table.clone(), view.partition.pid, "b".into());
+            let intent = Intent::new("step", Action::RecoverTable { table, pid, endpoint }, "");
+            memory.note_outcome(view, &Intent { resends, ..intent }, &Outcome::Applied, None);
+        })
+    };
+    assert_eq!((recovered(true), recovered(false)), (None, Some(Offset(6))), "it may be taken as it is");
+    let dropped = shared(|memory, view| {
+        let drop = Action::DropTable { endpoint: "b".into(), partition: view.partition };
+        memory.note_outcome(view, &Intent::new("step", drop, ""), &Outcome::Applied, None);
+    });
+    assert_eq!(dropped, None);
+    let seen = |b: fn(Replica) -> Replica| {
+        shared(|memory, view| {
+            let mut view = view.clone();
+            view.get_mut("b").data = a_partition().replica("b", b).get("b").data.clone();
+            memory.note_view(&view);
+        })
+    };
+    assert_eq!((seen(|r| r.loaded(6)), seen(|r| r.loaded(7))), (None, Some(Offset(6))));
+    assert_eq!(
+        (seen(|r| r), seen(|r| r.out_of_reach())),
+        (Some(Offset(6)), Some(Offset(6))),
+        "nobody sees what it holds"
+    );
+    let chosen_again = shared(|memory, _| {
+        let mut view = a_partition().replica("a", |r| r.leader().loaded(6)).replica("b", |r| r.loaded(7));
+        view.0.memory.named_leader = Some("a".into());
+        view.0.memory.accepted = view.nobody().loss;
+        let choice = view.choice();
+        memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(4));
+        memory.choose(choice, None);
+    });
+    assert_eq!(chosen_again, Some(Offset(4)), "it parted from an earlier one before");
+}
+
+#[test]
+fn how_far_it_shares_its_leaders_log_is_remembered_by_a_later_run() {
+    let shares = Remembered::of(&ReplicaMemory { shared_up_to: Some(Offset(6)), ..ReplicaMemory::new() });
+    let carried = same(StorageMode::Memory).carried(false, [shares, told(Load::Loaded), none()]);
+    assert_eq!(carried.replica(&"b".into()).shared_up_to, Some(Offset(6)));
 }
