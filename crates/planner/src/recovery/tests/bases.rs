@@ -29,6 +29,13 @@ fn it_takes_rows_where_its_leader_leads_in_memory() {
 }
 
 #[test]
+fn clients_that_know_where_it_led_do_not_wait_until_it_is_flagged_alive() {
+    let mut snapshot = found();
+    snapshot.tables[0].partitions[0].replicas.iter_mut().for_each(|replica| replica.is_alive = false);
+    assert!(of(&snapshot).takes_rows);
+}
+
+#[test]
 fn it_is_registered_where_a_tablet_shows_it() {
     let mut snapshot = found();
     let everywhere = of(&snapshot).registered_at;
