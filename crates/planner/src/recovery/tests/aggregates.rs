@@ -8,7 +8,7 @@ use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{
     Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, Question, Reason, RowsSeen, Suspicion, Way,
-    awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, suspicion,
+    awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
 };
 use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, Term};
 
@@ -426,4 +426,16 @@ fn what_an_aggregator_wrote_elsewhere_makes_nobody_suspect_where_rows_may_expire
     let mut view = written_while_loading((8, 40), 12);
     view.0.has_ttl = true;
     assert_eq!(suspicion(&view, view.get("b")), None, "its log is all that it had to get");
+}
+
+#[test]
+fn recovertable_by_itself_takes_no_copy_as_it_is_that_was_written_to_or_whose_leader_was() {
+    let taken = |rows: (u64, u64)| {
+        let a = |r: Replica| r.leader().alive().loaded(30).rows(rows.0).leads_to([]).in_term(1);
+        let b = |r: Replica| r.loaded(12).rows(rows.1).heard(1);
+        may_be_resent(&aggregating(a_partition().replica("a", a).replica("b", b), base("a", false)), &"b".into())
+    };
+    assert_eq!(taken((30, 12)), Ok(false));
+    assert_eq!(taken((30, 27)).unwrap_err().reason, Reason::NotRedundant);
+    assert_eq!(taken((60, 12)).unwrap_err().reason, Reason::WrittenWhileLoading);
 }
