@@ -49,4 +49,16 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!(raise(&tree, 0), (tree, Vec::new()));
     }
+
+    #[test]
+    fn no_counter_is_raised_beyond_what_a_nameserver_reads() {
+        let tree: MetadataTree =
+            [("table/table_index", "4294967000"), ("table/term", "4294967000")].into_iter().collect();
+        let (raised, told) = raise(&tree, 1_000);
+        assert_eq!(
+            (raised.text("table/table_index"), raised.text("table/term")),
+            (Some("4294967000"), Some("4294968000"))
+        );
+        assert_eq!(told.len(), 1);
+    }
 }

@@ -290,6 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_that_lead_the_one_of_the_newest_term_is_flagged_and_none_of_two_with_one_term() {
+        let leads = |endpoint: &str, term| Described { term: Term(term), ..described(endpoint, Role::Leader, 40) };
+        let flagged = |replicas: &[Described]| -> Vec<String> {
+            let metas = only(&rebuild(replicas)).partition_meta;
+            metas.into_iter().filter(|meta| meta.is_leader).map(|meta| meta.endpoint).collect()
+        };
+        assert_eq!(flagged(&[leads("a:1", 8), leads("b:1", 9)]), ["b:1"]);
+        assert!(flagged(&[leads("a:1", 9), leads("b:1", 9)]).is_empty());
+        let newest = Described { followers: vec![("a:1".into(), Offset(40))], ..leads("b:1", 9) };
+        let history = only(&rebuild(&[leads("a:1", 8), newest])).term_offset;
+        assert!(history.is_empty(), "the old one may have taken writes that the new one has not");
+    }
+
+    #[test]
     fn a_table_that_tablets_describe_differently_is_left_out() {
         let mut other = described("b:1", Role::Follower, 40);
         other.meta.column_desc = vec![common::ColumnDesc { name: "new".to_owned(), ..Default::default() }];

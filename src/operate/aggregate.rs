@@ -83,3 +83,7 @@ fn leads(place: &Place<'_>, endpoint: &Endpoint, base: &str) -> Result<(), Refus
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "aggregate_tests.rs"]
+mod tests;

@@ -220,3 +220,35 @@ impl PutBack {
         Begun::new(self.now_ms, &self.caller, Work::Step, "metadata restore".to_owned(), seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(nodes: &[(&str, &str)]) -> MetadataTree {
+        nodes.iter().copied().collect()
+    }
+
+    fn seen(nodes: &[(&str, &str)], of_sessions: &[(&str, &str)]) -> MetadataSeen {
+        MetadataSeen { root: true, tree: tree(nodes), of_sessions: tree(of_sessions), changed: Vec::new() }
+    }
+
+    #[test]
+    fn only_what_is_part_of_the_backup_is_completed_and_never_beside_servers() {
+        let wanted = tree(&[("db", ""), ("table", ""), ("table/term", "3")]);
+        let begun = [("db", "")];
+        assert_eq!(lacking(&wanted, &seen(&begun, &[])).unwrap().missing, ["table", "table/term"]);
+        let refused = |nodes: &[(&str, &str)], of_sessions: &[(&str, &str)]| {
+            lacking(&wanted, &seen(nodes, of_sessions)).expect_err("it was to be refused").to_string()
+        };
+        let registered = [("nodes/a:1", "")];
+        assert!(refused(&begun, &registered).contains("servers that are registered (nodes/a:1)"));
+        assert!(refused(&[], &registered).contains("servers that are registered"));
+        assert!(refused(&[("db", ""), ("op", "")], &[]).contains("beyond those of the backup (op)"));
+        assert!(
+            refused(&[("table", ""), ("table/term", "4")], &[]).contains("other data than in the backup (table/term)")
+        );
+        let whole = seen(&[("db", ""), ("table", ""), ("table/term", "3")], &registered);
+        assert!(lacking(&wanted, &whole).unwrap().is_none(), "there is nothing to create");
+    }
+}

@@ -42,8 +42,10 @@ impl Base {
         let holds = |tablet: &Tablet| tablet.held.known().is_some_and(|held| held.contains_key(&id));
         let registered = snapshot.tablets.iter().filter(|(_, tablet)| holds(tablet));
         let registered_at = registered.map(|(endpoint, _)| endpoint.clone()).collect();
-        let held = found.leader().and_then(|at| snapshot.tablets.get(at)?.held.known()?.get(&id));
-        let takes_rows = held.is_some_and(|held| held.role == Role::Leader && held.state.is_loaded());
+        // Clients know where it led before, and do not wait until it is flagged alive again.
+        let flagged = found.replicas.iter().filter(|replica| replica.is_leader);
+        let mut held = flagged.filter_map(|replica| snapshot.tablets.get(&replica.endpoint)?.held.known()?.get(&id));
+        let takes_rows = held.any(|held| held.role == Role::Leader && held.state.is_loaded());
         Some(Self { registered_at, takes_rows, ..Self::among(base, found, partition) })
     }
 

@@ -2,6 +2,7 @@
 
 use openmldb_model::{Endpoint, OpKind, Role};
 
+use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::discard::may_discard;
 use super::term::is_official;
@@ -31,7 +32,9 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
         }
         Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
         Data::Loaded(_) if is_taken_as_it_is(view, leader, replica) => {
-            if is_official(view, replica) && replica.offset() <= leader.offset() {
+            not_to_be_sent(view, leader)?;
+            let is_its_log = !is_written_while_loading(view, replica);
+            if is_its_log && is_official(view, replica) && replica.offset() <= leader.offset() {
                 return Ok(false);
             }
             let text = format!(

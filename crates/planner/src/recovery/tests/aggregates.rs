@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use super::builder::{Built, Replica, a_partition};
 use super::followers::serving as led_by_a;
 use super::rows::{after, seen};
+use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{
-    Base, Decision, Gates, Memory, Outcome, ProblemKind, Reason, RowsSeen, Suspicion, Way, awaits_aggregator, decide,
-    is_proven_prefix, led_apart, suspicion,
+    Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, Question, Reason, RowsSeen, Suspicion, Way,
+    awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
 };
-use openmldb_model::{Aggregator, Endpoint, Offset, Seen};
+use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, Term};
 
-fn base(leader: &str, was_apart: bool) -> Option<Base> {
+pub fn base(leader: &str, was_apart: bool) -> Option<Base> {
     Some(Base {
         name: "shop.orders/0".to_owned(),
         leader: Some(leader.into()),
@@ -21,7 +22,7 @@ fn base(leader: &str, was_apart: bool) -> Option<Base> {
     })
 }
 
-fn aggregating(mut view: Built, base: Option<Base>) -> Built {
+pub fn aggregating(mut view: Built, base: Option<Base>) -> Built {
     view.0.base = base;
     view
 }
@@ -56,8 +57,10 @@ fn terms_prove_nothing_once_the_two_were_apart() {
     let proven = |view: &Built| is_proven_prefix(view, view.get("a"), view.get("b"));
     assert!(!proven(&view), "both may have written entries of the same term at the same places");
     assert!(proven(&aggregating(view.clone(), None)), "of any other table the term proves it");
+    let too_many = || RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "they are too many");
+    assert!(!proven(&after(view.clone(), too_many())), "that nobody can compare them proves nothing either");
     let never_apart = |rows| proven(&after(aggregating(view.clone(), base("b", false)), rows));
-    assert!(never_apart(RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "they are too many")));
+    assert!(never_apart(too_many()));
     assert!(never_apart(seen(&ends(5), &[("a", "b", 5)])));
     assert!(!never_apart(seen(&ends(5), &[("b", "a", 2), ("a", "b", 5)])), "its log may have hidden an older one");
     assert!(matches!(decide(&view, &super::builder::recover(), Gates::OPEN), Decision::Compare { .. }));
@@ -121,7 +124,7 @@ fn written_while_loading(a: (u64, u64), others: u64) -> Built {
     aggregating(view, base("a", false))
 }
 
-fn aggregates(r: &mut crate::recovery::ReplicaView) {
+pub fn aggregates(r: &mut crate::recovery::ReplicaView) {
     r.aggregator = Seen::Known(Aggregator::Present);
 }
 
@@ -155,6 +158,9 @@ fn nothing_is_resent_from_a_copy_that_was_written_to_while_it_loaded() {
         assert_eq!(blocked.reason, Reason::WrittenWhileLoading, "{blocked}");
         assert!(blocked.text.contains("a holds 40 rows at offset 8"), "{blocked}");
         assert!(blocked.loss.is_empty(), "nobody may say yes to what nobody can list");
+        if view.get("b").loaded().is_some() {
+            assert_eq!(may_be_dropped(&view, &"b".into()).unwrap_err().reason, Reason::WrittenWhileLoading);
+        }
     }
 }
 
@@ -177,6 +183,9 @@ fn what_it_alone_holds_is_kept_until_it_was_aggregated_elsewhere() {
     assert_eq!(blocked.reason, Reason::LeaderLacksRows);
     assert!(blocked.hint.contains("replica aggregate db.t/0 ENDPOINT"), "{}", blocked.hint);
     assert_eq!(led(&[]).acts(), ["drop b"], "its leader holds all that it does");
+    let mut accepted = led(&[("a", "b", 15)]);
+    accepted.0.memory.accepted = blocked.loss;
+    assert_eq!(accepted.acts(), ["drop b"], "somebody has said yes to that");
 }
 
 #[test]
@@ -217,7 +226,7 @@ fn a_follower_that_was_written_to_while_it_loaded_is_resent_once_its_leader_hold
 }
 
 /// `a` leads, as it will the base table; it was loaded before that, or has an aggregator or not.
-fn led(unattached: bool, aggregator: Seen<Aggregator>) -> Built {
+pub fn led(unattached: bool, aggregator: Seen<Aggregator>) -> Built {
     let leads = |r: Replica| r.leader().alive().loaded(20).leads_to([("b", 20)]).in_term(1);
     let leads = |r: Replica| {
         leads(r).with(|r| {
@@ -263,7 +272,10 @@ fn no_aggregator_is_created_where_one_may_be_or_clients_may_put_rows() {
     asked.get_mut("a").memory.aggregator_asked = true;
     let mut serves = free();
     serves.0.base.as_mut().unwrap().takes_rows = true;
-    views.extend([asked, serves]);
+    let mut written = led(false, Seen::Known(Aggregator::Missing));
+    written.get_mut("a").data =
+        a_partition().replica("a", |r| r.loaded(20).rows(60).leads_to([])).get("a").data.clone();
+    views.extend([asked, serves, written]);
     for view in views {
         assert_ne!(first(&view).as_deref(), Some(CREATES), "{:?}", view.get("a"));
         assert!(!awaits_aggregator(&view));
@@ -337,4 +349,102 @@ fn no_snapshot_is_made_of_a_copy_that_was_written_to_while_it_loaded() {
         aggregating(a_partition().terms([(1, 0), (3, 9)]).replica("b", chosen).replica("a", old), base("a", false));
     serves.0.memory.rows = Some(seen(&[("a", 8), ("b", 8)], &[("b", "a", 4)]));
     assert_eq!(serves.blocked().reason, Reason::LeaderLacksRows, "it was given up by nobody");
+}
+
+fn sound(view: &Built, x: &str, y: &str) -> bool {
+    is_proven_prefix(view, view.get(x), view.get(y))
+}
+
+#[test]
+fn a_copy_that_was_written_to_while_it_loaded_neither_begins_nor_continues_another() {
+    let view = a_partition().replica("a", |r| r.leader().loaded(12).last_term(1));
+    let view = view.replica("b", |r| r.loaded(12).rows(14).last_term(1));
+    let view = after(aggregating(view, base("a", false)), seen(&[("a", 12), ("b", 12)], &[]));
+    assert!(!sound(&view, "a", "b") && !sound(&view, "b", "a"), "the same rows, and another log");
+    assert!(sound(&aggregating(view, None), "a", "b"));
+}
+
+#[test]
+fn an_aggregators_log_may_hide_the_beginning_of_one_that_ends_first_whether_it_can_be_compared_or_not() {
+    let ends_at = |end: u64, rows: RowsSeen| {
+        let view = a_partition().replica("a", |r| r.leader().loaded(12).last_term(1).with(aggregates));
+        let view = view.replica("b", move |r| r.loaded(end).last_term(1).with(aggregates));
+        sound(&after(aggregating(view, base("a", false)), rows), "b", "a")
+    };
+    let too_many = || RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert!(!ends_at(8, too_many()));
+    assert!(
+        ends_at(12, too_many()) && ends_at(12, seen(&[("a", 12), ("b", 12)], &[])),
+        "it ends where the other one does"
+    );
+}
+
+#[test]
+fn a_manifest_of_no_term_shows_that_an_aggregator_wrote() {
+    let of = |offset: u64, term: Option<Term>| {
+        let manifest = Seen::Known(Manifest { offset: Offset(offset), term, count: offset });
+        let view = a_partition().replica("a", move |r| r.leader().loaded(8).with(|r| r.manifest = manifest));
+        let view = aggregating(view.replica("b", |r| r.loaded(8)), base("a", false));
+        suspicion(&view, view.get("a"))
+    };
+    assert_eq!(of(8, Some(Term(0))), Some(Suspicion::WrittenWhileLoading { rows: 8, offset: Offset(8) }));
+    assert_eq!((of(0, Some(Term(0))), of(8, None), of(8, Some(Term(1)))), (None, None, None));
+}
+
+#[test]
+fn a_copy_that_was_written_to_while_it_loaded_leads_where_no_other_is_as_it_was() {
+    let beside = |b: fn(Replica) -> Replica| {
+        let view = a_partition().replica("a", |r| r.leader().loaded(8).rows(12)).replica("b", b);
+        let view = aggregating(view, base("a", false));
+        suspicion(&view, view.get("a"))
+    };
+    assert_eq!(beside(|r| r.loaded(0)), None, "b holds nothing");
+    assert_eq!(beside(|r| r.loaded(8).rows(11)), None, "b was written to as well");
+    assert!(beside(|r| r.loaded(8)).is_some());
+}
+
+#[test]
+fn the_copy_beside_the_base_tables_leader_does_not_lead_where_nobody_is_promoted_or_the_other_one_takes_writes() {
+    let view = after(beside_b(0), seen(&ends(0), &[]));
+    let never = choose(&view, OnConflict::LastElected, Promote::Never).unwrap();
+    assert_eq!(never.leader, Endpoint::from("a"));
+    let leads = |r: Replica| r.leader().loaded(20).last_term(2).leads_to([]);
+    let leading =
+        a_partition().terms([(1, 0), (2, 11)]).replica("a", leads).replica("b", |r| r.loaded(20).last_term(2));
+    let leading = aggregating(leading, base("b", true));
+    assert_eq!(after(leading, seen(&[("a", 20), ("b", 20)], &[])).chooses(), "a", "it may have taken writes since");
+}
+
+#[test]
+fn what_is_as_it_was_needs_no_leader_that_was_seen_to_hold_every_row_of_it() {
+    let a = |r: Replica| r.leader().alive().loaded(20).leads_to([]).with(aggregates);
+    let view = a_partition().replica("a", a).replica("b", |r| r.loaded(12).with(aggregates));
+    assert_eq!(aggregating(view, base("a", false)).acts(), ["recover_table b (resend)"]);
+}
+
+#[test]
+fn whether_a_tablet_aggregates_into_a_replica_is_asked_before_anybody_leads() {
+    let mut view = a_partition().replica("a", |r| r.leader().loaded(20)).replica("b", |r| r.loaded(20));
+    view.get_mut("b").aggregator = Seen::Unasked;
+    let Decision::Look(probes) = aggregating(view, base("a", false)).decided() else { panic!() };
+    assert_eq!(probes, [Probe { endpoint: "b".into(), question: Question::Aggregator }]);
+}
+
+#[test]
+fn what_an_aggregator_wrote_elsewhere_makes_nobody_suspect_where_rows_may_expire() {
+    let mut view = written_while_loading((8, 40), 12);
+    view.0.has_ttl = true;
+    assert_eq!(suspicion(&view, view.get("b")), None, "its log is all that it had to get");
+}
+
+#[test]
+fn recovertable_by_itself_takes_no_copy_as_it_is_that_was_written_to_or_whose_leader_was() {
+    let taken = |rows: (u64, u64)| {
+        let a = |r: Replica| r.leader().alive().loaded(30).rows(rows.0).leads_to([]).in_term(1);
+        let b = |r: Replica| r.loaded(12).rows(rows.1).heard(1);
+        may_be_resent(&aggregating(a_partition().replica("a", a).replica("b", b), base("a", false)), &"b".into())
+    };
+    assert_eq!(taken((30, 12)), Ok(false));
+    assert_eq!(taken((30, 27)).unwrap_err().reason, Reason::NotRedundant);
+    assert_eq!(taken((60, 12)).unwrap_err().reason, Reason::WrittenWhileLoading);
 }

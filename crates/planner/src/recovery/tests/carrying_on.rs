@@ -57,7 +57,7 @@ pub(super) const NOTHING: Found = Found {
 };
 
 impl Found {
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let replica = |endpoint: &str, is_leader| Replica {
             endpoint: endpoint.into(),
             is_leader,
@@ -431,8 +431,8 @@ fn choice(leader: &str) -> Choice {
         why: String::new(),
         rejected: Vec::new(),
         proven: vec!["b".into()],
-        doubted: Vec::new(),
-        unread: Vec::new(),
+        doubted: vec!["b".into()],
+        unread: vec!["b".into()],
         given_up: Vec::new(),
         out_of_reach: vec!["c".into()],
         seen_no_longer: Vec::new(),
@@ -452,6 +452,7 @@ fn a_choice_holds_while_its_leader_serves_and_proves_nothing_any_more() {
     let served = || Found { served: true, ..NOTHING };
     let choice = kept(served(), "a").unwrap();
     assert_eq!((choice.proven, choice.out_of_reach), (Vec::new(), vec!["c".into()]));
+    assert_eq!((choice.doubted, choice.unread), (Vec::new(), Vec::new()));
     assert_eq!(kept(served(), "b"), None, "another one leads");
     assert_eq!(kept(NOTHING, "a"), None, "it does not serve");
 }

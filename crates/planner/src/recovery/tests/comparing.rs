@@ -1,10 +1,14 @@
 //! What counts say when a leader is chosen is not forgotten before rows were looked at, and not answering is no answer.
 
 use super::builder::{Built, Replica, a_partition, recover};
+use super::carrying_on::{none, same, told};
 use super::rows::{after, seen};
+use crate::playbook::{OnConflict, Promote};
 use crate::recovery::decide::MAX_TRIES;
-use crate::recovery::{Decision, Gates, Memory, Outcome, Reason, RowsSeen, decide};
-use openmldb_model::{Action, Endpoint, Offset};
+use crate::recovery::{
+    Decision, Gates, Intent, Load, Memory, Outcome, Reason, Remembered, ReplicaMemory, RowsSeen, choose, decide,
+};
+use openmldb_model::{Action, Endpoint, Offset, StorageMode};
 
 fn failed() -> RowsSeen {
     RowsSeen::failed(["a", "b"].map(Endpoint::from), "b does not answer")
@@ -136,4 +140,178 @@ fn what_was_given_up_is_no_beginning_of_what_was_written_instead() {
     assert_eq!(later.choice().proven, [Endpoint::from("b")]);
     later.get_mut("b").memory.shared_up_to = Some(Offset(6));
     assert_eq!(later.choice().proven, Vec::<Endpoint>::new());
+}
+
+/// `b` counted fewer rows than `a` when that was chosen, of a table in which nothing was deleted; `a` counts as few by now.
+fn doubted(rows: RowsSeen) -> Built {
+    let a = |r: Replica| r.leader().loaded(60).last_term(1);
+    let choice = a_partition().replica("a", a).replica("b", |r| r.loaded(60).rows(44).last_term(1)).choice();
+    assert_eq!(choice.doubted, [Endpoint::from("b")]);
+    let a = |r: Replica| r.leader().alive().loaded(80).rows(64).leads_to([]);
+    let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(60).rows(44).last_term(1));
+    view.0.memory.choice = Some(choice);
+    after(view, rows)
+}
+
+#[test]
+fn one_that_counts_spoke_against_is_connected_only_once_it_was_seen_to_hold_every_row() {
+    let lacks = |rows| doubted(seen(&[("a", 80), ("b", 60)], &[("b", "a", rows)]));
+    assert_eq!(lacks(20).acts(), ["add_replica a b"]);
+    assert_eq!(lacks(25).acts(), ["recover_table b (resend)"]);
+    let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    assert_eq!(doubted(too_many).acts(), ["recover_table b (resend)"], "what nobody can compare does not clear it");
+}
+
+#[test]
+fn one_that_was_not_answered_for_while_it_was_read_is_neither_connected_nor_discarded() {
+    let view = after(written_on(20, 16, None), failed_each_time());
+    assert_eq!(view.blocked().reason, Reason::LeaderLacksRows);
+}
+
+#[test]
+fn one_whose_leader_counts_fewer_rows_by_now_is_compared_before_it_is_connected() {
+    let of =
+        |a: fn(Replica) -> Replica| a_partition().ttl().replica("a", a).replica("b", |r| r.loaded(60).last_term(1));
+    let choice = of(|r| r.leader().loaded(60).last_term(1)).choice();
+    assert_eq!(choice.proven, [Endpoint::from("b")]);
+    let mut view = of(|r| r.leader().alive().loaded(70).rows(66).leads_to([]));
+    view.0.memory.choice = Some(choice);
+    assert!(wants_rows(&view), "{:?}", decided(&view));
+}
+
+/// What was doubted when its leader was chosen, as far as its leader by now, and how it was read.
+fn caught_up(leads: u64, to: u64, rows: RowsSeen) -> Built {
+    let mut view = written_on(leads - 60, leads - 60, Some(to));
+    view.get_mut("b").memory.recovery.catch_up_to = Some(Offset(to));
+    after(view, rows)
+}
+
+#[test]
+fn rows_that_were_read_before_it_had_caught_up_clear_nobody() {
+    let read_behind = || seen(&[("a", 80), ("b", 60)], &[("b", "a", 10)]);
+    assert!(wants_rows(&caught_up(80, 80, read_behind())));
+    let mut view = caught_up(80, 80, read_behind());
+    let choice = view.0.memory.choice.as_mut().unwrap();
+    choice.doubted = std::mem::take(&mut choice.unread);
+    assert!(wants_rows(&view), "whatever counts said when its leader was chosen");
+    let mut resent = caught_up(80, 80, read_behind());
+    resent.get_mut("b").memory.load = Load::HandedOver;
+    assert!(!wants_rows(&resent), "what it holds is its leader's");
+}
+
+#[test]
+fn one_that_was_read_where_it_was_to_catch_up_to_is_not_read_again_while_its_leader_goes_on() {
+    let view = caught_up(90, 80, seen(&[("a", 90), ("b", 80)], &[("b", "a", 10)]));
+    assert!(!wants_rows(&view), "{:?}", decided(&view));
+    assert_eq!(view.acts(), ["recover_table b"]);
+}
+
+#[test]
+fn what_was_seen_or_cannot_be_seen_is_not_looked_for_again() {
+    for rows in [failed_each_time(), seen(&[("a", 80), ("b", 80)], &[("b", "a", 5)])] {
+        let mut view = caught_up(80, 80, rows);
+        view.get_mut("b").is_alive = true;
+        assert!(!wants_rows(&view), "{:?}", decided(&view));
+    }
+}
+
+#[test]
+fn one_that_is_longer_and_shows_no_other_row_is_in_the_way_only_where_it_could_lead() {
+    let same = |a: fn(Replica) -> Replica| {
+        let view = a_partition().replica("a", a).replica("b", |r| r.loaded(7));
+        after(view, seen(&[("a", 6), ("b", 7)], &[]))
+    };
+    assert_eq!(same(|r| r.leader().loaded(6).leads_to([])).chooses(), "a", "it may have taken writes since");
+    let chosen = choose(&same(|r| r.leader().loaded(6)), OnConflict::LastElected, Promote::Never).unwrap();
+    assert_eq!(chosen.leader, Endpoint::from("a"), "nobody is promoted, and no row given up");
+}
+
+#[test]
+fn what_it_was_behind_by_is_no_excuse_for_a_hole_in_its_own_log() {
+    let a = |r: Replica| r.leader().loaded(70).last_term(1);
+    let choice = a_partition().ttl().replica("a", a).replica("b", |r| r.loaded(60).rows(55).last_term(1)).choice();
+    assert_eq!((choice.proven, choice.unread), (vec![], vec!["b".into()]));
+}
+
+/// What is left of a doubt once its leader has taken it, or RecoverTable has.
+fn left_after(view: &Built, action: Action) -> usize {
+    let mut memory = view.0.memory.clone();
+    memory.note_outcome(view, &Intent::new("step", action, ""), &Outcome::Applied, None);
+    let choice = memory.choice.unwrap();
+    choice.doubted.len() + choice.unread.len()
+}
+
+#[test]
+fn a_doubt_ends_only_with_what_was_read_at_the_end_of_its_leaders_log() {
+    let add = |view: &Built| {
+        let (endpoint, follower, partition) = ("a".into(), "b".into(), view.partition);
+        left_after(view, Action::AddReplica { endpoint, partition, follower })
+    };
+    let recover = |view: &Built| {
+        let (table, pid, endpoint) = (view.table.clone(), view.partition.pid, "b".into());
+        left_after(view, Action::RecoverTable { table, pid, endpoint })
+    };
+    let read = |view: Built, to: u64, lacks: u64| after(view, seen(&[("a", to), ("b", 60)], &[("b", "a", lacks)]));
+    for view in [written_on(20, 10, None), doubted(failed())] {
+        let (at_its_end, behind) = (read(view.clone(), 60, 0), read(view, 80, 10));
+        assert_eq!((add(&at_its_end), recover(&at_its_end)), (0, 0));
+        assert_eq!((add(&behind), recover(&behind)), (1, 1), "what it lacks may be in its own log");
+    }
+}
+
+/// What is remembered of how far `b` shares its leader's log, which it does up to 6.
+fn shared(change: impl FnOnce(&mut Memory, &Built)) -> Option<Offset> {
+    let mut view =
+        a_partition().replica("a", |r| r.leader().alive().loaded(9).leads_to([])).replica("b", |r| r.loaded(7));
+    view.get_mut("b").memory.shared_up_to = Some(Offset(6));
+    view.0.memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(6));
+    let mut memory = view.0.memory.clone();
+    change(&mut memory, &view);
+    memory.replica(&"b".into()).shared_up_to
+}
+
+#[test]
+fn how_far_it_shares_its_leaders_log_is_forgotten_once_what_is_beyond_is_gone_and_not_before() {
+    let recovered = |resends| {
+        shared(|memory, view| {
+            let (table, pid, endpoint) = (view.table.clone(), view.partition.pid, "b".into());
+            let intent = Intent::new("step", Action::RecoverTable { table, pid, endpoint }, "");
+            memory.note_outcome(view, &Intent { resends, ..intent }, &Outcome::Applied, None);
+        })
+    };
+    assert_eq!((recovered(true), recovered(false)), (None, Some(Offset(6))), "it may be taken as it is");
+    let dropped = shared(|memory, view| {
+        let drop = Action::DropTable { endpoint: "b".into(), partition: view.partition };
+        memory.note_outcome(view, &Intent::new("step", drop, ""), &Outcome::Applied, None);
+    });
+    assert_eq!(dropped, None);
+    let seen = |b: fn(Replica) -> Replica| {
+        shared(|memory, view| {
+            let mut view = view.clone();
+            view.get_mut("b").data = a_partition().replica("b", b).get("b").data.clone();
+            memory.note_view(&view);
+        })
+    };
+    assert_eq!((seen(|r| r.loaded(6)), seen(|r| r.loaded(7))), (None, Some(Offset(6))));
+    assert_eq!(
+        (seen(|r| r), seen(|r| r.out_of_reach())),
+        (Some(Offset(6)), Some(Offset(6))),
+        "nobody sees what it holds"
+    );
+    let chosen_again = shared(|memory, _| {
+        let mut view = a_partition().replica("a", |r| r.leader().loaded(6)).replica("b", |r| r.loaded(7));
+        view.0.memory.named_leader = Some("a".into());
+        view.0.memory.accepted = view.nobody().loss;
+        let choice = view.choice();
+        memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(4));
+        memory.choose(choice, None);
+    });
+    assert_eq!(chosen_again, Some(Offset(4)), "it parted from an earlier one before");
+}
+
+#[test]
+fn how_far_it_shares_its_leaders_log_is_remembered_by_a_later_run() {
+    let shares = Remembered::of(&ReplicaMemory { shared_up_to: Some(Offset(6)), ..ReplicaMemory::new() });
+    let carried = same(StorageMode::Memory).carried(false, [shares, told(Load::Loaded), none()]);
+    assert_eq!(carried.replica(&"b".into()).shared_up_to, Some(Offset(6)));
 }

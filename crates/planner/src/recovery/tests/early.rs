@@ -1,5 +1,6 @@
 //! Serving before everything is loaded: what speaks against it, and how followers are judged afterwards.
 
+use super::aggregates::base;
 use super::builder::{Built, a_partition, by_counts, said};
 use crate::playbook::{Playbook, built_in};
 use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason};
@@ -69,6 +70,7 @@ fn what_speaks_against_it_has_all_of_them_loaded_first() {
     assert_eq!(first(&|view| view.get_mut("b").manifest = Seen::Failed("?".to_owned())), both);
     assert_eq!(first(&|view| view.get_mut("b").is_leader = true), both, "two flags");
     assert_eq!(first(&|view| view.get_mut("b").memory.loads = 1), both, "an earlier run told it to load");
+    assert_eq!(first(&|view| view.0.base = base("a", false)), both, "an aggregator may write into it as it is loaded");
 }
 
 #[test]
@@ -97,6 +99,10 @@ fn followers_are_loaded_once_it_serves() {
 fn a_follower_is_compared_with_what_its_leader_held_when_it_was_chosen() {
     assert_eq!(acts(&served(9, 9)), ["add_replica a b"]);
     assert_eq!(acts(&served(9, 8)), ["add_replica a b"], "it gets the rest");
+    let mut lacks_a_row = served(9, 8);
+    let Data::Loaded(loaded) = &mut lacks_a_row.get_mut("b").data else { panic!("b is loaded") };
+    loaded.rows = 7;
+    assert_eq!(acts(&lacks_a_row), ["recover_table b (resend)"], "its leader had a row for each entry");
     let Decision::Blocked(blocked) = decided(&served(9, 10)) else { panic!("not blocked") };
     assert_eq!(
         blocked.reason,

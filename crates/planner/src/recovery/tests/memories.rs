@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::builder::{Built, a_partition};
 use crate::recovery::{
-    Before, Data, Gates, Intent, Load, Loaded, Memory, Order, Outcome, Place, ReplicaMemory, Stage, View, WaitFor,
+    Before, Data, Gates, Intent, Load, Loaded, Memory, Next, Order, Outcome, Place, ReplicaMemory, Stage, View, WaitFor,
 };
 use openmldb_model::{
     Action, Endpoint, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Role, Seen, Snapshot, State,
@@ -383,4 +383,14 @@ fn serving_everywhere_comes_before_redundancy_anywhere() {
     let with = |stage| [(2, false, None, stage), (3, false, None, Stage::Settled)];
     assert!(!gates(&with(Stage::Coming), 3).may_recover_followers);
     assert!(gates(&with(Stage::Settled), 3).may_recover_followers);
+}
+
+#[test]
+fn what_becomes_of_a_base_table_or_of_what_aggregates_it_may_give_the_other_its_turn() {
+    let id = |tid| PartitionId { tid: Tid(tid), pid: Pid(0) };
+    let place = |base: Option<u32>| Place { system: false, base_table: base.map(Tid), stage: Stage::Coming };
+    let of = || Order::of([(id(2), place(None)), (id(3), place(Some(2))), (id(4), place(None))].into());
+    assert!(matches!(of().settle(id(2)), Next::These(ids) if ids == [id(3)]));
+    assert!(matches!(of().settle(id(3)), Next::These(ids) if ids == [id(2)]));
+    assert!(matches!(of().settle(id(4)), Next::Nobody));
 }

@@ -1,6 +1,8 @@
 //! Every rule of docs/design as a named test, in a file by its subject.
 
 mod aggregates;
+mod aggregators;
+mod bases;
 mod builder;
 mod carrying_on;
 mod comparing;

@@ -3,8 +3,9 @@
 use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::expired;
 use super::rows::{after, seen};
-use crate::recovery::{Data, Decision, Gates, Reason, WaitFor, Way, decide};
-use openmldb_model::Offset;
+use crate::playbook::{Connect, PartitionStep};
+use crate::recovery::{Choice, Data, Decision, Gates, Reason, RowsSeen, WaitFor, Way, decide};
+use openmldb_model::{Endpoint, Offset};
 
 /// `b` lost the end of its log, and `a`, which has it, was made leader in term 2 and has deleted a row since.
 fn replaced(lost: u64, connected: Option<u64>, b: impl FnOnce(Replica) -> Replica) -> Built {
@@ -76,4 +77,58 @@ fn one_that_holds_nothing_is_sent_everything() {
         (data.offset, data.rows) = (Some(Offset(0)), 0);
     }
     assert_eq!(empty.acts(), ["recover_table b (resend)"]);
+}
+
+fn waits_for(view: &Built) -> WaitFor {
+    match decide(view, &recover(), Gates::OPEN) {
+        Decision::Wait(wait) => wait.what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn its_leader_goes_on_until_it_has_heard_its_term_and_has_all_that_is_from_before_it() {
+    let heard_early = compared(replaced(4, None, |r| r.heard(2)), 40, 0);
+    assert_eq!(heard_early.acts(), ["add_replica a b"], "RecoverTable would not take it as it is");
+    let not_heard = compared(replaced(4, Some(45), |r| r.heard(0)), 45, 0);
+    assert_eq!(waits_for(&not_heard), WaitFor::CatchUp("b".into()));
+    let behind = compared(replaced(4, Some(44), |r| r.heard(2)), 44, 0);
+    assert_eq!(waits_for(&behind), WaitFor::CatchUp("b".into()), "the leader is at 45");
+}
+
+#[test]
+fn one_that_counts_far_more_rows_than_its_leader_stays_connected() {
+    let mut view = replaced(4, Some(45), |r| r.heard(2));
+    let Data::Loaded(leads) = &mut view.get_mut("a").data else { panic!() };
+    leads.rows = 40;
+    let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
+    let view = expired(after(view, too_many), WaitFor::Rows("b".into()));
+    assert_eq!(view.blocked().reason, Reason::LeaderLacksRows);
+}
+
+#[test]
+fn its_data_goes_where_it_is_not_known_to_begin_this_leaders_log() {
+    let mut of_another = compared(replaced(4, None, |r| r), 40, 0);
+    let choice = of_another.0.memory.choice.take().unwrap();
+    of_another.0.memory.choice = Some(Choice { leader: "c".into(), ..choice });
+    assert_eq!(of_another.acts(), ["recover_table b (resend)"], "it was proven to begin the log of another one");
+    let mut without_binlog = compared(replaced(4, None, |r| r), 40, 0);
+    without_binlog.get_mut("a").manifest = a_partition().replica("a", |r| r.manifest(43, 1)).get("a").manifest.clone();
+    assert_eq!(without_binlog.acts(), ["recover_table b (resend)"], "what follows is in its leader's snapshot alone");
+    let mut went_wrong = compared(replaced(4, None, |r| r), 40, 0);
+    went_wrong.get_mut("b").memory.recovery.must_drop = true;
+    assert_eq!(went_wrong.acts(), ["drop b"]);
+}
+
+#[test]
+fn where_the_playbook_connects_nobody_it_is_not_connected() {
+    let mut playbook = recover();
+    for step in &mut playbook.partition {
+        if let PartitionStep::ChangeRole { connect, .. } = step {
+            *connect = Connect::Nobody;
+        }
+    }
+    let view = compared(replaced(4, None, |r| r), 40, 0);
+    let Decision::Act(intents) = decide(&view, &playbook, Gates::OPEN) else { panic!() };
+    assert_eq!(super::builder::said(&intents[0]), "recover_table b (resend)");
 }

@@ -3,7 +3,7 @@
 use super::builder::{Replica, a_partition};
 use super::followers::serving;
 use super::loading::asks;
-use crate::recovery::{Intent, Load, Memory, Outcome, Reason, Remembered};
+use crate::recovery::{Decision, Intent, Load, Memory, Outcome, Probe, Question, Reason, Remembered};
 use openmldb_model::{Action, Endpoint, Seen, StorageMode};
 
 #[test]
@@ -92,4 +92,21 @@ fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
     view.get_mut("a").data = view.get("b").data.clone();
     memory.note_view(&view);
     assert!(!memory.replica(&a).led, "what it holds now was looked at");
+}
+
+#[test]
+fn a_leader_is_asked_what_it_has_before_a_directory_that_may_be_its_own_copy_is_replaced() {
+    let mut view = serving([], |r| r.load(Load::HandedOver).manifest(5, 1));
+    assert_eq!(view.acts(), ["load b"], "what it has is not what its leader has: it is looked at first");
+    view.get_mut("a").manifest = Seen::Unasked;
+    let Decision::Look(probes) = view.decided() else { panic!("{:?}", view.decided()) };
+    assert_eq!(probes, [Probe { endpoint: "a".into(), question: Question::Manifest }]);
+}
+
+#[test]
+fn the_same_rows_are_no_proof_where_the_last_entries_are_of_another_term() {
+    let mut view = serving([], |r| r.loaded(20).last_term(1)).terms([(1, 0), (3, 15)]);
+    view.get_mut("a").manifest = a_partition().replica("a", |r| r.loaded(20).last_term(3)).get("a").manifest.clone();
+    view.0.memory.rows = Some(super::rows::seen(&[("a", 20), ("b", 20)], &[]));
+    assert_eq!(view.acts(), ["recover_table b (resend)"]);
 }

@@ -57,6 +57,9 @@ fn a_base_table_is_loaded_after_what_aggregates_it_and_leads_after_that() {
     assert_eq!(waits(&chosen, gates).what, WaitFor::Turn(Ahead::Aggregates));
     assert!(acts(&chosen, Gates::OPEN));
     assert!(acts(&expired(chosen, WaitFor::Turn(Ahead::Aggregates)), gates));
+    let mut serves = serving([], |r| r.loaded(20));
+    serves.0.memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).choice());
+    assert!(acts(&serves, gates), "what serves waits for nobody");
 }
 
 #[test]
@@ -86,6 +89,8 @@ fn how_long_a_turn_may_take_is_the_playbook_s() {
     let seven = Duration::from_secs(7);
     assert_eq!(decided(&serving([], |r| r.loaded(20)), LEADERS), seven);
     assert_eq!(decided(&a_partition().replica("a", Replica::leader), after(Ahead::SystemTables)), seven);
+    let loaded = a_partition().replica("a", |r| r.leader().loaded(20).last_term(1));
+    assert_eq!(decided(&loaded, Gates { base_is_chosen: false, ..Gates::OPEN }), seven);
     let unsaid = Playbook::parse("mine", &text.replace(", turn: 7s", "")).unwrap();
     let view = serving([], |r| r.loaded(20));
     assert!(matches!(decide(&view, &unsaid, LEADERS), Decision::Wait(wait) if wait.timeout == TURN));
