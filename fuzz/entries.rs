@@ -6,8 +6,8 @@ use openmldb_ops::metadata;
 use openmldb_ops::model::{MetadataTree, Snapshot};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::run::{
-    ClusterNames, Left, Rpc, RunId, RunState, Scope, Shelf, Status, Story, StoryError, left_by_runs, parse_plan,
-    prepare_plan, summary_of_plan, summary_of_status, write_plan,
+    ClusterNames, MemoryArchive, RecordedRun, RecordedRunError, Rpc, RunId, RunState, Scope, Status, UnfinishedWork,
+    left_by_runs, parse_plan, prepare_plan, summary_of_plan, summary_of_status, write_plan,
 };
 use openmldb_ops::ui::{
     About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text,
@@ -93,7 +93,9 @@ fn planned_and_shown(seen: &Snapshot) {
     }
     summary_text(&summary_of_status(&status, rpc), About::Look, Paint::Plain);
     let Ok(playbook) = Playbook::find(DEFAULT) else { panic!("the default playbook is no playbook") };
-    let Ok(prepared) = prepare_plan(seen.clone(), &playbook, &Scope::All, Left::default(), None) else { return };
+    let Ok(prepared) = prepare_plan(seen.clone(), &playbook, &Scope::All, UnfinishedWork::default(), None) else {
+        return;
+    };
     let auto_failover_before = seen.auto_failover;
     for full in [false, true] {
         let context = PlanContext {
@@ -114,17 +116,20 @@ fn planned_and_shown(seen: &Snapshot) {
 
 /// A record, as the next run and `record show` read it.
 pub fn record(bytes: &[u8]) {
-    match Story::read(bytes) {
-        Ok(story) => {
-            story_text(&story, RunState::Killed, Paint::Plain);
-            let shelf = Shelf::default();
+    match RecordedRun::read(bytes) {
+        Ok(recorded_run) => {
+            story_text(&recorded_run, RunState::Killed, Paint::Plain);
+            let shelf = MemoryArchive::default();
             shelf.put(RunId { began_ms: 1, number: 0 }, bytes.to_vec());
-            let left = left_by_runs(&shelf, &ClusterNames::seen(&story.begun.cluster, &story.begun.snapshot, ""));
+            let left = left_by_runs(
+                &shelf,
+                &ClusterNames::seen(&recorded_run.begun.cluster, &recorded_run.begun.snapshot, ""),
+            );
             assert!(left.is_ok(), "{left:?}");
         }
-        Err(StoryError::NotARecord(error)) => assert!(!error.is_empty()),
-        Err(StoryError::Version(_)) => {}
-        Err(StoryError::Io(error)) => panic!("bytes in memory cannot be read: {error}"),
+        Err(RecordedRunError::NotARecord(error)) => assert!(!error.is_empty()),
+        Err(RecordedRunError::Version(_)) => {}
+        Err(RecordedRunError::Io(error)) => panic!("bytes in memory cannot be read: {error}"),
     }
 }
 

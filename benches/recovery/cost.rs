@@ -8,7 +8,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::rehearse::{Generate, Rehearsal};
-use openmldb_ops::run::{Left, Scope, prepare_plan};
+use openmldb_ops::run::{Scope, UnfinishedWork, prepare_plan};
 use openmldb_ops::sandbox::scenario::likeness;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{InProcess, in_virtual_time};
@@ -129,7 +129,7 @@ fn planning(generate: &Generate) -> Value {
     let playbook = Playbook::find("recover").expect("a built-in playbook");
     let spent = Spent::default();
     let meter = Meter::start(&spent);
-    let prepared = prepare_plan(seen, &playbook, &Scope::All, Left::default(), None).expect("a plan");
+    let prepared = prepare_plan(seen, &playbook, &Scope::All, UnfinishedWork::default(), None).expect("a plan");
     let measured = meter.stop(0, 0);
     assert_eq!(prepared.plan.counts.total as u64, generate.tables * generate.partitions);
     measured

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
-use openmldb_ops::operate::{Carry, Desk, Undertaking};
-use openmldb_ops::run::{Alone, Caller, Directory, Stop};
+use openmldb_ops::operate::{Job, StateDir, Undertaking};
+use openmldb_ops::run::{Caller, Directory, InMemoryLock, Stop};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
 use tokio::sync::watch;
@@ -110,23 +110,23 @@ fn hand_over(beside: Beside, seed: u64) -> World {
     }
     let papers = std::env::temp_dir().join(format!("openmldb-ops-bench-{}-{seed}", std::process::id()));
     let played = in_virtual_time(world, async |live: &Arc<Live>| {
-        carry(live, Undertaking::Handover { table, pid, to }, papers.clone()).await
+        job(live, Undertaking::Handover { table, pid, to }, papers.clone()).await
     });
-    let (world, carried) = played.expect("virtual time");
+    let (world, report) = played.expect("virtual time");
     // There may be none.
     let _ = std::fs::remove_dir_all(&papers);
-    carried.expect("a handover");
+    report.expect("a handover");
     world
 }
 
-async fn carry(live: &Arc<Live>, undertaking: Undertaking, papers: PathBuf) -> Result<(), String> {
+async fn job(live: &Arc<Live>, undertaking: Undertaking, papers: PathBuf) -> Result<(), String> {
     let (_never, stop) = watch::channel(Stop::No);
-    let lock = Arc::new(Alone::default());
+    let lock = Arc::new(InMemoryLock::default());
     lock.becomes(Hold::Held);
-    let carry = Carry {
+    let job = Job {
         undertaking,
         cluster_name: "in memory".to_owned(),
-        desk: Desk::new(&papers, "in memory"),
+        state_dir: StateDir::new(&papers, "in memory"),
         archive: Arc::new(Directory(papers)),
         lock,
         caller: Caller::default(),
@@ -140,5 +140,5 @@ async fn carry(live: &Arc<Live>, undertaking: Undertaking, papers: PathBuf) -> R
         now_ms: live.now(),
     };
     let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
-    carry.perform(&cluster).await.map(drop).map_err(|error| error.to_string())
+    job.perform(&cluster).await.map(drop).map_err(|error| error.to_string())
 }

@@ -13,7 +13,7 @@ use super::practice_args::{Rehearse, Sandbox};
 use super::step_args::{LeaderCommand, Looking, OnOff, OpCommand, ReplicaCommand, ShowCommand, TabletCommand, Working};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
 use crate::run::PlanId;
-use crate::sandbox::fault::{Fault, FaultError, Mishap};
+use crate::sandbox::fault::{Fault, FaultError, FaultKind};
 
 /// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
@@ -193,8 +193,10 @@ pub struct Faults {
 /// A fault that happens to a cluster, not to the tool.
 fn fault(text: &str) -> Result<Fault, String> {
     let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
-    match fault.mishap {
-        Mishap::Tool(_) => Err("what befalls the tool itself is for tests that run it in their own process".to_owned()),
+    match fault.kind {
+        FaultKind::Tool(_) => {
+            Err("what befalls the tool itself is for tests that run it in their own process".to_owned())
+        }
         _ => Ok(fault),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cluster::CallError;
 use crate::model::{PartitionId, Snapshot};
-use crate::operate::{Carry, CarryError, Desk, Undertaking};
+use crate::operate::{Job, JobError, StateDir, Undertaking};
 use crate::run::{Checking, Compares, Directory, Recovered, Scope, unhealthy_in};
 use crate::snapshot::collect;
 use crate::ui::{ArrangedLine, arranged_text};
@@ -38,15 +38,15 @@ pub(super) async fn lead_beside(
     if partitions.is_empty() {
         return Ok(recovered);
     }
-    let desk = Desk::new(dir, &session.name);
-    if let Some(why) = why_not_now(&desk) {
+    let state_dir = StateDir::new(dir, &session.name);
+    if let Some(why) = why_not_now(&state_dir) {
         out.say()(&format!("pre-aggregate tables stay where they are led: {why}"));
         return Ok(recovered);
     }
-    let carry = Carry {
+    let job = Job {
         undertaking: Undertaking::LeadBeside { partitions },
         cluster_name: session.name.clone(),
-        desk,
+        state_dir,
         archive: Arc::new(Directory(dir.to_owned())),
         lock: session.lock(dir)?,
         caller: caller(),
@@ -59,21 +59,21 @@ pub(super) async fn lead_beside(
         record: Arc::default(),
         now_ms: now_ms(),
     };
-    let carried = match carry.perform(&session.cluster).await {
-        Ok(carried) => carried,
+    let report = match job.perform(&session.cluster).await {
+        Ok(report) => report,
         // Something may have been sent.
-        Err(error @ CarryError::Run(_)) => return Err(failure_of(error, session)),
+        Err(error @ JobError::Run(_)) => return Err(failure_of(error, session)),
         Err(error) => {
             out.say()(&format!("pre-aggregate tables stay where they are led: {error}"));
             return Ok(recovered);
         }
     };
     out.finish();
-    let line = ArrangedLine::of(&carry.undertaking, &carried);
+    let line = ArrangedLine::of(&job.undertaking, &report);
     out.text_or(&arranged_text(&line, out.paint()), &line)?;
-    let is_stopped = carried.stopped.is_some();
-    let recovered = recovered.with_handovers(carried.stopped, carried.not_restored, carried.panicked, carried.held_for);
-    let recovered = Recovered { unrecorded: carried.unrecorded, ..recovered };
+    let is_stopped = report.stopped.is_some();
+    let recovered = recovered.with_handovers(report.stopped, report.not_restored, report.panicked, report.held_for);
+    let recovered = Recovered { unrecorded: report.unrecorded, ..recovered };
     if is_stopped {
         return Ok(recovered);
     }
@@ -87,8 +87,8 @@ pub(super) async fn lead_beside(
 }
 
 /// The goals of an undertaking that did not come to its end would be forgotten.
-fn why_not_now(desk: &Desk) -> Option<String> {
-    match desk.unfinished() {
+fn why_not_now(state_dir: &StateDir) -> Option<String> {
+    match state_dir.unfinished() {
         Ok(None) => None,
         Ok(Some(unfinished)) => Some(format!("`openmldb-ops {}` has not come to its end", unfinished.of)),
         Err(error) => Some(error.to_string()),

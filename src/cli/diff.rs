@@ -46,7 +46,7 @@ async fn compare(
     session: &Session,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await?;
+    let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await?;
     Scope::Some(vec![Selector::partition(&args.partition)?]).check(&seen)?;
     let schema = session.cluster.schema(table).await?;
     let schema = schema.ok_or_else(|| Failure::error(anyhow!("the nameserver does not show {table} any more")))?;

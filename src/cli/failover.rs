@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::Step;
-use crate::run::{Directory, GivingBack, HeldFor, RecoverError, why_held};
+use crate::run::{Directory, FailoverRestore, HeldFor, RecoverError, why_held};
 use crate::ui::by_hand;
 
 use super::args::{self, FailoverCommand};
@@ -81,7 +81,7 @@ async fn set_on(
 ) -> Result<Exit, Failure> {
     // Nobody else has a record of an embedded cluster.
     if on && session.sandbox.is_none() {
-        let giving = giving_back(record::dir(working.record_dir.clone())?, session, signals, out)?;
+        let giving = failover_restore(record::dir(working.record_dir.clone())?, session, signals, out)?;
         let held_for = signals.unless_stopped(giving.look(&session.cluster)).await??.held_for;
         match (held_for.is_empty(), release) {
             (true, _) => {}
@@ -93,8 +93,8 @@ async fn set_on(
     step::take_on(Step::SetAutoFailover { on }, false, working, session, signals, out).await
 }
 
-fn giving_back(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<GivingBack, Failure> {
-    Ok(GivingBack {
+fn failover_restore(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<FailoverRestore, Failure> {
+    Ok(FailoverRestore {
         cluster_name: session.name.clone(),
         lock: session.lock(&dir)?,
         archive: Arc::new(Directory(dir)),
@@ -128,7 +128,7 @@ async fn restore(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let giving = giving_back(record::dir(args.record_dir.clone())?, session, signals, out)?;
+    let giving = failover_restore(record::dir(args.record_dir.clone())?, session, signals, out)?;
     let owed = signals.unless_stopped(giving.look(&session.cluster)).await??;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
     let held_for = owed.held_for.as_slice();

@@ -8,7 +8,7 @@ use crate::run::{
     AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, Recovered, ReplicaCounts, Rpc, Stop, Summary, Verdict,
 };
 use crate::ui::{About, Paint, recovered_text, summary_text};
-use crate::verify::{Finding, FindingKind, Nature, Verification};
+use crate::verify::{Finding, FindingKind, Persistence, Verification};
 
 /// Partitions that are healthy, and one each that is not as the counts say.
 fn summary(verdict: Verdict, blocked: usize, failed: usize, healthy_before: usize) -> Summary {
@@ -55,10 +55,10 @@ fn verifications() -> Vec<Option<Verification>> {
     vec![
         None,
         of(Vec::new()),
-        of(vec![finding(Nature::GoesOn)]),
-        of(vec![finding(Nature::Stays)]),
-        of(vec![finding(Nature::Unknown)]),
-        of(vec![finding(Nature::Stays), finding(Nature::Unknown), finding(Nature::GoesOn)]),
+        of(vec![finding(Persistence::GoesOn)]),
+        of(vec![finding(Persistence::Stays)]),
+        of(vec![finding(Persistence::Unknown)]),
+        of(vec![finding(Persistence::Stays), finding(Persistence::Unknown), finding(Persistence::GoesOn)]),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
-use super::carry::quoted;
+use super::connection_args::quoted;
 
 /// What the script understands.
 #[derive(Debug, Parser)]

@@ -23,7 +23,7 @@ use crate::verify::Verification;
 
 use super::args::Output;
 use super::at_the_end::AtTheEnd;
-use super::carry::{Carried, Carries, Carrying, Format};
+use super::connection_args::{Carries, Carrying, ConnectionArgs, Format};
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
 use super::session::Waits;
@@ -87,7 +87,7 @@ impl Out {
 
     /// Whether a cluster was found through its ZooKeeper.
     pub fn is_by_zookeeper(&self) -> bool {
-        self.carries.get().is_some_and(Carried::is_by_zookeeper)
+        self.carries.get().is_some_and(ConnectionArgs::is_by_zookeeper)
     }
 
     /// Says a sentence on stderr.

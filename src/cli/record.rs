@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::{self, DismissError, Dismissed};
-use crate::run::{Archive, Begun, Directory, Line, RunId, RunState, Story, StoryError, Work};
+use crate::run::{Archive, Directory, Line, RecordedRun, RecordedRunError, RunHeader, RunId, RunState, Work};
 use crate::ui::{Recorded, records_text, story_text};
 
 use super::args::RecordCommand;
@@ -60,30 +60,32 @@ struct Listed<'a> {
 
 fn list(archive: &Directory, out: &Out) -> Result<Exit, Failure> {
     let runs = runs(archive)?;
-    let told = |story: Story| {
-        let state = RunState::of(&story);
-        (story, state)
+    let told = |recorded_run: RecordedRun| {
+        let state = RunState::of(&recorded_run);
+        (recorded_run, state)
     };
-    let recorded = |run| Recorded { run, story: read(archive, run).map(told).map_err(|error| error.to_string()) };
+    let recorded =
+        |run| Recorded { run, recorded_run: read(archive, run).map(told).map_err(|error| error.to_string()) };
     let stories: Vec<Recorded> = runs.into_iter().map(recorded).collect();
     if !out.is_json() {
         out.text_or(&records_text(&stories, out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
-    for Recorded { run, story } in &stories {
-        let (read, state) = story.as_ref().map_or((None, None), |(story, state)| (Some(story), Some(*state)));
+    for Recorded { run, recorded_run } in &stories {
+        let (read, state) =
+            recorded_run.as_ref().map_or((None, None), |(recorded_run, state)| (Some(recorded_run), Some(*state)));
         let listed = Listed {
             event: "record",
             run: *run,
             path: archive.place(*run),
-            cluster: read.map(|story| story.begun.cluster.as_str()),
-            work: read.map(|story| story.begun.work()),
-            name: read.map(|story| story.begun.playbook.as_str()),
+            cluster: read.map(|recorded_run| recorded_run.begun.cluster.as_str()),
+            work: read.map(|recorded_run| recorded_run.begun.work()),
+            name: read.map(|recorded_run| recorded_run.begun.playbook.as_str()),
             state,
-            ended: read.and_then(Story::verdict),
-            finished: read.is_some_and(Story::is_finished),
-            auto_failover_given_back: read.is_some_and(|story| story.owed().is_none()),
-            error: story.as_ref().err().map(String::as_str),
+            ended: read.and_then(RecordedRun::verdict),
+            finished: read.is_some_and(RecordedRun::is_finished),
+            auto_failover_given_back: read.is_some_and(|recorded_run| recorded_run.owed().is_none()),
+            error: recorded_run.as_ref().err().map(String::as_str),
         };
         out.text_or("", &listed)?;
     }
@@ -146,14 +148,15 @@ fn known(name: &str, archive: &Directory) -> Result<RunId, Failure> {
 
 fn show(name: &str, archive: &Directory, out: &Out) -> Result<Exit, Failure> {
     let run = known(name, archive)?;
-    let story = read(archive, run).map_err(|error| Failure::error(anyhow!("{}: {error}", archive.place(run))))?;
+    let recorded_run =
+        read(archive, run).map_err(|error| Failure::error(anyhow!("{}: {error}", archive.place(run))))?;
     if !out.is_json() {
-        out.text_or(&story_text(&story, RunState::of(&story), out.paint()), &())?;
+        out.text_or(&story_text(&recorded_run, RunState::of(&recorded_run), out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
-    let begun: Begun = story.begun.clone();
+    let begun: RunHeader = recorded_run.begun.clone();
     let first = Line::Begun(Box::new(begun));
-    for line in std::iter::once(&first).chain(&story.lines) {
+    for line in std::iter::once(&first).chain(&recorded_run.lines) {
         out.text_or("", &ShownLine { event: "record_line", line })?;
     }
     Ok(Exit::Healthy)
@@ -163,6 +166,6 @@ fn runs(archive: &Directory) -> Result<Vec<RunId>, Failure> {
     archive.runs().map_err(|error| Failure::error(anyhow!("{}: {error}", archive.home())))
 }
 
-fn read(archive: &Directory, run: RunId) -> Result<Story, StoryError> {
-    Story::read(archive.read(run)?)
+fn read(archive: &Directory, run: RunId) -> Result<RecordedRun, RecordedRunError> {
+    RecordedRun::read(archive.read(run)?)
 }

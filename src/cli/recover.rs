@@ -12,8 +12,8 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, Left, PlanId, Prepared, ProcessIdentity, RecoverError,
-    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, Verdict, Widths, prepare_plan,
+    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError, Recovered,
+    Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, UnfinishedWork, Verdict, Widths, prepare_plan,
     read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
@@ -37,7 +37,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let work = Work::of(args)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
-        let planned = prepare_plan(seen.clone(), &work.playbook, &work.scope, Left::default(), None);
+        let planned = prepare_plan(seen.clone(), &work.playbook, &work.scope, UnfinishedWork::default(), None);
         let prepared = planned
             .and_then(|planned| Ok(planned.led_by(work.consent.leader.as_ref(), &work.playbook, &work.scope)?))
             .map_err(|error| Failure::from(error).after_looking(&seen, &work.scope, Rpc::default()))?;

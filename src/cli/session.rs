@@ -10,12 +10,12 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{Alone, ClusterLock, Lock, LockFile, meant};
+use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile, meant};
 use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
-use super::carry::{Carried, Carries};
+use super::connection_args::{Carries, ConnectionArgs};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
 use super::recover::host;
@@ -95,7 +95,7 @@ impl Session {
 
     async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, waits: Waits) -> Result<Self, Failure> {
         let scenario = scenario(name)?;
-        let _ = waits.carries.set(Carried::to_a_sandbox(embedded, scenario.name()));
+        let _ = waits.carries.set(ConnectionArgs::to_a_sandbox(embedded, scenario.name()));
         let time_scale = time_scale(embedded.time_scale)?;
         let shape = shape(&embedded.shape)?;
         let faults = embedded.faults.faults.clone();
@@ -118,7 +118,7 @@ impl Session {
     pub fn lock(&self, records: &Path) -> Result<Arc<dyn Lock>, Failure> {
         Ok(match &self.target {
             // Nobody else knows of it.
-            _ if self.sandbox.is_some() => Arc::new(Alone::keeping_notes()),
+            _ if self.sandbox.is_some() => Arc::new(InMemoryLock::keeping_notes()),
             Target::ZooKeeper { servers, root, credentials } => {
                 let nodes = LockNodes::new(servers.clone(), root, credentials.clone())?;
                 Arc::new(ClusterLock::new(nodes, self.host_lock(records), self.says.clone()))
@@ -175,7 +175,7 @@ pub(super) fn named(at: &Where, waits: &Waits) -> Result<Found, Failure> {
     let said = find::heard(at)?;
     let found = find::find(&said).map_err(Failure::usage)?;
     found.notes(&said).iter().for_each(|note| (waits.says)(note));
-    let _ = waits.carries.set(Carried::to(&found, waits.records.as_deref()));
+    let _ = waits.carries.set(ConnectionArgs::to(&found, waits.records.as_deref()));
     Ok(found)
 }
 

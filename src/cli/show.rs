@@ -62,7 +62,7 @@ impl From<NoColumn> for Failure {
 
 async fn tablets(layout: &Layout, looking: &Looking, out: &Out) -> Result<Exit, Failure> {
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
-    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await;
     let polled = session.cluster.polled().await;
     let closed = session.close().await;
     let (seen, polled) = (seen?, polled?);
@@ -93,7 +93,7 @@ async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out)
         Some(db) => Scope::Some(vec![Selector::database(db)]),
     };
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
-    let seen = snapshot::survey(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::collect_serving(&session.cluster, &session.name, now_ms()).await;
     let polled = session.cluster.polled().await;
     let closed = session.close().await;
     let (seen, polled) = (seen?, polled?);
@@ -138,7 +138,7 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
     }
     let scope = if selectors.is_empty() { Scope::All } else { Scope::Some(selectors) };
     let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
-    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await;
     let ops = session.cluster.timed_ops().await;
     let closed = session.close().await;
     let (Snapshot { tables, .. }, mut ops) = (checked(seen?, &scope)?, ops?);
@@ -217,7 +217,7 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
 
 async fn look(looking: &Looking, out: &Out) -> Result<Snapshot, Failure> {
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
-    let seen = snapshot::glance(&session.cluster, &session.name, now_ms()).await;
+    let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await;
     let closed = session.close().await;
     let seen = seen?;
     closed.map(|()| seen)

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::out::Out;
 use crate::cluster::DiscoveryError;
 use crate::model::{Snapshot, TableName, counted};
-use crate::operate::{Desk, Unfinished};
+use crate::operate::{StateDir, Unfinished};
 use crate::run::{
     Abandoned, Checking, ClusterNames, Compares, Diagnosis, Directory, Event, RowsCompared, Runs, Scope, Status, Stop,
     Summary, Verdict, diagnose, known_runs, summary_of_status, unhealthy_in,
@@ -180,7 +180,7 @@ async fn runs(args: &look_args::Status, session: &Session, seen: &Snapshot, out:
         out.say()(&format!("whether a run is at work, or did not finish, is unknown: {error}"));
         Runs::default()
     });
-    match Desk::new(&dir, &session.name).unfinished() {
+    match StateDir::new(&dir, &session.name).unfinished() {
         Ok(unfinished) => {
             let abandoned =
                 |unfinished: Unfinished| Abandoned { typed: unfinished.of.to_string(), run: unfinished.run };

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::{Call, Closed, Desk, OperateError, Outcome, Performed, Refusal, Single, Step};
+use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::{Directory, Selector};
 use crate::ui::{Numbers, command};
 
@@ -158,7 +158,7 @@ pub(super) async fn take_on(
         None => record::dir(working.record_dir.clone())?,
     };
     let closed = match Closed::concerns(&step) {
-        true => Desk::new(&dir, &session.name).closed()?,
+        true => StateDir::new(&dir, &session.name).closed()?,
         false => Closed::default(),
     };
     let single = Single {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::operate::{self, Carried, Carry, CarryError, Desk, How, KeptError, Moved, Told, walk};
+use crate::operate::{
+    self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
+};
 use crate::run::{Directory, RecoverError};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
@@ -89,10 +91,10 @@ async fn on_cluster(
         (None, Some(_)) => sandbox_record_dir(),
         _ => record::dir(how.record_dir.clone())?,
     };
-    let carry = Carry {
+    let job = Job {
         undertaking,
         cluster_name: session.name.clone(),
-        desk: Desk::new(&dir, &session.name),
+        state_dir: StateDir::new(&dir, &session.name),
         archive: Arc::new(Directory(dir.clone())),
         lock: session.lock(&dir)?,
         caller: caller(),
@@ -107,39 +109,39 @@ async fn on_cluster(
     };
     introduction(session).iter().for_each(|text| out.say()(text));
     if how.dry_run {
-        return look(&carry, session, out).await;
+        return look(&job, session, out).await;
     }
-    let ended = carry.perform(&session.cluster).await;
+    let ended = job.perform(&session.cluster).await;
     out.finish();
-    let carried = ended.map_err(|error| failure_of(error, session))?;
-    let line = ArrangedLine::of(&carry.undertaking, &carried);
+    let report = ended.map_err(|error| failure_of(error, session))?;
+    let line = ArrangedLine::of(&job.undertaking, &report);
     out.text_or(&arranged_text(&line, out.paint()), &line)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
-    exit_of(&carried, session)
+    exit_of(&report, session)
 }
 
-async fn look(carry: &Carry, session: &Session, out: &Out) -> Result<Exit, Failure> {
-    let drawn = carry.look(&session.cluster).await.map_err(|error| failure_of(error, session))?;
-    let (walks, after) = walk(&drawn.arrangement, &drawn.seen);
-    let line = ArrangementLine::of(&carry.undertaking, &drawn.arrangement, &walks, (&drawn.seen, &after));
+async fn look(job: &Job, session: &Session, out: &Out) -> Result<Exit, Failure> {
+    let drawn = job.look(&session.cluster).await.map_err(|error| failure_of(error, session))?;
+    let (walks, after) = dry_run(&drawn.arrangement, &drawn.seen);
+    let line = ArrangementLine::of(&job.undertaking, &drawn.arrangement, &walks, (&drawn.seen, &after));
     out.text_or(&arrangement_text(&line, out.paint()), &line)?;
-    let stops = walks.iter().any(|walk| walk.stops_at.is_some());
+    let stops = walks.iter().any(|dry_run| dry_run.stops_at.is_some());
     Ok(if stops { Exit::Partial } else { Exit::Healthy })
 }
 
 /// Each step on stderr; in JSON, as a line.
-pub(super) fn told(out: &Out) -> Told {
+pub(super) fn told(out: &Out) -> StepListener {
     let (say, lines) = (out.say(), out.steps());
-    Arc::new(move |moved: &Moved| {
-        let Moved { partition, step, call, how } = moved;
+    Arc::new(move |moved: &StepEvent| {
+        let StepEvent { partition, step, call, how } = moved;
         let sends = call.as_ref().map(sends);
         let (outcome, text) = match how {
-            How::Sent => ("sent", sends.clone().unwrap_or_default()),
-            How::Waits(text) => ("waiting", format!("waiting: {text}")),
-            How::Reached(text) => ("reached", text.clone()),
-            How::Missed(text) => ("missed", text.clone()),
+            StepOutcome::Sent => ("sent", sends.clone().unwrap_or_default()),
+            StepOutcome::Waits(text) => ("waiting", format!("waiting: {text}")),
+            StepOutcome::Reached(text) => ("reached", text.clone()),
+            StepOutcome::Missed(text) => ("missed", text.clone()),
         };
         say(&format!("{partition}: {text}"));
         lines(&MoveLine { event: "move", partition, step, sends: sends.as_deref(), outcome, text: &text });
@@ -147,43 +149,43 @@ pub(super) fn told(out: &Out) -> Told {
 }
 
 /// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
-fn exit_of(carried: &Carried, session: &Session) -> Result<Exit, Failure> {
-    if let Some(error) = &carried.not_restored {
-        let on = if carried.auto_failover { "on" } else { "off" };
+fn exit_of(report: &JobReport, session: &Session) -> Result<Exit, Failure> {
+    if let Some(error) = &report.not_restored {
+        let on = if report.auto_failover { "on" } else { "off" };
         let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
-        let hint = by_hand(&session.reach, carried.auto_failover);
+        let hint = by_hand(&session.reach, report.auto_failover);
         return Err(Failure { exit: Exit::NotRestored, ..Failure::error(error) }.hint(hint));
     }
-    if let Some(panic) = &carried.panicked {
+    if let Some(panic) = &report.panicked {
         let error = anyhow!("it stopped at a fault of its own: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
-    if let Some(error) = &carried.unrecorded {
+    if let Some(error) = &report.unrecorded {
         let error = anyhow!("the record could not be written ({error}), so nothing more was sent");
         return Err(
             Failure::error(error).hint("make room on its disk, or choose another with --record-dir, and run again")
         );
     }
-    Ok(match carried.stopped {
+    Ok(match report.stopped {
         Some(stop) => exit_of_stop(stop),
-        None if carried.left.is_empty() && carried.held_for.is_empty() => Exit::Healthy,
+        None if report.left.is_empty() && report.held_for.is_empty() => Exit::Healthy,
         None => Exit::Partial,
     })
 }
 
-impl From<KeptError> for Failure {
-    fn from(error: KeptError) -> Self {
+impl From<StateDirError> for Failure {
+    fn from(error: StateDirError) -> Self {
         Self::error(error).hint("see that file, or choose another directory with --record-dir")
     }
 }
 
-pub(super) fn failure_of(error: CarryError, session: &Session) -> Failure {
+pub(super) fn failure_of(error: JobError, session: &Session) -> Failure {
     match error {
-        CarryError::Call(error) => error.into(),
-        CarryError::Lock(error) => error.into(),
-        CarryError::Refused(refusal) => refusal.into(),
-        CarryError::Kept(error) => error.into(),
-        CarryError::Run(error) => {
+        JobError::Call(error) => error.into(),
+        JobError::Lock(error) => error.into(),
+        JobError::Refused(refusal) => refusal.into(),
+        JobError::Kept(error) => error.into(),
+        JobError::Run(error) => {
             let owed = matches!(
                 &*error,
                 RecoverError::Step { not_restored: Some(_), .. }

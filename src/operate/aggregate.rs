@@ -5,12 +5,12 @@ use crate::model::{Action, Aggregator, Endpoint, Role, Seen};
 
 use super::Call;
 use super::effect::Effect;
-use super::place::{Place, Planned, Refusal};
+use super::partition_context::{PartitionContext, Planned, Refusal};
 use super::replica::loaded;
 
 /// # Errors
 /// The two are not led there, or one may be attached already.
-pub(super) fn create(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn create(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     let (name, id) = (place.name(), place.id());
     place.replica(endpoint)?;
     let Some((base, partition)) = place.seen.base_of(place.table, place.partition.pid) else {
@@ -20,7 +20,7 @@ pub(super) fn create(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, 
             "name a pre-aggregate table's partition: `openmldb-ops show tables` has them",
         ));
     };
-    let base = Place { seen: place.seen, table: base, partition };
+    let base = PartitionContext { seen: place.seen, table: base, partition };
     for led in [place, &base] {
         leads(led, endpoint, &base.name())?;
     }
@@ -61,7 +61,7 @@ pub(super) fn create(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, 
     Ok(Planned { call: Some(Call::Action(action)), effect, remarks })
 }
 
-fn leads(place: &Place<'_>, endpoint: &Endpoint, base: &str) -> Result<(), Refusal> {
+fn leads(place: &PartitionContext<'_>, endpoint: &Endpoint, base: &str) -> Result<(), Refusal> {
     let name = place.name();
     match place.leader() {
         Some(leader) if leader == endpoint => {}

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::run::{Archive as _, Caller, Directory, Line, Liveness, RunId, Story, StoryError, Work};
+use crate::run::{Archive as _, Caller, Directory, Line, Liveness, RecordedRun, RecordedRunError, RunId, Work};
 
-use super::kept::{Desk, KeptError};
+use super::state_dir::{StateDir, StateDirError};
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +24,11 @@ pub enum DismissError {
         /// Which run.
         run: RunId,
         /// Why.
-        error: StoryError,
+        error: RecordedRunError,
     },
     /// A file cannot be used.
     #[error(transparent)]
-    Kept(#[from] KeptError),
+    Kept(#[from] StateDirError),
     /// It would be wrong.
     #[error("{text}")]
     Refused {
@@ -46,11 +46,12 @@ pub enum DismissError {
 /// It is at work, or is a recovery: what that wrote down keeps rows from being lost.
 pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismissed, DismissError> {
     let archive = Directory(dir.to_owned());
-    let unusable = |error: StoryError| DismissError::Record { run, error };
-    let story = archive.read(run).map_err(StoryError::from).and_then(Story::read).map_err(unusable)?;
-    match story.begun.work() {
+    let unusable = |error: RecordedRunError| DismissError::Record { run, error };
+    let recorded_run =
+        archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read).map_err(unusable)?;
+    match recorded_run.begun.work() {
         Work::Reconfiguration => {}
-        Work::Recovery if story.is_finished() => return Ok(Dismissed::Nothing("it brought everything back")),
+        Work::Recovery if recorded_run.is_finished() => return Ok(Dismissed::Nothing("it brought everything back")),
         Work::Recovery => {
             return Err(DismissError::Refused {
                 text: format!("run {run} is a recovery, and what it wrote down keeps rows from being lost"),
@@ -59,18 +60,18 @@ pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismis
         }
         Work::FailoverRestore | Work::Step => return Ok(Dismissed::Nothing("nobody goes on with such a run")),
     }
-    if story.begun.caller.liveness() == Liveness::Lives {
-        let Caller { host, pid, .. } = &story.begun.caller;
+    if recorded_run.begun.caller.liveness() == Liveness::Lives {
+        let Caller { host, pid, .. } = &recorded_run.begun.caller;
         return Err(DismissError::Refused {
             text: format!("run {run} is at work: process {pid} on {host}"),
             hint: "let it end, or interrupt it",
         });
     }
-    let desk = Desk::new(dir, &story.begun.cluster);
-    let Some(unfinished) = desk.unfinished()?.filter(|unfinished| unfinished.run == Some(run)) else {
+    let state_dir = StateDir::new(dir, &recorded_run.begun.cluster);
+    let Some(unfinished) = state_dir.unfinished()?.filter(|unfinished| unfinished.run == Some(run)) else {
         return Ok(Dismissed::Nothing("it came to its end, or another run has gone on with it since"));
     };
-    desk.end()?;
+    state_dir.end()?;
     let line = Line::Dismissed { at_ms, by: by.clone() };
     let written = line.text().and_then(|text| {
         let mut paper = archive.append(run)?;

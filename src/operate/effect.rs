@@ -117,7 +117,7 @@ pub enum Effect {
 
 /// What is seen of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum EffectStatus {
     /// It is so.
     Reached(String),
     /// Not yet.
@@ -132,11 +132,11 @@ pub enum Sight {
 }
 
 /// What is seen of an effect. `since` is the newest operation from before it was asked for.
-pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
+pub fn effect_status(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> EffectStatus {
     match effect {
         Effect::AutoFailover(on) => {
             let text = format!("auto_failover is {}", if seen.auto_failover { "on" } else { "off" });
-            if seen.auto_failover == *on { Sight::Reached(text) } else { Sight::Waiting(text) }
+            if seen.auto_failover == *on { EffectStatus::Reached(text) } else { EffectStatus::Waiting(text) }
         }
         Effect::OpOver(id) => op_over(*id, seen),
         Effect::Flag { table, pids, endpoint, alive } => {
@@ -147,8 +147,8 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
                 .collect();
             let word = if *alive { "alive" } else { "not alive" };
             match left.is_empty() {
-                true => Sight::Reached(format!("{endpoint} is {word} in {}", counted(pids.len(), "partition"))),
-                false => Sight::Waiting(format!("{endpoint} is not {word} yet in {}", left.join(", "))),
+                true => EffectStatus::Reached(format!("{endpoint} is {word} in {}", counted(pids.len(), "partition"))),
+                false => EffectStatus::Waiting(format!("{endpoint} is not {word} yet in {}", left.join(", "))),
             }
         }
         Effect::Offlined { endpoint, but } => offlined(endpoint, but, seen, since),
@@ -172,22 +172,22 @@ pub fn sight(effect: &Effect, seen: &Snapshot, since: Option<OpId>) -> Sight {
         Effect::Disconnected { partition, endpoint } => disconnected(*partition, endpoint, seen),
         Effect::Dropped { partition, endpoint } => match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
             Some(Seen::Known(held)) if !held.contains_key(partition) => {
-                Sight::Reached(format!("{endpoint} does not hold {partition} any more"))
+                EffectStatus::Reached(format!("{endpoint} does not hold {partition} any more"))
             }
-            _ => Sight::Waiting(format!("{endpoint} still holds {partition}, or does not answer")),
+            _ => EffectStatus::Waiting(format!("{endpoint} still holds {partition}, or does not answer")),
         },
         Effect::StoodDown { table, partition, endpoint } => match role(seen, *partition, endpoint) {
             Some(Role::Follower) => {
-                Sight::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
+                EffectStatus::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
             }
-            _ => Sight::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
+            _ => EffectStatus::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
         },
         Effect::Aggregates { table, partition, endpoint } => {
             let asked = seen.tablets.get(endpoint).map(|tablet| &tablet.probes(*partition).aggregator);
             let name = format!("{table}/{}", partition.pid);
             match asked.and_then(|asked| asked.known()) {
-                Some(Aggregator::Present) => Sight::Reached(format!("{endpoint} aggregates into {name}")),
-                _ => Sight::Waiting(format!("{endpoint} has no aggregator of {name} yet, or does not answer")),
+                Some(Aggregator::Present) => EffectStatus::Reached(format!("{endpoint} aggregates into {name}")),
+                _ => EffectStatus::Waiting(format!("{endpoint} has no aggregator of {name} yet, or does not answer")),
             }
         }
         Effect::Leads { table, partition, endpoint } => {
@@ -216,38 +216,40 @@ fn role(seen: &Snapshot, partition: PartitionId, endpoint: &Endpoint) -> Option<
     held.state.is_loaded().then_some(held.role)
 }
 
-fn op_over(id: OpId, seen: &Snapshot) -> Sight {
+fn op_over(id: OpId, seen: &Snapshot) -> EffectStatus {
     match seen.ops.iter().find(|op| op.id == id) {
-        Some(op) if op.status.is_in_flight() => Sight::Waiting(format!("operation {id} {}", op.progress())),
-        Some(op) if op.status == OpStatus::Canceled => Sight::Reached(format!("operation {id} is cancelled")),
-        Some(op) => Sight::Missed {
+        Some(op) if op.status.is_in_flight() => EffectStatus::Waiting(format!("operation {id} {}", op.progress())),
+        Some(op) if op.status == OpStatus::Canceled => EffectStatus::Reached(format!("operation {id} is cancelled")),
+        Some(op) => EffectStatus::Missed {
             text: format!("operation {id} ended before it was cancelled ({:?})", op.status),
             hint: "see `openmldb-ops status` for what it has changed".to_owned(),
         },
-        None => Sight::Reached(format!("operation {id} is gone")),
+        None => EffectStatus::Reached(format!("operation {id} is gone")),
     }
 }
 
-fn disconnected(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight {
+fn disconnected(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> EffectStatus {
     let followers: Vec<_> =
         seen.tablets.values().filter_map(|tablet| tablet.probes(partition).followers.known()).collect();
     let is_followed = |endpoint: &Endpoint| {
         followers.iter().any(|known| known.followers.iter().any(|(follower, _)| follower == endpoint))
     };
     match followers.is_empty() || is_followed(endpoint) {
-        true => Sight::Waiting(format!("the leader of {partition} still replicates to {endpoint}, or does not answer")),
-        false => Sight::Reached(format!("the leader of {partition} does not replicate to {endpoint} any more")),
+        true => EffectStatus::Waiting(format!(
+            "the leader of {partition} still replicates to {endpoint}, or does not answer"
+        )),
+        false => EffectStatus::Reached(format!("the leader of {partition} does not replicate to {endpoint} any more")),
     }
 }
 
-fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> Sight {
-    let waiting = |text: String| Sight::Waiting(format!("{endpoint} {text}"));
+fn loaded(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) -> EffectStatus {
+    let waiting = |text: String| EffectStatus::Waiting(format!("{endpoint} {text}"));
     match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
         Some(Seen::Known(held)) => match held.get(&partition) {
             // It is loaded for an instant before its offset is set
             // (docs/openmldb/load-table.md#what-a-load-looks-like).
             Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => {
-                Sight::Reached(format!(
+                EffectStatus::Reached(format!(
                     "{endpoint} has {partition} loaded at offset {}, {}",
                     held.offset,
                     counted(held.record_cnt, "row")
@@ -309,7 +311,7 @@ pub(super) fn leaders_to_ask(effect: &Effect, seen: &Snapshot) -> Vec<(Endpoint,
     ids.into_iter().flat_map(|id| seen.tablets.iter().filter_map(move |tablet| leads(tablet, id))).collect()
 }
 
-fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, since: Option<OpId>) -> Sight {
+fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, since: Option<OpId>) -> EffectStatus {
     let is_left = |(name, id): &(&TableName, PartitionId)| {
         let is_spared = but.iter().any(|(table, pid)| table == *name && *pid == id.pid);
         !is_spared && flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.alive)
@@ -318,13 +320,13 @@ fn offlined(endpoint: &Endpoint, but: &[(TableName, Pid)], seen: &Snapshot, sinc
         placed(seen, endpoint).filter(is_left).map(|(name, id)| format!("{name}/{}", id.pid)).collect();
     let running = seen.ops.iter().filter(|op| op.status.is_in_flight() && Some(op.id) > since).count();
     match (left.is_empty(), running) {
-        (true, 0) => Sight::Reached(format!("{endpoint} is offline: nothing on it is alive")),
-        (true, running) => Sight::Waiting(format!("{} under way", counted_that(running, "operation", Verb::Be))),
-        (false, _) => Sight::Waiting(format!("{} on {endpoint} is still alive", some_of(&left))),
+        (true, 0) => EffectStatus::Reached(format!("{endpoint} is offline: nothing on it is alive")),
+        (true, running) => EffectStatus::Waiting(format!("{} under way", counted_that(running, "operation", Verb::Be))),
+        (false, _) => EffectStatus::Waiting(format!("{} on {endpoint} is still alive", some_of(&left))),
     }
 }
 
-fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> Sight {
+fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> EffectStatus {
     let leads = |name: &TableName, id: PartitionId| {
         let flagged = flags(seen, name, id.pid, endpoint).is_some_and(|flags| flags.leader && flags.alive);
         flagged && role(seen, id, endpoint) == Some(Role::Leader)
@@ -335,8 +337,8 @@ fn tablet_recovered(endpoint: &Endpoint, seen: &Snapshot) -> Sight {
         .map(|(name, id)| format!("{name}/{}", id.pid))
         .collect();
     match left.is_empty() {
-        true => Sight::Reached(format!("everything on {endpoint} is back")),
-        false => Sight::Waiting(format!("{} on {endpoint} is not back yet", some_of(&left))),
+        true => EffectStatus::Reached(format!("everything on {endpoint} is back")),
+        false => EffectStatus::Waiting(format!("{} on {endpoint} is not back yet", some_of(&left))),
     }
 }
 
@@ -348,28 +350,28 @@ fn after_ops(
     since: Option<OpId>,
     reached: Option<String>,
     endpoint: &Endpoint,
-) -> Sight {
+) -> EffectStatus {
     if let Some(text) = reached {
-        return Sight::Reached(text);
+        return EffectStatus::Reached(text);
     }
     let mine: Vec<&Op> =
         seen.ops.iter().filter(|op| op.table == *table && op.pid == pid && Some(op.id) > since).collect();
     if let Some(op) = mine.iter().find(|op| op.status.is_in_flight()) {
-        return Sight::Waiting(format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress()));
+        return EffectStatus::Waiting(format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress()));
     }
     let name = format!("{table}/{pid}");
     let hint = format!(
         "`openmldb-ops status --partition {name}` says how it is; about one operation in twenty fails for no reason"
     );
     match mine.iter().rfind(|op| op.status != OpStatus::Done) {
-        Some(op) => Sight::Missed {
+        Some(op) => EffectStatus::Missed {
             text: format!("operation {} ({}) {:?} at {}", op.id, op.kind.name(), op.status, op.task),
             hint,
         },
         None if mine.iter().any(|op| !matches!(op.kind, OpKind::RecoverTable)) => {
-            Sight::Waiting(format!("the operations of {name} have ended, {endpoint} is not there yet"))
+            EffectStatus::Waiting(format!("the operations of {name} have ended, {endpoint} is not there yet"))
         }
-        None if mine.is_empty() => Sight::Waiting(format!("no operation of {name} shows yet")),
-        None => Sight::Waiting(format!("operation {} has ended, what it began does not show yet", mine[0].id)),
+        None if mine.is_empty() => EffectStatus::Waiting(format!("no operation of {name} shows yet")),
+        None => EffectStatus::Waiting(format!("operation {} has ended, what it began does not show yet", mine[0].id)),
     }
 }

@@ -14,7 +14,7 @@ use super::Call;
 use super::arrange::Goal;
 use super::effect::Effect;
 use super::leader;
-use super::place::{Place, Planned, Refusal, failover_is_off};
+use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
 
 /// Entries a follower may lack when its leader stands down: they are on their way, or the leader stands up again.
 const CLOSE: u64 = 1_000;
@@ -34,13 +34,13 @@ pub(super) enum Standing {
 
 /// Who is to lead.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heir<'a> {
+pub(super) struct Successor<'a> {
     pub(super) at: &'a Endpoint,
     /// It was seen to hold every row that the leader does, so that it may hold more.
     pub(super) holds_all: bool,
 }
 
-impl<'a> Heir<'a> {
+impl<'a> Successor<'a> {
     /// One that nobody has compared with its leader.
     pub(super) fn unread(at: &'a Endpoint) -> Self {
         Self { at, holds_all: false }
@@ -56,7 +56,7 @@ fn silent(leader: &Endpoint) -> Refusal {
     Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or see why it does not answer")
 }
 
-impl Place<'_> {
+impl PartitionContext<'_> {
     /// Whether a tablet said at this look what it holds.
     pub(super) fn answers(&self, endpoint: &Endpoint) -> bool {
         self.seen.tablets.get(endpoint).is_some_and(|tablet| tablet.held.known().is_some())
@@ -69,7 +69,7 @@ impl Place<'_> {
     }
 
     /// Followers that could lead: alive, loaded, on tablets that the nameserver hears of.
-    pub(super) fn heirs(&self) -> impl Iterator<Item = (&Endpoint, &Held)> {
+    pub(super) fn successors(&self) -> impl Iterator<Item = (&Endpoint, &Held)> {
         self.partition
             .replicas
             .iter()
@@ -81,14 +81,14 @@ impl Place<'_> {
     }
 }
 
-/// How far a handover from `leader`, preferably to `heir` and to none of `barred`, has come.
+/// How far a handover from `leader`, preferably to `successor` and to none of `barred`, has come.
 ///
 /// # Errors
 /// It cannot be handed over.
 pub(super) fn standing(
-    place: &Place<'_>,
+    place: &PartitionContext<'_>,
     leader: &Endpoint,
-    heir: Option<Heir<'_>>,
+    successor: Option<Successor<'_>>,
     barred: &BTreeSet<Endpoint>,
 ) -> Result<Standing, Refusal> {
     let name = place.name();
@@ -103,27 +103,32 @@ pub(super) fn standing(
     if held.role == Role::Leader {
         return Ok(Standing::Up);
     }
-    let may_be_longer = |at: &Endpoint| heir.is_some_and(|heir| heir.holds_all && heir.at == at);
+    let may_be_longer = |at: &Endpoint| successor.is_some_and(|successor| successor.holds_all && successor.at == at);
     let is_longer = |(at, theirs): &(&Endpoint, &Held)| theirs.offset > held.offset && !may_be_longer(at);
-    if let Some((longer, theirs)) = place.heirs().find(is_longer) {
+    if let Some((longer, theirs)) = place.successors().find(is_longer) {
         let text = format!(
             "{longer} is at offset {} of {name}, {leader}, which is flagged leader and does not lead, at {}",
             theirs.offset, held.offset
         );
         return Err(Refusal::unsafe_now(text, hint));
     }
-    let wanted = heir.map(|heir| heir.at);
+    let wanted = successor.map(|successor| successor.at);
     let may_lead = |at: &Endpoint| wanted == Some(at) || !barred.contains(at);
     let holds_as_much =
         |at: &Endpoint, theirs: &Held| theirs.offset == held.offset || theirs.offset > held.offset && may_be_longer(at);
-    let equals = || place.heirs().filter(|(at, theirs)| holds_as_much(at, theirs) && may_lead(at)).map(|(at, _)| at);
+    let equals =
+        || place.successors().filter(|(at, theirs)| holds_as_much(at, theirs) && may_lead(at)).map(|(at, _)| at);
     let found = equals().find(|at| Some(*at) == wanted).or_else(|| equals().next());
-    Ok(found.map_or(Standing::TooEarly, |heir| Standing::Down(heir.clone())))
+    Ok(found.map_or(Standing::TooEarly, |successor| Standing::Down(successor.clone())))
 }
 
-/// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its heir
-/// holds, and nothing else: the heir's term began right behind it.
-pub(super) fn is_its_leaders_beginning(place: &Place<'_>, endpoint: &Endpoint, stood_down_at: Offset) -> bool {
+/// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its successor
+/// holds, and nothing else: the successor's term began right behind it.
+pub(super) fn is_its_leaders_beginning(
+    place: &PartitionContext<'_>,
+    endpoint: &Endpoint,
+    stood_down_at: Offset,
+) -> bool {
     let began = place.partition.terms.last().is_some_and(|last| last.start == stood_down_at.next());
     let is_as_it_was =
         place.loaded(endpoint).is_some_and(|held| held.role == Role::Follower && held.offset == stood_down_at);
@@ -132,16 +137,20 @@ pub(super) fn is_its_leaders_beginning(place: &Place<'_>, endpoint: &Endpoint, s
 }
 
 /// `changerole ... follower` to the leader.
-pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn stand_down(
+    place: &PartitionContext<'_>,
+    leader: &Endpoint,
+    successor: &Endpoint,
+) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let name = place.name();
     if place.leader() != Some(leader) {
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
     }
     // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
-    leader::named_among(place, &leader::electable(place)?, heir)?;
+    leader::named_among(place, &leader::electable(place)?, successor)?;
     let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    let call = match standing(place, leader, Some(Heir::unread(heir)), &BTreeSet::new())? {
+    let call = match standing(place, leader, Some(Successor::unread(successor)), &BTreeSet::new())? {
         Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
         Standing::Down(_) | Standing::TooEarly => None,
         Standing::Silent => return Err(silent(leader)),
@@ -150,16 +159,16 @@ pub(super) fn stand_down(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) 
 }
 
 /// Whether a follower has come close enough to its leader for it to stand down.
-pub(super) fn is_close(place: &Place<'_>, leader: &Endpoint, heir: &Endpoint) -> bool {
+pub(super) fn is_close(place: &PartitionContext<'_>, leader: &Endpoint, successor: &Endpoint) -> bool {
     let offset = |at: &Endpoint| place.loaded(at).map(|held| held.offset.0);
-    match (offset(leader), offset(heir)) {
-        (Some(leader), Some(heir)) => leader.saturating_sub(heir) <= CLOSE,
+    match (offset(leader), offset(successor)) {
+        (Some(leader), Some(successor)) => leader.saturating_sub(successor) <= CLOSE,
         _ => false,
     }
 }
 
 /// `changerole ... leader` to one that has stood down, under the term it led in: nothing was written since.
-pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn stand_up(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<Planned, Refusal> {
     let name = place.name();
     if place.leader() != Some(leader) {
         return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
@@ -174,7 +183,7 @@ pub(super) fn stand_up(place: &Place<'_>, leader: &Endpoint) -> Result<Planned, 
 }
 
 /// `changerole ... leader` to one that has stopped leading, under the term it led in, with the followers it had.
-pub(super) fn lead_again(place: &Place<'_>, leader: &Endpoint) -> Result<Call, Refusal> {
+pub(super) fn lead_again(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<Call, Refusal> {
     let name = place.name();
     let Some(last) = place.partition.terms.last() else {
         let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
@@ -193,7 +202,7 @@ pub(super) fn lead_again(place: &Place<'_>, leader: &Endpoint) -> Result<Call, R
 
 /// Whom it is to replicate to: followers that are alive and loaded. One whose tablet does not answer is among them, unless it is
 /// known that it was not before: it is flagged alive, and would be elected one day with what it had missed.
-fn followers_of(place: &Place<'_>, leader: &Endpoint) -> Vec<Endpoint> {
+fn followers_of(place: &PartitionContext<'_>, leader: &Endpoint) -> Vec<Endpoint> {
     let was_asked = place.seen.tablets.get(leader).and_then(|tablet| tablet.probes(place.id()).followers.known());
     let follows = |at: &Endpoint| match place.seen.tablets.get(at).map(|tablet| &tablet.held) {
         Some(Seen::Known(_)) => place.loaded(at).is_some_and(|held| held.role == Role::Follower),

@@ -4,11 +4,11 @@ use crate::model::{Action, Endpoint, Held, Role};
 
 use super::Call;
 use super::effect::Effect;
-use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 use super::replica::loaded;
 
 /// `changeleader`.
-pub(super) fn change(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
+pub(super) fn change(place: &PartitionContext<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let name = place.name();
     if place.partition.replicas.len() < 2 {
@@ -44,7 +44,7 @@ pub(super) fn change(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Planned
 
 /// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it
 /// lacks what others hold (docs/openmldb/operations.md#changeleader).
-fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
+fn candidate(place: &PartitionContext<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refusal> {
     let name = place.name();
     let at = electable(place)?;
     let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
@@ -69,7 +69,7 @@ fn candidate(place: &Place<'_>, to: Option<&Endpoint>) -> Result<Endpoint, Refus
 }
 
 /// The followers that an election considers: alive, on healthy tablets. One of them that is not loaded as follower fails it.
-pub(super) fn electable<'a>(place: &Place<'a>) -> Result<Vec<(&'a Endpoint, &'a Held)>, Refusal> {
+pub(super) fn electable<'a>(place: &PartitionContext<'a>) -> Result<Vec<(&'a Endpoint, &'a Held)>, Refusal> {
     let name = place.name();
     let is_heard_of = |endpoint: &Endpoint| tablet_is_healthy(place.seen, endpoint).is_ok();
     let followers = place.partition.replicas.iter().filter(|r| r.is_alive && !r.is_leader && is_heard_of(&r.endpoint));
@@ -88,7 +88,7 @@ pub(super) fn electable<'a>(place: &Place<'a>) -> Result<Vec<(&'a Endpoint, &'a 
 /// # Errors
 /// Whoever was named is none of them.
 pub(super) fn named_among<'a>(
-    place: &Place<'a>,
+    place: &PartitionContext<'a>,
     at: &[(&'a Endpoint, &'a Held)],
     to: &Endpoint,
 ) -> Result<(&'a Endpoint, &'a Held), Refusal> {
@@ -102,7 +102,7 @@ pub(super) fn named_among<'a>(
 }
 
 /// Without a leader to tell, whatever another replica holds beyond the new leader is given up with the election.
-fn nobody_holds_more(place: &Place<'_>, (candidate, theirs): &(&Endpoint, &Held)) -> Result<(), Refusal> {
+fn nobody_holds_more(place: &PartitionContext<'_>, (candidate, theirs): &(&Endpoint, &Held)) -> Result<(), Refusal> {
     let name = place.name();
     for other in place.partition.replicas.iter().filter(|replica| replica.endpoint != **candidate) {
         let at = &other.endpoint;

@@ -8,9 +8,9 @@ use crate::playbook::COMPARE_ROWS_UP_TO;
 use crate::rows::rows_seen;
 
 use super::arrange::{Arrangement, Goal};
-use super::place::{Place, Refusal};
+use super::partition_context::{PartitionContext, Refusal};
 
-/// Notes of each goal whether its longer heir holds all that its leader does. The goals of heirs that do not are taken out.
+/// Notes of each goal whether its longer successor holds all that its leader does. The goals of successors that do not are taken out.
 ///
 /// # Errors
 /// One of them was asked for by itself.
@@ -22,21 +22,21 @@ pub(super) async fn compare_longer_heirs(
 ) -> Result<(), Refusal> {
     let mut kept = Vec::new();
     for mut goal in std::mem::take(&mut arrangement.goals) {
-        let Some((place, leader, heir)) = longer_heir(seen, &goal) else {
+        let Some((place, leader, successor)) = longer_heir(seen, &goal) else {
             kept.push(goal);
             continue;
         };
-        let (leader, heir, id) = (leader.clone(), heir.clone(), place.id());
-        let both = [leader.clone(), heir.clone()];
+        let (leader, successor, id) = (leader.clone(), successor.clone(), place.id());
+        let both = [leader.clone(), successor.clone()];
         let rows = rows_seen(cluster, &goal.table, id, &both, COMPARE_ROWS_UP_TO).await;
-        goal.heir_holds_all = rows.holds_all(&heir, &leader);
+        goal.heir_holds_all = rows.holds_all(&successor, &leader);
         if goal.heir_holds_all {
             kept.push(goal);
             continue;
         }
         let name = goal.name();
         let text = format!(
-            "{heir} is longer than {leader}, which leads {name}, and not seen to hold all that it does: {rows}"
+            "{successor} is longer than {leader}, which leads {name}, and not seen to hold all that it does: {rows}"
         );
         let hint = format!("`openmldb-ops replica diff {name}` shows in what they differ");
         if is_asked_for {
@@ -48,10 +48,10 @@ pub(super) async fn compare_longer_heirs(
     Ok(())
 }
 
-fn longer_heir<'a>(seen: &'a Snapshot, goal: &'a Goal) -> Option<(Place<'a>, &'a Endpoint, &'a Endpoint)> {
-    let place = Place::find(seen, &goal.table, goal.pid).ok()?;
+fn longer_heir<'a>(seen: &'a Snapshot, goal: &'a Goal) -> Option<(PartitionContext<'a>, &'a Endpoint, &'a Endpoint)> {
+    let place = PartitionContext::find(seen, &goal.table, goal.pid).ok()?;
     place.table.base_table?;
-    let (leader, heir) = (place.leader()?, goal.leader.as_ref()?);
-    let is_longer = place.loaded(heir)?.offset > place.loaded(leader)?.offset;
-    is_longer.then_some((place, leader, heir))
+    let (leader, successor) = (place.leader()?, goal.leader.as_ref()?);
+    let is_longer = place.loaded(successor)?.offset > place.loaded(leader)?.offset;
+    is_longer.then_some((place, leader, successor))
 }

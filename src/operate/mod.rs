@@ -4,40 +4,40 @@
 //! to have, or why OpenMLDB would refuse it, or why it could lose rows: before anything is sent. [`Single::perform`] sends it and
 //! waits until the effect is seen; an answer of 0 is none (docs/openmldb/operations.md#an-answer-of-0-is-not-an-effect).
 //!
-//! An [`Undertaking`] takes many of them: [`arrange`] says how each partition is to be, [`Carry`] takes it there.
+//! An [`Undertaking`] takes many of them: [`arrange`] says how each partition is to be, [`Job`] takes it there.
 
 mod aggregate;
 mod arrange;
-mod carry;
 mod dismissal;
 mod effect;
 mod handover;
-mod kept;
+mod job;
 mod leader;
 mod longer;
 mod outage;
+mod partition_context;
 mod perform;
-mod place;
 mod placement;
 mod plan;
 mod put_back;
+mod reconciler;
 mod replica;
-mod steward;
+mod state_dir;
 mod tablet;
 #[cfg(test)]
 mod tests;
 mod typed;
 
-pub use arrange::{Arrangement, Closed, Goal, Led, Undertaking, UpgradeNote, Walk, arrange, walk};
-pub use carry::{Carried, Carry, CarryError, Drawn};
+pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Undertaking, UpgradeNote, arrange, dry_run};
 pub use dismissal::{DismissError, Dismissed, dismiss};
-pub use effect::{Effect, Sight, sight};
-pub use kept::{Desk, KeptError, Unfinished};
+pub use effect::{Effect, EffectStatus, effect_status};
+pub use job::{Job, JobError, JobPlan, JobReport};
+pub use partition_context::{Planned, Refusal};
 pub use perform::{OperateError, Outcome, Performed, Single};
-pub use place::{Planned, Refusal};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
-pub use steward::{How, Moved, Told};
+pub use reconciler::{StepEvent, StepListener, StepOutcome};
+pub use state_dir::{StateDir, StateDirError, Unfinished};
 
 use std::fmt;
 
@@ -122,7 +122,7 @@ pub enum Step {
         /// Who leads.
         endpoint: Endpoint,
         /// Who is to lead.
-        heir: Endpoint,
+        successor: Endpoint,
     },
     /// `changerole ... leader` to one that stood down too early.
     StandUp {

@@ -4,7 +4,7 @@ use crate::model::{Endpoint, Partition, PartitionId, Role, Snapshot, Table};
 use crate::run::some_of;
 
 use super::Step;
-use super::place::Refusal;
+use super::partition_context::Refusal;
 
 /// Why a step must not be taken unless somebody has said that what it makes unavailable may be.
 pub(super) fn outage(step: &Step, seen: &Snapshot) -> Option<Refusal> {

@@ -9,15 +9,17 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{Op, OpId, Probes, Seen, Snapshot};
 use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
-use crate::run::{Archive, Begun, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work, outcome_of};
-use crate::snapshot::{collect, collect_within, glance};
+use crate::run::{
+    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work, outcome_of,
+};
+use crate::snapshot::{collect, collect_state, collect_within};
 
 use super::arrange::Closed;
 use super::effect::leaders_to_ask;
 use super::outage::outage;
-use super::place::{Planned, Refusal};
+use super::partition_context::{Planned, Refusal};
 use super::plan::plan;
-use super::{Call, Effect, Sight, Step, sight};
+use super::{Call, Effect, EffectStatus, Step, effect_status};
 
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
@@ -126,7 +128,7 @@ impl Single {
         let seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
         let planned = self.plan(&seen)?;
         let outcome = match planned.call {
-            None => Outcome::Already(text_of(sight(&planned.effect, &seen, newest(&seen)))),
+            None => Outcome::Already(text_of(effect_status(&planned.effect, &seen, newest(&seen)))),
             Some(_) => Outcome::NotSent,
         };
         Ok(Performed { planned, outcome })
@@ -167,7 +169,7 @@ impl Single {
         let planned = self.plan(&seen)?;
         let since = newest(&seen);
         let Some(call) = &planned.call else {
-            let outcome = Outcome::Already(text_of(sight(&planned.effect, &seen, since)));
+            let outcome = Outcome::Already(text_of(effect_status(&planned.effect, &seen, since)));
             return Ok(Performed { planned, outcome });
         };
         if *self.lock.hold().borrow() != Hold::Held {
@@ -199,7 +201,7 @@ impl Single {
 
     fn begin_record(&self, seen: &Snapshot) -> Result<Record, RecordError> {
         let seen = self.step.surroundings(seen);
-        let begun = Begun::new(self.now_ms, &self.caller, Work::Step, self.step.typed(), seen);
+        let begun = RunHeader::new(self.now_ms, &self.caller, Work::Step, self.step.typed(), seen);
         Record::begin(&*self.archive, begun)
     }
 
@@ -252,7 +254,7 @@ impl Single {
     async fn owes_nothing_any_more(&self) -> Result<(), LockError> {
         let note = self.lock.note().await?.filter(|note| note.auto_failover.is_some());
         match note {
-            Some(note) => self.lock.leave(note.owes_nothing().as_ref()).await,
+            Some(note) => self.lock.write_note(note.owes_nothing().as_ref()).await,
             None => Ok(()),
         }
     }
@@ -270,10 +272,10 @@ impl Single {
             pause = (pause * 2).min(POLL);
             let waited = began.elapsed().mul_f64(self.pace);
             let text = match self.look_for(cluster, &planned.effect).await {
-                Ok(seen) => match judged(&planned.effect, &seen, since, waited) {
-                    Sight::Reached(text) => return Ok(text),
-                    Sight::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
-                    Sight::Waiting(text) => text,
+                Ok(seen) => match status_in_time(&planned.effect, &seen, since, waited) {
+                    EffectStatus::Reached(text) => return Ok(text),
+                    EffectStatus::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
+                    EffectStatus::Waiting(text) => text,
                 },
                 // It was sent: whoever does not answer now may answer yet.
                 Err(error) => error.to_string(),
@@ -288,7 +290,7 @@ impl Single {
 
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &Effect) -> Result<Snapshot, CallError> {
-        let mut seen = glance(cluster, &self.cluster_name, self.now_ms).await?;
+        let mut seen = collect_state(cluster, &self.cluster_name, self.now_ms).await?;
         for (leader, id) in leaders_to_ask(effect, &seen) {
             let followers = match cluster.followers(&leader, id).await {
                 Ok(followers) => Seen::Known(followers),
@@ -345,18 +347,18 @@ pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError
 }
 
 /// What is seen of an effect, so long (in the cluster's time) after it was asked for.
-pub(super) fn judged(effect: &Effect, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Sight {
-    match sight(effect, seen, since) {
-        Sight::Waiting(text) => match is_in_vain(effect, seen, since, waited, &text) {
-            Some((text, hint)) => Sight::Missed { text, hint },
-            None => Sight::Waiting(text),
+pub(super) fn status_in_time(effect: &Effect, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> EffectStatus {
+    match effect_status(effect, seen, since) {
+        EffectStatus::Waiting(text) => match has_stalled(effect, seen, since, waited, &text) {
+            Some((text, hint)) => EffectStatus::Missed { text, hint },
+            None => EffectStatus::Waiting(text),
         },
         clear => clear,
     }
 }
 
 /// What was answered with 0 and begins nothing shows itself by not showing.
-fn is_in_vain(
+fn has_stalled(
     effect: &Effect,
     seen: &Snapshot,
     since: Option<OpId>,
@@ -404,8 +406,8 @@ pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
     seen.ops.iter().map(|op| op.id).max()
 }
 
-fn text_of(sight: Sight) -> String {
-    match sight {
-        Sight::Reached(text) | Sight::Waiting(text) | Sight::Missed { text, .. } => text,
+fn text_of(effect_status: EffectStatus) -> String {
+    match effect_status {
+        EffectStatus::Reached(text) | EffectStatus::Waiting(text) | EffectStatus::Missed { text, .. } => text,
     }
 }

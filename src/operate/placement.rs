@@ -4,11 +4,11 @@ use crate::model::{Action, Endpoint, Verb, counted_that};
 
 use super::Call;
 use super::effect::Effect;
-use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 
 /// # Errors
 /// Nobody serves the partition, so nobody could give a new replica its data.
-fn has_a_leader(place: &Place<'_>) -> Result<(), Refusal> {
+fn has_a_leader(place: &PartitionContext<'_>) -> Result<(), Refusal> {
     let name = place.name();
     match place.leader() {
         Some(_) => Ok(()),
@@ -21,7 +21,7 @@ fn has_a_leader(place: &Place<'_>) -> Result<(), Refusal> {
 
 /// # Errors
 /// It has a replica there.
-fn is_free(place: &Place<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refusal> {
+fn is_free(place: &PartitionContext<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refusal> {
     if place.partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
         return Ok(());
     }
@@ -30,13 +30,13 @@ fn is_free(place: &Place<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refu
 }
 
 /// What a replica holds goes to the recycle bin: only if its leader holds it, too.
-fn may_go(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+fn may_go(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
     let allowed = place.may_be_resent(endpoint);
     allowed.map(drop).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
 }
 
 /// `addreplica`. auto_failover may be on.
-pub(super) fn add(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn add(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     is_free(place, endpoint, 317)?;
     tablet_is_healthy(place.seen, endpoint)?;
     has_a_leader(place)?;
@@ -46,7 +46,7 @@ pub(super) fn add(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Ref
 }
 
 /// `delreplica`. auto_failover may be on.
-pub(super) fn remove(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn remove(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     let (name, flags) = (place.name(), place.replica(endpoint)?);
     tablet_is_healthy(place.seen, endpoint)?;
     if flags.is_leader {
@@ -64,7 +64,7 @@ pub(super) fn remove(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, 
 }
 
 /// `migrate`.
-pub(super) fn migrate(place: &Place<'_>, from: &Endpoint, to: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn migrate(place: &PartitionContext<'_>, from: &Endpoint, to: &Endpoint) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let (name, flags) = (place.name(), place.replica(from)?);
     for (endpoint, code) in [(from, 318), (to, 319)] {
@@ -92,7 +92,7 @@ pub(super) fn migrate(place: &Place<'_>, from: &Endpoint, to: &Endpoint) -> Resu
 }
 
 /// The tablet's own `delreplica`, to the leader.
-pub(super) fn disconnect(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn disconnect(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     has_a_leader(place)?;
     is_free(place, endpoint, 317)?;
     let effect = Effect::Disconnected { partition: place.id(), endpoint: endpoint.clone() };
@@ -105,7 +105,7 @@ pub(super) fn disconnect(place: &Place<'_>, endpoint: &Endpoint) -> Result<Plann
 }
 
 /// The tablet's own `drop`, of what no metadata names.
-pub(super) fn drop_stray(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn drop_stray(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     is_free(place, endpoint, 317)?;
     let effect = Effect::Dropped { partition: place.id(), endpoint: endpoint.clone() };
     if place.stray(endpoint).is_none() {

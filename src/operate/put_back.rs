@@ -11,7 +11,7 @@ use crate::metadata::{Difference, compare};
 use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
 use crate::recovery::Outcome;
 use crate::run::stopping::unless_stopped;
-use crate::run::{Archive, Begun, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work};
+use crate::run::{Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work};
 
 /// The step's code in records.
 const STEP: &str = "metadata_restore";
@@ -207,7 +207,7 @@ impl PutBack {
     }
 
     /// Nothing of the cluster could be seen: it has no servers now.
-    fn begun(&self) -> Begun {
+    fn begun(&self) -> RunHeader {
         let seen = Snapshot {
             cluster: self.cluster_name.clone(),
             taken_at_ms: self.now_ms,
@@ -217,7 +217,7 @@ impl PutBack {
             tablets: BTreeMap::new(),
             ops: Vec::new(),
         };
-        Begun::new(self.now_ms, &self.caller, Work::Step, "metadata restore".to_owned(), seen)
+        RunHeader::new(self.now_ms, &self.caller, Work::Step, "metadata restore".to_owned(), seen)
     }
 }
 

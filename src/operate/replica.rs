@@ -3,7 +3,9 @@
 use crate::model::{Action, Endpoint, Held, Offset, Partition, Pid, Role, Seen, Snapshot, TableName};
 
 use super::effect::Effect;
-use super::place::{Place, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
+use super::partition_context::{
+    PartitionContext, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet,
+};
 use super::{Call, handover};
 
 /// Segments an index is loaded into: the documented 8.
@@ -19,7 +21,7 @@ enum Holds<'a> {
     Unknown(String),
 }
 
-fn holds<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Holds<'a> {
+fn holds<'a>(place: &PartitionContext<'a>, endpoint: &Endpoint) -> Holds<'a> {
     match place.seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
         Some(Seen::Known(held)) => held.get(&place.id()).map_or(Holds::Nothing, Holds::This),
         Some(Seen::Failed(error)) => Holds::Unknown(error.clone()),
@@ -29,7 +31,7 @@ fn holds<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Holds<'a> {
 
 /// # Errors
 /// It does not, with what was seen.
-pub(super) fn loaded<'a>(place: &Place<'a>, endpoint: &Endpoint) -> Result<&'a Held, Refusal> {
+pub(super) fn loaded<'a>(place: &PartitionContext<'a>, endpoint: &Endpoint) -> Result<&'a Held, Refusal> {
     let name = place.name();
     match holds(place, endpoint) {
         Holds::This(held) if held.state.is_loaded() => Ok(held),
@@ -62,7 +64,7 @@ pub(super) fn mark_alive(
     }
     let table = find_table(seen, name)?;
     if let Some(pid) = pid {
-        Place::find(seen, name, pid)?.replica(endpoint)?;
+        PartitionContext::find(seen, name, pid)?.replica(endpoint)?;
     }
     let there: Vec<&Partition> =
         table.partitions_on(endpoint).filter(|partition| pid.is_none_or(|pid| partition.pid == pid)).collect();
@@ -72,7 +74,7 @@ pub(super) fn mark_alive(
     }
     let mut remarks = Vec::new();
     for partition in &there {
-        let place = Place { seen, table, partition };
+        let place = PartitionContext { seen, table, partition };
         if alive {
             may_serve(&place, endpoint)?;
         } else if place.leader() == Some(endpoint) {
@@ -90,7 +92,7 @@ pub(super) fn mark_alive(
 }
 
 /// Whether clients may be sent to a replica. One that is flagged alive can be elected at the next failover, whatever it lacks.
-fn may_serve(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+fn may_serve(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
     let (name, flags) = (place.name(), place.replica(endpoint)?);
     let held = loaded(place, endpoint)?;
     let recover = format!("`openmldb-ops recover --partition {name}` brings the whole partition back");
@@ -133,7 +135,7 @@ fn may_serve(place: &Place<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
 
 /// `loadtable`, always as follower: as leader it would take writes before its rows are there
 /// (docs/openmldb/load-table.md#writes-before-it-is-loaded).
-pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn load(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     let (name, id) = (place.name(), place.id());
     place.replica(endpoint)?;
     let effect = Effect::Loaded { partition: id, endpoint: endpoint.clone() };
@@ -165,7 +167,11 @@ pub(super) fn load(place: &Place<'_>, endpoint: &Endpoint) -> Result<Planned, Re
 }
 
 /// `recovertable`.
-pub(super) fn recover(place: &Place<'_>, endpoint: &Endpoint, led_until: Option<Offset>) -> Result<Planned, Refusal> {
+pub(super) fn recover(
+    place: &PartitionContext<'_>,
+    endpoint: &Endpoint,
+    led_until: Option<Offset>,
+) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let (name, flags) = (place.name(), place.replica(endpoint)?);
     tablet_is_healthy(place.seen, endpoint)?;

@@ -5,7 +5,9 @@ use crate::run::some_of;
 
 use super::Call;
 use super::effect::Effect;
-use super::place::{Place, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet};
+use super::partition_context::{
+    PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
+};
 
 /// Every replica on a tablet, with what it is a replica of.
 fn replicas<'a>(seen: &'a Snapshot, at: &'a Endpoint) -> impl Iterator<Item = (&'a Table, &'a Partition, &'a Replica)> {
@@ -92,7 +94,7 @@ pub(super) fn recover(seen: &Snapshot, endpoint: &Endpoint) -> Result<Planned, R
     }
     let (mut in_the_way, mut resent) = (Vec::new(), 0);
     for (table, partition, _) in down.iter().filter(|(_, partition, _)| partition.replicas.len() > 1) {
-        let place = Place { seen, table, partition };
+        let place = PartitionContext { seen, table, partition };
         match place.leader().map(|_| place.may_be_resent(endpoint)) {
             Some(Ok(resends)) => resent += usize::from(resends),
             Some(Err(blocked)) => in_the_way.push(format!("{}: {}", place.name(), blocked.text)),

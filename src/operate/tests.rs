@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::outage::outage;
-use super::{Call, Effect, Sight, Step, plan, sight};
+use super::{Call, Effect, EffectStatus, Step, effect_status, plan};
 
 pub(super) fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
@@ -220,9 +220,11 @@ fn what_would_be_taken_as_it_is_has_to_be_proven() {
 fn an_answer_is_no_effect() {
     let effect = Effect::Recovered { table: orders(), partition: ID, endpoint: "b".into() };
     let mut seen = well();
-    assert!(matches!(sight(&effect, &seen, None), Sight::Reached(_)));
+    assert!(matches!(effect_status(&effect, &seen, None), EffectStatus::Reached(_)));
     replica_mut(&mut seen, "b").is_alive = false;
-    assert!(matches!(sight(&effect, &seen, None), Sight::Waiting(text) if text.contains("no operation")));
+    assert!(
+        matches!(effect_status(&effect, &seen, None), EffectStatus::Waiting(text) if text.contains("no operation"))
+    );
     let op = |status| Op {
         id: OpId(9),
         kind: OpKind::RecoverTable,
@@ -232,10 +234,12 @@ fn an_answer_is_no_effect() {
         task: "kDelReplica".to_owned(),
     };
     seen.ops = vec![op(OpStatus::Doing)];
-    assert!(matches!(sight(&effect, &seen, Some(OpId(8))), Sight::Waiting(text) if text.contains("kDelReplica")));
+    assert!(
+        matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Waiting(text) if text.contains("kDelReplica"))
+    );
     seen.ops = vec![op(OpStatus::Failed)];
-    assert!(matches!(sight(&effect, &seen, Some(OpId(8))), Sight::Missed { .. }));
-    assert!(matches!(sight(&effect, &seen, Some(OpId(9))), Sight::Waiting(_)), "that one failed before");
+    assert!(matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Missed { .. }));
+    assert!(matches!(effect_status(&effect, &seen, Some(OpId(9))), EffectStatus::Waiting(_)), "that one failed before");
 }
 
 #[test]

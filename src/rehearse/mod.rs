@@ -24,7 +24,9 @@ pub use timeline::{Timeline, Times};
 
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
-use crate::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
+use crate::run::{
+    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
 use crate::sandbox::world::RowCount;
@@ -147,9 +149,9 @@ impl Rehearsal<'_> {
             playbook_text: String::new(),
             only_plans: false,
             consent: Consent::default(),
-            archive: Arc::new(Shelf::default()),
+            archive: Arc::new(MemoryArchive::default()),
             caller: Caller::default(),
-            lock: Arc::new(Alone::keeping_notes()),
+            lock: Arc::new(InMemoryLock::keeping_notes()),
             widths: Widths::default(),
             pace: 1.0,
             listener,

@@ -78,16 +78,16 @@ pub async fn compare_rows(
         // Whoever is not a whole page ahead of that one is read on beside it.
         let near = comparison.read()[behind].rows + u64::from(limits.page);
         let due = (0..replicas.len()).filter(|side| places[*side].is_some() && comparison.read()[*side].rows < near);
-        let mut pages = JoinSet::new();
+        let mut buffer = JoinSet::new();
         for side in due {
             let after = places[side].clone().flatten();
             let (cluster, at, index, limit) =
                 (cluster.clone(), replicas[side].clone(), index.map(str::to_owned), limits.page);
-            pages.spawn(
+            buffer.spawn(
                 async move { (side, cluster.rows(&at, partition, index.as_deref(), after.as_ref(), limit).await) },
             );
         }
-        while let Some(page) = pages.join_next().await {
+        while let Some(page) = buffer.join_next().await {
             let (side, page) = page.map_err(|_| CompareError::Lost(partition.to_string()))?;
             let RowPage { rows, next } = page?;
             comparison.take(side, rows)?;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::cluster::Cluster;
 use crate::model::{Endpoint, Held, Partition, PartitionId, Schema, Snapshot, Table, TableName, counted};
 use crate::rows::aggregated_up_to;
-use crate::verify::{Finding, FindingKind, Nature, Verification};
+use crate::verify::{Finding, FindingKind, Persistence, Verification};
 
 use super::scope::Scope;
 
@@ -97,7 +97,7 @@ async fn ahead(
     };
     let unread = |why: String| {
         let text = format!("whether it is ahead of {base}, so that every Put there would fail, is not known: {why}");
-        finding(Nature::Remark, text)
+        finding(Persistence::Remark, text)
     };
     if *rows > up_to {
         return unread(format!("it has {}", counted(*rows, "row")));
@@ -121,7 +121,7 @@ async fn ahead(
                 "is made of {base} up to offset {reaches}, and {base_leader} holds that up to {end}: every Put there is kept, and \
                  answered with \"update aggr failed\""
             );
-            finding(Nature::Stays, text)
+            finding(Persistence::Stays, text)
         }
         Ok(_) => None,
         Err(error) => unread(error.to_string()),

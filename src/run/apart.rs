@@ -1,7 +1,7 @@
 //! What a recovery has left led apart: pre-aggregate tables whose base tables are led by other tablets.
 
 use crate::model::{Pid, TableName};
-use crate::verify::{FindingKind, Nature, Verification};
+use crate::verify::{FindingKind, Persistence, Verification};
 
 use super::driver::Stop;
 use super::hold::HeldFor;
@@ -15,7 +15,7 @@ impl Recovered {
         let whole = self.stopped.is_none() && self.not_restored.is_none() && self.panicked.is_none();
         let verification = self.summary.verification.iter().filter(|_| whole && self.unrecorded.is_none());
         let apart = verification.flat_map(|found| &found.findings);
-        let apart = apart.filter(|found| found.kind == FindingKind::LedApart && found.nature == Nature::Stays);
+        let apart = apart.filter(|found| found.kind == FindingKind::LedApart && found.nature == Persistence::Stays);
         let is_left_alone = |(table, pid): &(TableName, Pid)| {
             self.summary.blocked.iter().any(|left| (&left.db, &left.table, left.pid) == (&table.db, &table.table, *pid))
         };

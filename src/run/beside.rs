@@ -11,10 +11,10 @@ use crate::model::{Action, Endpoint, PartitionId, Role};
 use crate::playbook::{AutoFailover, ClusterStep};
 use crate::recovery::{Outcome, View};
 
-use super::acting::send;
-use super::case::Moment;
+use super::dispatch::send;
 use super::driver::{Driver, Report};
 use super::event::Event;
+use super::partition_task::Sequence;
 
 /// kAutoFailoverIsEnabled: the nameserver refuses what the run has to do.
 pub const AUTO_FAILOVER_IS_ON: i32 = 301;
@@ -36,7 +36,7 @@ pub(super) struct Beside {
     /// It is being looked at, or switched off.
     under_way: bool,
     /// Looks that began before say nothing: it was on then, and is off since.
-    since: Moment,
+    since: Sequence,
     /// It is left on.
     given_up: bool,
     /// Changes of flags and roles that others made.
@@ -155,7 +155,7 @@ impl Driver {
     }
 
     /// A look at the nameserver, begun then, shows auto_failover so.
-    pub(super) fn note_failover_seen(&mut self, began: Moment, on: Option<bool>) {
+    pub(super) fn note_failover_seen(&mut self, began: Sequence, on: Option<bool>) {
         if on == Some(true) && began > self.beside.since && !self.beside.under_way && self.switches_off_again() {
             self.note_switched_on();
         }
@@ -209,11 +209,11 @@ impl Driver {
         let event =
             Event::Action { step: "auto_failover", partition: None, action: action.clone(), why: why.to_owned() };
         (self.settings.listener)(&event);
-        let (cluster, telling) = (self.cluster.clone(), &self.settings.telling);
-        let (lock, note) = (telling.lock.clone(), telling.wanting_failover_on());
+        let (cluster, early_leader_note) = (self.cluster.clone(), &self.settings.early_leader_note);
+        let (lock, note) = (early_leader_note.lock.clone(), early_leader_note.wanting_failover_on());
         self.tasks.spawn(async move {
             // Should this run be killed, the next one gives it back as they wanted it; on this host the record says so.
-            if let Err(error) = lock.leave(Some(&note)).await {
+            if let Err(error) = lock.write_note(Some(&note)).await {
                 tracing::warn!(%error, "other hosts do not know that auto_failover is wanted on");
             }
             Report::Beside(Failover::SwitchedOff(number, send(&cluster, &action).await))
@@ -232,8 +232,8 @@ impl Driver {
 
     /// Looks for what others have changed of a partition.
     pub(super) fn look_beside(&mut self, id: PartitionId, view: &View) {
-        let Some(case) = self.cases.get_mut(&id) else { return };
-        let changes = case.beside.changes(view);
+        let Some(task) = self.partitions.get_mut(&id) else { return };
+        let changes = task.beside.changes(view);
         let name = format!("{}/{}", view.table, id.pid);
         for change in changes {
             self.beside.changes += 1;

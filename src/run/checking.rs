@@ -12,7 +12,7 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, PartitionId, Pid, Snapshot, TableName};
 use crate::recovery::{Health, Memory, RowsSeen, View, health};
 use crate::snapshot::look_again;
-use crate::verify::{Finding, FindingKind, Nature, Standing, Verification, verify};
+use crate::verify::{Finding, FindingKind, Persistence, Standing, Verification, verify};
 
 use super::aggregated::with_aggregates;
 use super::comparing::{ToCompare, compare_all};
@@ -166,10 +166,9 @@ impl Checking<'_> {
     /// How long what was found has to last before it is believed.
     fn may_heal_for(&self, found: &Verification, seen: &Snapshot) -> Duration {
         let known = Known::of(&self.known, seen);
-        let news = found
-            .findings
-            .iter()
-            .filter(|finding| !matches!(finding.nature, Nature::GoesOn | Nature::Remark) && !known.tells(finding));
+        let news = found.findings.iter().filter(|finding| {
+            !matches!(finding.nature, Persistence::GoesOn | Persistence::Remark) && !known.tells(finding)
+        });
         let each = news.map(|finding| match finding.kind {
             FindingKind::Ahead | FindingKind::FewerRows | FindingKind::DataNotReplaced => SETTLING,
             _ => HEALING,
@@ -226,7 +225,7 @@ mod tests {
     use super::super::made_up::{ID, orders, seen};
     use super::*;
 
-    fn found(kind: FindingKind, of: Option<Pid>, at: &str, nature: Nature) -> Finding {
+    fn found(kind: FindingKind, of: Option<Pid>, at: &str, nature: Persistence) -> Finding {
         let (table, endpoint) = (of.map(|_| orders()), Some(at.into()));
         Finding { kind, table, pid: of, endpoint, nature, text: String::new(), hint: String::new() }
     }
@@ -248,8 +247,8 @@ mod tests {
             let found = Verification { verdict: Standing::NotFullySucceeded, findings: findings.to_vec() };
             checking.may_heal_for(&found, &seen()).as_secs()
         };
-        let orders = |kind| found(kind, Some(ID.pid), "b", Nature::Stays);
-        let missed = || found(FindingKind::TabletOffline, None, "b", Nature::Stays);
+        let orders = |kind| found(kind, Some(ID.pid), "b", Persistence::Stays);
+        let missed = || found(FindingKind::TabletOffline, None, "b", Persistence::Stays);
         for kind in [FindingKind::NoAnswer, FindingKind::NotAlive, FindingKind::NotLoaded, FindingKind::NotConnected] {
             assert_eq!(believed_after(&[], &[orders(kind)]), 20, "{kind:?}");
             assert_eq!(believed_after(&[ID], &[orders(kind)]), 0, "{kind:?}: it is no news");
@@ -260,6 +259,6 @@ mod tests {
             assert_eq!(believed_after(&[], &[orders(kind)]), 5, "{kind:?}");
             assert_eq!(believed_after(&[], &[orders(kind), missed()]), 20, "{kind:?} is not all of it");
         }
-        assert_eq!(believed_after(&[], &[found(FindingKind::OpRunning, Some(ID.pid), "b", Nature::GoesOn)]), 0);
+        assert_eq!(believed_after(&[], &[found(FindingKind::OpRunning, Some(ID.pid), "b", Persistence::GoesOn)]), 0);
     }
 }

@@ -12,7 +12,7 @@ use crate::cluster::{Hold, LOCK_SESSION, LockNodes, Progress};
 use crate::model::MetadataSeen;
 
 use super::host_lock::LockFile;
-use super::lock::{Holder, Lock, LockError, Locking, Note, holder_of, note_of};
+use super::lock::{Holder, Lock, LockError, LockFuture, Note, holder_of, note_of};
 use super::process::Liveness;
 
 /// How long a lock whose holder may be dead is waited for: its session's timeout, and a little for ZooKeeper to notice.
@@ -85,7 +85,7 @@ impl ClusterLock {
 }
 
 impl Lock for ClusterLock {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> LockFuture<'a, ()> {
         Box::pin(self.take(holder))
     }
 
@@ -97,7 +97,7 @@ impl Lock for ClusterLock {
         true
     }
 
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
+    fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         Box::pin(async {
             match self.nodes.holder().await? {
                 Some(text) => Ok(Some(holder_of(&text))),
@@ -109,7 +109,7 @@ impl Lock for ClusterLock {
         })
     }
 
-    fn metadata(&self) -> Locking<'_, Option<MetadataSeen>> {
+    fn metadata(&self) -> LockFuture<'_, Option<MetadataSeen>> {
         Box::pin(async { Ok(Some(self.nodes.metadata().await?)) })
     }
 
@@ -122,17 +122,17 @@ impl Lock for ClusterLock {
         })
     }
 
-    fn note(&self) -> Locking<'_, Option<Note>> {
+    fn note(&self) -> LockFuture<'_, Option<Note>> {
         Box::pin(async { Ok(self.nodes.note().await?.map(|text| note_of(&text))) })
     }
 
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()> {
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
         Box::pin(async move {
             match note {
                 Some(note) => {
                     let text = serde_json::to_string(note);
                     let text = text.map_err(|error| LockError::Text { seen: error.to_string() })?;
-                    self.nodes.leave(&text).await?;
+                    self.nodes.write_note(&text).await?;
                 }
                 None => self.nodes.clear().await?,
             }

@@ -112,8 +112,8 @@ impl Driver {
     pub(super) fn compare(&mut self, partition: PartitionId, replicas: Vec<Endpoint>) {
         let Some((table, _)) = self.index.find(&self.snapshot.tables, partition) else { return };
         let table = table.name.clone();
-        if let Some(case) = self.cases.get_mut(&partition) {
-            case.under_way += 1;
+        if let Some(task) = self.partitions.get_mut(&partition) {
+            task.under_way += 1;
         }
         self.comparing.waiting.push_back(ToCompare { partition, table, replicas });
         self.begin_comparing();
@@ -136,12 +136,12 @@ impl Driver {
         let name = format!("{}/{}", ended.table, ended.partition.pid);
         self.settings.record.note(&format!("{name}: {seen}"));
         (self.settings.listener)(&ended.checked(&seen));
-        let Some(case) = self.cases.get_mut(&ended.partition) else { return };
-        case.under_way -= 1;
-        case.memory.rows = Some(seen.after(case.memory.rows.as_ref()));
+        let Some(task) = self.partitions.get_mut(&ended.partition) else { return };
+        task.under_way -= 1;
+        task.memory.rows = Some(seen.after(task.memory.rows.as_ref()));
         // What was read may have taken long: what is decided on now is looked at first.
         self.now += 1;
-        case.outdate(self.now);
+        task.outdate(self.now);
         self.stirred.insert(ended.partition);
         self.hurry();
     }

@@ -13,22 +13,22 @@ use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, 
 use crate::playbook::Playbook;
 use crate::recovery::{Base, Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
-use super::acting::Sent;
 use super::beside::{Beside, Failover};
-use super::case::{Case, Moment, cases, end_of};
-use super::close::{Close, Unclear};
 use super::comparing::{Comparing, ToCompare};
+use super::dispatch::Sent;
+use super::early_leader_note::EarlyLeaderNote;
 use super::ending::milestone;
 use super::event::{Event, Listener, Milestone};
 use super::hold::HeldFor;
 use super::index::Index;
 use super::lane::{Lanes, Widths, rank};
 use super::lock::LockError;
-use super::looks::{self, POLL_MIN};
 use super::missing::Awaiting;
+use super::partition_poll::{PartitionPoll, PollError};
+use super::partition_task::{PartitionTask, Sequence, end_of, partitions};
+use super::polling::{self, POLL_MIN};
 use super::record::Record;
 use super::returned::Evidence;
-use super::telling::Telling;
 use super::waits::Waits;
 
 /// Why a run goes on or stops.
@@ -69,7 +69,7 @@ pub struct Settings {
     /// Whether the lock is still held.
     pub hold: watch::Receiver<Hold>,
     /// What other hosts are told by.
-    pub telling: Telling,
+    pub early_leader_note: EarlyLeaderNote,
     /// How long it stays open for tablets that are away.
     pub awaiting: Awaiting,
 }
@@ -96,10 +96,10 @@ pub(super) type Metadata = (Vec<Table>, Vec<Op>, Vec<Registration>, Option<bool>
 
 /// What a task beside the loop brings back.
 pub(super) enum Report {
-    Tables(Moment, Result<Metadata, CallError>),
-    Tablet(Moment, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
-    Returned(Moment, Endpoint, Box<Evidence>),
-    Close(Moment, PartitionId, Box<Result<Close, Unclear>>),
+    Tables(Sequence, Result<Metadata, CallError>),
+    Tablet(Sequence, Endpoint, Seen<BTreeMap<PartitionId, Held>>),
+    Returned(Sequence, Endpoint, Box<Evidence>),
+    PartitionPoll(Sequence, PartitionId, Box<Result<PartitionPoll, PollError>>),
     Probed(PartitionId, Probe, Box<Probes>),
     Compared(ToCompare, Box<RowsSeen>),
     Acted(Vec<Sent>, Outcome),
@@ -112,7 +112,7 @@ pub struct Driver {
     pub(super) cluster: Cluster,
     pub(super) settings: Settings,
     pub(super) snapshot: Snapshot,
-    pub(super) cases: BTreeMap<PartitionId, Case>,
+    pub(super) partitions: BTreeMap<PartitionId, PartitionTask>,
     /// Where each partition is in the snapshot; its operations.
     pub(super) index: Index,
     pub(super) order: Order,
@@ -131,9 +131,9 @@ pub struct Driver {
     pub(super) comparing: Comparing,
     pub(super) beside: Beside,
     pub(super) tasks: JoinSet<Report>,
-    pub(super) now: Moment,
-    pub(super) tables_seen: Moment,
-    pub(super) tablets_seen: BTreeMap<Endpoint, Moment>,
+    pub(super) now: Sequence,
+    pub(super) tables_seen: Sequence,
+    pub(super) tablets_seen: BTreeMap<Endpoint, Sequence>,
     /// Tablets whose last look failed, and what each held when it last answered.
     pub(super) silent: BTreeSet<Endpoint>,
     pub(super) held_before: BTreeMap<Endpoint, BTreeMap<PartitionId, State>>,
@@ -176,35 +176,35 @@ impl Driver {
         mut snapshot: Snapshot,
         memories: BTreeMap<PartitionId, Memory>,
     ) -> Self {
-        let (cases, places) = cases(&snapshot, memories);
+        let (partitions, places) = partitions(&snapshot, memories);
         let mut placed: BTreeMap<Endpoint, Vec<PartitionId>> = BTreeMap::new();
-        for (id, case) in &cases {
-            case.endpoints.iter().for_each(|endpoint| placed.entry(endpoint.clone()).or_default().push(*id));
+        for (id, task) in &partitions {
+            task.endpoints.iter().for_each(|endpoint| placed.entry(endpoint.clone()).or_default().push(*id));
         }
         for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
-            looks::outdate(probes);
+            polling::outdate(probes);
         }
         let index = Index::of(&snapshot.tables, std::mem::take(&mut snapshot.ops), None);
         let mut watched_at = BTreeMap::new();
-        for case in cases.values().filter(|case| case.is_open()) {
-            case.endpoints.iter().for_each(|endpoint| *watched_at.entry(endpoint.clone()).or_insert(0) += 1);
+        for task in partitions.values().filter(|task| task.is_open()) {
+            task.endpoints.iter().for_each(|endpoint| *watched_at.entry(endpoint.clone()).or_insert(0) += 1);
         }
         let (lanes, now) = (Lanes::new(settings.widths), Instant::now());
-        let pause_max = looks::pause_max(&settings.playbook);
-        let held_before = looks::held(&snapshot);
+        let pause_max = polling::pause_max(&settings.playbook);
+        let held_before = polling::held(&snapshot);
         let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
         Self {
             cluster,
             settings,
             snapshot,
-            open: cases.values().filter(|case| case.is_open()).count(),
-            stirred: cases.keys().copied().collect(),
+            open: partitions.values().filter(|task| task.is_open()).count(),
+            stirred: partitions.keys().copied().collect(),
             order: Order::of(places),
             watched: BTreeSet::new(),
             turns: BTreeSet::new(),
             placed,
             watched_at,
-            cases,
+            partitions,
             index,
             lanes,
             comparing: Comparing::default(),
@@ -289,21 +289,21 @@ impl Driver {
 
     /// Whether everything a case rests on was seen after its last action. A tablet that does not answer is not waited
     /// for: what it holds cannot have been changed by us either, and its next look may take its whole deadline.
-    fn is_fresh(&self, case: &Case) -> bool {
-        let acted = case.tablet_acted.max(case.nameserver_acted);
+    fn is_fresh(&self, task: &PartitionTask) -> bool {
+        let acted = task.tablet_acted.max(task.nameserver_acted);
         let silent =
             |endpoint| self.snapshot.tablets.get(endpoint).is_some_and(|tablet| matches!(tablet.held, Seen::Failed(_)));
         let seen = |endpoint| {
-            let looks = [self.tablets_seen.get(endpoint), case.seen.get(endpoint)];
-            looks.into_iter().flatten().any(|seen| *seen > acted)
+            let polling = [self.tablets_seen.get(endpoint), task.seen.get(endpoint)];
+            polling.into_iter().flatten().any(|seen| *seen > acted)
         };
-        self.tables_seen.max(case.tables_seen) > case.nameserver_acted
-            && case.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
+        self.tables_seen.max(task.tables_seen) > task.nameserver_acted
+            && task.endpoints.iter().all(|endpoint| silent(endpoint) || seen(endpoint))
     }
 
     pub(super) fn view(&self, id: PartitionId) -> Option<View> {
         let (table, partition) = self.index.find(&self.snapshot.tables, id)?;
-        let memory = &self.cases.get(&id)?.memory;
+        let memory = &self.partitions.get(&id)?.memory;
         let ops = self.index.ops(&table.name, id.pid);
         let mut base = Base::of(&self.snapshot, table, partition);
         if let (Some(base), Some(leader)) = (&mut base, self.chosen_base_leader(table, id)) {
@@ -329,17 +329,17 @@ impl Driver {
     }
 
     fn is_ready(&self, id: PartitionId) -> bool {
-        let Some(case) = self.cases.get(&id) else { return false };
+        let Some(task) = self.partitions.get(&id) else { return false };
         // Of a partition that is gone there is nothing more to see.
-        let seen = || self.is_fresh(case) || self.index.find(&self.snapshot.tables, id).is_none();
-        case.is_open() && case.under_way == 0 && seen()
+        let seen = || self.is_fresh(task) || self.index.find(&self.snapshot.tables, id).is_none();
+        task.is_open() && task.under_way == 0 && seen()
     }
 
     /// Sorts a case in by what it waits for.
     fn watch(&mut self, id: PartitionId) {
-        let Some(case) = self.cases.get(&id) else { return };
-        let idle = case.is_open() && case.under_way == 0;
-        let turn = idle && case.waiting.as_ref().is_some_and(WaitFor::is_turn) && self.is_fresh(case);
+        let Some(task) = self.partitions.get(&id) else { return };
+        let idle = task.is_open() && task.under_way == 0;
+        let turn = idle && task.waiting.as_ref().is_some_and(WaitFor::is_turn) && self.is_fresh(task);
         let sort = |set: &mut BTreeSet<PartitionId>, belongs: bool| {
             if belongs {
                 set.insert(id)
@@ -356,16 +356,16 @@ impl Driver {
         let Some(view) = self.view(id) else { return };
         self.look_beside(id, &view);
         let began = self.began;
-        let Some(case) = self.cases.get_mut(&id) else { return };
+        let Some(task) = self.partitions.get_mut(&id) else { return };
         for replica in &view.replicas {
-            case.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
+            task.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
         }
-        case.memory.note_unattached(&view);
-        case.memory.note_view(&view);
-        case.serves = view.serving_leader().is_some();
-        self.settings.record.remember(id, &case.memory);
-        if view.serving_leader().is_some() && case.serving_after.is_none() {
-            case.serving_after = Some(began.elapsed());
+        task.memory.note_unattached(&view);
+        task.memory.note_view(&view);
+        task.serves = view.serving_leader().is_some();
+        self.settings.record.remember(id, &task.memory);
+        if view.serving_leader().is_some() && task.serving_after.is_none() {
+            task.serving_after = Some(began.elapsed());
             let event = milestone(&view, Milestone::Serving, began, None);
             self.settings.record.reached(&view.table, id, Milestone::Serving, None);
             (self.settings.listener)(&event);
@@ -386,7 +386,7 @@ impl Driver {
                 self.end(id, &view, end);
                 return;
             }
-            let Some(case) = self.cases.get_mut(&id) else { return };
+            let Some(task) = self.partitions.get_mut(&id) else { return };
             match decision {
                 Decision::Choose(choice) => {
                     if !self.note_choice(id, &view, choice) {
@@ -397,29 +397,29 @@ impl Driver {
                     if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
                         self.lanes.ops_ended(id);
                     }
-                    if case.waiting.as_ref() != Some(&wait.what) && !wait.what.is_turn() {
+                    if task.waiting.as_ref() != Some(&wait.what) && !wait.what.is_turn() {
                         self.settings.record.waiting(id, &wait);
                     }
-                    if !case.wait(view.storage, wait, self.settings.pace) {
+                    if !task.wait(view.storage, wait, self.settings.pace) {
                         return;
                     }
                 }
                 Decision::Look(probes) => {
-                    case.under_way += probes.len();
+                    task.under_way += probes.len();
                     self.ask(id, probes);
                     return;
                 }
                 Decision::Compare { replicas, .. } => {
-                    case.waiting = None;
-                    case.decided = Instant::now();
+                    task.waiting = None;
+                    task.decided = Instant::now();
                     self.compare(id, replicas);
                     return;
                 }
                 Decision::Act(intents) => {
-                    case.waiting = None;
-                    case.under_way += intents.len();
-                    case.decided = Instant::now();
-                    let first = std::mem::take(&mut case.recalled);
+                    task.waiting = None;
+                    task.under_way += intents.len();
+                    task.decided = Instant::now();
+                    let first = std::mem::take(&mut task.recalled);
                     self.lanes.ops_ended(id);
                     for intent in intents {
                         let rank = rank(&view, &intent);
@@ -443,11 +443,11 @@ impl Driver {
             }
             Ok(Report::Tablet(began, endpoint, held)) => self.note_tablet(began, &endpoint, held),
             Ok(Report::Returned(began, endpoint, seen)) => self.note_returned(began, &endpoint, *seen),
-            Ok(Report::Close(began, id, close)) => self.note_close(began, id, *close),
+            Ok(Report::PartitionPoll(began, id, close)) => self.note_partition_poll(began, id, *close),
             Ok(Report::Probed(id, probe, answer)) => self.note_probe(id, &probe, *answer),
             Ok(Report::Compared(ended, seen)) => self.note_compared(&ended, *seen),
             Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
-            Ok(Report::Told(id, told)) => self.note_told(id, told),
+            Ok(Report::Told(id, told)) => self.note_written(id, told),
             Ok(Report::Beside(failover)) => self.note_failover(failover),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::super::case::End;
-use super::super::lock::{Alone, Lock as _};
+use super::super::lock::{InMemoryLock, Lock as _};
 use super::super::made_up::{ID, note, orders, record, seen, tablets};
+use super::super::partition_task::End;
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{
@@ -40,7 +40,7 @@ fn left_alone_for(reason: Reason) -> Driver {
     let snapshot = seen();
     let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
     let memories = BTreeMap::from([(ID, Memory::at_start(&snapshot, table, partition, &[]))]);
-    let lock = Arc::new(Alone::default());
+    let lock = Arc::new(InMemoryLock::default());
     let (_, stop) = watch::channel(Stop::No);
     let settings = Settings {
         playbook: Playbook::find("recover").unwrap(),
@@ -50,33 +50,33 @@ fn left_alone_for(reason: Reason) -> Driver {
         stop,
         record: record(),
         hold: lock.hold(),
-        telling: Telling { lock, note: note(), told: false },
+        early_leader_note: EarlyLeaderNote { lock, note: note(), told: false },
         awaiting: Awaiting { since: Instant::now(), time: OPEN_FOR, always: BTreeSet::new(), gone: BTreeSet::new() },
     };
     let cluster = Cluster::new(Arc::new(Nobody), Options::default());
     let mut driver = Driver::new(cluster, settings, snapshot, memories);
-    assert!(!driver.case().healthy_before && driver.case().serves);
+    assert!(!driver.task().healthy_before && driver.task().serves);
     driver.leave_alone(reason);
     driver
 }
 
 impl Driver {
-    fn case(&mut self) -> &mut Case {
-        self.cases.get_mut(&ID).unwrap()
+    fn task(&mut self) -> &mut PartitionTask {
+        self.partitions.get_mut(&ID).unwrap()
     }
 
     fn is_taken_up(&mut self) -> bool {
-        self.case().is_open()
+        self.task().is_open()
     }
 
     fn leave_alone(&mut self, reason: Reason) {
-        self.case().end(End::Blocked(Blocked::new(reason, "of a test", "")), Duration::ZERO);
+        self.task().end(End::Blocked(Blocked::new(reason, "of a test", "")), Duration::ZERO);
         self.open -= 1;
     }
 
     /// What was asked of the replica on `b` was refused so often.
     fn refused(&mut self) -> &mut u32 {
-        &mut self.case().memory.replica_mut(&"b".into()).refusals
+        &mut self.task().memory.replica_mut(&"b".into()).refusals
     }
 
     /// `b` is away, and answers again, with nothing loaded.
@@ -133,11 +133,11 @@ async fn whether_there_is_a_directory_is_asked_again_once_a_tablet_has_been_away
     let directory = |driver: &Driver| driver.snapshot.tablets[&b].probes[&ID].directory.clone();
     driver.note_answer(began, &b, Seen::Failed("connection refused".to_owned()));
     assert_eq!(directory(&driver), Seen::Known(Directory::Missing), "nobody could be asked");
-    let replica = driver.case().memory.replica_mut(&b);
+    let replica = driver.task().memory.replica_mut(&b);
     (replica.load, replica.told_schema) = (Load::Refused("131 fail to init table".to_owned()), true);
     driver.note_answer(began, &b, Seen::Known(BTreeMap::new()));
     assert_eq!(directory(&driver), Seen::Unasked);
-    let replica = driver.case().memory.replica(&b);
+    let replica = driver.task().memory.replica(&b);
     assert_eq!((replica.load, replica.told_schema), (Load::NotSent, false), "what it refused was about another disk");
 }
 
@@ -155,7 +155,7 @@ async fn whether_there_is_anything_to_load_is_asked_again_after_a_load_and_after
         storage: StorageMode::Memory,
     };
     let mut loaded = of(Directory::Bare);
-    looks::forget(&mut loaded, &b, &load);
+    polling::forget(&mut loaded, &b, &load);
     assert_eq!(loaded.directory, Seen::Unasked);
 
     for (then, now) in [(Directory::Missing, Seen::Unasked), (Directory::InPlace, Seen::Known(Directory::InPlace))] {
@@ -178,7 +178,7 @@ async fn what_was_left_alone_is_taken_up_again_when_the_nameserver_thinks_otherw
     ] {
         let mut driver = left_alone_for(Reason::NotRedundant);
         driver.snapshot.tablets.get_mut(&Endpoint::from("b")).unwrap().state = Some(before);
-        driver.case().serves = serves;
+        driver.task().serves = serves;
         *driver.refused() = 5;
         let registration = Registration { endpoint: "b".into(), state: now, unchanged_ms: None, real_endpoint: None };
         driver.hears(seen().tables, Vec::new(), vec![registration]);
@@ -226,13 +226,13 @@ async fn a_run_stays_open_for_a_tablet_only_while_something_of_it_is_down_or_was
     let mut driver = left_alone_for(Reason::NotRedundant);
     assert_eq!(driver.stays_open_for(), [], "it serves, and nothing was done to it");
     let for_b = [("b".to_owned(), 1)];
-    driver.case().acted_on = true;
+    driver.task().acted_on = true;
     assert_eq!(driver.stays_open_for(), for_b);
-    (driver.case().acted_on, driver.case().serves) = (false, false);
+    (driver.task().acted_on, driver.task().serves) = (false, false);
     assert_eq!(driver.stays_open_for(), for_b, "it is down");
-    driver.case().healthy_before = true;
+    driver.task().healthy_before = true;
     assert_eq!(driver.stays_open_for(), [], "it is none of the run's");
-    driver.case().healthy_before = false;
+    driver.task().healthy_before = false;
     tokio::time::advance(OPEN_FOR).await;
     assert_eq!(driver.stays_open_for(), [], "the time is over");
 }
@@ -243,7 +243,7 @@ async fn nobody_waits_for_a_tablet_that_was_said_to_be_gone_and_always_for_one_t
     driver.settings.awaiting.always = tablets(["b"]);
     assert_eq!(driver.stays_open_for(), [("b".to_owned(), 0)], "others are to stand in for it");
     driver.settings.awaiting.gone = tablets(["b"]);
-    driver.case().serves = false;
+    driver.task().serves = false;
     assert_eq!(driver.stays_open_for(), []);
     driver.settings.awaiting.gone = tablets(["c"]);
     assert_eq!(driver.stays_open_for(), [("b".to_owned(), 1)]);

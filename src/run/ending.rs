@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use crate::model::PartitionId;
 use crate::recovery::{Blocked, Reason, View};
 
-use super::case::{Case, End};
 use super::driver::{Driven, Driver, Stop};
 use super::event::{Event, Milestone};
-use super::looks;
+use super::partition_task::{End, PartitionTask};
+use super::polling;
 
 impl Driver {
     pub(super) fn end(&mut self, id: PartitionId, view: &View, end: End) {
@@ -30,11 +30,11 @@ impl Driver {
     /// Whether that end is news.
     fn close(&mut self, id: PartitionId, end: End) -> bool {
         let after = self.began.elapsed();
-        let Some(case) = self.cases.get_mut(&id) else { return false };
-        let is_news = case.end(end, after);
+        let Some(task) = self.partitions.get_mut(&id) else { return false };
+        let is_news = task.end(end, after);
         self.open -= 1;
-        if !case.is_watched() {
-            for endpoint in &case.endpoints {
+        if !task.is_watched() {
+            for endpoint in &task.endpoints {
                 self.watched_at.entry(endpoint.clone()).and_modify(|watched| *watched -= 1);
             }
         }
@@ -50,55 +50,55 @@ impl Driver {
 
     /// Begins again with a partition whose end is not so any more, from fresh looks. Whether there is anything to begin.
     pub(super) fn reopen(&mut self, id: PartitionId) -> bool {
-        let Some(case) = self.cases.get_mut(&id) else { return false };
-        let was_watched = case.is_watched();
-        if !case.reopen(self.now) {
+        let Some(task) = self.partitions.get_mut(&id) else { return false };
+        let was_watched = task.is_watched();
+        if !task.reopen(self.now) {
             return false;
         }
-        for endpoint in &case.endpoints {
+        for endpoint in &task.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-            probes.into_iter().for_each(looks::outdate);
+            probes.into_iter().for_each(polling::outdate);
             if !was_watched {
                 *self.watched_at.entry(endpoint.clone()).or_insert(0) += 1;
             }
         }
         self.open += 1;
         self.stirred.insert(id);
-        self.next_look = self.next_look.min(Instant::now() + looks::POLL_MIN);
+        self.next_look = self.next_look.min(Instant::now() + polling::POLL_MIN);
         true
     }
 
     pub(super) fn finish(self, stopped: Option<Stop>) -> Driven {
         self.tell_of_others();
-        let ends = self.cases.iter().filter_map(|(id, case)| {
-            let why = match &case.end {
+        let ends = self.partitions.iter().filter_map(|(id, task)| {
+            let why = match &task.end {
                 Some(End::Healthy) => return None,
                 Some(End::Blocked(why)) => why.clone(),
-                None => interrupted(case),
+                None => interrupted(task),
             };
             Some((*id, why))
         });
         let blocked: BTreeMap<PartitionId, Blocked> = ends.collect();
         let held = self.held();
-        let serving_after = self.cases.values().filter_map(|case| case.serving_after).max();
+        let serving_after = self.partitions.values().filter_map(|task| task.serving_after).max();
         let redundant_after = stopped.is_none().then(|| self.redundant_after());
-        let memories = self.cases.into_iter().map(|(id, case)| (id, case.memory)).collect();
+        let memories = self.partitions.into_iter().map(|(id, task)| (id, task.memory)).collect();
         Driven { blocked, memories, serving_after, redundant_after, held, stopped }
     }
 
     /// When the last partition became redundant; if none did, when the last one was left alone. What was waited for in vain
     /// since does not count.
     fn redundant_after(&self) -> Duration {
-        let driven = || self.cases.values().filter(|case| !case.healthy_before);
-        let redundant = driven().filter(|case| !case.is_watched()).filter_map(|case| case.ended_after).max();
-        let last = || driven().filter_map(|case| case.ended_after).max();
+        let driven = || self.partitions.values().filter(|task| !task.healthy_before);
+        let redundant = driven().filter(|task| !task.is_watched()).filter_map(|task| task.ended_after).max();
+        let last = || driven().filter_map(|task| task.ended_after).max();
         redundant.or_else(last).unwrap_or_else(|| self.began.elapsed())
     }
 }
 
 /// Why a partition is not done whose run has ended.
-fn interrupted(case: &Case) -> Blocked {
-    let waiting = case.waiting.as_ref().map_or(String::new(), |what| format!(", waiting for {what}"));
+fn interrupted(task: &PartitionTask) -> Blocked {
+    let waiting = task.waiting.as_ref().map_or(String::new(), |what| format!(", waiting for {what}"));
     Blocked::new(
         Reason::Interrupted,
         format!("the run ended before the partition was done{waiting}"),
@@ -144,9 +144,9 @@ mod tests {
     async fn what_an_interrupted_partition_waits_for_is_said_in_plain_words() {
         let at = Endpoint::from("a:1");
         let said = all(&at).into_iter().map(|what| {
-            let mut case = Case::new(Memory::default(), vec![at.clone()]);
-            case.waiting = Some(what);
-            interrupted(&case).text.replace("the run ended before the partition was done, waiting for ", "")
+            let mut task = PartitionTask::new(Memory::default(), vec![at.clone()]);
+            task.waiting = Some(what);
+            interrupted(&task).text.replace("the run ended before the partition was done, waiting for ", "")
         });
         let said: Vec<String> = said.collect();
         insta::assert_snapshot!(said.join("\n"), @r"

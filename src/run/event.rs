@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice};
 
-use super::going_on::GoingOn;
+use super::outstanding::OutstandingWork;
 use super::waits::{Awaited, Named};
 
 /// Hears events, in order.
@@ -104,7 +104,7 @@ pub enum Event {
     StillGoingOn {
         /// What.
         #[serde(flatten)]
-        going_on: GoingOn,
+        going_on: OutstandingWork,
     },
     /// A partition reached a milestone.
     Partition {

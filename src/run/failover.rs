@@ -12,14 +12,14 @@ use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, Verb, counted
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::acting::send;
 use super::cluster_steps::lost_in_service;
+use super::dispatch::send;
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::hold::HeldFor;
 use super::lock::Lock;
 use super::record::{Record, RecordError};
-use super::resuming::resume;
+use super::resume_snapshots::resume;
 use super::stopping::{CALLS, FAILOVER, within_budget};
 use super::waits::{Awaited, Named, Waits, millis};
 
@@ -89,9 +89,9 @@ pub(super) struct Told<'a> {
 impl Told<'_> {
     async fn may_act(&self) -> Result<(), StepError> {
         let mut hold = self.hold.clone();
-        match hold.wait_for(|hold| *hold != Hold::Shaky).await.map(|hold| *hold) {
+        match hold.wait_for(|hold| *hold != Hold::Suspended).await.map(|hold| *hold) {
             Ok(Hold::Lost) => Err(StepError::LockLost),
-            Ok(Hold::Held | Hold::Shaky) | Err(_) => Ok(()),
+            Ok(Hold::Held | Hold::Suspended) | Err(_) => Ok(()),
         }
     }
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, Verb};
 use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in};
 
-use super::case::End;
 use super::driver::Driver;
 use super::lock::Note;
-use super::record::Left;
+use super::partition_task::End;
+use super::record::UnfinishedWork;
 use super::scope::some_of;
 
 /// A replica that the nameserver would replace, were auto_failover on when its tablet comes back.
@@ -50,9 +50,9 @@ impl HeldFor {
 impl Driver {
     /// The replicas that the nameserver must not replace, as the partitions were last seen.
     pub(super) fn held(&self) -> Vec<HeldFor> {
-        let stands = &self.settings.telling.note.held_for;
-        let held = self.cases.iter().filter_map(|(id, case)| {
-            let blocked = match &case.end {
+        let stands = &self.settings.early_leader_note.note.held_for;
+        let held = self.partitions.iter().filter_map(|(id, task)| {
+            let blocked = match &task.end {
                 Some(End::Healthy) => return None,
                 Some(End::Blocked(blocked)) => Some(blocked),
                 None => None,
@@ -126,7 +126,7 @@ pub(super) fn named(snapshot: &Snapshot, unseen: &BTreeSet<(PartitionId, Endpoin
 }
 
 /// The replicas that earlier runs have left so, as far as they are still there and their partition has not become healthy since.
-pub(super) fn standing(left: &Left, note: Option<&Note>, snapshot: &Snapshot) -> Vec<HeldFor> {
+pub(super) fn standing(left: &UnfinishedWork, note: Option<&Note>, snapshot: &Snapshot) -> Vec<HeldFor> {
     let mut known: BTreeMap<(PartitionId, Endpoint), WhyHeld> = BTreeMap::new();
     for (id, earlier) in &left.partitions {
         let unseen =

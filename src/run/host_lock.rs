@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
 
-use super::lock::{Holder, Lock, LockError, Locking, Note, holder_of};
+use super::lock::{Holder, Lock, LockError, LockFuture, Note, holder_of};
 use super::record::is_loopback;
 
 /// How long another process may take to look whether it may begin. It reads a few short files.
@@ -180,7 +180,7 @@ fn on_host(address: String, host: &str) -> String {
 }
 
 impl Lock for LockFile {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> LockFuture<'a, ()> {
         Box::pin(self.take(holder))
     }
 
@@ -188,7 +188,7 @@ impl Lock for LockFile {
         self.hold.subscribe()
     }
 
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
+    fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         Box::pin(async {
             let servers = self.servers().await?;
             self.other(&servers, Swept::No).map_err(|error| self.failed(&error))
@@ -206,11 +206,11 @@ impl Lock for LockFile {
         Box::pin(std::future::ready(()))
     }
 
-    fn note(&self) -> Locking<'_, Option<Note>> {
+    fn note(&self) -> LockFuture<'_, Option<Note>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    fn leave<'a>(&'a self, _note: Option<&'a Note>) -> Locking<'a, ()> {
+    fn write_note<'a>(&'a self, _note: Option<&'a Note>) -> LockFuture<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 

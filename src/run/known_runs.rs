@@ -6,7 +6,7 @@ use super::diagnosis::Runs;
 use super::error::RecoverError;
 use super::hold::standing;
 use super::lock::{Lock, Note};
-use super::record::{Archive, ClusterNames, Left, Work, left_by_runs};
+use super::record::{Archive, ClusterNames, UnfinishedWork, Work, left_by_runs};
 
 /// What is known of runs on a cluster.
 ///
@@ -38,7 +38,7 @@ pub async fn known_runs(
 }
 
 /// The run that broke off, in a sentence. One that did all it could, and left partitions that it may not touch, did not.
-fn broken_off(left: &Left, note: Option<&Note>) -> Option<String> {
+fn broken_off(left: &UnfinishedWork, note: Option<&Note>) -> Option<String> {
     const OWES: &str = "has not given auto_failover back";
     // An undertaking's goals are told of where they are written down.
     let is_told = |note: &&Note| note.work != Some(Work::Reconfiguration) || note.auto_failover == Some(true);
@@ -71,7 +71,7 @@ pub(super) async fn unsettled(
     lock: &dyn Lock,
     archive: &dyn Archive,
     cluster: &ClusterNames,
-) -> Result<(Left, Option<Note>), RecoverError> {
+) -> Result<(UnfinishedWork, Option<Note>), RecoverError> {
     let (note, left) = (lock.note().await?, left_by_runs(archive, cluster)?);
     let is_settled = lock.keeps_notes() && note.is_none() && left.auto_failover.is_some();
     Ok((if is_settled { left.settled_elsewhere() } else { left }, note))
@@ -79,7 +79,7 @@ pub(super) async fn unsettled(
 
 /// What auto_failover was before a run that has not given it back. Where there is a note it decides, for whichever host has given
 /// it back has put that right; unless the record of its run is here and says more.
-pub(super) fn owed(left: &Left, note: Option<&Note>) -> Option<bool> {
+pub(super) fn owed(left: &UnfinishedWork, note: Option<&Note>) -> Option<bool> {
     match note {
         Some(note) if left.known.contains(&note.run) => note.auto_failover.and(left.auto_failover),
         Some(note) => note.auto_failover,
@@ -92,9 +92,9 @@ pub(super) fn owed(left: &Left, note: Option<&Note>) -> Option<bool> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::lock::{Alone, Holder};
+    use super::super::lock::{Holder, InMemoryLock};
     use super::super::made_up;
-    use super::super::record::{Begun, Caller, Record, Shelf};
+    use super::super::record::{Caller, MemoryArchive, Record, RunHeader};
     use super::super::run_id::RunId;
     use super::*;
 
@@ -110,16 +110,16 @@ mod tests {
         }
     }
 
-    fn begun(at: u64, work: Work) -> Begun {
+    fn begun(at: u64, work: Work) -> RunHeader {
         let snapshot = Snapshot { taken_at_ms: at, ..nothing() };
         let caller = Caller { host: "ops1".to_owned(), ..Caller::default() };
         let run = RunId { began_ms: at, number: 0 };
-        Begun { caller, work: Some(work), ..made_up::begun(run, "c", snapshot) }
+        RunHeader { caller, work: Some(work), ..made_up::begun(run, "c", snapshot) }
     }
 
     /// What is known after a run that ended so, and gave auto_failover back unless it did not end.
     async fn after(work: Work, ended: Option<&str>, lock: &dyn Lock) -> Runs {
-        let shelf = Shelf::default();
+        let shelf = MemoryArchive::default();
         let record = Record::begin(&shelf, begun(7, work)).unwrap();
         if let Some(verdict) = ended {
             record.end(verdict, true, false, Vec::new()).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn partial_is_not_unfinished_and_interrupted_is_not_failed() {
         let told = async |ended| {
-            let runs = after(Work::Recovery, ended, &Alone::default()).await;
+            let runs = after(Work::Recovery, ended, &InMemoryLock::default()).await;
             (runs.unfinished, runs.owes_failover)
         };
         let unfinished = |how: &str| Some(format!("run 7-0 {how}; its record: run 7-0 in memory"));
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(told(Some("interrupted")).await, (unfinished("was interrupted"), false));
         assert_eq!(told(Some("failed")).await, (unfinished("failed"), false));
         assert_eq!(told(Some("partial")).await, (None, false), "it did what it may do");
-        let left_alone = async |ended| after(Work::Recovery, ended, &Alone::default()).await.left_alone_by;
+        let left_alone = async |ended| after(Work::Recovery, ended, &InMemoryLock::default()).await.left_alone_by;
         assert_eq!(left_alone(Some("partial")).await, Some(RunId { began_ms: 7, number: 0 }));
         assert_eq!((left_alone(Some("interrupted")).await, left_alone(None).await), (None, None));
     }
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn the_same_is_told_of_a_run_on_another_host_by_its_note() {
         let told = async |work, ended: Option<&str>, auto_failover| {
-            let lock = Alone::keeping_notes();
+            let lock = InMemoryLock::keeping_notes();
             let note = Note {
                 run: RunId { began_ms: 9, number: 0 },
                 host: "ops2".to_owned(),
@@ -158,8 +158,9 @@ mod tests {
                 unseen: Vec::new(),
                 held_for: Vec::new(),
             };
-            lock.leave(Some(&note)).await.unwrap();
-            let runs = known_runs(&lock, &Shelf::default(), &ClusterNames::called("c"), &nothing()).await.unwrap();
+            lock.write_note(Some(&note)).await.unwrap();
+            let runs =
+                known_runs(&lock, &MemoryArchive::default(), &ClusterNames::called("c"), &nothing()).await.unwrap();
             (runs.unfinished, runs.owes_failover)
         };
         let on_ops2 = |how: &str| Some(format!("run 9-0 on ops2 {how}; its record is there: there"));
@@ -175,16 +176,16 @@ mod tests {
     #[tokio::test]
     async fn a_run_at_work_is_told_as_such() {
         let caller = Caller { host: "ops1".to_owned(), pid: 5, command: "recover --all".to_owned(), process: None };
-        let lock = Alone::held_by(Holder { run: RunId { began_ms: 7, number: 0 }, caller });
+        let lock = InMemoryLock::held_by(Holder { run: RunId { began_ms: 7, number: 0 }, caller });
         let runs = after(Work::Recovery, None, &lock).await;
         assert_eq!(runs.at_work.as_deref(), Some("run 7-0 on ops1, process 5: recover --all"));
     }
 
     #[tokio::test]
     async fn what_another_host_has_given_back_is_not_owed_by_the_record_here() {
-        let shelf = Shelf::default();
+        let shelf = MemoryArchive::default();
         let record = Record::begin(&shelf, begun(7, Work::Recovery)).unwrap();
-        let lock = Alone::keeping_notes();
+        let lock = InMemoryLock::keeping_notes();
         let note = Note {
             run: record.run(),
             host: "ops1".to_owned(),
@@ -197,7 +198,7 @@ mod tests {
             held_for: Vec::new(),
         };
         let owes = async |note: Option<&Note>| {
-            lock.leave(note).await.unwrap();
+            lock.write_note(note).await.unwrap();
             let runs = known_runs(&lock, &shelf, &ClusterNames::called("c"), &nothing()).await.unwrap();
             (runs.owes_failover, runs.unfinished.is_some())
         };

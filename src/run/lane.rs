@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::model::{Action, Endpoint, PartitionId};
 use crate::recovery::{Intent, View};
 
-use super::case::{Ordered, on_nameserver};
+use super::partition_task::{Ordered, on_nameserver};
 
 /// How wide the lanes are.
 #[derive(Debug, Clone, Copy)]

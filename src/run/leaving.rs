@@ -152,7 +152,7 @@ impl Recovery {
         let ended = Some(ended.to_owned());
         let note = || Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen).holding(held_for) };
         let note = is_needed.then(note);
-        let seen = match within_budget(cluster, NOTES, self.lock.leave(note.as_ref())).await {
+        let seen = match within_budget(cluster, NOTES, self.lock.write_note(note.as_ref())).await {
             Some(Ok(())) => return,
             Some(Err(error)) => error.to_string(),
             None => "it does not answer".to_owned(),

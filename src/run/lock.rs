@@ -157,27 +157,27 @@ pub enum LockError {
 }
 
 /// Something that takes its time.
-pub type Locking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
+pub type LockFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
 
 /// What keeps runs apart.
 pub trait Lock: Send + Sync {
     /// Takes the lock.
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()>;
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> LockFuture<'a, ()>;
 
     /// Whether it is still held.
     fn hold(&self) -> watch::Receiver<Hold>;
 
     /// Who else holds it, if anybody does.
-    fn holder(&self) -> Locking<'_, Option<Holder>>;
+    fn holder(&self) -> LockFuture<'_, Option<Holder>>;
 
     /// Gives it back.
     fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// What an unfinished run left.
-    fn note(&self) -> Locking<'_, Option<Note>>;
+    fn note(&self) -> LockFuture<'_, Option<Note>>;
 
     /// Leaves a note, or removes it.
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()>;
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()>;
 
     /// Whether a note that was left stays until it is removed, for every host to read. Otherwise only records tell.
     fn keeps_notes(&self) -> bool {
@@ -185,7 +185,7 @@ pub trait Lock: Send + Sync {
     }
 
     /// The cluster's metadata in the ZooKeeper that it is kept in; none where it is kept elsewhere.
-    fn metadata(&self) -> Locking<'_, Option<MetadataSeen>> {
+    fn metadata(&self) -> LockFuture<'_, Option<MetadataSeen>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -243,20 +243,20 @@ pub(super) fn note_of(text: &str) -> Note {
 
 /// A lock in memory, for rehearsals and tests: nobody else is there, unless told otherwise.
 #[derive(Debug)]
-pub struct Alone {
+pub struct InMemoryLock {
     hold: watch::Sender<Hold>,
     note: Mutex<Option<Note>>,
     keeps_notes: bool,
     other: Option<Holder>,
 }
 
-impl Default for Alone {
+impl Default for InMemoryLock {
     fn default() -> Self {
         Self { hold: watch::Sender::new(Hold::Held), note: Mutex::new(None), keeps_notes: false, other: None }
     }
 }
 
-impl Alone {
+impl InMemoryLock {
     /// What becomes of the lock.
     pub fn becomes(&self, hold: Hold) {
         self.hold.send_replace(hold);
@@ -273,8 +273,8 @@ impl Alone {
     }
 }
 
-impl Lock for Alone {
-    fn acquire<'a>(&'a self, _holder: &'a Holder) -> Locking<'a, ()> {
+impl Lock for InMemoryLock {
+    fn acquire<'a>(&'a self, _holder: &'a Holder) -> LockFuture<'a, ()> {
         let held = self.other.clone().map(|other| LockError::HeldBy { holder: Box::new(other) });
         Box::pin(std::future::ready(held.map_or(Ok(()), Err)))
     }
@@ -287,7 +287,7 @@ impl Lock for Alone {
         self.keeps_notes
     }
 
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
+    fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         Box::pin(std::future::ready(Ok(self.other.clone())))
     }
 
@@ -295,11 +295,11 @@ impl Lock for Alone {
         Box::pin(std::future::ready(()))
     }
 
-    fn note(&self) -> Locking<'_, Option<Note>> {
+    fn note(&self) -> LockFuture<'_, Option<Note>> {
         Box::pin(std::future::ready(Ok(self.note.lock().unwrap_or_else(PoisonError::into_inner).clone())))
     }
 
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()> {
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note.cloned();
         Box::pin(std::future::ready(Ok(())))
     }

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::lock::Note;
-use super::record::{Begun, Caller, Record, Shelf, Work};
+use super::record::{Caller, MemoryArchive, Record, RunHeader, Work};
 use super::run_id::RunId;
 
 pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
@@ -57,15 +57,15 @@ pub(super) fn seen() -> Snapshot {
 }
 
 /// The first line of a recovery's record.
-pub(in crate::run) fn begun(run: RunId, cluster: &str, snapshot: Snapshot) -> Begun {
+pub(in crate::run) fn begun(run: RunId, cluster: &str, snapshot: Snapshot) -> RunHeader {
     let (cluster, all, auto_failover) = (cluster.to_owned(), true, true);
-    let seen = Begun::new(run.began_ms, &Caller::default(), Work::Recovery, "recover".to_owned(), snapshot);
-    Begun { run, cluster, all, auto_failover, ..seen }
+    let seen = RunHeader::new(run.began_ms, &Caller::default(), Work::Recovery, "recover".to_owned(), snapshot);
+    RunHeader { run, cluster, all, auto_failover, ..seen }
 }
 
 /// A record that nobody reads.
 pub(super) fn record() -> Record {
-    Record::begin(&Shelf::default(), begun(RUN, "test", seen())).unwrap()
+    Record::begin(&MemoryArchive::default(), begun(RUN, "test", seen())).unwrap()
 }
 
 /// What the run leaves for others.

@@ -86,7 +86,7 @@ impl Driver {
             return missing;
         }
         for at in self.snapshot.tablets.iter().filter(|(_, tablet)| is_away(tablet)).map(|(at, _)| at) {
-            let waits = |id: &&PartitionId| self.cases.get(id).is_some_and(|case| case.waits_for_tablets());
+            let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(|task| task.waits_for_tablets());
             let placed = self.placed.get(at).into_iter().flatten();
             let waiting: BTreeSet<PartitionId> = placed.filter(waits).copied().collect();
             let is_concerned = !waiting.is_empty() || awaiting.always.contains(at);

@@ -1,25 +1,22 @@
 //! A run: the loop that drives every partition, the lanes it sends through, the record it leaves, and auto_failover
 //! switched off before and given back after, whatever happens in between.
 
-mod acting;
 mod aggregated;
 mod apart;
 mod beside;
-mod case;
 mod checking;
-mod close;
 mod cluster_lock;
 mod cluster_steps;
 mod comparing;
 mod diagnosis;
+mod dispatch;
 mod driver;
+mod early_leader_note;
 mod ending;
 mod error;
 mod event;
 mod failover;
-mod giving_back;
-mod going_on;
-mod hands_on;
+mod failover_restore;
 mod hold;
 mod host_lock;
 mod index;
@@ -28,18 +25,21 @@ mod known_runs;
 mod lane;
 mod leaving;
 mod lock;
-mod looks;
 #[cfg(test)]
 mod made_up;
 mod missing;
 mod names;
+mod outstanding;
 mod panics;
+mod partition_poll;
+mod partition_task;
+mod polling;
 mod prepared;
 mod process;
 mod record;
 mod recover;
 mod report;
-mod resuming;
+mod resume_snapshots;
 mod returned;
 mod run_id;
 mod saving;
@@ -47,24 +47,22 @@ mod scope;
 mod service;
 mod status;
 pub mod stopping;
-mod telling;
 mod turns;
 mod verdict;
 mod waits;
+mod work_session;
 
-pub use acting::outcome_of;
 pub use beside::AUTO_FAILOVER_IS_ON;
 pub use checking::{Checking, Compares, unhealthy_in};
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
+pub use dispatch::outcome_of;
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
-pub use giving_back::{GivingBack, Owed};
-pub use going_on::GoingOn;
-pub use hands_on::{Ended, Found, Hands, HandsOff, HandsOn, NotDone};
+pub use failover_restore::{FailoverRestore, PendingRestore};
 pub use hold::{HeldFor, held_at, held_replicas, why_held};
 pub use host_lock::LockFile;
 pub use kept::{
@@ -73,14 +71,15 @@ pub use kept::{
 };
 pub use known_runs::known_runs;
 pub use lane::Widths;
-pub use lock::{Alone, Holder, Lock, LockError, Locking, Note};
+pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use missing::Awaiting;
 pub use names::{meant, names_a_table};
+pub use outstanding::OutstandingWork;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{
-    Archive, Begun, Caller, ClusterNames, Directory, FailoverSet, Left, Line, Paper, Record, RecordError, RunState,
-    Shelf, Story, StoryError, Work, left_by_runs,
+    Archive, Caller, ClusterNames, Directory, FailoverSet, Line, MemoryArchive, Record, RecordError, RecordWriter,
+    RecordedRun, RecordedRunError, RunHeader, RunState, UnfinishedWork, Work, left_by_runs,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{
@@ -96,3 +95,4 @@ pub use status::{
 };
 pub use verdict::summary_of_plan;
 pub use waits::{Awaited, Named};
+pub use work_session::{Ended, NotDone, SessionHandle, SessionReport, SessionStart, WorkSession};

@@ -6,8 +6,8 @@ use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
 use crate::recovery::{
-    Before, Continuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, RowsSeen, View, forecast,
-    plan,
+    Before, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, ProcessContinuity, Replaceable, RowsSeen, View,
+    forecast, plan,
 };
 
 use super::cluster_steps::stands_in_for_lost;
@@ -18,8 +18,8 @@ use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::known_runs::owed;
 use super::lock::Note;
 use super::missing::missing_tablets;
-use super::record::Left;
-use super::resuming::is_worked_on;
+use super::record::UnfinishedWork;
+use super::resume_snapshots::is_worked_on;
 use super::scope::Scope;
 
 /// Everything known before anything is done.
@@ -30,7 +30,7 @@ pub struct Prepared {
     /// What would be done.
     pub plan: Plan,
     /// What unfinished runs left.
-    pub left: Left,
+    pub left: UnfinishedWork,
     /// What an unfinished run told in ZooKeeper.
     pub note: Option<Note>,
     pub(super) memories: BTreeMap<PartitionId, Memory>,
@@ -54,7 +54,7 @@ pub fn prepare_plan(
     snapshot: Snapshot,
     playbook: &Playbook,
     scope: &Scope,
-    left: Left,
+    left: UnfinishedWork,
     note: Option<Note>,
 ) -> Result<Prepared, RecoverError> {
     if !snapshot.identity.is_cluster() {
@@ -64,7 +64,7 @@ pub fn prepare_plan(
         return Err(RecoverError::NoTablets);
     }
     scope.check(&snapshot)?;
-    let tablets = Continuity::of(&snapshot, &left.partitions);
+    let tablets = ProcessContinuity::of(&snapshot, &left.partitions);
     let blind = note.as_ref().is_some_and(|note| !left.known.contains(&note.run));
     let served_early = note.as_ref().is_some_and(|note| note.serves_early);
     let mut memories = BTreeMap::new();
@@ -78,8 +78,8 @@ pub fn prepare_plan(
             let before = earlier.map_or(&[][..], |earlier| &earlier.before);
             let mut memory = Memory::at_start(&snapshot, table, partition, before);
             match earlier {
-                Some(earlier) => memory.carry_on(&snapshot, table, partition, earlier, &tablets),
-                None if blind => memory.carry_on_blindly(&snapshot, table, partition, served_early),
+                Some(earlier) => memory.resume_from(&snapshot, table, partition, earlier, &tablets),
+                None if blind => memory.resume_without_record(&snapshot, table, partition, served_early),
                 None => {}
             }
             // Where this host has a record of the partition, that knows better. The newest one may be of other work.

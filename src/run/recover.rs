@@ -15,27 +15,27 @@ use crate::verify::Verification;
 use super::checking::{Checking, Compares, unhealthy_in};
 use super::comparing::compare_all;
 use super::driver::{Driven, Driver, Settings, Stop};
+use super::early_leader_note::EarlyLeaderNote;
 use super::error::RecoverError;
 use super::event::{Event, Listener};
 use super::failover::{Before, GivenBack, StepError, Told, give_back, prepare};
-use super::giving_back::owed_by_an_earlier_run;
-use super::going_on::{GoingOn, still_going_on};
+use super::failover_restore::owed_by_an_earlier_run;
 use super::kept::Consent;
 use super::known_runs::unsettled;
 use super::lane::Widths;
 use super::leaving::{Leaving, end_unbegun, unseen};
 use super::lock::{Holder, Lock, Note};
 use super::missing::Awaiting;
+use super::outstanding::{OutstandingWork, still_going_on};
 use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
-use super::record::{Archive, Begun, Caller, ClusterNames, Left, Record, RecordError, Work};
+use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeader, UnfinishedWork, Work};
 use super::report::{AutoFailoverSeen, Summary, Verdict};
-use super::resuming::resume_left;
+use super::resume_snapshots::resume_left;
 use super::run_id::RunId;
 use super::scope::Scope;
 use super::status::Status;
 use super::stopping::{CALLS, Hurry, LOOKS, NOTES, unless_stopped, within_budget};
-use super::telling::Telling;
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
 /// What a recovery needs beside the cluster.
@@ -86,7 +86,7 @@ pub struct Recovered {
     /// The record could be written no more: why.
     pub unrecorded: Option<String>,
     /// What the cluster is still doing because of the run.
-    pub still_going_on: Vec<GoingOn>,
+    pub still_going_on: Vec<OutstandingWork>,
 }
 
 /// Why the partitions were not driven to their end.
@@ -145,7 +145,7 @@ impl Recovery {
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
 
-    async fn what_is_left(&self, seen: &Snapshot) -> Result<(Left, Option<Note>), RecoverError> {
+    async fn what_is_left(&self, seen: &Snapshot) -> Result<(UnfinishedWork, Option<Note>), RecoverError> {
         let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
         unsettled(&*self.lock, &*self.archive, &names).await
     }
@@ -194,7 +194,7 @@ impl Recovery {
         let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);
         let note =
             self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
-        let noted = self.unless_stopped(self.lock.leave(Some(&note))).await;
+        let noted = self.unless_stopped(self.lock.write_note(Some(&note))).await;
         if let Err(error) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
             let is_as_before = auto_failover == prepared.snapshot.auto_failover;
             end_unbegun(&record, is_as_before, &error, &self.listener);
@@ -222,7 +222,7 @@ impl Recovery {
         if is_stopped {
             within_budget(cluster, LOOKS, resume()).await;
         }
-        let ends = |verdict: &str, finished: bool, going_on: Vec<GoingOn>| {
+        let ends = |verdict: &str, finished: bool, going_on: Vec<OutstandingWork>| {
             if let Err(error) = record.end(verdict, is_given_back, finished, going_on) {
                 listener(&Event::Note { text: error.to_string() });
             }
@@ -352,7 +352,7 @@ impl Recovery {
 
     /// Writes down everything as it is, before the first change.
     fn begin_record(&self, prepared: &Prepared, auto_failover: bool) -> Result<Record, RecordError> {
-        let begun = Begun {
+        let begun = RunHeader {
             all: self.scope == Scope::All,
             auto_failover,
             // What was accepted beside a named leader is for that leader: who goes on says it all again.
@@ -361,7 +361,7 @@ impl Recovery {
             held_for: prepared.stands.clone(),
             after: prepared.left.run,
             before: prepared.before(),
-            ..Begun::new(
+            ..RunHeader::new(
                 self.now_ms,
                 &self.caller,
                 Work::Recovery,
@@ -395,7 +395,7 @@ impl Recovery {
         record: &Record,
         note: Note,
     ) -> Result<Driven, Interruption> {
-        let telling = Telling { told: note.serves_early, note, lock: self.lock.clone() };
+        let early_leader_note = EarlyLeaderNote { told: note.serves_early, note, lock: self.lock.clone() };
         let unhealthy = prepared.plan.partitions.iter();
         let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {
@@ -406,7 +406,7 @@ impl Recovery {
             stop: self.stop.clone(),
             record: record.clone(),
             hold: self.lock.hold(),
-            telling,
+            early_leader_note,
             awaiting: Awaiting {
                 gone: self.consent.without.iter().cloned().collect(),
                 ..Awaiting::from_now(&self.playbook, &prepared.snapshot)

@@ -8,10 +8,10 @@ use crate::model::{Endpoint, Held, Op, Partition, PartitionId, Probes, Seen, Tab
 use crate::recovery::Reason;
 use crate::snapshot;
 
-use super::case::{Case, Moment};
 use super::driver::{Driver, Report};
 use super::event::Event;
 use super::index::Index;
+use super::partition_task::{PartitionTask, Sequence};
 
 /// How often what was tried in vain is tried again because a tablet has come back. One that goes away on and on may be brought
 /// down by what it is asked to do.
@@ -31,7 +31,7 @@ impl Driver {
     pub(super) fn look_at_returned(&mut self, endpoint: Endpoint) {
         self.now += 1;
         let began = self.now;
-        let driven = |id: &&PartitionId| self.cases.get(id).is_some_and(|case| !case.healthy_before);
+        let driven = |id: &&PartitionId| self.partitions.get(id).is_some_and(|task| !task.healthy_before);
         let placed = self.placed.get(&endpoint).into_iter().flatten().filter(driven);
         let storage = |id: &PartitionId| Some((*id, self.index.find(&self.snapshot.tables, *id)?.0.storage));
         let replicas = placed.filter_map(storage).collect();
@@ -43,7 +43,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn note_returned(&mut self, began: Moment, endpoint: &Endpoint, (held, probes): Evidence) {
+    pub(super) fn note_returned(&mut self, began: Sequence, endpoint: &Endpoint, (held, probes): Evidence) {
         self.looking_at.remove(endpoint);
         if held.known().is_none() {
             return self.note_answer(began, endpoint, held);
@@ -52,15 +52,15 @@ impl Driver {
         *returns += 1;
         let again = *returns <= RETURNS;
         for (id, asked) in probes {
-            let Some(case) = self.cases.get_mut(&id) else { continue };
+            let Some(task) = self.partitions.get_mut(&id) else { continue };
             if held.known().is_none_or(|held| !held.contains_key(&id)) {
-                let replica = case.memory.replica_mut(endpoint);
+                let replica = task.memory.replica_mut(endpoint);
                 replica.note_evidence(asked.manifest.known(), asked.term_pair.known());
             }
             if again {
-                case.memory.note_return(endpoint);
+                task.memory.note_return(endpoint);
             }
-            self.settings.record.remember(id, &case.memory);
+            self.settings.record.remember(id, &task.memory);
             if let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
                 tablet.probes.insert(id, asked);
             }
@@ -93,7 +93,7 @@ impl Driver {
     }
 
     fn is_blocked(&self, id: PartitionId) -> bool {
-        self.cases.get(&id).is_some_and(|case| case.blocked().is_some())
+        self.partitions.get(&id).is_some_and(|task| task.blocked().is_some())
     }
 
     /// The nameserver thinks otherwise of a tablet than it did: a partition that is down, or waits for its tablet to be healthy, may
@@ -102,11 +102,11 @@ impl Driver {
         let placed = self.placed.get(endpoint).cloned().unwrap_or_default();
         let mut concerned = Vec::new();
         for id in placed {
-            let Some(case) = self.cases.get_mut(&id).filter(|case| !case.healthy_before) else { continue };
+            let Some(task) = self.partitions.get_mut(&id).filter(|task| !task.healthy_before) else { continue };
             if state == TabletState::Healthy {
-                case.memory.note_registered(endpoint);
+                task.memory.note_registered(endpoint);
             }
-            if state == TabletState::Healthy || !case.serves {
+            if state == TabletState::Healthy || !task.serves {
                 concerned.push(id);
             }
         }
@@ -115,7 +115,7 @@ impl Driver {
 
     /// Blocked partitions whose flags, terms or operations under way are not what they were.
     pub(super) fn changed_meanwhile(&self, tables: &[Table], now: &Index) -> Vec<PartitionId> {
-        let blocked = self.cases.iter().filter(|(_, case)| case.blocked().is_some()).map(|(id, _)| *id);
+        let blocked = self.partitions.iter().filter(|(_, task)| task.blocked().is_some()).map(|(id, _)| *id);
         let is_changed = |id: &PartitionId| {
             let before = self.index.find(&self.snapshot.tables, *id);
             let after = now.find(tables, *id);
@@ -144,7 +144,7 @@ fn is_alike(before: &Partition, after: &Partition) -> bool {
     before.terms.len() == after.terms.len() && flags(before) == flags(after)
 }
 
-impl Case {
+impl PartitionTask {
     /// Whether a blocked partition has to be decided again for how one of its replicas is seen now: one that came, went, was loaded,
     /// or, where that is what it was left alone for, has caught up further.
     pub(super) fn is_concerned_by(&self, before: Option<&Held>, now: Option<&Held>) -> bool {

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use crate::model::{Endpoint, PartitionId, Table};
 use crate::recovery::{Ahead, Gates, Load, Next, WaitFor, awaits_aggregator};
 
-use super::case::Case;
 use super::driver::Driver;
-use super::looks;
+use super::partition_task::PartitionTask;
+use super::polling;
 
 /// How often those are looked for that wait for what they aggregate, or for what aggregates them.
 const RELATED: Duration = Duration::from_millis(100);
@@ -30,26 +30,26 @@ impl Driver {
 
     /// Whether, on every tablet that may be told to load a base table's partition, those that aggregate it are loaded, or will not be.
     fn aggregates_are_loaded(&self, id: PartitionId) -> bool {
-        let Some(case) = self.cases.get(&id) else { return true };
+        let Some(task) = self.partitions.get(&id) else { return true };
         let lacks = |at: &&Endpoint| {
             let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
             held.is_some_and(|held| !held.contains_key(&id))
         };
         let is_coming = |aggregate: PartitionId, at: &Endpoint| {
-            let case = self.cases.get(&aggregate).filter(|case| case.is_open() && case.endpoints.contains(at));
-            case.is_some_and(|case| {
-                let load = case.memory.replica(at).load;
-                let is_past = case.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
+            let task = self.partitions.get(&aggregate).filter(|task| task.is_open() && task.endpoints.contains(at));
+            task.is_some_and(|task| {
+                let load = task.memory.replica(at).load;
+                let is_past = task.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
                 matches!(load, Load::NotSent | Load::Accepted | Load::Seen) && !is_past
             })
         };
         let aggregates = self.order.aggregates_of(id);
-        !case.endpoints.iter().filter(lacks).any(|at| aggregates.iter().any(|aggregate| is_coming(*aggregate, at)))
+        !task.endpoints.iter().filter(lacks).any(|at| aggregates.iter().any(|aggregate| is_coming(*aggregate, at)))
     }
 
     /// Whether a pre-aggregate table's partition may still be led, and aggregated into, before its base table's takes rows.
     fn is_awaited(&self, aggregate: PartitionId) -> bool {
-        let is_open = self.cases.get(&aggregate).is_some_and(Case::is_open);
+        let is_open = self.partitions.get(&aggregate).is_some_and(PartitionTask::is_open);
         is_open && self.view(aggregate).is_some_and(|view| awaits_aggregator(&view))
     }
 
@@ -60,14 +60,14 @@ impl Driver {
 
     /// Whether it is known who leads a partition, or nobody will in this run as far as can be told.
     fn is_chosen(&self, base: PartitionId) -> bool {
-        self.cases.get(&base).is_none_or(|case| !case.is_open() || case.serves || case.memory.choice.is_some())
+        self.partitions.get(&base).is_none_or(|task| !task.is_open() || task.serves || task.memory.choice.is_some())
     }
 
     /// Who is to lead what a partition aggregates, as long as nobody does.
     pub(super) fn chosen_base_leader(&self, table: &Table, id: PartitionId) -> Option<Endpoint> {
         let base = PartitionId { tid: table.base_table?, pid: id.pid };
-        let case = self.cases.get(&base).filter(|case| case.is_open() && !case.serves)?;
-        case.memory.choice.as_ref().map(|choice| choice.leader.clone())
+        let task = self.partitions.get(&base).filter(|task| task.is_open() && !task.serves)?;
+        task.memory.choice.as_ref().map(|choice| choice.leader.clone())
     }
 
     /// Nobody waits for others for longer than the playbook says: those who have are looked at and decided on again.
@@ -83,19 +83,19 @@ impl Driver {
             return;
         }
         self.next_turn = now + TURNS.div_f64(pace);
-        let is_over = |id: &PartitionId| self.cases.get(id).is_some_and(|case| case.turn_is_over(pace));
+        let is_over = |id: &PartitionId| self.partitions.get(id).is_some_and(|task| task.turn_is_over(pace));
         let over: Vec<PartitionId> = self.turns.iter().copied().filter(is_over).collect();
         self.look_again(over);
     }
 
     /// Whether what a partition waits for of those that it aggregates, or that aggregate it, has come.
     fn is_allowed(&self, id: PartitionId) -> bool {
-        let waiting = self.cases.get(&id).and_then(|case| case.waiting.as_ref());
+        let waiting = self.partitions.get(&id).and_then(|task| task.waiting.as_ref());
         match waiting {
             Some(WaitFor::Turn(Ahead::BaseTable)) => self.gates(id).base_is_chosen,
             Some(WaitFor::Turn(Ahead::Aggregates)) => {
                 let gates = self.gates(id);
-                let is_chosen = self.cases.get(&id).is_some_and(|case| case.memory.choice.is_some());
+                let is_chosen = self.partitions.get(&id).is_some_and(|task| task.memory.choice.is_some());
                 if is_chosen { gates.is_aggregated } else { gates.comes_first.is_none() }
             }
             _ => false,
@@ -119,12 +119,12 @@ impl Driver {
         }
         self.now += 1;
         for id in ids {
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.outdate(self.now);
+            if let Some(task) = self.partitions.get_mut(&id) {
+                task.outdate(self.now);
                 // A disk may have been mounted, and what is not there is replaced.
-                for endpoint in &case.endpoints {
+                for endpoint in &task.endpoints {
                     let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-                    probes.into_iter().for_each(looks::ask_again_for_what_is_missing);
+                    probes.into_iter().for_each(polling::ask_again_for_what_is_missing);
                 }
             }
             self.stirred.insert(id);

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::model::{Endpoint, PartitionId, TableName};
 use crate::recovery::{Ahead, WaitFor};
 
-use super::case::Case;
 use super::driver::Driver;
 use super::event::Event;
+use super::partition_task::PartitionTask;
 
 /// How long something is waited for before it is said. On the cluster's clock, like all of this.
 pub(super) const FIRST: Duration = Duration::from_secs(30);
@@ -139,15 +139,15 @@ impl Driver {
         self.waits.next = now + EVERY.div_f64(pace);
         self.tell_missing();
         let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
-        for (id, case) in self.cases.iter().filter(|(_, case)| case.is_open()) {
-            let Some((what, waited, at_most)) = self.waits_for(*id, case) else { continue };
+        for (id, task) in self.partitions.iter().filter(|(_, task)| task.is_open()) {
+            let Some((what, waited, at_most)) = self.waits_for(*id, task) else { continue };
             let waited = waited.mul_f64(pace);
             if waited < FIRST {
                 continue;
             }
             let waiting = all.entry(what).or_default();
             waiting.partitions += 1;
-            waiting.endpoints.extend(self.waited_at(*id, case));
+            waiting.endpoints.extend(self.waited_at(*id, task));
             if waiting.longest.as_ref().is_none_or(|(longest, ..)| *longest < waited) {
                 waiting.longest = Some((waited, *id, at_most));
             }
@@ -194,7 +194,7 @@ impl Driver {
     }
 
     /// Where what a partition waits for has to happen, as far as that is at tablets.
-    fn waited_at(&self, id: PartitionId, case: &Case) -> Vec<Endpoint> {
+    fn waited_at(&self, id: PartitionId, task: &PartitionTask) -> Vec<Endpoint> {
         let is_loading = |at: &&Endpoint| {
             let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
             held.and_then(|held| held.get(&id)).is_some_and(|held| !held.state.is_loaded())
@@ -202,21 +202,21 @@ impl Driver {
         if let Some(replicas) = self.comparing.of_partition(id) {
             return replicas.to_vec();
         }
-        match &case.waiting {
-            Some(WaitFor::Loading) => case.endpoints.iter().filter(is_loading).cloned().collect(),
+        match &task.waiting {
+            Some(WaitFor::Loading) => task.endpoints.iter().filter(is_loading).cloned().collect(),
             Some(other) => other.endpoint().cloned().into_iter().collect(),
             None => self.lanes.queued_at(id).collect(),
         }
     }
 
     /// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
-    fn waits_for(&self, id: PartitionId, case: &Case) -> Option<(Awaited, Duration, Option<Duration>)> {
-        if case.under_way > 0 {
+    fn waits_for(&self, id: PartitionId, task: &PartitionTask) -> Option<(Awaited, Duration, Option<Duration>)> {
+        if task.under_way > 0 {
             let compared = self.comparing.of_partition(id).map(|_| Awaited::Comparison);
-            return Some((compared.unwrap_or(Awaited::Call), case.decided.elapsed(), None));
+            return Some((compared.unwrap_or(Awaited::Call), task.decided.elapsed(), None));
         }
-        let (waited, at_most) = case.waited()?;
-        Some((case.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
+        let (waited, at_most) = task.waited()?;
+        Some((task.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
     }
 }
 

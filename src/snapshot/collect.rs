@@ -64,7 +64,7 @@ async fn collect_of(
 ///
 /// # Errors
 /// See [`collect`].
-pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+pub async fn collect_state(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
     look(cluster, cluster_name, now_ms, &[], None).await
 }
 
@@ -72,7 +72,7 @@ pub async fn glance(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Resul
 ///
 /// # Errors
 /// See [`collect`].
-pub async fn survey(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
+pub async fn collect_serving(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
     look(cluster, cluster_name, now_ms, &[Question::Followers], None).await
 }
 
@@ -179,7 +179,7 @@ pub async fn look_for_evidence(
 }
 
 /// Evidence about the replicas of some partitions, added to a glance.
-pub async fn look_closer(cluster: &Cluster, seen: &mut Snapshot, partitions: &[PartitionId]) {
+pub async fn collect_evidence(cluster: &Cluster, seen: &mut Snapshot, partitions: &[PartitionId]) {
     let mut wanted = Vec::new();
     for table in &seen.tables {
         for partition in &table.partitions {

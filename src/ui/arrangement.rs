@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
-use crate::operate::{Arrangement, Carried, Undertaking, Walk};
+use crate::operate::{Arrangement, DryRun, JobReport, Undertaking};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -115,17 +115,17 @@ impl ArrangementLine {
     pub fn of(
         undertaking: &Undertaking,
         arrangement: &Arrangement,
-        walks: &[Walk],
+        walks: &[DryRun],
         (before, after): (&Snapshot, &Snapshot),
     ) -> Self {
-        let goal = |walk: &Walk| GoalLine {
-            table: walk.goal.table.clone(),
-            pid: walk.goal.pid,
-            replicas: walk.goal.replicas.clone(),
-            leader: walk.goal.leader.clone(),
-            why: walk.goal.why.clone(),
-            steps: walk.steps.iter().map(ToString::to_string).collect(),
-            stops_at: walk.stops_at.clone(),
+        let goal = |dry_run: &DryRun| GoalLine {
+            table: dry_run.goal.table.clone(),
+            pid: dry_run.goal.pid,
+            replicas: dry_run.goal.replicas.clone(),
+            leader: dry_run.goal.leader.clone(),
+            why: dry_run.goal.why.clone(),
+            steps: dry_run.steps.iter().map(ToString::to_string).collect(),
+            stops_at: dry_run.stops_at.clone(),
         };
         Self {
             event: "arrangement",
@@ -139,9 +139,9 @@ impl ArrangementLine {
 
 impl ArrangedLine {
     /// Of what came of an undertaking.
-    pub fn of(undertaking: &Undertaking, carried: &Carried) -> Self {
-        let partitions = carried.arrangement.goals.len();
-        let left = carried.left.iter().map(|(goal, refusal)| LeftLine {
+    pub fn of(undertaking: &Undertaking, report: &JobReport) -> Self {
+        let partitions = report.arrangement.goals.len();
+        let left = report.left.iter().map(|(goal, refusal)| LeftLine {
             table: goal.table.clone(),
             pid: goal.pid,
             text: refusal.text.clone(),
@@ -151,13 +151,13 @@ impl ArrangedLine {
             event: "arranged",
             undertaking: undertaking.name(),
             partitions,
-            arranged: partitions.saturating_sub(carried.left.len()),
+            arranged: partitions.saturating_sub(report.left.len()),
             left: left.collect(),
-            tablets: shares(&carried.seen, None),
-            remarks: carried.arrangement.remarks.clone(),
-            kept: carried.kept.clone(),
-            stopped: carried.stopped.is_some(),
-            auto_failover: carried.seen.auto_failover,
+            tablets: shares(&report.seen, None),
+            remarks: report.arrangement.remarks.clone(),
+            kept: report.kept.clone(),
+            stopped: report.stopped.is_some(),
+            auto_failover: report.seen.auto_failover,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use super::board::Board;
-use super::tally::Tally;
+use super::run_counts::RunCounts;
 
 /// How often the clock beside the bars moves on.
 const TICK: Duration = Duration::from_millis(200);
@@ -42,13 +42,13 @@ impl Bars {
     }
 
     /// Shows how far it has come.
-    pub(super) fn follow(&self, tally: &Tally) {
-        let bars = tally.bars();
+    pub(super) fn follow(&self, run_counts: &RunCounts) {
+        let bars = run_counts.bars();
         for (bar, position) in [(&self.serving, bars.serving), (&self.redundant, bars.redundant)] {
             bar.set_position(position);
             bar.set_length(bars.length);
         }
-        self.redundant.set_message(tally.trouble());
+        self.redundant.set_message(run_counts.trouble());
     }
 
     /// Shows what happened last.

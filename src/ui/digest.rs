@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::run::{Event, Milestone};
 
-use super::tally::Tally;
+use super::run_counts::RunCounts;
 use super::words::elapsed;
 
 /// Of so many partitions to bring back each is told on its own.
@@ -44,9 +44,9 @@ pub(super) enum Told {
 
 impl Digest {
     /// Whether an event is told on its own.
-    pub(super) fn told(&mut self, event: &Event, tally: &Tally) -> Told {
+    pub(super) fn told(&mut self, event: &Event, run_counts: &RunCounts) -> Told {
         let kind = match event {
-            _ if tally.bars().length <= FEW => return Told::Yes,
+            _ if run_counts.bars().length <= FEW => return Told::Yes,
             Event::LeaderChosen { choice, .. } if choice.given_up.is_empty() => return Told::No,
             Event::Partition { blocked: None, .. } | Event::RowsChecked { same: Some(true), .. } => return Told::No,
             Event::LeaderChosen { .. } => Kind::Leader,
@@ -65,11 +65,11 @@ impl Digest {
     }
 
     /// How far it has come, where that is to be said: now and then, once all serve, and once all are redundant.
-    pub(super) fn progress(&mut self, event: &Event, tally: &Tally) -> Option<String> {
+    pub(super) fn progress(&mut self, event: &Event, run_counts: &RunCounts) -> Option<String> {
         let Event::Partition { after_ms, state: Milestone::Serving | Milestone::Redundant, .. } = event else {
             return None;
         };
-        let bars = tally.bars();
+        let bars = run_counts.bars();
         let now = (bars.serving, bars.redundant);
         let reached = |now: u64, before: u64| now == bars.length && before < bars.length;
         let is_milestone = reached(now.0, self.told_bars.0) || reached(now.1, self.told_bars.1);
@@ -78,7 +78,7 @@ impl Digest {
             return None;
         }
         (self.told_ms, self.told_bars) = (*after_ms, now);
-        let trouble = tally.trouble();
+        let trouble = run_counts.trouble();
         let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };
         Some(format!(
             "after {}: {} of {} serve, {} redundant{trouble}",
@@ -102,17 +102,17 @@ mod tests {
 
     /// What is told while so many partitions come to serve, one every 100 ms, and then become redundant.
     fn told_of(partitions: u32) -> (usize, Vec<String>) {
-        let (mut digest, mut tally) = (Digest::default(), Tally::default());
+        let (mut digest, mut run_counts) = (Digest::default(), RunCounts::default());
         let all = usize::try_from(partitions).unwrap();
-        tally.add(&Event::Observed { partitions: all, replicas: 3 * all, healthy: 0, auto_failover: true });
+        run_counts.add(&Event::Observed { partitions: all, replicas: 3 * all, healthy: 0, auto_failover: true });
         let (mut lines, mut progress) = (0, Vec::new());
         let serving = (0..partitions).map(|pid| (pid, Milestone::Serving));
         let redundant = (0..partitions).map(|pid| (pid, Milestone::Redundant));
         for ((pid, state), after_ms) in serving.chain(redundant).zip((0..).step_by(100)) {
             let event = reached(pid, state, after_ms);
-            tally.add(&event);
-            lines += usize::from(digest.told(&event, &tally) != Told::No);
-            progress.extend(digest.progress(&event, &tally));
+            run_counts.add(&event);
+            lines += usize::from(digest.told(&event, &run_counts) != Told::No);
+            progress.extend(digest.progress(&event, &run_counts));
         }
         (lines, progress)
     }
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn of_what_is_alike_the_first_few_are_told() {
-        let (mut digest, mut tally) = (Digest::default(), Tally::default());
-        tally.add(&Event::Observed { partitions: 500, replicas: 500, healthy: 0, auto_failover: true });
+        let (mut digest, mut run_counts) = (Digest::default(), RunCounts::default());
+        run_counts.add(&Event::Observed { partitions: 500, replicas: 500, healthy: 0, auto_failover: true });
         let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
         let (same, text) = (Some(false), "they differ".to_owned());
         let differ =
             |pid| Event::RowsChecked { table: table.clone(), pid, replicas: Vec::new(), same, text: text.clone() };
-        let told: Vec<Told> = (0..500).map(|pid| digest.told(&differ(pid), &tally)).collect();
+        let told: Vec<Told> = (0..500).map(|pid| digest.told(&differ(pid), &run_counts)).collect();
         assert_eq!(told.iter().filter(|told| **told == Told::Yes).count(), 2);
         assert_eq!(told.iter().filter(|told| **told == Told::Last).count(), 1);
     }

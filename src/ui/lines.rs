@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName, Tid};
-use crate::recovery::{Choice, Way};
+use crate::recovery::{Choice, PromotionMethod};
 use crate::run::{Awaited, Event, Milestone, Named};
 
 use super::color::{Paint, Tone};
@@ -153,8 +153,8 @@ fn call(step: &str, action: &Action) -> String {
 
 fn chosen(choice: &Choice, paint: Paint) -> String {
     let how = match choice.way {
-        Way::ChangeRole => "leads",
-        Way::ChangeLeader => "is promoted",
+        PromotionMethod::ChangeRole => "leads",
+        PromotionMethod::ChangeLeader => "is promoted",
     };
     let mut text = format!("{} {how}: {}", choice.leader, one_line(&choice.why));
     for given_up in &choice.given_up {

@@ -67,7 +67,7 @@ fn a_chosen_leader_comes_with_its_reason_and_with_what_is_given_up() {
     };
     let choice = Box::new(Choice {
         leader: Endpoint::from("a:1"),
-        way: Way::ChangeRole,
+        way: PromotionMethod::ChangeRole,
         offset: Some(Offset(8)),
         why: "leader flag, offset 8, 8 rows".to_owned(),
         rejected: Vec::new(),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 use crate::playbook::{OnConflict, PartitionStep, Playbook, Promote};
 use crate::recovery::{
-    Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence,
-    Way,
+    Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, PromotionMethod, Rejected,
+    ReplicaEvidence,
 };
 use crate::run::{HeldFor, PlanId, PlannedClusterStep, Service, cluster_steps};
 
@@ -206,10 +206,10 @@ fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Pa
     }
 }
 
-pub(super) fn way(way: Way) -> &'static str {
+pub(super) fn way(way: PromotionMethod) -> &'static str {
     match way {
-        Way::ChangeRole => "by changerole",
-        Way::ChangeLeader => "promoted by changeleader",
+        PromotionMethod::ChangeRole => "by changerole",
+        PromotionMethod::ChangeLeader => "promoted by changeleader",
     }
 }
 

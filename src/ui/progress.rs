@@ -13,7 +13,7 @@ use super::board::Board;
 use super::color::Paint;
 use super::digest::{Digest, Told};
 use super::lines::{Names, line};
-use super::tally::Tally;
+use super::run_counts::RunCounts;
 
 pub use super::lines::Detail;
 
@@ -27,7 +27,7 @@ pub struct Progress {
 
 struct Shown {
     names: Names,
-    tally: Tally,
+    run_counts: RunCounts,
     digest: Digest,
     detail: Detail,
     paint: Paint,
@@ -62,8 +62,11 @@ impl Progress {
     }
 
     fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
-        let (names, tally, digest) = (Names::default(), Tally::default(), Digest::default());
-        Self { shown: Arc::new(Mutex::new(Shown { names, tally, digest, detail, paint, place, acts: false })), board }
+        let (names, run_counts, digest) = (Names::default(), RunCounts::default(), Digest::default());
+        Self {
+            shown: Arc::new(Mutex::new(Shown { names, run_counts, digest, detail, paint, place, acts: false })),
+            board,
+        }
     }
 
     /// Learns the names of tables, which some events carry as numbers only, when that is called.
@@ -131,11 +134,11 @@ impl<W: Write> Write for Beside<W> {
 
 impl Shown {
     fn show(&mut self, event: &Event) {
-        self.tally.add(event);
+        self.run_counts.add(event);
         // Before its first change a run writes down what is there.
         self.acts |= matches!(event, Event::Recorded { .. });
         let told = match self.detail {
-            Detail::Usual => self.digest.told(event, &self.tally),
+            Detail::Usual => self.digest.told(event, &self.run_counts),
             Detail::Verbose => Told::Yes,
         };
         let line = line(event, &self.names, self.detail, self.paint).map(|line| match told {
@@ -145,12 +148,12 @@ impl Shown {
         match &mut self.place {
             Place::Lines(out) => {
                 let line = line.filter(|_| told != Told::No);
-                for line in line.into_iter().chain(self.digest.progress(event, &self.tally)) {
+                for line in line.into_iter().chain(self.digest.progress(event, &self.run_counts)) {
                     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
                 }
             }
             Place::Terminal(board, bars) => {
-                if self.acts && self.tally.bars().length > 0 {
+                if self.acts && self.run_counts.bars().length > 0 {
                     bars.get_or_insert_with(|| Bars::on(board));
                 }
                 match (&*bars, line) {
@@ -159,7 +162,7 @@ impl Shown {
                     (_, None) => {}
                 }
                 if let Some(bars) = bars {
-                    bars.follow(&self.tally);
+                    bars.follow(&self.run_counts);
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::recovery::{Loss, WhyHeld};
 use crate::run::{
-    AcceptedEntry, BlockedEntry, GivenUpEntry, GoingOn, HeldFor, Recovered, RowsCompared, Stop, Summary, Verdict,
-    held_at, why_held,
+    AcceptedEntry, BlockedEntry, GivenUpEntry, HeldFor, OutstandingWork, Recovered, RowsCompared, Stop, Summary,
+    Verdict, held_at, why_held,
 };
 use crate::verify::Standing;
 
@@ -366,19 +366,19 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
 }
 
 /// What goes on, in a sentence.
-pub fn going_on_text(going_on: &GoingOn) -> String {
+pub fn going_on_text(going_on: &OutstandingWork) -> String {
     match going_on {
-        GoingOn::Call { action } => {
+        OutstandingWork::Call { action } => {
             format!("`{}` was sent and not answered, and may still take effect", command(action, Numbers::Known))
         }
-        GoingOn::Command { command } => {
+        OutstandingWork::Command { command } => {
             format!("`{}` was sent and not answered, and may still take effect", one_line(command))
         }
-        GoingOn::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
-        GoingOn::Load { endpoint, table, pid, seen: false } => {
+        OutstandingWork::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
+        OutstandingWork::Load { endpoint, table, pid, seen: false } => {
             format!("{endpoint} was told to load {table}/{pid}, which does not show while it is queued")
         }
-        GoingOn::Op { op, kind, table, pid, task } => match task.as_str() {
+        OutstandingWork::Op { op, kind, table, pid, task } => match task.as_str() {
             "-" => format!("operation {op} ({kind}) on {table}/{pid} has not begun"),
             task => format!("operation {op} ({kind}) on {table}/{pid} is at {task}"),
         },

@@ -10,14 +10,14 @@ use openmldb_ops::wire::common::StorageMode;
 use openmldb_ops::wire::nameserver::TableInfo;
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::{assert_all_well, assert_well, flags};
 use crate::support::process;
 use crate::support::process::Home;
 
 /// A cluster of which somebody can be asked to give something up, and the program's home.
 struct Case {
-    bed: Bed,
+    harness: Harness,
     home: Home,
     address: String,
 }
@@ -28,10 +28,10 @@ impl Case {
         let shape = Shape { generated, ..Shape::default() };
         let time_scale = TimeScale(100.try_into().unwrap());
         let options = Options { shape, time_scale, ..Options::default() };
-        let bed = Bed::start_with(scenario, &options).await;
-        let address = bed.sandbox().nameserver_address().unwrap().to_string();
-        bed.world(damage);
-        Self { bed, home: Home::new(), address }
+        let harness = Harness::start_with(scenario, &options).await;
+        let address = harness.sandbox().nameserver_address().unwrap().to_string();
+        harness.world(damage);
+        Self { harness, home: Home::new(), address }
     }
 
     fn recover(&self, arguments: &[&str], code: i32) -> process::Ran {
@@ -94,7 +94,7 @@ async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
     let refused = case.recover(&["--all", "--accept-data-loss", &cold], 5);
     assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
     case.recover(&["--all", "--accept-data-loss", &id, "--without", "127.0.0.1:1"], 5);
-    let leader = case.bed.world(|world| endpoints(world, first(world)).0);
+    let leader = case.harness.world(|world| endpoints(world, first(world)).0);
     let accepted = case.recover(&["--all", "--accept-data-loss", &id], 0);
     let summary = accepted.summary();
     assert_eq!(summary["accepted"][0]["entries"], 8, "{summary}");
@@ -106,13 +106,13 @@ async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
         held.iter().all(|held| (held["endpoint"] == leader.as_str()) == (held["times"] == 1))
     };
     assert_eq!(rows.iter().filter(only_there).count(), 8, "what is given up is in the operator's hands: {kept}");
-    case.bed.world(|world| {
+    case.harness.world(|world| {
         let id = first(world);
         assert_well(world, id);
         assert_eq!(world.diverged().len(), 0);
     });
     assert_eq!(case.recover(&["--all"], 0).summary()["rpc"]["mutations"], 0);
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 /// The leader lost the end of its log: by the rules a follower leads.
@@ -128,7 +128,7 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
     for names_the_leader in [true, false] {
         let damage = if names_the_leader { shorter_leader } else { longest_and_hollow };
         let case = Case::new(Scenario::EverythingRestarted, damage).await;
-        let (partition, (leader, followers)) = case.bed.world(|world| {
+        let (partition, (leader, followers)) = case.harness.world(|world| {
             let id = first(world);
             let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
             (format!("{}.{}/{}", table.db(), table.name(), id.pid), endpoints(world, id))
@@ -149,13 +149,13 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
             false => assert_eq!(losses, [("stale_leader".to_owned(), 8)]),
         }
         case.recover(&[&naming[..], &["--accept-data-loss", &id]].concat(), 0);
-        case.bed.world(|world| {
+        case.harness.world(|world| {
             assert_well(world, first(world));
             assert_eq!((endpoints(world, first(world)).0, world.diverged().len()), (named.clone(), 0));
         });
         let served = case.recover(&["--partition", &partition, "--leader", followers[1].as_str()], 5);
         assert!(served.stderr.contains(&format!("{named} does, and serves clients")), "{}", served.stderr);
-        case.bed.stop().await;
+        case.harness.stop().await;
     }
 }
 
@@ -163,7 +163,7 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_beside_a_named_leader_is_not_accepted_without_it() {
     let case = Case::new(Scenario::EverythingRestarted, longest_and_hollow).await;
-    let (partition, follower) = case.bed.world(|world| {
+    let (partition, follower) = case.harness.world(|world| {
         let id = first(world);
         let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
         (format!("{}.{}/{}", table.db(), table.name(), id.pid), endpoints(world, id).1[0].clone())
@@ -172,23 +172,23 @@ async fn what_was_accepted_beside_a_named_leader_is_not_accepted_without_it() {
     case.recover(&naming, 4);
     let dry_run = case.recover(&[&naming[..], &["--dry-run"]].concat(), 4).events();
     let id = of_kind(&dry_run, "plan")[0]["id"].as_str().unwrap().to_owned();
-    case.bed.hold_at(&["ChangeLeader"], 1);
+    case.harness.hold_at(&["ChangeLeader"], 1);
     let accepting = ["recover", "--nameserver", &case.address, "--accept-data-loss", &id];
     let mut run = case.home.start(&[&accepting[..], &naming].concat());
     run.wait_for_progress(|line| line.contains(" is promoted: named by "));
     run.signal("KILL");
     assert!(!run.ended_by_itself());
-    case.bed.release();
+    case.harness.release();
     let refused = case.recover(&["--partition", &partition, "--accept-data-loss", &id], 5);
     assert_eq!(refused.summary()["rpc"]["mutations"], 0, "{}", refused.stderr);
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
     let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
     case.recover(&["--all", "--leader", "127.0.0.1:1"], 2);
-    let (table, pid) = case.bed.world(|world| {
+    let (table, pid) = case.harness.world(|world| {
         let id = first(world);
         let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
         (format!("{}.{}", table.db(), table.name()), id.pid)
@@ -198,7 +198,7 @@ async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
     assert!(refused.stderr.contains("2 partitions are in scope"), "{}", refused.stderr);
     let refused = case.recover(&["--partition", &one, "--leader", "127.0.0.1:1"], 5);
     assert!(refused.stderr.contains("has no replica of it"), "{}", refused.stderr);
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,8 +208,8 @@ async fn what_cannot_be_looked_at_is_accepted_for_each_endpoint_on_its_own() {
         world.kill_tablet(&leader);
     })
     .await;
-    let registered = case.bed.world(|world| world.tablet_endpoints().len());
-    case.bed.until("its node is gone", |world| world.registered_tablets().len() < registered).await;
+    let registered = case.harness.world(|world| world.tablet_endpoints().len());
+    case.harness.until("its node is gone", |world| world.registered_tablets().len() < registered).await;
     case.recover(&["--all"], 4);
     let (id, plan) = case.dry_run(4);
     let (kind, endpoint) = (plan["losses"][0]["kind"].as_str(), plan["losses"][0]["endpoint"].as_str());
@@ -222,7 +222,7 @@ async fn what_cannot_be_looked_at_is_accepted_for_each_endpoint_on_its_own() {
     assert!(blocked.iter().all(|blocked| blocked["losses"].is_null()), "nothing is left to accept: {without}");
     assert!(blocked.iter().any(|blocked| blocked["reason"] == "not_redundant"), "they serve without it: {without}");
     assert!(!without["accepted"].as_array().unwrap().is_empty(), "{without}");
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,9 +234,9 @@ async fn a_kept_plan_is_applied_exactly_and_applied_again_does_nothing() {
     case.recover(&["--plan", &file], 0);
     let again = case.recover(&["--plan", &file], 0).summary();
     assert_eq!(again["rpc"]["mutations"], 0, "{again}");
-    let rows = case.bed.settle();
+    let rows = case.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +247,7 @@ async fn a_kept_plan_touches_only_the_partitions_it_is_about() {
     let run = case.recover(&["--plan", &file], 0);
     let touched: Vec<Value> = of_kind(&run.events(), "partition").iter().map(|event| event["pid"].clone()).collect();
     assert!(!touched.is_empty() && touched.iter().all(|pid| *pid == 0), "{touched:?}");
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +255,7 @@ async fn a_plan_whose_facts_have_changed_is_refused_field_by_field() {
     let case = Case::new(Scenario::EverythingRestarted, |_| {}).await;
     let file = case.home.file("plan.yaml");
     case.recover(&["--all", "--dry-run", "--out", &file], 0);
-    let dead = case.bed.world(|world| {
+    let dead = case.harness.world(|world| {
         let (leader, _) = endpoints(world, first(world));
         world.kill_tablet(&leader);
         leader
@@ -268,15 +268,15 @@ async fn a_plan_whose_facts_have_changed_is_refused_field_by_field() {
     assert_eq!((&held["planned"], &held["now"]), (&"not loaded".into(), &"does not answer".into()));
     assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
     assert!(refused.stderr.contains(&field), "{}", refused.stderr);
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
     let generated = Some(Generated { tables: 1, partitions: 1, replicas: 2, rows: 5 });
     let options = Options { shape: Shape { generated, ..Shape::default() }, ..Options::default() };
-    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
+    let harness = Harness::start_with(Scenario::EverythingRestarted, &options).await;
+    let (home, address) = (Home::new(), harness.sandbox().nameserver_address().unwrap().to_string());
     let file = home.file("plan.yaml");
     home.run(&["recover", "--all", "--dry-run", "-o", &file, "--nameserver", &address]).expect(0);
     let text = home.read("plan.yaml");
@@ -285,7 +285,7 @@ async fn a_plan_file_that_was_changed_is_refused_by_its_checksum() {
     assert!(refused.stderr.contains("its checksum is sha256:"), "{}", refused.stderr);
     home.write("plan.yaml", &format!("# a comment is nothing\n{text}"));
     home.run(&["recover", "--plan", &file, "--nameserver", &address]).expect(0);
-    bed.stop().await;
+    harness.stop().await;
 }
 
 /// Every tablet has lost its disk, and the old script has told all of them to load: what it left there says nothing.
@@ -304,16 +304,16 @@ async fn where_nothing_is_left_of_a_partition_it_begins_empty_once_that_was_acce
     .await;
     case.recover(&["--all"], 4);
     let (id, _) = case.dry_run(4);
-    let rows = case.bed.world(|world| world.rows());
+    let rows = case.harness.world(|world| world.rows());
     assert!(rows.values().flat_map(|replicas| replicas.values()).all(Vec::is_empty));
     let run = case.recover(&["--all", "--accept-data-loss", &id], 0).events();
     let chosen =
         of_kind(&run, "action").into_iter().filter(|event| event["action"]["call"] == "load_with_schema").count();
-    let partitions = case.bed.world(|world| world.metadata().len());
+    let partitions = case.harness.world(|world| world.metadata().len());
     assert_eq!(chosen, partitions, "system tables, too; each once, on the replica that leads");
-    case.bed.settle();
-    case.bed.world(assert_all_well);
-    case.bed.world(|world| {
+    case.harness.settle();
+    case.harness.world(assert_all_well);
+    case.harness.world(|world| {
         let id = first(world);
         let (leader, _) = endpoints(world, id);
         assert!(world.put_row(&leader, id), "it takes rows");

@@ -5,7 +5,7 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::Value;
 
-use crate::support::desk::Desk;
+use crate::support::cli_harness::CliHarness;
 use crate::support::outside::{assert_all_well, find, flags, leader, orders};
 
 /// As it is typed.
@@ -40,10 +40,10 @@ fn rows(world: &mut World, at: &Endpoint) -> usize {
 }
 
 /// A cluster with a pre-aggregate table, recovered.
-async fn recovered() -> Desk {
-    let desk = Desk::with(Scenario::PreAggregate).await;
-    desk.says(0, "recover --all --playbook fast");
-    desk
+async fn recovered() -> CliHarness {
+    let cli_harness = CliHarness::with(Scenario::PreAggregate).await;
+    cli_harness.says(0, "recover --all --playbook fast");
+    cli_harness
 }
 
 fn events(said: &str, event: &str) -> Vec<Value> {
@@ -53,119 +53,120 @@ fn events(said: &str, event: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handover_takes_pre_aggregate_tables_along_and_brings_them_back() {
-    let desk = recovered().await;
-    let (old, new) = desk.leader_and_follower();
-    let said = desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    let cli_harness = recovered().await;
+    let (old, new) = cli_harness.leader_and_follower();
+    let said = cli_harness.says(0, &format!("leader handover shop.orders/0 --to {new}"));
     let remark = format!("only {old} aggregates shop.orders/0 into {AGGREGATE}/0");
     assert!(said.contains(&remark), "{said}");
-    assert_eq!(desk.bed.world(|world| leaders(world)), (new.clone(), new.clone()));
-    let found = events(&desk.says(0, "status --deep --output json"), "summary");
+    assert_eq!(cli_harness.harness.world(|world| leaders(world)), (new.clone(), new.clone()));
+    let found = events(&cli_harness.says(0, "status --deep --output json"), "summary");
     let findings = found[0]["verification"]["findings"].as_array().unwrap().clone();
     assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["not_aggregated"]);
     let hint = findings[0]["hint"].as_str().unwrap();
     assert!(hint.contains(&format!("openmldb-ops leader handover shop.orders/0 --to {old}")), "{hint}");
     assert!(hint.contains(&format!("openmldb-ops replica aggregate {AGGREGATE}/0 {new}")), "{hint}");
-    let moves = events(&desk.says(0, &format!("leader handover shop.orders/0 --to {old} --output json")), "move");
+    let moves =
+        events(&cli_harness.says(0, &format!("leader handover shop.orders/0 --to {old} --output json")), "move");
     let first = moves.iter().find(|line| line["step"] == "leader_stand_down").unwrap();
     assert_eq!(first["partition"], format!("{AGGREGATE}/0"), "what is led again writes into it at once");
-    assert_eq!(desk.bed.world(|world| leaders(world)), (old.clone(), old.clone()));
-    desk.bed.world(|world| put(world, 16));
-    desk.bed.settle();
-    let (here, there) = desk.bed.world(|world| (rows(world, &old), rows(world, &new)));
+    assert_eq!(cli_harness.harness.world(|world| leaders(world)), (old.clone(), old.clone()));
+    cli_harness.harness.world(|world| put(world, 16));
+    cli_harness.harness.settle();
+    let (here, there) = cli_harness.harness.world(|world| (rows(world, &old), rows(world, &new)));
     assert_eq!(here, there, "what is aggregated reaches the followers");
-    desk.bed.world(assert_all_well);
-    desk.ends().await;
+    cli_harness.harness.world(assert_all_well);
+    cli_harness.ends().await;
 }
 
 /// Somebody has the pre-aggregate table alone led by another tablet.
-async fn led_elsewhere() -> (Desk, Endpoint, Endpoint) {
-    let desk = recovered().await;
-    let (base, other) = desk.leader_and_follower();
-    desk.says(0, "failover set off");
-    desk.says(0, &format!("leader change {AGGREGATE}/0 --to {other}"));
-    desk.says(0, &format!("replica recover {AGGREGATE}/0 {base}"));
-    desk.says(0, "failover set on");
-    assert_eq!(desk.bed.world(|world| leaders(world)), (base.clone(), other.clone()));
-    (desk, base, other)
+async fn led_elsewhere() -> (CliHarness, Endpoint, Endpoint) {
+    let cli_harness = recovered().await;
+    let (base, other) = cli_harness.leader_and_follower();
+    cli_harness.says(0, "failover set off");
+    cli_harness.says(0, &format!("leader change {AGGREGATE}/0 --to {other}"));
+    cli_harness.says(0, &format!("replica recover {AGGREGATE}/0 {base}"));
+    cli_harness.says(0, "failover set on");
+    assert_eq!(cli_harness.harness.world(|world| leaders(world)), (base.clone(), other.clone()));
+    (cli_harness, base, other)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_led_apart_is_named_and_recover_puts_it_together() {
-    let (desk, base, other) = led_elsewhere().await;
-    let said = desk.says(3, "status --output json");
+    let (cli_harness, base, other) = led_elsewhere().await;
+    let said = cli_harness.says(3, "status --output json");
     let cases = events(&said, "diagnosis");
     assert_eq!(cases.iter().map(|case| case["case"].clone()).collect::<Vec<_>>(), ["led_apart"]);
-    desk.bed.world(|world| put(world, 24));
-    desk.bed.settle();
-    let (longer, leads) = desk.bed.world(|world| (rows(world, &base), rows(world, &other)));
+    cli_harness.harness.world(|world| put(world, 24));
+    cli_harness.harness.settle();
+    let (longer, leads) = cli_harness.harness.world(|world| (rows(world, &base), rows(world, &other)));
     assert!(longer > leads, "the copy beside the base table's leader grows beyond its own leader: {longer} {leads}");
-    let dry = desk.says(0, "recover --all --dry-run");
+    let dry = cli_harness.says(0, "recover --all --dry-run");
     assert!(dry.contains(&format!("{AGGREGATE}/0 is led by {other}, and {base} leads shop.orders/0")), "{dry}");
-    let sent = desk.bed.world(|world| world.trace().mutations());
-    let said = desk.says(0, "recover --all");
-    assert!(desk.bed.world(|world| world.trace().mutations()) > sent, "{said}");
-    assert_eq!(desk.bed.world(|world| leaders(world)), (base.clone(), base.clone()));
-    desk.bed.settle();
-    desk.bed.world(|world| {
+    let sent = cli_harness.harness.world(|world| world.trace().mutations());
+    let said = cli_harness.says(0, "recover --all");
+    assert!(cli_harness.harness.world(|world| world.trace().mutations()) > sent, "{said}");
+    assert_eq!(cli_harness.harness.world(|world| leaders(world)), (base.clone(), base.clone()));
+    cli_harness.harness.settle();
+    cli_harness.harness.world(|world| {
         assert_eq!(rows(world, &base), longer, "nothing that it held is given up");
         assert_all_well(world);
     });
-    assert!(desk.says(0, "status --deep").contains("complete"));
-    let sent = desk.bed.world(|world| world.trace().mutations());
-    desk.says(0, "recover --all");
-    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "a second run changes nothing");
-    desk.ends().await;
+    assert!(cli_harness.says(0, "status --deep").contains("complete"));
+    let sent = cli_harness.harness.world(|world| world.trace().mutations());
+    cli_harness.says(0, "recover --all");
+    assert_eq!(cli_harness.harness.world(|world| world.trace().mutations()), sent, "a second run changes nothing");
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_longer_copy_that_lacks_a_row_of_its_leader_does_not_lead() {
-    let (desk, base, other) = led_elsewhere().await;
-    desk.bed.world(|world| {
+    let (cli_harness, base, other) = led_elsewhere().await;
+    cli_harness.harness.world(|world| {
         put(world, 24);
         let id = aggregate(world, 0);
         assert!(world.put_row(&other, id), "its leader takes a row in a place where the longer copy has another one");
     });
-    desk.bed.settle();
-    let before = desk.bed.world(|world| (rows(world, &base), rows(world, &other)));
+    cli_harness.harness.settle();
+    let before = cli_harness.harness.world(|world| (rows(world, &base), rows(world, &other)));
     assert!(before.0 > before.1, "{before:?}");
-    let said = desk.says(4, "recover --all");
+    let said = cli_harness.says(4, "recover --all");
     assert!(said.contains("not seen to hold all that it does"), "{said}");
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| {
         assert_eq!(leaders(world), (base.clone(), other.clone()));
         assert_eq!((rows(world, &base), rows(world, &other)), before, "nothing is given up");
     });
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_table_that_is_shorter_than_its_aggregates_is_named() {
-    let desk = Desk::with(Scenario::PreAggregate).await;
-    desk.bed.world(|world| {
+    let cli_harness = CliHarness::with(Scenario::PreAggregate).await;
+    cli_harness.harness.world(|world| {
         let id = orders(world, 0);
         for at in world.tablet_endpoints().to_vec() {
             assert!(world.tablets_mut().lose_entries(at.as_str(), id.tid.0, id.pid.0, 81, 200), "a power cut");
         }
     });
-    let found = events(&desk.says(4, "recover --all --output json"), "summary");
+    let found = events(&cli_harness.says(4, "recover --all --output json"), "summary");
     let findings = found[0]["verification"]["findings"].as_array().unwrap().clone();
     assert_eq!(findings.iter().map(|found| found["kind"].clone()).collect::<Vec<_>>(), ["aggregate_ahead"]);
     assert_eq!(findings[0]["table"]["table"], "pre_shop_orders_w_sum_amt");
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| {
         let id = orders(world, 0);
         let at = leader(world, id);
         let before = world.rows()[&id][&at].len();
         assert!(!world.put_row(&at, id), "it is answered with an error");
         assert_eq!(world.rows()[&id][&at].len(), before + 1, "and kept");
     });
-    assert!(desk.says(3, "status --deep").contains("update aggr failed"));
-    desk.ends().await;
+    assert!(cli_harness.says(3, "status --deep").contains("update aggr failed"));
+    cli_harness.ends().await;
 }
 
 /// Loads partition 0 of both on the tablet that aggregates it, the base table first, so that its aggregator is attached and
 /// makes what is missing while its copy is loaded. `lost` of the last buckets are gone from these copies before.
-async fn written_while_loading(lost: u64, on_all: bool) -> (Desk, Endpoint, usize) {
-    let desk = Desk::with(Scenario::PreAggregate).await;
-    let (at, whole) = desk.bed.world(|world| {
+async fn written_while_loading(lost: u64, on_all: bool) -> (CliHarness, Endpoint, usize) {
+    let cli_harness = CliHarness::with(Scenario::PreAggregate).await;
+    let (at, whole) = cli_harness.harness.world(|world| {
         let (id, base) = (aggregate(world, 0), orders(world, 0));
         let at = flags(world, base).into_iter().find(|flag| flag.leader).unwrap().endpoint;
         let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len();
@@ -175,18 +176,18 @@ async fn written_while_loading(lost: u64, on_all: bool) -> (Desk, Endpoint, usiz
         }
         (at, whole)
     });
-    desk.says(0, &format!("replica load shop.orders/0 {at}"));
-    desk.says(0, &format!("replica load {AGGREGATE}/0 {at}"));
-    assert_eq!(desk.bed.world(|world| rows(world, &at)), whole, "its aggregator made them again");
-    (desk, at, whole)
+    cli_harness.says(0, &format!("replica load shop.orders/0 {at}"));
+    cli_harness.says(0, &format!("replica load {AGGREGATE}/0 {at}"));
+    assert_eq!(cli_harness.harness.world(|world| rows(world, &at)), whole, "its aggregator made them again");
+    (cli_harness, at, whole)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_was_written_to_while_it_loaded_is_replaced_by_one_that_holds_as_much() {
-    let (desk, at, whole) = written_while_loading(3, false).await;
-    desk.says(0, "recover --all");
-    desk.bed.settle();
-    desk.bed.world(|world| {
+    let (cli_harness, at, whole) = written_while_loading(3, false).await;
+    cli_harness.says(0, "recover --all");
+    cli_harness.harness.settle();
+    cli_harness.harness.world(|world| {
         let all = world.rows()[&aggregate(world, 0)].clone();
         assert!(all.values().all(|held| held.len() == whole), "{all:?}");
         assert_eq!(leaders(world), (at.clone(), at.clone()));
@@ -197,60 +198,60 @@ async fn a_copy_that_was_written_to_while_it_loaded_is_replaced_by_one_that_hold
             assert_eq!(on_disk.len(), whole, "none of it is in the memory of {copy} alone");
         }
     });
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_copy_holds_that_was_written_to_while_it_loaded_is_kept() {
-    let (desk, at, whole) = written_while_loading(3, true).await;
-    let found = events(&desk.says(4, "recover --all --output json"), "summary");
+    let (cli_harness, at, whole) = written_while_loading(3, true).await;
+    let found = events(&cli_harness.says(4, "recover --all --output json"), "summary");
     let blocked = &found[0]["blocked"][0];
     assert_eq!(
         (&blocked["reason"], &blocked["table"]),
         (&"leader_lacks_rows".into(), &"pre_shop_orders_w_sum_amt".into())
     );
     assert!(blocked["hint"].as_str().unwrap().contains(&format!("replica aggregate {AGGREGATE}/0")), "{blocked}");
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| {
         let id = aggregate(world, 0);
         assert_eq!(rows(world, &at), whole, "nothing is given up");
         assert_ne!(leader(world, id), at, "and nothing is sent from it");
         let others = world.rows()[&id].clone();
         assert!(others.iter().filter(|(copy, _)| **copy != at).all(|(_, held)| held.len() == whole - 3));
     });
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tablet_aggregates_again_once_it_is_told_to_and_is_not_told_twice() {
-    let desk = recovered().await;
-    let (old, new) = desk.leader_and_follower();
+    let cli_harness = recovered().await;
+    let (old, new) = cli_harness.leader_and_follower();
     let command = format!("replica aggregate {AGGREGATE}/0 {new}");
-    desk.refuses(&command, &format!("{old} leads {AGGREGATE}/0, not {new}"));
-    desk.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would put everything twice");
-    desk.refuses(&format!("replica aggregate shop.orders/0 {old}"), "aggregates no other table");
-    desk.says(0, &format!("leader handover shop.orders/0 --to {new}"));
-    desk.bed.world(|world| put(world, 24));
-    desk.bed.settle();
-    let before = desk.bed.world(|world| rows(world, &new));
-    let said = desk.says(0, &command);
+    cli_harness.refuses(&command, &format!("{old} leads {AGGREGATE}/0, not {new}"));
+    cli_harness.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would put everything twice");
+    cli_harness.refuses(&format!("replica aggregate shop.orders/0 {old}"), "aggregates no other table");
+    cli_harness.says(0, &format!("leader handover shop.orders/0 --to {new}"));
+    cli_harness.harness.world(|world| put(world, 24));
+    cli_harness.harness.settle();
+    let before = cli_harness.harness.world(|world| rows(world, &new));
+    let said = cli_harness.says(0, &command);
     assert!(said.contains(&format!("{new} aggregates into {AGGREGATE}/0")), "{said}");
-    desk.bed.world(|world| put(world, 8));
-    desk.bed.settle();
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| put(world, 8));
+    cli_harness.harness.settle();
+    cli_harness.harness.world(|world| {
         let all = world.rows()[&aggregate(world, 0)].clone();
         assert!(
             all.values().all(|held| held.len() == before + 4),
             "three it had missed, and a new one: {before} {all:?}"
         );
     });
-    desk.refuses(&command, "a second one would put everything twice");
-    desk.ends().await;
+    cli_harness.refuses(&command, "a second one would put everything twice");
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
-    let desk = Desk::with(Scenario::PreAggregate).await;
-    let whole = desk.bed.world(|world| {
+    let cli_harness = CliHarness::with(Scenario::PreAggregate).await;
+    let whole = cli_harness.harness.world(|world| {
         let id = aggregate(world, 0);
         let at = flags(world, id).remove(0).endpoint;
         let whole = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, 0).unwrap().len() as u64;
@@ -259,11 +260,11 @@ async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
         }
         whole
     });
-    assert!(desk.says(0, "recover --all --dry-run --full").contains("createaggregator"));
-    let said = desk.says(0, "recover --all --output json");
+    assert!(cli_harness.says(0, "recover --all --dry-run --full").contains("createaggregator"));
+    let said = cli_harness.says(0, "recover --all --output json");
     assert_eq!(events(&said, "summary")[0]["verification"]["findings"], serde_json::json!([]));
-    desk.bed.settle();
-    desk.bed.world(|world| {
+    cli_harness.harness.settle();
+    cli_harness.harness.world(|world| {
         let id = aggregate(world, 0);
         for copy in world.tablet_endpoints().to_vec() {
             let on_disk = world.tablets_mut().log_on_disk(copy.as_str(), id.tid.0, 0).unwrap();
@@ -273,14 +274,18 @@ async fn what_lost_its_end_is_made_again_where_it_is_numbered_on() {
         }
         put(world, 8);
     });
-    desk.bed.settle();
-    desk.bed.world(|world| {
+    cli_harness.harness.settle();
+    cli_harness.harness.world(|world| {
         let all = world.rows()[&aggregate(world, 0)].clone();
         assert!(all.values().all(|held| held.len() as u64 == whole + 1), "it aggregates, and once: {all:?}");
         assert_all_well(world);
     });
-    let sent = desk.bed.world(|world| world.trace().mutations());
-    desk.says(0, "recover --all");
-    assert_eq!(desk.bed.world(|world| world.trace().mutations()), sent, "a second run creates no second one");
-    desk.ends().await;
+    let sent = cli_harness.harness.world(|world| world.trace().mutations());
+    cli_harness.says(0, "recover --all");
+    assert_eq!(
+        cli_harness.harness.world(|world| world.trace().mutations()),
+        sent,
+        "a second run creates no second one"
+    );
+    cli_harness.ends().await;
 }

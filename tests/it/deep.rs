@@ -9,13 +9,13 @@ use openmldb_ops::wire::call::{NameserverCall, TabletCall};
 use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, UpdateTableAliveRequest};
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::{find, flags, leader};
 use crate::support::process::{Home, Ran};
 
 /// A healthy cluster in which something is not as it looks, and what the program says of it.
 struct Case {
-    bed: Bed,
+    harness: Harness,
     home: Home,
     address: String,
 }
@@ -25,10 +25,10 @@ impl Case {
         let generated = Some(Generated { tables: 1, partitions: 2, replicas: 3, rows: 40 });
         let shape = Shape { generated, ..Shape::default() };
         let options = Options { shape, time_scale: TimeScale(100.try_into().unwrap()), ..Options::default() };
-        let bed = Bed::start_with(Scenario::Healthy, &options).await;
-        let address = bed.sandbox().nameserver_address().unwrap().to_string();
-        bed.world(change);
-        Self { bed, home: Home::new(), address }
+        let harness = Harness::start_with(Scenario::Healthy, &options).await;
+        let address = harness.sandbox().nameserver_address().unwrap().to_string();
+        harness.world(change);
+        Self { harness, home: Home::new(), address }
     }
 
     fn run(&self, arguments: &[&str], code: i32) -> Ran {
@@ -134,7 +134,7 @@ fn load(world: &mut World, id: PartitionId, at: &Endpoint) {
 async fn what_is_as_it_should_be_is_complete_and_says_so() {
     let case = Case::healthy_but(|_| {}).await;
     assert_eq!(case.deep(0), verdict("complete", &[]));
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn a_leader_left_paused_is_found_and_the_next_run_lets_it_go() {
     let summary = case.run(&["recover", "--all"], 0).summary();
     assert_eq!(said(&summary), verdict("complete", &[]), "{summary}");
     assert_eq!(case.deep(0), verdict("complete", &[]));
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn a_follower_that_lacks_rows_at_the_same_offset_is_found() {
     let (verdict, kinds) = case.deep(3);
     assert_eq!(verdict, "not_fully_succeeded");
     assert!(kinds.contains(&"fewer_rows".to_owned()), "{kinds:?}");
-    case.bed.stop().await;
+    case.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,5 +169,5 @@ async fn a_tablet_that_does_not_answer_leaves_it_undetermined() {
     let (verdict, kinds) = case.deep(3);
     assert_eq!(verdict, "undetermined", "{kinds:?}");
     assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "no_answer"), "{kinds:?}");
-    case.bed.stop().await;
+    case.harness.stop().await;
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use serde_json::Value;
 
-use crate::support::bed::Bed;
-use crate::support::desk::Desk;
+use crate::support::cli_harness::CliHarness;
+use crate::support::harness::Harness;
 use crate::support::process::Home;
 use crate::support::zookeeper::needs_zookeeper;
 
@@ -50,14 +50,14 @@ fn expected(scenario: Scenario) -> &'static [&'static [&'static str]] {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_has_its_cases() {
     for scenario in Scenario::ALL {
-        let bed = Bed::start(*scenario).await;
-        let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
+        let harness = Harness::start(*scenario).await;
+        let (home, address) = (Home::new(), harness.sandbox().nameserver_address().unwrap().to_string());
         let ran = home.run(&["status", "--output", "json", "--nameserver", &address]);
         let found = cases(&ran.stdout);
         let found: Vec<&str> = found.keys().map(String::as_str).collect();
         assert!(expected(*scenario).contains(&&found[..]), "{scenario}: {found:?}");
         assert_eq!(ran.code(), if scenario.is_well() { 0 } else { 3 }, "{scenario}");
-        bed.stop().await;
+        harness.stop().await;
     }
 }
 
@@ -66,50 +66,50 @@ async fn both_replicas_of_a_partition_are_lost() {
     needs_zookeeper!();
     let generated = Generated { tables: 1, partitions: 4, replicas: 2, rows: 10 };
     let shape = Shape { tablets: 4, generated: Some(generated), ..Shape::default() };
-    let desk = Desk::shaped(Scenario::Healthy, shape).await;
-    let tablets = desk.bed.world(|world| world.tablet_endpoints().to_vec());
+    let cli_harness = CliHarness::shaped(Scenario::Healthy, shape).await;
+    let tablets = cli_harness.harness.world(|world| world.tablet_endpoints().to_vec());
     for at in &tablets[..2] {
-        desk.bed.world(|world| world.kill_tablet(at));
+        cli_harness.harness.world(|world| world.kill_tablet(at));
     }
-    let found = cases(&desk.says(3, "status --output json"));
+    let found = cases(&cli_harness.says(3, "status --output json"));
     assert!(found.contains_key("partition_lost") && found.contains_key("tablet_lost"), "{found:?}");
-    let text = desk.says(3, "status");
+    let text = cli_harness.says(3, "status");
     assert!(text.contains("case: 2 of 4 tablets do not answer") && text.contains("  next: start "), "{text}");
     assert!(text.contains("is not promised"), "{text}");
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_nameserver_leads() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::Healthy).await;
-    desk.bed.world(|world| {
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    cli_harness.harness.world(|world| {
         let all = world.nameserver_endpoints().to_vec();
         all.iter().for_each(|nameserver| world.kill_nameserver(nameserver));
     });
-    let said = desk.says(1, "status --leader-wait 1 --output json");
+    let said = cli_harness.says(1, "status --leader-wait 1 --output json");
     let found = cases(&said);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["nameservers_gone"]);
-    let text = desk.says(1, "status --leader-wait 1");
+    let text = cli_harness.says(1, "status --leader-wait 1");
     assert!(text.contains("OpenMLDB: clients that know the leaders go on"), "{text}");
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_at_work_or_was_left_unfinished() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::EverythingRestarted).await;
-    desk.bed.hold_at(&["RecoverTable"], 1);
-    let mut run = desk.begins("recover --all");
+    let cli_harness = CliHarness::with(Scenario::EverythingRestarted).await;
+    cli_harness.harness.hold_at(&["RecoverTable"], 1);
+    let mut run = cli_harness.begins("recover --all");
     run.wait_for_progress(|line| line.contains(": serving after "));
-    assert!(desk.says(6, "scale out").contains("another run is at work"));
-    let found = cases(&desk.says(3, "status --output json"));
+    assert!(cli_harness.says(6, "scale out").contains("another run is at work"));
+    let found = cases(&cli_harness.says(3, "status --output json"));
     assert!(found.contains_key("run_at_work") && !found.contains_key("failover_off"), "{found:?}");
     run.signal("KILL");
     assert!(!run.ended_by_itself());
     // Its session in ZooKeeper has to end before it is known to be dead.
     let next = loop {
-        let found = cases(&desk.says(3, "status --output json"));
+        let found = cases(&cli_harness.says(3, "status --output json"));
         if let Some(next) = found.get("run_unfinished") {
             assert!(!found.contains_key("failover_off"), "{found:?}");
             break next.clone();
@@ -117,8 +117,8 @@ async fn a_run_is_at_work_or_was_left_unfinished() {
         assert!(found.contains_key("run_at_work"), "{found:?}");
     };
     assert!(next.iter().any(|next| next.starts_with("openmldb-ops failover restore")), "{next:?}");
-    desk.bed.release();
-    desk.says(0, "recover --all");
-    assert_eq!(cases(&desk.says(0, "status --output json")), BTreeMap::new());
-    desk.ends().await;
+    cli_harness.harness.release();
+    cli_harness.says(0, "recover --all");
+    assert_eq!(cases(&cli_harness.says(0, "status --output json")), BTreeMap::new());
+    cli_harness.ends().await;
 }

@@ -15,7 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use crate::support::bed::PATIENCE;
+use crate::support::harness::PATIENCE;
 
 async fn start(scenario: Scenario) -> Sandbox {
     Sandbox::start(scenario, &Options::default()).await.unwrap()

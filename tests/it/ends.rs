@@ -14,16 +14,16 @@ use openmldb_ops::wire::call::{Effect, NameserverCall};
 use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, TablePartition};
 
 use crate::cli::bad_input::check_message;
-use crate::support::bed::{Bed, PATIENCE};
-use crate::support::desk::Desk;
+use crate::support::cli_harness::CliHarness;
+use crate::support::harness::{Harness, PATIENCE};
 use crate::support::process::Home;
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// Waits until a node in ZooKeeper is as wanted.
-async fn until_node(desk: &Desk, path: &str, wanted: Option<&str>) {
+async fn until_node(cli_harness: &CliHarness, path: &str, wanted: Option<&str>) {
     let began = Instant::now();
-    while desk.node(path).await.as_deref() != wanted {
-        assert!(began.elapsed() < PATIENCE, "{path} is {:?}", desk.node(path).await);
+    while cli_harness.node(path).await.as_deref() != wanted {
+        assert!(began.elapsed() < PATIENCE, "{path} is {:?}", cli_harness.node(path).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -40,28 +40,28 @@ fn placed_on(world: &World, at: &Endpoint) -> BTreeSet<PartitionId> {
 }
 
 /// A tablet is gone, and a server that was started meanwhile has its address, as in a restarted node of Kubernetes.
-async fn with_an_address_taken() -> (Desk, Endpoint, Endpoint) {
+async fn with_an_address_taken() -> (CliHarness, Endpoint, Endpoint) {
     let generated = Generated { tables: 3, partitions: 4, replicas: 2, rows: 50 };
     let shape = Shape { generated: Some(generated), ..Shape::default() };
-    let desk = Desk::shaped(Scenario::ServerNames, shape).await;
-    let (gone, there) = desk.bed.world(|world| {
+    let cli_harness = CliHarness::shaped(Scenario::ServerNames, shape).await;
+    let (gone, there) = cli_harness.harness.world(|world| {
         world.set_faults(vec!["1ms@tablet1=tablet-address-taken".parse().unwrap()], 0);
         (world.tablet_endpoints()[0].clone(), world.tablet_endpoints()[1].clone())
     });
-    let address = desk.bed.world(|world| world.address_of(&there));
-    until_node(&desk, &format!("map/names/{gone}"), Some(address.as_str())).await;
-    until_node(&desk, &format!("nodes/{gone}"), None).await;
-    (desk, gone, there)
+    let address = cli_harness.harness.world(|world| world.address_of(&there));
+    until_node(&cli_harness, &format!("map/names/{gone}"), Some(address.as_str())).await;
+    until_node(&cli_harness, &format!("nodes/{gone}"), None).await;
+    (cli_harness, gone, there)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has() {
     needs_zookeeper!();
-    let (desk, gone, there) = with_an_address_taken().await;
-    let status = desk.says(3, "status");
+    let (cli_harness, gone, there) = with_an_address_taken().await;
+    let status = cli_harness.says(3, "status");
     assert!(status.contains(&format!("is that of {there}, which is registered while it is not")), "{status}");
-    desk.says(4, "recover --all --wait-for-tablets 0");
-    desk.bed.world(|world| {
+    cli_harness.says(4, "recover --all --wait-for-tablets 0");
+    cli_harness.harness.world(|world| {
         let placed = placed_on(world, &there);
         let sent = sent_to(world, &there);
         assert!(!sent.is_empty());
@@ -74,46 +74,50 @@ async fn nothing_is_sent_in_the_name_of_a_tablet_whose_address_another_one_has()
         world.start_tablets(std::slice::from_ref(&gone));
     });
     // Once it is back it has an address of its own.
-    until_node(&desk, &format!("map/names/{gone}"), Some(desk.bed.world(|world| world.address_of(&gone)).as_str()))
-        .await;
-    until_node(&desk, &format!("nodes/{gone}"), Some(&format!("startup_{gone}"))).await;
-    desk.says(0, "recover --all");
-    desk.says(0, "status --deep");
-    let rows = desk.bed.settle();
+    until_node(
+        &cli_harness,
+        &format!("map/names/{gone}"),
+        Some(cli_harness.harness.world(|world| world.address_of(&gone)).as_str()),
+    )
+    .await;
+    until_node(&cli_harness, &format!("nodes/{gone}"), Some(&format!("startup_{gone}"))).await;
+    cli_harness.says(0, "recover --all");
+    cli_harness.says(0, "status --deep");
+    let rows = cli_harness.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 /// Where ZooKeeper cannot be reached the nameserver tells names and addresses, and who is there as far as it knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_where_the_nameserver_tells_the_names() {
     needs_zookeeper!();
-    let (desk, _, there) = with_an_address_taken().await;
-    let nameserver = desk.bed.sandbox().nameserver_address().unwrap().to_string();
+    let (cli_harness, _, there) = with_an_address_taken().await;
+    let nameserver = cli_harness.harness.sandbox().nameserver_address().unwrap().to_string();
     let recover = ["recover", "--all", "--wait-for-tablets", "0", "--nameserver", &nameserver];
-    let ran = desk.home.run(&recover).expect(4);
+    let ran = cli_harness.home.run(&recover).expect(4);
     assert!(ran.stdout.contains(&format!("is that of {there}")), "{}", ran.stdout);
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| {
         let placed = placed_on(world, &there);
         for (method, about) in sent_to(world, &there) {
             assert!(method != "DropTable" && about.iter().all(|id| placed.contains(id)), "{method} {about:?}");
         }
     });
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_without_values_are_addresses() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::EverythingRestarted).await;
-    let tablet = desk.bed.world(|world| {
+    let cli_harness = CliHarness::with(Scenario::EverythingRestarted).await;
+    let tablet = cli_harness.harness.world(|world| {
         world.set_faults(vec!["1ms=names-are-addresses".parse().unwrap()], 0);
         world.tablet_endpoints()[0].clone()
     });
-    until_node(&desk, &format!("map/names/{tablet}"), Some("")).await;
-    desk.says(0, "recover --all");
-    assert!(!desk.says(0, "status").contains("address"), "names are addresses: there is no column for them");
-    desk.ends().await;
+    until_node(&cli_harness, &format!("map/names/{tablet}"), Some("")).await;
+    cli_harness.says(0, "recover --all");
+    assert!(!cli_harness.says(0, "status").contains("address"), "names are addresses: there is no column for them");
+    cli_harness.ends().await;
 }
 
 /// Everything that would change something, as it is typed.
@@ -159,9 +163,9 @@ fn nothing_is_sent(home: &Home, reach: &[&str], tablet: &Endpoint, says: &str) {
 /// (docs/openmldb/other-servers.md#standalone).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
-    let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
-    let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
-    let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
+    let harness = Harness::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
+    let (home, address) = (Home::new(), harness.sandbox().nameserver_address().unwrap().to_string());
+    let tablet = harness.world(|world| world.tablet_endpoints()[0].clone());
     let reach = ["--nameserver", &address];
     nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is a standalone one"));
     home.run(&[&["failover", "restore"], &reach[..]].concat()).expect(0);
@@ -171,7 +175,7 @@ async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
     home.run(&[&["snapshot", "-o", "seen.yaml"], &reach[..]].concat()).expect(0);
     let ran = home.run(&["recover", "--all", "--dry-run", "--snapshot", "seen.yaml"]).expect(1);
     assert!(ran.stderr.contains("is a standalone one"), "{}", ran.stderr);
-    bed.world(|world| {
+    harness.world(|world| {
         assert_eq!(world.trace().mutations(), 0);
         assert!(world.leader().is_some(), "it lives");
     });
@@ -187,29 +191,29 @@ async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
         let error = cluster.act(&action).await.unwrap_err();
         assert!(matches!(error.kind, CallErrorKind::NotOurs(_)), "{error}");
     }
-    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.stop().await;
+    assert_eq!(harness.world(|world| world.trace().mutations()), 0);
+    harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standalone_nameserver_of_the_sandbox_dies_as_a_real_one_does() {
-    let bed = Bed::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
-    let target = Target::Nameserver(bed.sandbox().nameserver_address().unwrap().to_string());
+    let harness = Harness::start_with(Scenario::Healthy, &Options { standalone: true, ..Options::default() }).await;
+    let target = Target::Nameserver(harness.sandbox().nameserver_address().unwrap().to_string());
     let rpc = Grpc::new(target, &Credentials::Service, Transport::default()).await.unwrap();
     let conf = Pair { key: "auto_failover".to_owned(), value: "true".to_owned() };
     rpc.nameserver(NameserverCall::ConfSet(ConfSetRequest { conf })).await.unwrap_err();
-    assert_eq!(bed.world(|world| world.leader()), None);
-    bed.stop().await;
+    assert_eq!(harness.world(|world| world.leader()), None);
+    harness.stop().await;
 }
 
 /// Under a root path's leader there is the address of another cluster's nameserver.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_to_another_clusters_nameserver() {
     needs_zookeeper!();
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
     let server = ZooKeeperServer::shared().await;
-    let address = bed.sandbox().nameserver_address().unwrap().to_string();
-    let tablet = bed.world(|world| world.tablet_endpoints()[0].clone());
+    let address = harness.sandbox().nameserver_address().unwrap().to_string();
+    let tablet = harness.world(|world| world.tablet_endpoints()[0].clone());
     let nodes = [
         ("/another/leader/lock_request0000000001", address.as_str()),
         ("/another/nodes/10.255.255.1:10921", "10.255.255.1:10921"),
@@ -220,23 +224,23 @@ async fn nothing_is_sent_to_another_clusters_nameserver() {
     nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is another cluster's: it hears from "));
     let status = home.run(&[&["status"], &reach[..]].concat()).expect(3);
     assert!(status.stdout.contains("is another cluster's"), "{}", status.stdout);
-    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.stop().await;
+    assert_eq!(harness.world(|world| world.trace().mutations()), 0);
+    harness.stop().await;
 }
 
 /// 127.0.0.1 means another host to whoever is on another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::EverythingRestarted).await;
+    let cli_harness = CliHarness::with(Scenario::EverythingRestarted).await;
     let elsewhere = Transport { vantage: Vantage::OtherHost, ..Transport::default() };
     let connect = |target, transport| async move {
         Cluster::connect(target, &Credentials::Service, transport, cluster::Options::default()).await
     };
-    let error = connect(desk.target(), elsewhere.clone()).await.unwrap_err();
+    let error = connect(cli_harness.target(), elsewhere.clone()).await.unwrap_err();
     assert!(matches!(error, DiscoveryError::LeaderOnOtherHost { .. }), "{error}");
     // The nameserver was typed, so it is meant; its tablets are not.
-    let nameserver = Target::Nameserver(desk.bed.sandbox().nameserver_address().unwrap().to_string());
+    let nameserver = Target::Nameserver(cli_harness.harness.sandbox().nameserver_address().unwrap().to_string());
     let cluster = connect(nameserver, elsewhere).await.unwrap();
     let seen = snapshot::collect(&cluster, "elsewhere", 0).await.unwrap();
     assert!(matches!(seen.identity, Identity::OtherHost { .. }), "{:?}", seen.identity);
@@ -246,24 +250,24 @@ async fn servers_registered_as_loopback_are_not_looked_for_on_another_host() {
     }
     let error = cluster.act(&Action::SetAutoFailover { on: false }).await.unwrap_err();
     assert!(error.to_string().contains("nothing is sent: "), "{error}");
-    let asked = desk.bed.world(|world| {
+    let asked = cli_harness.harness.world(|world| {
         let tablets = world.tablet_endpoints().to_vec();
         world.trace().calls().filter(|call| tablets.contains(&call.server)).count()
     });
     assert_eq!(asked, 0, "not even a question");
     // On this host they are what they seem to be.
-    let here = connect(desk.target(), Transport::default()).await.unwrap();
+    let here = connect(cli_harness.target(), Transport::default()).await.unwrap();
     assert_eq!(snapshot::collect(&here, "here", 0).await.unwrap().identity, Identity::Cluster);
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 /// What else may listen where a nameserver is looked for: one message, exit 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
     needs_zookeeper!();
-    let bed = Bed::start(Scenario::Healthy).await;
+    let harness = Harness::start(Scenario::Healthy).await;
     let server = ZooKeeperServer::shared().await;
-    let (home, tablet) = (Home::new(), bed.sandbox().tablets()[0].1.to_string());
+    let (home, tablet) = (Home::new(), harness.sandbox().tablets()[0].1.to_string());
     for (address, says) in [
         (tablet, "does not know ConfGet: it is no OpenMLDB server of this kind, or too old a release"),
         (server.address(), "it refuses our credentials, keeps dying, or is no nameserver"),
@@ -274,6 +278,6 @@ async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
             assert!(ran.stderr.contains(says), "{command:?} {address}: {}", ran.stderr);
         }
     }
-    assert_eq!(bed.world(|world| world.trace().mutations()), 0);
-    bed.stop().await;
+    assert_eq!(harness.world(|world| world.trace().mutations()), 0);
+    harness.stop().await;
 }

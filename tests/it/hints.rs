@@ -10,7 +10,7 @@ use openmldb_ops::cli::Cli;
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::process::Home;
 
 /// The commands that a text names in backquotes, but for those that it puts together itself.
@@ -113,8 +113,8 @@ fn says_more(hint: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_types_what_is_said_does_not_go_in_circles() {
     for scenario in Scenario::ALL {
-        let bed = Bed::start(*scenario).await;
-        let (home, address) = (Home::new(), bed.sandbox().nameserver_address().unwrap().to_string());
+        let harness = Harness::start(*scenario).await;
+        let (home, address) = (Home::new(), harness.sandbox().nameserver_address().unwrap().to_string());
         let records = home.file("records");
         let (mut typed, mut left_alone) = (BTreeSet::new(), Vec::new());
         loop {
@@ -155,6 +155,6 @@ async fn who_types_what_is_said_does_not_go_in_circles() {
             left_alone = hints.map(|entry| entry["hint"].as_str().unwrap().to_owned()).collect();
             assert!([0, 4, 5].contains(&ran.code()), "{scenario}: {words:?}\n{}\n{}", ran.stdout, ran.stderr);
         }
-        bed.stop().await;
+        harness.stop().await;
     }
 }

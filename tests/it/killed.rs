@@ -11,7 +11,7 @@ use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, TimeScale};
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::{assert_all_well, auto_failover, has_ops_under_way};
 use crate::support::process::{Home, PATIENCE, records_in};
 
@@ -30,10 +30,10 @@ fn has_ended(record: &Path) -> bool {
 
 /// Starts the program and kills it as soon as so many lines are written. Whether it was killed: none of its calls is
 /// answered once they are, so that only their last ones can be written by a run that ends before.
-fn killed_after(line: usize, home: &Home, bed: &Bed, arguments: &[&str]) -> bool {
+fn killed_after(line: usize, home: &Home, harness: &Harness, arguments: &[&str]) -> bool {
     let mut run: Child = home.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let (records, id) = (home.file("state/openmldb-ops"), run.id().to_string());
-    bed.live().hold_once(move |_| {
+    harness.live().hold_once(move |_| {
         let newest = records_in(Path::new(&records)).pop();
         // SIGKILL: nothing of the process gets a chance to clean up.
         let kill = || Command::new("kill").args(["-s", "KILL", &id]).status().unwrap();
@@ -45,11 +45,11 @@ fn killed_after(line: usize, home: &Home, bed: &Bed, arguments: &[&str]) -> bool
             // Nothing more may come of it.
             run.kill().unwrap();
             let was_killed = run.wait().unwrap().code().is_none();
-            bed.release();
+            harness.release();
             return was_killed;
         }
         if let Some(status) = run.try_wait().unwrap() {
-            bed.release();
+            harness.release();
             return status.code().is_none();
         }
         assert!(Instant::now() < deadline, "line {line} is never written");
@@ -65,37 +65,37 @@ fn options(replicas: usize) -> Options {
 
 /// Kills the run on a fresh cluster after the given line; gives whether there was such a line.
 async fn survives(scenario: Scenario, options: &Options, line: usize) -> bool {
-    let bed = Bed::start_with(scenario, options).await;
-    let address = bed.sandbox().nameserver_address().unwrap().to_string();
+    let harness = Harness::start_with(scenario, options).await;
+    let address = harness.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address, "--output", "json"];
-    let killed = killed_after(line, &home, &bed, &recover);
+    let killed = killed_after(line, &home, &harness, &recover);
     // Killed after its last line, it has finished.
     let finished = home.records().last().is_some_and(|record| has_ended(record));
     let second = home.run(&recover).expect(0);
     assert_eq!(second.stderr.contains("an earlier run did not finish"), !finished, "line {line}: {}", second.stderr);
-    let rows = bed.settle();
+    let rows = harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected, "line {line}");
     assert_eq!((rows.partitions_with_two_alive_leaders, rows.healthy_partitions_touched), (0, 0), "line {line}");
-    bed.world(|world| {
+    harness.world(|world| {
         assert_all_well(world);
         assert_eq!(world.diverged(), BTreeSet::new(), "line {line}");
         assert!(auto_failover(world), "line {line}");
     });
     let third: Value = home.run(&recover).expect(0).summary();
     assert_eq!(third["rpc"]["mutations"], 0, "line {line}: {third}");
-    bed.stop().await;
+    harness.stop().await;
     killed
 }
 
 /// How many lines a run on such a cluster writes when nobody kills it.
 async fn lines_of_a_run(scenario: Scenario, options: &Options) -> usize {
-    let bed = Bed::start_with(scenario, options).await;
-    let address = bed.sandbox().nameserver_address().unwrap().to_string();
+    let harness = Harness::start_with(scenario, options).await;
+    let address = harness.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     home.run(&["recover", "--all", "--nameserver", &address]).expect(0);
     let lines = lines(&home);
-    bed.stop().await;
+    harness.stop().await;
     lines
 }
 
@@ -120,13 +120,13 @@ async fn a_run_killed_after_any_line_of_its_record_is_finished_by_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_in_the_middle_is_finished_by_one_much_later() {
     let options = options(2);
-    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let address = bed.sandbox().nameserver_address().unwrap().to_string();
+    let harness = Harness::start_with(Scenario::EverythingRestarted, &options).await;
+    let address = harness.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let recover = ["recover", "--all", "--nameserver", &address];
-    assert!(killed_after(40, &home, &bed, &recover));
-    bed.until("operations have ended", |world| !has_ops_under_way(world)).await;
+    assert!(killed_after(40, &home, &harness, &recover));
+    harness.until("operations have ended", |world| !has_ops_under_way(world)).await;
     home.run(&recover).expect(0);
-    bed.world(assert_all_well);
-    bed.stop().await;
+    harness.world(assert_all_well);
+    harness.stop().await;
 }

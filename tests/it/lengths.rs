@@ -6,7 +6,9 @@ use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Snapshot, Tid};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::Plan;
-use openmldb_ops::run::{Left, PlanId, Rpc, Scope, Service, Status, diagnose, prepare_plan, summary_of_status};
+use openmldb_ops::run::{
+    PlanId, Rpc, Scope, Service, Status, UnfinishedWork, diagnose, prepare_plan, summary_of_status,
+};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::collect;
@@ -43,7 +45,7 @@ fn times(snapshot: &Snapshot, times: u32) -> Snapshot {
 
 fn planned(snapshot: &Snapshot) -> Plan {
     let playbook = Playbook::find(DEFAULT).unwrap();
-    prepare_plan(snapshot.clone(), &playbook, &Scope::All, Left::default(), None).unwrap().plan
+    prepare_plan(snapshot.clone(), &playbook, &Scope::All, UnfinishedWork::default(), None).unwrap().plan
 }
 
 fn text_of_plan(snapshot: &Snapshot, plan: &Plan, full: bool) -> String {

@@ -6,14 +6,14 @@ use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::json;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::process::{Home, Ran, Running};
 use crate::support::wire::Wire;
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// A cluster found through ZooKeeper, whose clock is held when the first follower is recovered.
 struct Served {
-    bed: Bed,
+    harness: Harness,
     servers: String,
     root: &'static str,
     nameserver: String,
@@ -26,10 +26,10 @@ impl Served {
         let generated = Generated { tables: 2, partitions: 2, replicas: 2, rows: 20 };
         let shape = Shape { tablets: 2, generated: Some(generated), ..Shape::default() };
         let options = Options { shape, zookeeper: Some(at), ..Options::default() };
-        let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-        bed.hold_at(&["RecoverTable"], 1);
-        let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
-        Self { bed, servers, root, nameserver }
+        let harness = Harness::start_with(Scenario::EverythingRestarted, &options).await;
+        harness.hold_at(&["RecoverTable"], 1);
+        let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+        Self { harness, servers, root, nameserver }
     }
 
     fn words<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
@@ -57,7 +57,7 @@ impl Served {
     }
 
     fn finishes(&self, home: &Home) -> Ran {
-        self.bed.release();
+        self.harness.release();
         let ran = self.run(home, &["recover", "--all"]).expect(0);
         assert_eq!(ran.summary()["verdict"], "recovered");
         assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
@@ -94,7 +94,7 @@ async fn a_second_run_ends_with_6_and_names_the_first() {
     assert_eq!(elsewhere.records().len(), 0, "it has changed nothing, and has nothing to tell");
     let restore = served.run(&elsewhere, &["failover", "restore"]).expect(6);
     assert!(restore.stderr.contains("another run is at work"), "{}", restore.stderr);
-    served.bed.release();
+    served.harness.release();
     assert_eq!(first.end().expect(0).summary()["verdict"], "recovered");
     let left = tree(&server, "/twice").await;
     assert!(!left.keys().any(|path| path.contains("openmldb-ops")), "neither lock nor note: {left:?}");
@@ -171,7 +171,7 @@ async fn a_zookeeper_that_blinks_delays_a_run() {
     served.servers = wire.address();
     let run = served.run_half_way(&home);
     wire.blinks().await;
-    served.bed.release();
+    served.harness.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }
 
@@ -200,15 +200,15 @@ async fn what_only_looks_writes_nothing_to_zookeeper() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
     let home = Home::new();
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    bed.hold_at(&["RecoverTable"], 1);
-    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
+    harness.hold_at(&["RecoverTable"], 1);
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
     let recover = ["recover", "--all", "--nameserver", &nameserver];
     let mut first = home.start(&recover);
     first.wait_for_progress(|line| line.contains(": serving after "));
     let second = home.run(&recover).expect(6);
     assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
-    bed.release();
+    harness.release();
     let ran = first.end().expect(0);
     assert!(
         ran.stderr.contains("without ZooKeeper, only runs that keep their records in the same directory"),
@@ -238,7 +238,7 @@ async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
             assert!(status.stdout.contains("run_at_work"), "{look:?}: {}", status.stdout);
             assert!(!status.stdout.contains("run_unfinished"), "what runs has not died: {}", status.stdout);
         }
-        served.bed.release();
+        served.harness.release();
         first.end().expect(0);
         let last = home.run(&recover(!first_by_zookeeper)).expect(0);
         assert_eq!(last.summary()["verdict"], "healthy", "{}", last.stderr);
@@ -255,7 +255,7 @@ async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
     let run = served.run_half_way(&home);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
-    served.bed.release();
+    served.harness.release();
     let ran = home.run(&served.by_nameserver(&["recover", "--all"])).expect(0);
     assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
     assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
@@ -298,6 +298,6 @@ async fn the_wait_for_a_lock_of_another_host_is_announced() {
     let waiting = "waiting up to 14 s for the lock of run 5-0 on elsewhere, process 7, which may be dead";
     run.wait_for_progress(|line| line.contains(waiting));
     server.client().await.delete("/elsewhere/openmldb-ops/lock", None).await.unwrap();
-    served.bed.release();
+    served.harness.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
 }

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openmldb_ops::cluster::{Hold, LockNodes, ZooKeeper};
 use openmldb_ops::metadata;
 use openmldb_ops::model::{MetadataSeen, MetadataTree};
-use openmldb_ops::run::{Alone, Event, Holder, Lock, LockError, Locking, Note, Verdict};
+use openmldb_ops::run::{Event, Holder, InMemoryLock, Lock, LockError, LockFuture, Note, Verdict};
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::json;
 use tokio::sync::watch;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::support::bed::{Bed, Setup};
+use crate::support::harness::{Harness, Setup};
 use crate::support::process::{Home, Ran};
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
@@ -52,9 +52,9 @@ impl<'a> Place<'a> {
         metadata::read(self.home.file(name).as_ref()).unwrap()
     }
 
-    async fn cluster(&self, scenario: Scenario) -> Bed {
+    async fn cluster(&self, scenario: Scenario) -> Harness {
         let at = ZooKeeperPath { servers: self.servers.clone(), root: self.root.to_owned(), digest: None };
-        Bed::start_with(scenario, &Options { zookeeper: Some(at), ..Options::default() }).await
+        Harness::start_with(scenario, &Options { zookeeper: Some(at), ..Options::default() }).await
     }
 }
 
@@ -95,7 +95,7 @@ async fn a_cluster_whose_zookeeper_has_lost_everything_comes_back_with_every_row
     needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     let place = Place::of(&server, "/lost/openmldb");
-    let bed = place.cluster(Scenario::Healthy).await;
+    let harness = place.cluster(Scenario::Healthy).await;
     let file = place.home.file("metadata.json");
     let saved = last(&place.json(&["metadata", "backup", "-o", &file]).expect(0));
     assert_eq!((&saved["event"], &saved["consistent"]), (&json!("metadata_saved"), &json!(true)));
@@ -103,7 +103,7 @@ async fn a_cluster_whose_zookeeper_has_lost_everything_comes_back_with_every_row
     // What happens after the backup is not in it.
     place.run(&["failover", "set", "off"]).expect(0);
 
-    bed.world(|world| world.kill_everything());
+    harness.world(|world| world.kill_everything());
     loop {
         let seen = place.seen().await;
         if seen.of_sessions.is_empty() {
@@ -122,21 +122,21 @@ async fn a_cluster_whose_zookeeper_has_lost_everything_comes_back_with_every_row
     let (raised, _) = metadata::raise(&place.backup("metadata.json").tree, metadata::RAISED_BY);
     assert_eq!(place.tree().await, raised);
 
-    bed.world(|world| world.start_everything());
-    bed.until("a nameserver leads", |world| world.leader().is_some()).await;
+    harness.world(|world| world.start_everything());
+    harness.until("a nameserver leads", |world| world.leader().is_some()).await;
     let get = last(&place.json(&["failover", "get"]).expect(0));
     assert_eq!(get["auto_failover"], true, "as it was when the backup was taken");
     let recovered = place.json(&["recover", "--all"]).expect(0).summary();
     assert_eq!(recovered["verdict"], "recovered");
     assert_eq!(place.json(&["status", "--deep", "--rows"]).expect(0).summary()["verdict"], "healthy");
-    let rows = bed.settle();
+    let rows = harness.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
     assert!(rows.rows_expected > 100, "only {}", rows.rows_expected);
     let checked = last(&place.json(&["metadata", "check"]).expect(0));
     assert_eq!((&checked["event"], &checked["findings"]), (&json!("metadata_checked"), &json!(0)));
     let record = place.home.run(&["record", "list", "--output", "json"]).expect(0).events();
     assert!(record.iter().any(|run| run["name"] == "metadata restore" && run["ended"] == "reached"), "{record:?}");
-    bed.stop().await;
+    harness.stop().await;
 }
 
 /// Without its metadata a cluster has no table: what a nameserver has is what ZooKeeper gives it. And what it creates then is not
@@ -146,22 +146,22 @@ async fn where_a_nameserver_has_begun_anew_nothing_is_put_back() {
     needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     let place = Place::of(&server, "/anew");
-    let bed = place.cluster(Scenario::Healthy).await;
+    let harness = place.cluster(Scenario::Healthy).await;
     let file = place.home.file("metadata.json");
     place.run(&["metadata", "backup", "-o", &file]).expect(0);
-    bed.world(|world| world.kill_everything());
-    bed.until("every session has ended", |world| world.registered_tablets().is_empty()).await;
+    harness.world(|world| world.kill_everything());
+    harness.until("every session has ended", |world| world.registered_tablets().is_empty()).await;
     server.lose_everything().await;
-    bed.world(|world| world.start_everything());
-    bed.until("a nameserver leads", |world| world.leader().is_some()).await;
-    assert!(bed.world(|world| world.tables().iter().all(|table| table.db() != "shop")), "tables out of nowhere");
+    harness.world(|world| world.start_everything());
+    harness.until("a nameserver leads", |world| world.leader().is_some()).await;
+    assert!(harness.world(|world| world.tables().iter().all(|table| table.db() != "shop")), "tables out of nowhere");
     let before = place.tree().await;
     let refused = place.run(&["metadata", "restore", &file]).expect(5);
     assert!(refused.stderr.contains("error: nothing was created: the root path holds"), "{}", refused.stderr);
     assert!(refused.stderr.contains("of servers that are registered"), "{}", refused.stderr);
     assert!(refused.stderr.contains("stop every server of the cluster"), "{}", refused.stderr);
     assert_eq!(place.tree().await.nodes().count(), before.nodes().count());
-    bed.stop().await;
+    harness.stop().await;
 }
 
 /// There is no backup, and the tablets still run when ZooKeeper has lost everything: what they have loaded is enough, and what they
@@ -171,11 +171,11 @@ async fn without_a_backup_tablets_that_run_know_enough_to_bring_every_row_back()
     needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     let place = Place::of(&server, "/rebuilt");
-    let bed = place.cluster(Scenario::Healthy).await;
+    let harness = place.cluster(Scenario::Healthy).await;
     let before = place.tree().await;
-    let nameservers: Vec<_> = bed.sandbox().nameservers().iter().map(|(endpoint, _)| endpoint.clone()).collect();
-    bed.world(|world| nameservers.iter().for_each(|endpoint| world.kill_nameserver(endpoint)));
-    let (file, tablets) = (place.home.file("rebuilt.json"), bed.tablets());
+    let nameservers: Vec<_> = harness.sandbox().nameservers().iter().map(|(endpoint, _)| endpoint.clone()).collect();
+    harness.world(|world| nameservers.iter().for_each(|endpoint| world.kill_nameserver(endpoint)));
+    let (file, tablets) = (place.home.file("rebuilt.json"), harness.tablets());
     let named: Vec<&str> = tablets.iter().flat_map(|tablet| ["--tablet", tablet.as_str()]).collect();
     let rebuild = [&["metadata", "rebuild", "-o", &file, "--output", "json"], named.as_slice()].concat();
     let told = last(&place.home.run(&rebuild).expect(0));
@@ -187,17 +187,17 @@ async fn without_a_backup_tablets_that_run_know_enough_to_bring_every_row_back()
     };
     assert_eq!(tables(&place.backup("rebuilt.json").tree), tables(&before));
 
-    bed.world(|world| world.kill_everything());
+    harness.world(|world| world.kill_everything());
     while !place.seen().await.of_sessions.is_empty() {}
     server.lose_everything().await;
     place.json(&["metadata", "restore", &file]).expect(0);
-    bed.world(|world| world.start_everything());
-    bed.until("a nameserver leads", |world| world.leader().is_some()).await;
+    harness.world(|world| world.start_everything());
+    harness.until("a nameserver leads", |world| world.leader().is_some()).await;
     assert_eq!(place.json(&["recover", "--all"]).expect(0).summary()["verdict"], "recovered");
     assert_eq!(place.json(&["status", "--deep", "--rows"]).expect(0).summary()["verdict"], "healthy");
-    let rows = bed.settle();
+    let rows = harness.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
-    bed.stop().await;
+    harness.stop().await;
 }
 
 #[tokio::test]
@@ -322,7 +322,7 @@ async fn nodes_that_come_and_go_are_changes_and_registrations_are_not() {
     client.create("/coming/nodes/a:1", b"startup_a:1", &ephemeral).await.unwrap();
     let lock = LockNodes::new(server.address(), "/coming", None).unwrap();
     assert!(lock.acquire("{}").await.unwrap().is_none());
-    lock.leave("a note").await.unwrap();
+    lock.write_note("a note").await.unwrap();
     let seen = place.seen().await;
     assert_eq!(seen.of_sessions.nodes().map(|(path, _)| path).collect::<Vec<_>>(), ["nodes/a:1"]);
     assert_eq!((seen.tree.len(), seen.changed), (12, vec![]), "the lock and the note are ours");
@@ -402,7 +402,7 @@ async fn a_recovery_saves_the_metadata_beside_its_record() {
     needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let place = Place::of(&server, "/beside");
-    let bed = place.cluster(Scenario::EverythingRestarted).await;
+    let harness = place.cluster(Scenario::EverythingRestarted).await;
     let before = place.tree().await;
     let recovered = place.json(&["recover", "--all"]).expect(0);
     let record = recovered.events().into_iter().find(|event| event["event"] == "recorded").unwrap();
@@ -416,14 +416,14 @@ async fn a_recovery_saves_the_metadata_beside_its_record() {
     assert!(told.contains("the metadata in ZooKeeper (") && told.contains(".metadata.json"), "{told}");
     assert_eq!(place.home.records().len(), 1, "it is no record");
     place.home.run(&["metadata", "check", &beside]).expect(0);
-    bed.stop().await;
+    harness.stop().await;
 }
 
 /// A lock whose ZooKeeper does not let the metadata be read.
-struct Unreadable(Alone);
+struct Unreadable(InMemoryLock);
 
 impl Lock for Unreadable {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> LockFuture<'a, ()> {
         self.0.acquire(holder)
     }
 
@@ -431,7 +431,7 @@ impl Lock for Unreadable {
         self.0.hold()
     }
 
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
+    fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         self.0.holder()
     }
 
@@ -439,26 +439,26 @@ impl Lock for Unreadable {
         self.0.release()
     }
 
-    fn note(&self) -> Locking<'_, Option<Note>> {
+    fn note(&self) -> LockFuture<'_, Option<Note>> {
         self.0.note()
     }
 
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> Locking<'a, ()> {
-        self.0.leave(note)
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
+        self.0.write_note(note)
     }
 
-    fn metadata(&self) -> Locking<'_, Option<MetadataSeen>> {
+    fn metadata(&self) -> LockFuture<'_, Option<MetadataSeen>> {
         Box::pin(std::future::ready(Err(LockError::Text { seen: "it is locked away".to_owned() })))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn metadata_that_cannot_be_saved_stop_no_recovery() {
-    let bed = Bed::in_memory(Scenario::EverythingRestarted).await;
-    let run = bed.run_with(Setup { lock: Arc::new(Unreadable(Alone::default())), ..Setup::new() }).await;
+    let harness = Harness::in_memory(Scenario::EverythingRestarted).await;
+    let run = harness.run_with(Setup { lock: Arc::new(Unreadable(InMemoryLock::default())), ..Setup::new() }).await;
     assert_eq!(run.recovered.summary.verdict, Verdict::Recovered);
     let said =
         run.events.iter().any(|event| matches!(event, Event::Note { text } if text.contains("it is locked away")));
     assert!(said, "{:?}", run.events);
-    assert_eq!(bed.records.count(), 1, "the record, and nothing beside it");
+    assert_eq!(harness.records.count(), 1, "the record, and nothing beside it");
 }

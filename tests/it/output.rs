@@ -9,15 +9,15 @@ use openmldb_ops::model::{
     TableName, Term, Tid,
 };
 use openmldb_ops::playbook::{DEFAULT, Playbook, load};
-use openmldb_ops::recovery::{Blocked, Choice, GivenUp, Reason, Rejected, Way, WhyHeld};
+use openmldb_ops::recovery::{Blocked, Choice, GivenUp, PromotionMethod, Reason, Rejected, WhyHeld};
 use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
-    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, GoingOn, HeldFor, Lacking, Left, Milestone, Named,
-    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service, Status, Summary, Verdict,
-    prepare_plan,
+    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, HeldFor, Lacking, Milestone, Named, OutstandingWork,
+    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service, Status, Summary, UnfinishedWork,
+    Verdict, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
-use openmldb_ops::verify::{Finding, FindingKind, Nature, Verification};
+use openmldb_ops::verify::{Finding, FindingKind, Persistence, Verification};
 use serde_json::Value;
 
 use crate::support::{recorded, schema};
@@ -73,7 +73,7 @@ fn given_up() -> GivenUp {
 fn choice() -> Box<Choice> {
     Box::new(Choice {
         leader: endpoint(1),
-        way: Way::ChangeRole,
+        way: PromotionMethod::ChangeRole,
         offset: Some(Offset(93)),
         why: "elected last of the leader-flagged (last term 3), offset 93, 93 rows".to_owned(),
         rejected: vec![
@@ -162,15 +162,15 @@ fn events() -> Vec<Event> {
             at_most_ms: Some(300_000),
         },
         Event::StillGoingOn {
-            going_on: GoingOn::Call {
+            going_on: OutstandingWork::Call {
                 action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },
             },
         },
         Event::StillGoingOn {
-            going_on: GoingOn::Load { endpoint: endpoint(1), table: orders(), pid: Pid(1), seen: true },
+            going_on: OutstandingWork::Load { endpoint: endpoint(1), table: orders(), pid: Pid(1), seen: true },
         },
         Event::StillGoingOn {
-            going_on: GoingOn::Op {
+            going_on: OutstandingWork::Op {
                 op: OpId(31),
                 kind: "kReAddReplicaOP".to_owned(),
                 table: orders(),
@@ -190,7 +190,7 @@ fn finding() -> Finding {
         table: Some(orders()),
         pid: Some(Pid(2)),
         endpoint: Some(endpoint(3)),
-        nature: Nature::Stays,
+        nature: Persistence::Stays,
         text: "not alive".to_owned(),
         hint: kind.hint().to_owned(),
     }
@@ -245,7 +245,7 @@ fn data() -> Vec<String> {
     let (snapshot, scope) = audit();
     let (file, text) = load(DEFAULT).unwrap();
     let playbook = Playbook::parse(&file, &text).unwrap();
-    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, Left::default(), None).unwrap().plan;
+    let plan = prepare_plan(snapshot.clone(), &playbook, &scope, UnfinishedWork::default(), None).unwrap().plan;
     let paint = Paint::Plain;
     let context = PlanContext {
         snapshot: &snapshot,

@@ -8,7 +8,7 @@ use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::{Action, PartitionId, Seen, Snapshot, State};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::{PartitionPlan, Plan};
-use openmldb_ops::run::{Left, Scope, Service, Status, prepare_plan};
+use openmldb_ops::run::{Scope, Service, Status, UnfinishedWork, prepare_plan};
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::{collect, poll_tablet};
@@ -34,7 +34,7 @@ fn playbook() -> Playbook {
 }
 
 fn plan(snapshot: &Snapshot) -> Plan {
-    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, Left::default(), None).unwrap().plan
+    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, UnfinishedWork::default(), None).unwrap().plan
 }
 
 /// Loads every replica as a follower, and waits until what can be loaded is.

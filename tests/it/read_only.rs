@@ -11,7 +11,7 @@ use openmldb_ops::wire::call::Effect;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::support::bed::{Bed, PATIENCE, Setup};
+use crate::support::harness::{Harness, PATIENCE, Setup};
 
 /// Does the same to a sandbox of every scenario, so many side by side.
 async fn in_every_scenario<F>(at_once: usize, what: impl Fn(Scenario) -> F + Copy)
@@ -33,15 +33,15 @@ where
 #[tokio::test(start_paused = true)]
 async fn looking_and_planning_send_nothing_that_changes_anything() {
     in_every_scenario(usize::MAX, |scenario| async move {
-        let bed = Bed::in_memory(scenario).await;
+        let harness = Harness::in_memory(scenario).await;
         let calls = Arc::new(Mutex::new(Vec::new()));
         let heard = calls.clone();
         let mut setup = Setup {
             trace: Some(Arc::new(move |_, method, effect| heard.lock().unwrap().push((method.to_owned(), effect)))),
             ..Setup::new()
         };
-        let (cluster, relay) = bed.cluster(&mut setup).await;
-        let prepared = bed.recovery(&setup, setup.listener.clone()).look(&cluster).await.unwrap();
+        let (cluster, relay) = harness.cluster(&mut setup).await;
+        let prepared = harness.recovery(&setup, setup.listener.clone()).look(&cluster).await.unwrap();
         let seen = snapshot::collect(&cluster, "sandbox", 0).await.unwrap();
         assert_eq!(Status::of(&seen, &Scope::All).counts.partitions, prepared.plan.counts.total, "{scenario}");
 
@@ -49,9 +49,9 @@ async fn looking_and_planning_send_nothing_that_changes_anything() {
         let mutations: Vec<_> = calls.iter().filter(|(_, effect)| *effect == Effect::Mutate).collect();
         assert!(mutations.is_empty() && relay.sent().is_empty(), "{scenario}: {mutations:?}");
         assert_eq!(cluster.rpc_counts().mutations, 0, "{scenario}");
-        let arrived = bed.world(|world| (world.trace().reads(), world.trace().mutations()));
+        let arrived = harness.world(|world| (world.trace().reads(), world.trace().mutations()));
         assert!(!calls.is_empty() && arrived.0 > 0 && arrived.1 == 0, "{scenario}: {arrived:?}");
-        assert_eq!(bed.records.count(), 0, "{scenario}: nothing is written down");
+        assert_eq!(harness.records.count(), 0, "{scenario}: nothing is written down");
     })
     .await;
 }
@@ -60,9 +60,9 @@ async fn looking_and_planning_send_nothing_that_changes_anything() {
 async fn the_commands_that_look_change_nothing() {
     // Each has a process of its own at work, and on a busy machine many of them would not answer each other in time.
     in_every_scenario(2, |scenario| async move {
-        let bed = Bed::start(scenario).await;
-        let address = bed.sandbox().nameserver_address().unwrap().to_string();
-        let records = bed.records.path().to_str().unwrap().to_owned();
+        let harness = Harness::start(scenario).await;
+        let address = harness.sandbox().nameserver_address().unwrap().to_string();
+        let records = harness.records.path().to_str().unwrap().to_owned();
         let file = std::env::temp_dir().join(format!("openmldb-ops-{}-{scenario}.yaml", std::process::id()));
         let file = file.to_str().unwrap();
         let well = scenario.is_well();
@@ -79,7 +79,7 @@ async fn the_commands_that_look_change_nothing() {
         )
         .await;
         ends_with(&[&["status", "--check"][..], &there].concat(), &[0, 1, 2]).await;
-        let tablet = bed.world(|world| world.tablet_endpoints()[0].to_string());
+        let tablet = harness.world(|world| world.tablet_endpoints()[0].to_string());
         for command in [&["scale", "out"][..], &["scale", "in", &tablet], &["upgrade", "pre", &tablet]] {
             let dry = [command, &["--dry-run", "--record-dir", &records], &there].concat();
             ends_with(&dry, &[0, 4, 5]).await;
@@ -94,9 +94,9 @@ async fn the_commands_that_look_change_nothing() {
         assert_eq!(replanned.status, planned.status, "{scenario}: the file says what the cluster says");
         std::fs::remove_file(file).unwrap();
 
-        let arrived = bed.world(|world| (world.trace().reads(), world.trace().mutations()));
+        let arrived = harness.world(|world| (world.trace().reads(), world.trace().mutations()));
         assert!(arrived.0 > 0 && arrived.1 == 0, "{scenario}: {arrived:?}");
-        assert!(!bed.records.path().exists(), "{scenario}: not even the directory is made");
+        assert!(!harness.records.path().exists(), "{scenario}: not even the directory is made");
     })
     .await;
 }

@@ -10,7 +10,7 @@ use openmldb_ops::wire::nameserver::{ConfSetRequest, Pair, ShowTabletRequest, Ta
 use prost::Message as _;
 use zookeeper_client::Client;
 
-use crate::support::bed::{PATIENCE, sandbox};
+use crate::support::harness::{PATIENCE, sandbox};
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 fn options(server: &ZooKeeperServer, root: &str) -> Options {

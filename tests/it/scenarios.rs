@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::Playbook;
-use openmldb_ops::run::{Alone, Event, Lock, PartitionCounts, ReplicaCounts, Verdict};
+use openmldb_ops::run::{Event, InMemoryLock, Lock, PartitionCounts, ReplicaCounts, Verdict};
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::tablet::Entry;
 use openmldb_ops::sandbox::world::Rows;
@@ -16,7 +16,7 @@ use openmldb_ops::wire::encode::Addressed;
 use tokio::task::JoinSet;
 
 use crate::aggregates::led_apart;
-use crate::support::bed::{Bed, Run, Setup, impatient};
+use crate::support::harness::{Harness, Run, Setup, impatient};
 use crate::support::outside::{
     assert_all_well, assert_serving, assert_well, auto_failover, find, flags, has_ops_under_way, leader, lengths,
     orders, placed_on, told,
@@ -26,7 +26,7 @@ use crate::support::relay::count;
 /// A sandbox, as it was and what a run made of it.
 struct Seen {
     scenario: Scenario,
-    bed: Bed,
+    harness: Harness,
     before: Before,
     run: Run,
 }
@@ -44,8 +44,8 @@ struct Before {
 }
 
 impl Before {
-    fn of(bed: &Bed) -> Self {
-        bed.world(|world| Self {
+    fn of(harness: &Harness) -> Self {
+        harness.world(|world| Self {
             rows: world.rows(),
             rows_expected: world.row_count().rows_expected,
             healthy: world.healthy(),
@@ -58,10 +58,10 @@ impl Before {
 }
 
 async fn recover(scenario: Scenario, setup: Setup) -> Seen {
-    let bed = Bed::in_memory(scenario).await;
-    let before = Before::of(&bed);
-    let run = bed.run_with(setup).await;
-    Seen { scenario, bed, before, run }
+    let harness = Harness::in_memory(scenario).await;
+    let before = Before::of(&harness);
+    let run = harness.run_with(setup).await;
+    Seen { scenario, harness, before, run }
 }
 
 impl Seen {
@@ -70,7 +70,7 @@ impl Seen {
         let summary = &self.run.recovered.summary;
         let reasons: BTreeSet<&str> = summary.blocked.iter().map(|blocked| blocked.reason).collect();
         assert_eq!((summary.verdict, reasons), (Verdict::Partial, BTreeSet::from(["longer_than_leader"])));
-        self.bed.world(|world| {
+        self.harness.world(|world| {
             for (id, before) in &self.before.rows {
                 let longest = before.values().max_by_key(|log| log.len()).unwrap();
                 assert!(
@@ -79,7 +79,7 @@ impl Seen {
                 );
             }
         });
-        self.bed.stop().await;
+        self.harness.stop().await;
     }
 
     /// Nothing is left of any replica: nobody leads, nothing is told to load, and each loss can be accepted.
@@ -90,23 +90,23 @@ impl Seen {
         assert_eq!((summary.blocked.len(), self.loads()), (self.before.partitions, Vec::new()));
         let losses: usize = summary.blocked.iter().map(|blocked| blocked.losses.len()).sum();
         assert_eq!(losses, self.before.replicas, "each replica's");
-        self.bed.stop().await;
+        self.harness.stop().await;
     }
 
     /// The tablet that the disasters happen to: the last, which leads two partitions of `orders`.
     fn victim(&self) -> Endpoint {
-        self.bed.tablets()[2].clone()
+        self.harness.tablets()[2].clone()
     }
 
     /// What holds after every run, whatever it was about.
     fn assert_safe(&self) {
-        let count = self.bed.settle();
+        let count = self.harness.settle();
         assert_eq!(count.partitions_with_two_alive_leaders, 0);
         assert_eq!(count.healthy_partitions_touched, 0);
         let summary = &self.run.recovered.summary;
         // Replicas that nobody could look at: the nameserver must not replace them.
         let is_held = !summary.auto_failover.held_for.is_empty();
-        self.bed.world(|world| {
+        self.harness.world(|world| {
             assert_eq!(world.diverged(), BTreeSet::new(), "replicas hold different entries");
             assert!(
                 auto_failover(world) == self.before.auto_failover || is_held,
@@ -133,7 +133,7 @@ impl Seen {
             assert!(may_have_schema || sent == minimal, "more than a minimal meta: {sent:?}");
             assert_eq!((sent.mode, sent.seg_cnt), (Some(TableMode::KTableFollower.into()), Some(8)), "{sent:?}");
         }
-        let systems: BTreeSet<u32> = self.bed.world(|world| {
+        let systems: BTreeSet<u32> = self.harness.world(|world| {
             let is_system = |db: &str| matches!(db, "__INTERNAL_DB" | "INFORMATION_SCHEMA");
             world.tables().iter().filter(|table| is_system(table.db())).map(|table| table.tid()).collect()
         });
@@ -145,7 +145,7 @@ impl Seen {
 
     /// The LoadTable calls, in the order in which the tablets got them.
     fn loads(&self) -> Vec<(Endpoint, PartitionId)> {
-        self.bed.world(|world| {
+        self.harness.world(|world| {
             let calls = world.trace().calls().filter(|call| call.method == "LoadTable");
             calls.map(|call| (call.server.clone(), call.partitions[0])).collect()
         })
@@ -154,8 +154,8 @@ impl Seen {
     /// Everything is well, and no row that should be there is missing anywhere.
     fn assert_whole(&self) {
         self.assert_safe();
-        self.bed.world(assert_all_well);
-        let count = self.bed.settle();
+        self.harness.world(assert_all_well);
+        let count = self.harness.settle();
         assert_eq!(count.rows_after, count.rows_expected);
         let summary = &self.run.recovered.summary;
         let healthy_before = summary.partitions.healthy_before;
@@ -176,25 +176,29 @@ impl Seen {
 
     /// A second run changes nothing, not even on disk unless it leaves auto_failover off, and comes to this verdict.
     async fn assert_at_rest(&self, setup: Setup, verdict: Verdict) {
-        let records = self.bed.records.count();
-        let before = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
-        let again = self.bed.run_with(setup).await;
+        let records = self.harness.records.count();
+        let before = self.harness.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
+        let again = self.harness.run_with(setup).await;
         assert!(again.sent.is_empty(), "the second run sends {:?}", again.sent);
         assert_eq!(again.recovered.summary.verdict, verdict);
-        let after = self.bed.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
+        let after = self.harness.world(|world| (world.trace().mutations(), world.metadata(), world.rows()));
         assert_eq!(before, after);
         // One that leaves auto_failover off for somebody's sake has to be found by the next one.
         let is_held = !again.recovered.summary.auto_failover.held_for.is_empty();
-        assert_eq!(records + usize::from(is_held), self.bed.records.count(), "a record of a run that changes nothing");
+        assert_eq!(
+            records + usize::from(is_held),
+            self.harness.records.count(),
+            "a record of a run that changes nothing"
+        );
     }
 
     /// The entries of every replica of a partition.
     fn logs(&self, id: PartitionId) -> BTreeMap<Endpoint, Vec<Entry>> {
-        self.bed.world(|world| world.rows().remove(&id).unwrap())
+        self.harness.world(|world| world.rows().remove(&id).unwrap())
     }
 
     fn order(&self, pid: u32) -> PartitionId {
-        self.bed.world(|world| orders(world, pid))
+        self.harness.world(|world| orders(world, pid))
     }
 }
 
@@ -204,7 +208,7 @@ async fn comes_back(scenario: Scenario, special: fn(&Seen)) {
     seen.assert_whole();
     special(&seen);
     seen.assert_at_rest(Setup::new(), Verdict::Healthy).await;
-    seen.bed.stop().await;
+    seen.harness.stop().await;
 }
 
 macro_rules! scenarios {
@@ -256,7 +260,7 @@ scenarios! {
 
 /// Replicas that count their rows differently and hold the same.
 fn nothing_is_sent_again(seen: &Seen) {
-    seen.bed.world(|world| {
+    seen.harness.world(|world| {
         for at in world.tablet_endpoints().to_vec() {
             assert_eq!(world.tablets_mut().recycle_bin(at.as_str()), [], "{at}: no directory was replaced");
         }
@@ -264,7 +268,7 @@ fn nothing_is_sent_again(seen: &Seen) {
 }
 
 fn what_any_replica_kept_is_everywhere(seen: &Seen) {
-    let after = lengths(&seen.bed.world(|world| world.rows()));
+    let after = lengths(&seen.harness.world(|world| world.rows()));
     for (id, before) in &seen.before.rows {
         let longest = before.values().map(Vec::len).max().unwrap();
         assert_eq!(after[id], (longest, BTreeSet::from([longest])), "{id}");
@@ -279,7 +283,7 @@ fn what_any_replica_kept_is_everywhere(seen: &Seen) {
     let described: BTreeSet<(Endpoint, i32)> = seen.run.sent.iter().filter_map(described).collect();
     assert!(described.iter().all(|(endpoint, _)| *endpoint == seen.victim()), "{described:?}");
     for name in ["orders", "views"] {
-        let tid = seen.bed.world(|world| find(world, name, 0).tid.0.cast_signed());
+        let tid = seen.harness.world(|world| find(world, name, 0).tid.0.cast_signed());
         assert!(described.contains(&(seen.victim(), tid)), "{name}, in memory or on disk: {described:?}");
     }
 }
@@ -291,11 +295,11 @@ async fn emptied_disks() {
 
 fn is_left_alone(seen: &Seen) {
     assert!(seen.run.sent.is_empty());
-    assert_eq!(seen.bed.records.count(), 0, "nothing is written down either");
+    assert_eq!(seen.harness.records.count(), 0, "nothing is written down either");
 }
 
 fn longest_replica_is_everywhere(seen: &Seen) {
-    let after = seen.bed.world(|world| world.rows());
+    let after = seen.harness.world(|world| world.rows());
     let victim = seen.victim();
     for (id, (longest, lengths)) in lengths(&after) {
         let before = &seen.before.rows[&id];
@@ -307,7 +311,7 @@ fn longest_replica_is_everywhere(seen: &Seen) {
         let other = seen.before.rows[&id].iter().find(|(endpoint, _)| **endpoint != victim).unwrap().1;
         assert!(lost.len() < other.len(), "the scenario's damage");
         assert!(seen.logs(id).values().all(|log| log == other), "{id}: row by row");
-        assert_ne!(seen.bed.world(|world| leader(world, id)), victim, "{id}");
+        assert_ne!(seen.harness.world(|world| leader(world, id)), victim, "{id}");
     }
     assert_eq!(count(&seen.run.sent, "ChangeLeader"), 2, "the replicas with the rows are promoted");
 }
@@ -317,7 +321,7 @@ fn hollow_leader_is_not_chosen(seen: &Seen) {
     for id in [seen.order(0), seen.order(3)] {
         let chosen: Vec<_> = seen.run.events.iter().filter_map(|event| chosen_in(event, id)).collect();
         assert!(!chosen.is_empty() && !chosen.contains(&victim), "{chosen:?}");
-        assert_ne!(seen.bed.world(|world| leader(world, id)), victim);
+        assert_ne!(seen.harness.world(|world| leader(world, id)), victim);
         let full = seen.before.rows[&id].values().map(Vec::len).max().unwrap();
         assert!(seen.logs(id).values().all(|log| log.len() == full), "{id}");
     }
@@ -339,20 +343,20 @@ fn leader_elected_last_wins(seen: &Seen) {
     let listed: Vec<_> = summary.given_up.iter().map(|given| (given.pid.0, given.endpoint.clone())).collect();
     assert_eq!(listed, [(0, victim.clone()), (3, victim.clone())], "{:?}", summary.given_up);
     for (id, given) in [seen.order(0), seen.order(3)].into_iter().zip(&summary.given_up) {
-        let tail = seen.bed.world(|world| world.given_up()[&id].clone());
+        let tail = seen.harness.world(|world| world.given_up()[&id].clone());
         let old = &seen.before.rows[&id][&victim];
         assert_eq!(given.entries, tail.len() as u64);
         assert_eq!(given.term.map(|term| term.0), old.last().map(|entry| entry.term));
         assert!(!given.at_most && given.directory.contains(&id.to_string()), "{given:?}");
         let new = seen.before.rows[&id].iter().find(|(endpoint, _)| **endpoint != victim).unwrap().1;
         assert!(seen.logs(id).values().all(|log| log == new), "{id}: every replica has the new leader's entries");
-        assert_ne!(seen.bed.world(|world| leader(world, id)), victim);
+        assert_ne!(seen.harness.world(|world| leader(world, id)), victim);
     }
 }
 
 fn base_tables_come_after_what_aggregates_them(seen: &Seen) {
     let (base, aggregate) =
-        seen.bed.world(|world| (orders(world, 0).tid, find(world, "pre_shop_orders_w_sum_amt", 0).tid));
+        seen.harness.world(|world| (orders(world, 0).tid, find(world, "pre_shop_orders_w_sum_amt", 0).tid));
     let loads = seen.loads();
     let bases: Vec<_> = loads.iter().enumerate().filter(|(_, (_, id))| id.tid == base).collect();
     assert_eq!(bases.len(), 12, "four partitions, three replicas each");
@@ -366,11 +370,11 @@ fn base_tables_come_after_what_aggregates_them(seen: &Seen) {
 }
 
 fn aggregates_are_led_beside_their_base_tables(seen: &Seen) {
-    assert_eq!(seen.bed.world(|world| led_apart(world)), Vec::<u32>::new());
+    assert_eq!(seen.harness.world(|world| led_apart(world)), Vec::<u32>::new());
 }
 
 fn rows_acknowledged_meanwhile_are_there(seen: &Seen) {
-    let count = seen.bed.settle();
+    let count = seen.harness.settle();
     let since = count.rows_expected - seen.before.rows_expected;
     assert!(since > 0, "the writers go on as soon as a leader takes rows");
     assert_eq!(count.rows_after, count.rows_expected);
@@ -381,9 +385,9 @@ async fn tablet_missing() {
     let seen = recover(Scenario::TabletMissing, Setup::new()).await;
     seen.assert_safe();
     let missing = seen.victim();
-    let there = seen.bed.world(|world| placed_on(world, &missing));
+    let there = seen.harness.world(|world| placed_on(world, &missing));
     let summary = &seen.run.recovered.summary;
-    seen.bed.world(|world| {
+    seen.harness.world(|world| {
         for id in world.metadata().into_keys() {
             assert_serving(world, id);
             if !there.contains(&id) {
@@ -399,17 +403,17 @@ async fn tablet_missing() {
     assert_eq!(reasons, BTreeSet::from(["not_redundant"]), "{:?}", summary.blocked);
     assert_eq!(summary.blocked.len(), blocked);
     assert!(summary.blocked.iter().all(|blocked| blocked.text.contains(missing.as_str())));
-    let rows = seen.bed.settle();
+    let rows = seen.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected, "on every replica that is there");
     seen.assert_at_rest(Setup::new(), Verdict::Partial).await;
-    seen.bed.stop().await;
+    seen.harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_larger_offset_wins_where_the_playbook_says_so() {
     let seen = recover(Scenario::DeadOldLeaderLonger, Setup::on_conflict("max_offset")).await;
     seen.assert_safe();
-    seen.bed.world(assert_all_well);
+    seen.harness.world(assert_all_well);
     let summary = &seen.run.recovered.summary;
     assert_eq!(summary.verdict, Verdict::Recovered);
     let victim = seen.victim();
@@ -417,7 +421,7 @@ async fn a_larger_offset_wins_where_the_playbook_says_so() {
         let id = seen.order(pid);
         let old = &seen.before.rows[&id][&victim];
         assert!(seen.logs(id).values().all(|log| log == old), "{id}: every replica has the old leader's entries");
-        assert_eq!(seen.bed.world(|world| leader(world, id)), victim);
+        assert_eq!(seen.harness.world(|world| leader(world, id)), victim);
         let given: Vec<_> = summary.given_up.iter().filter(|given| given.pid.0 == pid).collect();
         assert!(!given.is_empty(), "the new leader's rows are given up, and listed");
         for given in given {
@@ -425,10 +429,10 @@ async fn a_larger_offset_wins_where_the_playbook_says_so() {
             assert_ne!(given.endpoint, victim);
         }
     }
-    let rows = seen.bed.settle();
+    let rows = seen.harness.settle();
     assert_eq!(rows.rows_expected - rows.rows_after, 2 * 3, "the three rows written since, in two partitions");
     seen.assert_at_rest(Setup::on_conflict("max_offset"), Verdict::Healthy).await;
-    seen.bed.stop().await;
+    seen.harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,8 +443,8 @@ async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
     assert_eq!(blocked, BTreeMap::from([(0, "leader_conflict"), (3, "leader_conflict")]));
     assert_eq!(seen.run.recovered.summary.verdict, Verdict::Partial);
     let left = [seen.order(0), seen.order(3)];
-    seen.bed.settle();
-    seen.bed.world(|world| {
+    seen.harness.settle();
+    seen.harness.world(|world| {
         assert_eq!(auto_failover(world), seen.before.auto_failover);
         for id in world.metadata().into_keys() {
             if !left.contains(&id) {
@@ -456,7 +460,7 @@ async fn several_leader_flags_are_left_alone_where_the_playbook_says_so() {
         }
     });
     seen.assert_at_rest(Setup::on_conflict("block"), Verdict::Partial).await;
-    seen.bed.stop().await;
+    seen.harness.stop().await;
 }
 
 /// The rules are the same; followers come back without the nameserver's operations where that is proven to be safe.
@@ -479,7 +483,7 @@ async fn every_scenario(playbook: &'static str) {
     };
     let mut all = JoinSet::new();
     for scenario in Scenario::ALL {
-        let lock: Arc<dyn Lock> = Arc::new(Alone::keeping_notes());
+        let lock: Arc<dyn Lock> = Arc::new(InMemoryLock::keeping_notes());
         all.spawn(async move {
             let seen = recover(*scenario, with(&lock)).await;
             println!("{scenario}");
@@ -499,13 +503,13 @@ async fn every_scenario(playbook: &'static str) {
             };
             assert_eq!(verdict, expected, "{scenario}: {:?}", seen.run.recovered.summary);
             if is_whole {
-                seen.bed.world(assert_all_well);
+                seen.harness.world(assert_all_well);
             }
-            let rows = seen.bed.settle();
+            let rows = seen.harness.settle();
             assert_eq!(rows.rows_after, rows.rows_expected, "{scenario}");
             let at_rest = if is_whole { Verdict::Healthy } else { Verdict::Partial };
             seen.assert_at_rest(with(&lock), at_rest).await;
-            seen.bed.stop().await;
+            seen.harness.stop().await;
         });
     }
     while let Some(done) = all.join_next().await {

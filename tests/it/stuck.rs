@@ -7,8 +7,8 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::wire::call::Effect;
 
-use crate::support::bed::PATIENCE;
-use crate::support::desk::Desk;
+use crate::support::cli_harness::CliHarness;
+use crate::support::harness::PATIENCE;
 use crate::support::outside::{flags, leader, orders};
 use crate::support::zookeeper::needs_zookeeper;
 
@@ -23,10 +23,10 @@ fn changed(world: &World) -> Vec<(&'static str, Vec<PartitionId>)> {
 }
 
 /// One whose term is later than its leader's, with nothing written that would show it.
-async fn with_a_later_term() -> (Desk, PartitionId, Endpoint) {
-    let desk = Desk::with(Scenario::Healthy).await;
-    desk.says(0, "status");
-    let (id, stuck) = desk.bed.world(|world| {
+async fn with_a_later_term() -> (CliHarness, PartitionId, Endpoint) {
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    cli_harness.says(0, "status");
+    let (id, stuck) = cli_harness.harness.world(|world| {
         world.set_faults(vec!["1ms@orders/0=follower-hears-later-term".parse().unwrap()], 0);
         let id = orders(world, 0);
         (id, follower(world, id))
@@ -34,74 +34,74 @@ async fn with_a_later_term() -> (Desk, PartitionId, Endpoint) {
     let began = Instant::now();
     // On a quiet partition nothing but its own account of its term shows it.
     loop {
-        let said = desk.status();
+        let said = cli_harness.status();
         if said.contains("refuses its leader") {
             break;
         }
         assert!(began.elapsed() < PATIENCE, "{said}");
     }
-    (desk, id, stuck)
+    (cli_harness, id, stuck)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_names_a_follower_that_refuses_its_leader_and_what_to_type() {
     needs_zookeeper!();
-    let (desk, _, stuck) = with_a_later_term().await;
-    let text = desk.says(3, "status");
+    let (cli_harness, _, stuck) = with_a_later_term().await;
+    let text = cli_harness.says(3, "status");
     assert!(text.contains("Unhealthy: 1 of 12 partitions not as they should be."), "{text}");
     assert!(text.contains("case: followers that take nothing from their leader"), "{text}");
     assert!(text.contains(&format!("shop.orders/0 on {stuck}")), "{text}");
     assert!(text.contains("  next: openmldb-ops recover --all\n"), "{text}");
-    let json = desk.says(3, "status --output json");
+    let json = cli_harness.says(3, "status --output json");
     assert!(json.contains("\"case\":\"followers_stuck\"") && !json.contains("\"case\":\"not_redundant\""), "{json}");
-    let deep = desk.says(3, "status --deep --output json");
+    let deep = cli_harness.says(3, "status --deep --output json");
     assert!(deep.contains("\"kind\":\"stuck\""), "{deep}");
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_playbook_brings_back_a_follower_that_refuses_its_leader() {
     needs_zookeeper!();
     for playbook in ["recover", "fast", "leaders-first"] {
-        let (desk, id, _) = with_a_later_term().await;
-        let plan = desk.says(0, &format!("recover --all --dry-run --playbook {playbook}"));
+        let (cli_harness, id, _) = with_a_later_term().await;
+        let plan = cli_harness.says(0, &format!("recover --all --dry-run --playbook {playbook}"));
         assert!(plan.contains("Dry run: 1 of 12 partitions to bring back, none blocked"), "{plan}");
-        desk.bed.world(World::open_books);
-        desk.says(0, &format!("recover --all --playbook {playbook}"));
-        let sent = desk.bed.world(|world| changed(world));
+        cli_harness.harness.world(World::open_books);
+        cli_harness.says(0, &format!("recover --all --playbook {playbook}"));
+        let sent = cli_harness.harness.world(|world| changed(world));
         let about: Vec<_> = sent.iter().flat_map(|(_, about)| about).collect();
         assert!(about.iter().all(|touched| **touched == id), "{sent:?}");
         for call in ["DelReplica", "DropTable", "RecoverTable"] {
             assert_eq!(sent.iter().filter(|(method, _)| *method == call).count(), 1, "{call}: {sent:?}");
         }
-        let rows = desk.bed.settle();
+        let rows = cli_harness.harness.settle();
         assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
-        desk.says(0, "status --deep");
-        desk.ends().await;
+        cli_harness.says(0, "status --deep");
+        cli_harness.ends().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_lost_while_clients_write_to_its_leader() {
     needs_zookeeper!();
-    let (desk, id, stuck) = with_a_later_term().await;
-    desk.bed.world(|world| world.start_writers(20, 1));
-    desk.says(0, "recover --all");
-    let rows = desk.bed.settle();
+    let (cli_harness, id, stuck) = with_a_later_term().await;
+    cli_harness.harness.world(|world| world.start_writers(20, 1));
+    cli_harness.says(0, "recover --all");
+    let rows = cli_harness.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
-    desk.bed.world(|world| {
+    cli_harness.harness.world(|world| {
         let leads = leader(world, id);
         assert_eq!(world.log(&stuck, id), world.log(&leads, id), "it takes what its leader sends again");
     });
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 /// Its leader has nothing left to send it from: what it lacks is behind the leader's snapshot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_gets_nothing_from_its_leader_is_seen_and_brought_back() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::Healthy).await;
-    let stuck = desk.bed.world(|world| {
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let stuck = cli_harness.harness.world(|world| {
         let id = orders(world, 0);
         let (leads, stuck) = (leader(world, id), follower(world, id));
         world.freeze_tablet(&stuck, true);
@@ -115,12 +115,12 @@ async fn a_follower_that_gets_nothing_from_its_leader_is_seen_and_brought_back()
         world.freeze_tablet(&stuck, false);
         stuck
     });
-    let text = desk.says(3, "status");
+    let text = cli_harness.says(3, "status");
     assert!(text.contains("gets nothing from its leader: it stays at offset"), "{text}");
     assert!(text.contains(&format!("shop.orders/0 on {stuck}")), "{text}");
-    desk.says(0, "recover --all");
-    desk.says(0, "status --deep");
-    let rows = desk.bed.settle();
+    cli_harness.says(0, "recover --all");
+    cli_harness.says(0, "status --deep");
+    let rows = cli_harness.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
-    desk.ends().await;
+    cli_harness.ends().await;
 }

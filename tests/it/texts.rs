@@ -7,7 +7,9 @@ use openmldb_ops::model::{
 };
 use openmldb_ops::playbook::{DEFAULT, Playbook};
 use openmldb_ops::recovery::Plan;
-use openmldb_ops::run::{Left, Rpc, Scope, Service, Status, prepare_plan, summary_of_plan, summary_of_status};
+use openmldb_ops::run::{
+    Rpc, Scope, Service, Status, UnfinishedWork, prepare_plan, summary_of_plan, summary_of_status,
+};
 use openmldb_ops::ui::{About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, summary_text};
 
 use crate::support::decisions::{Usual, decisions};
@@ -19,7 +21,7 @@ fn playbook() -> Playbook {
 }
 
 fn plan(snapshot: &Snapshot) -> Plan {
-    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, Left::default(), None).unwrap().plan
+    prepare_plan(snapshot.clone(), &playbook(), &Scope::All, UnfinishedWork::default(), None).unwrap().plan
 }
 
 fn text_of_plan(snapshot: &Snapshot) -> String {

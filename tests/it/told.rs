@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmldb_ops::cluster::Hold;
-use openmldb_ops::operate::{self, Carry, CarryError, Undertaking};
+use openmldb_ops::operate::{self, Job, JobError, Undertaking};
 use openmldb_ops::run::{
-    Alone, Archive as _, Caller, Directory, Holder, Lock, LockError, Locking, Note, RecoverError, Stop, Story,
+    Archive as _, Caller, Directory, Holder, InMemoryLock, Lock, LockError, LockFuture, Note, RecordedRun,
+    RecoverError, Stop,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::bed::{Bed, Setup};
-use crate::support::desk::Desk;
+use crate::support::cli_harness::CliHarness;
+use crate::support::harness::{Harness, Setup};
 use crate::support::process::{Home, Ran};
 use crate::support::zookeeper::needs_zookeeper;
 
@@ -36,8 +37,8 @@ fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_single_step_that_sends_something_is_recorded() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::Healthy).await;
-    let (_, follower) = desk.leader_and_follower();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (_, follower) = cli_harness.leader_and_follower();
     let mut records = 0;
     for (command, sends) in [
         ("failover set off".to_owned(), "set_auto_failover".to_owned()),
@@ -47,15 +48,15 @@ async fn every_single_step_that_sends_something_is_recorded() {
         (format!("replica add shop.orders/0 {follower}"), format!("addreplica orders 0 {follower}")),
         (format!("tablet recover {follower}"), format!("recoverendpoint {follower}")),
     ] {
-        desk.says(0, &format!("{command} --dry-run"));
-        assert_eq!(desk.home.records().len(), records, "{command}: a dry run sends nothing");
-        let said = desk.says(0, &command);
+        cli_harness.says(0, &format!("{command} --dry-run"));
+        assert_eq!(cli_harness.home.records().len(), records, "{command}: a dry run sends nothing");
+        let said = cli_harness.says(0, &command);
         if said.contains("already: nothing is sent") {
             continue;
         }
         records += 1;
-        assert_eq!(desk.home.records().len(), records, "{command}");
-        let lines = newest(&desk.home);
+        assert_eq!(cli_harness.home.records().len(), records, "{command}");
+        let lines = newest(&cli_harness.home);
         assert_eq!((&lines[0]["work"], &lines[0]["playbook"]), (&json!("step"), &json!(command)));
         let sent = [of(&lines, "sending"), of(&lines, "command")].concat();
         let call = if sent[0]["line"] == "command" { &sent[0]["command"] } else { &sent[0]["action"]["call"] };
@@ -64,39 +65,39 @@ async fn every_single_step_that_sends_something_is_recorded() {
         assert_eq!((&went[0]["number"], &went[0]["outcome"]), (&sent[0]["number"], &json!("applied")), "{command}");
         let ended = of(&lines, "ended");
         assert_eq!((&ended[0]["verdict"], &ended[0]["finished"]), (&json!("reached"), &json!(true)), "{command}");
-        let story = desk.home.run(&["record", "show"]).expect(0).stdout;
-        assert!(story.contains(&command) && story.contains(": done"), "{command}: {story}");
+        let recorded_run = cli_harness.home.run(&["record", "show"]).expect(0).stdout;
+        assert!(recorded_run.contains(&command) && recorded_run.contains(": done"), "{command}: {recorded_run}");
     }
     assert!(records >= 5, "{records}");
     // What is refused before anything is sent leaves nothing.
-    desk.refuses("leader change shop.orders/0 --to a:1", "has no replica on a:1");
-    assert_eq!(desk.home.records().len(), records);
-    desk.ends().await;
+    cli_harness.refuses("leader change shop.orders/0 --to a:1", "has no replica on a:1");
+    assert_eq!(cli_harness.home.records().len(), records);
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_says_who_switched_auto_failover_off() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::Healthy).await;
-    desk.says(0, "failover set off");
-    let run = listed(&desk.home)[0]["run"].as_str().unwrap().to_owned();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    cli_harness.says(0, "failover set off");
+    let run = listed(&cli_harness.home)[0]["run"].as_str().unwrap().to_owned();
     let told = format!("auto_failover was switched off by `failover set off`, run {run} on ");
-    let said = desk.says(0, "status");
+    let said = cli_harness.says(0, "status");
     assert!(said.contains(&told) && said.contains(" UTC"), "{said}");
     assert!(!said.contains("did not finish"), "{said}");
-    let restored = desk.says(0, "failover restore");
+    let restored = cli_harness.says(0, "failover restore");
     assert!(restored.contains("nothing is owed"), "somebody has decided, and it is kept: {restored}");
-    desk.says(0, "failover set on");
-    desk.bed.world(|world| {
+    cli_harness.says(0, "failover set on");
+    cli_harness.harness.world(|world| {
         let leading = world.leader().unwrap();
         let call = openmldb_ops::wire::nameserver::ConfSetRequest {
             conf: openmldb_ops::wire::nameserver::Pair { key: "auto_failover".to_owned(), value: "false".to_owned() },
         };
         world.call_nameserver(&leading, openmldb_ops::wire::call::NameserverCall::ConfSet(call)).unwrap();
     });
-    let said = desk.says(0, "status");
+    let said = cli_harness.says(0, "status");
     assert!(said.contains("had switched it on: somebody else has switched it off since"), "{said}");
-    desk.ends().await;
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,19 +131,19 @@ async fn what_runs_has_not_died_and_what_was_killed_is_not_running() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_handover_can_be_dismissed() {
     needs_zookeeper!();
-    let desk = Desk::with(Scenario::Healthy).await;
-    let (old, new) = desk.leader_and_follower();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (old, new) = cli_harness.leader_and_follower();
     let command = format!("leader handover shop.orders/0 --to {new}");
-    let mut run = desk.begins(&command);
+    let mut run = cli_harness.begins(&command);
     run.wait_for_progress(|line| line.contains(&format!("follower on {old}")));
-    let id = listed(&desk.home)[0]["run"].as_str().unwrap().to_owned();
-    let dismiss = |code: i32| desk.home.run(&["record", "dismiss", &id]).expect(code);
+    let id = listed(&cli_harness.home)[0]["run"].as_str().unwrap().to_owned();
+    let dismiss = |code: i32| cli_harness.home.run(&["record", "dismiss", &id]).expect(code);
     let refused = dismiss(5);
     assert!(refused.stderr.contains("is at work: process "), "{}", refused.stderr);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
-    desk.says(0, "recover --all");
-    let said = desk.says(0, "status");
+    cli_harness.says(0, "recover --all");
+    let said = cli_harness.says(0, "status");
     assert!(said.contains(&format!("`{command}` did not come to its end")), "{said}");
     assert!(said.contains(&format!("openmldb-ops record dismiss {id} # if nobody is to go on with it")), "{said}");
     let dismissed = dismiss(0);
@@ -151,13 +152,13 @@ async fn an_abandoned_handover_can_be_dismissed() {
         "{}",
         dismissed.stdout
     );
-    let said = desk.says(0, "status");
+    let said = cli_harness.says(0, "status");
     assert!(!said.contains("did not come to its end") && !said.contains("did not finish"), "{said}");
     assert!(dismiss(0).stdout.contains("there is nothing to dismiss"));
-    let record = listed(&desk.home).into_iter().find(|run| run["run"] == json!(id)).unwrap();
+    let record = listed(&cli_harness.home).into_iter().find(|run| run["run"] == json!(id)).unwrap();
     assert_eq!(record["state"], "dismissed");
-    assert!(desk.home.run(&["record", "show", &id]).expect(0).stdout.contains("\ndismissed 20"));
-    desk.ends().await;
+    assert!(cli_harness.home.run(&["record", "show", &id]).expect(0).stdout.contains("\ndismissed 20"));
+    cli_harness.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,12 +220,12 @@ async fn a_full_disk_stops_a_run_cleanly_and_no_call_is_told_that_was_not_sent()
 
 /// A lock whose ZooKeeper takes no note: it hangs, and the run is told to stop meanwhile; or it refuses.
 struct NoNotes {
-    alone: Alone,
+    alone: InMemoryLock,
     stops: Option<watch::Sender<Stop>>,
 }
 
 impl Lock for NoNotes {
-    fn acquire<'a>(&'a self, holder: &'a Holder) -> Locking<'a, ()> {
+    fn acquire<'a>(&'a self, holder: &'a Holder) -> LockFuture<'a, ()> {
         self.alone.acquire(holder)
     }
 
@@ -232,7 +233,7 @@ impl Lock for NoNotes {
         self.alone.hold()
     }
 
-    fn holder(&self) -> Locking<'_, Option<Holder>> {
+    fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         self.alone.holder()
     }
 
@@ -240,11 +241,11 @@ impl Lock for NoNotes {
         self.alone.release()
     }
 
-    fn note(&self) -> Locking<'_, Option<Note>> {
+    fn note(&self) -> LockFuture<'_, Option<Note>> {
         self.alone.note()
     }
 
-    fn leave<'a>(&'a self, _note: Option<&'a Note>) -> Locking<'a, ()> {
+    fn write_note<'a>(&'a self, _note: Option<&'a Note>) -> LockFuture<'a, ()> {
         match &self.stops {
             Some(stops) => {
                 stops.send_replace(Stop::Signal(15));
@@ -256,12 +257,12 @@ impl Lock for NoNotes {
 }
 
 /// The record of the only run there was: how it ended, and whether it owes auto_failover.
-fn only_record(bed: &Bed) -> (Option<String>, Option<bool>) {
-    let archive = Directory(bed.records.path().to_owned());
+fn only_record(harness: &Harness) -> (Option<String>, Option<bool>) {
+    let archive = Directory(harness.records.path().to_owned());
     let runs = archive.runs().unwrap();
     assert_eq!(runs.len(), 1);
-    let story = Story::read(archive.read(runs[0]).unwrap()).unwrap();
-    (story.verdict().map(str::to_owned), story.owed())
+    let recorded_run = RecordedRun::read(archive.read(runs[0]).unwrap()).unwrap();
+    (recorded_run.verdict().map(str::to_owned), recorded_run.owed())
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,17 +270,17 @@ async fn a_run_that_has_to_end_before_its_first_change_ends_its_record() {
     for (is_stopped, ended) in [(true, "interrupted"), (false, "failed")] {
         for undertakes in [false, true] {
             let scenario = if undertakes { Scenario::TabletsAdded } else { Scenario::EverythingRestarted };
-            let bed = Bed::in_memory(scenario).await;
+            let harness = Harness::in_memory(scenario).await;
             let (stops, stop) = watch::channel(Stop::No);
-            let lock = Arc::new(NoNotes { alone: Alone::default(), stops: is_stopped.then_some(stops) });
+            let lock = Arc::new(NoNotes { alone: InMemoryLock::default(), stops: is_stopped.then_some(stops) });
             let mut setup = Setup { stop: stop.clone(), lock: lock.clone(), ..Setup::new() };
             let error = if undertakes {
-                let (cluster, _) = bed.cluster(&mut setup).await;
-                let carry = Carry {
+                let (cluster, _) = harness.cluster(&mut setup).await;
+                let job = Job {
                     undertaking: Undertaking::ScaleOut { leaders: true },
                     cluster_name: "sandbox".to_owned(),
-                    desk: operate::Desk::new(bed.records.path(), "sandbox"),
-                    archive: Arc::new(Directory(bed.records.path().to_owned())),
+                    state_dir: operate::StateDir::new(harness.records.path(), "sandbox"),
+                    archive: Arc::new(Directory(harness.records.path().to_owned())),
                     lock,
                     caller: Caller::default(),
                     pace: 1.0,
@@ -291,19 +292,19 @@ async fn a_run_that_has_to_end_before_its_first_change_ends_its_record() {
                     record: Arc::default(),
                     now_ms: 1_795_381_000_000,
                 };
-                match carry.perform(&cluster).await {
-                    Err(CarryError::Run(error)) => *error,
+                match job.perform(&cluster).await {
+                    Err(JobError::Run(error)) => *error,
                     other => panic!("{other:?}"),
                 }
             } else {
-                bed.try_run(setup).await.map(|run| run.recovered).unwrap_err()
+                harness.try_run(setup).await.map(|run| run.recovered).unwrap_err()
             };
             let was_stopped = matches!(error, RecoverError::Stopped { stop: Stop::Signal(15) });
             assert_eq!(was_stopped, is_stopped, "{error}");
             let what = format!("undertakes: {undertakes}, stopped: {is_stopped}");
-            assert_eq!(only_record(&bed), (Some(ended.to_owned()), None), "{what}");
-            assert_eq!(bed.world(|world| world.trace().mutations()), 0, "{what}: nothing was changed");
-            bed.stop().await;
+            assert_eq!(only_record(&harness), (Some(ended.to_owned()), None), "{what}");
+            assert_eq!(harness.world(|world| world.trace().mutations()), 0, "{what}: nothing was changed");
+            harness.stop().await;
         }
     }
 }

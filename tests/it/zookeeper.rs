@@ -6,7 +6,7 @@ use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::{Value, json};
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::orders;
 use crate::support::process::{Home, PATIENCE, Ran, Running};
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
@@ -203,9 +203,9 @@ async fn the_nameserver_fails_over_during_the_run() {
     let root = "/failing-over";
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
     let options = Options { zookeeper: Some(at), nameservers: 2, ..Options::default() };
-    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let orders = bed.world(|world| orders(world, 0));
-    bed.hold_at_partition("RecoverTable", orders);
+    let harness = Harness::start_with(Scenario::EverythingRestarted, &options).await;
+    let orders = harness.world(|world| orders(world, 0));
+    harness.hold_at_partition("RecoverTable", orders);
     let (home, address) = (Home::new(), server.address());
     let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
     let mut run = home.start(&run);
@@ -215,21 +215,21 @@ async fn the_nameserver_fails_over_during_the_run() {
     })
     .await
     .unwrap();
-    let first = bed.world(|world| world.leader().unwrap());
-    bed.world(|world| world.kill_nameserver(&first));
+    let first = harness.world(|world| world.leader().unwrap());
+    harness.world(|world| world.kill_nameserver(&first));
     let run = tokio::task::spawn_blocking(move || {
         run.wait_for_progress(|line| line.contains("waiting up to") && line.contains("for the leading nameserver"));
         run
     });
     let run = run.await.unwrap();
     // Only now can the standby take over.
-    bed.release();
+    harness.release();
     check_recovered(tokio::task::spawn_blocking(move || run.end()).await.unwrap());
-    let second = bed.world(|world| world.leader().unwrap());
+    let second = harness.world(|world| world.leader().unwrap());
     assert_ne!(second, first);
-    let rows = bed.settle();
+    let rows = harness.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));
-    bed.stop().await;
+    harness.stop().await;
 }
 
 /// ZooKeeper dies in the middle of a run, and stays dead: nobody knows any more whether another run is at work. The run
@@ -241,9 +241,9 @@ async fn zookeeper_is_gone_during_the_run() {
     let (home, address, root) = (Home::new(), server.address(), "/going");
     let at = ZooKeeperPath { servers: server.address(), root: root.to_owned(), digest: None };
     let options = Options { zookeeper: Some(at), ..Options::default() };
-    let bed = Bed::start_with(Scenario::EverythingRestarted, &options).await;
-    let orders = bed.world(|world| orders(world, 0));
-    bed.hold_at_partition("RecoverTable", orders);
+    let harness = Harness::start_with(Scenario::EverythingRestarted, &options).await;
+    let orders = harness.world(|world| orders(world, 0));
+    harness.hold_at_partition("RecoverTable", orders);
     let run = ["recover", "--all", "--output", "json", "--zk-cluster", &address, "--zk-root-path", root];
     let mut run = home.start(&run);
     run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
@@ -252,8 +252,8 @@ async fn zookeeper_is_gone_during_the_run() {
     let ran = run.end().expect(6);
     assert!(began.elapsed() < PATIENCE);
     assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
-    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
-    bed.release();
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+    harness.release();
     let gone = home.run(&["status", "--zk-cluster", &address, "--zk-root-path", root]).expect(1);
     assert!(gone.stderr.starts_with("error: no ZooKeeper server listens: "), "{}", gone.stderr);
     check_recovered(home.run(&["recover", "--all", "--output", "json", "--nameserver", &nameserver]));

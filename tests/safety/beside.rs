@@ -130,9 +130,9 @@ fn a_nameserver_that_contradicts_itself_is_asked_a_bounded_number_of_times() {
         hunted.world = restarted(Scenario::Healthy);
         let handover = a_handover(&hunted);
         let trouble = Trouble { killed_after: Some(ENDS_WITHIN), ..Trouble::of(&[takes_time, &refuses(call)]) };
-        let carried = hunted.carry(&handover, trouble).unwrap_or_else(|| panic!("{call}: it does not end")).unwrap();
-        assert_eq!(carried.left.len(), 1, "{call}");
-        let why = &carried.left[0].1.text;
+        let report = hunted.run_job(&handover, trouble).unwrap_or_else(|| panic!("{call}: it does not end")).unwrap();
+        assert_eq!(report.left.len(), 1, "{call}");
+        let why = &report.left[0].1.text;
         assert!(why.contains("301"), "{call}: {why}");
         let asked = hunted.world.trace().calls().filter(|sent| sent.method == call).count();
         assert!(asked <= 30, "{call}: {asked} times");
@@ -162,8 +162,8 @@ fn an_undertaking_switches_it_off_again_a_bounded_number_of_times_and_gives_it_b
         let before = hunted.world.trace().calls().filter(|call| call.method == "ConfSet").count();
         let trouble = Trouble { killed_after: Some(ENDS_WITHIN), ..Trouble::of(&["*:every=slow-1ms", fault]) };
         let handover = a_handover(&hunted);
-        let carried = hunted.carry(&handover, trouble).unwrap_or_else(|| panic!("{fault}: it does not end")).unwrap();
-        assert_eq!(carried.left.len(), left, "{fault}: {:?}", carried.left);
+        let report = hunted.run_job(&handover, trouble).unwrap_or_else(|| panic!("{fault}: it does not end")).unwrap();
+        assert_eq!(report.left.len(), left, "{fault}: {:?}", report.left);
         let set = hunted.world.trace().calls().filter(|call| call.method == "ConfSet").count() - before;
         // Three times off again, and once as they wanted it.
         assert!(set <= 4, "{fault}: {set}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::alternatives;
 use openmldb_ops::run::{Recovered, Scope, Selector};
-use openmldb_ops::sandbox::fault::{Fault, Meddling, Mishap};
+use openmldb_ops::sandbox::fault::{Fault, FaultKind, OperatorAction};
 use openmldb_ops::sandbox::tablet::RowId;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
@@ -177,7 +177,7 @@ impl Hunt {
     fn troubled_run(&mut self, troubles: Troubles, scope: Scope) {
         self.troubled |= troubles.disturb();
         let wants_it_on = |fault: &Fault| {
-            matches!(fault.mishap, Mishap::Operator(Meddling::FailoverOn | Meddling::RecoversEverything))
+            matches!(fault.kind, FaultKind::Operator(OperatorAction::FailoverOn | OperatorAction::RecoversEverything))
         };
         if troubles.faults.iter().any(wants_it_on) {
             // Somebody else wants it on; what is right then depends on when.
@@ -226,7 +226,7 @@ impl Hunt {
         let (host, tell) = (self.host.clone(), self.tell);
         let calm = Run::calm(self.playbook, &host, number);
         let run = Run { scope, faults, killed_after, signal_after, waits, tell, ..calm };
-        let meddles = run.faults.iter().any(|fault| matches!(fault.mishap, Mishap::Operator(_)));
+        let meddles = run.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Operator(_)));
         let found = auto_failover(&mut self.world).filter(|_| !meddles);
         let (world, ran) = run.on(self.take_world(), &self.judge);
         self.world = world;

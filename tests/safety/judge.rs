@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, TableName, Tid};
 use openmldb_ops::run::Event;
 use openmldb_ops::sandbox::World;
-use openmldb_ops::sandbox::fault::{Fault, Meddling, Mishap};
+use openmldb_ops::sandbox::fault::{Fault, FaultKind, OperatorAction};
 use openmldb_ops::sandbox::tablet::{Entry, RowId};
 use openmldb_ops::wire::api::TableMode;
 use openmldb_ops::wire::call::{NameserverCall, TabletCall};
@@ -80,8 +80,8 @@ impl Judge {
         self.ledger.elected.clear();
         self.given_back.clear();
         let makes_leaders = |fault: &Fault| {
-            use Meddling::{FailoverOn, MarksAlive, RecoversEverything};
-            matches!(fault.mishap, Mishap::Operator(FailoverOn | MarksAlive | RecoversEverything))
+            use OperatorAction::{FailoverOn, MarksAlive, RecoversEverything};
+            matches!(fault.kind, FaultKind::Operator(FailoverOn | MarksAlive | RecoversEverything))
         };
         self.meddled |= faults.iter().any(makes_leaders);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, Pid, TableName};
-use openmldb_ops::operate::{Carried, Undertaking};
+use openmldb_ops::operate::{JobReport, Undertaking};
 use openmldb_ops::run::{Stop, stopping};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
@@ -22,7 +22,7 @@ const QUICK: Millis = 200;
 const CALLS_TAKE: &str = "*:every=slow-1ms";
 
 /// A partition that is to be led by another one.
-struct Bed {
+struct Harness {
     hunted: Hunted,
     handover: Undertaking,
     leader: Endpoint,
@@ -31,7 +31,7 @@ struct Bed {
     unrelated: Vec<Endpoint>,
 }
 
-impl Bed {
+impl Harness {
     /// In a cluster of four tablets, each partition of two replicas, and two nameservers.
     fn new() -> Self {
         Self::of(Generated { tables: 2, partitions: 4, replicas: 2, rows: 40 }, 4)
@@ -64,15 +64,15 @@ impl Bed {
         self
     }
 
-    fn carry(&mut self) -> Carried {
+    fn run_job(&mut self) -> JobReport {
         self.carry_with(&[])
     }
 
     /// Every call takes a millisecond, if a fault has it take no longer.
-    fn carry_with(&mut self, faults: &[&str]) -> Carried {
+    fn carry_with(&mut self, faults: &[&str]) -> JobReport {
         let faults: Vec<&str> = [CALLS_TAKE].iter().chain(faults).copied().collect();
         let handover = self.handover.clone();
-        self.hunted.carry(&handover, Trouble::of(&faults)).expect("nothing kills it").unwrap()
+        self.hunted.run_job(&handover, Trouble::of(&faults)).expect("nothing kills it").unwrap()
     }
 
     /// The number of a tablet, as faults have it.
@@ -111,8 +111,8 @@ impl Bed {
         assert_eq!(self.hunted.world.diverged(), Default::default());
     }
 
-    fn why(carried: &Carried) -> String {
-        carried.left.iter().map(|(_, why)| why.text.clone()).collect::<Vec<_>>().join("; ")
+    fn why(report: &JobReport) -> String {
+        report.left.iter().map(|(_, why)| why.text.clone()).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -122,189 +122,190 @@ fn limit() -> Millis {
 
 #[test]
 fn a_leader_hands_over_within_a_moment() {
-    let mut bed = Bed::new().written_to(5);
-    let carried = bed.carry();
-    assert_eq!(carried.left, []);
-    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
-    assert_eq!(bed.leads(), bed.to);
-    bed.is_well();
+    let mut harness = Harness::new().written_to(5);
+    let report = harness.run_job();
+    assert_eq!(report.left, []);
+    assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
+    assert_eq!(harness.leads(), harness.to);
+    harness.is_well();
 }
 
 /// On real servers nobody could write for two minutes (docs/openmldb/experiments.md#an-unrelated-tablet-hangs).
 #[test]
 fn an_unrelated_tablet_that_hangs_keeps_clients_from_writing_no_longer() {
-    let mut bed = Bed::new().written_to(5);
-    let hanging = bed.unrelated[0].clone();
-    bed.hunted.world.hang_tablet(&hanging, true);
-    let carried = bed.carry();
-    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
-    assert_eq!(bed.leads(), bed.to);
+    let mut harness = Harness::new().written_to(5);
+    let hanging = harness.unrelated[0].clone();
+    harness.hunted.world.hang_tablet(&hanging, true);
+    let report = harness.run_job();
+    assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
+    assert_eq!(harness.leads(), harness.to);
     // The nameserver puts no operation away that a tablet does not confirm, so the old leader is not back yet: that is said.
-    assert!(Bed::why(&carried).contains("kChangeLeaderOP"), "{}", Bed::why(&carried));
-    bed.hunted.world.hang_tablet(&hanging, false);
-    assert_eq!(bed.carry().left, []);
-    bed.is_well();
+    assert!(Harness::why(&report).contains("kChangeLeaderOP"), "{}", Harness::why(&report));
+    harness.hunted.world.hang_tablet(&hanging, false);
+    assert_eq!(harness.run_job().left, []);
+    harness.is_well();
 }
 
 #[test]
 fn an_unrelated_tablet_that_begins_to_hang_as_the_leader_stands_down_keeps_clients_from_writing_no_longer() {
     for frozen in [true, false] {
-        let mut bed = Bed::new().written_to(5);
-        let hanging = bed.unrelated[0].clone();
-        bed.hunted.eyes = Eyes::before("ChangeRole", move |world| match frozen {
+        let mut harness = Harness::new().written_to(5);
+        let hanging = harness.unrelated[0].clone();
+        harness.hunted.eyes = Eyes::before("ChangeRole", move |world| match frozen {
             true => world.freeze_tablet(&hanging, true),
             false => world.hang_tablet(&hanging, true),
         });
-        bed.carry();
-        assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
-        assert_eq!(bed.leads(), bed.to);
+        harness.run_job();
+        assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
+        assert_eq!(harness.leads(), harness.to);
     }
 }
 
 #[test]
 fn unrelated_tablets_that_answer_slowly_keep_clients_from_writing_no_longer() {
-    let mut bed = Bed::new().written_to(5);
-    let slow = format!("0ms@tablet{}=tablet-slows-900ms", bed.number(&bed.unrelated[0]));
-    let carried = bed.carry_with(&[&slow]);
-    assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
-    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+    let mut harness = Harness::new().written_to(5);
+    let slow = format!("0ms@tablet{}=tablet-slows-900ms", harness.number(&harness.unrelated[0]));
+    let report = harness.carry_with(&[&slow]);
+    assert!(report.left.is_empty(), "{}", Harness::why(&report));
+    assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
 }
 
 #[test]
 fn a_nameserver_standby_that_hangs_keeps_clients_from_writing_no_longer() {
-    let mut bed = Bed::new().written_to(5);
-    let leader = bed.hunted.world.leader();
-    let standby = bed.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref()).cloned();
-    bed.hunted.world.freeze_nameserver(&standby.unwrap(), true);
-    assert_eq!(bed.carry().left, []);
-    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
-    bed.is_well();
+    let mut harness = Harness::new().written_to(5);
+    let leader = harness.hunted.world.leader();
+    let standby = harness.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref()).cloned();
+    harness.hunted.world.freeze_nameserver(&standby.unwrap(), true);
+    assert_eq!(harness.run_job().left, []);
+    assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
+    harness.is_well();
 }
 
 #[test]
 fn while_it_has_no_leader_nobody_but_its_own_servers_is_asked() {
-    let mut bed = Bed::new().written_to(5);
-    bed.carry();
-    let span = bed.span();
-    let own: BTreeSet<Endpoint> = [bed.leader.clone(), bed.to.clone(), bed.hunted.world.leader().unwrap()].into();
+    let mut harness = Harness::new().written_to(5);
+    harness.run_job();
+    let span = harness.span();
+    let own: BTreeSet<Endpoint> =
+        [harness.leader.clone(), harness.to.clone(), harness.hunted.world.leader().unwrap()].into();
     let during = |at: Millis| (span.from..=span.until.unwrap()).contains(&at);
-    let asked: Vec<_> = bed.hunted.world.trace().calls().filter(|call| during(call.at)).collect();
+    let asked: Vec<_> = harness.hunted.world.trace().calls().filter(|call| during(call.at)).collect();
     assert!(asked.len() > 4, "{asked:?}");
     let others: Vec<_> = asked.iter().filter(|call| !own.contains(&call.server)).collect();
     assert!(others.is_empty(), "{others:?}");
     let of_others = asked.iter().filter(|call| call.partitions.iter().any(|id| *id != span.partition));
     assert_eq!(of_others.count(), 0, "nor for anything but the partition");
-    assert!(bed.hunted.eyes.asked_zookeeper().into_iter().all(|at| !during(at)), "nor ZooKeeper");
+    assert!(harness.hunted.eyes.asked_zookeeper().into_iter().all(|at| !during(at)), "nor ZooKeeper");
 }
 
 #[test]
 fn the_follower_that_is_needed_begins_to_hang_and_the_old_leader_leads_again_within_the_limit() {
-    let mut bed = Bed::new().written_to(5);
-    let to = bed.to.clone();
-    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
-    let carried = bed.carry();
-    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
-    assert_eq!(bed.leads(), bed.leader);
-    let why = Bed::why(&carried);
+    let mut harness = Harness::new().written_to(5);
+    let to = harness.to.clone();
+    harness.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    let report = harness.run_job();
+    assert!(harness.outage() <= limit(), "{} ms", harness.outage());
+    assert_eq!(harness.leads(), harness.leader);
+    let why = Harness::why(&report);
     assert!(why.contains("does not say what it holds") || why.contains("did not answer"), "{why}");
-    let to = bed.to.clone();
-    bed.hunted.world.hang_tablet(&to, false);
-    bed.is_well();
+    let to = harness.to.clone();
+    harness.hunted.world.hang_tablet(&to, false);
+    harness.is_well();
 }
 
 #[test]
 fn a_follower_that_hangs_already_is_noticed_before_the_leader_stands_down() {
-    let mut bed = Bed::new().written_to(5);
-    let to = bed.to.clone();
-    bed.hunted.world.hang_tablet(&to, true);
-    let carried = bed.carry();
-    assert_eq!(bed.hunted.world.leaderless(), []);
-    assert!(Bed::why(&carried).contains(to.as_str()), "{}", Bed::why(&carried));
+    let mut harness = Harness::new().written_to(5);
+    let to = harness.to.clone();
+    harness.hunted.world.hang_tablet(&to, true);
+    let report = harness.run_job();
+    assert_eq!(harness.hunted.world.leaderless(), []);
+    assert!(Harness::why(&report).contains(to.as_str()), "{}", Harness::why(&report));
 }
 
 #[test]
 fn a_follower_that_answers_slowly_is_noticed_before_the_leader_stands_down() {
-    let mut bed = Bed::new();
-    let slow = format!("0ms@tablet{}=tablet-slows-1500ms", bed.number(&bed.to));
-    let carried = bed.carry_with(&[&slow]);
-    assert_eq!(bed.hunted.world.leaderless(), []);
-    assert_eq!(carried.left.len(), 1);
+    let mut harness = Harness::new();
+    let slow = format!("0ms@tablet{}=tablet-slows-1500ms", harness.number(&harness.to));
+    let report = harness.carry_with(&[&slow]);
+    assert_eq!(harness.hunted.world.leaderless(), []);
+    assert_eq!(report.left.len(), 1);
 }
 
 /// World 8201743 of the undertakings: it was looked at again and again, without an end and without a word.
 #[test]
 fn a_tablet_that_is_to_get_a_replica_and_answers_slowly_holds_up_no_undertaking_for_ever() {
-    let mut bed = Bed::new();
+    let mut harness = Harness::new();
     let slow: Vec<String> =
-        bed.unrelated.iter().map(|at| format!("0ms@tablet{}=tablet-slows-1500ms", bed.number(at))).collect();
+        harness.unrelated.iter().map(|at| format!("0ms@tablet{}=tablet-slows-1500ms", harness.number(at))).collect();
     let faults: Vec<&str> = [CALLS_TAKE].into_iter().chain(slow.iter().map(String::as_str)).collect();
-    let scale_in = Undertaking::ScaleIn { endpoints: vec![bed.leader.clone()] };
-    let carried = bed.hunted.carry(&scale_in, Trouble::of(&faults)).expect("it ends").unwrap();
-    assert!(!carried.left.is_empty());
-    assert_eq!(bed.hunted.world.leaderless(), [], "nobody stands down for an heir that may be held up");
+    let scale_in = Undertaking::ScaleIn { endpoints: vec![harness.leader.clone()] };
+    let report = harness.hunted.run_job(&scale_in, Trouble::of(&faults)).expect("it ends").unwrap();
+    assert!(!report.left.is_empty());
+    assert_eq!(harness.hunted.world.leaderless(), [], "nobody stands down for an successor that may be held up");
 }
 
 #[test]
 fn the_nameserver_begins_to_hang_and_the_old_leader_leads_again_within_the_limit() {
-    let mut bed = Bed::new().written_to(5);
-    bed.hunted.eyes = Eyes::before("ChangeRole", |world| {
+    let mut harness = Harness::new().written_to(5);
+    harness.hunted.eyes = Eyes::before("ChangeRole", |world| {
         world.leader().into_iter().for_each(|leader| world.freeze_nameserver(&leader, true));
     });
-    let carried = bed.carry();
+    let report = harness.run_job();
     // Nothing of it had to wait for another nameserver: the first did not lead any more after four seconds.
-    assert!(bed.hunted.world.leaderless()[0].until.unwrap() - bed.hunted.world.leaderless()[0].from <= limit());
-    assert!(carried.left.is_empty(), "another nameserver does it: {}", Bed::why(&carried));
-    bed.hunted.nobody_stands_by();
-    bed.is_well();
+    assert!(harness.hunted.world.leaderless()[0].until.unwrap() - harness.hunted.world.leaderless()[0].from <= limit());
+    assert!(report.left.is_empty(), "another nameserver does it: {}", Harness::why(&report));
+    harness.hunted.nobody_stands_by();
+    harness.is_well();
 }
 
 /// Nobody knows then whether it was heard: nobody else may lead until that is known.
 #[test]
 fn the_nameserver_begins_to_hang_as_it_is_asked_for_an_election_and_never_two_lead() {
     for standby in [true, false] {
-        let mut bed = Bed::new().written_to(5);
+        let mut harness = Harness::new().written_to(5);
         if !standby {
-            let leader = bed.hunted.world.leader();
-            let standby = bed.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref());
+            let leader = harness.hunted.world.leader();
+            let standby = harness.hunted.world.nameserver_endpoints().iter().find(|at| Some(*at) != leader.as_ref());
             let standby = standby.cloned().unwrap();
-            bed.hunted.world.kill_nameserver(&standby);
+            harness.hunted.world.kill_nameserver(&standby);
         }
-        let carried = bed.carry_with(&["ChangeLeader=nameserver-freezes-20s"]);
-        assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
-        let spans = bed.hunted.world.leaderless();
+        let report = harness.carry_with(&["ChangeLeader=nameserver-freezes-20s"]);
+        assert!(report.left.is_empty(), "{}", Harness::why(&report));
+        let spans = harness.hunted.world.leaderless();
         assert!(spans.iter().all(|span| span.until.is_some()), "{spans:?}");
-        bed.hunted.nobody_stands_by();
-        bed.is_well();
+        harness.hunted.nobody_stands_by();
+        harness.is_well();
     }
 }
 
 #[test]
 fn an_election_that_hangs_is_cancelled_and_the_old_leader_leads_again_within_the_limit() {
-    let mut bed = Bed::new().written_to(5);
-    let carried = bed.carry_with(&["ChangeLeader:every=op-sticks"]);
-    let spans = bed.hunted.world.leaderless().to_vec();
+    let mut harness = Harness::new().written_to(5);
+    let report = harness.carry_with(&["ChangeLeader:every=op-sticks"]);
+    let spans = harness.hunted.world.leaderless().to_vec();
     assert!(spans.iter().all(|span| span.until.is_some_and(|until| until - span.from <= limit())), "{spans:?}");
-    bed.hunted.nobody_stands_by();
-    assert!(Bed::why(&carried).contains("kChangeLeaderOP"), "{}", Bed::why(&carried));
-    bed.is_well();
+    harness.hunted.nobody_stands_by();
+    assert!(Harness::why(&report).contains("kChangeLeaderOP"), "{}", Harness::why(&report));
+    harness.is_well();
 }
 
 /// The nameserver's lane was free when it was looked at, and is not any more.
 #[test]
 fn an_operation_that_would_keep_the_election_waiting_is_waited_for_before_the_leader_stands_down() {
-    let mut bed = Bed::new().written_to(5);
+    let mut harness = Harness::new().written_to(5);
     // A partition of the same parity is being recovered as the handover begins.
-    let id = bed.hunted.world.metadata().into_iter().find(|(id, metas)| {
-        let unrelated = |at: &str| bed.unrelated.iter().any(|unrelated| unrelated.as_str() == at);
+    let id = harness.hunted.world.metadata().into_iter().find(|(id, metas)| {
+        let unrelated = |at: &str| harness.unrelated.iter().any(|unrelated| unrelated.as_str() == at);
         let metas = &metas.partition_meta;
         id.pid.0.is_multiple_of(2) && metas.len() > 1 && metas.iter().all(|meta| unrelated(&meta.endpoint))
     });
     let (id, metas) = id.expect("another seed");
     let follower = metas.partition_meta.iter().find(|meta| !meta.is_leader).unwrap().endpoint.clone();
-    recovers(&mut bed.hunted.world, id, &follower);
-    let carried = bed.carry();
-    assert!(carried.left.is_empty(), "{}", Bed::why(&carried));
-    assert!(bed.outage() <= QUICK, "{} ms", bed.outage());
+    recovers(&mut harness.hunted.world, id, &follower);
+    let report = harness.run_job();
+    assert!(report.left.is_empty(), "{}", Harness::why(&report));
+    assert!(harness.outage() <= QUICK, "{} ms", harness.outage());
 }
 
 /// Has the nameserver begin an operation on a replica that is well.
@@ -338,75 +339,75 @@ fn recovers(world: &mut World, id: openmldb_ops::model::PartitionId, at: &str) {
 
 #[test]
 fn the_old_leaders_tablet_dies_and_the_follower_that_holds_all_of_it_leads() {
-    let mut bed = Bed::new();
+    let mut harness = Harness::new();
     // Once two looks have said where its log ends.
-    let at = bed.leader.clone();
-    bed.hunted.eyes = Eyes::before("ChangeLeader", move |world| world.kill_tablet(&at));
-    let carried = bed.carry();
-    assert_eq!(bed.leads(), bed.to);
-    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
-    assert_eq!(carried.left.len(), 1, "it is not back yet");
+    let at = harness.leader.clone();
+    harness.hunted.eyes = Eyes::before("ChangeLeader", move |world| world.kill_tablet(&at));
+    let report = harness.run_job();
+    assert_eq!(harness.leads(), harness.to);
+    assert!(harness.outage() <= limit(), "{} ms", harness.outage());
+    assert_eq!(report.left.len(), 1, "it is not back yet");
 }
 
 #[test]
 fn the_old_leaders_tablet_dies_before_anybody_knows_where_its_log_ends_and_it_is_said() {
-    let mut bed = Bed::new();
-    let at = bed.leader.clone();
-    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.kill_tablet(&at));
-    let carried = bed.carry();
-    let why = Bed::why(&carried);
+    let mut harness = Harness::new();
+    let at = harness.leader.clone();
+    harness.hunted.eyes = Eyes::after("ChangeRole", move |world| world.kill_tablet(&at));
+    let report = harness.run_job();
+    let why = Harness::why(&report);
     assert!(why.contains("nobody knows where its log ends"), "{why}");
-    assert!(carried.left[0].1.hint.contains("openmldb-ops recover --partition shop.t0/"), "{:?}", carried.left);
+    assert!(report.left[0].1.hint.contains("openmldb-ops recover --partition shop.t0/"), "{:?}", report.left);
 }
 
 #[test]
 fn told_to_stop_it_has_the_old_leader_lead_again_at_once() {
-    let mut bed = Bed::new().written_to(5);
-    let to = bed.to.clone();
-    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
-    bed.hunted.hearer = Hearer::InterruptsAt("leader_stand_down");
-    let carried = bed.carry();
-    assert_eq!(carried.stopped, Some(Stop::Signal(15)));
-    assert!(bed.outage() <= 1_000, "{} ms", bed.outage());
-    assert_eq!(bed.leads(), bed.leader);
+    let mut harness = Harness::new().written_to(5);
+    let to = harness.to.clone();
+    harness.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    harness.hunted.hearer = Hearer::InterruptsAt("leader_stand_down");
+    let report = harness.run_job();
+    assert_eq!(report.stopped, Some(Stop::Signal(15)));
+    assert!(harness.outage() <= 1_000, "{} ms", harness.outage());
+    assert_eq!(harness.leads(), harness.leader);
 }
 
 #[test]
 fn a_panic_leaves_no_partition_without_a_leader() {
-    let mut bed = Bed::new().written_to(5);
-    bed.hunted.hearer = Hearer::PanicsAt("leader_stand_down");
-    let carried = bed.carry();
-    assert!(carried.panicked.is_some());
-    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
-    bed.hunted.nobody_stands_by();
-    bed.is_well();
+    let mut harness = Harness::new().written_to(5);
+    harness.hunted.hearer = Hearer::PanicsAt("leader_stand_down");
+    let report = harness.run_job();
+    assert!(report.panicked.is_some());
+    assert!(harness.outage() <= limit(), "{} ms", harness.outage());
+    harness.hunted.nobody_stands_by();
+    harness.is_well();
 }
 
 #[test]
 fn a_lock_that_is_lost_leaves_no_partition_without_a_leader() {
-    let mut bed = Bed::new().written_to(5);
-    let carried = bed.carry_with(&["ChangeRole=lock-lost"]);
-    assert_eq!(carried.stopped, Some(Stop::LockLost));
-    assert!(bed.outage() <= limit(), "{} ms", bed.outage());
-    bed.hunted.nobody_stands_by();
+    let mut harness = Harness::new().written_to(5);
+    let report = harness.carry_with(&["ChangeRole=lock-lost"]);
+    assert_eq!(report.stopped, Some(Stop::LockLost));
+    assert!(harness.outage() <= limit(), "{} ms", harness.outage());
+    harness.hunted.nobody_stands_by();
 }
 
 /// Two are under way at a time: neither waits for the other one's servers.
 #[test]
 fn a_partition_is_without_a_leader_no_longer_because_another_one_is_slow() {
-    let mut bed = Bed::of(Generated { tables: 1, partitions: 6, replicas: 2, rows: 40 }, 6).written_to(10);
-    let tablets = bed.hunted.world.tablet_endpoints().to_vec();
+    let mut harness = Harness::of(Generated { tables: 1, partitions: 6, replicas: 2, rows: 40 }, 6).written_to(10);
+    let tablets = harness.hunted.world.tablet_endpoints().to_vec();
     // Everything on two tablets is slow, but not too slow.
     let slow = Trouble::of(&[CALLS_TAKE, "0ms@tablet5=tablet-slows-900ms", "0ms@tablet6=tablet-slows-900ms"]);
     let leaving = Undertaking::ScaleIn { endpoints: vec![tablets[0].clone(), tablets[4].clone()] };
-    bed.hunted.carry(&leaving, slow).unwrap().unwrap();
+    harness.hunted.run_job(&leaving, slow).unwrap().unwrap();
     let slow = |span: &&Leaderless| {
-        let metas = bed.hunted.world.metadata().remove(&span.partition).unwrap();
+        let metas = harness.hunted.world.metadata().remove(&span.partition).unwrap();
         span.leader == tablets[4]
             || metas.partition_meta.iter().any(|meta| tablets[4..].iter().any(|at| at.as_str() == meta.endpoint))
     };
-    let quick: Vec<_> = bed.hunted.world.leaderless().iter().filter(|span| !slow(span)).cloned().collect();
-    assert!(!quick.is_empty(), "{:?}", bed.hunted.world.leaderless());
+    let quick: Vec<_> = harness.hunted.world.leaderless().iter().filter(|span| !slow(span)).cloned().collect();
+    assert!(!quick.is_empty(), "{:?}", harness.hunted.world.leaderless());
     assert!(quick.iter().all(|span| span.until.unwrap() - span.from <= QUICK), "{quick:?}");
 }
 
@@ -414,11 +415,11 @@ fn a_partition_is_without_a_leader_no_longer_because_another_one_is_slow() {
 #[test]
 fn with_many_other_partitions_it_takes_as_long_and_as_many_calls() {
     let calls = |partitions: usize| {
-        let mut bed = Bed::of(Generated { tables: 1 + partitions / 8, partitions: 8, replicas: 2, rows: 2 }, 4);
-        bed.carry();
-        let span = bed.span();
+        let mut harness = Harness::of(Generated { tables: 1 + partitions / 8, partitions: 8, replicas: 2, rows: 2 }, 4);
+        harness.run_job();
+        let span = harness.span();
         let during = |at: Millis| (span.from..=span.until.unwrap()).contains(&at);
-        (bed.outage(), bed.hunted.world.trace().calls().filter(|call| during(call.at)).count())
+        (harness.outage(), harness.hunted.world.trace().calls().filter(|call| during(call.at)).count())
     };
     let (few, many) = (calls(8), calls(400));
     assert_eq!(few, many);
@@ -427,12 +428,12 @@ fn with_many_other_partitions_it_takes_as_long_and_as_many_calls() {
 
 #[test]
 fn the_limit_is_a_parameter() {
-    let mut bed = Bed::new();
-    let to = bed.to.clone();
-    bed.hunted.limit = Duration::from_secs(2);
-    bed.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
-    bed.carry();
-    assert!((900..=2_000).contains(&bed.outage()), "{} ms", bed.outage());
+    let mut harness = Harness::new();
+    let to = harness.to.clone();
+    harness.hunted.limit = Duration::from_secs(2);
+    harness.hunted.eyes = Eyes::after("ChangeRole", move |world| world.hang_tablet(&to, true));
+    harness.run_job();
+    assert!((900..=2_000).contains(&harness.outage()), "{} ms", harness.outage());
 }
 
 /// From some call on nobody answers any more, and then it is told to stop.
@@ -440,16 +441,16 @@ fn the_limit_is_a_parameter() {
 fn told_to_stop_an_undertaking_is_gone_in_time_whatever_hangs() {
     let told_after = Duration::from_secs(20);
     for from in [2, 20, 40, 60, 80] {
-        let mut bed = Bed::new();
-        let began = bed.hunted.world.now();
+        let mut harness = Harness::new();
+        let began = harness.hunted.world.now();
         let faults = [CALLS_TAKE.to_owned(), format!("*:{from}+=late-86400s")];
         let trouble = Trouble { signal_after: Some(told_after), ..Trouble::of(&faults.each_ref().map(String::as_str)) };
-        let handover = bed.handover.clone();
-        let done = bed.hunted.carry(&handover, trouble).expect("nothing kills it");
-        let took = Duration::from_millis(bed.hunted.world.now() - began);
+        let handover = harness.handover.clone();
+        let done = harness.hunted.run_job(&handover, trouble).expect("nothing kills it");
+        let took = Duration::from_millis(harness.hunted.world.now() - began);
         assert!(took < told_after + stopping::END, "from call {from} on: {took:?}");
-        if let Ok(carried) = done {
-            assert!(carried.stopped.is_some() || carried.left.is_empty(), "from call {from} on: {:?}", carried.left);
+        if let Ok(report) = done {
+            assert!(report.stopped.is_some() || report.left.is_empty(), "from call {from} on: {:?}", report.left);
         }
     }
 }

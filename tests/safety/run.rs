@@ -7,7 +7,9 @@ use openmldb_ops::cluster::{Cluster, Hold, Options, Pending, Rpc};
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::stopping::unless_stopped;
-use openmldb_ops::run::{Alone, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, Shelf, Stop, Widths};
+use openmldb_ops::run::{
+    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+};
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
 use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
 use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
@@ -27,9 +29,9 @@ const SHAKY_FOR: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Host {
     /// Its records.
-    pub archive: Shelf,
+    pub archive: MemoryArchive,
     /// What keeps runs apart, and their notes.
-    pub lock: Arc<Alone>,
+    pub lock: Arc<InMemoryLock>,
 }
 
 /// A run to be.
@@ -74,13 +76,13 @@ pub struct Ran {
 impl Host {
     /// A new one. `keeps_notes`: it has a ZooKeeper to leave notes in.
     pub fn new(keeps_notes: bool) -> Self {
-        let lock = if keeps_notes { Alone::keeping_notes() } else { Alone::default() };
-        Self { archive: Shelf::default(), lock: Arc::new(lock) }
+        let lock = if keeps_notes { InMemoryLock::keeping_notes() } else { InMemoryLock::default() };
+        Self { archive: MemoryArchive::default(), lock: Arc::new(lock) }
     }
 
     /// Another one of the same cluster, which has none of the records.
     pub fn another(&self) -> Self {
-        Self { archive: Shelf::default(), lock: self.lock.clone() }
+        Self { archive: MemoryArchive::default(), lock: self.lock.clone() }
     }
 }
 
@@ -222,7 +224,7 @@ impl<'a> Run<'a> {
 }
 
 /// What befalls the tool itself; returns when it is killed.
-pub async fn tool_trouble(live: &Live, lock: &Alone) {
+pub async fn tool_trouble(live: &Live, lock: &InMemoryLock) {
     let mut fate = live.tool_fate();
     loop {
         let next = *fate.wait_for(Option::is_some).await.unwrap();
@@ -230,7 +232,7 @@ pub async fn tool_trouble(live: &Live, lock: &Alone) {
             Some(ToolFate::KilledBefore | ToolFate::KilledAfter) => return,
             Some(ToolFate::LockLost) => lock.becomes(Hold::Lost),
             Some(ToolFate::LockShaky) => {
-                lock.becomes(Hold::Shaky);
+                lock.becomes(Hold::Suspended);
                 tokio::time::sleep(SHAKY_FOR).await;
                 lock.becomes(Hold::Held);
             }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
-use openmldb_ops::operate::{Carried, Carry, CarryError, Desk, Undertaking};
+use openmldb_ops::operate::{Job, JobError, JobReport, StateDir, Undertaking};
 use openmldb_ops::run::{Caller, Stop};
-use openmldb_ops::sandbox::fault::Mishap;
+use openmldb_ops::sandbox::fault::FaultKind;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, Live, World, in_virtual_time};
@@ -146,14 +146,14 @@ impl Hunted {
     }
 
     /// None if it was killed.
-    pub fn carry(&mut self, undertaking: &Undertaking, trouble: Trouble) -> Option<Result<Carried, CarryError>> {
+    pub fn run_job(&mut self, undertaking: &Undertaking, trouble: Trouble) -> Option<Result<JobReport, JobError>> {
         self.runs += 1;
         self.told.push(format!("{undertaking} with {trouble:?}"));
         let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
         let mut world = std::mem::replace(&mut self.world, empty);
         world.set_faults(trouble.faults.clone(), self.runs);
         let (host, told, hearer) = (self.host.clone(), Arc::new(Mutex::new(Vec::new())), self.hearer);
-        let (desk, heard, eyes) = (Desk::new(&self.papers.0, "in memory"), told.clone(), self.eyes.clone());
+        let (state_dir, heard, eyes) = (StateDir::new(&self.papers.0, "in memory"), told.clone(), self.eyes.clone());
         let limit = self.limit;
         let spans = world.leaderless().len();
         let (world, done) = in_virtual_time(world, async |live: &Arc<Live>| {
@@ -165,10 +165,10 @@ impl Hunted {
                 signal.send_replace(Stop::Signal(15));
             });
             host.lock.becomes(Hold::Held);
-            let carry = Carry {
+            let job = Job {
                 undertaking: undertaking.clone(),
                 cluster_name: "in memory".to_owned(),
-                desk: desk.clone(),
+                state_dir: state_dir.clone(),
                 archive: Arc::new(host.archive.clone()),
                 lock: host.lock.clone(),
                 caller: Caller::default(),
@@ -190,7 +190,7 @@ impl Hunted {
             };
             let cluster = Cluster::new(Arc::new(eyes.on(live)), Options::default());
             tokio::select! {
-                done = carry.perform(&cluster) => Some(done),
+                done = job.perform(&cluster) => Some(done),
                 () = tool_trouble(live, &host.lock) => None,
                 () = tokio::time::sleep(trouble.killed_after.unwrap_or(FOREVER)) => {
                     let told = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,8 +207,8 @@ impl Hunted {
         self.told.push(match &done {
             None => "killed".to_owned(),
             Some(Err(error)) => format!("error: {error}"),
-            Some(Ok(carried)) => {
-                format!("left {:?}, stopped {:?}, {:?}", carried.left, carried.stopped, carried.arrangement)
+            Some(Ok(report)) => {
+                format!("left {:?}, stopped {:?}, {:?}", report.left, report.stopped, report.arrangement)
             }
         });
         done
@@ -217,14 +217,14 @@ impl Hunted {
     /// What a person would do: type it again, and recover what it points at.
     fn until_it_is_done(&mut self, undertaking: &Undertaking) {
         for _ in 0..TIMES {
-            match self.carry(undertaking, Trouble::default()).expect("nothing kills it") {
-                Ok(carried) if carried.left.is_empty() => return,
+            match self.run_job(undertaking, Trouble::default()).expect("nothing kills it") {
+                Ok(report) if report.left.is_empty() => return,
                 // Written to faster than replication takes, a leader never finds the moment: it says so, and clients pause.
-                Ok(carried) if carried.left.iter().any(|(_, why)| why.hint.contains("let clients pause")) => {
+                Ok(report) if report.left.iter().any(|(_, why)| why.hint.contains("let clients pause")) => {
                     self.world.stop_writers();
                 }
                 Ok(_) => {}
-                Err(CarryError::Refused(refusal)) => panic!("refused on the way: {refusal}"),
+                Err(JobError::Refused(refusal)) => panic!("refused on the way: {refusal}"),
                 Err(error) => panic!("{error}"),
             }
             let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
@@ -263,16 +263,16 @@ impl Hunted {
         self.world.nameserver_settings_mut().op_fails_for_no_reason = std::num::NonZeroU32::new(fails);
         for _ in 0..self.dice.between(0, 2) {
             let trouble = self.trouble();
-            let is_served = !trouble.faults.iter().any(|fault| matches!(fault.mishap, Mishap::Server(_)));
-            match self.carry(&undertaking, trouble) {
+            let is_served = !trouble.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Server(_)));
+            match self.run_job(&undertaking, trouble) {
                 // There are worlds that have no room for it; then nothing is changed.
-                Some(Err(CarryError::Refused(refusal))) => {
+                Some(Err(JobError::Refused(refusal))) => {
                     assert!(self.runs == 1 || !refusal.text.is_empty());
                     return self.is_well(before);
                 }
-                Some(Ok(carried)) => {
-                    assert_eq!(carried.panicked, None);
-                    if is_served && matches!(carried.stopped, None | Some(Stop::Signal(_))) {
+                Some(Ok(report)) => {
+                    assert_eq!(report.panicked, None);
+                    if is_served && matches!(report.stopped, None | Some(Stop::Signal(_))) {
                         self.nobody_stands_by();
                     }
                 }
@@ -283,7 +283,7 @@ impl Hunted {
             self.world.advance_by(self.dice.between(0, 20_000));
         }
         self.world.nameserver_settings_mut().op_fails_for_no_reason = None;
-        if let Some(Err(CarryError::Refused(_))) = self.carry(&undertaking, Trouble::default()) {
+        if let Some(Err(JobError::Refused(_))) = self.run_job(&undertaking, Trouble::default()) {
             return self.is_well(before);
         }
         self.until_it_is_done(&undertaking);
@@ -292,11 +292,11 @@ impl Hunted {
             let post = Undertaking::UpgradePost { endpoint: endpoint.clone(), gone: false };
             for _ in 0..self.dice.between(0, 1) {
                 let trouble = self.trouble();
-                drop(self.carry(&post, trouble));
+                drop(self.run_job(&post, trouble));
                 calm_down(&mut self.world, &[]);
             }
-            if !matches!(self.carry(&post, Trouble::default()), Some(Err(CarryError::Refused(_)))) {
-                self.carry(&undertaking, Trouble::default());
+            if !matches!(self.run_job(&post, Trouble::default()), Some(Err(JobError::Refused(_)))) {
+                self.run_job(&undertaking, Trouble::default());
                 self.until_it_is_done(&post);
             }
         }
@@ -371,8 +371,8 @@ pub fn one_handover() -> (Hunted, Undertaking) {
 #[test]
 fn a_leader_that_stood_down_is_looked_at_twice_before_another_one_leads() {
     let (mut hunted, handover) = one_handover();
-    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
-    assert_eq!(carried.left, []);
+    let report = hunted.run_job(&handover, Trouble::default()).unwrap().unwrap();
+    assert_eq!(report.left, []);
     let calls: Vec<_> = hunted.world.trace().calls().map(|call| (call.method, call.server.clone())).collect();
     let at = |method: &str| calls.iter().position(|(found, _)| *found == method).unwrap();
     let (stood_down, elected) = (at("ChangeRole"), at("ChangeLeader"));
@@ -386,8 +386,8 @@ fn a_leader_that_stood_down_is_looked_at_twice_before_another_one_leads() {
 fn interrupted_as_its_leader_stands_down_it_ends_with_one_that_leads() {
     let (mut hunted, handover) = one_handover();
     hunted.hearer = Hearer::InterruptsAt("leader_stand_down");
-    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
-    assert_eq!(carried.stopped, Some(Stop::Signal(15)));
+    let report = hunted.run_job(&handover, Trouble::default()).unwrap().unwrap();
+    assert_eq!(report.stopped, Some(Stop::Signal(15)));
     hunted.nobody_stands_by();
     assert_eq!(auto_failover(&mut hunted.world), Some(true));
 }
@@ -396,10 +396,10 @@ fn interrupted_as_its_leader_stands_down_it_ends_with_one_that_leads() {
 fn an_undertaking_that_panics_gives_auto_failover_back() {
     let (mut hunted, handover) = one_handover();
     hunted.hearer = Hearer::Panics;
-    let carried = hunted.carry(&handover, Trouble::default()).unwrap().unwrap();
-    assert!(carried.panicked.is_some_and(|text| text.contains("a fault of our own")));
-    assert_eq!((carried.not_restored, auto_failover(&mut hunted.world)), (None, Some(true)));
-    assert_eq!(carried.left.len(), 1, "it says what was not done");
+    let report = hunted.run_job(&handover, Trouble::default()).unwrap().unwrap();
+    assert!(report.panicked.is_some_and(|text| text.contains("a fault of our own")));
+    assert_eq!((report.not_restored, auto_failover(&mut hunted.world)), (None, Some(true)));
+    assert_eq!(report.left.len(), 1, "it says what was not done");
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -20,7 +20,7 @@ pub enum Hold {
     /// It is.
     Held,
     /// The connection is lost; nobody knows until it is back.
-    Shaky,
+    Suspended,
     /// It is not: the session has expired, or somebody removed the node.
     Lost,
 }
@@ -142,7 +142,7 @@ impl LockNodes {
     ///
     /// # Errors
     /// ZooKeeper is out of reach, or does not let us write.
-    pub async fn leave(&self, note: &str) -> Result<(), DiscoveryError> {
+    pub async fn write_note(&self, note: &str) -> Result<(), DiscoveryError> {
         let (client, path) = (self.client().await?, self.note_path());
         let written = match self.create(&client, &path, note, CreateMode::Persistent).await {
             Err(Error::NodeExists) => client.set_data(&path, note.as_bytes(), None).await.map(|_| ()),
@@ -154,7 +154,7 @@ impl LockNodes {
     /// Removes the note.
     ///
     /// # Errors
-    /// As [`LockNodes::leave`].
+    /// As [`LockNodes::write_note`].
     pub async fn clear(&self) -> Result<(), DiscoveryError> {
         let (client, path) = (self.client().await?, self.note_path());
         match client.delete(&path, None).await {
@@ -254,7 +254,7 @@ async fn watch_session(client: Client, hold: watch::Sender<Hold>) {
         let state = watcher.changed().await;
         match state {
             SessionState::SyncConnected => becomes(&hold, Hold::Held),
-            SessionState::Disconnected | SessionState::ConnectedReadOnly => becomes(&hold, Hold::Shaky),
+            SessionState::Disconnected | SessionState::ConnectedReadOnly => becomes(&hold, Hold::Suspended),
             SessionState::AuthFailed | SessionState::Expired | SessionState::Closed => {
                 return becomes(&hold, Hold::Lost);
             }

@@ -3,12 +3,12 @@
 
 use crate::model::{Aggregator, Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
 
-use super::super::place::{Place, Refusal, tablet_is_healthy};
+use super::super::partition_context::{PartitionContext, Refusal, tablet_is_healthy};
 use super::{Arrangement, Closed, Goal, Next, next};
 
 /// One of a partition's replicas leads it, and the same partitions of its pre-aggregate tables.
 pub(super) fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Result<Arrangement, Refusal> {
-    let place = Place::find(seen, table, pid)?;
+    let place = PartitionContext::find(seen, table, pid)?;
     place.replica(to)?;
     tablet_is_healthy(seen, to)?;
     let mut arrangement = Arrangement::default();

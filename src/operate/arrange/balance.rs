@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Endpoint, Pid, Snapshot, Table, TableName, Tid, counted};
 use crate::run::some_of;
 
-use super::super::place::Refusal;
-use super::tally::Tally;
+use super::super::partition_context::Refusal;
+use super::replica_counts::ReplicaCounts;
 use super::{Arrangement, Closed, Goal};
 
 /// A partition while it is being thought about.
@@ -46,13 +46,13 @@ pub(super) fn scale_out(seen: &Snapshot, leaders: bool, closed: &Closed) -> Resu
     }
     let mut after = before.clone();
     let databases: BTreeSet<String> = before.keys().map(|(table, _)| table.db.clone()).collect();
-    let mut whole = Tally::of(seen, &closed, |table| !table.is_system());
+    let mut whole = ReplicaCounts::of(seen, &closed, |table| !table.is_system());
     for db in &databases {
-        let mut tally = Tally::of(seen, &closed, |table| table.name.db == *db && moves(table));
-        spread_replicas(db, &mut after, &mut tally, &mut whole);
-        arrangement.remarks.extend(uneven(db, &tally));
+        let mut replica_counts = ReplicaCounts::of(seen, &closed, |table| table.name.db == *db && moves(table));
+        spread_replicas(db, &mut after, &mut replica_counts, &mut whole);
+        arrangement.remarks.extend(uneven(db, &replica_counts));
         if leaders {
-            spread_leaders(db, &mut after, &mut tally);
+            spread_leaders(db, &mut after, &mut replica_counts);
         }
     }
     for ((table, pid), placed) in after {
@@ -90,10 +90,10 @@ fn pairs(tablets: &[Endpoint], count: impl Fn(&Endpoint) -> (usize, usize)) -> V
     pairs
 }
 
-fn spread_replicas(db: &str, places: &mut Places, tally: &mut Tally, whole: &mut Tally) {
-    let tablets = tally.tablets();
+fn spread_replicas(db: &str, places: &mut Places, replica_counts: &mut ReplicaCounts, whole: &mut ReplicaCounts) {
+    let tablets = replica_counts.tablets();
     loop {
-        let count = |at: &Endpoint| (tally.replicas(at), whole.replicas(at));
+        let count = |at: &Endpoint| (replica_counts.replicas(at), whole.replicas(at));
         let found = pairs(&tablets, count).into_iter().find_map(|(from, to)| {
             let fits = |placed: &Placed| placed.replicas.contains(&from) && !placed.replicas.contains(&to);
             // A follower first: its move needs no other leader.
@@ -109,31 +109,31 @@ fn spread_replicas(db: &str, places: &mut Places, tally: &mut Tally, whole: &mut
         placed.replicas.iter_mut().filter(|at| **at == from).for_each(|at| *at = to.clone());
         if placed.leader.as_ref() == Some(&from) {
             // Whoever has its rows already leads, if anybody does that may be given something.
-            let heirs = placed.replicas.iter().filter(|at| **at != to && tablets.contains(at));
-            let heir = tally.leads_least(heirs).cloned().unwrap_or_else(|| to.clone());
-            tally.leader(&from, -1);
-            tally.leader(&heir, 1);
-            placed.leader = Some(heir);
+            let successors = placed.replicas.iter().filter(|at| **at != to && tablets.contains(at));
+            let successor = replica_counts.leads_least(successors).cloned().unwrap_or_else(|| to.clone());
+            replica_counts.leader(&from, -1);
+            replica_counts.leader(&successor, 1);
+            placed.leader = Some(successor);
         }
-        for tally in [&mut *tally, &mut *whole] {
-            tally.replica(&from, -1);
-            tally.replica(&to, 1);
+        for replica_counts in [&mut *replica_counts, &mut *whole] {
+            replica_counts.replica(&from, -1);
+            replica_counts.replica(&to, 1);
         }
     }
 }
 
-fn spread_leaders(db: &str, places: &mut Places, tally: &mut Tally) {
-    let tablets = tally.tablets();
+fn spread_leaders(db: &str, places: &mut Places, replica_counts: &mut ReplicaCounts) {
+    let tablets = replica_counts.tablets();
     loop {
-        let found = pairs(&tablets, |at| (tally.leaders(at), 0)).into_iter().find_map(|(from, to)| {
+        let found = pairs(&tablets, |at| (replica_counts.leaders(at), 0)).into_iter().find_map(|(from, to)| {
             let fits = |placed: &Placed| placed.leader.as_ref() == Some(&from) && placed.replicas.contains(&to);
             let mut fitting = places.iter().filter(|((table, _), placed)| table.db == db && fits(placed));
             fitting.next().map(|(name, _)| (name.clone(), from, to))
         });
         let Some((which, from, to)) = found else { return };
         let Some(placed) = places.get_mut(&which) else { return };
-        tally.leader(&from, -1);
-        tally.leader(&to, 1);
+        replica_counts.leader(&from, -1);
+        replica_counts.leader(&to, 1);
         placed.leader = Some(to);
     }
 }
@@ -152,11 +152,11 @@ fn left_alone(seen: &Snapshot, bound: &BTreeSet<Tid>) -> Option<String> {
     })
 }
 
-fn uneven(db: &str, tally: &Tally) -> Option<String> {
-    let tablets = tally.tablets();
-    let most = tablets.iter().max_by_key(|at| tally.replicas(at))?;
-    let least = tablets.iter().min_by_key(|at| tally.replicas(at))?;
-    let (more, fewer) = (tally.replicas(most), tally.replicas(least));
+fn uneven(db: &str, replica_counts: &ReplicaCounts) -> Option<String> {
+    let tablets = replica_counts.tablets();
+    let most = tablets.iter().max_by_key(|at| replica_counts.replicas(at))?;
+    let least = tablets.iter().min_by_key(|at| replica_counts.replicas(at))?;
+    let (more, fewer) = (replica_counts.replicas(most), replica_counts.replicas(least));
     (more > fewer + 1).then(|| {
         format!("{db} cannot be spread any further: {most} keeps {} and {least} {fewer}, and nothing that {most} has is not on {least} already", counted(more, "replica"))
     })

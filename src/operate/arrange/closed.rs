@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Action, Endpoint};
 
-use super::super::place::Refusal;
+use super::super::partition_context::Refusal;
 use super::super::{Call, Step};
 use super::Undertaking;
 

@@ -2,23 +2,23 @@
 //!
 //! An [`Undertaking`] is what somebody asks for. [`arrange`] makes an [`Arrangement`] of it: a [`Goal`] for each partition
 //! concerned, from one look, the same for the same look. [`next`] says what a partition needs next on its way to its goal, from
-//! whatever state it is in, so that a run after a crash goes on; [`walk`] follows it in thought, for a dry run.
+//! whatever state it is in, so that a run after a crash goes on; [`dry_run`] follows it in thought, for a dry run.
 
 mod aggregates;
 mod balance;
 mod closed;
+mod dry_run;
 mod next;
+mod replica_counts;
 mod scale_in;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod upgrade;
-mod walk;
 
 pub use closed::Closed;
+pub use dry_run::{DryRun, dry_run};
 pub use next::{Next, next};
 pub use upgrade::{Led, UpgradeNote};
-pub use walk::{Walk, walk};
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
 
-use super::place::{Place, Refusal};
+use super::partition_context::{PartitionContext, Refusal};
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ impl Goal {
 
     /// Its partition, if a tablet where it is to have a replica holds what no metadata names.
     pub fn with_stray(&self, seen: &Snapshot) -> Option<PartitionId> {
-        let place = Place::find(seen, &self.table, self.pid).ok()?;
+        let place = PartitionContext::find(seen, &self.table, self.pid).ok()?;
         self.replicas.iter().any(|at| place.stray(at).is_some()).then(|| place.id())
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
-use super::super::handover::{Heir, Standing, is_close, standing};
-use super::super::place::{Place, Refusal};
+use super::super::handover::{Standing, Successor, is_close, standing};
+use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
 use super::Goal;
 
@@ -28,7 +28,7 @@ pub enum Next {
 /// What a partition needs next, from whatever state it is in. A replica is added before another is taken away, and a leader
 /// stands down only for one that may lead.
 pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
-    let place = match Place::find(seen, &goal.table, goal.pid) {
+    let place = match PartitionContext::find(seen, &goal.table, goal.pid) {
         Ok(place) => place,
         Err(refusal) => return Next::Blocked(refusal),
     };
@@ -40,7 +40,7 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
         return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
     };
-    let wanted = Heir::of(goal).or_else(|| heir(&place, leader, goal).map(Heir::unread));
+    let wanted = Successor::of(goal).or_else(|| successor(&place, leader, goal).map(Successor::unread));
     match standing(&place, leader, wanted, &BTreeSet::new()) {
         Err(refusal) => Next::Blocked(refusal),
         Ok(Standing::TooEarly) => Next::Take(stand_up(goal, leader)),
@@ -68,13 +68,13 @@ fn stand_up(goal: &Goal, leader: &Endpoint) -> Step {
 }
 
 /// Who is to lead after one that does not stay.
-fn heir<'a>(place: &'a Place<'_>, leader: &Endpoint, goal: &Goal) -> Option<&'a Endpoint> {
-    place.heirs().map(|(at, _)| at).find(|at| *at != leader && goal.replicas.contains(at))
+fn successor<'a>(place: &'a PartitionContext<'_>, leader: &Endpoint, goal: &Goal) -> Option<&'a Endpoint> {
+    place.successors().map(|(at, _)| at).find(|at| *at != leader && goal.replicas.contains(at))
 }
 
 /// A tablet where a replica is to be has to be free of what an operation that failed has left: it would take nothing, and
 /// the leader would refuse to be told of it again.
-fn clearing(place: &Place<'_>, goal: &Goal, to: &Endpoint) -> Option<Next> {
+fn clearing(place: &PartitionContext<'_>, goal: &Goal, to: &Endpoint) -> Option<Next> {
     let (table, pid, endpoint) = (goal.table.clone(), goal.pid, to.clone());
     if place.is_connected_to(to) {
         return Some(Next::Take(Step::Disconnect { table, pid, endpoint }));
@@ -82,7 +82,7 @@ fn clearing(place: &Place<'_>, goal: &Goal, to: &Endpoint) -> Option<Next> {
     place.stray(to).map(|_| Next::Take(Step::DropStray { table, pid, endpoint }))
 }
 
-fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Next {
+fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &Goal) -> Next {
     let (table, pid) = (goal.table.clone(), goal.pid);
     if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
         let endpoint = down.endpoint.clone();
@@ -103,16 +103,18 @@ fn next_under_a_leader(place: &Place<'_>, leader: &Endpoint, goal: &Goal) -> Nex
     if !stays {
         let wanted = match &goal.leader {
             Some(wanted) => now.contains(&wanted).then(|| wanted.clone()),
-            None => heir(place, leader, goal).cloned(),
+            None => successor(place, leader, goal).cloned(),
         };
         return match (wanted, goal.leader.clone().or_else(|| missing.clone())) {
-            (Some(heir), _) if is_close(place, leader, &heir) => {
-                Next::Take(Step::StandDown { table, pid, endpoint: leader.clone(), heir })
+            (Some(successor), _) if is_close(place, leader, &successor) => {
+                Next::Take(Step::StandDown { table, pid, endpoint: leader.clone(), successor })
             }
-            (Some(heir), _) if !place.seen.hears_from(&heir) => {
-                Next::Silence(format!("{heir}, which is to lead {}, is offline", goal.name()))
+            (Some(successor), _) if !place.seen.hears_from(&successor) => {
+                Next::Silence(format!("{successor}, which is to lead {}, is offline", goal.name()))
             }
-            (Some(heir), _) => Next::Wait(format!("{heir} has not caught up with {leader} in {}", goal.name())),
+            (Some(successor), _) => {
+                Next::Wait(format!("{successor} has not caught up with {leader} in {}", goal.name()))
+            }
             (None, Some(endpoint)) => Next::Take(Step::AddReplica { table, pid, endpoint }),
             (None, None) => {
                 let hint = format!("see `openmldb-ops status --partition {}`", goal.name());

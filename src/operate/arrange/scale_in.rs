@@ -3,8 +3,8 @@
 use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table, counted};
 use crate::run::some_of;
 
-use super::super::place::{Refusal, tablet_is_healthy};
-use super::tally::Tally;
+use super::super::partition_context::{Refusal, tablet_is_healthy};
+use super::replica_counts::ReplicaCounts;
 use super::{Arrangement, Closed, Goal, goal_of_base};
 
 /// Every partition with a replica on one of `leaving` has it on another tablet.
@@ -14,8 +14,8 @@ use super::{Arrangement, Closed, Goal, goal_of_base};
 pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -> Result<Arrangement, Refusal> {
     leaving.iter().try_for_each(|endpoint| tablet_is_healthy(seen, endpoint))?;
     let away: Vec<Endpoint> = leaving.iter().cloned().chain(closed.tablets()).collect();
-    let mut tally = Tally::of(seen, &away, |_| true);
-    let left = tally.tablets();
+    let mut replica_counts = ReplicaCounts::of(seen, &away, |_| true);
+    let left = replica_counts.tablets();
     enough_are_left(seen, leaving, left.len())?;
     let mut arrangement = Arrangement { goals: Vec::new(), remarks: unknown(seen, leaving) };
     arrangement.remarks.extend(closed.remarks(leaving));
@@ -26,7 +26,7 @@ pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -
     for table in bases.into_iter().chain(aggregates) {
         for partition in &table.partitions {
             let like = goal_of_base(seen, table, partition, &arrangement.goals);
-            let goal = goal(table, partition, (leaving, closed), &mut tally, like);
+            let goal = goal(table, partition, (leaving, closed), &mut replica_counts, like);
             arrangement.goals.extend(goal);
         }
     }
@@ -37,7 +37,7 @@ fn goal(
     table: &Table,
     partition: &Partition,
     (leaving, closed): (&[Endpoint], &Closed),
-    tally: &mut Tally,
+    replica_counts: &mut ReplicaCounts,
     like: Option<&Goal>,
 ) -> Option<Goal> {
     let now = partition.places();
@@ -48,22 +48,22 @@ fn goal(
     let staying = replicas.len();
     while replicas.len() < wanted(table, partition) {
         let with_base = like.into_iter().flat_map(|goal| &goal.replicas).find(|at| !replicas.contains(at)).cloned();
-        let Some(to) = with_base.or_else(|| tally.emptiest(&replicas)) else { break };
-        tally.replica(&to, 1);
+        let Some(to) = with_base.or_else(|| replica_counts.emptiest(&replicas)) else { break };
+        replica_counts.replica(&to, 1);
         replicas.push(to);
     }
     let leads = partition.leader().filter(|leader| leaving.contains(leader));
     let leader = leads.and_then(|_| {
         let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
         // Whoever has its rows already, if anybody does.
-        let heirs = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
+        let successors = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
         let is_open = |at: &&Endpoint| !closed.has(at);
-        let open = || tally.leads_least(heirs.iter().filter(is_open));
+        let open = || replica_counts.leads_least(successors.iter().filter(is_open));
         // Before one that is being upgraded or emptied, one that is to have them.
-        let new = || tally.leads_least(replicas.iter().filter(is_open));
-        with_base.or_else(open).or_else(new).or_else(|| tally.leads_least(heirs)).cloned()
+        let new = || replica_counts.leads_least(replicas.iter().filter(is_open));
+        with_base.or_else(open).or_else(new).or_else(|| replica_counts.leads_least(successors)).cloned()
     });
-    leader.iter().for_each(|at| tally.leader(at, 1));
+    leader.iter().for_each(|at| replica_counts.leader(at, 1));
     let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();
     let why = format!("{} is to be empty", from.join(", "));
     Some(Goal {

@@ -8,9 +8,9 @@ use crate::model::{
 };
 
 use super::super::{Call, Step, plan};
+use super::dry_run::simulate;
 use super::next::{Next, next};
-use super::tally::Tally;
-use super::walk::imagine;
+use super::replica_counts::ReplicaCounts;
 use super::*;
 
 /// SplitMix64: the same seed, the same cluster.
@@ -138,7 +138,7 @@ fn follow(arrangement: &Arrangement, seen: &Snapshot, seed: u64) -> Snapshot {
         loop {
             match next(&now, goal) {
                 Next::Done => break,
-                Next::Take(step) => imagine(&step, &mut now),
+                Next::Take(step) => simulate(&step, &mut now),
                 other => panic!("seed {seed}: {other:?} on the way to {goal:?}"),
             }
             assert!(alive(&now) >= least.max(1), "seed {seed}: {goal:?}");
@@ -164,8 +164,8 @@ fn scaling_out_ends_and_spreads_what_can_be_spread() {
         let again = arrange(&undertaking, &after, None, &Closed::default()).unwrap();
         assert_eq!(again.goals, [], "seed {seed}: it is at rest");
         for db in ["shop", "bank"] {
-            let tally = Tally::of(&after, &[], |table| table.name.db == db);
-            let counts: Vec<usize> = tally.tablets().iter().map(|at| tally.replicas(at)).collect();
+            let replica_counts = ReplicaCounts::of(&after, &[], |table| table.name.db == db);
+            let counts: Vec<usize> = replica_counts.tablets().iter().map(|at| replica_counts.replicas(at)).collect();
             let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
             let is_told = again.remarks.iter().any(|remark| remark.starts_with(&format!("{db} cannot")));
             assert!(most - least <= 1 || is_told, "seed {seed}: {counts:?}");
@@ -202,7 +202,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
                 if taken == steps {
                     break 'walking;
                 }
-                imagine(&step, &mut broken_off);
+                simulate(&step, &mut broken_off);
                 taken += 1;
             }
         }
@@ -381,7 +381,7 @@ fn a_follower_that_was_looked_at_after_its_leader_stops_no_plan() {
     held_mut(&mut seen, &tablet(2)).offset = Offset(22);
     let goal = Goal { replicas: vec![tablet(0), tablet(1), tablet(2)], ..led_by(1) };
     let arrangement = Arrangement { goals: vec![goal], ..Arrangement::default() };
-    let (walks, _) = walk(&arrangement, &seen);
+    let (walks, _) = dry_run(&arrangement, &seen);
     assert_eq!(walks[0].stops_at, None);
     assert!(walks[0].steps.iter().any(|step| step.code() == "leader_change"), "{:?}", walks[0].steps);
 }
@@ -424,13 +424,13 @@ fn what_an_operation_that_failed_has_left_is_cleared_away_first() {
     let followers = Seen::Known(Followers { leader_offset: Offset(20), followers });
     seen.tablets.get_mut(&tablet(0)).unwrap().probes.insert(id, Probes { followers, ..Probes::UNASKED });
     assert_eq!(step(&seen).code(), "replica_disconnect", "else its leader would refuse to be told of it again");
-    imagine(&step(&seen), &mut seen);
+    simulate(&step(&seen), &mut seen);
     assert_eq!(step(&seen).code(), "replica_drop");
     assert!(plan(&step(&seen), &seen).unwrap().call.is_some(), "its leader holds as much");
     held_mut(&mut seen, &tablet(2)).offset = Offset(21);
     assert!(plan(&step(&seen), &seen).unwrap_err().text.contains("resending would discard them"), "it holds more");
     held_mut(&mut seen, &tablet(2)).offset = Offset(20);
-    imagine(&step(&seen), &mut seen);
+    simulate(&step(&seen), &mut seen);
     assert_eq!(step(&seen).code(), "replica_migrate");
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
 use crate::run::some_of;
 
-use super::super::place::{Refusal, tablet_is_healthy};
-use super::tally::Tally;
+use super::super::partition_context::{Refusal, tablet_is_healthy};
+use super::replica_counts::ReplicaCounts;
 use super::{Arrangement, Closed, Goal, aggregates, goal_of_base};
 
 /// The version of the notes written.
@@ -74,7 +74,7 @@ pub(super) fn pre(
     tablet_is_healthy(seen, endpoint)?;
     let mut arrangement = Arrangement::default();
     let away: Vec<Endpoint> = closed.tablets().into_iter().chain([endpoint.clone()]).collect();
-    let mut tally = Tally::of(seen, &away, |_| true);
+    let mut replica_counts = ReplicaCounts::of(seen, &away, |_| true);
     let (mut alone, mut skipped) = (Vec::new(), Vec::new());
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
@@ -101,23 +101,23 @@ pub(super) fn pre(
             }
             let others = || goal.replicas.iter().filter(|at| *at != endpoint && !closed.has(at));
             let with_base = like.and_then(|goal| goal.leader).filter(|at| others().any(|other| other == at));
-            let leader = match with_base.or_else(|| tally.leads_least(others()).cloned()) {
+            let leader = match with_base.or_else(|| replica_counts.leads_least(others()).cloned()) {
                 Some(leader) => leader,
                 None if allow_unavailable => {
                     skipped.push(goal.name());
                     continue;
                 }
                 None => {
-                    let Some(added) = tally.emptiest(&goal.replicas) else {
+                    let Some(added) = replica_counts.emptiest(&goal.replicas) else {
                         alone.push(goal.name());
                         continue;
                     };
-                    tally.replica(&added, 1);
+                    replica_counts.replica(&added, 1);
                     goal.replicas.push(added.clone());
                     added
                 }
             };
-            tally.leader(&leader, 1);
+            replica_counts.leader(&leader, 1);
             goal.leader = Some(leader);
             arrangement.goals.push(goal);
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::{Action, Endpoint, PartitionId, TableName, hex};
-use crate::recovery::{Blocked, Facts, LeaderPlan, Loss, PartitionPlan, PlannedStep, Way};
+use crate::recovery::{Blocked, Facts, LeaderPlan, Loss, PartitionPlan, PlannedStep, PromotionMethod};
 
 use super::prepared::Prepared;
 use super::scope::{Scope, Selector};
@@ -99,7 +99,7 @@ pub enum KeptLeader {
         /// The leader.
         endpoint: Endpoint,
         /// How it becomes leader.
-        way: Way,
+        way: PromotionMethod,
     },
     /// Offsets are known only after loading: whoever of these turns out right by the rules.
     AfterLoading {

@@ -44,7 +44,7 @@ fn planned(pid: u32, offset: u64) -> KeptPartition {
         table: TableName { db: "shop".to_owned(), table: "orders".to_owned() },
         partition: PartitionId { tid: Tid(7), pid: Pid(pid) },
         facts,
-        leader: KeptLeader::Chosen { endpoint, way: Way::ChangeRole },
+        leader: KeptLeader::Chosen { endpoint, way: PromotionMethod::ChangeRole },
         steps: Vec::new(),
         blocked: None,
         losses: vec![loss(LossKind::StaleLeader)],

@@ -16,7 +16,7 @@ pub trait Archive: Send + Sync {
     ///
     /// # Errors
     /// It cannot be written to.
-    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn Paper>)>;
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)>;
 
     /// The runs that have a record, oldest first.
     ///
@@ -46,7 +46,7 @@ pub trait Archive: Send + Sync {
 }
 
 /// A record that is being written.
-pub trait Paper: Send {
+pub trait RecordWriter: Send {
     /// Writes at the end: what is written survives this process.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Directory {
     ///
     /// # Errors
     /// It cannot be written to.
-    pub fn append(&self, run: RunId) -> io::Result<Box<dyn Paper>> {
+    pub fn append(&self, run: RunId) -> io::Result<Box<dyn RecordWriter>> {
         let text = fs::read(self.file(run))?;
         let file = OpenOptions::new().append(true).open(self.file(run))?;
         let length = text.len() as u64;
@@ -100,7 +100,7 @@ impl Directory {
 }
 
 impl Archive for Directory {
-    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
         fs::create_dir_all(&self.0)?;
         let file = loop {
             match OpenOptions::new().append(true).create_new(true).open(self.file(run)) {
@@ -147,7 +147,7 @@ fn run_of(path: &Path) -> Option<RunId> {
     RunId::try_from(name.to_owned()).ok()
 }
 
-impl Paper for Appended {
+impl RecordWriter for Appended {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
         self.file.write_all(text)?;
         self.written += text.len() as u64;
@@ -169,9 +169,9 @@ impl Paper for Appended {
 
 /// Records in memory, for rehearsals and tests.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(Arc<Mutex<BTreeMap<RunId, Vec<u8>>>>);
+pub struct MemoryArchive(Arc<Mutex<BTreeMap<RunId, Vec<u8>>>>);
 
-impl Shelf {
+impl MemoryArchive {
     /// A record's text.
     pub fn text(&self, run: RunId) -> Option<Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
@@ -183,8 +183,8 @@ impl Shelf {
     }
 }
 
-impl Archive for Shelf {
-    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+impl Archive for MemoryArchive {
+    fn create(&self, mut run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while records.contains_key(&run) {
             run.number += 1;
@@ -213,7 +213,7 @@ impl Archive for Shelf {
 
 /// A record on a shelf.
 struct Sheet {
-    shelf: Shelf,
+    shelf: MemoryArchive,
     run: RunId,
     synced: usize,
 }
@@ -225,7 +225,7 @@ impl Sheet {
     }
 }
 
-impl Paper for Sheet {
+impl RecordWriter for Sheet {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
         self.with(|written| written.extend_from_slice(text));
         Ok(())

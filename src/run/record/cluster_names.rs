@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::model::{Endpoint, Snapshot};
 
-use super::line::Begun;
+use super::line::RunHeader;
 
 /// What tells a cluster's records from another one's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ impl ClusterNames {
     /// Whether a run was on this cluster: it is called the same; or it was found in another way, once by the address of a
     /// nameserver, and has a tablet in common. Two root paths in ZooKeeper are two clusters, even if one has taken the place of the
     /// other.
-    pub fn is_of(&self, begun: &Begun) -> bool {
+    pub fn is_of(&self, begun: &RunHeader) -> bool {
         if begun.cluster == self.called {
             return true;
         }
@@ -109,7 +109,7 @@ mod tests {
     fn same(now: (&str, &[&str]), then: (&str, &[&str]), host_then: &str) -> bool {
         let (run, caller) =
             (RunId { began_ms: 1, number: 0 }, Caller { host: host_then.to_owned(), ..Caller::default() });
-        let begun = Begun { caller, ..begun(run, then.0, snapshot(then.1)) };
+        let begun = RunHeader { caller, ..begun(run, then.0, snapshot(then.1)) };
         ClusterNames::seen(now.0, &snapshot(now.1), "a").is_of(&begun)
     }
 

@@ -6,12 +6,12 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
-use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, Remembered, WaitFor};
+use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, PersistedMemory, WaitFor};
 
 use super::super::event::Milestone;
-use super::super::going_on::GoingOn;
 use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
+use super::super::outstanding::OutstandingWork;
 use super::super::process::{Liveness, ProcessIdentity};
 use super::super::run_id::RunId;
 
@@ -23,7 +23,7 @@ pub const VERSION: u32 = 2;
 #[serde(tag = "line", rename_all = "snake_case")]
 pub enum Line {
     /// The first: everything as it was before the first change.
-    Begun(Box<Begun>),
+    Begun(Box<RunHeader>),
     /// A leader was chosen.
     Chosen {
         /// Milliseconds since the run began.
@@ -90,7 +90,7 @@ pub enum Line {
         /// Where.
         endpoint: Endpoint,
         /// What.
-        memory: Remembered,
+        memory: PersistedMemory,
     },
     /// A partition reached a milestone.
     Reached {
@@ -142,7 +142,7 @@ pub enum Line {
         finished: bool,
         /// What the cluster was still doing because of the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        still_going_on: Vec<GoingOn>,
+        still_going_on: Vec<OutstandingWork>,
     },
     /// Somebody has said that nobody is going on with it. Comes after the run, and however it ended.
     Dismissed {
@@ -169,7 +169,7 @@ pub enum Work {
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Begun {
+pub struct RunHeader {
     /// The lines' version.
     pub version: u32,
     /// The run.
@@ -229,7 +229,7 @@ impl Caller {
     }
 }
 
-impl Begun {
+impl RunHeader {
     /// Of what begins at a time, in milliseconds since 1970, on what was seen: nothing is said yes to, and nothing gone on after.
     /// `typed` is what it is called.
     pub fn new(began_ms: u64, caller: &Caller, work: Work, typed: String, seen: Snapshot) -> Self {

@@ -3,11 +3,11 @@
 //! sent; how it went is in the file at once, and on disk before the next call is sent.
 
 mod archive;
+mod buffer;
 mod cluster_names;
 mod line;
-mod pages;
+mod recorded_run;
 mod state;
-mod story;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,20 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use crate::model::{Action, Endpoint, PartitionId, TableName};
-use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, Remembered, Wait};
+use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, Wait};
 
-pub use archive::{Archive, Directory, Paper, Shelf};
+pub use archive::{Archive, Directory, MemoryArchive, RecordWriter};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
-pub use line::{Begun, Caller, Line, Work};
+pub use line::{Caller, Line, RunHeader, Work};
+pub use recorded_run::{FailoverSet, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
 pub use state::RunState;
-pub use story::{FailoverSet, Left, Story, StoryError, left_by_runs};
 
-use pages::{Called, Owes, Pages};
+use buffer::{Called, Owes, RecordBuffer};
 
 use super::event::Milestone;
-use super::going_on::GoingOn;
 use super::hold::HeldFor;
+use super::outstanding::OutstandingWork;
 use super::run_id::RunId;
 
 /// A record that cannot be written or read.
@@ -51,7 +51,7 @@ pub struct Record {
     run: RunId,
     place: String,
     began: Instant,
-    pages: Arc<Mutex<Pages>>,
+    buffer: Arc<Mutex<RecordBuffer>>,
 }
 
 impl Record {
@@ -59,21 +59,21 @@ impl Record {
     ///
     /// # Errors
     /// The archive cannot be written to.
-    pub fn begin(archive: &dyn Archive, mut begun: Begun) -> Result<Self, RecordError> {
+    pub fn begin(archive: &dyn Archive, mut begun: RunHeader) -> Result<Self, RecordError> {
         let (run, paper) = archive.create(begun.run).map_err(at(&archive.place(begun.run)))?;
         begun.run = run;
-        let mut pages = Pages::new(paper);
+        let mut buffer = RecordBuffer::new(paper);
         // An earlier run may have left it off.
         let is_off = begun.auto_failover && !begun.snapshot.auto_failover;
-        pages.owes = match (begun.work(), is_off) {
+        buffer.owes = match (begun.work(), is_off) {
             (Work::Step, _) => Owes::Nothing,
             (_, true) => Owes::Failover,
             (_, false) if begun.auto_failover => Owes::FailoverOnceOff,
             _ => Owes::Nothing,
         };
-        pages.note(&Line::Begun(Box::new(begun)));
+        buffer.note(&Line::Begun(Box::new(begun)));
         let place = archive.place(run);
-        let record = Self { run, place, began: Instant::now(), pages: Arc::new(Mutex::new(pages)) };
+        let record = Self { run, place, began: Instant::now(), buffer: Arc::new(Mutex::new(buffer)) };
         record.sync()?;
         Ok(record)
     }
@@ -91,29 +91,29 @@ impl Record {
     /// Notes a choice.
     pub(super) fn chosen(&self, table: &TableName, partition: PartitionId, choice: &Choice) {
         let (at_ms, table, choice) = (self.at_ms(), table.clone(), Box::new(choice.clone()));
-        self.pages().note(&Line::Chosen { at_ms, table, partition, choice });
+        self.buffer().note(&Line::Chosen { at_ms, table, partition, choice });
     }
 
     /// Notes that something is waited for.
     pub(super) fn waiting(&self, partition: PartitionId, wait: &Wait) {
         let (at_ms, what, seen) = (self.at_ms(), wait.what.clone(), wait.seen.clone());
-        self.pages().note(&Line::Waiting { at_ms, partition, what, seen });
+        self.buffer().note(&Line::Waiting { at_ms, partition, what, seen });
     }
 
     /// Notes that a partition reached a milestone.
     pub(super) fn reached(&self, table: &TableName, partition: PartitionId, state: Milestone, why: Option<&Blocked>) {
         let (at_ms, table, blocked) = (self.at_ms(), table.clone(), why.cloned());
-        let mut pages = self.pages();
+        let mut buffer = self.buffer();
         if state == Milestone::Redundant {
             // Whoever reads forgets what was remembered of it: should it come to harm again, that is noted anew.
-            pages.remembered.remove(&partition);
+            buffer.remembered.remove(&partition);
         }
-        pages.note(&Line::Reached { at_ms, table, partition, state, blocked });
+        buffer.note(&Line::Reached { at_ms, table, partition, state, blocked });
     }
 
     /// Notes something to know.
     pub(super) fn note(&self, text: &str) {
-        self.pages().note(&Line::Note { at_ms: self.at_ms(), text: text.to_owned() });
+        self.buffer().note(&Line::Note { at_ms: self.at_ms(), text: text.to_owned() });
     }
 
     /// Notes something to know, and writes it.
@@ -126,91 +126,91 @@ impl Record {
     pub fn sending(&self, step: &str, partition: Option<PartitionId>, action: &Action, why: &str) -> u64 {
         let (at_ms, step, why) = (self.at_ms(), step.to_owned(), why.to_owned());
         let line = |number| Line::Sending { at_ms, number, step, partition, action: action.clone(), why };
-        let mut pages = self.pages();
-        if pages.owes == Owes::FailoverOnceOff && *action == (Action::SetAutoFailover { on: false }) {
-            pages.owes = Owes::Failover;
+        let mut buffer = self.buffer();
+        if buffer.owes == Owes::FailoverOnceOff && *action == (Action::SetAutoFailover { on: false }) {
+            buffer.owes = Owes::Failover;
         }
-        pages.note_call(Called::Action(partition, action.clone()), line)
+        buffer.note_call(Called::Action(partition, action.clone()), line)
     }
 
     /// The same of a call that recovery never makes, as the handbook writes it.
     pub fn commanding(&self, step: &str, command: &str, why: &str) -> u64 {
         let (at_ms, step, why) = (self.at_ms(), step.to_owned(), why.to_owned());
         let line = |number| Line::Command { at_ms, number, step, command: command.to_owned(), why };
-        self.pages().note_call(Called::Command(command.to_owned()), line)
+        self.buffer().note_call(Called::Command(command.to_owned()), line)
     }
 
     /// Notes a call that is sent whether or not that can be written down.
     pub(super) fn sending_all_the_same(&self, step: &str, action: &Action, why: &str) -> u64 {
         let number = self.sending(step, None, action, why);
-        let mut pages = self.pages();
+        let mut buffer = self.buffer();
         // An error is kept, and told at the end.
-        let _kept = pages.sync();
-        pages.is_sent(number, Called::Action(None, action.clone()));
+        let _kept = buffer.sync();
+        buffer.is_sent(number, Called::Action(None, action.clone()));
         number
     }
 
     /// Notes how a call went.
     pub fn went(&self, number: u64, outcome: &Outcome) {
-        let mut pages = self.pages();
-        pages.went(number, outcome);
-        pages.note(&Line::Went { at_ms: self.at_ms(), number, outcome: outcome.clone() });
+        let mut buffer = self.buffer();
+        buffer.went(number, outcome);
+        buffer.note(&Line::Went { at_ms: self.at_ms(), number, outcome: outcome.clone() });
     }
 
     /// Notes what has changed of what has to be remembered of a partition. Replicas with a call under way are as
     /// [`Record::remember_unless_heard`] has them, until it is heard of.
     pub(super) fn remember(&self, partition: PartitionId, memory: &Memory) {
-        let mut pages = self.pages();
+        let mut buffer = self.buffer();
         for (endpoint, replica) in &memory.replicas {
-            if !pages.is_unheard(partition, endpoint) {
-                pages.remember(partition, endpoint, Remembered::of(replica), None);
+            if !buffer.is_unheard(partition, endpoint) {
+                buffer.remember(partition, endpoint, PersistedMemory::of(replica), None);
             }
         }
     }
 
     /// Notes what has to be remembered if nothing is ever heard of a call: what it changes of a memory.
     pub(super) fn remember_unless_heard(&self, call: u64, partition: PartitionId, before: &Memory, unheard: &Memory) {
-        let mut pages = self.pages();
+        let mut buffer = self.buffer();
         for (endpoint, replica) in &unheard.replicas {
-            let memory = Remembered::of(replica);
-            if before.replicas.get(endpoint).map(Remembered::of).as_ref() != Some(&memory) {
-                pages.remember(partition, endpoint, memory, Some(call));
+            let memory = PersistedMemory::of(replica);
+            if before.replicas.get(endpoint).map(PersistedMemory::of).as_ref() != Some(&memory) {
+                buffer.remember(partition, endpoint, memory, Some(call));
             }
         }
     }
 
     /// auto_failover is kept off for these: the last line says so.
     pub(super) fn keeps_off_for(&self, held_for: &[HeldFor]) {
-        self.pages().held_for = held_for.to_vec();
+        self.buffer().held_for = held_for.to_vec();
     }
 
     /// Whether a ConfSet of auto_failover that was sent may still be carried out, whatever is read now.
     pub(super) fn is_failover_in_doubt(&self) -> bool {
-        self.pages().failover_in_doubt
+        self.buffer().failover_in_doubt
     }
 
     /// Notes that somebody else has switched auto_failover on.
     pub(super) fn wants_failover_on(&self) {
-        let mut pages = self.pages();
-        if !std::mem::replace(&mut pages.failover_wanted, true) {
-            pages.note(&Line::FailoverWanted { at_ms: self.at_ms() });
+        let mut buffer = self.buffer();
+        if !std::mem::replace(&mut buffer.failover_wanted, true) {
+            buffer.note(&Line::FailoverWanted { at_ms: self.at_ms() });
         }
     }
 
     /// Whether somebody else has.
     pub(super) fn is_failover_wanted_on(&self) -> bool {
-        self.pages().failover_wanted
+        self.buffer().failover_wanted
     }
 
     /// Notes that the nameserver may replace a replica.
     pub(super) fn released(&self, partition: PartitionId, endpoint: &Endpoint) {
-        self.pages().note(&Line::Released { at_ms: self.at_ms(), partition, endpoint: endpoint.clone() });
+        self.buffer().note(&Line::Released { at_ms: self.at_ms(), partition, endpoint: endpoint.clone() });
     }
 
     /// Replicas that nobody had looked at when a leader was chosen, as far as it is remembered.
     pub fn unseen(&self) -> BTreeSet<(PartitionId, Endpoint)> {
-        let pages = self.pages();
-        let replicas = pages.remembered.iter().flat_map(|(id, replicas)| replicas.iter().map(move |r| (*id, r)));
+        let buffer = self.buffer();
+        let replicas = buffer.remembered.iter().flat_map(|(id, replicas)| replicas.iter().map(move |r| (*id, r)));
         let unseen = replicas.filter(|(_, (_, then))| then.leader_held.is_some() && then.replaceable.is_none());
         unseen.map(|(id, (endpoint, _))| (id, endpoint.clone())).collect()
     }
@@ -218,7 +218,7 @@ impl Record {
     /// Writes what was noted.
     pub fn write(&self) {
         // An error is kept, and stops the run at its next call.
-        let _kept = self.pages().write();
+        let _kept = self.buffer().write();
     }
 
     /// Writes what was noted and makes sure that it is on disk.
@@ -226,35 +226,35 @@ impl Record {
     /// # Errors
     /// It is not; then nothing more must be changed.
     pub fn sync(&self) -> Result<(), RecordError> {
-        self.pages().sync().map_err(|error| at(&self.place)(io::Error::other(error)))
+        self.buffer().sync().map_err(|error| at(&self.place)(io::Error::other(error)))
     }
 
     /// Calls that were sent and not answered.
-    pub fn unanswered(&self) -> Vec<GoingOn> {
-        self.pages().unanswered()
+    pub fn unanswered(&self) -> Vec<OutstandingWork> {
+        self.buffer().unanswered()
     }
 
     /// auto_failover is as it was before.
     pub(super) fn gave_failover_back(&self) {
-        self.pages().owes = Owes::Nothing;
+        self.buffer().owes = Owes::Nothing;
     }
 
     /// Whether it has, or may have, switched auto_failover off and not given it back.
     pub fn owes_failover(&self) -> bool {
-        self.pages().owes == Owes::Failover
+        self.buffer().owes == Owes::Failover
     }
 
     /// Replicas that were told to load and have not been seen loaded.
     pub fn loading(&self) -> Vec<(PartitionId, Endpoint)> {
-        let pages = self.pages();
-        let replicas = pages.remembered.iter().flat_map(|(id, replicas)| replicas.iter().map(move |r| (*id, r)));
+        let buffer = self.buffer();
+        let replicas = buffer.remembered.iter().flat_map(|(id, replicas)| replicas.iter().map(move |r| (*id, r)));
         let loading = replicas.filter(|(_, (_, memory))| matches!(memory.load, Load::Accepted | Load::Seen));
         loading.map(|(id, (endpoint, _))| (id, endpoint.clone())).collect()
     }
 
     /// Why it can be written no more, if so.
     pub fn broken(&self) -> Option<String> {
-        self.pages().broken.clone()
+        self.buffer().broken.clone()
     }
 
     /// The last line.
@@ -266,21 +266,21 @@ impl Record {
         verdict: &str,
         restored: bool,
         finished: bool,
-        still_going_on: Vec<GoingOn>,
+        still_going_on: Vec<OutstandingWork>,
     ) -> Result<(), RecordError> {
         let (at_ms, verdict) = (self.at_ms(), verdict.to_owned());
-        let mut pages = self.pages();
-        let held_for = std::mem::take(&mut pages.held_for);
+        let mut buffer = self.buffer();
+        let held_for = std::mem::take(&mut buffer.held_for);
         let line = Line::Ended { at_ms, verdict, restored, held_for, finished, still_going_on };
-        pages.end(&line).map_err(|error| at(&self.place)(io::Error::other(error)))
+        buffer.end(&line).map_err(|error| at(&self.place)(io::Error::other(error)))
     }
 
     fn at_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffer(&self) -> MutexGuard<'_, RecordBuffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

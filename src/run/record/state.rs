@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::process::Liveness;
-use super::story::Story;
+use super::recorded_run::RecordedRun;
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,14 +23,14 @@ pub enum RunState {
 
 impl RunState {
     /// Of a run, as far as can be told from here.
-    pub fn of(story: &Story) -> Self {
-        if story.is_dismissed() {
+    pub fn of(recorded_run: &RecordedRun) -> Self {
+        if recorded_run.is_dismissed() {
             return Self::Dismissed;
         }
-        if story.ended().is_some() {
+        if recorded_run.ended().is_some() {
             return Self::Ended;
         }
-        match story.begun.caller.liveness() {
+        match recorded_run.begun.caller.liveness() {
             Liveness::Lives => Self::Running,
             Liveness::Gone => Self::Killed,
             Liveness::Unknown => Self::Unknown,

@@ -24,7 +24,7 @@ fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
 }
 
-fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
+fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> RunHeader {
     let before = |pid: &u32| Before {
         partition: id(*pid),
         endpoint: A.into(),
@@ -45,7 +45,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> Begun {
         ops: Vec::new(),
     };
     let before = pids.iter().map(before).collect();
-    Begun { all, before, ..Begun::new(at, &caller, Work::Recovery, "recover".to_owned(), seen) }
+    RunHeader { all, before, ..RunHeader::new(at, &caller, Work::Recovery, "recover".to_owned(), seen) }
 }
 
 fn load(endpoint: &str) -> Action {
@@ -64,18 +64,18 @@ fn with_load(load: Load) -> Memory {
     memory
 }
 
-fn story(shelf: &Shelf, run: RunId) -> Story {
-    Story::read(shelf.read(run).unwrap()).unwrap()
+fn recorded_run(shelf: &MemoryArchive, run: RunId) -> RecordedRun {
+    RecordedRun::read(shelf.read(run).unwrap()).unwrap()
 }
 
-fn lines(story: &Story) -> Vec<String> {
+fn lines(recorded_run: &RecordedRun) -> Vec<String> {
     let name = |line: &Line| serde_json::to_value(line).unwrap()["line"].as_str().unwrap().to_owned();
-    story.lines.iter().map(name).collect()
+    recorded_run.lines.iter().map(name).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_is_read_back_as_it_was_written() {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     let record = Record::begin(&shelf, begun(5, "c", true, &[0])).unwrap();
     let number = record.sending("load_table", Some(id(0)), &load(A), "why");
     record.sync().unwrap();
@@ -85,22 +85,22 @@ async fn a_record_is_read_back_as_it_was_written() {
     record.reached(&orders(), id(0), Milestone::Blocked, Some(&Blocked::new(Reason::NoData, "t", "h")));
     record.note("n");
     record.end("partial", true, false, Vec::new()).unwrap();
-    let story = story(&shelf, record.run());
-    assert_eq!(story.begun, begun(5, "c", true, &[0]));
-    assert_eq!(lines(&story), ["sending", "went", "remembered", "reached", "note", "ended"]);
-    assert_eq!(story.lines[1], Line::Went { at_ms: 40, number: 1, outcome: Outcome::Applied });
-    assert_eq!((story.is_finished(), story.owed(), story.unreadable), (false, None, 0));
+    let recorded_run = recorded_run(&shelf, record.run());
+    assert_eq!(recorded_run.begun, begun(5, "c", true, &[0]));
+    assert_eq!(lines(&recorded_run), ["sending", "went", "remembered", "reached", "note", "ended"]);
+    assert_eq!(recorded_run.lines[1], Line::Went { at_ms: 40, number: 1, outcome: Outcome::Applied });
+    assert_eq!((recorded_run.is_finished(), recorded_run.owed(), recorded_run.unreadable), (false, None, 0));
 }
 
 #[tokio::test]
 async fn a_call_is_in_the_file_before_it_may_be_sent() {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     let record = Record::begin(&shelf, begun(5, "c", true, &[0])).unwrap();
     record.sending("load_table", Some(id(0)), &load(A), "why");
-    assert_eq!(lines(&story(&shelf, record.run())), [""; 0]);
+    assert_eq!(lines(&recorded_run(&shelf, record.run())), [""; 0]);
     record.sync().unwrap();
-    assert_eq!(lines(&story(&shelf, record.run())), ["sending"]);
-    assert_eq!(record.unanswered(), [GoingOn::Call { action: load(A) }]);
+    assert_eq!(lines(&recorded_run(&shelf, record.run())), ["sending"]);
+    assert_eq!(record.unanswered(), [OutstandingWork::Call { action: load(A) }]);
 }
 
 /// Paper that takes so many writes or syncs.
@@ -109,7 +109,7 @@ struct Short {
     syncs: usize,
 }
 
-impl Paper for Short {
+impl RecordWriter for Short {
     fn write(&mut self, _text: &[u8]) -> io::Result<()> {
         self.writes = self.writes.checked_sub(1).ok_or_else(|| io::Error::other("no space left"))?;
         Ok(())
@@ -128,7 +128,7 @@ impl Paper for Short {
 struct Drawer(fn() -> Short);
 
 impl Archive for Drawer {
-    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
         Ok((run, Box::new((self.0)())))
     }
 
@@ -164,7 +164,7 @@ async fn what_cannot_be_written_is_not_sent() {
 
 #[tokio::test]
 async fn a_call_not_heard_of_is_remembered_as_such_until_it_is() {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     let record = Record::begin(&shelf, begun(5, "c", true, &[0])).unwrap();
     let number = record.sending("load_table", Some(id(0)), &load(A), "");
     record.remember_unless_heard(number, id(0), &with_load(Load::NotSent), &with_load(Load::InDoubt));
@@ -183,7 +183,7 @@ async fn a_call_not_heard_of_is_remembered_as_such_until_it_is() {
 
 #[tokio::test]
 async fn a_torn_last_line_is_no_line() {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     let record = Record::begin(&shelf, begun(5, "c", true, &[0])).unwrap();
     record.note("first");
     record.note("second");
@@ -191,10 +191,10 @@ async fn a_torn_last_line_is_no_line() {
     let text = shelf.text(record.run()).unwrap();
     let first_line = text.iter().position(|byte| *byte == b'\n').unwrap();
     for length in 0..text.len() {
-        let read = Story::read(&text[..length]);
+        let read = RecordedRun::read(&text[..length]);
         match read {
-            Ok(story) => assert!(length >= first_line && story.lines.len() <= 2),
-            Err(StoryError::NotARecord(_)) => assert!(length <= first_line),
+            Ok(recorded_run) => assert!(length >= first_line && recorded_run.lines.len() <= 2),
+            Err(RecordedRunError::NotARecord(_)) => assert!(length <= first_line),
             Err(other) => panic!("{other}"),
         }
     }
@@ -204,15 +204,15 @@ async fn a_torn_last_line_is_no_line() {
 fn a_record_of_another_version_is_not_guessed_at() {
     let text = Line::Begun(Box::new(begun(5, "c", true, &[0]))).text().unwrap();
     let old = String::from_utf8(text).unwrap().replace("\"version\":2", "\"version\":3");
-    assert!(matches!(Story::read(old.as_bytes()), Err(StoryError::Version(3))));
-    let shelf = Shelf::default();
+    assert!(matches!(RecordedRun::read(old.as_bytes()), Err(RecordedRunError::Version(3))));
+    let shelf = MemoryArchive::default();
     shelf.put(RunId { began_ms: 5, number: 0 }, old.into_bytes());
     let left = left_by_runs(&shelf, &c()).unwrap();
     assert_eq!((left.run, left.unusable.len()), (None, 1));
 }
 
 /// A shelf with runs that each remember how far loading had come.
-struct Runs(Shelf);
+struct Runs(MemoryArchive);
 
 impl Runs {
     fn run(&self, at: u64, all: bool, pids: &[u32], load: Load, end: Option<(bool, bool)>) {
@@ -229,7 +229,7 @@ impl Runs {
     /// The newest unfinished run, what auto_failover was, and the loads.
     fn left(&self) -> (Option<u64>, Option<bool>, Vec<(u32, Load)>) {
         let left = left_by_runs(&self.0, &c()).unwrap();
-        let load = |partition: &crate::recovery::Earlier| partition.remembered[&A.into()].load.clone();
+        let load = |partition: &crate::recovery::PriorRun| partition.remembered[&A.into()].load.clone();
         let loads = left.partitions.iter().map(|(id, partition)| (id.pid.0, load(partition))).collect();
         (left.run.map(|run| run.began_ms), left.auto_failover, loads)
     }
@@ -237,7 +237,7 @@ impl Runs {
 
 #[tokio::test]
 async fn the_newest_run_that_had_a_partition_in_scope_says_what_became_of_it() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     assert_eq!(runs.left(), (None, None, Vec::new()));
     runs.run(1, true, &[0, 1, 2], Load::Accepted, None);
     assert_eq!(runs.left().0, Some(1));
@@ -252,7 +252,7 @@ async fn the_newest_run_that_had_a_partition_in_scope_says_what_became_of_it() {
 
 #[tokio::test]
 async fn auto_failover_is_owed_by_the_newest_run_only() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     runs.run(1, true, &[0], Load::Accepted, None);
     assert_eq!(runs.left().1, Some(true));
     runs.run(2, true, &[0], Load::Accepted, Some((true, false)));
@@ -262,7 +262,7 @@ async fn auto_failover_is_owed_by_the_newest_run_only() {
 impl Runs {
     /// Other work: it had auto_failover like this, says what it sent, and ended unless it was killed.
     fn other(&self, at: u64, work: Work, auto_failover: bool, sent: &[(Action, Outcome)], end: Option<bool>) {
-        let begun = Begun { work: Some(work), auto_failover, ..begun(at, "c", false, &[]) };
+        let begun = RunHeader { work: Some(work), auto_failover, ..begun(at, "c", false, &[]) };
         let record = Record::begin(&self.0, begun).unwrap();
         for (action, outcome) in sent {
             let number = record.sending("step", None, action, "it was asked for");
@@ -275,7 +275,7 @@ impl Runs {
         }
     }
 
-    fn all_left(&self) -> Left {
+    fn all_left(&self) -> UnfinishedWork {
         left_by_runs(&self.0, &c()).unwrap()
     }
 }
@@ -290,9 +290,9 @@ fn refused() -> Outcome {
 
 #[tokio::test]
 async fn a_run_finds_its_record_whatever_was_written_in_between() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     let plan: crate::run::PlanId = "0123456789abcdef".parse().unwrap();
-    let first = Begun { plan: Some(plan.clone()), ..begun(1, "c", true, &[0]) };
+    let first = RunHeader { plan: Some(plan.clone()), ..begun(1, "c", true, &[0]) };
     let record = Record::begin(&runs.0, first).unwrap();
     record.remember(id(0), &with_load(Load::Accepted));
     record.sync().unwrap();
@@ -312,7 +312,7 @@ async fn a_run_finds_its_record_whatever_was_written_in_between() {
 
 #[tokio::test]
 async fn a_record_that_a_later_recovery_has_settled_is_here_all_the_same() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     runs.run(1, true, &[0], Load::Accepted, None);
     runs.run(2, true, &[0], Load::Loaded, Some((true, true)));
     let (left, at) = (runs.all_left(), |began_ms| RunId { began_ms, number: 0 });
@@ -326,7 +326,7 @@ async fn a_record_that_a_later_recovery_has_settled_is_here_all_the_same() {
 
 #[tokio::test]
 async fn a_step_takes_over_nothing_that_is_owed_unless_it_sets_auto_failover_itself() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     runs.run(1, true, &[0], Load::Accepted, None);
     let owed = |runs: &Runs| runs.all_left().auto_failover;
     runs.other(2, Work::Step, false, &[(load(A), Outcome::Applied)], Some(true));
@@ -339,7 +339,7 @@ async fn a_step_takes_over_nothing_that_is_owed_unless_it_sets_auto_failover_its
 
 #[tokio::test]
 async fn the_newest_change_of_auto_failover_is_told() {
-    let runs = Runs(Shelf::default());
+    let runs = Runs(MemoryArchive::default());
     assert_eq!(runs.all_left().failover_set, None);
     let newest = |runs: &Runs| runs.all_left().failover_set.map(|set| (set.run.began_ms, set.on, set.work));
     runs.other(2, Work::Step, true, &[(set(false), Outcome::Applied)], Some(true));
@@ -353,9 +353,9 @@ async fn the_newest_change_of_auto_failover_is_told() {
 
 #[tokio::test]
 async fn runs_on_other_clusters_are_others() {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     Record::begin(&shelf, begun(5, "other", true, &[0])).unwrap();
-    assert_eq!(left_by_runs(&shelf, &c()).unwrap(), Left::default());
+    assert_eq!(left_by_runs(&shelf, &c()).unwrap(), UnfinishedWork::default());
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn two_runs_that_begin_in_the_same_moment_have_records_of_their_own() {
     let second = Record::begin(&directory, begun(5, "c", true, &[0])).unwrap();
     assert_eq!(directory.runs().unwrap(), [first.run(), second.run()]);
     assert_eq!(second.run(), RunId { began_ms: 5, number: 1 });
-    assert_eq!(Story::read(directory.read(second.run()).unwrap()).unwrap().begun.run, second.run());
+    assert_eq!(RecordedRun::read(directory.read(second.run()).unwrap()).unwrap().begun.run, second.run());
     std::fs::write(dir.join("run-x.jsonl"), "").unwrap();
     std::fs::write(dir.join("notes.txt"), "").unwrap();
     assert_eq!(directory.runs().unwrap().len(), 2);
@@ -375,7 +375,7 @@ async fn two_runs_that_begin_in_the_same_moment_have_records_of_their_own() {
 }
 
 fn whole_record() -> Vec<u8> {
-    let shelf = Shelf::default();
+    let shelf = MemoryArchive::default();
     let record = Record::begin(&shelf, begun(5, "c", true, &[0, 1])).unwrap();
     let number = record.sending("load_table", Some(id(0)), &load(A), "why");
     record.remember_unless_heard(number, id(0), &Memory::default(), &with_load(Load::Vanished));
@@ -392,7 +392,7 @@ proptest! {
     /// Whatever stands in a file, reading it ends with a story or a sentence.
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        let _ = Story::read(&bytes[..]);
+        let _ = RecordedRun::read(&bytes[..]);
     }
 
     /// The same of a record in which some bytes were changed, removed or doubled; and what it leaves can be asked for.
@@ -409,7 +409,7 @@ proptest! {
                 _ => text.insert(at, byte),
             }
         }
-        let shelf = Shelf::default();
+        let shelf = MemoryArchive::default();
         shelf.put(RunId { began_ms: 5, number: 0 }, text);
         prop_assert!(left_by_runs(&shelf, &c()).is_ok());
     }

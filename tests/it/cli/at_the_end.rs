@@ -115,8 +115,8 @@ async fn a_run_that_is_told_to_end_gives_auto_failover_back_first() {
     assert_eq!(home.read("seen"), "auto_failover is on\n");
     assert_eq!(told(&home)["OPENMLDB_OPS_VERDICT"], "interrupted");
     assert_eq!(metrics(&home)["exit_code{command=recover}"], 143.0);
-    cluster.bed.release();
-    cluster.bed.stop().await;
+    cluster.harness.release();
+    cluster.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,8 +137,8 @@ async fn a_run_that_ends_at_once_still_starts_it() {
     );
     assert_eq!(metrics(&home)["verdict{command=recover,verdict=interrupted}"], 1.0);
     cluster.hangs(false);
-    cluster.bed.release();
-    cluster.bed.stop().await;
+    cluster.harness.release();
+    cluster.harness.stop().await;
 }
 
 /// A command for `--on-end` that ends once there is the file `go`.

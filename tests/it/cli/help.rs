@@ -12,11 +12,11 @@ fn tree(home: &Home, command: &[&str]) -> Vec<(String, String)> {
     let ran = home.run(&arguments).expect(0);
     assert_eq!(ran.stderr, "");
     let names = below(&ran.stdout);
-    let mut pages = vec![(arguments.join(" "), ran.stdout)];
+    let mut buffer = vec![(arguments.join(" "), ran.stdout)];
     for name in &names {
-        pages.extend(tree(home, &[command, &[name]].concat()));
+        buffer.extend(tree(home, &[command, &[name]].concat()));
     }
-    pages
+    buffer
 }
 
 /// The commands that a page lists.

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::json;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::orders;
 use crate::support::process::{Home, Ran, Running};
 
 pub(super) struct Cluster {
-    pub(super) bed: Bed,
+    pub(super) harness: Harness,
     pub(super) nameserver: String,
 }
 
 /// A cluster in which a run comes as far as the first follower of its first big table.
 pub(super) async fn serve() -> Cluster {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    let first = bed.world(|world| orders(world, 0));
-    bed.hold_at_partition("RecoverTable", first);
-    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
-    Cluster { bed, nameserver }
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
+    let first = harness.world(|world| orders(world, 0));
+    harness.hold_at_partition("RecoverTable", first);
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+    Cluster { harness, nameserver }
 }
 
 impl Cluster {
@@ -45,7 +45,7 @@ impl Cluster {
 
     /// Another run goes on to the end.
     async fn completes(self, home: &Home) -> Ran {
-        self.bed.release();
+        self.harness.release();
         let ran = home.run(&self.recover(&[])).expect(0);
         let summary = ran.summary();
         assert_eq!(summary["verdict"], "recovered");
@@ -55,7 +55,7 @@ impl Cluster {
         let again = home.run(&self.recover(&[])).expect(0);
         assert_eq!((&again.summary()["verdict"], &again.summary()["rpc"]["mutations"]), (&json!("healthy"), &json!(0)));
         assert!(!again.stderr.contains("earlier run"), "{}", again.stderr);
-        self.bed.stop().await;
+        self.harness.stop().await;
         ran
     }
 }
@@ -113,13 +113,13 @@ async fn a_run_goes_on_without_its_terminal_and_ends_as_it_would_have() {
     drop((stderr, run.stdout.take()));
     let hangup = Command::new("kill").args(["-s", "HUP", &run.id().to_string()]).status().unwrap();
     assert!(hangup.success());
-    cluster.bed.release();
+    cluster.harness.release();
     assert_eq!(run.wait().unwrap().code(), Some(0), "it ends as it would have");
     assert!(cluster.auto_failover(&home));
-    let story = home.run(&["record", "show"]).expect(0).stdout;
-    assert!(story.contains("the terminal is gone (SIGHUP): the run goes on without it"), "{story}");
-    assert!(story.contains("end: recovered"), "{story}");
-    cluster.bed.stop().await;
+    let recorded_run = home.run(&["record", "show"]).expect(0).stdout;
+    assert!(recorded_run.contains("the terminal is gone (SIGHUP): the run goes on without it"), "{recorded_run}");
+    assert!(recorded_run.contains("end: recovered"), "{recorded_run}");
+    cluster.harness.stop().await;
 }
 
 /// What a supervisor gives a process before it kills it, and a little less.
@@ -129,7 +129,7 @@ impl Cluster {
     /// No server answers any more; or all do again.
     pub(super) fn hangs(&self, hangs: bool) {
         let calls_never_arrive = "*:every=late-86400s".parse().unwrap();
-        self.bed.world(|world| world.set_faults(if hangs { vec![calls_never_arrive] } else { Vec::new() }, 1));
+        self.harness.world(|world| world.set_faults(if hangs { vec![calls_never_arrive] } else { Vec::new() }, 1));
     }
 }
 
@@ -148,8 +148,8 @@ async fn a_recovery_is_gone_within_25_s_whatever_hangs_and_says_what_could_not_b
     assert!(ran.stderr.contains("what came of it could not be looked at"), "{}", ran.stderr);
     let last = ran.stderr.lines().last().unwrap();
     assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
-    let story = home.run(&["record", "show"]).expect(0).stdout;
-    assert!(story.contains("end: interrupted, auto_failover not given back"), "{story}");
+    let recorded_run = home.run(&["record", "show"]).expect(0).stdout;
+    assert!(recorded_run.contains("end: interrupted, auto_failover not given back"), "{recorded_run}");
     cluster.completes(&home).await;
 }
 
@@ -179,7 +179,7 @@ async fn whatever_has_changed_nothing_ends_at_once() {
     }
     cluster.hangs(false);
     assert!(cluster.auto_failover(&home));
-    cluster.bed.stop().await;
+    cluster.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,14 +216,14 @@ async fn twice() {
     let cluster = serve().await;
     let mut run = cluster.run_half_way(&home);
     let calls_never_arrive = "*:every=late-86400s".parse().unwrap();
-    cluster.bed.world(|world| world.set_faults(vec![calls_never_arrive], 1));
+    cluster.harness.world(|world| world.set_faults(vec![calls_never_arrive], 1));
     run.signal("INT");
     run.wait_for_progress(|line| line.contains("waiting for calls under way"));
     run.signal("INT");
     let ran = run.end().expect(130);
     assert!(ran.stderr.contains("interrupted again: ending at once."), "{}", ran.stderr);
     assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
-    cluster.bed.world(|world| world.set_faults(Vec::new(), 1));
+    cluster.harness.world(|world| world.set_faults(Vec::new(), 1));
     assert!(!cluster.auto_failover(&home));
     cluster.completes(&home).await;
 }

@@ -41,11 +41,11 @@ fn people_read_a_story() {
     let list = home.run(&["record", "list", "--record-dir", &kept]).expect(0).stdout;
     let run = list.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     assert!(list.contains("sandbox everything-restarted  recovered"), "{list}");
-    let story = home.run(&["record", "show", &run, "--record-dir", &kept]).expect(0).stdout;
+    let recorded_run = home.run(&["record", "show", &run, "--record-dir", &kept]).expect(0).stdout;
     for told in
         ["$ ", "auto_failover on", "confset auto_failover false: done", "leads:", "redundant after", "end: recovered"]
     {
-        assert!(story.contains(told), "{told}: {story}");
+        assert!(recorded_run.contains(told), "{told}: {recorded_run}");
     }
     let listed = home.run(&["record", "list", "--record-dir", &kept, "--output", "json"]).expect(0).events();
     assert_eq!((&listed[0]["run"], &listed[0]["finished"]), (&run.into(), &true.into()));

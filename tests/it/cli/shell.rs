@@ -41,8 +41,8 @@ fn every_command_has_a_manual_page() {
     let written = home.run(&["man", "man1"]).expect(0).stdout;
     let mut names = BTreeSet::new();
     commands(&Cli::command(), "openmldb-ops", &mut names);
-    let pages: BTreeSet<String> = written.lines().map(|path| path.replace("man1/", "").replace(".1", "")).collect();
-    assert_eq!(pages, names);
+    let buffer: BTreeSet<String> = written.lines().map(|path| path.replace("man1/", "").replace(".1", "")).collect();
+    assert_eq!(buffer, names);
     let handover = home.read("man1/openmldb-ops-leader-handover.1");
     assert!(
         handover.contains(".TH openmldb-ops-leader-handover 1")

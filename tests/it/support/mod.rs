@@ -1,8 +1,8 @@
 //! What tests need: sandboxes, processes, relays, a ZooKeeper, recorded answers.
 
-pub mod bed;
+pub mod cli_harness;
 pub mod decisions;
-pub mod desk;
+pub mod harness;
 pub mod outside;
 pub mod patience;
 pub mod process;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::commands::all;
-use super::{Desk, borrowed};
+use super::{CliHarness, borrowed};
 use crate::output::document;
 use crate::support::schema::SCHEMA;
 
@@ -14,10 +14,10 @@ use crate::support::schema::SCHEMA;
 async fn every_command_prints_lines_as_the_schema_says() {
     let mut seen = BTreeSet::new();
     for case in all().filter(|case| !case.words.contains("--output json") && !case.words.contains("-o name")) {
-        let desk = Desk::of(case).await;
-        let mut words = borrowed(&desk.words);
+        let cli_harness = CliHarness::of(case).await;
+        let mut words = borrowed(&cli_harness.words);
         words.extend(["--output", "json"]);
-        let mut running = desk.home.start(&words);
+        let mut running = cli_harness.home.start(&words);
         if case.until.is_some() {
             running.wait_for_line(|line| line.contains("\"ready\""));
             running.signal("INT");
@@ -26,7 +26,7 @@ async fn every_command_prints_lines_as_the_schema_says() {
         let ran = running.end();
         assert!(!ran.stdout.is_empty(), "{}: prints nothing", case.words);
         seen.extend(ran.events().iter().map(|event| event["event"].as_str().unwrap().to_owned()));
-        desk.ends().await;
+        cli_harness.ends().await;
     }
     let document = document();
     let examples = document.lines().filter(|line| line.starts_with("{\"event\":"));

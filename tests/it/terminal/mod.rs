@@ -13,7 +13,7 @@ use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::{Options, Sandbox};
 use serde_json::Value;
 
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::{flags, leader, orders};
 use crate::support::process::{Home, Ran};
 use crate::support::screen::{Screen, Seen};
@@ -22,13 +22,13 @@ use commands::{Case, LOOKS, RUNS, STEPS, all};
 const WIDTHS: [u16; 3] = [40, 80, 200];
 
 /// Where a command is typed: a home directory, and a cluster if it needs one.
-struct Desk {
+struct CliHarness {
     home: Home,
     sandbox: Option<Sandbox>,
     words: Vec<String>,
 }
 
-impl Desk {
+impl CliHarness {
     async fn of(case: &Case) -> Self {
         let home = Home::new();
         let sandbox = match case.on {
@@ -37,13 +37,13 @@ impl Desk {
             }
             None => None,
         };
-        let mut desk = Self { home, sandbox, words: Vec::new() };
+        let mut cli_harness = Self { home, sandbox, words: Vec::new() };
         for before in case.before {
-            let words = desk.typed(before);
-            desk.home.run(&borrowed(&words)).expect(0);
+            let words = cli_harness.typed(before);
+            cli_harness.home.run(&borrowed(&words)).expect(0);
         }
-        desk.words = desk.typed(case.words);
-        desk
+        cli_harness.words = cli_harness.typed(case.words);
+        cli_harness
     }
 
     /// The words of a command, on this cluster.
@@ -158,7 +158,7 @@ fn assert_shows(what: &str, seen: &Seen, ran: &Ran) {
 
 /// The same command on terminals of each width, and captured.
 async fn every_line_is_shown(case: &Case) {
-    let captured = Desk::of(case).await;
+    let captured = CliHarness::of(case).await;
     let mut running = captured.home.start(&borrowed(&captured.words));
     if let Some(until) = case.until {
         running.wait_for_line(|line| line.contains(until));
@@ -175,11 +175,11 @@ async fn every_line_is_shown(case: &Case) {
         None
     };
     for columns in WIDTHS {
-        let desk = match kept.take() {
+        let cli_harness = match kept.take() {
             Some(kept) => kept,
-            None => Desk::of(case).await,
+            None => CliHarness::of(case).await,
         };
-        let screen = Screen::start(&desk.home, &borrowed(&desk.words), columns);
+        let screen = Screen::start(&cli_harness.home, &borrowed(&cli_harness.words), columns);
         if let Some(until) = case.until {
             screen.wait_for(until, |lines| lines.iter().any(|line| line.contains(until)));
             screen.signal("INT");
@@ -190,9 +190,9 @@ async fn every_line_is_shown(case: &Case) {
         let bars = seen.lines.iter().find(|line| line.contains("serving [") || line.contains("redundant ["));
         assert_eq!(bars, None, "{what}: bars are left: {:#?}", seen.lines);
         if shared {
-            kept = Some(desk);
+            kept = Some(cli_harness);
         } else {
-            desk.ends().await;
+            cli_harness.ends().await;
         }
     }
     if let Some(kept) = kept {
@@ -224,18 +224,18 @@ async fn single_steps_show_every_line_at_any_width() {
 /// The window is dragged about while the run is at work and its bars are on the screen.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_survives_resizes_in_mid_run() {
-    async fn cluster() -> (Bed, String) {
-        let bed = Bed::start(Scenario::EverythingRestarted).await;
-        let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
-        (bed, nameserver)
+    async fn cluster() -> (Harness, String) {
+        let harness = Harness::start(Scenario::EverythingRestarted).await;
+        let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+        (harness, nameserver)
     }
     for output in ["text", "json"] {
-        let (bed, nameserver) = cluster().await;
+        let (harness, nameserver) = cluster().await;
         let ran = Home::new().run(&["recover", "--all", "--output", output, "--nameserver", &nameserver]).expect(0);
-        bed.stop().await;
+        harness.stop().await;
 
-        let (bed, nameserver) = cluster().await;
-        bed.hold_at(&["RecoverTable"], 1);
+        let (harness, nameserver) = cluster().await;
+        harness.hold_at(&["RecoverTable"], 1);
         let home = Home::new();
         let screen = Screen::start(&home, &["recover", "--all", "--output", output, "--nameserver", &nameserver], 80);
         screen.wait_for("bars", |lines| lines.iter().any(|line| line.contains("redundant [")));
@@ -243,10 +243,10 @@ async fn every_line_survives_resizes_in_mid_run() {
             screen.resize(columns, lines);
             screen.wait_for_more();
         }
-        bed.release();
+        harness.release();
         let seen = screen.end();
         assert_shows(&format!("{output}, resized"), &seen, &ran);
-        bed.stop().await;
+        harness.stop().await;
     }
 }
 

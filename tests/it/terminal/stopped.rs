@@ -10,7 +10,7 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
 
 use super::{assert_shows, kind, without_ports};
-use crate::support::bed::Bed;
+use crate::support::harness::Harness;
 use crate::support::outside::{assert_all_well, auto_failover};
 use crate::support::process::{Home, PATIENCE};
 use crate::support::screen::Screen;
@@ -18,38 +18,38 @@ use crate::support::screen::Screen;
 /// What a pipe takes that nobody reads from.
 const ROOM: usize = 64 * 1024;
 
-async fn half_way() -> (Bed, String) {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    bed.hold_at(&["RecoverTable"], 1);
-    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
-    (bed, nameserver)
+async fn half_way() -> (Harness, String) {
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
+    harness.hold_at(&["RecoverTable"], 1);
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+    (harness, nameserver)
 }
 
 /// Lets a run go on to its end.
-async fn comes_to_its_end(bed: &Bed) {
-    bed.release();
+async fn comes_to_its_end(harness: &Harness) {
+    harness.release();
     let is_over =
         |world: &mut World| auto_failover(world) && world.trace().calls().any(|call| call.method == "ConfSet");
-    bed.until("auto_failover is given back", is_over).await;
-    bed.world(assert_all_well);
+    harness.until("auto_failover is given back", is_over).await;
+    harness.world(assert_all_well);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_is_stopped_holds_up_no_run_and_shows_everything_once_it_goes_on() {
     for (output, more) in [("text", &[][..]), ("text", &["-vv"]), ("json", &[])] {
-        let (bed, nameserver) = half_way().await;
-        bed.release();
+        let (harness, nameserver) = half_way().await;
+        harness.release();
         let words = [&["recover", "--all", "--output", output, "--nameserver", &nameserver], more].concat();
         let ran = Home::new().run(&words).expect(0);
-        bed.stop().await;
+        harness.stop().await;
 
-        let (bed, nameserver) = half_way().await;
+        let (harness, nameserver) = half_way().await;
         let words = [&["recover", "--all", "--output", output, "--nameserver", &nameserver], more].concat();
         let screen = Screen::start(&Home::new(), &words, 80);
         screen.wait_for("bars", |lines| lines.iter().any(|line| line.contains("redundant [")));
         screen.types("\u{13}");
         screen.wait_for_silence();
-        comes_to_its_end(&bed).await;
+        comes_to_its_end(&harness).await;
         let shown = screen.lines();
         assert!(!shown.iter().any(|line| line.contains("ecovered")), "it was stopped: {shown:#?}");
         screen.types("\u{11}");
@@ -57,7 +57,7 @@ async fn a_terminal_that_is_stopped_holds_up_no_run_and_shows_everything_once_it
         if more.is_empty() {
             assert_shows(&format!("{output}, stopped for a while"), &seen, &ran);
         }
-        bed.stop().await;
+        harness.stop().await;
     }
 }
 
@@ -70,18 +70,18 @@ fn full() -> (PipeReader, PipeWriter) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_that_nobody_reads_from_holds_up_no_run() {
-    let (bed, nameserver) = half_way().await;
-    bed.release();
+    let (harness, nameserver) = half_way().await;
+    harness.release();
     let words = ["recover", "--all", "--output", "json", "--nameserver", &nameserver];
     let ran = Home::new().run(&words).expect(0);
-    bed.stop().await;
+    harness.stop().await;
 
-    let (bed, nameserver) = half_way().await;
+    let (harness, nameserver) = half_way().await;
     let words = ["recover", "--all", "--output", "json", "--nameserver", &nameserver];
     let ((mut out, stdout), (mut err, stderr)) = (full(), full());
     let home = Home::new();
     let mut run = started(home.command(&words), stdout, stderr);
-    comes_to_its_end(&bed).await;
+    comes_to_its_end(&harness).await;
     assert!(run.try_wait().unwrap().is_none(), "what came of it has to be told yet");
     // Both are read at once: it may wait for either.
     let told = std::thread::spawn(move || text_of(&mut err));
@@ -95,7 +95,7 @@ async fn a_pipe_that_nobody_reads_from_holds_up_no_run() {
         kinds
     };
     assert_eq!(lines(&said), lines(&ran.stdout));
-    bed.stop().await;
+    harness.stop().await;
 }
 
 fn started(mut command: Command, stdout: PipeWriter, stderr: PipeWriter) -> Child {
@@ -117,12 +117,12 @@ fn waits_for_a_pipe(run: &Child) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_looks_ends_when_it_is_told_to_although_nobody_takes_what_it_prints() {
-    let bed = Bed::start(Scenario::EverythingRestarted).await;
-    let nameserver = bed.sandbox().nameserver_address().unwrap().to_string();
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
     let home = Home::new();
     let ((_out, stdout), (_err, stderr)) = (full(), full());
     let mut run = started(home.command(&["status", "--nameserver", &nameserver]), stdout, stderr);
-    bed.until("it has looked", |world| world.trace().calls().any(|call| call.method == "GetTableStatus")).await;
+    harness.until("it has looked", |world| world.trace().calls().any(|call| call.method == "GetTableStatus")).await;
     let (began, patience) = (Instant::now(), Duration::from_secs(5));
     while !waits_for_a_pipe(&run) && began.elapsed() < patience {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -137,5 +137,5 @@ async fn a_command_that_looks_ends_when_it_is_told_to_although_nobody_takes_what
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bed.stop().await;
+    harness.stop().await;
 }

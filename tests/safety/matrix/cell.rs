@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::run::BlockedEntry;
 use openmldb_ops::sandbox::World;
-use openmldb_ops::sandbox::fault::{Fault, Mishap, ServerFate};
+use openmldb_ops::sandbox::fault::{Fault, FaultKind, ServerFate};
 use openmldb_ops::sandbox::tablet::Entry;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::wire::call::Effect;
@@ -71,9 +71,9 @@ impl Cell {
 
     /// Whether what was healthy may have to be recovered too.
     fn may_hurt_healthy(&self) -> bool {
-        match self.fault.mishap {
-            Mishap::Server(ServerFate::NameserverRestarts(_)) => false,
-            Mishap::Server(_) | Mishap::Operator(_) => true,
+        match self.fault.kind {
+            FaultKind::Server(ServerFate::NameserverRestarts(_)) => false,
+            FaultKind::Server(_) | FaultKind::Operator(_) => true,
             _ => false,
         }
     }

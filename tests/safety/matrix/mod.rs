@@ -6,8 +6,8 @@
 //!
 //! `OPENMLDB_OPS_CELL="recover LoadTable:2=reset-after"` tries that cell alone and tells all that happened in it.
 
-mod bed;
 mod cell;
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,8 +104,8 @@ fn cells(playbook: &'static str, world: &World) -> Vec<Cell> {
     for ((method, mutates), count) in counts {
         let effect = if mutates { Effect::Mutate } else { Effect::Read };
         for nth in BTreeSet::from([1, count / 2 + 1, count]) {
-            for mishap in mishaps(method, effect) {
-                let fault: Fault = format!("{method}:{nth}={mishap}").parse().unwrap();
+            for kind in mishaps(method, effect) {
+                let fault: Fault = format!("{method}:{nth}={kind}").parse().unwrap();
                 cells.push(Cell { playbook, fault });
             }
         }
@@ -116,7 +116,7 @@ fn cells(playbook: &'static str, world: &World) -> Vec<Cell> {
 #[test]
 fn nothing_is_lost_whatever_happens_at_whatever_step() {
     let began = Instant::now();
-    let world = bed::world();
+    let world = harness::world();
     let all: Vec<Cell> = alternatives().flat_map(|playbook| cells(playbook, &world)).collect();
     let alone = std::env::var("OPENMLDB_OPS_CELL").ok();
     let chosen: Vec<Cell> = match &alone {

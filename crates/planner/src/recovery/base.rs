@@ -11,7 +11,7 @@ use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
 use super::decision::{Decision, Intent, Question};
-use super::election::Way;
+use super::election::PromotionMethod;
 use super::health::{Problem, ProblemKind};
 use super::memory::{Load, Memory};
 use super::rows::{cannot_be_compared, seen_to_hold_all};
@@ -164,7 +164,7 @@ pub(super) fn beside<'a>(
     usable: &[&'a ReplicaView],
     leader: &'a ReplicaView,
     promote: Promote,
-) -> Option<(&'a ReplicaView, Way, String)> {
+) -> Option<(&'a ReplicaView, PromotionMethod, String)> {
     let base = view.base.as_ref()?;
     let at = base.leader.as_ref().filter(|at| **at != leader.endpoint && promote == Promote::WhenProven)?;
     let beside = usable.iter().copied().find(|r| r.endpoint == *at)?;
@@ -172,7 +172,7 @@ pub(super) fn beside<'a>(
     if !is_proven_prefix(view, leader, beside) || leader.leads_in_memory() {
         return None;
     }
-    let way = if beside.is_leader { Way::ChangeRole } else { Way::ChangeLeader };
+    let way = if beside.is_leader { PromotionMethod::ChangeRole } else { PromotionMethod::ChangeLeader };
     let why = format!("{at} leads {}, which it aggregates, and holds all that {} does", base.name, leader.endpoint);
     Some((beside, way, why))
 }

@@ -11,7 +11,7 @@ use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, Whom, connect_proven, connectable};
 use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
-use super::election::{Choice, Way, choose};
+use super::election::{Choice, PromotionMethod, choose};
 use super::empty;
 use super::follower;
 use super::health::{Health, health};
@@ -107,7 +107,7 @@ fn by_the_playbook(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
         Health::Healthy | Health::Serving(_) | Health::Down(_) => {}
     }
     if let Some(leader) = view.replicas.iter().find(|r| r.may_be_serving()) {
-        return unheard(view, leader);
+        return wait_for_unreachable_leader(view, leader);
     }
     if let (Some(named), Some(leader)) = (&view.memory.named_leader, view.serving_leader())
         && leader.endpoint != *named
@@ -133,7 +133,7 @@ fn was_worked_on(view: &View) -> bool {
 }
 
 /// A leader that may be serving everybody but us is left alone, flags and all.
-fn unheard(view: &View, leader: &ReplicaView) -> Decision {
+fn wait_for_unreachable_leader(view: &View, leader: &ReplicaView) -> Decision {
     let seen = format!(
         "{}, flagged leader and alive on a tablet that the nameserver takes for healthy, does not answer ({})",
         leader.endpoint,
@@ -331,7 +331,7 @@ fn mark_not_alive(view: &View, step: &'static str) -> Option<Decision> {
 
 /// The chosen leader is on its way: promoting it needs its alive flag.
 fn already_leading(view: &View) -> bool {
-    view.memory.choice.as_ref().is_some_and(|choice| choice.way == Way::ChangeLeader)
+    view.memory.choice.as_ref().is_some_and(|choice| choice.way == PromotionMethod::ChangeLeader)
 }
 
 fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
@@ -348,15 +348,15 @@ fn lead(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<
     let leader = view.replica(&choice.leader)?;
     match choice.way {
         _ if view.serving_leader().is_some() => None,
-        Way::ChangeRole if leader.leads_in_memory() => None,
-        Way::ChangeRole => {
+        PromotionMethod::ChangeRole if leader.leads_in_memory() => None,
+        PromotionMethod::ChangeRole => {
             let term = view.terms.last()?.term;
             let replicas = connectable(view, choice, whom).map(|r| r.endpoint.clone()).collect();
             let endpoint = choice.leader.clone();
             let action = Action::ChangeRole { endpoint, partition: view.partition, term, replicas };
             Some(Decision::act(Intent::new(step, action, choice.why.clone())))
         }
-        Way::ChangeLeader => Some(promote(view, step, choice, leader)),
+        PromotionMethod::ChangeLeader => Some(promote(view, step, choice, leader)),
     }
 }
 

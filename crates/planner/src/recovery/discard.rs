@@ -6,12 +6,12 @@ use super::base::{not_to_be_sent, what_was_written};
 use super::blocked::{Blocked, Reason};
 use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
-use super::objection;
 use super::reach;
 use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{elected_last, foreign_from, is_official, settled_term};
+use super::term::{divergence_offset, elected_last, is_on_history, settled_term};
+use super::veto;
 use super::view::{Data, ReplicaView, View};
 
 /// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
@@ -34,7 +34,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
     aggregated_elsewhere(view, leader, replica)?;
-    objection::written_beside(view, &[leader, replica])?;
+    veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
@@ -179,7 +179,7 @@ fn given_up_at_failover(view: &View, leader: &ReplicaView, replica: &ReplicaView
         && elected_last(view).is_some_and(|elected| elected.endpoint == leader.endpoint)
         && settled_term(view, replica).is_some()
         && replica.loaded().is_some()
-        && !is_official(view, replica);
+        && !is_on_history(view, replica);
     chosen || elected
 }
 
@@ -190,7 +190,7 @@ fn entries_given_up(view: &View, leader: &ReplicaView, replica: &ReplicaView) ->
     }
     let given = view.memory.choice.iter().flat_map(|choice| &choice.given_up);
     let chosen = given.filter(|given| given.endpoint == replica.endpoint).map(|given| given.entries).max();
-    let parted = settled_term(view, replica).and_then(|term| foreign_from(view, term));
+    let parted = settled_term(view, replica).and_then(|term| divergence_offset(view, term));
     let tail = parted.zip(replica.offset()).map(|(from, end)| end.next().0.saturating_sub(from.0));
     chosen.max(tail).unwrap_or(u64::MAX)
 }

@@ -13,15 +13,15 @@ use super::connect::counts_may_lie;
 use super::empty;
 use super::loss::{Loss, unless_accepted};
 use super::named;
-use super::objection;
 use super::reach;
 use super::rows::{self, seen_equal};
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
-    elected_last, history_held, is_official, is_proven_prefix, lacks_the_newest_term, last_term,
+    elected_last, history_held, is_on_history, is_proven_prefix, lacks_the_newest_term, last_term,
     leads_in_the_last_term, may_end_with_deletes, settled_term, shared_up_to,
 };
 use super::unseen;
+use super::veto;
 use super::view::{Data, ReplicaView, View, list};
 
 /// A leader and what follows from choosing it.
@@ -30,7 +30,7 @@ pub struct Choice {
     /// Who leads.
     pub leader: Endpoint,
     /// How it becomes leader.
-    pub way: Way,
+    pub way: PromotionMethod,
     /// Its offset when it was chosen.
     pub offset: Option<Offset>,
     /// Why it.
@@ -59,7 +59,7 @@ pub struct Choice {
 /// How the chosen replica becomes leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum PromotionMethod {
     /// It is leader-flagged: ChangeRole, under the last term.
     ChangeRole,
     /// It is a follower: ChangeLeader, which begins a new term and moves the flag.
@@ -115,11 +115,11 @@ fn by_the_rules(
     view: &View,
     on_conflict: OnConflict,
     promote: Promote,
-) -> Result<(&ReplicaView, Way, String), Blocked> {
+) -> Result<(&ReplicaView, PromotionMethod, String), Blocked> {
     let usable: Vec<&ReplicaView> =
         view.replicas.iter().filter(|r| r.offset().is_some() && !is_suspect(view, r)).collect();
     suspect_is_not_longest(view, &usable)?;
-    objection::written_beside(view, &view.replicas.iter().collect::<Vec<_>>())?;
+    veto::forked_writes(view, &view.replicas.iter().collect::<Vec<_>>())?;
     let (leader, way, why) = match flagged_leader(view, &usable, on_conflict)? {
         Some((leader, why)) if has_data(leader) => longer_follower(view, &usable, leader, why, promote)?,
         empty => follower_instead(view, &usable, empty, promote)?,
@@ -135,13 +135,13 @@ fn by_the_rules(
 fn unless_objected<'a>(
     view: &'a View,
     usable: &[&'a ReplicaView],
-    (leader, way, why): (&'a ReplicaView, Way, String),
+    (leader, way, why): (&'a ReplicaView, PromotionMethod, String),
     promote: Promote,
-) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+) -> Result<(&'a ReplicaView, PromotionMethod, String), Blocked> {
     reach::allows(view, leader, way)?;
-    objection::newer_term_elsewhere(view, usable, leader)?;
-    objection::incomplete_one_may_continue_the_history(view, leader)?;
-    let (leader, way, why) = objection::heed_what_changerole_cannot(view, usable, leader, way, why, promote)?;
+    veto::newer_term_elsewhere(view, usable, leader)?;
+    veto::incomplete_one_may_continue_the_history(view, leader)?;
+    let (leader, way, why) = veto::fall_back_to_change_leader(view, usable, leader, way, why, promote)?;
     let why = match reach::own_loss(leader) {
         Some(loss) => format!("{why}; {loss}"),
         None => why,
@@ -149,7 +149,7 @@ fn unless_objected<'a>(
     Ok((leader, way, why))
 }
 
-fn chosen(view: &View, leader: &ReplicaView, way: Way, why: String) -> Choice {
+fn chosen(view: &View, leader: &ReplicaView, way: PromotionMethod, why: String) -> Choice {
     let (doubted, others): (Vec<_>, Vec<_>) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
     let (unread, proven) = others.into_iter().partition(|r| counts_may_lie(view, leader, r));
     let endpoints = |replicas: Vec<&ReplicaView>| replicas.into_iter().map(|r| r.endpoint.clone()).collect();
@@ -224,7 +224,7 @@ fn leads_already<'a>(view: &View, flagged: &[&'a ReplicaView]) -> Option<&'a Rep
 /// Whether a replica's end was given up at a later election, and another one that shares all the rest may hold what was written
 /// instead: deletes, whose terms no call shows.
 fn was_given_up_for_another(view: &View, replica: &ReplicaView, flagged: &[&ReplicaView]) -> bool {
-    let Some(term) = settled_term(view, replica).filter(|_| !is_official(view, replica)) else { return false };
+    let Some(term) = settled_term(view, replica).filter(|_| !is_on_history(view, replica)) else { return false };
     let shares_the_rest = |r: &ReplicaView| last_term(view, r).lower_bound() >= Some(term);
     flagged.iter().any(|r| may_end_with_deletes(view, r) && shares_the_rest(r))
 }
@@ -272,7 +272,7 @@ fn flagged_leader<'a>(
             };
             let leader = longest(with_data.iter().copied().filter(|r| !was_given_up(r)));
             if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
-                objection::later_flag_elsewhere(view, &with_data, leader)?;
+                veto::later_flag_elsewhere(view, &with_data, leader)?;
             }
             Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))
         }
@@ -292,7 +292,7 @@ fn holds_most_of_the_history<'a>(
     let may_hold_more =
         |r: &ReplicaView| r.offset() > most && history_held(view, r).is_none_or(|held| Some(held) > most);
     let tails_lose = usable.iter().any(|r| !r.is_leader && may_hold_more(r)) || reach::unproven(view).next().is_some();
-    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_official(view, r));
+    let rank = |r: &ReplicaView| (history_held(view, r), tails_lose && is_on_history(view, r));
     let alive = |r: &ReplicaView| (r.offset(), r.memory.alive_before);
     flagged.iter().copied().max_by(|a, b| {
         let by_history = rank(a).cmp(&rank(b));
@@ -314,7 +314,7 @@ fn longer_follower<'a>(
     leader: &'a ReplicaView,
     why: String,
     promote: Promote,
-) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+) -> Result<(&'a ReplicaView, PromotionMethod, String), Blocked> {
     // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
     let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
     // One that leads in memory may have taken writes since, which nobody else has.
@@ -326,7 +326,9 @@ fn longer_follower<'a>(
     };
     let followers = usable.iter().copied().filter(|r| !r.is_leader && is_longer(r) && !follows(r));
     let longer_ones: Vec<&ReplicaView> = followers.collect();
-    let Some(longer) = longest(longer_ones.iter().copied()) else { return Ok((leader, Way::ChangeRole, why)) };
+    let Some(longer) = longest(longer_ones.iter().copied()) else {
+        return Ok((leader, PromotionMethod::ChangeRole, why));
+    };
     let proven = continues(longer);
     let seen = format!(
         "{} ({}) is longer than the leader-flagged {} ({})",
@@ -336,7 +338,7 @@ fn longer_follower<'a>(
         at_offset(leader)
     );
     if proven && promote == Promote::WhenProven {
-        return Ok((longer, Way::ChangeLeader, format!("{seen} and proven to continue it")));
+        return Ok((longer, PromotionMethod::ChangeLeader, format!("{seen} and proven to continue it")));
     }
     let text =
         if proven { seen + ", and the playbook promotes nobody" } else { seen + ", and not proven to continue it" };
@@ -348,7 +350,11 @@ fn longer_follower<'a>(
     }
     let losses = longer_ones.iter().map(|r| Loss::beyond(view, r, leader)).collect();
     unless_accepted(view, blocked, losses)?;
-    Ok((leader, Way::ChangeRole, format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint)))
+    Ok((
+        leader,
+        PromotionMethod::ChangeRole,
+        format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint),
+    ))
 }
 
 /// Every leader-flagged replica is suspect, empty or has no data: the longest of the others leads.
@@ -357,7 +363,7 @@ fn follower_instead<'a>(
     usable: &[&'a ReplicaView],
     empty: Option<(&'a ReplicaView, String)>,
     promote: Promote,
-) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+) -> Result<(&'a ReplicaView, PromotionMethod, String), Blocked> {
     let followers = usable.iter().copied().filter(|r| !r.is_leader && has_data(r));
     if let Some(follower) = longest(followers) {
         let flagged = view.replicas.iter().filter(|r| r.is_leader);
@@ -369,7 +375,7 @@ fn follower_instead<'a>(
             at_offset(follower)
         );
         return match promote {
-            Promote::WhenProven => Ok((follower, Way::ChangeLeader, why)),
+            Promote::WhenProven => Ok((follower, PromotionMethod::ChangeLeader, why)),
             Promote::Never => {
                 let text = why + ", and the playbook promotes nobody";
                 Err(Blocked::new(Reason::LongerFollower, text, "use a playbook with `promote: when_proven`"))
@@ -382,7 +388,7 @@ fn follower_instead<'a>(
             // Another one was leader too, perhaps later, and nobody can say how much was in what it lost.
             let lost = view.replicas.iter().find(|r| r.is_leader && (r.has_no_data() || may_still_appear(r)));
             match known.filter(|r| r.largest_known_offset() > Offset(0)).or(lost) {
-                None => Ok((leader, Way::ChangeRole, why)),
+                None => Ok((leader, PromotionMethod::ChangeRole, why)),
                 Some(known) => {
                     let missing = reach::unproven(view).next();
                     let loss = match missing {
@@ -392,7 +398,7 @@ fn follower_instead<'a>(
                     unless_accepted(view, empty::everything_empty(view, known), vec![loss])?;
                     Ok((
                         leader,
-                        Way::ChangeRole,
+                        PromotionMethod::ChangeRole,
                         format!("{why}; what {} held is given up, as accepted", known.endpoint),
                     ))
                 }

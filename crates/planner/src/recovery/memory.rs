@@ -10,7 +10,7 @@ use openmldb_model::{
 };
 
 use super::decision::WaitFor;
-use super::election::{Choice, Way};
+use super::election::{Choice, PromotionMethod};
 use super::loss::Loss;
 use super::rows::RowsSeen;
 use super::unseen::Replaceable;
@@ -235,7 +235,7 @@ impl Memory {
 
     /// Notes the leader that was chosen, under which last term, and whom nobody had looked at.
     pub fn choose(&mut self, choice: Choice, last: Option<Term>) {
-        self.chosen_under = last.filter(|_| choice.way == Way::ChangeRole);
+        self.chosen_under = last.filter(|_| choice.way == PromotionMethod::ChangeRole);
         for endpoint in &choice.out_of_reach {
             let unseen = self.replica_mut(endpoint);
             // A leader that has come back with less since then holds no more of it than that.

@@ -5,20 +5,23 @@ use openmldb_model::{Endpoint, Offset};
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
-use super::election::{Way, at_offset, condition, proven_prefixes};
+use super::election::{PromotionMethod, at_offset, condition, proven_prefixes};
 use super::loss::{Loss, unless_accepted};
-use super::objection;
 use super::reach;
 use super::rows::{seen_to_hold_all, seen_to_lack};
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::written_below_its_start;
+use super::veto;
 use super::view::{ReplicaView, View, list};
 
 /// That replica, and how it becomes leader.
 ///
 /// # Errors
 /// It cannot lead, or what the others would lose was not accepted.
-pub(super) fn leader<'a>(view: &'a View, named: &Endpoint) -> Result<(&'a ReplicaView, Way, String), Blocked> {
+pub(super) fn leader<'a>(
+    view: &'a View,
+    named: &Endpoint,
+) -> Result<(&'a ReplicaView, PromotionMethod, String), Blocked> {
     let found = view.replica(named);
     let Some(leader) = found.filter(|r| r.offset().is_some()) else {
         let seen = found.map_or_else(|| "has no replica of it".to_owned(), |r| condition(view, r));
@@ -39,8 +42,8 @@ pub(super) fn leader<'a>(view: &'a View, named: &Endpoint) -> Result<(&'a Replic
         unless_accepted(view, Blocked::new(Reason::NamedLeader, text, hint), losses)?;
     }
     let why = format!("named by whoever started the run, {}", at_offset(leader));
-    let way = if leader.is_leader { Way::ChangeRole } else { Way::ChangeLeader };
-    objection::heed_what_changerole_cannot(view, &[], leader, way, why, Promote::Never)
+    let way = if leader.is_leader { PromotionMethod::ChangeRole } else { PromotionMethod::ChangeLeader };
+    veto::fall_back_to_change_leader(view, &[], leader, way, why, Promote::Never)
 }
 
 /// What the others hold that the leader is not known to hold.

@@ -6,7 +6,7 @@ use openmldb_model::{Action, Endpoint, OpId, StorageMode};
 
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
-use super::election::Way;
+use super::election::PromotionMethod;
 use super::memory::{Load, Memory};
 use super::view::{Data, View};
 
@@ -207,7 +207,7 @@ impl Memory {
         let Some(choice) = &self.choice else { return };
         let last = view.terms.last().map(|start| start.term);
         // Its own election has begun a term; a later one is somebody else's, again.
-        if choice.way == Way::ChangeLeader && serving == Some(&choice.leader) {
+        if choice.way == PromotionMethod::ChangeLeader && serving == Some(&choice.leader) {
             self.chosen_under = self.chosen_under.or(last);
         }
         let gone = view.replica(&choice.leader).is_none_or(|leader| match leader.data {

@@ -3,7 +3,7 @@
 use openmldb_model::{Offset, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::election::Way;
+use super::election::PromotionMethod;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::suspect::is_suspect;
@@ -44,7 +44,7 @@ pub(super) fn why_unproven(replica: &ReplicaView) -> Reason {
 ///
 /// # Errors
 /// Which replica blocks it, and why.
-pub(super) fn allows(view: &View, leader: &ReplicaView, way: Way) -> Result<(), Blocked> {
+pub(super) fn allows(view: &View, leader: &ReplicaView, way: PromotionMethod) -> Result<(), Blocked> {
     let loss = loss_of(view, leader, way);
     for missing in unproven(view) {
         let why = if missing.is_leader && may_be_elected_last(view, missing, leader) {
@@ -112,9 +112,10 @@ pub(super) fn own_loss(leader: &ReplicaView) -> Option<String> {
 }
 
 /// How it shows that entries were lost, if it does.
-fn loss_of(view: &View, leader: &ReplicaView, way: Way) -> Option<String> {
+fn loss_of(view: &View, leader: &ReplicaView, way: PromotionMethod) -> Option<String> {
     // A follower leads because the leader-flagged ones are shorter or came back with less than they had.
-    let promoted = || (way == Way::ChangeLeader).then(|| "no leader-flagged replica came back whole".to_owned());
+    let promoted =
+        || (way == PromotionMethod::ChangeLeader).then(|| "no leader-flagged replica came back whole".to_owned());
     let later = || later_leader_lost(view, leader).map(|r| format!("the leader {} lost its data", r.endpoint));
     own_loss(leader).or_else(promoted).or_else(later)
 }

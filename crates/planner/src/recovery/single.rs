@@ -5,7 +5,7 @@ use openmldb_model::{Endpoint, OpKind, Role};
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::discard::may_discard;
-use super::term::is_official;
+use super::term::is_on_history;
 use super::view::{Data, ReplicaView, View};
 
 /// Whether RecoverTable would replace what a replica holds by its leader's data (true) or take it as it is (false).
@@ -34,7 +34,7 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
         Data::Loaded(_) if is_taken_as_it_is(view, leader, replica) => {
             not_to_be_sent(view, leader)?;
             let is_its_log = !is_written_while_loading(view, replica);
-            if is_its_log && is_official(view, replica) && replica.offset() <= leader.offset() {
+            if is_its_log && is_on_history(view, replica) && replica.offset() <= leader.offset() {
                 return Ok(false);
             }
             let text = format!(

@@ -106,7 +106,7 @@ fn written_as_leader(view: &View, replica: &ReplicaView) -> Option<Term> {
 /// terms begins (docs/design/terms-and-prefixes.md#where-a-log-parts-from-the-history). That is the next one's start,
 /// unless everything was lost in between: then a still later one begins further down. None if no later term ever began, so
 /// that nothing can be foreign.
-pub fn foreign_from(view: &View, term: Term) -> Option<Offset> {
+pub fn divergence_offset(view: &View, term: Term) -> Option<Offset> {
     view.terms.iter().filter(|start| start.term > term).map(|start| start.start).min()
 }
 
@@ -121,7 +121,7 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
     match last_term(view, replica) {
         LastTerm::Known(term) => Some(term),
         LastTerm::AtLeast(term) => {
-            let foreign = foreign_from(view, term);
+            let foreign = divergence_offset(view, term);
             foreign.is_none_or(|start| replica.offset().is_some_and(|offset| offset < start)).then_some(term)
         }
         LastTerm::Unknown => None,
@@ -152,25 +152,25 @@ pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<Ter
 
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
 /// nothing of a term before that began.
-pub fn is_official(view: &View, replica: &ReplicaView) -> bool {
+pub fn is_on_history(view: &View, replica: &ReplicaView) -> bool {
     if written_below_its_start(view, replica).is_some() {
         return false;
     }
     let (Some(bound), Some(offset)) = (last_term(view, replica).lower_bound(), replica.offset()) else { return false };
-    foreign_from(view, bound).is_none_or(|start| offset < start)
+    divergence_offset(view, bound).is_none_or(|start| offset < start)
 }
 
 /// How far the replica's log is the partition's history; none if its last term is not settled.
 pub fn history_held(view: &View, replica: &ReplicaView) -> Option<Offset> {
     let (term, end) = (settled_term(view, replica)?, replica.offset()?);
-    Some(foreign_from(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))))
+    Some(divergence_offset(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))))
 }
 
 /// The replica elected last: among the leader-flagged ones with data whose log is official, the newest last term, then
 /// the one that was alive before our first change, then the longest.
 pub fn elected_last(view: &View) -> Option<&ReplicaView> {
     let flagged = view.replicas.iter().filter(|replica| replica.is_leader && replica.offset() > Some(Offset(0)));
-    flagged.filter(|replica| is_official(view, replica)).max_by(|a, b| {
+    flagged.filter(|replica| is_on_history(view, replica)).max_by(|a, b| {
         let rank = |r: &ReplicaView| (settled_term(view, r), r.memory.alive_before, r.offset());
         rank(a).cmp(&rank(b)).then_with(|| b.endpoint.cmp(&a.endpoint))
     })
@@ -188,14 +188,14 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
         return false;
     }
     // The replica elected last is official too.
-    let by_terms = x_offset <= y_offset && is_official(view, x) && is_official(view, y);
+    let by_terms = x_offset <= y_offset && is_on_history(view, x) && is_on_history(view, y);
     by_terms && rows_bear_out(view, x, y)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.
 pub fn shared_up_to(view: &View, x: &ReplicaView, y: &ReplicaView) -> Offset {
     let foreign = |r: &ReplicaView| match last_term(view, r).lower_bound() {
-        Some(term) => foreign_from(view, term).map_or(u64::MAX, |start| start.0.saturating_sub(1)),
+        Some(term) => divergence_offset(view, term).map_or(u64::MAX, |start| start.0.saturating_sub(1)),
         None => 0,
     };
     let ends = [x, y].map(|r| r.offset().unwrap_or(Offset(0)).0);

@@ -29,7 +29,7 @@ pub enum Standing {
 
 /// What a finding means for the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nature {
+pub enum Persistence {
     /// It ends by itself.
     GoesOn,
     /// It stays as it is.
@@ -53,7 +53,7 @@ pub struct Finding {
     pub endpoint: Option<Endpoint>,
     /// Whether it ends by itself.
     #[serde(skip)]
-    pub nature: Nature,
+    pub nature: Persistence,
     /// What was seen.
     pub text: String,
     /// What to do.
@@ -172,11 +172,11 @@ impl Verification {
     /// What the findings come to.
     pub fn of(findings: Vec<Finding>) -> Self {
         let any = |nature| findings.iter().any(|finding| finding.nature == nature);
-        let verdict = if any(Nature::Stays) {
+        let verdict = if any(Persistence::Stays) {
             Standing::NotFullySucceeded
-        } else if any(Nature::Unknown) {
+        } else if any(Persistence::Unknown) {
             Standing::Undetermined
-        } else if any(Nature::GoesOn) {
+        } else if any(Persistence::GoesOn) {
             Standing::NotFinished
         } else {
             Standing::Complete

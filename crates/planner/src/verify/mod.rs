@@ -13,7 +13,7 @@ use openmldb_model::{Endpoint, PartitionId, Snapshot, Table, Tablet, TabletState
 
 use partition::{Look, findings_of};
 
-pub use finding::{Finding, FindingKind, Nature, Standing, Verification};
+pub use finding::{Finding, FindingKind, Persistence, Standing, Verification};
 
 /// Compares two looks, the second begun after the first had ended. `memories` is what a run knows; empty if there was none.
 pub fn verify(
@@ -64,7 +64,7 @@ fn registration(endpoint: &Endpoint, tablet: &Tablet) -> Option<Finding> {
         table: None,
         pid: None,
         endpoint: Some(endpoint.clone()),
-        nature: Nature::Stays,
+        nature: Persistence::Stays,
         text: text.to_owned(),
         hint: kind.hint().to_owned(),
     })

@@ -5,7 +5,7 @@ use crate::recovery::{
 };
 use openmldb_model::{Aggregator, Endpoint, Held, Offset, Seen, Snapshot, State};
 
-use super::finding::{Finding, FindingKind, Nature};
+use super::finding::{Finding, FindingKind, Persistence};
 
 /// One look at a partition.
 pub(super) struct Look<'a> {
@@ -54,7 +54,7 @@ pub(super) fn findings_of(then: Option<&Look<'_>>, now: &Look<'_>) -> Vec<Findin
     found
 }
 
-fn finding(view: &View, kind: FindingKind, endpoint: Option<&Endpoint>, nature: Nature, text: String) -> Finding {
+fn finding(view: &View, kind: FindingKind, endpoint: Option<&Endpoint>, nature: Persistence, text: String) -> Finding {
     Finding {
         kind,
         table: Some(view.table.clone()),
@@ -67,14 +67,14 @@ fn finding(view: &View, kind: FindingKind, endpoint: Option<&Endpoint>, nature: 
 }
 
 /// What an operation under way may still put right.
-fn unless_op(view: &View) -> Nature {
-    if view.ops_in_flight.is_empty() { Nature::Stays } else { Nature::GoesOn }
+fn unless_op(view: &View) -> Persistence {
+    if view.ops_in_flight.is_empty() { Persistence::Stays } else { Persistence::GoesOn }
 }
 
 fn operations(view: &View) -> Vec<Finding> {
     let running = view.ops_in_flight.iter().map(|op| {
         let text = format!("operation {} ({}) is under way: it {}", op.id, op.kind.name(), op.progress());
-        finding(view, FindingKind::OpRunning, None, Nature::GoesOn, text)
+        finding(view, FindingKind::OpRunning, None, Persistence::GoesOn, text)
     });
     running.collect()
 }
@@ -84,7 +84,7 @@ fn state(view: &View) -> Vec<Finding> {
     let seen = health(view);
     if let Health::Unknown(probe) = &seen {
         let text = "was not asked whom it replicates to".to_owned();
-        return vec![finding(view, FindingKind::NoAnswer, Some(&probe.endpoint), Nature::Unknown, text)];
+        return vec![finding(view, FindingKind::NoAnswer, Some(&probe.endpoint), Persistence::Unknown, text)];
     }
     if matches!(&seen, Health::Down(problems) if problems.is_empty()) {
         let text = "no replica is flagged leader, alive and leading".to_owned();
@@ -93,8 +93,8 @@ fn state(view: &View) -> Vec<Finding> {
     let apart = led_apart(view);
     let found = seen.problems().iter().chain(&apart).map(|Problem { endpoint, kind, text }| {
         let (kind, nature) = match kind {
-            ProblemKind::NoAnswer => (FindingKind::NoAnswer, Nature::Unknown),
-            ProblemKind::Loading => (FindingKind::Loading, Nature::GoesOn),
+            ProblemKind::NoAnswer => (FindingKind::NoAnswer, Persistence::Unknown),
+            ProblemKind::Loading => (FindingKind::Loading, Persistence::GoesOn),
             ProblemKind::NotAlive => (FindingKind::NotAlive, unless_op(view)),
             ProblemKind::NotLoaded => (FindingKind::NotLoaded, unless_op(view)),
             ProblemKind::WrongRole => (FindingKind::WrongRole, unless_op(view)),
@@ -124,7 +124,10 @@ fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
         now.view.name()
     );
     let found = |text: String, hint: String| {
-        Some(Finding { hint, ..finding(&now.view, FindingKind::NotAggregated, Some(leader), Nature::Remark, text) })
+        Some(Finding {
+            hint,
+            ..finding(&now.view, FindingKind::NotAggregated, Some(leader), Persistence::Remark, text)
+        })
     };
     if aggregates(leader)? {
         let is_unattached = now.view.replica(leader).is_some_and(|replica| replica.memory.unattached);
@@ -149,7 +152,7 @@ fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Opt
         return None;
     }
     let stays = then.is_some_and(|then| then.is_paused(&replica.endpoint) && then.view.ops_in_flight.is_empty());
-    let nature = if stays { Nature::Stays } else { Nature::GoesOn };
+    let nature = if stays { Persistence::Stays } else { Persistence::GoesOn };
     let text = "kept from making snapshots (kSnapshotPaused), and no operation is under way".to_owned();
     Some(finding(&now.view, FindingKind::SnapshotPaused, Some(&replica.endpoint), nature, text))
 }
@@ -157,7 +160,7 @@ fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Opt
 fn data_not_replaced(view: &View, replica: &ReplicaView) -> Option<Finding> {
     resend_went_wrong(view, replica).then(|| {
         let text = "RecoverTable was to replace its data, and the operation it led to kept them".to_owned();
-        finding(view, FindingKind::DataNotReplaced, Some(&replica.endpoint), Nature::Stays, text)
+        finding(view, FindingKind::DataNotReplaced, Some(&replica.endpoint), Persistence::Stays, text)
     })
 }
 
@@ -174,7 +177,7 @@ impl Case<'_> {
             return None;
         }
         let moves = self.then.offset(&follower.endpoint).is_none_or(|before| before < reached);
-        let nature = if moves { Nature::GoesOn } else { unless_op(&self.now.view) };
+        let nature = if moves { Persistence::GoesOn } else { unless_op(&self.now.view) };
         let text = format!("at offset {reached}, its leader {} was at {target} before", self.leader.endpoint);
         Some(self.finding(FindingKind::Behind, follower, nature, text))
     }
@@ -213,7 +216,7 @@ impl Case<'_> {
         Some(self.finding(FindingKind::FewerRows, poorer, unless_op(&self.now.view), text))
     }
 
-    fn finding(&self, kind: FindingKind, replica: &ReplicaView, nature: Nature, text: String) -> Finding {
+    fn finding(&self, kind: FindingKind, replica: &ReplicaView, nature: Persistence, text: String) -> Finding {
         finding(&self.now.view, kind, Some(&replica.endpoint), nature, text)
     }
 }

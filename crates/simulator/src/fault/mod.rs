@@ -20,7 +20,7 @@ pub struct Fault {
     /// Where; none: wherever it is triggered, the first of its kind if that is nowhere in particular.
     pub place: Option<Place>,
     /// What.
-    pub mishap: Mishap,
+    pub kind: FaultKind,
 }
 
 /// When a fault happens.
@@ -67,7 +67,7 @@ pub enum Place {
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mishap {
+pub enum FaultKind {
     /// The call does not go its usual way.
     Way(Way),
     /// The load that the call starts does not end as it should.
@@ -77,7 +77,7 @@ pub enum Mishap {
     /// A server is in trouble.
     Server(ServerFate),
     /// A second operator does something, past the tool.
-    Operator(Meddling),
+    Operator(OperatorAction),
     /// Clients begin to write, and do not stop.
     Clients,
     /// The tool itself is in trouble. Only who runs the tool in the same process can bring that about:
@@ -169,7 +169,7 @@ pub enum ServerFate {
 
 /// What a second operator does, to the partition the triggering call names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meddling {
+pub enum OperatorAction {
     /// confset auto_failover true
     FailoverOn,
     /// updatetablealive yes, of a replica that is not

@@ -1,6 +1,6 @@
 //! Faults that wait for their moment.
 
-use super::{Fault, Method, Mishap, Place, Trigger, Which};
+use super::{Fault, FaultKind, Method, Place, Trigger, Which};
 use crate::Millis;
 use openmldb_model::{Endpoint, PartitionId};
 use openmldb_wire::call::Effect;
@@ -30,7 +30,7 @@ pub(crate) enum Known {
 /// A fault whose moment has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Met {
-    pub(crate) mishap: Mishap,
+    pub(crate) kind: FaultKind,
     pub(crate) place: Option<Known>,
 }
 
@@ -81,7 +81,7 @@ impl Script {
         let due = self.faults.iter_mut().filter(is_due);
         due.map(|waiting| {
             waiting.over = true;
-            Met { mishap: waiting.fault.mishap, place: waiting.fault.place.as_ref().map(&known) }
+            Met { kind: waiting.fault.kind, place: waiting.fault.place.as_ref().map(&known) }
         })
         .collect()
     }
@@ -106,7 +106,7 @@ impl Script {
                 Which::PerMille(per_mille) => roll(&mut self.dice) % 1_000 < u64::from(per_mille),
             };
             if happens {
-                met.push(Met { mishap: waiting.fault.mishap, place });
+                met.push(Met { kind: waiting.fault.kind, place });
             }
         }
         met

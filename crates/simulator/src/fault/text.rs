@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use openmldb_wire::{nameserver_methods, tablet_methods};
 
-use super::{Fault, LoadFate, Meddling, Method, Mishap, OpFate, Place, ServerFate, ToolFate, Trigger, Way, Which};
+use super::{
+    Fault, FaultKind, LoadFate, Method, OpFate, OperatorAction, Place, ServerFate, ToolFate, Trigger, Way, Which,
+};
 use crate::Millis;
 
 /// What is wrong with a fault's text.
@@ -22,9 +24,9 @@ pub struct FaultError {
 #[derive(Clone, Copy)]
 enum Form {
     /// By its name alone.
-    Plain(Mishap),
+    Plain(FaultKind),
     /// With a time behind it.
-    Lasting(fn(Millis) -> Mishap),
+    Lasting(fn(Millis) -> FaultKind),
     /// With a code behind it.
     Code,
 }
@@ -32,107 +34,131 @@ enum Form {
 use Form::{Code, Lasting, Plain};
 
 const WORDS: &[(&str, Form, &str)] = &[
-    ("refused", Plain(Mishap::Way(Way::Refused)), "nobody listens: the call is not made"),
-    ("reset-before", Plain(Mishap::Way(Way::ResetBefore)), "the connection breaks before the call is done"),
-    ("reset-after", Plain(Mishap::Way(Way::ResetAfter)), "the call is done, then the connection breaks"),
-    ("times-out", Plain(Mishap::Way(Way::TimesOut)), "the call is done, no answer comes"),
-    ("late", Lasting(|by| Mishap::Way(Way::Late(by))), "no answer comes, the call is done after TIME"),
+    ("refused", Plain(FaultKind::Way(Way::Refused)), "nobody listens: the call is not made"),
+    ("reset-before", Plain(FaultKind::Way(Way::ResetBefore)), "the connection breaks before the call is done"),
+    ("reset-after", Plain(FaultKind::Way(Way::ResetAfter)), "the call is done, then the connection breaks"),
+    ("times-out", Plain(FaultKind::Way(Way::TimesOut)), "the call is done, no answer comes"),
+    ("late", Lasting(|by| FaultKind::Way(Way::Late(by))), "no answer comes, the call is done after TIME"),
     ("code", Code, "the call is not done, CODE is answered"),
-    ("garbage", Plain(Mishap::Way(Way::Garbage)), "the call is done, the answer makes no sense"),
-    ("slow", Lasting(|by| Mishap::Way(Way::Slow(by))), "the call is done, its answer takes TIME"),
-    ("load-vanishes", Plain(Mishap::Load(LoadFate::Vanishes)), "the load fails: the directory goes to the recycle bin"),
-    ("load-sticks", Plain(Mishap::Load(LoadFate::Sticks)), "the load never ends"),
-    ("load-lasts", Lasting(|longer| Mishap::Load(LoadFate::Lasts(longer))), "the load takes TIME longer"),
-    ("load-hollow", Plain(Mishap::Load(LoadFate::Hollow)), "the load ends with the right offset and half of the rows"),
-    ("op-fails", Plain(Mishap::Op(OpFate::Fails)), "the op fails for no reason"),
-    ("op-not-created", Plain(Mishap::Op(OpFate::NotCreated)), "code 0, and no op"),
-    ("op-sticks", Plain(Mishap::Op(OpFate::Sticks)), "the op stays in kDoing"),
+    ("garbage", Plain(FaultKind::Way(Way::Garbage)), "the call is done, the answer makes no sense"),
+    ("slow", Lasting(|by| FaultKind::Way(Way::Slow(by))), "the call is done, its answer takes TIME"),
+    (
+        "load-vanishes",
+        Plain(FaultKind::Load(LoadFate::Vanishes)),
+        "the load fails: the directory goes to the recycle bin",
+    ),
+    ("load-sticks", Plain(FaultKind::Load(LoadFate::Sticks)), "the load never ends"),
+    ("load-lasts", Lasting(|longer| FaultKind::Load(LoadFate::Lasts(longer))), "the load takes TIME longer"),
+    (
+        "load-hollow",
+        Plain(FaultKind::Load(LoadFate::Hollow)),
+        "the load ends with the right offset and half of the rows",
+    ),
+    ("op-fails", Plain(FaultKind::Op(OpFate::Fails)), "the op fails for no reason"),
+    ("op-not-created", Plain(FaultKind::Op(OpFate::NotCreated)), "code 0, and no op"),
+    ("op-sticks", Plain(FaultKind::Op(OpFate::Sticks)), "the op stays in kDoing"),
     (
         "nameserver-restarts",
-        Lasting(|after| Mishap::Server(ServerFate::NameserverRestarts(after))),
+        Lasting(|after| FaultKind::Server(ServerFate::NameserverRestarts(after))),
         "the leading nameserver is killed, and started again after TIME",
     ),
     (
         "nameserver-freezes",
-        Lasting(|long| Mishap::Server(ServerFate::NameserverFreezes(long))),
+        Lasting(|long| FaultKind::Server(ServerFate::NameserverFreezes(long))),
         "the leading nameserver stands still for TIME",
     ),
     (
         "standby-freezes",
-        Lasting(|long| Mishap::Server(ServerFate::StandbyFreezes(long))),
+        Lasting(|long| FaultKind::Server(ServerFate::StandbyFreezes(long))),
         "a nameserver that does not lead stands still for TIME",
     ),
-    ("tablet-dies", Plain(Mishap::Server(ServerFate::TabletDies)), "the tablet is killed for good"),
+    ("tablet-dies", Plain(FaultKind::Server(ServerFate::TabletDies)), "the tablet is killed for good"),
     (
         "tablet-restarts",
-        Lasting(|after| Mishap::Server(ServerFate::TabletRestarts(after))),
+        Lasting(|after| FaultKind::Server(ServerFate::TabletRestarts(after))),
         "the tablet is killed, and started again after TIME",
     ),
     (
         "tablet-keeps-restarting",
-        Plain(Mishap::Server(ServerFate::TabletKeepsRestarting)),
+        Plain(FaultKind::Server(ServerFate::TabletKeepsRestarting)),
         "the tablet is killed and started three times",
     ),
     (
         "tablet-freezes",
-        Lasting(|long| Mishap::Server(ServerFate::TabletFreezes(long))),
+        Lasting(|long| FaultKind::Server(ServerFate::TabletFreezes(long))),
         "the tablet stands still for TIME",
     ),
     (
         "tablet-hangs",
-        Lasting(|long| Mishap::Server(ServerFate::TabletHangs(long))),
+        Lasting(|long| FaultKind::Server(ServerFate::TabletHangs(long))),
         "the tablet answers nobody for TIME, and stays registered",
     ),
     (
         "tablet-slows",
-        Lasting(|by| Mishap::Server(ServerFate::TabletSlows(by))),
+        Lasting(|by| FaultKind::Server(ServerFate::TabletSlows(by))),
         "every answer of the tablet takes TIME from then on",
     ),
     (
         "tablet-session-expires",
-        Plain(Mishap::Server(ServerFate::TabletSessionExpires)),
+        Plain(FaultKind::Server(ServerFate::TabletSessionExpires)),
         "the tablet's ZooKeeper session expires; it registers again",
     ),
     (
         "tablet-address-taken",
-        Plain(Mishap::Server(ServerFate::TabletAddressTaken)),
+        Plain(FaultKind::Server(ServerFate::TabletAddressTaken)),
         "the tablet is killed for good, and its server name stands for the address of another one",
     ),
     (
         "names-are-addresses",
-        Plain(Mishap::Server(ServerFate::NamesAreAddresses)),
+        Plain(FaultKind::Server(ServerFate::NamesAreAddresses)),
         "servers go by names that are their addresses: map/names has them without values",
     ),
     (
         "operator-failover-on",
-        Plain(Mishap::Operator(Meddling::FailoverOn)),
+        Plain(FaultKind::Operator(OperatorAction::FailoverOn)),
         "another operator sets auto_failover to true",
     ),
-    ("operator-marks-alive", Plain(Mishap::Operator(Meddling::MarksAlive)), "another operator marks a replica alive"),
-    ("operator-recovertable", Plain(Mishap::Operator(Meddling::RecoversReplica)), "another operator's RecoverTable"),
-    ("operator-changeleader", Plain(Mishap::Operator(Meddling::ChangesLeader)), "another operator's ChangeLeader"),
-    ("operator-loadtable", Plain(Mishap::Operator(Meddling::LoadsReplica)), "another operator's LoadTable"),
-    ("operator-drops-table", Plain(Mishap::Operator(Meddling::DropsTable)), "another operator drops the table"),
+    (
+        "operator-marks-alive",
+        Plain(FaultKind::Operator(OperatorAction::MarksAlive)),
+        "another operator marks a replica alive",
+    ),
+    (
+        "operator-recovertable",
+        Plain(FaultKind::Operator(OperatorAction::RecoversReplica)),
+        "another operator's RecoverTable",
+    ),
+    (
+        "operator-changeleader",
+        Plain(FaultKind::Operator(OperatorAction::ChangesLeader)),
+        "another operator's ChangeLeader",
+    ),
+    ("operator-loadtable", Plain(FaultKind::Operator(OperatorAction::LoadsReplica)), "another operator's LoadTable"),
+    (
+        "operator-drops-table",
+        Plain(FaultKind::Operator(OperatorAction::DropsTable)),
+        "another operator drops the table",
+    ),
     (
         "follower-hears-later-term",
-        Plain(Mishap::Operator(Meddling::RaisesTerm)),
+        Plain(FaultKind::Operator(OperatorAction::RaisesTerm)),
         "a follower hears of a later term than its leader's, as from an election that fails half way",
     ),
     (
         "operator-recoverdata",
-        Plain(Mishap::Operator(Meddling::RecoversEverything)),
+        Plain(FaultKind::Operator(OperatorAction::RecoversEverything)),
         "another operator runs openmldb_ops.py recoverdata, as sbin/start-all.sh does",
     ),
-    ("clients-write", Plain(Mishap::Clients), "clients begin to write to the leaders they know"),
-    ("tool-killed-before", Plain(Mishap::Tool(ToolFate::KilledBefore)), "the tool is killed, the call not sent"),
-    ("tool-killed-after", Plain(Mishap::Tool(ToolFate::KilledAfter)), "the tool is killed, the call done"),
-    ("lock-lost", Plain(Mishap::Tool(ToolFate::LockLost)), "the tool's lock is lost"),
-    ("lock-shaky", Plain(Mishap::Tool(ToolFate::LockShaky)), "nobody knows whether the tool's lock is held"),
+    ("clients-write", Plain(FaultKind::Clients), "clients begin to write to the leaders they know"),
+    ("tool-killed-before", Plain(FaultKind::Tool(ToolFate::KilledBefore)), "the tool is killed, the call not sent"),
+    ("tool-killed-after", Plain(FaultKind::Tool(ToolFate::KilledAfter)), "the tool is killed, the call done"),
+    ("lock-lost", Plain(FaultKind::Tool(ToolFate::LockLost)), "the tool's lock is lost"),
+    ("lock-shaky", Plain(FaultKind::Tool(ToolFate::LockShaky)), "nobody knows whether the tool's lock is held"),
 ];
 
 /// Every mishap but those of the tool itself: how it is written, and what it is.
 pub fn vocabulary() -> impl Iterator<Item = (String, &'static str)> {
-    let words = WORDS.iter().filter(|(_, form, _)| !matches!(form, Plain(Mishap::Tool(_))));
+    let words = WORDS.iter().filter(|(_, form, _)| !matches!(form, Plain(FaultKind::Tool(_))));
     words.map(|(name, form, about)| match form {
         Plain(_) => ((*name).to_owned(), *about),
         Lasting(_) => (format!("{name}-TIME"), *about),
@@ -164,7 +190,7 @@ impl FromStr for Fault {
         let (when, place) = when.split_once('@').map_or((when, None), |(when, place)| (when, Some(place)));
         let trigger = trigger(when, which).map_err(wrong)?;
         let place = place.map(self::place).transpose().map_err(wrong)?;
-        let fault = Self { trigger, place, mishap: mishap(what).map_err(wrong)? };
+        let fault = Self { trigger, place, kind: kind(what).map_err(wrong)? };
         fault.check().map_err(wrong)?;
         Ok(fault)
     }
@@ -173,12 +199,14 @@ impl FromStr for Fault {
 impl Fault {
     /// Whether that can happen then.
     fn check(&self) -> Result<(), String> {
-        let (needs, method) = match (self.mishap, self.trigger) {
-            (Mishap::Load(_), Trigger::Call(Method::Named("LoadTable"), _)) => return Ok(()),
-            (Mishap::Op(_), Trigger::Call(Method::Named(name), _)) if CREATE_OPS.contains(&name) => return Ok(()),
-            (Mishap::Load(_), _) => ("only LoadTable starts a load", true),
-            (Mishap::Op(_), _) => ("only calls that create an op have one, RecoverTable for example", true),
-            (Mishap::Way(_) | Mishap::Tool(_), Trigger::After(_)) => ("it happens to a call, not at a time", true),
+        let (needs, method) = match (self.kind, self.trigger) {
+            (FaultKind::Load(_), Trigger::Call(Method::Named("LoadTable"), _)) => return Ok(()),
+            (FaultKind::Op(_), Trigger::Call(Method::Named(name), _)) if CREATE_OPS.contains(&name) => return Ok(()),
+            (FaultKind::Load(_), _) => ("only LoadTable starts a load", true),
+            (FaultKind::Op(_), _) => ("only calls that create an op have one, RecoverTable for example", true),
+            (FaultKind::Way(_) | FaultKind::Tool(_), Trigger::After(_)) => {
+                ("it happens to a call, not at a time", true)
+            }
             _ => ("", false),
         };
         if method { Err(needs.to_owned()) } else { Ok(()) }
@@ -238,15 +266,15 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-fn mishap(text: &str) -> Result<Mishap, String> {
+fn kind(text: &str) -> Result<FaultKind, String> {
     for (name, form, _) in WORDS {
         let Some(rest) = text.strip_prefix(name) else { continue };
         match (form, rest.strip_prefix('-')) {
-            (Plain(mishap), None) if rest.is_empty() => return Ok(*mishap),
-            (Lasting(mishap), Some(long)) => return Ok(mishap(time(long)?)),
+            (Plain(kind), None) if rest.is_empty() => return Ok(*kind),
+            (Lasting(kind), Some(long)) => return Ok(kind(time(long)?)),
             (Code, Some(code)) => {
                 let code = code.parse().map_err(|_| format!("`{code}` is no code"))?;
-                return Ok(Mishap::Way(Way::Answers(code)));
+                return Ok(FaultKind::Way(Way::Answers(code)));
             }
             _ => {}
         }
@@ -287,11 +315,11 @@ impl fmt::Display for Fault {
             Trigger::Call(_, Which::Every) => write!(f, ":every")?,
             Trigger::Call(_, Which::PerMille(of)) => write!(f, ":{}%", f64::from(of) / 10.0)?,
         }
-        write!(f, "={}", self.mishap)
+        write!(f, "={}", self.kind)
     }
 }
 
-impl fmt::Display for Mishap {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let long = match *self {
             Self::Way(Way::Late(long) | Way::Slow(long))
@@ -310,8 +338,8 @@ impl fmt::Display for Mishap {
         };
         for (name, form, _) in WORDS {
             match form {
-                Plain(mishap) if mishap == self => return write!(f, "{name}"),
-                Lasting(mishap) if mishap(long) == *self => return write!(f, "{name}-{long}ms"),
+                Plain(kind) if kind == self => return write!(f, "{name}"),
+                Lasting(kind) if kind(long) == *self => return write!(f, "{name}-{long}ms"),
                 _ => {}
             }
         }
@@ -329,8 +357,8 @@ mod tests {
     fn every_mishap_reads_back_as_it_is_written() {
         for (name, form, _) in WORDS {
             let spec = match form {
-                Plain(Mishap::Load(_)) => format!("LoadTable:2={name}"),
-                Lasting(lasting) if matches!(lasting(1), Mishap::Load(_)) => format!("LoadTable:2={name}-1500ms"),
+                Plain(FaultKind::Load(_)) => format!("LoadTable:2={name}"),
+                Lasting(lasting) if matches!(lasting(1), FaultKind::Load(_)) => format!("LoadTable:2={name}-1500ms"),
                 Plain(_) => format!("RecoverTable@tablet2:2+={name}"),
                 Lasting(_) => format!("ChangeLeader@orders/3:every={name}-1500ms"),
                 Code => format!("ChangeRole:1.5%={name}-301"),

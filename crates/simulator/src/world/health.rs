@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{Books, RowCount, Rows};
+use super::rows::{RowCount, RowLedger, Rows};
 use super::{World, partition};
 use crate::Millis;
 use crate::tablet::{Entry, RowId, rows_now};
@@ -22,7 +22,7 @@ impl World {
     pub fn open_books(&mut self) {
         self.trace = super::Trace::default();
         let healthy = self.healthy();
-        self.books = Books::open(&self.rows(), &self.metadata(), healthy);
+        self.ledger = RowLedger::open(&self.rows(), &self.metadata(), healthy);
     }
 
     /// The entries of each replica that metadata knows.
@@ -63,29 +63,29 @@ impl World {
     /// Rows that a failover gave up before the books were opened: held by a dead old leader, while a new one was elected
     /// without them.
     pub fn given_up(&self) -> &BTreeMap<PartitionId, BTreeSet<RowId>> {
-        &self.books.given_up
+        &self.ledger.given_up
     }
 
     /// Rows that should be there: held by some replica when the books were opened and not given up, or acknowledged since.
     pub fn expected(&self) -> &BTreeMap<PartitionId, BTreeSet<RowId>> {
-        &self.books.expected
+        &self.ledger.expected
     }
 
     /// How the rows stand now.
     pub fn row_count(&self) -> RowCount {
         let metadata = self.metadata();
         let present = |(id, metas): (&PartitionId, &TablePartition)| {
-            self.books.present(*id, &self.logs(*id, metas, |endpoint| self.is_up(endpoint)))
+            self.ledger.present(*id, &self.logs(*id, metas, |endpoint| self.is_up(endpoint)))
         };
         let alive_leaders = |metas: &TablePartition| {
             metas.partition_meta.iter().filter(|meta| meta.is_leader && meta.is_alive()).count()
         };
         RowCount {
-            rows_expected: self.books.expected.values().map(|rows| rows.len() as u64).sum(),
+            rows_expected: self.ledger.expected.values().map(|rows| rows.len() as u64).sum(),
             rows_after: metadata.iter().map(|found| present(found) as u64).sum(),
             partitions_with_two_alive_leaders: metadata.values().filter(|metas| alive_leaders(metas) > 1).count()
                 as u64,
-            healthy_partitions_touched: self.books.touched.len() as u64,
+            healthy_partitions_touched: self.ledger.touched.len() as u64,
         }
     }
 

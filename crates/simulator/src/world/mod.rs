@@ -3,9 +3,9 @@
 //! Pure and synchronous. Nothing happens but in [`World::advance_to`], [`World::call_nameserver`], [`World::call_tablet`]
 //! and the methods that do something to a server; the same history with the same seed gives the same world.
 
+mod faults;
 mod health;
 mod leaderless;
-mod mishaps;
 mod power;
 mod reach;
 mod recoverdata;
@@ -27,13 +27,13 @@ use super::fault::Script;
 use super::nameserver::{self, Nameservers};
 use super::tablet::{RowId, Tablets};
 use super::writers::{Write, Writers};
-use mishaps::Deed;
+use faults::ScheduledFault;
 use openmldb_model::{Endpoint, PartitionId};
 use openmldb_wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_wire::nameserver::{TableInfo, TablePartition};
 use power::Session;
 use reach::Reach;
-use rows::Books;
+use rows::RowLedger;
 
 /// A server that does not answer: it is down, or there is none of that endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,13 +77,13 @@ pub struct World {
     slow: BTreeMap<Endpoint, Millis>,
     leaderless: Vec<Leaderless>,
     writers: Option<Writers>,
-    books: Books,
+    ledger: RowLedger,
     trace: Trace,
     last_row: u64,
     /// Faults that wait for their moment.
     faults: Script,
     /// What faults that have begun still do, by time.
-    deeds: Vec<(Millis, Deed)>,
+    deeds: Vec<(Millis, ScheduledFault)>,
     /// Partitions that a second recovery has lost rows of.
     ruined: BTreeSet<PartitionId>,
 }
@@ -128,7 +128,7 @@ impl World {
             slow: BTreeMap::new(),
             leaderless: Vec::new(),
             writers: None,
-            books: Books::default(),
+            ledger: RowLedger::default(),
             trace: Trace::default(),
             last_row: 0,
             faults: Script::default(),
@@ -149,7 +149,7 @@ impl World {
             self.nameservers.next_event(),
             self.sessions.values().filter_map(Session::ends).min(),
             self.writers.as_ref().map(Writers::next_event),
-            self.next_mishap(),
+            self.next_fault(),
         ]
         .into_iter()
         .flatten()
@@ -177,7 +177,7 @@ impl World {
         self.tablets.advance_to(at);
         self.nameservers.advance_to(at, &mut Reach(&mut self.tablets));
         self.end_sessions();
-        self.befall();
+        self.inject_due();
         while self.writers.as_ref().is_some_and(|writers| writers.next_event() <= at) {
             self.write_row();
         }
@@ -233,8 +233,8 @@ impl World {
         partitions: Vec<PartitionId>,
     ) {
         if effect == Effect::Mutate {
-            let healthy = partitions.iter().filter(|id| self.books.healthy.contains(*id));
-            self.books.touched.extend(healthy);
+            let healthy = partitions.iter().filter(|id| self.ledger.healthy.contains(*id));
+            self.ledger.touched.extend(healthy);
         }
         self.trace.push(Traced { at: self.now, server: server.clone(), service, method, effect, partitions });
     }
@@ -338,7 +338,7 @@ impl World {
             let acknowledged = self.put(&write);
             writers.answered(acknowledged);
             if acknowledged {
-                self.books.acknowledge(write.partition, row);
+                self.ledger.acknowledge(write.partition, row);
             }
         }
         self.writers = Some(writers);
@@ -354,7 +354,7 @@ impl World {
         let write = Write { partition: id, leader: endpoint.clone(), row };
         let acknowledged = self.put(&write);
         if acknowledged {
-            self.books.acknowledge(id, row);
+            self.ledger.acknowledge(id, row);
         }
         acknowledged
     }
@@ -378,7 +378,7 @@ impl World {
         let delete = self.new_row();
         let acknowledged = self.tablets.delete_oldest(endpoint.as_str(), id.tid.0, id.pid.0, delete);
         if acknowledged {
-            self.books.acknowledge(id, delete);
+            self.ledger.acknowledge(id, delete);
         }
         acknowledged
     }

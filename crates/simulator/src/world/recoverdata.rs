@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::reach::Reach;
-use super::{World, mishaps, partition};
+use super::{World, faults, partition};
 use crate::Millis;
 use openmldb_model::{Endpoint, PartitionId};
 use openmldb_wire::api::{GetTableStatusRequest, TableState, TableStatus};
@@ -55,7 +55,7 @@ impl World {
         if on {
             self.set_failover(&run, false);
         }
-        self.deeds.push((self.now + COMMAND, mishaps::Deed::Recoverdata(run)));
+        self.deeds.push((self.now + COMMAND, faults::ScheduledFault::Recoverdata(run)));
     }
 
     /// Partitions in which it had replicas overwritten that held more than their leader, or loaded a leader that clients then wrote to:
@@ -79,7 +79,7 @@ impl World {
                 return;
             }
         };
-        self.deeds.push((self.now + pause, mishaps::Deed::Recoverdata(run)));
+        self.deeds.push((self.now + pause, faults::ScheduledFault::Recoverdata(run)));
     }
 
     /// How long it pauses after it; none once it has come to its end.
@@ -140,7 +140,7 @@ impl World {
         if self.status_of(&at, id).is_some() {
             return self.recover_partition(run, id, &at);
         }
-        if self.tablets.call(at.as_str(), mishaps::load_table(&table, id)).is_ok() {
+        if self.tablets.call(at.as_str(), faults::load_table(&table, id)).is_ok() {
             // Clients write to it before its data is there.
             if self.writers.is_some() {
                 self.ruined.insert(id);
@@ -156,16 +156,16 @@ impl World {
         };
         let kept = rows(self, leader);
         for meta in metas.iter().filter(|meta| meta.endpoint == leader.as_str() && !meta.is_alive()) {
-            self.tell_nameserver(run, mishaps::mark_alive(&table, id, meta, true));
+            self.tell_nameserver(run, faults::mark_alive(&table, id, meta, true));
         }
         for meta in metas.iter().filter(|meta| meta.endpoint != leader.as_str()) {
             if meta.is_alive() {
-                self.tell_nameserver(run, mishaps::mark_alive(&table, id, meta, false));
+                self.tell_nameserver(run, faults::mark_alive(&table, id, meta, false));
             }
             if !rows(self, &meta.endpoint.as_str().into()).is_subset(&kept) {
                 self.ruined.insert(id);
             }
-            self.tell_nameserver(run, mishaps::recover_table(&table, id, meta));
+            self.tell_nameserver(run, faults::recover_table(&table, id, meta));
         }
     }
 

@@ -27,31 +27,31 @@ pub type Rows = BTreeMap<PartitionId, BTreeMap<Endpoint, Vec<Entry>>>;
 
 /// What the count is measured against: fixed when a scenario has been brought about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Books {
+pub(super) struct RowLedger {
     pub(super) expected: BTreeMap<PartitionId, BTreeSet<RowId>>,
     pub(super) given_up: BTreeMap<PartitionId, BTreeSet<RowId>>,
     pub(super) healthy: BTreeSet<PartitionId>,
     pub(super) touched: BTreeSet<PartitionId>,
 }
 
-impl Books {
+impl RowLedger {
     /// Opens the books: what every replica holds, each partition's metadata, and which partitions are healthy.
     pub(super) fn open(
         rows: &Rows,
         metadata: &BTreeMap<PartitionId, TablePartition>,
         healthy: BTreeSet<PartitionId>,
     ) -> Self {
-        let mut books = Self { healthy, ..Self::default() };
+        let mut ledger = Self { healthy, ..Self::default() };
         for (id, replicas) in rows {
             let terms = metadata.get(id).map(|partition| partition.term_offset.as_slice()).unwrap_or_default();
             let (lost, kept): (Vec<&Entry>, Vec<&Entry>) =
                 replicas.values().flatten().partition(|entry| is_given_up(entry, terms));
             let kept: BTreeSet<RowId> = kept.into_iter().map(|entry| entry.row).collect();
             let lost = lost.into_iter().map(|entry| entry.row).filter(|row| !kept.contains(row)).collect();
-            books.expected.insert(*id, kept);
-            books.given_up.insert(*id, lost);
+            ledger.expected.insert(*id, kept);
+            ledger.given_up.insert(*id, lost);
         }
-        books
+        ledger
     }
 
     /// Adds a row that was acknowledged to a writer.
@@ -92,10 +92,10 @@ mod tests {
         entries.iter().map(|&(term, index, row)| Entry::put(term, index, RowId(row))).collect()
     }
 
-    fn books(rows: &Rows, terms: &[(u64, u64)]) -> Books {
+    fn ledger(rows: &Rows, terms: &[(u64, u64)]) -> RowLedger {
         let term_offset = terms.iter().map(|&(term, offset)| TermPair { term, offset }).collect();
         let metadata = TablePartition { pid: 0, term_offset, ..TablePartition::default() };
-        Books::open(rows, &BTreeMap::from([(partition(7, 0), metadata)]), BTreeSet::new())
+        RowLedger::open(rows, &BTreeMap::from([(partition(7, 0), metadata)]), BTreeSet::new())
     }
 
     #[test]
@@ -103,20 +103,20 @@ mod tests {
         let old = log(&[(1, 1, 10), (1, 2, 11), (1, 3, 12), (1, 4, 13)]);
         let new = log(&[(1, 1, 10), (1, 2, 11), (3, 3, 20)]);
         let replicas = BTreeMap::from([("old".into(), old), ("new".into(), new.clone())]);
-        let books = books(&BTreeMap::from([(partition(7, 0), replicas)]), &[(1, 0), (3, 3)]);
-        assert_eq!(books.given_up[&partition(7, 0)], BTreeSet::from([RowId(12), RowId(13)]));
-        assert_eq!(books.expected[&partition(7, 0)], BTreeSet::from([RowId(10), RowId(11), RowId(20)]));
+        let ledger = ledger(&BTreeMap::from([(partition(7, 0), replicas)]), &[(1, 0), (3, 3)]);
+        assert_eq!(ledger.given_up[&partition(7, 0)], BTreeSet::from([RowId(12), RowId(13)]));
+        assert_eq!(ledger.expected[&partition(7, 0)], BTreeSet::from([RowId(10), RowId(11), RowId(20)]));
         let after = BTreeMap::from([("old".into(), new.clone()), ("new".into(), new)]);
-        assert_eq!(books.present(partition(7, 0), &after), 3);
+        assert_eq!(ledger.present(partition(7, 0), &after), 3);
     }
 
     #[test]
     fn a_row_counts_only_where_every_reachable_replica_has_it() {
         let replicas = BTreeMap::from([("a".into(), log(&[(1, 1, 10), (1, 2, 11)])), ("b".into(), log(&[(1, 1, 10)]))]);
-        let mut books = books(&BTreeMap::from([(partition(7, 0), replicas.clone())]), &[(1, 0)]);
-        assert_eq!(books.present(partition(7, 0), &replicas), 1);
-        books.acknowledge(partition(7, 0), RowId(12));
-        assert_eq!(books.expected[&partition(7, 0)].len(), 3);
-        assert_eq!(books.present(partition(7, 0), &BTreeMap::new()), 0, "nobody holds anything");
+        let mut ledger = ledger(&BTreeMap::from([(partition(7, 0), replicas.clone())]), &[(1, 0)]);
+        assert_eq!(ledger.present(partition(7, 0), &replicas), 1);
+        ledger.acknowledge(partition(7, 0), RowId(12));
+        assert_eq!(ledger.expected[&partition(7, 0)].len(), 3);
+        assert_eq!(ledger.present(partition(7, 0), &BTreeMap::new()), 0, "nobody holds anything");
     }
 }

@@ -11,7 +11,7 @@ struct Disk {
 
 struct OnDisk(Disk, usize);
 
-impl Paper for OnDisk {
+impl RecordWriter for OnDisk {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
         let mut written = self.0.written.lock().unwrap();
         let fits = text.len().min(self.0.room - written.len());
@@ -31,7 +31,7 @@ impl Paper for OnDisk {
 }
 
 impl Archive for Disk {
-    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn Paper>)> {
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
         Ok((run, Box::new(OnDisk(self.clone(), 0))))
     }
 
@@ -83,16 +83,20 @@ async fn a_full_disk_does_not_make_calls_sent_that_never_were() {
         let unanswered = record.unanswered().len();
         assert_eq!(unanswered, sent.len() / 2, "room for {room}: only the second of two is not answered");
         let ended = record.end("failed", true, false, Vec::new());
-        let story = Story::read(disk.read(record.run()).unwrap()).unwrap();
+        let recorded_run = RecordedRun::read(disk.read(record.run()).unwrap()).unwrap();
         let told = |line: &Line| match line {
             Line::Sending { number, .. } | Line::Command { number, .. } => Some(*number),
             _ => None,
         };
-        assert_eq!(story.lines.iter().filter_map(told).collect::<Vec<_>>(), sent, "room for {room}");
+        assert_eq!(recorded_run.lines.iter().filter_map(told).collect::<Vec<_>>(), sent, "room for {room}");
         let in_doubt = |line: &&Line| matches!(line, Line::Remembered { memory, .. } if memory.load == Load::InDoubt);
-        assert_eq!(story.lines.iter().filter(in_doubt).count(), sent.len() / 2, "room for {room}");
-        assert_eq!(story.unreadable, 0, "room for {room}: no line is there in part");
-        assert_eq!(story.ended().is_some(), ended.is_ok(), "room for {room}: what could be said of its end is there");
+        assert_eq!(recorded_run.lines.iter().filter(in_doubt).count(), sent.len() / 2, "room for {room}");
+        assert_eq!(recorded_run.unreadable, 0, "room for {room}: no line is there in part");
+        assert_eq!(
+            recorded_run.ended().is_some(),
+            ended.is_ok(),
+            "room for {room}: what could be said of its end is there"
+        );
         assert!(record.broken().is_some() || sent.len() == 4, "room for {room}");
     }
     assert!(stopped_between > 100, "{stopped_between}");
@@ -105,7 +109,7 @@ async fn how_it_ended_is_written_where_lines_that_did_not_fit_were_taken_back() 
     let (record, sent, disk) = sends_on_a_disk(most - 10).unwrap();
     assert_eq!(sent, [1, 2], "two calls more did not fit");
     record.end("failed", true, false, Vec::new()).unwrap();
-    let story = Story::read(disk.read(record.run()).unwrap()).unwrap();
-    assert_eq!(story.verdict(), Some("failed"));
-    assert_eq!(story.owed(), None, "auto_failover was given back, and the next run knows");
+    let recorded_run = RecordedRun::read(disk.read(record.run()).unwrap()).unwrap();
+    assert_eq!(recorded_run.verdict(), Some("failed"));
+    assert_eq!(recorded_run.owed(), None, "auto_failover was given back, and the next run knows");
 }

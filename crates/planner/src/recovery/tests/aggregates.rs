@@ -7,7 +7,7 @@ use super::followers::serving as led_by_a;
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{
-    Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, Question, Reason, RowsSeen, Suspicion, Way,
+    Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, PromotionMethod, Question, Reason, RowsSeen, Suspicion,
     awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
 };
 use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, Term};
@@ -47,7 +47,7 @@ fn the_copy_beside_the_base_tables_leader_leads_if_it_holds_all_that_the_flagged
         let lacks: &[_] = if beyond > 0 { &[("a", "b", 5), ("c", "b", 5)] } else { &[] };
         let view = after(beside_b(beyond), seen(&ends(beyond), lacks));
         let choice = view.choice();
-        assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader), "{beyond}");
+        assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeLeader), "{beyond}");
     }
 }
 

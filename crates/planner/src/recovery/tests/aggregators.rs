@@ -4,7 +4,7 @@ use super::aggregates::{aggregates, aggregating, base, led};
 use super::builder::{Built, Replica, a_partition, said};
 use super::carrying_on::{loaded, none, restarted, same, told};
 use crate::recovery::{
-    Base, Decision, Intent, Load, Memory, Outcome, Probe, Question, Remembered, ReplicaMemory, awaits_aggregator,
+    Base, Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, ReplicaMemory, awaits_aggregator,
 };
 use openmldb_model::{Action, Aggregator, Endpoint, Seen, StorageMode};
 
@@ -60,9 +60,9 @@ fn one_that_certainly_was_not_created_is_left_to_a_later_run() {
 
 #[test]
 fn that_none_is_attached_is_remembered_as_long_as_its_tablet_runs() {
-    let unattached = Remembered::of(&ReplicaMemory { unattached: true, ..ReplicaMemory::new() });
+    let unattached = PersistedMemory::of(&ReplicaMemory { unattached: true, ..ReplicaMemory::new() });
     assert!(unattached.unattached);
-    let remembered = || Remembered { unattached: true, ..loaded() };
+    let remembered = || PersistedMemory { unattached: true, ..loaded() };
     let after = |found: super::carrying_on::Found| {
         found.carried(false, [remembered(), told(Load::Loaded), none()]).replica(&"b".into()).unattached
     };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::playbook::Playbook;
 use crate::recovery::{
-    Choice, Continuity, Decision, Earlier, Gates, Intent, Load, Memory, Remembered, ReplicaMemory, View, WaitFor, Way,
-    decide,
+    Choice, Decision, Gates, Intent, Load, Memory, PersistedMemory, PriorRun, ProcessContinuity, PromotionMethod,
+    ReplicaMemory, View, WaitFor, decide,
 };
 use openmldb_model::{
     Action, Directory, Endpoint, Followers, Held, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId,
@@ -128,37 +128,37 @@ impl Found {
     }
 
     /// What is remembered of `b`'s replica of partition 0, if `earlier` is what was remembered of all of `b`'s.
-    pub(super) fn carried(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Memory {
+    pub(super) fn carried(&self, had_snapshot: bool, earlier: [PersistedMemory; 3]) -> Memory {
         let b = || Endpoint::from("b");
-        let mut partitions: BTreeMap<PartitionId, Earlier> = BTreeMap::new();
+        let mut partitions: BTreeMap<PartitionId, PriorRun> = BTreeMap::new();
         for (pid, remembered) in (0..).zip(earlier) {
             let had_snapshot = if had_snapshot { BTreeSet::from([b()]) } else { BTreeSet::new() };
             let remembered = BTreeMap::from([(b(), remembered)]);
             let before = self.registered_anew || self.older && pid == 0;
             let healthy_since = BTreeMap::from([(b(), if before { 500_000 } else { 900_000 })]);
-            partitions.insert(id(pid), Earlier { remembered, had_snapshot, healthy_since, ..Earlier::default() });
+            partitions.insert(id(pid), PriorRun { remembered, had_snapshot, healthy_since, ..PriorRun::default() });
         }
         let snapshot = self.snapshot();
-        let tablets = Continuity::of(&snapshot, &partitions);
+        let tablets = ProcessContinuity::of(&snapshot, &partitions);
         let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
         let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
-        memory.carry_on(&snapshot, table, partition, &partitions[&id(0)], &tablets);
+        memory.resume_from(&snapshot, table, partition, &partitions[&id(0)], &tablets);
         memory
     }
 
-    pub(super) fn load(&self, had_snapshot: bool, earlier: [Remembered; 3]) -> Load {
+    pub(super) fn load(&self, had_snapshot: bool, earlier: [PersistedMemory; 3]) -> Load {
         self.carried(had_snapshot, earlier).replica(&"b".into()).load
     }
 }
 
 /// A replica that was told to load, and how far that had come.
-pub(super) fn told(load: Load) -> Remembered {
+pub(super) fn told(load: Load) -> PersistedMemory {
     let held = load == Load::Loaded;
-    Remembered { load, held, loads: 1, ..Remembered::default() }
+    PersistedMemory { load, held, loads: 1, ..PersistedMemory::default() }
 }
 
-pub(super) fn none() -> Remembered {
-    Remembered::default()
+pub(super) fn none() -> PersistedMemory {
+    PersistedMemory::default()
 }
 
 /// The tablet has not been restarted: it holds partition 1, as the earlier run saw.
@@ -171,7 +171,7 @@ pub(super) fn restarted(storage: StorageMode) -> Found {
     Found { storage, ..NOTHING }
 }
 
-pub(super) fn loaded() -> Remembered {
+pub(super) fn loaded() -> PersistedMemory {
     told(Load::Loaded)
 }
 
@@ -283,7 +283,7 @@ fn a_restarted_tablet_is_told_again() {
 /// Found by the hunt: two replicas that RecoverTable replaces are dropped at the same time.
 #[test]
 fn replicas_that_the_nameserver_replaces_are_no_sign_of_a_restart() {
-    let replaced = || Remembered { held: true, ..told(Load::HandedOver) };
+    let replaced = || PersistedMemory { held: true, ..told(Load::HandedOver) };
     assert_eq!(restarted(DISK).load(false, [told(Load::Interrupted), replaced(), replaced()]), Load::Interrupted);
     let worked_on = Found { op_on: Some(1), ..restarted(DISK) };
     assert_eq!(worked_on.load(false, [told(Load::Interrupted), loaded(), none()]), Load::Interrupted);
@@ -316,7 +316,7 @@ fn what_was_handed_over_once_is_not_taken_for_empty_for_ever() {
 
 #[test]
 fn that_a_replica_served_as_leader_is_known_to_the_next_run() {
-    let led = Remembered { led: true, ..told(Load::NeverAppeared) };
+    let led = PersistedMemory { led: true, ..told(Load::NeverAppeared) };
     assert!(same(DISK).carried(false, [led, loaded(), none()]).replica(&"b".into()).led);
 }
 
@@ -405,7 +405,7 @@ fn what_is_there_is_as_it_was_remembered() {
 
 #[test]
 fn a_resend_that_was_meant_is_checked_by_the_next_run() {
-    let meant = Remembered {
+    let meant = PersistedMemory {
         recover_tries: 3,
         after_op: Some(OpId(8)),
         resend_meant: true,
@@ -426,7 +426,7 @@ fn a_resend_that_was_meant_is_checked_by_the_next_run() {
 fn choice(leader: &str) -> Choice {
     Choice {
         leader: leader.into(),
-        way: Way::ChangeRole,
+        way: PromotionMethod::ChangeRole,
         offset: Some(Offset(9)),
         why: String::new(),
         rejected: Vec::new(),
@@ -443,10 +443,10 @@ fn choice(leader: &str) -> Choice {
 fn a_choice_holds_while_its_leader_serves_and_proves_nothing_any_more() {
     let kept = |found: Found, leader: &str| {
         let snapshot = found.snapshot();
-        let earlier = Earlier { choice: Some(choice(leader)), ..Earlier::default() };
+        let earlier = PriorRun { choice: Some(choice(leader)), ..PriorRun::default() };
         let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
         let mut memory = Memory::default();
-        memory.carry_on(&snapshot, table, partition, &earlier, &Continuity::default());
+        memory.resume_from(&snapshot, table, partition, &earlier, &ProcessContinuity::default());
         memory.choice
     };
     let served = || Found { served: true, ..NOTHING };
@@ -463,7 +463,7 @@ fn without_a_record_disk_tables_may_be_loading_unseen() {
         let snapshot = Found { storage, ..NOTHING }.snapshot();
         let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
         let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
-        memory.carry_on_blindly(&snapshot, table, partition, false);
+        memory.resume_without_record(&snapshot, table, partition, false);
         assert_eq!(memory.replica(&"b".into()).load, expected);
     }
 }
@@ -471,9 +471,9 @@ fn without_a_record_disk_tables_may_be_loading_unseen() {
 #[test]
 fn what_is_back_leaves_only_what_its_tablets_held() {
     let remembered = BTreeMap::from([("a".into(), loaded()), ("b".into(), told(Load::Vanished))]);
-    let mut earlier = Earlier { remembered, choice: Some(choice("a")), ..Earlier::default() };
+    let mut earlier = PriorRun { remembered, choice: Some(choice("a")), ..PriorRun::default() };
     earlier.settle();
-    let held = Remembered { held: true, ..Remembered::default() };
+    let held = PersistedMemory { held: true, ..PersistedMemory::default() };
     let remembered = BTreeMap::from([("a".into(), held)]);
-    assert_eq!(earlier, Earlier { remembered, ..Earlier::default() });
+    assert_eq!(earlier, PriorRun { remembered, ..PriorRun::default() });
 }

@@ -6,7 +6,7 @@ use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::decide::MAX_TRIES;
 use crate::recovery::{
-    Decision, Gates, Intent, Load, Memory, Outcome, Reason, Remembered, ReplicaMemory, RowsSeen, choose, decide,
+    Decision, Gates, Intent, Load, Memory, Outcome, PersistedMemory, Reason, ReplicaMemory, RowsSeen, choose, decide,
 };
 use openmldb_model::{Action, Endpoint, Offset, StorageMode};
 
@@ -311,7 +311,7 @@ fn how_far_it_shares_its_leaders_log_is_forgotten_once_what_is_beyond_is_gone_an
 
 #[test]
 fn how_far_it_shares_its_leaders_log_is_remembered_by_a_later_run() {
-    let shares = Remembered::of(&ReplicaMemory { shared_up_to: Some(Offset(6)), ..ReplicaMemory::new() });
+    let shares = PersistedMemory::of(&ReplicaMemory { shared_up_to: Some(Offset(6)), ..ReplicaMemory::new() });
     let carried = same(StorageMode::Memory).carried(false, [shares, told(Load::Loaded), none()]);
     assert_eq!(carried.replica(&"b".into()).shared_up_to, Some(Offset(6)));
 }

@@ -3,7 +3,7 @@
 //! where it may hold what was acknowledged last.
 
 use super::builder::{Built, Replica, a_partition};
-use crate::recovery::{Decision, LastTerm, Reason, is_official, last_term, settled_term};
+use crate::recovery::{Decision, LastTerm, Reason, is_on_history, last_term, settled_term};
 use openmldb_model::Term;
 
 /// Two terms, the second from offset 15.
@@ -42,14 +42,14 @@ fn a_snapshot_with_fewer_rows_than_entries_does_not_show_the_last_entrys_term() 
 #[test]
 fn a_log_that_ends_with_deletes_before_a_later_term_began_is_official() {
     let view = a_partition().terms([(1, 0), (3, 19)]).replica("a", with_later_deletes);
-    assert!(is_official(&view, view.get("a")));
+    assert!(is_on_history(&view, view.get("a")));
 }
 
 #[test]
 fn a_put_of_the_newest_term_is_enough_whatever_follows() {
     let view = twice_led().replica("a", |r| r.loaded(18).rows(14).last_put(3, 12));
     assert_eq!(settled_term(&view, view.get("a")), Some(Term(3)));
-    assert!(is_official(&view, view.get("a")));
+    assert!(is_on_history(&view, view.get("a")));
 }
 
 #[test]

@@ -19,11 +19,13 @@ fn a_refused_load_is_asked_about_before_the_replica_is_taken_for_gone() {
     let Decision::Look(probes) = of(Seen::Unasked).decided() else { panic!("nothing was asked") };
     assert_eq!(probes.len(), 1);
     assert_eq!((probes[0].endpoint.as_str(), probes[0].question), ("a", Question::Directory));
-    let unheard = of(Seen::Failed("no root path".to_owned()));
-    let Decision::Wait(wait) = unheard.decided() else { panic!("{:?}", unheard.decided()) };
-    let mut unheard = unheard;
-    unheard.memory.note_expired(StorageMode::Memory, wait.what, wait.seen);
-    assert_eq!(unheard.blocked().reason, Reason::LoadTimeout, "nobody knows what it has");
+    let wait_for_unreachable_leader = of(Seen::Failed("no root path".to_owned()));
+    let Decision::Wait(wait) = wait_for_unreachable_leader.decided() else {
+        panic!("{:?}", wait_for_unreachable_leader.decided())
+    };
+    let mut wait_for_unreachable_leader = wait_for_unreachable_leader;
+    wait_for_unreachable_leader.memory.note_expired(StorageMode::Memory, wait.what, wait.seen);
+    assert_eq!(wait_for_unreachable_leader.blocked().reason, Reason::LoadTimeout, "nobody knows what it has");
 }
 
 #[test]
@@ -69,9 +71,9 @@ fn it_is_told_once_and_what_it_holds_is_not_replaced_if_that_did_not_help() {
     assert!(blocked.loss[0].directory.is_some(), "to accept that is to have it replaced");
 
     // Nobody heard whether it came: whatever is so now is asked.
-    let mut unheard = serving();
-    unheard.memory.note_outcome(&before, &intents[0], &Outcome::Unknown(String::new()), None);
-    let memory = unheard.memory.replica(&"b".into());
+    let mut wait_for_unreachable_leader = serving();
+    wait_for_unreachable_leader.memory.note_outcome(&before, &intents[0], &Outcome::Unknown(String::new()), None);
+    let memory = wait_for_unreachable_leader.memory.replica(&"b".into());
     assert_eq!((memory.load, memory.told_schema), (Load::NotSent, false));
 }
 

@@ -2,7 +2,7 @@
 
 use super::builder::{Built, Replica, a_partition};
 use crate::playbook::{OnConflict, Promote};
-use crate::recovery::{Load, Reason, Way, choose};
+use crate::recovery::{Load, PromotionMethod, Reason, choose};
 
 /// The old leader died with a tail that nobody received, the new one wrote less than that
 /// (docs/openmldb/experiments.md#divergence-made-on-purpose).
@@ -22,7 +22,7 @@ fn proven(view: &Built) -> Vec<String> {
 fn the_leader_flagged_replica_leads_by_changerole() {
     let view = a_partition().replica("a", |r| r.loaded(9)).replica("b", |r| r.leader().loaded(9));
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeRole));
+    assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeRole));
     assert_eq!(proven(&view), ["a"]);
     assert_eq!(choice.rejected[0].why, "no leader flag, same offset");
 }
@@ -83,7 +83,7 @@ fn ties_go_to_more_rows_then_alive_before_then_the_smallest_endpoint() {
 fn the_one_elected_last_leads_although_a_dead_old_leader_is_longer() {
     let view = dead_old_leader_longer();
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("new", Way::ChangeRole));
+    assert_eq!((choice.leader.as_str(), choice.way), ("new", PromotionMethod::ChangeRole));
     assert_eq!(proven(&view), ["follower"], "the old leader is resent");
     let given_up: Vec<_> = choice.given_up.iter().map(|g| (g.endpoint.as_str(), g.entries, g.at_most)).collect();
     assert_eq!(given_up, [("old", 7, false)]);
@@ -120,7 +120,11 @@ fn a_tail_leads_if_nothing_was_written_instead_of_it() {
     assert!(elected_wrote_nothing().choice().given_up.is_empty());
     let follower = elected_wrote_nothing().replica("follower", |r| r.loaded(17).last_term(3));
     let choice = follower.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("follower", Way::ChangeLeader), "new lost what it wrote");
+    assert_eq!(
+        (choice.leader.as_str(), choice.way),
+        ("follower", PromotionMethod::ChangeLeader),
+        "new lost what it wrote"
+    );
     assert_eq!(choice.given_up[0].entries, 7);
     let away = elected_wrote_nothing().replica("away", |r| r.out_of_reach());
     assert_eq!(away.chooses(), "new", "who does not answer may hold what was written instead");
@@ -145,7 +149,7 @@ fn a_longer_leader_flagged_replica_that_continues_the_one_elected_last_leads() {
         .replica("old", |r| r.leader().loaded(14).last_term(1))
         .replica("new", |r| r.leader().alive_before().loaded(10).last_term(1));
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("old", Way::ChangeRole));
+    assert_eq!((choice.leader.as_str(), choice.way), ("old", PromotionMethod::ChangeRole));
     assert!(choice.given_up.is_empty());
 }
 
@@ -153,7 +157,7 @@ fn a_longer_leader_flagged_replica_that_continues_the_one_elected_last_leads() {
 fn a_longer_follower_that_continues_the_leader_is_promoted() {
     let view = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", |r| r.loaded(12));
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
+    assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeLeader));
     assert_eq!(proven(&view), ["a"]);
 }
 
@@ -206,7 +210,7 @@ fn an_empty_leader_gives_way_to_the_longest_follower() {
         .replica("b", |r| r.loaded(160))
         .replica("c", |r| r.loaded(161));
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("c", Way::ChangeLeader));
+    assert_eq!((choice.leader.as_str(), choice.way), ("c", PromotionMethod::ChangeLeader));
     assert_eq!(proven(&view), ["a", "b"]);
 }
 
@@ -218,7 +222,7 @@ fn a_leader_without_data_gives_way_to_the_longest_follower() {
     };
     for gone in [Replica::refused, Replica::vanished, Replica::no_directory] {
         let choice = without(gone).choice();
-        assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
+        assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeLeader));
     }
     let never_appeared = without(|r| r.load(Load::NeverAppeared));
     assert_eq!(never_appeared.reason(), Reason::LoadTimeout, "what is in its directory may be all there is");
@@ -230,7 +234,7 @@ fn a_suspect_leader_gives_way_to_the_longest_follower() {
         .replica("a", |r| r.leader().loaded(946).rows(199))
         .replica("b", |r| r.loaded(946))
         .replica("c", |r| r.loaded(900));
-    assert_eq!((view.chooses().as_str(), view.choice().way), ("b", Way::ChangeLeader));
+    assert_eq!((view.chooses().as_str(), view.choice().way), ("b", PromotionMethod::ChangeLeader));
     assert_eq!(proven(&view), ["c"], "a suspect replica is never a proven prefix");
 }
 
@@ -277,7 +281,7 @@ fn on_disk_the_longest_follower_leads_when_the_only_leader_is_lost() {
         .replica("a", |r| r.leader().alive_before().refused())
         .replica("b", |r| r.loaded(40))
         .replica("c", |r| r.loaded(39));
-    assert_eq!((view.chooses().as_str(), view.choice().way), ("b", Way::ChangeLeader));
+    assert_eq!((view.chooses().as_str(), view.choice().way), ("b", PromotionMethod::ChangeLeader));
     assert!(proven(&view).is_empty());
 }
 
@@ -288,13 +292,13 @@ fn the_old_leader_gives_way_to_a_follower_of_the_lost_new_one_that_continues_it(
         .replica("old", |r| r.leader().loaded(14).last_term(1))
         .replica("new", |r| r.leader().alive_before().refused())
         .replica("follower", |r| r.alive_before().loaded(30).last_term(3));
-    assert_eq!((view.chooses().as_str(), view.choice().way), ("follower", Way::ChangeLeader));
+    assert_eq!((view.chooses().as_str(), view.choice().way), ("follower", PromotionMethod::ChangeLeader));
 }
 
 #[test]
 fn a_partition_that_never_held_anything_is_led_by_its_empty_leader() {
     let view = a_partition().replica("a", |r| r.leader().loaded(0)).replica("b", |r| r.loaded(0));
-    assert_eq!((view.chooses().as_str(), view.choice().way), ("a", Way::ChangeRole));
+    assert_eq!((view.chooses().as_str(), view.choice().way), ("a", PromotionMethod::ChangeRole));
 }
 
 #[test]
@@ -380,7 +384,7 @@ fn without_any_loaded_replica_nobody_leads() {
 fn a_term_above_the_history_is_cured_by_changeleader_to_an_equal() {
     let view = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", |r| r.loaded(9).heard(2));
     let choice = view.choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
+    assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeLeader));
 }
 
 #[test]
@@ -407,9 +411,9 @@ fn a_term_above_the_history_blocks_without_a_proven_equal() {
 #[test]
 fn a_term_above_the_history_does_not_matter_to_an_only_replica_or_a_promotion() {
     let view = a_partition().replica("a", |r| r.leader().loaded(9).heard(2));
-    assert_eq!(view.choice().way, Way::ChangeRole);
+    assert_eq!(view.choice().way, PromotionMethod::ChangeRole);
     let view = a_partition().replica("a", |r| r.leader().loaded(9).heard(2)).replica("b", |r| r.loaded(12));
-    assert_eq!(view.choice().way, Way::ChangeLeader);
+    assert_eq!(view.choice().way, PromotionMethod::ChangeLeader);
 }
 
 /// Leader-flagged and alive on a tablet the nameserver does not know (302), with a later leader beside it.
@@ -423,7 +427,7 @@ fn stuck_flag(follower: u64) -> Built {
 
 #[test]
 fn a_flag_that_cannot_be_cleared_is_cleared_by_changeleader_to_an_equal() {
-    assert_eq!((stuck_flag(20).chooses().as_str(), stuck_flag(20).choice().way), ("b", Way::ChangeLeader));
+    assert_eq!((stuck_flag(20).chooses().as_str(), stuck_flag(20).choice().way), ("b", PromotionMethod::ChangeLeader));
     assert_eq!(stuck_flag(19).reason(), Reason::TwoLeaders);
     let mut cleared = stuck_flag(19);
     cleared.get_mut("stuck").is_alive = false;

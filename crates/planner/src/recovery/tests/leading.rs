@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
 use crate::playbook::{Connect, PartitionStep};
-use crate::recovery::{Choice, Data, Decision, Gates, Load, Reason, WaitFor, Way, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, PromotionMethod, Reason, WaitFor, decide};
 use openmldb_model::{OpKind, OpStatus, Seen, State, Term};
 
 /// A flagged leader at 20 and a proven follower, chosen in this run.
@@ -24,7 +24,7 @@ fn promoted(candidate: impl Fn(Replica) -> Replica) -> Built {
             .replica("c", |r| r.loaded(20))
     };
     let choice = view(&|r| r).choice();
-    assert_eq!(choice.way, Way::ChangeLeader);
+    assert_eq!(choice.way, PromotionMethod::ChangeLeader);
     let mut view = view(&candidate);
     view.memory.choice = Some(choice);
     view
@@ -181,7 +181,7 @@ fn a_choice_beside_which_somebody_elected_another_leader_is_forgotten() {
 #[test]
 fn a_leader_that_was_elected_by_the_run_and_replaced_by_somebody_else_is_forgotten() {
     let mut view = leads([("b", 20)]).terms([(1, 0), (3, 21)]);
-    let choice = Choice { way: Way::ChangeLeader, ..view.memory.choice.clone().unwrap() };
+    let choice = Choice { way: PromotionMethod::ChangeLeader, ..view.memory.choice.clone().unwrap() };
     let mut memory = view.memory.clone();
     memory.choose(choice, Some(Term(1)));
     memory.note_view(&view);
@@ -245,7 +245,7 @@ fn a_run_that_died_before_changeleader_begins_the_promotion_again() {
     assert_eq!(view.acts(), ["mark b no"]);
     view.get_mut("b").is_alive = false;
     let Decision::Choose(choice) = view.decided() else { panic!() };
-    assert_eq!((choice.leader.as_str(), choice.way), ("b", Way::ChangeLeader));
+    assert_eq!((choice.leader.as_str(), choice.way), ("b", PromotionMethod::ChangeLeader));
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_run_that_died_after_changerole_goes_on_with_the_same_leader() {
     view.get_mut("b").term_pair = a_partition().replica("b", |r| r.loaded(20).heard(1)).get("b").term_pair.clone();
     view.memory.choice = None;
     let Decision::Choose(choice) = view.decided() else { panic!() };
-    assert_eq!((choice.leader.as_str(), choice.way), ("a", Way::ChangeRole));
+    assert_eq!((choice.leader.as_str(), choice.way), ("a", PromotionMethod::ChangeRole));
     view.memory.choice = Some(*choice);
     assert_eq!(view.acts(), ["mark a yes"]);
 }
@@ -265,7 +265,7 @@ fn a_leader_marked_alive_that_does_not_serve_is_waited_for_then_blocks() {
     let mut view = leads([("b", 20)]);
     let a = view.get_mut("a");
     (a.is_alive, a.is_leader) = (true, false);
-    view.memory.choice.as_mut().unwrap().way = Way::ChangeRole;
+    view.memory.choice.as_mut().unwrap().way = PromotionMethod::ChangeRole;
     view.get_mut("a").memory.flag_stuck = true;
     let wait = waits(&view);
     assert_eq!(wait.what, WaitFor::Flags);

@@ -2,7 +2,7 @@
 
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::tests::builder::{Built, a_partition};
-use crate::recovery::{Blocked, Loss, LossKind, Reason, Way, choose};
+use crate::recovery::{Blocked, Loss, LossKind, PromotionMethod, Reason, choose};
 
 fn blocked(view: &Built) -> Blocked {
     choose(view, OnConflict::LastElected, Promote::WhenProven).unwrap_err()
@@ -33,7 +33,7 @@ fn is_led_once_accepted(view: Built, reason: Reason, wanted: &Loss, leader: &str
     ];
     assert_eq!(blocked(&accepting(view.clone(), &others)).reason, reason, "none of these is what would be lost");
     let view = accepting(view, std::slice::from_ref(wanted));
-    assert_eq!((view.chooses().as_str(), view.choice().way), (leader, Way::ChangeRole));
+    assert_eq!((view.chooses().as_str(), view.choice().way), (leader, PromotionMethod::ChangeRole));
 }
 
 fn other(kind: LossKind) -> LossKind {

@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, said};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Playbook, Promote};
-use crate::recovery::{Blocked, Choice, Decision, Gates, Loss, LossKind, Reason, Way, choose, decide};
+use crate::recovery::{Blocked, Choice, Decision, Gates, Loss, LossKind, PromotionMethod, Reason, choose, decide};
 
 fn named(mut view: Built, leader: &str) -> Built {
     view.0.memory.named_leader = Some(leader.into());
@@ -30,8 +30,8 @@ fn longer_follower() -> Built {
 fn either_of_two_leads_once_what_goes_with_the_other_was_accepted() {
     assert_eq!(longer_follower().reason(), Reason::LongerFollower);
     for (leader, way, lost) in [
-        ("a", Way::ChangeRole, ("b", LossKind::Follower, Some(7))),
-        ("b", Way::ChangeLeader, ("a", LossKind::StaleLeader, Some(3))),
+        ("a", PromotionMethod::ChangeRole, ("b", LossKind::Follower, Some(7))),
+        ("b", PromotionMethod::ChangeLeader, ("a", LossKind::StaleLeader, Some(3))),
     ] {
         let mut view = named(longer_follower(), leader);
         let blocked = choice(&view).unwrap_err();

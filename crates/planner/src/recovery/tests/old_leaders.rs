@@ -4,7 +4,7 @@ use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::expired;
 use super::rows::{after, seen};
 use crate::playbook::{Connect, PartitionStep};
-use crate::recovery::{Choice, Data, Decision, Gates, Reason, RowsSeen, WaitFor, Way, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, PromotionMethod, Reason, RowsSeen, WaitFor, decide};
 use openmldb_model::{Endpoint, Offset};
 
 /// `b` lost the end of its log, and `a`, which has it, was made leader in term 2 and has deleted a row since.
@@ -14,7 +14,7 @@ fn replaced(lost: u64, connected: Option<u64>, b: impl FnOnce(Replica) -> Replic
         .replica("a", |r| r.loaded(40 + lost))
         .replica("b", |r| r.leader().loaded(40).rows(40))
         .choice();
-    assert_eq!((choice.leader.as_str(), choice.way), ("a", Way::ChangeLeader));
+    assert_eq!((choice.leader.as_str(), choice.way), ("a", PromotionMethod::ChangeLeader));
     let start = 41 + lost;
     let leads = |r: Replica| match connected {
         Some(at) => r.alive().loaded(start).rows(start - 1).leads_to([("b", at)]),

@@ -192,7 +192,7 @@ fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
             Some(leader) => {
                 let listed =
                     view.memory.choice.as_ref().is_some_and(|c| c.given_up.iter().any(|g| g.endpoint == *endpoint));
-                let tail = super::super::is_official(view, target(endpoint));
+                let tail = super::super::is_on_history(view, target(endpoint));
                 // A connected one is taken as it is, and judged by what its leader knows of it.
                 let known = leader.followers.known();
                 let connected = known.and_then(|known| known.followers.iter().find(|(name, _)| name == endpoint));

@@ -3,7 +3,7 @@
 use super::builder::{Replica, a_partition};
 use super::followers::serving;
 use super::loading::asks;
-use crate::recovery::{Decision, Intent, Load, Memory, Outcome, Probe, Question, Reason, Remembered};
+use crate::recovery::{Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, Reason};
 use openmldb_model::{Action, Endpoint, Seen, StorageMode};
 
 #[test]
@@ -88,7 +88,7 @@ fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
     assert!(!memory.replica(&a).led && !memory.replica(&"b".into()).led, "neither is a leader that serves");
     memory.note_outcome(&view, &mark("a", true), &Outcome::Unknown("hung up".to_owned()), None);
     memory.note_view(&view);
-    assert!(memory.replica(&a).led && Remembered::of(&memory.replica(&a)).led);
+    assert!(memory.replica(&a).led && PersistedMemory::of(&memory.replica(&a)).led);
     view.get_mut("a").data = view.get("b").data.clone();
     memory.note_view(&view);
     assert!(!memory.replica(&a).led, "what it holds now was looked at");

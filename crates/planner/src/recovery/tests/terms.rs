@@ -2,7 +2,7 @@
 
 use super::builder::{Built, a_partition};
 use crate::recovery::term::{shared_up_to, term_above_history};
-use crate::recovery::{LastTerm, elected_last, is_official, is_proven_prefix, last_term, settled_term};
+use crate::recovery::{LastTerm, elected_last, is_on_history, is_proven_prefix, last_term, settled_term};
 use openmldb_model::{Offset, Term};
 
 /// Terms 1 and 3, the latter from offset 15: an old leader with a tail, the new leader, its follower.
@@ -76,14 +76,14 @@ fn manifest_of_a_disk_table_says_nothing_about_terms() {
 fn without_term_history_nothing_is_known() {
     let view = a_partition().terms([]).replica("a", |r| r.loaded(5)).replica("b", |r| r.loaded(5));
     assert_eq!(last_term(&view, view.get("a")), LastTerm::Unknown);
-    assert!(!is_official(&view, view.get("a")) && !prefix(&view, "a", "b"));
+    assert!(!is_on_history(&view, view.get("a")) && !prefix(&view, "a", "b"));
 }
 
 #[test]
 fn a_log_is_official_up_to_the_first_term_it_did_not_see() {
     let at = |offset| {
         let view = a_partition().terms([(1, 0), (3, 15), (5, 30)]).replica("a", |r| r.loaded(offset).last_term(1));
-        is_official(&view, view.get("a"))
+        is_on_history(&view, view.get("a"))
     };
     assert!(at(14) && !at(15) && !at(30));
 }
@@ -159,7 +159,7 @@ fn alive_before_proves_nothing() {
 #[test]
 fn a_replica_that_is_not_loaded_proves_nothing() {
     let view = a_partition().replica("a", |r| r.manifest(5, 1)).replica("b", |r| r.leader().loaded(9));
-    assert!(!prefix(&view, "a", "b") && !prefix(&view, "b", "a") && !is_official(&view, view.get("a")));
+    assert!(!prefix(&view, "a", "b") && !prefix(&view, "b", "a") && !is_on_history(&view, view.get("a")));
 }
 
 #[test]

@@ -1,0 +1,375 @@
+//! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every partition to
+//! its goal one step at a time, gives auto_failover back, and looks again: what is said at the end comes from that look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{SetOnce, watch};
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{PartitionId, Snapshot};
+use crate::run::stopping::{Hurry, LOOKS, NOTES, unless_stopped, within_budget};
+use crate::run::{
+    Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId, Scope,
+    SessionStart, Stop, WorkSession, why_held,
+};
+use crate::snapshot::{collect_evidence, collect_within};
+
+use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
+use super::longer::compare_longer_heirs;
+use super::partition_context::Refusal;
+use super::perform::look_to_change;
+use super::reconciler::{Reconciler, StepListener, StoodDowns};
+use super::state_dir::{StateDir, StateDirError};
+
+/// How long a tablet may take to say all that it holds, at the first look and the last: one that hangs holds up nothing else.
+const ANSWERS: Duration = Duration::from_secs(10);
+
+/// What an undertaking needs beside the cluster.
+pub struct Job {
+    /// The undertaking.
+    pub undertaking: Undertaking,
+    /// What errors and records call the cluster.
+    pub cluster_name: String,
+    /// Where its files are.
+    pub state_dir: StateDir,
+    /// Where records are kept.
+    pub archive: Arc<dyn Archive>,
+    /// What keeps it apart from runs.
+    pub lock: Arc<dyn Lock>,
+    /// Who asks.
+    pub caller: Caller,
+    /// How much faster than ours the cluster's clock runs.
+    pub pace: f64,
+    /// How long one step may take.
+    pub step_timeout: Duration,
+    /// How long a partition may be without a leader before its old one leads again.
+    pub leaderless_limit: Duration,
+    /// Hears of auto_failover and the record.
+    pub listener: Listener,
+    /// Hears of each step.
+    pub told: StepListener,
+    /// Tells when to stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Where the record is put once it has begun.
+    pub record: Arc<SetOnce<Record>>,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// Everything known before anything is done.
+#[derive(Debug)]
+pub struct JobPlan {
+    /// The cluster as it was found.
+    pub seen: Snapshot,
+    /// What is to be done.
+    pub arrangement: Arrangement,
+    found: SessionStart,
+    noted: Option<UpgradeNote>,
+    closed: Closed,
+}
+
+/// What came of an undertaking.
+#[derive(Debug)]
+pub struct JobReport {
+    /// The cluster at the end.
+    pub seen: Snapshot,
+    /// What was to be done.
+    pub arrangement: Arrangement,
+    /// The goals that were not reached, and why.
+    pub left: Vec<(Goal, Refusal)>,
+    /// Why it stopped early, if it did.
+    pub stopped: Option<Stop>,
+    /// auto_failover before.
+    pub auto_failover: bool,
+    /// auto_failover could not be given back: what was seen last.
+    pub not_restored: Option<String>,
+    /// auto_failover was found on, although it has to be kept off for these; now it is off.
+    pub held_for: Vec<HeldFor>,
+    /// It panicked, which is a bug: its message.
+    pub panicked: Option<String>,
+    /// The record could be written no more: why.
+    pub unrecorded: Option<String>,
+    /// What is written down for later, and where.
+    pub kept: Option<String>,
+}
+
+/// Why an undertaking was not begun, or its end was not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Another run is at work, or nobody knows.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Something is in the way.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A file cannot be used.
+    #[error(transparent)]
+    Kept(#[from] StateDirError),
+    /// The frame around it failed.
+    #[error(transparent)]
+    Run(Box<RecoverError>),
+}
+
+impl From<RecoverError> for JobError {
+    fn from(error: RecoverError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}
+
+impl JobPlan {
+    /// Whether everything is as it is to be, and nothing is owed.
+    pub fn has_nothing_to_do(&self) -> bool {
+        self.arrangement.goals.is_empty() && !self.found.is_owed(self.seen.auto_failover)
+    }
+}
+
+impl Job {
+    /// Looks, and says what is to be done. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub async fn look(&self, cluster: &Cluster) -> Result<JobPlan, JobError> {
+        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, Some(ANSWERS)).await?;
+        let found = self.work_session().find(&seen).await?;
+        let noted = match &self.undertaking {
+            Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint, .. } => {
+                self.state_dir.upgrade_note(endpoint)?
+            }
+            Undertaking::ScaleOut { .. }
+            | Undertaking::ScaleIn { .. }
+            | Undertaking::Handover { .. }
+            | Undertaking::LeadBeside { .. } => None,
+        };
+        let closed = self.state_dir.closed()?.beside(&self.undertaking);
+        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed)?;
+        self.go_on(&mut arrangement, &seen)?;
+        let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
+        compare_longer_heirs(cluster, &seen, &mut arrangement, is_asked_for).await?;
+        let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
+        collect_evidence(cluster, &mut seen, &strays).await;
+        if !found.held.is_empty() && found.auto_failover {
+            let text = format!("auto_failover is kept off: {}", why_held(&found.held));
+            arrangement.remarks.push(text);
+        }
+        if found.leaves_partitions() {
+            arrangement.remarks.push(
+                "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
+            );
+        }
+        Ok(JobPlan { seen, arrangement, found, noted, closed })
+    }
+
+    /// The goals of the same undertaking that did not come to its end are its goals still.
+    fn go_on(&self, arrangement: &mut Arrangement, seen: &Snapshot) -> Result<(), JobError> {
+        let Some(unfinished) = self.state_dir.unfinished()? else { return Ok(()) };
+        if unfinished.of != self.undertaking {
+            let name = unfinished.of.name();
+            arrangement.remarks.push(format!("an unfinished `{name}` is not gone on with; its goals are forgotten"));
+            return Ok(());
+        }
+        let mut goals = Vec::new();
+        for goal in unfinished.goals {
+            let is_there = seen.partition(&goal.table, goal.pid).is_some();
+            let can_be = goal.replicas.iter().chain(&goal.leader).all(|at| seen.hears_from(at));
+            if is_there && can_be && next(seen, &goal) != Next::Done {
+                goals.push(goal);
+            }
+        }
+        if !goals.is_empty() {
+            arrangement.remarks.push(format!(
+                "an earlier `{}` did not come to its end; this goes on with it",
+                self.undertaking.name()
+            ));
+        }
+        match self.undertaking {
+            // What it comes to was thought out as a whole.
+            Undertaking::ScaleOut { .. } if !goals.is_empty() => arrangement.goals = goals,
+            _ => {
+                let is_new = |goal: &Goal| !goals.iter().any(|old| old.table == goal.table && old.pid == goal.pid);
+                let new: Vec<Goal> = arrangement.goals.iter().filter(|goal| is_new(goal)).cloned().collect();
+                goals.extend(new);
+                arrangement.goals = goals;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub async fn perform(&self, cluster: &Cluster) -> Result<JobReport, JobError> {
+        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
+        let _hurry = Hurry::of(&self.stop, cluster);
+        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
+            Ok(Ok(())) => self.perform_locked(cluster).await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stop) => Err(RecoverError::Stopped { stop }.into()),
+        };
+        within_budget(cluster, NOTES, self.lock.release()).await;
+        done
+    }
+
+    async fn perform_locked(&self, cluster: &Cluster) -> Result<JobReport, JobError> {
+        let looked = unless_stopped(&self.stop, self.look(cluster)).await;
+        let drawn = looked.map_err(|stop| RecoverError::Stopped { stop })??;
+        let auto_failover = drawn.found.auto_failover;
+        if drawn.has_nothing_to_do() {
+            let JobPlan { seen, arrangement, noted, .. } = drawn;
+            self.archive_files(true)?;
+            // There is nothing to give back either, and `upgrade post` is told so.
+            let kept = match &self.undertaking {
+                Undertaking::UpgradePre { endpoint, .. } if noted.is_none() => {
+                    let note = UpgradeNote::with(None, &self.cluster_name, endpoint, &[], &seen);
+                    Some(self.state_dir.note_upgrade(&note)?)
+                }
+                _ => None,
+            };
+            return Ok(JobReport {
+                seen,
+                arrangement,
+                left: Vec::new(),
+                stopped: None,
+                auto_failover,
+                not_restored: None,
+                held_for: Vec::new(),
+                panicked: None,
+                unrecorded: None,
+                kept,
+            });
+        }
+        let run = RunId { began_ms: self.now_ms, number: 0 };
+        self.state_dir.begin(run, &self.undertaking, &drawn.arrangement.goals)?;
+        let kept = self.note_upgrade(&drawn)?;
+        let reconciler = Reconciler {
+            cluster: cluster.clone(),
+            cluster_name: self.cluster_name.clone(),
+            goals: drawn.arrangement.goals.clone(),
+            stood_down: StoodDowns::read(&self.state_dir)?,
+            pace: self.pace,
+            step_timeout: self.step_timeout,
+            leaderless_limit: self.leaderless_limit,
+            barred: drawn.closed.tablets(),
+            told: self.told.clone(),
+            stop: self.stop.clone(),
+            now_ms: self.now_ms,
+        };
+        let JobPlan { seen, arrangement, found, .. } = drawn;
+        let found_on = seen.auto_failover;
+        let worked = self.work_session().work(cluster, &seen, found, move |hands| reconciler.work(hands)).await?;
+        let (mut arrangement, told) = (arrangement, *self.stop.borrow());
+        let (given_up, mut stopped, panicked) = match worked.done {
+            Ok(done) => (done.given_up, done.stopped, None),
+            Err(NotDone::Panicked(panic)) => (BTreeMap::new(), None, Some(panic)),
+            Err(NotDone::OutOfTime) => {
+                arrangement.remarks.push(
+                    "it was told to stop, and what was under way did not end in time: a partition may be without a leader; run \
+                     this again, and see `openmldb-ops status`"
+                        .to_owned(),
+                );
+                (BTreeMap::new(), Some(told), None)
+            }
+        };
+        let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
+        held_for.retain(|_| found_on);
+        let looking = collect_within(cluster, &self.cluster_name, self.now_ms, ANSWERS);
+        let seen = match within_budget(cluster, LOOKS, looking).await {
+            Some(Ok(seen)) => seen,
+            Some(Err(error)) if told == Stop::No => {
+                return Err(RecoverError::NotSeenAgain { error, not_restored, held_for: held_for.into() }.into());
+            }
+            unseen => {
+                let why = unseen.and_then(Result::err).map_or("no time is left".to_owned(), |error| error.to_string());
+                arrangement.remarks.push(format!("what came of it could not be looked at: {why}"));
+                stopped = stopped.or(Some(told));
+                seen
+            }
+        };
+        let left = what_is_left(&arrangement.goals, &given_up, &seen);
+        self.archive_files(left.is_empty())?;
+        Ok(JobReport {
+            seen,
+            arrangement,
+            left,
+            stopped,
+            auto_failover,
+            not_restored,
+            held_for,
+            panicked,
+            unrecorded: worked.unrecorded,
+            kept,
+        })
+    }
+
+    fn work_session(&self) -> WorkSession {
+        WorkSession {
+            cluster_name: self.cluster_name.clone(),
+            name: self.undertaking.name().to_owned(),
+            archive: self.archive.clone(),
+            caller: self.caller.clone(),
+            lock: self.lock.clone(),
+            pace: self.pace,
+            listener: self.listener.clone(),
+            stop: self.stop.clone(),
+            record: self.record.clone(),
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// What the tablet leads now is on disk before it is changed.
+    fn note_upgrade(&self, drawn: &JobPlan) -> Result<Option<String>, JobError> {
+        let Undertaking::UpgradePre { endpoint, .. } = &self.undertaking else { return Ok(None) };
+        let (earlier, goals) = (drawn.noted.clone(), &drawn.arrangement.goals);
+        let note = UpgradeNote::with(earlier, &self.cluster_name, endpoint, goals, &drawn.seen);
+        Ok(Some(self.state_dir.note_upgrade(&note)?))
+    }
+
+    /// Removes what is of no use any more.
+    fn archive_files(&self, is_done: bool) -> Result<(), StateDirError> {
+        if !is_done {
+            return Ok(());
+        }
+        self.state_dir.end()?;
+        match &self.undertaking {
+            Undertaking::UpgradePost { endpoint, .. } => self.state_dir.upgrade_is_over(endpoint),
+            Undertaking::UpgradePre { .. }
+            | Undertaking::ScaleOut { .. }
+            | Undertaking::ScaleIn { .. }
+            | Undertaking::Handover { .. }
+            | Undertaking::LeadBeside { .. } => Ok(()),
+        }
+    }
+}
+
+/// The goals that are not reached, as the last look has it: the partition arranged as it is to be, and healthy.
+fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Snapshot) -> Vec<(Goal, Refusal)> {
+    let status = crate::run::Status::of(seen, &Scope::All);
+    let mut left = Vec::new();
+    for goal in goals {
+        let hint = format!("`openmldb-ops status --partition {}` says how it is; run this again", goal.name());
+        let refusal = match next(seen, goal) {
+            Next::Done => {
+                let found = status.partitions.iter().find(|found| found.table == goal.table && found.pid == goal.pid);
+                let problem = found.and_then(|found| found.problems.first());
+                problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))
+            }
+            Next::Wait(text) | Next::Silence(text) => {
+                Some(given_up.get(&goal.name()).cloned().unwrap_or_else(|| Refusal::unsafe_now(text, hint)))
+            }
+            Next::Blocked(refusal) => Some(given_up.get(&goal.name()).cloned().unwrap_or(refusal)),
+            Next::Take(_) => Some(
+                given_up
+                    .get(&goal.name())
+                    .cloned()
+                    .unwrap_or_else(|| Refusal::unsafe_now("it was not come to".to_owned(), hint)),
+            ),
+        };
+        left.extend(refusal.map(|refusal| (goal.clone(), refusal)));
+    }
+    left
+}

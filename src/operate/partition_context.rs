@@ -1,0 +1,168 @@
+//! A partition as a step sees it, what a step comes to, and the conditions that several steps share.
+
+use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
+use crate::recovery::{Blocked, Memory, View, may_be_dropped, may_be_resent};
+use crate::run::meant;
+
+use super::Call;
+use super::effect::Effect;
+
+/// A step that may be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What is sent; nothing if it is so already.
+    pub call: Option<Call>,
+    /// What it is to bring about.
+    pub effect: Effect,
+    /// What somebody should know of it before or after.
+    pub remarks: Vec<String>,
+}
+
+/// Why a step is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}{}", code.map_or(String::new(), |code| format!(" (OpenMLDB would answer {code})")))]
+pub struct Refusal {
+    /// The code OpenMLDB would answer; none if OpenMLDB would do it, and rows could be lost.
+    pub code: Option<i32>,
+    /// What was seen.
+    pub text: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// OpenMLDB would refuse it.
+    pub(super) fn of(code: i32, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: Some(code), text: text.into(), hint: hint.into() }
+    }
+
+    /// OpenMLDB would do it; this tool does not.
+    pub(super) fn unsafe_now(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: None, text: text.into(), hint: hint.into() }
+    }
+}
+
+/// A partition in a snapshot.
+pub(super) struct PartitionContext<'a> {
+    pub(super) seen: &'a Snapshot,
+    pub(super) table: &'a Table,
+    pub(super) partition: &'a Partition,
+}
+
+impl<'a> PartitionContext<'a> {
+    /// # Errors
+    /// There is no such table, or it has no such partition.
+    pub(super) fn find(seen: &'a Snapshot, name: &TableName, pid: Pid) -> Result<Self, Refusal> {
+        let table = find_table(seen, name)?;
+        let partition = table.partitions.iter().find(|partition| partition.pid == pid).ok_or_else(|| {
+            let text = format!("{name} has no partition {pid}; it has {}, counted from 0", table.partitions.len());
+            Refusal::of(308, text, "see `openmldb-ops status --full`")
+        })?;
+        Ok(Self { seen, table, partition })
+    }
+
+    pub(super) fn id(&self) -> PartitionId {
+        PartitionId { tid: self.table.tid, pid: self.partition.pid }
+    }
+
+    /// `db.table/pid`.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.table.name, self.partition.pid)
+    }
+
+    /// See [`Partition::leader`].
+    pub(super) fn leader(&self) -> Option<&'a Endpoint> {
+        self.partition.leader()
+    }
+
+    /// Whether a replica's data may be replaced by its leader's, or be taken away.
+    ///
+    /// # Errors
+    /// What could be lost.
+    pub(super) fn may_be_resent(&self, endpoint: &Endpoint) -> Result<bool, Blocked> {
+        let memory = Memory::at_start(self.seen, self.table, self.partition, &[]);
+        may_be_resent(&View::of(self.seen, self.table, self.partition, &memory), endpoint)
+    }
+
+    /// What a tablet holds of the partition although no metadata names a replica there: what an operation that failed half way
+    /// has left.
+    pub(super) fn stray(&self, endpoint: &Endpoint) -> Option<&'a Held> {
+        let is_placed = self.partition.replicas.iter().any(|replica| replica.endpoint == *endpoint);
+        self.seen.tablets.get(endpoint)?.held.known()?.get(&self.id()).filter(|_| !is_placed)
+    }
+
+    /// Whether it may be dropped.
+    ///
+    /// # Errors
+    /// What could be lost.
+    pub(super) fn stray_may_be_dropped(&self, endpoint: &Endpoint) -> Result<(), Blocked> {
+        let named = Replica { endpoint: endpoint.clone(), is_leader: false, is_alive: false, offset: None };
+        let replicas = self.partition.replicas.iter().cloned().chain([named]).collect();
+        let partition = Partition { replicas, ..self.partition.clone() };
+        let memory = Memory::at_start(self.seen, self.table, &partition, &[]);
+        may_be_dropped(&View::of(self.seen, self.table, &partition, &memory), endpoint)
+    }
+
+    /// Whether the leader says that it replicates to a tablet.
+    pub(super) fn is_connected_to(&self, endpoint: &Endpoint) -> bool {
+        let followers = |leader: &Endpoint| self.seen.tablets.get(leader)?.probes(self.id()).followers.known();
+        let followers = self.leader().and_then(followers);
+        followers.is_some_and(|known| known.followers.iter().any(|(follower, _)| follower == endpoint))
+    }
+
+    /// # Errors
+    /// It has no replica there.
+    pub(super) fn replica(&self, endpoint: &Endpoint) -> Result<&'a Replica, Refusal> {
+        let found = self.partition.replicas.iter().find(|replica| replica.endpoint == *endpoint);
+        found.ok_or_else(|| {
+            let places: Vec<&str> = self.partition.replicas.iter().map(|r| r.endpoint.as_str()).collect();
+            let text = format!("{} has no replica on {endpoint}; it has some on {}", self.name(), places.join(", "));
+            Refusal::of(308, text, "name one of these")
+        })
+    }
+}
+
+/// # Errors
+/// There is no such table.
+pub(super) fn find_table<'a>(seen: &'a Snapshot, name: &TableName) -> Result<&'a Table, Refusal> {
+    seen.table(name).ok_or_else(|| {
+        let text = format!("there is no table {name}");
+        Refusal::of(100, text, "see `openmldb-ops status --full` for the tables there are; names are case-sensitive")
+    })
+}
+
+/// # Errors
+/// auto_failover is on.
+pub(super) fn failover_is_off(seen: &Snapshot) -> Result<(), Refusal> {
+    if !seen.auto_failover {
+        return Ok(());
+    }
+    let hint = "switch it off with `openmldb-ops failover set off`, and on again afterwards";
+    Err(Refusal::of(301, "auto_failover is on, and the nameserver refuses to be told what to do meanwhile", hint))
+}
+
+/// # Errors
+/// The nameserver does not know the tablet, or does not hear from it.
+pub(super) fn tablet_is_healthy(seen: &Snapshot, endpoint: &Endpoint) -> Result<(), Refusal> {
+    match seen.tablets.get(endpoint).and_then(|tablet| tablet.state) {
+        Some(TabletState::Healthy) => Ok(()),
+        Some(TabletState::Offline) => Err(Refusal::of(
+            303,
+            format!("the nameserver takes {endpoint} for offline"),
+            "start that tablet; if it runs, make another nameserver leader (restart the leading one)",
+        )),
+        None => Err(unknown_tablet(seen, endpoint)),
+    }
+}
+
+pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
+    let text = format!("the nameserver knows no tablet {endpoint}");
+    let others = seen.tablets.keys().filter(|other| *other != endpoint).map(Endpoint::as_str);
+    let meant =
+        meant(endpoint.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? If not, "));
+    Refusal::of(
+        302,
+        text,
+        format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are"),
+    )
+}

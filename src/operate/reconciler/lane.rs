@@ -1,0 +1,480 @@
+//! A partition on its way to its goal: looks at its own servers, asks what is next, does it, and waits until it shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Hold, Outcome};
+use crate::model::{Endpoint, OpId, PartitionId, Role, Snapshot};
+use crate::run::{AUTO_FAILOVER_IS_ON, Stop};
+use crate::snapshot::{OnePartition, look_at_partition};
+
+use super::super::arrange::{Goal, Next, next};
+use super::super::partition_context::{PartitionContext, Planned, Refusal};
+use super::super::perform::{newest, send, status_in_time};
+use super::super::plan::plan;
+use super::super::{Call, EffectStatus, Step};
+use super::ready::{Ready, ready};
+use super::vacancy::{End, Vacancy, Why};
+use super::{Shared, StepEvent, StepOutcome};
+
+/// Tries of one partition: about one operation in twenty fails for no reason
+/// (docs/openmldb/operations.md#operations-fail-for-no-reason).
+const TRIES: u32 = 4;
+/// How often a leader is told to follow too early before it is left to lead.
+const STAND_DOWNS: u32 = 20;
+/// After a leader leads again, times the tries so far: clients write in bursts.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// After a leader leads again because no other was elected in time: what was slow may still be.
+const RECOVERS: Duration = Duration::from_secs(5);
+/// Between two looks: half of what the nameserver's own polls take.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a server may take to answer at a look while the partition has a leader.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// Looks, one after another, at which somebody does not answer.
+const SILENCES: u32 = 30;
+/// How long no nameserver may answer.
+const BLIND_FOR: Duration = Duration::from_secs(10 * 60);
+/// How long what was sent is waited for once everything is to end.
+const LET_GO: Duration = Duration::from_secs(6);
+/// What is waited for is said after this long, and again and again.
+const SAID_AFTER: Duration = Duration::from_secs(30);
+
+/// A partition under way.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    goal: Goal,
+    under_way: Option<UnderWay>,
+    /// Ours of the nameserver's lanes.
+    turn: Option<OwnedSemaphorePermit>,
+    failed: u32,
+    silences: u32,
+    stood_up: u32,
+    /// Since when nothing could be done.
+    idle: Instant,
+    /// Before that its leader is not told to follow again.
+    rests_until: Instant,
+    /// An election had to wait in the nameserver.
+    alone: bool,
+    /// Since when no nameserver answers.
+    blind: Option<Instant>,
+    ending: Option<Instant>,
+    /// When it was last said what is waited for.
+    said: Instant,
+}
+
+/// A step that was sent.
+struct UnderWay {
+    step: Step,
+    planned: Planned,
+    since: Option<OpId>,
+    sent: Instant,
+}
+
+/// How a lane ended.
+pub(super) enum LaneEnd {
+    /// The partition is where it is to be, or it is not for a reason.
+    Ended(Option<Refusal>),
+    /// Nothing more may be done anywhere.
+    Stopped(Stop),
+    /// No nameserver answers.
+    Blind(CallError),
+}
+
+/// Whether it goes on.
+enum NextMove {
+    Looks,
+    /// At once.
+    GoesOn,
+    Ends(LaneEnd),
+}
+
+impl NextMove {
+    fn gives_up(refusal: Refusal) -> Self {
+        Self::Ends(LaneEnd::Ended(Some(refusal)))
+    }
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, goal: Goal) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            goal,
+            under_way: None,
+            turn: None,
+            failed: 0,
+            silences: 0,
+            stood_up: 0,
+            idle: now,
+            rests_until: now,
+            alone: false,
+            blind: None,
+            ending: None,
+            said: now,
+        }
+    }
+
+    /// Until it is at its goal or given up, or everything is to end.
+    pub(super) async fn run(mut self) -> LaneEnd {
+        loop {
+            if *self.shared.hands.hold.borrow() == Hold::Lost {
+                return LaneEnd::Stopped(Stop::LockLost);
+            }
+            if self.shared.is_ending() {
+                self.ending.get_or_insert_with(Instant::now);
+            }
+            let then = match self.look().await {
+                Ok(seen) => {
+                    self.blind = None;
+                    self.reconcile(&seen).await
+                }
+                Err(error) => self.is_blind(error).await,
+            };
+            match then {
+                NextMove::Ends(end) => return end,
+                NextMove::GoesOn => {}
+                NextMove::Looks => self.pause().await,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Snapshot, CallError> {
+        let beside = self.beside();
+        look_at_partition(&self.shared.cluster.once(ANSWERS), &self.one(&beside)).await
+    }
+
+    fn one<'a>(&'a self, beside: &'a [Endpoint]) -> OnePartition<'a> {
+        OnePartition {
+            cluster: &self.shared.cluster_name,
+            table: &self.goal.table,
+            pid: self.goal.pid,
+            beside,
+            now_ms: self.shared.now_ms,
+        }
+    }
+
+    /// Tablets that are asked although metadata may name no replica there.
+    fn beside(&self) -> Vec<Endpoint> {
+        let mut beside = self.goal.replicas.clone();
+        beside.extend(self.goal.leader.clone());
+        beside
+    }
+
+    /// The nameserver did not answer: another one may lead by now.
+    async fn is_blind(&mut self, error: CallError) -> NextMove {
+        let since = *self.blind.get_or_insert_with(Instant::now);
+        if let Some(ending) = self.ending
+            && ending.elapsed() >= LET_GO.div_f64(2.0)
+        {
+            return NextMove::gives_up(super::no_answer(&error));
+        }
+        if since.elapsed().mul_f64(self.shared.pace) >= BLIND_FOR {
+            return NextMove::Ends(LaneEnd::Blind(error));
+        }
+        self.waits(error.to_string());
+        let cluster = self.shared.cluster.clone();
+        let _whoever = tokio::time::timeout(ANSWERS, cluster.look_up_leader()).await;
+        NextMove::Looks
+    }
+
+    async fn reconcile(&mut self, seen: &Snapshot) -> NextMove {
+        if is_leaderless(seen, &self.goal) {
+            let vacancy = |told| Vacancy::new(self.shared.clone(), &self.goal, seen.clone(), told);
+            let (told, heard) = mpsc::unbounded_channel();
+            return match vacancy(told) {
+                Ok(vacancy) => self.until_led(vacancy.found(), heard).await,
+                Err(refusal) => NextMove::gives_up(refusal),
+            };
+        }
+        if let Some(under_way) = self.under_way.take() {
+            match under_way.outcome(seen, self.shared.pace, self.shared.step_timeout) {
+                EffectStatus::Waiting(text) => {
+                    let let_go = self.ending.is_some_and(|ending| ending.elapsed() >= LET_GO);
+                    if let_go {
+                        return NextMove::gives_up(still_under_way(&under_way.step, &text));
+                    }
+                    self.under_way = Some(under_way);
+                    self.waits(text);
+                    return NextMove::Looks;
+                }
+                EffectStatus::Reached(text) => self.reached(&under_way.step, text, seen),
+                EffectStatus::Missed { text, hint } => {
+                    self.tell(&under_way.step, None, StepOutcome::Missed(text.clone()));
+                    self.turn = None;
+                    if let then @ NextMove::Ends(_) = self.fail(Refusal::unsafe_now(text, hint)) {
+                        return then;
+                    }
+                }
+            }
+        }
+        if self.ending.is_some() {
+            return NextMove::Ends(LaneEnd::Ended(None));
+        }
+        if self.stood_up >= STAND_DOWNS {
+            return NextMove::gives_up(never_a_pause());
+        }
+        let holds = *self.shared.hands.hold.borrow() == Hold::Held;
+        if seen.auto_failover && holds && self.shared.hands.switches_off_again(&self.shared.cluster).await {
+            return NextMove::GoesOn;
+        }
+        let step = match self.step(seen) {
+            Ok(step) => step,
+            Err(then) => return then,
+        };
+        // Nobody knows whether the lock is still held: what was sent is watched, and nothing more is sent.
+        if *self.shared.hands.hold.borrow() != Hold::Held {
+            return NextMove::Looks;
+        }
+        let rests = matches!(step, Step::StandDown { .. }) && Instant::now() < self.rests_until;
+        if rests {
+            tokio::time::sleep_until(self.rests_until.min(Instant::now() + POLL)).await;
+            return NextMove::GoesOn;
+        }
+        if self.turn.is_none() && begins_an_operation(&step) {
+            // What was seen is old by the time that it is ours.
+            self.turn = self.shared.turn(&step, self.goal.pid).await;
+            return NextMove::GoesOn;
+        }
+        match step {
+            Step::StandDown { .. } => self.hand_over().await,
+            step => self.take(step, seen).await,
+        }
+    }
+
+    fn reached(&mut self, step: &Step, text: String, seen: &Snapshot) {
+        self.idle = Instant::now();
+        self.turn = None;
+        self.tell(step, None, StepOutcome::Reached(text));
+        if let Step::RecoverReplica { endpoint, .. } = step {
+            self.shared.stood_down().is_back(seen, &self.goal, endpoint);
+        }
+    }
+
+    /// Once more, unless it has failed too often.
+    fn fail(&mut self, refusal: Refusal) -> NextMove {
+        self.failed += 1;
+        if self.failed >= TRIES { NextMove::gives_up(refusal) } else { NextMove::Looks }
+    }
+
+    /// The next step of a partition; or what becomes of it without one.
+    fn step(&mut self, seen: &Snapshot) -> Result<Step, NextMove> {
+        let found = next(seen, &self.goal);
+        if !matches!(found, Next::Silence(_) | Next::Take(Step::StandDown { .. })) {
+            self.silences = 0;
+        }
+        match found {
+            Next::Silence(text) => Err(self.is_silent(text)),
+            Next::Done => Err(NextMove::Ends(LaneEnd::Ended(None))),
+            Next::Blocked(refusal) => Err(NextMove::gives_up(refusal)),
+            Next::Wait(text) => Err(self.has_to_wait(text)),
+            Next::Take(Step::RecoverReplica { table, pid, endpoint, .. }) => {
+                let led_until = self.shared.stood_down().led_until(seen, &self.goal, &endpoint);
+                Ok(Step::RecoverReplica { table, pid, endpoint, led_until })
+            }
+            Next::Take(step) => Ok(step),
+        }
+    }
+
+    fn is_silent(&mut self, text: String) -> NextMove {
+        self.silences += 1;
+        if self.silences >= SILENCES {
+            let hint = "start that tablet, or see why it does not answer; then run this again";
+            return NextMove::gives_up(Refusal::unsafe_now(text, hint));
+        }
+        self.turn = None;
+        self.waits(text);
+        NextMove::Looks
+    }
+
+    fn has_to_wait(&mut self, text: String) -> NextMove {
+        if self.idle.elapsed() >= self.shared.step_timeout {
+            let hint = "`openmldb-ops show ops` and `openmldb-ops status` tell; run this again";
+            return NextMove::gives_up(Refusal::unsafe_now(text, hint));
+        }
+        self.turn = None;
+        self.waits(text);
+        NextMove::Looks
+    }
+
+    /// Another one leads, if everybody who is needed for that answers right now.
+    async fn hand_over(&mut self) -> NextMove {
+        let beside = self.beside();
+        let (seen, successor) = match ready(&self.shared, &self.goal, &beside, self.alone).await {
+            Ready::Now(seen, successor) => (*seen, successor),
+            Ready::Silent(text) => return self.is_silent(text),
+            Ready::Busy(text) => return self.has_to_wait(text),
+            Ready::Changed => {
+                self.turn = None;
+                return NextMove::Looks;
+            }
+            Ready::Refused(refusal) => {
+                self.turn = None;
+                return self.fail(refusal);
+            }
+        };
+        self.silences = 0;
+        let (told, heard) = mpsc::unbounded_channel();
+        match Vacancy::new(self.shared.clone(), &self.goal, seen, told) {
+            Ok(vacancy) => self.until_led(vacancy.stand_down(successor), heard).await,
+            Err(refusal) => NextMove::gives_up(refusal),
+        }
+    }
+
+    /// In a task of its own: whatever becomes of this one, somebody leads in the end.
+    async fn until_led(
+        &mut self,
+        vacancy: impl Future<Output = End> + Send + 'static,
+        mut heard: mpsc::UnboundedReceiver<StepEvent>,
+    ) -> NextMove {
+        let counted = self.shared.vacancy();
+        let ended = tokio::spawn(async move {
+            let end = vacancy.await;
+            drop(counted);
+            end
+        });
+        while let Some(moved) = heard.recv().await {
+            (self.shared.told)(&moved);
+        }
+        let end = match ended.await {
+            Ok(end) => end,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.turn = None;
+        self.idle = Instant::now();
+        match end {
+            End::NewLeader(_) => NextMove::GoesOn,
+            // The loop sees why.
+            End::LeadsAgain(Why::Ending) => NextMove::GoesOn,
+            End::LeadsAgain(Why::Unrecorded) => NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded)),
+            End::LeadsAgain(Why::TooEarly) => {
+                self.stood_up += 1;
+                self.rests_until = Instant::now() + (RETRY_PAUSE * self.stood_up).div_f64(self.shared.pace);
+                NextMove::GoesOn
+            }
+            End::LeadsAgain(Why::NotDone(refusal)) => {
+                self.alone = true;
+                self.rests_until = Instant::now() + RECOVERS.div_f64(self.shared.pace);
+                self.fail(refusal)
+            }
+            End::Unled(refusal) => NextMove::gives_up(refusal),
+        }
+    }
+
+    /// Sends a step, written down before it is.
+    async fn take(&mut self, step: Step, seen: &Snapshot) -> NextMove {
+        let planned = match plan(&step, seen) {
+            Ok(planned) => planned,
+            // What it rests on may not have been answered at this look.
+            Err(refusal) => {
+                self.turn = None;
+                return self.fail(refusal);
+            }
+        };
+        let Some(call) = planned.call.clone() else {
+            let text = format!("`{}` would change nothing, and it is not as it is to be", step.code());
+            self.turn = None;
+            return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
+        };
+        let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
+        if self.shared.hands.write_down(&text).is_err() {
+            return NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded));
+        }
+        self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        let since = newest(seen);
+        match send(&self.shared.cluster.once(ANSWERS), &call).await {
+            // Whether it was done shows.
+            Err(error) if error.outcome() == Outcome::Unknown => {}
+            Ok(()) => {}
+            Err(error) => {
+                let text = error.to_string();
+                self.tell(&step, None, StepOutcome::Missed(text.clone()));
+                let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
+                if is_gated && self.shared.hands.switches_off_again(&self.shared.cluster).await {
+                    return NextMove::GoesOn;
+                }
+                self.turn = None;
+                let hint = "run this again; `openmldb-ops status` says how it is";
+                return self.fail(Refusal::unsafe_now(text, hint));
+            }
+        }
+        self.under_way = Some(UnderWay { step, planned, since, sent: Instant::now() });
+        NextMove::GoesOn
+    }
+
+    fn tell(&mut self, step: &Step, call: Option<Call>, how: StepOutcome) {
+        self.said = Instant::now();
+        (self.shared.told)(&StepEvent { partition: self.goal.name(), step: step.code(), call, how });
+    }
+
+    /// Says what is waited for, once that has taken long.
+    fn waits(&mut self, text: String) {
+        if self.said.elapsed().mul_f64(self.shared.pace) >= SAID_AFTER {
+            self.said = Instant::now();
+            let step = self.under_way.as_ref().map_or("wait", |under_way| under_way.step.code());
+            let moved = StepEvent { partition: self.goal.name(), step, call: None, how: StepOutcome::Waits(text) };
+            (self.shared.told)(&moved);
+        }
+    }
+
+    async fn pause(&self) {
+        let mut ending = self.shared.ending.subscribe();
+        let pause = POLL.div_f64(self.shared.pace);
+        if self.ending.is_some() {
+            tokio::time::sleep(pause).await;
+        } else {
+            // Told to end, it looks at once.
+            let _ending = tokio::time::timeout(pause, ending.wait_for(|ending| *ending)).await;
+        }
+    }
+}
+
+impl UnderWay {
+    /// What is seen of it. `pace` is how much faster than ours the cluster's clock runs.
+    fn outcome(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> EffectStatus {
+        let waited = self.sent.elapsed();
+        match status_in_time(&self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
+            EffectStatus::Waiting(text) if waited >= timeout => EffectStatus::Missed {
+                text: format!("its effect was not seen within {} s: {text}", timeout.as_secs()),
+                hint: "it may still come: `openmldb-ops show ops` tells; run this again".to_owned(),
+            },
+            seen => seen,
+        }
+    }
+}
+
+fn begins_an_operation(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::StandDown { .. }
+            | Step::RecoverReplica { .. }
+            | Step::AddReplica { .. }
+            | Step::RemoveReplica { .. }
+            | Step::MigrateReplica { .. }
+    )
+}
+
+/// Whether the leader that metadata names follows on its tablet.
+fn is_leaderless(seen: &Snapshot, goal: &Goal) -> bool {
+    let Ok(place) = PartitionContext::find(seen, &goal.table, goal.pid) else { return false };
+    let held = place.leader().and_then(|leader| place.loaded(leader));
+    held.is_some_and(|held| held.role == Role::Follower)
+}
+
+/// Which partition a goal is about.
+pub(super) fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
+    let table = seen.table(&goal.table)?;
+    Some(PartitionId { tid: table.tid, pid: goal.pid })
+}
+
+fn still_under_way(step: &Step, text: &str) -> Refusal {
+    let text = format!("`{step}` was sent, and its effect was not seen before the end: {text}");
+    Refusal::unsafe_now(text, "it may still come: `openmldb-ops show ops` tells; run this again")
+}
+
+fn never_a_pause() -> Refusal {
+    let text = format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
+    Refusal::unsafe_now(text, "it is written to without a pause: let clients pause for a moment, and run this again")
+}

@@ -1,0 +1,348 @@
+//! A partition without a leader because its own was told to follow: from then on nobody is asked but its own servers (the
+//! nameserver that leads, and the tablets it is on), each again and again by itself, with a short deadline, so that none waits
+//! for another. If no other one leads in time, the old one leads again: that takes nobody but its own tablet.
+//!
+//! Whether it may is the rule in [`decide`]: never while an election that was asked for may still come about, because then two
+//! would lead. What is done is decided there; here it is sent, written down and told.
+
+mod decide;
+mod election;
+mod end;
+mod known;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
+use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
+
+use super::super::arrange::Goal;
+use super::super::handover;
+use super::super::partition_context::{PartitionContext, Refusal};
+use super::super::perform::{newest, send};
+use super::super::{Call, Step};
+use super::{Shared, StepEvent, StepOutcome};
+use decide::Do;
+use election::{Circumstances, Election};
+pub(in super::super) use end::{End, Why};
+pub(in super::super) use known::Known;
+
+/// How long one call may take: all of them answer from memory.
+pub(in super::super) const CALL: Duration = Duration::from_secs(1);
+/// Between an answer and the next question to the same server.
+const POLL: Duration = Duration::from_millis(20);
+/// How long it may take to hear who has the lock now.
+const ASK_FOR_THE_LOCK: Duration = Duration::from_secs(2);
+
+/// The partition, and whoever sees to it.
+pub(super) struct Vacancy {
+    shared: Arc<Shared>,
+    known: Known,
+    goal: Goal,
+    told: UnboundedSender<StepEvent>,
+    storage: StorageMode,
+    /// Something could not be written down: nothing is begun any more.
+    unrecorded: bool,
+    /// The lock is lost: whether somebody else has it, once that was asked.
+    taken_over: Option<bool>,
+    ending_since: Option<Instant>,
+}
+
+/// What a server said.
+enum Answer {
+    Replica { at: Endpoint, began: Instant, held: Result<Option<Held>, CallError>, term: Option<TermPair> },
+    Nameserver { began: Instant, said: Result<(Vec<Op>, Option<Table>), CallError> },
+    LookedUp,
+}
+
+/// The questions under way.
+#[derive(Default)]
+struct Asked {
+    asks: JoinSet<Answer>,
+    nameserver: bool,
+    looking_up: bool,
+}
+
+impl Vacancy {
+    /// The partition as it was seen last: somebody is flagged leader there.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        goal: &Goal,
+        seen: Snapshot,
+        told: UnboundedSender<StepEvent>,
+    ) -> Result<Self, Refusal> {
+        let storage = PartitionContext::find(&seen, &goal.table, goal.pid)?.table.storage;
+        let known = Known::new(goal, seen, &shared.barred, shared.limit)?;
+        let goal = goal.clone();
+        Ok(Self { shared, known, goal, told, storage, unrecorded: false, taken_over: None, ending_since: None })
+    }
+
+    /// Tells the leader to follow, and sees to it that one leads.
+    pub(super) async fn stand_down(mut self, successor: Endpoint) -> End {
+        let (table, pid, endpoint) = (self.goal.table.clone(), self.goal.pid, self.known.old.clone());
+        let step = Step::StandDown { table, pid, endpoint: endpoint.clone(), successor };
+        let call = Call::StandDown(endpoint.clone(), self.known.id);
+        if !self.write_down(&step) {
+            return End::LeadsAgain(Why::Unrecorded);
+        }
+        self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        let began = Instant::now();
+        let sent = send(&self.brief(), &call).await;
+        match sent {
+            Err(error) if error.outcome() == Outcome::NotApplied => {
+                let text = error.to_string();
+                self.tell(&step, None, StepOutcome::Missed(text.clone()));
+                let hint = "run this again; `openmldb-ops status` says how it is";
+                return End::LeadsAgain(Why::NotDone(Refusal::unsafe_now(text, hint)));
+            }
+            Ok(()) => self.known.was_told_to_follow(began, Some(Instant::now())),
+            // Whether it follows shows.
+            Err(_) => self.known.was_told_to_follow(began, None),
+        }
+        self.until_led(Some(step)).await
+    }
+
+    /// Sees to it that one leads, whoever told the leader to follow.
+    pub(super) async fn found(self) -> End {
+        self.until_led(None).await
+    }
+
+    async fn until_led(mut self, mut down: Option<Step>) -> End {
+        let mut asked = Asked::default();
+        for at in self.known.tablets() {
+            self.ask_replica(&mut asked, at, Duration::ZERO);
+        }
+        loop {
+            if let Some(step) = down.take_if(|_| self.known.follows()) {
+                let text = format!("{} takes no more writes to {}", self.known.old, self.goal.name());
+                self.tell(&step, None, StepOutcome::Reached(text));
+            }
+            let circumstances = self.circumstances().await;
+            match self.known.decide(Instant::now(), &circumstances) {
+                Do::Over(end) => {
+                    self.tell_end(&end);
+                    return match end {
+                        End::LeadsAgain(Why::Ending) if self.unrecorded => End::LeadsAgain(Why::Unrecorded),
+                        end => end,
+                    };
+                }
+                Do::Elect(to) => {
+                    self.elect(to).await;
+                    continue;
+                }
+                Do::Cancel(op) => {
+                    self.cancel(op).await;
+                    continue;
+                }
+                Do::Demote(at) => {
+                    self.demote(&at).await;
+                    continue;
+                }
+                Do::LeadAgain => {
+                    self.lead_again().await;
+                    continue;
+                }
+                Do::LookUp if !asked.looking_up => {
+                    asked.looking_up = true;
+                    let cluster = self.brief();
+                    asked.asks.spawn(async move {
+                        let _whoever = tokio::time::timeout(CALL, cluster.look_up_leader()).await;
+                        tokio::time::sleep(CALL).await;
+                        Answer::LookedUp
+                    });
+                }
+                Do::LookUp | Do::Look => {}
+            }
+            if self.known.wants_nameserver() && !asked.nameserver {
+                self.ask_nameserver(&mut asked);
+            }
+            tokio::select! {
+                Some(answer) = asked.asks.join_next() => self.note(&mut asked, answer),
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    fn brief(&self) -> Cluster {
+        self.shared.cluster.once(CALL)
+    }
+
+    fn note(&mut self, asked: &mut Asked, answer: Result<Answer, tokio::task::JoinError>) {
+        match answer {
+            Ok(Answer::Replica { at, began, held, term }) => {
+                self.known.note_replica(&at, began, held, term);
+                self.ask_replica(asked, at, POLL);
+            }
+            Ok(Answer::Nameserver { began, said }) => {
+                asked.nameserver = false;
+                self.known.note_nameserver(began, said, &self.shared.cluster.leader());
+            }
+            Ok(Answer::LookedUp) => asked.looking_up = false,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn ask_replica(&self, asked: &mut Asked, at: Endpoint, pause: Duration) {
+        let (cluster, id, storage) = (self.brief(), self.known.id, self.storage);
+        let is_old = at == self.known.old;
+        asked.asks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let began = Instant::now();
+            let held = cluster.replica_status_once(&at, id).await;
+            // What followers have heard of decides under which term the old leader leads again.
+            let term = match held {
+                Ok(Some(_)) if !is_old => cluster.term_pair(&at, id, storage).await.ok(),
+                _ => None,
+            };
+            Answer::Replica { at, began, held, term }
+        });
+    }
+
+    fn ask_nameserver(&self, asked: &mut Asked) {
+        asked.nameserver = true;
+        let (cluster, table, pid) = (self.brief(), self.goal.table.clone(), self.goal.pid);
+        let pause = if self.known.nameserver_answers() { POLL } else { Duration::ZERO };
+        asked.asks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let began = Instant::now();
+            // Operations first: what one has done before it is seen ended shows in a table read after it.
+            let said = match cluster.ops_of(&table, pid).await {
+                Ok(ops) => cluster.table(&table).await.map(|table| (ops, table)),
+                Err(error) => Err(error),
+            };
+            Answer::Nameserver { began, said }
+        });
+    }
+
+    /// What the decision depends on beside the partition's servers.
+    async fn circumstances(&mut self) -> Circumstances {
+        let hold = *self.shared.hands.hold.borrow();
+        if hold == Hold::Lost && self.taken_over.is_none() {
+            // As with auto_failover: another run that has taken over sees to it. If nobody has, or nobody knows, it is still ours.
+            let holder = tokio::time::timeout(ASK_FOR_THE_LOCK, self.shared.hands.lock.holder()).await;
+            self.taken_over = Some(matches!(holder, Ok(Ok(Some(_)))));
+        }
+        if self.shared.is_ending() || hold == Hold::Lost || self.unrecorded {
+            self.ending_since.get_or_insert_with(Instant::now);
+        }
+        Circumstances {
+            ending_since: self.ending_since,
+            may_elect: hold == Hold::Held && !self.unrecorded,
+            taken_over: self.taken_over == Some(true),
+        }
+    }
+
+    /// ChangeLeader, once it is written down where the old leader's log ended.
+    async fn elect(&mut self, to: Endpoint) {
+        let (table, pid) = (self.goal.table.clone(), self.goal.pid);
+        let step = Step::ChangeLeader { table: table.clone(), pid, to: Some(to.clone()) };
+        let noted = self.shared.stood_down().note(&self.known.seen, &self.goal);
+        if noted.is_err() || !self.write_down(&step) {
+            self.unrecorded = true;
+            return;
+        }
+        let call = Call::Action(Action::ChangeLeader { table, pid, candidate: to.clone() });
+        self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        let (since, nameserver) = (newest(&self.known.seen), self.shared.cluster.leader());
+        let sent = send(&self.brief(), &call).await;
+        let election = Election::new(to, since, nameserver);
+        if let Err(error) = &sent {
+            // Where auto_failover is on again (301), the old one leads again first: switching it off waits for others.
+            self.tell(&step, None, StepOutcome::Missed(error.to_string()));
+        }
+        self.known.was_asked_to_elect(election, sent);
+    }
+
+    async fn cancel(&mut self, op: OpId) {
+        let step = Step::CancelOp { op };
+        let call = Call::Action(Action::CancelOp { op });
+        self.write_down(&step);
+        self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        // Whether it is over shows.
+        let _ = send(&self.brief(), &call).await;
+        self.known.was_told_to_cancel();
+    }
+
+    /// One that leads in its tablet's memory, and whom no metadata names: it follows again, as clients expect.
+    async fn demote(&mut self, at: &Endpoint) {
+        let step = Step::StandDown {
+            table: self.goal.table.clone(),
+            pid: self.goal.pid,
+            endpoint: at.clone(),
+            successor: self.known.old.clone(),
+        };
+        let call = Call::StandDown(at.clone(), self.known.id);
+        self.write_down(&step);
+        self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        let _ = send(&self.brief(), &call).await;
+        self.known.was_demoted();
+    }
+
+    /// ChangeRole to the old leader's own tablet.
+    async fn lead_again(&mut self) {
+        let call = match PartitionContext::find(&self.known.seen, &self.goal.table, self.goal.pid) {
+            Ok(place) => handover::lead_again(&place, &self.known.old),
+            Err(refusal) => Err(refusal),
+        };
+        let call = match call {
+            Ok(call) => call,
+            Err(refusal) => return self.known.cannot_lead_again(refusal),
+        };
+        let step = self.stand_up();
+        if self.known.leads_again_first_time() {
+            // Even if that cannot be written down: it restores what was.
+            self.write_down(&step);
+            self.tell(&step, Some(call.clone()), StepOutcome::Sent);
+        }
+        let sent = send(&self.brief(), &call).await;
+        self.known.was_told_to_lead_again(sent);
+    }
+
+    fn stand_up(&self) -> Step {
+        Step::StandUp { table: self.goal.table.clone(), pid: self.goal.pid, endpoint: self.known.old.clone() }
+    }
+
+    /// Whether it is on disk.
+    fn write_down(&mut self, step: &Step) -> bool {
+        let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
+        let written = self.shared.hands.write_down(&text).is_ok();
+        self.unrecorded |= !written;
+        written
+    }
+
+    fn tell_end(&self, end: &End) {
+        let leads = |at: &Endpoint| StepOutcome::Reached(format!("{at} leads {}", self.goal.name()));
+        match end {
+            End::NewLeader(to) => {
+                let (table, pid) = (self.goal.table.clone(), self.goal.pid);
+                self.tell(&Step::ChangeLeader { table, pid, to: Some(to.clone()) }, None, leads(to));
+            }
+            End::LeadsAgain(why) => {
+                let how = match why.said() {
+                    Some(why) => {
+                        StepOutcome::Reached(format!("{} leads {} again: {why}", self.known.old, self.goal.name()))
+                    }
+                    None => leads(&self.known.old),
+                };
+                self.tell(&self.stand_up(), None, how);
+            }
+            End::Unled(refusal) => self.tell(&self.stand_up(), None, StepOutcome::Missed(refusal.text.clone())),
+        }
+    }
+
+    fn tell(&self, step: &Step, call: Option<Call>, how: StepOutcome) {
+        // Whoever listened may be gone: what is done is done all the same.
+        let _ = self.told.send(StepEvent { partition: self.goal.name(), step: step.code(), call, how });
+    }
+}
+
+/// Whether nobody listens where a server is: its process is dead.
+fn is_dead(error: &CallError) -> bool {
+    matches!(error.kind, CallErrorKind::Unreachable { .. })
+}

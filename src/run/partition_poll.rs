@@ -1,0 +1,295 @@
+//! Looks at single partitions, where few are waited for: what the nameserver and the tablets say of everything else is not
+//! asked. Without them the nameserver's lanes, which take one follower in four seconds, would have the whole cluster looked
+//! at for every step of each.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
+use crate::recovery::WaitFor;
+
+use super::driver::{Driver, Report};
+use super::partition_task::{PartitionTask, Sequence};
+use super::polling::POLL_MIN;
+
+/// What a call costs, and a line of an answer to one that asks for everything, in the same unit (about a tenth of a
+/// microsecond of a server's time and ours). Only their proportion counts.
+const CALL: usize = 500;
+const LINE: usize = 10;
+/// Calls of a close look at a partition of three: operations, table, three replicas.
+const CALLS: usize = 5;
+/// Pauses between looks at a partition that waits for the nameserver's operation: it takes at least two of the nameserver's own
+/// polls (get_task_status_interval, 2 s), and others are queued behind it, so that its lane does not wait for us. One that is
+/// queued itself has another one to wait for. On the cluster's clock.
+const OPERATION: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(1);
+const QUEUED: Duration = Duration::from_secs(2);
+
+/// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
+const EMPTY_APART: Duration = Duration::from_millis(20);
+
+/// What a close look brought.
+pub(super) enum PartitionPoll {
+    /// The operation that is waited for has not ended: nothing else was asked.
+    Ops(Vec<Op>),
+    /// All there is to know. The table is none if it is gone.
+    All { ops: Vec<Op>, table: Option<Box<Table>>, held: BTreeMap<Endpoint, Option<Held>> },
+}
+
+/// When a partition is looked at on its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// When something last moved.
+    moved: Instant,
+    pause: Duration,
+    next: Instant,
+    under_way: bool,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { moved: now, pause: POLL_MIN, next: now, under_way: false }
+    }
+
+    /// Something happened: look soon.
+    pub(super) fn quicken(&mut self) {
+        self.moved = Instant::now();
+        self.pause = POLL_MIN;
+        self.next = self.next.min(self.moved + POLL_MIN);
+    }
+
+    fn begin(&mut self, pauses: &RangeInclusive<Duration>) {
+        self.pause = self.pause.clamp(*pauses.start(), *pauses.end());
+        self.next = Instant::now() + self.pause;
+        self.pause = (self.pause * 3 / 2).min(*pauses.end());
+        self.under_way = true;
+    }
+
+    /// When the next look is due, if none is under way.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.under_way).then_some(self.next)
+    }
+}
+
+impl Driver {
+    /// Whether looking at the partitions that want it one by one costs less than looking at everything.
+    pub(super) fn closely_is_cheaper(&self, wanting: usize) -> bool {
+        let everything = (self.placed.len() + 3) * CALL + self.lines() as usize * LINE;
+        wanting * CALLS * CALL < everything
+    }
+
+    /// Begins close looks at those of them that are due.
+    pub(super) fn look_closely(&mut self, wanting: &[PartitionId], began: Sequence) {
+        let now = Instant::now();
+        for id in wanting {
+            let Some((table, _)) = self.index.find(&self.snapshot.tables, *id) else { continue };
+            let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
+            let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
+            let table = table.name.clone();
+            let still = self.partitions.get(id).map_or(self.pause_max, |task| self.longest_pause(task.pace.moved));
+            let Some(task) = self.partitions.get_mut(id).filter(|task| task.pace.due().is_some_and(|due| due <= now))
+            else {
+                continue;
+            };
+            let waits_for_ops = task.waiting == Some(WaitFor::Ops);
+            let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
+            let pauses = match (waits_for_ops, queued) {
+                (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED).max(still),
+                (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()).max(still),
+                (false, _) => POLL_MIN..=still,
+            };
+            task.pace.begin(&pauses);
+            let answering = |endpoint: &&Endpoint| {
+                let tablet = self.snapshot.tablets.get(*endpoint);
+                tablet.is_none_or(|tablet| !matches!(tablet.held, Seen::Failed(_)))
+            };
+            let endpoints: Vec<Endpoint> = task.endpoints.iter().filter(answering).cloned().collect();
+            let (cluster, id) = (self.cluster.clone(), *id);
+            self.tasks.spawn(async move {
+                let close = look(&cluster, id, &table, endpoints, waits_for_ops).await;
+                Report::PartitionPoll(began, id, Box::new(close))
+            });
+        }
+    }
+
+    /// Brings a partition up to date. What does not fit into what was seen before (a server does not answer, a replica or the
+    /// table has gone) is left to a look at everything there, which knows more.
+    pub(super) fn note_partition_poll(
+        &mut self,
+        began: Sequence,
+        id: PartitionId,
+        close: Result<PartitionPoll, PollError>,
+    ) {
+        let Some(task) = self.partitions.get_mut(&id) else { return };
+        task.pace.under_way = false;
+        self.next_look = self.next_look.min(task.pace.next);
+        let Some((table, before)) = self.index.find(&self.snapshot.tables, id) else { return };
+        let (name, tid, terms) = (table.name.clone(), table.tid, before.terms.len());
+        match close {
+            Err(PollError::Nameserver(error)) => self.note_no_nameserver(&error),
+            Err(PollError::Tablet(endpoint)) => {
+                self.doubted.insert(endpoint);
+            }
+            Ok(PartitionPoll::Ops(ops)) => {
+                self.nameserver_gone = None;
+                if self.index.note_ops_of(&name, id.pid, ops) {
+                    task.pace.quicken();
+                }
+                // Even so: it may have waited long enough.
+                self.stirred.insert(id);
+            }
+            Ok(PartitionPoll::All { ops, table, held }) => {
+                self.nameserver_gone = None;
+                // A look at everything may have been faster.
+                if task.tables_seen.max(self.tables_seen) >= began {
+                    self.stirred.insert(id);
+                    return;
+                }
+                let same = table.filter(|table| table.tid == tid);
+                let now = same.and_then(|table| table.partitions.into_iter().find(|partition| partition.pid == id.pid));
+                let Some(now) = now.filter(|now| now.terms.len() >= terms) else {
+                    self.doubt_nameserver = true;
+                    return;
+                };
+                let holds = |endpoint: &Endpoint| {
+                    let tablet = self.snapshot.tablets.get(endpoint)?;
+                    tablet.held.known()?.get(&id)
+                };
+                let gone: Vec<Endpoint> = held
+                    .iter()
+                    .filter(|(at, now)| now.is_none() && holds(at).is_some())
+                    .map(|(at, _)| at.clone())
+                    .collect();
+                if !gone.is_empty() {
+                    self.doubted.extend(gone);
+                    return;
+                }
+                let moved = held
+                    .iter()
+                    .any(|(at, now)| holds(at).map(|held| held.state) != now.as_ref().map(|held| held.state));
+                if self.index.note_ops_of(&name, id.pid, ops) || moved {
+                    task.pace.quicken();
+                }
+                task.tables_seen = began;
+                if let Some(partition) = self.index.find_mut(&mut self.snapshot.tables, id) {
+                    *partition = now;
+                }
+                for (endpoint, held) in held {
+                    self.note_replica_closely(began, id, &endpoint, held);
+                }
+                self.stirred.insert(id);
+            }
+        }
+    }
+
+    fn note_replica_closely(&mut self, began: Sequence, id: PartitionId, endpoint: &Endpoint, held: Option<Held>) {
+        let Some(task) = self.partitions.get_mut(&id) else { return };
+        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
+        let Seen::Known(all) = &mut tablet.held else { return };
+        if self.tablets_seen.get(endpoint).is_some_and(|seen| *seen >= began) {
+            return;
+        }
+        task.note_look(endpoint, held.as_ref());
+        task.seen.insert(endpoint.clone(), began);
+        match held {
+            Some(held) => drop(all.insert(id, held)),
+            None => drop(all.remove(&id)),
+        }
+        if task.under_way == 0 {
+            super::polling::refresh(task, endpoint, tablet.probes.get_mut(&id));
+        }
+    }
+}
+
+/// Why a close look says nothing.
+pub(super) enum PollError {
+    /// The nameserver's answer.
+    Nameserver(CallError),
+    /// Which tablet did not answer.
+    Tablet(Endpoint),
+}
+
+/// Operations first, for the same reason as in a look at everything.
+async fn look(
+    cluster: &Cluster,
+    id: PartitionId,
+    name: &TableName,
+    endpoints: Vec<Endpoint>,
+    waits_for_ops: bool,
+) -> Result<PartitionPoll, PollError> {
+    let ops = cluster.ops_of(name, id.pid).await.map_err(PollError::Nameserver)?;
+    if waits_for_ops && ops.iter().any(|op| op.status.is_in_flight()) {
+        return Ok(PartitionPoll::Ops(ops));
+    }
+    let mut replicas = JoinSet::new();
+    for endpoint in endpoints {
+        let cluster = cluster.clone();
+        replicas.spawn(async move {
+            let held = cluster.replica_status_once(&endpoint, id).await;
+            (endpoint, held)
+        });
+    }
+    let table = cluster.table(name).await.map_err(PollError::Nameserver)?.map(Box::new);
+    let mut held = BTreeMap::new();
+    while let Some(answered) = replicas.join_next().await {
+        let Ok((endpoint, answer)) = answered else { continue };
+        match answer {
+            Ok(answer) => drop(held.insert(endpoint, answer)),
+            Err(_) => return Err(PollError::Tablet(endpoint)),
+        }
+    }
+    Ok(PartitionPoll::All { ops, table, held })
+}
+
+impl PartitionTask {
+    /// Notes how a replica was seen. Two looks in the same instant show the same.
+    pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
+        let now = Instant::now();
+        let is_empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        let replica = self.memory.replica_mut(endpoint);
+        if !is_empty {
+            replica.empty_looks = 0;
+            self.empty.remove(endpoint);
+        } else if self.empty.get(endpoint).is_none_or(|last| now.duration_since(*last) >= EMPTY_APART) {
+            replica.empty_looks = replica.empty_looks.saturating_add(1);
+            self.empty.insert(endpoint.clone(), now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{Pid, Role, State, Tid};
+    use crate::recovery::Memory;
+
+    #[tokio::test(start_paused = true)]
+    async fn two_looks_in_the_same_instant_count_as_one() {
+        let (at, partition) = (Endpoint::from("a:1"), PartitionId { tid: Tid(7), pid: Pid(0) });
+        let empty = Held {
+            partition,
+            role: Role::Follower,
+            state: State::Normal,
+            offset: Offset(0),
+            record_cnt: 0,
+            index_rows: Vec::new(),
+        };
+        let mut task = PartitionTask::new(Memory::default(), vec![at.clone()]);
+        let polling = |task: &PartitionTask| task.memory.replica(&at).empty_looks;
+        task.note_look(&at, Some(&empty));
+        task.note_look(&at, Some(&empty));
+        assert_eq!(polling(&task), 1);
+        tokio::time::advance(EMPTY_APART).await;
+        task.note_look(&at, Some(&empty));
+        assert_eq!(polling(&task), 2);
+        task.note_look(&at, Some(&Held { offset: Offset(1), ..empty }));
+        assert_eq!((polling(&task), task.empty), (0, BTreeMap::new()));
+    }
+}

@@ -1,0 +1,485 @@
+//! The driver's looks at the cluster: begun when it is time, at whatever open cases rest on, one batched call per tablet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster};
+use crate::model::{Action, Directory, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, State};
+use crate::playbook::{PartitionStep, Playbook};
+use crate::recovery::{Load, Probe, Question, WaitFor};
+use crate::snapshot;
+
+use super::driver::{Driver, Metadata, Report};
+use super::event::Event;
+use super::index::Index;
+use super::partition_task::{PartitionTask, Sequence, on_nameserver};
+
+/// The pause between two rounds of looks: from this, while things move, ...
+pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
+/// ... to what the playbook says (`poll_table_status: every`), or this, ...
+pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
+/// ... or this part of the time since something last moved, if that is longer: a load or an operation that has taken minutes
+/// is seen to end within a twentieth of that, and polling it costs the servers and us next to nothing. ...
+const STILL_PART: u32 = 20;
+/// ... But never more than this, on the cluster's clock.
+const STILL_MAX: Duration = Duration::from_secs(5);
+
+/// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
+const MISSES: u32 = 3;
+/// ... and for how long at least: a connection that breaks is made again in less.
+const MISSING_FOR: Duration = Duration::from_secs(2);
+/// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
+/// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
+const REST_PER_REPLICA: Duration = Duration::from_micros(20);
+/// The nameserver, by partitions.
+const REST_PER_PARTITION: Duration = Duration::from_micros(2);
+/// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
+/// cluster and minutes on a small one is looked at about as often on both.
+const ROUND_PER_LINE: Duration = Duration::from_millis(1);
+/// The pause between two looks where nothing is left to do but to wait for tablets that are away. On the cluster's clock.
+const AWAY: Duration = Duration::from_secs(2);
+/// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
+/// what it is told to load.
+const RESTARTS: u32 = 2;
+
+impl Driver {
+    pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
+        let found = self.index.find(&self.snapshot.tables, id);
+        let Some(storage) = found.map(|(table, _)| table.storage) else { return };
+        for probe in probes {
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move {
+                let mut answer = Probes::UNASKED;
+                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
+                Report::Probed(id, probe, Box::new(answer))
+            });
+        }
+    }
+
+    pub(super) fn require_fresh_looks(&mut self) {
+        self.partitions.values_mut().for_each(|task| task.outdate(self.now));
+    }
+
+    /// Lines in the answers to a look at everything.
+    pub(super) fn lines(&self) -> u32 {
+        let lines = self.placed.values().map(Vec::len).sum::<usize>() + self.partitions.len();
+        u32::try_from(lines).unwrap_or(u32::MAX)
+    }
+
+    /// Begins looks at whatever open cases wait for, when it is time: at each of them alone where they are few, else one
+    /// batched call per tablet.
+    pub(super) fn look_if_due(&mut self) {
+        if Instant::now() < self.next_look {
+            return;
+        }
+        let now = Instant::now();
+        let still = self.longest_pause(self.moved);
+        let longest = match self.open {
+            0 => still.max(AWAY.div_f64(self.settings.pace)),
+            _ => still,
+        };
+        self.pause = (self.pause * 3 / 2).min(longest);
+        self.next_look = now + self.pause;
+        self.now += 1;
+        let began = self.now;
+        let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
+        let mut tablets = self.lanes.loading_at();
+        let mut nameserver = false;
+        if self.closely_is_cheaper(wanting.len()) {
+            self.look_closely(&wanting, began);
+            let due =
+                wanting.iter().filter_map(|id| self.partitions.get(id)?.pace.due()).filter(|due| *due > now).min();
+            self.next_look = due.map_or(self.next_look, |due| self.next_look.min(due));
+        } else {
+            let partitions = || wanting.iter().filter_map(|id| self.partitions.get(id));
+            tablets.extend(partitions().flat_map(|task| task.endpoints.iter().cloned()));
+            nameserver = partitions().any(|task| task.wants_nameserver(self.tables_seen));
+        }
+        let between = still.max(ROUND_PER_LINE * self.lines());
+        if self.last_round.is_none_or(|last| now >= last + between) {
+            self.last_round = Some(now);
+            tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
+            nameserver = true;
+        }
+        tablets.retain(|endpoint| self.tablet_rests.get(endpoint).is_none_or(|rests| *rests <= now));
+        let mut nameserver = nameserver && self.nameserver_rests <= now;
+        // Whoever does not answer has nothing to rest from.
+        let is_watched = |endpoint: &&Endpoint| self.watched_at.get(*endpoint).is_some_and(|some| *some > 0);
+        tablets.extend(self.silent.iter().filter(is_watched).cloned());
+        if self.open == 0 {
+            tablets.extend(self.missing().into_keys());
+        }
+        tablets.append(&mut self.doubted);
+        nameserver |= std::mem::take(&mut self.doubt_nameserver);
+        for endpoint in tablets {
+            if self.looking_at.insert(endpoint.clone()) {
+                let lines = self.placed.get(&endpoint).map_or(0, Vec::len);
+                self.tablet_rests.insert(endpoint.clone(), now + REST_PER_REPLICA * lines as u32);
+                let cluster = self.cluster.clone();
+                self.tasks.spawn(async move {
+                    let held = snapshot::poll_tablet(&cluster, &endpoint).await;
+                    Report::Tablet(began, endpoint, held)
+                });
+            }
+        }
+        if nameserver && !std::mem::replace(&mut self.looking_at_nameserver, true) {
+            self.nameserver_rests = now + REST_PER_PARTITION * self.partitions.len() as u32;
+            let cluster = self.cluster.clone();
+            self.tasks.spawn(async move { Report::Tables(began, nameserver_says(&cluster).await) });
+        }
+    }
+
+    /// Something has moved: what follows from it may be seen soon.
+    pub(super) fn hurry(&mut self) {
+        self.moved = Instant::now();
+        self.pause = POLL_MIN;
+        self.next_look = self.next_look.min(self.moved + POLL_MIN);
+    }
+
+    /// The longest pause between two looks at what has not moved since then. A tablet that has just stopped answering is
+    /// looked at often, until it is known whether it is gone.
+    pub(super) fn longest_pause(&self, moved: Instant) -> Duration {
+        if self.misses.values().any(|misses| !is_gone(misses)) {
+            return self.pause_max;
+        }
+        let still = (moved.elapsed() / STILL_PART).min(STILL_MAX.div_f64(self.settings.pace));
+        still.max(self.pause_max)
+    }
+
+    pub(super) fn note_tablet(
+        &mut self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) {
+        self.looking_at.remove(endpoint);
+        match self.is_back(endpoint, &held) {
+            true => self.look_at_returned(endpoint.clone()),
+            false => self.note_answer(began, endpoint, held),
+        }
+    }
+
+    /// Notes what a tablet holds, or that it does not say.
+    pub(super) fn note_answer(
+        &mut self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) {
+        let held = self.with_closer_looks(began, endpoint, held);
+        self.note_restart(began, endpoint, &held);
+        if self.is_hiccup(endpoint, &held) {
+            return;
+        }
+        let last_seen = self.tablets_seen.insert(endpoint.clone(), began).unwrap_or(0);
+        let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) else { return };
+        let moves = has_moved(&tablet.held, &held);
+        let before = std::mem::replace(&mut tablet.held, held);
+        let partitions = &self.partitions;
+        let held = &tablet.held;
+        self.lanes.note_loads(endpoint, |id| {
+            // A load that was given up on holds up no other one.
+            let Some(task) = partitions.get(&id).filter(|task| task.is_open()) else { return false };
+            match held {
+                Seen::Known(held) => match held.get(&id) {
+                    Some(held) => !held.state.is_loaded(),
+                    None => task.under_way > 0 || task.memory.replica(endpoint).load == Load::Accepted,
+                },
+                Seen::Unasked | Seen::Failed(_) => false,
+            }
+        });
+        let mut to_take_up = Vec::new();
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            let Some(task) = self.partitions.get_mut(id) else { continue };
+            let seen = tablet.held.known().and_then(|held| held.get(id));
+            if !task.is_open() {
+                let then = before.known().map(|held| held.get(id));
+                let concerns = then.is_some_and(|then| task.is_concerned_by(then, seen));
+                to_take_up.extend((tablet.held.known().is_some() && concerns).then_some(*id));
+                continue;
+            }
+            task.note_look(endpoint, seen);
+            let was_stale = task.tablet_acted.max(task.nameserver_acted) >= last_seen;
+            let changed = before.known().and_then(|held| held.get(id)) != seen || before.known().is_none();
+            if was_stale || changed || task.waiting.as_ref().is_some_and(|what| !what.is_turn()) {
+                self.stirred.insert(*id);
+            }
+            if task.under_way == 0 {
+                refresh(task, endpoint, tablet.probes.get_mut(id));
+            }
+        }
+        self.take_up(to_take_up);
+        if moves {
+            self.hurry();
+        }
+    }
+
+    /// What a tablet holds, but for replicas that were looked at alone since that look began.
+    fn with_closer_looks(
+        &self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) -> Seen<BTreeMap<PartitionId, Held>> {
+        let Seen::Known(mut held) = held else { return held };
+        let before = self.snapshot.tablets.get(endpoint).and_then(|tablet| tablet.held.known());
+        let Some(before) = before else { return Seen::Known(held) };
+        let closer = |id: &&PartitionId| {
+            let task = self.partitions.get(id);
+            task.is_some_and(|task| task.seen.get(endpoint).is_some_and(|seen| *seen > began))
+        };
+        for id in self.placed.get(endpoint).into_iter().flatten().filter(closer) {
+            match before.get(id) {
+                Some(seen) => drop(held.insert(*id, seen.clone())),
+                None => drop(held.remove(id)),
+            }
+        }
+        Seen::Known(held)
+    }
+
+    /// Brings everything that the nameserver tells up to date, but for partitions that were looked at alone since.
+    pub(super) fn note_tables(&mut self, began: Sequence, (mut tables, ops, registrations, auto_failover): Metadata) {
+        self.nameserver_gone = None;
+        self.note_failover_seen(began, auto_failover);
+        let mut opinions = Vec::new();
+        for registration in registrations {
+            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint)
+                && tablet.state.replace(registration.state) != Some(registration.state)
+            {
+                opinions.push((registration.endpoint, registration.state));
+            }
+        }
+        let mut now = Index::of(&tables, ops, self.index.newest_op);
+        for (id, _) in self.partitions.iter().filter(|(_, task)| task.tables_seen > began) {
+            let Some((table, partition)) = self.index.find(&self.snapshot.tables, *id) else { continue };
+            if let Some(stale) = now.find_mut(&mut tables, *id) {
+                *stale = partition.clone();
+                now.note_ops_of(&table.name, id.pid, self.index.ops(&table.name, id.pid).cloned().collect());
+            }
+        }
+        let changed = self.changed_meanwhile(&tables, &now);
+        self.index = now;
+        self.snapshot.tables = tables;
+        self.tables_seen = began;
+        self.stirred.extend(&self.watched);
+        self.take_up(changed);
+        opinions.iter().for_each(|(endpoint, state)| self.note_opinion(endpoint, *state));
+    }
+
+    /// Whether a failed look says nothing yet: one lost answer is no dead tablet, and a leader must not be unmarked for it.
+    /// What was seen before stands until several looks in a row have failed, but nothing is decided on it meanwhile.
+    fn is_hiccup(&mut self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+        if !matches!(held, Seen::Failed(_)) {
+            self.misses.remove(endpoint);
+            return false;
+        }
+        let answered = |tablet: &crate::model::Tablet| matches!(tablet.held, Seen::Known(_));
+        let misses = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
+        misses.0 += 1;
+        self.snapshot.tablets.get(endpoint).is_some_and(answered) && !is_gone(misses)
+    }
+
+    /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
+    /// several loaded replicas have gone at once. Loads may fail at once, too, and what an operation may have dropped proves
+    /// nothing.
+    /// What the run had brought back there is begun again.
+    fn note_restart(&mut self, began: Sequence, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
+        let Seen::Known(held) = held else {
+            self.silent.insert(endpoint.clone());
+            return;
+        };
+        let was_silent = self.silent.remove(endpoint);
+        if was_silent {
+            self.forget_disk(endpoint);
+        }
+        let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
+        let none_left = before.keys().all(|id| !held.contains_key(id));
+        let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
+        let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
+        let is_restarted = none_left && (loaded > 1 || was_silent && gone_by_itself.next().is_some());
+        if held.is_empty() && !is_restarted {
+            self.doubt_loads(began, endpoint);
+        }
+        if is_restarted {
+            self.forget_disk(endpoint);
+            let text = format!("tablet {endpoint} has been restarted");
+            self.settings.record.note(&text);
+            (self.settings.listener)(&Event::Note { text });
+            let restarts = self.restarts.entry(endpoint.clone()).or_insert(0);
+            *restarts += 1;
+            let again = *restarts <= RESTARTS;
+            for id in self.placed.get(endpoint).cloned().unwrap_or_default() {
+                let Some(task) = self.partitions.get_mut(&id) else { continue };
+                task.memory.replica_mut(endpoint).note_restart();
+                // A later run sees only that the tablet holds something again, and takes it for the same process.
+                self.settings.record.remember(id, &task.memory);
+                if again {
+                    self.reopen(id);
+                }
+            }
+        }
+    }
+
+    /// It may have come back with another disk, whether it held anything before or not: what was asked, and what it refused.
+    fn forget_disk(&mut self, endpoint: &Endpoint) {
+        if let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
+            tablet.probes.values_mut().for_each(|probes| probes.directory = Seen::Unasked);
+        }
+        for id in self.placed.get(endpoint).into_iter().flatten() {
+            if let Some(task) = self.partitions.get_mut(id) {
+                task.memory.replica_mut(endpoint).forget_refusal();
+            }
+        }
+    }
+
+    /// Several loads of a tablet that holds nothing at all may have failed, or it may have been restarted so quickly that nobody
+    /// noticed: then what they were to load is still there.
+    fn doubt_loads(&mut self, began: Sequence, endpoint: &Endpoint) {
+        let is_gone = |task: &PartitionTask| {
+            let load = &task.memory.replica(endpoint).load;
+            task.is_open() && task.tablet_acted < began && matches!(load, Load::Accepted | Load::Seen)
+        };
+        let placed = self.placed.get(endpoint).into_iter().flatten();
+        let gone: Vec<PartitionId> =
+            placed.copied().filter(|id| self.partitions.get(id).is_some_and(is_gone)).collect();
+        for id in gone.iter().filter(|_| gone.len() > 1) {
+            if let Some(task) = self.partitions.get_mut(id) {
+                task.memory.replica_mut(endpoint).load = Load::Interrupted;
+            }
+        }
+    }
+
+    /// Whether a replica that is gone may have been dropped: by a RecoverTable of ours that resends it, or by an operation
+    /// that replaces one of its partition.
+    fn may_have_been_dropped(&self, id: PartitionId, endpoint: &Endpoint) -> bool {
+        let replica = self.partitions.get(&id).and_then(|task| task.memory.replicas.get(endpoint));
+        let handed_over = replica.is_some_and(|replica| replica.load == Load::HandedOver);
+        let Some((table, _)) = self.index.find(&self.snapshot.tables, id) else { return true };
+        handed_over || self.index.ops(&table.name, id.pid).any(Op::replaces)
+    }
+
+    pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
+        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
+            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
+            match probe.question {
+                Question::Manifest => probes.manifest = answer.manifest,
+                Question::TermPair => probes.term_pair = answer.term_pair,
+                Question::Directory => probes.directory = answer.directory,
+                Question::Followers => probes.followers = answer.followers,
+                Question::Aggregator => probes.aggregator = answer.aggregator,
+            }
+        }
+        if let Some(task) = self.partitions.get_mut(&id) {
+            task.under_way -= 1;
+            self.stirred.insert(id);
+        }
+    }
+}
+
+/// What the tablets hold.
+pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeMap<PartitionId, State>> {
+    let known = snapshot.tablets.iter().filter_map(|(endpoint, tablet)| Some((endpoint, tablet.held.known()?)));
+    known.map(|(endpoint, held)| (endpoint.clone(), states(held))).collect()
+}
+
+fn states(held: &BTreeMap<PartitionId, Held>) -> BTreeMap<PartitionId, State> {
+    held.iter().map(|(id, held)| (*id, held.state)).collect()
+}
+
+/// Whether a tablet has failed to answer so often, and since then, that it counts as out of reach.
+fn is_gone((count, since): &(u32, Instant)) -> bool {
+    *count >= MISSES && since.elapsed() >= MISSING_FOR
+}
+
+/// Whether something came, went or changed its state. Offsets alone are no reason to hurry: while clients write they never
+/// stand still.
+fn has_moved(before: &Seen<BTreeMap<PartitionId, Held>>, after: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
+    match (before, after) {
+        (Seen::Known(before), Seen::Known(after)) => {
+            let shape = |(id, held): (&PartitionId, &Held)| (*id, held.role, held.state);
+            !before.iter().map(shape).eq(after.iter().map(shape))
+        }
+        (before, after) => before != after,
+    }
+}
+
+/// Operations first: what one has done before it is seen ended shows in tables read after it. The other way round a
+/// replica may look as if its operation had ended without effect, and be recovered twice.
+async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
+    let ops = cluster.ops().await?;
+    let auto_failover = async { Ok(cluster.auto_failover().await.ok()) };
+    let (tables, registrations, on) = tokio::try_join!(cluster.tables(), cluster.tablets(), auto_failover)?;
+    Ok((tables, ops, registrations, on))
+}
+
+/// Forgets answers that change by themselves while a case waits for them to.
+pub(super) fn refresh(task: &PartitionTask, endpoint: &Endpoint, probes: Option<&mut Probes>) {
+    let Some(probes) = probes else { return };
+    match &task.waiting {
+        Some(
+            WaitFor::CatchUp(_)
+            | WaitFor::Rows(_)
+            | WaitFor::Stuck(_)
+            | WaitFor::Ops
+            | WaitFor::Answer(_)
+            | WaitFor::Flags
+            | WaitFor::Registered(_),
+        ) => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+            if matches!(probes.manifest, Seen::Failed(_)) {
+                probes.manifest = Seen::Unasked;
+            }
+        }
+        // A snapshot that was asked for may have its turn any time.
+        Some(WaitFor::Snapshot(of)) if of == endpoint => probes.manifest = Seen::Unasked,
+        _ => {}
+    }
+}
+
+/// The longest pause between two looks, as the playbook has it.
+pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+    let every = playbook.partition.iter().find_map(|step| match step {
+        PartitionStep::PollTableStatus { every, .. } => Some(*every),
+        _ => None,
+    });
+    every.unwrap_or(POLL_MAX).max(POLL_MIN)
+}
+
+/// What was asked when the run was planned and may have changed since; MANIFEST only grows.
+pub(super) fn outdate(probes: &mut Probes) {
+    probes.directory = Seen::Unasked;
+    probes.term_pair = Seen::Unasked;
+    probes.followers = Seen::Unasked;
+}
+
+/// Whether there is nothing to load, which decides what may be replaced.
+pub(super) fn ask_again_for_what_is_missing(probes: &mut Probes) {
+    if probes.directory.known().is_some_and(|directory| *directory != Directory::InPlace) {
+        probes.directory = Seen::Unasked;
+    }
+}
+
+/// What an action makes worthless of what was asked of a tablet about its partition.
+pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
+    match action {
+        Action::MakeSnapshot { .. } => probes.manifest = Seen::Unasked,
+        Action::CreateAggregator { .. } => probes.aggregator = Seen::Unasked,
+        Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } if endpoint == at => {
+            *probes = Probes::UNASKED;
+        }
+        Action::LoadTable { .. } | Action::LoadWithSchema { .. } => {
+            (probes.term_pair, probes.directory) = (Seen::Unasked, Seen::Unasked);
+        }
+        _ if on_nameserver(action) => {
+            let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
+            *probes = Probes { manifest, directory, aggregator: probes.aggregator.clone(), ..Probes::UNASKED };
+        }
+        _ => {
+            probes.term_pair = Seen::Unasked;
+            probes.followers = Seen::Unasked;
+        }
+    }
+}
