@@ -15,7 +15,7 @@ use super::args;
 use super::ending_args::Ending;
 use super::out::Say;
 use super::recover::now_ms;
-use super::step_args::LeaderCommand;
+use super::step_commands::LeaderCommand;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
 use crate::run::Summary;

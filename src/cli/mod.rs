@@ -39,6 +39,7 @@ mod snapshot;
 mod status;
 mod step;
 mod step_args;
+mod step_commands;
 #[cfg(test)]
 mod switches_tests;
 mod undertake;
@@ -59,7 +60,7 @@ use environment::Parsed;
 use metadata_args::MetadataCommand;
 use out::{Out, TOLD};
 use practice_args::SandboxCommand;
-use step_args::ReplicaCommand;
+use step_commands::ReplicaCommand;
 
 use crate::ui::Paint;
 
@@ -147,9 +148,9 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Snapshot(args) => snapshot::run(args, out).await,
         Command::Failover(args) => failover::run(&args.command, out).await,
         Command::Show(command) => show::run(command, out).await,
-        Command::Op(command) => step::cancel(command, out).await,
+        Command::Op(command) => step::op(command, out).await,
         Command::Tablet(command) => step::tablet(command, out).await,
-        Command::Leader(command) => step::change_leader(command, out).await,
+        Command::Leader(command) => step::leader(command, out).await,
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,

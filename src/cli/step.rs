@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{Endpoint, OpId, Pid, TableName};
+use crate::model::{Endpoint, Pid, TableName};
 use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::{Directory, Selector};
 use crate::ui::{Numbers, command};
@@ -16,7 +16,8 @@ use super::out::Out;
 use super::recover::{caller, exit_of_stop, now_ms};
 use super::session::{Session, sandbox_record_dir};
 use super::signal::{Signals, Words};
-use super::step_args::{LeaderCommand, OneReplica, OpCommand, ReplicaCommand, TabletCommand, Working, YesNo};
+use super::step_args::Working;
+use super::step_commands::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::{diff, record, show, undertake};
 
 /// What it says when it is stopped.
@@ -43,25 +44,21 @@ struct Line<'a> {
 ///
 /// # Errors
 /// As [`take`].
-pub async fn cancel(command: &OpCommand, out: &Out) -> Result<Exit, Failure> {
-    let OpCommand::Cancel { op, working } = command;
-    take(Step::CancelOp { op: OpId(*op) }, working, out).await
+pub async fn op(command: &OpCommand, out: &Out) -> Result<Exit, Failure> {
+    take(command.asked(), out).await
 }
 
 /// `leader`.
 ///
 /// # Errors
 /// As [`take`].
-pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure> {
+pub async fn leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         LeaderCommand::Handover { partition, to, how } => {
             let ((table, pid), to) = (partition_of(partition)?, endpoint_of(to)?);
             undertake::run(crate::operate::Undertaking::Handover { table, pid, to }, how, out).await
         }
-        LeaderCommand::Change { partition, to, working } => {
-            let (table, pid) = partition_of(partition)?;
-            take(Step::ChangeLeader { table, pid, to: to.as_deref().map(endpoint_of).transpose()? }, working, out).await
-        }
+        LeaderCommand::Step(step) => take(step.asked()?, out).await,
     }
 }
 
@@ -70,15 +67,7 @@ pub async fn change_leader(command: &LeaderCommand, out: &Out) -> Result<Exit, F
 /// # Errors
 /// As [`take`].
 pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure> {
-    match command {
-        TabletCommand::Offline { endpoint, allow_unavailable, working } => {
-            let step = Step::OfflineTablet { endpoint: endpoint_of(endpoint)? };
-            take_even_if(*allow_unavailable, step, working, out).await
-        }
-        TabletCommand::Recover { endpoint, working } => {
-            take(Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working, out).await
-        }
-    }
+    take(command.asked()?, out).await
 }
 
 /// `replica`.
@@ -89,57 +78,27 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
     match command {
         ReplicaCommand::Status { of, looking } => show::replicas(of, looking, out).await,
         ReplicaCommand::Diff(args) => diff::run(args, out).await,
-        ReplicaCommand::Load(OneReplica { partition, endpoint, working }) => {
-            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::LoadReplica { table, pid, endpoint }, working, out).await
-        }
-        ReplicaCommand::Recover(OneReplica { partition, endpoint, working }) => {
-            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::RecoverReplica { table, pid, endpoint, led_until: None }, working, out).await
-        }
-        ReplicaCommand::Add(OneReplica { partition, endpoint, working }) => {
-            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::AddReplica { table, pid, endpoint }, working, out).await
-        }
-        ReplicaCommand::Remove(OneReplica { partition, endpoint, working }) => {
-            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::RemoveReplica { table, pid, endpoint }, working, out).await
-        }
-        ReplicaCommand::Aggregate(OneReplica { partition, endpoint, working }) => {
-            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
-            take(Step::Aggregate { table, pid, endpoint }, working, out).await
-        }
-        ReplicaCommand::Migrate { partition, from, to, working } => {
-            let (table, pid) = partition_of(partition)?;
-            let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);
-            take(Step::MigrateReplica { table, pid, from, to }, working, out).await
-        }
-        ReplicaCommand::Alive { which, endpoint, alive, allow_unavailable, working } => {
-            let (table, pid) = match which.contains('/') {
-                true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
-                false => (name_of(&Selector::table(which)?), None),
-            };
-            let (endpoint, alive) = (endpoint_of(endpoint)?, *alive == YesNo::Yes);
-            take_even_if(*allow_unavailable, Step::MarkAlive { table, pid, endpoint, alive }, working, out).await
-        }
+        ReplicaCommand::Step(step) => take(step.asked()?, out).await,
     }
 }
 
-/// Takes a step, or says what it would be.
+/// Takes steps, one after another, or says what they would be. The first that fails is the last.
 ///
 /// # Errors
-/// What is in the way, or that the effect was not seen.
-pub async fn take(step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
-    take_even_if(false, step, working, out).await
-}
-
-/// The same, even if what clients use now becomes unavailable by it, where somebody has said so.
-async fn take_even_if(allow_unavailable: bool, step: Step, working: &Working, out: &Out) -> Result<Exit, Failure> {
+/// What is in the way, or that an effect was not seen.
+async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
+    let Asked { steps, allow_unavailable, working } = asked;
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
     let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
     let session = opened??;
     signals.found(&session.reach);
-    let taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
+    let mut taken = Ok(Exit::Healthy);
+    for step in steps {
+        taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
+        if taken.is_err() {
+            break;
+        }
+    }
     let closed = session.close().await;
     let exit = taken?;
     closed.map(|()| exit)
@@ -157,7 +116,7 @@ pub(super) async fn take_on(
         Some(_) => sandbox_record_dir(),
         None => record::dir(working.record_dir.clone())?,
     };
-    let closed = match Closed::concerns(&step) {
+    let closed = match step.gives() {
         true => StateDir::new(&dir, &session.name).closed()?,
         false => Closed::default(),
     };
@@ -205,11 +164,7 @@ pub(super) async fn take_on(
 pub(super) fn sends(call: &Call) -> String {
     match call {
         Call::Action(action) => command(action, Numbers::Known),
-        Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
-        Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
-        Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),
-        Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
-        Call::StandDown(endpoint, id) => format!("changerole {} {} follower on {endpoint}", id.tid, id.pid),
+        Call::Command(command) => command.words().to_owned(),
     }
 }
 
@@ -249,7 +204,7 @@ pub(super) fn partition_of(text: &str) -> Result<(TableName, Pid), Failure> {
     Ok((name_of(&selector), pid))
 }
 
-fn name_of(selector: &Selector) -> TableName {
+pub(super) fn name_of(selector: &Selector) -> TableName {
     TableName { db: selector.db.clone(), table: selector.table.clone().unwrap_or_default() }
 }
 

@@ -1,11 +1,10 @@
-//! The command line of the handbook's single steps. Every doc comment here is help text.
+//! The command line of single steps and looks, as far as it is the same for many. Every doc comment here is help text.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{Embedded, Where, seconds};
-use super::undertake_args::Undertaking;
 
 /// How a single step is taken.
 #[derive(Debug, Args)]
@@ -48,15 +47,6 @@ pub enum OnOff {
     On,
     /// Off
     Off,
-}
-
-/// A flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum YesNo {
-    /// Clients are sent to it
-    Yes,
-    /// They are not
-    No,
 }
 
 /// Which columns are shown.
@@ -151,134 +141,6 @@ pub enum OpState {
     Canceled,
 }
 
-/// What to do with operations.
-#[derive(Debug, Subcommand)]
-pub enum OpCommand {
-    /// Cancel an operation that is queued or under way (cancelop)
-    Cancel {
-        /// Its number, as `show ops` has it
-        #[arg(value_name = "ID")]
-        op: u64,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-}
-
-/// What to do with leaders.
-#[derive(Debug, Subcommand)]
-pub enum LeaderCommand {
-    /// Have another replica lead a partition, without losing what is written meanwhile: its leader stands down first
-    Handover {
-        /// Which partition
-        #[arg(value_name = "DATABASE.TABLE/PID")]
-        partition: String,
-        /// Who is to lead
-        #[arg(long, value_name = "ENDPOINT")]
-        to: String,
-        #[command(flatten)]
-        /// How.
-        how: Undertaking,
-    },
-    /// Have another replica lead a partition at once (changeleader): what its leader takes meanwhile may be lost
-    Change {
-        /// Which partition
-        #[arg(value_name = "DATABASE.TABLE/PID")]
-        partition: String,
-        /// Who is to lead; the longest follower if nobody does
-        #[arg(long, value_name = "ENDPOINT")]
-        to: Option<String>,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-}
-
-/// What to do with tablets.
-#[derive(Debug, Subcommand)]
-pub enum TabletCommand {
-    /// Take a tablet out of service: others lead what it leads, and no client is sent to it (offlineendpoint)
-    Offline {
-        /// The tablet
-        #[arg(value_name = "ENDPOINT")]
-        endpoint: String,
-        /// Even if it runs: what it leads has no leader for a moment, and what no follower has yet is given up
-        #[arg(long)]
-        allow_unavailable: bool,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-    /// Bring everything on a tablet back that was taken out of service (recoverendpoint)
-    Recover {
-        /// The tablet
-        #[arg(value_name = "ENDPOINT")]
-        endpoint: String,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-}
-
-/// What to do with replicas.
-#[derive(Debug, Subcommand)]
-pub enum ReplicaCommand {
-    /// Show what tablets hold (gettablestatus); of one tablet, of one partition, or everything
-    Status {
-        /// ENDPOINT, DATABASE.TABLE/PID, or both
-        #[arg(value_name = "ENDPOINT|DATABASE.TABLE/PID", num_args = 0..=2)]
-        of: Vec<String>,
-        #[command(flatten)]
-        /// Where.
-        looking: Looking,
-    },
-    /// Compare what replicas of a partition hold, row by row; nothing is changed
-    Diff(Diff),
-    /// Load a replica on its tablet, as follower (loadtable)
-    Load(OneReplica),
-    /// Bring a replica that is not alive back as its leader's follower (recovertable)
-    Recover(OneReplica),
-    /// Give a partition one more replica, with its leader's data (addreplica)
-    Add(OneReplica),
-    /// Take a follower away; its directory goes to the recycle bin (delreplica)
-    Remove(OneReplica),
-    /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
-    Aggregate(OneReplica),
-    /// Replace a follower on one tablet by one on another (migrate)
-    Migrate {
-        /// Which partition
-        #[arg(value_name = "DATABASE.TABLE/PID")]
-        partition: String,
-        /// From where
-        #[arg(value_name = "FROM")]
-        from: String,
-        /// To where
-        #[arg(value_name = "TO")]
-        to: String,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-    /// Set a replica's alive flag: whether clients are sent to it (updatetablealive)
-    Alive {
-        /// Which partition; without PID, all of the table's partitions on that tablet
-        #[arg(value_name = "DATABASE.TABLE[/PID]")]
-        which: String,
-        /// Its tablet
-        #[arg(value_name = "ENDPOINT")]
-        endpoint: String,
-        /// The flag
-        #[arg(value_name = "yes|no", value_enum)]
-        alive: YesNo,
-        /// Even if it leads, and clients are sent to it now
-        #[arg(long)]
-        allow_unavailable: bool,
-        #[command(flatten)]
-        /// How.
-        working: Working,
-    },
-}
-
 /// `replica diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
@@ -300,18 +162,4 @@ pub struct Diff {
     #[command(flatten)]
     /// Where.
     pub looking: Looking,
-}
-
-/// A step on one replica.
-#[derive(Debug, Args)]
-pub struct OneReplica {
-    /// Which partition
-    #[arg(value_name = "DATABASE.TABLE/PID")]
-    pub partition: String,
-    /// Its tablet
-    #[arg(value_name = "ENDPOINT")]
-    pub endpoint: String,
-    #[command(flatten)]
-    /// How.
-    pub working: Working,
 }

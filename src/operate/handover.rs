@@ -10,11 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::model::{Action, Endpoint, Held, Offset, Role, Seen};
 
-use super::Call;
 use super::arrange::Goal;
-use super::effect::Effect;
-use super::leader;
-use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
+use super::partition_context::{PartitionContext, Refusal};
 
 /// Entries a follower may lack when its leader stands down: they are on their way, or the leader stands up again.
 const CLOSE: u64 = 1_000;
@@ -50,10 +47,6 @@ impl<'a> Successor<'a> {
     pub(super) fn of(goal: &'a Goal) -> Option<Self> {
         goal.leader.as_ref().map(|at| Self { at, holds_all: goal.heir_holds_all })
     }
-}
-
-fn silent(leader: &Endpoint) -> Refusal {
-    Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or see why it does not answer")
 }
 
 impl PartitionContext<'_> {
@@ -136,28 +129,6 @@ pub(super) fn is_its_leaders_beginning(
     began && is_as_it_was && leads.is_some_and(|held| held.role == Role::Leader && held.offset >= stood_down_at)
 }
 
-/// `changerole ... follower` to the leader.
-pub(super) fn stand_down(
-    place: &PartitionContext<'_>,
-    leader: &Endpoint,
-    successor: &Endpoint,
-) -> Result<Planned, Refusal> {
-    failover_is_off(place.seen)?;
-    let name = place.name();
-    if place.leader() != Some(leader) {
-        return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
-    }
-    // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
-    leader::named_among(place, &leader::electable(place)?, successor)?;
-    let effect = Effect::StoodDown { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    let call = match standing(place, leader, Some(Successor::unread(successor)), &BTreeSet::new())? {
-        Standing::Up => Some(Call::StandDown(leader.clone(), place.id())),
-        Standing::Down(_) | Standing::TooEarly => None,
-        Standing::Silent => return Err(silent(leader)),
-    };
-    Ok(Planned { call, effect, remarks: Vec::new() })
-}
-
 /// Whether a follower has come close enough to its leader for it to stand down.
 pub(super) fn is_close(place: &PartitionContext<'_>, leader: &Endpoint, successor: &Endpoint) -> bool {
     let offset = |at: &Endpoint| place.loaded(at).map(|held| held.offset.0);
@@ -167,23 +138,8 @@ pub(super) fn is_close(place: &PartitionContext<'_>, leader: &Endpoint, successo
     }
 }
 
-/// `changerole ... leader` to one that has stood down, under the term it led in: nothing was written since.
-pub(super) fn stand_up(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<Planned, Refusal> {
-    let name = place.name();
-    if place.leader() != Some(leader) {
-        return Err(Refusal::unsafe_now(format!("{leader} does not lead {name}"), "see `openmldb-ops status`"));
-    }
-    let effect = Effect::Leads { table: place.table.name.clone(), partition: place.id(), endpoint: leader.clone() };
-    match standing(place, leader, None, &BTreeSet::new())? {
-        Standing::Up => return Ok(Planned { call: None, effect, remarks: Vec::new() }),
-        Standing::Silent => return Err(silent(leader)),
-        Standing::Down(_) | Standing::TooEarly => {}
-    }
-    Ok(Planned { call: Some(lead_again(place, leader)?), effect, remarks: Vec::new() })
-}
-
 /// `changerole ... leader` to one that has stopped leading, under the term it led in, with the followers it had.
-pub(super) fn lead_again(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<Call, Refusal> {
+pub(super) fn lead_again(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<Action, Refusal> {
     let name = place.name();
     let Some(last) = place.partition.terms.last() else {
         let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
@@ -197,7 +153,7 @@ pub(super) fn lead_again(place: &PartitionContext<'_>, leader: &Endpoint) -> Res
         Some(pair.term)
     });
     let term = heard.max().map_or(last.term, |heard| heard.max(last.term));
-    Ok(Call::Action(Action::ChangeRole { endpoint, partition, term, replicas }))
+    Ok(Action::ChangeRole { endpoint, partition, term, replicas })
 }
 
 /// Whom it is to replicate to: followers that are alive and loaded. One whose tablet does not answer is among them, unless it is

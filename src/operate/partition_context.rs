@@ -1,21 +1,73 @@
 //! A partition as a step sees it, what a step comes to, and the conditions that several steps share.
 
+use std::sync::Arc;
+
 use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
 use crate::recovery::{Blocked, Memory, View, may_be_dropped, may_be_resent};
 use crate::run::meant;
 
-use super::Call;
+use super::call::Call;
 use super::effect::Effect;
 
 /// A step that may be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// What is sent; nothing if it is so already.
     pub call: Option<Call>,
     /// What it is to bring about.
-    pub effect: Effect,
+    pub effect: Arc<dyn Effect>,
+    /// What a tablet gets by it that one that is being emptied or upgraded must not get.
+    pub gives: Option<Given>,
     /// What somebody should know of it before or after.
     pub remarks: Vec<String>,
+}
+
+impl Planned {
+    /// This is sent, or it is so already.
+    pub(super) fn new(call: Option<impl Into<Call>>, effect: impl Effect + 'static) -> Self {
+        Self { call: call.map(Into::into), effect: Arc::new(effect), gives: None, remarks: Vec::new() }
+    }
+
+    /// It is so already.
+    pub(super) fn already(effect: impl Effect + 'static) -> Self {
+        Self::new(None::<Call>, effect)
+    }
+
+    pub(super) fn giving(self, given: Given) -> Self {
+        Self { gives: Some(given), ..self }
+    }
+
+    pub(super) fn noting(self, remarks: Vec<String>) -> Self {
+        Self { remarks, ..self }
+    }
+}
+
+/// What a step gives to which tablet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// What.
+    pub what: Gift,
+    /// To whom.
+    pub to: Endpoint,
+}
+
+/// What a step gives to a tablet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gift {
+    /// A partition to lead.
+    Leader,
+    /// A replica.
+    Replica,
+}
+
+impl Given {
+    pub(super) fn leader(to: &Endpoint) -> Self {
+        Self { what: Gift::Leader, to: to.clone() }
+    }
+
+    pub(super) fn replica(to: &Endpoint) -> Self {
+        Self { what: Gift::Replica, to: to.clone() }
+    }
 }
 
 /// Why a step is not taken.

@@ -7,28 +7,24 @@ use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
-use crate::model::{Op, OpId, Probes, Seen, Snapshot};
+use crate::model::{OpId, Probes, Snapshot};
 use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
 use crate::run::{
     Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work, outcome_of,
 };
-use crate::snapshot::{collect, collect_state, collect_within};
+use crate::snapshot::{collect, collect_state, collect_within, probe};
 
 use super::arrange::Closed;
-use super::effect::leaders_to_ask;
-use super::outage::outage;
+use super::call::send;
+use super::effect::{Ask, status_in_time};
 use super::partition_context::{Planned, Refusal};
-use super::plan::plan;
-use super::{Call, Effect, EffectStatus, Step, effect_status};
+use super::plan::{outage, plan};
+use super::{Call, Effect, EffectStatus, Step};
 
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
 /// The first looks: most effects are immediate.
 const POLL_FIRST: Duration = Duration::from_millis(100);
-/// How long an operation that was asked for may take to show itself: RecoverTable answers 0 whether or not it began one.
-const OP_SHOWS: Duration = Duration::from_secs(10);
-/// How long a replica that is loading may be invisible: a memory table's shows itself at once.
-const LOAD_SHOWS: Duration = Duration::from_secs(5);
 
 /// What was done if it was told to stop early enough.
 const NOTHING_SENT: &str = "stopped before anything was sent";
@@ -128,7 +124,7 @@ impl Single {
         let seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
         let planned = self.plan(&seen)?;
         let outcome = match planned.call {
-            None => Outcome::Already(text_of(effect_status(&planned.effect, &seen, newest(&seen)))),
+            None => Outcome::Already(planned.effect.effect_status(&seen, newest(&seen)).into_text()),
             Some(_) => Outcome::NotSent,
         };
         Ok(Performed { planned, outcome })
@@ -137,8 +133,8 @@ impl Single {
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let planned = plan(&self.step, seen)?;
         let changes_nothing = planned.call.is_none();
-        if let Some(call) = &planned.call {
-            self.closed.refuse_call(call)?;
+        if let (Some(_), Some(given)) = (&planned.call, &planned.gives) {
+            self.closed.refuse_given(given)?;
         }
         match outage(&self.step, seen) {
             Some(refusal) if !self.allow_unavailable && !changes_nothing => Err(refusal),
@@ -169,7 +165,7 @@ impl Single {
         let planned = self.plan(&seen)?;
         let since = newest(&seen);
         let Some(call) = &planned.call else {
-            let outcome = Outcome::Already(text_of(effect_status(&planned.effect, &seen, since)));
+            let outcome = Outcome::Already(planned.effect.effect_status(&seen, since).into_text());
             return Ok(Performed { planned, outcome });
         };
         if *self.lock.hold().borrow() != Hold::Held {
@@ -271,8 +267,8 @@ impl Single {
             tokio::time::sleep(pause.div_f64(self.pace)).await;
             pause = (pause * 2).min(POLL);
             let waited = began.elapsed().mul_f64(self.pace);
-            let text = match self.look_for(cluster, &planned.effect).await {
-                Ok(seen) => match status_in_time(&planned.effect, &seen, since, waited) {
+            let text = match self.look_for(cluster, &*planned.effect).await {
+                Ok(seen) => match status_in_time(&*planned.effect, &seen, since, waited) {
                     EffectStatus::Reached(text) => return Ok(text),
                     EffectStatus::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
                     EffectStatus::Waiting(text) => text,
@@ -289,26 +285,16 @@ impl Single {
     }
 
     /// What an effect shows itself by, and no more: it is looked for every second.
-    async fn look_for(&self, cluster: &Cluster, effect: &Effect) -> Result<Snapshot, CallError> {
+    async fn look_for(&self, cluster: &Cluster, effect: &dyn Effect) -> Result<Snapshot, CallError> {
         let mut seen = collect_state(cluster, &self.cluster_name, self.now_ms).await?;
-        for (leader, id) in leaders_to_ask(effect, &seen) {
-            let followers = match cluster.followers(&leader, id).await {
-                Ok(followers) => Seen::Known(followers),
-                Err(error) => Seen::Failed(error.to_string()),
-            };
-            if let Some(tablet) = seen.tablets.get_mut(&leader) {
-                tablet.probes.insert(id, Probes { followers, ..Probes::UNASKED });
+        for Ask { probe: question, partition } in effect.asks(&seen) {
+            let table = seen.tables.iter().find(|table| table.tid == partition.tid);
+            let Some(storage) = table.map(|table| table.storage) else { continue };
+            let mut probes = Probes::UNASKED;
+            probe(cluster, &question, partition, storage, &mut probes).await;
+            if let Some(tablet) = seen.tablets.get_mut(&question.endpoint) {
+                tablet.probes.insert(partition, probes);
             }
-        }
-        if let Effect::Aggregates { table, partition, endpoint } = effect
-            && let Some(storage) = seen.table(table).map(|table| table.storage)
-            && let Some(tablet) = seen.tablets.get_mut(endpoint)
-        {
-            let aggregator = match cluster.aggregator(endpoint, *partition, storage).await {
-                Ok(aggregator) => Seen::Known(aggregator),
-                Err(error) => Seen::Failed(error.to_string()),
-            };
-            tablet.probes.insert(*partition, Probes { aggregator, ..Probes::UNASKED });
         }
         Ok(seen)
     }
@@ -331,83 +317,6 @@ pub(super) async fn look_to_change(
     if seen.identity.is_cluster() { Ok(seen) } else { Err(CallError::not_ours(seen.identity)) }
 }
 
-/// Sends a call.
-///
-/// # Errors
-/// What was seen.
-pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError> {
-    match call {
-        Call::Action(action) => cluster.act(action).await,
-        Call::RecoverEndpoint(endpoint) => cluster.recover_endpoint(endpoint).await,
-        Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
-        Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,
-        Call::Migrate(table, pid, from, to) => cluster.migrate(table, *pid, from, to).await,
-        Call::StandDown(endpoint, partition) => cluster.stand_down(endpoint, *partition).await,
-    }
-}
-
-/// What is seen of an effect, so long (in the cluster's time) after it was asked for.
-pub(super) fn status_in_time(effect: &Effect, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> EffectStatus {
-    match effect_status(effect, seen, since) {
-        EffectStatus::Waiting(text) => match has_stalled(effect, seen, since, waited, &text) {
-            Some((text, hint)) => EffectStatus::Missed { text, hint },
-            None => EffectStatus::Waiting(text),
-        },
-        clear => clear,
-    }
-}
-
-/// What was answered with 0 and begins nothing shows itself by not showing.
-fn has_stalled(
-    effect: &Effect,
-    seen: &Snapshot,
-    since: Option<OpId>,
-    waited: Duration,
-    text: &str,
-) -> Option<(String, String)> {
-    match effect {
-        Effect::Recovered { table, partition, .. }
-        | Effect::Leads { table, partition, .. }
-        | Effect::Gone { table, partition, .. }
-        | Effect::Migrated { table, partition, .. } => {
-            let mine = |op: &&Op| op.table == *table && op.pid == partition.pid && Some(op.id) > since;
-            let runs = seen.ops.iter().filter(mine).any(|op| op.status.is_in_flight());
-            (waited >= OP_SHOWS && !runs).then(|| {
-                let name = format!("{table}/{}", partition.pid);
-                let hint = format!("`openmldb-ops recover --partition {name}` does what the nameserver does not");
-                (format!("the nameserver answered 0, and it came to nothing: {text}"), hint)
-            })
-        }
-        Effect::Loaded { partition, endpoint } => {
-            let held = seen.tablets.get(endpoint).and_then(|tablet| tablet.held.known())?;
-            (waited >= LOAD_SHOWS && !held.contains_key(partition)).then(|| {
-                let hint = "see that tablet's log, and its recycle bin; do not load it a second time".to_owned();
-                (format!("the load was accepted and has vanished: {text}"), hint)
-            })
-        }
-        Effect::Offlined { .. } | Effect::TabletRecovered { .. } => {
-            let runs = seen.ops.iter().any(|op| op.status.is_in_flight() && Some(op.id) > since);
-            (waited >= OP_SHOWS && !runs).then(|| {
-                let hint = "`openmldb-ops show ops --state failed` names what failed; run it again, or `openmldb-ops recover --all`";
-                (format!("the nameserver has nothing under way any more, and {text}"), hint.to_owned())
-            })
-        }
-        Effect::AutoFailover(_)
-        | Effect::OpOver(_)
-        | Effect::Flag { .. }
-        | Effect::StoodDown { .. }
-        | Effect::Disconnected { .. }
-        | Effect::Aggregates { .. }
-        | Effect::Dropped { .. } => None,
-    }
-}
-
 pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
     seen.ops.iter().map(|op| op.id).max()
-}
-
-fn text_of(effect_status: EffectStatus) -> String {
-    match effect_status {
-        EffectStatus::Reached(text) | EffectStatus::Waiting(text) | EffectStatus::Missed { text, .. } => text,
-    }
 }

@@ -7,8 +7,10 @@ use crate::model::{
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::outage::outage;
-use super::{Call, Effect, EffectStatus, Step, effect_status, plan};
+use super::effect::Effect;
+use super::plan::outage;
+use super::steps::Recovered;
+use super::{Call, EffectStatus, Gift, Step, plan};
 
 pub(super) fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
@@ -218,13 +220,11 @@ fn what_would_be_taken_as_it_is_has_to_be_proven() {
 
 #[test]
 fn an_answer_is_no_effect() {
-    let effect = Effect::Recovered { table: orders(), partition: ID, endpoint: "b".into() };
+    let effect = Recovered { table: orders(), partition: ID, endpoint: "b".into() };
     let mut seen = well();
-    assert!(matches!(effect_status(&effect, &seen, None), EffectStatus::Reached(_)));
+    assert!(matches!(effect.effect_status(&seen, None), EffectStatus::Reached(_)));
     replica_mut(&mut seen, "b").is_alive = false;
-    assert!(
-        matches!(effect_status(&effect, &seen, None), EffectStatus::Waiting(text) if text.contains("no operation"))
-    );
+    assert!(matches!(effect.effect_status(&seen, None), EffectStatus::Waiting(text) if text.contains("no operation")));
     let op = |status| Op {
         id: OpId(9),
         kind: OpKind::RecoverTable,
@@ -235,11 +235,11 @@ fn an_answer_is_no_effect() {
     };
     seen.ops = vec![op(OpStatus::Doing)];
     assert!(
-        matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Waiting(text) if text.contains("kDelReplica"))
+        matches!(effect.effect_status(&seen, Some(OpId(8))), EffectStatus::Waiting(text) if text.contains("kDelReplica"))
     );
     seen.ops = vec![op(OpStatus::Failed)];
-    assert!(matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Missed { .. }));
-    assert!(matches!(effect_status(&effect, &seen, Some(OpId(9))), EffectStatus::Waiting(_)), "that one failed before");
+    assert!(matches!(effect.effect_status(&seen, Some(OpId(8))), EffectStatus::Missed { .. }));
+    assert!(matches!(effect.effect_status(&seen, Some(OpId(9))), EffectStatus::Waiting(_)), "that one failed before");
 }
 
 #[test]
@@ -254,7 +254,11 @@ fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
     assert!(plan(&recover, &restarted).unwrap_err().text.contains("nobody knows what its binlog holds"));
     let mut offlined = well();
     replica_mut(&mut offlined, "b").is_alive = false;
-    assert_eq!(plan(&recover, &offlined).unwrap().call, Some(Call::RecoverEndpoint("b".into())));
+    let planned = plan(&recover, &offlined).unwrap();
+    assert!(
+        matches!(&planned.call, Some(Call::Command(command)) if command.words() == "recoverendpoint b"),
+        "{planned:?}"
+    );
     replica_mut(&mut offlined, "a").is_alive = false;
     assert!(plan(&recover, &offlined).unwrap_err().text.contains("no leader that is alive"));
 }
@@ -324,4 +328,31 @@ fn a_tablet_that_runs_is_taken_out_of_service_only_if_that_was_asked_for_althoug
         seen.tablets.get_mut(&Endpoint::from("b")).unwrap().held = held;
         assert!(outage("b", &seen).is_none(), "it serves nobody");
     }
+}
+
+/// To whom matters where it was not said, too: the longest follower is chosen when it is planned.
+#[test]
+fn a_step_that_gives_a_tablet_something_says_what_and_to_whom() {
+    let mut seen = well();
+    seen.tablets.insert("d".into(), Tablet { state: Some(TabletState::Healthy), ..Tablet::unknown() });
+    let gives = |step: &Step, seen: &Snapshot| {
+        let given = plan(step, seen).unwrap().gives;
+        assert_eq!(step.gives(), given.is_some(), "{step:?}");
+        given.map(|given| (given.what, given.to.to_string()))
+    };
+    let (table, pid) = (orders(), Pid(0));
+    let add = Step::AddReplica { table: table.clone(), pid, endpoint: "d".into() };
+    assert_eq!(gives(&add, &seen), Some((Gift::Replica, "d".to_owned())));
+    let migrate = Step::MigrateReplica { table: table.clone(), pid, from: "b".into(), to: "d".into() };
+    assert_eq!(gives(&migrate, &seen), Some((Gift::Replica, "d".to_owned())));
+    assert_eq!(gives(&lead(Some("c")), &seen), Some((Gift::Leader, "c".to_owned())));
+    for taken in [
+        Step::RemoveReplica { table: table.clone(), pid, endpoint: "b".into() },
+        Step::OfflineTablet { endpoint: "b".into() },
+        alive("b"),
+    ] {
+        assert_eq!(gives(&taken, &seen), None);
+    }
+    replica_mut(&mut seen, "a").is_alive = false;
+    assert_eq!(gives(&lead(None), &seen), Some((Gift::Leader, "b".to_owned())));
 }

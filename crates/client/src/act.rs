@@ -1,10 +1,8 @@
 //! Changing a cluster: one action, one call.
 
-use openmldb_model::{Action, Endpoint, PartitionId, Pid, TableName};
-use openmldb_wire::api::{ChangeRoleRequest, TableMode};
-use openmldb_wire::call::{NameserverCall, TabletCall};
+use openmldb_model::Action;
+use openmldb_wire::call::TabletCall;
 use openmldb_wire::encode::{self, Addressed};
-use openmldb_wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest};
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -55,81 +53,16 @@ impl Cluster {
     }
 }
 
-/// What recovery never does, so that it is no [`Action`].
 impl Cluster {
-    /// RecoverEndpoint: RecoverTable for everything on the tablet that is not alive. Answers 0 whatever comes of it.
+    /// Sends what recovery never does, so that it is no [`Action`]. What came of it has to be looked at.
     ///
     /// # Errors
     /// What was seen.
-    pub async fn recover_endpoint(&self, endpoint: &Endpoint) -> Result<(), CallError> {
-        let request = RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
-        self.nameserver(NameserverCall::RecoverEndpoint(request)).await.map(drop)
-    }
-}
-
-/// What a handover of leadership needs.
-impl Cluster {
-    /// ChangeRole to follower: the replica takes no more writes and replicates to nobody
-    /// (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn stand_down(&self, endpoint: &Endpoint, partition: PartitionId) -> Result<(), CallError> {
-        let request = ChangeRoleRequest {
-            tid: Some(partition.tid.0),
-            pid: Some(partition.pid.0),
-            mode: Some(TableMode::KTableFollower.into()),
-            ..ChangeRoleRequest::default()
-        };
-        self.tablet(endpoint, TabletCall::ChangeRole(request), &[]).await.map(drop)
-    }
-}
-
-/// Where replicas are. Each answers 0 once its operation is queued.
-impl Cluster {
-    /// AddReplicaNS: a new replica with its leader's data.
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn add_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
-        let request = AddReplicaNsRequest {
-            name: table.table.clone(),
-            db: Some(table.db.clone()),
-            pid: pid.0,
-            endpoint: endpoint.to_string(),
-            ..AddReplicaNsRequest::default()
-        };
-        self.nameserver(NameserverCall::AddReplicaNs(request)).await.map(drop)
-    }
-
-    /// DelReplicaNS: the replica is dropped; its directory goes to the recycle bin.
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn del_replica_ns(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
-        let request = DelReplicaNsRequest {
-            name: table.table.clone(),
-            db: Some(table.db.clone()),
-            pid: pid.0,
-            endpoint: endpoint.to_string(),
-            ..DelReplicaNsRequest::default()
-        };
-        self.nameserver(NameserverCall::DelReplicaNs(request)).await.map(drop)
-    }
-
-    /// Migrate: a replica on one tablet is replaced by one on another.
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn migrate(&self, table: &TableName, pid: Pid, from: &Endpoint, to: &Endpoint) -> Result<(), CallError> {
-        let request = MigrateRequest {
-            src_endpoint: from.to_string(),
-            name: table.table.clone(),
-            pid: vec![pid.0],
-            des_endpoint: to.to_string(),
-            db: Some(table.db.clone()),
-        };
-        self.nameserver(NameserverCall::Migrate(request)).await.map(drop)
+    pub async fn command(&self, call: Addressed) -> Result<(), CallError> {
+        match call {
+            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
+            Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Action, Endpoint};
+use crate::model::Endpoint;
 
-use super::super::partition_context::Refusal;
-use super::super::{Call, Step};
+use super::super::partition_context::{Gift, Given, Refusal};
 use super::Undertaking;
 
 /// Which they are, and why.
@@ -63,19 +62,12 @@ impl Closed {
         Err(Refusal::unsafe_now(format!("{at} takes no leaders: {}", why.said(at)), why.ends(at)))
     }
 
-    /// Whether it matters to a single step which they are.
-    pub fn concerns(step: &Step) -> bool {
-        matches!(step, Step::ChangeLeader { .. } | Step::AddReplica { .. } | Step::MigrateReplica { .. })
-    }
-
     /// # Errors
     /// It is to be given something by a single step. Whoever is to lead may have been chosen and not named.
-    pub(in super::super) fn refuse_call(&self, call: &Call) -> Result<(), Refusal> {
-        let (at, what) = match call {
-            Call::Action(Action::ChangeLeader { candidate, .. }) => (candidate, "leaders"),
-            Call::AddReplica(_, _, at) => (at, "replicas"),
-            Call::Migrate(_, _, _, at) => (at, "replicas"),
-            _ => return Ok(()),
+    pub(in super::super) fn refuse_given(&self, given: &Given) -> Result<(), Refusal> {
+        let (at, what) = match given {
+            Given { what: Gift::Leader, to } => (to, "leaders"),
+            Given { what: Gift::Replica, to } => (to, "replicas"),
         };
         let Some(why) = self.0.get(at) else { return Ok(()) };
         Err(Refusal::unsafe_now(format!("{at} takes no {what}: {}", why.said(at)), why.ends(at)))

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Action, Endpoint, Followers, Held, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot,
-    State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
+    Endpoint, Followers, Held, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot, State,
+    StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::super::{Call, Step, plan};
+use super::super::partition_context::Given;
+use super::super::{Step, plan};
 use super::dry_run::simulate;
 use super::next::{Next, next};
 use super::replica_counts::ReplicaCounts;
@@ -482,17 +483,12 @@ fn nobody_stands_in_for_an_upgraded_tablet_who_is_upgraded_or_emptied() {
 /// Also where nobody named it: of followers that hold the same the first one is taken.
 #[test]
 fn what_a_single_step_sends_gives_nothing_to_an_upgraded_tablet() {
-    let (table, pid) = (TableName { db: "shop".to_owned(), table: "orders".to_owned() }, Pid(0));
     let closed = Closed::new([tablet(0)], None);
     let refused = |at: usize| {
-        let lead = Call::Action(Action::ChangeLeader { table: table.clone(), pid, candidate: tablet(at) });
-        let add = Call::AddReplica(table.clone(), pid, tablet(at));
-        let migrate = Call::Migrate(table.clone(), pid, tablet(2), tablet(at));
-        [lead, add, migrate].map(|call| closed.refuse_call(&call).err().map(|refusal| refusal.text))
+        let given = [Given::leader(&tablet(at)), Given::replica(&tablet(at))];
+        given.map(|given| closed.refuse_given(&given).err().map(|refusal| refusal.text))
     };
-    assert_eq!(refused(1), [None, None, None]);
+    assert_eq!(refused(1), [None, None]);
     let open = "`upgrade pre";
     assert!(refused(0).into_iter().all(|text| text.is_some_and(|text| text.contains(open))), "{:?}", refused(0));
-    let from = Call::Migrate(table.clone(), pid, tablet(0), tablet(1));
-    assert!(closed.refuse_call(&from).is_ok(), "it may give");
 }

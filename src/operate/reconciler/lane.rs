@@ -12,8 +12,10 @@ use crate::run::{AUTO_FAILOVER_IS_ON, Stop};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::arrange::{Goal, Next, next};
+use super::super::call::send;
+use super::super::effect::status_in_time;
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
-use super::super::perform::{newest, send, status_in_time};
+use super::super::perform::newest;
 use super::super::plan::plan;
 use super::super::{Call, EffectStatus, Step};
 use super::ready::{Ready, ready};
@@ -435,7 +437,7 @@ impl UnderWay {
     /// What is seen of it. `pace` is how much faster than ours the cluster's clock runs.
     fn outcome(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> EffectStatus {
         let waited = self.sent.elapsed();
-        match status_in_time(&self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
+        match status_in_time(&*self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
             EffectStatus::Waiting(text) if waited >= timeout => EffectStatus::Missed {
                 text: format!("its effect was not seen within {} s: {text}", timeout.as_secs()),
                 hint: "it may still come: `openmldb-ops show ops` tells; run this again".to_owned(),

@@ -32,7 +32,7 @@ const LANES: usize = 2;
 pub type StepListener = Arc<dyn Fn(&StepEvent) + Send + Sync>;
 
 /// A step of an undertaking, as it is sent or has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepEvent {
     /// Of which partition.
     pub partition: String,

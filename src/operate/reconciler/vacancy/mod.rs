@@ -23,9 +23,11 @@ use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
 use super::super::arrange::Goal;
+use super::super::call::send;
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Refusal};
-use super::super::perform::{newest, send};
+use super::super::perform::newest;
+use super::super::steps::follow;
 use super::super::{Call, Step};
 use super::{Shared, StepEvent, StepOutcome};
 use decide::Do;
@@ -87,7 +89,7 @@ impl Vacancy {
     pub(super) async fn stand_down(mut self, successor: Endpoint) -> End {
         let (table, pid, endpoint) = (self.goal.table.clone(), self.goal.pid, self.known.old.clone());
         let step = Step::StandDown { table, pid, endpoint: endpoint.clone(), successor };
-        let call = Call::StandDown(endpoint.clone(), self.known.id);
+        let call = follow(&endpoint, self.known.id);
         if !self.write_down(&step) {
             return End::LeadsAgain(Why::Unrecorded);
         }
@@ -277,7 +279,7 @@ impl Vacancy {
             endpoint: at.clone(),
             successor: self.known.old.clone(),
         };
-        let call = Call::StandDown(at.clone(), self.known.id);
+        let call = follow(at, self.known.id);
         self.write_down(&step);
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let _ = send(&self.brief(), &call).await;
@@ -291,7 +293,7 @@ impl Vacancy {
             Err(refusal) => Err(refusal),
         };
         let call = match call {
-            Ok(call) => call,
+            Ok(action) => Call::Action(action),
             Err(refusal) => return self.known.cannot_lead_again(refusal),
         };
         let step = self.stand_up();

@@ -1,45 +1,72 @@
 //! `changeleader`: another replica leads, at once. What it lacks of what others hold would be lost.
 
-use crate::model::{Action, Endpoint, Held, Role};
+use std::time::Duration;
 
-use super::Call;
-use super::effect::Effect;
-use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
-use super::replica::loaded;
+use crate::model::{Action, Endpoint, Held, OpId, PartitionId, Role, Snapshot, TableName};
 
-/// `changeleader`.
-pub(super) fn change(place: &PartitionContext<'_>, to: Option<&Endpoint>) -> Result<Planned, Refusal> {
-    failover_is_off(place.seen)?;
-    let name = place.name();
-    if place.partition.replicas.len() < 2 {
-        return Err(Refusal::of(134, format!("{name} has a single replica"), "add one first, or recover that one"));
+use super::super::effect::{Effect, EffectStatus, Vain, after_ops, flags, nothing_began, role};
+use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::ChangeLeader;
+use super::definition::{Definition, Target};
+use super::holding::loaded;
+
+impl Definition for ChangeLeader<'_> {
+    fn code(&self) -> &'static str {
+        "leader_change"
     }
-    let leader = place.leader();
-    if let Some(leader) = leader.filter(|_| to.is_none()) {
-        let hint = "name who is to lead with --to";
-        return Err(Refusal::of(309, format!("{name} has a leader that is alive, {leader}"), hint));
+
+    fn handbook(&self) -> String {
+        let to = self.to.as_ref().map_or("auto", Endpoint::as_str);
+        format!("changeleader {} {} {to}", self.table.table, self.pid)
     }
-    let leads = |endpoint: &Endpoint| Effect::Leads {
-        table: place.table.name.clone(),
-        partition: place.id(),
-        endpoint: endpoint.clone(),
-    };
-    if let Some(leader) = leader.filter(|leader| to == Some(*leader)) {
-        return Ok(Planned { call: None, effect: leads(leader), remarks: Vec::new() });
+
+    fn typed(&self) -> Option<String> {
+        let to = self.to.as_ref().map_or(String::new(), |to| format!(" --to {to}"));
+        Some(format!("leader change {}/{}{to}", self.table, self.pid))
     }
-    let candidate = candidate(place, to)?;
-    let (table, pid) = (place.table.name.clone(), place.partition.pid);
-    let effect = leads(&candidate);
-    let mut remarks = Vec::new();
-    if let Some(leader) = leader {
-        remarks.push(format!(
-            "{leader} is not alive afterwards: bring it back with `openmldb-ops replica recover {name} {leader}`"
-        ));
-        remarks.push(format!(
-            "what clients write at that moment and no follower has yet may be given up; `openmldb-ops leader handover {name} --to {candidate}` gives up nothing"
-        ));
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
     }
-    Ok(Planned { call: Some(Call::Action(Action::ChangeLeader { table, pid, candidate })), effect, remarks })
+
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.to.as_ref());
+        failover_is_off(seen)?;
+        let name = place.name();
+        if place.partition.replicas.len() < 2 {
+            return Err(Refusal::of(134, format!("{name} has a single replica"), "add one first, or recover that one"));
+        }
+        let leader = place.leader();
+        if let Some(leader) = leader.filter(|_| to.is_none()) {
+            let hint = "name who is to lead with --to";
+            return Err(Refusal::of(309, format!("{name} has a leader that is alive, {leader}"), hint));
+        }
+        let leads = |endpoint: &Endpoint| Leads {
+            table: self.table.clone(),
+            partition: place.id(),
+            endpoint: endpoint.clone(),
+        };
+        if let Some(leader) = leader.filter(|leader| to == Some(*leader)) {
+            return Ok(Planned::already(leads(leader)));
+        }
+        let candidate = candidate(&place, to)?;
+        let mut remarks = Vec::new();
+        if let Some(leader) = leader {
+            remarks.push(format!(
+                "{leader} is not alive afterwards: bring it back with `openmldb-ops replica recover {name} {leader}`"
+            ));
+            remarks.push(format!(
+                "what clients write at that moment and no follower has yet may be given up; `openmldb-ops leader handover {name} --to {candidate}` gives up nothing"
+            ));
+        }
+        let (effect, given) = (leads(&candidate), Given::leader(&candidate));
+        let action = Action::ChangeLeader { table: self.table.clone(), pid: *self.pid, candidate };
+        Ok(Planned::new(Some(action), effect).giving(given).noting(remarks))
+    }
+
+    fn gives(&self) -> bool {
+        true
+    }
 }
 
 /// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it
@@ -122,4 +149,27 @@ fn nobody_holds_more(place: &PartitionContext<'_>, (candidate, theirs): &(&Endpo
         }
     }
     Ok(())
+}
+
+/// The replica is flagged leader and alive, and leads in its tablet's memory.
+#[derive(Debug)]
+pub(super) struct Leads {
+    pub(super) table: TableName,
+    pub(super) partition: PartitionId,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Effect for Leads {
+    fn effect_status(&self, seen: &Snapshot, since: Option<OpId>) -> EffectStatus {
+        let Self { table, partition, endpoint } = self;
+        let flags = flags(seen, table, partition.pid, endpoint);
+        let flagged = flags.is_some_and(|flags| flags.leader && flags.alive);
+        let leads = role(seen, *partition, endpoint) == Some(Role::Leader);
+        let text = format!("{endpoint} leads {table}/{}", partition.pid);
+        after_ops(seen, table, partition.pid, since, (flagged && leads).then_some(text), endpoint)
+    }
+
+    fn in_vain(&self, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Option<Vain> {
+        nothing_began(seen, &self.table, self.partition.pid, since, waited)
+    }
 }

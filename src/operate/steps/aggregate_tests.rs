@@ -2,8 +2,8 @@
 
 use crate::model::{Action, Aggregator, Held, PartitionId, Pid, Probes, Role, Seen, Snapshot, TableName, Tid};
 
-use super::super::tests::{ID, held_mut, replica_mut, well};
-use super::super::{Call, Step, plan};
+use super::super::super::tests::{ID, held_mut, replica_mut, well};
+use super::super::super::{Call, Step, plan};
 
 const AGGREGATE: PartitionId = PartitionId { tid: Tid(8), pid: Pid(0) };
 

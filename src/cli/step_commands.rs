@@ -1,0 +1,277 @@
+//! The single steps as they are typed: each command's arguments, and the steps that it asks for. Every doc comment on an argument is
+//! help text.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::model::{Endpoint, OpId, Pid, TableName};
+use crate::operate::Step;
+use crate::run::Selector;
+
+use super::failure::Failure;
+use super::step::{endpoint_of, name_of, partition_of};
+use super::step_args::{Diff, Looking, Working};
+use super::undertake_args::Undertaking;
+
+/// What a command asks for.
+pub struct Asked<'a> {
+    /// The steps, one after another.
+    pub steps: Vec<Step>,
+    /// Whether what clients use now may become unavailable by them.
+    pub allow_unavailable: bool,
+    /// How they are taken.
+    pub working: &'a Working,
+}
+
+impl<'a> Asked<'a> {
+    fn one(step: Step, working: &'a Working) -> Self {
+        Self { steps: vec![step], allow_unavailable: false, working }
+    }
+
+    fn even_if(self, allow_unavailable: bool) -> Self {
+        Self { allow_unavailable, ..self }
+    }
+}
+
+/// A flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// Clients are sent to it
+    Yes,
+    /// They are not
+    No,
+}
+
+/// What to do with operations.
+#[derive(Debug, Subcommand)]
+pub enum OpCommand {
+    /// Cancel an operation that is queued or under way (cancelop)
+    Cancel {
+        /// Its number, as `show ops` has it
+        #[arg(value_name = "ID")]
+        op: u64,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+impl OpCommand {
+    /// What it asks for.
+    pub fn asked(&self) -> Asked<'_> {
+        match self {
+            Self::Cancel { op, working } => Asked::one(Step::CancelOp { op: OpId(*op) }, working),
+        }
+    }
+}
+
+/// What to do with leaders.
+#[derive(Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Have another replica lead a partition, without losing what is written meanwhile: its leader stands down first
+    Handover {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// Who is to lead
+        #[arg(long, value_name = "ENDPOINT")]
+        to: String,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    #[command(flatten)]
+    /// A single step.
+    Step(LeaderStep),
+}
+
+/// A single step that changes a leader.
+#[derive(Debug, Subcommand)]
+pub enum LeaderStep {
+    /// Have another replica lead a partition at once (changeleader): what its leader takes meanwhile may be lost
+    Change {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// Who is to lead; the longest follower if nobody does
+        #[arg(long, value_name = "ENDPOINT")]
+        to: Option<String>,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+impl LeaderStep {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// Something typed cannot be read.
+    pub fn asked(&self) -> Result<Asked<'_>, Failure> {
+        let Self::Change { partition, to, working } = self;
+        let ((table, pid), to) = (partition_of(partition)?, to.as_deref().map(endpoint_of).transpose()?);
+        Ok(Asked::one(Step::ChangeLeader { table, pid, to }, working))
+    }
+}
+
+/// What to do with tablets.
+#[derive(Debug, Subcommand)]
+pub enum TabletCommand {
+    /// Take a tablet out of service: others lead what it leads, and no client is sent to it (offlineendpoint)
+    Offline {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// Even if it runs: what it leads has no leader for a moment, and what no follower has yet is given up
+        #[arg(long)]
+        allow_unavailable: bool,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+    /// Bring everything on a tablet back that was taken out of service (recoverendpoint)
+    Recover {
+        /// The tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+impl TabletCommand {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// Something typed cannot be read.
+    pub fn asked(&self) -> Result<Asked<'_>, Failure> {
+        Ok(match self {
+            Self::Offline { endpoint, allow_unavailable, working } => {
+                let step = Step::OfflineTablet { endpoint: endpoint_of(endpoint)? };
+                Asked::one(step, working).even_if(*allow_unavailable)
+            }
+            Self::Recover { endpoint, working } => {
+                Asked::one(Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working)
+            }
+        })
+    }
+}
+
+/// What to do with replicas.
+#[derive(Debug, Subcommand)]
+pub enum ReplicaCommand {
+    /// Show what tablets hold (gettablestatus); of one tablet, of one partition, or everything
+    Status {
+        /// ENDPOINT, DATABASE.TABLE/PID, or both
+        #[arg(value_name = "ENDPOINT|DATABASE.TABLE/PID", num_args = 0..=2)]
+        of: Vec<String>,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
+    /// Compare what replicas of a partition hold, row by row; nothing is changed
+    Diff(Diff),
+    #[command(flatten)]
+    /// A single step.
+    Step(ReplicaStep),
+}
+
+/// A single step on a replica.
+#[derive(Debug, Subcommand)]
+pub enum ReplicaStep {
+    /// Load a replica on its tablet, as follower (loadtable)
+    Load(OneReplica),
+    /// Bring a replica that is not alive back as its leader's follower (recovertable)
+    Recover(OneReplica),
+    /// Give a partition one more replica, with its leader's data (addreplica)
+    Add(OneReplica),
+    /// Take a follower away; its directory goes to the recycle bin (delreplica)
+    Remove(OneReplica),
+    /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
+    Aggregate(OneReplica),
+    /// Replace a follower on one tablet by one on another (migrate)
+    Migrate {
+        /// Which partition
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// From where
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// To where
+        #[arg(value_name = "TO")]
+        to: String,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+    /// Set a replica's alive flag: whether clients are sent to it (updatetablealive)
+    Alive {
+        /// Which partition; without PID, all of the table's partitions on that tablet
+        #[arg(value_name = "DATABASE.TABLE[/PID]")]
+        which: String,
+        /// Its tablet
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// The flag
+        #[arg(value_name = "yes|no", value_enum)]
+        alive: YesNo,
+        /// Even if it leads, and clients are sent to it now
+        #[arg(long)]
+        allow_unavailable: bool,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+/// A step on one replica.
+#[derive(Debug, Args)]
+pub struct OneReplica {
+    /// Which partition
+    #[arg(value_name = "DATABASE.TABLE/PID")]
+    pub partition: String,
+    /// Its tablet
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    #[command(flatten)]
+    /// How.
+    pub working: Working,
+}
+
+impl OneReplica {
+    fn asked(&self, step: impl Fn(TableName, Pid, Endpoint) -> Step) -> Result<Asked<'_>, Failure> {
+        let ((table, pid), endpoint) = (partition_of(&self.partition)?, endpoint_of(&self.endpoint)?);
+        Ok(Asked::one(step(table, pid, endpoint), &self.working))
+    }
+}
+
+impl ReplicaStep {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// Something typed cannot be read.
+    pub fn asked(&self) -> Result<Asked<'_>, Failure> {
+        match self {
+            Self::Load(one) => one.asked(|table, pid, endpoint| Step::LoadReplica { table, pid, endpoint }),
+            Self::Recover(one) => {
+                one.asked(|table, pid, endpoint| Step::RecoverReplica { table, pid, endpoint, led_until: None })
+            }
+            Self::Add(one) => one.asked(|table, pid, endpoint| Step::AddReplica { table, pid, endpoint }),
+            Self::Remove(one) => one.asked(|table, pid, endpoint| Step::RemoveReplica { table, pid, endpoint }),
+            Self::Aggregate(one) => one.asked(|table, pid, endpoint| Step::Aggregate { table, pid, endpoint }),
+            Self::Migrate { partition, from, to, working } => {
+                let ((table, pid), from, to) = (partition_of(partition)?, endpoint_of(from)?, endpoint_of(to)?);
+                Ok(Asked::one(Step::MigrateReplica { table, pid, from, to }, working))
+            }
+            Self::Alive { which, endpoint, alive, allow_unavailable, working } => {
+                let (table, pid) = match which.contains('/') {
+                    true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
+                    false => (name_of(&Selector::table(which)?), None),
+                };
+                let (endpoint, alive) = (endpoint_of(endpoint)?, *alive == YesNo::Yes);
+                let step = Step::MarkAlive { table, pid, endpoint, alive };
+                Ok(Asked::one(step, working).even_if(*allow_unavailable))
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Where replicas are: one more (`addreplica`), one less (`delreplica`), or another tablet (`migrate`).
+
+use std::time::Duration;
+
+use crate::model::{Endpoint, OpId, PartitionId, Snapshot, TableName, Verb, counted_that};
+use crate::wire::call::NameserverCall;
+use crate::wire::encode::Addressed;
+use crate::wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest};
+
+use super::super::call::Command;
+use super::super::effect::{
+    Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_gone, is_recovered, nothing_began,
+};
+use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::definition::{Definition, Target, typed_of};
+use super::recover::Recovered;
+use super::{AddReplica, MigrateReplica, RemoveReplica};
+
+impl Definition for AddReplica<'_> {
+    fn code(&self) -> &'static str {
+        "replica_add"
+    }
+
+    fn handbook(&self) -> String {
+        format!("addreplica {} {} {}", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        typed_of("replica add", self.table, self.pid, &[self.endpoint])
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    /// auto_failover may be on.
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+        is_free(&place, endpoint, 317)?;
+        tablet_is_healthy(seen, endpoint)?;
+        has_a_leader(&place)?;
+        let request = AddReplicaNsRequest {
+            name: self.table.table.clone(),
+            db: Some(self.table.db.clone()),
+            pid: self.pid.0,
+            endpoint: endpoint.to_string(),
+            ..AddReplicaNsRequest::default()
+        };
+        let call = Addressed::Nameserver(NameserverCall::AddReplicaNs(request));
+        let effect = Recovered { table: self.table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+        Ok(Planned::new(Some(Command::new(self.handbook(), call)), effect).giving(Given::replica(endpoint)))
+    }
+
+    fn gives(&self) -> bool {
+        true
+    }
+}
+
+impl Definition for RemoveReplica<'_> {
+    fn code(&self) -> &'static str {
+        "replica_remove"
+    }
+
+    fn handbook(&self) -> String {
+        format!("delreplica {} {} {}", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        typed_of("replica remove", self.table, self.pid, &[self.endpoint])
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    /// auto_failover may be on.
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+        let (name, flags) = (place.name(), place.replica(endpoint)?);
+        tablet_is_healthy(seen, endpoint)?;
+        if flags.is_leader {
+            let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+            return Err(Refusal::of(102, format!("{endpoint} is flagged leader of {name}"), hint));
+        }
+        has_a_leader(&place)?;
+        may_go(&place, endpoint)?;
+        let word = counted_that(place.partition.replicas.len() - 1, "replica", Verb::Be);
+        let remarks = vec![format!("{word} left of {name}; what {endpoint} holds goes to its recycle bin")];
+        let request = DelReplicaNsRequest {
+            name: self.table.table.clone(),
+            db: Some(self.table.db.clone()),
+            pid: self.pid.0,
+            endpoint: endpoint.to_string(),
+            ..DelReplicaNsRequest::default()
+        };
+        let call = Addressed::Nameserver(NameserverCall::DelReplicaNs(request));
+        let effect = Gone { table: self.table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+        Ok(Planned::new(Some(Command::new(self.handbook(), call)), effect).noting(remarks))
+    }
+}
+
+impl Definition for MigrateReplica<'_> {
+    fn code(&self) -> &'static str {
+        "replica_migrate"
+    }
+
+    fn handbook(&self) -> String {
+        format!("migrate {} {} {} {}", self.from, self.table.table, self.pid, self.to)
+    }
+
+    fn typed(&self) -> Option<String> {
+        typed_of("replica migrate", self.table, self.pid, &[self.from, self.to])
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, from, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.from, self.to);
+        failover_is_off(seen)?;
+        let (name, flags) = (place.name(), place.replica(from)?);
+        for (endpoint, code) in [(from, 318), (to, 319)] {
+            if !seen.hears_from(endpoint) {
+                let text = format!("the nameserver does not hear from {endpoint}, or knows no such tablet");
+                return Err(Refusal::of(code, text, "start that tablet; see `openmldb-ops show tablets`"));
+            }
+        }
+        is_free(&place, to, 320)?;
+        if flags.is_leader {
+            let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+            return Err(Refusal::of(320, format!("{from} is flagged leader of {name}"), hint));
+        }
+        if !flags.is_alive {
+            let hint = format!("bring it back first: `openmldb-ops replica recover {name} {from}`");
+            return Err(Refusal::of(320, format!("{from} of {name} is not alive"), hint));
+        }
+        has_a_leader(&place)?;
+        may_go(&place, from)?;
+        let request = MigrateRequest {
+            src_endpoint: from.to_string(),
+            name: self.table.table.clone(),
+            pid: vec![self.pid.0],
+            des_endpoint: to.to_string(),
+            db: Some(self.table.db.clone()),
+        };
+        let call = Addressed::Nameserver(NameserverCall::Migrate(request));
+        let (table, partition) = (self.table.clone(), place.id());
+        let effect = Migrated { table, partition, from: from.clone(), to: to.clone() };
+        let remarks = vec![format!("what {from} holds goes to its recycle bin once {to} has caught up")];
+        let planned = Planned::new(Some(Command::new(self.handbook(), call)), effect);
+        Ok(planned.giving(Given::replica(to)).noting(remarks))
+    }
+
+    fn gives(&self) -> bool {
+        true
+    }
+}
+
+/// # Errors
+/// Nobody serves the partition, so nobody could give a new replica its data.
+pub(super) fn has_a_leader(place: &PartitionContext<'_>) -> Result<(), Refusal> {
+    let name = place.name();
+    match place.leader() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::unsafe_now(
+            format!("{name} has no leader that is alive, so nobody can give a replica its data"),
+            format!("`openmldb-ops recover --partition {name}` brings it back"),
+        )),
+    }
+}
+
+/// # Errors
+/// It has a replica there.
+pub(super) fn is_free(place: &PartitionContext<'_>, endpoint: &Endpoint, code: i32) -> Result<(), Refusal> {
+    if place.partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
+        return Ok(());
+    }
+    let text = format!("{} has a replica on {endpoint} already", place.name());
+    Err(Refusal::of(code, text, "see `openmldb-ops show tables` for where its replicas are"))
+}
+
+/// What a replica holds goes to the recycle bin: only if its leader holds it, too.
+fn may_go(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let allowed = place.may_be_resent(endpoint);
+    allowed.map(drop).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
+}
+
+/// There is no such replica any more, neither for the nameserver nor on the tablet.
+#[derive(Debug)]
+struct Gone {
+    table: TableName,
+    partition: PartitionId,
+    endpoint: Endpoint,
+}
+
+impl Effect for Gone {
+    fn effect_status(&self, seen: &Snapshot, since: Option<OpId>) -> EffectStatus {
+        let Self { table, partition, endpoint } = self;
+        let text = format!("{endpoint} has no replica of {table}/{} any more", partition.pid);
+        let reached = is_gone(seen, table, *partition, endpoint).then_some(text);
+        after_ops(seen, table, partition.pid, since, reached, endpoint)
+    }
+
+    fn in_vain(&self, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Option<Vain> {
+        nothing_began(seen, &self.table, self.partition.pid, since, waited)
+    }
+}
+
+/// The replica is gone from one tablet, and alive on another.
+#[derive(Debug)]
+struct Migrated {
+    table: TableName,
+    partition: PartitionId,
+    from: Endpoint,
+    to: Endpoint,
+}
+
+impl Effect for Migrated {
+    fn effect_status(&self, seen: &Snapshot, since: Option<OpId>) -> EffectStatus {
+        let Self { table, partition, from, to } = self;
+        let is_there = is_gone(seen, table, *partition, from) && is_recovered(seen, table, *partition, to);
+        let text = format!("the replica of {table}/{} on {from} is on {to} now", partition.pid);
+        after_ops(seen, table, partition.pid, since, is_there.then_some(text), to)
+    }
+
+    fn asks(&self, seen: &Snapshot) -> Vec<Ask> {
+        ask_leaders([self.partition], seen)
+    }
+
+    fn in_vain(&self, seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Option<Vain> {
+        nothing_began(seen, &self.table, self.partition.pid, since, waited)
+    }
+}

@@ -1,0 +1,126 @@
+//! The two ends of a handover: a leader is told to follow, and leads again if it was too early. Nobody types these steps: a handover
+//! takes them.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Endpoint, OpId, PartitionId, Role, Snapshot, TableName};
+use crate::wire::api::{ChangeRoleRequest, TableMode};
+use crate::wire::call::TabletCall;
+use crate::wire::encode::Addressed;
+
+use super::super::call::{Call, Command};
+use super::super::effect::{Effect, EffectStatus, role};
+use super::super::handover::{Standing, Successor, lead_again, standing};
+use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
+use super::definition::{Definition, Target};
+use super::leader::{Leads, electable, named_among};
+use super::{StandDown, StandUp};
+
+impl Definition for StandDown<'_> {
+    fn code(&self) -> &'static str {
+        "leader_stand_down"
+    }
+
+    fn handbook(&self) -> String {
+        format!("changerole {} {} follower on {}", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        None
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, leader, successor) =
+            (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint, self.successor);
+        failover_is_off(seen)?;
+        leads(&place, leader)?;
+        // Whatever would keep the other one from leading is better known before; but for an entry that is on its way.
+        named_among(&place, &electable(&place)?, successor)?;
+        let effect = StoodDown { table: self.table.clone(), partition: place.id(), endpoint: leader.clone() };
+        match standing(&place, leader, Some(Successor::unread(successor)), &BTreeSet::new())? {
+            Standing::Up => Ok(Planned::new(Some(follow(leader, place.id())), effect)),
+            Standing::Down(_) | Standing::TooEarly => Ok(Planned::already(effect)),
+            Standing::Silent => Err(silent(leader)),
+        }
+    }
+}
+
+impl Definition for StandUp<'_> {
+    fn code(&self) -> &'static str {
+        "leader_stand_up"
+    }
+
+    fn handbook(&self) -> String {
+        format!("changerole {} {} leader on {}", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        None
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    /// Under the term it led in: nothing was written since.
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, leader) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+        leads(&place, leader)?;
+        let effect = Leads { table: self.table.clone(), partition: place.id(), endpoint: leader.clone() };
+        match standing(&place, leader, None, &BTreeSet::new())? {
+            Standing::Up => Ok(Planned::already(effect)),
+            Standing::Silent => Err(silent(leader)),
+            Standing::Down(_) | Standing::TooEarly => Ok(Planned::new(Some(lead_again(&place, leader)?), effect)),
+        }
+    }
+}
+
+/// `changerole ... follower` (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole): the replica takes no more writes, and
+/// replicates to nobody.
+pub(in super::super) fn follow(endpoint: &Endpoint, partition: PartitionId) -> Call {
+    let request = ChangeRoleRequest {
+        tid: Some(partition.tid.0),
+        pid: Some(partition.pid.0),
+        mode: Some(TableMode::KTableFollower.into()),
+        ..ChangeRoleRequest::default()
+    };
+    let words = format!("changerole {} {} follower on {endpoint}", partition.tid, partition.pid);
+    Command::new(words, Addressed::Tablet(endpoint.clone(), TabletCall::ChangeRole(request))).into()
+}
+
+/// # Errors
+/// It is not the one that metadata names.
+fn leads(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<(), Refusal> {
+    if place.leader() == Some(leader) {
+        return Ok(());
+    }
+    Err(Refusal::unsafe_now(format!("{leader} does not lead {}", place.name()), "see `openmldb-ops status`"))
+}
+
+fn silent(leader: &Endpoint) -> Refusal {
+    Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or see why it does not answer")
+}
+
+/// The replica is loaded as follower: it takes no writes.
+#[derive(Debug)]
+struct StoodDown {
+    table: TableName,
+    partition: PartitionId,
+    endpoint: Endpoint,
+}
+
+impl Effect for StoodDown {
+    fn effect_status(&self, seen: &Snapshot, _since: Option<OpId>) -> EffectStatus {
+        let Self { table, partition, endpoint } = self;
+        match role(seen, *partition, endpoint) {
+            Some(Role::Follower) => {
+                EffectStatus::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
+            }
+            _ => EffectStatus::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Making room where a replica is to be: a leader that replicates to a tablet without one, and what an operation that failed half way
+//! has left on a tablet. Nobody types these steps: scaling takes them.
+
+use crate::model::{Action, Endpoint, OpId, PartitionId, Seen, Snapshot, Tablet};
+
+use super::super::effect::{Ask, Effect, EffectStatus, ask_leaders};
+use super::super::partition_context::{PartitionContext, Planned, Refusal};
+use super::definition::{Definition, Target};
+use super::placement::{has_a_leader, is_free};
+use super::{Disconnect, DropStray};
+
+impl Definition for Disconnect<'_> {
+    fn code(&self) -> &'static str {
+        "replica_disconnect"
+    }
+
+    fn handbook(&self) -> String {
+        format!("delreplica {} {} {} on its leader", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        None
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    /// The tablet's own `delreplica`, to the leader.
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+        has_a_leader(&place)?;
+        is_free(&place, endpoint, 317)?;
+        let (partition, follower) = (place.id(), endpoint.clone());
+        let leader = place.leader().filter(|_| place.is_connected_to(endpoint)).cloned();
+        let action = leader.map(|leader| Action::DelReplica { endpoint: leader, partition, follower });
+        Ok(Planned::new(action, Disconnected { partition, endpoint: endpoint.clone() }))
+    }
+}
+
+impl Definition for DropStray<'_> {
+    fn code(&self) -> &'static str {
+        "replica_drop"
+    }
+
+    fn handbook(&self) -> String {
+        format!("drop {} {} on {}", self.table.table, self.pid, self.endpoint)
+    }
+
+    fn typed(&self) -> Option<String> {
+        None
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Table(self.table)
+    }
+
+    /// The tablet's own `drop`, of what no metadata names.
+    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+        is_free(&place, endpoint, 317)?;
+        let effect = Dropped { partition: place.id(), endpoint: endpoint.clone() };
+        if place.stray(endpoint).is_none() {
+            return Ok(Planned::already(effect));
+        }
+        place.stray_may_be_dropped(endpoint).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))?;
+        let remarks =
+            vec![format!("{endpoint} holds what an operation that failed has left; it goes to its recycle bin")];
+        let action = Action::DropTable { endpoint: endpoint.clone(), partition: place.id() };
+        Ok(Planned::new(Some(action), effect).noting(remarks))
+    }
+}
+
+/// The leader does not replicate to the tablet.
+#[derive(Debug)]
+struct Disconnected {
+    partition: PartitionId,
+    endpoint: Endpoint,
+}
+
+impl Effect for Disconnected {
+    fn effect_status(&self, seen: &Snapshot, _since: Option<OpId>) -> EffectStatus {
+        let Self { partition, endpoint } = self;
+        let asked = |tablet: &'_ Tablet| tablet.probes(*partition).followers.known().cloned();
+        let followers: Vec<_> = seen.tablets.values().filter_map(asked).collect();
+        let is_followed =
+            followers.iter().any(|known| known.followers.iter().any(|(follower, _)| follower == endpoint));
+        match followers.is_empty() || is_followed {
+            true => EffectStatus::Waiting(format!(
+                "the leader of {partition} still replicates to {endpoint}, or does not answer"
+            )),
+            false => {
+                EffectStatus::Reached(format!("the leader of {partition} does not replicate to {endpoint} any more"))
+            }
+        }
+    }
+
+    fn asks(&self, seen: &Snapshot) -> Vec<Ask> {
+        ask_leaders([self.partition], seen)
+    }
+}
+
+/// The tablet does not hold the partition.
+#[derive(Debug)]
+struct Dropped {
+    partition: PartitionId,
+    endpoint: Endpoint,
+}
+
+impl Effect for Dropped {
+    fn effect_status(&self, seen: &Snapshot, _since: Option<OpId>) -> EffectStatus {
+        let Self { partition, endpoint } = self;
+        match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
+            Some(Seen::Known(held)) if !held.contains_key(partition) => {
+                EffectStatus::Reached(format!("{endpoint} does not hold {partition} any more"))
+            }
+            _ => EffectStatus::Waiting(format!("{endpoint} still holds {partition}, or does not answer")),
+        }
+    }
+}
