@@ -11,6 +11,7 @@ use openmldb_ops::sandbox::fault::{Fault, FaultKind, OperatorAction};
 use openmldb_ops::sandbox::tablet::RowId;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
+use openmldb_ops::verify::{Finding, FindingKind};
 
 use super::calm::{auto_failover, calm_down};
 use super::choices::Choices;
@@ -293,7 +294,10 @@ impl Hunt {
         // One for which the run did not stay open any more.
         let late = self.came_too_late;
         let early = !self.judge().opened && !first.summary.blocked.is_empty();
-        if (wrote || hung || meddled || early || late) && self.calm_run().is_some() {
+        // What an election of the nameserver's own has left half way shows at the last look, in what was well at the first.
+        let is_stuck = |finding: &Finding| finding.kind == FindingKind::Stuck;
+        let stuck = first.summary.verification.iter().flat_map(|seen| &seen.findings).any(is_stuck);
+        if (wrote || hung || meddled || early || late || stuck) && self.calm_run().is_some() {
             self.world.settle();
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);
