@@ -127,3 +127,7 @@ async fn ahead(
         Err(error) => unread(error.to_string()),
     }
 }
+
+#[cfg(test)]
+#[path = "aggregated_tests.rs"]
+mod tests;

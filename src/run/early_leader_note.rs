@@ -1,5 +1,6 @@
-//! A leader is chosen: written down, and where nobody could look at some of its replicas, told to every other host before
-//! anything is sent because of it. From then on the leader takes writes that those replicas may hold something else instead of.
+//! A leader is chosen: written down, and where nobody could look at some of its replicas, or what they hold beyond it was given up by
+//! somebody's word, told to every other host before anything is sent because of it. From then on the leader takes writes that those
+//! replicas may hold something else instead of.
 
 use std::sync::Arc;
 
@@ -40,7 +41,9 @@ impl Driver {
         let Some(task) = self.partitions.get_mut(&id) else { return false };
         // Without the lock nothing is sent any more, and the note may be somebody else's.
         let lost = *self.settings.hold.borrow() == Hold::Lost;
-        let is_told = choice.out_of_reach.is_empty() || self.settings.early_leader_note.told || lost;
+        // Within one term nobody but us could tell what was given up from what is written instead.
+        let parts = !choice.given_up.is_empty() && !task.memory.accepted.is_empty();
+        let is_told = choice.out_of_reach.is_empty() && !parts || self.settings.early_leader_note.told || lost;
         let (table, pid) = (view.table.clone(), id.pid.0);
         self.settings.record.chosen(&table, id, &choice);
         task.memory.choose((*choice).clone(), view.terms.last().map(|start| start.term));

@@ -372,14 +372,15 @@ async fn try_to_restore(
             // A ConfSet of ours that was not answered may still be carried out: it is set once more, after that one.
             Ok(Ok(value)) if value == on && !told.record.is_failover_in_doubt() => return true,
             Ok(Ok(_)) => {
+                let was_in_doubt = told.record.is_failover_in_doubt();
                 let action = Action::SetAutoFailover { on };
                 // It is given back even where that cannot be written down: the end of the run says so.
                 let number = told.record.sending_all_the_same("auto_failover", &action, why);
                 let change = act_now(cluster, "auto_failover", action, why, told, number);
                 match tokio::time::timeout_at(deadline, change).await {
                     Ok(Some(error)) => saw(error),
-                    // The usual case: done, and one more look tells.
-                    Ok(None) if !std::mem::replace(&mut looked_again, true) => continue,
+                    // The usual case: done, and one more look tells. What was in doubt is given time to come all the same.
+                    Ok(None) if !std::mem::replace(&mut looked_again, true) && !was_in_doubt => continue,
                     Ok(None) | Err(_) => {}
                 }
             }

@@ -38,10 +38,20 @@ impl Rpc for Busy {
     }
 }
 
-/// A nameserver that is on, and has not come to the ConfSet that it does not answer yet.
+/// A nameserver that is on, and has not come to the ConfSet that it does not answer yet. It comes to it, if at all, so long after it has
+/// answered the second one.
 #[derive(Default)]
 struct Slow {
     set: Mutex<Vec<String>>,
+    comes_after: Option<Duration>,
+    second: Mutex<Option<Instant>>,
+}
+
+impl Slow {
+    fn is_on(&self, sets: usize) -> bool {
+        let came = self.second.lock().unwrap().zip(self.comes_after).is_some_and(|(at, after)| at.elapsed() >= after);
+        sets != 2 || !came
+    }
 }
 
 impl Rpc for Slow {
@@ -49,11 +59,14 @@ impl Rpc for Slow {
         let mut set = self.set.lock().unwrap();
         let answer = match call {
             NameserverCall::ConfGet(_) => {
-                let conf = vec![Pair { key: "auto_failover".to_owned(), value: "true".to_owned() }];
+                let conf = vec![Pair { key: "auto_failover".to_owned(), value: self.is_on(set.len()).to_string() }];
                 Ok(NameserverAnswer::ConfGet(ConfGetResponse { code: 0, msg: None, conf }))
             }
             NameserverCall::ConfSet(request) => {
                 set.push(request.conf.value);
+                if set.len() == 2 {
+                    *self.second.lock().unwrap() = Some(Instant::now());
+                }
                 let ok = GeneralResponse { code: 0, msg: Some("ok".to_owned()) };
                 let kind = CallErrorKind::DeadlineExceeded { after: Duration::from_secs(1) };
                 let silent = || CallError::new("nameserver ns:1", "ConfSet", kind);
@@ -88,6 +101,26 @@ async fn a_confset_that_nobody_answered_is_followed_by_another_whatever_is_read(
     restore(&cluster, true, "", 1.0, &told).await.unwrap();
     restore(&cluster, true, "", 1.0, &told).await.unwrap();
     assert_eq!(*slow.set.lock().unwrap(), ["false", "true"]);
+}
+
+/// The one that was not answered is carried out even after the one that follows it.
+#[tokio::test(start_paused = true)]
+async fn what_a_confset_that_nobody_answered_does_last_is_put_right() {
+    for (comes_after, sets) in [(Duration::from_millis(100), 3), (Duration::from_secs(100), 2)] {
+        let listener: Listener = Arc::new(|_| {});
+        let (_keeps, hold) = watch::channel(Hold::Held);
+        let record = record();
+        let told = Told { listener: &listener, record: &record, hold };
+        let slow = Arc::new(Slow { comes_after: Some(comes_after), ..Slow::default() });
+        let cluster = Cluster::new(slow.clone(), Options { identity: Some(Identity::Cluster), ..Options::default() });
+        let off = Action::SetAutoFailover { on: false };
+        assert!(act(&cluster, "auto_failover", off, "", &told).await.unwrap().is_some());
+        let began = Instant::now();
+        restore(&cluster, true, "", 1.0, &told).await.unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(1), "nobody waits for ever");
+        let set = slow.set.lock().unwrap().clone();
+        assert_eq!((set.len(), set.last().map(String::as_str)), (sets, Some("true")));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -170,7 +170,7 @@ pub(super) fn end_unbegun(record: &Record, is_as_before: bool, why: &RecoverErro
     }
 }
 
-/// Replicas that nobody had looked at when their leaders were chosen; of partitions out of scope, what the note says.
+/// Replicas that nobody had looked at when their leaders were chosen, or that parted from them; of partitions out of scope, what the note says.
 pub(super) fn unseen(
     prepared: &Prepared,
     memories: &BTreeMap<PartitionId, Memory>,
@@ -180,8 +180,11 @@ pub(super) fn unseen(
     let elsewhere = noted.filter(|unseen| !memories.contains_key(&unseen.partition)).cloned();
     let here = memories.iter().flat_map(|(id, memory)| {
         memory.replicas.iter().filter_map(|(endpoint, replica)| {
-            let (partition, endpoint, replaceable) = (*id, endpoint.clone(), replica.replaceable);
-            Some(Unseen { partition, endpoint, leader_held: replica.leader_held?, replaceable })
+            // What parted from its leader by somebody's word may be replaced, and is not what that one wrote since either.
+            let parted = replica.shared_up_to.map(|shared| (shared, Some(Replaceable::Released)));
+            let unseen = replica.leader_held.map(|held| (held, replica.replaceable)).or(parted);
+            let (leader_held, replaceable) = unseen?;
+            Some(Unseen { partition: *id, endpoint: endpoint.clone(), leader_held, replaceable })
         })
     });
     let is_released = |unseen: &Unseen| released.contains(&(unseen.partition, unseen.endpoint.clone()));

@@ -55,15 +55,15 @@ pub struct Note {
     pub held_for: Vec<HeldFor>,
 }
 
-/// A replica that nobody had looked at when its leader was chosen. That one may have taken writes since: what both hold beyond
-/// was written twice.
+/// A replica that nobody had looked at when its leader was chosen, or that held more, which was given up by somebody's word. That one may
+/// have taken writes since: what both hold beyond was written twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unseen {
     /// Which partition.
     pub partition: PartitionId,
     /// Where the replica is.
     pub endpoint: Endpoint,
-    /// What the leader held then.
+    /// What the leader held then, or what the two share.
     pub leader_held: Offset,
     /// Why the nameserver may replace it all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]

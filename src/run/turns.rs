@@ -17,30 +17,38 @@ const RELATED: Duration = Duration::from_millis(100);
 const TURNS: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// What other partitions allow this one.
+    /// What other partitions allow this one. How base tables and what aggregates them stand is asked each time: one that served may
+    /// be gone again, with a tablet that was restarted.
     pub(super) fn gates(&self, id: PartitionId) -> Gates {
-        let mut gates = self.order.gates(id);
-        if gates.comes_first == Some(Ahead::Aggregates) && self.aggregates_are_loaded(id) {
-            gates.comes_first = None;
+        let by_order = self.order.gates(id);
+        let comes_first = match by_order.comes_first {
+            Some(Ahead::Aggregates) | None => (!self.aggregates_are_loaded(id)).then_some(Ahead::Aggregates),
+            others => others,
+        };
+        Gates {
+            comes_first,
+            is_aggregated: !self.order.aggregates_of(id).iter().any(|aggregate| self.is_awaited(*aggregate)),
+            base_is_chosen: self.base_of(id).is_none_or(|base| self.is_chosen(base)),
+            ..by_order
         }
-        gates.is_aggregated |= !self.order.aggregates_of(id).iter().any(|aggregate| self.is_awaited(*aggregate));
-        gates.base_is_chosen |= self.base_of(id).is_none_or(|base| self.is_chosen(base));
-        gates
     }
 
     /// Whether, on every tablet that may be told to load a base table's partition, those that aggregate it are loaded, or will not be.
     fn aggregates_are_loaded(&self, id: PartitionId) -> bool {
         let Some(task) = self.partitions.get(&id) else { return true };
-        let lacks = |at: &&Endpoint| {
-            let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
-            held.is_some_and(|held| !held.contains_key(&id))
+        let held = |at: &Endpoint| self.snapshot.tablets.get(at).and_then(|tablet| tablet.held.known());
+        let lacks = |at: &&Endpoint| held(at).is_some_and(|held| !held.contains_key(&id));
+        let is_loaded = |aggregate: PartitionId, at: &Endpoint| {
+            held(at).and_then(|held| held.get(&aggregate)).is_some_and(|held| held.state.is_loaded())
         };
         let is_coming = |aggregate: PartitionId, at: &Endpoint| {
             let task = self.partitions.get(&aggregate).filter(|task| task.is_open() && task.endpoints.contains(at));
             task.is_some_and(|task| {
                 let load = task.memory.replica(at).load;
                 let is_past = task.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
-                matches!(load, Load::NotSent | Load::Accepted | Load::Seen) && !is_past
+                // One that was loaded and is not there will be told again.
+                let may_come = matches!(load, Load::NotSent | Load::Accepted | Load::Seen | Load::Loaded);
+                may_come && !is_past && !is_loaded(aggregate, at)
             })
         };
         let aggregates = self.order.aggregates_of(id);
@@ -132,3 +140,7 @@ impl Driver {
         self.next_look = self.next_look.min(Instant::now());
     }
 }
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;

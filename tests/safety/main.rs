@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod addressed;
+mod aggregated;
 mod beside;
 mod calm;
 mod choices;
@@ -27,6 +28,7 @@ mod matrix;
 mod minimal;
 mod once_wrong;
 mod papers;
+mod parted;
 mod patience;
 mod rehearsals;
 mod rows;

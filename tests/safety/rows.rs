@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openmldb_ops::cluster::{Cluster, Options};
-use openmldb_ops::model::PartitionId;
+use openmldb_ops::model::{PartitionId, TableName};
 use openmldb_ops::playbook::COMPARE_ROWS_UP_TO;
+use openmldb_ops::rows::rows_seen;
 use openmldb_ops::run::{Checking, Compares, Scope, Stop, Verdict};
 use openmldb_ops::sandbox::{InProcess, World, in_virtual_time};
 use openmldb_ops::snapshot;
@@ -200,4 +201,52 @@ fn a_follower_that_lacks_rows_is_reported_with_how_many() {
     let (found, _) = looked_at(world.world, id);
     assert_eq!(found.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::FewerRows]);
     assert!(found.findings[0].text.starts_with("lacks 2 rows that "), "{}", found.findings[0].text);
+}
+
+/// What comparing both replicas shows while clients write a row every 20 ms and every answer takes longer than that.
+fn read_under_writers(world: World, id: PartitionId) -> String {
+    let at = world.tablet_endpoints().to_vec();
+    let table = world.tables().into_iter().find(|table| table.tid() == id.tid.0).unwrap();
+    let table = TableName { db: table.db().to_owned(), table: table.name().to_owned() };
+    let (world, seen) = in_virtual_time(world, async |live| {
+        live.with(|world| {
+            world.set_faults(vec!["*:every=slow-30ms".parse().unwrap()], 1);
+            world.start_writers(20, 1);
+        });
+        let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
+        rows_seen(&cluster, &table, id, &at, COMPARE_ROWS_UP_TO).await.to_string()
+    })
+    .unwrap();
+    assert!(world.log(&at[0], id).len() > 20, "clients wrote meanwhile");
+    seen
+}
+
+/// What has not come to a follower yet when it is read is asked for again: a leader that is written to is compared all the same.
+#[test]
+fn a_follower_is_compared_with_a_leader_that_takes_rows_meanwhile() {
+    let mut world = cluster(2, 1);
+    let [id] = world.table(KMemory, [&[1, 2]]);
+    world.rows(id, 1, 12);
+    world.passes(3_000);
+    let seen = read_under_writers(world.world, id);
+    assert!(seen.ends_with("are the same"), "{seen}");
+}
+
+/// A follower that its leader does not replicate to lacks all that clients write; what its leader lacks shows beside that.
+#[test]
+fn what_a_leader_that_takes_rows_lacks_of_a_follower_apart_from_it_is_seen() {
+    let mut world = changed_cluster(2, 1, |settings| settings.nameserver.auto_failover = false);
+    let [id] = world.table(KMemory, [&[1, 2]]);
+    world.rows(id, 1, 12);
+    world.passes(3_000);
+    world.everything_dies();
+    world.loses(5..=6, id, 1);
+    world.everything_starts();
+    let (one, two) = (world.at(1), world.at(2));
+    typed::load_as_leader(&mut world.world, id, &one);
+    typed::load_as_follower(&mut world.world, id, &two);
+    world.passes(3_000);
+    let seen = read_under_writers(world.world, id);
+    assert!(seen.contains(&format!("{one} lacks 2 rows of {two}")), "{seen}");
+    assert!(seen.contains(&format!("{two} lacks ")), "{seen}");
 }

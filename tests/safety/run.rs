@@ -8,7 +8,8 @@ use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::stopping::unless_stopped;
 use openmldb_ops::run::{
-    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+    Caller, Consent, Event, InMemoryLock, KeptPlan, MemoryArchive, PlanId, RecoverError, Recovered, Recovery, Scope,
+    Stop, Widths,
 };
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
 use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
@@ -146,6 +147,17 @@ impl<'a> Run<'a> {
         })
         .unwrap();
         world
+    }
+
+    /// The id of the plan that a dry run shows.
+    pub fn plan(self, world: World) -> (World, PlanId) {
+        in_virtual_time(world, async |live| {
+            let (_stop, stopped) = watch::channel(Stop::No);
+            let recovery = self.recovery(live.now(), stopped, Arc::new(|_: &Event| {}));
+            let prepared = recovery.look(&watched(live, &Arc::default())).await.unwrap();
+            KeptPlan::of(&prepared, &recovery.playbook_text, &self.scope).id()
+        })
+        .unwrap()
     }
 
     async fn in_runtime(self, live: &Arc<Live>, judge: &Arc<Mutex<Judge>>) -> Ran {

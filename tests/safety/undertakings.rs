@@ -69,7 +69,7 @@ pub enum Hearer {
 }
 
 /// And whether clients write to it.
-fn world(dice: &mut Dice, named: bool) -> (World, bool) {
+fn world(dice: &mut Dice, named: bool, aggregated: bool) -> (World, bool) {
     let tablets = dice.between(2, 6);
     let shape = Shape {
         tablets: usize::try_from(tablets).unwrap(),
@@ -86,6 +86,7 @@ fn world(dice: &mut Dice, named: bool) -> (World, bool) {
     let scenario = match (dice.percent(20), named) {
         (true, _) => Scenario::DiskTables,
         (false, true) => Scenario::ServerNames,
+        (false, false) if aggregated => Scenario::PreAggregate,
         (false, false) => Scenario::Healthy,
     };
     let mut world = scenario.bring_about(&shape, &addresses).unwrap();
@@ -127,8 +128,10 @@ fn undertaking(dice: &mut Dice, world: &World) -> Undertaking {
 impl Hunted {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let named = Choices::new(seed, &BTreeSet::new()).perhaps(10, "names").is_some();
-        let (world, clients_write) = world(&mut dice.fork(), named);
+        let choices = Choices::new(seed, &BTreeSet::new());
+        let [named, aggregated] =
+            [(10, "names"), (15, "aggregates")].map(|(of, what)| choices.perhaps(of, what).is_some());
+        let (world, clients_write) = world(&mut dice.fork(), named, aggregated);
         let host = Host::new(dice.percent(70));
         Self {
             dice,

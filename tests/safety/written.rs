@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
+use openmldb_ops::run::PlanId;
 use openmldb_ops::sandbox::nameserver::{Placement, TableSpec};
 use openmldb_ops::sandbox::tablet::Ttl;
 use openmldb_ops::sandbox::world::Settings;
@@ -15,8 +16,8 @@ use openmldb_ops::wire::common::StorageMode;
 
 use super::calm::{auto_failover, await_nameserver};
 use super::hunted::{Found, recovered};
-use super::life::Brought;
-use super::run::{Host, Run};
+use super::life::{Brought, deployed};
+use super::run::{Host, Ran, Run};
 use super::troubles::Troubles;
 
 /// A world in the making. Tablets and nameservers go by their places, from 1.
@@ -85,6 +86,17 @@ impl Written {
         let tid = Tid(self.world.create_table(&spec).unwrap());
         let mut pids = 0..;
         partitions.map(|_| PartitionId { tid, pid: Pid(pids.next().unwrap()) })
+    }
+
+    /// A memory table of one partition on these tablets, the first of which leads, and what aggregates it.
+    pub fn aggregated(&mut self, on: &[usize]) -> [PartitionId; 2] {
+        self.tables += 1;
+        let tablets: Vec<String> = on.iter().map(|tablet| self.at(*tablet).to_string()).collect();
+        let name = format!("t{}", self.tables);
+        let spec = TableSpec::sql("shop", &name, StorageMode::KMemory, vec![Placement::at(&tablets)]);
+        let base = self.world.create_table(&spec).unwrap();
+        let aggregate = deployed(&mut self.world, base, &spec);
+        [base, aggregate].map(|tid| PartitionId { tid: Tid(tid), pid: Pid(0) })
     }
 
     pub fn passes(&mut self, millis: u64) {
@@ -180,12 +192,35 @@ impl Written {
 
     /// Somebody recovers it before what it is about happens, and is killed.
     pub fn a_recovery_is_killed(&mut self, after: Duration) {
-        self.runs += 1;
         let before = auto_failover(&mut self.world);
-        let run = Run { killed_after: Some(after), ..Run::calm(self.playbook, &self.host, self.runs) };
-        let empty = World::new(Settings::default(), &Addresses::recorded(1, 1));
-        (self.world, _) = run.on(std::mem::replace(&mut self.world, empty), &Arc::default());
+        self.is_recovered(|calm| Run { killed_after: Some(after), ..calm });
         self.owed = self.owed.or(before);
+    }
+
+    /// Somebody recovers it, in that way.
+    pub fn is_recovered(&mut self, how: impl FnOnce(Run<'static>) -> Run<'static>) -> Ran {
+        self.runs += 1;
+        let run = how(Run::calm(self.playbook, &self.host, self.runs));
+        let (world, ran) = run.on(self.take_world(), &Arc::default());
+        self.world = world;
+        ran
+    }
+
+    /// Whoever comes next has none of the records; what is left in ZooKeeper is there.
+    pub fn is_gone_on_with_from_another_host(&mut self) {
+        self.host = self.host.another();
+    }
+
+    /// The id of the plan that somebody is shown who asks for it in that way.
+    pub fn is_planned(&mut self, how: impl FnOnce(Run<'static>) -> Run<'static>) -> PlanId {
+        let run = how(Run::calm(self.playbook, &self.host, self.runs));
+        let (world, id) = run.plan(self.take_world());
+        self.world = world;
+        id
+    }
+
+    fn take_world(&mut self) -> World {
+        std::mem::replace(&mut self.world, World::new(Settings::default(), &Addresses::recorded(1, 1)))
     }
 
     pub fn by(mut self, playbook: &'static str) -> Self {

@@ -5,6 +5,7 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::tablet::Ttl;
 
 use super::Life;
+use super::aggregates::is_written_by_clients;
 use crate::dice::Dice;
 
 /// Milliseconds for which tables keep rows by age: their unit is a minute.
@@ -23,7 +24,7 @@ impl Life {
             let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive())?;
             Some((id, Endpoint::from(leader.endpoint.as_str())))
         });
-        leaders.collect()
+        leaders.filter(|(id, _)| is_written_by_clients(&self.world, id.tid)).collect()
     }
 
     pub(super) fn write_somewhere(&mut self, most: u64) {
@@ -40,16 +41,26 @@ impl Life {
             }
         }
         if let Some(dice) = self.choices.perhaps(10, "deletes") {
-            self.each_leader_takes(dice, "deletes", World::delete_row);
+            // Deletes of what has been aggregated are not modelled.
+            let mut led = self.led();
+            led.retain(|(id, _)| !self.aggregated.contains(&id.tid));
+            self.each_leader_takes(led, dice, "deletes", World::delete_row);
         }
         if let Some(dice) = self.choices.perhaps(6, "overwrites") {
-            self.each_leader_takes(dice, "rows once more", World::overwrite_row);
+            let led = self.led();
+            self.each_leader_takes(led, dice, "rows once more", World::overwrite_row);
         }
     }
 
-    /// Some of the leaders, so many of these.
-    fn each_leader_takes(&mut self, mut dice: Dice, what: &str, write: fn(&mut World, &Endpoint, PartitionId) -> bool) {
-        for (id, leader) in self.led() {
+    /// Some of these leaders, so many of these.
+    fn each_leader_takes(
+        &mut self,
+        leaders: Vec<(PartitionId, Endpoint)>,
+        mut dice: Dice,
+        what: &str,
+        write: fn(&mut World, &Endpoint, PartitionId) -> bool,
+    ) {
+        for (id, leader) in leaders {
             if dice.percent(40) {
                 let wanted = dice.between(1, 10);
                 let taken = (0..wanted).filter(|_| write(&mut self.world, &leader, id)).count();

@@ -1,5 +1,6 @@
 //! A random life of a small cluster, up to the moment somebody recovers it.
 
+mod aggregates;
 mod clients;
 mod end;
 mod events;
@@ -18,6 +19,8 @@ use super::choices::Choices;
 use super::dice::Dice;
 use super::judge::Violation;
 use super::run::Host;
+
+pub use aggregates::{deployed, is_written_by_clients};
 
 /// A world and what was done to it.
 pub struct Brought {
@@ -55,6 +58,8 @@ struct Life {
     spoiled: BTreeSet<(Endpoint, PartitionId)>,
     /// Tables whose rows expire, and share keys.
     expiring: BTreeSet<Tid>,
+    /// Tables that are aggregated.
+    aggregated: BTreeSet<Tid>,
     playbook: &'static str,
     host: Host,
     runs: u64,
@@ -98,6 +103,7 @@ impl Life {
             damaged: false,
             spoiled: BTreeSet::new(),
             expiring: BTreeSet::new(),
+            aggregated: BTreeSet::new(),
             playbook,
             host: Host::new(keeps_notes),
             runs: 0,
@@ -160,6 +166,10 @@ impl Life {
             self.tell(format!("{name} ({tid}) {storage:?} {ttl:?} {}", shape.join("; ")));
             if ttl.is_some() {
                 self.expiring.insert(Tid(tid));
+            }
+            let may_be_aggregated = storage == StorageMode::KMemory && ttl.is_none();
+            if may_be_aggregated && self.choices.within(&name).perhaps(20, "aggregated").is_some() {
+                self.is_aggregated(tid, &spec);
             }
         }
         self.dice = self.choices.dice("after creation");

@@ -106,6 +106,9 @@ const UNDER_WAY: u64 = 16;
 pub(super) fn is_written_while_loading(view: &View, replica: &ReplicaView) -> bool {
     let Some((_, offset)) = view.base.as_ref().zip(replica.offset()) else { return false };
     let under_way = if replica.leads_in_memory() { UNDER_WAY } else { 0 };
+    if replica.memory.written_while_loading && replica.leads_in_memory() {
+        return true;
+    }
     let of_no_term = replica.manifest.known().is_some_and(|m| m.offset > Offset(0) && m.term == Some(Term(0)));
     replica.rows() > offset.0.saturating_add(under_way) || of_no_term
 }
@@ -178,6 +181,20 @@ pub(super) fn beside<'a>(
 }
 
 impl Memory {
+    /// Notes into which replicas of a pre-aggregate table their aggregators wrote while they were loaded. Once one leads, rows may be
+    /// ahead of its log for a moment, and as few show nothing any more; what is loaded anew holds its log.
+    pub(super) fn note_written_while_loading(&mut self, view: &View) {
+        for replica in view.replicas.iter().filter(|_| view.base.is_some()) {
+            let written = &mut self.replica_mut(&replica.endpoint).written_while_loading;
+            *written = match replica.data {
+                Data::Loaded(_) if replica.leads_in_memory() => *written || is_written_while_loading(view, replica),
+                Data::Loaded(_) => is_written_while_loading(view, replica),
+                Data::Absent | Data::Loading(_) => false,
+                Data::OutOfReach(_) => *written,
+            };
+        }
+    }
+
     /// Notes which replicas of a pre-aggregate table no aggregator is attached to: those that we loaded where its base table's
     /// partition was not registered.
     pub fn note_unattached(&mut self, view: &View) {

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use openmldb_model::{Directory, Offset, Seen};
+use openmldb_model::{Directory, Offset, Seen, StorageMode};
 
 use super::blocked::{Blocked, Reason};
 use super::decision::Decision;
@@ -53,10 +53,7 @@ pub(super) fn everything_empty(view: &View, known: &ReplicaView) -> Blocked {
         entries => format!("{} was known to hold {entries} entries", known.endpoint),
     };
     let text = format!("every replica that could be loaded is empty, but {was}");
-    let hint = format!(
-        "look for its binlog and snapshot, also as {}; put them back and restart that tablet",
-        view.recycled_as()
-    );
+    let hint = format!("look for its binlog and snapshot: {}; then restart that tablet", in_the_bin(view));
     Blocked::new(Reason::EverythingEmpty, text, hint)
 }
 
@@ -65,11 +62,9 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
     let states: Vec<String> = view.replicas.iter().map(|r| format!("{} {}", r.endpoint, condition(view, r))).collect();
     let out_of_reach = view.replicas.iter().any(|r| r.out_of_reach().is_some());
     let put_back = || {
+        let bin = in_the_bin(view);
         format!(
-            "see whether the disks are mounted, and look for {} (move it back to db_root_path as {}); then run again, or accept \
-             that the partition begins empty",
-            view.recycled_as(),
-            view.partition
+            "see whether the disks are mounted; or {bin}; then run again, or accept that the partition begins empty"
         )
     };
     let (reason, hint) = if out_of_reach {
@@ -84,4 +79,19 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
         (Reason::NoData, put_back())
     };
     Blocked::new(reason, format!("no replica could be loaded: {}", states.join(", ")), hint)
+}
+
+/// How to look on a tablet for what a drop or a failed load has moved away, and to put it back, by the names that OpenMLDB's templates
+/// give its directories (docs/openmldb/tablet.md#dropping-and-the-recycle-bin).
+fn in_the_bin(view: &View) -> String {
+    let (bin, root, of) = match view.storage {
+        StorageMode::Memory => ("recycle_bin_root_path", "db_root_path", ""),
+        StorageMode::Ssd => ("recycle_bin_ssd_root_path", "ssd_root_path", "_ssd"),
+        StorageMode::Hdd => ("recycle_bin_hdd_root_path", "hdd_root_path", "_hdd"),
+    };
+    let name = view.partition;
+    format!(
+        "in the tablet's directory `ls -d recycle{of}/{name}_*`, and `mv recycle{of}/{name}_<time> db{of}/{name}` with the newest (its flags {bin} \
+         and {root} say where; of several directories, from the n-th of one to the n-th of the other)"
+    )
 }

@@ -71,13 +71,15 @@ pub(super) fn recover(
             Follower::Needs(Decision::Act(intents)) => acts.push(intents),
             Follower::Needs(Decision::Wait(wait)) => waits.push(Decision::Wait(wait)),
             Follower::Needs(other) => return Some(other),
-            Follower::Blocked(blocked) => blocks.push(Decision::Blocked(blocked)),
+            Follower::Blocked(blocked) => blocks.push(blocked),
         }
     }
     if let Some(intents) = acts.into_iter().next() {
         return Some(first.unwrap_or(Decision::Act(intents)));
     }
-    waits.into_iter().chain(blocks).next()
+    // That a tablet is away everybody sees.
+    let blocked = blocks.into_iter().min_by_key(|blocked| blocked.reason == Reason::NotRedundant);
+    waits.into_iter().next().or(blocked.map(Decision::Blocked))
 }
 
 /// What still keeps the partition from being redundant, for playbooks that end with waiting for it.

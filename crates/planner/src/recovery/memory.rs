@@ -26,6 +26,8 @@ pub struct Memory {
     /// The partition's last term when it was chosen, or, where ChangeLeader makes it leader, when it first served: a later one is
     /// somebody else's election.
     pub chosen_under: Option<Term>,
+    /// How many terms the partition had when it was last looked at; 0 if it was not.
+    pub terms: usize,
     /// Waits whose deadline has passed, with what was last seen.
     pub expired: BTreeMap<WaitFor, String>,
     /// Tries of the step that changes the leader.
@@ -47,7 +49,7 @@ pub struct Memory {
 /// A run's memory of one replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaMemory {
-    /// Its alive flag before our first change.
+    /// Its alive flag before our first change; where another leader was elected since, its flag then.
     pub alive_before: bool,
     /// The largest offset ever known of it; 0 if none.
     pub largest_offset: Offset,
@@ -70,6 +72,8 @@ pub struct ReplicaMemory {
     /// It has `aggr_info.txt`, and was loaded by us while its base table's partition was not registered on its tablet: no aggregator was
     /// attached all the same (docs/openmldb/load-table.md#pre-aggregate-tables).
     pub unattached: bool,
+    /// Its aggregator wrote into it while it was loaded, as it was seen before it led.
+    pub written_while_loading: bool,
     /// CreateAggregator was sent, or could not be: it is not sent again.
     pub aggregator_asked: bool,
     /// LoadTable calls that were answered or may have worked.
@@ -220,7 +224,7 @@ impl Memory {
             memory.note_evidence(manifest, term_pair);
             (replica.endpoint.clone(), memory)
         });
-        Self { replicas: replicas.collect(), ..Self::default() }
+        Self { replicas: replicas.collect(), terms: partition.terms.len(), ..Self::default() }
     }
 
     /// What is remembered of a replica.
@@ -314,6 +318,7 @@ impl ReplicaMemory {
             refused_before: false,
             told_schema: false,
             unattached: false,
+            written_while_loading: false,
             aggregator_asked: false,
             loads: 0,
             loads_of_the_past: 0,

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use openmldb_model::{Action, Endpoint, OpId, StorageMode};
+use openmldb_model::{Action, Endpoint, Offset, OpId, StorageMode};
 
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
 use super::election::PromotionMethod;
 use super::memory::{Load, Memory};
+use super::single::is_seen_replaced;
 use super::view::{Data, View};
 
 /// How an action went.
@@ -55,9 +56,10 @@ impl Memory {
                 self.settle_doubt(view, endpoint);
                 let leader = view.serving_leader().and_then(|leader| leader.offset());
                 let replica = self.replica_mut(endpoint);
-                // What it holds from here on comes from its leader.
-                (replica.leader_held, replica.replaceable) = (None, None);
-                replica.shared_up_to = replica.shared_up_to.filter(|_| !intent.resends);
+                // It is its leader's as it is. What is to be replaced is its own as long as nobody has seen it replaced.
+                if !intent.resends {
+                    (replica.leader_held, replica.replaceable) = (None, None);
+                }
                 // A replica that was dropped for its rows is not dropped for them again.
                 replica.recovery.resent_for_rows |= replica.recovery.must_drop;
                 replica.load = if intent.resends { Load::HandedOver } else { replica.load.clone() };
@@ -76,7 +78,6 @@ impl Memory {
             Action::DropTable { endpoint, .. } if applied => {
                 let replica = self.replica_mut(endpoint);
                 replica.load = Load::HandedOver;
-                replica.shared_up_to = None;
                 replica.recovery.dropping = true;
                 replica.recovery.dropped = true;
                 replica.recovery.must_drop = true;
@@ -191,13 +192,9 @@ impl Memory {
     /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
     /// are looked at anew.
     pub fn note_view(&mut self, view: &View) {
-        for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.leader_held >= r.offset()) {
-            let seen = self.replica_mut(&replica.endpoint);
-            (seen.leader_held, seen.replaceable) = (None, None);
-        }
-        for replica in view.replicas.iter().filter(|r| r.offset().is_some() && r.memory.shared_up_to >= r.offset()) {
-            self.replica_mut(&replica.endpoint).shared_up_to = None;
-        }
+        self.note_elections(view);
+        self.note_written_while_loading(view);
+        self.note_what_is_shared(view);
         let serving = view.serving_leader().map(|leader| &leader.endpoint);
         for replica in view.replicas.iter().filter(|r| r.loaded().is_some()) {
             let led = &mut self.replica_mut(&replica.endpoint).led;
@@ -220,6 +217,31 @@ impl Memory {
             self.choice = None;
             self.chosen_under = None;
             self.leader_tries = 0;
+        }
+    }
+
+    /// Flags from before an election do not say who was elected in it: an operation that was to be settled may have gone on.
+    fn note_elections(&mut self, view: &View) {
+        let is_news = self.terms > 0 && view.terms.len() > self.terms;
+        self.terms = view.terms.len();
+        for replica in view.replicas.iter().filter(|_| is_news) {
+            self.replica_mut(&replica.endpoint).alive_before = replica.is_alive;
+        }
+    }
+
+    /// Forgets how much of its leader's log a replica shares once it holds no more than that, or was replaced by that one's data. That
+    /// either was sent proves neither: it may not have come, the operation may fail, and the leader writes on.
+    pub(super) fn note_what_is_shared(&mut self, view: &View) {
+        for replica in view.replicas.iter().filter(|r| r.offset().is_some()) {
+            // One look that shows it empty is not believed.
+            let is_at_its_end = replica.offset() > Some(Offset(0)) || replica.memory.empty_looks > 1;
+            let is_replaced = is_seen_replaced(view, replica);
+            let holds_more = |than: Option<Offset>| !is_replaced && !(is_at_its_end && than >= replica.offset());
+            let seen = self.replica_mut(&replica.endpoint);
+            seen.shared_up_to = seen.shared_up_to.filter(|shared| holds_more(Some(*shared)));
+            if seen.leader_held.is_some_and(|held| !holds_more(Some(held))) {
+                (seen.leader_held, seen.replaceable) = (None, None);
+            }
         }
     }
 

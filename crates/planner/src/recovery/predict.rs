@@ -5,7 +5,7 @@ use openmldb_model::{Action, Aggregator, Followers, Manifest, Offset, Role, Seen
 use super::decision::{Intent, Probe, Question, Wait, WaitFor};
 use super::memory::Load;
 use super::stuck::leads_in;
-use super::view::{Data, Loaded, View};
+use super::view::{Data, Loaded, ReplicaView, View};
 
 impl View {
     /// The view after an action has worked.
@@ -119,11 +119,13 @@ impl View {
         term: Term,
     ) {
         let offset = self.replica(leader).and_then(|leader| leader.offset()).unwrap_or(Offset(0));
+        let leads = self.replica(leader).map_or(0, ReplicaView::rows);
         self.memory.forget_rows(follower);
         if let Some(replica) = self.replica_mut(follower) {
             if let Data::Loaded(loaded) = &mut replica.data {
-                // Every entry it still gets is taken for a row.
-                loaded.rows += offset.0.saturating_sub(loaded.offset.map_or(0, |offset| offset.0));
+                // Every entry it still gets is taken for a row, as far as its leader has them.
+                let gets = offset.0.saturating_sub(loaded.offset.map_or(0, |offset| offset.0));
+                loaded.rows = (loaded.rows + gets).min(loaded.rows.max(leads));
                 loaded.offset = Some(offset);
             }
             replica.term_pair = Seen::Known(TermPair { has_table: true, is_leader: false, term, offset });

@@ -82,6 +82,9 @@ pub struct PersistedMemory {
     /// It was loaded before its base table, so that no aggregator is attached.
     #[serde(skip_serializing_if = "is_default")]
     pub unattached: bool,
+    /// Its aggregator wrote into it while it was loaded.
+    #[serde(skip_serializing_if = "is_default")]
+    pub written_while_loading: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -107,6 +110,7 @@ impl PersistedMemory {
             led: memory.led,
             told_schema: memory.told_schema,
             unattached: memory.unattached,
+            written_while_loading: memory.written_while_loading,
         }
     }
 
@@ -232,6 +236,7 @@ impl Memory {
             memory.refused_before = remembered.refused_before || remembered.load.lacks_columns();
             memory.told_schema = remembered.told_schema && since != ProcessSince::Restarted;
             memory.unattached = remembered.unattached && since == ProcessSince::Same;
+            memory.written_while_loading = remembered.written_while_loading && since != ProcessSince::Restarted;
             memory.leader_held = remembered.leader_held;
             memory.shared_up_to = remembered.shared_up_to;
             memory.replaceable = remembered.replaceable;

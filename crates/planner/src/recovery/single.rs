@@ -98,3 +98,13 @@ pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
     let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
     recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
 }
+
+/// Whether a replica that RecoverTable was to replace has been: the operation marks it alive at its end, and its leader replicates to it.
+pub(super) fn is_seen_replaced(view: &View, follower: &ReplicaView) -> bool {
+    let follows = follower.is_alive
+        && !follower.is_leader
+        && follower.loaded().is_some_and(|loaded| loaded.role == Role::Follower)
+        && view.serving_leader().is_some_and(|leader| leader.replicates_to(&follower.endpoint));
+    let is_over = view.ops_in_flight.is_empty() && !resend_went_wrong(view, follower);
+    follower.memory.recovery.resend_meant && follows && is_over
+}

@@ -1,14 +1,11 @@
 //! What counts say when a leader is chosen is not forgotten before rows were looked at, and not answering is no answer.
 
 use super::builder::{Built, Replica, a_partition, recover};
-use super::carrying_on::{none, same, told};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::decide::MAX_TRIES;
-use crate::recovery::{
-    Decision, Gates, Intent, Load, Memory, Outcome, PersistedMemory, Reason, ReplicaMemory, RowsSeen, choose, decide,
-};
-use openmldb_model::{Action, Endpoint, Offset, StorageMode};
+use crate::recovery::{Decision, Gates, Intent, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
+use openmldb_model::{Action, Endpoint, Offset};
 
 fn failed() -> RowsSeen {
     RowsSeen::failed(["a", "b"].map(Endpoint::from), "b does not answer")
@@ -257,61 +254,4 @@ fn a_doubt_ends_only_with_what_was_read_at_the_end_of_its_leaders_log() {
         assert_eq!((add(&at_its_end), recover(&at_its_end)), (0, 0));
         assert_eq!((add(&behind), recover(&behind)), (1, 1), "what it lacks may be in its own log");
     }
-}
-
-/// What is remembered of how far `b` shares its leader's log, which it does up to 6.
-fn shared(change: impl FnOnce(&mut Memory, &Built)) -> Option<Offset> {
-    let mut view =
-        a_partition().replica("a", |r| r.leader().alive().loaded(9).leads_to([])).replica("b", |r| r.loaded(7));
-    view.get_mut("b").memory.shared_up_to = Some(Offset(6));
-    view.0.memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(6));
-    let mut memory = view.0.memory.clone();
-    change(&mut memory, &view);
-    memory.replica(&"b".into()).shared_up_to
-}
-
-#[test]
-fn how_far_it_shares_its_leaders_log_is_forgotten_once_what_is_beyond_is_gone_and_not_before() {
-    let recovered = |resends| {
-        shared(|memory, view| {
-            let (table, pid, endpoint) = (view.table.clone(), view.partition.pid, "b".into());
-            let intent = Intent::new("step", Action::RecoverTable { table, pid, endpoint }, "");
-            memory.note_outcome(view, &Intent { resends, ..intent }, &Outcome::Applied, None);
-        })
-    };
-    assert_eq!((recovered(true), recovered(false)), (None, Some(Offset(6))), "it may be taken as it is");
-    let dropped = shared(|memory, view| {
-        let drop = Action::DropTable { endpoint: "b".into(), partition: view.partition };
-        memory.note_outcome(view, &Intent::new("step", drop, ""), &Outcome::Applied, None);
-    });
-    assert_eq!(dropped, None);
-    let seen = |b: fn(Replica) -> Replica| {
-        shared(|memory, view| {
-            let mut view = view.clone();
-            view.get_mut("b").data = a_partition().replica("b", b).get("b").data.clone();
-            memory.note_view(&view);
-        })
-    };
-    assert_eq!((seen(|r| r.loaded(6)), seen(|r| r.loaded(7))), (None, Some(Offset(6))));
-    assert_eq!(
-        (seen(|r| r), seen(|r| r.out_of_reach())),
-        (Some(Offset(6)), Some(Offset(6))),
-        "nobody sees what it holds"
-    );
-    let chosen_again = shared(|memory, _| {
-        let mut view = a_partition().replica("a", |r| r.leader().loaded(6)).replica("b", |r| r.loaded(7));
-        view.0.memory.named_leader = Some("a".into());
-        view.0.memory.accepted = view.nobody().loss;
-        let choice = view.choice();
-        memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(4));
-        memory.choose(choice, None);
-    });
-    assert_eq!(chosen_again, Some(Offset(4)), "it parted from an earlier one before");
-}
-
-#[test]
-fn how_far_it_shares_its_leaders_log_is_remembered_by_a_later_run() {
-    let shares = PersistedMemory::of(&ReplicaMemory { shared_up_to: Some(Offset(6)), ..ReplicaMemory::new() });
-    let carried = same(StorageMode::Memory).carried(false, [shares, told(Load::Loaded), none()]);
-    assert_eq!(carried.replica(&"b".into()).shared_up_to, Some(Offset(6)));
 }

@@ -374,7 +374,10 @@ fn an_empty_leader_does_not_lead_where_another_one_lost_its_data() {
 fn without_any_loaded_replica_nobody_leads() {
     let one = a_partition().replica("a", |r| r.leader().refused());
     assert_eq!(one.reason(), Reason::OnlyReplicaLost);
-    assert!(one.nobody().hint.contains("recycle bin"));
+    assert!(one.nobody().hint.contains("`mv recycle/7_0_<time> db/7_0`"), "{}", one.nobody().hint);
+    let on_disk = a_partition().on_disk().replica("a", |r| r.leader().refused()).nobody();
+    assert!(on_disk.hint.contains("`mv recycle_ssd/7_0_<time> db_ssd/7_0`"), "{}", on_disk.hint);
+    assert!(on_disk.hint.contains("recycle_bin_ssd_root_path and ssd_root_path"), "{}", on_disk.hint);
     assert_eq!(one.replica("b", Replica::vanished).reason(), Reason::NoData);
     assert_eq!(a_partition().replica("a", |r| r.leader().queued()).reason(), Reason::LoadTimeout);
     assert_eq!(a_partition().replica("a", |r| r.leader().out_of_reach()).reason(), Reason::OutOfReach);

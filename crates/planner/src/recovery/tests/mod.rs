@@ -21,6 +21,7 @@ mod memories;
 mod named;
 mod old_leaders;
 mod out_of_reach;
+mod parted;
 mod plans;
 mod reattaching;
 mod resending;

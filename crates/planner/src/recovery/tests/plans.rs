@@ -61,6 +61,16 @@ fn a_healthy_partition_has_no_steps() {
     assert_eq!((steps(&view).len(), planned(&view).blocked), (0, None));
 }
 
+/// Found by the hunt (world 6009145): a follower stays where its leader's log has a hole; a plan expected more rows of it than its leader
+/// has, left it alone for that, and kept auto_failover off for it. What there is to wait for is waited for.
+#[test]
+fn a_follower_that_is_behind_is_not_expected_to_get_rows_that_its_leader_does_not_have() {
+    let a = |r: Replica| r.leader().alive().loaded(534).rows(521).last_term(1).leads_to([("b", 46)]);
+    let b = |r: Replica| r.alive().loaded(46).heard(1).with(|r| r.memory.recovery.resent_for_rows = true);
+    let behind = planned(&a_partition().replica("a", a).replica("b", b));
+    assert_eq!((behind.blocked, behind.held), (None, vec![]));
+}
+
 fn replica() -> impl Strategy<Value = Replica> {
     let blank = a_partition().replica("x", |r| r).get("x").clone();
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![None, Some(()), Some(())]));

@@ -1,0 +1,57 @@
+//! Pre-aggregate tables, whose aggregators write into copies while they are loaded, if what they aggregate is there
+//! (docs/openmldb/load-table.md#pre-aggregate-tables).
+
+use openmldb_ops::model::PartitionId;
+
+use super::hunted::Found;
+use super::typed;
+use super::written::{Written, cluster};
+
+const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
+
+/// When a partition was told to load on a tablet, from a line of what happened on.
+fn told_to_load(found: &Found, from: usize, id: PartitionId, at: &str) -> Option<usize> {
+    let (id, at) = (format!("\"partition\":\"{id}\""), format!("\"endpoint\":\"{at}\""));
+    let mut lines = found.told.iter().enumerate().skip(from);
+    let load =
+        lines.find(|(_, line)| line.contains("\"step\":\"load_table\"") && line.contains(&id) && line.contains(&at));
+    load.map(|(place, _)| place)
+}
+
+/// Somebody has loaded both by hand, the aggregates first, so that nobody aggregates: the base table's log goes on without them.
+fn aggregated_by_nobody(playbook: &'static str) -> (Written, [PartitionId; 2]) {
+    let mut world = cluster(2, 1).by(playbook);
+    let [base, aggregate] = world.aggregated(&[1, 2]);
+    world.rows(base, 1, 16);
+    world.passes(1_000);
+    world.everything_dies();
+    world.everything_starts();
+    typed::set_auto_failover(&mut world.world, false);
+    let (one, two) = (world.at(1), world.at(2));
+    for id in [aggregate, base] {
+        for at in [&one, &two] {
+            typed::mark_alive(&mut world.world, id, at, false);
+        }
+        typed::load_as_leader(&mut world.world, id, &one);
+        world.passes(3_000);
+        typed::mark_alive(&mut world.world, id, &one, true);
+    }
+    world.rows(base, 1, 20);
+    (world, [base, aggregate])
+}
+
+/// Seed 9100871: both serve, and their tablet is restarted during the run. Loaded after its base table, the aggregates' log would lack
+/// what its aggregator makes meanwhile, and hide what came before.
+#[test]
+fn what_served_and_is_loaded_again_is_loaded_before_its_base_table_too() {
+    for playbook in PLAYBOOKS {
+        let (world, [base, aggregate]) = aggregated_by_nobody(playbook);
+        let at = world.at(1).to_string();
+        let found = world.comes_right_after(&[&["2000ms@tablet1=tablet-restarts-1000ms"]]);
+        let note = format!("tablet {at} has been restarted");
+        let restarted =
+            found.told.iter().position(|line| line.contains(&note)).expect("it is restarted during the run");
+        let [base, aggregate] = [base, aggregate].map(|id| told_to_load(&found, restarted, id, &at));
+        assert!(aggregate.is_some() && aggregate < base, "{playbook}: {aggregate:?}, {base:?}");
+    }
+}
