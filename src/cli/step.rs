@@ -105,6 +105,10 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
             take(Step::RemoveReplica { table, pid, endpoint }, working, out).await
         }
+        ReplicaCommand::Disconnect(OneReplica { partition, endpoint, working }) => {
+            let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
+            take(Step::Disconnect { table, pid, endpoint }, working, out).await
+        }
         ReplicaCommand::Aggregate(OneReplica { partition, endpoint, working }) => {
             let ((table, pid), endpoint) = (partition_of(partition)?, endpoint_of(endpoint)?);
             take(Step::Aggregate { table, pid, endpoint }, working, out).await

@@ -242,6 +242,8 @@ pub enum ReplicaCommand {
     Add(OneReplica),
     /// Take a follower away; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
+    /// Have the leader let go of a replica in another cluster (delreplica on its tablet); `recover` attaches it again
+    Disconnect(OneReplica),
     /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)

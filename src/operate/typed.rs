@@ -30,9 +30,8 @@ impl Step {
             Self::Aggregate { table, pid, endpoint } => replica("replica aggregate", table, pid, &[endpoint]),
             Self::OfflineTablet { endpoint } => format!("tablet offline {endpoint}"),
             Self::RecoverTablet { endpoint } => format!("tablet recover {endpoint}"),
-            Self::StandDown { .. } | Self::StandUp { .. } | Self::Disconnect { .. } | Self::DropStray { .. } => {
-                self.code().to_owned()
-            }
+            Self::Disconnect { table, pid, endpoint } => replica("replica disconnect", table, pid, &[endpoint]),
+            Self::StandDown { .. } | Self::StandUp { .. } | Self::DropStray { .. } => self.code().to_owned(),
         }
     }
 

@@ -23,6 +23,7 @@ mod old_leaders;
 mod out_of_reach;
 mod plans;
 mod reattaching;
+mod remotes;
 mod resending;
 mod rows;
 mod stuck;
