@@ -6,6 +6,7 @@
 mod accepted;
 mod aggregates;
 mod architecture;
+mod benches;
 mod beside;
 mod cli;
 mod conformance;
