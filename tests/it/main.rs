@@ -10,6 +10,7 @@ mod benches;
 mod beside;
 mod cli;
 mod conformance;
+mod copies;
 mod deep;
 mod diagnosis;
 mod discovery;
