@@ -147,7 +147,7 @@ impl Results {
     }
 
     /// A document with the table of each benchmark between its two marks.
-    pub fn into_document(&self, document: &str) -> String {
+    pub fn document(&self, document: &str) -> String {
         let mut out = document.to_owned();
         for (name, _) in BENCHMARKS {
             let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));

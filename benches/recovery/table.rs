@@ -54,7 +54,7 @@ impl Book {
         if !only_checks {
             std::fs::write(path("results.json"), self.now.text()).expect("benches/results.json is written");
             let document = std::fs::read_to_string(path("README.md")).expect("benches/README.md");
-            let document = self.now.into_document(&document);
+            let document = self.now.document(&document);
             std::fs::write(path("README.md"), document).expect("benches/README.md is written");
         }
         self.worse.is_empty()

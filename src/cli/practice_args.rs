@@ -63,7 +63,7 @@ pub enum SandboxCommand {
         faults: bool,
     },
     /// Start one, print how to reach it, keep it running until interrupted
-    Serve(Serve),
+    Serve(Box<Serve>),
 }
 
 /// `sandbox serve`.

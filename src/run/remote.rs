@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::model::{Action, Endpoint, Held, PartitionId, Snapshot, Table, Verb, counted, counted_that};
-use crate::recovery::{Apart, Memory, Reach, Remote, may_attach, remotes};
+use crate::recovery::{Apart, Attach, Memory, Reach, Remote, may_attach, remotes};
 use crate::snapshot::collect_serving;
 
 use super::event::Event;
@@ -87,7 +87,8 @@ async fn attach_one(
     let chosen = memories.get(&id).and_then(|memory| memory.choice.as_ref()).filter(|choice| choice.leader == *leader);
     let led_from = chosen.and_then(|choice| choice.offset).unwrap_or(held.offset).min(held.offset);
     let reach = Reach { snapshot: manifest.offset, led_from };
-    may_attach(reach, held, theirs.get(&remote.there()), table.has_ttl).map_err(|apart| explained(&apart))?;
+    let attach = may_attach(reach, held, theirs.get(&remote.there()), table.has_ttl);
+    let attach = attach.map_err(|apart| explained(&apart))?;
     let action = Action::AttachRemote {
         endpoint: leader.clone(),
         partition: id,
@@ -96,7 +97,16 @@ async fn attach_one(
     };
     let why =
         format!("it leads, and does not replicate to {}, where this is the beginning of its log", remote.replica.alias);
-    act(cluster, STEP, action, &why, told).await.map_err(|error| error.to_string())?.map_or(Ok(()), Err)
+    act(cluster, STEP, action, &why, told).await.map_err(|error| error.to_string())?.map_or(Ok(()), Err)?;
+    if let Attach::MayStay { at } = attach {
+        let text = format!(
+            "{}/{} is at {at} in the cluster {}, behind its leader's snapshot here: if it stays there, what it lacks is in no log any \
+             more, and it has to be copied anew",
+            remote.table, id.pid, remote.replica.alias
+        );
+        (told.listener)(&Event::Note { text });
+    }
+    Ok(())
 }
 
 fn table_of(seen: &Snapshot, id: PartitionId) -> Option<&Table> {
@@ -110,7 +120,7 @@ fn explained(apart: &Apart) -> String {
             "bring it back there first (`openmldb-ops recover --all` on that cluster), then run again here"
         }
         Apart::NotHeld => "bring it back there, or have it copied there anew, then run again here",
-        Apart::Ahead { .. } | Apart::Behind { .. } | Apart::Hollow { .. } => {
+        Apart::Ahead { .. } | Apart::Hollow { .. } => {
             "compare the two before anything else; then have it copied there anew (docs/openmldb/remote-clusters.md)"
         }
     };

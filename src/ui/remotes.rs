@@ -45,8 +45,8 @@ pub(super) fn followed_text(status: &Status, paint: Paint) -> String {
         out += ".\n";
         if !detached.is_empty() {
             let names = named(detached.iter().map(|(partition, _)| (&partition.table, partition.pid)));
-            out += &paint.tone(Tone::Warning, &format!("Not replicated to it: {names}.\n"));
-            out += "next: openmldb-ops recover --all\n";
+            out += &paint.tone(Tone::Warning, &format!("Not replicated to it: {names}."));
+            out += " `openmldb-ops recover --all` attaches what may be attached, and says why of what may not.\n";
         }
     }
     out

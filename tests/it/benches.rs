@@ -15,7 +15,7 @@ fn kept(name: &str) -> String {
 fn the_document_is_made_of_what_is_kept() {
     let results = Results::read(&kept("results.json")).unwrap();
     let document = kept("README.md");
-    assert_eq!(results.into_document(&document), document, "cargo bench --bench recovery makes it");
+    assert_eq!(results.document(&document), document, "cargo bench --bench recovery makes it");
     assert_eq!(Results::read(&results.text()).unwrap(), results);
     for (name, columns) in results::BENCHMARKS {
         assert!(document.contains(&format!("<!-- {name} -->")), "{name} has no table");

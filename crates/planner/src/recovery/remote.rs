@@ -111,25 +111,28 @@ pub enum Apart {
         /// Where the leader was.
         led_from: Offset,
     },
-    /// The entries behind it may be gone from the leader's log.
-    #[error("it holds entries up to {remote}, and the leader's log files may begin behind its snapshot, at {snapshot}")]
-    Behind {
-        /// Where it is.
-        remote: Offset,
-        /// Up to where the leader has a snapshot.
-        snapshot: Offset,
-    },
     /// It lacks rows that its offset promises.
-    #[error(
-        "it holds {rows} rows at offset {offset}, where the leader here holds {leader_rows}: entries are missing there"
-    )]
+    #[error("it holds {rows} rows at offset {offset}, and should hold {due}: entries are missing there")]
     Hollow {
         /// Its rows.
         rows: u64,
-        /// Its offset, and the leader's.
+        /// Its offset.
         offset: Offset,
-        /// The leader's rows.
-        leader_rows: u64,
+        /// The rows that the leader has, or had, at that offset.
+        due: u64,
+    },
+}
+
+/// How a leader goes on there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// What is missing is in the leader's log.
+    GoesOn,
+    /// It is behind the leader's snapshot, so what is missing may be in no log file any more. Then nothing is sent, which does no
+    /// harm, and it stays where it is.
+    MayStay {
+        /// Where it is.
+        at: Offset,
     },
 }
 
@@ -137,7 +140,7 @@ pub enum Apart {
 ///
 /// # Errors
 /// Why not.
-pub fn may_attach(reach: Reach, leader: &Held, remote: Option<&Held>, has_ttl: bool) -> Result<(), Apart> {
+pub fn may_attach(reach: Reach, leader: &Held, remote: Option<&Held>, has_ttl: bool) -> Result<Attach, Apart> {
     let remote = remote.ok_or(Apart::NotHeld)?;
     if !remote.state.is_loaded() {
         return Err(Apart::NotLoaded);
@@ -145,12 +148,15 @@ pub fn may_attach(reach: Reach, leader: &Held, remote: Option<&Held>, has_ttl: b
     if remote.offset > reach.led_from {
         return Err(Apart::Ahead { remote: remote.offset, led_from: reach.led_from });
     }
-    if remote.offset < reach.snapshot {
-        return Err(Apart::Behind { remote: remote.offset, snapshot: reach.snapshot });
+    // Where every entry of the leader is a row, so is every one of those there.
+    let are_rows = !has_ttl && leader.record_cnt == leader.offset.0;
+    let is_even = !has_ttl && remote.offset == leader.offset;
+    let due = if is_even { leader.record_cnt } else { remote.offset.0 };
+    if (is_even || are_rows) && remote.record_cnt < due {
+        return Err(Apart::Hollow { rows: remote.record_cnt, offset: remote.offset, due });
     }
-    let (rows, leader_rows) = (remote.record_cnt, leader.record_cnt);
-    if remote.offset == leader.offset && rows < leader_rows && !has_ttl {
-        return Err(Apart::Hollow { rows, offset: remote.offset, leader_rows });
-    }
-    Ok(())
+    Ok(match remote.offset < reach.snapshot {
+        true => Attach::MayStay { at: remote.offset },
+        false => Attach::GoesOn,
+    })
 }

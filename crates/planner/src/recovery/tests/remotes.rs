@@ -2,7 +2,7 @@
 
 use openmldb_model::{Held, Offset, PartitionId, Pid, Role, State, Tid};
 
-use crate::recovery::{Apart, Reach, may_attach};
+use crate::recovery::{Apart, Attach, Reach, may_attach};
 
 fn held(offset: u64, rows: u64, state: State) -> Held {
     Held {
@@ -15,16 +15,16 @@ fn held(offset: u64, rows: u64, state: State) -> Held {
     }
 }
 
-fn judged(snapshot: u64, led_from: u64, leader: (u64, u64), remote: (u64, u64)) -> Result<(), Apart> {
+fn judged(snapshot: u64, led_from: u64, leader: (u64, u64), remote: (u64, u64)) -> Result<Attach, Apart> {
     let reach = Reach { snapshot: Offset(snapshot), led_from: Offset(led_from) };
     may_attach(reach, &held(leader.0, leader.1, State::Normal), Some(&held(remote.0, remote.1, State::Normal)), false)
 }
 
 #[test]
 fn one_that_holds_the_beginning_of_the_leaders_log_is_taken() {
-    assert_eq!(judged(0, 20, (20, 20), (20, 20)), Ok(()), "all of it");
-    assert_eq!(judged(5, 20, (30, 30), (12, 12)), Ok(()), "what is missing is in the log");
-    assert_eq!(judged(12, 20, (30, 30), (12, 12)), Ok(()), "just behind the snapshot");
+    assert_eq!(judged(0, 20, (20, 20), (20, 20)), Ok(Attach::GoesOn), "all of it");
+    assert_eq!(judged(5, 20, (30, 30), (12, 12)), Ok(Attach::GoesOn), "what is missing is in the log");
+    assert_eq!(judged(12, 20, (30, 30), (12, 12)), Ok(Attach::GoesOn), "just behind the snapshot");
 }
 
 #[test]
@@ -35,14 +35,17 @@ fn one_that_holds_more_than_the_leader_did_when_it_began_to_lead_is_not() {
 }
 
 #[test]
-fn one_that_the_leaders_log_may_not_reach_is_not() {
-    let behind = Err(Apart::Behind { remote: Offset(11), snapshot: Offset(12) });
-    assert_eq!(judged(12, 20, (20, 20), (11, 11)), behind);
+fn one_that_the_leaders_log_may_not_reach_is_taken_and_may_stay_where_it_is() {
+    assert_eq!(judged(12, 20, (20, 20), (11, 11)), Ok(Attach::MayStay { at: Offset(11) }));
 }
 
 #[test]
 fn one_that_lacks_entries_in_between_is_not() {
-    assert!(matches!(judged(0, 20, (20, 20), (20, 15)), Err(Apart::Hollow { rows: 15, leader_rows: 20, .. })));
+    let hollow = |offset, rows, due| Err(Apart::Hollow { rows, offset: Offset(offset), due });
+    assert_eq!(judged(0, 20, (20, 20), (20, 15)), hollow(20, 15, 20));
+    assert_eq!(judged(0, 30, (30, 30), (20, 15)), hollow(20, 15, 20), "every entry of the leader is a row");
+    assert_eq!(judged(0, 20, (20, 12), (20, 9)), hollow(20, 9, 12), "some are deletes, and both are at the same entry");
+    assert_eq!(judged(0, 30, (30, 22), (20, 15)), Ok(Attach::GoesOn), "which of them nobody knows");
 }
 
 #[test]
