@@ -16,7 +16,7 @@ use openmldb_ops::snapshot;
 use serde_json::{Value, json};
 
 use super::Size;
-use super::table::{Table, rounded};
+use super::table::{Book, rounded};
 use super::timed::{Spent, Timed};
 
 /// 30 replicas of a row for each of a tablet's partitions; a hundred tablets at most, as clusters go.
@@ -29,42 +29,34 @@ const SIZES: [Size; 3] = [
 const WORK: [&str; 4] = ["snapshot", "plan", "fast", "recover"];
 
 /// Runs it.
-pub fn run(quick: bool) {
+pub fn run(book: &mut Book, quick: bool) {
     let about =
         "the tool's own CPU, memory and calls; growth is of CPU per partition since the row above of the same work";
-    let columns = [
-        "work",
-        "cluster",
-        "CPU s",
-        "CPU us/partition",
-        "growth",
-        "peak MiB",
-        "calls/partition",
-        "cluster's CPU s",
-        "virtual s",
-    ];
-    let table = Table::new("cost", about, Box::leak(Box::new(columns)));
+    book.begin("cost", about);
     for work in WORK {
         let mut before: Option<f64> = None;
         for size in SIZES.iter().take(sizes(work, quick)) {
             let Some(measured) = measure(work, *size) else {
-                table.row(&[work.into(), size.name().into(), "failed".into()]);
+                book.row("cost", &[work.into(), size.name().into()]);
                 continue;
             };
             let number = |name: &str| measured[name].as_f64().unwrap_or(f64::NAN);
             let (cpu, total) = (number("cpu_s"), size.total() as f64);
             let each = cpu * 1e6 / total;
-            table.row(&[
-                work.into(),
-                size.name().into(),
-                rounded(cpu),
-                each.round().into(),
-                before.map_or(Value::Null, |before| rounded(each / before)),
-                number("peak_mib").round().into(),
-                rounded(number("calls") / total),
-                rounded(number("cluster_s")),
-                rounded(number("virtual_s")),
-            ]);
+            book.row(
+                "cost",
+                &[
+                    work.into(),
+                    size.name().into(),
+                    rounded(cpu),
+                    each.round().into(),
+                    before.map_or(Value::Null, |before| rounded(each / before)),
+                    number("peak_mib").round().into(),
+                    rounded(number("calls") / total),
+                    rounded(number("cluster_s")),
+                    rounded(number("virtual_s")),
+                ],
+            );
             before = Some(each);
         }
     }

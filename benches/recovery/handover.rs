@@ -13,7 +13,7 @@ use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
 use tokio::sync::watch;
 
-use super::table::{Table, rounded};
+use super::table::{Book, rounded};
 
 /// How often each is measured: elections wait for the nameserver's clock.
 const TIMES: u64 = 20;
@@ -42,15 +42,16 @@ impl Beside {
 }
 
 /// Runs it.
-pub fn run(quick: bool) {
-    let about = "virtual ms without a leader in a handover, one row written every 5 ms";
-    let columns = ["beside", "handovers", "median ms", "longest ms", "stand-downs each", "handed over"];
-    let table = Table::new("handover", about, Box::leak(Box::new(columns)));
+pub fn run(book: &mut Book, quick: bool) {
+    book.begin("handover", "virtual ms without a leader in a handover, one row written every 5 ms");
     for beside in Beside::ALL {
         let mut outages = Vec::new();
-        let (mut done, times) = (0_u64, if quick { 3 } else { TIMES });
+        let (mut done, mut calls, mut to_others) = (0_u64, 0_usize, 0_usize);
+        let times = if quick { 3 } else { TIMES };
         for seed in 1..=times {
             let world = hand_over(beside, seed);
+            calls += world.trace().calls().count();
+            to_others += asked_meanwhile(&world);
             let spans = world.leaderless().iter();
             outages.extend(spans.map(|span| span.until.expect("somebody leads at the end") - span.from));
             done +=
@@ -58,15 +59,31 @@ pub fn run(quick: bool) {
         }
         outages.sort_unstable();
         let median = outages[outages.len() / 2];
-        table.row(&[
-            beside.name().into(),
-            times.into(),
-            median.into(),
-            outages.last().copied().into(),
-            rounded(outages.len() as f64 / times as f64),
-            done.into(),
-        ]);
+        book.row(
+            "handover",
+            &[
+                beside.name().into(),
+                times.into(),
+                median.into(),
+                outages.last().copied().into(),
+                rounded(outages.len() as f64 / times as f64),
+                done.into(),
+                rounded(calls as f64 / times as f64),
+                to_others.into(),
+            ],
+        );
     }
+}
+
+/// Calls, while the partition had no leader, to servers that have no part in it: tablets without a replica of it, and nameservers
+/// that do not lead.
+fn asked_meanwhile(world: &World) -> usize {
+    let (.., places) = table_of(world);
+    let leader = world.leader();
+    let has_part = |server: &Endpoint| places.contains(server) || Some(server) == leader.as_ref();
+    let meanwhile =
+        |at: u64| world.leaderless().iter().any(|span| span.from <= at && span.until.is_none_or(|end| at < end));
+    world.trace().calls().filter(|call| meanwhile(call.at) && !has_part(&call.server)).count()
 }
 
 fn table_of(world: &World) -> (TableName, Pid, Endpoint, Endpoint, Vec<Endpoint>) {

@@ -15,7 +15,7 @@ use openmldb_ops::sandbox::{InProcess, in_virtual_time};
 use tokio::time::Instant;
 
 use super::Size;
-use super::table::{Table as Report, rounded};
+use super::table::{Book, rounded};
 
 /// Between its polls.
 const POLL: Duration = Duration::from_secs(2);
@@ -27,10 +27,8 @@ const SIZES: [Size; 3] = [
 ];
 
 /// Runs it.
-pub fn run(quick: bool) {
-    let about = "virtual seconds until redundant: the official script's algorithm, and ours";
-    let columns = ["cluster", "script s", "s/partition", "recover s", "fast s", "times faster"];
-    let table = Report::new("incumbent", about, Box::leak(Box::new(columns)));
+pub fn run(book: &mut Book, quick: bool) {
+    book.begin("incumbent", "virtual seconds until redundant: the official script's algorithm, and ours");
     for size in SIZES.iter().take(if quick { 1 } else { SIZES.len() }) {
         let like = likeness(&size.generate().snapshot(), Settings::default()).expect("a likeness");
         let (_world, script) = in_virtual_time(like.world.clone(), async |live| {
@@ -45,14 +43,17 @@ pub fn run(quick: bool) {
             let done = Rehearsal { likeness: &like, playbook: &playbook, faults: &[], seed: 1 }.run();
             done.expect("a rehearsal").timeline.redundant.all_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0)
         });
-        table.row(&[
-            size.name().into(),
-            rounded(script),
-            rounded(script / size.total() as f64),
-            rounded(ours[0]),
-            rounded(ours[1]),
-            (script / ours[1]).round().into(),
-        ]);
+        book.row(
+            "incumbent",
+            &[
+                size.name().into(),
+                rounded(script),
+                rounded(script / size.total() as f64),
+                rounded(ours[0]),
+                rounded(ours[1]),
+                (script / ours[1]).round().into(),
+            ],
+        );
     }
 }
 

@@ -3,8 +3,11 @@
 //!
 //! ```text
 //! cargo bench --bench recovery                         everything
-//! cargo bench --bench recovery -- ratio|cost|incumbent|handover [--quick|--full]
+//! cargo bench --bench recovery -- ratio|cost|incumbent|handover [--quick|--full] [--check]
 //! ```
+//!
+//! What is measured goes into `benches/results.json` and the tables of `benches/README.md`, and what is worse than there is said;
+//! with `--check` nothing is written, and worse is exit code 1.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,10 +15,13 @@ mod cost;
 mod handover;
 mod incumbent;
 mod ratio;
+mod results;
 mod table;
 mod timed;
 
 use std::process::ExitCode;
+
+use table::Book;
 
 /// Sizes of a cluster: tablets, tables, partitions of each, rows of each.
 #[derive(Debug, Clone, Copy)]
@@ -47,23 +53,26 @@ impl Size {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (quick, full) = (words.contains(&"--quick"), words.contains(&"--full"));
+    let (quick, full, check) = (words.contains(&"--quick"), words.contains(&"--full"), words.contains(&"--check"));
+    let mut book = Book::open();
     match words.first().copied() {
         Some("child") => return cost::child(&words[1..]),
-        Some("ratio") => ratio::run(quick, full),
-        Some("cost") => cost::run(quick),
-        Some("incumbent") => incumbent::run(quick),
-        Some("handover") => handover::run(quick),
-        None | Some("--quick" | "--full") => {
-            ratio::run(quick, full);
-            incumbent::run(quick);
-            handover::run(quick);
-            cost::run(quick);
+        Some("ratio") => ratio::run(&mut book, quick, full),
+        Some("cost") => cost::run(&mut book, quick),
+        Some("incumbent") => incumbent::run(&mut book, quick),
+        Some("handover") => handover::run(&mut book, quick),
+        None | Some("--quick" | "--full" | "--check") => {
+            ratio::run(&mut book, quick, full);
+            incumbent::run(&mut book, quick);
+            handover::run(&mut book, quick);
+            cost::run(&mut book, quick);
         }
         Some(other) => {
             eprintln!("no benchmark is called {other}; there are ratio, cost, incumbent and handover");
             return ExitCode::from(2);
         }
     }
-    ExitCode::SUCCESS
+    // Quick rows are not the whole of it.
+    let is_as_good = book.close(check || quick);
+    if check && !is_as_good { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

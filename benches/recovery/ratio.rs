@@ -9,7 +9,7 @@ use openmldb_ops::sandbox::scenario::likeness;
 use openmldb_ops::sandbox::world::Settings;
 
 use super::Size;
-use super::table::{Table, rounded};
+use super::table::{Book, rounded};
 
 const SIZES: [Size; 3] = [
     Size { tablets: 3, tables: 33, partitions: 5, rows: 1_000 },
@@ -21,21 +21,8 @@ const SIZES: [Size; 3] = [
 const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
 
 /// Runs it. `full` plays hours of the nameserver's lanes through on the largest cluster, too: an hour of ours.
-pub fn run(quick: bool, full: bool) {
-    let about = "virtual seconds, over the limit";
-    let columns = [
-        "cluster",
-        "playbook",
-        "serving s",
-        "serving limit s",
-        "serving ratio",
-        "redundant s",
-        "redundant limit s",
-        "redundant ratio",
-        "blocked",
-        "wall s",
-    ];
-    let table = Table::new("ratio", about, Box::leak(Box::new(columns)));
+pub fn run(book: &mut Book, quick: bool, full: bool) {
+    book.begin("ratio", "virtual seconds, over the limit");
     for size in SIZES.iter().take(if quick { 2 } else { SIZES.len() }) {
         let snapshot = size.generate().snapshot();
         let like = likeness(&snapshot, Settings::default()).expect("a likeness of a made-up cluster");
@@ -57,18 +44,21 @@ pub fn run(quick: bool, full: bool) {
             assert!(lost == 0 || !is_whole, "no benchmark of a run that loses rows");
             let seconds = |ms: u64| rounded(ms as f64 / 1000.0);
             let ratio = |ratio: Option<f64>| ratio.map_or(serde_json::Value::Null, rounded);
-            table.row(&[
-                size.name().into(),
-                (*name).into(),
-                done.timeline.serving.all_ms.map_or(serde_json::Value::Null, seconds),
-                seconds(done.limit.serving_ms),
-                ratio(done.ratio_to_limit.serving),
-                done.timeline.redundant.all_ms.filter(|_| is_whole).map_or(serde_json::Value::Null, seconds),
-                seconds(done.limit.redundant_ms),
-                ratio(done.ratio_to_limit.redundant.filter(|_| is_whole)),
-                done.timeline.blocked.into(),
-                rounded(began.elapsed().as_secs_f64()),
-            ]);
+            book.row(
+                "ratio",
+                &[
+                    size.name().into(),
+                    (*name).into(),
+                    done.timeline.serving.all_ms.map_or(serde_json::Value::Null, seconds),
+                    seconds(done.limit.serving_ms),
+                    ratio(done.ratio_to_limit.serving),
+                    done.timeline.redundant.all_ms.filter(|_| is_whole).map_or(serde_json::Value::Null, seconds),
+                    seconds(done.limit.redundant_ms),
+                    ratio(done.ratio_to_limit.redundant.filter(|_| is_whole)),
+                    done.timeline.blocked.into(),
+                    rounded(began.elapsed().as_secs_f64()),
+                ],
+            );
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum SandboxCommand {
         faults: bool,
     },
     /// Start one, print how to reach it, keep it running until interrupted
-    Serve(Serve),
+    Serve(Box<Serve>),
 }
 
 /// `sandbox serve`.
@@ -75,6 +75,12 @@ pub struct Serve {
     /// A standalone OpenMLDB instead: no ZooKeeper, one tablet, and nothing wrong with it
     #[arg(long, conflicts_with = "zk_cluster")]
     pub standalone: bool,
+    /// Another cluster follows it, under this name: its one tablet leads every partition there
+    #[arg(long, value_name = "NAME", conflicts_with = "standalone")]
+    pub followed_by: Option<String>,
+    /// It follows another cluster, and takes nothing from clients
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["standalone", "followed_by"])]
+    pub follows: Option<String>,
     /// Register it in a real ZooKeeper, HOST:PORT[,HOST:PORT...]
     #[arg(long, alias = "zk_cluster", value_name = "SERVERS")]
     pub zk_cluster: Option<String>,

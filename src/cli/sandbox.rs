@@ -155,6 +155,8 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         nameservers: args.nameservers.clamp(1, 9),
         time_scale,
         standalone: args.standalone,
+        followed_by: args.followed_by.clone(),
+        follows: args.follows.clone(),
         zookeeper: zookeeper.clone(),
         faults: args.faults.faults.clone(),
         ..sandbox::Options::default()

@@ -187,6 +187,8 @@ pub enum ReplicaStep {
     Add(OneReplica),
     /// Take a follower away; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
+    /// Have the leader let go of a replica in another cluster (delreplica on its tablet); `recover` attaches it again
+    Disconnect(OneReplica),
     /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
@@ -258,6 +260,7 @@ impl ReplicaStep {
             }
             Self::Add(one) => one.asked(|table, pid, endpoint| Step::AddReplica { table, pid, endpoint }),
             Self::Remove(one) => one.asked(|table, pid, endpoint| Step::RemoveReplica { table, pid, endpoint }),
+            Self::Disconnect(one) => one.asked(|table, pid, endpoint| Step::Disconnect { table, pid, endpoint }),
             Self::Aggregate(one) => one.asked(|table, pid, endpoint| Step::Aggregate { table, pid, endpoint }),
             Self::Migrate { partition, from, to, working } => {
                 let ((table, pid), from, to) = (partition_of(partition)?, endpoint_of(from)?, endpoint_of(to)?);

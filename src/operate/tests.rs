@@ -25,6 +25,7 @@ pub(super) fn well() -> Snapshot {
         pid: Pid(0),
         terms: vec![TermStart { term: Term(1), start: Offset(0) }],
         replicas: vec![replica("a", true), replica("b", false), replica("c", false)],
+        remotes: Vec::new(),
     };
     let table = Table {
         name: orders(),
@@ -58,6 +59,7 @@ pub(super) fn well() -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table],

@@ -124,6 +124,7 @@ impl Generate {
             pid: Pid(pid as u32),
             terms: vec![TermStart { term: Term(1), start: Offset(0) }],
             replicas: (0..self.replicas).map(|nth| replica(table, pid, nth)).collect(),
+            remotes: Vec::new(),
         };
         let table = |table: u64| Table {
             name: TableName { db: "shop".to_owned(), table: format!("t{table}") },
@@ -137,6 +138,7 @@ impl Generate {
         Snapshot {
             cluster: "made up".to_owned(),
             taken_at_ms: 0,
+            zone: crate::model::Zone::Alone,
             identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: (0..self.tables).map(table).collect(),

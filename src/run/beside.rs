@@ -299,11 +299,17 @@ mod tests {
             has_ttl: false,
             replica_num: None,
             base_table: None,
-            partitions: vec![Partition { pid, terms: Vec::new(), replicas: vec![replica(0), replica(1)] }],
+            partitions: vec![Partition {
+                pid,
+                terms: Vec::new(),
+                replicas: vec![replica(0), replica(1)],
+                remotes: Vec::new(),
+            }],
         };
         let snapshot = Snapshot {
             cluster: String::new(),
             taken_at_ms: 0,
+            zone: crate::model::Zone::Alone,
             auto_failover: false,
             tables: vec![table],
             tablets: [tablet(0), tablet(1)].into(),

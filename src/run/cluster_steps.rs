@@ -1,13 +1,16 @@
 //! What the cluster's steps before and after will come to, for a plan: what a run would send, told from a snapshot.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, State, Tablet, TabletState};
+use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, State, Tablet, TabletState, Verb, counted_that};
 use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen, WhichTablets};
-use crate::recovery::Plan;
+use crate::recovery::{Plan, remotes};
 
 use super::hold::{HeldFor, held_by_plan, why_held};
 use super::missing::missing_tablets;
+use super::remote::STEP;
 
 /// The cluster's steps around the partitions'. Both empty if nothing has to be done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -50,7 +53,25 @@ pub fn cluster_steps(
         let held = if auto_failover_before { held_by_plan(plan, stands) } else { Vec::new() };
         steps.after = playbook.after.iter().map(|step| after(step, now, auto_failover_before, &held)).collect();
     }
+    steps.after.splice(0..0, attaching(snapshot, plan));
     steps
+}
+
+/// Leaders replicate to other clusters again: those of the plan, and where it is about everything, those that were forgotten before.
+/// Nothing without other clusters.
+fn attaching(snapshot: &Snapshot, plan: &Plan) -> Option<PlannedClusterStep> {
+    let all = snapshot.tables.iter().map(|table| table.partitions.len()).sum::<usize>();
+    let in_plan = |id| plan.partitions.iter().any(|planned| planned.partition == id);
+    let mut found = remotes(snapshot, |_, _| true);
+    found.retain(|remote| in_plan(remote.partition) || plan.counts.total == all && remote.detached_from().is_some());
+    let aliases: BTreeSet<&str> = found.iter().map(|remote| remote.replica.alias.as_str()).collect();
+    let aliases: Vec<&str> = aliases.into_iter().collect();
+    let why = format!(
+        "{} replicated to {}: leaders that are made here know nothing of that, and are told where nothing speaks against it",
+        counted_that(found.len(), "partition", Verb::Be),
+        aliases.join(", ")
+    );
+    (!found.is_empty()).then_some(PlannedClusterStep { step: STEP, actions: Vec::new(), why })
 }
 
 /// Nothing for tablets that are all there.

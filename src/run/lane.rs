@@ -265,6 +265,7 @@ fn tablet_of(action: &Action) -> Option<&Endpoint> {
         | Action::LoadWithSchema { endpoint, .. }
         | Action::ChangeRole { endpoint, .. }
         | Action::AddReplica { endpoint, .. }
+        | Action::AttachRemote { endpoint, .. }
         | Action::DelReplica { endpoint, .. }
         | Action::DropTable { endpoint, .. }
         | Action::MakeSnapshot { endpoint, .. }

@@ -35,6 +35,11 @@ pub(super) struct Leaving<'a> {
     pub(super) held_for: &'a [HeldFor],
 }
 
+/// What has to be known before a cluster that follows another one is recovered.
+const FOLLOWS: &str = "this cluster follows another one: that one's leaders send here as soon as a replica is loaded, from where they had \
+     got to, so where logs here have lost their end (a power cut) entries will be missing; \
+     docs/openmldb/remote-clusters.md says how to have them let go first";
+
 impl Recovery {
     pub(super) fn tell_of_what_is_there(&self, prepared: &Prepared) {
         let counts = prepared.plan.counts;
@@ -48,6 +53,9 @@ impl Recovery {
             && let Some(text) = self.lock.caveat()
         {
             (self.listener)(&Event::Note { text });
+        }
+        if prepared.snapshot.zone.follows() && !prepared.has_nothing_to_do() {
+            (self.listener)(&Event::Note { text: FOLLOWS.to_owned() });
         }
         let left = &prepared.left;
         for unusable in &left.unusable {

@@ -25,6 +25,7 @@ pub(super) fn seen() -> Snapshot {
         pid: Pid(0),
         terms: vec![TermStart { term: Term(1), start: Offset(0) }],
         replicas: vec![replica("a", true), replica("b", false)],
+        remotes: Vec::new(),
     };
     let table = Table {
         name: orders(),
@@ -48,6 +49,7 @@ pub(super) fn seen() -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        zone: crate::model::Zone::Alone,
         identity: Identity::Cluster,
         auto_failover: false,
         tables: vec![table],

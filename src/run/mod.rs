@@ -38,6 +38,7 @@ mod prepared;
 mod process;
 mod record;
 mod recover;
+mod remote;
 mod report;
 mod resume_snapshots;
 mod returned;
@@ -90,8 +91,8 @@ pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector, some_of};
 pub use service::{Lacking, Service};
 pub use status::{
-    PartitionState, PartitionStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts, TabletProblem,
-    TabletStatus, summary_of_status,
+    PartitionState, PartitionStatus, RemoteStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts,
+    TabletProblem, TabletStatus, summary_of_status,
 };
 pub use verdict::summary_of_plan;
 pub use waits::{Awaited, Named};

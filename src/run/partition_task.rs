@@ -236,6 +236,7 @@ pub(super) fn on_nameserver(action: &Action) -> bool {
         | Action::LoadWithSchema { .. }
         | Action::ChangeRole { .. }
         | Action::AddReplica { .. }
+        | Action::AttachRemote { .. }
         | Action::DelReplica { .. }
         | Action::DropTable { .. }
         | Action::MakeSnapshot { .. }

@@ -19,6 +19,7 @@ use super::known_runs::owed;
 use super::lock::Note;
 use super::missing::missing_tablets;
 use super::record::UnfinishedWork;
+use super::remote::detached;
 use super::resume_snapshots::is_worked_on;
 use super::scope::Scope;
 
@@ -44,6 +45,8 @@ pub struct Prepared {
     pub(super) stands: Vec<HeldFor>,
     /// Those of them, in partitions out of scope, that somebody has said are gone.
     pub(super) released: BTreeSet<(PartitionId, Endpoint)>,
+    /// Leaders that serve do not replicate to another cluster that follows this one.
+    pub(super) has_detached: bool,
 }
 
 /// Plans for a snapshot, live or from a file.
@@ -96,7 +99,20 @@ pub fn prepare_plan(
     let missing = missing_tablets(&snapshot, playbook, &plan).into_keys().collect();
     let stands = standing(&left, note.as_ref(), &snapshot);
     let (consented, released) = (None, BTreeSet::new());
-    Ok(Prepared { snapshot, plan, left, note, memories, stands_in_for_lost, missing, consented, stands, released })
+    let has_detached = !detached(&snapshot, scope).is_empty();
+    Ok(Prepared {
+        snapshot,
+        plan,
+        left,
+        note,
+        memories,
+        stands_in_for_lost,
+        missing,
+        consented,
+        stands,
+        released,
+        has_detached,
+    })
 }
 
 fn plan_with(
@@ -287,7 +303,7 @@ impl Prepared {
         // A note that only says what nobody has looked at stays as long as that is so.
         let is_whole = self.plan.counts.total == self.plan.counts.healthy;
         let note_stays = self.note.as_ref().is_none_or(|note| note.tells_of_unseen_alone() && !is_whole);
-        !self.needs_doing() && owes_nothing && note_stays && !self.has_paused()
+        !self.needs_doing() && owes_nothing && note_stays && !self.has_paused() && !self.has_detached
     }
 
     /// Whether an operation that is over left something in scope in kSnapshotPaused.

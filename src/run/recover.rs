@@ -30,6 +30,7 @@ use super::outstanding::{OutstandingWork, still_going_on};
 use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
 use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeader, UnfinishedWork, Work};
+use super::remote;
 use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resume_snapshots::resume_left;
 use super::run_id::RunId;
@@ -213,6 +214,9 @@ impl Recovery {
         let is_stopped = *self.stop.borrow() != Stop::No;
         if !is_stopped {
             resume().await;
+            let chosen =
+                driven.as_ref().ok().and_then(Option::as_ref).map_or(&prepared.memories, |done| &done.memories);
+            remote::attach(cluster, &prepared.snapshot, &self.scope, chosen, &told).await;
         }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
         // What somebody has switched on meanwhile is on at the end.

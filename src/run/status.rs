@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{
-    Endpoint, Identity, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName,
-    Tablet, TabletState, Tid,
+    Endpoint, Identity, Offset, Partition, PartitionId, Pid, RemoteReplica, Replica, Role, Seen, Snapshot, State,
+    Table, TableName, Tablet, TabletState, Tid, Zone,
 };
-use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health, led_apart};
+use crate::recovery::{
+    Blocked, Health, Link, Memory, Problem, ProblemKind, Reason, Remote, View, health, led_apart, remotes_of,
+};
 
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
@@ -31,6 +33,9 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// Numbers.
     pub counts: StatusCounts,
+    /// Whether the cluster follows another one, or is followed.
+    #[serde(skip_serializing_if = "Zone::is_alone")]
+    pub zone: Zone,
     /// Who answers is not the cluster that was asked for.
     #[serde(skip)]
     pub other_end: bool,
@@ -84,6 +89,24 @@ pub struct PartitionStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// What is wrong.
     pub problems: Vec<ReplicaProblem>,
+    /// Its replicas in clusters that follow this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<RemoteStatus>,
+}
+
+/// A partition's replica in another cluster. That cluster is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemoteStatus {
+    /// What this cluster calls the other one.
+    pub alias: String,
+    /// The tablet there.
+    pub endpoint: Endpoint,
+    /// The table's number there.
+    pub tid: Tid,
+    /// Whether the leader replicates to it; null if no leader serves, or it does not say.
+    pub attached: Option<bool>,
+    /// How far its leader knows it to have come; null if it does not replicate to it.
+    pub replicated_to: Option<Offset>,
 }
 
 /// A partition's health, in a word.
@@ -140,6 +163,8 @@ pub enum ReplicaState {
     MakingSnapshot,
     /// Loaded, kept from writing snapshots by an operation.
     SnapshotPaused,
+    /// In a cluster that follows this one, which is not asked.
+    Elsewhere,
 }
 
 /// Something wrong with a replica.
@@ -194,7 +219,8 @@ impl Status {
         let counts = counts(&partitions, &tablets, snapshot);
         let (cluster, taken_at_ms) = (snapshot.cluster.clone(), snapshot.taken_at_ms);
         let other_end = !matches!(snapshot.identity, Identity::Cluster | Identity::Standalone { .. });
-        Self { cluster, taken_at_ms, auto_failover: snapshot.auto_failover, tablets, partitions, counts, other_end }
+        let (auto_failover, zone) = (snapshot.auto_failover, snapshot.zone.clone());
+        Self { cluster, taken_at_ms, auto_failover, tablets, partitions, counts, zone, other_end }
     }
 
     /// Whether every partition in scope is healthy, and every tablet that metadata places a replica in scope on; and they are
@@ -302,7 +328,18 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
             .into_iter()
             .map(|p| ReplicaProblem { endpoint: p.endpoint, kind: p.kind, text: p.text })
             .collect(),
+        remotes: remotes_of(snapshot, table, partition).into_iter().map(remote_status).collect(),
     }
+}
+
+fn remote_status(remote: Remote) -> RemoteStatus {
+    let (attached, replicated_to) = match remote.link {
+        Link::Unled | Link::Unknown(_) => (None, None),
+        Link::Attached(_, offset) => (Some(true), Some(offset)),
+        Link::Detached(_) => (Some(false), None),
+    };
+    let RemoteReplica { alias, endpoint, tid, .. } = remote.replica;
+    RemoteStatus { alias, endpoint, tid, attached, replicated_to }
 }
 
 fn replica_status(snapshot: &Snapshot, id: PartitionId, replica: &Replica) -> ReplicaStatus {

@@ -91,12 +91,13 @@ pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot
 /// # Errors
 /// See [`collect`].
 pub async fn metadata(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    let (tables, registrations, ops, auto_failover, registered) = tokio::try_join!(
+    let (tables, registrations, ops, auto_failover, registered, zone) = tokio::try_join!(
         cluster.tables(),
         cluster.tablets(),
         cluster.ops(),
         cluster.auto_failover(),
-        registered_tablets(cluster)
+        registered_tablets(cluster),
+        async { Ok(cluster.zone().await) }
     )?;
     let identity = cluster.identify(&tables, &registrations, registered.as_deref()).await;
     let mut tablets: BTreeMap<Endpoint, Tablet> = BTreeMap::new();
@@ -123,7 +124,7 @@ pub async fn metadata(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Res
         tablet.real_endpoint = cluster.address_of(endpoint).or(tablet.real_endpoint.take());
     }
     let (cluster, taken_at_ms) = (cluster_name.to_owned(), now_ms);
-    Ok(Snapshot { cluster, taken_at_ms, identity, auto_failover, tables, tablets, ops })
+    Ok(Snapshot { cluster, taken_at_ms, identity, zone, auto_failover, tables, tablets, ops })
 }
 
 async fn look(

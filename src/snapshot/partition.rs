@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{
-    Endpoint, Held, PartitionId, Pid, Probes, Registration, Seen, Snapshot, StorageMode, Table, TableName, Tablet,
+    Endpoint, Held, PartitionId, Pid, Probes, Registration, Seen, Snapshot, StorageMode, Table, TableName, Tablet, Zone,
 };
 use crate::recovery::Probe;
 
@@ -69,7 +69,16 @@ pub async fn look_at_partition(cluster: &Cluster, one: &OnePartition<'_>) -> Res
         }
     }
     let (cluster, taken_at_ms) = (one.cluster.to_owned(), one.now_ms);
-    Ok(Snapshot { cluster, taken_at_ms, identity, auto_failover, tables: table.into_iter().collect(), tablets, ops })
+    Ok(Snapshot {
+        cluster,
+        taken_at_ms,
+        identity,
+        zone: Zone::Alone,
+        auto_failover,
+        tables: table.into_iter().collect(),
+        tablets,
+        ops,
+    })
 }
 
 /// A table with one of its partitions.

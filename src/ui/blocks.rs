@@ -116,6 +116,7 @@ fn verb(step: &PlannedStep) -> Said {
         Action::ChangeRole { .. } => Said::Once("have it lead"),
         Action::ChangeLeader { .. } => Said::Once("promote it"),
         Action::AddReplica { .. } => Said::To("connect", ""),
+        Action::AttachRemote { .. } => Said::To("attach", "in another cluster"),
         Action::DelReplica { .. } => Said::To("disconnect", ""),
         Action::DropTable { .. } => Said::To("drop", "to be resent"),
         Action::RecoverTable { .. } => Said::To("recover", ""),

@@ -12,6 +12,7 @@ use super::columns::{Cell, Columns};
 use super::diagnosis::diagnoses_text;
 use super::named::LISTED;
 use super::plan::flags;
+use super::remotes::{followed_text, follows_text};
 use super::service::service_text;
 use super::words::{moment, on_off, one_line};
 use crate::model::counted;
@@ -53,6 +54,7 @@ pub fn status_text(status: &Status, cases: &[Diagnosis], listed: Listed, paint: 
             ops => format!(", {} under way", counted(ops, "operation")),
         }
     );
+    out += &follows_text(&status.zone);
     out += &causes(&status.partitions, paint);
     out += &diagnoses_text(cases, paint);
     out += &tablets(&status.tablets, paint);
@@ -157,6 +159,7 @@ pub(super) fn held(replica: &ReplicaStatus) -> String {
         ReplicaState::Normal => format!("loaded{role}"),
         ReplicaState::MakingSnapshot => format!("loaded{role}, making a snapshot"),
         ReplicaState::SnapshotPaused => format!("loaded{role}, snapshots paused"),
+        ReplicaState::Elsewhere => "in another cluster".to_owned(),
     }
 }
 
@@ -178,5 +181,5 @@ fn totals(status: &Status, paint: Paint) -> String {
         0 => {}
         some => out += &format!("{} a problem.\n", counted_that(some, "tablet", Verb::Have)),
     }
-    out
+    out + &followed_text(status, paint)
 }

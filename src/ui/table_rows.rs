@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::model::{Compression, Endpoint, Pid, Polled, TableName, Tid};
-use crate::run::{PartitionStatus, ReplicaStatus};
+use crate::run::{PartitionStatus, RemoteStatus, ReplicaState, ReplicaStatus};
 
 use super::color::{Paint, Tone};
 use super::columns::Cell;
@@ -34,6 +34,9 @@ pub struct TableRow {
     compress_type: Option<Compression>,
     /// Where the two disagree, or what else is wrong.
     problems: Vec<String>,
+    /// Of a replica in a cluster that follows this one: what this one calls that cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
 }
 
 impl TableRow {
@@ -41,8 +44,40 @@ impl TableRow {
     pub fn all(partitions: &[PartitionStatus], polled: &[Polled]) -> Vec<Self> {
         let polled: HashMap<_, _> =
             polled.iter().map(|polled| ((&polled.table, polled.pid, &polled.endpoint), polled)).collect();
-        let of = |partition: &PartitionStatus| -> Vec<Self> { Self::of(partition, &polled).collect() };
+        let of = |partition: &PartitionStatus| -> Vec<Self> {
+            Self::of(partition, &polled)
+                .chain(partition.remotes.iter().map(|remote| Self::remote(partition, remote)))
+                .collect()
+        };
         partitions.iter().flat_map(of).collect()
+    }
+
+    /// A replica in another cluster, which is not asked.
+    fn remote(partition: &PartitionStatus, remote: &RemoteStatus) -> Self {
+        let detached = (remote.attached == Some(false)).then(|| "its leader does not replicate to it".to_owned());
+        Self {
+            table: partition.table.clone(),
+            tid: remote.tid,
+            pid: partition.pid,
+            replica: ReplicaStatus {
+                endpoint: remote.endpoint.clone(),
+                is_leader: false,
+                is_alive: true,
+                role: None,
+                state: ReplicaState::Elsewhere,
+                offset: None,
+                rows: None,
+                replicated_to: remote.replicated_to,
+                nameserver_offset: None,
+            },
+            nameserver_rows: None,
+            memory_bytes: None,
+            disk_bytes: None,
+            ttl: None,
+            compress_type: None,
+            problems: detached.into_iter().collect(),
+            remote: Some(remote.alias.clone()),
+        }
     }
 
     fn of<'a>(
@@ -63,6 +98,7 @@ impl TableRow {
                 ttl: polled.map(|polled| polled.ttl.iter().map(ToString::to_string).collect()),
                 compress_type: polled.map(|polled| polled.compression),
                 problems: problems.map(|problem| problem.text.clone()).collect(),
+                remote: None,
             }
         })
     }
@@ -107,7 +143,10 @@ pub fn tables_text(rows: &[TableRow], layout: &Layout, paint: Paint) -> Result<S
             row.tid.to_string().into(),
             row.pid.to_string().into(),
             replica.endpoint.as_str().into(),
-            if replica.is_leader { "leader" } else { "follower" }.into(),
+            match &row.remote {
+                Some(alias) => format!("in {}", one_line(alias)).into(),
+                None => if replica.is_leader { "leader" } else { "follower" }.into(),
+            },
             ttl.into(),
             if replica.is_alive { "yes".into() } else { Cell::new(Tone::Warning, "no") },
             match row.compress_type {
@@ -121,7 +160,7 @@ pub fn tables_text(rows: &[TableRow], layout: &Layout, paint: Paint) -> Result<S
             size(row.memory_bytes),
             size(row.disk_bytes),
             held(replica).into(),
-            number(replica.offset.map(|offset| offset.0)),
+            number(replica.offset.or(row.remote.as_ref().and(replica.replicated_to)).map(|offset| offset.0)),
             number(replica.rows),
             Cell::new(Tone::Bad, row.problems.join("; ")),
         ]);

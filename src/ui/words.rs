@@ -52,6 +52,9 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
         Action::DelReplica { endpoint, partition, follower } => {
             on_tablet("delreplica", partition, &format!(" {follower}"), endpoint)
         }
+        Action::AttachRemote { endpoint, partition, remote, remote_tid } => {
+            on_tablet("addreplica", partition, &format!(" {remote} remote_tid {remote_tid}"), endpoint)
+        }
         Action::DropTable { endpoint, partition } => on_tablet("droptable", partition, "", endpoint),
         Action::MakeSnapshot { endpoint, partition, offset, storage } => {
             let at = match numbers {

@@ -375,6 +375,7 @@ fn calls() -> Vec<Action> {
         | Action::LoadWithSchema { .. }
         | Action::ChangeRole { .. }
         | Action::AddReplica { .. }
+        | Action::AttachRemote { .. }
         | Action::DelReplica { .. }
         | Action::DropTable { .. }
         | Action::MakeSnapshot { .. }
@@ -394,6 +395,7 @@ fn calls() -> Vec<Action> {
         Action::LoadWithSchema { endpoint: a.clone(), table, partition, seg_cnt: 8, storage },
         Action::ChangeRole { endpoint: a.clone(), partition, term: Term(3), replicas: vec![b.clone()] },
         Action::AddReplica { endpoint: a.clone(), partition, follower: b.clone() },
+        Action::AttachRemote { endpoint: a.clone(), partition, remote: b.clone(), remote_tid: Tid(1007) },
         Action::DelReplica { endpoint: a.clone(), partition, follower: b.clone() },
         Action::DropTable { endpoint: b.clone(), partition },
         Action::MakeSnapshot { endpoint: b, partition, offset: Offset(93), storage },

@@ -73,7 +73,7 @@ impl Cluster {
 pub fn done_codes(action: &Action) -> &'static [i32] {
     match action {
         // kReplicaEndpointAlreadyExists: the leader replicates to that follower already.
-        Action::AddReplica { .. } => &[119],
+        Action::AddReplica { .. } | Action::AttachRemote { .. } => &[119],
         // kTableIsLeader: it leads already, under the term and with the followers it has; ours were not taken over.
         Action::ChangeRole { .. } => &[102],
         // kTableIsNotExist: the tablet does not hold the replica.

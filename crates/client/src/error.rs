@@ -166,13 +166,31 @@ impl CallError {
             CallErrorKind::TooMuch { limit } => {
                 format!("{server} answered {method} with more than the {limit} bytes we accept")
             }
-            CallErrorKind::Unimplemented => {
-                format!("{server} does not know {method}: it is no OpenMLDB server of this kind, or too old a release")
-            }
+            CallErrorKind::Unimplemented => match since(method) {
+                Some(release) => format!(
+                    "{server} does not know {method}, which came with OpenMLDB {release}: it is of an older release"
+                ),
+                None => format!(
+                    "{server} does not know {method}, which every release from {OLDEST} on knows: it is no OpenMLDB server of \
+                     this kind, or older than that"
+                ),
+            },
             CallErrorKind::InvalidRequest { msg } => format!("{server} found {method} malformed: {msg}"),
             CallErrorKind::NotOurs(identity) => format!("nothing is sent: {identity}"),
             CallErrorKind::Discovery(error) => error.to_string(),
         }
+    }
+}
+
+/// The oldest release that knows all that is called but for what [`since`] has (docs/openmldb/other-servers.md#other-releases).
+const OLDEST: &str = "0.4.0";
+
+/// The release that a call came with, where that is not one of the first.
+fn since(method: &str) -> Option<&'static str> {
+    match method {
+        "CreateAggregator" => Some("0.5.0"),
+        "DeleteOp" => Some("0.8.5"),
+        _ => None,
     }
 }
 

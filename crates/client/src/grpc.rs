@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use openmldb_model::{Endpoint, TabletState};
+use openmldb_model::{Endpoint, TabletState, Zone};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_wire::{decode, nameserver};
 
@@ -44,6 +44,8 @@ pub struct Grpc {
     reading: tokio::sync::Mutex<()>,
     /// Whether the machine that the cluster was found through is another one than this; asked where it makes a difference.
     on_another_host: tokio::sync::OnceCell<bool>,
+    /// Whether it follows another cluster, once somebody has said.
+    zone: tokio::sync::OnceCell<Zone>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Grpc {
             next_reading: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             on_another_host: tokio::sync::OnceCell::new(),
+            zone: tokio::sync::OnceCell::new(),
         })
     }
 
@@ -207,6 +210,16 @@ impl Grpc {
         *lock(&self.next_reading) = Some(Instant::now() + pause);
     }
 
+    /// A cluster that follows another one refuses to say who follows it, in words of its own.
+    async fn zone_of_nameserver(&self) -> Result<Zone, String> {
+        let call = NameserverCall::ShowReplicaCluster(nameserver::GeneralRequest {});
+        match self.call_nameserver(call).await {
+            Ok(NameserverAnswer::ShowReplicaCluster(answer)) => Ok(decode::zone_shown(&answer)),
+            Ok(_) => Err("the answer to another call".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Names as the nameserver has them; who is registered is its opinion.
     async fn registry_of_nameserver(&self) -> Option<Registry> {
         let call = NameserverCall::ShowTablet(nameserver::ShowTabletRequest {});
@@ -269,6 +282,22 @@ impl Rpc for Grpc {
                 }
                 Source::Nameserver(_) => Ok(None),
             }
+        })
+    }
+
+    fn zone(&self) -> Pin<Box<dyn Future<Output = Zone> + Send + '_>> {
+        Box::pin(async {
+            let ask = || async {
+                match &self.source {
+                    Source::ZooKeeper(zookeeper) => zookeeper.zone().await.map_err(|error| error.to_string()),
+                    Source::Nameserver(_) => self.zone_of_nameserver().await,
+                }
+            };
+            let seen = self.zone.get_or_try_init(ask).await;
+            seen.cloned().unwrap_or_else(|error| {
+                tracing::warn!(%error, "whether it follows another cluster is unknown");
+                Zone::Alone
+            })
         })
     }
 

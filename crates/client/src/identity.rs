@@ -135,7 +135,7 @@ mod tests {
             has_ttl: false,
             replica_num: Some(1),
             base_table: None,
-            partitions: vec![Partition { pid: Pid(0), terms, replicas: Vec::new() }],
+            partitions: vec![Partition { pid: Pid(0), terms, replicas: Vec::new(), remotes: Vec::new() }],
         }
     }
 

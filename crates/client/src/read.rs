@@ -1,8 +1,10 @@
 //! Reading a cluster: each method one question, answered in the words of the model.
 
+use std::time::Duration;
+
 use openmldb_model::{
     Aggregator, Directory, Endpoint, Followers, Held, Manifest, Op, PartitionId, Pid, Polled, Registration, RowCursor,
-    RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid, TimedOp,
+    RowPage, Schema, StorageMode, Table, TableName, TermPair, Tid, TimedOp, Zone,
 };
 use openmldb_wire::api::TableMeta;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer};
@@ -15,6 +17,9 @@ use super::{CallError, CallErrorKind, Cluster};
 /// GetTableFollower of a leader that replicates to nobody; the answer carries its offset all the same
 /// (docs/openmldb/logs-and-terms.md#how-a-leader-replicates). Releases before 0.8.3 answered 0.
 const NO_FOLLOWER: i32 = 134;
+
+/// How long is waited to hear whether a cluster follows another one: nothing depends on it but what is said.
+const ZONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// CheckFile of a file that is not there, or has another size.
 const FILE_DIFFERS: i32 = -1;
@@ -109,6 +114,12 @@ impl Cluster {
     pub async fn registered_tablets(&self) -> Result<Option<Vec<Endpoint>>, CallError> {
         // Where ZooKeeper does not say in time, nobody knows.
         self.shared.ending.within(self.shared.rpc.registered_tablets()).await.unwrap_or(Ok(None))
+    }
+
+    /// Whether the cluster follows another one, or is followed. Alone where nobody says so in time.
+    pub async fn zone(&self) -> Zone {
+        let asked = tokio::time::timeout(ZONE_WITHIN, self.shared.rpc.zone());
+        asked.await.unwrap_or_default()
     }
 
     /// The address that a server's name stands for, as it was last read; none where the name is the address, or nobody knows.

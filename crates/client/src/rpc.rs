@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use openmldb_model::Endpoint;
+use openmldb_model::{Endpoint, Zone};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
 use super::CallError;
@@ -36,6 +36,11 @@ pub trait Rpc: Send + Sync {
     /// ZooKeeper.
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {
         Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Whether the cluster follows another one, or is followed. Alone where nobody says.
+    fn zone(&self) -> Pin<Box<dyn Future<Output = Zone> + Send + '_>> {
+        Box::pin(std::future::ready(Zone::Alone))
     }
 
     /// Whether the machine that the cluster was found through is another one than this.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use zookeeper_client::{Client, Error};
 
-use openmldb_model::Endpoint;
+use openmldb_model::{Endpoint, Zone};
+use openmldb_wire::decode;
 
 use super::{DiscoveryError, Secret, probe};
 
@@ -114,6 +115,16 @@ impl ZooKeeper {
         nodes.sort_unstable();
         // A legacy kind of node that is no tablet (docs/openmldb/metadata-in-zookeeper.md#paths).
         Ok(nodes.into_iter().filter(|node| !node.starts_with("NLTABLET_")).map(Endpoint::from).collect())
+    }
+
+    /// Whether the cluster follows another one (`cluster/follower`).
+    ///
+    /// # Errors
+    /// ZooKeeper is out of reach, or does not let us read.
+    pub async fn zone(&self) -> Result<Zone, DiscoveryError> {
+        let path = format!("{}/cluster/follower", self.root);
+        let data = self.read(&path, |client, path| async move { client.get_data(&path).await }).await?;
+        Ok(data.map_or(Zone::Alone, |(bytes, _)| decode::zone(&bytes)))
     }
 
     /// Children of a node, None if there is no such node.

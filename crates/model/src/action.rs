@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term};
+use super::{Endpoint, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term, Tid};
 
 /// One mutating RPC, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,17 @@ pub enum Action {
         partition: PartitionId,
         /// The follower.
         follower: Endpoint,
+    },
+    /// TabletServer.AddReplica with a remote_tid: the leader starts replicating to a replica of a cluster that follows this one.
+    AttachRemote {
+        /// The leader's tablet.
+        endpoint: Endpoint,
+        /// Which partition.
+        partition: PartitionId,
+        /// The tablet of the other cluster.
+        remote: Endpoint,
+        /// The table's number there.
+        remote_tid: Tid,
     },
     /// TabletServer.DelReplica: the leader stops replicating to a follower.
     DelReplica {

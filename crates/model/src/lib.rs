@@ -26,6 +26,7 @@ mod snapshot;
 mod table;
 mod tablet;
 mod words;
+mod zone;
 
 pub use action::Action;
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
@@ -38,6 +39,9 @@ pub use row::{Row, RowCursor, RowPage};
 pub use schema::{Column, ColumnKind, Index, Schema};
 pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
-pub use table::{Compression, Partition, Polled, Replica, StorageMode, Table, TableName, TermStart, Ttl};
+pub use table::{
+    Compression, Partition, Polled, RemoteReplica, Replica, StorageMode, Table, TableName, TermStart, Ttl,
+};
 pub use tablet::{Aggregator, Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
 pub use words::{Verb, counted, counted_that, hex};
+pub use zone::{FollowedBy, Zone};

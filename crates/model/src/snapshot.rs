@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregator, Directory, Endpoint, Followers, Held, Identity, Manifest, Offset, Op, Partition, PartitionId, Pid,
-    Seen, Table, TableName, TabletState, TermPair,
+    Seen, Table, TableName, TabletState, TermPair, Zone,
 };
 
 /// A cluster at one moment, as far as it answered.
@@ -20,6 +20,9 @@ pub struct Snapshot {
     /// Who was there. Only a cluster is ever changed.
     #[serde(default, skip_serializing_if = "Identity::is_cluster")]
     pub identity: Identity,
+    /// Whether it follows another cluster.
+    #[serde(default, skip_serializing_if = "Zone::is_alone")]
+    pub zone: Zone,
     /// Whether auto_failover was on.
     pub auto_failover: bool,
     /// Every table of every database, in the nameserver's order.

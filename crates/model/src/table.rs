@@ -85,6 +85,9 @@ pub struct Partition {
     pub terms: Vec<TermStart>,
     /// Replicas, in the nameserver's order, which decides who counts as leader where several are flagged.
     pub replicas: Vec<Replica>,
+    /// Replicas in clusters that follow this one (remote_partition_meta).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<RemoteReplica>,
 }
 
 impl Partition {
@@ -122,6 +125,21 @@ pub struct Replica {
     pub is_alive: bool,
     /// The offset the nameserver last polled or read back; absent after a restart without one, 0 while loading.
     pub offset: Option<Offset>,
+}
+
+/// The replica of another cluster that a partition's leader replicates to
+/// (docs/openmldb/remote-clusters.md#what-metadata-has).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteReplica {
+    /// Who led the partition there when it was last asked.
+    pub endpoint: Endpoint,
+    /// The table's number there.
+    pub tid: Tid,
+    /// What this cluster calls that one.
+    pub alias: String,
+    /// Whether a leader that is elected is told of it.
+    pub is_alive: bool,
 }
 
 /// What the nameserver last polled of a replica, beside what [`Replica`] has of it. None where it has not polled it.

@@ -10,6 +10,6 @@ pub const NOT_MODELLED: [&str; 10] = [
     "deletes of more than one row: by a time range, or of a key that several rows have",
     "bulk loads",
     "torn log records: a log file ends with a whole entry",
-    "clusters that follow another cluster",
+    "how clusters come to follow another one; of a cluster that follows, nothing but one tablet",
     "TaskManager, SQL, and what clients read",
 ];

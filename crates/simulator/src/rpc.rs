@@ -1,13 +1,14 @@
 //! The cluster's own seam, straight into a world: no sockets, so that tests may pause the clock.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::fault::{ToolFate, Way, nameserver_answers, tablet_answers};
 use super::{Live, Unreachable, World};
 use openmldb_client::{CallError, CallErrorKind, DiscoveryError, Pending, Rpc};
-use openmldb_model::Endpoint;
+use openmldb_model::{Endpoint, Zone};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
 /// How long a frozen server is waited for.
@@ -90,6 +91,7 @@ impl InProcess {
                 to.fails(CallErrorKind::DeadlineExceeded { after: DEADLINE })
             }
             Way::Answers(code) => Ok(coded(code)),
+            Way::Unknown => to.fails(CallErrorKind::Unimplemented),
             Way::Garbage => {
                 let _done = sent.await;
                 to.fails(CallErrorKind::Garbage { seen: seen() })
@@ -195,6 +197,10 @@ impl Rpc for InProcess {
             let found = self.look_up().await.map_err(|error| no_leader("find_nameserver", error))?;
             Ok(self.live.look(|world| world.address_of(&found).to_string()))
         })
+    }
+
+    fn zone(&self) -> Pin<Box<dyn Future<Output = Zone> + Send + '_>> {
+        Box::pin(async { self.live.look(|world| world.zone().clone()) })
     }
 
     fn registered_tablets(&self) -> Pending<'_, Option<Vec<Endpoint>>> {

@@ -31,6 +31,10 @@ pub struct Options {
     pub time_scale: TimeScale,
     /// A standalone OpenMLDB instead of a cluster: one tablet, one replica of everything, no ZooKeeper.
     pub standalone: bool,
+    /// The name of a cluster that follows it: one tablet, which leads every partition there.
+    pub followed_by: Option<String>,
+    /// The cluster that it follows.
+    pub follows: Option<String>,
     /// A real ZooKeeper to register in.
     pub zookeeper: Option<ZooKeeperPath>,
     /// What goes wrong in it, from the moment it serves.
@@ -46,6 +50,8 @@ impl Default for Options {
             nameservers: 1,
             time_scale: TimeScale::default(),
             standalone: false,
+            followed_by: None,
+            follows: None,
             zookeeper: None,
             faults: Vec::new(),
             held: false,
@@ -96,6 +102,12 @@ impl Sandbox {
         if options.standalone {
             world.stand_alone();
         }
+        if let Some(alias) = &options.followed_by {
+            world.be_followed(alias, &ports.another_tablet()?);
+        }
+        if let Some(leader) = &options.follows {
+            world.follow(leader, "sandbox");
+        }
         world.set_faults(options.faults.clone(), shape.seed);
         ports.name(&world);
         let registration = match &options.zookeeper {
@@ -106,7 +118,8 @@ impl Sandbox {
         if options.held {
             live.hold();
         }
-        let (nameservers, tablets) = (ports.nameservers(), ports.tablets());
+        let (nameservers, mut tablets) = (ports.nameservers(), ports.tablets());
+        live.look(|world| tablets.retain(|(endpoint, _)| world.tablet_endpoints().contains(endpoint)));
         ports.follow(&live).await?;
         let (stop, stopped) = watch::channel(false);
         let mut sandbox = Self {

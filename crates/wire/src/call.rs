@@ -34,6 +34,7 @@ macro_rules! nameserver_methods {
             Migrate migrate MigrateRequest => GeneralResponse Mutate;
             AddReplicaNs add_replica_ns AddReplicaNsRequest => GeneralResponse Mutate;
             DelReplicaNs del_replica_ns DelReplicaNsRequest => GeneralResponse Mutate;
+            ShowReplicaCluster show_replica_cluster GeneralRequest => ShowReplicaClusterResponse Read;
         }
     };
 }

@@ -6,10 +6,12 @@
 //! missing `is_leader` reads as false. OpenMLDB's own servers cannot leave such a field out.
 
 use openmldb_model::{
-    Column, ColumnKind, Endpoint, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus, Partition,
-    PartitionId, Pid, Registration, Replica, Role, Row, RowCursor, RowPage, Schema, State, StorageMode, Table,
-    TableName, TabletState, Term, TermPair, TermStart, Tid, TimedOp,
+    Column, ColumnKind, Endpoint, FollowedBy, Followers, Held, Index, Manifest, Offset, Op, OpId, OpKind, OpStatus,
+    Partition, PartitionId, Pid, Registration, RemoteReplica, Replica, Role, Row, RowCursor, RowPage, Schema, State,
+    StorageMode, Table, TableName, TabletState, Term, TermPair, TermStart, Tid, TimedOp, Zone,
 };
+
+use prost::Message as _;
 
 use super::call::{NameserverAnswer, TabletAnswer};
 use super::{api, common, nameserver, r#type};
@@ -170,6 +172,16 @@ fn partition(found: &nameserver::TablePartition) -> Result<Partition, Garbage> {
             .map(|pair| TermStart { term: Term(pair.term), start: Offset(pair.offset) })
             .collect(),
         replicas: each("partition_meta", &found.partition_meta, replica)?,
+        remotes: each("remote_partition_meta", &found.remote_partition_meta, remote)?,
+    })
+}
+
+fn remote(meta: &nameserver::PartitionMeta) -> Result<RemoteReplica, Garbage> {
+    Ok(RemoteReplica {
+        endpoint: text("endpoint", Some(&meta.endpoint))?.into(),
+        tid: Tid(present("remote_tid", meta.remote_tid)?),
+        alias: meta.alias().to_owned(),
+        is_alive: meta.is_alive(),
     })
 }
 
@@ -180,6 +192,35 @@ fn replica(meta: &nameserver::PartitionMeta) -> Result<Replica, Garbage> {
         is_alive: meta.is_alive(),
         offset: meta.offset.map(Offset),
     })
+}
+
+/// `R/cluster/follower`: a cluster's part in replication between clusters. What is no ZoneInfo says nothing.
+pub fn zone(node: &[u8]) -> Zone {
+    let Ok(info) = nameserver::ZoneInfo::decode(node) else { return Zone::Alone };
+    match info.mode() {
+        nameserver::ServerMode::KNormal => Zone::Alone,
+        nameserver::ServerMode::KLeader => Zone::Leads { followed_by: Vec::new() },
+        nameserver::ServerMode::KFollower => Zone::Follows { leader: info.zone_name, alias: info.replica_alias },
+    }
+}
+
+/// ShowReplicaCluster: who follows; a cluster that follows refuses and says so.
+pub fn zone_shown(answer: &nameserver::ShowReplicaClusterResponse) -> Zone {
+    if answer.msg().contains("is follower cluster") {
+        return Zone::Follows { leader: None, alias: None };
+    }
+    let followed_by: Vec<FollowedBy> = answer.replicas.iter().map(followed_by).collect();
+    if followed_by.is_empty() { Zone::Alone } else { Zone::Leads { followed_by } }
+}
+
+fn followed_by(shown: &nameserver::ClusterAddAge) -> FollowedBy {
+    let at = shown.replica.clone().unwrap_or_default();
+    FollowedBy {
+        alias: at.alias().to_owned(),
+        zk_cluster: at.zk_endpoints().to_owned(),
+        zk_root_path: at.zk_path().to_owned(),
+        is_healthy: shown.state() == "kClusterHealthy",
+    }
 }
 
 /// ShowTablet: every tablet the nameserver knows.

@@ -42,6 +42,10 @@ pub fn action(action: &Action) -> Addressed {
         Action::AddReplica { endpoint, partition, follower } => {
             Tablet(endpoint.clone(), TabletCall::AddReplica(replica(*partition, follower)))
         }
+        Action::AttachRemote { endpoint, partition, remote, remote_tid } => {
+            let request = api::ReplicaRequest { remote_tid: Some(remote_tid.0), ..replica(*partition, remote) };
+            Tablet(endpoint.clone(), TabletCall::AddReplica(request))
+        }
         Action::DelReplica { endpoint, partition, follower } => {
             Tablet(endpoint.clone(), TabletCall::DelReplica(replica(*partition, follower)))
         }

@@ -42,6 +42,7 @@ fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
     let mut seen = Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: Vec::new(),
@@ -85,6 +86,7 @@ fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
                 pid: id.pid,
                 terms: vec![TermStart { term: Term(1), start: Offset(0) }],
                 replicas: replicas.iter().enumerate().map(replica).collect(),
+                remotes: Vec::new(),
             });
         }
         seen.tables.push(table);

@@ -1,11 +1,11 @@
 //! Making room where a replica is to be: a leader that replicates to a tablet without one, and what an operation that failed half way
-//! has left on a tablet. Nobody types these steps: scaling takes them.
+//! has left on a tablet. Scaling takes these steps; the first may be typed, too, for a replica in another cluster.
 
 use crate::model::{Action, Endpoint, OpId, PartitionId, Seen, Snapshot, Tablet};
 
 use super::super::effect::{Ask, Effect, EffectStatus, ask_leaders};
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
-use super::definition::{Definition, Target};
+use super::definition::{Definition, Target, typed_of};
 use super::placement::{has_a_leader, is_free};
 use super::{Disconnect, DropStray};
 
@@ -19,7 +19,7 @@ impl Definition for Disconnect<'_> {
     }
 
     fn typed(&self) -> Option<String> {
-        None
+        typed_of("replica disconnect", self.table, self.pid, &[self.endpoint])
     }
 
     fn target(&self) -> Target<'_> {

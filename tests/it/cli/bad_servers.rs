@@ -182,3 +182,15 @@ fn a_nameserver_that_says_nothing() {
     let transcript = nameserver(silent);
     assert!(transcript.contains("it did not answer within"), "{transcript}");
 }
+
+/// As a server of an older release answers what came later.
+#[test]
+fn a_server_that_does_not_know_a_call_is_named_with_the_release_that_it_came_with() {
+    let home = home();
+    let asks = ["status", "--sandbox", "healthy", "--fault", "ConfGet:every=unknown"];
+    let said = home.run(&asks).expect(1).stderr;
+    assert!(said.contains("does not know ConfGet, which every release from 0.4.0 on knows"), "{said}");
+    let sends = ["recover", "--all", "--sandbox", "--fault", "LoadTable:every=unknown"];
+    let said = home.run(&sends).expect(4);
+    assert!(said.stdout.contains("does not know LoadTable"), "{}", said.transcript());
+}

@@ -22,7 +22,7 @@ fn verdict(answer: &Answer) -> (i32, Option<String>) {
         };
     }
     of! {
-        Nameserver NameserverAnswer: ShowTablet ShowDatabase ShowOpStatus;
+        Nameserver NameserverAnswer: ShowTablet ShowDatabase ShowOpStatus ShowReplicaCluster;
             ShowTable ConfGet ConfSet CancelOp ChangeLeader RecoverTable UpdateTableAliveStatus OfflineEndpoint
             RecoverEndpoint Migrate AddReplicaNs DelReplicaNs;
         Tablet TabletAnswer: Put LoadTable DropTable GetTableStatus GetTableFollower AppendEntries AddReplica DelReplica

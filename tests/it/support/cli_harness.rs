@@ -37,6 +37,11 @@ impl CliHarness {
         Self::start(scenario, Options { shape, ..Options::default() }).await
     }
 
+    /// As these say.
+    pub async fn made(scenario: Scenario, options: Options) -> Self {
+        Self::start(scenario, options).await
+    }
+
     async fn start(scenario: Scenario, options: Options) -> Self {
         static SAT: AtomicU32 = AtomicU32::new(0);
         let server = ZooKeeperServer::shared().await;

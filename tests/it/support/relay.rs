@@ -1,11 +1,12 @@
 //! The way to a sandbox's servers, over its sockets or in memory: it knows every nameserver, keeps what was sent to change
 //! something, and tells a test before each of those calls.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use openmldb_ops::cluster::{CallError, Credentials, Grpc, Pending, Rpc, Target, Transport};
-use openmldb_ops::model::Endpoint;
+use openmldb_ops::model::{Endpoint, Zone};
 use openmldb_ops::sandbox::{InProcess, Live, Sandbox};
 use openmldb_ops::wire::call::{Effect, NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_ops::wire::encode::Addressed;
@@ -109,6 +110,10 @@ impl Rpc for Relay {
             self.pass(changes.then(|| Addressed::Tablet(endpoint.clone(), call.clone()))).await;
             self.servers.rpc().tablet(endpoint, call).await
         })
+    }
+
+    fn zone(&self) -> Pin<Box<dyn Future<Output = Zone> + Send + '_>> {
+        self.servers.rpc().zone()
     }
 
     fn find_nameserver(&self) -> Pending<'_, String> {

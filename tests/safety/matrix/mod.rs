@@ -30,6 +30,7 @@ const ANYWHERE: &[&str] = &[
     "reset-after",
     "times-out",
     "late-12s",
+    "unknown",
     "garbage",
     "slow-5s",
     "code--1",

@@ -42,6 +42,8 @@ pub struct Memory {
     pub planned_leader: Option<Endpoint>,
     /// What comparing rows has shown.
     pub rows: Option<RowsSeen>,
+    /// Its cluster follows another one: the terms in its logs are that one's, and those in metadata its own.
+    pub follows: bool,
     /// No leader may lead before all its replicas were looked at: nobody on another host would know that they were not.
     pub load_all_first: bool,
 }
@@ -224,7 +226,12 @@ impl Memory {
             memory.note_evidence(manifest, term_pair);
             (replica.endpoint.clone(), memory)
         });
-        Self { replicas: replicas.collect(), terms: partition.terms.len(), ..Self::default() }
+        Self {
+            replicas: replicas.collect(),
+            terms: partition.terms.len(),
+            follows: snapshot.zone.follows(),
+            ..Self::default()
+        }
     }
 
     /// What is remembered of a replica.

@@ -163,6 +163,7 @@ impl Memory {
             | Action::OfflineEndpoint { .. }
             | Action::CancelOp { .. }
             | Action::CreateAggregator { .. }
+            | Action::AttachRemote { .. }
             | Action::MakeSnapshot { .. } => return,
         };
         let error = match outcome {

@@ -56,6 +56,7 @@ impl View {
             Action::RecoverSnapshot { .. }
             | Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
+            | Action::AttachRemote { .. }
             | Action::CancelOp { .. } => {}
         }
     }

@@ -119,6 +119,9 @@ kinds! {
     /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put to the base
     /// table is kept, and answered with "update aggr failed".
     AggregateAhead = "aggregate_ahead",
+    /// A leader does not replicate to a replica that another cluster has of its partition. A remark: the verdict does not depend
+    /// on it.
+    RemoteDetached = "remote_detached",
     /// A replica is kept from making snapshots, and no operation is under way that would let it.
     SnapshotPaused = "snapshot_paused",
     /// An operation kept the data that were meant to be replaced.
@@ -157,6 +160,9 @@ impl FindingKind {
             }
             Self::AggregateAhead => {
                 "drop the deployment (which drops the pre-aggregate table) and deploy it anew; until then clients that repeat a Put put the row twice"
+            }
+            Self::RemoteDetached => {
+                "run `openmldb-ops recover` on it: it attaches what may be attached, and says why of what may not"
             }
             Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
             Self::DataNotReplaced => "run `openmldb-ops recover` on it again",

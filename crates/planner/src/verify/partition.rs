@@ -1,7 +1,8 @@
 //! What is not as it should be in one partition.
 
 use crate::recovery::{
-    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, led_apart, resend_went_wrong, seen_to_lack,
+    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, led_apart, remotes_of, resend_went_wrong,
+    seen_to_lack,
 };
 use openmldb_model::{Aggregator, Endpoint, Held, Offset, Seen, Snapshot, State};
 
@@ -40,6 +41,7 @@ pub(super) fn findings_of(then: Option<&Look<'_>>, now: &Look<'_>) -> Vec<Findin
     let mut found = operations(&now.view);
     found.extend(state(&now.view));
     found.extend(not_aggregated(now));
+    found.extend(remote_detached(now));
     found.extend(now.view.replicas.iter().filter_map(|replica| paused(then, now, replica)));
     found.extend(now.view.replicas.iter().filter_map(|replica| data_not_replaced(&now.view, replica)));
     if let (Some(then), Some(leader)) = (then, now.view.serving_leader()) {
@@ -105,6 +107,26 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::WrittenWhileLoading => (FindingKind::WrittenWhileLoading, unless_op(view)),
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
+    });
+    found.collect()
+}
+
+/// A leader that was made by ChangeRole knows nothing of other clusters, and nobody tells it later.
+fn remote_detached(now: &Look<'_>) -> Vec<Finding> {
+    let place = now.snapshot.tables.iter().find(|table| table.tid == now.view.partition.tid).and_then(|table| {
+        let partition = table.partitions.iter().find(|partition| partition.pid == now.view.partition.pid)?;
+        Some((table, partition))
+    });
+    let Some((table, partition)) = place.filter(|(_, partition)| !partition.remotes.is_empty()) else {
+        return Vec::new();
+    };
+    let found = remotes_of(now.snapshot, table, partition).into_iter().filter_map(|remote| {
+        let leader = remote.detached_from()?;
+        let text = format!(
+            "leads, and does not replicate to {} of the cluster {}, which follows this one",
+            remote.replica.endpoint, remote.replica.alias
+        );
+        Some(finding(&now.view, FindingKind::RemoteDetached, Some(leader), Persistence::Remark, text))
     });
     found.collect()
 }

@@ -32,6 +32,7 @@ impl Cluster {
             pid: ID.pid,
             terms: vec![TermStart { term: Term(1), start: Offset(0) }],
             replicas: vec![replica("a", true), replica("b", false)],
+            remotes: Vec::new(),
         };
         let table = Table {
             name: name(),
@@ -53,6 +54,7 @@ impl Cluster {
         Self(Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 0,
+            zone: openmldb_model::Zone::Alone,
             identity: openmldb_model::Identity::Cluster,
             auto_failover: true,
             tables: vec![table],

@@ -40,6 +40,17 @@ impl Ports {
         Ok((Self(servers), addresses))
     }
 
+    /// A port for a tablet that is none of the cluster's.
+    ///
+    /// # Errors
+    /// When a port cannot be had.
+    pub fn another_tablet(&mut self) -> io::Result<Endpoint> {
+        let port = Port::reserve()?;
+        let endpoint: Endpoint = port.address().to_string().into();
+        self.0.push(Server { kind: Kind::Tablet, endpoint: endpoint.clone(), port });
+        Ok(endpoint)
+    }
+
     /// Learns what the world calls each server, which is not its address where servers have names.
     pub fn name(&mut self, world: &World) {
         for server in &mut self.0 {

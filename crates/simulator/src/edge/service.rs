@@ -52,6 +52,7 @@ enum Served<A> {
     Answer(A),
     /// With an answer that is not to be understood.
     Garbled(A),
+    Unknown,
     HungUp,
 }
 
@@ -65,6 +66,7 @@ impl Process {
     ) -> Served<A> {
         match way {
             Way::Refused | Way::ResetBefore => return Served::HungUp,
+            Way::Unknown => return Served::Unknown,
             Way::Answers(code) => return Served::Answer(coded(code)),
             Way::Late(by) => {
                 let process = self.clone();
@@ -123,6 +125,11 @@ async fn hang_up<T>(gate: Option<Gate>) -> T {
     pending().await
 }
 
+/// As brpc says it.
+fn unknown(service: &str, name: &str) -> Status {
+    Status::unimplemented(format!("[E1002]Fail to find method on `/{service}/{name}'"))
+}
+
 fn wrong_answer(name: &str) -> Status {
     Status::internal(format!("the sandbox answered {name} with something else"))
 }
@@ -145,6 +152,7 @@ macro_rules! serve_nameserver {
                     Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
                     Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
                     Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
+                    Served::Unknown => Err(unknown($call::SERVICE, stringify!($variant))),
                     Served::HungUp => hang_up(gate).await,
                 }
             })*
@@ -170,6 +178,7 @@ macro_rules! serve_tablet {
                     Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
                     Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
                     Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
+                    Served::Unknown => Err(unknown($call::SERVICE, stringify!($variant))),
                     Served::HungUp => hang_up(gate).await,
                 }
             })*

@@ -104,6 +104,8 @@ pub enum Way {
     Late(Millis),
     /// Nothing is done and this code is answered; 0 claims that it was.
     Answers(i32),
+    /// Nothing is done: the server does not know the call, as one of an older release.
+    Unknown,
     /// It is done, and the answer makes no sense.
     Garbage,
     /// It is done, and the answer comes so many milliseconds of world time later.

@@ -40,6 +40,7 @@ const WORDS: &[(&str, Form, &str)] = &[
     ("times-out", Plain(FaultKind::Way(Way::TimesOut)), "the call is done, no answer comes"),
     ("late", Lasting(|by| FaultKind::Way(Way::Late(by))), "no answer comes, the call is done after TIME"),
     ("code", Code, "the call is not done, CODE is answered"),
+    ("unknown", Plain(FaultKind::Way(Way::Unknown)), "the server does not know the call: it is of an older release"),
     ("garbage", Plain(FaultKind::Way(Way::Garbage)), "the call is done, the answer makes no sense"),
     ("slow", Lasting(|by| FaultKind::Way(Way::Slow(by))), "the call is done, its answer takes TIME"),
     (

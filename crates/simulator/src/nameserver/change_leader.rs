@@ -7,6 +7,7 @@ use super::metadata::leader_of;
 use super::op::{ChangeLeaderData, OpData};
 use openmldb_wire::api::{AppendEntriesRequest, ChangeRoleRequest, OpType, TableMode};
 use openmldb_wire::call::{TabletAnswer, TabletCall};
+use openmldb_wire::common::EndpointAndTid;
 use openmldb_wire::nameserver::TermPair;
 
 /// Why a kChangeLeaderOP is not queued.
@@ -62,7 +63,12 @@ impl Leading<'_> {
         if follower.is_empty() {
             return Err(NotQueued::NoFollower);
         }
+        let remotes = partition.remote_partition_meta.iter().filter(|remote| remote.is_alive());
+        let remote_follower = remotes
+            .map(|remote| EndpointAndTid { endpoint: Some(remote.endpoint.clone()), tid: remote.remote_tid })
+            .collect();
         let data = OpData::ChangeLeader(ChangeLeaderData {
+            remote_follower,
             name: Some(name.to_owned()),
             tid: table.head.tid,
             pid: Some(pid),
@@ -143,7 +149,7 @@ impl Leading<'_> {
             term: data.term,
             mode: Some(TableMode::KTableLeader.into()),
             replicas: data.follower.into_iter().filter(|endpoint| *endpoint != leader).collect(),
-            endpoint_tid: Vec::new(),
+            endpoint_tid: data.remote_follower,
         };
         match self.tablets.call(&leader, TabletCall::ChangeRole(request)) {
             Ok(TabletAnswer::ChangeRole(answer)) if answer.code() == 0 => Outcome::Done,

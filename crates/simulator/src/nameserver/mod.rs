@@ -21,6 +21,7 @@ mod port;
 mod read_back;
 mod recover_table;
 mod refusal;
+mod remote;
 mod restored;
 mod resume;
 mod rpc;

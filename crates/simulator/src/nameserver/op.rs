@@ -4,6 +4,7 @@ use prost::Message;
 
 use super::task::Task;
 use openmldb_wire::api::{OpType, TaskStatus};
+use openmldb_wire::common::EndpointAndTid;
 use openmldb_wire::nameserver::{AddReplicaNsRequest, OpStatus};
 use openmldb_wire::node::OpInfo;
 
@@ -80,6 +81,8 @@ pub(super) struct ChangeLeaderData {
     pub(super) follower: Vec<String>,
     #[prost(string, optional, tag = "8")]
     pub(super) candidate_leader: Option<String>,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) remote_follower: Vec<EndpointAndTid>,
     #[prost(string, optional, tag = "10")]
     pub(super) db: Option<String>,
 }

@@ -8,8 +8,8 @@ use openmldb_wire::api;
 use openmldb_wire::call::{NameserverAnswer as Answer, NameserverCall as Call, TabletCall};
 use openmldb_wire::nameserver::{
     CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, OfflineEndpointRequest,
-    RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse, ShowTableResponse,
-    ShowTabletResponse, UpdateTableAliveRequest,
+    RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse,
+    ShowReplicaClusterResponse, ShowTableResponse, ShowTabletResponse, UpdateTableAliveRequest,
 };
 
 /// What a nameserver answers that does not lead: 300 to everything.
@@ -39,6 +39,11 @@ pub(super) fn answer_of_standby(call: &Call) -> Answer {
         Call::Migrate(_) => Answer::Migrate(refused),
         Call::AddReplicaNs(_) => Answer::AddReplicaNs(refused),
         Call::DelReplicaNs(_) => Answer::DelReplicaNs(refused),
+        Call::ShowReplicaCluster(_) => Answer::ShowReplicaCluster(ShowReplicaClusterResponse {
+            code: Some(code),
+            msg,
+            ..ShowReplicaClusterResponse::default()
+        }),
     }
 }
 
@@ -51,6 +56,7 @@ impl Leading<'_> {
             Call::ShowDatabase(_) => return Answer::ShowDatabase(self.show_database()),
             Call::ShowOpStatus(request) => return Answer::ShowOpStatus(self.show_op_status(&request)),
             Call::ConfGet(_) => return Answer::ConfGet(self.conf_get()),
+            Call::ShowReplicaCluster(_) => return Answer::ShowReplicaCluster(self.show_replica_cluster()),
             Call::ConfSet(request) => Answer::ConfSet(general(self.conf_set(&request))),
             Call::CancelOp(request) => Answer::CancelOp(general(self.cancel_op(&request))),
             Call::ChangeLeader(request) => Answer::ChangeLeader(general(self.ask_change_leader(&request))),

@@ -4,9 +4,11 @@
 use super::Leading;
 use super::metadata::Table;
 use super::spec::SYSTEM_DATABASES;
+use openmldb_model::{FollowedBy, Zone};
 use openmldb_wire::nameserver::{
-    ConfGetResponse, Pair, ShowDatabaseResponse, ShowOpStatusRequest, ShowOpStatusResponse, ShowTableRequest,
-    ShowTableResponse, ShowTabletResponse, TableInfo, TabletStatus,
+    ClusterAddAge, ClusterAddress, ConfGetResponse, Pair, ShowDatabaseResponse, ShowOpStatusRequest,
+    ShowOpStatusResponse, ShowReplicaClusterResponse, ShowTableRequest, ShowTableResponse, ShowTabletResponse,
+    TableInfo, TabletStatus,
 };
 
 impl Leading<'_> {
@@ -61,6 +63,28 @@ impl Leading<'_> {
             .collect();
         op_status.sort_by_key(|line| line.op_id);
         ShowOpStatusResponse { code: Some(0), msg: ok(), op_status }
+    }
+
+    /// Who follows this cluster. One that follows another refuses.
+    pub(super) fn show_replica_cluster(&self) -> ShowReplicaClusterResponse {
+        let followed_by = match &self.zk.zone {
+            Zone::Follows { .. } => {
+                let msg = Some("cur nameserver is not leader, is follower cluster".to_owned());
+                return ShowReplicaClusterResponse { code: Some(300), msg, ..Default::default() };
+            }
+            Zone::Leads { followed_by } => followed_by.as_slice(),
+            Zone::Alone => &[],
+        };
+        let line = |by: &FollowedBy| ClusterAddAge {
+            replica: Some(ClusterAddress {
+                zk_endpoints: Some(by.zk_cluster.clone()),
+                zk_path: Some(by.zk_root_path.clone()),
+                alias: Some(by.alias.clone()),
+            }),
+            age: Some(self.now),
+            state: Some(if by.is_healthy { "kClusterHealthy" } else { "kClusterOffline" }.to_owned()),
+        };
+        ShowReplicaClusterResponse { replicas: followed_by.iter().map(line).collect(), code: Some(0), msg: ok() }
     }
 
     pub(super) fn conf_get(&self) -> ConfGetResponse {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use openmldb_model::Zone;
+use openmldb_wire::nameserver::{ServerMode, ZoneInfo};
 use prost::Message;
 
 use super::Millis;
@@ -45,6 +47,8 @@ pub(super) struct Kept {
     next_lock: u32,
     /// `R/map/names`.
     pub(super) names: BTreeMap<String, String>,
+    /// `R/cluster`: whether it follows another cluster, or is followed.
+    pub(super) zone: Zone,
 }
 
 /// A nameserver's place in the queue for the lock.
@@ -71,6 +75,7 @@ impl Kept {
             locks: BTreeMap::new(),
             next_lock: 0,
             names: BTreeMap::new(),
+            zone: Zone::Alone,
         }
     }
 
@@ -108,6 +113,10 @@ impl Kept {
             put("map".to_owned(), Vec::new());
             put("map/names".to_owned(), Vec::new());
         }
+        if let Some(info) = zone_info(&self.zone) {
+            put("cluster".to_owned(), Vec::new());
+            put("cluster/follower".to_owned(), info.encode_to_vec());
+        }
         for (name, endpoint) in &self.names {
             put(format!("map/names/{name}"), endpoint.clone().into());
         }
@@ -121,4 +130,18 @@ impl Kept {
         }
         nodes.into_iter().map(|(path, (data, ephemeral_owner))| Znode { path, data, ephemeral_owner }).collect()
     }
+}
+
+/// What `R/cluster/follower` holds; none where no cluster ever had to do with another.
+fn zone_info(zone: &Zone) -> Option<ZoneInfo> {
+    let mode = match zone {
+        Zone::Alone => return None,
+        Zone::Leads { .. } => ServerMode::KLeader,
+        Zone::Follows { .. } => ServerMode::KFollower,
+    };
+    let (zone_name, replica_alias) = match zone {
+        Zone::Follows { leader, alias } => (leader.clone(), alias.clone()),
+        Zone::Alone | Zone::Leads { .. } => (None, None),
+    };
+    Some(ZoneInfo { zone_name, replica_alias, zone_term: Some(1), mode: Some(mode.into()) })
 }

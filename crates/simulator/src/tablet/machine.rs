@@ -34,6 +34,8 @@ pub(super) struct Machine {
     pub(super) deferred: Vec<Event>,
     /// Snapshots being sent: to whom, of what.
     pub(super) sending: Vec<(PartitionId, String)>,
+    /// Its cluster follows another one (SetMode): it takes no writes, and entries in any role and of any term.
+    pub(super) follows: bool,
     /// How the next load of a replica goes wrong.
     pub(super) load_fates: BTreeMap<PartitionId, LoadFate>,
 }
@@ -62,6 +64,7 @@ impl Machine {
             snapshot_pool: Pool::default(),
             deferred: Vec::new(),
             sending: Vec::new(),
+            follows: false,
             load_fates: BTreeMap::new(),
         }
     }

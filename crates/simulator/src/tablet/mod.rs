@@ -13,6 +13,7 @@ mod job;
 mod load;
 mod machine;
 mod refusal;
+mod remote;
 mod replica;
 mod replicate;
 mod restored;

@@ -45,6 +45,7 @@ pub(super) const LOAD_NAME_NOT_FOUND: Refusal = refusal(131, "name not found in 
 pub(super) const NO_FOLLOWER: Refusal = refusal(134, "has no follower");
 pub(super) const NO_ROOT: Refusal = refusal(138, "fail to get table db root path");
 pub(super) const NAME_NOT_FOUND: Refusal = refusal(155, "name not found in real_ep_map");
+pub(super) const IS_FOLLOWER_CLUSTER: Refusal = refusal(453, "is follower cluster");
 
 /// Code and message of an answer whose only content they are; the message of success differs at times.
 pub(super) type Outcome = Result<&'static str, Refusal>;

@@ -52,6 +52,8 @@ pub(super) struct Progress {
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) endpoint: Arc<str>,
+    /// The table's number there, in a cluster that follows this one.
+    pub(super) remote_tid: Option<u32>,
     /// Tells it from one of the same endpoint that was removed.
     pub(super) id: u64,
     /// The follower's offset as the leader knows it; 0 until first contact.
@@ -141,9 +143,9 @@ impl Replica {
     }
 
     /// Adds a follower; the list stays sorted, as GetTableFollower shows it.
-    pub(super) fn add_target(&mut self, endpoint: Arc<str>, id: u64) {
+    pub(super) fn add_target(&mut self, endpoint: Arc<str>, remote_tid: Option<u32>, id: u64) {
         let place = self.targets.partition_point(|target| target.endpoint < endpoint);
-        self.targets.insert(place, Target { endpoint, id, synced: 0, is_matched: false, is_due: false });
+        self.targets.insert(place, Target { endpoint, remote_tid, id, synced: 0, is_matched: false, is_due: false });
     }
 }
 

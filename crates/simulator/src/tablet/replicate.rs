@@ -8,11 +8,11 @@ use super::expiry::rows_now;
 use super::job::Due;
 use super::load::id_of;
 use super::refusal::{
-    AGGREGATE_FAILED, FAIL_TO_APPEND, OK, Outcome, Refusal, TABLE_IS_FOLLOWER, TABLE_IS_LEADER, TABLE_IS_LOADING,
-    code_and_msg,
+    AGGREGATE_FAILED, FAIL_TO_APPEND, IS_FOLLOWER_CLUSTER, OK, Outcome, Refusal, TABLE_IS_FOLLOWER, TABLE_IS_LEADER,
+    TABLE_IS_LOADING, code_and_msg,
 };
 use super::{Entry, Millis, RowId, Tablets};
-use openmldb_model::{PartitionId, Role};
+use openmldb_model::{PartitionId, Role, Tid};
 use openmldb_wire::api;
 
 /// What a leader sends a follower.
@@ -48,6 +48,9 @@ impl Tablets {
 
     fn try_write(&mut self, at: usize, id: PartitionId, row: RowId, deletes: Option<RowId>) -> Outcome {
         let now = self.now;
+        if self.machines[at].follows {
+            return Err(IS_FOLLOWER_CLUSTER);
+        }
         let (replica, binlog) = self.machines[at].replica_and_binlog(id)?;
         if replica.role == Role::Follower {
             return Err(TABLE_IS_FOLLOWER);
@@ -93,18 +96,19 @@ impl Tablets {
     /// A follower takes what its leader sends. Nobody checks that what it has before is the same. Returns its offset
     /// and term.
     fn receive(&mut self, at: usize, id: PartitionId, shipment: &Shipment) -> Result<(u64, u64), Refusal> {
+        let follows = self.machines[at].follows;
         let (replica, binlog) = self.machines[at].replica_and_binlog(id)?;
         if replica.is_loading() {
             return Err(TABLE_IS_LOADING);
         }
-        if replica.role == Role::Leader {
+        if replica.role == Role::Leader && !follows {
             return Err(TABLE_IS_LEADER);
         }
-        if shipment.term < replica.term {
+        if shipment.term < replica.term && !follows {
             return Err(FAIL_TO_APPEND);
         }
-        replica.term = shipment.term;
-        if shipment.pre > replica.offset {
+        replica.term = if follows { replica.term.max(shipment.term) } else { shipment.term };
+        if shipment.pre > replica.offset && !follows {
             return Err(FAIL_TO_APPEND);
         }
         for entry in &shipment.entries {
@@ -145,19 +149,19 @@ impl Tablets {
     /// A leader's turn with one follower: they agree on an offset, then the leader sends what is behind it. Whatever
     /// goes wrong, it tries again after the interval, for ever.
     pub(super) fn sync(&mut self, at: usize, id: PartitionId, target_id: u64) {
-        let Some((endpoint, is_matched)) = self.begin_turn(at, id, target_id) else { return };
+        let Some((endpoint, there, is_matched)) = self.begin_turn(at, id, target_id) else { return };
         let to = self.reach(&endpoint);
         if !is_matched {
             let term = self.machines[at].replicas.get(&id).map_or(0, |replica| replica.term);
             let hello = Shipment { term, pre: 0, entries: Vec::new() };
-            match to.map(|to| self.receive(to, id, &hello)) {
+            match to.map(|to| self.receive(to, there, &hello)) {
                 Some(Ok((offset, _))) => self.note(at, id, target_id, Some(offset)),
                 _ => return self.try_later(at, id, target_id),
             }
         }
         let Move::Send(shipment) = self.next_move(at, id, target_id) else { return };
         let last = shipment.entries.last().map(|entry| entry.index);
-        match to.map(|to| self.receive(to, id, &shipment)) {
+        match to.map(|to| self.receive(to, there, &shipment)) {
             Some(Ok(_)) => self.note(at, id, target_id, last),
             _ => return self.try_later(at, id, target_id),
         }
@@ -166,11 +170,12 @@ impl Tablets {
         }
     }
 
-    /// The follower and whether it was agreed with; none if the leader or the follower is one no longer.
-    fn begin_turn(&mut self, at: usize, id: PartitionId, target_id: u64) -> Option<(Arc<str>, bool)> {
+    /// The follower, what it calls the partition, and whether it was agreed with; none if the leader or the follower is one no longer.
+    fn begin_turn(&mut self, at: usize, id: PartitionId, target_id: u64) -> Option<(Arc<str>, PartitionId, bool)> {
         let target = self.machines[at].replicas.get_mut(&id)?.target_mut(target_id)?;
         target.is_due = false;
-        Some((target.endpoint.clone(), target.is_matched))
+        let there = PartitionId { tid: target.remote_tid.map_or(id.tid, Tid), ..id };
+        Some((target.endpoint.clone(), there, target.is_matched))
     }
 
     fn next_move(&self, at: usize, id: PartitionId, target_id: u64) -> Move {
@@ -203,7 +208,9 @@ impl Tablets {
     fn try_later(&mut self, at: usize, id: PartitionId, target_id: u64) {
         let target = self.machines[at].replicas.get_mut(&id).and_then(|replica| replica.target_mut(target_id));
         if let Some(target) = target {
-            target.is_matched = false;
+            // A leader asks once how far a replica of another cluster is
+            // (docs/openmldb/remote-clusters.md#where-the-other-clusters-log-lost-its-end).
+            target.is_matched &= target.remote_tid.is_some();
         }
         self.plan_turn(at, id, target_id, self.settings.match_offset_interval_ms);
     }

@@ -44,16 +44,19 @@ impl Tablets {
         replica.role = Role::Leader;
         replica.term = request.term();
         self.add_targets(at, id, &request.replicas);
+        for remote in &request.endpoint_tid {
+            self.add_target(at, id, remote.endpoint(), remote.tid);
+        }
         self.start_syncing(at, id);
         OK
     }
 
     pub(super) fn add_replica(&mut self, at: usize, request: api::ReplicaRequest) -> api::AddReplicaResponse {
         let id = partition_id(request.tid(), request.pid());
-        let endpoint = request.endpoint().to_owned();
+        let (endpoint, remote_tid) = (request.endpoint().to_owned(), request.remote_tid);
         let outcome = match self.machines[at].tasks.begin(request.task_info, TaskType::KAddReplica) {
             Ok(task) => {
-                let outcome = self.try_add_replica(at, id, &endpoint);
+                let outcome = self.try_add_replica(at, id, &endpoint, remote_tid);
                 // 119 is an error to the caller, but the task counts as done
                 // (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole).
                 let done = outcome.is_ok() || outcome == Err(REPLICA_ALREADY_EXISTS);
@@ -66,7 +69,7 @@ impl Tablets {
         api::AddReplicaResponse { code, msg }
     }
 
-    fn try_add_replica(&mut self, at: usize, id: PartitionId, endpoint: &str) -> Outcome {
+    fn try_add_replica(&mut self, at: usize, id: PartitionId, endpoint: &str, remote_tid: Option<u32>) -> Outcome {
         let is_known = self.knows_name(endpoint);
         let replica = self.leader(at, id)?;
         if !is_known {
@@ -78,7 +81,7 @@ impl Tablets {
         if replica.has_target(endpoint) {
             return Err(REPLICA_ALREADY_EXISTS);
         }
-        self.add_targets(at, id, &[endpoint.to_owned()]);
+        self.add_target(at, id, endpoint, remote_tid);
         self.start_syncing(at, id);
         OK
     }
@@ -132,14 +135,18 @@ impl Tablets {
     /// Adds followers, without contacting them yet. A leader's own endpoint and repeated ones are left out.
     pub(super) fn add_targets(&mut self, at: usize, id: PartitionId, endpoints: &[String]) {
         for endpoint in endpoints {
-            let target = self.next_id();
-            let machine = &mut self.machines[at];
-            let is_self = *machine.endpoint == **endpoint;
-            if let Some(replica) =
-                machine.replicas.get_mut(&id).filter(|replica| !is_self && !replica.has_target(endpoint))
-            {
-                replica.add_target(Arc::from(endpoint.as_str()), target);
-            }
+            self.add_target(at, id, endpoint, None);
+        }
+    }
+
+    /// The same of one, or of a replica of a cluster that follows this one.
+    pub(super) fn add_target(&mut self, at: usize, id: PartitionId, endpoint: &str, remote_tid: Option<u32>) {
+        let target = self.next_id();
+        let machine = &mut self.machines[at];
+        let is_self = *machine.endpoint == *endpoint;
+        if let Some(replica) = machine.replicas.get_mut(&id).filter(|replica| !is_self && !replica.has_target(endpoint))
+        {
+            replica.add_target(Arc::from(endpoint), remote_tid, target);
         }
     }
 }

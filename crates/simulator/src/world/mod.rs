@@ -9,6 +9,7 @@ mod leaderless;
 mod power;
 mod reach;
 mod recoverdata;
+mod remote;
 mod rows;
 mod settings;
 mod trace;

@@ -190,6 +190,7 @@ impl World {
 
     fn register(&mut self, endpoint: &Endpoint, startup: bool) {
         self.sessions.insert(endpoint.clone(), Session::Held);
+        self.tablets.set_follows(endpoint.as_str(), self.zone().follows());
         let address = self.address_of(endpoint);
         self.map_name(endpoint, address.as_str());
         self.nameservers.tablet_registered(endpoint.as_str(), self.now, startup);

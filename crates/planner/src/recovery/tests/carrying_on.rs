@@ -68,6 +68,7 @@ impl Found {
             pid: Pid(pid),
             terms: vec![TermStart { term: Term(1), start: Offset(0) }],
             replicas: vec![replica("a", true), replica("b", false)],
+            remotes: Vec::new(),
         };
         let table = Table {
             name: TableName { db: "shop".to_owned(), table: "orders".to_owned() },
@@ -119,6 +120,7 @@ impl Found {
         Snapshot {
             cluster: "test".to_owned(),
             taken_at_ms: 1_000_000,
+            zone: openmldb_model::Zone::Alone,
             identity: openmldb_model::Identity::Cluster,
             auto_failover: false,
             tables: vec![table],

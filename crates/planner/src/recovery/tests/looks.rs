@@ -33,11 +33,12 @@ fn loaded_at_0(role: Role, record_cnt: u64) -> Snapshot {
         has_ttl: false,
         replica_num: None,
         base_table: None,
-        partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica] }],
+        partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica], remotes: Vec::new() }],
     };
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        zone: openmldb_model::Zone::Alone,
         identity: openmldb_model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table],

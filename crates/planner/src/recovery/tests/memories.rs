@@ -264,7 +264,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
         has_ttl: false,
         replica_num: None,
         base_table: None,
-        partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica] }],
+        partitions: vec![Partition { pid: Pid(0), terms, replicas: vec![replica], remotes: Vec::new() }],
     };
     let pair = TermPair { has_table: pair.0, is_leader: false, term: Term(0), offset: Offset(pair.1) };
     let manifest = Seen::Known(Manifest { offset: Offset(manifest), term: None, count: 0 });
@@ -274,6 +274,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
     let snapshot = Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
+        zone: openmldb_model::Zone::Alone,
         identity: openmldb_model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table.clone()],

@@ -24,6 +24,7 @@ mod out_of_reach;
 mod parted;
 mod plans;
 mod reattaching;
+mod remotes;
 mod resending;
 mod rows;
 mod stuck;

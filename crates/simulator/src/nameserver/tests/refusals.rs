@@ -101,6 +101,7 @@ fn parts(answer: NameserverAnswer) -> (i32, Option<String>, usize) {
         A::ShowTable(answer) => (answer.code, answer.msg, answer.table_info.len()),
         A::ShowTablet(answer) => (answer.code(), answer.msg, answer.tablets.len()),
         A::ShowDatabase(answer) => (answer.code(), answer.msg, answer.db.len()),
+        A::ShowReplicaCluster(answer) => (answer.code(), answer.msg, answer.replicas.len()),
         A::ShowOpStatus(answer) => (answer.code(), answer.msg, answer.op_status.len()),
         A::ConfGet(answer) => (answer.code, answer.msg, answer.conf.len()),
         A::ConfSet(answer)

@@ -1,0 +1,150 @@
+//! Clusters that follow another one: what is said of them, and what a recovery does about them.
+
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::run::Event;
+use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::sandbox::{Options, World};
+
+use crate::support::cli_harness::CliHarness;
+use crate::support::harness::{Harness, Setup};
+use crate::support::outside::{leader, orders};
+use crate::support::relay::method;
+use crate::support::zookeeper::needs_zookeeper;
+
+/// A tablet of the other cluster.
+const THERE: &str = "127.0.0.1:12011";
+
+fn there() -> Endpoint {
+    THERE.into()
+}
+
+/// Everything was restarted in a cluster that another one follows.
+async fn followed() -> Harness {
+    let harness = Harness::in_memory(Scenario::EverythingRestarted).await;
+    harness.world(|world| world.be_followed("dr", &there()));
+    harness
+}
+
+/// A row is put to a partition's leader, and comes to the other cluster.
+async fn arrives(harness: &Harness, id: PartitionId) {
+    let before = harness.world(|world| world.remote_offset(&there(), id.tid.0, id.pid.0)).unwrap();
+    harness.world(|world| {
+        let leads = leader(world, id);
+        assert!(world.put_row(&leads, id));
+    });
+    let so = |world: &mut World| world.remote_offset(&there(), id.tid.0, id.pid.0) == Some(before + 1);
+    harness.until("a row comes to the other cluster", so).await;
+}
+
+fn notes(events: &[Event]) -> Vec<&str> {
+    let text = |event| if let &Event::Note { ref text } = event { Some(text.as_str()) } else { None };
+    events.iter().filter_map(text).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaders_replicate_to_the_other_cluster_again_once_they_are_recovered() {
+    let harness = followed().await;
+    let (id, partitions) = harness.world(|world| (orders(world, 0), world.metadata().len()));
+    let run = harness.run().await;
+    assert_eq!(run.recovered.summary.verdict.word(), "recovered");
+    let told: Vec<String> =
+        run.sent.iter().map(|call| format!("{call:?}")).filter(|call| call.contains(THERE)).collect();
+    assert_eq!(told.len(), partitions, "{told:?}");
+    arrives(&harness, id).await;
+    let again = harness.run().await;
+    assert!(again.sent.is_empty(), "{:?}", again.sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_could_not_attach_is_attached_by_the_next() {
+    let harness = followed().await;
+    harness.world(|world| world.tablets_mut().freeze(THERE, true));
+    let run = harness.run().await;
+    assert_eq!(run.recovered.summary.verdict.word(), "recovered", "this cluster is whole all the same");
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("not replicated to the cluster dr (") && said.contains(THERE), "{said}");
+    let findings = &run.recovered.summary.verification.as_ref().unwrap().findings;
+    assert!(findings.iter().all(|finding| finding.kind.code() == "remote_detached") && !findings.is_empty());
+    harness.world(|world| world.tablets_mut().freeze(THERE, false));
+    let again = harness.run().await;
+    assert!(again.sent.iter().all(|call| method(call) == "AddReplica") && !again.sent.is_empty(), "{:?}", again.sent);
+    let id = harness.world(|world| orders(world, 0));
+    arrives(&harness, id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_holds_more_than_the_leader_is_left_alone_and_that_is_said() {
+    let harness = followed().await;
+    let id = harness.world(|world| {
+        let id = orders(world, 1);
+        // Every replica here has lost the end of its log, and the other cluster has not.
+        for at in world.tablet_endpoints().to_vec() {
+            let log = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, id.pid.0).unwrap();
+            let end = log.last().unwrap().index;
+            world.tablets_mut().lose_entries(at.as_str(), id.tid.0, id.pid.0, end - 2, end);
+        }
+        id
+    });
+    let run = harness.run().await;
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("1 partition not replicated to the cluster dr (shop.orders/1)"), "{said}");
+    assert!(said.contains("would be passed over there"), "{said}");
+    let about = |call: &openmldb_ops::wire::encode::Addressed| format!("{call:?}").contains(THERE);
+    let attached = run.sent.iter().filter(|call| about(call)).count();
+    assert_eq!(attached, harness.world(|world| world.metadata().len()) - 1);
+    let other = PartitionId { pid: openmldb_ops::model::Pid(0), ..id };
+    arrives(&harness, other).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_follows_is_recovered_and_what_may_be_missing_is_said() {
+    let harness = Harness::in_memory(Scenario::EverythingRestarted).await;
+    harness.world(|world| world.follow("10.1.0.1:7527/openmldb", "dr"));
+    let run = harness.run_with(Setup::new()).await;
+    assert_eq!(run.recovered.summary.verdict.word(), "recovered");
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("this cluster follows another one"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_and_show_tables_tell_of_other_clusters() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::made(
+        Scenario::EverythingRestarted,
+        Options { followed_by: Some("dr".to_owned()), ..Options::default() },
+    )
+    .await;
+    let plan = cli_harness.says(0, "recover --all --dry-run");
+    assert!(plan.contains("replicated to dr: leaders that are made here know nothing of that"), "{plan}");
+    cli_harness.says(0, "recover --all");
+    let status = cli_harness.says(0, "status");
+    assert!(status.contains("The cluster dr follows this one: 12 of 12 partitions replicated to it."), "{status}");
+    let tables = cli_harness.says(0, "show tables shop.orders");
+    assert_eq!(tables.matches("in dr").count(), 4, "{tables}");
+    let (remote, id) = cli_harness.harness.world(|world| {
+        let id = orders(world, 0);
+        (world.metadata()[&id].remote_partition_meta[0].endpoint.clone(), id)
+    });
+    let freed = cli_harness.says(0, &format!("replica disconnect shop.orders/0 {remote}"));
+    assert!(freed.contains(&format!("the leader of {id} does not replicate to {remote} any more")), "{freed}");
+    let status = cli_harness.says(0, "status");
+    assert!(status.contains("Not replicated to it: shop.orders/0. `openmldb-ops recover --all` attaches"), "{status}");
+    let again = cli_harness.says(0, "recover --all");
+    assert!(again.contains("1 partition is replicated to the cluster dr again"), "{again}");
+    let json = cli_harness.says(0, "status --output json");
+    assert!(json.contains("\"zone\":{\"leads\"") && json.contains("\"attached\":true"), "{json}");
+    cli_harness.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_that_a_cluster_follows_another_one() {
+    needs_zookeeper!();
+    let follows = Some("10.1.0.1:7527/openmldb".to_owned());
+    let cli_harness = CliHarness::made(Scenario::Healthy, Options { follows, ..Options::default() }).await;
+    let status = cli_harness.says(0, "status");
+    assert!(
+        status.contains("It follows 10.1.0.1:7527/openmldb, as sandbox: its leaders take that one's entries"),
+        "{status}"
+    );
+    cli_harness.ends().await;
+}
