@@ -47,6 +47,14 @@ pub async fn run(time: Option<(Duration, &str)>, at: &Where, out: &Out) -> Resul
         why: why.to_owned(),
         by: format!("{} on {}", user(), host()),
     });
+    if let (Some(pause), Some(before)) = (&pause, &before)
+        && pause.until_ms < before.until_ms.or(Some(u64::MAX))
+    {
+        // It is somebody's.
+        let error = anyhow!("nothing was changed: a longer pause holds: {}", before.text());
+        let hint = "ask whoever asked for it; `openmldb-ops guard resume` ends it";
+        return Err(Failure { exit: Exit::Refused, ..Failure::error(error) }.hint(hint));
+    }
     post.pause(pause.as_ref()).await?;
     let line = Line { event: "guard_pause", pause: pause.as_ref(), before: before.as_ref() };
     let text = match (&pause, &before) {

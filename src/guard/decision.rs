@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{Endpoint, Verb, counted, counted_that, moment};
-use crate::run::{Case, Diagnosis, HeldFor, Pause, RunId, Work, some_of};
+use crate::run::{Case, Diagnosis, HeldFor, HowFar, Pause, RunId, Work, some_of};
 
 use super::limits::Limits;
 use super::memory::Memory;
@@ -199,8 +199,14 @@ fn task(seen: &Seen) -> Task {
     if let Some(why) = why(Case::EverythingRestarted) {
         return Task::Recovery(why);
     }
-    // It has set about it, and nobody else goes on with it.
-    if let Some(why) = why(Case::RunUnfinished) {
+    if seen.shape.loaded == 0 && seen.shape.empty.is_empty() && !seen.shape.away.is_empty() {
+        return Task::Tablets;
+    }
+    // It has set about it, and nobody else goes on with it. One that owes no more than it has to is told of by the next case.
+    let only_owes = seen.runs.broke_off.is_some_and(|run| run.how == HowFar::Owes) && !seen.runs.held_for.is_empty();
+    if let Some(why) = why(Case::RunUnfinished)
+        && !only_owes
+    {
         return Task::Recovery(why);
     }
     let is_back = |held: &HeldFor| !seen.shape.away.contains(&held.endpoint);
@@ -316,7 +322,8 @@ fn in_a_row(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decis
     }
     let tried = memory.attempts.len();
     let Some(last) = memory.attempts.last() else { return Decision::Acts(why) };
-    if tried >= limits.in_a_row {
+    let since = Duration::from_millis(seen.at_ms.saturating_sub(last.last_ms()));
+    if tried >= limits.in_a_row && (since < limits.again_at_most || memory.is_as_left(&seen.shape)) {
         return Decision::Asks(Question {
             seen: format!(
                 "flapping: guards have run {tried} recoveries in a row, the last one at {}, and it is not well: {why}",
@@ -325,11 +332,12 @@ fn in_a_row(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decis
             next: vec![
                 "openmldb-ops record list # what they did".to_owned(),
                 "openmldb-ops status".to_owned(),
-                "openmldb-ops recover --all # once it is known why it does not last".to_owned(),
+                "openmldb-ops recover --all # once it is known why it does not last; guards try once an hour, and only where something \
+                 has changed"
+                    .to_owned(),
             ],
         });
     }
-    let since = Duration::from_millis(seen.at_ms.saturating_sub(last.last_ms()));
     // One that was killed says nothing of the cluster.
     let ended = memory.attempts.iter().filter(|attempt| attempt.ended_ms.is_some()).count();
     match left(limits.before_the_next(ended), since) {

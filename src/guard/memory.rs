@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::Endpoint;
-use crate::run::{By, Case, RunId};
+use crate::run::{By, Case, HowFar, RunId};
 
 use super::attempts::Attempt;
 use super::decision::Question;
@@ -30,6 +30,8 @@ pub struct Memory {
     interrupted: Option<(RunId, u64)>,
     /// The recoveries since everything was calm.
     pub attempts: Vec<Attempt>,
+    /// How it looked when the last of them had ended.
+    left_as: Option<Shape>,
     /// Where a plan had nothing to do: how it looked, and what somebody has to decide, if anything.
     stuck: Option<(Shape, Option<Question>)>,
 }
@@ -47,11 +49,14 @@ impl Memory {
         if self.away.as_ref().is_none_or(|(away, _)| *away != seen.shape.away) {
             self.away = Some((seen.shape.away.clone(), now));
         }
+        if self.left_as.is_none() && !self.attempts.is_empty() {
+            self.left_as = Some(seen.shape.clone());
+        }
         if self.well.is_some_and(|since| since_ms(now, since) >= limits.calm) {
             self.attempts.clear();
         }
         self.notes_failover(seen);
-        let broke_off = seen.runs.broke_off.filter(|run| run.interrupted && run.by == By::Person);
+        let broke_off = seen.runs.broke_off.filter(|run| run.how == HowFar::Interrupted && run.by == By::Person);
         self.interrupted = broke_off.map(|run| match self.interrupted {
             Some((known, since)) if known == run.run => (known, since),
             _ => (run.run, now),
@@ -82,6 +87,16 @@ impl Memory {
     /// For how long the same tablets are away.
     pub fn away(&self, now_ms: u64) -> Duration {
         self.away.as_ref().map_or(Duration::ZERO, |(_, since)| since_ms(now_ms, *since))
+    }
+
+    /// A recovery was run: how it looks then is seen next.
+    pub fn has_tried(&mut self) {
+        self.left_as = None;
+    }
+
+    /// Whether it looks as the last recovery has left it.
+    pub fn is_as_left(&self, shape: &Shape) -> bool {
+        self.left_as.as_ref() == Some(shape)
     }
 
     /// How it looked last.

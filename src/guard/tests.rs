@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::Endpoint;
-use crate::run::{Abandoned, BrokeOff, By, Case, Diagnosis, FailoverSet, Pause, RunId, Runs, Work};
+use crate::run::{Abandoned, BrokeOff, By, Case, Diagnosis, FailoverSet, HowFar, Pause, RunId, Runs, Work};
 
 use super::attempts::Attempt;
 use super::decision::{Decision, HeldBack, Question, Waiting, decide};
@@ -110,6 +110,14 @@ fn tablets_that_boot_are_waited_for_and_not_for_ever() {
     assert!(acts(&comes.after(Duration::from_secs(20))));
 }
 
+#[test]
+fn where_no_tablet_answers_there_is_nothing_to_recover_yet() {
+    let dark = Shape { down: 4, loaded: 0, away: tablets(&["a", "b", "c"]), ..well() };
+    let mut watched = Watched::of(dark, &[Case::TabletLost, Case::PartitionLost]);
+    assert!(matches!(watched.now(), Decision::Waits(Waiting::Tablets { .. })));
+    assert!(matches!(watched.after(minutes(60)), Decision::Asks(_)));
+}
+
 /// What is still moving is not done by two.
 #[test]
 fn what_openmldb_heals_by_itself_is_left_to_it_as_long_as_something_moves() {
@@ -154,7 +162,7 @@ fn whoever_is_at_it_or_wants_nothing_done_holds_it_back() {
     let scaling = Runs { undertaking: Some(abandoned), ..Runs::default() };
     assert!(matches!(held(scaling, &[Case::RunUnfinished]), HeldBack::Undertaking(_)));
     let run = RunId { began_ms: 1, number: 0 };
-    let elsewhere = BrokeOff { run, work: Work::Reconfiguration, by: By::Person, interrupted: false };
+    let elsewhere = BrokeOff { run, work: Work::Reconfiguration, by: By::Person, how: HowFar::BrokeOff };
     let elsewhere = Runs { unfinished: Some("run 1".to_owned()), broke_off: Some(elsewhere), ..Runs::default() };
     assert!(matches!(held(elsewhere, &[Case::RunUnfinished]), HeldBack::Undertaking(_)));
     let name = "failover set off".to_owned();
@@ -189,17 +197,16 @@ fn auto_failover_that_somebody_switches_off_while_it_is_watched_holds_it_back() 
 
 #[test]
 fn a_recovery_that_broke_off_is_gone_on_with_and_one_that_a_person_interrupted_after_a_while() {
-    let broke_off = |by, interrupted| {
+    let broke_off = |by, how| {
         let run = RunId { began_ms: START, number: 0 };
-        let run = BrokeOff { run, work: Work::Recovery, by, interrupted };
+        let run = BrokeOff { run, work: Work::Recovery, by, how };
         let runs = Runs { unfinished: Some("run 1".to_owned()), broke_off: Some(run), ..Runs::default() };
         Watched::of(Shape { down: 2, loaded: 5, ..well() }, &[Case::RunUnfinished, Case::NotRedundant]).runs(runs)
     };
-    for killed in [broke_off(By::Person, false), broke_off(By::Guard, false), broke_off(By::Guard, true)] {
-        let mut killed = killed;
-        assert!(acts(&killed.after(minutes(1))));
+    for killed in [(By::Person, HowFar::BrokeOff), (By::Guard, HowFar::BrokeOff), (By::Guard, HowFar::Interrupted)] {
+        assert!(acts(&broke_off(killed.0, killed.1).after(minutes(1))));
     }
-    let mut interrupted = broke_off(By::Person, true);
+    let mut interrupted = broke_off(By::Person, HowFar::Interrupted);
     let until_ms = START + 30 * 60_000;
     let run = RunId { began_ms: START, number: 0 };
     assert_eq!(interrupted.after(minutes(29)), Decision::HoldsBack(HeldBack::Interrupted { run, until_ms }));
@@ -217,12 +224,22 @@ fn recoveries_in_a_row_slow_down_and_end_with_a_question() {
         assert!(acts(&watched.after(minutes(wait))));
     }
     watched.tried();
+    watched.memory.has_tried();
     let Decision::Asks(question) = watched.after(minutes(600)) else { panic!("it goes on for ever") };
     assert!(question.seen.contains("flapping") && question.seen.contains("5 recoveries in a row"), "{question:?}");
+    // Where something has changed, it is tried once in a long while.
+    watched.seen.shape.empty = tablets(&["a", "b", "c"]);
+    assert!(acts(&watched.now()));
+    watched.tried();
+    watched.memory.has_tried();
+    watched.now();
+    watched.seen.shape.empty = tablets(&["a"]);
+    assert!(matches!(watched.after(minutes(59)), Decision::Asks(_)));
+    assert!(acts(&watched.after(minutes(1))));
     // Once it was well for long enough, whatever comes is another row.
     (watched.seen.shape, watched.seen.cases) = (well(), Vec::new());
     watched.after(minutes(29));
-    assert_eq!(watched.memory.attempts.len(), 5);
+    assert_eq!(watched.memory.attempts.len(), 6);
     watched.after(minutes(1));
     assert!(watched.memory.attempts.is_empty());
 }
@@ -251,9 +268,11 @@ fn replicas_for_which_auto_failover_is_kept_off_are_looked_at_once_they_are_back
         endpoint: "c".into(),
         why: WhyHeld::Unseen,
     };
-    let runs = Runs { held_for: vec![held], owes_failover: true, ..Runs::default() };
+    let run = RunId { began_ms: START, number: 0 };
+    let owes = BrokeOff { run, work: Work::Recovery, by: By::Guard, how: HowFar::Owes };
+    let runs = Runs { held_for: vec![held], owes_failover: true, broke_off: Some(owes), ..Runs::default() };
     let kept_off = |away: &[&str]| Shape { serving: 4, away: tablets(away), auto_failover: false, ..well() };
-    let cases = [Case::FailoverKeptOff, Case::TabletLost];
+    let cases = [Case::RunUnfinished, Case::FailoverKeptOff, Case::TabletLost];
     let mut watched = Watched::of(kept_off(&["c"]), &cases).runs(runs);
     assert!(matches!(watched.after(minutes(60)), Decision::Asks(_)), "nobody can look at it");
     watched.seen.shape = kept_off(&[]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::Cluster;
-use crate::model::Endpoint;
+use crate::model::{Endpoint, counted};
 use crate::operate::{Desk, KeptError};
 use crate::playbook::Playbook;
 use crate::run::{
@@ -270,6 +270,7 @@ impl Watch {
         }
         self.tell().await;
         // Whatever it was is looked at anew.
+        self.memory.has_tried();
         self.last = None;
         ended.map(|recovered| Acted::Recovered(Box::new(recovered)))
     }
@@ -322,13 +323,10 @@ fn left_alone(prepared: &Prepared) -> Option<Question> {
     let (first, why) = blocked.first()?;
     let more = match blocked.len() {
         1 => String::new(),
-        all => format!(", and {} more for this or another reason", all - 1),
+        all => format!("; and {} more", counted(all - 1, "partition")),
     };
     Some(Question {
-        seen: format!(
-            "{}/{} is left alone: {}{more}; whoever reads on has to decide",
-            first.table, first.partition.pid, why.text
-        ),
+        seen: format!("{}/{} is left alone: {}{more}", first.table, first.partition.pid, why.text),
         next: vec![
             "openmldb-ops recover --all --dry-run # every reason, and what would be lost".to_owned(),
             why.hint.clone(),

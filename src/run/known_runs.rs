@@ -50,29 +50,44 @@ pub struct BrokeOff {
     pub work: Work,
     /// Who had it run.
     pub by: By,
-    /// Whether somebody told it to stop.
-    pub interrupted: bool,
+    /// How far it came.
+    pub how: HowFar,
+}
+
+/// How far a run came that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HowFar {
+    /// It was killed, or came to a fault.
+    BrokeOff,
+    /// Somebody told it to stop.
+    Interrupted,
+    /// It did all it could, and has not given auto_failover back.
+    Owes,
 }
 
 /// The run that broke off, in a sentence and as data. One that did all it could, and left partitions that it may not touch, did not.
 fn broken_off(left: &UnfinishedWork, note: Option<&Note>) -> Option<(String, BrokeOff)> {
     const OWES: &str = "has not given auto_failover back";
-    let is_interrupted = |ended: Option<&str>| ended == Some("interrupted");
+    let how_far = |ended: Option<&str>| match (ended, how_it_ended(ended)) {
+        (Some("interrupted"), _) => HowFar::Interrupted,
+        (_, Some(_)) => HowFar::BrokeOff,
+        (_, None) => HowFar::Owes,
+    };
     // An undertaking's goals are told of where they are written down.
     let is_told = |note: &&Note| note.work != Some(Work::Reconfiguration) || note.auto_failover == Some(true);
     if let Some(note) = note.filter(is_told) {
         let how = how_it_ended(note.ended.as_deref()).or(note.auto_failover.map(|_| OWES))?;
         let text = format!("run {} on {} {how}; its record is there: {}", note.run, note.host, note.record);
         let (run, work) = (note.run, note.work.unwrap_or(Work::Recovery));
-        return Some((text, BrokeOff { run, work, by: note.by, interrupted: is_interrupted(note.ended.as_deref()) }));
+        return Some((text, BrokeOff { run, work, by: note.by, how: how_far(note.ended.as_deref()) }));
     }
     let (work, by) = (Work::Recovery, left.by);
     if let (Some(run), Some(how)) = (left.run, how_it_ended(left.ended.as_deref())) {
         let text = format!("run {run} {how}; its record: {}", left.place);
-        return Some((text, BrokeOff { run, work, by, interrupted: is_interrupted(left.ended.as_deref()) }));
+        return Some((text, BrokeOff { run, work, by, how: how_far(left.ended.as_deref()) }));
     }
     let run = left.owed_by.filter(|_| left.auto_failover == Some(true))?;
-    Some((format!("run {run} {OWES}"), BrokeOff { run, work, by, interrupted: false }))
+    Some((format!("run {run} {OWES}"), BrokeOff { run, work, by, how: HowFar::Owes }))
 }
 
 /// How a run ended that has to be gone on with.

@@ -70,7 +70,7 @@ pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
 };
-pub use known_runs::{BrokeOff, known_runs};
+pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use missing::Awaiting;

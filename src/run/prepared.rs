@@ -285,8 +285,8 @@ impl Prepared {
     /// would only wait for tablets would not.
     pub fn would_do_something(&self) -> bool {
         let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
-        let owes = self.auto_failover_before() != self.snapshot.auto_failover && self.held().is_empty();
-        self.plan.partitions.iter().any(needs) || owes || !self.note_stays() || self.has_paused()
+        let owes = self.auto_failover_before() != self.snapshot.auto_failover || !self.note_stays();
+        self.plan.partitions.iter().any(needs) || owes && self.held().is_empty() || self.has_paused()
     }
 
     /// Whether nothing has to be done at all.

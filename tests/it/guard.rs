@@ -144,6 +144,8 @@ async fn a_person_comes_first() {
     let refused = served.run(&person, &["recover", "--all"]).expect(6);
     assert!(refused.stderr.contains("guard pause"), "it says how to go first: {}", refused.stderr);
     served.run(&person, &["guard", "pause", "1h", "--why", "new disks"]).expect(0);
+    let shorter = served.run(&person, &["guard", "pause", "1m", "--why", "tea"]).expect(5);
+    assert!(shorter.stderr.contains("new disks"), "{}", shorter.stderr);
     let stopped = tells(&mut guard, "recovered");
     assert_eq!(stopped["verdict"], "interrupted", "{stopped}");
     let held = tells(&mut guard, "holds_back");

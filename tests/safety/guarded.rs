@@ -186,6 +186,8 @@ impl Guarded {
             self.tell(live.now(), format!("{deed:?}"));
             match deed {
                 Deed::GuardIsKilled => return,
+                Deed::Pause(long) if self.pause(live).is_some_and(|pause| pause.until_ms > Some(live.now() + long)) => {
+                }
                 Deed::Pause(long) => {
                     let (since_ms, until_ms) = (live.now(), Some(live.now() + long));
                     let pause = Pause { since_ms, until_ms, why: "work".to_owned(), by: "a person".to_owned() };
