@@ -277,10 +277,7 @@ impl Guarding<'_> {
             _ => Vec::new(),
         };
         match decision {
-            Decision::Acts(why) if self.args.act => {
-                self.is("acts", why, &[]);
-                return self.acts(watch, session, signals).await;
-            }
+            Decision::Acts(why) if self.args.act => return self.acts(why, watch, session, signals).await,
             Decision::Acts(why) => {
                 if self.told.as_ref().is_none_or(|(state, told)| *state != "acts" || told != why) {
                     self.would(why, watch, session).await;
@@ -317,6 +314,7 @@ impl Guarding<'_> {
     /// Recovers, unless and until it is stopped or paused.
     async fn acts(
         &mut self,
+        why: &str,
         watch: &mut Watch,
         session: &Session,
         signals: &Signals,
@@ -341,8 +339,12 @@ impl Guarding<'_> {
                 }
             }
         };
+        let begins = || {
+            self.state("acts");
+            self.tell("acts", why, &[], None);
+        };
         let acted = tokio::select! {
-            acted = watch.act(&session.cluster, now, stop.clone(), signalled.record.clone()) => acted,
+            acted = watch.act(&session.cluster, now, stop.clone(), signalled.record.clone(), begins) => acted,
             () = stops => return Ok(None),
         };
         self.out.finish();

@@ -269,7 +269,8 @@ fn away(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
         let away = seen.shape.away.iter().cloned().collect();
         return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
     }
-    let case = seen.case(Case::TabletMissed).or_else(|| seen.case(Case::TabletLost));
+    let cases = [Case::TabletMissed, Case::FailoverKeptOff, Case::TabletLost];
+    let case = cases.iter().find_map(|case| seen.case(*case));
     case.map_or(Decision::Well, |case| Decision::Asks(case.into()))
 }
 
@@ -283,7 +284,7 @@ fn healing(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
         return Decision::Waits(Waiting::Healing { ops, seen: what });
     }
     if ops > 0 {
-        let minutes = memory.still(now).as_secs() / 60;
+        let minutes = limits.ops.as_secs() / 60;
         return Decision::Asks(Question {
             seen: format!(
                 "{what}; {} under way, and nothing has moved for {minutes} minutes",

@@ -235,7 +235,8 @@ impl Watch {
         would
     }
 
-    /// Runs the recovery, as somebody who types it does. Nothing is accepted, and nobody given up.
+    /// Runs the recovery, as somebody who types it does, if it has something to do: then `begins` is told. Nothing is accepted, and
+    /// nobody given up.
     ///
     /// # Errors
     /// Why nothing was done to any partition.
@@ -245,6 +246,7 @@ impl Watch {
         now: Now,
         stop: watch::Receiver<Stop>,
         record: Arc<SetOnce<Record>>,
+        begins: impl FnOnce(),
     ) -> Result<Acted, RecoverError> {
         let recovery = self.recovery(now, stop.clone(), record, false);
         let looked = crate::run::stopping::unless_stopped(&stop, recovery.look(cluster)).await;
@@ -252,6 +254,7 @@ impl Watch {
         if !self.would(&prepared).something {
             return Ok(Acted::Nothing);
         }
+        begins();
         self.memory.attempts.push(Attempt { began_ms: now.wall_ms, ended_ms: None, verdict: None });
         // Should this be the end of this process, whoever takes over counts on.
         self.post.tell_attempts(&self.memory.attempts).await.map_err(LockError::from)?;
@@ -323,7 +326,7 @@ fn left_alone(prepared: &Prepared) -> Option<Question> {
     let (first, why) = blocked.first()?;
     let more = match blocked.len() {
         1 => String::new(),
-        all => format!("; and {} more", counted(all - 1, "partition")),
+        all => format!("; and {}", counted(all - 1, "other partition")),
     };
     Some(Question {
         seen: format!("{}/{} is left alone: {}{more}", first.table, first.partition.pid, why.text),
