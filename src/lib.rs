@@ -48,6 +48,7 @@
 
 pub mod cli;
 pub mod files;
+pub mod guard;
 pub mod metadata;
 pub mod operate;
 pub mod rehearse;

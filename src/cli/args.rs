@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::ending_args::Ending;
+use super::guard_args::Guard;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
 use super::practice_args::{Rehearse, Sandbox};
@@ -70,6 +71,8 @@ pub enum Output {
 pub enum Command {
     /// Recover partitions through the documented procedure, unattended
     Recover(Box<Recover>),
+    /// Watch a cluster, and recover it by itself once it has gone down at once
+    Guard(Box<Guard>),
     /// Show the health of every partition and tablet; exit 3 if anything in scope is unhealthy
     Status(Status),
     /// Save everything that can be observed of a cluster, to plan from or to ask about
@@ -442,7 +445,7 @@ pub enum PlaybookCommand {
 }
 
 /// A time as playbooks spell it; a number alone is seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let time = seconds.or_else(|| crate::playbook::duration(text));
     time.ok_or_else(|| "a time is 0, or a whole number and a unit: 500ms, 30s, 5m, 2h".to_owned())

@@ -206,7 +206,7 @@ impl AtTheEnd {
         };
         let why = match started {
             None => return,
-            Some(Ok(child)) => self.wait_for(child),
+            Some(Ok(child)) => run_within(child, self.0.at_most),
             Some(Err(error)) => Some(format!("cannot be run: {error}")),
         };
         if let Some(why) = why {
@@ -217,29 +217,34 @@ impl AtTheEnd {
     /// Starts the operator's command in a group of its own, so that it is ended with all that it starts and by nobody else's Ctrl-C.
     fn start(&self, ended: &Ended) -> Option<io::Result<Child>> {
         let command = self.0.wants.on_end.as_ref()?;
-        let mut shell = Command::new("sh");
-        // stdout carries results and nothing else.
-        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(io::stderr()).process_group(0);
-        shell.env_remove(AUTH_ENV).env_remove(ZK_CERT_ENV).envs(environment(ended));
-        Some(shell.spawn())
+        Some(shell(command, environment(ended)).spawn())
     }
+}
 
-    /// What went wrong, if anything did.
-    fn wait_for(&self, mut child: Child) -> Option<String> {
-        let group = Pid::from_child(&child);
-        let (done, is_done) = mpsc::channel::<io::Result<ExitStatus>>();
-        let waiting = thread::Builder::new().name("on-end".to_owned()).spawn(move || {
-            let _unheard = done.send(child.wait());
-        });
-        let waited = waiting.map(|_| is_done.recv_timeout(self.0.at_most));
-        match waited {
-            Ok(Ok(Ok(status))) if status.success() => None,
-            Ok(Ok(Ok(status))) => Some(format!("ended with {status}")),
-            Ok(Ok(Err(error))) | Err(error) => Some(format!("cannot be waited for: {error}")),
-            Ok(Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) => {
-                end(group);
-                Some(format!("did not end within {:?} and was killed", self.0.at_most))
-            }
+/// A command of the operator's, in a group of its own, with no secret.
+pub(super) fn shell(command: &str, environment: Vec<(&'static str, String)>) -> Command {
+    let mut shell = Command::new("sh");
+    // stdout carries results and nothing else.
+    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(io::stderr()).process_group(0);
+    shell.env_remove(AUTH_ENV).env_remove(ZK_CERT_ENV).envs(environment);
+    shell
+}
+
+/// Waits for it, and ends it if it takes too long. What went wrong, if anything did.
+pub(super) fn run_within(mut child: Child, at_most: Duration) -> Option<String> {
+    let group = Pid::from_child(&child);
+    let (done, is_done) = mpsc::channel::<io::Result<ExitStatus>>();
+    let waiting = thread::Builder::new().name("waiting".to_owned()).spawn(move || {
+        let _unheard = done.send(child.wait());
+    });
+    let waited = waiting.map(|_| is_done.recv_timeout(at_most));
+    match waited {
+        Ok(Ok(Ok(status))) if status.success() => None,
+        Ok(Ok(Ok(status))) => Some(format!("ended with {status}")),
+        Ok(Ok(Err(error))) | Err(error) => Some(format!("cannot be waited for: {error}")),
+        Ok(Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)) => {
+            end(group);
+            Some(format!("did not end within {at_most:?} and was killed"))
         }
     }
 }

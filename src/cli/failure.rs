@@ -6,7 +6,7 @@ use crate::cluster::{CallError, CallErrorKind, CredentialsError, DiscoveryError}
 use crate::model::Snapshot;
 use crate::playbook::PlaybookError;
 use crate::run::{
-    Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
+    By, Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
     Summary, Verdict, summary_of_status, what_to_do,
 };
 use crate::sandbox::SandboxError;
@@ -171,6 +171,11 @@ impl From<SandboxError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match &error {
+            LockError::HeldBy { holder } if holder.caller.by == By::Guard => {
+                let text = "wait until it has ended; or have guards give way, which takes seconds, with `openmldb-ops guard pause 1h \
+                            --why TEXT`, then run again";
+                Self { exit: Exit::Locked, ..Self::error(error) }.hint(text)
+            }
             LockError::HeldBy { holder } => {
                 let text = format!(
                     "wait until it has ended, or interrupt it on {}: `kill -INT {}`, then run again",

@@ -15,6 +15,10 @@ mod failover;
 mod failure;
 mod find;
 mod given_up;
+mod guard;
+mod guard_args;
+mod guard_events;
+mod guard_pause;
 #[cfg(test)]
 mod headlines_tests;
 mod legacy;
@@ -118,6 +122,8 @@ fn to_its_end<F: Future>(command: F) -> io::Result<F::Output> {
 fn changes_something(command: &Command) -> bool {
     match command {
         Command::Recover(args) => !args.only_plans(),
+        // One that goes on for long ends its connections itself.
+        Command::Guard(_) => true,
         Command::Failover(args) => match &args.command {
             FailoverCommand::Get(_) => false,
             FailoverCommand::Set { working, .. } => !working.dry_run,
@@ -144,6 +150,7 @@ fn changes_something(command: &Command) -> bool {
 async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Recover(args) => recover::run(args, out).await,
+        Command::Guard(args) => guard::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::Snapshot(args) => snapshot::run(args, out).await,
         Command::Failover(args) => failover::run(&args.command, out).await,

@@ -183,7 +183,8 @@ impl Out {
         cases.iter().map(pasted).collect()
     }
 
-    fn commands(&self, next: &[String]) -> Vec<String> {
+    /// Commands that reach the same cluster from anywhere.
+    pub fn commands(&self, next: &[String]) -> Vec<String> {
         let command = |next: &String| self.carries.get().map_or_else(|| next.clone(), |carried| carried.command(next));
         next.iter().map(command).collect()
     }
@@ -274,6 +275,25 @@ impl Out {
     /// Any text, or a JSON object that says the same.
     pub fn text_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
         self.either(|| text.to_owned(), |lines| lines.line(value))
+    }
+
+    /// What a command that goes on tells, on stdout: nobody waits until it is read.
+    pub fn tells<L: Serialize>(&self, text: impl FnOnce(&L) -> String, line: &L) {
+        // Whoever reads no more stops nothing.
+        match self.output {
+            Output::Text => {
+                let (to, carries) = (self.progress.beside(io::stdout()), self.carries.clone());
+                let text = text(line);
+                let print = move || drop(Carrying::new(to, Format::Text, carries).write_all(text.as_bytes()));
+                self.printing.later(print);
+            }
+            Output::Json => {
+                if let Ok(line) = json_line(line) {
+                    let lines = self.lines.clone();
+                    self.printing.later(move || drop(lines.write(&line)));
+                }
+            }
+        }
     }
 
     /// Writes lines of a command that goes on; only in JSON.

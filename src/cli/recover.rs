@@ -1,7 +1,7 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
@@ -12,9 +12,9 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, Caller, Consent, Directory, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError, Recovered,
-    Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, UnfinishedWork, Verdict, Widths, prepare_plan,
-    read_plan, save_plan, summary_of_plan,
+    AutoFailoverSeen, By, Caller, Consent, Directory, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError,
+    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
+    prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{
@@ -300,7 +300,17 @@ fn record_dir(args: &args::Recover, session: &Session) -> Result<PathBuf, Failur
 /// Who runs this. Its words are safe to write down: secrets come from files and the environment.
 pub(super) fn caller() -> Caller {
     let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    Caller { host: host(), pid: std::process::id(), command: command.join(" "), process: ProcessIdentity::own() }
+    let (by, process) = (BY.get().copied().unwrap_or_default(), ProcessIdentity::own());
+    Caller { host: host(), pid: std::process::id(), command: command.join(" "), process, by }
+}
+
+/// Who has this process do what it does.
+static BY: OnceLock<By> = OnceLock::new();
+
+/// What this process does, a guard does by itself.
+pub(super) fn is_a_guard() {
+    // It says so once.
+    let _ = BY.set(By::Guard);
 }
 
 /// This host's name.

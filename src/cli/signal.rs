@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::process::exit;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct Signals {
     pub stop: watch::Receiver<Stop>,
     /// Where the record is put once it has begun.
     pub record: Arc<SetOnce<Record>>,
+    /// The same, as whoever listens finds it: a command may do several things, one after the other.
+    current: Arc<Mutex<Arc<SetOnce<Record>>>>,
     /// How OpenMLDB's own client finds the cluster, once it was found.
     reach: Arc<SetOnce<String>>,
 }
@@ -59,7 +61,7 @@ pub struct Signals {
 /// Who hears them.
 struct Listener {
     sender: watch::Sender<Stop>,
-    record: Arc<SetOnce<Record>>,
+    record: Arc<Mutex<Arc<SetOnce<Record>>>>,
     reach: Arc<SetOnce<String>>,
     words: Words,
     say: Say,
@@ -74,8 +76,10 @@ impl Signals {
     /// The process cannot listen to signals.
     pub fn listen(timeout: Option<Duration>, words: Words, out: &Out) -> io::Result<Self> {
         let (sender, stop) = watch::channel(Stop::No);
-        let signals = Self { stop, record: Arc::default(), reach: Arc::default() };
-        let (record, reach) = (signals.record.clone(), signals.reach.clone());
+        let record: Arc<SetOnce<Record>> = Arc::default();
+        let current = Arc::new(Mutex::new(record.clone()));
+        let signals = Self { stop, record, current, reach: Arc::default() };
+        let (record, reach) = (signals.current.clone(), signals.reach.clone());
         let (say, say_last) = (out.say(), out.say_last());
         let listener = Listener { sender, record, reach, words, say, say_last, ends: out.ends().clone() };
         let (runtime, heard) = hearing()?;
@@ -87,13 +91,22 @@ impl Signals {
 
     /// For a command that changes nothing: it ends at once.
     pub fn unheard() -> Self {
-        Self { stop: watch::channel(Stop::No).1, record: Arc::default(), reach: Arc::default() }
+        let (record, current) = (Arc::default(), Arc::default());
+        Self { stop: watch::channel(Stop::No).1, record, current, reach: Arc::default() }
+    }
+
+    /// The command begins something else, which is stopped by `stop` and puts its record where this says.
+    pub fn anew(&self, stop: watch::Receiver<Stop>) -> Self {
+        let record: Arc<SetOnce<Record>> = Arc::default();
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record.clone();
+        Self { stop, record, ..self.clone() }
     }
 
     /// The cluster was found: OpenMLDB's own client finds it like this.
     pub fn found(&self, reach: &str) {
-        if self.reach.set(reach.to_owned()).is_err() {
-            tracing::error!("a cluster was found twice");
+        // Whoever goes on for long may find the same one again.
+        if self.reach.set(reach.to_owned()).is_err() && self.reach.get().is_none_or(|known| known != reach) {
+            tracing::error!("another cluster was found");
         }
     }
 
@@ -197,7 +210,7 @@ impl Listener {
                 _ => continue,
             }
             let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
-            let does = self.ends.waits().unwrap_or(match self.record.initialized() {
+            let does = self.ends.waits().unwrap_or(match self.record().initialized() {
                 true => self.words.first,
                 false => "nothing was changed",
             });
@@ -211,8 +224,13 @@ impl Listener {
         }
     }
 
+    /// Of what the command is doing now.
+    fn record(&self) -> Arc<SetOnce<Record>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn goes_on_without_its_terminal(&self) {
-        let record = self.record.clone();
+        let record = self.record();
         tokio::spawn(async move {
             record
                 .wait()
@@ -229,7 +247,7 @@ impl Listener {
     /// Whoever told it kills it soon.
     fn ends_at_its_end(&self) -> ! {
         let seconds = stopping::END.as_secs();
-        let owes = self.record.get().is_some_and(Record::owes_failover);
+        let owes = self.record().get().is_some_and(Record::owes_failover);
         let stop = match *self.sender.borrow() {
             Stop::Signal(number) => Exit::Signal(number),
             _ => Exit::Deadline,
@@ -248,7 +266,8 @@ impl Listener {
 
     /// What goes on, as far as it is known here, and what to do about it.
     fn last_words(&self, what: &str) {
-        let record = self.record.get();
+        let record = self.record();
+        let record = record.get();
         let unanswered = record.map(Record::unanswered).unwrap_or_default();
         let calls = unanswered.iter().map(going_on_text);
         let loads = record.map(Record::loading).unwrap_or_default().into_iter();

@@ -13,6 +13,7 @@ use crate::model::MetadataSeen;
 
 use super::host_lock::LockFile;
 use super::lock::{Holder, Lock, LockError, LockFuture, Note, holder_of, note_of};
+use super::pause::Pause;
 use super::process::Liveness;
 
 /// How long a lock whose holder may be dead is waited for: its session's timeout, and a little for ZooKeeper to notice.
@@ -107,6 +108,10 @@ impl Lock for ClusterLock {
                 },
             }
         })
+    }
+
+    fn pause(&self) -> LockFuture<'_, Option<Pause>> {
+        Box::pin(async { Ok(self.nodes.pause().await?.map(|text| Pause::read(&text))) })
     }
 
     fn metadata(&self) -> LockFuture<'_, Option<MetadataSeen>> {

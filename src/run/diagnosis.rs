@@ -3,6 +3,7 @@
 
 mod left_alone;
 mod partitions;
+mod paused;
 
 use serde::Serialize;
 
@@ -10,6 +11,8 @@ use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletStat
 use crate::recovery::WhyHeld;
 
 use super::hold::{HeldFor, held_at, why_held};
+use super::known_runs::BrokeOff;
+use super::pause::Pause;
 use super::record::{FailoverSet, Work};
 use super::run_id::RunId;
 use super::scope::some_of;
@@ -64,6 +67,8 @@ pub enum Case {
     LedApart,
     /// auto_failover is off, and nobody is known to owe it.
     FailoverOff,
+    /// Somebody has told guards to do nothing for a while.
+    GuardPaused,
 }
 
 /// What is known of runs beside what the cluster shows.
@@ -77,6 +82,10 @@ pub struct Runs {
     pub left_alone_by: Option<RunId>,
     /// The undertaking that did not come to its end.
     pub undertaking: Option<Abandoned>,
+    /// The run that `unfinished` tells of.
+    pub broke_off: Option<BrokeOff>,
+    /// Guards are to do nothing for a while.
+    pub paused: Option<Pause>,
     /// An unfinished run had found auto_failover on.
     pub owes_failover: bool,
     /// The replicas that the nameserver would replace, were auto_failover on, ...
@@ -141,6 +150,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     }
     found.extend(led_apart(status));
     found.extend(failover_off(seen, status, runs));
+    found.extend(paused::guard_paused(runs));
     left_alone::point_to_why(&mut found, runs);
     found
 }

@@ -6,7 +6,8 @@ use super::diagnosis::Runs;
 use super::error::RecoverError;
 use super::hold::standing;
 use super::lock::{Lock, Note};
-use super::record::{Archive, ClusterNames, UnfinishedWork, Work, left_by_runs};
+use super::record::{Archive, By, ClusterNames, UnfinishedWork, Work, left_by_runs};
+use super::run_id::RunId;
 
 /// What is known of runs on a cluster.
 ///
@@ -19,6 +20,7 @@ pub async fn known_runs(
     seen: &Snapshot,
 ) -> Result<Runs, RecoverError> {
     let holder = lock.holder().await?;
+    let paused = lock.pause().await?.filter(|pause| pause.lasts(seen.taken_at_ms));
     let (left, note) = unsettled(lock, archive, cluster).await?;
     let held_for = standing(&left, note.as_ref(), seen);
     let by = match (&note, left.owed_by.or(left.run)) {
@@ -27,7 +29,9 @@ pub async fn known_runs(
     };
     Ok(Runs {
         at_work: holder.map(|holder| holder.text()),
-        unfinished: broken_off(&left, note.as_ref()),
+        unfinished: broken_off(&left, note.as_ref()).map(|(text, _)| text),
+        broke_off: broken_off(&left, note.as_ref()).map(|(_, broke_off)| broke_off),
+        paused,
         left_alone_by: left.run.filter(|_| left.ended.as_deref() == Some("partial")),
         undertaking: None,
         held_by: by.filter(|_| !held_for.is_empty()),
@@ -37,19 +41,53 @@ pub async fn known_runs(
     })
 }
 
-/// The run that broke off, in a sentence. One that did all it could, and left partitions that it may not touch, did not.
-fn broken_off(left: &UnfinishedWork, note: Option<&Note>) -> Option<String> {
+/// A run that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokeOff {
+    /// Which.
+    pub run: RunId,
+    /// What it was for.
+    pub work: Work,
+    /// Who had it run.
+    pub by: By,
+    /// How far it came.
+    pub how: HowFar,
+}
+
+/// How far a run came that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HowFar {
+    /// It was killed, or came to a fault.
+    BrokeOff,
+    /// Somebody told it to stop.
+    Interrupted,
+    /// It did all it could, and has not given auto_failover back.
+    Owes,
+}
+
+/// The run that broke off, in a sentence and as data. One that did all it could, and left partitions that it may not touch, did not.
+fn broken_off(left: &UnfinishedWork, note: Option<&Note>) -> Option<(String, BrokeOff)> {
     const OWES: &str = "has not given auto_failover back";
+    let how_far = |ended: Option<&str>| match (ended, how_it_ended(ended)) {
+        (Some("interrupted"), _) => HowFar::Interrupted,
+        (_, Some(_)) => HowFar::BrokeOff,
+        (_, None) => HowFar::Owes,
+    };
     // An undertaking's goals are told of where they are written down.
     let is_told = |note: &&Note| note.work != Some(Work::Reconfiguration) || note.auto_failover == Some(true);
     if let Some(note) = note.filter(is_told) {
         let how = how_it_ended(note.ended.as_deref()).or(note.auto_failover.map(|_| OWES))?;
-        return Some(format!("run {} on {} {how}; its record is there: {}", note.run, note.host, note.record));
+        let text = format!("run {} on {} {how}; its record is there: {}", note.run, note.host, note.record);
+        let (run, work) = (note.run, note.work.unwrap_or(Work::Recovery));
+        return Some((text, BrokeOff { run, work, by: note.by, how: how_far(note.ended.as_deref()) }));
     }
+    let (work, by) = (Work::Recovery, left.by);
     if let (Some(run), Some(how)) = (left.run, how_it_ended(left.ended.as_deref())) {
-        return Some(format!("run {run} {how}; its record: {}", left.place));
+        let text = format!("run {run} {how}; its record: {}", left.place);
+        return Some((text, BrokeOff { run, work, by, how: how_far(left.ended.as_deref()) }));
     }
-    left.owed_by.filter(|_| left.auto_failover == Some(true)).map(|run| format!("run {run} {OWES}"))
+    let run = left.owed_by.filter(|_| left.auto_failover == Some(true))?;
+    Some((format!("run {run} {OWES}"), BrokeOff { run, work, by, how: HowFar::Owes }))
 }
 
 /// How a run ended that has to be gone on with.
@@ -95,7 +133,6 @@ mod tests {
     use super::super::lock::{Holder, InMemoryLock};
     use super::super::made_up;
     use super::super::record::{Caller, MemoryArchive, Record, RunHeader};
-    use super::super::run_id::RunId;
     use super::*;
 
     fn nothing() -> Snapshot {
@@ -155,6 +192,7 @@ mod tests {
                 auto_failover,
                 work: Some(work),
                 ended: ended.map(str::to_owned),
+                by: By::Person,
                 serves_early: false,
                 unseen: Vec::new(),
                 held_for: Vec::new(),
@@ -176,7 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_at_work_is_told_as_such() {
-        let caller = Caller { host: "ops1".to_owned(), pid: 5, command: "recover --all".to_owned(), process: None };
+        let caller =
+            Caller { host: "ops1".to_owned(), pid: 5, command: "recover --all".to_owned(), ..Caller::default() };
         let lock = InMemoryLock::held_by(Holder { run: RunId { began_ms: 7, number: 0 }, caller });
         let runs = after(Work::Recovery, None, &lock).await;
         assert_eq!(runs.at_work.as_deref(), Some("run 7-0 on ops1, process 5: recover --all"));
@@ -194,6 +233,7 @@ mod tests {
             auto_failover: Some(true),
             work: Some(Work::Recovery),
             ended: None,
+            by: By::Person,
             serves_early: false,
             unseen: Vec::new(),
             held_for: Vec::new(),

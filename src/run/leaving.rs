@@ -146,7 +146,7 @@ impl Recovery {
     pub(super) fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
         let (run, host, record) = (record.run(), self.caller.host.clone(), record.place().to_owned());
         let (work, unseen, held_for) = (Some(Work::Recovery), Vec::new(), Vec::new());
-        Note { run, host, record, auto_failover, work, ended: None, serves_early, unseen, held_for }
+        Note { run, host, record, auto_failover, work, ended: None, by: self.caller.by, serves_early, unseen, held_for }
     }
 
     /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or

@@ -13,8 +13,9 @@ use crate::model::{Endpoint, MetadataSeen, Offset, PartitionId};
 use crate::recovery::Replaceable;
 
 use super::hold::HeldFor;
+use super::pause::Pause;
 use super::process::Liveness;
-use super::record::{Caller, Work};
+use super::record::{By, Caller, Work};
 use super::run_id::RunId;
 
 /// Who holds a cluster.
@@ -44,6 +45,9 @@ pub struct Note {
     /// How it ended; none while it is at work, and if it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// Who had it run.
+    #[serde(default, skip_serializing_if = "By::is_person")]
+    pub by: By,
     /// Whether leaders may have served, and taken writes, before anybody looked at their followers, and nobody says which.
     #[serde(default)]
     pub serves_early: bool,
@@ -189,6 +193,11 @@ pub trait Lock: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// The pause of guards, if somebody has asked for one. It may be over.
+    fn pause(&self) -> LockFuture<'_, Option<Pause>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// What it cannot do, in a sentence for the operator.
     fn caveat(&self) -> Option<String> {
         None
@@ -222,7 +231,12 @@ impl Holder {
 pub(super) fn holder_of(text: &str) -> Holder {
     serde_json::from_str(text).unwrap_or_else(|_| Holder {
         run: RunId { began_ms: 0, number: 0 },
-        caller: Caller { host: "unknown".to_owned(), pid: 0, command: text.chars().take(200).collect(), process: None },
+        caller: Caller {
+            host: "unknown".to_owned(),
+            pid: 0,
+            command: text.chars().take(200).collect(),
+            ..Caller::default()
+        },
     })
 }
 
@@ -234,6 +248,7 @@ pub(super) fn note_of(text: &str) -> Note {
         auto_failover: None,
         work: None,
         ended: None,
+        by: By::Person,
         // For all that is known.
         serves_early: true,
         unseen: Vec::new(),
@@ -246,13 +261,20 @@ pub(super) fn note_of(text: &str) -> Note {
 pub struct InMemoryLock {
     hold: watch::Sender<Hold>,
     note: Mutex<Option<Note>>,
+    pause: Mutex<Option<Pause>>,
     keeps_notes: bool,
     other: Option<Holder>,
 }
 
 impl Default for InMemoryLock {
     fn default() -> Self {
-        Self { hold: watch::Sender::new(Hold::Held), note: Mutex::new(None), keeps_notes: false, other: None }
+        Self {
+            hold: watch::Sender::new(Hold::Held),
+            note: Mutex::new(None),
+            pause: Mutex::new(None),
+            keeps_notes: false,
+            other: None,
+        }
     }
 }
 
@@ -260,6 +282,16 @@ impl InMemoryLock {
     /// What becomes of the lock.
     pub fn becomes(&self, hold: Hold) {
         self.hold.send_replace(hold);
+    }
+
+    /// Guards are to do nothing for a while.
+    pub fn pauses(&self, pause: Option<Pause>) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = pause;
+    }
+
+    /// The pause that was asked for.
+    pub fn paused(&self) -> Option<Pause> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whose notes stay until they are removed, as in ZooKeeper.
@@ -293,6 +325,10 @@ impl Lock for InMemoryLock {
 
     fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn pause(&self) -> LockFuture<'_, Option<Pause>> {
+        Box::pin(std::future::ready(Ok(self.paused())))
     }
 
     fn note(&self) -> LockFuture<'_, Option<Note>> {

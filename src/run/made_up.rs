@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::lock::Note;
-use super::record::{Caller, MemoryArchive, Record, RunHeader, Work};
+use super::record::{By, Caller, MemoryArchive, Record, RunHeader, Work};
 use super::run_id::RunId;
 
 pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
@@ -79,6 +79,7 @@ pub(super) fn note() -> Note {
         auto_failover: Some(true),
         work: Some(Work::Recovery),
         ended: None,
+        by: By::Person,
         serves_early: false,
         unseen: Vec::new(),
         held_for: Vec::new(),

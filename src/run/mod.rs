@@ -33,6 +33,7 @@ mod outstanding;
 mod panics;
 mod partition_poll;
 mod partition_task;
+mod pause;
 mod polling;
 mod prepared;
 mod process;
@@ -70,16 +71,17 @@ pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
 };
-pub use known_runs::known_runs;
+pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use missing::Awaiting;
 pub use names::{meant, names_a_table};
 pub use outstanding::OutstandingWork;
+pub use pause::Pause;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{
-    Archive, Caller, ClusterNames, Directory, FailoverSet, Line, MemoryArchive, Record, RecordError, RecordWriter,
+    Archive, By, Caller, ClusterNames, Directory, FailoverSet, Line, MemoryArchive, Record, RecordError, RecordWriter,
     RecordedRun, RecordedRunError, RunHeader, RunState, UnfinishedWork, Work, left_by_runs,
 };
 pub use recover::{Recovered, Recovery};

@@ -297,13 +297,24 @@ impl Prepared {
         self.stands_in_for_lost || !self.missing.is_empty() || self.plan.partitions.iter().any(needs)
     }
 
+    /// Whether a run would do something: to a partition that is not left alone, or about what an earlier run has left. One that
+    /// would only wait for tablets would not.
+    pub fn would_do_something(&self) -> bool {
+        let needs = |planned: &PartitionPlan| !planned.steps.is_empty() || planned.blocked.is_none();
+        let owes = self.auto_failover_before() != self.snapshot.auto_failover || !self.note_stays();
+        self.plan.partitions.iter().any(needs) || owes && self.held().is_empty() || self.has_paused()
+    }
+
     /// Whether nothing has to be done at all.
     pub(super) fn has_nothing_to_do(&self) -> bool {
         let owes_nothing = self.auto_failover_before() == self.snapshot.auto_failover;
-        // A note that only says what nobody has looked at stays as long as that is so.
+        !self.needs_doing() && owes_nothing && self.note_stays() && !self.has_paused() && !self.has_detached
+    }
+
+    /// Whether there is no note that has to be put right. One that only says what nobody has looked at stays as long as that is so.
+    fn note_stays(&self) -> bool {
         let is_whole = self.plan.counts.total == self.plan.counts.healthy;
-        let note_stays = self.note.as_ref().is_none_or(|note| note.tells_of_unseen_alone() && !is_whole);
-        !self.needs_doing() && owes_nothing && note_stays && !self.has_paused() && !self.has_detached
+        self.note.as_ref().is_none_or(|note| note.tells_of_unseen_alone() && !is_whole)
     }
 
     /// Whether an operation that is over left something in scope in kSnapshotPaused.

@@ -203,13 +203,24 @@ pub struct StatusCounts {
 impl Status {
     /// The health of what is in scope.
     pub fn of(snapshot: &Snapshot, scope: &Scope) -> Self {
+        Self::seen(snapshot, scope, PartitionState::Serving)
+    }
+
+    /// The health of everything, as far as it shows in a look that has not asked leaders whom they replicate to: partitions with which
+    /// nothing else is wrong count as healthy.
+    pub fn at_a_glance(snapshot: &Snapshot) -> Self {
+        Self::seen(snapshot, &Scope::All, PartitionState::Healthy)
+    }
+
+    /// `unasked`: the state of partitions of which nothing but their connections is unknown.
+    fn seen(snapshot: &Snapshot, scope: &Scope, unasked: PartitionState) -> Self {
         let mut partitions = Vec::new();
         let mut placed: BTreeMap<&Endpoint, usize> = BTreeMap::new();
         for table in &snapshot.tables {
             for partition in &table.partitions {
                 if scope.covers(table, PartitionId { tid: table.tid, pid: partition.pid }) {
                     partition.replicas.iter().for_each(|r| *placed.entry(&r.endpoint).or_default() += 1);
-                    partitions.push(partition_status(snapshot, table, partition));
+                    partitions.push(partition_status(snapshot, table, partition, unasked));
                 }
             }
         }
@@ -289,7 +300,12 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
     error.into_iter().chain(seen).map(|(text, hint)| TabletProblem { text, hint: hint.to_owned() }).collect()
 }
 
-fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -> PartitionStatus {
+fn partition_status(
+    snapshot: &Snapshot,
+    table: &Table,
+    partition: &Partition,
+    unasked: PartitionState,
+) -> PartitionStatus {
     let view = View::of(snapshot, table, partition, &Memory::at_start(snapshot, table, partition, &[]));
     let apart = led_apart(&view);
     let (state, mut problems) = match health(&view) {
@@ -297,6 +313,10 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
         Health::Healthy => (PartitionState::Healthy, Vec::new()),
         Health::Serving(problems) => (PartitionState::Serving, problems),
         Health::Down(problems) => (PartitionState::Down, problems),
+        Health::Unknown(_) if unasked == PartitionState::Healthy => match apart.is_some() {
+            true => (PartitionState::Serving, Vec::new()),
+            false => (PartitionState::Healthy, Vec::new()),
+        },
         Health::Unknown(probe) => {
             let text = "the snapshot does not say whom it replicates to".to_owned();
             (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])

@@ -211,6 +211,7 @@ impl WorkSession {
             auto_failover: Some(auto_failover),
             work: Some(Work::Reconfiguration),
             ended: None,
+            by: self.caller.by,
             serves_early: found.note.as_ref().is_some_and(|note| note.serves_early),
             unseen: found.note.iter().flat_map(|note| note.unseen.clone()).collect(),
             held_for: Vec::new(),

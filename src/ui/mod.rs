@@ -17,6 +17,7 @@ mod digest;
 mod error;
 mod explained;
 mod explanation;
+mod guard;
 mod health;
 mod json;
 mod lines;
@@ -53,6 +54,7 @@ pub use diagnosis::{DiagnosisLine, diagnoses_text};
 pub use error::error_text;
 pub use explained::{CodeKind, ExplainedLine, explained_text};
 pub use explanation::{Explaining, Explanation, explanation_text};
+pub use guard::{GuardFigures, GuardLine, guard_metrics_text, guard_text};
 pub use health::{HealthRow, health_text};
 pub use json::{JsonLines, json_line};
 pub use metadata::{

@@ -9,7 +9,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may depend on, tests aside. What is missing here is what the crate must not be able to do.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
+    // It listens, and has nothing of a cluster to tell but what it is given.
+    ("openmldb-http", &["http-body-util", "hyper", "hyper-util", "tokio", "tracing"]),
     ("openmldb-model", &["serde"]),
     ("openmldb-planner", &["openmldb-model", "serde", "serde_json", "serde_yaml", "thiserror"]),
     ("openmldb-wire", &["openmldb-model", "prost", "thiserror", "tonic", "tonic-prost"]),
@@ -45,7 +47,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "zookeeper-client",
         ],
     ),
-    // Neither tonic nor zookeeper-client: only the client and the simulator open sockets.
+    // Neither tonic nor zookeeper-client nor hyper: only the client, the simulator and openmldb-http open sockets.
     (
         "openmldb-ops",
         &[
@@ -60,6 +62,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "console",
             "indicatif",
             "openmldb-client",
+            "openmldb-http",
             "openmldb-model",
             "openmldb-planner",
             "openmldb-simulator",

@@ -19,6 +19,7 @@ mod edge;
 mod ends;
 mod experiments;
 mod fuzzed;
+mod guard;
 mod hints;
 mod kept_off;
 mod killed;

@@ -17,6 +17,7 @@ mod deletes;
 mod dice;
 mod expiring;
 mod eyes;
+mod guarded;
 mod hunt;
 mod hunted;
 mod invariants;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openmldb_ops::cluster::{Cluster, Hold, Options, Pending, Rpc};
+use openmldb_ops::cluster::{Cluster, Hold, Options, Pending, Rpc, Trace};
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::stopping::unless_stopped;
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         let (world, ()) = in_virtual_time(world, async |live| {
             let (_stop, stopped) = watch::channel(Stop::No);
             let recovery = self.recovery(live.now(), stopped, Arc::new(|_: &Event| {}));
-            let _ = recovery.look(&watched(live, judge)).await;
+            let _ = recovery.look(&watched(live, judge, None)).await;
         })
         .unwrap();
         world
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         let (lock, killed_after) = (self.host.lock.clone(), self.killed_after);
         lock.becomes(Hold::Held);
         let recovery = self.recovery(live.now(), stopped, listener);
-        let cluster = watched(live, judge);
+        let cluster = watched(live, judge, None);
         let looks = recovery.stop.clone();
         let run = async {
             // As the command line does it.
@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
         Ran { ended, told, took, stopping: signal_after.and_then(|after| took.checked_sub(after)) }
     }
 
-    fn recovery(
+    /// The recovery itself.
+    pub fn recovery(
         &self,
         now_ms: u64,
         stop: watch::Receiver<Stop>,
@@ -260,9 +261,9 @@ struct Watched {
     judge: Arc<Mutex<Judge>>,
 }
 
-fn watched(live: &Arc<Live>, judge: &Arc<Mutex<Judge>>) -> Cluster {
+pub fn watched(live: &Arc<Live>, judge: &Arc<Mutex<Judge>>, trace: Option<Trace>) -> Cluster {
     let rpc = Watched { inner: InProcess::new(live.clone()), judge: judge.clone() };
-    Cluster::new(Arc::new(rpc), Options::default())
+    Cluster::new(Arc::new(rpc), Options { trace, ..Options::default() })
 }
 
 impl Watched {

@@ -32,6 +32,7 @@ mod dispatch;
 mod ending;
 mod error;
 mod grpc;
+mod guards;
 mod hanging;
 mod identity;
 mod leader;
@@ -63,6 +64,7 @@ pub use credentials::{AUTH_ENV, Credentials, CredentialsError, Pair, Secret, ZK_
 pub use discovery::{DiscoveryError, Target};
 pub use error::{CallError, CallErrorKind, NOT_LEADER, Outcome};
 pub use grpc::Grpc;
+pub use guards::{GuardNodes, Kept, Standing};
 pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
 pub use registry::{NoAddress, Registry};
 pub use rpc::{Pending, Rpc};

@@ -1,12 +1,12 @@
 //! What runs keep in a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that made it, and
-//! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself. Only putting metadata back
-//! ([`super::tree`]) writes anything else there.
+//! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself. Only guards ([`super::guards`]), beside them,
+//! and putting metadata back ([`super::tree`]) write anything else there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
-use zookeeper_client::{Client, CreateMode, Error, SessionState};
+use zookeeper_client::{Client, CreateMode, CreateSequence, Error, SessionState};
 
 use super::zookeeper::{ZooKeeper, clean_root, open};
 use super::{DiscoveryError, Secret};
@@ -67,7 +67,7 @@ impl LockNodes {
         loop {
             let created = self.create(&client, &path, holder, CreateMode::Ephemeral).await;
             match created {
-                Ok(()) => break,
+                Ok(_) => break,
                 Err(Error::NodeExists) => match client.get_data(&path).await {
                     Ok((text, stat)) => {
                         let text = String::from_utf8_lossy(&text).into_owned();
@@ -114,7 +114,7 @@ impl LockNodes {
         let client = self.session.lock().await.take();
         if let (Some(client), true) = (client, self.is_taken.swap(false, Ordering::AcqRel)) {
             // A ZooKeeper that cannot be told forgets the node with the session, and the one above is kept where a note is in it.
-            for path in [self.lock(), format!("{}/openmldb-ops", self.root)] {
+            for path in [self.lock(), self.above()] {
                 if let Err(error) = client.delete(&path, None).await {
                     tracing::debug!(%error, path, "not removed");
                 }
@@ -143,12 +143,7 @@ impl LockNodes {
     /// # Errors
     /// ZooKeeper is out of reach, or does not let us write.
     pub async fn write_note(&self, note: &str) -> Result<(), DiscoveryError> {
-        let (client, path) = (self.client().await?, self.note_path());
-        let written = match self.create(&client, &path, note, CreateMode::Persistent).await {
-            Err(Error::NodeExists) => client.set_data(&path, note.as_bytes(), None).await.map(|_| ()),
-            created => created,
-        };
-        written.map_err(|error| self.refused(&path, &error))
+        self.put(&self.note_path(), note).await
     }
 
     /// Removes the note.
@@ -156,10 +151,32 @@ impl LockNodes {
     /// # Errors
     /// As [`LockNodes::write_note`].
     pub async fn clear(&self) -> Result<(), DiscoveryError> {
-        let (client, path) = (self.client().await?, self.note_path());
-        match client.delete(&path, None).await {
+        self.remove_node(&self.note_path()).await
+    }
+
+    /// The pause of guards, if there is one.
+    ///
+    /// # Errors
+    /// As [`LockNodes::holder`].
+    pub async fn pause(&self) -> Result<Option<String>, DiscoveryError> {
+        self.text(&self.below("pause")).await
+    }
+
+    /// Writes a node that stays, in place of the one before.
+    pub(super) async fn put(&self, path: &str, text: &str) -> Result<(), DiscoveryError> {
+        let client = self.client().await?;
+        let written = match self.create(&client, path, text, CreateMode::Persistent).await {
+            Err(Error::NodeExists) => client.set_data(path, text.as_bytes(), None).await.map(|_| ()),
+            created => created.map(|_| ()),
+        };
+        written.map_err(|error| self.refused(path, &error))
+    }
+
+    /// Removes a node, if it is there.
+    pub(super) async fn remove_node(&self, path: &str) -> Result<(), DiscoveryError> {
+        match self.client().await?.delete(path, None).await {
             Ok(()) | Err(Error::NoNode) => Ok(()),
-            Err(error) => Err(self.refused(&path, &error)),
+            Err(error) => Err(self.refused(path, &error)),
         }
     }
 
@@ -177,15 +194,25 @@ impl LockNodes {
         self.credentials.is_some()
     }
 
+    /// Where everything of ours is.
+    pub(super) fn above(&self) -> String {
+        format!("{}/openmldb-ops", self.root)
+    }
+
+    /// A node of ours.
+    pub(super) fn below(&self, name: &str) -> String {
+        format!("{}/{name}", self.above())
+    }
+
     fn lock(&self) -> String {
-        format!("{}/openmldb-ops/lock", self.root)
+        self.below("lock")
     }
 
     fn note_path(&self) -> String {
-        format!("{}/openmldb-ops/run", self.root)
+        self.below("run")
     }
 
-    async fn text(&self, path: &str) -> Result<Option<String>, DiscoveryError> {
+    pub(super) async fn text(&self, path: &str) -> Result<Option<String>, DiscoveryError> {
         match self.client().await?.get_data(path).await {
             Ok((text, _)) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             Err(Error::NoNode) => Ok(None),
@@ -194,18 +221,23 @@ impl LockNodes {
     }
 
     /// Creates a node, and the one above it if that is missing. Whoever may act on the cluster may act on it.
-    async fn create(&self, client: &Client, path: &str, text: &str, mode: CreateMode) -> Result<(), Error> {
+    pub(super) async fn create(
+        &self,
+        client: &Client,
+        path: &str,
+        text: &str,
+        mode: CreateMode,
+    ) -> Result<CreateSequence, Error> {
         let acls = || self.acls();
-        let above = format!("{}/openmldb-ops", self.root);
         match client.create(path, text.as_bytes(), &mode.with_acls(acls())).await {
             Err(Error::NoNode) => {}
-            created => return created.map(|_| ()),
+            created => return created.map(|(_, sequence)| sequence),
         }
-        match client.create(&above, b"", &CreateMode::Persistent.with_acls(acls())).await {
+        match client.create(&self.above(), b"", &CreateMode::Persistent.with_acls(acls())).await {
             Ok(_) | Err(Error::NodeExists) => {}
             Err(error) => return Err(error),
         }
-        client.create(path, text.as_bytes(), &mode.with_acls(acls())).await.map(|_| ())
+        client.create(path, text.as_bytes(), &mode.with_acls(acls())).await.map(|(_, sequence)| sequence)
     }
 
     /// The session, a new one if the last one is over.

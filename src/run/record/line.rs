@@ -220,6 +220,27 @@ pub struct Caller {
     /// What tells the process from every other one; none where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessIdentity>,
+    /// Who had it run.
+    #[serde(default, skip_serializing_if = "By::is_person")]
+    pub by: By,
+}
+
+/// Who has a command run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Somebody who has typed it.
+    #[default]
+    Person,
+    /// `guard`, by itself.
+    Guard,
+}
+
+impl By {
+    /// Whether somebody has typed it.
+    pub fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
 }
 
 impl Caller {

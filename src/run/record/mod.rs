@@ -21,7 +21,7 @@ use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, W
 pub use archive::{Archive, Directory, MemoryArchive, RecordWriter};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
-pub use line::{Caller, Line, RunHeader, Work};
+pub use line::{By, Caller, Line, RunHeader, Work};
 pub use recorded_run::{FailoverSet, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
 pub use state::RunState;
 

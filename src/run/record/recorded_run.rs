@@ -12,7 +12,7 @@ use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
 use super::cluster_names::ClusterNames;
-use super::line::{Line, RunHeader, VERSION, Work};
+use super::line::{By, Line, RunHeader, VERSION, Work};
 use super::{RecordError, at};
 
 /// The longest line read, in bytes: the snapshot of a million replicas is a tenth of it.
@@ -50,6 +50,8 @@ pub struct UnfinishedWork {
     pub run: Option<RunId>,
     /// How that one ended; none if it did not, because it was killed or is at work.
     pub ended: Option<String>,
+    /// Who had it run.
+    pub by: By,
     /// Where its record is.
     pub place: String,
     /// The plan that it was told to apply, or to accept the losses of.
@@ -300,6 +302,7 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Unf
         if !finished && left.run.is_none() {
             left.run = Some(run);
             left.ended = recorded_run.verdict().map(str::to_owned);
+            left.by = recorded_run.begun.caller.by;
             left.place = archive.place(run);
             (left.plan, left.accepted) = (recorded_run.begun.plan.clone(), recorded_run.begun.accepted.clone());
         }

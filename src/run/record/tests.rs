@@ -34,7 +34,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> RunHeader {
         snapshot_file_missing: false,
     };
     let command = "openmldb-ops recover --all".to_owned();
-    let caller = Caller { host: "h".to_owned(), pid: 1, command, process: None };
+    let caller = Caller { host: "h".to_owned(), pid: 1, command, process: None, by: By::Person };
     let seen = Snapshot {
         cluster: cluster.to_owned(),
         taken_at_ms: at,

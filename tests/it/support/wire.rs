@@ -51,6 +51,13 @@ impl Wire {
 
     /// Ends every connection; new ones end at once, until somebody has tried.
     pub async fn blinks(&self) {
+        self.is_cut();
+        self.refused.notified().await;
+        self.is_mended();
+    }
+
+    /// Ends every connection, and new ones at once.
+    pub fn is_cut(&self) {
         let cut = {
             let mut state = self.state.lock().unwrap();
             state.is_cut = true;
@@ -58,7 +65,10 @@ impl Wire {
         };
         assert!(!cut.is_empty(), "nobody is connected");
         cut.iter().for_each(AbortHandle::abort);
-        self.refused.notified().await;
+    }
+
+    /// Lets everybody through again.
+    pub fn is_mended(&self) {
         self.state.lock().unwrap().is_cut = false;
     }
 }

@@ -1,0 +1,357 @@
+//! What a guard does about what it sees: nothing, wait, hold back, ask somebody, or run the recovery. Pure.
+
+use std::time::Duration;
+
+use crate::model::{Endpoint, Verb, counted, counted_that, moment};
+use crate::run::{Case, Diagnosis, HeldFor, HowFar, Pause, RunId, Work, some_of};
+
+use super::limits::Limits;
+use super::memory::Memory;
+use super::seen::{Seen, Undertakings};
+
+/// What is done about a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing: all is well.
+    Well,
+    /// Nothing yet.
+    Waits(Waiting),
+    /// Nothing: somebody is at it, or wants nothing done.
+    HoldsBack(HeldBack),
+    /// Nothing: somebody has to decide.
+    Asks(Question),
+    /// The recovery is run, for this reason.
+    Acts(String),
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// Tablets that metadata names, to be there.
+    Tablets {
+        /// Which.
+        away: Vec<Endpoint>,
+        /// Until when at most.
+        until_ms: u64,
+    },
+    /// Everything to stay as it is for a while: something may still be starting.
+    Settling {
+        /// Until when, if it does.
+        until_ms: u64,
+    },
+    /// OpenMLDB, which can do it by itself.
+    Healing {
+        /// Operations under way.
+        ops: usize,
+        /// What was seen.
+        seen: String,
+    },
+    /// The time between two recoveries in a row.
+    BackingOff {
+        /// So many were run.
+        tried: usize,
+        /// Until when.
+        until_ms: u64,
+    },
+}
+
+/// What holds it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldBack {
+    /// Somebody has asked for it.
+    Paused(Pause),
+    /// A run is at work.
+    RunAtWork(String),
+    /// An undertaking is under way, or did not come to its end.
+    Undertaking(String),
+    /// Tablets are being upgraded.
+    Upgrade(Vec<Endpoint>),
+    /// auto_failover was switched off on purpose.
+    SwitchedOff(String),
+    /// Somebody has interrupted a recovery a short while ago.
+    Interrupted {
+        /// Which.
+        run: RunId,
+        /// Until when.
+        until_ms: u64,
+    },
+}
+
+/// What somebody has to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What was seen.
+    pub seen: String,
+    /// What to type, or to do.
+    pub next: Vec<String>,
+}
+
+impl From<&Diagnosis> for Question {
+    fn from(case: &Diagnosis) -> Self {
+        Self { seen: case.seen.clone(), next: case.next.clone() }
+    }
+}
+
+impl Decision {
+    /// Its name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Waits(_) => "waits",
+            Self::HoldsBack(_) => "holds_back",
+            Self::Asks(_) => "asks",
+            Self::Acts(_) => "acts",
+        }
+    }
+
+    /// In a sentence.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Well => "every partition is served and redundant".to_owned(),
+            Self::Waits(what) => what.text(),
+            Self::HoldsBack(why) => why.text(),
+            Self::Asks(question) => question.seen.clone(),
+            Self::Acts(why) => why.clone(),
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether its words change as it goes on, and the same is waited for: that is no news.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Settling { .. } | Self::Healing { .. } | Self::Tablets { .. })
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Tablets { away, until_ms } => {
+                format!("waiting until {} at most for {} to be there", moment(*until_ms), some_of(&names(away)))
+            }
+            Self::Settling { until_ms } => {
+                format!(
+                    "waiting until {} for everything to stay as it is: something may still be starting",
+                    moment(*until_ms)
+                )
+            }
+            Self::Healing { ops, seen } => {
+                format!("leaving it to OpenMLDB, {} under way: {seen}", counted_that(*ops, "operation", Verb::Be))
+            }
+            Self::BackingOff { tried, until_ms } => format!(
+                "guards have run {} in a row, so the next one begins at {} at the earliest",
+                counted(*tried, "recovery"),
+                moment(*until_ms)
+            ),
+        }
+    }
+}
+
+impl HeldBack {
+    fn text(&self) -> String {
+        match self {
+            Self::Paused(pause) => pause.text(),
+            Self::RunAtWork(run) => format!("a run is at work: {run}"),
+            Self::Undertaking(what) => format!("{what}; it is for whoever began it to end it"),
+            Self::Upgrade(at) => format!("{} is being upgraded: `upgrade post` is still to come", some_of(&names(at))),
+            Self::SwitchedOff(seen) => format!("{seen}; that is taken for a wish to have nothing done"),
+            Self::Interrupted { run, until_ms } => format!(
+                "somebody has interrupted run {run}, and may want to look first; from {} on it is gone on with",
+                moment(*until_ms)
+            ),
+        }
+    }
+}
+
+fn names(endpoints: &[Endpoint]) -> Vec<&str> {
+    endpoints.iter().map(Endpoint::as_str).collect()
+}
+
+/// What is done about what is seen. The look is noted already.
+pub fn decide(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
+    if let Some(case) = seen.case(Case::Standalone).or_else(|| seen.case(Case::OtherEnd)) {
+        return Decision::Asks(case.into());
+    }
+    if let Some(why) = held_back(seen, memory, limits) {
+        return Decision::HoldsBack(why);
+    }
+    match task(seen) {
+        Task::None => Decision::Well,
+        Task::Tablets => away(seen, memory, limits),
+        Task::Healing => healing(seen, memory, limits),
+        Task::Recovery(why) => recovery(why, seen, memory, limits),
+    }
+}
+
+/// What there is to do, by the cases.
+enum Task {
+    /// Nothing.
+    None,
+    /// Tablets are away, and nothing can be done before they are back.
+    Tablets,
+    /// OpenMLDB may do it by itself.
+    Healing,
+    /// Nobody but a recovery can.
+    Recovery(String),
+}
+
+/// Recognised by the cases alone.
+fn task(seen: &Seen) -> Task {
+    let why = |case| seen.case(case).map(|found: &Diagnosis| found.seen.clone());
+    if let Some(why) = why(Case::EverythingRestarted) {
+        return Task::Recovery(why);
+    }
+    if seen.shape.loaded == 0 && seen.shape.empty.is_empty() && !seen.shape.away.is_empty() {
+        return Task::Tablets;
+    }
+    // It has set about it, and nobody else goes on with it. One that owes no more than it has to is told of by the next case.
+    let only_owes = seen.runs.broke_off.is_some_and(|run| run.how == HowFar::Owes) && !seen.runs.held_for.is_empty();
+    if let Some(why) = why(Case::RunUnfinished)
+        && !only_owes
+    {
+        return Task::Recovery(why);
+    }
+    let is_back = |held: &HeldFor| !seen.shape.away.contains(&held.endpoint);
+    if let Some(why) = why(Case::FailoverKeptOff)
+        && seen.runs.held_for.iter().any(is_back)
+    {
+        return Task::Recovery(why);
+    }
+    if seen.shape.is_well() {
+        return Task::None;
+    }
+    if let Some(why) = why(Case::PartitionLost) {
+        return Task::Recovery(why);
+    }
+    let restarted = why(Case::TabletRestarted).or_else(|| why(Case::NotRedundant));
+    match (restarted, seen.shape.auto_failover) {
+        (Some(_), true) => Task::Healing,
+        (Some(why), false) => Task::Recovery(why),
+        (None, _) if seen.is(Case::TabletLost) || seen.is(Case::TabletMissed) => Task::Tablets,
+        (None, _) => Task::None,
+    }
+}
+
+fn held_back(seen: &Seen, memory: &Memory, limits: &Limits) -> Option<HeldBack> {
+    let runs = &seen.runs;
+    if let Some(pause) = runs.paused.as_ref() {
+        return Some(HeldBack::Paused(pause.clone()));
+    }
+    if let Some(run) = &runs.at_work {
+        return Some(HeldBack::RunAtWork(run.clone()));
+    }
+    if let Some(undertaking) = &runs.undertaking {
+        return Some(HeldBack::Undertaking(format!("`{}` did not come to its end", undertaking.typed)));
+    }
+    if runs.broke_off.is_some_and(|run| run.work != Work::Recovery) {
+        return runs.unfinished.clone().map(HeldBack::Undertaking);
+    }
+    let Undertakings { upgrades, unknown } = &seen.undertakings;
+    if let Some(why) = unknown {
+        return Some(HeldBack::Undertaking(format!("whether an undertaking is under way is unknown: {why}")));
+    }
+    if !upgrades.is_empty() {
+        return Some(HeldBack::Upgrade(upgrades.clone()));
+    }
+    if let Some(off) = seen.case(Case::FailoverOff) {
+        let by_a_step = runs.failover_set.as_ref().is_some_and(|set| !set.on && set.work == Work::Step);
+        if by_a_step || memory.is_switched_off() {
+            return Some(HeldBack::SwitchedOff(off.seen.clone()));
+        }
+    }
+    let (run, since) = memory.interrupted(seen.now_ms)?;
+    let left = limits.interrupted.checked_sub(since).filter(|left| !left.is_zero())?;
+    Some(HeldBack::Interrupted { run, until_ms: after(seen, left) })
+}
+
+/// Nothing but tablets that are away.
+fn away(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
+    let now = seen.now_ms;
+    if let Some(left) = left(limits.boot, memory.trouble(now)) {
+        let away = seen.shape.away.iter().cloned().collect();
+        return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
+    }
+    let cases = [Case::TabletMissed, Case::FailoverKeptOff, Case::TabletLost];
+    let case = cases.iter().find_map(|case| seen.case(*case));
+    case.map_or(Decision::Well, |case| Decision::Asks(case.into()))
+}
+
+/// What OpenMLDB may do by itself is left to it, as long as something moves.
+fn healing(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
+    let (now, ops) = (seen.now_ms, seen.shape.ops);
+    let case = seen.case(Case::TabletRestarted).or_else(|| seen.case(Case::NotRedundant));
+    let what = case.map(|case| case.seen.clone()).unwrap_or_default();
+    let patience = if ops > 0 { limits.ops } else { limits.heal };
+    if left(patience, memory.still(now)).is_some() {
+        return Decision::Waits(Waiting::Healing { ops, seen: what });
+    }
+    if ops > 0 {
+        let minutes = limits.ops.as_secs() / 60;
+        return Decision::Asks(Question {
+            seen: format!(
+                "{what}; {} under way, and nothing has moved for {minutes} minutes",
+                counted_that(ops, "operation", Verb::Be)
+            ),
+            next: vec![
+                "openmldb-ops show ops # what hangs".to_owned(),
+                "openmldb-ops recover --all # cancels what is in the way, and brings back what can be".to_owned(),
+            ],
+        });
+    }
+    in_a_row(format!("{what}; OpenMLDB does nothing about it"), seen, memory, limits)
+}
+
+/// What nobody but a recovery brings back, once what is starting has started.
+fn recovery(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
+    let now = seen.now_ms;
+    let boots = left(limits.boot, memory.trouble(now)).filter(|_| !seen.shape.away.is_empty());
+    if let Some(left) = boots {
+        let away = seen.shape.away.iter().cloned().collect();
+        return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
+    }
+    if let Some(left) = left(limits.settle, memory.away(now)) {
+        return Decision::Waits(Waiting::Settling { until_ms: after(seen, left) });
+    }
+    in_a_row(why, seen, memory, limits)
+}
+
+/// Not again and again.
+fn in_a_row(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
+    match memory.stuck(&seen.shape) {
+        Some(Some(question)) => return Decision::Asks(question.clone()),
+        // What an earlier run left needs nothing any more.
+        Some(None) => return Decision::Well,
+        None => {}
+    }
+    let tried = memory.attempts.len();
+    let Some(last) = memory.attempts.last() else { return Decision::Acts(why) };
+    let since = Duration::from_millis(seen.at_ms.saturating_sub(last.last_ms()));
+    if tried >= limits.in_a_row && (since < limits.again_at_most || memory.is_as_left(&seen.shape)) {
+        return Decision::Asks(Question {
+            seen: format!(
+                "flapping: guards have run {tried} recoveries in a row, the last one at {}, and it is not well: {why}",
+                moment(last.began_ms)
+            ),
+            next: vec![
+                "openmldb-ops record list # what they did".to_owned(),
+                "openmldb-ops status".to_owned(),
+                "openmldb-ops recover --all # once it is known why it does not last; guards try once an hour, and only where something \
+                 has changed"
+                    .to_owned(),
+            ],
+        });
+    }
+    // One that was killed says nothing of the cluster.
+    let ended = memory.attempts.iter().filter(|attempt| attempt.ended_ms.is_some()).count();
+    match left(limits.before_the_next(ended), since) {
+        Some(left) => Decision::Waits(Waiting::BackingOff { tried, until_ms: after(seen, left) }),
+        None => Decision::Acts(why),
+    }
+}
+
+fn left(patience: Duration, gone: Duration) -> Option<Duration> {
+    patience.checked_sub(gone).filter(|left| !left.is_zero())
+}
+
+/// That moment, as clocks on walls have it.
+fn after(seen: &Seen, left: Duration) -> u64 {
+    seen.at_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}

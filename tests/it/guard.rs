@@ -1,0 +1,284 @@
+//! A guard as a process, on clusters in a real ZooKeeper: power goes and comes back, and nobody types anything.
+
+use openmldb_ops::guard::{Decision, Limits, Now, Unshared, Watch};
+use openmldb_ops::playbook::Playbook;
+use openmldb_ops::run::{Caller, InMemoryLock, MemoryArchive, Scope};
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
+use openmldb_ops::sandbox::{Options, ZooKeeperPath};
+use serde_json::{Value, json};
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::support::harness::{Harness, Setup};
+use crate::support::outside::{assert_all_well, auto_failover};
+use crate::support::process::{Home, Ran, Running};
+use crate::support::wire::Wire;
+use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
+
+/// A cluster found through ZooKeeper.
+struct Served {
+    harness: Harness,
+    servers: String,
+    root: &'static str,
+}
+
+impl Served {
+    async fn start(server: &ZooKeeperServer, root: &'static str, scenario: Scenario) -> Self {
+        let servers = server.address();
+        let at = ZooKeeperPath { servers: servers.clone(), root: root.to_owned(), digest: None };
+        let generated = Generated { tables: 2, partitions: 2, replicas: 2, rows: 20 };
+        let shape = Shape { tablets: 3, generated: Some(generated), ..Shape::default() };
+        let options = Options { shape, zookeeper: Some(at), ..Options::default() };
+        Self { harness: Harness::start_with(scenario, &options).await, servers, root }
+    }
+
+    fn words<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        [command, &["--output", "json", "--zk-cluster", &self.servers, "--zk-root-path", self.root]].concat()
+    }
+
+    /// A guard that is in a hurry.
+    fn guard(&self, home: &Home, more: &[&str]) -> Running {
+        let usual = ["guard", "--every", "200ms", "--boot-wait", "3s", "--listen", "none"];
+        home.start(&self.words(&[&usual, more].concat()))
+    }
+
+    fn run(&self, home: &Home, command: &[&str]) -> Ran {
+        home.run(&self.words(command))
+    }
+
+    /// Power goes everywhere, and comes back.
+    fn restarts(&self) {
+        self.harness.world(|world| {
+            world.kill_everything();
+            world.start_everything();
+        });
+    }
+
+    /// Every row is there, and everything serves.
+    fn is_whole(&self) {
+        let rows = self.harness.settle();
+        assert_eq!(rows.rows_after, rows.rows_expected);
+        assert_eq!(rows.partitions_with_two_alive_leaders, 0);
+        self.harness.world(|world| {
+            assert_all_well(world);
+            assert!(auto_failover(world));
+        });
+    }
+}
+
+/// Waits until a guard tells that, and gives the line.
+fn tells(guard: &mut Running, state: &str) -> Value {
+    let wanted = format!("\"state\":\"{state}\"");
+    let line = guard.wait_for_line(|line| line.starts_with("{\"event\":\"guard\"") && line.contains(&wanted));
+    serde_json::from_str(&line).unwrap()
+}
+
+fn recovered(guard: &mut Running) -> Value {
+    let line = tells(guard, "recovered");
+    assert_eq!(line["verdict"], "recovered", "{line}");
+    line
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_was_killed_under_writers_is_back_without_a_command_typed() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&server, "/guarded", Scenario::Healthy).await;
+    served.harness.world(|world| world.start_writers(200, 1));
+    let saved = home.file("saved");
+    let mut guard = served.guard(&home, &["--act", "--metadata-backup", &saved]);
+    tells(&mut guard, "well");
+    tells(&mut guard, "saved");
+    served.restarts();
+    let line = recovered(&mut guard);
+    let record = std::fs::read_to_string(line["record"].as_str().unwrap()).unwrap();
+    assert!(record.lines().next().unwrap().contains("\"by\":\"guard\""), "it is marked");
+    tells(&mut guard, "well");
+    guard.signal("TERM");
+    let ended = guard.end().expect(143);
+    assert!(!ended.stdout.contains("\"state\":\"asks\""), "{}", ended.stdout);
+    served.is_whole();
+    let saved = std::fs::read_dir(saved).unwrap().next().unwrap().unwrap().path();
+    assert!(openmldb_ops::metadata::read(&saved).unwrap().is_consistent());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_is_killed_while_it_acts_is_followed_by_another_one() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let served = Served::start(&server, "/guards", Scenario::Healthy).await;
+    let mut first = served.guard(&home, &["--act"]);
+    tells(&mut first, "well");
+    let mut second = served.guard(&elsewhere, &["--act"]);
+    tells(&mut second, "stands_by");
+    served.harness.hold_at(&["RecoverTable"], 1);
+    served.restarts();
+    tells(&mut first, "acts");
+    first.wait_for_progress(|line| line.contains(": serving after "));
+    assert_eq!(elsewhere.records().len(), 0, "one acts");
+    first.signal("KILL");
+    assert!(!first.ended_by_itself());
+    tells(&mut second, "acts");
+    served.harness.release();
+    recovered(&mut second);
+    tells(&mut second, "well");
+    second.signal("TERM");
+    second.end().expect(143);
+    served.is_whole();
+}
+
+/// Whoever was faster does it; and a pause has a guard give way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_comes_first() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let (home, person) = (Home::new(), Home::new());
+    let served = Served::start(&server, "/persons", Scenario::EverythingRestarted).await;
+    served.harness.hold_at(&["RecoverTable"], 1);
+    let mut guard = served.guard(&home, &["--act"]);
+    tells(&mut guard, "acts");
+    guard.wait_for_progress(|line| line.contains(": serving after "));
+    let refused = served.run(&person, &["recover", "--all"]).expect(6);
+    assert!(refused.stderr.contains("guard pause"), "it says how to go first: {}", refused.stderr);
+    served.run(&person, &["guard", "pause", "1h", "--why", "new disks"]).expect(0);
+    let shorter = served.run(&person, &["guard", "pause", "1m", "--why", "tea"]).expect(5);
+    assert!(shorter.stderr.contains("new disks"), "{}", shorter.stderr);
+    let stopped = tells(&mut guard, "recovered");
+    assert_eq!(stopped["verdict"], "interrupted", "{stopped}");
+    let held = tells(&mut guard, "holds_back");
+    assert!(held["text"].as_str().unwrap().contains("new disks"), "{held}");
+    let status = served.run(&person, &["status"]).expect(3);
+    assert!(
+        status.stdout.contains("\"case\":\"guard_paused\"") && status.stdout.contains("new disks"),
+        "{}",
+        status.stdout
+    );
+    served.harness.release();
+    served.run(&person, &["recover", "--all"]).expect(0);
+    let resumed = served.run(&person, &["guard", "resume"]).expect(0).events();
+    assert_eq!((&resumed[0]["pause"], &resumed[0]["before"]["why"]), (&json!(null), &json!("new disks")));
+    let again = served.run(&person, &["guard", "resume"]).expect(0).events();
+    assert_eq!(again[0]["before"], json!(null), "no pause is ended twice");
+    tells(&mut guard, "well");
+    guard.signal("INT");
+    guard.end().expect(130);
+    assert_eq!(home.records().len(), 1, "it has done nothing more");
+    served.is_whole();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_zookeeper_nothing_is_done_and_with_it_everything_is() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let wire = Wire::to(&server.address()).await;
+    let mut served = Served::start(&server, "/away", Scenario::Healthy).await;
+    served.servers = wire.address();
+    let mut guard = served.guard(&home, &["--act", "--leader-wait", "1s"]);
+    tells(&mut guard, "well");
+    wire.is_cut();
+    served.restarts();
+    tells(&mut guard, "unseen");
+    assert_eq!(home.records().len(), 0);
+    wire.is_mended();
+    recovered(&mut guard);
+    tells(&mut guard, "well");
+    guard.signal("TERM");
+    guard.end().expect(143);
+    served.is_whole();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_never_comes_back_is_asked_about_once() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&server, "/missing", Scenario::TabletMissing).await;
+    let heard = home.file("heard");
+    let listens = format!("echo \"$OPENMLDB_OPS_GUARD_STATE $OPENMLDB_OPS_GUARD_NEXT\" >> {heard}");
+    let playbook = home.write("impatient.yaml", &impatient());
+    let mut guard = served.guard(&home, &["--act", "--playbook", &playbook, "--on-event", &listens]);
+    let ended = tells(&mut guard, "recovered");
+    assert_eq!(ended["verdict"], "partial", "{ended}");
+    let asked = tells(&mut guard, "asks");
+    let next: Vec<&str> = asked["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap()).collect();
+    assert!(
+        next.iter().any(|next| next.starts_with("openmldb-ops recover ") && next.contains("--zk-cluster")),
+        "{asked}"
+    );
+    guard.signal("TERM");
+    let ended = guard.end().expect(143);
+    assert_eq!(ended.stdout.matches("\"state\":\"asks\"").count(), 1, "{}", ended.stdout);
+    assert_eq!(home.records().len(), 1, "and nothing is tried in vain");
+    let heard = std::fs::read_to_string(Path::new(&heard)).unwrap();
+    assert!(heard.contains("recovered ") && heard.contains("asks start "), "{heard}");
+}
+
+/// The default playbook, without the time for tablets that are away.
+fn impatient() -> String {
+    let text = openmldb_ops::playbook::built_in("recover").unwrap();
+    let line = text.lines().find(|line| line.contains("wait_for_tablets")).expect("the playbook waits for tablets");
+    assert!(line.contains("5m"), "{line}");
+    text.replacen(line, &line.replace("5m", "1s"), 1)
+}
+
+/// As it is until somebody trusts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_only_watches_says_what_it_would_do_and_writes_nothing() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    let home = Home::new();
+    let served = Served::start(&server, "/observed", Scenario::EverythingRestarted).await;
+    let mut guard = served.guard(&home, &[]);
+    let would = tells(&mut guard, "would_act");
+    assert!(would["text"].as_str().unwrap().contains("partitions it would work on: 9"), "{would}");
+    guard.signal("TERM");
+    let ended = guard.end().expect(143);
+    assert_eq!(ended.stdout.matches("would_act").count(), 1, "once: {}", ended.stdout);
+    assert_eq!(home.records().len(), 0);
+    let trace: Vec<&str> = served.harness.world(|world| {
+        let changes = world.trace().calls().filter(|call| call.effect == openmldb_ops::wire::call::Effect::Mutate);
+        changes.map(|call| call.method).collect()
+    });
+    assert_eq!(trace, [""; 0]);
+    let ours = server.client().await.check_stat("/observed/openmldb-ops").await.unwrap();
+    assert!(ours.is_none(), "nothing is written to ZooKeeper either");
+    let by_nameserver = home.run(&["guard", "--nameserver", "127.0.0.1:1"]).expect(2);
+    assert!(by_nameserver.stderr.contains("ZooKeeper"), "{}", by_nameserver.stderr);
+}
+
+/// What a round costs, whatever there is to watch.
+#[tokio::test(start_paused = true)]
+async fn a_round_costs_a_few_calls_however_many_partitions_there_are() {
+    for partitions in [2, 40] {
+        let generated = Generated { tables: 2, partitions, replicas: 3, rows: 5 };
+        let shape = Shape { tablets: 4, generated: Some(generated), ..Shape::default() };
+        let harness = Harness::in_memory_with(Scenario::Healthy, &Options { shape, ..Options::default() }).await;
+        let (cluster, _relay) = harness.cluster(&mut Setup::new()).await;
+        let mut watch = Watch::new(
+            ("in memory".to_owned(), Caller::default()),
+            (Playbook::find("recover").unwrap(), String::new()),
+            Scope::All,
+            Limits::default(),
+            (Arc::new(MemoryArchive::default()), None),
+            (Arc::new(InMemoryLock::keeping_notes()), Arc::new(Unshared::default())),
+            (1.0, Arc::new(|_| {})),
+        );
+        let now = || Now { steady_ms: harness.live().now(), wall_ms: harness.live().now() };
+        // It learns once who is there.
+        assert_eq!(watch.tick(&cluster, now()).await.unwrap(), Decision::Well);
+        let mut costs = Vec::new();
+        for _ in 0..6 {
+            let before = cluster.rpc_counts().reads;
+            tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+            assert_eq!(watch.tick(&cluster, now()).await.unwrap(), Decision::Well);
+            costs.push(cluster.rpc_counts().reads - before);
+        }
+        let tablets = 4;
+        assert_eq!(costs, [2, 2, 2, 2, 2, 2 + 4 + tablets], "{partitions} partitions a table");
+        assert_eq!(cluster.rpc_counts().mutations, 0);
+    }
+}
