@@ -8,6 +8,7 @@ mod beside;
 mod config;
 mod connection_args;
 mod diff;
+mod doors;
 mod ending_args;
 mod environment;
 mod explain;
@@ -25,6 +26,7 @@ mod metadata_rebuild;
 mod next;
 mod out;
 mod playbook;
+mod practice;
 mod practice_args;
 mod record;
 mod recover;
@@ -41,6 +43,7 @@ mod step;
 mod step_args;
 #[cfg(test)]
 mod switches_tests;
+mod tour;
 mod undertake;
 mod undertake_args;
 

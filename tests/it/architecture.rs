@@ -36,6 +36,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "openmldb-wire",
             "prost",
             "serde",
+            "serde_json",
             "thiserror",
             "tokio",
             "tokio-stream",
