@@ -8,6 +8,7 @@ mod beside;
 mod config;
 mod connection_args;
 mod diff;
+mod doors;
 mod ending_args;
 mod environment;
 mod explain;
@@ -29,6 +30,7 @@ mod metadata_rebuild;
 mod next;
 mod out;
 mod playbook;
+mod practice;
 mod practice_args;
 mod record;
 mod recover;
@@ -46,6 +48,7 @@ mod step_args;
 mod step_commands;
 #[cfg(test)]
 mod switches_tests;
+mod tour;
 mod undertake;
 mod undertake_args;
 

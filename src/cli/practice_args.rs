@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::args::{Faults, Shape};
 use crate::rehearse::Generate;
+use crate::sandbox::practice::Who;
 
 /// `rehearse`.
 #[derive(Debug, Args)]
@@ -64,6 +65,57 @@ pub enum SandboxCommand {
     },
     /// Start one, print how to reach it, keep it running until interrupted
     Serve(Box<Serve>),
+    /// Kill servers of the one that is served, as kill -9 does
+    Kill(SandboxServers),
+    /// Start servers that were killed, let those that hang go on; ends once they run
+    Start(SandboxServers),
+    /// Have servers answer nothing until they are started
+    Hang(SandboxServers),
+    /// Have clients write rows into every partition; exit 4 if one was refused
+    Write(SandboxWrite),
+    /// A guided tour: the nights that happen, on an embedded cluster
+    Tour(Tour),
+}
+
+/// `sandbox kill|start|hang`.
+#[derive(Debug, Args)]
+pub struct SandboxServers {
+    /// tablet1, nameserver1, an endpoint, or all
+    #[arg(value_name = "SERVER", required = true)]
+    pub servers: Vec<Who>,
+    #[command(flatten)]
+    /// Which sandbox.
+    pub which: Served,
+}
+
+/// `sandbox write`.
+#[derive(Debug, Args)]
+pub struct SandboxWrite {
+    /// Rows for each partition
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub rows: u64,
+    #[command(flatten)]
+    /// Which sandbox.
+    pub which: Served,
+}
+
+/// A sandbox that is served on this host.
+#[derive(Debug, Args)]
+pub struct Served {
+    /// Its nameserver, if several are served
+    #[arg(long, value_name = "HOST:PORT", env = "OPENMLDB_NAMESERVER", hide_env_values = true)]
+    pub nameserver: Option<String>,
+}
+
+/// `sandbox tour`.
+#[derive(Debug, Args)]
+pub struct Tour {
+    /// Which night, by its number; all if not said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub night: Option<u8>,
+    /// Do not wait for Enter
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 /// `sandbox serve`.

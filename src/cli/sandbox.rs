@@ -1,4 +1,4 @@
-//! `sandbox list|serve`, and what every command on a sandbox says about it.
+//! `sandbox list` and `sandbox serve`, and what every command on a sandbox says about it.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,19 @@ use crate::model::counted;
 use crate::run::Stop;
 use crate::sandbox::NOT_MODELLED;
 use crate::sandbox::fault::vocabulary;
+use crate::sandbox::practice::{Listening, Order};
 use crate::sandbox::scenario::Scenario;
 use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 
+use super::doors::{self, Posted};
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::practice;
 use super::practice_args::{SandboxCommand, Serve};
 use super::session::{Session, scenario, shape, time_scale};
 use super::signal::{Signals, Words};
+use super::tour;
 
 /// What became of a sandbox's rows: one line before the summary.
 #[derive(Debug, Serialize)]
@@ -37,6 +41,8 @@ pub struct ReadyLine {
     nameserver: String,
     nameservers: Vec<String>,
     tablets: Vec<String>,
+    /// Where it takes orders; none if nobody would find it.
+    orders: Option<String>,
     zk_cluster: Option<String>,
     zk_root_path: Option<String>,
     time_scale: u32,
@@ -88,6 +94,12 @@ pub(super) fn ready_text(line: &ReadyLine) -> String {
         (Some(servers), Some(root)) => format!("--zk-cluster {servers} --zk-root-path {root}"),
         _ => format!("--nameserver {}", line.nameserver),
     };
+    if line.orders.is_some() {
+        out += &format!(
+            "In it: openmldb-ops sandbox write --nameserver {0}\n       openmldb-ops sandbox kill tablet2 --nameserver {0} (or start, hang)\n",
+            line.nameserver
+        );
+    }
     out + &format!("Try: openmldb-ops status {reach}\n     openmldb-ops recover --all {reach}\n")
 }
 
@@ -113,6 +125,13 @@ pub async fn run(command: &SandboxCommand, out: &Out) -> Result<Exit, Failure> {
             Ok(Exit::Healthy)
         }
         SandboxCommand::Serve(serve) => self::serve(serve, out).await,
+        SandboxCommand::Kill(args) => practice::servers(args, Order::Kill { servers: args.servers.clone() }, out).await,
+        SandboxCommand::Start(args) => {
+            practice::servers(args, Order::Start { servers: args.servers.clone() }, out).await
+        }
+        SandboxCommand::Hang(args) => practice::servers(args, Order::Hang { servers: args.servers.clone() }, out).await,
+        SandboxCommand::Write(args) => practice::write(args, out).await,
+        SandboxCommand::Tour(args) => tour::run(args, out).await,
     }
 }
 
@@ -165,6 +184,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
     let sandbox = Sandbox::start(scenario, &options).await?;
     let nameserver =
         sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
+    let orders = open(&sandbox, nameserver.to_string(), out).await;
     let listed = |servers: &[(crate::model::Endpoint, std::net::SocketAddr)]| {
         servers.iter().map(|(_, address)| address.to_string()).collect()
     };
@@ -173,6 +193,7 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         nameserver: nameserver.to_string(),
         nameservers: listed(sandbox.nameservers()),
         tablets: listed(sandbox.tablets()),
+        orders: orders.as_ref().map(|orders| orders.0.door().address.to_string()),
         zk_cluster: zookeeper.as_ref().map(|at| at.servers.clone()),
         zk_root_path: zookeeper.map(|at| at.root),
         time_scale: time_scale.0.get(),
@@ -183,4 +204,15 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
     }
     sandbox.stop().await?;
     Ok(Exit::Healthy)
+}
+
+/// The channel for orders, where others find it. A sandbox that nobody can give orders to is still one.
+async fn open(sandbox: &Sandbox, nameserver: String, out: &Out) -> Option<(Listening, Posted)> {
+    let opened = async {
+        let listening = Listening::start(sandbox.live().clone(), nameserver).await?;
+        let posted = doors::post(listening.door())?;
+        Ok::<_, Failure>((listening, posted))
+    };
+    let opened = opened.await;
+    opened.inspect_err(|error| out.say()(&format!("it takes no orders (`sandbox kill` and so on): {error}"))).ok()
 }

@@ -26,6 +26,7 @@ mod metrics;
 mod named;
 mod op_rows;
 mod plan;
+mod practice;
 mod print;
 mod printing;
 mod progress;
@@ -64,6 +65,7 @@ pub use metadata::{
 pub use metrics::{Ended, metrics_text};
 pub use op_rows::{OpRow, ops_text};
 pub use plan::{LeaderRule, PlanContext, plan_text};
+pub use practice::{SandboxServersLine, SandboxWrittenLine, sandbox_servers_text, sandbox_written_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;
 pub use progress::{Beside, Detail, Progress};

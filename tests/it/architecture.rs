@@ -38,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
             "openmldb-wire",
             "prost",
             "serde",
+            "serde_json",
             "thiserror",
             "tokio",
             "tokio-stream",

@@ -29,6 +29,7 @@ mod metadata;
 mod output;
 mod packaging;
 mod plans;
+mod practice;
 mod promises;
 mod read_only;
 mod recordings;

@@ -73,6 +73,15 @@ pub const LOOKS: &[Case] = &[
     Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve --standalone") },
 ];
 
+/// Orders to sandboxes, of which none is served, and the tour.
+pub const PRACTICE: &[Case] = &[
+    alone("sandbox kill tablet2"),
+    alone("sandbox start all"),
+    alone("sandbox hang tablet1 nameserver1"),
+    alone("sandbox write --rows 1"),
+    alone("sandbox tour --night 1"),
+];
+
 /// Recoveries, undertakings, and what they would do.
 pub const RUNS: &[Case] = &[
     alone("recover --all --sandbox"),
@@ -124,5 +133,5 @@ pub const STEPS: &[Case] = &[
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    LOOKS.iter().chain(RUNS).chain(STEPS)
+    LOOKS.iter().chain(PRACTICE).chain(RUNS).chain(STEPS)
 }

@@ -17,7 +17,7 @@ use crate::support::harness::Harness;
 use crate::support::outside::{flags, leader, orders};
 use crate::support::process::{Home, Ran};
 use crate::support::screen::{Screen, Seen};
-use commands::{Case, LOOKS, RUNS, STEPS, all};
+use commands::{Case, LOOKS, PRACTICE, RUNS, STEPS, all};
 
 const WIDTHS: [u16; 3] = [40, 80, 200];
 
@@ -209,6 +209,11 @@ async fn each_shows_every_line(cases: &[Case]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_look_show_every_line_at_any_width() {
     each_shows_every_line(LOOKS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn practising_shows_every_line_at_any_width() {
+    each_shows_every_line(PRACTICE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
