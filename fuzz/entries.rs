@@ -10,7 +10,7 @@ use openmldb_ops::run::{
     left_by_runs, parse_plan, prepare_plan, summary_of_plan, summary_of_status, write_plan,
 };
 use openmldb_ops::ui::{
-    About, Listed, Paint, PlanContext, plan_text, snapshot_text, status_text, story_text, summary_text,
+    About, Listed, Paint, Part, PlanContext, page, plan_text, snapshot_text, status_text, story_text, summary_text,
 };
 use openmldb_ops::wire::{api, decode, nameserver, polled};
 use openmldb_ops::{run, snapshot};
@@ -118,7 +118,8 @@ fn planned_and_shown(seen: &Snapshot) {
 pub fn record(bytes: &[u8]) {
     match RecordedRun::read(bytes) {
         Ok(recorded_run) => {
-            story_text(&recorded_run, RunState::Killed, Paint::Plain);
+            story_text(&recorded_run, RunState::Killed, Part::All, Paint::Plain);
+            page(&recorded_run, RunState::Killed);
             let shelf = MemoryArchive::default();
             shelf.put(RunId { began_ms: 1, number: 0 }, bytes.to_vec());
             let left = left_by_runs(

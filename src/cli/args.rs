@@ -11,6 +11,7 @@ use super::guard_args::Guard;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
 use super::practice_args::{Rehearse, Sandbox};
+use super::record_args::Record;
 use super::step_args::{Looking, OnOff, ShowCommand, Working};
 use super::step_commands::{LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
@@ -367,44 +368,6 @@ pub struct FailoverRestore {
     #[command(flatten)]
     /// Cluster.
     pub at: Where,
-}
-
-/// `record`.
-#[derive(Debug, Args)]
-pub struct Record {
-    #[command(subcommand)]
-    /// What.
-    pub command: RecordCommand,
-}
-
-/// What to do with records.
-#[derive(Debug, Subcommand)]
-pub enum RecordCommand {
-    /// List the records of runs, oldest first
-    List {
-        /// Where records are kept [default: openmldb-ops in the XDG state directory]
-        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
-        record_dir: Option<PathBuf>,
-    },
-    /// Say that nobody goes on with an undertaking (`scale`, `upgrade`, `leader handover`) that did not come to its end, so
-    /// that `status` does not point at it any more
-    Dismiss {
-        /// The run that began it, as `status` and `record list` name it
-        #[arg(value_name = "ID")]
-        run: String,
-        /// Where records are kept [default: openmldb-ops in the XDG state directory]
-        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
-        record_dir: Option<PathBuf>,
-    },
-    /// Tell the story of a run: what was there, what was decided and why, what was sent and how it went
-    Show {
-        /// A run, as listed; or `last`
-        #[arg(value_name = "ID", default_value = "last")]
-        run: String,
-        /// Where records are kept [default: openmldb-ops in the XDG state directory]
-        #[arg(long, value_name = "DIR", env = "OPENMLDB_OPS_RECORD_DIR", hide_env_values = true)]
-        record_dir: Option<PathBuf>,
-    },
 }
 
 /// What to do with what is configured.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,10 +19,10 @@ use super::recover::now_ms;
 use super::step_commands::LeaderCommand;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
-use crate::run::Summary;
+use crate::run::{Summary, note_exit};
 use crate::ui::{Ended, metrics_text};
 
-/// How long writing metrics may take: the file may be on a disk that hangs.
+/// How long writing a file may take: it may be on a disk that hangs.
 const METRICS: Duration = Duration::from_secs(5);
 /// The same where the process has to end at once.
 const METRICS_AT_ONCE: Duration = Duration::from_millis(300);
@@ -49,7 +50,8 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     summary: Option<Summary>,
-    record: Option<String>,
+    /// Its records, in the order in which they were begun.
+    records: Vec<String>,
     error: Option<String>,
 }
 
@@ -89,7 +91,7 @@ impl AtTheEnd {
 
     /// Its record.
     pub fn is_recorded(&self, path: &str) {
-        locked(&self.0.known).record = Some(path.to_owned());
+        locked(&self.0.known).records.push(path.to_owned());
     }
 
     /// Why it could not do its work.
@@ -101,6 +103,7 @@ impl AtTheEnd {
     pub fn perform(&self, exit: u8, say: &Say) {
         if self.begin(exit) {
             let ended = self.ended(exit);
+            self.note_exit(exit, METRICS);
             self.write_metrics(&ended, METRICS, say);
             self.run(&ended, say);
             *locked(&self.0.stage) = Stage::Over { exit };
@@ -141,6 +144,7 @@ impl AtTheEnd {
         if self.begin(exit) {
             let ended = self.ended(exit);
             let unheard: Say = Arc::new(|_: &str| {});
+            self.note_exit(exit, METRICS_AT_ONCE);
             self.write_metrics(&ended, METRICS_AT_ONCE, &unheard);
             if let Some(Err(error)) = self.start(&ended) {
                 tracing::error!(%error, "--on-end cannot be run");
@@ -174,24 +178,28 @@ impl AtTheEnd {
     fn ended(&self, exit_code: u8) -> Ended {
         let known = locked(&self.0.known);
         let took_ms = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (summary, record, error) = (known.summary.clone(), known.record.clone(), known.error.clone());
+        let (summary, record, error) = (known.summary.clone(), known.records.last().cloned(), known.error.clone());
         Ended { command: self.0.command, exit_code, summary, record, error, at_ms: now_ms(), took_ms }
     }
 
     fn write_metrics(&self, ended: &Ended, within: Duration, say: &Say) {
         let Some(file) = self.0.wants.metrics_file.clone() else { return };
-        let (text, (done, is_done)) = (metrics_text(ended), mpsc::channel());
-        let to = file.clone();
-        let writing = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
-            // Nobody may be waiting for it any more.
-            let _unheard = done.send(files::replace(&to, text.as_bytes()));
-        });
-        let why = match writing.map(|_| is_done.recv_timeout(within)) {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) | Err(error) => error.to_string(),
-            Ok(Err(_)) => format!("nothing was written within {} s", within.as_secs()),
-        };
-        say(&format!("the metrics cannot be written to {}: {why}", file.display()));
+        let (text, to) = (metrics_text(ended), file.clone());
+        if let Err(why) = written(within, move || files::replace(&to, text.as_bytes())) {
+            say(&format!("the metrics cannot be written to {}: {why}", file.display()));
+        }
+    }
+
+    /// Adds the exit code to the command's records. A record that is gone, or whose disk is full, has none.
+    fn note_exit(&self, code: u8, within: Duration) {
+        let records = locked(&self.0.known).records.clone();
+        if records.is_empty() {
+            return;
+        }
+        let noted = written(within, move || records.iter().try_for_each(|at| note_exit(Path::new(at), now_ms(), code)));
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the exit code is not recorded");
+        }
     }
 
     fn run(&self, ended: &Ended, say: &Say) {
@@ -262,6 +270,20 @@ impl Drop for OnPanic {
 
 /// With which Rust ends a process that panicked.
 const PANICKED: u8 = 101;
+
+/// Writes something, and waits no longer than that for it: why it is not written.
+fn written(within: Duration, write: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), String> {
+    let (done, is_done) = mpsc::channel();
+    let writing = thread::Builder::new().name("end".to_owned()).spawn(move || {
+        // Nobody may be waiting for it any more.
+        let _unheard = done.send(write());
+    });
+    match writing.map(|_| is_done.recv_timeout(within)) {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) | Err(error) => Err(error.to_string()),
+        Ok(Err(_)) => Err(format!("nothing was written within {} s", within.as_secs())),
+    }
+}
 
 fn end(group: Pid) {
     if let Err(error) = kill_process_group(group, Signal::KILL) {

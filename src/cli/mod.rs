@@ -33,6 +33,7 @@ mod playbook;
 mod practice;
 mod practice_args;
 mod record;
+mod record_args;
 mod recover;
 mod rehearse;
 mod sandbox;
@@ -168,7 +169,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Completions { shell } => shell::completions(*shell, out),
         Command::Man { directory } => shell::manual(directory.as_deref(), out),
         Command::Metadata(command) => metadata::run(command, out).await,
-        Command::Record(args) => record::run(&args.command, out),
+        Command::Record(args) => record::run(&args.command, out).await,
         Command::Config(command) => config::run(command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
         Command::Rehearse(args) => rehearse::run(args, out).await,

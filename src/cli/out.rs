@@ -80,6 +80,32 @@ impl Out {
         })
     }
 
+    /// Hears a run of another process.
+    pub fn listener_of_another(&self) -> Listener {
+        let (progress, lines) = (self.progress.listener(), self.lines.listener());
+        let (json, printing) = (self.output == Output::Json, self.printing.clone());
+        Arc::new(move |event| {
+            let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
+            printing.later(move || {
+                progress(&event);
+                if json {
+                    lines(&event);
+                }
+            });
+        })
+    }
+
+    /// Shows what such a run has told before as it stands now.
+    pub fn catch_up(&self, events: Vec<Event>) {
+        let (progress, lines, json) = (self.progress.clone(), self.lines.listener(), self.output == Output::Json);
+        self.printing.later(move || {
+            progress.catch_up(&events);
+            if json {
+                events.iter().for_each(|event| lines(event));
+            }
+        });
+    }
+
     /// Hears what a session waits for, and where it has found its cluster.
     pub fn waits(&self) -> Waits {
         Waits { says: self.say(), carries: self.carries.clone(), records: self.records.clone() }

@@ -18,7 +18,8 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, kept_off_text, was_switched_off,
+    About, ComparisonLine, Explaining, Explanation, LeaderRule, Listed, by_hand, how_long_text, kept_off_text,
+    was_switched_off,
 };
 
 use super::args;
@@ -151,6 +152,7 @@ async fn on_cluster(
     }
     let up_to = work.playbook.compare_rows_up_to();
     signals.unless_stopped(given_up::keep(&prepared, up_to, session, &dir, out)).await??;
+    say_how_long(&prepared, &work.scope, session.pace, out)?;
     let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
     let ended = recovery.run(&session.cluster, prepared).await;
     out.finish();
@@ -174,6 +176,15 @@ async fn on_cluster(
         out.say()(&kept_off_text(held_for));
     }
     exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
+}
+
+/// Says once, before a run that takes minutes, how many, and what would take fewer.
+fn say_how_long(prepared: &Prepared, scope: &Scope, pace: f64, out: &Out) -> Result<(), Failure> {
+    const LONG_MS: f64 = 60_000.0;
+    if let Some((planned, faster)) = prepared.takes_long((LONG_MS * pace) as u64, scope)? {
+        out.say()(&how_long_text(&planned, faster.as_ref(), pace));
+    }
+    Ok(())
 }
 
 fn listed(args: &args::Recover) -> Listed {

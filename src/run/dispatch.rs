@@ -91,6 +91,9 @@ impl Driver {
         let view = self.view(id);
         if let (Some(view), Some(task)) = (view, self.partitions.get_mut(&id)) {
             task.beside.sends(&intent.action);
+            if matches!(intent.action, Action::RecoverTable { .. } | Action::ChangeLeader { .. }) {
+                self.lanes.op_sent();
+            }
             let newest_op = self.index.newest_op;
             let mut unheard = task.memory.clone();
             unheard.note_unheard(&view, intent, newest_op);

@@ -158,6 +158,8 @@ pub struct Driver {
     pub(super) next_turn: Instant,
     /// When those are looked for that wait for what they aggregate, or for what aggregates them.
     pub(super) next_related: Instant,
+    /// When it is next told how far it has come.
+    pub(super) next_progress: Instant,
     /// What is waited for, as far as it has been said.
     pub(super) waits: Waits,
     pub(super) began: Instant,
@@ -228,6 +230,7 @@ impl Driver {
             last_round: None,
             next_turn: now,
             next_related: now,
+            next_progress: now,
             waits: Waits::new(),
             began: now,
             moved: now,
@@ -269,6 +272,7 @@ impl Driver {
                 break None;
             }
             self.tell_waits();
+            self.tell_progress();
             self.end_turns();
             self.look_if_due();
             tokio::select! {

@@ -70,6 +70,7 @@ impl Driver {
 
     pub(super) fn finish(self, stopped: Option<Stop>) -> Driven {
         self.tell_of_others();
+        self.tell_progress_now();
         let ends = self.partitions.iter().filter_map(|(id, task)| {
             let why = match &task.end {
                 Some(End::Healthy) => return None,

@@ -8,6 +8,7 @@ use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice};
 
 use super::outstanding::OutstandingWork;
+use super::progress::{Expected, Progress};
 use super::waits::{Awaited, Named};
 
 /// Hears events, in order.
@@ -100,6 +101,10 @@ pub enum Event {
         /// After how many it is waited for no longer; none: as long as it takes.
         at_most_ms: Option<u64>,
     },
+    /// What the run is expected to take.
+    Expected(Expected),
+    /// How far the run has come.
+    Progress(Box<Progress>),
     /// The cluster still does something because of the run, which ends.
     StillGoingOn {
         /// What.

@@ -6,6 +6,7 @@ use crate::model::{Action, Endpoint, PartitionId};
 use crate::recovery::{Intent, View};
 
 use super::partition_task::{Ordered, on_nameserver};
+use super::progress::Queue;
 
 /// How wide the lanes are.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,8 @@ pub(super) struct Lanes {
     /// Nothing goes to the nameserver for now.
     nameserver_closed: bool,
     ops_busy: [BTreeSet<PartitionId>; 2],
+    /// Operations that the nameserver was told to do.
+    ops_sent: usize,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +95,7 @@ impl Lanes {
             nameserver_busy: 0,
             nameserver_closed: false,
             ops_busy: Default::default(),
+            ops_sent: 0,
         }
     }
 
@@ -187,6 +191,28 @@ impl Lanes {
             lane.loads.keys().any(|(_, queued)| *queued == id) || lane.others.iter().any(|(queued, _)| *queued == id)
         };
         self.tablets.iter().filter(move |(_, lane)| holds(lane)).map(|(endpoint, _)| endpoint.clone())
+    }
+
+    /// Notes that the nameserver is told to do an operation.
+    pub(super) fn op_sent(&mut self) {
+        self.ops_sent += 1;
+    }
+
+    /// How many operations of ours the nameserver has done, how many it was told to do beside these, and how many are queued here.
+    pub(super) fn ops(&self) -> (usize, usize, usize) {
+        let busy: usize = self.ops_busy.iter().map(BTreeSet::len).sum();
+        let under_way = busy.min(self.ops_sent);
+        (self.ops_sent - under_way, under_way, self.ops.iter().map(VecDeque::len).sum())
+    }
+
+    /// The tablets that have something to load.
+    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> {
+        let queue = |(endpoint, lane): (&Endpoint, &TabletLane)| Queue {
+            endpoint: endpoint.clone(),
+            loading: lane.loading.len(),
+            queued: lane.loads.len(),
+        };
+        self.tablets.iter().map(queue).filter(|queue| queue.loading + queue.queued > 0)
     }
 
     /// Notes that a partition has no operation of ours queued any more.

@@ -37,6 +37,7 @@ mod pause;
 mod polling;
 mod prepared;
 mod process;
+mod progress;
 mod record;
 mod recover;
 mod remote;
@@ -80,9 +81,11 @@ pub use outstanding::OutstandingWork;
 pub use pause::Pause;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
+pub use progress::{Expected, Progress, Queue, WaitedFor};
 pub use record::{
-    Archive, By, Caller, ClusterNames, Directory, FailoverSet, Line, MemoryArchive, Record, RecordError, RecordWriter,
-    RecordedRun, RecordedRunError, RunHeader, RunState, UnfinishedWork, Work, left_by_runs,
+    Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive, Needed,
+    Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
+    UnfinishedWork, Work, leaves_the_same, left_by_runs, needed, note_exit,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

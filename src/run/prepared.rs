@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
-use crate::playbook::{Playbook, PlaybookError, alternatives};
+use crate::playbook::{DEFAULT, Playbook, PlaybookError, alternatives};
 use crate::recovery::{
     Before, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, ProcessContinuity, Replaceable, RowsSeen, View,
     forecast, plan,
@@ -22,6 +22,9 @@ use super::record::UnfinishedWork;
 use super::remote::detached;
 use super::resume_snapshots::is_worked_on;
 use super::scope::Scope;
+
+/// The playbook that brings followers back without the nameserver's operations.
+const FAST: &str = "fast";
 
 /// Everything known before anything is done.
 #[derive(Debug)]
@@ -177,6 +180,24 @@ impl Prepared {
             compared.push(forecast(&plan));
         }
         Ok(compared)
+    }
+
+    /// What this plan would take, if that is longer than so many milliseconds; and what the playbook `fast` would, if it is much
+    /// quicker and leaves no more alone.
+    ///
+    /// # Errors
+    /// None: the playbooks that come with the program can be read.
+    pub fn takes_long(&self, ms: u64, scope: &Scope) -> Result<Option<(Forecast, Option<Forecast>)>, PlaybookError> {
+        let planned = forecast(&self.plan);
+        if planned.redundant_after_ms <= ms {
+            return Ok(None);
+        }
+        if self.plan.playbook != DEFAULT {
+            return Ok(Some((planned, None)));
+        }
+        let fast = forecast(&plan_with(&self.snapshot, &Playbook::find(FAST)?, scope, &self.memories));
+        let is_better = fast.redundant_after_ms < planned.redundant_after_ms / 2 && fast.blocked <= planned.blocked;
+        Ok(Some((planned, Some(fast).filter(|_| is_better))))
     }
 
     /// The same where somebody has named the leader of the one partition in scope.

@@ -29,6 +29,7 @@ use super::missing::Awaiting;
 use super::outstanding::{OutstandingWork, still_going_on};
 use super::panics::{panic_text, unbreakable};
 use super::prepared::{Prepared, prepare_plan};
+use super::progress::Expected;
 use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeader, UnfinishedWork, Work};
 use super::remote;
 use super::report::{AutoFailoverSeen, Summary, Verdict};
@@ -383,7 +384,10 @@ impl Recovery {
             }
         }
         prepared.released.iter().for_each(|(id, endpoint)| record.released(*id, endpoint));
+        let expected = Expected::of(&prepared.plan, self.pace);
+        record.expects(&expected);
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
+        (self.listener)(&Event::Expected(expected));
         if self.record.set(record.clone()).is_err() {
             tracing::error!("a recovery runs a second time");
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{Endpoint, PartitionId, TableName};
@@ -22,7 +22,7 @@ const AT_LEAST: Duration = Duration::from_secs(10 * 60);
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What is waited for, as a stable code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Awaited {
     /// A tablet that metadata names and that does not answer, to be there.
@@ -63,6 +63,13 @@ pub enum Awaited {
     Flags,
 }
 
+impl Awaited {
+    /// Whether it is a partition's turn, or a call's: others come first, and nothing is slow.
+    pub fn is_turn(self) -> bool {
+        matches!(self, Self::SystemTables | Self::BaseTable | Self::Aggregates | Self::Leaders | Self::Call)
+    }
+}
+
 impl From<&WaitFor> for Awaited {
     fn from(what: &WaitFor) -> Self {
         match what {
@@ -86,7 +93,7 @@ impl From<&WaitFor> for Awaited {
 }
 
 /// A partition, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Database and table.
     #[serde(flatten)]
@@ -105,10 +112,11 @@ pub(super) struct Waits {
 
 /// All that wait for the same.
 #[derive(Debug, Default)]
-struct Waiting {
-    partitions: usize,
-    longest: Option<(Duration, PartitionId, Option<Duration>)>,
-    endpoints: BTreeSet<Endpoint>,
+pub(super) struct Waiting {
+    pub(super) partitions: usize,
+    /// The longest that one of them has waited, which one, and how long it may take.
+    pub(super) longest: Option<(Duration, PartitionId, Option<Duration>)>,
+    pub(super) endpoints: BTreeSet<Endpoint>,
 }
 
 impl Waits {
@@ -135,23 +143,9 @@ impl Driver {
         if now < self.waits.next {
             return;
         }
-        let pace = self.settings.pace;
-        self.waits.next = now + EVERY.div_f64(pace);
+        self.waits.next = now + EVERY.div_f64(self.settings.pace);
         self.tell_missing();
-        let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
-        for (id, task) in self.partitions.iter().filter(|(_, task)| task.is_open()) {
-            let Some((what, waited, at_most)) = self.waits_for(*id, task) else { continue };
-            let waited = waited.mul_f64(pace);
-            if waited < FIRST {
-                continue;
-            }
-            let waiting = all.entry(what).or_default();
-            waiting.partitions += 1;
-            waiting.endpoints.extend(self.waited_at(*id, task));
-            if waiting.longest.as_ref().is_none_or(|(longest, ..)| *longest < waited) {
-                waiting.longest = Some((waited, *id, at_most));
-            }
-        }
+        let all = self.all_waits();
         self.waits.due.retain(|what, _| *what == Awaited::Tablet || all.contains_key(what));
         for (what, Waiting { partitions, longest, endpoints }) in all {
             let Some((waited, id, at_most)) = longest else { continue };
@@ -169,6 +163,25 @@ impl Driver {
                 at_most_ms: at_most.map(millis),
             });
         }
+    }
+
+    /// All that has been waited for for a while, on the cluster's clock.
+    pub(super) fn all_waits(&self) -> BTreeMap<Awaited, Waiting> {
+        let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
+        for (id, task) in self.partitions.iter().filter(|(_, task)| task.is_open()) {
+            let Some((what, waited, at_most)) = self.waits_for(*id, task) else { continue };
+            let waited = waited.mul_f64(self.settings.pace);
+            if waited < FIRST {
+                continue;
+            }
+            let waiting = all.entry(what).or_default();
+            waiting.partitions += 1;
+            waiting.endpoints.extend(self.waited_at(*id, task));
+            if waiting.longest.as_ref().is_none_or(|(longest, ..)| *longest < waited) {
+                waiting.longest = Some((waited, *id, at_most));
+            }
+        }
+        all
     }
 
     /// For whom the run stays open: at once, so that somebody can start it.

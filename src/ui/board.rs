@@ -53,19 +53,17 @@ impl Board {
         Self { drawn: Arc::new(Mutex::new(drawn)) }
     }
 
-    /// The columns that a row may fill. The last one stays empty: whether a full line goes on below it is for each terminal
-    /// to decide.
-    pub(super) fn columns(&self) -> u16 {
-        self.lock().columns()
+    /// The terminal's lines, and the columns that a row may fill. The last one stays empty: whether a full line goes on below it is
+    /// for each terminal to decide.
+    pub(super) fn size(&self) -> (u16, u16) {
+        let drawn = self.lock();
+        ((drawn.size)().0, drawn.columns())
     }
 
-    /// Changes a row. It may be drawn a little later, with a row that changes then.
-    pub(super) fn set(&self, row: usize, text: String) {
+    /// Changes the rows. They may be drawn a little later, as they are then.
+    pub(super) fn show(&self, rows: Vec<String>) {
         let mut drawn = self.lock();
-        if drawn.rows.len() <= row {
-            drawn.rows.resize(row + 1, String::new());
-        }
-        drawn.rows[row] = text;
+        drawn.rows = rows;
         if drawn.last.is_none_or(|last| last.elapsed() >= PAUSE) {
             drawn.draw();
         }

@@ -49,9 +49,7 @@ impl Write for Screen {
 }
 
 fn rows(board: &Board, rows: &[&str]) {
-    for (row, text) in rows.iter().enumerate() {
-        board.set(row, (*text).to_owned());
-    }
+    board.show(rows.iter().map(|text| (*text).to_owned()).collect());
     board.lock().draw();
 }
 

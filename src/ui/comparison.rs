@@ -6,7 +6,7 @@ use crate::recovery::Forecast;
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::words::elapsed;
+use super::words::{elapsed, roughly};
 
 /// The same for pipes.
 #[derive(Debug, Serialize)]
@@ -39,4 +39,14 @@ pub fn comparison_text(line: &ComparisonLine<'_>, paint: Paint) -> String {
     }
     let heading = paint.tone(Tone::Strong, "Playbooks compared (estimates; `rehearse --snapshot` plays them through)");
     format!("\n{heading}\n{}", columns.text(2, paint))
+}
+
+/// How long a run takes, on a cluster whose clock runs so much faster than ours, and what would be quicker.
+pub fn how_long_text(planned: &Forecast, faster: Option<&Forecast>, pace: f64) -> String {
+    let ours = |ms: u64| roughly(((ms as f64 / pace) as u64).max(1000));
+    let (redundant, serving) = (ours(planned.redundant_after_ms), ours(planned.serving_after_ms));
+    let faster = faster.map_or(String::new(), |faster| {
+        format!("; --playbook {}: {}, same rules", faster.playbook, ours(faster.redundant_after_ms))
+    });
+    format!("about {redundant} until every replica is back, and {serving} until all serve{faster}")
 }

@@ -4,22 +4,26 @@ use std::collections::BTreeMap;
 
 use crate::run::{Event, Milestone};
 
+use super::progress_rows::left;
 use super::run_counts::RunCounts;
 use super::words::elapsed;
 
 /// Of so many partitions to bring back each is told on its own.
-const FEW: u64 = 20;
+const FEW: usize = 20;
 /// So many lines of a kind are told; the end lists what they were about.
 const ALIKE: usize = 3;
 /// How long after the last line another one says how far it has come, in ms of the cluster's clock.
 const EVERY_MS: u64 = 5_000;
+
+/// The same while no partition comes any further.
+const AT_LEAST_EVERY_MS: u64 = 30_000;
 
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(super) struct Digest {
     told: BTreeMap<Kind, usize>,
     told_ms: u64,
-    told_bars: (u64, u64),
+    told_bars: (usize, usize),
 }
 
 /// Kinds of lines of which there may be as many as there are partitions.
@@ -66,12 +70,14 @@ impl Digest {
 
     /// How far it has come, where that is to be said: now and then, once all serve, and once all are redundant.
     pub(super) fn progress(&mut self, event: &Event, run_counts: &RunCounts) -> Option<String> {
-        let Event::Partition { after_ms, state: Milestone::Serving | Milestone::Redundant, .. } = event else {
-            return None;
+        let after_ms = match event {
+            Event::Partition { after_ms, state: Milestone::Serving | Milestone::Redundant, .. } => after_ms,
+            Event::Progress(progress) if progress.after_ms >= self.told_ms + AT_LEAST_EVERY_MS => &progress.after_ms,
+            _ => return None,
         };
         let bars = run_counts.bars();
         let now = (bars.serving, bars.redundant);
-        let reached = |now: u64, before: u64| now == bars.length && before < bars.length;
+        let reached = |now: usize, before: usize| now == bars.length && before < bars.length;
         let is_milestone = reached(now.0, self.told_bars.0) || reached(now.1, self.told_bars.1);
         let is_due = *after_ms >= self.told_ms + EVERY_MS;
         if bars.length <= FEW || !(is_milestone || is_due) {
@@ -80,8 +86,12 @@ impl Digest {
         (self.told_ms, self.told_bars) = (*after_ms, now);
         let trouble = run_counts.trouble();
         let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };
+        let loaded = run_counts.progress().filter(|progress| progress.loaded < progress.replicas);
+        let loaded =
+            loaded.map_or(String::new(), |now| format!("{} of {} replicas loaded, ", now.loaded, now.replicas));
+        let left = left(run_counts, *after_ms).map_or(String::new(), |left| format!("; {left}"));
         Some(format!(
-            "after {}: {} of {} serve, {} redundant{trouble}",
+            "after {}: {loaded}{} of {} serve, {} redundant{trouble}{left}",
             elapsed(*after_ms),
             bars.serving,
             bars.length,

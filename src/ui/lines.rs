@@ -59,6 +59,8 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
         Event::Waiting { what, endpoints, partitions, partition, for_ms, at_most_ms } => {
             waiting(*what, endpoints, *partitions, partition.as_ref(), (*for_ms, *at_most_ms))
         }
+        // Shown as it changes, not line by line.
+        Event::Expected(_) | Event::Progress(_) => return None,
         Event::StillGoingOn { going_on } => {
             format!("{} {}", paint.tone(Tone::Warning, "still going on:"), going_on_text(going_on))
         }
@@ -94,7 +96,7 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
 }
 
 /// What is waited for, for whom, for how long: `shop.clicks/1 loading on 10.0.0.3:10921 for 4 min`.
-fn waiting(
+pub(super) fn waiting(
     what: Awaited,
     endpoints: &[Endpoint],
     partitions: usize,

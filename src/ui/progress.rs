@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::model::Snapshot;
 use crate::run::{Event, Listener};
 
-use super::bars::Bars;
 use super::board::Board;
 use super::color::Paint;
 use super::digest::{Digest, Told};
 use super::lines::{Names, line};
+use super::live::Live;
 use super::run_counts::RunCounts;
 
 pub use super::lines::Detail;
@@ -37,7 +37,7 @@ struct Shown {
 }
 
 enum Place {
-    Terminal(Board, Option<Bars>),
+    Terminal(Board, Option<Live>),
     Lines(Box<dyn Write + Send>),
 }
 
@@ -84,6 +84,19 @@ impl Progress {
     /// Shows an event. Progress that cannot be shown stops no run.
     pub fn show(&self, event: &Event) {
         self.with(|shown| shown.show(event));
+    }
+
+    /// Takes in what was told elsewhere: it counts, and is not told again.
+    pub fn catch_up(&self, events: &[Event]) {
+        self.with(|shown| {
+            for event in events {
+                shown.acts |= matches!(event, Event::Recorded { .. });
+                shown.run_counts.add(event);
+                shown.digest.told(event, &shown.run_counts);
+            }
+            let last = events.iter().rev().find(|event| matches!(event, Event::Progress(_)));
+            last.into_iter().for_each(|event| shown.show(event));
+        });
     }
 
     /// Takes the bars away: what is told from now on are lines.
@@ -154,7 +167,7 @@ impl Shown {
             }
             Place::Terminal(board, bars) => {
                 if self.acts && self.run_counts.bars().length > 0 {
-                    bars.get_or_insert_with(|| Bars::on(board));
+                    bars.get_or_insert_with(|| Live::on(board));
                 }
                 match (&*bars, line) {
                     (Some(bars), Some(line)) if told == Told::No || !lasts(event) => bars.last(line),
@@ -176,7 +189,11 @@ fn lasts(event: &Event) -> bool {
         Event::Partition { blocked, .. } => blocked.is_some(),
         Event::RowsChecked { same, .. } => *same != Some(true),
         Event::LeaderChosen { choice, .. } => !choice.given_up.is_empty(),
-        Event::Action { .. } | Event::ActionFailed { .. } | Event::Waiting { .. } => false,
+        Event::Action { .. }
+        | Event::ActionFailed { .. }
+        | Event::Waiting { .. }
+        | Event::Expected(_)
+        | Event::Progress(_) => false,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::recovery::Outcome;
-use crate::run::{Event, Line, RecordedRun, RunId, RunState, Work, why_held};
+use crate::model::{PartitionId, Snapshot};
+use crate::recovery::{Memory, Outcome, ReplicaEvidence, View};
+use crate::run::{Event, Expected, Line, Milestone, RecordedRun, RunId, RunState, Work, why_held};
 
 use super::color::{Paint, Tone};
-use super::columns::{Cell, Columns};
+use super::columns::Cell;
 use super::lines::{self, Detail, Names};
+use super::sheet::{Column, Layout, Sheet, Whose, essential, extra};
 use super::summary::going_on_text;
 use super::words::{Numbers, command, elapsed, moment, on_off, one_line};
 use crate::model::counted;
@@ -20,28 +22,68 @@ pub struct Recorded {
     pub recorded_run: Result<(RecordedRun, RunState), String>,
 }
 
-/// A record in one line of a list.
-pub fn records_text(records: &[Recorded], paint: Paint) -> String {
+/// What a list of records has of each. The command is what was typed, without the program's name.
+const COLUMNS: [Column; 9] = [
+    essential(Whose::Ours, "run"),
+    essential(Whose::Ours, "began"),
+    essential(Whose::Ours, "took"),
+    essential(Whose::Ours, "exit"),
+    extra(Whose::Ours, "host"),
+    essential(Whose::Ours, "what"),
+    extra(Whose::Ours, "cluster"),
+    essential(Whose::Ours, "end"),
+    extra(Whose::Ours, "command"),
+];
+
+/// A record in one line of a list, which is as wide as that. `now_ms` is since 1970.
+pub fn records_text(records: &[Recorded], now_ms: u64, width: Option<usize>, paint: Paint) -> String {
     if records.is_empty() {
         return "no records\n".to_owned();
     }
-    let mut rows = Columns::headed(&["run", "began", "what", "cluster", "end"]);
+    let mut sheet = Sheet::headed(&COLUMNS);
     for Recorded { run, recorded_run } in records {
-        let (cluster, name, tone, end) = match recorded_run {
+        let first = [run.to_string(), moment(run.began_ms)].map(Cell::from);
+        let rest: [Cell; 7] = match recorded_run {
             Ok((recorded_run, state)) => {
                 let (tone, end) = end_of(recorded_run, *state);
-                (recorded_run.begun.cluster.clone(), recorded_run.begun.playbook.clone(), tone, end)
+                let begun = &recorded_run.begun;
+                [
+                    took(recorded_run, *state, now_ms).into(),
+                    recorded_run.exit_code().map_or("-".to_owned(), |code| code.to_string()).into(),
+                    begun.caller.host.as_str().into(),
+                    begun.playbook.as_str().into(),
+                    begun.cluster.as_str().into(),
+                    Cell::new(tone, end),
+                    typed(&begun.caller.command).into(),
+                ]
             }
-            Err(error) => (String::new(), String::new(), Tone::Warning, format!("unreadable: {error}")),
+            Err(error) => {
+                let end = Cell::new(Tone::Warning, format!("unreadable: {error}"));
+                ["-".into(), "-".into(), "".into(), "".into(), "".into(), end, "".into()]
+            }
         };
-        let (run, began) = (run.to_string(), moment(run.began_ms));
-        rows.row([run.into(), began.into(), one_line(&name).into(), cluster.into(), Cell::new(tone, end)]);
+        sheet.row(first.into_iter().chain(rest));
     }
-    rows.text(0, paint)
+    // No column is asked for by its name.
+    sheet.text(&Layout::Fitting(width), paint).unwrap_or_default()
+}
+
+/// How long a run took, or has taken by now.
+fn took(recorded_run: &RecordedRun, state: RunState, now_ms: u64) -> String {
+    match (recorded_run.took_ms(), state) {
+        (Some(took), _) => elapsed(took),
+        (None, RunState::Running) => elapsed(now_ms.saturating_sub(recorded_run.begun.run.began_ms)),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+/// A command line without where the program is.
+pub(super) fn typed(command: &str) -> &str {
+    command.split_once(' ').map_or(command, |(_, words)| words)
 }
 
 /// How a run ended, in a few words.
-fn end_of(recorded_run: &RecordedRun, state: RunState) -> (Tone, String) {
+pub(super) fn end_of(recorded_run: &RecordedRun, state: RunState) -> (Tone, String) {
     let ended = match recorded_run.ended() {
         Some(Line::Ended { verdict, restored: true, finished: true, .. }) => Some((Tone::Good, verdict.clone())),
         Some(Line::Ended { verdict, restored: true, .. }) => Some((Tone::Warning, verdict.clone())),
@@ -65,10 +107,152 @@ fn end_of(recorded_run: &RecordedRun, state: RunState) -> (Tone, String) {
     }
 }
 
-/// The whole of it, of a run that is so far.
-pub fn story_text(recorded_run: &RecordedRun, state: RunState, paint: Paint) -> String {
+/// Which part of a story is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    All,
+    /// What one partition is about.
+    Partition(PartitionId),
+    /// Calls that did not succeed, partitions that were left alone, and what there is to know.
+    Failed,
+}
+
+/// The lines of that part, in order.
+pub fn story_lines(recorded_run: &RecordedRun, part: Part) -> Vec<&Line> {
+    let mut called: BTreeMap<u64, Option<PartitionId>> = BTreeMap::new();
+    let is_of_it = |line: &&Line| {
+        let of = match line {
+            Line::Sending { number, partition, .. } => {
+                called.insert(*number, *partition);
+                *partition
+            }
+            Line::Went { number, .. } => called.get(number).copied().flatten(),
+            Line::Chosen { partition, .. }
+            | Line::Waiting { partition, .. }
+            | Line::Remembered { partition, .. }
+            | Line::Reached { partition, .. }
+            | Line::Released { partition, .. } => Some(*partition),
+            _ => None,
+        };
+        match part {
+            Part::All => true,
+            Part::Partition(wanted) => of == Some(wanted) || matches!(line, Line::Ended { .. } | Line::Exited { .. }),
+            Part::Failed => match line {
+                Line::Went { outcome, .. } => *outcome != Outcome::Applied,
+                Line::Reached { state, .. } => *state == Milestone::Blocked,
+                // What they call is told with them.
+                Line::Sending { .. } | Line::Command { .. } | Line::Note { .. } => true,
+                Line::Ended { .. } | Line::Exited { .. } => true,
+                _ => false,
+            },
+        }
+    };
+    let lines: Vec<&Line> = recorded_run.lines.iter().filter(is_of_it).collect();
+    if part != Part::Failed {
+        return lines;
+    }
+    // A call that succeeded is of no interest then.
+    let failed: BTreeSet<u64> = lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Went { number, .. } => Some(*number),
+            _ => None,
+        })
+        .collect();
+    let answered: BTreeSet<u64> = recorded_run
+        .lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Went { number, .. } => Some(*number),
+            _ => None,
+        })
+        .collect();
+    let is_told = |line: &&Line| match line {
+        Line::Sending { number, .. } | Line::Command { number, .. } => {
+            failed.contains(number) || !answered.contains(number)
+        }
+        _ => true,
+    };
+    lines.into_iter().filter(is_told).collect()
+}
+
+/// The story of a run that is so far, or a part of it. Times of day are UTC.
+pub fn story_text(recorded_run: &RecordedRun, state: RunState, part: Part, paint: Paint) -> String {
     let begun = &recorded_run.begun;
     let names = Names::of(&begun.snapshot);
+    let mut out = heading(recorded_run);
+    if let Part::Partition(id) = part {
+        out += &known_before(recorded_run, id, &names);
+    }
+    let lines = story_lines(recorded_run, part);
+    if lines.iter().all(|line| RecordedRun::is_about_the_end(line)) {
+        out += match part {
+            Part::Failed => "no call failed, and no partition was left alone\n",
+            Part::Partition(_) => "the run did nothing with it\n",
+            Part::All => "",
+        };
+    }
+    let mut sent = BTreeMap::new();
+    for line in lines {
+        if let Some((at_ms, text)) = told(line, &names, &mut sent, paint) {
+            let time = time_of_day(begun.run.began_ms.saturating_add(at_ms));
+            out += &format!("{time}  {:>10}  {text}\n", elapsed(at_ms));
+        }
+    }
+    let (tone, end) = end_of(recorded_run, state);
+    let code = recorded_run.exit_code().map_or(String::new(), |code| format!(", exit code {code}"));
+    out += &format!("end: {}{code}\n", paint.tone(tone, &end));
+    for call in sent.values() {
+        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "perhaps sent, and how it went is not recorded:"));
+    }
+    out.extend(dismissed(recorded_run));
+    if recorded_run.unreadable > 0 {
+        out += &format!("{} could not be read\n", counted(recorded_run.unreadable, "line"));
+    }
+    out
+}
+
+/// `04:13:07` of a moment in milliseconds since 1970.
+fn time_of_day(at_ms: u64) -> String {
+    let second = at_ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// What was known of a partition's replicas before the run changed anything.
+fn known_before(recorded_run: &RecordedRun, id: PartitionId, names: &Names) -> String {
+    let mut out = format!("{} before:\n", names.partition(Some(id)));
+    for evidence in evidence(&recorded_run.begun.snapshot, id) {
+        out += &format!("  {}: {}\n", evidence.endpoint, evidence_text(&evidence));
+    }
+    out
+}
+
+/// What is known of each of a partition's replicas.
+pub(super) fn evidence(seen: &Snapshot, id: PartitionId) -> Vec<ReplicaEvidence> {
+    let table = seen.tables.iter().find(|table| table.tid == id.tid);
+    let found = table.and_then(|table| Some((table, table.partitions.iter().find(|found| found.pid == id.pid)?)));
+    let Some((table, partition)) = found else { return Vec::new() };
+    let memory = Memory::at_start(seen, table, partition, &[]);
+    View::with_ops(&seen.tablets, table, partition, &memory, std::iter::empty())
+        .replicas
+        .iter()
+        .map(ReplicaEvidence::of)
+        .collect()
+}
+
+/// `leader, alive; not loaded; offset 93; snapshot at 90, term 3`.
+pub(super) fn evidence_text(evidence: &ReplicaEvidence) -> String {
+    let ReplicaEvidence { endpoint: _, is_leader, is_alive, held, offset, manifest } = evidence;
+    let role = if *is_leader { "leader" } else { "follower" };
+    let alive = if *is_alive { "alive" } else { "not alive" };
+    let offset = offset.map_or("offset unknown".to_owned(), |offset| format!("offset {offset}"));
+    one_line(&format!("{role}, {alive}; {held}; {offset}; {manifest}"))
+}
+
+/// Which run it is, and what it was about.
+pub(super) fn heading(recorded_run: &RecordedRun) -> String {
+    let begun = &recorded_run.begun;
     let caller = &begun.caller;
     let mut out = format!("run {} on {}\n", begun.run, one_line(&begun.cluster));
     out += &format!("began {} on {}, process {}\n", moment(begun.run.began_ms), one_line(&caller.host), caller.pid);
@@ -88,28 +272,22 @@ pub fn story_text(recorded_run: &RecordedRun, state: RunState, paint: Paint) -> 
     if let Some(after) = &begun.after {
         out += &format!("goes on after run {after}\n");
     }
-    let mut sent = BTreeMap::new();
-    for line in &recorded_run.lines {
-        if let Some((at_ms, text)) = told(line, &names, &mut sent, paint) {
-            out += &format!("{:>10}  {text}\n", elapsed(at_ms));
-        }
-    }
-    let (tone, end) = end_of(recorded_run, state);
-    out += &format!("end: {}\n", paint.tone(tone, &end));
-    for call in sent.values() {
-        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "perhaps sent, and how it went is not recorded:"));
-    }
-    out.extend(dismissed(recorded_run));
-    if recorded_run.unreadable > 0 {
-        out += &format!("{} could not be read\n", counted(recorded_run.unreadable, "line"));
-    }
     out
 }
 
 fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Paint) -> Option<(u64, String)> {
     let event = |event: &Event| lines::line(event, names, Detail::Verbose, paint);
     Some(match line {
-        Line::Begun(_) | Line::Remembered { .. } | Line::Dismissed { .. } => return None,
+        Line::Begun(_)
+        | Line::Remembered { .. }
+        | Line::Progress { .. }
+        | Line::Exited { .. }
+        | Line::Dismissed { .. } => return None,
+        Line::Expected { at_ms, expected } => {
+            let Expected { serving_after_ms, redundant_after_ms, .. } = expected;
+            let (serving, redundant) = (elapsed(*serving_after_ms), elapsed(*redundant_after_ms));
+            (*at_ms, format!("expected: all serve after {serving}, all are redundant after {redundant}"))
+        }
         Line::Chosen { at_ms, table, partition, choice } => {
             let (table, pid, choice) = (table.clone(), partition.pid.0, choice.clone());
             (*at_ms, event(&Event::LeaderChosen { table, pid, choice })?)
@@ -161,7 +339,7 @@ fn dismissed(recorded_run: &RecordedRun) -> Option<String> {
     })
 }
 
-fn went(outcome: &Outcome, paint: Paint) -> String {
+pub(super) fn went(outcome: &Outcome, paint: Paint) -> String {
     match outcome {
         Outcome::Applied => paint.tone(Tone::Good, "done"),
         Outcome::Refused { error, .. } => format!("{} {}", paint.tone(Tone::Warning, "refused:"), one_line(error)),

@@ -1,29 +1,47 @@
 //! How far a run has come, added up from its events: what progress bars show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::model::{TableName, counted};
-use crate::run::{Event, Milestone};
+use crate::run::{Event, Expected, Milestone, Progress};
 
 /// Counts, by partition, so that an event told twice counts once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct RunCounts {
     unhealthy: usize,
     serving: BTreeSet<(TableName, u32)>,
     redundant: BTreeSet<(TableName, u32)>,
     blocked: BTreeSet<(TableName, u32)>,
     failures: usize,
+    expected: Option<Expected>,
+    progress: Option<Progress>,
+    /// Replicas loaded and followers back, by time, of the last minutes.
+    history: VecDeque<(u64, usize, usize)>,
 }
+
+/// Over how long a rate is taken, in milliseconds.
+const RATE_MS: u64 = 60_000;
+/// The shortest time that says something about a rate.
+const LEAST_MS: u64 = 5_000;
 
 /// What the bars show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bars {
     /// Partitions that were not healthy at the start: the length of both bars.
-    pub(super) length: u64,
+    pub(super) length: usize,
     /// Of these, those that serve.
-    pub(super) serving: u64,
+    pub(super) serving: usize,
     /// Of these, those that are as they should be.
-    pub(super) redundant: u64,
+    pub(super) redundant: usize,
+}
+
+/// In a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rates {
+    /// Replicas that were loaded.
+    pub(super) loaded: f64,
+    /// Followers that came back.
+    pub(super) back: f64,
 }
 
 impl RunCounts {
@@ -45,6 +63,8 @@ impl RunCounts {
                 }
             }
             Event::ActionFailed { .. } => self.failures += 1,
+            Event::Expected(expected) => self.expected = Some(expected.clone()),
+            Event::Progress(progress) => self.note(progress),
             Event::Recorded { .. }
             | Event::Note { .. }
             | Event::Waiting { .. }
@@ -57,12 +77,46 @@ impl RunCounts {
 
     /// The bars as they stand.
     pub(super) fn bars(&self) -> Bars {
-        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        Bars {
-            length: number(self.unhealthy),
-            serving: number(self.serving.len()),
-            redundant: number(self.redundant.len()),
+        Bars { length: self.unhealthy, serving: self.serving.len(), redundant: self.redundant.len() }
+    }
+
+    fn note(&mut self, progress: &Progress) {
+        let Progress { after_ms, loaded, followers_back, .. } = *progress;
+        self.history.push_back((after_ms, loaded, followers_back));
+        while self.history.front().is_some_and(|(at, ..)| at.saturating_add(RATE_MS) < after_ms) {
+            self.history.pop_front();
         }
+        self.progress = Some(progress.clone());
+    }
+
+    /// How far it has come in numbers, as was last said.
+    pub(super) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// How long after the run began to act that was, in milliseconds.
+    pub(super) fn after_ms(&self) -> Option<u64> {
+        self.progress.as_ref().map(|progress| progress.after_ms)
+    }
+
+    /// What it is expected to take.
+    pub(super) fn expected(&self) -> Option<&Expected> {
+        self.expected.as_ref()
+    }
+
+    /// How many replicas have been loaded, and how many followers have come back, in a second of the last minute.
+    pub(super) fn rates(&self) -> Option<Rates> {
+        let ((began, loaded, back), (now, loaded_now, back_now)) = (self.history.front()?, self.history.back()?);
+        let took = now.saturating_sub(*began);
+        let seconds = took as f64 / 1000.0;
+        let rate = |then: usize, now: usize| now.saturating_sub(then) as f64 / seconds;
+        let is_long = took >= LEAST_MS;
+        is_long.then(|| Rates { loaded: rate(*loaded, *loaded_now), back: rate(*back, *back_now) })
+    }
+
+    /// The partitions that are left alone.
+    pub(super) fn blocked(&self) -> &BTreeSet<(TableName, u32)> {
+        &self.blocked
     }
 
     /// What stands beside the bars; empty if nothing is amiss.

@@ -122,7 +122,7 @@ pub(super) fn roughly(ms: u64) -> String {
 }
 
 /// A size with its unit, rounded down.
-pub(super) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -12,9 +12,9 @@ use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, PromotionMethod, Reason, Rejected, WhyHeld};
 use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
-    AutoFailoverSeen, Awaited, BlockedEntry, Event, GivenUpEntry, HeldFor, Lacking, Milestone, Named, OutstandingWork,
-    PartitionCounts, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service, Status, Summary, UnfinishedWork,
-    Verdict, prepare_plan,
+    AutoFailoverSeen, Awaited, BlockedEntry, Event, Expected, GivenUpEntry, HeldFor, Lacking, Milestone, Named,
+    OutstandingWork, PartitionCounts, Progress, Queue, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service,
+    Status, Summary, UnfinishedWork, Verdict, WaitedFor, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
 use openmldb_ops::verify::{Finding, FindingKind, Persistence, Verification};
@@ -94,6 +94,33 @@ fn blocked() -> Blocked {
     Blocked::new(Reason::NotRedundant, text, "bring the tablet back, then run again")
 }
 
+fn progress() -> Progress {
+    let waits = WaitedFor {
+        what: Awaited::Load,
+        endpoints: vec![endpoint(3)],
+        partitions: 1,
+        partition: Some(Named { table: TableName { db: "shop".to_owned(), table: "clicks".to_owned() }, pid: 1 }),
+        for_ms: 64_000,
+        at_most_ms: Some(7_200_000),
+    };
+    Progress {
+        after_ms: 64_000,
+        partitions: 165,
+        serving: 164,
+        redundant: 12,
+        blocked: 0,
+        replicas: 495,
+        loaded: 492,
+        followers: 330,
+        followers_back: 24,
+        ops_done: 24,
+        ops_under_way: 8,
+        ops_queued: 120,
+        tablets: vec![Queue { endpoint: endpoint(3), loading: 3, queued: 0 }],
+        waits: vec![waits],
+    }
+}
+
 /// One of each kind; a new kind does not compile until it stands here.
 fn events() -> Vec<Event> {
     let complete = |event: &Event| match event {
@@ -105,6 +132,8 @@ fn events() -> Vec<Event> {
         | Event::Action { .. }
         | Event::ActionFailed { .. }
         | Event::Waiting { .. }
+        | Event::Expected(_)
+        | Event::Progress(_)
         | Event::StillGoingOn { .. }
         | Event::Partition { .. } => {}
     };
@@ -161,6 +190,13 @@ fn events() -> Vec<Event> {
             for_ms: 60_000,
             at_most_ms: Some(300_000),
         },
+        Event::Expected(Expected {
+            playbook: "recover".to_owned(),
+            serving_after_ms: 500,
+            redundant_after_ms: 720_000,
+            operations: 330,
+        }),
+        Event::Progress(Box::new(progress())),
         Event::StillGoingOn {
             going_on: OutstandingWork::Call {
                 action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },

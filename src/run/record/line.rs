@@ -1,7 +1,9 @@
 //! The lines of a record, and their text: one JSON object a line, the first of which says which version they have.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,7 @@ use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
 use super::super::outstanding::OutstandingWork;
 use super::super::process::{Liveness, ProcessIdentity};
+use super::super::progress::{Expected, Progress};
 use super::super::run_id::RunId;
 
 /// The version of the lines written. Version 1 had the first and the last line only.
@@ -120,6 +123,22 @@ pub enum Line {
         /// Milliseconds since the run began.
         at_ms: u64,
     },
+    /// What the run was expected to take.
+    Expected {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// By its plan.
+        #[serde(flatten)]
+        expected: Expected,
+    },
+    /// How far the run has come.
+    Progress {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// In numbers.
+        #[serde(flatten)]
+        progress: Box<Progress>,
+    },
     /// Something to know.
     Note {
         /// Milliseconds since the run began.
@@ -143,6 +162,13 @@ pub enum Line {
         /// What the cluster was still doing because of the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         still_going_on: Vec<OutstandingWork>,
+    },
+    /// The run's process has ended.
+    Exited {
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+        /// With which exit code.
+        code: u8,
     },
     /// Somebody has said that nobody is going on with it. Comes after the run, and however it ended.
     Dismissed {
@@ -292,4 +318,13 @@ impl Line {
         text.push(b'\n');
         Ok(text)
     }
+}
+
+/// Adds to a record with which exit code its process ends, and when, in milliseconds since 1970.
+///
+/// # Errors
+/// The record is not there any more, or cannot be written.
+pub fn note_exit(record: &Path, at_ms: u64, code: u8) -> io::Result<()> {
+    let text = Line::Exited { at_ms, code }.text()?;
+    OpenOptions::new().append(true).open(record)?.write_all(&text)
 }

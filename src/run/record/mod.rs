@@ -6,7 +6,10 @@ mod archive;
 mod buffer;
 mod cluster_names;
 mod line;
+mod outline;
+mod prune;
 mod recorded_run;
+mod retold;
 mod state;
 
 use std::collections::BTreeSet;
@@ -21,8 +24,11 @@ use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, W
 pub use archive::{Archive, Directory, MemoryArchive, RecordWriter};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
-pub use line::{By, Caller, Line, RunHeader, Work};
+pub use line::{By, Caller, Line, RunHeader, Work, note_exit};
+pub use outline::{Calls, LeftAlone, Lost, Outline};
+pub use prune::{Kept, Needed, leaves_the_same, needed};
 pub use recorded_run::{FailoverSet, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
+pub use retold::Retold;
 pub use state::RunState;
 
 use buffer::{Called, Owes, RecordBuffer};
@@ -30,6 +36,7 @@ use buffer::{Called, Owes, RecordBuffer};
 use super::event::Milestone;
 use super::hold::HeldFor;
 use super::outstanding::OutstandingWork;
+use super::progress::{Expected, Progress};
 use super::run_id::RunId;
 
 /// A record that cannot be written or read.
@@ -109,6 +116,16 @@ impl Record {
             buffer.remembered.remove(&partition);
         }
         buffer.note(&Line::Reached { at_ms, table, partition, state, blocked });
+    }
+
+    /// Notes what the run is expected to take.
+    pub(super) fn expects(&self, expected: &Expected) {
+        self.buffer().note(&Line::Expected { at_ms: self.at_ms(), expected: expected.clone() });
+    }
+
+    /// Notes how far it has come.
+    pub(super) fn progress(&self, progress: &Progress) {
+        self.buffer().note(&Line::Progress { at_ms: self.at_ms(), progress: Box::new(progress.clone()) });
     }
 
     /// Notes something to know.

@@ -135,6 +135,27 @@ impl RecordedRun {
         }
     }
 
+    /// Whether a line says how the run ended, or what is owed after it.
+    pub fn is_about_the_end(line: &Line) -> bool {
+        matches!(line, Line::Ended { .. } | Line::Exited { .. } | Line::Dismissed { .. } | Line::FailoverWanted { .. })
+    }
+
+    /// With which exit code its process ended, if that is known.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.lines.iter().rev().find_map(|line| match line {
+            Line::Exited { code, .. } => Some(*code),
+            _ => None,
+        })
+    }
+
+    /// How long it took, in milliseconds, if it ended.
+    pub fn took_ms(&self) -> Option<u64> {
+        match self.ended() {
+            Some(Line::Ended { at_ms, .. }) => Some(*at_ms),
+            _ => None,
+        }
+    }
+
     /// Whether nothing of it matters to a later run.
     pub fn is_finished(&self) -> bool {
         matches!(self.ended(), Some(Line::Ended { finished: true, .. }))

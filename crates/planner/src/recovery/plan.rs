@@ -248,7 +248,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
     let mut planned = PartitionPlan {
         table: view.table.clone(),
         partition: view.partition,
-        evidence: view.replicas.iter().map(evidence).collect(),
+        evidence: view.replicas.iter().map(ReplicaEvidence::of).collect(),
         facts: Facts::of(view),
         leader: view
             .serving_leader()
@@ -345,33 +345,36 @@ fn step(intent: &Intent, expected: bool) -> PlannedStep {
     PlannedStep { step: intent.step, action: intent.action.clone(), why: intent.why.clone(), expected }
 }
 
-fn evidence(replica: &ReplicaView) -> ReplicaEvidence {
-    let held = match &replica.data {
-        Data::OutOfReach(error) => format!("does not answer: {error}"),
-        Data::Absent => "not loaded".to_owned(),
-        Data::Loading(State::Queued) => "queued".to_owned(),
-        Data::Loading(_) => "loading".to_owned(),
-        Data::Loaded(loaded) => format!("loaded as {}, {}", loaded.role, counted(loaded.rows, "row")),
-    };
-    let manifest = match &replica.manifest {
-        Seen::Known(manifest) if manifest.offset == Offset(0) => "no snapshot".to_owned(),
-        Seen::Known(manifest) if replica.memory.snapshot_file_missing => {
-            format!("snapshot at {}, its file is missing", manifest.offset)
+impl ReplicaEvidence {
+    /// Of a replica as it is seen.
+    pub fn of(replica: &ReplicaView) -> Self {
+        let held = match &replica.data {
+            Data::OutOfReach(error) => format!("does not answer: {error}"),
+            Data::Absent => "not loaded".to_owned(),
+            Data::Loading(State::Queued) => "queued".to_owned(),
+            Data::Loading(_) => "loading".to_owned(),
+            Data::Loaded(loaded) => format!("loaded as {}, {}", loaded.role, counted(loaded.rows, "row")),
+        };
+        let manifest = match &replica.manifest {
+            Seen::Known(manifest) if manifest.offset == Offset(0) => "no snapshot".to_owned(),
+            Seen::Known(manifest) if replica.memory.snapshot_file_missing => {
+                format!("snapshot at {}, its file is missing", manifest.offset)
+            }
+            Seen::Known(manifest) => match manifest.term {
+                Some(term) => format!("snapshot at {}, term {term}", manifest.offset),
+                None => format!("snapshot at {}", manifest.offset),
+            },
+            Seen::Failed(error) => format!("snapshot unknown: {error}"),
+            Seen::Unasked => "snapshot unknown".to_owned(),
+        };
+        let known = replica.largest_known_offset();
+        Self {
+            endpoint: replica.endpoint.clone(),
+            is_leader: replica.is_leader,
+            is_alive: replica.is_alive,
+            held,
+            offset: replica.offset().or((known > Offset(0)).then_some(known)),
+            manifest,
         }
-        Seen::Known(manifest) => match manifest.term {
-            Some(term) => format!("snapshot at {}, term {term}", manifest.offset),
-            None => format!("snapshot at {}", manifest.offset),
-        },
-        Seen::Failed(error) => format!("snapshot unknown: {error}"),
-        Seen::Unasked => "snapshot unknown".to_owned(),
-    };
-    let known = replica.largest_known_offset();
-    ReplicaEvidence {
-        endpoint: replica.endpoint.clone(),
-        is_leader: replica.is_leader,
-        is_alive: replica.is_alive,
-        held,
-        offset: replica.offset().or((known > Offset(0)).then_some(known)),
-        manifest,
     }
 }

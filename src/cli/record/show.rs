@@ -1,0 +1,123 @@
+//! `record show`: the story of a run, of a part of it, or the page for a browser.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use crate::files;
+use crate::model::{PartitionId, Snapshot};
+use crate::run::{Directory, Line, Outline, RecordedRun, RunId, RunState, Scope, Selector};
+use crate::ui::{Part, bytes, outline_text, page, story_lines, story_text};
+
+use super::super::failure::{Exit, Failure};
+use super::super::out::Out;
+use super::super::record_args::Show;
+use super::read_whole;
+
+/// A line of a record, as one of ours.
+#[derive(Serialize)]
+struct ShownLine<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    line: &'a Line,
+}
+
+/// A run in numbers.
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    event: &'static str,
+    run: RunId,
+    cluster: &'a str,
+    command: &'a str,
+    host: &'a str,
+    state: RunState,
+    ended: Option<&'a str>,
+    exit_code: Option<u8>,
+    took_ms: Option<u64>,
+    #[serde(flatten)]
+    outline: &'a Outline,
+}
+
+/// A page that was written.
+#[derive(Serialize)]
+struct PageLine {
+    event: &'static str,
+    run: RunId,
+    path: String,
+    bytes: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The record cannot be read, the partition is not in it, or the page cannot be written.
+pub(super) fn show(args: &Show, archive: &Directory, run: RunId, out: &Out) -> Result<Exit, Failure> {
+    let recorded_run = read_whole(archive, run)?;
+    let state = RunState::of(&recorded_run);
+    if let Some(file) = &args.html {
+        return write_page(&recorded_run, state, file, out);
+    }
+    if args.summary {
+        let outline = Outline::of(&recorded_run);
+        out.text_or(
+            &outline_text(&recorded_run, state, &outline, out.paint()),
+            &summary_line(&recorded_run, state, &outline),
+        )?;
+        return Ok(Exit::Healthy);
+    }
+    let part = match &args.partition {
+        Some(name) => Part::Partition(partition(name, &recorded_run.begun.snapshot)?),
+        None if args.failed => Part::Failed,
+        None => Part::All,
+    };
+    if !out.is_json() {
+        out.text_or(&story_text(&recorded_run, state, part, out.paint()), &())?;
+        return Ok(Exit::Healthy);
+    }
+    let first = Line::Begun(Box::new(recorded_run.begun.clone()));
+    for line in std::iter::once(&first).chain(story_lines(&recorded_run, part)) {
+        out.text_or("", &ShownLine { event: "record_line", line })?;
+    }
+    Ok(Exit::Healthy)
+}
+
+fn summary_line<'a>(recorded_run: &'a RecordedRun, state: RunState, outline: &'a Outline) -> SummaryLine<'a> {
+    let begun = &recorded_run.begun;
+    SummaryLine {
+        event: "record_summary",
+        run: begun.run,
+        cluster: &begun.cluster,
+        command: &begun.caller.command,
+        host: &begun.caller.host,
+        state,
+        ended: recorded_run.verdict(),
+        exit_code: recorded_run.exit_code(),
+        took_ms: recorded_run.took_ms(),
+        outline,
+    }
+}
+
+/// A partition by its name, or by the numbers that messages have where the name is not known.
+fn partition(name: &str, seen: &Snapshot) -> Result<PartitionId, Failure> {
+    if let Ok(id) = PartitionId::try_from(name.to_owned()) {
+        return Ok(id);
+    }
+    let scope = Scope::Some(vec![Selector::partition(name)?]);
+    scope.check(seen)?;
+    let ids = seen.tables.iter().flat_map(|table| {
+        table.partitions.iter().map(move |partition| (table, PartitionId { tid: table.tid, pid: partition.pid }))
+    });
+    let found = ids.filter(|(table, id)| scope.covers(table, *id)).map(|(_, id)| id).next();
+    found.ok_or_else(|| Failure::usage(anyhow!("the cluster had no partition {name} when the run began")))
+}
+
+fn write_page(recorded_run: &RecordedRun, state: RunState, file: &Path, out: &Out) -> Result<Exit, Failure> {
+    let text = page(recorded_run, state);
+    let unwritten = |error| Failure::error(anyhow!("the page cannot be written to {}: {error}", file.display()));
+    files::replace(file, text.as_bytes()).map_err(unwritten)?;
+    let (path, length) = (file.display().to_string(), text.len() as u64);
+    let said = format!("written: {path} ({}); any browser shows it, without a network\n", bytes(length));
+    out.text_or(&said, &PageLine { event: "record_page", run: recorded_run.begun.run, path, bytes: length })?;
+    Ok(Exit::Healthy)
+}

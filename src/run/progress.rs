@@ -1,0 +1,188 @@
+//! How far a run has come, in numbers: told every few seconds, and written down, so that another shell can show it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::model::{Endpoint, PartitionId, Seen};
+use crate::recovery::{Forecast, Plan, forecast};
+
+use super::driver::Driver;
+use super::event::Event;
+use super::partition_task::Case;
+use super::waits::{Awaited, Named, millis};
+
+/// How often it is told, on the cluster's clock.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How far a run has come. Counts are of the partitions that it brings back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Since the run began to act, in milliseconds.
+    pub after_ms: u64,
+    /// Partitions.
+    pub partitions: usize,
+    /// Of these, those that serve.
+    pub serving: usize,
+    /// Of these, those that are as they should be.
+    pub redundant: usize,
+    /// Of these, those that are left alone for now.
+    pub blocked: usize,
+    /// Their replicas.
+    pub replicas: usize,
+    /// Of these, those that are loaded.
+    pub loaded: usize,
+    /// Replicas that do not lead.
+    pub followers: usize,
+    /// Of these, those that are loaded and marked alive.
+    pub followers_back: usize,
+    /// Operations that the nameserver was told to do and has done.
+    pub ops_done: usize,
+    /// Those that it has not done yet.
+    pub ops_under_way: usize,
+    /// Those that it will be told to do, as far as that is decided.
+    pub ops_queued: usize,
+    /// Tablets that have something to load.
+    pub tablets: Vec<Queue>,
+    /// What has been waited for for a while.
+    pub waits: Vec<WaitedFor>,
+}
+
+/// What a tablet has to load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Which tablet.
+    pub endpoint: Endpoint,
+    /// Replicas that it was told to load and has not loaded.
+    pub loading: usize,
+    /// Replicas that it will be told to load, once it has room.
+    pub queued: usize,
+}
+
+/// Something that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitedFor {
+    /// What.
+    pub what: Awaited,
+    /// At which tablets; empty if it is at none in particular.
+    pub endpoints: Vec<Endpoint>,
+    /// How many partitions wait for it.
+    pub partitions: usize,
+    /// The one that has been waiting longest.
+    #[serde(flatten)]
+    pub partition: Option<Named>,
+    /// For how long, in milliseconds of the cluster's clock.
+    pub for_ms: u64,
+    /// After how many it is waited for no longer; none: as long as it takes.
+    pub at_most_ms: Option<u64>,
+}
+
+/// What a run is expected to take, as its plan has it, from when it begins to act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// The playbook.
+    pub playbook: String,
+    /// Milliseconds until every partition that can serve does.
+    pub serving_after_ms: u64,
+    /// Milliseconds until every one that can be is redundant.
+    pub redundant_after_ms: u64,
+    /// Operations of the nameserver.
+    pub operations: usize,
+}
+
+impl Expected {
+    /// Of a plan, on a cluster whose clock runs so much faster than ours.
+    pub(super) fn of(plan: &Plan, pace: f64) -> Self {
+        let Forecast { playbook, serving_after_ms, redundant_after_ms, recovered, resent, .. } = forecast(plan);
+        let ours = |ms: u64| (ms as f64 / pace) as u64;
+        Self {
+            playbook,
+            serving_after_ms: ours(serving_after_ms),
+            redundant_after_ms: ours(redundant_after_ms),
+            operations: recovered + resent,
+        }
+    }
+}
+
+impl Driver {
+    /// Tells how far it has come, if that is due.
+    pub(super) fn tell_progress(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_progress {
+            self.next_progress = now + EVERY.div_f64(self.settings.pace);
+            self.tell_progress_now();
+        }
+    }
+
+    pub(super) fn tell_progress_now(&self) {
+        let progress = Box::new(self.progress());
+        self.settings.record.progress(&progress);
+        (self.settings.listener)(&Event::Progress(progress));
+    }
+
+    fn progress(&self) -> Progress {
+        let (ops_done, ops_under_way, ops_queued) = self.lanes.ops();
+        let mut progress = Progress {
+            after_ms: millis(self.began.elapsed()),
+            ops_done,
+            ops_under_way,
+            ops_queued,
+            tablets: self.lanes.queues().collect(),
+            ..Progress::default()
+        };
+        for (id, case) in self.cases.iter().filter(|(_, case)| !case.healthy_before) {
+            progress.count(case);
+            let Some((_, partition)) = self.index.find(&self.snapshot.tables, *id) else { continue };
+            for replica in &partition.replicas {
+                let held = self.snapshot.tablets.get(&replica.endpoint).map(|tablet| &tablet.held);
+                let is_loaded = match held {
+                    Some(Seen::Known(held)) => held.get(id).is_some_and(|held| held.state.is_loaded()),
+                    _ => false,
+                };
+                progress.replicas += 1;
+                progress.loaded += usize::from(is_loaded);
+                progress.followers += usize::from(!replica.is_leader);
+                progress.followers_back += usize::from(!replica.is_leader && replica.is_alive && is_loaded);
+            }
+        }
+        progress.waits.extend(self.missing_waits());
+        for (what, waiting) in self.all_waits() {
+            let Some((waited, id, at_most)) = waiting.longest else { continue };
+            let found = self.index.find(&self.snapshot.tables, id);
+            progress.waits.push(WaitedFor {
+                what,
+                endpoints: waiting.endpoints.into_iter().collect(),
+                partitions: waiting.partitions,
+                partition: found.map(|(table, _)| Named { table: table.name.clone(), pid: id.pid.0 }),
+                for_ms: millis(waited),
+                at_most_ms: at_most.map(millis),
+            });
+        }
+        progress
+    }
+
+    /// The tablets that the run stays open for.
+    fn missing_waits(&self) -> Option<WaitedFor> {
+        let missing = self.missing();
+        let partitions: BTreeSet<&PartitionId> = missing.values().flatten().collect();
+        (!missing.is_empty()).then(|| WaitedFor {
+            what: Awaited::Tablet,
+            endpoints: missing.keys().cloned().collect(),
+            partitions: partitions.len(),
+            partition: None,
+            for_ms: millis(self.settings.awaiting.since.elapsed().mul_f64(self.settings.pace)),
+            at_most_ms: Some(millis(self.settings.awaiting.time)),
+        })
+    }
+}
+
+impl Progress {
+    fn count(&mut self, case: &Case) {
+        self.partitions += 1;
+        self.serving += usize::from(case.serves);
+        self.redundant += usize::from(!case.is_watched());
+        self.blocked += usize::from(case.blocked().is_some());
+    }
+}

@@ -1,0 +1,147 @@
+//! A run in numbers, from its record: what was sent and how it went, how far partitions came, what was given up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::model::{PartitionId, TableName};
+use crate::recovery::{Blocked, GivenUp, Outcome};
+
+use super::super::event::Milestone;
+use super::super::progress::Expected;
+use super::line::Line;
+use super::recorded_run::RecordedRun;
+
+/// The numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Outline {
+    /// Partitions in scope.
+    pub partitions: usize,
+    /// Replicas in scope.
+    pub replicas: usize,
+    /// Partitions of which a leader was chosen.
+    pub leaders_chosen: usize,
+    /// Partitions that came to serve.
+    pub serving: usize,
+    /// When the last of them did, in milliseconds since the run began.
+    pub serving_after_ms: Option<u64>,
+    /// Partitions that became as they should be.
+    pub redundant: usize,
+    /// When the last of them did.
+    pub redundant_after_ms: Option<u64>,
+    /// What it was expected to take.
+    pub expected: Option<Expected>,
+    /// Partitions that were left alone.
+    pub blocked: Vec<LeftAlone>,
+    /// What replicas lost when they were resent.
+    pub given_up: Vec<Lost>,
+    /// Calls, by step.
+    pub calls: BTreeMap<String, Calls>,
+}
+
+/// A partition that was left alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeftAlone {
+    /// Database and table.
+    #[serde(flatten)]
+    pub table: TableName,
+    /// Which partition.
+    pub partition: PartitionId,
+    /// Why.
+    pub blocked: Blocked,
+}
+
+/// What a replica lost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lost {
+    /// Database and table.
+    #[serde(flatten)]
+    pub table: TableName,
+    /// Which partition.
+    pub partition: PartitionId,
+    /// What.
+    pub given_up: GivenUp,
+}
+
+/// The calls of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+pub struct Calls {
+    /// All of them.
+    pub sent: usize,
+    /// Those that did not simply succeed.
+    pub failed: usize,
+    /// Those of which it is not recorded how they went.
+    pub unheard: usize,
+}
+
+impl Outline {
+    /// Of a record.
+    pub fn of(recorded_run: &RecordedRun) -> Self {
+        let before = &recorded_run.begun.before;
+        let partitions: BTreeSet<PartitionId> = before.iter().map(|before| before.partition).collect();
+        let mut outline = Self { partitions: partitions.len(), replicas: before.len(), ..Self::default() };
+        let mut under_way: BTreeMap<u64, String> = BTreeMap::new();
+        let mut choices = BTreeMap::new();
+        let (mut serving, mut redundant) = (BTreeMap::new(), BTreeMap::new());
+        let mut blocked = BTreeMap::new();
+        for line in &recorded_run.lines {
+            match line {
+                Line::Chosen { table, partition, choice, .. } => drop(choices.insert(*partition, (table, choice))),
+                Line::Sending { number, step, .. } | Line::Command { number, step, .. } => {
+                    under_way.insert(*number, step.clone());
+                    outline.calls.entry(step.clone()).or_default().sent += 1;
+                }
+                Line::Went { number, outcome, .. } => {
+                    let step = under_way.remove(number);
+                    if let (Some(step), true) = (step, *outcome != Outcome::Applied) {
+                        outline.calls.entry(step).or_default().failed += 1;
+                    }
+                }
+                Line::Reached { at_ms, partition, state: Milestone::Serving, .. } => {
+                    serving.entry(*partition).or_insert(*at_ms);
+                }
+                Line::Reached { at_ms, partition, state: Milestone::Redundant, .. } => {
+                    serving.entry(*partition).or_insert(*at_ms);
+                    redundant.insert(*partition, *at_ms);
+                    blocked.remove(partition);
+                }
+                Line::Reached { table, partition, state: Milestone::Blocked, blocked: why, .. } => {
+                    redundant.remove(partition);
+                    blocked.extend(why.iter().map(|why| (*partition, (table, why))));
+                }
+                Line::Expected { expected, .. } => outline.expected = Some(expected.clone()),
+                Line::Begun(_)
+                | Line::Waiting { .. }
+                | Line::Remembered { .. }
+                | Line::Released { .. }
+                | Line::FailoverWanted { .. }
+                | Line::Progress { .. }
+                | Line::Note { .. }
+                | Line::Ended { .. }
+                | Line::Exited { .. }
+                | Line::Dismissed { .. } => {}
+            }
+        }
+        for step in under_way.into_values() {
+            outline.calls.entry(step).or_default().unheard += 1;
+        }
+        (outline.serving, outline.serving_after_ms) = (serving.len(), serving.into_values().max());
+        (outline.redundant, outline.redundant_after_ms) = (redundant.len(), redundant.into_values().max());
+        outline.leaders_chosen = choices.len();
+        outline.given_up = choices
+            .into_iter()
+            .flat_map(|(partition, (table, choice))| {
+                let lost =
+                    move |given_up: &GivenUp| Lost { table: table.clone(), partition, given_up: given_up.clone() };
+                choice.given_up.iter().map(lost)
+            })
+            .collect();
+        let left_alone = |(partition, (table, blocked)): (PartitionId, (&TableName, &Blocked))| LeftAlone {
+            table: table.clone(),
+            partition,
+            blocked: blocked.clone(),
+        };
+        outline.blocked = blocked.into_iter().map(left_alone).collect();
+        outline
+    }
+}
