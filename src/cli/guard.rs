@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{Patience, Standing, Target, ZooKeeper};
 use crate::guard::{Acted, Backups, Decision, Limits, Now, Post, Unshared, Watch};
-use crate::operate::Desk;
+use crate::operate::StateDir;
 use crate::playbook::{self, Playbook};
 use crate::run::{Caller, Directory, RecoverError, Recovered, Scope, Stop};
 use crate::ui::{GuardLine, by_hand, was_switched_off};
@@ -192,7 +192,7 @@ impl Guarding<'_> {
             (self.playbook.clone(), self.text.clone()),
             self.scope.clone(),
             limits,
-            (Arc::new(Directory(dir.clone())), Some(Desk::new(&dir, &session.name))),
+            (Arc::new(Directory(dir.clone())), Some(StateDir::new(&dir, &session.name))),
             (session.lock(&dir)?, self.post.clone()),
             (session.pace, self.out.listener()),
         ))

@@ -7,7 +7,7 @@ use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::Cluster;
 use crate::model::{Endpoint, counted};
-use crate::operate::{Desk, KeptError};
+use crate::operate::{StateDir, StateDirError};
 use crate::playbook::Playbook;
 use crate::run::{
     Abandoned, Archive, Caller, ClusterNames, Consent, Listener, Lock, LockError, Pause, Prepared, Record,
@@ -43,7 +43,7 @@ pub struct Watch {
     /// Where records are kept.
     pub archive: Arc<dyn Archive>,
     /// Where undertakings keep their files; none where there are none.
-    pub state_dir: Option<Desk>,
+    pub state_dir: Option<StateDir>,
     /// What keeps runs apart.
     pub lock: Arc<dyn Lock>,
     /// What guards share.
@@ -107,7 +107,7 @@ impl Watch {
         (playbook, playbook_text): (Playbook, String),
         scope: Scope,
         limits: Limits,
-        (archive, state_dir): (Arc<dyn Archive>, Option<Desk>),
+        (archive, state_dir): (Arc<dyn Archive>, Option<StateDir>),
         (lock, post): (Arc<dyn Lock>, Arc<dyn Post>),
         (pace, listener): (f64, Listener),
     ) -> Self {
@@ -313,7 +313,7 @@ impl Watch {
 }
 
 /// What this host's files say of undertakings.
-fn undertakings(state_dir: &Desk) -> Result<(Option<Abandoned>, Vec<Endpoint>), KeptError> {
+fn undertakings(state_dir: &StateDir) -> Result<(Option<Abandoned>, Vec<Endpoint>), StateDirError> {
     let unfinished = state_dir.unfinished()?;
     let abandoned = unfinished.map(|unfinished| Abandoned { typed: unfinished.of.to_string(), run: unfinished.run });
     Ok((abandoned, state_dir.open_upgrades()?))

@@ -83,8 +83,8 @@ pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use progress::{Expected, Progress, Queue, WaitedFor};
 pub use record::{
-    Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive, Needed,
-    Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
+    Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive,
+    Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
     UnfinishedWork, Work, leaves_the_same, left_by_runs, needed, note_exit,
 };
 pub use recover::{Recovered, Recovery};

@@ -11,7 +11,7 @@ use crate::recovery::{Forecast, Plan, forecast};
 
 use super::driver::Driver;
 use super::event::Event;
-use super::partition_task::Case;
+use super::partition_task::PartitionTask;
 use super::waits::{Awaited, Named, millis};
 
 /// How often it is told, on the cluster's clock.
@@ -132,7 +132,7 @@ impl Driver {
             tablets: self.lanes.queues().collect(),
             ..Progress::default()
         };
-        for (id, case) in self.cases.iter().filter(|(_, case)| !case.healthy_before) {
+        for (id, case) in self.partitions.iter().filter(|(_, case)| !case.healthy_before) {
             progress.count(case);
             let Some((_, partition)) = self.index.find(&self.snapshot.tables, *id) else { continue };
             for replica in &partition.replicas {
@@ -179,7 +179,7 @@ impl Driver {
 }
 
 impl Progress {
-    fn count(&mut self, case: &Case) {
+    fn count(&mut self, case: &PartitionTask) {
         self.partitions += 1;
         self.serving += usize::from(case.serves);
         self.redundant += usize::from(!case.is_watched());

@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         in_virtual_time(world, async |live| {
             let (_stop, stopped) = watch::channel(Stop::No);
             let recovery = self.recovery(live.now(), stopped, Arc::new(|_: &Event| {}));
-            let prepared = recovery.look(&watched(live, &Arc::default())).await.unwrap();
+            let prepared = recovery.look(&watched(live, &Arc::default(), None)).await.unwrap();
             KeptPlan::of(&prepared, &recovery.playbook_text, &self.scope).id()
         })
         .unwrap()

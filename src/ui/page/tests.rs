@@ -23,7 +23,12 @@ fn name() -> TableName {
 /// A run that loads three replicas of each of so many partitions and has one lead; the last partition is left alone.
 fn recorded_run(partitions: u32) -> RecordedRun {
     let replica = |nth| Replica { endpoint: at(nth), is_leader: nth == 0, is_alive: true, offset: None };
-    let partition = |pid| Partition { pid: Pid(pid), terms: Vec::new(), replicas: (0..3).map(replica).collect() };
+    let partition = |pid| Partition {
+        pid: Pid(pid),
+        terms: Vec::new(),
+        replicas: (0..3).map(replica).collect(),
+        remotes: Vec::new(),
+    };
     let table = Table {
         name: name(),
         tid: Tid(7),
@@ -36,6 +41,7 @@ fn recorded_run(partitions: u32) -> RecordedRun {
     let snapshot = Snapshot {
         cluster: EVIL.to_owned(),
         taken_at_ms: 0,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: true,
         tables: vec![table],
