@@ -83,8 +83,8 @@ fn driver() -> Driver {
 }
 
 impl Driver {
-    fn of(&mut self, id: PartitionId) -> &mut Case {
-        self.cases.get_mut(&id).unwrap()
+    fn of(&mut self, id: PartitionId) -> &mut PartitionTask {
+        self.partitions.get_mut(&id).unwrap()
     }
 
     fn load(&mut self, id: PartitionId, at: &str, load: Load) {
@@ -219,7 +219,7 @@ async fn a_pre_aggregate_tables_partition_waits_until_it_is_known_who_leads_what
     assert!(is_chosen(|driver| driver.chooses(BASE)));
     assert!(is_chosen(|driver| driver.of(BASE).serves = true));
     assert!(is_chosen(|driver| driver.ends(BASE)), "nobody will, in this run");
-    assert!(is_chosen(|driver| drop(driver.cases.remove(&BASE))), "it is out of scope");
+    assert!(is_chosen(|driver| drop(driver.partitions.remove(&BASE))), "it is out of scope");
     assert!(driver().gates(BASE).base_is_chosen, "it aggregates nothing");
 }
 
