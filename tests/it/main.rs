@@ -27,6 +27,7 @@ mod output;
 mod packaging;
 mod plans;
 mod promises;
+mod put_back;
 mod read_only;
 mod recordings;
 mod registration;
