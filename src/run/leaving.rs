@@ -78,7 +78,10 @@ impl Recovery {
                 }
                 (false, 0) => String::new(),
                 (false, count) => {
-                    format!("; when leaders were chosen nobody had looked at {}", counted(count, "replica"))
+                    let replicas = counted(count, "replica");
+                    format!(
+                        "; when leaders were chosen nobody had looked at {replicas}, or what was longer there was given up"
+                    )
                 }
             };
             let text = format!(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Endpoint, PartitionId, Table};
-use crate::recovery::{Ahead, Gates, Load, Next, WaitFor, awaits_aggregator};
+use crate::model::{Directory, Endpoint, PartitionId, Seen, Table};
+use crate::recovery::{Ahead, Data, Gates, Load, Next, ReplicaView, View, WaitFor, awaits_aggregator};
 
 use super::driver::Driver;
 use super::partition_task::PartitionTask;
@@ -38,21 +38,15 @@ impl Driver {
         let Some(task) = self.partitions.get(&id) else { return true };
         let held = |at: &Endpoint| self.snapshot.tablets.get(at).and_then(|tablet| tablet.held.known());
         let lacks = |at: &&Endpoint| held(at).is_some_and(|held| !held.contains_key(&id));
-        let is_loaded = |aggregate: PartitionId, at: &Endpoint| {
-            held(at).and_then(|held| held.get(&aggregate)).is_some_and(|held| held.state.is_loaded())
+        let lacking: Vec<&Endpoint> = task.endpoints.iter().filter(lacks).collect();
+        let is_coming = |aggregate: &PartitionId| {
+            let waits_for_it = |task: &PartitionTask| task.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
+            let is_open = self.partitions.get(aggregate).is_some_and(|task| task.is_open() && !waits_for_it(task));
+            let view = if is_open && !lacking.is_empty() { self.view(*aggregate) } else { None };
+            let may_come = |view: &View| lacking.iter().any(|at| view.replica(at).is_some_and(may_be_loaded_yet));
+            view.is_some_and(|view| may_come(&view))
         };
-        let is_coming = |aggregate: PartitionId, at: &Endpoint| {
-            let task = self.partitions.get(&aggregate).filter(|task| task.is_open() && task.endpoints.contains(at));
-            task.is_some_and(|task| {
-                let load = task.memory.replica(at).load;
-                let is_past = task.waiting == Some(WaitFor::Turn(Ahead::BaseTable));
-                // One that was loaded and is not there will be told again.
-                let may_come = matches!(load, Load::NotSent | Load::Accepted | Load::Seen | Load::Loaded);
-                may_come && !is_past && !is_loaded(aggregate, at)
-            })
-        };
-        let aggregates = self.order.aggregates_of(id);
-        !task.endpoints.iter().filter(lacks).any(|at| aggregates.iter().any(|aggregate| is_coming(*aggregate, at)))
+        !self.order.aggregates_of(id).iter().any(is_coming)
     }
 
     /// Whether a pre-aggregate table's partition may still be led, and aggregated into, before its base table's takes rows.
@@ -138,6 +132,21 @@ impl Driver {
             self.stirred.insert(id);
         }
         self.next_look = self.next_look.min(Instant::now());
+    }
+}
+
+/// Whether a replica loads, or will be told to: also again, where its tablet had lost its description, or only seemed to have failed.
+fn may_be_loaded_yet(replica: &ReplicaView) -> bool {
+    match (&replica.data, &replica.memory.load) {
+        (Data::Loading(_), _) => true,
+        (Data::Loaded(_) | Data::OutOfReach(_), _) => false,
+        (Data::Absent, Load::Accepted | Load::Seen | Load::Loaded) => true,
+        (Data::Absent, Load::NotSent) => !replica.has_no_directory(),
+        (Data::Absent, Load::Refused(_)) => replica.directory.is_unasked() || replica.is_undescribed(),
+        (Data::Absent, Load::Vanished) => {
+            replica.directory.is_unasked() || replica.directory == Seen::Known(Directory::InPlace)
+        }
+        (Data::Absent, Load::Interrupted | Load::InDoubt | Load::NeverAppeared | Load::HandedOver) => false,
     }
 }
 

@@ -31,6 +31,7 @@ mod packaging;
 mod plans;
 mod practice;
 mod promises;
+mod put_back;
 mod read_only;
 mod recordings;
 mod registration;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -11,17 +10,14 @@ use super::fault::ToolFate;
 use super::{Millis, World};
 use openmldb_model::Endpoint;
 
-/// How often it is looked whether a server that stands still goes on: at first, and after a while.
-const THAW_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Looks of the first kind.
-const SOON: u32 = 200;
-
 /// A world on a running clock, shared by everything that talks to it. The world is pure and only moves when somebody
 /// looks: every access first brings it up to now.
 #[derive(Debug)]
 pub struct Live {
     world: Mutex<World>,
     holds: Mutex<Option<Condition>>,
+    /// What was asked of servers that stand still, in order.
+    asked: Mutex<Vec<Asked>>,
     clock: watch::Sender<Clock>,
     touched: Notify,
     tool: watch::Sender<Option<ToolFate>>,
@@ -36,6 +32,18 @@ impl fmt::Debug for Condition {
     }
 }
 
+/// A call to a server that stands still.
+struct Asked {
+    server: Endpoint,
+    call: Box<dyn FnOnce(&mut World) + Send>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Asked of {}", self.server)
+    }
+}
+
 impl Live {
     /// Starts the clock, at the time the world has reached.
     pub fn new(world: World, scale: TimeScale) -> Self {
@@ -43,6 +51,7 @@ impl Live {
         Self {
             world: Mutex::new(world),
             holds: Mutex::default(),
+            asked: Mutex::default(),
             clock,
             touched: Notify::new(),
             tool: watch::Sender::new(None),
@@ -86,7 +95,9 @@ impl Live {
     pub fn look<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance_to(self.now());
+        self.answer_those_that_waited(&mut world);
         let result = work(&mut world);
+        self.answer_those_that_waited(&mut world);
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         if holds.as_ref().is_some_and(|condition| (condition.0)(&world)) {
             *holds = None;
@@ -142,13 +153,23 @@ impl Live {
         }
     }
 
-    /// Waits until a server that stands still goes on, or is no more.
-    pub(super) async fn thaw(&self, endpoint: &Endpoint) {
-        let mut looks = 0_u32;
-        while self.look(|world| world.is_frozen(endpoint)) {
-            looks += 1;
-            tokio::time::sleep(if looks <= SOON { THAW_POLL.0 } else { THAW_POLL.1 }).await;
+    /// Makes a call once a server that stands still goes on, or is no more: after those that came before it, and before any that comes
+    /// later.
+    pub(super) fn once_it_goes_on(&self, server: Endpoint, call: impl FnOnce(&mut World) + Send + 'static) {
+        let asked = Asked { server, call: Box::new(call) };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    }
+
+    fn answer_those_that_waited(&self, world: &mut World) {
+        let mut waiting = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (still, goes_on): (Vec<Asked>, Vec<Asked>) =
+            std::mem::take(&mut *waiting).into_iter().partition(|asked| world.is_frozen(&asked.server));
+        *waiting = still;
+        drop(waiting);
+        if !goes_on.is_empty() {
+            self.touched.notify_one();
         }
+        goes_on.into_iter().for_each(|asked| (asked.call)(world));
     }
 
     /// Waits until the world's next event is due, or somebody worked on the world.

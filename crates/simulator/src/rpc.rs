@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::fault::{ToolFate, Way, nameserver_answers, tablet_answers};
 use super::{Live, Unreachable, World};
+use tokio::sync::oneshot;
+
 use openmldb_client::{CallError, CallErrorKind, DiscoveryError, Pending, Rpc};
 use openmldb_model::{Endpoint, Zone};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
@@ -136,11 +138,12 @@ async fn carry_out<A: Send + 'static>(
     call: impl FnOnce(&mut World, &Endpoint) -> Result<A, Unreachable> + Send + 'static,
 ) -> Result<A, CallError> {
     let answer = if live.look(|world| world.is_frozen(&endpoint)) {
-        let done = tokio::spawn(async move {
-            live.thaw(&endpoint).await;
-            live.with(|world| call(world, &endpoint))
+        let (tell, told) = oneshot::channel();
+        live.once_it_goes_on(endpoint.clone(), move |world| {
+            // Nobody may wait for the answer any more.
+            let _nobody = tell.send(call(world, &endpoint));
         });
-        match tokio::time::timeout(DEADLINE, done).await {
+        match tokio::time::timeout(DEADLINE, told).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 return Err(CallError::new(server, method, CallErrorKind::HungUp { seen: error.to_string() }));
@@ -214,6 +217,8 @@ mod tests {
 
     use super::*;
     use crate::scenario::{Scenario, Shape};
+    use crate::tablet::RowId;
+    use crate::writers::Write;
     use crate::{Addresses, TimeScale};
     use openmldb_wire::api::GetTableStatusRequest;
 
@@ -248,6 +253,34 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(rpc.find_nameserver().await.unwrap(), "127.0.0.1:8528");
         assert!(rpc.nameserver(call).await.is_ok());
+    }
+
+    /// However long each of them has waited.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_that_stood_still_was_asked_is_done_in_that_order_and_before_anything_that_comes_later() {
+        let rpc = rpc(Scenario::Healthy).await;
+        let led = |world: &World| {
+            world.metadata().into_iter().find_map(|(partition, metas)| {
+                let leader = metas.partition_meta.iter().find(|meta| meta.is_leader && meta.is_alive())?;
+                Some((partition, Endpoint::from(leader.endpoint.as_str())))
+            })
+        };
+        let (partition, leader) = rpc.live().look(|world| led(world)).unwrap();
+        let put = |row: u64| {
+            let write = Write { partition, leader: leader.clone(), row: RowId(row) };
+            TabletCall::Put(write.request())
+        };
+        rpc.live().with(|world| world.freeze_tablet(&leader, true));
+        for row in [9_001, 9_002] {
+            assert!(rpc.tablet(&leader, put(row)).await.is_err());
+            tokio::time::sleep(Duration::from_secs(7)).await;
+        }
+        rpc.live().with(|world| world.freeze_tablet(&leader, false));
+        assert!(rpc.tablet(&leader, put(9_003)).await.is_ok());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let log = rpc.live().look(|world| world.log(&leader, partition));
+        let rows: Vec<u64> = log.iter().map(|entry| entry.row.0).filter(|row| *row > 9_000).collect();
+        assert_eq!(rows, [9_001, 9_002, 9_003]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -237,10 +237,10 @@ impl Memory {
             // One look that shows it empty is not believed.
             let is_at_its_end = replica.offset() > Some(Offset(0)) || replica.memory.empty_looks > 1;
             let is_replaced = is_seen_replaced(view, replica);
-            let holds_more = |than: Option<Offset>| !is_replaced && !(is_at_its_end && than >= replica.offset());
+            let holds_no_more = |than: Offset| is_replaced || is_at_its_end && Some(than) >= replica.offset();
             let seen = self.replica_mut(&replica.endpoint);
-            seen.shared_up_to = seen.shared_up_to.filter(|shared| holds_more(Some(*shared)));
-            if seen.leader_held.is_some_and(|held| !holds_more(Some(held))) {
+            seen.shared_up_to = seen.shared_up_to.filter(|shared| !holds_no_more(*shared));
+            if seen.leader_held.is_some_and(holds_no_more) {
                 (seen.leader_held, seen.replaceable) = (None, None);
             }
         }
