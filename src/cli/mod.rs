@@ -29,6 +29,7 @@ mod practice_args;
 mod record;
 mod recover;
 mod rehearse;
+mod resending;
 mod sandbox;
 mod scope;
 mod session;

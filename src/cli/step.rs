@@ -75,6 +75,12 @@ pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure>
             let step = Step::OfflineTablet { endpoint: endpoint_of(endpoint)? };
             take_even_if(*allow_unavailable, step, working, out).await
         }
+        TabletCommand::Replace { endpoint, with, accept_data_loss, room, how } => {
+            let (endpoint, accepts) = (endpoint_of(endpoint)?, accept_data_loss.clone());
+            let with = with.as_deref().map(endpoint_of).transpose()?;
+            let replace = crate::operate::Undertaking::Replace { endpoint, with, accepts };
+            undertake::run_within(replace, how, (*room).into(), out).await
+        }
         TabletCommand::Recover { endpoint, working } => {
             take(Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working, out).await
         }
@@ -208,6 +214,9 @@ pub(super) fn sends(call: &Call) -> String {
         Call::RecoverEndpoint(endpoint) => format!("recoverendpoint {endpoint}"),
         Call::AddReplica(table, pid, endpoint) => format!("addreplica {} {pid} {endpoint}", table.table),
         Call::DelReplica(table, pid, endpoint) => format!("delreplica {} {pid} {endpoint}", table.table),
+        Call::ForgetReplica(table, pid, endpoint) => {
+            format!("settablepartition {} {pid} without {endpoint}", table.table)
+        }
         Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
         Call::StandDown(endpoint, id) => format!("changerole {} {} follower on {endpoint}", id.tid, id.pid),
     }

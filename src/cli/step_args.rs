@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::args::{Embedded, Where, seconds};
-use super::undertake_args::Undertaking;
+use super::undertake_args::{Room, Undertaking};
 
 /// How a single step is taken.
 #[derive(Debug, Args)]
@@ -208,6 +208,24 @@ pub enum TabletCommand {
         #[command(flatten)]
         /// How.
         working: Working,
+    },
+    /// Bring the replicas of a tablet that is gone for good up elsewhere, and have metadata forget it (settablepartition)
+    Replace {
+        /// The tablet that is gone
+        #[arg(value_name = "DEAD")]
+        endpoint: String,
+        /// Where its replicas come up; where there is most room, if nobody says
+        #[arg(long, value_name = "ENDPOINT")]
+        with: Option<String>,
+        /// Accept the losses that a dry run has listed under this id, and no others
+        #[arg(long, value_name = "ID", value_parser = super::args::plan_id, conflicts_with = "dry_run")]
+        accept_data_loss: Option<crate::run::PlanId>,
+        #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
+        /// How.
+        how: Box<Undertaking>,
     },
     /// Bring everything on a tablet back that was taken out of service (recoverendpoint)
     Recover {

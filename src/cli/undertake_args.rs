@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::run;
+
 use super::args::{Embedded, Where, seconds};
 use super::ending_args::Ending;
 
@@ -37,11 +39,28 @@ pub struct Undertaking {
     pub embedded: Embedded,
 }
 
+/// What tablets have room for.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Room {
+    /// Memory that each tablet has for rows and indexes, as in 64GiB: no server tells
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub tablet_memory: Option<u64>,
+    /// Disk that each tablet has for its tables: no server tells
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub tablet_disk: Option<u64>,
+}
+
+impl From<Room> for run::Room {
+    fn from(room: Room) -> Self {
+        Self { memory: room.tablet_memory, disk: room.tablet_disk }
+    }
+}
+
 impl ScaleCommand {
     /// How it is carried out.
     pub fn how(&self) -> &Undertaking {
         match self {
-            Self::Out { how, .. } | Self::In { how, .. } => how,
+            Self::Out { how, .. } | Self::In { how, .. } | Self::Repair { how, .. } => how,
         }
     }
 }
@@ -64,6 +83,9 @@ pub enum ScaleCommand {
         #[arg(long)]
         replicas_only: bool,
         #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
         /// How.
         how: Undertaking,
     },
@@ -72,6 +94,18 @@ pub enum ScaleCommand {
         /// The tablets
         #[arg(value_name = "ENDPOINT", required = true, num_args = 1..)]
         endpoints: Vec<String>,
+        #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    /// Give every partition as many replicas as its table was made with
+    Repair {
+        #[command(flatten)]
+        /// Room.
+        room: Room,
         #[command(flatten)]
         /// How.
         how: Undertaking,
@@ -114,6 +148,24 @@ pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
 const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+/// A size: a whole number and a unit, of 1024 each.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].trim_end_matches("iB").trim_end_matches('B').to_ascii_uppercase();
+    let shift = match unit.as_str() {
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => 64,
+    };
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .filter(|size| *size > 0)
+        .and_then(|size| size.checked_mul(1_u64.checked_shl(shift)?));
+    bytes.ok_or_else(|| "a size is a whole number and a unit: 512MiB, 64GiB, 2TiB".to_owned())
+}
 
 fn leaderless_limit(text: &str) -> Result<Duration, String> {
     let limit = crate::playbook::duration(text).ok_or("it is no time such as 3s or 500ms")?;

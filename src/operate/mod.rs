@@ -21,6 +21,7 @@ mod placement;
 mod plan;
 mod put_back;
 mod reconciler;
+mod replaced;
 mod replica;
 mod state_dir;
 mod tablet;
@@ -28,7 +29,7 @@ mod tablet;
 mod tests;
 mod typed;
 
-pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Undertaking, UpgradeNote, arrange, dry_run};
+pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Replaces, Undertaking, UpgradeNote, arrange, dry_run};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Effect, EffectStatus, effect_status};
 pub use job::{Job, JobError, JobPlan, JobReport};
@@ -37,6 +38,7 @@ pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
+pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
 
 use std::fmt;
@@ -54,6 +56,8 @@ pub enum Call {
     AddReplica(TableName, Pid, Endpoint),
     /// `delreplica`.
     DelReplica(TableName, Pid, Endpoint),
+    /// `settablepartition`, without the replica on a tablet.
+    ForgetReplica(TableName, Pid, Endpoint),
     /// `migrate`, from one tablet to another.
     Migrate(TableName, Pid, Endpoint, Endpoint),
     /// `changerole ... follower`: a leader takes no more writes, and replicates to nobody.
@@ -169,6 +173,15 @@ pub enum Step {
         /// Where.
         endpoint: Endpoint,
     },
+    /// `settablepartition`, without the replica of a tablet that is gone for good.
+    ForgetReplica {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Which tablet, and what may be lost with it.
+        replaces: Replaces,
+    },
     /// `migrate`.
     MigrateReplica {
         /// The table.
@@ -217,6 +230,7 @@ impl Step {
             Self::StandUp { .. } => "leader_stand_up",
             Self::AddReplica { .. } => "replica_add",
             Self::RemoveReplica { .. } => "replica_remove",
+            Self::ForgetReplica { .. } => "replica_forget",
             Self::MigrateReplica { .. } => "replica_migrate",
             Self::Aggregate { .. } => "replica_aggregate",
             Self::OfflineTablet { .. } => "tablet_offline",
@@ -254,6 +268,9 @@ impl fmt::Display for Step {
             Self::DropStray { table, pid, endpoint } => write!(f, "drop {} {pid} on {endpoint}", table.table),
             Self::AddReplica { table, pid, endpoint } => write!(f, "addreplica {} {pid} {endpoint}", table.table),
             Self::RemoveReplica { table, pid, endpoint } => write!(f, "delreplica {} {pid} {endpoint}", table.table),
+            Self::ForgetReplica { table, pid, replaces } => {
+                write!(f, "settablepartition {} {pid} without {}", table.table, replaces.gone)
+            }
             Self::MigrateReplica { table, pid, from, to } => write!(f, "migrate {from} {} {pid} {to}", table.table),
             Self::Aggregate { table, pid, endpoint } => {
                 write!(f, "createaggregator {} {pid} on {endpoint}", table.table)

@@ -3,6 +3,7 @@
 use crate::model::{Action, Endpoint, Verb, counted_that};
 
 use super::Call;
+use super::arrange::{Replaces, is_gone};
 use super::effect::Effect;
 use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 
@@ -89,6 +90,19 @@ pub(super) fn migrate(place: &PartitionContext<'_>, from: &Endpoint, to: &Endpoi
     let effect = Effect::Migrated { table: table.clone(), partition, from: from.clone(), to: to.clone() };
     let remarks = vec![format!("what {from} holds goes to its recycle bin once {to} has caught up")];
     Ok(Planned { call: Some(Call::Migrate(table, pid, from, to)), effect, remarks })
+}
+
+/// `settablepartition`, without the replica of a tablet that is gone for good: `delreplica` is refused (303) where the tablet is away.
+pub(super) fn forget(place: &PartitionContext<'_>, replaces: &Replaces) -> Result<Planned, Refusal> {
+    failover_is_off(place.seen)?;
+    let gone = &replaces.gone;
+    place.replica(gone)?;
+    is_gone(place.seen, gone)?;
+    has_a_leader(place)?;
+    place.may_be_forgotten(replaces)?;
+    let (table, pid) = (place.table.name.clone(), place.partition.pid);
+    let effect = Effect::Gone { table: table.clone(), partition: place.id(), endpoint: gone.clone() };
+    Ok(Planned { call: Some(Call::ForgetReplica(table, pid, gone.clone())), effect, remarks: Vec::new() })
 }
 
 /// The tablet's own `delreplica`, to the leader.

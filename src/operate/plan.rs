@@ -27,6 +27,9 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::RemoveReplica { table, pid, endpoint } => {
             placement::remove(&PartitionContext::find(seen, table, *pid)?, endpoint)
         }
+        Step::ForgetReplica { table, pid, replaces } => {
+            placement::forget(&PartitionContext::find(seen, table, *pid)?, replaces)
+        }
         Step::MigrateReplica { table, pid, from, to } => {
             placement::migrate(&PartitionContext::find(seen, table, *pid)?, from, to)
         }

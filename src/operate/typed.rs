@@ -30,9 +30,11 @@ impl Step {
             Self::Aggregate { table, pid, endpoint } => replica("replica aggregate", table, pid, &[endpoint]),
             Self::OfflineTablet { endpoint } => format!("tablet offline {endpoint}"),
             Self::RecoverTablet { endpoint } => format!("tablet recover {endpoint}"),
-            Self::StandDown { .. } | Self::StandUp { .. } | Self::Disconnect { .. } | Self::DropStray { .. } => {
-                self.code().to_owned()
-            }
+            Self::StandDown { .. }
+            | Self::StandUp { .. }
+            | Self::Disconnect { .. }
+            | Self::DropStray { .. }
+            | Self::ForgetReplica { .. } => self.code().to_owned(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Step {
             | Self::AddReplica { table, .. }
             | Self::Aggregate { table, .. }
             | Self::RemoveReplica { table, .. }
+            | Self::ForgetReplica { table, .. }
             | Self::MigrateReplica { table, .. } => Some(table),
         };
         let mut around = seen.clone();

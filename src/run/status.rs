@@ -9,7 +9,7 @@ use crate::model::{
     Endpoint, Identity, Offset, Partition, PartitionId, Pid, Replica, Role, Seen, Snapshot, State, Table, TableName,
     Tablet, TabletState, Tid,
 };
-use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health, led_apart};
+use crate::recovery::{Blocked, Health, Memory, Problem, ProblemKind, Reason, View, health, led_apart, replica_count};
 
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
@@ -86,12 +86,26 @@ pub struct PartitionStatus {
     pub problems: Vec<ReplicaProblem>,
 }
 
+impl PartitionStatus {
+    /// Whether nothing is wrong with it but how many replicas it has.
+    pub fn only_counts(&self) -> bool {
+        !self.problems.is_empty() && self.problems.iter().all(ReplicaProblem::is_count)
+    }
+}
+
+impl ReplicaProblem {
+    /// Whether it is how many replicas the partition has.
+    pub fn is_count(&self) -> bool {
+        matches!(self.kind, ProblemKind::TooFewReplicas | ProblemKind::TooManyReplicas)
+    }
+}
+
 /// A partition's health, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
-    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing; a pre-aggregate
-    /// table's beside its base table's leader.
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing; as many replicas
+    /// as the table was made with; a pre-aggregate table's beside its base table's leader.
     Healthy,
     /// Its leader is loaded and alive; some replicas are not as they should be.
     Serving,
@@ -266,8 +280,9 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
 fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -> PartitionStatus {
     let view = View::of(snapshot, table, partition, &Memory::at_start(snapshot, table, partition, &[]));
     let apart = led_apart(&view);
+    let count = replica_count(table, partition);
     let (state, mut problems) = match health(&view) {
-        Health::Healthy if apart.is_some() => (PartitionState::Serving, Vec::new()),
+        Health::Healthy if apart.is_some() || count.is_some() => (PartitionState::Serving, Vec::new()),
         Health::Healthy => (PartitionState::Healthy, Vec::new()),
         Health::Serving(problems) => (PartitionState::Serving, problems),
         Health::Down(problems) => (PartitionState::Down, problems),
@@ -276,7 +291,7 @@ fn partition_status(snapshot: &Snapshot, table: &Table, partition: &Partition) -
             (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])
         }
     };
-    problems.extend(apart);
+    problems.extend(apart.into_iter().chain(count));
     let leader = view.serving_leader();
     let followers = leader.and_then(|leader| leader.followers.known());
     let replicated_to = |endpoint: &Endpoint| {
@@ -339,8 +354,13 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
     let serving = status.partitions.iter().filter(|partition| partition.state == PartitionState::Serving);
     let blocked = serving.map(|partition| {
         let problems: Vec<String> = partition.problems.iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
-        let hint = "run `openmldb-ops recover` on it; with --dry-run it says what it would do";
-        let why = Blocked::new(Reason::NotRedundant, problems.join(", "), hint);
+        let (reason, hint) = match partition.only_counts() {
+            true => (Reason::ReplicaCount, "`openmldb-ops scale repair` puts it right; with --dry-run it says how"),
+            false => {
+                (Reason::NotRedundant, "run `openmldb-ops recover` on it; with --dry-run it says what it would do")
+            }
+        };
+        let why = Blocked::new(reason, problems.join(", "), hint);
         BlockedEntry::new(&partition.table, partition.pid, &why)
     });
     Summary {

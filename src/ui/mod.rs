@@ -30,6 +30,7 @@ mod printing;
 mod progress;
 mod recorded_run;
 mod rehearsal;
+mod room;
 mod rows;
 mod run_counts;
 mod service;

@@ -30,6 +30,7 @@ mod promises;
 mod read_only;
 mod recordings;
 mod registration;
+mod repairs;
 mod rows;
 mod scenarios;
 mod steps;

@@ -2,9 +2,12 @@
 
 use openmldb_model::{Action, Endpoint, PartitionId, Pid, TableName};
 use openmldb_wire::api::{ChangeRoleRequest, TableMode};
-use openmldb_wire::call::{NameserverCall, TabletCall};
+use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
-use openmldb_wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest};
+use openmldb_wire::nameserver::{
+    AddReplicaNsRequest, DelReplicaNsRequest, GetTablePartitionRequest, MigrateRequest, RecoverEndpointRequest,
+    SetTablePartitionRequest,
+};
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -130,6 +133,46 @@ impl Cluster {
             db: Some(table.db.clone()),
         };
         self.nameserver(NameserverCall::Migrate(request)).await.map(drop)
+    }
+}
+
+/// What a replica is that nobody can reach any more.
+impl Cluster {
+    /// SetTablePartition: the partition's metadata as they are, without the replica on a tablet. What that tablet held is not
+    /// asked for, and it is told nothing; DelReplicaNS refuses (303) where the tablet is away. The rest is what
+    /// GetTablePartition has just said: terms, flags, replicas of other clusters.
+    ///
+    /// # Errors
+    /// What was seen; that it is not as was expected, before anything was changed: nobody leads it but that replica, or
+    /// it has none there.
+    pub async fn forget_replica(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let not_called = |seen: String| {
+            CallError::new(self.nameserver_name(), "SetTablePartition", CallErrorKind::NotCalled { seen })
+        };
+        let request =
+            GetTablePartitionRequest { name: Some(table.table.clone()), pid: Some(pid.0), db: Some(table.db.clone()) };
+        let answer = self.nameserver(NameserverCall::GetTablePartition(request)).await;
+        let answer = answer.map_err(|error| not_called(error.to_string()))?;
+        let found = match answer {
+            NameserverAnswer::GetTablePartition(answer) => answer.table_partition,
+            _ => None,
+        };
+        let found = found.filter(|found| found.pid == pid.0);
+        let mut partition = found.ok_or_else(|| not_called(format!("{table}/{pid} has no metadata")))?;
+        let before = partition.partition_meta.len();
+        partition.partition_meta.retain(|meta| meta.endpoint != endpoint.as_str());
+        if partition.partition_meta.len() == before {
+            return Err(not_called(format!("{table}/{pid} has no replica on {endpoint}")));
+        }
+        if !partition.partition_meta.iter().any(|meta| meta.is_leader && meta.is_alive()) {
+            return Err(not_called(format!("without {endpoint} nobody leads {table}/{pid}")));
+        }
+        let request = SetTablePartitionRequest {
+            name: Some(table.table.clone()),
+            table_partition: Some(partition),
+            db: Some(table.db.clone()),
+        };
+        self.nameserver(NameserverCall::SetTablePartition(request)).await.map(drop)
     }
 }
 

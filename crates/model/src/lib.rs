@@ -40,4 +40,4 @@ pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
 pub use table::{Compression, Partition, Polled, Replica, StorageMode, Table, TableName, TermStart, Ttl};
 pub use tablet::{Aggregator, Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
-pub use words::{Verb, counted, counted_that, hex};
+pub use words::{Verb, counted, counted_that, hex, in_bytes};

@@ -34,6 +34,8 @@ macro_rules! nameserver_methods {
             Migrate migrate MigrateRequest => GeneralResponse Mutate;
             AddReplicaNs add_replica_ns AddReplicaNsRequest => GeneralResponse Mutate;
             DelReplicaNs del_replica_ns DelReplicaNsRequest => GeneralResponse Mutate;
+            GetTablePartition get_table_partition GetTablePartitionRequest => GetTablePartitionResponse Read;
+            SetTablePartition set_table_partition SetTablePartitionRequest => GeneralResponse Mutate;
         }
     };
 }

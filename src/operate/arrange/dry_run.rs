@@ -84,6 +84,10 @@ pub(super) fn simulate(step: &Step, now: &mut Snapshot) {
             let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
             at.disconnect(endpoint);
         }
+        Step::ForgetReplica { table, pid, replaces } => {
+            let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
+            at.remove(&replaces.gone);
+        }
         Step::DropStray { table, pid, endpoint } | Step::RemoveReplica { table, pid, endpoint } => {
             let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
             at.remove(endpoint);

@@ -36,6 +36,10 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     if let Some(op) = mine {
         return Next::Wait(format!("operation {} ({}) of {} {}", op.id, op.kind.name(), goal.name(), op.progress()));
     }
+    let gone = goal.replaces.as_ref().map(|replaces| &replaces.gone);
+    if let Some(gone) = gone.filter(|gone| place.leader().is_none_or(|leader| leader == *gone)) {
+        return Next::Blocked(led_by_nobody(&place, goal, gone));
+    }
     let Some(leader) = place.leader() else {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
         return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
@@ -57,6 +61,23 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
             silent.map_or_else(|| next_under_a_leader(&place, leader, goal), |at| silence(goal, at))
         }
     }
+}
+
+/// Who leads in place of one that is gone is for a recovery to find, which looks at what the others hold.
+fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> Refusal {
+    let name = goal.name();
+    if place.partition.replicas.len() == 1 {
+        let text = format!("the only replica of {name} is on {gone}: nobody else has a row of it");
+        let hint = "start that tablet with its disks if that can be done; otherwise drop the table and create it anew"
+            .to_owned();
+        return Refusal::unsafe_now(text, hint);
+    }
+    let text = format!("{name} has no leader: {gone} led it, or may have led it last");
+    let hint = format!(
+        "`openmldb-ops recover --partition {name} --dry-run` says who can lead and what is lost by it, under an id; then \
+         `openmldb-ops recover --partition {name} --accept-data-loss ID --without {gone}`, and run this again"
+    );
+    Refusal::unsafe_now(text, hint)
 }
 
 fn silence(goal: &Goal, at: &Endpoint) -> Next {
@@ -95,7 +116,9 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
     if let Some(clearing) = missing.as_ref().and_then(|to| clearing(place, goal, to)) {
         return clearing;
     }
-    let superfluous = now.iter().find(|at| !goal.replicas.contains(at) && **at != leader).map(|at| (*at).clone());
+    let is_gone = |at: &Endpoint| goal.replaces.as_ref().is_some_and(|replaces| replaces.gone == *at);
+    let superfluous =
+        now.iter().find(|at| !goal.replicas.contains(at) && **at != leader && !is_gone(at)).map(|at| (*at).clone());
     if let (Some(from), Some(to)) = (&superfluous, &missing) {
         return Next::Take(Step::MigrateReplica { table, pid, from: from.clone(), to: to.clone() });
     }
@@ -128,6 +151,23 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
     match (missing, superfluous) {
         (Some(endpoint), _) => Next::Take(Step::AddReplica { table, pid, endpoint }),
         (None, Some(endpoint)) => Next::Take(Step::RemoveReplica { table, pid, endpoint }),
-        (None, None) => Next::Done,
+        (None, None) => forgotten(place, goal),
+    }
+}
+
+/// Once others have its place, metadata forget the replica of a tablet that is gone for good, and its leader sends it nothing more.
+fn forgotten(place: &PartitionContext<'_>, goal: &Goal) -> Next {
+    let Some(replaces) = &goal.replaces else { return Next::Done };
+    let (table, pid, endpoint) = (goal.table.clone(), goal.pid, replaces.gone.clone());
+    let is_placed = place.partition.replicas.iter().any(|replica| replica.endpoint == endpoint);
+    if !is_placed && place.is_connected_to(&endpoint) {
+        return Next::Take(Step::Disconnect { table, pid, endpoint });
+    }
+    if !is_placed {
+        return Next::Done;
+    }
+    match place.may_be_forgotten(replaces) {
+        Ok(()) => Next::Take(Step::ForgetReplica { table, pid, replaces: replaces.clone() }),
+        Err(refusal) => Next::Blocked(refusal),
     }
 }

@@ -7,9 +7,9 @@ use super::refusal::{Refusal, general};
 use openmldb_wire::api;
 use openmldb_wire::call::{NameserverAnswer as Answer, NameserverCall as Call, TabletCall};
 use openmldb_wire::nameserver::{
-    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, OfflineEndpointRequest,
-    RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse, ShowTableResponse,
-    ShowTabletResponse, UpdateTableAliveRequest,
+    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, GetTablePartitionResponse,
+    OfflineEndpointRequest, RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse,
+    ShowTableResponse, ShowTabletResponse, UpdateTableAliveRequest,
 };
 
 /// What a nameserver answers that does not lead: 300 to everything.
@@ -39,6 +39,12 @@ pub(super) fn answer_of_standby(call: &Call) -> Answer {
         Call::Migrate(_) => Answer::Migrate(refused),
         Call::AddReplicaNs(_) => Answer::AddReplicaNs(refused),
         Call::DelReplicaNs(_) => Answer::DelReplicaNs(refused),
+        Call::GetTablePartition(_) => Answer::GetTablePartition(GetTablePartitionResponse {
+            code: Some(code),
+            msg,
+            ..GetTablePartitionResponse::default()
+        }),
+        Call::SetTablePartition(_) => Answer::SetTablePartition(refused),
     }
 }
 
@@ -63,6 +69,10 @@ impl Leading<'_> {
             Call::Migrate(request) => Answer::Migrate(general(self.ask_migrate(&request))),
             Call::AddReplicaNs(request) => Answer::AddReplicaNs(general(self.ask_add_replica(&request))),
             Call::DelReplicaNs(request) => Answer::DelReplicaNs(general(self.ask_del_replica(&request))),
+            Call::GetTablePartition(request) => {
+                return Answer::GetTablePartition(self.get_table_partition(&request));
+            }
+            Call::SetTablePartition(request) => Answer::SetTablePartition(general(self.set_table_partition(request))),
         };
         self.run_lanes();
         answer
