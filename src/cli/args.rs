@@ -90,7 +90,7 @@ pub enum Command {
     /// Look at, load, recover, mark, add, remove or migrate a single replica
     #[command(subcommand)]
     Replica(ReplicaCommand),
-    /// Spread replicas over the tablets there are, empty tablets, or repair the number of replicas
+    /// Spread replicas over tablets, empty tablets, or repair the number of replicas
     #[command(subcommand)]
     Scale(ScaleCommand),
     /// Have others lead before a tablet is upgraded, and have it lead again after

@@ -79,7 +79,7 @@ pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure>
             let (endpoint, accepts) = (endpoint_of(endpoint)?, accept_data_loss.clone());
             let with = with.as_deref().map(endpoint_of).transpose()?;
             let replace = crate::operate::Undertaking::Replace { endpoint, with, accepts };
-            undertake::run_within(replace, how, (*room).into(), out).await
+            undertake::run_within(replace, how, room.tablet_room, out).await
         }
         TabletCommand::Recover { endpoint, working } => {
             take(Step::RecoverTablet { endpoint: endpoint_of(endpoint)? }, working, out).await

@@ -209,7 +209,7 @@ pub enum TabletCommand {
         /// How.
         working: Working,
     },
-    /// Bring the replicas of a tablet that is gone for good up elsewhere, and have metadata forget it (settablepartition)
+    /// Bring a dead tablet's replicas up elsewhere, and have metadata forget it (settablepartition)
     Replace {
         /// The tablet that is gone
         #[arg(value_name = "DEAD")]

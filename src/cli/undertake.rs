@@ -36,15 +36,17 @@ const WORDS: Words = Words {
 pub async fn scale(command: &ScaleCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         ScaleCommand::Out { replicas_only, room, how } => {
-            run_within(operate::Undertaking::ScaleOut { leaders: !replicas_only }, how, (*room).into(), out).await
+            run_within(operate::Undertaking::ScaleOut { leaders: !replicas_only }, how, room.tablet_room, out).await
         }
-        ScaleCommand::Repair { room, how } => run_within(operate::Undertaking::Repair, how, (*room).into(), out).await,
+        ScaleCommand::Repair { room, how } => {
+            run_within(operate::Undertaking::Repair, how, room.tablet_room, out).await
+        }
         ScaleCommand::In { endpoints, room, how } => {
             let mut endpoints = endpoints.iter().map(|text| endpoint_of(text)).collect::<Result<Vec<_>, _>>()?;
             // The same tablets in another order are the same undertaking.
             endpoints.sort();
             endpoints.dedup();
-            run_within(operate::Undertaking::ScaleIn { endpoints }, how, (*room).into(), out).await
+            run_within(operate::Undertaking::ScaleIn { endpoints }, how, room.tablet_room, out).await
         }
     }
 }

@@ -42,18 +42,9 @@ pub struct Undertaking {
 /// What tablets have room for.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Room {
-    /// Memory that each tablet has for rows and indexes, as in 64GiB: no server tells
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub tablet_memory: Option<u64>,
-    /// Disk that each tablet has for its tables: no server tells
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub tablet_disk: Option<u64>,
-}
-
-impl From<Room> for run::Room {
-    fn from(room: Room) -> Self {
-        Self { memory: room.tablet_memory, disk: room.tablet_disk }
-    }
+    /// What each tablet has room for, memory and disk, as in 64GiB,2TiB: no server tells
+    #[arg(long, value_name = "MEMORY[,DISK]", value_parser = sizes, default_value = "", hide_default_value = true)]
+    pub tablet_room: run::Room,
 }
 
 impl ScaleCommand {
@@ -149,22 +140,28 @@ pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 /// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
 const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// A size: a whole number and a unit, of 1024 each.
-fn size(text: &str) -> Result<u64, String> {
+/// One size, or two with a comma between them; none where nothing is said.
+fn sizes(text: &str) -> Result<run::Room, String> {
+    if text.is_empty() {
+        return Ok(run::Room::default());
+    }
+    let (memory, disk) = text.split_once(',').map_or((text, None), |(memory, disk)| (memory, Some(disk)));
+    let wrong =
+        || "a size is a whole number and a unit, as in 512MiB, 64GiB or 2TiB; of disk, behind a comma".to_owned();
+    let disk = disk.map(|disk| size(disk).ok_or_else(wrong)).transpose()?;
+    Ok(run::Room { memory: Some(size(memory).ok_or_else(wrong)?), disk })
+}
+
+/// A whole number and a unit, of 1024 each.
+fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text[digits.len()..].trim_end_matches("iB").trim_end_matches('B').to_ascii_uppercase();
-    let shift = match unit.as_str() {
+    let shift = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
         "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => 64,
+        _ => return None,
     };
-    let bytes = digits
-        .parse::<u64>()
-        .ok()
-        .filter(|size| *size > 0)
-        .and_then(|size| size.checked_mul(1_u64.checked_shl(shift)?));
-    bytes.ok_or_else(|| "a size is a whole number and a unit: 512MiB, 64GiB, 2TiB".to_owned())
+    digits.parse::<u64>().ok().filter(|size| *size > 0)?.checked_mul(1 << shift)
 }
 
 fn leaderless_limit(text: &str) -> Result<Duration, String> {

@@ -290,6 +290,14 @@ impl Job {
             }
         };
         let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
+        if let Undertaking::Replace { endpoint, .. } = &self.undertaking
+            && !held_for.is_empty()
+            && held_for.iter().all(|held| held.endpoint == *endpoint)
+        {
+            arrangement.remarks.push(format!(
+                "auto_failover was kept off for {endpoint} alone: once metadata have forgotten it, `openmldb-ops failover restore` gives it back"
+            ));
+        }
         held_for.retain(|_| found_on);
         let looking = collect_within(cluster, &self.cluster_name, self.now_ms, ANSWERS);
         let seen = match within_budget(cluster, LOOKS, looking).await {

@@ -9,12 +9,11 @@ use crate::run::{Size, Sizes};
 pub(super) fn warnings(before: &Snapshot, after: &Snapshot, sizes: &Sizes) -> Vec<String> {
     let (now, then) = (sizes.on_tablets(before), sizes.on_tablets(after));
     let (memory, disk) = (|size: &Size| size.memory, |size: &Size| size.disk);
-    let mut warnings = tight(&now, &then, (memory, "in memory", "--tablet-memory"), sizes.room.memory);
-    warnings.extend(tight(&now, &then, (disk, "on disk", "--tablet-disk"), sizes.room.disk));
-    let places: usize =
-        before.tables.iter().flat_map(|table| &table.partitions).map(|found| found.replicas.len()).sum();
+    let mut warnings = tight(&now, &then, (memory, "in memory"), sizes.room.memory);
+    warnings.extend(tight(&now, &then, (disk, "on disk"), sizes.room.disk));
     let grows = then.keys().any(|at| replicas(after, at) > replicas(before, at));
-    if grows && places > 0 && !now.values().any(|size| size.disk.is_some()) {
+    let is_large = now.values().filter_map(memory).any(|bytes| bytes >= FITS_ANYWHERE);
+    if grows && is_large && !now.values().any(|size| size.disk.is_some()) {
         let text =
             "how much disk replicas take is not known: tablets count it every ten minutes, and nobody has counted yet";
         warnings.push(text.to_owned());
@@ -35,7 +34,7 @@ type Of = fn(&Size) -> Option<u64>;
 fn tight(
     now: &BTreeMap<Endpoint, Size>,
     then: &BTreeMap<Endpoint, Size>,
-    (of, kind, option): (Of, &str, &str),
+    (of, kind): (Of, &str),
     room: Option<u64>,
 ) -> Vec<String> {
     let most = now.values().filter_map(of).max().unwrap_or(0);
@@ -48,7 +47,7 @@ fn tight(
             Some(format!("{at} would have {} {kind}, and has room for {}: it will not fit", bytes(will), bytes(room)))
         }
         None if will > most && will >= FITS_ANYWHERE => Some(format!(
-            "{at} would have {} {kind}, more than any tablet has now ({}); no server tells how much it has room for: say so with {option}",
+            "{at} would have {} {kind}, more than any tablet has now ({}); no server tells how much it has room for: say so with --tablet-room",
             bytes(will),
             bytes(most)
         )),

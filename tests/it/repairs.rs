@@ -1,6 +1,6 @@
 //! As many replicas as there should be, and a tablet that is gone for good: through a real ZooKeeper, with real processes.
 
-use openmldb_ops::model::Endpoint;
+use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::wire::api::ReplicaRequest;
@@ -8,13 +8,30 @@ use openmldb_ops::wire::call::TabletCall;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
-use crate::support::outside::{auto_failover, flags, has_ops_under_way, orders, placed_on};
+use crate::support::outside::{auto_failover, find, flags, has_ops_under_way, leader, placed_on};
 use crate::support::zookeeper::needs_zookeeper;
 
 /// Four tablets, and two tables of three replicas; nothing else is on the last one.
 async fn four_tablets(scenario: Scenario) -> CliHarness {
     let generated = Generated { tables: 2, partitions: 3, replicas: 3, rows: 30 };
-    CliHarness::shaped(scenario, Shape { tablets: 4, generated: Some(generated), ..Shape::default() }).await
+    let cli_harness =
+        CliHarness::shaped(scenario, Shape { tablets: 4, generated: Some(generated), ..Shape::default() }).await;
+    cli_harness.harness.world(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
+    cli_harness
+}
+
+/// The partition that is damaged.
+fn t0(world: &World) -> PartitionId {
+    find(world, "t0", 0)
+}
+
+fn leader_and_follower(cli_harness: &CliHarness) -> (Endpoint, Endpoint) {
+    cli_harness.harness.world(|world| {
+        let leading = leader(world, t0(world));
+        let follower =
+            flags(world, t0(world)).into_iter().map(|flags| flags.endpoint).find(|at| *at != leading).unwrap();
+        (leading, follower)
+    })
 }
 
 /// A tablet that leads something, and that has nothing that no other one has.
@@ -120,9 +137,13 @@ async fn a_replacement_that_was_killed_is_gone_on_with_and_where_is_what_was_typ
 async fn what_only_the_dead_tablet_is_known_to_have_held_is_accepted_by_name_or_not_lost() {
     needs_zookeeper!();
     let cli_harness = four_tablets(Scenario::Healthy).await;
-    let (gone, _) = cli_harness.leader_and_follower();
+    let (gone, id) = cli_harness.harness.world(|world| {
+        let gone = shared_by_others(world);
+        let is_led = |id: &PartitionId| flags(world, *id).iter().any(|flags| flags.endpoint == gone && flags.leader);
+        let id = placed_on(world, &gone).into_iter().find(is_led).unwrap();
+        (gone, id)
+    });
     cli_harness.harness.world(|world| {
-        let id = orders(world, 0);
         let others: Vec<Endpoint> =
             flags(world, id).into_iter().map(|flags| flags.endpoint).filter(|at| *at != gone).collect();
         for follower in others {
@@ -132,8 +153,8 @@ async fn what_only_the_dead_tablet_is_known_to_have_held_is_accepted_by_name_or_
         }
         assert!(world.put_row(&gone, id));
     });
+    let copies = cli_harness.harness.world(|world| flags(world, id).len());
     let is_polled = |world: &mut World| {
-        let id = orders(world, 0);
         let metas = &world.metadata()[&id].partition_meta;
         let offset = |leads: bool| metas.iter().filter(|meta| meta.is_leader == leads).map(|meta| meta.offset()).max();
         offset(true) > offset(false)
@@ -144,20 +165,22 @@ async fn what_only_the_dead_tablet_is_known_to_have_held_is_accepted_by_name_or_
 
     let replace = format!("tablet replace {gone}");
     let said = cli_harness.says(4, &replace);
-    assert!(said.contains("shop.orders/0: ") && said.contains("is not known to hold 1 entry of that"), "{said}");
-    let still = cli_harness.harness.world(|world| flags(world, orders(world, 0)));
+    assert!(said.contains("is not known to hold 1 entry of that"), "{said}");
+    let still = cli_harness.harness.world(|world| flags(world, id));
     assert!(still.iter().any(|flags| flags.endpoint == gone), "it is still known");
-    assert_eq!(still.iter().filter(|flags| flags.alive).count(), 3, "and the others are there already: {still:?}");
+    let (others, copies) = (still.iter().filter(|flags| flags.endpoint != gone), copies);
+    assert!(
+        others.clone().all(|flags| flags.alive) && others.count() == copies,
+        "the others are there already: {still:?}"
+    );
 
     let planned = last_line(&cli_harness.says(4, &format!("{replace} --dry-run --output json")));
     let losses = planned["losses"].as_array().unwrap();
     assert_eq!((losses.len(), &losses[0]["entries"]), (1, &1.into()), "{planned}");
-    let id = planned["losses_id"].as_str().unwrap();
+    let named = planned["losses_id"].as_str().unwrap();
     cli_harness.says(5, &format!("{replace} --accept-data-loss 0123456789abcdef"));
-    cli_harness.says(0, &format!("{replace} --accept-data-loss {id}"));
-    assert!(
-        cli_harness.harness.world(|world| flags(world, orders(world, 0)).iter().all(|flags| flags.endpoint != gone))
-    );
+    cli_harness.says(0, &format!("{replace} --accept-data-loss {named}"));
+    assert!(cli_harness.harness.world(|world| flags(world, id).iter().all(|flags| flags.endpoint != gone)));
     cli_harness.says(0, "status");
     cli_harness.ends().await;
 }
@@ -167,33 +190,61 @@ async fn a_partition_with_too_few_or_too_many_replicas_is_a_finding_and_is_repai
     needs_zookeeper!();
     let cli_harness = four_tablets(Scenario::Healthy).await;
     assert!(cli_harness.says(0, "scale repair").contains("nothing had to be done"));
-    let (_, follower) = cli_harness.leader_and_follower();
-    cli_harness.says(0, &format!("replica remove shop.orders/0 {follower}"));
+    let (_, follower) = leader_and_follower(&cli_harness);
+    cli_harness.says(0, &format!("replica remove shop.t0/0 {follower}"));
     let status = cli_harness.tells("status --output json");
     cli_harness.says(3, "status");
     assert!(status.contains("\"case\":\"replica_count\"") && status.contains("scale repair"), "{status}");
-    let one = cli_harness.tells("status --partition shop.orders/0");
+    let one = cli_harness.tells("status --partition shop.t0/0");
     assert!(one.contains("one of 2 replicas, and the table was made with 3"), "{one}");
     assert!(one.starts_with("1 of 1 partition serves; none lacks a copy. 1 partition has fewer replicas"), "{one}");
 
     let sent = cli_harness.harness.world(|world| world.trace().mutations());
     let plan = cli_harness.says(0, "scale repair --dry-run");
-    assert!(plan.contains("shop.orders/0: it has 2 replicas, and its table was made with 3"), "{plan}");
+    assert!(plan.contains("shop.t0/0: it has 2 replicas, and its table was made with 3"), "{plan}");
     assert_eq!(cli_harness.harness.world(|world| world.trace().mutations()), sent);
-    let tight = cli_harness.says(0, "scale repair --dry-run --tablet-memory 1MiB");
+    let tight = cli_harness.says(0, "scale repair --dry-run --tablet-room 1MiB");
     assert!(!tight.contains("it will not fit"), "{tight}");
     cli_harness.says(0, "scale repair");
     cli_harness.says(0, "status");
 
     let at = cli_harness.harness.world(|world| {
-        let has = flags(world, orders(world, 0));
+        let has = flags(world, t0(world));
         world.tablet_endpoints().iter().find(|at| has.iter().all(|flags| flags.endpoint != **at)).unwrap().clone()
     });
-    cli_harness.says(0, &format!("replica add shop.orders/0 {at}"));
-    let one = cli_harness.tells("status --partition shop.orders/0");
+    cli_harness.says(0, &format!("replica add shop.t0/0 {at}"));
+    let one = cli_harness.tells("status --partition shop.t0/0");
     assert!(one.contains("one of 4 replicas, and the table was made with 3"), "{one}");
     let done = last_line(&cli_harness.says(0, "scale repair --output json"));
     assert_eq!(done["partitions"], 1, "{done}");
-    assert_eq!(cli_harness.harness.world(|world| flags(world, orders(world, 0)).len()), 3);
+    assert_eq!(cli_harness.harness.world(|world| flags(world, t0(world)).len()), 3);
     is_well(cli_harness).await;
+}
+
+/// A tablet whose machine was given other disks answers at the same address, and has nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_came_back_with_empty_disks_is_recognised_and_filled_again() {
+    needs_zookeeper!();
+    let cli_harness = four_tablets(Scenario::Healthy).await;
+    cli_harness.says(0, "failover set off");
+    let (_, at) = leader_and_follower(&cli_harness);
+    cli_harness.harness.world(|world| {
+        let placed = placed_on(world, &at);
+        world.kill_tablet(&at);
+        for id in placed {
+            world.tablets_mut().lose_directory(at.as_str(), id.tid.0, id.pid.0);
+        }
+    });
+    let is = |world: &mut World, state: bool| world.is_up(&at) == state;
+    cli_harness.harness.until("it is down", |world| is(world, false)).await;
+    cli_harness.harness.world(|world| world.start_tablets(std::slice::from_ref(&at)));
+    cli_harness.harness.until("it is up", |world| is(world, true)).await;
+    let status = cli_harness.tells("status --output json");
+    assert!(
+        status.contains("\"case\":\"tablet_rebuilt\"") && !status.contains("\"case\":\"tablet_restarted\""),
+        "{status}"
+    );
+    let refused = cli_harness.says(5, &format!("tablet replace {at}"));
+    assert!(refused.contains("is there: it answers"), "{refused}");
+    cli_harness.ends().await;
 }

@@ -7,6 +7,8 @@
 mod aggregates;
 mod balance;
 mod closed;
+#[cfg(test)]
+mod closed_tests;
 mod dry_run;
 mod next;
 #[cfg(test)]

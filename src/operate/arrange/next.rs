@@ -74,8 +74,8 @@ fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> 
     }
     let text = format!("{name} has no leader: {gone} led it, or may have led it last");
     let hint = format!(
-        "`openmldb-ops recover --partition {name} --dry-run` says who can lead and what is lost by it, under an id; then \
-         `openmldb-ops recover --partition {name} --accept-data-loss ID --without {gone}`, and run this again"
+        "`openmldb-ops recover --all --dry-run` says who can lead and what is lost by it, under an id; then `openmldb-ops recover --all \
+         --accept-data-loss ID --without {gone}`, and run this again"
     );
     Refusal::unsafe_now(text, hint)
 }
@@ -105,14 +105,15 @@ fn clearing(place: &PartitionContext<'_>, goal: &Goal, to: &Endpoint) -> Option<
 
 fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &Goal) -> Next {
     let (table, pid) = (goal.table.clone(), goal.pid);
-    if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
-        let endpoint = down.endpoint.clone();
-        if place.seen.hears_from(&endpoint) || goal.replicas.contains(&endpoint) {
-            return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
-        }
-    }
+    let down = || place.partition.replicas.iter().filter(|replica| !replica.is_alive).map(|replica| &replica.endpoint);
     let now: Vec<&Endpoint> = place.partition.replicas.iter().map(|replica| &replica.endpoint).collect();
     let missing = goal.replicas.iter().find(|at| !now.contains(at)).cloned();
+    // Of one whose tablet is away nothing comes: what is lacking is there first.
+    let back = down().find(|at| place.seen.hears_from(at));
+    let back = back.or_else(|| down().find(|at| missing.is_none() && goal.replicas.contains(at)));
+    if let Some(endpoint) = back.cloned() {
+        return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
+    }
     if let Some(clearing) = missing.as_ref().and_then(|to| clearing(place, goal, to)) {
         return clearing;
     }

@@ -136,6 +136,18 @@ fn nothing_that_serves_is_taken_away_for_one_that_is_dead() {
     assert!(arrangement.remarks.iter().any(|remark| remark.contains("tablet replace tablet2")), "{arrangement:?}");
 }
 
+/// What is lacking is there before anybody asks for one that is away.
+#[test]
+fn a_replica_that_is_lacking_is_added_although_another_one_is_away() {
+    let mut seen = without(&cluster(4, &[("shop", vec![vec![0, 1]])]), 1);
+    seen.tables[0].replica_num = Some(3);
+    let arrangement = arranged(&Undertaking::Repair, &seen, &Sizes::default()).unwrap();
+    let (walks, after) = dry_run(&arrangement, &seen);
+    assert_eq!(walks[0].steps.first().map(Step::code), Some("replica_add"), "{walks:?}");
+    let alive = after.tables[0].partitions[0].replicas.iter().filter(|replica| replica.is_alive).count();
+    assert!(alive >= 2, "{after:?}");
+}
+
 /// What the nameserver has polled: bytes of each table's replicas.
 fn sizes(seen: &Snapshot, memory: &[u64]) -> Sizes {
     let polled = seen.tables.iter().zip(memory).flat_map(|(table, bytes)| {

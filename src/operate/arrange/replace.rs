@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Endpoint, Snapshot, Table};
-use crate::run::{Sizes, meant};
+use crate::run::{Sizes, meant, some_of};
 
 use super::super::partition_context::{Refusal, tablet_is_healthy};
 use super::replica_counts::ReplicaCounts;
@@ -33,7 +33,7 @@ pub(super) fn replace(
     let mut arrangement = Arrangement { remarks: closed.remarks(&leaving), ..Arrangement::default() };
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
-    let mut elsewhere = BTreeSet::new();
+    let (mut elsewhere, mut unled) = (BTreeSet::new(), Vec::new());
     for table in bases.into_iter().chain(aggregates) {
         for partition in table.partitions_on(gone) {
             let like = goal_of_base(seen, table, partition, &arrangement.goals).cloned();
@@ -50,14 +50,25 @@ pub(super) fn replace(
             {
                 elsewhere.insert(goal.name());
             }
+            let is_led = partition.leader().is_some_and(|leader| leader != gone);
+            if !is_led && partition.replicas.len() > 1 {
+                unled.push(goal.name());
+            }
             arrangement.goals.push(goal);
         }
+    }
+    if !unled.is_empty() {
+        arrangement.remarks.push(format!(
+            "nobody leads {} yet: `openmldb-ops recover --all --dry-run` says who can, and what is lost by it, under an id; then \
+             `openmldb-ops recover --all --accept-data-loss ID --without {gone}`, and this again",
+            some_of(&unled)
+        ));
     }
     if let (Some(with), false) = (with, elsewhere.is_empty()) {
         let names: Vec<&String> = elsewhere.iter().collect();
         arrangement.remarks.push(format!(
             "{with} has a replica of {} already: another tablet gets the one that {gone} had",
-            crate::run::some_of(&names)
+            some_of(&names)
         ));
     }
     Ok(arrangement)

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Action, Endpoint, Followers, Held, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot,
-    State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
+    Endpoint, Followers, Held, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot, State,
+    StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::super::{Call, Step, plan};
+use super::super::{Step, plan};
 use super::dry_run::simulate;
 use super::next::{Next, next};
 use super::replica_counts::ReplicaCounts;
@@ -476,41 +476,4 @@ fn a_pre_aggregate_table_stays_beside_its_base_table() {
         arrange(&Undertaking::ScaleOut { leaders: true }, &seen, None, &Closed::default(), &Sizes::default()).unwrap();
     assert_eq!(out.goals, []);
     assert!(out.remarks.iter().any(|remark| remark.contains("stay where they are")), "{:?}", out.remarks);
-}
-
-/// What it leads alone gets another replica for the time being.
-#[test]
-fn nobody_stands_in_for_an_upgraded_tablet_who_is_upgraded_or_emptied() {
-    let seen = cluster(3, &[("shop", vec![vec![0]])]);
-    let stands_in = |closed: &Closed| {
-        let pre = Undertaking::UpgradePre { endpoint: tablet(0), allow_unavailable: false };
-        arrange(&pre, &seen, None, closed, &Sizes::default()).map(|arrangement| arrangement.goals[0].replicas.clone())
-    };
-    assert_eq!(stands_in(&Closed::default()).unwrap(), [tablet(0), tablet(1)]);
-    let emptied = |at: &[usize]| {
-        let endpoints = at.iter().map(|at| tablet(*at)).collect();
-        Closed::new([], Some(&Undertaking::ScaleIn { endpoints }))
-    };
-    for (closed, other) in [(emptied(&[1]), 2), (emptied(&[2]), 1)] {
-        assert_eq!(stands_in(&closed).unwrap(), [tablet(0), tablet(other)]);
-    }
-    assert!(stands_in(&emptied(&[1, 2])).is_err(), "there is nobody else");
-}
-
-/// Also where nobody named it: of followers that hold the same the first one is taken.
-#[test]
-fn what_a_single_step_sends_gives_nothing_to_an_upgraded_tablet() {
-    let (table, pid) = (TableName { db: "shop".to_owned(), table: "orders".to_owned() }, Pid(0));
-    let closed = Closed::new([tablet(0)], None);
-    let refused = |at: usize| {
-        let lead = Call::Action(Action::ChangeLeader { table: table.clone(), pid, candidate: tablet(at) });
-        let add = Call::AddReplica(table.clone(), pid, tablet(at));
-        let migrate = Call::Migrate(table.clone(), pid, tablet(2), tablet(at));
-        [lead, add, migrate].map(|call| closed.refuse_call(&call).err().map(|refusal| refusal.text))
-    };
-    assert_eq!(refused(1), [None, None, None]);
-    let open = "`upgrade pre";
-    assert!(refused(0).into_iter().all(|text| text.is_some_and(|text| text.contains(open))), "{:?}", refused(0));
-    let from = Call::Migrate(table.clone(), pid, tablet(0), tablet(1));
-    assert!(closed.refuse_call(&from).is_ok(), "it may give");
 }
