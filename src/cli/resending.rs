@@ -32,19 +32,27 @@ pub(super) fn would_resend(plan: &Plan, sizes: &Sizes) -> Vec<String> {
             }
         }
     }
-    let told = resent.into_iter().map(|(endpoint, Resent { replicas, bytes, unknown })| {
-        let takes = match (unknown, bytes) {
-            (unknown, _) if unknown == replicas => "nobody knows how much disk for".to_owned(),
-            (0, bytes) => format!("about {} on disk for", in_bytes(bytes)),
-            (unknown, bytes) => format!("about {} on disk, and as much more as {unknown} of them take, for", in_bytes(bytes)),
+    resent.into_iter().map(|(endpoint, resent)| resent.on(endpoint)).collect()
+}
+
+impl Resent {
+    fn on(&self, endpoint: &Endpoint) -> String {
+        let takes = match self.unknown {
+            unknown if unknown == self.replicas => "nobody knows how much of its disk that takes".to_owned(),
+            0 => format!("that takes about {} of its disk", in_bytes(self.bytes)),
+            unknown => {
+                format!(
+                    "that takes about {} of its disk, and what {unknown} of them take nobody knows",
+                    in_bytes(self.bytes)
+                )
+            }
         };
         format!(
-            "{endpoint} needs {takes} {} that get their leader's data again; their old directories stay in its recycle bin beside that, until \
-             recycle_ttl or somebody removes them",
-            counted(replicas, "replica")
+            "{} on {endpoint} get their leader's data again, and {takes}; what is there now stays in its recycle bin beside that, until \
+             recycle_ttl has passed or somebody removes it",
+            counted(self.replicas, "replica")
         )
-    });
-    told.collect()
+    }
 }
 
 /// The replicas whose data are replaced: they are dropped first, or RecoverTable is known to do it.
@@ -53,4 +61,20 @@ fn resent_in(planned: &PartitionPlan) -> impl Iterator<Item = &Endpoint> {
         Action::RecoverTable { endpoint, .. } if planned.resends(endpoint) => Some(endpoint),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_disks_is_said_and_what_is_not_too() {
+        let said = |replicas, bytes, unknown| Resent { replicas, bytes, unknown }.on(&Endpoint::from("t:1"));
+        assert!(
+            said(2, 3 << 30, 0)
+                .contains("2 replicas on t:1 get their leader's data again, and that takes about 3.0 GiB")
+        );
+        assert!(said(2, 1 << 30, 1).contains("about 1.0 GiB of its disk, and what 1 of them take nobody knows"));
+        assert!(said(2, 0, 2).contains("nobody knows how much"));
+    }
 }

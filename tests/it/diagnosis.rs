@@ -32,12 +32,10 @@ fn expected(scenario: Scenario) -> &'static [&'static [&'static str]] {
     match scenario {
         Healthy | Recovered | TabletsAdded | ClientsWriting => &[&[]],
         EverythingRestarted | ServerNames | LeaderLostDisk | LeaderLostDirectory | LongerFollower | HollowLeader
-        | DeadOldLeaderLonger | DivergedTail | PreAggregate | LeaderAndWriters | TwoLeaderFlags | TabletMissing
-        | PowerCut | EmptiedDisks | DeletedRows | ExpiredRows | DiskOverwrites | AggregateApart => {
+        | DeadOldLeaderLonger | DivergedTail | DiskTables | PreAggregate | LeaderAndWriters | TwoLeaderFlags
+        | TabletMissing | PowerCut | EmptiedDisks | DeletedRows | ExpiredRows | DiskOverwrites | AggregateApart => {
             &[&["everything_restarted"]]
         }
-        // Its partitions have one replica, two and three.
-        DiskTables => &[&["everything_restarted", "replica_count"]],
         LeadersLoaded | FollowersRecovering => &[&["failover_off", "partition_lost"]],
         TabletsRestartedFailoverOn => {
             &[&["everything_restarted"], &["partition_lost", "tablet_restarted"], &["partition_lost"]]
