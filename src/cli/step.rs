@@ -217,6 +217,9 @@ pub(super) fn sends(call: &Call) -> String {
         Call::ForgetReplica(table, pid, endpoint) => {
             format!("settablepartition {} {pid} without {endpoint}", table.table)
         }
+        Call::ReplaceOnly(table, pid, from, to) => {
+            format!("settablepartition {} {pid} on {to} instead of {from}", table.table)
+        }
         Call::Migrate(table, pid, from, to) => format!("migrate {from} {} {pid} {to}", table.table),
         Call::StandDown(endpoint, id) => format!("changerole {} {} follower on {endpoint}", id.tid, id.pid),
     }

@@ -58,6 +58,8 @@ pub enum Call {
     DelReplica(TableName, Pid, Endpoint),
     /// `settablepartition`, without the replica on a tablet.
     ForgetReplica(TableName, Pid, Endpoint),
+    /// `settablepartition`, with another tablet in the place of the one that has the only replica.
+    ReplaceOnly(TableName, Pid, Endpoint, Endpoint),
     /// `migrate`, from one tablet to another.
     Migrate(TableName, Pid, Endpoint, Endpoint),
     /// `changerole ... follower`: a leader takes no more writes, and replicates to nobody.
@@ -182,6 +184,17 @@ pub enum Step {
         /// Which tablet, and what may be lost with it.
         replaces: Replaces,
     },
+    /// `settablepartition`, with another tablet in the place of one that is gone for good and had the only replica.
+    ReplaceOnly {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Which tablet; that all it held is lost was accepted.
+        replaces: Replaces,
+        /// Where the partition is to begin empty.
+        to: Endpoint,
+    },
     /// `migrate`.
     MigrateReplica {
         /// The table.
@@ -231,6 +244,7 @@ impl Step {
             Self::AddReplica { .. } => "replica_add",
             Self::RemoveReplica { .. } => "replica_remove",
             Self::ForgetReplica { .. } => "replica_forget",
+            Self::ReplaceOnly { .. } => "replica_replace",
             Self::MigrateReplica { .. } => "replica_migrate",
             Self::Aggregate { .. } => "replica_aggregate",
             Self::OfflineTablet { .. } => "tablet_offline",
@@ -270,6 +284,9 @@ impl fmt::Display for Step {
             Self::RemoveReplica { table, pid, endpoint } => write!(f, "delreplica {} {pid} {endpoint}", table.table),
             Self::ForgetReplica { table, pid, replaces } => {
                 write!(f, "settablepartition {} {pid} without {}", table.table, replaces.gone)
+            }
+            Self::ReplaceOnly { table, pid, replaces, to } => {
+                write!(f, "settablepartition {} {pid} on {to} instead of {}", table.table, replaces.gone)
             }
             Self::MigrateReplica { table, pid, from, to } => write!(f, "migrate {from} {} {pid} {to}", table.table),
             Self::Aggregate { table, pid, endpoint } => {

@@ -342,6 +342,7 @@ pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError
         Call::AddReplica(table, pid, endpoint) => cluster.add_replica_ns(table, *pid, endpoint).await,
         Call::DelReplica(table, pid, endpoint) => cluster.del_replica_ns(table, *pid, endpoint).await,
         Call::ForgetReplica(table, pid, endpoint) => cluster.forget_replica(table, *pid, endpoint).await,
+        Call::ReplaceOnly(table, pid, from, to) => cluster.replace_only_replica(table, *pid, from, to).await,
         Call::Migrate(table, pid, from, to) => cluster.migrate(table, *pid, from, to).await,
         Call::StandDown(endpoint, partition) => cluster.stand_down(endpoint, *partition).await,
     }

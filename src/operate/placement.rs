@@ -105,6 +105,28 @@ pub(super) fn forget(place: &PartitionContext<'_>, replaces: &Replaces) -> Resul
     Ok(Planned { call: Some(Call::ForgetReplica(table, pid, gone.clone())), effect, remarks: Vec::new() })
 }
 
+/// `settablepartition`, with another tablet in the place of the one that is gone for good and had the only replica. What that one held
+/// is lost, and somebody has said yes to it; who serves the partition, and from what, is a recovery's to decide.
+pub(super) fn replace_only(
+    place: &PartitionContext<'_>,
+    replaces: &Replaces,
+    to: &Endpoint,
+) -> Result<Planned, Refusal> {
+    failover_is_off(place.seen)?;
+    let (name, gone) = (place.name(), &replaces.gone);
+    place.replica(gone)?;
+    is_gone(place.seen, gone)?;
+    tablet_is_healthy(place.seen, to)?;
+    if place.partition.replicas.len() > 1 || replaces.accepted.is_empty() {
+        let text = format!("{gone} does not have the only replica of {name}, or its loss was not accepted");
+        return Err(Refusal::unsafe_now(text, format!("see `openmldb-ops status --partition {name}`")));
+    }
+    let (table, pid) = (place.table.name.clone(), place.partition.pid);
+    let effect = Effect::Gone { table: table.clone(), partition: place.id(), endpoint: gone.clone() };
+    let call = Call::ReplaceOnly(table, pid, gone.clone(), to.clone());
+    Ok(Planned { call: Some(call), effect, remarks: Vec::new() })
+}
+
 /// The tablet's own `delreplica`, to the leader.
 pub(super) fn disconnect(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<Planned, Refusal> {
     has_a_leader(place)?;

@@ -30,6 +30,9 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::ForgetReplica { table, pid, replaces } => {
             placement::forget(&PartitionContext::find(seen, table, *pid)?, replaces)
         }
+        Step::ReplaceOnly { table, pid, replaces, to } => {
+            placement::replace_only(&PartitionContext::find(seen, table, *pid)?, replaces, to)
+        }
         Step::MigrateReplica { table, pid, from, to } => {
             placement::migrate(&PartitionContext::find(seen, table, *pid)?, from, to)
         }

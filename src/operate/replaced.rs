@@ -86,6 +86,14 @@ pub(super) fn consent(
 }
 
 fn losses(place: &PartitionContext<'_>, replaces: &Replaces) -> Vec<Loss> {
+    // Nobody else has a row of it.
+    if let [only] = &place.partition.replicas[..]
+        && only.endpoint == replaces.gone
+        && replaces.accepted.is_empty()
+    {
+        let (endpoint, entries) = (replaces.gone.clone(), only.offset.map(|offset| offset.0));
+        return vec![Loss { endpoint, kind: LossKind::OutOfReach, entries, directory: None }];
+    }
     if replaces.unseen && replaces.accepted.is_empty() && place.leader().is_some_and(|leader| *leader != replaces.gone)
     {
         let (endpoint, kind) = (replaces.gone.clone(), LossKind::OutOfReach);

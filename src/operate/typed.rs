@@ -34,7 +34,8 @@ impl Step {
             | Self::StandUp { .. }
             | Self::Disconnect { .. }
             | Self::DropStray { .. }
-            | Self::ForgetReplica { .. } => self.code().to_owned(),
+            | Self::ForgetReplica { .. }
+            | Self::ReplaceOnly { .. } => self.code().to_owned(),
         }
     }
 
@@ -55,6 +56,7 @@ impl Step {
             | Self::Aggregate { table, .. }
             | Self::RemoveReplica { table, .. }
             | Self::ForgetReplica { table, .. }
+            | Self::ReplaceOnly { table, .. }
             | Self::MigrateReplica { table, .. } => Some(table),
         };
         let mut around = seen.clone();

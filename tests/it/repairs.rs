@@ -4,7 +4,8 @@ use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::wire::api::ReplicaRequest;
-use openmldb_ops::wire::call::TabletCall;
+use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletCall};
+use openmldb_ops::wire::nameserver::ShowTabletRequest;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
@@ -247,4 +248,45 @@ async fn a_tablet_that_came_back_with_empty_disks_is_recognised_and_filled_again
     let refused = cli_harness.says(5, &format!("tablet replace {at}"));
     assert!(refused.contains("is there: it answers"), "{refused}");
     cli_harness.ends().await;
+}
+
+/// Nobody else has a row of it: that is accepted by name, and then again that it begins empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_only_replica_is_gone_begins_empty_elsewhere_by_name() {
+    needs_zookeeper!();
+    let generated = Generated { tables: 1, partitions: 2, replicas: 1, rows: 10 };
+    let shape = Shape { tablets: 3, generated: Some(generated), ..Shape::default() };
+    let cli_harness = CliHarness::shaped(Scenario::Healthy, shape).await;
+    let gone = cli_harness.harness.world(|world| leader(world, t0(world)));
+    cli_harness.harness.world(|world| world.kill_tablet(&gone));
+    cli_harness.harness.until("the nameserver misses it", |world| is_missed(world, &gone)).await;
+
+    let replace = format!("tablet replace {gone}");
+    let said = cli_harness.says(4, &replace);
+    assert!(said.contains("the only replica of shop.t0/0 is on "), "{said}");
+    assert_eq!(cli_harness.harness.world(|world| leader_flag(world)), gone, "nothing is changed for it");
+    let planned = last_line(&cli_harness.says(4, &format!("{replace} --dry-run --output json")));
+    let id = planned["losses_id"].as_str().unwrap();
+    let said = cli_harness.says(4, &format!("{replace} --accept-data-loss {id}"));
+    assert!(said.contains("has not begun there"), "{said}");
+    assert_ne!(cli_harness.harness.world(|world| leader_flag(world)), gone);
+
+    let planned = cli_harness.says(4, "recover --all --dry-run");
+    let id = planned.split("--accept-data-loss ").nth(1).unwrap().split_whitespace().next().unwrap();
+    cli_harness.says(0, &format!("recover --all --accept-data-loss {id}"));
+    assert!(cli_harness.says(0, &replace).contains("nothing had to be done"));
+    cli_harness.says(0, "status");
+    cli_harness.ends().await;
+}
+
+/// Who is flagged leader, alive or not.
+fn leader_flag(world: &World) -> Endpoint {
+    flags(world, t0(world)).into_iter().find(|flags| flags.leader).unwrap().endpoint
+}
+
+fn is_missed(world: &mut World, at: &Endpoint) -> bool {
+    let Some(leading) = world.leader() else { return false };
+    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
+    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
+    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == "kOffline")
 }

@@ -38,7 +38,7 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     }
     let gone = goal.replaces.as_ref().map(|replaces| &replaces.gone);
     if let Some(gone) = gone.filter(|gone| place.leader().is_none_or(|leader| leader == *gone)) {
-        return Next::Blocked(led_by_nobody(&place, goal, gone));
+        return led_by_nobody(&place, goal, gone);
     }
     let Some(leader) = place.leader() else {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
@@ -63,21 +63,38 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     }
 }
 
-/// Who leads in place of one that is gone is for a recovery to find, which looks at what the others hold.
-fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> Refusal {
+/// Who leads in place of one that is gone is for a recovery to find, which looks at what the others hold. Where there are no others,
+/// the partition begins empty, if that was accepted.
+fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> Next {
     let name = goal.name();
-    if place.partition.replicas.len() == 1 {
-        let text = format!("the only replica of {name} is on {gone}: nobody else has a row of it");
-        let hint = "start that tablet with its disks if that can be done; otherwise drop the table and create it anew"
-            .to_owned();
-        return Refusal::unsafe_now(text, hint);
+    let blocked = |text: String, hint: String| Next::Blocked(Refusal::unsafe_now(text, hint));
+    match (&place.partition.replicas[..], &goal.replaces, goal.replicas.first()) {
+        ([only], Some(replaces), Some(to)) if only.endpoint == *gone && !replaces.accepted.is_empty() => {
+            let (table, pid, replaces, to) = (goal.table.clone(), goal.pid, replaces.clone(), to.clone());
+            Next::Take(Step::ReplaceOnly { table, pid, replaces, to })
+        }
+        ([only], ..) if only.endpoint == *gone => blocked(
+            format!("the only replica of {name} is on {gone}: nobody else has a row of it"),
+            format!(
+                "start that tablet with its disks if that can be done. If not, `openmldb-ops tablet replace {gone} --dry-run` lists it under an \
+                 id for --accept-data-loss, and it can begin empty elsewhere"
+            ),
+        ),
+        ([only], ..) => blocked(
+            format!("{name} is placed on {} now, and has not begun there", only.endpoint),
+            format!(
+                "`openmldb-ops recover --partition {name} --dry-run` lists that it begins empty under an id, with which `openmldb-ops recover \
+                 --partition {name} --accept-data-loss ID` has it begin"
+            ),
+        ),
+        _ => blocked(
+            format!("{name} has no leader: {gone} led it, or may have led it last"),
+            format!(
+                "`openmldb-ops recover --all --dry-run` says who can lead and what is lost by it, under an id; then `openmldb-ops recover --all \
+                 --accept-data-loss ID --without {gone}`, and run this again"
+            ),
+        ),
     }
-    let text = format!("{name} has no leader: {gone} led it, or may have led it last");
-    let hint = format!(
-        "`openmldb-ops recover --all --dry-run` says who can lead and what is lost by it, under an id; then `openmldb-ops recover --all \
-         --accept-data-loss ID --without {gone}`, and run this again"
-    );
-    Refusal::unsafe_now(text, hint)
 }
 
 fn silence(goal: &Goal, at: &Endpoint) -> Next {

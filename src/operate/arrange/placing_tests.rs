@@ -1,6 +1,7 @@
 //! As many replicas as there should be, a tablet that is gone, and bytes instead of heads.
 
 use crate::model::{Compression, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid};
+use crate::recovery::LossKind;
 
 use super::super::{Call, Step, plan};
 use super::tests::{Dice, any, cluster, follow, seeds, tablet};
@@ -64,6 +65,23 @@ fn a_tablet_that_is_gone_is_forgotten_once_others_have_its_place() {
             assert!(partition.replicas.iter().all(|replica| replica.is_alive), "seed {seed}");
         }
     }
+}
+
+/// Nobody else has a row of it, so that it is lost by name, and a recovery decides from what it begins.
+#[test]
+fn a_partition_whose_only_replica_is_gone_moves_once_its_loss_is_accepted_and_serves_nobody_by_that() {
+    let seen = without(&cluster(3, &[("shop", vec![vec![1]])]), 1);
+    let mut arrangement = arranged(&replace(1), &seen, &Sizes::default()).unwrap();
+    let stops = |arrangement: &Arrangement| dry_run(arrangement, &seen).0.remove(0);
+    assert!(stops(&arrangement).steps.is_empty());
+    let (endpoint, kind) = (tablet(1), LossKind::OutOfReach);
+    let loss = Loss { endpoint, kind, entries: Some(20), directory: None };
+    arrangement.goals[0].replaces.as_mut().unwrap().accepted.push(loss);
+    let (walks, after) = dry_run(&arrangement, &seen);
+    assert_eq!(walks[0].steps.iter().map(Step::code).collect::<Vec<_>>(), ["replica_replace"]);
+    assert!(walks[0].stops_at.as_ref().unwrap().contains("has not begun there"), "{walks:?}");
+    let moved = &after.tables[0].partitions[0];
+    assert_eq!((moved.places(), moved.leader()), (vec![tablet(0)], None));
 }
 
 #[test]
