@@ -142,6 +142,7 @@ async fn job(live: &Arc<Live>, undertaking: Undertaking, papers: PathBuf) -> Res
     lock.becomes(Hold::Held);
     let job = Job {
         undertaking,
+        room: openmldb_ops::run::Room::default(),
         cluster_name: "in memory".to_owned(),
         state_dir: StateDir::new(&papers, "in memory"),
         archive: Arc::new(Directory(papers)),

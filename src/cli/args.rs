@@ -86,7 +86,7 @@ pub enum Command {
     /// Cancel an operation
     #[command(subcommand)]
     Op(OpCommand),
-    /// Take a tablet out of service, or bring it back
+    /// Take a tablet out of service, bring it back, or replace one that is gone for good
     #[command(subcommand)]
     Tablet(TabletCommand),
     /// Change a partition's leader
@@ -95,7 +95,7 @@ pub enum Command {
     /// Look at, load, recover, mark, add, remove or migrate a single replica
     #[command(subcommand)]
     Replica(ReplicaCommand),
-    /// Spread replicas over the tablets there are, or empty tablets
+    /// Spread replicas over tablets, empty tablets, or repair the number of replicas
     #[command(subcommand)]
     Scale(ScaleCommand),
     /// Have others lead before a tablet is upgraded, and have it lead again after
@@ -421,6 +421,6 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     time.ok_or_else(|| "a time here is whole seconds, or a whole number and a unit: 30, 30s, 5m, 2h".to_owned())
 }
 
-fn plan_id(text: &str) -> Result<PlanId, String> {
+pub(super) fn plan_id(text: &str) -> Result<PlanId, String> {
     text.parse()
 }

@@ -16,7 +16,7 @@ use super::args;
 use super::ending_args::Ending;
 use super::out::Say;
 use super::recover::now_ms;
-use super::step_commands::LeaderCommand;
+use super::step_commands::{LeaderCommand, TabletCommand};
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
 use crate::run::{Summary, note_exit};
@@ -73,6 +73,7 @@ impl AtTheEnd {
             args::Command::Status(args) => ("status", args.ending.clone()),
             args::Command::Scale(command) => ("scale", command.how().ending.clone()),
             args::Command::Upgrade(command) => ("upgrade", command.how().ending.clone()),
+            args::Command::Tablet(TabletCommand::Replace { how, .. }) => ("replace", how.ending.clone()),
             args::Command::Leader(LeaderCommand::Handover { how, .. }) => ("handover", how.ending.clone()),
             _ => ("", Ending::default()),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cluster::CallError;
 use crate::model::{PartitionId, Snapshot};
 use crate::operate::{Job, JobError, StateDir, Undertaking};
-use crate::run::{Checking, Compares, Directory, Recovered, Scope, unhealthy_in};
+use crate::run::{Checking, Compares, Directory, Recovered, Room, Scope, unhealthy_in};
 use crate::snapshot::collect;
 use crate::ui::{ArrangedLine, arranged_text};
 use crate::verify::Verification;
@@ -45,6 +45,7 @@ pub(super) async fn lead_beside(
     }
     let job = Job {
         undertaking: Undertaking::LeadBeside { partitions },
+        room: Room::default(),
         cluster_name: session.name.clone(),
         state_dir,
         archive: Arc::new(Directory(dir.to_owned())),

@@ -36,6 +36,7 @@ mod record;
 mod record_args;
 mod recover;
 mod rehearse;
+mod resending;
 mod sandbox;
 mod scope;
 mod session;

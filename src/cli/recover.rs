@@ -12,8 +12,8 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, By, Caller, Consent, Directory, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError,
-    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
+    AutoFailoverSeen, By, Caller, Consent, Directory, Event, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError,
+    Recovered, Recovery, Rpc, Scope, Selector, Service, Sizes, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
     prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
@@ -25,6 +25,7 @@ use crate::ui::{
 use super::args;
 use super::beside::{lead_beside, would_lead_beside};
 use super::failure::{Exit, Failure};
+use super::resending::would_resend;
 use super::sandbox::{SandboxLine, introduction, rows_of};
 use super::session::{Session, sandbox_record_dir};
 use super::signal::{Signals, Words};
@@ -148,6 +149,9 @@ async fn on_cluster(
     if args.only_plans() {
         show_plan(args, &work, &prepared, out)?;
         would_lead_beside(&prepared.snapshot, &work.scope).iter().for_each(|text| out.say()(text));
+        // What cannot be asked is left out: the plan does not rest on it.
+        let sizes = Sizes::of(&session.cluster.polled().await.unwrap_or_default());
+        would_resend(&prepared.plan, &sizes).into_iter().for_each(|text| (out.listener())(&Event::Note { text }));
         return plan_summary(&prepared, &work.scope, session.cluster.rpc_counts().into(), rows_of(session), out);
     }
     let up_to = work.playbook.compare_rows_up_to();

@@ -67,7 +67,15 @@ pub async fn leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure>
 /// # Errors
 /// As [`take`].
 pub async fn tablet(command: &TabletCommand, out: &Out) -> Result<Exit, Failure> {
-    take(command.asked()?, out).await
+    match command {
+        TabletCommand::Step(step) => take(step.asked()?, out).await,
+        TabletCommand::Replace { endpoint, with, accept_data_loss, room, how } => {
+            let (endpoint, accepts) = (endpoint_of(endpoint)?, accept_data_loss.clone());
+            let with = with.as_deref().map(endpoint_of).transpose()?;
+            let replace = crate::operate::Undertaking::Replace { endpoint, with, accepts };
+            undertake::run_within(replace, how, room.tablet_room, out).await
+        }
+    }
 }
 
 /// `replica`.
@@ -165,6 +173,7 @@ pub(super) fn sends(call: &Call) -> String {
     match call {
         Call::Action(action) => command(action, Numbers::Known),
         Call::Command(command) => command.words().to_owned(),
+        Call::Metadata(change) => change.words(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::run::Selector;
 use super::failure::Failure;
 use super::step::{endpoint_of, name_of, partition_of};
 use super::step_args::{Diff, Looking, Working};
-use super::undertake_args::Undertaking;
+use super::undertake_args::{Room, Undertaking};
 
 /// What a command asks for.
 pub struct Asked<'a> {
@@ -116,6 +116,32 @@ impl LeaderStep {
 /// What to do with tablets.
 #[derive(Debug, Subcommand)]
 pub enum TabletCommand {
+    /// Bring a dead tablet's replicas up elsewhere, and have metadata forget it (settablepartition)
+    Replace {
+        /// The tablet that is gone
+        #[arg(value_name = "DEAD")]
+        endpoint: String,
+        /// Where its replicas come up; where there is most room, if nobody says
+        #[arg(long, value_name = "ENDPOINT")]
+        with: Option<String>,
+        /// Accept the losses that a dry run has listed under this id, and no others
+        #[arg(long, value_name = "ID", value_parser = super::args::plan_id, conflicts_with = "dry_run")]
+        accept_data_loss: Option<crate::run::PlanId>,
+        #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
+        /// How.
+        how: Box<Undertaking>,
+    },
+    #[command(flatten)]
+    /// A single step.
+    Step(Box<TabletStep>),
+}
+
+/// A single step on a tablet.
+#[derive(Debug, Subcommand)]
+pub enum TabletStep {
     /// Take a tablet out of service: others lead what it leads, and no client is sent to it (offlineendpoint)
     Offline {
         /// The tablet
@@ -139,7 +165,7 @@ pub enum TabletCommand {
     },
 }
 
-impl TabletCommand {
+impl TabletStep {
     /// What it asks for.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crate::operate::{
     self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
 };
-use crate::run::{Directory, RecoverError};
+use crate::run::{Directory, RecoverError, Room};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
 use super::failure::{Exit, Failure};
@@ -35,15 +35,18 @@ const WORDS: Words = Words {
 /// What is in the way.
 pub async fn scale(command: &ScaleCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
-        ScaleCommand::Out { replicas_only, how } => {
-            run(operate::Undertaking::ScaleOut { leaders: !replicas_only }, how, out).await
+        ScaleCommand::Out { replicas_only, room, how } => {
+            run_within(operate::Undertaking::ScaleOut { leaders: !replicas_only }, how, room.tablet_room, out).await
         }
-        ScaleCommand::In { endpoints, how } => {
+        ScaleCommand::Repair { room, how } => {
+            run_within(operate::Undertaking::Repair, how, room.tablet_room, out).await
+        }
+        ScaleCommand::In { endpoints, room, how } => {
             let mut endpoints = endpoints.iter().map(|text| endpoint_of(text)).collect::<Result<Vec<_>, _>>()?;
             // The same tablets in another order are the same undertaking.
             endpoints.sort();
             endpoints.dedup();
-            run(operate::Undertaking::ScaleIn { endpoints }, how, out).await
+            run_within(operate::Undertaking::ScaleIn { endpoints }, how, room.tablet_room, out).await
         }
     }
 }
@@ -69,19 +72,32 @@ pub async fn upgrade(command: &UpgradeCommand, out: &Out) -> Result<Exit, Failur
 /// # Errors
 /// What is in the way.
 pub(super) async fn run(undertaking: operate::Undertaking, how: &Undertaking, out: &Out) -> Result<Exit, Failure> {
+    run_within(undertaking, how, Room::default(), out).await
+}
+
+/// The same on tablets with so much room.
+///
+/// # Errors
+/// What is in the way.
+pub(super) async fn run_within(
+    undertaking: operate::Undertaking,
+    how: &Undertaking,
+    room: Room,
+    out: &Out,
+) -> Result<Exit, Failure> {
     let timeout = how.timeout.map(Duration::from_secs);
     let signals = if how.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
     let opened = signals.unless_stopped(Session::open(&how.at, &how.embedded, out.waits())).await;
     let session = opened??;
     signals.found(&session.reach);
-    let done = on_cluster(undertaking, how, &session, &signals, out).await;
+    let done = on_cluster((undertaking, room), how, &session, &signals, out).await;
     let closed = session.close().await;
     let exit = done?;
     closed.map(|()| exit)
 }
 
 async fn on_cluster(
-    undertaking: operate::Undertaking,
+    (undertaking, room): (operate::Undertaking, Room),
     how: &Undertaking,
     session: &Session,
     signals: &Signals,
@@ -93,6 +109,7 @@ async fn on_cluster(
     };
     let job = Job {
         undertaking,
+        room,
         cluster_name: session.name.clone(),
         state_dir: StateDir::new(&dir, &session.name),
         archive: Arc::new(Directory(dir.clone())),
@@ -125,9 +142,9 @@ async fn on_cluster(
 async fn look(job: &Job, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let drawn = job.look(&session.cluster).await.map_err(|error| failure_of(error, session))?;
     let (walks, after) = dry_run(&drawn.arrangement, &drawn.seen);
-    let line = ArrangementLine::of(&job.undertaking, &drawn.arrangement, &walks, (&drawn.seen, &after));
+    let line = ArrangementLine::of(&job.undertaking, &drawn, &walks, &after);
     out.text_or(&arrangement_text(&line, out.paint()), &line)?;
-    let stops = walks.iter().any(|dry_run| dry_run.stops_at.is_some());
+    let stops = walks.iter().any(|dry_run| dry_run.stops_at.is_some()) || !drawn.arrangement.beyond.is_empty();
     Ok(if stops { Exit::Partial } else { Exit::Healthy })
 }
 

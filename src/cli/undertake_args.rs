@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::run;
+
 use super::args::{Embedded, Where, seconds};
 use super::ending_args::Ending;
 
@@ -37,11 +39,19 @@ pub struct Undertaking {
     pub embedded: Embedded,
 }
 
+/// What tablets have room for.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Room {
+    /// What each tablet has room for, memory and disk, as in 64GiB,2TiB: no server tells
+    #[arg(long, value_name = "MEMORY[,DISK]", value_parser = sizes, default_value = "", hide_default_value = true)]
+    pub tablet_room: run::Room,
+}
+
 impl ScaleCommand {
     /// How it is carried out.
     pub fn how(&self) -> &Undertaking {
         match self {
-            Self::Out { how, .. } | Self::In { how, .. } => how,
+            Self::Out { how, .. } | Self::In { how, .. } | Self::Repair { how, .. } => how,
         }
     }
 }
@@ -64,6 +74,9 @@ pub enum ScaleCommand {
         #[arg(long)]
         replicas_only: bool,
         #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
         /// How.
         how: Undertaking,
     },
@@ -72,6 +85,18 @@ pub enum ScaleCommand {
         /// The tablets
         #[arg(value_name = "ENDPOINT", required = true, num_args = 1..)]
         endpoints: Vec<String>,
+        #[command(flatten)]
+        /// Room.
+        room: Room,
+        #[command(flatten)]
+        /// How.
+        how: Undertaking,
+    },
+    /// Give every partition as many replicas as its table was made with
+    Repair {
+        #[command(flatten)]
+        /// Room.
+        room: Room,
         #[command(flatten)]
         /// How.
         how: Undertaking,
@@ -114,6 +139,30 @@ pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
 const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+/// One size, or two with a comma between them; none where nothing is said.
+fn sizes(text: &str) -> Result<run::Room, String> {
+    if text.is_empty() {
+        return Ok(run::Room::default());
+    }
+    let (memory, disk) = text.split_once(',').map_or((text, None), |(memory, disk)| (memory, Some(disk)));
+    let wrong =
+        || "a size is a whole number and a unit, as in 512MiB, 64GiB or 2TiB; of disk, behind a comma".to_owned();
+    let disk = disk.map(|disk| size(disk).ok_or_else(wrong)).transpose()?;
+    Ok(run::Room { memory: Some(size(memory).ok_or_else(wrong)?), disk })
+}
+
+/// A whole number and a unit, of 1024 each.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok().filter(|size| *size > 0)?.checked_mul(1 << shift)
+}
 
 fn leaderless_limit(text: &str) -> Result<Duration, String> {
     let limit = crate::playbook::duration(text).ok_or("it is no time such as 3s or 500ms")?;

@@ -11,8 +11,8 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
 use crate::run::stopping::{Hurry, LOOKS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId, Scope,
-    SessionStart, Stop, WorkSession, why_held,
+    Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, Room, RunId, Scope,
+    SessionStart, Sizes, Stop, WorkSession, why_held,
 };
 use crate::snapshot::{collect_evidence, collect_within};
 
@@ -21,6 +21,7 @@ use super::longer::compare_longer_heirs;
 use super::partition_context::Refusal;
 use super::perform::look_to_change;
 use super::reconciler::{Reconciler, StepListener, StoodDowns};
+use super::replaced::{Lost, consent};
 use super::state_dir::{StateDir, StateDirError};
 
 /// How long a tablet may take to say all that it holds, at the first look and the last: one that hangs holds up nothing else.
@@ -30,6 +31,8 @@ const ANSWERS: Duration = Duration::from_secs(10);
 pub struct Job {
     /// The undertaking.
     pub undertaking: Undertaking,
+    /// What tablets have room for, as far as somebody said so.
+    pub room: Room,
     /// What errors and records call the cluster.
     pub cluster_name: String,
     /// Where its files are.
@@ -65,6 +68,10 @@ pub struct JobPlan {
     pub seen: Snapshot,
     /// What is to be done.
     pub arrangement: Arrangement,
+    /// What would be lost with a tablet that is replaced.
+    pub lost: Vec<Lost>,
+    /// What replicas take.
+    pub sizes: Sizes,
     found: SessionStart,
     noted: Option<UpgradeNote>,
     closed: Closed,
@@ -77,6 +84,8 @@ pub struct JobReport {
     pub seen: Snapshot,
     /// What was to be done.
     pub arrangement: Arrangement,
+    /// What replicas take.
+    pub sizes: Sizes,
     /// The goals that were not reached, and why.
     pub left: Vec<(Goal, Refusal)>,
     /// Why it stopped early, if it did.
@@ -142,12 +151,16 @@ impl Job {
             }
             Undertaking::ScaleOut { .. }
             | Undertaking::ScaleIn { .. }
+            | Undertaking::Repair
+            | Undertaking::Replace { .. }
             | Undertaking::Handover { .. }
             | Undertaking::LeadBeside { .. } => None,
         };
         let closed = self.state_dir.closed()?.beside(&self.undertaking);
-        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed)?;
+        let sizes = Sizes::of(&cluster.polled().await?).within(self.room);
+        let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed, &sizes)?;
         self.go_on(&mut arrangement, &seen)?;
+        let lost = consent(&self.undertaking, &mut arrangement, &seen, &found.held)?;
         let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
         compare_longer_heirs(cluster, &seen, &mut arrangement, is_asked_for).await?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
@@ -161,13 +174,13 @@ impl Job {
                 "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
             );
         }
-        Ok(JobPlan { seen, arrangement, found, noted, closed })
+        Ok(JobPlan { seen, arrangement, lost, sizes, found, noted, closed })
     }
 
     /// The goals of the same undertaking that did not come to its end are its goals still.
     fn go_on(&self, arrangement: &mut Arrangement, seen: &Snapshot) -> Result<(), JobError> {
         let Some(unfinished) = self.state_dir.unfinished()? else { return Ok(()) };
-        if unfinished.of != self.undertaking {
+        if unfinished.of != self.undertaking.itself() {
             let name = unfinished.of.name();
             arrangement.remarks.push(format!("an unfinished `{name}` is not gone on with; its goals are forgotten"));
             return Ok(());
@@ -220,7 +233,7 @@ impl Job {
         let drawn = looked.map_err(|stop| RecoverError::Stopped { stop })??;
         let auto_failover = drawn.found.auto_failover;
         if drawn.has_nothing_to_do() {
-            let JobPlan { seen, arrangement, noted, .. } = drawn;
+            let JobPlan { seen, arrangement, sizes, noted, .. } = drawn;
             self.archive_files(true)?;
             // There is nothing to give back either, and `upgrade post` is told so.
             let kept = match &self.undertaking {
@@ -232,8 +245,9 @@ impl Job {
             };
             return Ok(JobReport {
                 seen,
+                left: arrangement.beyond.clone(),
                 arrangement,
-                left: Vec::new(),
+                sizes,
                 stopped: None,
                 auto_failover,
                 not_restored: None,
@@ -244,7 +258,7 @@ impl Job {
             });
         }
         let run = RunId { began_ms: self.now_ms, number: 0 };
-        self.state_dir.begin(run, &self.undertaking, &drawn.arrangement.goals)?;
+        self.state_dir.begin(run, &self.undertaking.itself(), &drawn.arrangement.goals)?;
         let kept = self.note_upgrade(&drawn)?;
         let reconciler = Reconciler {
             cluster: cluster.clone(),
@@ -259,7 +273,7 @@ impl Job {
             stop: self.stop.clone(),
             now_ms: self.now_ms,
         };
-        let JobPlan { seen, arrangement, found, .. } = drawn;
+        let JobPlan { seen, arrangement, sizes, found, .. } = drawn;
         let found_on = seen.auto_failover;
         let worked = self.work_session().work(cluster, &seen, found, move |hands| reconciler.work(hands)).await?;
         let (mut arrangement, told) = (arrangement, *self.stop.borrow());
@@ -276,6 +290,14 @@ impl Job {
             }
         };
         let (not_restored, mut held_for) = (worked.not_restored, worked.held_for);
+        if let Undertaking::Replace { endpoint, .. } = &self.undertaking
+            && !held_for.is_empty()
+            && held_for.iter().all(|held| held.endpoint == *endpoint)
+        {
+            arrangement.remarks.push(format!(
+                "auto_failover was kept off for {endpoint} alone: once metadata have forgotten it, `openmldb-ops failover restore` gives it back"
+            ));
+        }
         held_for.retain(|_| found_on);
         let looking = collect_within(cluster, &self.cluster_name, self.now_ms, ANSWERS);
         let seen = match within_budget(cluster, LOOKS, looking).await {
@@ -290,11 +312,17 @@ impl Job {
                 seen
             }
         };
-        let left = what_is_left(&arrangement.goals, &given_up, &seen);
+        let mut left = what_is_left(&arrangement.goals, &given_up, &seen);
         self.archive_files(left.is_empty())?;
+        for (goal, refusal) in &arrangement.beyond {
+            if !left.iter().any(|(other, _)| other.name() == goal.name()) {
+                left.push((goal.clone(), refusal.clone()));
+            }
+        }
         Ok(JobReport {
             seen,
             arrangement,
+            sizes,
             left,
             stopped,
             auto_failover,
@@ -340,6 +368,8 @@ impl Job {
             Undertaking::UpgradePre { .. }
             | Undertaking::ScaleOut { .. }
             | Undertaking::ScaleIn { .. }
+            | Undertaking::Repair
+            | Undertaking::Replace { .. }
             | Undertaking::Handover { .. }
             | Undertaking::LeadBeside { .. } => Ok(()),
         }
@@ -355,7 +385,8 @@ fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Sna
         let refusal = match next(seen, goal) {
             Next::Done => {
                 let found = status.partitions.iter().find(|found| found.table == goal.table && found.pid == goal.pid);
-                let problem = found.and_then(|found| found.problems.first());
+                // How many replicas there are to be is the goal's to say.
+                let problem = found.and_then(|found| found.problems.iter().find(|problem| !problem.is_count()));
                 problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))
             }
             Next::Wait(text) | Next::Silence(text) => {

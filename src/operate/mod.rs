@@ -19,13 +19,14 @@ mod perform;
 mod plan;
 mod put_back;
 mod reconciler;
+mod replaced;
 mod state_dir;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Undertaking, UpgradeNote, arrange, dry_run};
-pub use call::{Call, Command};
+pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Replaces, Undertaking, UpgradeNote, arrange, dry_run};
+pub use call::{Call, Command, MetadataChange};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Ask, Effect, EffectStatus, Vain};
 pub use job::{Job, JobError, JobPlan, JobReport};
@@ -34,5 +35,6 @@ pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
+pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
 pub use steps::Step;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
-use crate::recovery::{Blocked, Memory, View, may_be_dropped, may_be_resent};
+use crate::recovery::{Blocked, Loss, Memory, View, may_be_dropped, may_be_forgotten, may_be_resent};
 use crate::run::meant;
 
+use super::arrange::Replaces;
 use super::call::Call;
 use super::effect::Effect;
 
@@ -153,6 +154,28 @@ impl<'a> PartitionContext<'a> {
         let partition = Partition { replicas, ..self.partition.clone() };
         let memory = Memory::at_start(self.seen, self.table, &partition, &[]);
         may_be_dropped(&View::of(self.seen, self.table, &partition, &memory), endpoint)
+    }
+
+    /// Whether metadata may forget the replica of a tablet that is gone for good.
+    ///
+    /// # Errors
+    /// What only that one is known to have held, unless it was accepted; or that it is not gone.
+    pub(super) fn may_be_forgotten(&self, replaces: &Replaces) -> Result<(), Refusal> {
+        if replaces.unseen && replaces.accepted.is_empty() {
+            return Err(super::replaced::nobody_has_looked(&self.name(), &replaces.gone));
+        }
+        self.forgotten(replaces).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
+    }
+
+    /// What would be lost with it.
+    pub(super) fn lost_with(&self, replaces: &Replaces) -> Vec<Loss> {
+        self.forgotten(replaces).err().map(|blocked| blocked.loss).unwrap_or_default()
+    }
+
+    fn forgotten(&self, replaces: &Replaces) -> Result<(), Blocked> {
+        let known = Memory::at_start(self.seen, self.table, self.partition, &[]);
+        let memory = Memory { accepted: replaces.accepted.clone(), ..known };
+        may_be_forgotten(&View::of(self.seen, self.table, self.partition, &memory), &replaces.gone)
     }
 
     /// Whether the leader says that it replicates to a tablet.

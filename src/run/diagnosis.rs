@@ -4,6 +4,7 @@
 mod left_alone;
 mod partitions;
 mod paused;
+mod tablets;
 
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ use super::run_id::RunId;
 use super::scope::some_of;
 use super::status::{PartitionState, PartitionStatus, Status};
 
-use partitions::{followers_stuck, led_apart, not_redundant};
+use partitions::{followers_stuck, led_apart, not_redundant, replica_count};
 
 /// A case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +58,8 @@ pub enum Case {
     TabletLost,
     /// No replica of some partitions is within reach, or loaded.
     PartitionLost,
+    /// A tablet answers, and nothing of what is placed on it is on its disks.
+    TabletRebuilt,
     /// A tablet answers and holds nothing of what is placed on it.
     TabletRestarted,
     /// Followers take nothing from their leaders.
@@ -65,6 +68,8 @@ pub enum Case {
     NotRedundant,
     /// Pre-aggregate tables are led elsewhere than what they aggregate.
     LedApart,
+    /// Partitions have fewer or more replicas than their tables were made with.
+    ReplicaCount,
     /// auto_failover is off, and nobody is known to owe it.
     FailoverOff,
     /// Somebody has told guards to do nothing for a while.
@@ -140,6 +145,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
         None => {
             found.extend(look.tablets_lost(seen.auto_failover));
             found.extend(look.partitions_lost());
+            found.extend(look.tablets_rebuilt());
             found.extend(look.tablets_restarted(seen.auto_failover));
         }
     }
@@ -149,6 +155,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
         found.extend(not_redundant(status));
     }
     found.extend(led_apart(status));
+    found.extend(replica_count(status));
     found.extend(failover_off(seen, status, runs));
     found.extend(paused::guard_paused(runs));
     left_alone::point_to_why(&mut found, runs);
@@ -286,6 +293,7 @@ impl<'a> Look<'a> {
             );
         }
         next.push("openmldb-ops recover --all # once it is back".to_owned());
+        next.push(format!("openmldb-ops tablet replace {first} # if it is gone for good"));
         Some(Diagnosis { case: Case::TabletLost, seen, promise, next })
     }
 
@@ -317,36 +325,6 @@ impl<'a> Look<'a> {
             ),
             promise: "none: a partition whose replicas were all lost or restarted at once is not recovered by itself",
             next,
-        })
-    }
-
-    fn tablets_restarted(&self, auto_failover: bool) -> Option<Diagnosis> {
-        if self.empty.is_empty() {
-            return None;
-        }
-        let running = self.status.counts.ops_in_flight;
-        let (promise, first) = match auto_failover {
-            true => (
-                "the nameserver recovers a tablet that came back while it was watching, one partition after the other in two \
-                 lanes; where several replicas of a partition were restarted at once it fails",
-                format!(
-                    "openmldb-ops show ops # {} under way: let them end",
-                    counted_that(running, "operation", Verb::Be)
-                ),
-            ),
-            false => (
-                "with auto_failover off nothing is recovered by itself",
-                "openmldb-ops recover --all --dry-run".to_owned(),
-            ),
-        };
-        Some(Diagnosis {
-            case: Case::TabletRestarted,
-            seen: format!(
-                "{} was restarted, and has nothing loaded of what is placed on it",
-                some_of(&names_of(&self.empty))
-            ),
-            promise,
-            next: vec![first, "openmldb-ops recover --all".to_owned()],
         })
     }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, Snapshot, State, Table};
+use crate::model::{Endpoint, Held, Op, PartitionId, Polled, Probes, Registration, Seen, Snapshot, State, Table};
 use crate::playbook::Playbook;
 use crate::recovery::{Base, Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
@@ -105,6 +105,7 @@ pub(super) enum Report {
     Acted(Vec<Sent>, Outcome),
     Told(PartitionId, Result<(), LockError>),
     Beside(Failover),
+    Sized(Endpoint, Vec<Polled>),
 }
 
 /// The loop's state.
@@ -140,6 +141,8 @@ pub struct Driver {
     /// How often a tablet has been restarted, and how often it has come back.
     pub(super) restarts: BTreeMap<Endpoint, u32>,
     pub(super) returns: BTreeMap<Endpoint, u32>,
+    /// How often it was restarted while it was loading.
+    pub(super) deaths: BTreeMap<Endpoint, u32>,
     /// Looks that failed in a row, and since when.
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
@@ -219,6 +222,7 @@ impl Driver {
             held_before,
             restarts: BTreeMap::new(),
             returns: BTreeMap::new(),
+            deaths: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
             nameserver_gone: None,
@@ -452,6 +456,7 @@ impl Driver {
             Ok(Report::Compared(ended, seen)) => self.note_compared(&ended, *seen),
             Ok(Report::Acted(call, outcome)) => self.note_call(&call, &outcome),
             Ok(Report::Told(id, told)) => self.note_written(id, told),
+            Ok(Report::Sized(endpoint, polled)) => self.note_sized(&endpoint, &polled),
             Ok(Report::Beside(failover)) => self.note_failover(failover),
             // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
             Err(error) => std::panic::resume_unwind(error.into_panic()),

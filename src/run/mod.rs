@@ -11,6 +11,7 @@ mod comparing;
 mod diagnosis;
 mod dispatch;
 mod driver;
+mod dying;
 mod early_leader_note;
 mod ending;
 mod error;
@@ -48,6 +49,7 @@ mod run_id;
 mod saving;
 mod scope;
 mod service;
+mod sizes;
 mod status;
 pub mod stopping;
 mod turns;
@@ -95,6 +97,7 @@ pub use report::{
 pub use run_id::RunId;
 pub use scope::{Scope, ScopeError, Selector, some_of};
 pub use service::{Lacking, Service};
+pub use sizes::{Room, Size, Sizes};
 pub use status::{
     PartitionState, PartitionStatus, RemoteStatus, ReplicaProblem, ReplicaState, ReplicaStatus, Status, StatusCounts,
     TabletProblem, TabletStatus, summary_of_status,

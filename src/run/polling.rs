@@ -302,6 +302,10 @@ impl Driver {
         if held.is_empty() && !is_restarted {
             self.doubt_loads(began, endpoint);
         }
+        let was_loading = before.values().any(|state| !state.is_loaded()) || self.is_loading(endpoint);
+        if is_restarted && was_loading {
+            self.dies_again(endpoint);
+        }
         if is_restarted {
             self.forget_disk(endpoint);
             let text = format!("tablet {endpoint} has been restarted");
@@ -320,6 +324,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Whether something of ours is being loaded there.
+    fn is_loading(&self, endpoint: &Endpoint) -> bool {
+        let loads = |task: &PartitionTask| {
+            let load = task.memory.replicas.get(endpoint).map(|replica| &replica.load);
+            task.is_open() && matches!(load, Some(Load::Accepted | Load::Seen))
+        };
+        let placed = self.placed.get(endpoint).into_iter().flatten();
+        placed.filter_map(|id| self.partitions.get(id)).any(loads)
     }
 
     /// It may have come back with another disk, whether it held anything before or not: what was asked, and what it refused.

@@ -20,6 +20,9 @@ pub struct Service {
     pub lacking: usize,
     /// Where these copies are lacking, those with the most first.
     pub lacking_on: Vec<Lacking>,
+    /// Those that serve with fewer replicas than their table was made with.
+    #[serde(skip_serializing_if = "is_none")]
+    pub fewer: usize,
 }
 
 /// A tablet on which copies are lacking of partitions that serve.
@@ -55,7 +58,12 @@ impl Service {
         let mut lacking_on: Vec<Lacking> = on.into_values().collect();
         lacking_on.sort_by(|a, b| b.partitions.cmp(&a.partitions).then_with(|| a.endpoint.cmp(&b.endpoint)));
         let counts = status.counts;
-        Self { partitions: counts.partitions, serving: counts.partitions - counts.down, lacking, lacking_on }
+        let is_fewer = |found: &&PartitionStatus| {
+            let mut problems = found.problems.iter();
+            found.state != PartitionState::Down && problems.any(|problem| problem.kind == ProblemKind::TooFewReplicas)
+        };
+        let fewer = status.partitions.iter().filter(is_fewer).count();
+        Self { partitions: counts.partitions, serving: counts.partitions - counts.down, lacking, lacking_on, fewer }
     }
 
     /// Whether every partition serves, and none lacks a copy.
@@ -64,9 +72,14 @@ impl Service {
     }
 }
 
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 /// The tablets on which a partition that serves lacks a copy, and whether they do not answer. Who leads it is not what it lacks.
 fn lacks(partition: &PartitionStatus) -> BTreeMap<&Endpoint, bool> {
-    let of_copies = partition.problems.iter().filter(|problem| problem.kind != ProblemKind::LedApart);
+    let of_copies =
+        partition.problems.iter().filter(|problem| problem.kind != ProblemKind::LedApart && !problem.is_count());
     let mut at: BTreeMap<&Endpoint, bool> = BTreeMap::new();
     for problem in of_copies {
         *at.entry(&problem.endpoint).or_default() |= problem.kind == ProblemKind::NoAnswer;

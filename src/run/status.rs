@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::recovery::{
     Blocked, Health, Link, Memory, Problem, ProblemKind, Reason, Remote, View, health, led_apart, remotes_of,
+    replica_count,
 };
 
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
@@ -109,12 +110,26 @@ pub struct RemoteStatus {
     pub replicated_to: Option<Offset>,
 }
 
+impl PartitionStatus {
+    /// Whether nothing is wrong with it but how many replicas it has.
+    pub fn only_counts(&self) -> bool {
+        !self.problems.is_empty() && self.problems.iter().all(ReplicaProblem::is_count)
+    }
+}
+
+impl ReplicaProblem {
+    /// Whether it is how many replicas the partition has.
+    pub fn is_count(&self) -> bool {
+        matches!(self.kind, ProblemKind::TooFewReplicas | ProblemKind::TooManyReplicas)
+    }
+}
+
 /// A partition's health, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
-    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing; a pre-aggregate
-    /// table's beside its base table's leader.
+    /// One alive leader; every replica alive, loaded, in its flagged role, connected, and none known to take nothing; as many replicas
+    /// as the table was made with; a pre-aggregate table's beside its base table's leader.
     Healthy,
     /// Its leader is loaded and alive; some replicas are not as they should be.
     Serving,
@@ -308,8 +323,9 @@ fn partition_status(
 ) -> PartitionStatus {
     let view = View::of(snapshot, table, partition, &Memory::at_start(snapshot, table, partition, &[]));
     let apart = led_apart(&view);
+    let count = replica_count(table, partition);
     let (state, mut problems) = match health(&view) {
-        Health::Healthy if apart.is_some() => (PartitionState::Serving, Vec::new()),
+        Health::Healthy if apart.is_some() || count.is_some() => (PartitionState::Serving, Vec::new()),
         Health::Healthy => (PartitionState::Healthy, Vec::new()),
         Health::Serving(problems) => (PartitionState::Serving, problems),
         Health::Down(problems) => (PartitionState::Down, problems),
@@ -322,7 +338,7 @@ fn partition_status(
             (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])
         }
     };
-    problems.extend(apart);
+    problems.extend(apart.into_iter().chain(count));
     let leader = view.serving_leader();
     let followers = leader.and_then(|leader| leader.followers.known());
     let replicated_to = |endpoint: &Endpoint| {
@@ -396,8 +412,13 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
     let serving = status.partitions.iter().filter(|partition| partition.state == PartitionState::Serving);
     let blocked = serving.map(|partition| {
         let problems: Vec<String> = partition.problems.iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
-        let hint = "run `openmldb-ops recover` on it; with --dry-run it says what it would do";
-        let why = Blocked::new(Reason::NotRedundant, problems.join(", "), hint);
+        let (reason, hint) = match partition.only_counts() {
+            true => (Reason::ReplicaCount, "`openmldb-ops scale repair` puts it right; with --dry-run it says how"),
+            false => {
+                (Reason::NotRedundant, "run `openmldb-ops recover` on it; with --dry-run it says what it would do")
+            }
+        };
+        let why = Blocked::new(reason, problems.join(", "), hint);
         BlockedEntry::new(&partition.table, partition.pid, &why)
     });
     Summary {

@@ -1,15 +1,17 @@
 //! Undertakings as text and as JSON: what would be done, each step, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
-use crate::operate::{Arrangement, DryRun, JobReport, Undertaking};
+use crate::operate::{DryRun, Goal, JobPlan, JobReport, Lost, Refusal, Undertaking, losses_id};
+use crate::run::{PlanId, Size, Sizes};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
-use super::words::one_line;
+use super::room::warnings;
+use super::words::{bytes, one_line};
 use crate::model::counted;
 
 /// A step of an undertaking, as it happens.
@@ -39,6 +41,13 @@ pub struct ShareLine {
     replicas_after: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaders_after: Option<usize>,
+    /// Of its replicas, as far as it is known; null where nothing is.
+    memory_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_bytes_after: Option<u64>,
 }
 
 /// What would be done.
@@ -49,6 +58,11 @@ pub struct ArrangementLine {
     goals: Vec<GoalLine>,
     tablets: Vec<ShareLine>,
     remarks: Vec<String>,
+    /// What would be lost, and the id by which it is accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    losses: Vec<Lost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses_id: Option<PlanId>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,13 +101,27 @@ struct LeftLine {
     hint: String,
 }
 
-fn shares(seen: &Snapshot, after: Option<&Snapshot>) -> Vec<ShareLine> {
+fn shares(seen: &Snapshot, after: Option<&Snapshot>, sizes: &Sizes) -> Vec<ShareLine> {
     let (now, then) = (counts(seen), after.map(counts));
+    let (bytes, bytes_then) = (sizes.on_tablets(seen), after.map(|after| sizes.on_tablets(after)));
     let of = |counts: &Counts, at: &Endpoint| counts.get(at).copied().unwrap_or_default();
+    let taken = |on: &BTreeMap<Endpoint, Size>, at: &Endpoint| on.get(at).copied().unwrap_or_default();
     let share = |endpoint: &Endpoint| {
         let ((replicas, leaders), then) = (of(&now, endpoint), then.as_ref().map(|then| of(then, endpoint)));
         let (replicas_after, leaders_after) = (then.map(|then| then.0), then.map(|then| then.1));
-        ShareLine { endpoint: endpoint.clone(), replicas, leaders, replicas_after, leaders_after }
+        let takes = taken(&bytes, endpoint);
+        let then = bytes_then.as_ref().map(|then| taken(then, endpoint));
+        ShareLine {
+            endpoint: endpoint.clone(),
+            replicas,
+            leaders,
+            replicas_after,
+            leaders_after,
+            memory_bytes: takes.memory,
+            disk_bytes: takes.disk,
+            memory_bytes_after: then.and_then(|then| then.memory),
+            disk_bytes_after: then.and_then(|then| then.disk),
+        }
     };
     seen.tablets.keys().map(share).collect()
 }
@@ -111,28 +139,44 @@ fn counts(seen: &Snapshot) -> Counts {
 }
 
 impl ArrangementLine {
-    /// Of an arrangement, with the way to each goal, and the cluster before and after.
-    pub fn of(
-        undertaking: &Undertaking,
-        arrangement: &Arrangement,
-        walks: &[DryRun],
-        (before, after): (&Snapshot, &Snapshot),
-    ) -> Self {
+    /// Of what was drawn, with the way to each goal, and the cluster as it is after them.
+    pub fn of(undertaking: &Undertaking, drawn: &JobPlan, walks: &[DryRun], after: &Snapshot) -> Self {
         let goal = |dry_run: &DryRun| GoalLine {
-            table: dry_run.goal.table.clone(),
-            pid: dry_run.goal.pid,
-            replicas: dry_run.goal.replicas.clone(),
-            leader: dry_run.goal.leader.clone(),
-            why: dry_run.goal.why.clone(),
             steps: dry_run.steps.iter().map(ToString::to_string).collect(),
             stops_at: dry_run.stops_at.clone(),
+            ..GoalLine::of(&dry_run.goal)
         };
+        let is_walked =
+            |goal: &Goal| walks.iter().any(|dry_run| dry_run.goal.table == goal.table && dry_run.goal.pid == goal.pid);
+        let beyond = drawn.arrangement.beyond.iter().filter(|(goal, _)| !is_walked(goal));
+        let stuck =
+            beyond.map(|(goal, Refusal { text, .. })| GoalLine { stops_at: Some(text.clone()), ..GoalLine::of(goal) });
+        let short = drawn.arrangement.beyond.iter().filter(|(goal, _)| is_walked(goal));
+        let remarks = drawn.arrangement.remarks.iter().cloned();
+        let remarks = remarks.chain(short.map(|(_, Refusal { text, hint, .. })| format!("{text}; {hint}")));
         Self {
             event: "arrangement",
             undertaking: undertaking.name(),
-            goals: walks.iter().map(goal).collect(),
-            tablets: shares(before, Some(after)),
-            remarks: arrangement.remarks.clone(),
+            goals: walks.iter().map(goal).chain(stuck).collect(),
+            tablets: shares(&drawn.seen, Some(after), &drawn.sizes),
+            remarks: remarks.chain(warnings(&drawn.seen, after, &drawn.sizes)).collect(),
+            losses: drawn.lost.clone(),
+            losses_id: (!drawn.lost.is_empty()).then(|| losses_id(&drawn.seen, &drawn.lost)),
+        }
+    }
+}
+
+impl GoalLine {
+    /// Without the way there.
+    fn of(goal: &Goal) -> Self {
+        Self {
+            table: goal.table.clone(),
+            pid: goal.pid,
+            replicas: goal.replicas.clone(),
+            leader: goal.leader.clone(),
+            why: goal.why.clone(),
+            steps: Vec::new(),
+            stops_at: None,
         }
     }
 }
@@ -140,7 +184,9 @@ impl ArrangementLine {
 impl ArrangedLine {
     /// Of what came of an undertaking.
     pub fn of(undertaking: &Undertaking, report: &JobReport) -> Self {
-        let partitions = report.arrangement.goals.len();
+        let beyond = report.arrangement.beyond.iter().map(|(goal, _)| goal);
+        let all: BTreeSet<String> = report.arrangement.goals.iter().chain(beyond).map(Goal::name).collect();
+        let partitions = all.len();
         let left = report.left.iter().map(|(goal, refusal)| LeftLine {
             table: goal.table.clone(),
             pid: goal.pid,
@@ -153,7 +199,7 @@ impl ArrangedLine {
             partitions,
             arranged: partitions.saturating_sub(report.left.len()),
             left: left.collect(),
-            tablets: shares(&report.seen, None),
+            tablets: shares(&report.seen, None, &report.sizes),
             remarks: report.arrangement.remarks.clone(),
             kept: report.kept.clone(),
             stopped: report.stopped.is_some(),
@@ -164,19 +210,41 @@ impl ArrangedLine {
 
 fn shares_text(tablets: &[ShareLine], paint: Paint) -> String {
     let changes = tablets.iter().any(|share| share.replicas_after.is_some());
-    let mut columns = Columns::headed(&["tablet", "replicas", "leaders"]);
+    let mut names = vec!["tablet", "replicas", "leaders"];
+    let has =
+        |of: fn(&ShareLine) -> [Option<u64>; 2]| tablets.iter().any(|share| of(share).iter().any(Option::is_some));
+    let (memory, disk) = (has(ShareLine::memory), has(ShareLine::disk));
+    names.extend(memory.then_some("memory").into_iter().chain(disk.then_some("disk")));
+    let mut columns = Columns::headed(&names);
     for share in tablets {
         let number = |now: usize, then: Option<usize>| match then {
             Some(then) if changes => format!("{now} -> {then}"),
             _ => now.to_string(),
         };
-        columns.row([
+        let size = |[now, then]: [Option<u64>; 2]| match changes {
+            true => format!("{} -> {}", bytes(now.unwrap_or(0)), bytes(then.unwrap_or(0))),
+            false => bytes(now.unwrap_or(0)),
+        };
+        let mut cells = vec![
             Cell::from(share.endpoint.as_str()),
             number(share.replicas, share.replicas_after).into(),
             number(share.leaders, share.leaders_after).into(),
-        ]);
+        ];
+        cells.extend(memory.then(|| size(share.memory()).into()));
+        cells.extend(disk.then(|| size(share.disk()).into()));
+        columns.row(cells);
     }
     columns.text(0, paint)
+}
+
+impl ShareLine {
+    fn memory(&self) -> [Option<u64>; 2] {
+        [self.memory_bytes, self.memory_bytes_after]
+    }
+
+    fn disk(&self) -> [Option<u64>; 2] {
+        [self.disk_bytes, self.disk_bytes_after]
+    }
 }
 
 fn remarks_text(remarks: &[String], paint: Paint) -> String {
@@ -199,6 +267,12 @@ pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
         if let Some(text) = &goal.stops_at {
             out += &format!("  {} {}\n", paint.tone(Tone::Bad, "stops:"), one_line(text));
         }
+    }
+    for lost in &line.losses {
+        out += &format!("\n{} {}", paint.tone(Tone::Bad, "would be lost:"), one_line(&lost.in_words()));
+    }
+    if let Some(id) = &line.losses_id {
+        out += &format!("\nto accept exactly that: the same command without --dry-run, with --accept-data-loss {id}\n");
     }
     out + "\n" + &shares_text(&line.tablets, paint) + &remarks_text(&line.remarks, paint)
 }

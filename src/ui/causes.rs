@@ -44,6 +44,15 @@ fn cause(kind: ProblemKind, replicas: &[(&PartitionStatus, &Endpoint)], paint: P
     let more = if more == 0 { String::new() } else { format!(" and {}", counted(more, "more tablet")) };
     let mut partitions: Vec<&PartitionStatus> = replicas.iter().map(|(partition, _)| *partition).collect();
     partitions.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    // These are told of their leaders, and are about nobody's replica.
+    if matches!(kind, ProblemKind::TooFewReplicas | ProblemKind::TooManyReplicas) {
+        return format!(
+            "{} {}\n  {}\n",
+            paint.tone(Tone::Bad, &format!("{}:", words(kind))),
+            counted(partitions.len(), "partition"),
+            named(partitions.iter().map(|partition| (&partition.table, partition.pid)))
+        );
+    }
     format!(
         "{} {} of {} on {}{more}\n  {}\n",
         paint.tone(Tone::Bad, &format!("{}:", words(kind))),
@@ -66,5 +75,7 @@ fn words(kind: ProblemKind) -> &'static str {
         ProblemKind::Stuck => "takes nothing from its leader",
         ProblemKind::WrittenWhileLoading => "written to by its aggregator while it was loaded",
         ProblemKind::LedApart => "led apart from its base table",
+        ProblemKind::TooFewReplicas => "fewer replicas than the table was made with",
+        ProblemKind::TooManyReplicas => "more replicas than the table was made with",
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Polled, StorageMode, Table, TableName, Tid};
-use crate::run::{PartitionState, PartitionStatus};
+use crate::run::{PartitionState, PartitionStatus, ReplicaProblem};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -83,9 +83,10 @@ fn warnings(table: &Table, partitions: &[&PartitionStatus]) -> Vec<String> {
         if let Some(wanted) = table.replica_num.filter(|wanted| usize::try_from(*wanted) != Ok(count)) {
             warnings.push(format!("{}: {count} replicas, made with {wanted}", partition.pid));
         }
-        // What is wrong with several replicas alike is said once.
+        // What is wrong with several replicas alike is said once, and how many there are is said above.
+        let said = |problem: &ReplicaProblem| format!("{} {}", problem.endpoint, problem.text);
         let problems: BTreeSet<String> =
-            partition.problems.iter().map(|problem| format!("{} {}", problem.endpoint, problem.text)).collect();
+            partition.problems.iter().filter(|problem| !problem.is_count()).map(said).collect();
         warnings.extend(problems.into_iter().map(|problem| format!("{}: {problem}", partition.pid)));
     }
     warnings

@@ -36,6 +36,7 @@ mod progress_rows;
 mod recorded_run;
 mod rehearsal;
 mod remotes;
+mod room;
 mod rows;
 mod run_counts;
 mod service;

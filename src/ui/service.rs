@@ -8,7 +8,14 @@ use super::color::{Paint, Tone};
 /// In a line.
 pub fn service_text(service: &Service, paint: Paint) -> String {
     let (tone, text) = sentence(service);
-    format!("{}\n", paint.tone(tone, &text))
+    let (tone, fewer) = match service.fewer {
+        0 => (tone, String::new()),
+        fewer => (
+            if tone == Tone::Good { Tone::Warning } else { tone },
+            format!(" {} fewer replicas than the table was made with.", counted_that(fewer, "partition", Verb::Have)),
+        ),
+    };
+    format!("{}\n", paint.tone(tone, &(text + &fewer)))
 }
 
 fn sentence(service: &Service) -> (Tone, String) {
@@ -58,7 +65,7 @@ mod tests {
             })
             .collect();
         let lacking = lacking_on.iter().map(|lacking| lacking.partitions).max().unwrap_or_default();
-        sentence(&Service { partitions, serving, lacking, lacking_on }).1
+        sentence(&Service { partitions, serving, lacking, lacking_on, fewer: 0 }).1
     }
 
     #[test]

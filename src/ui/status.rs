@@ -114,6 +114,9 @@ fn partition(partition: &PartitionStatus, listed: Listed, paint: Paint) -> Strin
     let name = format!("{}/{}", one_line(&partition.table.to_string()), partition.pid);
     let state = match partition.state {
         PartitionState::Healthy => paint.tone(Tone::Good, "healthy"),
+        PartitionState::Serving if partition.only_counts() => {
+            paint.tone(Tone::Warning, "serving, not with as many replicas as there should be")
+        }
         PartitionState::Serving => paint.tone(Tone::Warning, "serving, not redundant"),
         PartitionState::Down => paint.tone(Tone::Bad, "down"),
     };

@@ -3,6 +3,7 @@
 
 use crate::model::{Action, Endpoint, PartitionId, StorageMode, Term, counted};
 
+pub use crate::model::in_bytes as bytes;
 pub(super) use crate::model::moment;
 
 /// Whether the numbers of a call are known, or assumed for a plan because only loading tells them.
@@ -119,21 +120,6 @@ pub(super) fn roughly(ms: u64) -> String {
         s if s / 60 % 60 == 0 => format!("{} h", s / 3600),
         s => format!("{} h {} min", s / 3600, s / 60 % 60),
     }
-}
-
-/// A size with its unit, rounded down.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 /// Text from a server on one line, without anything that a terminal would obey.

@@ -144,6 +144,8 @@ const CHANGES: &[&str] = &[
     "scale out",
     "scale out --dry-run",
     "scale in TABLET",
+    "scale repair",
+    "tablet replace TABLET",
     "upgrade pre TABLET",
     "upgrade post TABLET",
 ];

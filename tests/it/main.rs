@@ -36,6 +36,7 @@ mod read_only;
 mod recordings;
 mod registration;
 mod remote;
+mod repairs;
 mod rows;
 mod scenarios;
 mod steps;

@@ -252,6 +252,7 @@ fn summary() -> Summary {
             serving: 165,
             lacking: 1,
             lacking_on: vec![Lacking { endpoint: Endpoint::from("10.0.0.3:10921"), partitions: 1, no_answer: true }],
+            fewer: 0,
         }),
         playbook: Some("recover".to_owned()),
         auto_failover: AutoFailoverSeen::of(true, false, &[unseen()]),

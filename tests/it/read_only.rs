@@ -80,7 +80,14 @@ async fn the_commands_that_look_change_nothing() {
         .await;
         ends_with(&[&["status", "--check"][..], &there].concat(), &[0, 1, 2]).await;
         let tablet = harness.world(|world| world.tablet_endpoints()[0].to_string());
-        for command in [&["scale", "out"][..], &["scale", "in", &tablet], &["upgrade", "pre", &tablet]] {
+        let undertakings = [
+            &["scale", "out"][..],
+            &["scale", "in", &tablet],
+            &["scale", "repair"],
+            &["tablet", "replace", &tablet],
+            &["upgrade", "pre", &tablet],
+        ];
+        for command in undertakings {
             let dry = [command, &["--dry-run", "--record-dir", &records], &there].concat();
             ends_with(&dry, &[0, 4, 5]).await;
         }

@@ -37,8 +37,10 @@ async fn arrives(harness: &Harness, id: PartitionId) {
 }
 
 fn notes(events: &[Event]) -> Vec<&str> {
-    let text = |event| if let &Event::Note { ref text } = event { Some(text.as_str()) } else { None };
-    events.iter().filter_map(text).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Note { text } = event { Some(text.as_str()) } else { None })
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

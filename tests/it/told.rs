@@ -278,6 +278,7 @@ async fn a_run_that_has_to_end_before_its_first_change_ends_its_record() {
                 let (cluster, _) = harness.cluster(&mut setup).await;
                 let job = Job {
                     undertaking: Undertaking::ScaleOut { leaders: true },
+                    room: openmldb_ops::run::Room::default(),
                     cluster_name: "sandbox".to_owned(),
                     state_dir: operate::StateDir::new(harness.records.path(), "sandbox"),
                     archive: Arc::new(Directory(harness.records.path().to_owned())),

@@ -203,6 +203,21 @@ fn a_tablet_that_restarts_while_it_loads_is_loaded_again() {
     }
 }
 
+/// Whoever watches has to think of memory: nothing else tells.
+#[test]
+fn a_tablet_that_dies_again_and_again_while_it_loads_is_said_to_with_what_it_has_to_load() {
+    let world = scenario(Scenario::EverythingRestarted, 2);
+    let (_, leader, _) = partition(&world);
+    let place = place(&world, &leader);
+    let restarts = |seconds: u32| format!("{seconds}s@{place}=tablet-restarts-2s");
+    let sticks = format!("LoadTable@{place}:every=load-sticks");
+    let (_, ran) = run(world, &[sticks, restarts(5), restarts(30)]);
+    let said: Vec<&String> = ran.told.iter().filter(|line| line.contains("out of memory?")).collect();
+    let [said] = &said[..] else { panic!("{said:?} of {:#?}", ran.told) };
+    assert!(said.contains(leader.as_str()) && said.contains("restarted 2 times by now while it was loading"), "{said}");
+    assert!(said.contains("replicas to load, ") && said.contains(" in memory"), "{said}");
+}
+
 /// A run was killed while a tablet loaded; that one is restarted between the next run's first look and the one that it begins to
 /// act on. What had been loading there was taken for lost, and its leader's data for all there was.
 #[test]

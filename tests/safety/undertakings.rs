@@ -170,6 +170,7 @@ impl Hunted {
             host.lock.becomes(Hold::Held);
             let job = Job {
                 undertaking: undertaking.clone(),
+                room: openmldb_ops::run::Room::default(),
                 cluster_name: "in memory".to_owned(),
                 state_dir: state_dir.clone(),
                 archive: Arc::new(host.archive.clone()),

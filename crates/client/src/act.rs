@@ -1,8 +1,9 @@
 //! Changing a cluster: one action, one call.
 
-use openmldb_model::Action;
-use openmldb_wire::call::TabletCall;
+use openmldb_model::{Action, Endpoint, Pid, TableName};
+use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
+use openmldb_wire::nameserver::{GetTablePartitionRequest, PartitionMeta, SetTablePartitionRequest, TablePartition};
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -63,6 +64,77 @@ impl Cluster {
             Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
             Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
         }
+    }
+}
+
+/// What becomes of a replica that nobody can reach any more. DelReplicaNS refuses (303) where its tablet is away.
+impl Cluster {
+    /// SetTablePartition: the partition's metadata as GetTablePartition has just said them (terms, flags, replicas of other
+    /// clusters), without the replica on a tablet. That tablet is not asked, and told nothing.
+    ///
+    /// # Errors
+    /// What was seen; that it is not as was expected, before anything was changed: nobody leads it but that replica, or
+    /// it has none there.
+    pub async fn forget_replica(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+        let mut partition = self.partition_metadata(table, pid).await?;
+        let before = partition.partition_meta.len();
+        partition.partition_meta.retain(|meta| meta.endpoint != endpoint.as_str());
+        if partition.partition_meta.len() == before {
+            return Err(self.not_set(format!("{table}/{pid} has no replica on {endpoint}")));
+        }
+        if !partition.partition_meta.iter().any(|meta| meta.is_leader && meta.is_alive()) {
+            return Err(self.not_set(format!("without {endpoint} nobody leads {table}/{pid}")));
+        }
+        self.set_partition_metadata(table, partition).await
+    }
+
+    /// The same of a partition's only replica, with one on another tablet in its place: flagged leader, and not alive, so that it
+    /// serves nobody before a recovery has seen to it.
+    ///
+    /// # Errors
+    /// What was seen; that another replica is there, before anything was changed.
+    pub async fn replace_only_replica(
+        &self,
+        table: &TableName,
+        pid: Pid,
+        from: &Endpoint,
+        to: &Endpoint,
+    ) -> Result<(), CallError> {
+        let mut partition = self.partition_metadata(table, pid).await?;
+        if !matches!(&partition.partition_meta[..], [meta] if meta.endpoint == from.as_str()) {
+            return Err(self.not_set(format!("{from} is not the only replica of {table}/{pid}")));
+        }
+        partition.partition_meta = vec![PartitionMeta {
+            endpoint: to.to_string(),
+            is_leader: true,
+            is_alive: Some(false),
+            ..PartitionMeta::default()
+        }];
+        self.set_partition_metadata(table, partition).await
+    }
+
+    fn not_set(&self, seen: String) -> CallError {
+        CallError::new(self.nameserver_name(), "SetTablePartition", CallErrorKind::NotCalled { seen })
+    }
+
+    async fn partition_metadata(&self, table: &TableName, pid: Pid) -> Result<TablePartition, CallError> {
+        let request =
+            GetTablePartitionRequest { name: Some(table.table.clone()), pid: Some(pid.0), db: Some(table.db.clone()) };
+        let answer = self.nameserver(NameserverCall::GetTablePartition(request)).await;
+        let found = match answer.map_err(|error| self.not_set(error.to_string()))? {
+            NameserverAnswer::GetTablePartition(answer) => answer.table_partition,
+            _ => None,
+        };
+        found.filter(|found| found.pid == pid.0).ok_or_else(|| self.not_set(format!("{table}/{pid} has no metadata")))
+    }
+
+    async fn set_partition_metadata(&self, table: &TableName, partition: TablePartition) -> Result<(), CallError> {
+        let request = SetTablePartitionRequest {
+            name: Some(table.table.clone()),
+            table_partition: Some(partition),
+            db: Some(table.db.clone()),
+        };
+        self.nameserver(NameserverCall::SetTablePartition(request)).await.map(drop)
     }
 }
 

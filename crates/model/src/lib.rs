@@ -43,5 +43,5 @@ pub use table::{
     Compression, Partition, Polled, RemoteReplica, Replica, StorageMode, Table, TableName, TermStart, Ttl,
 };
 pub use tablet::{Aggregator, Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
-pub use words::{Verb, counted, counted_that, hex};
+pub use words::{Verb, counted, counted_that, hex, in_bytes};
 pub use zone::{FollowedBy, Zone};

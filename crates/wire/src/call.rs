@@ -35,6 +35,8 @@ macro_rules! nameserver_methods {
             AddReplicaNs add_replica_ns AddReplicaNsRequest => GeneralResponse Mutate;
             DelReplicaNs del_replica_ns DelReplicaNsRequest => GeneralResponse Mutate;
             ShowReplicaCluster show_replica_cluster GeneralRequest => ShowReplicaClusterResponse Read;
+            GetTablePartition get_table_partition GetTablePartitionRequest => GetTablePartitionResponse Read;
+            SetTablePartition set_table_partition SetTablePartitionRequest => GeneralResponse Mutate;
         }
     };
 }

@@ -91,6 +91,7 @@ fn goal(table: &TableName, partition: &Partition, to: &Endpoint, why: String) ->
         leader: Some(to.clone()),
         beside: None,
         heir_holds_all: false,
+        replaces: None,
         why,
     }
 }

@@ -34,7 +34,11 @@ impl Closed {
             Undertaking::UpgradePost { endpoint, .. } => drop(self.0.remove(endpoint)),
             Undertaking::UpgradePre { endpoint, .. } => drop(self.0.insert(endpoint.clone(), Why::Upgraded)),
             Undertaking::ScaleIn { endpoints } => self.0.extend(endpoints.iter().map(|at| (at.clone(), Why::Emptied))),
-            Undertaking::ScaleOut { .. } | Undertaking::Handover { .. } | Undertaking::LeadBeside { .. } => {}
+            Undertaking::ScaleOut { .. }
+            | Undertaking::Handover { .. }
+            | Undertaking::LeadBeside { .. }
+            | Undertaking::Repair
+            | Undertaking::Replace { .. } => {}
         }
         self
     }

@@ -84,6 +84,16 @@ pub(super) fn simulate(step: &Step, now: &mut Snapshot) {
             let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
             at.disconnect(endpoint);
         }
+        Step::ForgetReplica { table, pid, replaces } => {
+            let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
+            at.remove(&replaces.gone);
+        }
+        Step::ReplaceOnly { table, pid, replaces, to } => {
+            let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
+            at.remove(&replaces.gone);
+            let endpoint = to.clone();
+            at.replicas().push(Replica { endpoint, is_leader: true, is_alive: false, offset: None });
+        }
         Step::DropStray { table, pid, endpoint } | Step::RemoveReplica { table, pid, endpoint } => {
             let Some(mut at) = PartitionMut::of(now, table, *pid) else { return };
             at.remove(endpoint);

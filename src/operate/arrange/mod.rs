@@ -7,8 +7,14 @@
 mod aggregates;
 mod balance;
 mod closed;
+#[cfg(test)]
+mod closed_tests;
 mod dry_run;
 mod next;
+#[cfg(test)]
+mod placing_tests;
+mod repair;
+mod replace;
 mod replica_counts;
 mod scale_in;
 #[cfg(test)]
@@ -18,6 +24,7 @@ mod upgrade;
 pub use closed::Closed;
 pub use dry_run::{DryRun, dry_run};
 pub use next::{Next, next};
+pub(super) use replace::is_gone;
 pub use upgrade::{Led, UpgradeNote};
 
 use std::fmt;
@@ -25,6 +32,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
+use crate::recovery::Loss;
+use crate::run::{PlanId, Sizes};
 
 use super::partition_context::{PartitionContext, Refusal};
 
@@ -41,6 +50,19 @@ pub enum Undertaking {
     ScaleIn {
         /// Which.
         endpoints: Vec<Endpoint>,
+    },
+    /// As many replicas of each partition as its table was made with.
+    Repair,
+    /// A tablet that is gone for good: its replicas elsewhere.
+    Replace {
+        /// Which.
+        endpoint: Endpoint,
+        /// On this one, where that is possible.
+        #[serde(default)]
+        with: Option<Endpoint>,
+        /// The losses that a dry run has listed under this id are accepted. No part of what is undertaken.
+        #[serde(skip)]
+        accepts: Option<PlanId>,
     },
     /// Another leader, without a row lost.
     Handover {
@@ -79,10 +101,24 @@ impl Undertaking {
         match self {
             Self::ScaleOut { .. } => "scale out",
             Self::ScaleIn { .. } => "scale in",
+            Self::Repair => "scale repair",
+            Self::Replace { .. } => "tablet replace",
             Self::Handover { .. } => "leader handover",
             Self::LeadBeside { .. } => "recover",
             Self::UpgradePre { .. } => "upgrade pre",
             Self::UpgradePost { .. } => "upgrade post",
+        }
+    }
+}
+
+impl Undertaking {
+    /// The same, whatever was accepted: what is begun with a loss not accepted is gone on with once it is.
+    pub fn itself(&self) -> Self {
+        match self {
+            Self::Replace { endpoint, with, .. } => {
+                Self::Replace { endpoint: endpoint.clone(), with: with.clone(), accepts: None }
+            }
+            other => other.clone(),
         }
     }
 }
@@ -92,7 +128,9 @@ impl fmt::Display for Undertaking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Self::ScaleOut { leaders: true } => Ok(()),
+            Self::ScaleOut { leaders: true } | Self::Repair => Ok(()),
+            Self::Replace { endpoint, with: None, .. } => write!(f, " {endpoint}"),
+            Self::Replace { endpoint, with: Some(with), .. } => write!(f, " {endpoint} --with {with}"),
             Self::ScaleOut { leaders: false } => f.write_str(" --replicas-only"),
             Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
             Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
@@ -120,11 +158,28 @@ pub struct Goal {
     /// The base table whose partition of the same number has to be there first, for a pre-aggregate table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<TableName>,
+    /// The tablet whose place is taken by another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Replaces>,
     /// Who is to lead was seen to hold every row that the leader does, and may hold more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub heir_holds_all: bool,
     /// Why.
     pub why: String,
+}
+
+/// A tablet that is gone for good, as far as a partition is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaces {
+    /// Which.
+    pub gone: Endpoint,
+    /// Nobody has looked at its replica since its leader was chosen: auto_failover is kept off for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
+    /// What may be lost with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Loss>,
 }
 
 impl Goal {
@@ -145,12 +200,14 @@ impl Goal {
 pub struct Arrangement {
     /// The partitions that are not as they are to be, in the order in which they are seen to.
     pub goals: Vec<Goal>,
+    /// Partitions that cannot be brought to where they should be, and why; what can be done for them is a goal all the same.
+    pub beyond: Vec<(Goal, Refusal)>,
     /// What somebody should know of it before or after.
     pub remarks: Vec<String>,
 }
 
 /// The goals of an undertaking. `noted` is what an earlier `upgrade pre` wrote down; `closed` are the tablets that are being emptied or
-/// upgraded, which are given nothing.
+/// upgraded, which are given nothing; `sizes` is what replicas take.
 ///
 /// # Errors
 /// What is in the way of the whole of it.
@@ -159,10 +216,13 @@ pub fn arrange(
     seen: &Snapshot,
     noted: Option<&UpgradeNote>,
     closed: &Closed,
+    sizes: &Sizes,
 ) -> Result<Arrangement, Refusal> {
     match undertaking {
-        Undertaking::ScaleOut { leaders } => balance::scale_out(seen, *leaders, closed),
-        Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints, closed),
+        Undertaking::ScaleOut { leaders } => balance::scale_out(seen, *leaders, closed, sizes),
+        Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints, closed, sizes),
+        Undertaking::Repair => Ok(repair::repair(seen, closed, sizes)),
+        Undertaking::Replace { endpoint, with, .. } => replace::replace(seen, endpoint, with.as_ref(), closed, sizes),
         Undertaking::Handover { table, pid, to } => {
             closed.refuse(to)?;
             aggregates::handover(seen, table, *pid, to)
@@ -170,7 +230,7 @@ pub fn arrange(
         Undertaking::LeadBeside { partitions } => Ok(aggregates::beside(seen, partitions, closed)),
         Undertaking::UpgradePre { endpoint, allow_unavailable } => {
             closed.refuse_second_upgrade(endpoint)?;
-            upgrade::pre(seen, endpoint, *allow_unavailable, closed)
+            upgrade::pre(seen, endpoint, *allow_unavailable, closed, sizes)
         }
         Undertaking::UpgradePost { endpoint, gone: true } => upgrade::gone(seen, endpoint, noted),
         Undertaking::UpgradePost { endpoint, gone: false } => upgrade::post(seen, endpoint, noted),

@@ -36,6 +36,10 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     if let Some(op) = mine {
         return Next::Wait(format!("operation {} ({}) of {} {}", op.id, op.kind.name(), goal.name(), op.progress()));
     }
+    let gone = goal.replaces.as_ref().map(|replaces| &replaces.gone);
+    if let Some(gone) = gone.filter(|gone| place.leader().is_none_or(|leader| leader == *gone)) {
+        return led_by_nobody(&place, goal, gone);
+    }
     let Some(leader) = place.leader() else {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
         return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
@@ -56,6 +60,40 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
             let silent = places.into_iter().find(|at| !place.answers(at) && seen.hears_from(at));
             silent.map_or_else(|| next_under_a_leader(&place, leader, goal), |at| silence(goal, at))
         }
+    }
+}
+
+/// Who leads in place of one that is gone is for a recovery to find, which looks at what the others hold. Where there are no others,
+/// the partition begins empty, if that was accepted.
+fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> Next {
+    let name = goal.name();
+    let blocked = |text: String, hint: String| Next::Blocked(Refusal::unsafe_now(text, hint));
+    match (&place.partition.replicas[..], &goal.replaces, goal.replicas.first()) {
+        ([only], Some(replaces), Some(to)) if only.endpoint == *gone && !replaces.accepted.is_empty() => {
+            let (table, pid, replaces, to) = (goal.table.clone(), goal.pid, replaces.clone(), to.clone());
+            Next::Take(Step::ReplaceOnly { table, pid, replaces, to })
+        }
+        ([only], ..) if only.endpoint == *gone => blocked(
+            format!("the only replica of {name} is on {gone}: nobody else has a row of it"),
+            format!(
+                "start that tablet with its disks if that can be done. If not, `openmldb-ops tablet replace {gone} --dry-run` lists it under an \
+                 id for --accept-data-loss, and it can begin empty elsewhere"
+            ),
+        ),
+        ([only], ..) => blocked(
+            format!("{name} is placed on {} now, and has not begun there", only.endpoint),
+            format!(
+                "`openmldb-ops recover --partition {name} --dry-run` lists that it begins empty under an id, with which `openmldb-ops recover \
+                 --partition {name} --accept-data-loss ID` has it begin"
+            ),
+        ),
+        _ => blocked(
+            format!("{name} has no leader: {gone} led it, or may have led it last"),
+            format!(
+                "`openmldb-ops recover --all --dry-run` says who can lead and what is lost by it, under an id; then `openmldb-ops recover --all \
+                 --accept-data-loss ID --without {gone}`, and run this again"
+            ),
+        ),
     }
 }
 
@@ -84,18 +122,21 @@ fn clearing(place: &PartitionContext<'_>, goal: &Goal, to: &Endpoint) -> Option<
 
 fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &Goal) -> Next {
     let (table, pid) = (goal.table.clone(), goal.pid);
-    if let Some(down) = place.partition.replicas.iter().find(|replica| !replica.is_alive) {
-        let endpoint = down.endpoint.clone();
-        if place.seen.hears_from(&endpoint) || goal.replicas.contains(&endpoint) {
-            return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
-        }
-    }
+    let down = || place.partition.replicas.iter().filter(|replica| !replica.is_alive).map(|replica| &replica.endpoint);
     let now: Vec<&Endpoint> = place.partition.replicas.iter().map(|replica| &replica.endpoint).collect();
     let missing = goal.replicas.iter().find(|at| !now.contains(at)).cloned();
+    // Of one whose tablet is away nothing comes: what is lacking is there first.
+    let back = down().find(|at| place.seen.hears_from(at));
+    let back = back.or_else(|| down().find(|at| missing.is_none() && goal.replicas.contains(at)));
+    if let Some(endpoint) = back.cloned() {
+        return Next::Take(Step::RecoverReplica { table, pid, endpoint, led_until: None });
+    }
     if let Some(clearing) = missing.as_ref().and_then(|to| clearing(place, goal, to)) {
         return clearing;
     }
-    let superfluous = now.iter().find(|at| !goal.replicas.contains(at) && **at != leader).map(|at| (*at).clone());
+    let is_gone = |at: &Endpoint| goal.replaces.as_ref().is_some_and(|replaces| replaces.gone == *at);
+    let superfluous =
+        now.iter().find(|at| !goal.replicas.contains(at) && **at != leader && !is_gone(at)).map(|at| (*at).clone());
     if let (Some(from), Some(to)) = (&superfluous, &missing) {
         return Next::Take(Step::MigrateReplica { table, pid, from: from.clone(), to: to.clone() });
     }
@@ -128,6 +169,23 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
     match (missing, superfluous) {
         (Some(endpoint), _) => Next::Take(Step::AddReplica { table, pid, endpoint }),
         (None, Some(endpoint)) => Next::Take(Step::RemoveReplica { table, pid, endpoint }),
-        (None, None) => Next::Done,
+        (None, None) => forgotten(place, goal),
+    }
+}
+
+/// Once others have its place, metadata forget the replica of a tablet that is gone for good, and its leader sends it nothing more.
+fn forgotten(place: &PartitionContext<'_>, goal: &Goal) -> Next {
+    let Some(replaces) = &goal.replaces else { return Next::Done };
+    let (table, pid, endpoint) = (goal.table.clone(), goal.pid, replaces.gone.clone());
+    let is_placed = place.partition.replicas.iter().any(|replica| replica.endpoint == endpoint);
+    if !is_placed && place.is_connected_to(&endpoint) {
+        return Next::Take(Step::Disconnect { table, pid, endpoint });
+    }
+    if !is_placed {
+        return Next::Done;
+    }
+    match place.may_be_forgotten(replaces) {
+        Ok(()) => Next::Take(Step::ForgetReplica { table, pid, replaces: replaces.clone() }),
+        Err(refusal) => Next::Blocked(refusal),
     }
 }

@@ -1,7 +1,7 @@
 //! Emptying tablets: everything they have goes to the others.
 
 use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table, counted};
-use crate::run::some_of;
+use crate::run::{Sizes, some_of};
 
 use super::super::partition_context::{Refusal, tablet_is_healthy};
 use super::replica_counts::ReplicaCounts;
@@ -11,13 +11,18 @@ use super::{Arrangement, Closed, Goal, goal_of_base};
 ///
 /// # Errors
 /// A tablet that is not there, or fewer left than some table has replicas.
-pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -> Result<Arrangement, Refusal> {
-    leaving.iter().try_for_each(|endpoint| tablet_is_healthy(seen, endpoint))?;
+pub(super) fn scale_in(
+    seen: &Snapshot,
+    leaving: &[Endpoint],
+    closed: &Closed,
+    sizes: &Sizes,
+) -> Result<Arrangement, Refusal> {
+    leaving.iter().try_for_each(|endpoint| may_leave(seen, endpoint))?;
     let away: Vec<Endpoint> = leaving.iter().cloned().chain(closed.tablets()).collect();
-    let mut replica_counts = ReplicaCounts::of(seen, &away, |_| true);
+    let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
     let left = replica_counts.tablets();
     enough_are_left(seen, leaving, left.len())?;
-    let mut arrangement = Arrangement { goals: Vec::new(), remarks: unknown(seen, leaving) };
+    let mut arrangement = Arrangement { remarks: unknown(seen, leaving), ..Arrangement::default() };
     arrangement.remarks.extend(closed.remarks(leaving));
     // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads
     // (docs/openmldb/load-table.md#pre-aggregate-tables).
@@ -26,19 +31,36 @@ pub(super) fn scale_in(seen: &Snapshot, leaving: &[Endpoint], closed: &Closed) -
     for table in bases.into_iter().chain(aggregates) {
         for partition in &table.partitions {
             let like = goal_of_base(seen, table, partition, &arrangement.goals);
-            let goal = goal(table, partition, (leaving, closed), &mut replica_counts, like);
+            let goal = moved_away(table, partition, (leaving, closed), &mut replica_counts, like, None);
             arrangement.goals.extend(goal);
         }
     }
     Ok(arrangement)
 }
 
-fn goal(
+/// One that does not answer has nothing to move; what it held is somewhere else, or gone with it.
+fn may_leave(seen: &Snapshot, endpoint: &Endpoint) -> Result<(), Refusal> {
+    tablet_is_healthy(seen, endpoint).map_err(|refusal| match seen.tablets.get(endpoint) {
+        Some(_) => Refusal {
+            hint: format!(
+                "{}; if it is gone for good, `openmldb-ops tablet replace {endpoint}` brings its replicas up elsewhere",
+                refusal.hint
+            ),
+            ..refusal
+        },
+        None => refusal,
+    })
+}
+
+/// A partition without its replicas on tablets that leave; none if it has none there. Others go where those of its base table go, or
+/// to the tablet that is `preferred`, or to the emptiest.
+pub(super) fn moved_away(
     table: &Table,
     partition: &Partition,
     (leaving, closed): (&[Endpoint], &Closed),
     replica_counts: &mut ReplicaCounts,
     like: Option<&Goal>,
+    preferred: Option<&Endpoint>,
 ) -> Option<Goal> {
     let now = partition.places();
     if !now.iter().any(|at| leaving.contains(at)) {
@@ -46,10 +68,12 @@ fn goal(
     }
     let mut replicas: Vec<Endpoint> = now.iter().filter(|at| !leaving.contains(at)).cloned().collect();
     let staying = replicas.len();
+    let piece = replica_counts.piece(table, partition);
     while replicas.len() < wanted(table, partition) {
-        let with_base = like.into_iter().flat_map(|goal| &goal.replicas).find(|at| !replicas.contains(at)).cloned();
-        let Some(to) = with_base.or_else(|| replica_counts.emptiest(&replicas)) else { break };
-        replica_counts.replica(&to, 1);
+        let is_free = |at: &&Endpoint| !replicas.contains(at);
+        let named = preferred.into_iter().chain(like.into_iter().flat_map(|goal| &goal.replicas)).find(is_free);
+        let Some(to) = named.cloned().or_else(|| replica_counts.emptiest(&replicas, table.storage)) else { break };
+        replica_counts.give(&to, piece);
         replicas.push(to);
     }
     let leads = partition.leader().filter(|leader| leaving.contains(leader));
@@ -73,17 +97,18 @@ fn goal(
         leader,
         beside: like.map(|goal| goal.table.clone()),
         heir_holds_all: false,
+        replaces: None,
         why,
     })
 }
 
 /// How many replicas a partition is to have: what its table was made with, and where nobody knows, as many as now. What an
 /// interrupted move left beyond that is not moved on.
-fn wanted(table: &Table, partition: &Partition) -> usize {
+pub(super) fn wanted(table: &Table, partition: &Partition) -> usize {
     table.replica_num.and_then(|count| usize::try_from(count).ok()).unwrap_or(partition.replicas.len()).max(1)
 }
 
-fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize) -> Result<(), Refusal> {
+pub(super) fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize) -> Result<(), Refusal> {
     let wants = |table: &&Table| table.partitions.iter().map(|partition| wanted(table, partition)).max().unwrap_or(0);
     let too_wide = |table: &&Table| {
         wants(table) > left && leaving.iter().any(|endpoint| table.partitions_on(endpoint).next().is_some())

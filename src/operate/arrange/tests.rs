@@ -7,7 +7,6 @@ use crate::model::{
     StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::super::partition_context::Given;
 use super::super::{Step, plan};
 use super::dry_run::simulate;
 use super::next::{Next, next};
@@ -15,10 +14,10 @@ use super::replica_counts::ReplicaCounts;
 use super::*;
 
 /// SplitMix64: the same seed, the same cluster.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self) -> u64 {
+    pub(super) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,17 +25,17 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.roll() % bound as u64).unwrap()
     }
 }
 
-fn tablet(number: usize) -> Endpoint {
+pub(super) fn tablet(number: usize) -> Endpoint {
     format!("tablet{number}").into()
 }
 
 /// Tables of which each is given by its database and, partition by partition, by where its replicas are; the first leads.
-fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
+pub(super) fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
     let healthy =
         || Tablet { state: Some(TabletState::Healthy), held: Seen::Known(BTreeMap::new()), ..Tablet::unknown() };
     let mut seen = Snapshot {
@@ -95,7 +94,7 @@ fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
 }
 
 /// A cluster whose replicas are anywhere.
-fn any(dice: &mut Dice) -> Snapshot {
+pub(super) fn any(dice: &mut Dice) -> Snapshot {
     let tablets = 2 + dice.below(5);
     let databases = ["shop", "bank", "__INTERNAL_DB"];
     let tables: Vec<(&str, Vec<Vec<usize>>)> = (0..1 + dice.below(4))
@@ -117,7 +116,7 @@ fn any(dice: &mut Dice) -> Snapshot {
     cluster(tablets, &tables)
 }
 
-fn seeds() -> impl Iterator<Item = u64> {
+pub(super) fn seeds() -> impl Iterator<Item = u64> {
     0..400
 }
 
@@ -127,7 +126,7 @@ fn places(seen: &Snapshot) -> Vec<BTreeSet<Endpoint>> {
 }
 
 /// No partition is ever left with fewer replicas that are alive than it had, and each way ends.
-fn follow(arrangement: &Arrangement, seen: &Snapshot, seed: u64) -> Snapshot {
+pub(super) fn follow(arrangement: &Arrangement, seen: &Snapshot, seed: u64) -> Snapshot {
     let mut now = seen.clone();
     for goal in &arrangement.goals {
         let alive = |now: &Snapshot| {
@@ -157,17 +156,17 @@ fn scaling_out_ends_and_spreads_what_can_be_spread() {
     for seed in seeds() {
         let seen = any(&mut Dice(seed));
         let undertaking = Undertaking::ScaleOut { leaders: true };
-        let arrangement = arrange(&undertaking, &seen, None, &Closed::default()).unwrap();
+        let arrangement = arrange(&undertaking, &seen, None, &Closed::default(), &Sizes::default()).unwrap();
         assert_eq!(
             arrangement,
-            arrange(&undertaking, &seen, None, &Closed::default()).unwrap(),
+            arrange(&undertaking, &seen, None, &Closed::default(), &Sizes::default()).unwrap(),
             "seed {seed}: the same look, the same plan"
         );
         let after = follow(&arrangement, &seen, seed);
-        let again = arrange(&undertaking, &after, None, &Closed::default()).unwrap();
+        let again = arrange(&undertaking, &after, None, &Closed::default(), &Sizes::default()).unwrap();
         assert_eq!(again.goals, [], "seed {seed}: it is at rest");
         for db in ["shop", "bank"] {
-            let replica_counts = ReplicaCounts::of(&after, &[], |table| table.name.db == db);
+            let replica_counts = ReplicaCounts::of(&after, &[], &Sizes::default(), |table| table.name.db == db);
             let counts: Vec<usize> = replica_counts.tablets().iter().map(|at| replica_counts.replicas(at)).collect();
             let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
             let is_told = again.remarks.iter().any(|remark| remark.starts_with(&format!("{db} cannot")));
@@ -186,7 +185,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
         let seen = any(&mut dice);
         let leaving = vec![tablet(dice.below(seen.tablets.len()))];
         let undertaking = Undertaking::ScaleIn { endpoints: leaving.clone() };
-        let Ok(arrangement) = arrange(&undertaking, &seen, None, &Closed::default()) else {
+        let Ok(arrangement) = arrange(&undertaking, &seen, None, &Closed::default(), &Sizes::default()) else {
             let widest = seen.tables.iter().filter_map(|table| table.replica_num).max().unwrap();
             assert!(usize::try_from(widest).unwrap() > seen.tablets.len() - 1, "seed {seed}: refused for no reason");
             continue;
@@ -209,7 +208,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
                 taken += 1;
             }
         }
-        let rest = arrange(&undertaking, &broken_off, None, &Closed::default()).unwrap();
+        let rest = arrange(&undertaking, &broken_off, None, &Closed::default(), &Sizes::default()).unwrap();
         let after = follow(&rest, &broken_off, seed);
         for (before, after) in places(&seen).iter().zip(places(&after)) {
             assert_eq!(before.len(), after.len(), "seed {seed}, broken off after {taken} steps");
@@ -225,7 +224,7 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
         let seen = any(&mut dice);
         let at = tablet(dice.below(seen.tablets.len()));
         let pre = Undertaking::UpgradePre { endpoint: at.clone(), allow_unavailable: false };
-        let arrangement = arrange(&pre, &seen, None, &Closed::default()).unwrap();
+        let arrangement = arrange(&pre, &seen, None, &Closed::default(), &Sizes::default()).unwrap();
         let note = UpgradeNote::with(None, "test", &at, &arrangement.goals, &seen);
         let without = follow(&arrangement, &seen, seed);
         let leads = |seen: &Snapshot| -> Vec<bool> {
@@ -239,7 +238,11 @@ fn an_upgraded_tablet_leads_again_what_it_led() {
             "seed {seed}: once more changes nothing"
         );
         let post = Undertaking::UpgradePost { endpoint: at.clone(), gone: false };
-        let back = follow(&arrange(&post, &without, Some(&note), &Closed::default()).unwrap(), &without, seed);
+        let back = follow(
+            &arrange(&post, &without, Some(&note), &Closed::default(), &Sizes::default()).unwrap(),
+            &without,
+            seed,
+        );
         assert_eq!(leads(&back), leads(&seen), "seed {seed}");
         assert_eq!(places(&back), places(&seen), "seed {seed}: what was added is gone");
     }
@@ -267,7 +270,7 @@ fn a_tablet_that_is_upgraded_or_emptied_is_given_no_leader_and_no_replica() {
             (pre(false), &emptied),
         ];
         for (undertaking, closed) in cases {
-            let Ok(arrangement) = arrange(&undertaking, &seen, None, closed) else {
+            let Ok(arrangement) = arrange(&undertaking, &seen, None, closed, &Sizes::default()) else {
                 refused += 1;
                 continue;
             };
@@ -287,7 +290,7 @@ fn a_tablet_that_is_upgraded_or_emptied_is_given_no_leader_and_no_replica() {
                 let (table, pid, to) = (table.name.clone(), partition.pid, shut.clone());
                 let handover = Undertaking::Handover { table, pid, to };
                 for closed in [&emptied, &upgraded] {
-                    let refusal = arrange(&handover, &seen, None, closed).unwrap_err();
+                    let refusal = arrange(&handover, &seen, None, closed, &Sizes::default()).unwrap_err();
                     assert!(refusal.text.contains("takes no leaders"), "seed {seed}: {refusal}");
                 }
             }
@@ -316,6 +319,7 @@ fn led_by(at: usize) -> Goal {
         leader: Some(tablet(at)),
         beside: None,
         heir_holds_all: false,
+        replaces: None,
         why: "of a test".to_owned(),
     }
 }
@@ -444,8 +448,14 @@ fn what_no_table_knows_on_a_tablet_that_leaves_is_named() {
     let stray = Held { partition: id, ..held_mut(&mut seen, &tablet(0)).clone() };
     let Seen::Known(held) = &mut seen.tablets.get_mut(&tablet(0)).unwrap().held else { panic!("known") };
     held.insert(id, stray);
-    let arrangement =
-        arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None, &Closed::default()).unwrap();
+    let arrangement = arrange(
+        &Undertaking::ScaleIn { endpoints: vec![tablet(0)] },
+        &seen,
+        None,
+        &Closed::default(),
+        &Sizes::default(),
+    )
+    .unwrap();
     assert!(arrangement.remarks.iter().any(|remark| remark.contains("99_4 (20 rows)")), "{:?}", arrangement.remarks);
 }
 
@@ -453,44 +463,19 @@ fn what_no_table_knows_on_a_tablet_that_leaves_is_named() {
 fn a_pre_aggregate_table_stays_beside_its_base_table() {
     let mut seen = cluster(4, &[("shop", vec![vec![0, 1]]), ("__PRE_AGG_DB", vec![vec![0, 1]])]);
     seen.tables[1].base_table = Some(Tid(1));
-    let arrangement =
-        arrange(&Undertaking::ScaleIn { endpoints: vec![tablet(0)] }, &seen, None, &Closed::default()).unwrap();
+    let arrangement = arrange(
+        &Undertaking::ScaleIn { endpoints: vec![tablet(0)] },
+        &seen,
+        None,
+        &Closed::default(),
+        &Sizes::default(),
+    )
+    .unwrap();
     let [base, aggregate] = &arrangement.goals[..] else { panic!("{arrangement:?}") };
     assert_eq!((&base.replicas, &base.leader), (&aggregate.replicas, &aggregate.leader));
     assert_eq!(base.table.db, "shop", "the base table comes first");
-    let out = arrange(&Undertaking::ScaleOut { leaders: true }, &seen, None, &Closed::default()).unwrap();
+    let out =
+        arrange(&Undertaking::ScaleOut { leaders: true }, &seen, None, &Closed::default(), &Sizes::default()).unwrap();
     assert_eq!(out.goals, []);
     assert!(out.remarks.iter().any(|remark| remark.contains("stay where they are")), "{:?}", out.remarks);
-}
-
-/// What it leads alone gets another replica for the time being.
-#[test]
-fn nobody_stands_in_for_an_upgraded_tablet_who_is_upgraded_or_emptied() {
-    let seen = cluster(3, &[("shop", vec![vec![0]])]);
-    let stands_in = |closed: &Closed| {
-        let pre = Undertaking::UpgradePre { endpoint: tablet(0), allow_unavailable: false };
-        arrange(&pre, &seen, None, closed).map(|arrangement| arrangement.goals[0].replicas.clone())
-    };
-    assert_eq!(stands_in(&Closed::default()).unwrap(), [tablet(0), tablet(1)]);
-    let emptied = |at: &[usize]| {
-        let endpoints = at.iter().map(|at| tablet(*at)).collect();
-        Closed::new([], Some(&Undertaking::ScaleIn { endpoints }))
-    };
-    for (closed, other) in [(emptied(&[1]), 2), (emptied(&[2]), 1)] {
-        assert_eq!(stands_in(&closed).unwrap(), [tablet(0), tablet(other)]);
-    }
-    assert!(stands_in(&emptied(&[1, 2])).is_err(), "there is nobody else");
-}
-
-/// Also where nobody named it: of followers that hold the same the first one is taken.
-#[test]
-fn what_a_single_step_sends_gives_nothing_to_an_upgraded_tablet() {
-    let closed = Closed::new([tablet(0)], None);
-    let refused = |at: usize| {
-        let given = [Given::leader(&tablet(at)), Given::replica(&tablet(at))];
-        given.map(|given| closed.refuse_given(&given).err().map(|refusal| refusal.text))
-    };
-    assert_eq!(refused(1), [None, None]);
-    let open = "`upgrade pre";
-    assert!(refused(0).into_iter().all(|text| text.is_some_and(|text| text.contains(open))), "{:?}", refused(0));
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
-use crate::run::some_of;
+use crate::run::{Sizes, some_of};
 
 use super::super::partition_context::{Refusal, tablet_is_healthy};
 use super::replica_counts::ReplicaCounts;
@@ -70,11 +70,12 @@ pub(super) fn pre(
     endpoint: &Endpoint,
     allow_unavailable: bool,
     closed: &Closed,
+    sizes: &Sizes,
 ) -> Result<Arrangement, Refusal> {
     tablet_is_healthy(seen, endpoint)?;
     let mut arrangement = Arrangement::default();
     let away: Vec<Endpoint> = closed.tablets().into_iter().chain([endpoint.clone()]).collect();
-    let mut replica_counts = ReplicaCounts::of(seen, &away, |_| true);
+    let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
     let (mut alone, mut skipped) = (Vec::new(), Vec::new());
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
@@ -88,6 +89,7 @@ pub(super) fn pre(
                 leader: None,
                 beside: like.as_ref().map(|goal| goal.table.clone()),
                 heir_holds_all: false,
+                replaces: None,
                 why: format!("{endpoint} is to lead nothing"),
             };
             if partition.leader() != Some(endpoint) {
@@ -108,11 +110,11 @@ pub(super) fn pre(
                     continue;
                 }
                 None => {
-                    let Some(added) = replica_counts.emptiest(&goal.replicas) else {
+                    let Some(added) = replica_counts.emptiest(&goal.replicas, table.storage) else {
                         alone.push(goal.name());
                         continue;
                     };
-                    replica_counts.replica(&added, 1);
+                    replica_counts.give(&added, replica_counts.piece(table, partition));
                     goal.replicas.push(added.clone());
                     added
                 }
@@ -165,7 +167,8 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
             let why = format!("{endpoint} led it before");
             let (table, pid) = (moved.table.clone(), moved.pid);
             let leader = Some(endpoint.clone());
-            arrangement.goals.push(Goal { table, pid, replicas, leader, beside: None, heir_holds_all: false, why });
+            let (beside, replaces) = (None, None);
+            arrangement.goals.push(Goal { table, pid, replicas, leader, beside, heir_holds_all: false, replaces, why });
         }
     }
     arrangement.goals = aggregates::first_where_written(seen, endpoint, arrangement.goals);
@@ -200,7 +203,7 @@ pub(super) fn gone(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
     });
     if !has.is_empty() {
         arrangement.remarks.push(format!(
-            "{endpoint} still has a replica of {}: `openmldb-ops replica add` elsewhere, then `openmldb-ops replica remove`",
+            "{endpoint} still has a replica of {}: `openmldb-ops tablet replace {endpoint}` brings them up elsewhere",
             some_of(&has)
         ));
     }

@@ -288,6 +288,7 @@ mod tests {
             leader: None,
             beside: beside.map(name),
             heir_holds_all: false,
+            replaces: None,
             why: String::new(),
         }
     }

@@ -13,6 +13,7 @@ mod load;
 mod operation;
 mod placement;
 mod recover;
+mod replace;
 mod stand;
 mod stray;
 mod tablet;
@@ -21,6 +22,7 @@ use std::fmt;
 
 use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName};
 
+use super::arrange::Replaces;
 use definition::{Definition, Target};
 
 #[cfg(test)]
@@ -70,6 +72,10 @@ steps! {
     AddReplica { table: TableName, pid: Pid, endpoint: Endpoint };
     /// `delreplica`.
     RemoveReplica { table: TableName, pid: Pid, endpoint: Endpoint };
+    /// `settablepartition`, without the replica of a tablet that is gone for good.
+    ForgetReplica { table: TableName, pid: Pid, replaces: Replaces };
+    /// `settablepartition`, with `to` in the place of a tablet that is gone for good and had the only replica.
+    ReplaceOnly { table: TableName, pid: Pid, replaces: Replaces, to: Endpoint };
     /// `migrate`.
     MigrateReplica { table: TableName, pid: Pid, from: Endpoint, to: Endpoint };
     /// CreateAggregator: what the tablet takes as leader of the base table's partition goes into its replica.

@@ -188,10 +188,10 @@ fn may_go(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Refus
 
 /// There is no such replica any more, neither for the nameserver nor on the tablet.
 #[derive(Debug)]
-struct Gone {
-    table: TableName,
-    partition: PartitionId,
-    endpoint: Endpoint,
+pub(super) struct Gone {
+    pub(super) table: TableName,
+    pub(super) partition: PartitionId,
+    pub(super) endpoint: Endpoint,
 }
 
 impl Effect for Gone {

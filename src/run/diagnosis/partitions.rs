@@ -24,13 +24,38 @@ pub(super) fn followers_stuck(status: &Status) -> Option<Diagnosis> {
 
 pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
     let counts = &status.counts;
-    let lacking = counts.partitions - counts.healthy - apart(status).count();
+    let lacking = counts.partitions - counts.healthy - apart(status).count() - counted_wrong(status).count();
     (lacking > 0).then(|| Diagnosis {
         case: Case::NotRedundant,
         seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
         promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
                   reason",
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
+    })
+}
+
+/// Partitions that nothing is wrong with but how many replicas they have.
+fn counted_wrong(status: &Status) -> impl Iterator<Item = &PartitionStatus> {
+    status.partitions.iter().filter(|found| found.only_counts())
+}
+
+pub(super) fn replica_count(status: &Status) -> Option<Diagnosis> {
+    let with = |kind| {
+        let is_so = move |found: &&PartitionStatus| found.problems.iter().any(|problem| problem.kind == kind);
+        status.partitions.iter().filter(is_so).map(|found| format!("{}/{}", found.table, found.pid)).collect::<Vec<_>>()
+    };
+    let (few, many) = (with(ProblemKind::TooFewReplicas), with(ProblemKind::TooManyReplicas));
+    let said = [("fewer", few), ("more", many)].into_iter().filter(|(_, names)| !names.is_empty());
+    let said: Vec<String> = said
+        .map(|(word, names)| {
+            format!("{word} replicas than their tables were made with (replica_num): {}", some_of(&names))
+        })
+        .collect();
+    (!said.is_empty()).then(|| Diagnosis {
+        case: Case::ReplicaCount,
+        seen: said.join("; "),
+        promise: "none: the nameserver brings replicas back that it knows, and never adds one, whatever replica_num says",
+        next: vec!["openmldb-ops scale repair --dry-run".to_owned(), "openmldb-ops scale repair".to_owned()],
     })
 }
 

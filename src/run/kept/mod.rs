@@ -202,6 +202,15 @@ impl KeptStep {
     }
 }
 
+impl PlanId {
+    /// The name of anything that is said yes to by name.
+    pub fn of(what: &impl Serialize) -> Self {
+        let mut digest = Sha256::new();
+        hash(&mut digest, what);
+        Self(hex(&digest.finalize()).chars().take(ID_DIGITS).collect())
+    }
+}
+
 impl fmt::Display for PlanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

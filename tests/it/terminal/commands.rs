@@ -102,6 +102,8 @@ pub const RUNS: &[Case] = &[
     alone("scale out --dry-run --sandbox tablets-added"),
     alone("scale out --replicas-only --dry-run --sandbox tablets-added"),
     on(Scenario::TabletsAdded, "scale in LEADER"),
+    after(&["replica remove shop.orders/0 FOLLOWER"], on(Scenario::TabletsAdded, "scale repair")),
+    on(Scenario::TabletsAdded, "tablet replace LEADER --dry-run"),
     on(Scenario::Healthy, "upgrade pre LEADER"),
     on(Scenario::Healthy, "upgrade pre LEADER --allow-unavailable"),
     after(&["upgrade pre LEADER --allow-unavailable"], on(Scenario::Healthy, "upgrade post LEADER")),

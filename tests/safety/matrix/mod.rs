@@ -65,8 +65,16 @@ const ON_OPS: &[&str] = &["op-fails", "op-not-created", "op-sticks"];
 /// What happens to calls that only look.
 const ON_READS: &[&str] = &["refused", "reset-after", "times-out", "garbage", "code--1"];
 
-const NAMESERVER_CALLS: &[&str] =
-    &["ConfSet", "UpdateTableAliveStatus", "RecoverTable", "ChangeLeader", "CancelOp", "AddReplicaNs", "DelReplicaNs"];
+const NAMESERVER_CALLS: &[&str] = &[
+    "ConfSet",
+    "UpdateTableAliveStatus",
+    "RecoverTable",
+    "ChangeLeader",
+    "CancelOp",
+    "AddReplicaNs",
+    "DelReplicaNs",
+    "SetTablePartition",
+];
 
 fn addresses() -> Addresses {
     Addresses::recorded(2, 3)

@@ -11,9 +11,10 @@ impl Reason {
                  ENDPOINT` with that tablet, which makes the missing rows there; then `openmldb-ops recover --partition D.T/PID`"
             }
             Self::OutOfReach | Self::NotRedundant => {
-                "start that tablet, then run `openmldb-ops recover --all` again; if it is gone for good, `openmldb-ops recover --all \
-                 --without ENDPOINT`"
+                "start that tablet, then run `openmldb-ops recover --all` again; if it is gone for good, `openmldb-ops tablet replace ENDPOINT`, \
+                 or `openmldb-ops recover --all --without ENDPOINT`"
             }
+            Self::ReplicaCount => "`openmldb-ops scale repair --dry-run`, then `openmldb-ops scale repair`",
             Self::TabletOffline => "restart the leading nameserver, then run `openmldb-ops recover --all` again",
             Self::OnlyReplicaLost | Self::NoData | Self::EverythingEmpty => {
                 "mount its disk, or put back what is in the tablet's recycle bin, then run `openmldb-ops recover --all` again; if it is \

@@ -61,6 +61,8 @@ reasons! {
     OutOfReach = "out_of_reach",
     /// It serves, but a replica's tablet does not answer, so it is not redundant.
     NotRedundant = "not_redundant",
+    /// It has fewer, or more, replicas than its table was made with.
+    ReplicaCount = "replica_count",
     /// A replica's tablet answers, but the nameserver takes it for offline, so RecoverTable would answer 303.
     TabletOffline = "tablet_offline",
     /// The only replica has nothing usable in place; that the partition begins empty can be accepted.

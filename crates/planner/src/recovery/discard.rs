@@ -161,7 +161,7 @@ fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
 
 /// How far the leader is proven to hold what the replica holds. Of one that nobody could look at when the leader was chosen
 /// it holds at most what it had then: what it took since was written beside whatever the other one has there.
-fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
+pub(super) fn proven_offset(leader: &ReplicaView, replica: &ReplicaView) -> Offset {
     let now = leader.offset().unwrap_or(Offset(0));
     replica.memory.leader_held.map_or(now, |then| now.min(then))
 }

@@ -242,12 +242,8 @@ fn flagged_leader<'a>(
         let leader = longest(with_data.into_iter()).or_else(|| longest(flagged.into_iter()));
         return Ok(leader.map(|leader| (leader, format!("leader flag, {}", at_offset(leader)))));
     }
-    if view.memory.follows && on_conflict == OnConflict::LastElected {
-        let names = list(with_data.iter().map(|r| &r.endpoint));
-        let text = format!(
-            "several leader flags: {names}, and the terms in their logs are those of the cluster that is followed"
-        );
-        return Err(Blocked::new(Reason::LeaderConflict, text, rows::name_one(view)));
+    if on_conflict == OnConflict::LastElected {
+        veto::terms_of_another_cluster(view, &with_data)?;
     }
     let terms_known = with_data.iter().all(|r| settled_term(view, r).is_some()) || newest_is_known(view, &with_data);
     match on_conflict {

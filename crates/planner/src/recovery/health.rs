@@ -1,6 +1,8 @@
 //! Whether a partition is well, from what is seen of it alone.
 
-use openmldb_model::{Endpoint, Role, Seen, State};
+use std::cmp::Ordering;
+
+use openmldb_model::{Endpoint, Partition, Role, Seen, State, Table, counted};
 
 use super::base::written_to;
 use super::decision::{Probe, Question};
@@ -54,6 +56,10 @@ pub enum ProblemKind {
     LedApart,
     /// Its aggregator wrote into it while it was loaded: its log is not what it holds.
     WrittenWhileLoading,
+    /// Its partition has fewer replicas than its table was made with.
+    TooFewReplicas,
+    /// Its partition has more replicas than its table was made with.
+    TooManyReplicas,
 }
 
 impl Health {
@@ -108,6 +114,21 @@ pub fn health(view: &View) -> Health {
     });
     let found: Vec<Problem> = lonely.into_iter().chain(stuck).collect();
     if found.is_empty() { Health::Healthy } else { Health::Serving(found) }
+}
+
+/// A partition that has fewer, or more, replicas than its table was made with (`replica_num`), told of its leader, or of its first
+/// replica. Service does not depend on it, and no recovery changes it.
+pub fn replica_count(table: &Table, partition: &Partition) -> Option<Problem> {
+    let wanted = usize::try_from(table.replica_num?).ok().filter(|wanted| *wanted > 0)?;
+    let count = partition.replicas.len();
+    let kind = match count.cmp(&wanted) {
+        Ordering::Less => ProblemKind::TooFewReplicas,
+        Ordering::Greater => ProblemKind::TooManyReplicas,
+        Ordering::Equal => return None,
+    };
+    let first = partition.leader().or_else(|| partition.replicas.first().map(|replica| &replica.endpoint));
+    let text = format!("one of {}, and the table was made with {wanted}", counted(count, "replica"));
+    first.map(|endpoint| Problem { endpoint: endpoint.clone(), kind, text })
 }
 
 fn no_leader(view: &View) -> Option<Problem> {

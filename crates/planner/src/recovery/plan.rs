@@ -222,7 +222,7 @@ impl Counts {
 
 impl PartitionPlan {
     /// Whether the replica gets its leader's data: it was not connected before RecoverTable.
-    fn resends(&self, endpoint: &Endpoint) -> bool {
+    pub fn resends(&self, endpoint: &Endpoint) -> bool {
         !self.connects(endpoint)
     }
 

@@ -14,7 +14,7 @@ use super::term::{
     LastTerm, divergence_offset, is_on_history, is_proven_prefix, last_put, last_term, leads_in_the_last_term,
     may_end_with_deletes, settled_term, term_above_history, written_below_its_start,
 };
-use super::view::{ReplicaView, View};
+use super::view::{ReplicaView, View, list};
 
 /// A loaded follower whose entries are of a later term than the chosen one's holds rows acknowledged after it. So it may
 /// where terms are unknown and a leader that may have been elected later lost its data.
@@ -208,4 +208,15 @@ pub(super) fn fall_back_to_change_leader<'a>(
             Err(Blocked::new(reason, seen, hint))
         }
     }
+}
+
+/// In a cluster that follows another one, logs have that one's terms: they do not tell who was elected last here.
+pub(super) fn terms_of_another_cluster(view: &View, flagged: &[&ReplicaView]) -> Result<(), Blocked> {
+    if !view.memory.follows {
+        return Ok(());
+    }
+    let names = list(flagged.iter().map(|r| &r.endpoint));
+    let text =
+        format!("several leader flags: {names}, and the terms in their logs are those of the cluster that is followed");
+    Err(Blocked::new(Reason::LeaderConflict, text, rows::name_one(view)))
 }

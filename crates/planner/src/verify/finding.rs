@@ -116,6 +116,8 @@ kinds! {
     /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it; its
     /// hint names `replica aggregate`.
     NotAggregated = "not_aggregated",
+    /// A partition has fewer, or more, replicas than its table was made with. A remark: the verdict does not depend on it.
+    ReplicaCount = "replica_count",
     /// A pre-aggregate table's partition is made of more of its base table's log than there is: every Put to the base
     /// table is kept, and answered with "update aggr failed".
     AggregateAhead = "aggregate_ahead",
@@ -158,6 +160,7 @@ impl FindingKind {
             Self::NotAggregated => {
                 "`openmldb-ops leader handover` has that tablet lead the base table's partition again"
             }
+            Self::ReplicaCount => "`openmldb-ops scale repair` adds what is lacking, and takes away what is too much",
             Self::AggregateAhead => {
                 "drop the deployment (which drops the pre-aggregate table) and deploy it anew; until then clients that repeat a Put put the row twice"
             }

@@ -8,10 +8,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::recovery::{Memory, View};
+use crate::recovery::{Memory, View, replica_count};
 use openmldb_model::{Endpoint, PartitionId, Snapshot, Table, Tablet, TabletState, Tid};
 
-use partition::{Look, findings_of};
+use partition::{Look, count, findings_of};
 
 pub use finding::{Finding, FindingKind, Persistence, Standing, Verification};
 
@@ -39,6 +39,7 @@ pub fn verify(
                 Some(Look { snapshot: first, view: View::of(first, table, partition, &memory) })
             });
             findings.extend(findings_of(then.as_ref(), &now));
+            findings.extend(replica_count(table, partition).map(|problem| count(&now.view, &problem)));
         }
     }
     let tablets = second.tablets.iter().filter(|(endpoint, _)| used.contains(endpoint));

@@ -105,6 +105,9 @@ fn state(view: &View) -> Vec<Finding> {
             ProblemKind::Stuck => (FindingKind::Stuck, unless_op(view)),
             ProblemKind::LedApart => (FindingKind::LedApart, unless_op(view)),
             ProblemKind::WrittenWhileLoading => (FindingKind::WrittenWhileLoading, unless_op(view)),
+            ProblemKind::TooFewReplicas | ProblemKind::TooManyReplicas => {
+                (FindingKind::ReplicaCount, Persistence::Remark)
+            }
         };
         finding(view, kind, Some(endpoint), nature, text.clone())
     });
@@ -129,6 +132,11 @@ fn remote_detached(now: &Look<'_>) -> Vec<Finding> {
         Some(finding(&now.view, FindingKind::RemoteDetached, Some(leader), Persistence::Remark, text))
     });
     found.collect()
+}
+
+/// Fewer or more replicas than there should be.
+pub(super) fn count(view: &View, Problem { endpoint, text, .. }: &Problem) -> Finding {
+    finding(view, FindingKind::ReplicaCount, Some(endpoint), Persistence::Remark, text.clone())
 }
 
 /// A snapshot stays paused after an operation that failed or was cancelled; while one is under way it may be meant.

@@ -25,7 +25,7 @@ macro_rules! coded {
 coded! {
     required: nameserver::GeneralResponse, nameserver::ShowTableResponse, nameserver::ConfGetResponse;
     optional: nameserver::ShowTabletResponse, nameserver::ShowDatabaseResponse, nameserver::ShowOpStatusResponse,
-        nameserver::ShowReplicaClusterResponse,
+        nameserver::ShowReplicaClusterResponse, nameserver::GetTablePartitionResponse,
         api::PutResponse, api::GeneralResponse, api::DropTableResponse, api::GetTableStatusResponse,
         api::GetTableFollowerResponse, api::AppendEntriesResponse, api::AddReplicaResponse, api::ChangeRoleResponse,
         api::TaskStatusResponse, api::GetTableSchemaResponse, api::GetTermPairResponse, api::GetManifestResponse,

@@ -1,13 +1,16 @@
 //! Calls that move replicas: AddReplicaNS, DelReplicaNS, Migrate
-//! (docs/openmldb/operations.md#adding-removing-and-migrating-replicas).
+//! (docs/openmldb/operations.md#adding-removing-and-migrating-replicas); and those that read and replace a partition's metadata.
 
 use super::Leading;
 use super::engine::NewOp;
 use super::metadata::replica_at;
 use super::op::{MigrateInfo, OpData};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, general};
 use openmldb_wire::api::OpType;
-use openmldb_wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest, TablePartition};
+use openmldb_wire::nameserver::{
+    AddReplicaNsRequest, DelReplicaNsRequest, GetTablePartitionRequest, GetTablePartitionResponse, MigrateRequest,
+    SetTablePartitionRequest, TablePartition,
+};
 
 /// AddReplicaNS puts all of its ops into one lane.
 const ONE_LANE: u32 = 1;
@@ -72,6 +75,26 @@ impl Leading<'_> {
             });
             let place = (request.db(), request.name.as_str(), *pid);
             let _ = self.queue(OpType::KMigrateOp, data, place, self.settings.task_concurrency);
+        }
+        Ok(())
+    }
+
+    /// Code 0 and nothing else where the table has no such partition.
+    pub(super) fn get_table_partition(&self, request: &GetTablePartitionRequest) -> GetTablePartitionResponse {
+        let table = self.zk.tables.find(request.db(), request.name());
+        let answer = general(table.map(|_| ()).ok_or(Refusal::NoSuchTable));
+        let table_partition = table.and_then(|table| table.partition(request.pid())).cloned();
+        GetTablePartitionResponse { code: Some(answer.code), msg: answer.msg, table_partition }
+    }
+
+    /// Replaces the whole of it, whatever the request says; ok even if the table has no such partition.
+    pub(super) fn set_table_partition(&mut self, request: SetTablePartitionRequest) -> Result<(), Refusal> {
+        self.auto_failover_is_off()?;
+        let tid = self.zk.tables.tid(request.db(), request.name()).ok_or(Refusal::NoSuchTable)?;
+        let Some(wanted) = request.table_partition else { return Ok(()) };
+        let table = self.zk.tables.get_mut(tid).ok_or(Refusal::NoSuchTable)?;
+        if table.change(wanted.pid, |partition| *partition = wanted.clone()).is_some() {
+            self.write_table(tid);
         }
         Ok(())
     }

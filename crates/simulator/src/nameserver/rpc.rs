@@ -7,8 +7,8 @@ use super::refusal::{Refusal, general};
 use openmldb_wire::api;
 use openmldb_wire::call::{NameserverAnswer as Answer, NameserverCall as Call, TabletCall};
 use openmldb_wire::nameserver::{
-    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, OfflineEndpointRequest,
-    RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse,
+    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, GetTablePartitionResponse,
+    OfflineEndpointRequest, RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse,
     ShowReplicaClusterResponse, ShowTableResponse, ShowTabletResponse, UpdateTableAliveRequest,
 };
 
@@ -44,6 +44,12 @@ pub(super) fn answer_of_standby(call: &Call) -> Answer {
             msg,
             ..ShowReplicaClusterResponse::default()
         }),
+        Call::GetTablePartition(_) => Answer::GetTablePartition(GetTablePartitionResponse {
+            code: Some(code),
+            msg,
+            ..GetTablePartitionResponse::default()
+        }),
+        Call::SetTablePartition(_) => Answer::SetTablePartition(refused),
     }
 }
 
@@ -69,6 +75,10 @@ impl Leading<'_> {
             Call::Migrate(request) => Answer::Migrate(general(self.ask_migrate(&request))),
             Call::AddReplicaNs(request) => Answer::AddReplicaNs(general(self.ask_add_replica(&request))),
             Call::DelReplicaNs(request) => Answer::DelReplicaNs(general(self.ask_del_replica(&request))),
+            Call::GetTablePartition(request) => {
+                return Answer::GetTablePartition(self.get_table_partition(&request));
+            }
+            Call::SetTablePartition(request) => Answer::SetTablePartition(general(self.set_table_partition(request))),
         };
         self.run_lanes();
         answer

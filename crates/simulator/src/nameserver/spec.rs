@@ -130,13 +130,20 @@ impl TableSpec {
         self.placement.iter().map(|placement| placement.replicas.len()).max().unwrap_or(0)
     }
 
+    /// What the table was made with: none where its places were given by hand, so many here and so many there.
+    fn replica_num(&self) -> Option<u32> {
+        let copies = self.replicas();
+        let is_so = self.placement.iter().all(|placement| placement.replicas.len() == copies);
+        u32::try_from(copies).ok().filter(|_| is_so)
+    }
+
     /// The table's metadata but for its partitions.
     pub(super) fn head(&self, tid: u32) -> TableInfo {
         TableInfo {
             name: Some(self.name.clone()),
             tid: Some(tid),
             partition_num: u32::try_from(self.placement.len()).ok(),
-            replica_num: u32::try_from(self.replicas()).ok(),
+            replica_num: self.replica_num(),
             column_desc: self.columns.clone(),
             column_key: self.keys.clone(),
             format_version: self.format_version,

@@ -86,6 +86,11 @@ pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Name
         NameserverCall::DelReplicaNs(request) => {
             of_table(request.db(), &request.name, &pids(request.pid, &request.pid_group))
         }
+        NameserverCall::GetTablePartition(request) => of_table(request.db(), request.name(), &[request.pid()]),
+        NameserverCall::SetTablePartition(request) => {
+            let pids: Vec<u32> = request.table_partition.iter().map(|partition| partition.pid).collect();
+            of_table(request.db(), request.name(), &pids)
+        }
         NameserverCall::ShowTable(_)
         | NameserverCall::ShowTablet(_)
         | NameserverCall::ShowDatabase(_)

@@ -37,8 +37,16 @@ impl Bed {
     fn new() -> Self {
         let replicas = ["a", "b", "c"].map(Endpoint::from).to_vec();
         let (table, leader) = (orders(), Some("b".into()));
-        let goal =
-            Goal { table, pid: Pid(0), replicas, leader, beside: None, heir_holds_all: false, why: String::new() };
+        let goal = Goal {
+            table,
+            pid: Pid(0),
+            replicas,
+            leader,
+            beside: None,
+            heir_holds_all: false,
+            replaces: None,
+            why: String::new(),
+        };
         let known = Known::new(&goal, well(), &BTreeSet::new(), LIMIT).unwrap();
         let circumstances = Circumstances { ending_since: None, may_elect: true, taken_over: false };
         Self { known, circumstances, ops: Vec::new(), table: well().tables.remove(0) }

@@ -11,6 +11,7 @@ mod described;
 mod early;
 mod elections;
 mod followers;
+mod forgotten;
 mod going_on_with_disks;
 mod histories;
 mod leading;

@@ -99,6 +99,7 @@ fn parts(answer: NameserverAnswer) -> (i32, Option<String>, usize) {
     use NameserverAnswer as A;
     match answer {
         A::ShowTable(answer) => (answer.code, answer.msg, answer.table_info.len()),
+        A::GetTablePartition(answer) => (answer.code.unwrap_or(-1), answer.msg, 0),
         A::ShowTablet(answer) => (answer.code(), answer.msg, answer.tablets.len()),
         A::ShowDatabase(answer) => (answer.code(), answer.msg, answer.db.len()),
         A::ShowReplicaCluster(answer) => (answer.code(), answer.msg, answer.replicas.len()),
@@ -113,6 +114,7 @@ fn parts(answer: NameserverAnswer) -> (i32, Option<String>, usize) {
         | A::RecoverEndpoint(answer)
         | A::Migrate(answer)
         | A::AddReplicaNs(answer)
-        | A::DelReplicaNs(answer) => (answer.code, answer.msg, 0),
+        | A::DelReplicaNs(answer)
+        | A::SetTablePartition(answer) => (answer.code, answer.msg, 0),
     }
 }

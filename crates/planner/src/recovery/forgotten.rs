@@ -1,0 +1,59 @@
+//! What goes with a replica that metadata forget, because its tablet is gone for good: what only that one is known to have held.
+
+use openmldb_model::{Endpoint, Offset, counted};
+
+use super::blocked::{Blocked, Reason};
+use super::discard::proven_offset;
+use super::loss::{Loss, unless_accepted};
+use super::suspect::is_suspect;
+use super::view::{ReplicaView, View};
+
+/// Whether a partition's metadata may forget the replica on a tablet that nobody can reach any more: its leader holds all that is
+/// known of it, or exactly that loss was said yes to.
+///
+/// # Errors
+/// What would be lost, or that it is not gone.
+pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
+    let name = view.name();
+    let Some(leader) = view.serving_leader() else {
+        let text = format!("{name} has no leader that serves, so nobody knows what goes with {endpoint}");
+        let hint = format!("`openmldb-ops recover --partition {name} --without {endpoint}` finds one");
+        return Err(Blocked::new(Reason::NotRedundant, text, hint));
+    };
+    let Some(replica) = view.replica(endpoint) else { return Ok(()) };
+    if replica.out_of_reach().is_none() {
+        let text = format!("{endpoint} answers: it is not gone");
+        let hint = format!("`openmldb-ops recover --partition {name}` brings its replica back");
+        return Err(Blocked::new(Reason::NotRedundant, text, hint));
+    }
+    let hint = format!(
+        "start that tablet if that can be done: nothing is lost by waiting. If not, `openmldb-ops tablet replace {endpoint} --dry-run` \
+         lists what is lost under an id for --accept-data-loss"
+    );
+    let known = replica.largest_known_offset();
+    let beyond = known_beyond(view, leader, replica);
+    if beyond > 0 {
+        let text = format!(
+            "{endpoint} was known at offset {known}, and its leader {} is not known to hold {} of that",
+            leader.endpoint,
+            counted(beyond, "entry")
+        );
+        let loss = Loss { entries: Some(beyond), ..Loss::out_of_reach(view, replica) };
+        return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
+    }
+    if is_suspect(view, leader) {
+        let text = format!("its leader {} lacks rows, and {endpoint} may have held them", leader.endpoint);
+        let loss = Loss::out_of_reach(view, replica);
+        return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
+    }
+    Ok(())
+}
+
+/// How many entries are known to have been there and not to be the leader's. One that led before holds nothing of what was written
+/// since the last leader was elected, and may have written itself in those places.
+fn known_beyond(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
+    let shared = proven_offset(leader, replica);
+    let elected_since = view.terms.last().filter(|_| replica.is_leader).map(|last| last.start.0.saturating_sub(1));
+    let shared = elected_since.map_or(shared, |end| shared.min(Offset(end)));
+    replica.largest_known_offset().0.saturating_sub(shared.0)
+}

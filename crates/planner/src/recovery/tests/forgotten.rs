@@ -1,0 +1,63 @@
+//! What goes with a tablet that is gone for good.
+
+use openmldb_model::Endpoint;
+
+use super::builder::{Built, Replica, a_partition};
+use crate::recovery::{Blocked, Loss, LossKind, Reason, may_be_forgotten};
+
+fn forgotten(view: &Built) -> Result<(), Blocked> {
+    may_be_forgotten(view, &Endpoint::from("gone"))
+}
+
+/// Led by `a`, elected when the log ended at 20; it has come to 50 since.
+fn led_since(gone: impl FnOnce(Replica) -> Replica) -> Built {
+    let leads = |r: Replica| r.leader().alive().loaded(50).leads_to([("b", 50)]);
+    a_partition()
+        .terms([(1, 0), (3, 21)])
+        .replica("a", leads)
+        .replica("b", |r| r.alive().loaded(50))
+        .replica("gone", gone)
+}
+
+fn accepting(mut view: Built, entries: Option<u64>) -> Built {
+    let loss = Loss { endpoint: "gone".into(), kind: LossKind::OutOfReach, entries, directory: None };
+    view.memory.accepted.push(loss);
+    view
+}
+
+#[test]
+fn a_follower_that_was_known_no_longer_than_its_leader_is_forgotten() {
+    for known in [0, 20, 35, 50] {
+        assert_eq!(forgotten(&led_since(|r| r.out_of_reach().known_at(known))), Ok(()), "known at {known}");
+    }
+}
+
+#[test]
+fn what_only_it_is_known_to_have_held_is_a_loss_that_has_to_be_accepted() {
+    let view = led_since(|r| r.out_of_reach().known_at(57));
+    let blocked = forgotten(&view).unwrap_err();
+    assert_eq!(blocked.reason, Reason::OutOfReach);
+    assert_eq!(
+        blocked.loss.iter().map(|loss| (loss.kind, loss.entries)).collect::<Vec<_>>(),
+        [(LossKind::OutOfReach, Some(7))]
+    );
+    assert!(forgotten(&accepting(view.clone(), Some(6))).is_err(), "one entry more than was accepted");
+    assert_eq!(forgotten(&accepting(view.clone(), Some(7))), Ok(()));
+    assert_eq!(forgotten(&accepting(view, None)), Ok(()), "as `recover --without` accepts it");
+}
+
+/// What it wrote after the others had lost touch with it was written a second time by whoever was elected.
+#[test]
+fn what_an_old_leader_wrote_beyond_the_election_is_a_loss_however_far_the_new_one_has_come() {
+    assert_eq!(forgotten(&led_since(|r| r.leader().out_of_reach().known_at(20))), Ok(()));
+    let blocked = forgotten(&led_since(|r| r.leader().out_of_reach().known_at(26))).unwrap_err();
+    assert_eq!(blocked.loss[0].entries, Some(6));
+}
+
+#[test]
+fn what_answers_is_not_gone_and_without_a_leader_nobody_knows() {
+    assert!(forgotten(&led_since(|r| r.loaded(50))).unwrap_err().text.contains("answers"));
+    assert!(forgotten(&led_since(|r| r)).unwrap_err().text.contains("answers"));
+    let leaderless = a_partition().replica("a", |r| r.loaded(9)).replica("gone", |r| r.leader().alive().out_of_reach());
+    assert!(forgotten(&leaderless).unwrap_err().hint.contains("--without gone"));
+}
