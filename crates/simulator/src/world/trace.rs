@@ -92,7 +92,8 @@ pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Name
         | NameserverCall::ShowOpStatus(_)
         | NameserverCall::ConfGet(_)
         | NameserverCall::ConfSet(_)
-        | NameserverCall::CancelOp(_) => Vec::new(),
+        | NameserverCall::CancelOp(_)
+        | NameserverCall::DeleteOp(_) => Vec::new(),
     }
 }
 
