@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{OpId, Probes, Snapshot};
-use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
+use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work, outcome_of,
+    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, Stop, Work, locked, outcome_of,
 };
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
@@ -147,15 +147,10 @@ impl Single {
     /// # Errors
     /// See [`OperateError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        let _hurry = Hurry::of(&self.stop, cluster);
-        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.perform_locked(cluster).await,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(stop) => Err(OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() }),
-        };
-        within_budget(cluster, NOTES, self.lock.release()).await;
-        done
+        let holder = Holder::beginning(self.now_ms, &self.caller);
+        let stopped = |stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() };
+        let work = Box::pin(self.perform_locked(cluster));
+        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
