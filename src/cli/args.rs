@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::ending_args::Ending;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
+use super::partition::PartitionCommand;
 use super::practice_args::{Rehearse, Sandbox};
 use super::step_args::{Looking, OnOff, ShowCommand, Working};
 use super::step_commands::{LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
@@ -79,12 +80,15 @@ pub enum Command {
     /// Show tablets or operations
     #[command(subcommand)]
     Show(ShowCommand),
-    /// Cancel an operation
+    /// Cancel an operation, or delete those that have ended
     #[command(subcommand)]
     Op(OpCommand),
     /// Take a tablet out of service, or bring it back
     #[command(subcommand)]
     Tablet(TabletCommand),
+    /// Show what the nameserver has of a partition
+    #[command(subcommand)]
+    Partition(PartitionCommand),
     /// Change a partition's leader
     #[command(subcommand)]
     Leader(LeaderCommand),

@@ -24,6 +24,7 @@ mod metadata_args;
 mod metadata_rebuild;
 mod next;
 mod out;
+mod partition;
 mod playbook;
 mod practice_args;
 mod record;
@@ -136,6 +137,7 @@ fn changes_something(command: &Command) -> bool {
         | Command::Metadata(_)
         | Command::Record(_)
         | Command::Config(_)
+        | Command::Partition(_)
         | Command::Playbook(_)
         | Command::Rehearse(_) => false,
     }
@@ -154,6 +156,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
+        Command::Partition(command) => partition::run(command, out).await,
         Command::Explain { code } => explain::run(code.as_deref(), out),
         Command::Completions { shell } => shell::completions(*shell, out),
         Command::Man { directory } => shell::manual(directory.as_deref(), out),

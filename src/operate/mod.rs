@@ -35,4 +35,4 @@ pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
-pub use steps::Step;
+pub use steps::{OpEnd, Step, WhichOps};

@@ -26,6 +26,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// The first looks: most effects are immediate.
 const POLL_FIRST: Duration = Duration::from_millis(100);
 
+/// What is waited for is said after this long, and again and again.
+const SAID_AFTER: Duration = Duration::from_secs(30);
+
 /// What was done if it was told to stop early enough.
 const NOTHING_SENT: &str = "stopped before anything was sent";
 
@@ -55,6 +58,8 @@ pub struct Single {
     pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
+    /// Hears what is waited for, if that takes long.
+    pub says: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A step that was taken, or would be.
@@ -257,7 +262,7 @@ impl Single {
         since: Option<OpId>,
         wait: Duration,
     ) -> Result<String, OperateError> {
-        let (began, mut pause) = (Instant::now(), POLL_FIRST);
+        let (began, mut pause, mut said) = (Instant::now(), POLL_FIRST, Duration::ZERO);
         loop {
             tokio::time::sleep(pause.div_f64(self.pace)).await;
             pause = (pause * 2).min(POLL);
@@ -271,6 +276,10 @@ impl Single {
                 // It was sent: whoever does not answer now may answer yet.
                 Err(error) => error.to_string(),
             };
+            if began.elapsed() >= said + SAID_AFTER {
+                said = began.elapsed();
+                (self.says)(&format!("{}: waiting for {} s: {text}", self.step.typed(), said.as_secs()));
+            }
             if began.elapsed() >= wait {
                 let text = format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
                 let hint = "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();

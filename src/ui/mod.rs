@@ -24,6 +24,7 @@ mod metadata;
 mod metrics;
 mod named;
 mod op_rows;
+mod partition;
 mod plan;
 mod print;
 mod printing;
@@ -60,6 +61,7 @@ pub use metadata::{
 };
 pub use metrics::{Ended, metrics_text};
 pub use op_rows::{OpRow, ops_text};
+pub use partition::{PartitionLine, partition_text};
 pub use plan::{LeaderRule, PlanContext, plan_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;

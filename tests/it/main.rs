@@ -32,6 +32,7 @@ mod recordings;
 mod registration;
 mod rows;
 mod scenarios;
+mod single_steps;
 mod steps;
 mod stuck;
 mod support;

@@ -23,6 +23,7 @@ use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName};
 
 use definition::{Definition, Target};
 
+pub use operation::{OpEnd, WhichOps};
 #[cfg(test)]
 pub(super) use recover::Recovered;
 pub(super) use stand::follow;
@@ -50,6 +51,8 @@ steps! {
     SetAutoFailover { on: bool };
     /// `cancelop`.
     CancelOp { op: OpId };
+    /// `deleteop`.
+    DeleteOps { which: WhichOps };
     /// `updatetablealive`; without `pid` of all of the table's partitions on that tablet.
     MarkAlive { table: TableName, pid: Option<Pid>, endpoint: Endpoint, alive: bool };
     /// `loadtable`.
