@@ -50,6 +50,7 @@ pub mod cli;
 pub mod files;
 pub mod metadata;
 pub mod operate;
+#[cfg(feature = "sandbox")]
 pub mod rehearse;
 pub mod rows;
 pub mod run;
@@ -59,5 +60,6 @@ pub mod ui;
 pub use openmldb_client as cluster;
 pub use openmldb_model as model;
 pub use openmldb_planner::{playbook, recovery, verify};
+#[cfg(feature = "sandbox")]
 pub use openmldb_simulator as sandbox;
 pub use openmldb_wire as wire;

@@ -1,6 +1,7 @@
 //! `sandbox list|serve`, and what every command on a sandbox says about it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use anyhow::anyhow;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::sandbox::scenario::Scenario;
 use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 
+use super::embedded::Running;
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::practice_args::{SandboxCommand, Serve};
@@ -44,14 +46,14 @@ pub struct ReadyLine {
 
 /// The line about the session's sandbox, if it has one. Ends its writers and lets replication come to rest first.
 pub(super) fn rows_of(session: &Session) -> Option<SandboxLine> {
-    let (scenario, sandbox) = session.sandbox.as_ref()?;
+    let Running { scenario, sandbox } = session.sandbox.as_ref()?;
     let rows = sandbox.live().look(crate::sandbox::World::settle);
     Some(SandboxLine { scenario: scenario.name(), time_scale: session.pace, rows })
 }
 
 /// What the session's sandbox is, in a sentence; none for a real cluster.
 pub(super) fn introduction(session: &Session) -> Option<String> {
-    let (scenario, _) = session.sandbox.as_ref()?;
+    let scenario = session.sandbox.as_ref()?.scenario;
     let (name, about, pace) = (scenario.name(), scenario.description(), session.pace);
     Some(format!("sandbox {name}: {about} Its clock runs {pace} times faster than a real cluster's."))
 }
@@ -181,4 +183,12 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
     }
     sandbox.stop().await?;
     Ok(Exit::Healthy)
+}
+
+/// The cluster, and the command with its timeouts, on one clock that no other process hurries.
+///
+/// # Errors
+/// No thread can be started.
+pub(super) fn on_its_clock<F: Future>(command: F) -> io::Result<F::Output> {
+    sandbox::on_an_idle_clock(command)
 }

@@ -30,6 +30,7 @@ mod print;
 mod printing;
 mod progress;
 mod recorded_run;
+#[cfg(feature = "sandbox")]
 mod rehearsal;
 mod rows;
 mod run_counts;
@@ -67,6 +68,7 @@ pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;
 pub use progress::{Beside, Detail, Progress};
 pub use recorded_run::{Recorded, records_text, story_text};
+#[cfg(feature = "sandbox")]
 pub use rehearsal::{RehearsalLine, rehearsal_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
 pub use service::service_text;
