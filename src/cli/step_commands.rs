@@ -212,6 +212,8 @@ pub enum ReplicaStep {
     Add(OneReplica),
     /// Take a follower away; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
+    /// Have a replica's tablet write a snapshot of all that it holds (makesnapshot)
+    Snapshot(OneReplica),
     /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
@@ -283,6 +285,7 @@ impl ReplicaStep {
             }
             Self::Add(one) => one.asked(|table, pid, endpoint| Step::AddReplica { table, pid, endpoint }),
             Self::Remove(one) => one.asked(|table, pid, endpoint| Step::RemoveReplica { table, pid, endpoint }),
+            Self::Snapshot(one) => one.asked(|table, pid, endpoint| Step::SnapshotReplica { table, pid, endpoint }),
             Self::Aggregate(one) => one.asked(|table, pid, endpoint| Step::Aggregate { table, pid, endpoint }),
             Self::Migrate { partition, from, to, working } => {
                 let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);

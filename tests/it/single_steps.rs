@@ -1,6 +1,9 @@
-//! Single steps on operations and several partitions, and what `partition show` says.
+//! Single steps on operations, snapshots and several partitions, and what `partition show` says.
 
+use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::wire::api::{GetManifestRequest, GetTableStatusRequest};
+use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
@@ -33,6 +36,61 @@ async fn operations_that_have_ended_are_deleted() {
     let said = cli_harness.says(0, "op delete done");
     assert!(ended > 1 && said.contains(&format!("{ended} operations are deleted")), "{said}");
     assert_eq!(cli_harness.says(0, "op delete done"), "there are none already: nothing is sent\n");
+    cli_harness.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_writes_a_snapshot_of_all_that_it_holds() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (leading, follower) = cli_harness.leader_and_follower();
+    let folded = |at: &Endpoint| {
+        cli_harness.harness.world(|world| {
+            let id = orders(world, 0);
+            let request = GetManifestRequest { tid: Some(id.tid.0), pid: Some(id.pid.0), storage_mode: None };
+            let Ok(TabletAnswer::GetManifest(answer)) = world.call_tablet(at, TabletCall::GetManifest(request)) else {
+                panic!("{at} answers")
+            };
+            answer.manifest.map_or(0, |manifest| manifest.offset())
+        })
+    };
+    let before = [folded(&leading), folded(&follower)];
+    let end = cli_harness.harness.world(|world| {
+        let id = orders(world, 0);
+        let request = GetTableStatusRequest { tid: Some(id.tid.0), pid: Some(id.pid.0), need_schema: None };
+        let Ok(TabletAnswer::GetTableStatus(answer)) =
+            world.call_tablet(&follower, TabletCall::GetTableStatus(request))
+        else {
+            panic!("{follower} answers")
+        };
+        answer.all_table_status[0].offset()
+    });
+    assert!(end > before[1], "there is something to write down");
+    // auto_failover is on: a tablet does not care.
+    let said = cli_harness.says(0, &format!("replica snapshot shop.orders/0 {follower} --dry-run"));
+    assert!(said.starts_with("would send: makesnapshot "), "{said}");
+    assert_eq!([folded(&leading), folded(&follower)], before, "nothing was sent");
+    let said = cli_harness.says(0, &format!("replica snapshot shop.orders/0 {follower}"));
+    assert!(said.starts_with(&format!("{follower} has a snapshot of shop.orders/0 up to offset {end}, ")), "{said}");
+    assert_eq!([folded(&leading), folded(&follower)], [before[0], end], "that one, and no other");
+    let said = cli_harness.says(0, &format!("replica snapshot shop.orders/0 {follower}"));
+    assert!(said.contains("already: nothing is sent"), "{said}");
+    let last: Value = serde_json::from_str(
+        cli_harness.says(0, &format!("replica snapshot shop.orders/0 {leading} --output json")).lines().next().unwrap(),
+    )
+    .unwrap();
+    assert_eq!((&last["step"], &last["outcome"]), (&"replica_snapshot".into(), &"reached".into()));
+
+    let clicks = cli_harness.harness.world(|world| {
+        let table = world.tables().into_iter().find(|table| table.name() == "clicks").unwrap();
+        table.table_partition[0].partition_meta[0].endpoint.clone()
+    });
+    cli_harness.refuses(&format!("replica snapshot shop.clicks/0 {clicks}"), "is a disk table");
+    cli_harness.refuses("replica snapshot shop.orders/0 a:1", "has no replica on a:1");
+    cli_harness.says(0, "failover set off");
+    cli_harness.says(0, &format!("replica alive shop.orders/0 {leading} no --allow-unavailable"));
+    cli_harness
+        .refuses(&format!("replica snapshot shop.orders/0 {follower}"), "what its replicas' logs show is still needed");
     cli_harness.ends().await;
 }
 

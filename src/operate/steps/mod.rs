@@ -13,6 +13,7 @@ mod load;
 mod operation;
 mod placement;
 mod recover;
+mod snapshot;
 mod stand;
 mod stray;
 mod tablet;
@@ -75,6 +76,8 @@ steps! {
     RemoveReplica { table: TableName, pid: Pid, endpoint: Endpoint };
     /// `migrate`.
     MigrateReplica { table: TableName, pid: Pid, from: Endpoint, to: Endpoint };
+    /// `makesnapshot` of a replica.
+    SnapshotReplica { table: TableName, pid: Pid, endpoint: Endpoint };
     /// CreateAggregator: what the tablet takes as leader of the base table's partition goes into its replica.
     Aggregate { table: TableName, pid: Pid, endpoint: Endpoint };
     /// `offlineendpoint`.

@@ -117,6 +117,7 @@ pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "replica add shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica remove shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica aggregate shop.orders/0 LEADER"),
+    on(Scenario::Healthy, "replica snapshot shop.orders/0 FOLLOWER"),
     after(&["failover set off"], on(Scenario::Healthy, "replica migrate shop.orders/0 FOLLOWER LEADER")),
     after(
         &["failover set off"],
