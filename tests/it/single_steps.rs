@@ -35,7 +35,7 @@ async fn operations_that_have_ended_are_deleted() {
     let ended = ids("done").len();
     let said = cli_harness.says(0, "op delete done");
     assert!(ended > 1 && said.contains(&format!("{ended} operations are deleted")), "{said}");
-    assert_eq!(cli_harness.says(0, "op delete done"), "there are none already: nothing is sent\n");
+    assert_eq!(cli_harness.says(0, "op delete done"), "all of them are deleted already: nothing is sent\n");
     cli_harness.ends().await;
 }
 

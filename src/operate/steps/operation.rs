@@ -173,7 +173,7 @@ impl Effect for Forgotten {
         let left = seen.ops.iter().filter(|op| self.0.contains(&op.id)).count();
         match (left, self.0.as_slice()) {
             (0, [one]) => EffectStatus::Reached(format!("operation {one} is deleted")),
-            (0, []) => EffectStatus::Reached("there are none".to_owned()),
+            (0, []) => EffectStatus::Reached("all of them are deleted".to_owned()),
             (0, all) => EffectStatus::Reached(format!("{} deleted", counted_that(all.len(), "operation", Verb::Be))),
             (left, _) => EffectStatus::Waiting(format!("{} still known", counted_that(left, "operation", Verb::Be))),
         }
