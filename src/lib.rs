@@ -51,6 +51,7 @@ pub mod files;
 pub mod guard;
 pub mod metadata;
 pub mod operate;
+#[cfg(feature = "sandbox")]
 pub mod rehearse;
 pub mod rows;
 pub mod run;
@@ -60,5 +61,6 @@ pub mod ui;
 pub use openmldb_client as cluster;
 pub use openmldb_model as model;
 pub use openmldb_planner::{playbook, recovery, verify};
+#[cfg(feature = "sandbox")]
 pub use openmldb_simulator as sandbox;
 pub use openmldb_wire as wire;

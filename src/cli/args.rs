@@ -6,17 +6,21 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use super::embedded::Embedded;
+#[cfg(feature = "sandbox")]
+pub use super::embedded::{Faults, Shape};
 use super::ending_args::Ending;
 use super::guard_args::Guard;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
+use super::partition::PartitionCommand;
+#[cfg(feature = "sandbox")]
 use super::practice_args::{Rehearse, Sandbox};
 use super::record_args::Record;
 use super::step_args::{Looking, OnOff, ShowCommand, Working};
 use super::step_commands::{LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
 use crate::run::PlanId;
-use crate::sandbox::fault::{Fault, FaultError, FaultKind};
 
 /// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
@@ -83,12 +87,15 @@ pub enum Command {
     /// Show tablets or operations
     #[command(subcommand)]
     Show(ShowCommand),
-    /// Cancel an operation
+    /// Cancel an operation, or delete those that have ended
     #[command(subcommand)]
     Op(OpCommand),
     /// Take a tablet out of service, bring it back, or replace one that is gone for good
     #[command(subcommand)]
     Tablet(TabletCommand),
+    /// Show what the nameserver has of a partition
+    #[command(subcommand)]
+    Partition(PartitionCommand),
     /// Change a partition's leader
     #[command(subcommand)]
     Leader(LeaderCommand),
@@ -117,10 +124,16 @@ pub enum Command {
     Config(ConfigCommand),
     /// List, show and check playbooks
     Playbook(Playbook),
+    #[cfg(feature = "sandbox")]
     /// Practise: the real recovery on a simulated copy of a cluster, in virtual time; says how long it takes
     Rehearse(Rehearse),
+    #[cfg(feature = "sandbox")]
     /// Run an embedded cluster to practise on
     Sandbox(Sandbox),
+    #[cfg(not(feature = "sandbox"))]
+    #[command(hide = true, alias = "rehearse")]
+    /// Not in this build
+    Sandbox(super::sandbox::Absent),
     /// Print a script that has a shell complete what is typed
     Completions {
         /// Which shell
@@ -165,69 +178,6 @@ pub struct Where {
     /// How long to wait for a nameserver that does not lead or answer yet
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = seconds)]
     pub leader_wait: u64,
-}
-
-/// An embedded cluster instead.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Embedded {
-    /// Start an embedded cluster in this condition, work on it, stop it
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
-        conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster"])]
-    pub sandbox: Option<String>,
-    /// How much faster than a real cluster's the sandbox's clock runs
-    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
-    pub time_scale: f64,
-    #[command(flatten)]
-    /// What it holds
-    pub shape: Shape,
-    #[command(flatten)]
-    /// What goes wrong
-    pub faults: Faults,
-}
-
-/// What goes wrong in an embedded cluster.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Faults {
-    /// Let something go wrong, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
-    #[arg(long = "fault", alias = "faults", value_name = "SPEC", value_parser = fault)]
-    pub faults: Vec<Fault>,
-}
-
-/// A fault that happens to a cluster, not to the tool.
-fn fault(text: &str) -> Result<Fault, String> {
-    let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
-    match fault.kind {
-        FaultKind::Tool(_) => {
-            Err("what befalls the tool itself is for tests that run it in their own process".to_owned())
-        }
-        _ => Ok(fault),
-    }
-}
-
-/// What an embedded cluster holds.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Shape {
-    /// Tablets
-    #[arg(long, value_name = "N")]
-    pub tablets: Option<u32>,
-    /// Tables
-    #[arg(long, value_name = "N")]
-    pub tables: Option<u32>,
-    /// Partitions per table
-    #[arg(long, value_name = "N")]
-    pub partitions: Option<u32>,
-    /// Replicas per partition
-    #[arg(long, value_name = "N")]
-    pub replicas: Option<u32>,
-    /// Rows per partition
-    #[arg(long, value_name = "N")]
-    pub rows_per_partition: Option<u64>,
-    /// Where its randomness begins
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
 }
 
 /// Which partitions.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use clap::{Command, CommandFactory as _};
 
-use super::args::{Cli, Embedded};
+use super::args::Cli;
 use super::find::{DEFAULT_ROOT, Found, Source, Value, What};
 
 /// How a command begins.
@@ -51,20 +51,7 @@ impl ConnectionArgs {
     }
 
     /// To an embedded cluster like this one, which ends with its command.
-    pub fn to_a_sandbox(embedded: &Embedded, scenario: &str) -> Self {
-        let shape = &embedded.shape;
-        let mut words = format!("--sandbox {scenario}");
-        let sizes = [
-            ("--tablets", shape.tablets.map(u64::from)),
-            ("--tables", shape.tables.map(u64::from)),
-            ("--partitions", shape.partitions.map(u64::from)),
-            ("--replicas", shape.replicas.map(u64::from)),
-            ("--rows-per-partition", shape.rows_per_partition),
-            ("--seed", Some(shape.seed).filter(|seed| *seed != 1)),
-        ];
-        for (option, size) in sizes {
-            words += &size.map_or(String::new(), |size| format!(" {option} {size}"));
-        }
+    pub fn to_a_sandbox(words: String) -> Self {
         Self { options: vec![("sandbox", words)] }
     }
 

@@ -9,7 +9,6 @@ use crate::run::{
     By, Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
     Summary, Verdict, summary_of_status, what_to_do,
 };
-use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
 use crate::ui::{CheckState, kept_off_text};
 
@@ -155,15 +154,6 @@ impl From<CallError> for Failure {
                 Self::error(error).hint(hint)
             }
             _ => Self::error(error),
-        }
-    }
-}
-
-impl From<SandboxError> for Failure {
-    fn from(error: SandboxError) -> Self {
-        match error {
-            SandboxError::Scenario(_) => Self::usage(error),
-            other => Self::error(other),
         }
     }
 }

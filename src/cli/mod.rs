@@ -8,7 +8,10 @@ mod beside;
 mod config;
 mod connection_args;
 mod diff;
+#[cfg(feature = "sandbox")]
 mod doors;
+#[cfg(feature = "sandbox")]
+mod embedded;
 mod ending_args;
 mod environment;
 mod explain;
@@ -28,15 +31,22 @@ mod metadata;
 mod metadata_args;
 mod metadata_rebuild;
 mod next;
+#[cfg(not(feature = "sandbox"))]
+mod no_sandbox;
 mod out;
+mod partition;
 mod playbook;
+#[cfg(feature = "sandbox")]
 mod practice;
+#[cfg(feature = "sandbox")]
 mod practice_args;
 mod record;
 mod record_args;
 mod recover;
+#[cfg(feature = "sandbox")]
 mod rehearse;
 mod resending;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod scope;
 mod session;
@@ -67,7 +77,10 @@ use args::{Command, FailoverCommand, LogFormat};
 use at_the_end::AtTheEnd;
 use environment::Parsed;
 use metadata_args::MetadataCommand;
+#[cfg(not(feature = "sandbox"))]
+use no_sandbox::{self as embedded, self as sandbox};
 use out::{Out, TOLD};
+#[cfg(feature = "sandbox")]
 use practice_args::SandboxCommand;
 use step_commands::ReplicaCommand;
 
@@ -89,8 +102,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match has_sandbox {
-        // The cluster, and the command with its timeouts, on one clock that no other process hurries.
-        true => crate::sandbox::on_an_idle_clock(command),
+        true => sandbox::on_its_clock(command),
         false => to_its_end(command),
     };
     let done = done.unwrap_or_else(|error| Err(Failure::error(error)));
@@ -137,7 +149,12 @@ fn changes_something(command: &Command) -> bool {
         Command::Op(_) | Command::Tablet(_) | Command::Leader(_) | Command::Scale(_) | Command::Upgrade(_) => true,
         Command::Replica(command) => !matches!(command, ReplicaCommand::Status { .. }),
         Command::Metadata(MetadataCommand::Restore(args)) => !args.dry_run,
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => matches!(args.command, SandboxCommand::Serve(_)),
+        #[cfg(feature = "sandbox")]
+        Command::Rehearse(_) => false,
+        #[cfg(not(feature = "sandbox"))]
+        Command::Sandbox(_) => false,
         Command::Status(_)
         | Command::Snapshot(_)
         | Command::Show(_)
@@ -147,8 +164,8 @@ fn changes_something(command: &Command) -> bool {
         | Command::Metadata(_)
         | Command::Record(_)
         | Command::Config(_)
-        | Command::Playbook(_)
-        | Command::Rehearse(_) => false,
+        | Command::Partition(_)
+        | Command::Playbook(_) => false,
     }
 }
 
@@ -166,6 +183,7 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Replica(command) => step::replica(command, out).await,
         Command::Scale(command) => undertake::scale(command, out).await,
         Command::Upgrade(command) => undertake::upgrade(command, out).await,
+        Command::Partition(command) => partition::run(command, out).await,
         Command::Explain { code } => explain::run(code.as_deref(), out),
         Command::Completions { shell } => shell::completions(*shell, out),
         Command::Man { directory } => shell::manual(directory.as_deref(), out),
@@ -173,8 +191,12 @@ async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Record(args) => record::run(&args.command, out).await,
         Command::Config(command) => config::run(command, out),
         Command::Playbook(args) => playbook::run(&args.command, out),
+        #[cfg(feature = "sandbox")]
         Command::Rehearse(args) => rehearse::run(args, out).await,
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(&args.command, out).await,
+        #[cfg(not(feature = "sandbox"))]
+        Command::Sandbox(absent) => Err(absent.refused()),
     }
 }
 

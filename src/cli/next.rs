@@ -4,9 +4,9 @@ use crate::cluster::{CallError, CallErrorKind, CredentialsError, DiscoveryError}
 use crate::model::ReturnCode;
 use crate::playbook::PlaybookError;
 use crate::run::{LockError, PlanFileError, RecordError, ScopeError};
-use crate::sandbox::SandboxError;
 use crate::snapshot::FileError;
 
+use super::embedded::is_of_a_sandbox;
 use super::failure::{Exit, Failure};
 
 impl Failure {
@@ -44,7 +44,7 @@ fn of_kind(error: &anyhow::Error) -> Option<String> {
         "`openmldb-ops recover --all --dry-run -o FILE` makes a plan anew"
     } else if error.is::<RecordError>() {
         "make room on its disk, or choose another directory with --record-dir DIR, and run again"
-    } else if error.is::<SandboxError>() {
+    } else if is_of_a_sandbox(error) {
         "`openmldb-ops sandbox list` says what there is to practise on"
     } else {
         return None;

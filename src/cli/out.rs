@@ -16,8 +16,8 @@ use crate::run::{
 use crate::snapshot;
 use crate::ui::{
     About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Paint, PlanContext,
-    Printing, Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, explanation_text, json_line,
-    plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    Printing, Progress, comparison_text, diagnoses_text, error_text, explanation_text, json_line, plan_text, print,
+    reader_gone_is_fine, recovered_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -25,7 +25,7 @@ use super::args::Output;
 use super::at_the_end::AtTheEnd;
 use super::connection_args::{Carries, Carrying, ConnectionArgs, Format};
 use super::failure::Failure;
-use super::sandbox::{SandboxLine, ready_text, rows_text};
+use super::sandbox::{SandboxLine, rows_text};
 use super::session::Waits;
 
 /// The two streams of a command. What is told while it is at work is printed by a thread of its own; its results are printed by
@@ -278,8 +278,9 @@ impl Out {
     }
 
     /// How a rehearsal went.
-    pub fn rehearsal(&self, line: &RehearsalLine<'_>) -> io::Result<()> {
-        self.either(|| rehearsal_text(line, self.paint), |lines| lines.line(line))
+    #[cfg(feature = "sandbox")]
+    pub fn rehearsal(&self, line: &crate::ui::RehearsalLine<'_>) -> io::Result<()> {
+        self.either(|| crate::ui::rehearsal_text(line, self.paint), |lines| lines.line(line))
     }
 
     /// What became of a sandbox's rows.
@@ -288,8 +289,9 @@ impl Out {
     }
 
     /// How to reach a sandbox.
+    #[cfg(feature = "sandbox")]
     pub fn ready(&self, line: &super::sandbox::ReadyLine) -> io::Result<()> {
-        self.either(|| ready_text(line), |lines| lines.line(line))
+        self.either(|| super::sandbox::ready_text(line), |lines| lines.line(line))
     }
 
     /// A text, whatever was asked for.

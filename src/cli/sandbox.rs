@@ -1,6 +1,7 @@
 //! `sandbox list` and `sandbox serve`, and what every command on a sandbox says about it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use anyhow::anyhow;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 
 use super::doors::{self, Posted};
+use super::embedded::Running;
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::practice;
@@ -50,14 +52,14 @@ pub struct ReadyLine {
 
 /// The line about the session's sandbox, if it has one. Ends its writers and lets replication come to rest first.
 pub(super) fn rows_of(session: &Session) -> Option<SandboxLine> {
-    let (scenario, sandbox) = session.sandbox.as_ref()?;
+    let Running { scenario, sandbox } = session.sandbox.as_ref()?;
     let rows = sandbox.live().look(crate::sandbox::World::settle);
     Some(SandboxLine { scenario: scenario.name(), time_scale: session.pace, rows })
 }
 
 /// What the session's sandbox is, in a sentence; none for a real cluster.
 pub(super) fn introduction(session: &Session) -> Option<String> {
-    let (scenario, _) = session.sandbox.as_ref()?;
+    let scenario = session.sandbox.as_ref()?.scenario;
     let (name, about, pace) = (scenario.name(), scenario.description(), session.pace);
     Some(format!("sandbox {name}: {about} Its clock runs {pace} times faster than a real cluster's."))
 }
@@ -215,4 +217,12 @@ async fn open(sandbox: &Sandbox, nameserver: String, out: &Out) -> Option<(Liste
     };
     let opened = opened.await;
     opened.inspect_err(|error| out.say()(&format!("it takes no orders (`sandbox kill` and so on): {error}"))).ok()
+}
+
+/// The cluster, and the command with its timeouts, on one clock that no other process hurries.
+///
+/// # Errors
+/// No thread can be started.
+pub(super) fn on_its_clock<F: Future>(command: F) -> io::Result<F::Output> {
+    sandbox::on_an_idle_clock(command)
 }

@@ -1,6 +1,5 @@
 //! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +9,17 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile, meant};
-use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape};
-use crate::sandbox::{self, Sandbox, TimeScale};
+use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile};
 
-use super::args::{self, Embedded, Where};
+use super::args::Where;
 use super::connection_args::{Carries, ConnectionArgs};
+use super::embedded::{Embedded, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
 use super::recover::host;
+
+#[cfg(feature = "sandbox")]
+pub(super) use super::embedded::{scenario, shape, time_scale};
 
 /// A cluster to work on.
 pub struct Session {
@@ -31,11 +32,11 @@ pub struct Session {
     /// How much faster than ours its clock runs.
     pub pace: f64,
     /// The embedded one, if it is.
-    pub sandbox: Option<(Scenario, Sandbox)>,
+    pub sandbox: Option<Running>,
     /// Where it was found.
-    target: Target,
+    pub(super) target: Target,
     /// Hears what is waited for.
-    says: Progress,
+    pub(super) says: Progress,
 }
 
 /// What a session tells while it is opened.
@@ -62,12 +63,10 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn open_with(patience: Patience, at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
-        match &embedded.sandbox {
-            Some(name) => Self::open_sandbox(name, embedded, options(at, waits.says.clone()), waits).await,
-            None if !embedded.faults.faults.is_empty() => {
-                Err(Failure::usage(anyhow!("--fault is for --sandbox: nothing is broken on purpose in a real cluster")))
-            }
-            None => Self::found(Options { patience, ..options(at, waits.says.clone()) }, at, waits).await,
+        let options = options(at, waits.says.clone());
+        match embedded.open(&options, &waits).await? {
+            Some(session) => Ok(session),
+            None => Self::found(Options { patience, ..options }, at, waits).await,
         }
     }
 
@@ -91,23 +90,6 @@ impl Session {
         let credentials = credentials(&found)?;
         let cluster = Cluster::connect(target.clone(), &credentials, Transport::default(), options).await?;
         Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: waits.says })
-    }
-
-    async fn open_sandbox(name: &str, embedded: &Embedded, options: Options, waits: Waits) -> Result<Self, Failure> {
-        let scenario = scenario(name)?;
-        let _ = waits.carries.set(ConnectionArgs::to_a_sandbox(embedded, scenario.name()));
-        let time_scale = time_scale(embedded.time_scale)?;
-        let shape = shape(&embedded.shape)?;
-        let faults = embedded.faults.faults.clone();
-        let sandbox_options = sandbox::Options { shape, time_scale, faults, ..sandbox::Options::default() };
-        let sandbox = Sandbox::start(scenario, &sandbox_options).await?;
-        let address =
-            sandbox.nameserver_address().ok_or_else(|| Failure::error(anyhow!("the sandbox has no nameserver")))?;
-        let target = Target::Nameserver(address.to_string());
-        let cluster = Cluster::connect(target.clone(), &Credentials::Service, Transport::default(), options).await?;
-        let pace = f64::from(time_scale.0.get());
-        let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
-        Ok(Self { cluster, name, reach, pace, sandbox: Some((scenario, sandbox)), target, says: waits.says })
     }
 
     /// What keeps runs on it apart: a node in its ZooKeeper, and a file beside the records, which is all there is where it was
@@ -137,25 +119,14 @@ impl Session {
     /// It could not be stopped cleanly.
     pub async fn close(self) -> Result<(), Failure> {
         match self.sandbox {
-            Some((_, sandbox)) => {
+            Some(running) => {
                 // Records of a cluster that is no more are of no use; there may be none.
                 let _ = std::fs::remove_dir_all(sandbox_record_dir());
-                Ok(sandbox.stop().await?)
+                running.stop().await
             }
             None => Ok(()),
         }
     }
-}
-
-/// A scenario by its name.
-pub(super) fn scenario(name: &str) -> Result<Scenario, Failure> {
-    name.parse().map_err(|error: ScenarioError| {
-        let failure = Failure::usage(error);
-        match meant(name, Scenario::ALL.iter().map(|scenario| scenario.name())) {
-            Some(meant) => failure.hint(format!("did you mean {meant}?")),
-            None => failure,
-        }
-    })
 }
 
 fn options(at: &Where, progress: Progress) -> Options {
@@ -215,37 +186,4 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !text.contains(char::is_whitespace) && port.parse().is_ok_and(|port: u16| port > 0)
     })
-}
-
-/// A whole number of times, 1 or more.
-pub(super) fn time_scale(times: f64) -> Result<TimeScale, Failure> {
-    let whole = times.fract() == 0.0 && (1.0..=10_000.0).contains(&times);
-    let times = if whole { NonZeroU32::new(times as u32) } else { None };
-    times.map(TimeScale).ok_or_else(|| Failure::usage(anyhow!("--time-scale must be a whole number from 1 to 10000")))
-}
-
-/// The sandbox's size: the recordings' cluster, unless tables are asked for.
-pub(super) fn shape(args: &args::Shape) -> Result<Shape, Failure> {
-    let mut shape = Shape { seed: args.seed, ..Shape::default() };
-    if let Some(tablets) = args.tablets {
-        shape.tablets = bounded("--tablets", tablets.into(), 1000)?;
-    }
-    let given =
-        [args.tables.is_some(), args.partitions.is_some(), args.replicas.is_some(), args.rows_per_partition.is_some()];
-    if given.contains(&true) {
-        let defaults = Generated::default();
-        let or = |value: Option<u32>, default: usize| value.map_or(default as u64, u64::from);
-        shape.generated = Some(Generated {
-            tables: bounded("--tables", or(args.tables, defaults.tables), 10_000)?,
-            partitions: bounded("--partitions", or(args.partitions, defaults.partitions), 10_000)?,
-            replicas: bounded("--replicas", or(args.replicas, defaults.replicas), 16)?,
-            rows: args.rows_per_partition.unwrap_or(defaults.rows),
-        });
-    }
-    Ok(shape)
-}
-
-fn bounded(flag: &str, value: u64, most: u64) -> Result<usize, Failure> {
-    let fits = usize::try_from(value).ok().filter(|_| (1..=most).contains(&value));
-    fits.ok_or_else(|| Failure::usage(anyhow!("{flag} must be from 1 to {most}")))
 }

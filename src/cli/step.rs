@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, TableName};
 use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
-use crate::run::{Directory, Selector};
+use crate::run::{Directory, Selector, some_of};
 use crate::ui::{Numbers, command};
 
 use super::failure::{Exit, Failure};
@@ -101,15 +101,25 @@ async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
     let session = opened??;
     signals.found(&session.reach);
     let mut taken = Ok(Exit::Healthy);
-    for step in steps {
+    let mut left = steps.into_iter();
+    while taken.is_ok() {
+        let Some(step) = left.next() else { break };
         taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
-        if taken.is_err() {
-            break;
-        }
     }
+    let taken = taken.map_err(|failure| not_begun(failure, left.as_slice()));
     let closed = session.close().await;
     let exit = taken?;
     closed.map(|()| exit)
+}
+
+/// The first that fails is the last: somebody has to look before the others are taken.
+fn not_begun(failure: Failure, left: &[Step]) -> Failure {
+    if left.is_empty() {
+        return failure;
+    }
+    let left: Vec<String> = left.iter().map(|step| format!("`{}`", step.typed())).collect();
+    let next = failure.next();
+    Failure { error: anyhow!("{failure}; not begun: {}", some_of(&left)), ..failure }.hint(next)
 }
 
 pub(super) async fn take_on(
@@ -139,8 +149,13 @@ pub(super) async fn take_on(
         wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
         pace: session.pace,
         stop: signals.stop.clone(),
-        record: signals.record.clone(),
+        record: match signals.record.initialized() {
+            // Of another step before.
+            true => Arc::default(),
+            false => signals.record.clone(),
+        },
         now_ms: now_ms(),
+        says: out.say(),
     };
     let Performed { planned, outcome } = match working.dry_run {
         true => single.look(&session.cluster).await?,
@@ -201,6 +216,15 @@ impl From<OperateError> for Failure {
             }
         }
     }
+}
+
+/// `DATABASE.TABLE/PID[,PID|FIRST-LAST...]`.
+///
+/// # Errors
+/// It is not of that form.
+pub(super) fn partitions_of(text: &str) -> Result<Vec<(TableName, Pid)>, Failure> {
+    let named = Selector::partitions(text)?;
+    Ok(named.iter().map(|selector| (name_of(selector), selector.pid.unwrap_or(Pid(0)))).collect())
 }
 
 /// `DATABASE.TABLE/PID`.

@@ -4,11 +4,11 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::Step;
+use crate::operate::{OpEnd, Step, WhichOps};
 use crate::run::Selector;
 
 use super::failure::Failure;
-use super::step::{endpoint_of, name_of, partition_of};
+use super::step::{endpoint_of, name_of, partitions_of};
 use super::step_args::{Diff, Looking, Working};
 use super::undertake_args::{Room, Undertaking};
 
@@ -25,6 +25,12 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn one(step: Step, working: &'a Working) -> Self {
         Self { steps: vec![step], allow_unavailable: false, working }
+    }
+
+    /// A step on each of the partitions that are named.
+    fn each(partitions: &str, working: &'a Working, step: impl Fn(TableName, Pid) -> Step) -> Result<Self, Failure> {
+        let steps = partitions_of(partitions)?.into_iter().map(|(table, pid)| step(table, pid)).collect();
+        Ok(Self { steps, allow_unavailable: false, working })
     }
 
     fn even_if(self, allow_unavailable: bool) -> Self {
@@ -53,6 +59,24 @@ pub enum OpCommand {
         /// How.
         working: Working,
     },
+    /// Have the nameserver forget operations that have ended (deleteop)
+    Delete {
+        /// One by its number, or all that have ended like this
+        #[arg(value_name = "ID|done|failed|canceled", value_parser = which_ops)]
+        which: WhichOps,
+        #[command(flatten)]
+        /// How.
+        working: Working,
+    },
+}
+
+fn which_ops(text: &str) -> Result<WhichOps, String> {
+    match text {
+        "done" => Ok(WhichOps::Ended(OpEnd::Done)),
+        "failed" => Ok(WhichOps::Ended(OpEnd::Failed)),
+        "canceled" => Ok(WhichOps::Ended(OpEnd::Canceled)),
+        id => id.parse().map(|id| WhichOps::One(OpId(id))).map_err(|_| "neither a number nor how it ended".to_owned()),
+    }
 }
 
 impl OpCommand {
@@ -60,6 +84,7 @@ impl OpCommand {
     pub fn asked(&self) -> Asked<'_> {
         match self {
             Self::Cancel { op, working } => Asked::one(Step::CancelOp { op: OpId(*op) }, working),
+            Self::Delete { which, working } => Asked::one(Step::DeleteOps { which: *which }, working),
         }
     }
 }
@@ -89,7 +114,7 @@ pub enum LeaderCommand {
 pub enum LeaderStep {
     /// Have another replica lead a partition at once (changeleader): what its leader takes meanwhile may be lost
     Change {
-        /// Which partition
+        /// Which partition; several as D.T/1,3,5-9
         #[arg(value_name = "DATABASE.TABLE/PID")]
         partition: String,
         /// Who is to lead; the longest follower if nobody does
@@ -108,8 +133,8 @@ impl LeaderStep {
     /// Something typed cannot be read.
     pub fn asked(&self) -> Result<Asked<'_>, Failure> {
         let Self::Change { partition, to, working } = self;
-        let ((table, pid), to) = (partition_of(partition)?, to.as_deref().map(endpoint_of).transpose()?);
-        Ok(Asked::one(Step::ChangeLeader { table, pid, to }, working))
+        let to = to.as_deref().map(endpoint_of).transpose()?;
+        Asked::each(partition, working, |table, pid| Step::ChangeLeader { table, pid, to: to.clone() })
     }
 }
 
@@ -215,11 +240,13 @@ pub enum ReplicaStep {
     Remove(OneReplica),
     /// Have the leader let go of a replica in another cluster (delreplica on its tablet); `recover` attaches it again
     Disconnect(OneReplica),
+    /// Have a replica's tablet write a snapshot of all that it holds (makesnapshot)
+    Snapshot(OneReplica),
     /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
     Migrate {
-        /// Which partition
+        /// Which partition; several as D.T/1,3,5-9
         #[arg(value_name = "DATABASE.TABLE/PID")]
         partition: String,
         /// From where
@@ -234,7 +261,7 @@ pub enum ReplicaStep {
     },
     /// Set a replica's alive flag: whether clients are sent to it (updatetablealive)
     Alive {
-        /// Which partition; without PID, all of the table's partitions on that tablet
+        /// Which partition, or several; without PID, all of the table's partitions on that tablet
         #[arg(value_name = "DATABASE.TABLE[/PID]")]
         which: String,
         /// Its tablet
@@ -255,7 +282,7 @@ pub enum ReplicaStep {
 /// A step on one replica.
 #[derive(Debug, Args)]
 pub struct OneReplica {
-    /// Which partition
+    /// Which partition; several as D.T/1,3,5-9
     #[arg(value_name = "DATABASE.TABLE/PID")]
     pub partition: String,
     /// Its tablet
@@ -268,8 +295,8 @@ pub struct OneReplica {
 
 impl OneReplica {
     fn asked(&self, step: impl Fn(TableName, Pid, Endpoint) -> Step) -> Result<Asked<'_>, Failure> {
-        let ((table, pid), endpoint) = (partition_of(&self.partition)?, endpoint_of(&self.endpoint)?);
-        Ok(Asked::one(step(table, pid, endpoint), &self.working))
+        let endpoint = endpoint_of(&self.endpoint)?;
+        Asked::each(&self.partition, &self.working, |table, pid| step(table, pid, endpoint.clone()))
     }
 }
 
@@ -287,19 +314,25 @@ impl ReplicaStep {
             Self::Add(one) => one.asked(|table, pid, endpoint| Step::AddReplica { table, pid, endpoint }),
             Self::Remove(one) => one.asked(|table, pid, endpoint| Step::RemoveReplica { table, pid, endpoint }),
             Self::Disconnect(one) => one.asked(|table, pid, endpoint| Step::Disconnect { table, pid, endpoint }),
+            Self::Snapshot(one) => one.asked(|table, pid, endpoint| Step::SnapshotReplica { table, pid, endpoint }),
             Self::Aggregate(one) => one.asked(|table, pid, endpoint| Step::Aggregate { table, pid, endpoint }),
             Self::Migrate { partition, from, to, working } => {
-                let ((table, pid), from, to) = (partition_of(partition)?, endpoint_of(from)?, endpoint_of(to)?);
-                Ok(Asked::one(Step::MigrateReplica { table, pid, from, to }, working))
+                let (from, to) = (endpoint_of(from)?, endpoint_of(to)?);
+                Asked::each(partition, working, |table, pid| Step::MigrateReplica {
+                    table,
+                    pid,
+                    from: from.clone(),
+                    to: to.clone(),
+                })
             }
             Self::Alive { which, endpoint, alive, allow_unavailable, working } => {
-                let (table, pid) = match which.contains('/') {
-                    true => partition_of(which).map(|(table, pid)| (table, Some(pid)))?,
-                    false => (name_of(&Selector::table(which)?), None),
-                };
                 let (endpoint, alive) = (endpoint_of(endpoint)?, *alive == YesNo::Yes);
-                let step = Step::MarkAlive { table, pid, endpoint, alive };
-                Ok(Asked::one(step, working).even_if(*allow_unavailable))
+                let mark = |table: TableName, pid| Step::MarkAlive { table, pid, endpoint: endpoint.clone(), alive };
+                let asked = match which.contains('/') {
+                    true => Asked::each(which, working, |table, pid| mark(table, Some(pid)))?,
+                    false => Asked::one(mark(name_of(&Selector::table(which)?), None), working),
+                };
+                Ok(asked.even_if(*allow_unavailable))
             }
         }
     }

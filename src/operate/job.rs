@@ -9,10 +9,10 @@ use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
-use crate::run::stopping::{Hurry, LOOKS, NOTES, unless_stopped, within_budget};
+use crate::run::stopping::{LOOKS, unless_stopped, within_budget};
 use crate::run::{
     Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, Room, RunId, Scope,
-    SessionStart, Sizes, Stop, WorkSession, why_held,
+    SessionStart, Sizes, Stop, WorkSession, locked, why_held,
 };
 use crate::snapshot::{collect_evidence, collect_within};
 
@@ -217,15 +217,10 @@ impl Job {
     /// # Errors
     /// See [`JobError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<JobReport, JobError> {
-        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        let _hurry = Hurry::of(&self.stop, cluster);
-        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.perform_locked(cluster).await,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(stop) => Err(RecoverError::Stopped { stop }.into()),
-        };
-        within_budget(cluster, NOTES, self.lock.release()).await;
-        done
+        let holder = Holder::beginning(self.now_ms, &self.caller);
+        let stopped = |stop| JobError::from(RecoverError::Stopped { stop });
+        let work = Box::pin(self.perform_locked(cluster));
+        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<JobReport, JobError> {

@@ -37,4 +37,4 @@ pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
 pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
-pub use steps::Step;
+pub use steps::{OpEnd, Step, WhichOps};

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{OpId, Probes, Snapshot};
-use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
+use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work, outcome_of,
+    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, Stop, Work, locked, outcome_of,
 };
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
@@ -25,6 +25,9 @@ use super::{Call, Effect, EffectStatus, Step};
 const POLL: Duration = Duration::from_secs(1);
 /// The first looks: most effects are immediate.
 const POLL_FIRST: Duration = Duration::from_millis(100);
+
+/// What is waited for is said after this long, and again and again.
+const SAID_AFTER: Duration = Duration::from_secs(30);
 
 /// What was done if it was told to stop early enough.
 const NOTHING_SENT: &str = "stopped before anything was sent";
@@ -55,6 +58,8 @@ pub struct Single {
     pub record: Arc<SetOnce<Record>>,
     /// The time, in milliseconds since 1970.
     pub now_ms: u64,
+    /// Hears what is waited for, if that takes long.
+    pub says: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A step that was taken, or would be.
@@ -147,15 +152,10 @@ impl Single {
     /// # Errors
     /// See [`OperateError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        let _hurry = Hurry::of(&self.stop, cluster);
-        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.perform_locked(cluster).await,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(stop) => Err(OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() }),
-        };
-        within_budget(cluster, NOTES, self.lock.release()).await;
-        done
+        let holder = Holder::beginning(self.now_ms, &self.caller);
+        let stopped = |stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() };
+        let work = Box::pin(self.perform_locked(cluster));
+        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
@@ -262,7 +262,7 @@ impl Single {
         since: Option<OpId>,
         wait: Duration,
     ) -> Result<String, OperateError> {
-        let (began, mut pause) = (Instant::now(), POLL_FIRST);
+        let (began, mut pause, mut said) = (Instant::now(), POLL_FIRST, Duration::ZERO);
         loop {
             tokio::time::sleep(pause.div_f64(self.pace)).await;
             pause = (pause * 2).min(POLL);
@@ -276,6 +276,10 @@ impl Single {
                 // It was sent: whoever does not answer now may answer yet.
                 Err(error) => error.to_string(),
             };
+            if began.elapsed() >= said + SAID_AFTER {
+                said = began.elapsed();
+                (self.says)(&format!("{}: waiting for {} s: {text}", self.step.typed(), said.as_secs()));
+            }
             if began.elapsed() >= wait {
                 let text = format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
                 let hint = "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();

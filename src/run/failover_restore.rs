@@ -15,9 +15,10 @@ use super::failover::{GivenBack, Told, give_back};
 use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
+use super::locked::locked;
 use super::record::{Archive, Caller, ClusterNames, Record, RunHeader, UnfinishedWork, Work};
 use super::run_id::RunId;
-use super::stopping::{Hurry, NOTES, unless_stopped, within_budget};
+use super::stopping::{NOTES, unless_stopped, within_budget};
 
 /// What giving back needs beside the cluster.
 pub struct FailoverRestore {
@@ -88,16 +89,10 @@ impl FailoverRestore {
     /// # Errors
     /// Another run is at work, it has to stay off, or it could not be given back.
     pub async fn run(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
-        let run = RunId { began_ms: self.now_ms, number: 0 };
-        let _hurry = Hurry::of(&self.stop, cluster);
-        let holder = Holder { run, caller: self.caller.clone() };
-        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.run_locked(cluster, run, release).await,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(stop) => Err(RecoverError::Stopped { stop }),
-        };
-        within_budget(cluster, NOTES, self.lock.release()).await;
-        done
+        let holder = Holder::beginning(self.now_ms, &self.caller);
+        let stopped = |stop| RecoverError::Stopped { stop };
+        let work = Box::pin(self.run_locked(cluster, holder.run, release));
+        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
     }
 
     /// The nameserver may replace what it has to stay off for: written down for all runs to come. Nothing else is changed.

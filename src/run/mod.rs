@@ -26,6 +26,7 @@ mod known_runs;
 mod lane;
 mod leaving;
 mod lock;
+mod locked;
 #[cfg(test)]
 mod made_up;
 mod missing;
@@ -77,6 +78,7 @@ pub use kept::{
 pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
+pub use locked::locked;
 pub use missing::Awaiting;
 pub use names::{meant, names_a_table};
 pub use outstanding::OutstandingWork;

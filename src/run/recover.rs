@@ -25,6 +25,7 @@ use super::known_runs::unsettled;
 use super::lane::Widths;
 use super::leaving::{Leaving, end_unbegun, unseen};
 use super::lock::{Holder, Lock, Note};
+use super::locked::locked;
 use super::missing::Awaiting;
 use super::outstanding::{OutstandingWork, still_going_on};
 use super::panics::{panic_text, unbreakable};
@@ -34,10 +35,9 @@ use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeade
 use super::remote;
 use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resume_snapshots::resume_left;
-use super::run_id::RunId;
 use super::scope::Scope;
 use super::status::Status;
-use super::stopping::{CALLS, Hurry, LOOKS, NOTES, unless_stopped, within_budget};
+use super::stopping::{CALLS, Hurry, LOOKS, unless_stopped, within_budget};
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
 
 /// What a recovery needs beside the cluster.
@@ -157,19 +157,15 @@ impl Recovery {
     /// # Errors
     /// Why nothing was done to any partition.
     pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
-        let _hurry = Hurry::of(&self.stop, cluster);
         if prepared.has_nothing_to_do() {
+            let _hurry = Hurry::of(&self.stop, cluster);
             self.tell_of_what_is_there(&prepared);
             return self.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
         }
-        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        let done = match self.unless_stopped(self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.run_locked(cluster, prepared).await,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(stopped) => Err(stopped),
-        };
-        within_budget(cluster, NOTES, self.lock.release()).await;
-        done
+        let holder = Holder::beginning(self.now_ms, &self.caller);
+        let stopped = |stop| RecoverError::Stopped { stop };
+        let work = Box::pin(self.run_locked(cluster, prepared));
+        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
     }
 
     /// Does what changes nothing.

@@ -163,6 +163,33 @@ fn check(problem: impl Fn(&str) -> Option<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
+/// What may name the simulator: it is not there in a build without the feature `sandbox`. Each module is declared only with it.
+const WITH_A_SANDBOX: [&str; 6] =
+    ["rehearse", "cli/embedded", "cli/practice_args", "cli/rehearse", "cli/sandbox", "ui/rehearsal"];
+
+/// That a build without it compiles is not tried here, it would cost a build: `cargo check --no-default-features` does.
+#[test]
+fn only_what_is_left_out_without_the_sandbox_names_the_simulator() {
+    let all = sources();
+    let of_ours = |name: &str| name.strip_prefix("src/").map(str::to_owned);
+    for (name, text) in all.iter().filter_map(|(name, text)| Some((of_ours(name)?, text))) {
+        let is_listed = WITH_A_SANDBOX
+            .iter()
+            .any(|module| name == format!("{module}.rs") || name.starts_with(&format!("{module}/")));
+        // In `lib.rs` it gets its name, and an example uses it.
+        let names_it = text.contains("crate::sandbox") || text.contains("crate::rehearse");
+        assert!(is_listed || !names_it, "src/{name} names the simulator: see WITH_A_SANDBOX");
+    }
+    for module in WITH_A_SANDBOX {
+        let (parent, name) =
+            module.rsplit_once('/').map_or(("lib".to_owned(), module), |(at, name)| (format!("{at}/mod"), name));
+        let (_, text) = all.iter().find(|(file, _)| *file == format!("src/{parent}.rs")).unwrap();
+        let declared = text.contains(&format!("#[cfg(feature = \"sandbox\")]\nmod {name};"))
+            || text.contains(&format!("#[cfg(feature = \"sandbox\")]\npub mod {name};"));
+        assert!(declared, "src/{parent}.rs declares {name} without the feature");
+    }
+}
+
 #[test]
 fn no_file_is_too_long() {
     check(|text| Some(text.lines().count()).filter(|lines| *lines > LONGEST).map(|lines| format!("{lines} lines")));

@@ -39,6 +39,7 @@ mod remote;
 mod repairs;
 mod rows;
 mod scenarios;
+mod single_steps;
 mod steps;
 mod stuck;
 mod support;

@@ -94,6 +94,7 @@ async fn the_commands_that_look_change_nothing() {
         for command in ["tablets", "tables", "ops"] {
             ends_with(&[&["show", command][..], &there].concat(), &[0]).await;
         }
+        ends_with(&[&["partition", "show", "shop.orders/0-3"][..], &there].concat(), &[0]).await;
         let taken = ends_with(&[&["snapshot", "-o", file][..], &there].concat(), &[0]).await;
         assert!(!planned.stdout.is_empty() && !status.stdout.is_empty(), "{scenario}");
         assert!(snapshot::read(file.as_ref()).is_ok(), "{scenario}: {taken:?}");

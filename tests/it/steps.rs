@@ -462,6 +462,7 @@ async fn the_document_shows_the_lines_as_they_are() {
         ("table_health", "show tables --health --output json"),
         ("op", "show ops --output json"),
         ("replica", "replica status --output json"),
+        ("partition_metadata", "partition show shop.orders/0 --output json"),
         ("step", "failover set on --dry-run --output json"),
     ] {
         let said = cli_harness.says(0, command);

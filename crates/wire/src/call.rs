@@ -26,6 +26,7 @@ macro_rules! nameserver_methods {
             ConfGet conf_get ConfGetRequest => ConfGetResponse Read;
             ConfSet conf_set ConfSetRequest => GeneralResponse Mutate;
             CancelOp cancel_op CancelOpRequest => GeneralResponse Mutate;
+            DeleteOp delete_op DeleteOpRequest => GeneralResponse Mutate;
             ChangeLeader change_leader ChangeLeaderRequest => GeneralResponse Mutate;
             RecoverTable recover_table RecoverTableRequest => GeneralResponse Mutate;
             UpdateTableAliveStatus update_table_alive_status UpdateTableAliveRequest => GeneralResponse Mutate;

@@ -14,6 +14,7 @@ mod operation;
 mod placement;
 mod recover;
 mod replace;
+mod snapshot;
 mod stand;
 mod stray;
 mod tablet;
@@ -25,6 +26,7 @@ use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName};
 use super::arrange::Replaces;
 use definition::{Definition, Target};
 
+pub use operation::{OpEnd, WhichOps};
 #[cfg(test)]
 pub(super) use recover::Recovered;
 pub(super) use stand::follow;
@@ -52,6 +54,8 @@ steps! {
     SetAutoFailover { on: bool };
     /// `cancelop`.
     CancelOp { op: OpId };
+    /// `deleteop`.
+    DeleteOps { which: WhichOps };
     /// `updatetablealive`; without `pid` of all of the table's partitions on that tablet.
     MarkAlive { table: TableName, pid: Option<Pid>, endpoint: Endpoint, alive: bool };
     /// `loadtable`.
@@ -78,6 +82,8 @@ steps! {
     ReplaceOnly { table: TableName, pid: Pid, replaces: Replaces, to: Endpoint };
     /// `migrate`.
     MigrateReplica { table: TableName, pid: Pid, from: Endpoint, to: Endpoint };
+    /// `makesnapshot` of a replica.
+    SnapshotReplica { table: TableName, pid: Pid, endpoint: Endpoint };
     /// CreateAggregator: what the tablet takes as leader of the base table's partition goes into its replica.
     Aggregate { table: TableName, pid: Pid, endpoint: Endpoint };
     /// `offlineendpoint`.

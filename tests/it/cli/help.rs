@@ -45,6 +45,13 @@ fn everywhere(page: &str) -> &str {
     &page[start..end]
 }
 
+/// The options of every single step, as they are laid out in lines.
+fn of_a_step(page: &str) -> &str {
+    let start = page.find("      --dry-run ").unwrap();
+    let end = page.find("      --output ").unwrap();
+    &page[start..end]
+}
+
 /// A page with every option, argument and command on a line of its own: how they are laid out is the same everywhere, and shown once.
 fn in_lines(page: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -65,7 +72,10 @@ fn every_command() {
     let laid_out = home.run(&["explain", "--help"]).expect(0).stdout;
     let shared = SHARED.map(|heading| (heading, section(&recover, heading).unwrap().to_owned()));
     let everywhere = everywhere(&top);
+    let load = in_lines(&home.run(&["replica", "load", "--help"]).expect(0).stdout);
+    let of_a_step = of_a_step(&load);
     let in_common: String = shared.iter().map(|(_, section)| format!("\n{section}")).collect();
+    let in_common = format!("{in_common}\nOf a single step:\n{of_a_step}");
     insta::assert_snapshot!("help_in_common", format!("{everywhere}{in_common}"));
     insta::assert_snapshot!("help", top.replace(everywhere, "  (options of every command)\n\n"));
     insta::assert_snapshot!("help_laid_out", laid_out.replace(everywhere, "  (options of every command)\n\n"));
@@ -80,7 +90,8 @@ fn every_command() {
             for (heading, section) in &shared {
                 page = page.replace(section, &format!("{heading} (as of recover)\n"));
             }
-            out += &format!("$ openmldb-ops {words}\n{}\n", in_lines(&page));
+            let page = in_lines(&page).replace(of_a_step, "  (options of a single step)\n");
+            out += &format!("$ openmldb-ops {words}\n{page}\n");
         }
         insta::assert_snapshot!(format!("help_{command}"), out);
     }

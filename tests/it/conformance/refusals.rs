@@ -23,7 +23,7 @@ fn verdict(answer: &Answer) -> (i32, Option<String>) {
     }
     of! {
         Nameserver NameserverAnswer: ShowTablet ShowDatabase ShowOpStatus ShowReplicaCluster GetTablePartition;
-            ShowTable ConfGet ConfSet CancelOp ChangeLeader RecoverTable UpdateTableAliveStatus OfflineEndpoint
+            ShowTable ConfGet ConfSet CancelOp DeleteOp ChangeLeader RecoverTable UpdateTableAliveStatus OfflineEndpoint
             RecoverEndpoint Migrate AddReplicaNs DelReplicaNs SetTablePartition;
         Tablet TabletAnswer: Put LoadTable DropTable GetTableStatus GetTableFollower AppendEntries AddReplica DelReplica
             ChangeRole MakeSnapshot PauseSnapshot RecoverSnapshot SendSnapshot DeleteBinlog GetTaskStatus DeleteOpTask

@@ -50,6 +50,7 @@ pub const LOOKS: &[Case] = &[
     held(Scenario::TabletsRestartedFailoverOn, "show ops -o narrow"),
     alone("replica status --sandbox healthy"),
     on(Scenario::Healthy, "replica diff shop.orders/0"),
+    alone("partition show shop.orders/0-3 --sandbox healthy"),
     alone("failover get --sandbox"),
     after(&["recover --all --sandbox --record-dir records"], alone("record list --record-dir records")),
     after(&["recover --all --sandbox --record-dir records"], alone("record show --record-dir records")),
@@ -119,6 +120,7 @@ pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "failover restore"),
     on(Scenario::Healthy, "failover restore --dry-run"),
     on(Scenario::Healthy, "op cancel 99999"),
+    on(Scenario::Healthy, "op delete done"),
     after(&["failover set off"], on(Scenario::Healthy, "leader change shop.orders/0 --to FOLLOWER")),
     after(&["failover set off"], on(Scenario::Healthy, "tablet offline FOLLOWER --allow-unavailable")),
     after(
@@ -130,6 +132,7 @@ pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "replica add shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica remove shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica aggregate shop.orders/0 LEADER"),
+    on(Scenario::Healthy, "replica snapshot shop.orders/0 FOLLOWER"),
     after(&["failover set off"], on(Scenario::Healthy, "replica migrate shop.orders/0 FOLLOWER LEADER")),
     after(
         &["failover set off"],

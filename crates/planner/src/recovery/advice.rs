@@ -1,6 +1,7 @@
 //! What to do about a reason, whichever partition it is of. A blocked partition's own hint says more.
 
 use super::blocked::Reason;
+use super::election::NO_TERMS;
 
 impl Reason {
     /// What to do, and what to type.
@@ -31,7 +32,8 @@ impl Reason {
                 "`openmldb-ops replica diff D.T/PID` shows in what they differ; then `openmldb-ops recover --partition D.T/PID --dry-run`, \
                  with --leader ENDPOINT to choose, prints the losses and the id that --accept-data-loss takes"
             }
-            Self::TermAboveHistory | Self::NoTermHistory => {
+            Self::NoTermHistory => NO_TERMS,
+            Self::TermAboveHistory => {
                 "`openmldb-ops recover --partition D.T/PID --leader ENDPOINT --dry-run` says what each replica as leader would mean"
             }
             Self::TwoLeaders => {

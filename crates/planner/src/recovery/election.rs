@@ -90,6 +90,10 @@ pub struct GivenUp {
     pub directory: String,
 }
 
+/// What to do about a partition without a history of terms.
+pub(super) const NO_TERMS: &str = "`openmldb-ops partition show D.T/PID` shows its metadata; where a backup has its term_offset, restore it with \
+                                   OpenMLDB's settablepartition, then run again";
+
 /// Chooses the leader of a partition whose replicas are loaded, as far as they can be.
 ///
 /// # Errors
@@ -97,11 +101,7 @@ pub struct GivenUp {
 pub fn choose(view: &View, on_conflict: OnConflict, promote: Promote) -> Result<Choice, Blocked> {
     if view.terms.is_empty() {
         let text = "the nameserver has no term history for the partition, and a term must not be invented";
-        return Err(Blocked::new(
-            Reason::NoTermHistory,
-            text,
-            "restore term_offset with settablepartition, then run again",
-        ));
+        return Err(Blocked::new(Reason::NoTermHistory, text, NO_TERMS));
     }
     let (leader, way, why) = match &view.memory.named_leader {
         Some(named) => named::leader(view, named)?,

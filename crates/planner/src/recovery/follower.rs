@@ -15,6 +15,7 @@ use super::connect::{Returns, connect, is_the_same, read_again};
 use super::decide::{ANSWER, MAX_TRIES, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
+use super::election::NO_TERMS;
 use super::loss::{Loss, unless_accepted};
 use super::rows::{self, seen_equal};
 use super::single::resend_went_wrong;
@@ -414,7 +415,7 @@ impl Case<'_> {
     /// before that term (docs/openmldb/operations.md#how-recovertable-judges-a-replica).
     fn bring_connected(&self, follower: &ReplicaView, connected: Offset) -> Follower {
         let Some(last) = self.view.terms.last() else {
-            return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", "see settablepartition"));
+            return Follower::Blocked(Blocked::new(Reason::NoTermHistory, "no term history", NO_TERMS));
         };
         let term = match self.returns.marked {
             true => last.term,

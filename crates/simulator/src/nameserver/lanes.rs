@@ -66,6 +66,16 @@ impl Lanes {
         self.finished.push_back(op);
     }
 
+    /// Forgets ops, and gives their numbers.
+    pub(super) fn delete(&mut self, is_meant: impl Fn(&Op) -> bool) -> Vec<u64> {
+        let mut deleted = Vec::new();
+        for list in self.lists.iter_mut().chain([&mut self.finished]) {
+            deleted.extend(list.iter().filter(|op| is_meant(op)).map(|op| op.record.id));
+            list.retain(|op| !is_meant(op));
+        }
+        deleted
+    }
+
     /// Forgets the oldest finished ops beyond `max_op_num`.
     pub(super) fn trim(&mut self, max_op_num: usize) {
         let surplus = self.finished.len().saturating_sub(max_op_num);

@@ -22,6 +22,10 @@ pub(super) enum Refusal {
     NoSuchEndpoint,
     #[error("tablet is not healthy")]
     TabletNotHealthy,
+    #[error("op id does not exist")]
+    NoSuchOp,
+    #[error("cannot delete the Inited OP")]
+    OpNotOver,
     #[error("create op failed")]
     CreateOpFailed,
     #[error("invalid parameter")]
@@ -59,12 +63,13 @@ impl Refusal {
             Self::NoSuchTable => 100,
             Self::IsLeader { .. } => 102,
             Self::NoFollower => 134,
+            Self::NoSuchOp => 136,
             Self::NotLeader => 300,
             Self::AutoFailoverIsOn => 301,
             Self::NoSuchEndpoint => 302,
             Self::TabletNotHealthy => 303,
             Self::CreateOpFailed => 305,
-            Self::InvalidParameter | Self::PidTooLarge => 307,
+            Self::InvalidParameter | Self::PidTooLarge | Self::OpNotOver => 307,
             Self::NoSuchPid | Self::PidNotThere { .. } => 308,
             Self::LeaderIsAlive => 309,
             Self::NoAliveFollower => 310,

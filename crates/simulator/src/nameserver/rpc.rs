@@ -3,11 +3,12 @@
 use super::Leading;
 use super::change_leader::{Candidate, NotQueued};
 use super::metadata::{leader_of, replica_at};
+use super::op::Op;
 use super::refusal::{Refusal, general};
 use openmldb_wire::api;
 use openmldb_wire::call::{NameserverAnswer as Answer, NameserverCall as Call, TabletCall};
 use openmldb_wire::nameserver::{
-    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, GetTablePartitionResponse,
+    CancelOpRequest, ChangeLeaderRequest, ConfGetResponse, ConfSetRequest, DeleteOpRequest, GetTablePartitionResponse,
     OfflineEndpointRequest, RecoverEndpointRequest, RecoverTableRequest, ShowDatabaseResponse, ShowOpStatusResponse,
     ShowReplicaClusterResponse, ShowTableResponse, ShowTabletResponse, UpdateTableAliveRequest,
 };
@@ -31,6 +32,7 @@ pub(super) fn answer_of_standby(call: &Call) -> Answer {
         Call::ConfGet(_) => Answer::ConfGet(ConfGetResponse { code, msg, ..ConfGetResponse::default() }),
         Call::ConfSet(_) => Answer::ConfSet(refused),
         Call::CancelOp(_) => Answer::CancelOp(refused),
+        Call::DeleteOp(_) => Answer::DeleteOp(refused),
         Call::ChangeLeader(_) => Answer::ChangeLeader(refused),
         Call::RecoverTable(_) => Answer::RecoverTable(refused),
         Call::UpdateTableAliveStatus(_) => Answer::UpdateTableAliveStatus(refused),
@@ -65,6 +67,7 @@ impl Leading<'_> {
             Call::ShowReplicaCluster(_) => return Answer::ShowReplicaCluster(self.show_replica_cluster()),
             Call::ConfSet(request) => Answer::ConfSet(general(self.conf_set(&request))),
             Call::CancelOp(request) => Answer::CancelOp(general(self.cancel_op(&request))),
+            Call::DeleteOp(request) => Answer::DeleteOp(general(self.delete_op(&request))),
             Call::ChangeLeader(request) => Answer::ChangeLeader(general(self.ask_change_leader(&request))),
             Call::RecoverTable(request) => Answer::RecoverTable(general(self.ask_recover_table(&request))),
             Call::UpdateTableAliveStatus(request) => {
@@ -126,6 +129,26 @@ impl Leading<'_> {
             let _ = self.tablets.call(&endpoint, TabletCall::CancelOp(cancel));
         }
         Ok(())
+    }
+
+    /// By number one in whatever state, or all that have ended like this. auto_failover may be on.
+    fn delete_op(&mut self, request: &DeleteOpRequest) -> Result<(), Refusal> {
+        let is_over = !matches!(request.status(), api::TaskStatus::KInited | api::TaskStatus::KDoing);
+        if request.op_id.is_none() && !is_over {
+            return Err(Refusal::OpNotOver);
+        }
+        let is_meant = |op: &Op| match request.op_id {
+            Some(id) => op.record.id == id,
+            None => op.record.status == request.status() && request.db.as_ref().is_none_or(|db| *db == op.record.db),
+        };
+        let deleted = self.memory.lanes.delete(is_meant);
+        for id in &deleted {
+            self.zk.ops.remove(id);
+        }
+        match request.op_id {
+            Some(_) if deleted.is_empty() => Err(Refusal::NoSuchOp),
+            _ => Ok(()),
+        }
     }
 
     fn ask_change_leader(&mut self, request: &ChangeLeaderRequest) -> Result<(), Refusal> {

@@ -204,12 +204,15 @@ fn accept_send(machine: &Machine, id: PartitionId, to: &str) -> Result<u64, Refu
 }
 
 /// Writes a snapshot up to `end` (0: to the end of the log), out of the snapshot before and the log behind it; a disk
-/// table's is a copy of what is in the table. Says whether it worked: not if the snapshot before is missing its file.
+/// table's is a copy of what is in the table, and has no end. Says whether it worked: not if the snapshot before is missing its file.
 fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis) -> bool {
     let Some(replica) = machine.replicas.get(&id) else { return false };
     let storage = replica.storage();
     let schema = replica.schema.clone();
     let (rows, offset, term): (Arc<[Entry]>, u64, u64) = if storage.is_disk() {
+        if end > 0 {
+            return false;
+        }
         (replica.rows.as_slice().into(), replica.offset, replica.term)
     } else {
         let Some(directory) = machine.disk.directory(storage, id) else { return false };

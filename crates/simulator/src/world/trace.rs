@@ -98,6 +98,7 @@ pub(super) fn named_by_nameserver_call(call: &NameserverCall, nameservers: &Name
         | NameserverCall::ConfGet(_)
         | NameserverCall::ConfSet(_)
         | NameserverCall::CancelOp(_)
+        | NameserverCall::DeleteOp(_)
         | NameserverCall::ShowReplicaCluster(_) => Vec::new(),
     }
 }

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 
 use super::fixture::{Cluster, NS, ORDERS, STANDBY, T1, T2, T3, recorded, recorded_settings};
-use openmldb_wire::api::{GeneralRequest, TaskType};
+use openmldb_wire::api::{GeneralRequest, TaskStatus, TaskType};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::nameserver::{
-    AddReplicaNsRequest, CancelOpRequest, DelReplicaNsRequest, MigrateRequest, RecoverEndpointRequest,
+    AddReplicaNsRequest, CancelOpRequest, DelReplicaNsRequest, DeleteOpRequest, MigrateRequest, RecoverEndpointRequest,
     ShowTableResponse,
 };
 
@@ -23,6 +23,7 @@ fn code(answer: NameserverAnswer) -> i32 {
     use NameserverAnswer as A;
     match answer {
         A::CancelOp(answer)
+        | A::DeleteOp(answer)
         | A::AddReplicaNs(answer)
         | A::DelReplicaNs(answer)
         | A::Migrate(answer)
@@ -202,6 +203,29 @@ fn ops_that_fail_for_no_reason_fail_at_del_replica() {
     assert_eq!(cluster.op_lines(), ["1 kRecoverTableOP kDoing kDelReplica"]);
     cluster.pass(8_000);
     assert_eq!(cluster.op_lines(), ["1 kRecoverTableOP kFailed kDelReplica"]);
+}
+
+/// DeleteOP: by number whatever is known, else what has ended like that.
+#[test]
+fn operations_are_forgotten_with_their_nodes() {
+    let mut cluster = one_follower_missing();
+    cluster.ns.settings_mut().op_fails_for_no_reason = NonZeroU32::new(1);
+    cluster.recover(0, T1);
+    let delete = |op_id: Option<u64>, status: Option<TaskStatus>| {
+        let status = status.map(i32::from);
+        NameserverCall::DeleteOp(DeleteOpRequest { db: None, op_id, status })
+    };
+    assert_eq!(code(cluster.call(delete(None, Some(TaskStatus::KDoing)))), 307);
+    assert_eq!(code(cluster.call(delete(Some(9), None))), 136);
+    cluster.pass(10_000);
+    assert_eq!(cluster.op_lines(), ["1 kRecoverTableOP kFailed kDelReplica"]);
+    assert_eq!(code(cluster.call(delete(None, Some(TaskStatus::KDone)))), 0);
+    assert_eq!(cluster.op_lines().len(), 1, "that one has failed");
+    assert_eq!(code(cluster.call(delete(None, Some(TaskStatus::KFailed)))), 0);
+    assert!(cluster.op_lines().is_empty());
+    cluster.recover(0, T1);
+    assert_eq!(code(cluster.call(delete(Some(2), None))), 0, "even while it is under way");
+    assert!(cluster.op_lines().is_empty());
 }
 
 #[test]

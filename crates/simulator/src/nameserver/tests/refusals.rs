@@ -107,6 +107,7 @@ fn parts(answer: NameserverAnswer) -> (i32, Option<String>, usize) {
         A::ConfGet(answer) => (answer.code, answer.msg, answer.conf.len()),
         A::ConfSet(answer)
         | A::CancelOp(answer)
+        | A::DeleteOp(answer)
         | A::ChangeLeader(answer)
         | A::RecoverTable(answer)
         | A::UpdateTableAliveStatus(answer)

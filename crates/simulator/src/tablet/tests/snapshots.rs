@@ -91,6 +91,17 @@ fn a_tablet_makes_one_snapshot_at_a_time() {
     assert_eq!(states(&mut cluster), [1, 1]);
 }
 
+/// It takes no end, and says so in its log only.
+#[test]
+fn a_disk_table_makes_no_snapshot_up_to_an_offset() {
+    let mut cluster = Cluster::new();
+    cluster.create(TID, 0, StorageMode::Hdd, "clicks", &[A]);
+    cluster.put_rows(A, TID, 0, 10);
+    assert_eq!(ask!(cluster, A, MakeSnapshot, snapshot_up_to(10)).code(), 0);
+    cluster.pass(1000);
+    assert_eq!(cluster.manifest(A, StorageMode::Hdd).manifest.map(|manifest| manifest.offset()), Some(0));
+}
+
 #[test]
 fn while_making_a_snapshot_a_replica_is_neither_dropped_nor_paused() {
     let mut cluster = Cluster::new().with_orders(&[A], 10);

@@ -1,0 +1,46 @@
+//! `partition show`: what the nameserver's metadata have of a partition (gettablepartition).
+
+use clap::Subcommand;
+
+use crate::run::{Scope, Selector};
+use crate::snapshot;
+use crate::ui::{PartitionLine, partition_text};
+
+use super::failure::{Exit, Failure};
+use super::out::Out;
+use super::recover::now_ms;
+use super::session::Session;
+use super::step_args::Looking;
+
+/// What to do with partitions.
+#[derive(Debug, Subcommand)]
+pub enum PartitionCommand {
+    /// Show a partition's metadata: flags, offsets, and where terms began (gettablepartition)
+    Show {
+        /// Which partition; several as D.T/1,3,5-9
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The nameserver does not answer, or there is no such partition.
+pub async fn run(command: &PartitionCommand, out: &Out) -> Result<Exit, Failure> {
+    let PartitionCommand::Show { partition, looking } = command;
+    let wanted = Scope::Some(Selector::partitions(partition)?);
+    let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
+    let seen = snapshot::metadata(&session.cluster, &session.name, now_ms()).await;
+    let closed = session.close().await;
+    let seen = seen?;
+    closed?;
+    wanted.check(&seen)?;
+    for line in PartitionLine::all(&seen).filter(|line| wanted.covers(line.of, line.id())) {
+        out.text_or(&partition_text(&line), &line)?;
+    }
+    Ok(Exit::Healthy)
+}
