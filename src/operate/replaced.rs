@@ -30,6 +30,7 @@ impl Lost {
     pub fn in_words(&self) -> String {
         let name = format!("{}/{}", self.table, self.pid);
         match self.loss.entries {
+            Some(0) => format!("{name}: the only replica, of which no entry is known"),
             Some(entries) => {
                 format!("{name}: {} that only {} is known to have held", counted(entries, "entry"), self.loss.endpoint)
             }

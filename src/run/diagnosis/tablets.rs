@@ -16,7 +16,7 @@ impl Look<'_> {
         let unled = rebuilt.iter().flat_map(|at| placed_on(self.seen, at)).filter(|id| !led(*id)).count();
         let lost = match unled {
             0 => "others lead all of it".to_owned(),
-            some => format!("{} nobody leads now", counted(some, "partition of it")),
+            some => format!("nobody leads {} of these now", counted(some, "partition")),
         };
         Some(Diagnosis {
             case: Case::TabletRebuilt,
