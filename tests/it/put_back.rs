@@ -90,8 +90,8 @@ impl Lock for Meanwhile {
         self.lock.note()
     }
 
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
-        self.lock.leave(note)
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
+        self.lock.write_note(note)
     }
 }
 
