@@ -182,6 +182,13 @@ impl Written {
         self.damaged = true;
     }
 
+    /// What says of which table it is is empty.
+    pub fn loses_description(&mut self, of: PartitionId, at: usize) {
+        let at = self.at(at);
+        assert!(self.world.tablets_mut().empty_table_meta(at.as_str(), of.tid.0, of.pid.0));
+        self.damaged = true;
+    }
+
     /// It is there, and cannot be read.
     pub fn spoils_manifest(&mut self, of: PartitionId, at: usize) {
         let at = self.at(at);
