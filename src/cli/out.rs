@@ -17,7 +17,7 @@ use crate::snapshot;
 use crate::ui::{
     About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Paint, PlanContext,
     Printing, Progress, RehearsalLine, comparison_text, diagnoses_text, error_text, explanation_text, json_line,
-    plan_text, print, reader_gone_is_fine, recovered_text, rehearsal_text, snapshot_text, status_text, summary_text,
+    plan_text, print, reader_gone_is_fine, recovered_text, rehearsals_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -250,9 +250,9 @@ impl Out {
         self.either(|| snapshot_text(seen, Some(&path)), |lines| lines.snapshot(seen, Some(&path)))
     }
 
-    /// How a rehearsal went.
-    pub fn rehearsal(&self, line: &RehearsalLine<'_>) -> io::Result<()> {
-        self.either(|| rehearsal_text(line, self.paint), |lines| lines.line(line))
+    /// How rehearsals went.
+    pub fn rehearsals(&self, all: &[RehearsalLine<'_>]) -> io::Result<()> {
+        self.either(|| rehearsals_text(all, self.paint), |lines| all.iter().try_for_each(|line| lines.line(line)))
     }
 
     /// What became of a sandbox's rows.

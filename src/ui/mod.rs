@@ -67,7 +67,7 @@ pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;
 pub use progress::{Beside, Detail, Progress};
 pub use recorded_run::{Recorded, records_text, story_text};
-pub use rehearsal::{RehearsalLine, rehearsal_text};
+pub use rehearsal::{RehearsalLine, rehearsals_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
 pub use service::service_text;
 pub use settings::{SettingRow, settings_text};
