@@ -56,7 +56,7 @@ fn with_char(cell: &Cell, is: char) -> Cell {
         Some(avt::Color::Indexed(number)) => format!("38;5;{number}"),
         _ => "39".to_owned(),
     };
-    terminal.feed(&format!("\u{1b}[{bold}{faint}{colour}m{is}"));
+    terminal.feed(format!("\u{1b}[{bold}{faint}{colour}m{is}"));
     let line = terminal.screen().visible_lines().next().unwrap().cells().to_vec();
     line[0]
 }
