@@ -277,10 +277,13 @@ impl Out {
         self.either(|| snapshot_text(seen, Some(&path)), |lines| lines.snapshot(seen, Some(&path)))
     }
 
-    /// How a rehearsal went.
+    /// How rehearsals went.
     #[cfg(feature = "sandbox")]
-    pub fn rehearsal(&self, line: &crate::ui::RehearsalLine<'_>) -> io::Result<()> {
-        self.either(|| crate::ui::rehearsal_text(line, self.paint), |lines| lines.line(line))
+    pub fn rehearsals(&self, all: &[crate::ui::RehearsalLine<'_>]) -> io::Result<()> {
+        self.either(
+            || crate::ui::rehearsals_text(all, self.paint),
+            |lines| all.iter().try_for_each(|line| lines.line(line)),
+        )
     }
 
     /// What became of a sandbox's rows.

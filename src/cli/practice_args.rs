@@ -113,9 +113,6 @@ pub struct Tour {
     /// Which night, by its number; all if not said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
     pub night: Option<u8>,
-    /// Do not wait for Enter
-    #[arg(long)]
-    pub no_wait: bool,
 }
 
 /// `sandbox serve`.

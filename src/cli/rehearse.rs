@@ -1,11 +1,15 @@
 //! `rehearse`: the real recovery on a simulated cluster in the likeness of a real or made-up one, in virtual time.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use anyhow::anyhow;
+use tokio::task::JoinHandle;
 
 use super::out::Out;
-use crate::model::Snapshot;
+use crate::model::{Snapshot, counted};
 use crate::playbook::{Playbook, alternatives};
-use crate::rehearse::{Generate, Rehearsal, RehearseError, Rehearsed};
+use crate::rehearse::{Generate, Heard, Rehearsal, RehearseError, Rehearsed, Timeline};
 use crate::run::Verdict;
 use crate::sandbox::scenario::{Likeness, likeness};
 use crate::sandbox::world::Settings;
@@ -18,6 +22,10 @@ use super::practice_args;
 /// The word that stands for every playbook that comes with the program.
 const EVERY: &str = "all";
 
+/// After how long it is said how far it has come, and the longest time until it is said again.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
 /// Runs the command. Nothing of a real cluster is touched, and no socket is opened.
 ///
 /// # Errors
@@ -27,30 +35,66 @@ pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Fail
     let snapshot = snapshot_of(args)?;
     let settings = settings(args)?;
     let like = likeness(&snapshot, settings).map_err(Failure::usage)?;
-    let mut exit = Exit::Healthy;
-    for playbook in playbooks {
-        out.say()(&format!(
-            "rehearsing {} in virtual time: tablets {}, partitions {}",
-            playbook.name,
-            like.tablets().len(),
-            snapshot.tables.iter().map(|table| table.partitions.len()).sum::<usize>(),
-        ));
-        let rehearsed = rehearse(&like, &playbook, args).await?;
-        if !matches!(rehearsed.recovered.summary.verdict, Verdict::Recovered | Verdict::Healthy) {
-            exit = Exit::Partial;
-        }
-        out.rehearsal(&RehearsalLine::new(&rehearsed, &like, &snapshot.cluster))?;
-    }
-    Ok(exit)
+    out.say()(&format!(
+        "rehearsing {} in virtual time: {}, {}",
+        playbooks.iter().map(|playbook| playbook.name.as_str()).collect::<Vec<_>>().join(", "),
+        counted(like.tablets().len(), "tablet"),
+        counted(partitions_of(&snapshot), "partition"),
+    ));
+    let heard: Vec<Heard> = playbooks.iter().map(|_| Heard::default()).collect();
+    let rehearsing: Vec<_> =
+        playbooks.iter().zip(&heard).map(|(playbook, heard)| rehearse(&like, playbook, args, heard)).collect();
+    let early_leader_note = tell(&playbooks, &heard, partitions_of(&snapshot), out);
+    let rehearsed = tokio::select! {
+        rehearsed = all(rehearsing) => rehearsed?,
+        never = early_leader_note => match never {},
+    };
+    let lines: Vec<RehearsalLine<'_>> =
+        rehearsed.iter().map(|rehearsed| RehearsalLine::new(rehearsed, &like, &snapshot.cluster)).collect();
+    out.rehearsals(&lines)?;
+    let is_well =
+        |rehearsed: &Rehearsed| matches!(rehearsed.recovered.summary.verdict, Verdict::Recovered | Verdict::Healthy);
+    Ok(if rehearsed.iter().all(is_well) { Exit::Healthy } else { Exit::Partial })
 }
 
+fn partitions_of(snapshot: &Snapshot) -> usize {
+    snapshot.tables.iter().map(|table| table.partitions.len()).sum()
+}
+
+/// A rehearsal at work.
+type Rehearsing = JoinHandle<Result<Rehearsed, RehearseError>>;
+
 /// On a thread of its own: virtual time is a runtime's, and this one's is real.
-async fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice_args::Rehearse) -> Result<Rehearsed, Failure> {
-    let (like, playbook) = (like.clone(), playbook.clone());
+fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice_args::Rehearse, heard: &Heard) -> Rehearsing {
+    let (like, playbook, heard) = (like.clone(), playbook.clone(), heard.clone());
     let (faults, seed) = (args.faults.faults.clone(), args.seed);
-    let work = move || Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run();
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::error(anyhow!("the rehearsal broke off: {error}")))?.map_err(Failure::from)
+    tokio::task::spawn_blocking(move || {
+        Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run_heard(&heard)
+    })
+}
+
+/// What came of all of them, in their order.
+async fn all(rehearsing: Vec<Rehearsing>) -> Result<Vec<Rehearsed>, Failure> {
+    let mut done = Vec::new();
+    for rehearsal in rehearsing {
+        let ended = rehearsal.await.map_err(|error| Failure::error(anyhow!("the rehearsal broke off: {error}")))?;
+        done.push(ended.map_err(Failure::from)?);
+    }
+    Ok(done)
+}
+
+/// Says how far they have come, ever more rarely.
+async fn tell(playbooks: &[Playbook], heard: &[Heard], partitions: usize, out: &Out) -> Infallible {
+    let mut pause = FIRST_WORD;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_SILENCE);
+        let so_far = playbooks.iter().zip(heard).map(|(playbook, heard)| {
+            let Timeline { serving, redundant, .. } = heard.so_far();
+            format!("{}: {} serve, {} redundant", playbook.name, serving.partitions, redundant.partitions)
+        });
+        out.say()(&format!("of {partitions}: {}", so_far.collect::<Vec<_>>().join("; ")));
+    }
 }
 
 fn playbooks(name: &str) -> Result<Vec<Playbook>, Failure> {

@@ -1,5 +1,5 @@
-//! What nobody can beat: the time the busiest tablet needs to load its replicas with its own pool, and, where followers come
-//! back through RecoverTable, the time the nameserver's two lanes need for that.
+//! What nobody can beat: the time the busiest tablet needs to load its replicas with its own pool, or the longest wait of partitions for
+//! others, and, where followers come back through RecoverTable, the time the nameserver's two lanes need for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,8 @@ use crate::playbook::{PartitionStep, Playbook, Which};
 use crate::sandbox::scenario::Likeness;
 use crate::sandbox::tablet::Settings;
 use crate::wire::nameserver::TableInfo;
+
+use super::waits;
 
 /// Polls of the nameserver (`get_task_status_interval`) that a lane needs for one follower at least: RecoverTable's operation
 /// waits for the next one after DelReplica and after AddReplica (docs/openmldb/operations.md#tasks-and-polls: 18 s for four
@@ -22,7 +24,7 @@ const POLLS_PER_OLD_LEADER: u64 = 1;
 /// The least that can be needed, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Limit {
-    /// Until every leader is loaded, loading leaders alone.
+    /// Until every leader is loaded, loading leaders alone and what comes first before the rest.
     pub serving_ms: u64,
     /// Until every replica is loaded and, where the playbook has it, through the nameserver's lanes.
     pub redundant_ms: u64,
@@ -73,13 +75,15 @@ pub fn limit(likeness: &Likeness, playbook: &Playbook) -> Limit {
         .iter()
         .any(|step| matches!(step, PartitionStep::MarkAlive { replicas: Which::Connected, .. }));
     let lanes_ms = if reattaches { 0 } else { lanes(likeness, &leaders) };
-    let load_ms = busiest.as_ref().map_or(0, |busiest| busiest.load_ms);
+    let waits_ms = waits::longest(likeness, playbook, &leaders);
+    let load_ms = busiest.as_ref().map_or(0, |busiest| busiest.load_ms).max(waits_ms);
+    let serving_ms = serving_ms.max(waits_ms);
     Limit { serving_ms, redundant_ms: load_ms + lanes_ms, lanes_ms, busiest }
 }
 
 /// Milliseconds in which a pool does loads of so many entries: all its threads busy until the end, and never less than the
 /// longest one.
-fn loading(entries: impl Iterator<Item = u64>, settings: &Settings) -> u64 {
+pub(super) fn loading(entries: impl Iterator<Item = u64>, settings: &Settings) -> u64 {
     let takes = entries.map(|entries| settings.load_fixed_ms * 1_000_000 + settings.load_ns_per_entry * entries);
     let (sum, longest) = takes.fold((0, 0), |(sum, longest), ns| (sum + ns, ns.max(longest)));
     (sum / settings.task_pool_size.max(1) as u64).max(longest).div_ceil(1_000_000)
@@ -106,7 +110,7 @@ fn lanes(likeness: &Likeness, leaders: &BTreeMap<PartitionId, Endpoint>) -> u64 
     fullest.saturating_sub(1) * nameserver.get_task_status_interval_ms
 }
 
-fn partitions_of(table: &TableInfo) -> impl Iterator<Item = PartitionId> {
+pub(super) fn partitions_of(table: &TableInfo) -> impl Iterator<Item = PartitionId> {
     let tid = Tid(table.tid());
     table.table_partition.iter().map(move |partition| PartitionId { tid, pid: Pid(partition.pid) })
 }

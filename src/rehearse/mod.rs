@@ -10,6 +10,7 @@
 mod generate;
 mod limit;
 mod timeline;
+mod waits;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +80,17 @@ pub struct Ratio {
     pub redundant: Option<f64>,
 }
 
+/// How far a rehearsal has come, for whoever waits for it. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Arc<Mutex<Timeline>>);
+
+impl Heard {
+    /// What was reached by now.
+    pub fn so_far(&self) -> Timeline {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Why a rehearsal came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearseError {
@@ -102,7 +114,16 @@ impl Rehearsal<'_> {
     /// # Errors
     /// See [`RehearseError`].
     pub fn run(&self) -> Result<Rehearsed, RehearseError> {
-        let Played { mut world, recovered, timeline } = self.play(self.world(), |calls| Arc::new(calls))?;
+        self.run_heard(&Heard::default())
+    }
+
+    /// The same; how far it has come can be seen meanwhile.
+    ///
+    /// # Errors
+    /// See [`RehearseError`].
+    pub fn run_heard(&self, heard: &Heard) -> Result<Rehearsed, RehearseError> {
+        let played = self.play_heard(self.world(), heard, |calls| Arc::new(calls))?;
+        let Played { mut world, recovered, timeline } = played;
         let limit = limit(self.likeness, self.playbook);
         let over = |took: Option<u64>, limit_ms: u64| took.map(|took| took as f64 / limit_ms.max(1) as f64);
         let ratio_to_limit = Ratio {
@@ -124,12 +145,20 @@ impl Rehearsal<'_> {
     /// # Errors
     /// See [`RehearseError`].
     pub fn play(&self, world: World, through: impl FnOnce(InProcess) -> Arc<dyn Rpc>) -> Result<Played, RehearseError> {
-        let heard: Arc<Mutex<Timeline>> = Arc::default();
+        self.play_heard(world, &Heard::default(), through)
+    }
+
+    fn play_heard(
+        &self,
+        world: World,
+        heard: &Heard,
+        through: impl FnOnce(InProcess) -> Arc<dyn Rpc>,
+    ) -> Result<Played, RehearseError> {
         let (world, recovered) = in_virtual_time(world, async |live| {
             let began = Instant::now();
             let hears = heard.clone();
             let listener = Arc::new(move |event: &Event| {
-                hears.lock().unwrap_or_else(PoisonError::into_inner).note(event, began.elapsed());
+                hears.0.lock().unwrap_or_else(PoisonError::into_inner).note(event, began.elapsed());
             });
             let (_stop, stopped) = watch::channel(Stop::No);
             let recovery = self.recovery(live.now(), stopped, listener);
@@ -137,8 +166,7 @@ impl Rehearsal<'_> {
             let prepared = recovery.look(&cluster).await?;
             recovery.run(&cluster, prepared).await
         })?;
-        let timeline = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Played { world, recovered: recovered?, timeline })
+        Ok(Played { world, recovered: recovered?, timeline: heard.so_far() })
     }
 
     fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: crate::run::Listener) -> Recovery {

@@ -295,10 +295,12 @@ impl Driver {
             self.forget_disk(endpoint);
         }
         let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
-        let none_left = before.keys().all(|id| !held.contains_key(id));
-        let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
-        let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
-        let is_restarted = none_left && (loaded > 1 || was_silent && gone_by_itself.next().is_some());
+        // Asked only of a tablet that holds nothing of what it held: every look would cost as much as there are replicas.
+        let is_restarted = before.keys().all(|id| !held.contains_key(id)) && {
+            let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
+            let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
+            loaded > 1 || was_silent && gone_by_itself.next().is_some()
+        };
         if held.is_empty() && !is_restarted {
             self.doubt_loads(began, endpoint);
         }

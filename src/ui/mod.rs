@@ -80,7 +80,7 @@ pub use printing::Printing;
 pub use progress::{Beside, Detail, Progress};
 pub use recorded_run::{Part, Recorded, records_text, story_lines, story_text};
 #[cfg(feature = "sandbox")]
-pub use rehearsal::{RehearsalLine, rehearsal_text};
+pub use rehearsal::{RehearsalLine, rehearsals_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
 pub use service::service_text;
 pub use settings::{SettingRow, settings_text};

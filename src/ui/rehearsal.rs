@@ -1,10 +1,12 @@
 //! How a rehearsal went, for people and for pipes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::Endpoint;
 use crate::rehearse::{Busiest, Limit, Ratio, Rehearsed, Timeline, Times};
-use crate::run::Summary;
+use crate::run::{Summary, Verdict};
 use crate::sandbox::scenario::{Likeness, UNKNOWN_ROWS};
 use crate::sandbox::world::RowCount;
 
@@ -61,22 +63,70 @@ impl<'a> RehearsalLine<'a> {
     }
 }
 
-/// The same for people.
-pub fn rehearsal_text(line: &RehearsalLine<'_>, paint: Paint) -> String {
-    let playbook = line.summary.playbook.as_deref().unwrap_or("a playbook");
-    let heading = format!(
-        "== {playbook} on {} ({}, {}, {})",
-        line.rehearsed.cluster,
-        counted(line.rehearsed.tablets, "tablet"),
-        counted(line.summary.partitions.total, "partition"),
-        counted(line.rehearsed.replicas, "replica"),
+/// The same for people: a line a playbook, then the rest of each. All of them are on one cluster.
+pub fn rehearsals_text(all: &[RehearsalLine<'_>], paint: Paint) -> String {
+    let Some(one) = all.first() else { return String::new() };
+    let mut out = format!(
+        "Rehearsed on {}: {}, {}, {}; everything in it went down at once and came back.\n\n",
+        one.rehearsed.cluster,
+        counted(one.rehearsed.tablets, "tablet"),
+        counted(one.summary.partitions.total, "partition"),
+        counted(one.rehearsed.replicas, "replica"),
     );
-    let (tone, sentence) = verdict(line.summary, About::Recovery);
-    let mut out = format!("{}\n{}\n", paint.tone(Tone::Strong, &heading), paint.tone(tone, &sentence));
-    out += &milestones(line, paint);
-    if let Some(busiest) = &line.limits.busiest {
-        out += &busiest_text(busiest);
+    out += &table(all, paint);
+    out.push('\n');
+    for line in all {
+        out += &details(line, paint);
     }
+    out += &one.limits.busiest.as_ref().map_or(String::new(), busiest_text);
+    out + &assumptions(&one.rehearsed)
+}
+
+fn table(all: &[RehearsalLine<'_>], paint: Paint) -> String {
+    let mut columns = Columns::headed(&["playbook", "all serve after", "all redundant after", "blocked", "rows"]);
+    for line in all {
+        let total = line.summary.partitions.total;
+        let rows = match line.rows.rows_expected.saturating_sub(line.rows.rows_after) {
+            0 => Cell::from("all kept"),
+            missing => Cell::new(Tone::Warning, format!("{missing} not on every reachable replica")),
+        };
+        columns.row([
+            Cell::new(Tone::Strong, line.summary.playbook.as_deref().unwrap_or("a playbook")),
+            reached(&line.timeline.serving, total),
+            reached(&line.timeline.redundant, total),
+            why_blocked(line),
+            rows,
+        ]);
+    }
+    columns.text(2, paint)
+}
+
+/// When all were, or how many of them ever.
+fn reached(times: &Times, total: usize) -> Cell {
+    match times.all_ms {
+        Some(ms) if times.partitions >= total => elapsed(ms).into(),
+        Some(ms) => Cell::new(Tone::Warning, format!("{} of {total} after {}", times.partitions, elapsed(ms))),
+        None => Cell::new(Tone::Bad, "never"),
+    }
+}
+
+/// How many partitions are left alone, and for which reasons.
+fn why_blocked(line: &RehearsalLine<'_>) -> Cell {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    line.summary.blocked.iter().for_each(|entry| *reasons.entry(entry.reason).or_default() += 1);
+    let each: Vec<String> = reasons.iter().map(|(reason, partitions)| format!("{partitions} {reason}")).collect();
+    if each.is_empty() { "none".into() } else { Cell::new(Tone::Warning, each.join(", ")) }
+}
+
+/// What the table has no room for.
+fn details(line: &RehearsalLine<'_>, paint: Paint) -> String {
+    let heading = format!("== {}", line.summary.playbook.as_deref().unwrap_or("a playbook"));
+    let mut out = format!("{}\n", paint.tone(Tone::Strong, &heading));
+    if !matches!(line.summary.verdict, Verdict::Recovered | Verdict::Healthy) {
+        let (tone, sentence) = verdict(line.summary, About::Recovery);
+        out += &format!("{}\n", paint.tone(tone, &sentence));
+    }
+    out += &milestones(line, paint);
     if line.limits.lanes_ms > 0 {
         let lanes = elapsed(line.limits.lanes_ms);
         out += &format!(
@@ -87,8 +137,7 @@ pub fn rehearsal_text(line: &RehearsalLine<'_>, paint: Paint) -> String {
         out += &format!("Calls that failed and were dealt with: {}.\n", line.timeline.failed_calls);
     }
     blocked(&mut out, &line.summary.blocked, paint);
-    out += &rows(&line.rows);
-    out + &assumptions(&line.rehearsed)
+    out
 }
 
 fn milestones(line: &RehearsalLine<'_>, paint: Paint) -> String {
@@ -118,16 +167,6 @@ fn busiest_text(busiest: &Busiest) -> String {
         counted(*replicas, "replica"),
         elapsed(*load_ms)
     )
-}
-
-fn rows(rows: &RowCount) -> String {
-    let missing = rows.rows_expected.saturating_sub(rows.rows_after);
-    match missing {
-        0 => format!("All {} rows of the rehearsal are on every reachable replica.\n", rows.rows_expected),
-        missing => {
-            format!("{missing} of {} rows of the rehearsal are not on every reachable replica.\n", rows.rows_expected)
-        }
-    }
 }
 
 fn assumptions(about: &Basis<'_>) -> String {

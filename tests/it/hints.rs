@@ -14,13 +14,13 @@ use crate::support::harness::Harness;
 use crate::support::process::Home;
 
 /// The commands that a text names in backquotes, but for those that it puts together itself.
-fn named(text: &str) -> Vec<String> {
+pub fn named(text: &str) -> Vec<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|words| words.starts_with("openmldb-ops ") && !words.contains('{')).map(str::to_owned).collect()
 }
 
 /// Whether it can be typed like that; what is missing is for whoever types it to say.
-fn can_be_typed(words: &str) -> Result<(), String> {
+pub fn can_be_typed(words: &str) -> Result<(), String> {
     // Words that stand for something.
     let stands_for = |word: &str| match word {
         "PLAN_ID" => "0123456789abcdef".to_owned(),

@@ -62,7 +62,7 @@ struct Place {
 /// # Errors
 /// The sandbox cannot be started, or a command did not end as it should.
 pub async fn run(args: &practice_args::Tour, out: &Out) -> Result<Exit, Failure> {
-    let waits = !args.no_wait && !out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let waits = !out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let mut exit = Exit::Healthy;
     for (number, night) in (1..).zip(&NIGHTS).filter(|(number, _)| args.night.is_none_or(|wanted| wanted == *number)) {
         let place = Place::open(if waits { TO_WATCH } else { UNWATCHED }).await?;

@@ -10,5 +10,6 @@ pub mod recorded;
 pub mod relay;
 pub mod schema;
 pub mod screen;
+pub mod svg;
 pub mod wire;
 pub mod zookeeper;

@@ -301,7 +301,9 @@ pub fn tidy(text: &str) -> String {
     }
     // What takes long is said, and what takes long depends on the machine.
     let waits = |line: &&str| line.contains(" waiting for ") && line.contains("(at most ");
-    let mut lines = out.lines().filter(|line| !waits(line)).map(|line| {
+    // So is how far rehearsals have come.
+    let so_far = |line: &&str| line.starts_with("note: of ") && line.contains(" serve, ");
+    let mut lines = out.lines().filter(|line| !waits(line) && !so_far(line)).map(|line| {
         let mut line = without_id(line);
         line = zeroed(&line, "s seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");

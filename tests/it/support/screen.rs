@@ -39,13 +39,18 @@ pub struct Seen {
 impl Screen {
     /// Starts the program on a terminal as wide as that.
     pub fn start(home: &Home, arguments: &[&str], columns: u16) -> Self {
+        Self::start_sized(home, arguments, (columns, LINES))
+    }
+
+    /// On one with so many columns and lines.
+    pub fn start_sized(home: &Home, arguments: &[&str], (columns, lines): (u16, u16)) -> Self {
         let (pty, end) = open().unwrap();
-        pty.resize(Size::new(LINES, columns)).unwrap();
+        pty.resize(Size::new(lines, columns)).unwrap();
         let mut command = home.command(arguments);
         command.env("TERM", "xterm-256color");
         let process = Command::from(command).stdin(end_of_input()).spawn(end).unwrap();
         let pty = Arc::new(pty);
-        let terminal = Terminal::with_scrollback(columns.into(), LINES.into(), None).unwrap();
+        let terminal = Terminal::with_scrollback(columns.into(), lines.into(), None).unwrap();
         let terminal = Arc::new(Mutex::new(terminal));
         let fed = Arc::new(AtomicUsize::new(0));
         let reader = std::thread::spawn({
@@ -66,6 +71,12 @@ impl Screen {
     /// Everything that it has shown so far and that was not erased.
     pub fn lines(&self) -> Vec<String> {
         lines(&self.terminal.lock().unwrap())
+    }
+
+    /// What is on it now, cell by cell.
+    pub fn cells(&self) -> Vec<Vec<avt::Cell>> {
+        let terminal = self.terminal.lock().unwrap();
+        terminal.screen().visible_lines().map(|line| line.cells().to_vec()).collect()
     }
 
     /// Waits until it shows something.

@@ -3,6 +3,8 @@
 use thiserror::Error;
 
 use super::TableSpec;
+use crate::tablet::Counts;
+use openmldb_wire::api::TableStatus;
 use openmldb_wire::call::{TabletAnswer, TabletCall};
 
 /// Nobody answered: the process is down, or the network is.
@@ -26,6 +28,23 @@ pub trait TabletPort {
     /// # Errors
     /// [`Unreachable`] if nobody answers.
     fn call(&mut self, endpoint: &str, call: TabletCall) -> Result<TabletAnswer, Unreachable>;
+
+    /// GetTableStatus of everything, as far as a nameserver keeps it: by partition, in their order.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if nobody answers.
+    fn counts(&mut self, endpoint: &str) -> Result<Vec<(PartitionKey, Counts)>, Unreachable> {
+        let TabletAnswer::GetTableStatus(answer) =
+            self.call(endpoint, TabletCall::GetTableStatus(Default::default()))?
+        else {
+            return Err(Unreachable);
+        };
+        let key = |status: &TableStatus| PartitionKey { tid: status.tid(), pid: status.pid() };
+        let mut held: Vec<_> =
+            answer.all_table_status.iter().map(|status| (key(status), Counts::reported(status))).collect();
+        held.sort_unstable_by_key(|(partition, _)| *partition);
+        Ok(held)
+    }
 
     /// TabletServer.CreateTable, which our contract leaves out: an empty replica, loaded at once. `replicas` are the
     /// followers that a leader replicates to from the start.

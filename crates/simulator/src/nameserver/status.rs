@@ -3,8 +3,7 @@
 
 use super::metadata::Table;
 use super::{Leading, PartitionKey};
-use openmldb_wire::api::{GetTableStatusRequest, TableStatus};
-use openmldb_wire::call::{TabletAnswer, TabletCall};
+use crate::tablet::Counts;
 use openmldb_wire::common::StorageMode;
 use openmldb_wire::nameserver::{PartitionMeta, TablePartition};
 
@@ -17,19 +16,11 @@ struct Stats {
     diskused: u64,
 }
 
-/// A replica's numbers as its tablet reported them.
-#[derive(Debug, Clone, Copy)]
-struct Reported {
-    stats: Stats,
-    /// Rows in the first index, by which memory tables are counted.
-    first_index: Option<u64>,
-}
-
 /// One tablet's report, by partition, read from front to back.
 #[derive(Debug)]
 struct Report {
     endpoint: String,
-    held: Vec<(PartitionKey, Reported)>,
+    held: Vec<(PartitionKey, Counts)>,
     next: usize,
 }
 
@@ -39,9 +30,8 @@ impl Leading<'_> {
         let healthy: Vec<_> = self.memory.members.healthy().map(str::to_owned).collect();
         let mut reports = Vec::with_capacity(healthy.len());
         for endpoint in healthy {
-            let asked = self.tablets.call(&endpoint, TabletCall::GetTableStatus(GetTableStatusRequest::default()));
-            let Ok(TabletAnswer::GetTableStatus(answer)) = asked else { continue };
-            reports.push(Report::new(endpoint, &answer.all_table_status));
+            let Ok(held) = self.tablets.counts(&endpoint) else { continue };
+            reports.push(Report { endpoint, held, next: 0 });
         }
         if reports.iter().all(|report| report.held.is_empty()) {
             return;
@@ -52,7 +42,7 @@ impl Leading<'_> {
                 let partition = PartitionKey { tid, pid };
                 let report = |endpoint: &str| {
                     let report = reports.iter_mut().find(|report| report.endpoint == endpoint)?;
-                    report.take(partition).map(|reported| reported.counted(in_memory))
+                    report.take(partition).map(|reported| counted(reported, in_memory))
                 };
                 update_partition(table, pid, report);
             }
@@ -61,15 +51,8 @@ impl Leading<'_> {
 }
 
 impl Report {
-    fn new(endpoint: String, all_table_status: &[TableStatus]) -> Self {
-        let key = |status: &TableStatus| PartitionKey { tid: status.tid(), pid: status.pid() };
-        let mut held: Vec<_> = all_table_status.iter().map(|status| (key(status), Reported::new(status))).collect();
-        held.sort_unstable_by_key(|(partition, _)| *partition);
-        Self { endpoint, held, next: 0 }
-    }
-
     /// What was reported of a partition; asked for in the order of partitions.
-    fn take(&mut self, partition: PartitionKey) -> Option<Reported> {
+    fn take(&mut self, partition: PartitionKey) -> Option<Counts> {
         while let Some((held, reported)) = self.held.get(self.next) {
             match held.cmp(&partition) {
                 std::cmp::Ordering::Less => self.next += 1,
@@ -81,23 +64,11 @@ impl Report {
     }
 }
 
-impl Reported {
-    fn new(status: &TableStatus) -> Self {
-        let stats = Stats {
-            offset: status.offset(),
-            record_cnt: status.record_cnt(),
-            record_byte_size: status.record_byte_size() + status.record_idx_byte_size(),
-            diskused: status.diskused(),
-        };
-        Self { stats, first_index: status.ts_idx_status.first().map(|index| index.seg_cnts.iter().sum()) }
-    }
-
-    fn counted(self, in_memory: bool) -> Stats {
-        match self.first_index {
-            Some(record_cnt) if in_memory => Stats { record_cnt, ..self.stats },
-            _ => self.stats,
-        }
-    }
+/// As a table of that kind is counted.
+fn counted(counts: Counts, in_memory: bool) -> Stats {
+    let Counts { offset, record_cnt, record_byte_size, diskused, first_index } = counts;
+    let record_cnt = first_index.filter(|_| in_memory).unwrap_or(record_cnt);
+    Stats { offset, record_cnt, record_byte_size, diskused }
 }
 
 /// Caches what was reported of a partition's replicas. One that nobody reported keeps its old numbers.

@@ -37,6 +37,7 @@ pub use expiry::{Ttl, rows_now};
 pub use refusal::Refusal;
 pub use restored::Files;
 pub use settings::Settings;
+pub use status::Counts;
 
 use job::{Agenda, Due, Event, PoolKind, Work};
 use machine::{Machine, Power};

@@ -18,6 +18,47 @@ use prost::Message as _;
 /// Segments per index; the 8 that every LoadTable sends.
 const SEGMENTS: u64 = 8;
 
+/// A replica's numbers as its tablet reports them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// The end of its log.
+    pub offset: u64,
+    /// Rows.
+    pub record_cnt: u64,
+    /// Bytes in memory.
+    pub record_byte_size: u64,
+    /// Bytes on disk.
+    pub diskused: u64,
+    /// Rows in the first index, by which memory tables are counted.
+    pub first_index: Option<u64>,
+}
+
+impl Counts {
+    /// As a message has them.
+    pub fn reported(status: &api::TableStatus) -> Self {
+        Self {
+            offset: status.offset(),
+            record_cnt: status.record_cnt(),
+            record_byte_size: status.record_byte_size() + status.record_idx_byte_size(),
+            diskused: status.diskused(),
+            first_index: status.ts_idx_status.first().map(|index| index.seg_cnts.iter().sum()),
+        }
+    }
+
+    fn of(replica: &Replica, now: Millis) -> Self {
+        let rows = replica.record_cnt(now);
+        let in_memory = !replica.storage().is_disk();
+        let bytes = rows_bytes(rows) + index_bytes(rows);
+        Self {
+            offset: replica.offset,
+            record_cnt: rows,
+            record_byte_size: if in_memory { bytes } else { 0 },
+            diskused: 0,
+            first_index: (in_memory && !replica.schema.indexes.is_empty()).then_some(rows),
+        }
+    }
+}
+
 impl Tablets {
     pub(super) fn table_status(&self, at: usize, request: &api::GetTableStatusRequest) -> api::GetTableStatusResponse {
         let machine = &self.machines[at];
@@ -55,6 +96,14 @@ impl Tablets {
             return api::TableStatus { snapshot_path: path("snapshot"), binlog_path: path("binlog"), ..status };
         }
         with_memory_fields(status, id, replica, self.now)
+    }
+
+    /// The numbers in a tablet's answer to GetTableStatus, by partition, without the rest of it: nameservers ask every other second for
+    /// everything, and keep no more. None if it does not answer.
+    pub fn counts(&mut self, endpoint: &str) -> Option<Vec<(PartitionId, Counts)>> {
+        let at = self.reach(endpoint)?;
+        let counts = |(id, replica): (&PartitionId, &Replica)| (*id, Counts::of(replica, self.now));
+        Some(self.machines[at].replicas.iter().map(counts).collect())
     }
 
     /// What the table was created with, whatever became of its replicas since.
@@ -166,7 +215,6 @@ impl Tablets {
 /// those in the recordings.
 fn with_memory_fields(status: api::TableStatus, id: PartitionId, replica: &Replica, now: Millis) -> api::TableStatus {
     let rows = replica.record_cnt(now);
-    let keys = (rows * 5).div_ceil(7);
     let odd = u64::from(id.tid.0) * 3 + u64::from(id.pid.0);
     let segment = |at: u64| rows / SEGMENTS + u64::from((at + odd) % SEGMENTS < rows % SEGMENTS);
     let index = |name: &String| api::TsIdxStatus {
@@ -177,12 +225,24 @@ fn with_memory_fields(status: api::TableStatus, id: PartitionId, replica: &Repli
         is_expire: Some(true),
         idx_cnt: Some(rows * replica.schema.indexes.len() as u64),
         ts_idx_status: replica.schema.indexes.iter().map(index).collect(),
-        record_byte_size: Some(rows * 50),
-        record_idx_byte_size: Some(keys * 211 + rows * 12),
-        record_pk_cnt: Some(keys),
+        record_byte_size: Some(rows_bytes(rows)),
+        record_idx_byte_size: Some(index_bytes(rows)),
+        record_pk_cnt: Some(keys_of(rows)),
         skiplist_height: Some(replica.schema.skiplist_height),
         ..status
     }
+}
+
+fn keys_of(rows: u64) -> u64 {
+    (rows * 5).div_ceil(7)
+}
+
+fn rows_bytes(rows: u64) -> u64 {
+    rows * 50
+}
+
+fn index_bytes(rows: u64) -> u64 {
+    keys_of(rows) * 211 + rows * 12
 }
 
 fn mode(role: Role) -> TableMode {
@@ -207,5 +267,31 @@ fn storage_mode(storage: StorageMode) -> common::StorageMode {
         StorageMode::Memory => common::StorageMode::KMemory,
         StorageMode::Ssd => common::StorageMode::KSsd,
         StorageMode::Hdd => common::StorageMode::KHdd,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Scenario, Shape};
+    use crate::{Addresses, World};
+
+    /// What nameservers take instead of the whole answer is what they would find in it.
+    #[test]
+    fn counts_are_those_of_the_whole_answer() {
+        for scenario in
+            [Scenario::Healthy, Scenario::DiskTables, Scenario::FollowersRecovering, Scenario::DiskOverwrites]
+        {
+            let mut world: World = scenario.bring_about(&Shape::default(), &Addresses::recorded(1, 3)).unwrap();
+            let endpoints: Vec<String> = world.tablet_endpoints().iter().map(ToString::to_string).collect();
+            for (at, endpoint) in endpoints.iter().enumerate() {
+                let tablets = world.tablets_mut();
+                let counts = tablets.counts(endpoint).unwrap();
+                let whole = tablets.table_status(at, &api::GetTableStatusRequest::default()).all_table_status;
+                let reported = whole.iter().map(Counts::reported).collect::<Vec<_>>();
+                assert_eq!(counts.iter().map(|(_, counts)| *counts).collect::<Vec<_>>(), reported, "{scenario}");
+                assert!(scenario == Scenario::DiskTables || scenario == Scenario::DiskOverwrites || !counts.is_empty());
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::nameserver;
 use crate::tablet::{self, Tablets};
-use openmldb_model::{Role, StorageMode};
+use openmldb_model::{PartitionId, Role, StorageMode};
 use openmldb_wire::api::TableMeta;
 use openmldb_wire::call::{TabletAnswer, TabletCall};
 use openmldb_wire::common;
@@ -17,6 +17,15 @@ pub(super) struct Reach<'a>(pub(super) &'a mut Tablets);
 impl nameserver::TabletPort for Reach<'_> {
     fn call(&mut self, endpoint: &str, call: TabletCall) -> Result<TabletAnswer, nameserver::Unreachable> {
         self.0.call(endpoint, call).map_err(|_| nameserver::Unreachable)
+    }
+
+    fn counts(
+        &mut self,
+        endpoint: &str,
+    ) -> Result<Vec<(nameserver::PartitionKey, tablet::Counts)>, nameserver::Unreachable> {
+        let counts = self.0.counts(endpoint).ok_or(nameserver::Unreachable)?;
+        let key = |id: PartitionId| nameserver::PartitionKey { tid: id.tid.0, pid: id.pid.0 };
+        Ok(counts.into_iter().map(|(id, counts)| (key(id), counts)).collect())
     }
 
     fn create_table(
