@@ -44,6 +44,7 @@ mod step_args;
 mod switches_tests;
 mod undertake;
 mod undertake_args;
+mod watch;
 
 use std::fs::File;
 use std::future::Future;

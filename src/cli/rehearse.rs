@@ -1,12 +1,15 @@
 //! `rehearse`: the real recovery on a simulated cluster in the likeness of a real or made-up one, in virtual time.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use anyhow::anyhow;
 
 use super::out::Out;
 use crate::model::Snapshot;
 use crate::playbook::{Playbook, alternatives};
 use crate::rehearse::{Generate, Rehearsal, RehearseError, Rehearsed};
-use crate::run::Verdict;
+use crate::run::{Event, Listener, Progress, Verdict};
 use crate::sandbox::scenario::{Likeness, likeness};
 use crate::sandbox::world::Settings;
 use crate::snapshot;
@@ -28,14 +31,18 @@ pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Fail
     let settings = settings(args)?;
     let like = likeness(&snapshot, settings).map_err(Failure::usage)?;
     let mut exit = Exit::Healthy;
-    for playbook in playbooks {
+    let all = playbooks.len();
+    for (nth, playbook) in playbooks.into_iter().enumerate() {
+        let which = if all > 1 { format!(" ({} of {all})", nth + 1) } else { String::new() };
         out.say()(&format!(
-            "rehearsing {} in virtual time: tablets {}, partitions {}",
+            "rehearsing {}{which} in virtual time: tablets {}, partitions {}",
             playbook.name,
             like.tablets().len(),
             snapshot.tables.iter().map(|table| table.partitions.len()).sum::<usize>(),
         ));
-        let rehearsed = rehearse(&like, &playbook, args).await?;
+        let rehearsed = rehearse(&like, &playbook, args, early_leader_note(&playbook.name, out)).await;
+        out.in_place()("");
+        let rehearsed = rehearsed?;
         if !matches!(rehearsed.recovered.summary.verdict, Verdict::Recovered | Verdict::Healthy) {
             exit = Exit::Partial;
         }
@@ -45,12 +52,32 @@ pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Fail
 }
 
 /// On a thread of its own: virtual time is a runtime's, and this one's is real.
-async fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice_args::Rehearse) -> Result<Rehearsed, Failure> {
+async fn rehearse(
+    like: &Likeness,
+    playbook: &Playbook,
+    args: &practice_args::Rehearse,
+    told: Listener,
+) -> Result<Rehearsed, Failure> {
     let (like, playbook) = (like.clone(), playbook.clone());
     let (faults, seed) = (args.faults.faults.clone(), args.seed);
-    let work = move || Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run();
+    let work = move || Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run_told(&told);
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Failure::error(anyhow!("the rehearsal broke off: {error}")))?.map_err(Failure::from)
+}
+
+/// Shows on a terminal how far it has come: one that takes long is not taken for one that hangs.
+fn early_leader_note(playbook: &str, out: &Out) -> Listener {
+    const EVERY: Duration = Duration::from_millis(200);
+    let (show, playbook, shown) = (out.in_place(), playbook.to_owned(), Mutex::new(Instant::now()));
+    Arc::new(move |event: &Event| {
+        let Event::Progress(progress) = event else { return };
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.elapsed() >= EVERY {
+            *shown = Instant::now();
+            let Progress { redundant, partitions, .. } = **progress;
+            show(&format!("rehearsing {playbook}: {redundant} of {partitions} partitions are redundant"));
+        }
+    })
 }
 
 fn playbooks(name: &str) -> Result<Vec<Playbook>, Failure> {

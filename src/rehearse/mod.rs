@@ -25,7 +25,8 @@ pub use timeline::{Timeline, Times};
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
 use crate::run::{
-    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+    Caller, Consent, Event, InMemoryLock, Listener, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop,
+    Widths,
 };
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
@@ -102,7 +103,16 @@ impl Rehearsal<'_> {
     /// # Errors
     /// See [`RehearseError`].
     pub fn run(&self) -> Result<Rehearsed, RehearseError> {
-        let Played { mut world, recovered, timeline } = self.play(self.world(), |calls| Arc::new(calls))?;
+        self.run_told(&(Arc::new(|_: &Event| {}) as Listener))
+    }
+
+    /// The same, and somebody hears it.
+    ///
+    /// # Errors
+    /// See [`RehearseError`].
+    pub fn run_told(&self, told: &Listener) -> Result<Rehearsed, RehearseError> {
+        let played = self.play_told(self.world(), |calls| Arc::new(calls), told)?;
+        let Played { mut world, recovered, timeline } = played;
         let limit = limit(self.likeness, self.playbook);
         let over = |took: Option<u64>, limit_ms: u64| took.map(|took| took as f64 / limit_ms.max(1) as f64);
         let ratio_to_limit = Ratio {
@@ -124,12 +134,22 @@ impl Rehearsal<'_> {
     /// # Errors
     /// See [`RehearseError`].
     pub fn play(&self, world: World, through: impl FnOnce(InProcess) -> Arc<dyn Rpc>) -> Result<Played, RehearseError> {
+        self.play_told(world, through, &(Arc::new(|_: &Event| {}) as Listener))
+    }
+
+    fn play_told(
+        &self,
+        world: World,
+        through: impl FnOnce(InProcess) -> Arc<dyn Rpc>,
+        told: &Listener,
+    ) -> Result<Played, RehearseError> {
         let heard: Arc<Mutex<Timeline>> = Arc::default();
         let (world, recovered) = in_virtual_time(world, async |live| {
             let began = Instant::now();
-            let hears = heard.clone();
+            let (hears, told) = (heard.clone(), told.clone());
             let listener = Arc::new(move |event: &Event| {
                 hears.lock().unwrap_or_else(PoisonError::into_inner).note(event, began.elapsed());
+                told(event);
             });
             let (_stop, stopped) = watch::channel(Stop::No);
             let recovery = self.recovery(live.now(), stopped, listener);
@@ -141,7 +161,7 @@ impl Rehearsal<'_> {
         Ok(Played { world, recovered: recovered?, timeline })
     }
 
-    fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: crate::run::Listener) -> Recovery {
+    fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: Listener) -> Recovery {
         Recovery {
             cluster_name: "rehearsal".to_owned(),
             scope: Scope::All,

@@ -58,7 +58,6 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "clap_complete",
             "clap_mangen",
             "console",
-            "indicatif",
             "openmldb-client",
             "openmldb-model",
             "openmldb-planner",
