@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::playbook::COMPARE_ROWS_UP_TO;
 
-use super::args::{Embedded, Where, Which};
+use super::args::{Embedded, Where, Which, seconds};
 use super::ending_args::Ending;
 
 /// `status`.
@@ -21,6 +21,10 @@ pub struct Status {
     /// List every partition, healthy ones too, however many there are
     #[arg(long)]
     pub full: bool,
+    /// Look again every so many seconds, and show it in one place, until it is interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = pause,
+        conflicts_with_all = ["deep", "check", "format"])]
+    pub watch: Option<u64>,
     /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined
     #[arg(long)]
     pub deep: bool,
@@ -71,4 +75,12 @@ pub struct Snapshot {
     #[command(flatten)]
     /// Sandbox.
     pub embedded: Embedded,
+}
+
+/// A pause between two looks.
+fn pause(text: &str) -> Result<u64, String> {
+    match seconds(text)? {
+        0 => Err("looks are at least a second apart".to_owned()),
+        every => Ok(every),
+    }
 }

@@ -63,6 +63,7 @@ mod switches_tests;
 mod tour;
 mod undertake;
 mod undertake_args;
+mod watch;
 
 use std::fs::File;
 use std::future::Future;

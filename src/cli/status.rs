@@ -24,6 +24,7 @@ use super::recover::{host, now_ms};
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
 use super::session::{Session, sandbox_record_dir};
+use super::watch::watch;
 
 /// Runs the command.
 ///
@@ -40,7 +41,10 @@ pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
         Err(failure) if out.is_by_zookeeper() => return Err(no_nameserver(failure, out)),
         Err(failure) => return Err(failure),
     };
-    let shown = show(args, &scope, &session, out).await;
+    let shown = match args.watch {
+        Some(every) => watch(args, Duration::from_secs(every), &scope, &session, out).await,
+        None => show(args, &scope, &session, out).await,
+    };
     let closed = session.close().await;
     let exit = shown?;
     closed.map(|()| exit)
@@ -165,7 +169,12 @@ pub(super) fn exit_of_look(summary: &Summary) -> Exit {
 }
 
 /// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
-async fn runs(args: &look_args::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
+pub(super) async fn runs(
+    args: &look_args::Status,
+    session: &Session,
+    seen: &Snapshot,
+    out: &Out,
+) -> Result<Runs, Failure> {
     let dir = match (&args.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
         _ => match record::dir(args.record_dir.clone()) {

@@ -159,6 +159,7 @@ pub(super) fn told(out: &Out) -> StepListener {
             StepOutcome::Waits(text) => ("waiting", format!("waiting: {text}")),
             StepOutcome::Reached(text) => ("reached", text.clone()),
             StepOutcome::Missed(text) => ("missed", text.clone()),
+            StepOutcome::Done { done, of } => ("done", format!("done, {done} of {of}")),
         };
         say(&format!("{partition}: {text}"));
         lines(&MoveLine { event: "move", partition, step, sends: sends.as_deref(), outcome, text: &text });

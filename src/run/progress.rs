@@ -14,8 +14,10 @@ use super::event::Event;
 use super::partition_task::PartitionTask;
 use super::waits::{Awaited, Named, millis};
 
-/// How often it is told, on the cluster's clock.
+/// How often it is told, on the cluster's clock; and where so many partitions are at work that counting them takes a while.
 const EVERY: Duration = Duration::from_secs(2);
+const EVERY_OF_MANY: Duration = Duration::from_secs(5);
+const MANY: usize = 300;
 
 /// How far a run has come. Counts are of the partitions that it brings back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,7 +113,8 @@ impl Driver {
     pub(super) fn tell_progress(&mut self) {
         let now = Instant::now();
         if now >= self.next_progress {
-            self.next_progress = now + EVERY.div_f64(self.settings.pace);
+            let every = if self.open > MANY { EVERY_OF_MANY } else { EVERY };
+            self.next_progress = now + every.div_f64(self.settings.pace);
             self.tell_progress_now();
         }
     }
@@ -132,8 +135,16 @@ impl Driver {
             tablets: self.lanes.queues().collect(),
             ..Progress::default()
         };
-        for (id, case) in self.partitions.iter().filter(|(_, case)| !case.healthy_before) {
-            progress.count(case);
+        for (id, task) in self.partitions.iter().filter(|(_, task)| !task.healthy_before) {
+            progress.count(task);
+            if !task.is_watched() {
+                let followers = task.endpoints.len().saturating_sub(1);
+                progress.replicas += task.endpoints.len();
+                progress.loaded += task.endpoints.len();
+                progress.followers += followers;
+                progress.followers_back += followers;
+                continue;
+            }
             let Some((_, partition)) = self.index.find(&self.snapshot.tables, *id) else { continue };
             for replica in &partition.replicas {
                 let held = self.snapshot.tablets.get(&replica.endpoint).map(|tablet| &tablet.held);
@@ -179,10 +190,10 @@ impl Driver {
 }
 
 impl Progress {
-    fn count(&mut self, case: &PartitionTask) {
+    fn count(&mut self, task: &PartitionTask) {
         self.partitions += 1;
-        self.serving += usize::from(case.serves);
-        self.redundant += usize::from(!case.is_watched());
-        self.blocked += usize::from(case.blocked().is_some());
+        self.serving += usize::from(task.serves);
+        self.redundant += usize::from(!task.is_watched());
+        self.blocked += usize::from(task.blocked().is_some());
     }
 }

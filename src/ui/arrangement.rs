@@ -25,7 +25,7 @@ pub struct MoveLine<'a> {
     pub step: &'a str,
     /// The handbook's command for what is sent; null in the line that says how it went.
     pub sends: Option<&'a str>,
-    /// `sent`, `reached` or `missed`.
+    /// `sent`, `waiting`, `reached`, `missed`; `done` once the partition is done with.
     pub outcome: &'static str,
     /// The same for people.
     pub text: &'a str,

@@ -84,20 +84,25 @@ impl Digest {
             return None;
         }
         (self.told_ms, self.told_bars) = (*after_ms, now);
-        let trouble = run_counts.trouble();
-        let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };
-        let loaded = run_counts.progress().filter(|progress| progress.loaded < progress.replicas);
-        let loaded =
-            loaded.map_or(String::new(), |now| format!("{} of {} replicas loaded, ", now.loaded, now.replicas));
-        let left = left(run_counts, *after_ms).map_or(String::new(), |left| format!("; {left}"));
-        Some(format!(
-            "after {}: {loaded}{} of {} serve, {} redundant{trouble}{left}",
-            elapsed(*after_ms),
-            bars.serving,
-            bars.length,
-            bars.redundant
-        ))
+        Some(said(*after_ms, run_counts))
     }
+}
+
+/// How far it has come, in a line.
+pub(super) fn said(after_ms: u64, run_counts: &RunCounts) -> String {
+    let bars = run_counts.bars();
+    let trouble = run_counts.trouble();
+    let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };
+    let loaded = run_counts.progress().filter(|progress| progress.loaded < progress.replicas);
+    let loaded = loaded.map_or(String::new(), |now| format!("{} of {} replicas loaded, ", now.loaded, now.replicas));
+    let left = left(run_counts, after_ms).map_or(String::new(), |left| format!("; {left}"));
+    format!(
+        "after {}: {loaded}{} of {} serve, {} redundant{trouble}{left}",
+        elapsed(after_ms),
+        bars.serving,
+        bars.length,
+        bars.redundant
+    )
 }
 
 #[cfg(test)]

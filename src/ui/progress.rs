@@ -4,16 +4,18 @@
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::Snapshot;
 use crate::run::{Event, Listener};
 
 use super::board::Board;
 use super::color::Paint;
-use super::digest::{Digest, Told};
+use super::digest::{Digest, Told, said};
 use super::lines::{Names, line};
 use super::live::Live;
 use super::run_counts::RunCounts;
+use super::words::time_of_day;
 
 pub use super::lines::Detail;
 
@@ -95,7 +97,11 @@ impl Progress {
                 shown.digest.told(event, &shown.run_counts);
             }
             let last = events.iter().rev().find(|event| matches!(event, Event::Progress(_)));
-            last.into_iter().for_each(|event| shown.show(event));
+            let far = shown.run_counts.after_ms().map(|after_ms| said(after_ms, &shown.run_counts));
+            match (&mut shown.place, far) {
+                (Place::Lines(out), Some(far)) => drop(writeln!(out, "{} {far}", now()).and_then(|()| out.flush())),
+                _ => last.into_iter().for_each(|event| shown.show(event)),
+            }
         });
     }
 
@@ -107,6 +113,20 @@ impl Progress {
                 *bars = None;
             }
         });
+    }
+
+    /// Whether there is a terminal that can be drawn on.
+    pub fn can_draw(&self) -> bool {
+        self.board.is_some()
+    }
+
+    /// Draws rows below everything else, in the place of those before; none takes them away.
+    pub fn draw(&self, rows: Vec<String>) {
+        match &self.board {
+            Some(board) if rows.is_empty() => board.clear(),
+            Some(board) => board.show(rows),
+            None => {}
+        }
     }
 
     /// A stream that may be the same terminal. Each write is whole lines, and goes above the bars.
@@ -161,7 +181,8 @@ impl Shown {
         match &mut self.place {
             Place::Lines(out) => {
                 let line = line.filter(|_| told != Told::No);
-                for line in line.into_iter().chain(self.digest.progress(event, &self.run_counts)) {
+                let far = self.digest.progress(event, &self.run_counts).map(|far| format!("{} {far}", now()));
+                for line in line.into_iter().chain(far) {
                     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
                 }
             }
@@ -180,6 +201,12 @@ impl Shown {
             }
         }
     }
+}
+
+/// The time of day, UTC: whoever reads a log later wants to know when.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    time_of_day(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Whether a line stays above the bars: what a person has to act on, or will look for later. The rest is seen passing by.

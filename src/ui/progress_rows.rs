@@ -67,8 +67,10 @@ fn bars(run_counts: &RunCounts, since: Duration, columns: usize) -> Vec<Row> {
         rows.push((4, bar("loaded", progress.loaded, progress.replicas, &format!("replicas{rate}"), columns)));
     }
     let (serving, redundant, of) = (bars.serving, bars.redundant, bars.length);
-    rows.push((0, bar("serving", serving, of, &time(run_counts, since), columns)));
+    let took = took(run_counts, since);
+    rows.push((0, bar("serving", serving, of, &elapsed(took), columns)));
     rows.push((0, bar("redundant", redundant, of, &run_counts.trouble(), columns)));
+    rows.extend(left(run_counts, took).map(|left| (1, left)));
     if let Some(progress) = run_counts.progress().filter(|progress| progress.followers > 0) {
         let rate = match progress.followers_back < progress.followers {
             true => rate(run_counts.rates().map(|rates| rates.back)),
@@ -99,12 +101,10 @@ fn rate(per_second: Option<f64>) -> String {
     }
 }
 
-/// How long it has taken, and how long it will.
-fn time(run_counts: &RunCounts, since: Duration) -> String {
+/// How long it has taken by now, in milliseconds.
+fn took(run_counts: &RunCounts, since: Duration) -> u64 {
     let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let took = run_counts.after_ms().unwrap_or(0).saturating_add(since);
-    let left = left(run_counts, took).map_or(String::new(), |left| format!(", {left}"));
-    format!("{}{left}", elapsed(took))
+    run_counts.after_ms().unwrap_or(0).saturating_add(since)
 }
 
 /// How long it will take still: as the plan has it, and once that is over, as it goes.

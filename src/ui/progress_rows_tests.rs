@@ -57,7 +57,8 @@ fn everything_that_is_asked_for_is_on_one_screen() {
     let shown = rows(&run_counts, Duration::from_millis(1500), &["what happened last"], (24, 100));
     for told in [
         "loaded [===================>                    ] 1447/2895  replicas, 29/s",
-        "serving [>                                       ] 0/965  61.5 s, about 10 min left",
+        "serving [>                                       ] 0/965  61.5 s",
+        "about 10 min left",
         "redundant [>                                       ] 0/965  1 blocked",
         "followers [====>                                   ] 241/1930  back, 4.8/s",
         "operations 241 of 1930, 2 under way",

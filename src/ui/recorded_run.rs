@@ -7,11 +7,10 @@ use crate::recovery::{Memory, Outcome, ReplicaEvidence, View};
 use crate::run::{Event, Expected, Line, Milestone, RecordedRun, RunId, RunState, Work, why_held};
 
 use super::color::{Paint, Tone};
-use super::columns::Cell;
+use super::columns::{Cell, Columns};
 use super::lines::{self, Detail, Names};
-use super::sheet::{Column, Layout, Sheet, Whose, essential, extra};
 use super::summary::going_on_text;
-use super::words::{Numbers, command, elapsed, moment, on_off, one_line};
+use super::words::{Numbers, command, elapsed, moment, on_off, one_line, time_of_day};
 use crate::model::counted;
 
 /// A record, or why it cannot be read.
@@ -22,25 +21,12 @@ pub struct Recorded {
     pub recorded_run: Result<(RecordedRun, RunState), String>,
 }
 
-/// What a list of records has of each. The command is what was typed, without the program's name.
-const COLUMNS: [Column; 9] = [
-    essential(Whose::Ours, "run"),
-    essential(Whose::Ours, "began"),
-    essential(Whose::Ours, "took"),
-    essential(Whose::Ours, "exit"),
-    extra(Whose::Ours, "host"),
-    essential(Whose::Ours, "what"),
-    extra(Whose::Ours, "cluster"),
-    essential(Whose::Ours, "end"),
-    extra(Whose::Ours, "command"),
-];
-
-/// A record in one line of a list, which is as wide as that. `now_ms` is since 1970.
-pub fn records_text(records: &[Recorded], now_ms: u64, width: Option<usize>, paint: Paint) -> String {
+/// A record in one line of a list. The command is what was typed, without where the program is. `now_ms` is since 1970.
+pub fn records_text(records: &[Recorded], now_ms: u64, paint: Paint) -> String {
     if records.is_empty() {
         return "no records\n".to_owned();
     }
-    let mut sheet = Sheet::headed(&COLUMNS);
+    let mut rows = Columns::headed(&["run", "began", "took", "exit", "host", "what", "cluster", "end", "command"]);
     for Recorded { run, recorded_run } in records {
         let first = [run.to_string(), moment(run.began_ms)].map(Cell::from);
         let rest: [Cell; 7] = match recorded_run {
@@ -62,10 +48,9 @@ pub fn records_text(records: &[Recorded], now_ms: u64, width: Option<usize>, pai
                 ["-".into(), "-".into(), "".into(), "".into(), "".into(), end, "".into()]
             }
         };
-        sheet.row(first.into_iter().chain(rest));
+        rows.row(first.into_iter().chain(rest));
     }
-    // No column is asked for by its name.
-    sheet.text(&Layout::Fitting(width), paint).unwrap_or_default()
+    rows.text(0, paint)
 }
 
 /// How long a run took, or has taken by now.
@@ -211,12 +196,6 @@ pub fn story_text(recorded_run: &RecordedRun, state: RunState, part: Part, paint
         out += &format!("{} could not be read\n", counted(recorded_run.unreadable, "line"));
     }
     out
-}
-
-/// `04:13:07` of a moment in milliseconds since 1970.
-fn time_of_day(at_ms: u64) -> String {
-    let second = at_ms / 1000 % 86_400;
-    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
 /// What was known of a partition's replicas before the run changed anything.

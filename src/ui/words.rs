@@ -104,6 +104,12 @@ pub(super) fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
+/// `04:13:07` of a moment in milliseconds since 1970.
+pub(super) fn time_of_day(at_ms: u64) -> String {
+    let second = at_ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
 /// Milliseconds as seconds, or as minutes and seconds from two minutes on.
 pub(super) fn elapsed(ms: u64) -> String {
     match ms / 1000 {

@@ -61,7 +61,6 @@ const MAY_USE: [(&str, &[&str]); 7] = [
             "clap_complete",
             "clap_mangen",
             "console",
-            "indicatif",
             "openmldb-client",
             "openmldb-http",
             "openmldb-model",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::run::{Archive as _, Directory, RecordedRun, RunId, RunState, Work};
-use crate::ui::{Recorded, records_text, stdout_width};
+use crate::ui::{Recorded, records_text};
 
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
@@ -47,7 +47,7 @@ pub(super) fn list(archive: &Directory, out: &Out) -> Result<Exit, Failure> {
         |run| Recorded { run, recorded_run: read(archive, run).map(told).map_err(|error| error.to_string()) };
     let stories: Vec<Recorded> = runs(archive)?.into_iter().map(recorded).collect();
     if !out.is_json() {
-        out.text_or(&records_text(&stories, now_ms(), stdout_width(), out.paint()), &())?;
+        out.text_or(&records_text(&stories, now_ms(), out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
     for Recorded { run, recorded_run } in &stories {

@@ -55,6 +55,13 @@ pub enum StepOutcome {
     Reached(String),
     /// Its effect was not seen, or it was refused.
     Missed(String),
+    /// The partition is done with, as so many of all.
+    Done {
+        /// How many are.
+        done: usize,
+        /// How many there are.
+        of: usize,
+    },
 }
 
 /// What became of it.
@@ -173,6 +180,7 @@ impl Reconciler {
             vacancies: watch::Sender::new(0),
         });
         let mut worked = Reconciled::default();
+        let (mut done, of) = (0, goals.len());
         let mut waiting: VecDeque<Goal> = goals.into();
         let mut running: BTreeMap<tokio::task::Id, Goal> = BTreeMap::new();
         let mut lanes: JoinSet<LaneEnd> = JoinSet::new();
@@ -205,6 +213,9 @@ impl Reconciler {
                         worked.give_up_those_behind(&goal, &mut waiting);
                     }
                     worked.note(goal.name(), end);
+                    done += 1;
+                    let how = StepOutcome::Done { done, of };
+                    (shared.told)(&StepEvent { partition: goal.name(), step: "done", call: None, how });
                 }
                 Some(Err(error)) => {
                     running.remove(&error.id());

@@ -75,9 +75,9 @@ impl Retold {
             Line::Note { text, .. } => Event::Note { text: text.clone() },
             Line::Expected { expected, .. } => Event::Expected(expected.clone()),
             Line::Progress { progress, .. } => Event::Progress(progress.clone()),
+            Line::Command { command, .. } => Event::Note { text: command.clone() },
             Line::Begun(_)
             | Line::Waiting { .. }
-            | Line::Command { .. }
             | Line::Remembered { .. }
             | Line::Released { .. }
             | Line::FailoverWanted { .. }

@@ -119,8 +119,19 @@ fn recover() {
     assert!(serving.as_u64().unwrap() <= redundant.as_u64().unwrap(), "{summary}");
     let rows = check_sandbox(&ran, "everything-restarted");
     assert_eq!((&rows["rows_expected"], &rows["rows_after"]), (&json!(1005), &json!(1005)));
-    let expected =
-        ["observed", "recorded", "note", "status", "action", "leader_chosen", "partition", "sandbox", "summary"];
+    let expected = [
+        "observed",
+        "recorded",
+        "expected",
+        "progress",
+        "note",
+        "status",
+        "action",
+        "leader_chosen",
+        "partition",
+        "sandbox",
+        "summary",
+    ];
     assert!(
         kinds(&ran).is_subset(&expected.into_iter().chain(["action_failed", "waiting"]).map(str::to_owned).collect())
     );

@@ -15,3 +15,4 @@ mod records;
 mod shell;
 mod streams;
 mod transcripts;
+mod watching;
