@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::ending_args::Ending;
-use super::guard_args::Guard;
+use super::guard::args::Guard;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
 use super::practice_args::{Rehearse, Sandbox};
@@ -197,9 +197,7 @@ pub struct Faults {
 fn fault(text: &str) -> Result<Fault, String> {
     let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
     match fault.kind {
-        FaultKind::Tool(_) => {
-            Err("what befalls the tool itself is for tests that run it in their own process".to_owned())
-        }
+        FaultKind::Tool(_) => Err("what befalls the tool itself is for tests that run it in their own process".to_owned()),
         _ => Ok(fault),
     }
 }

@@ -5,8 +5,8 @@
 mod args;
 mod at_the_end;
 mod beside;
-mod config;
 mod connection_args;
+mod config;
 mod diff;
 mod ending_args;
 mod environment;
@@ -16,9 +16,6 @@ mod failure;
 mod find;
 mod given_up;
 mod guard;
-mod guard_args;
-mod guard_events;
-mod guard_pause;
 #[cfg(test)]
 mod headlines_tests;
 mod legacy;

@@ -7,7 +7,7 @@ use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::Cluster;
 use crate::model::{Endpoint, counted};
-use crate::operate::{Desk, KeptError};
+use crate::operate::{StateDir, StateDirError};
 use crate::playbook::Playbook;
 use crate::run::{
     Abandoned, Archive, Caller, ClusterNames, Consent, Listener, Lock, LockError, Pause, Prepared, Record,
@@ -43,7 +43,7 @@ pub struct Watch {
     /// Where records are kept.
     pub archive: Arc<dyn Archive>,
     /// Where undertakings keep their files; none where there are none.
-    pub state_dir: Option<Desk>,
+    pub state_dir: Option<StateDir>,
     /// What keeps runs apart.
     pub lock: Arc<dyn Lock>,
     /// What guards share.
@@ -107,7 +107,7 @@ impl Watch {
         (playbook, playbook_text): (Playbook, String),
         scope: Scope,
         limits: Limits,
-        (archive, state_dir): (Arc<dyn Archive>, Option<Desk>),
+        (archive, state_dir): (Arc<dyn Archive>, Option<StateDir>),
         (lock, post): (Arc<dyn Lock>, Arc<dyn Post>),
         (pace, listener): (f64, Listener),
     ) -> Self {
@@ -176,11 +176,11 @@ impl Watch {
     /// read only where something is wrong.
     async fn look(&self, cluster: &Cluster, now: Now) -> Result<Seen, RecoverError> {
         let snapshot = snapshot::collect_state(cluster, &self.cluster_name, now.wall_ms).await?;
-        if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot)).is_well() {
+        if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot, &self.scope)).is_well() {
             let paused = self.lock.pause().await?.filter(|pause| pause.lasts(now.wall_ms));
             let at_work = self.lock.holder().await?.map(|holder| holder.text());
             let runs = Runs { paused, at_work, ..Runs::default() };
-            return Ok(Seen::of(&snapshot, now.steady_ms, runs, Undertakings::default()));
+            return Ok(Seen::of(&snapshot, &self.scope, now.steady_ms, runs, Undertakings::default()));
         }
         let names = ClusterNames::seen(&self.cluster_name, &snapshot, &self.caller.host);
         let known = known_runs(&*self.lock, &*self.archive, &names, &snapshot).await?;
@@ -189,7 +189,7 @@ impl Watch {
             Some(Ok((unfinished, upgrades))) => (unfinished, Undertakings { upgrades, unknown: None }),
             Some(Err(error)) => (None, Undertakings { upgrades: Vec::new(), unknown: Some(error.to_string()) }),
         };
-        Ok(Seen::of(&snapshot, now.steady_ms, Runs { undertaking, ..known }, undertakings))
+        Ok(Seen::of(&snapshot, &self.scope, now.steady_ms, Runs { undertaking, ..known }, undertakings))
     }
 
     /// What was seen last.
@@ -313,7 +313,7 @@ impl Watch {
 }
 
 /// What this host's files say of undertakings.
-fn undertakings(state_dir: &Desk) -> Result<(Option<Abandoned>, Vec<Endpoint>), KeptError> {
+fn undertakings(state_dir: &StateDir) -> Result<(Option<Abandoned>, Vec<Endpoint>), StateDirError> {
     let unfinished = state_dir.unfinished()?;
     let abandoned = unfinished.map(|unfinished| Abandoned { typed: unfinished.of.to_string(), run: unfinished.run });
     Ok((abandoned, state_dir.open_upgrades()?))

@@ -8,36 +8,36 @@
 
 mod aggregate;
 mod arrange;
+mod job;
 mod dismissal;
 mod effect;
 mod handover;
-mod job;
+mod state_dir;
 mod leader;
 mod longer;
 mod outage;
-mod partition_context;
 mod perform;
+mod partition_context;
 mod placement;
 mod plan;
 mod put_back;
-mod reconciler;
 mod replica;
-mod state_dir;
+mod reconciler;
 mod tablet;
 #[cfg(test)]
 mod tests;
 mod typed;
 
-pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Undertaking, UpgradeNote, arrange, dry_run};
+pub use arrange::{Arrangement, Closed, Goal, Led, Undertaking, UpgradeNote, DryRun, arrange, dry_run};
+pub use job::{JobReport, Job, JobError, JobPlan};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Effect, EffectStatus, effect_status};
-pub use job::{Job, JobError, JobPlan, JobReport};
-pub use partition_context::{Planned, Refusal};
+pub use state_dir::{StateDir, StateDirError, Unfinished};
 pub use perform::{OperateError, Outcome, Performed, Single};
+pub use partition_context::{Planned, Refusal};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
-pub use reconciler::{StepEvent, StepListener, StepOutcome};
-pub use state_dir::{StateDir, StateDirError, Unfinished};
+pub use reconciler::{StepOutcome, StepEvent, StepListener};
 
 use std::fmt;
 

@@ -60,8 +60,8 @@ impl Lock for OneAtATime {
         self.inner.note()
     }
 
-    fn leave<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
-        self.inner.leave(note)
+    fn write_note<'a>(&'a self, note: Option<&'a Note>) -> LockFuture<'a, ()> {
+        self.inner.write_note(note)
     }
 
     fn keeps_notes(&self) -> bool {
