@@ -197,7 +197,9 @@ pub struct Faults {
 fn fault(text: &str) -> Result<Fault, String> {
     let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
     match fault.kind {
-        FaultKind::Tool(_) => Err("what befalls the tool itself is for tests that run it in their own process".to_owned()),
+        FaultKind::Tool(_) => {
+            Err("what befalls the tool itself is for tests that run it in their own process".to_owned())
+        }
         _ => Ok(fault),
     }
 }

@@ -4,7 +4,7 @@ mod acting;
 pub(super) mod args;
 mod events;
 mod pause;
-mod early_leader_note;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;

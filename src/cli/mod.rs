@@ -5,8 +5,8 @@
 mod args;
 mod at_the_end;
 mod beside;
-mod connection_args;
 mod config;
+mod connection_args;
 mod diff;
 mod ending_args;
 mod environment;

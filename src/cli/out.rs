@@ -23,7 +23,7 @@ use crate::verify::Verification;
 
 use super::args::Output;
 use super::at_the_end::AtTheEnd;
-use super::connection_args::{ConnectionArgs, Carries, Carrying, Format};
+use super::connection_args::{Carries, Carrying, ConnectionArgs, Format};
 use super::failure::Failure;
 use super::sandbox::{SandboxLine, ready_text, rows_text};
 use super::session::Waits;

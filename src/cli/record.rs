@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::{self, DismissError, Dismissed};
-use crate::run::{Archive, RunHeader, Directory, Line, RunId, RunState, RecordedRun, RecordedRunError, Work};
+use crate::run::{Archive, Directory, Line, RecordedRun, RecordedRunError, RunHeader, RunId, RunState, Work};
 use crate::ui::{Recorded, records_text, story_text};
 
 use super::args::RecordCommand;
@@ -64,14 +64,16 @@ fn list(archive: &Directory, out: &Out) -> Result<Exit, Failure> {
         let state = RunState::of(&recorded_run);
         (recorded_run, state)
     };
-    let recorded = |run| Recorded { run, recorded_run: read(archive, run).map(told).map_err(|error| error.to_string()) };
+    let recorded =
+        |run| Recorded { run, recorded_run: read(archive, run).map(told).map_err(|error| error.to_string()) };
     let stories: Vec<Recorded> = runs.into_iter().map(recorded).collect();
     if !out.is_json() {
         out.text_or(&records_text(&stories, out.paint()), &())?;
         return Ok(Exit::Healthy);
     }
     for Recorded { run, recorded_run } in &stories {
-        let (read, state) = recorded_run.as_ref().map_or((None, None), |(recorded_run, state)| (Some(recorded_run), Some(*state)));
+        let (read, state) =
+            recorded_run.as_ref().map_or((None, None), |(recorded_run, state)| (Some(recorded_run), Some(*state)));
         let listed = Listed {
             event: "record",
             run: *run,
@@ -146,7 +148,8 @@ fn known(name: &str, archive: &Directory) -> Result<RunId, Failure> {
 
 fn show(name: &str, archive: &Directory, out: &Out) -> Result<Exit, Failure> {
     let run = known(name, archive)?;
-    let recorded_run = read(archive, run).map_err(|error| Failure::error(anyhow!("{}: {error}", archive.place(run))))?;
+    let recorded_run =
+        read(archive, run).map_err(|error| Failure::error(anyhow!("{}: {error}", archive.place(run))))?;
     if !out.is_json() {
         out.text_or(&story_text(&recorded_run, RunState::of(&recorded_run), out.paint()), &())?;
         return Ok(Exit::Healthy);

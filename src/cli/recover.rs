@@ -12,9 +12,9 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, By, Caller, Consent, Directory, KeptPlan, UnfinishedWork, PlanId, Prepared, ProcessIdentity, RecoverError,
-    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, Verdict, Widths, prepare_plan,
-    read_plan, save_plan, summary_of_plan,
+    AutoFailoverSeen, By, Caller, Consent, Directory, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError,
+    Recovered, Recovery, Rpc, Scope, Selector, Service, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
+    prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{

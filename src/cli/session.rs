@@ -10,12 +10,12 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{InMemoryLock, ClusterLock, Lock, LockFile, meant};
+use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile, meant};
 use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape};
 use crate::sandbox::{self, Sandbox, TimeScale};
 
 use super::args::{self, Embedded, Where};
-use super::connection_args::{ConnectionArgs, Carries};
+use super::connection_args::{Carries, ConnectionArgs};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
 use super::recover::host;

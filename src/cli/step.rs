@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::{Call, Closed, StateDir, OperateError, Outcome, Performed, Refusal, Single, Step};
+use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::{Directory, Selector};
 use crate::ui::{Numbers, command};
 

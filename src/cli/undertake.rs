@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::operate::{self, JobReport, Job, JobError, StateDir, StepOutcome, StateDirError, StepEvent, StepListener, dry_run};
+use crate::operate::{
+    self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
+};
 use crate::run::{Directory, RecoverError};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::run::{Archive as _, Caller, Directory, Line, Liveness, RunId, RecordedRun, RecordedRunError, Work};
+use crate::run::{Archive as _, Caller, Directory, Line, Liveness, RecordedRun, RecordedRunError, RunId, Work};
 
 use super::state_dir::{StateDir, StateDirError};
 
@@ -47,7 +47,8 @@ pub enum DismissError {
 pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismissed, DismissError> {
     let archive = Directory(dir.to_owned());
     let unusable = |error: RecordedRunError| DismissError::Record { run, error };
-    let recorded_run = archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read).map_err(unusable)?;
+    let recorded_run =
+        archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read).map_err(unusable)?;
     match recorded_run.begun.work() {
         Work::Reconfiguration => {}
         Work::Recovery if recorded_run.is_finished() => return Ok(Dismissed::Nothing("it brought everything back")),

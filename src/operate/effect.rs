@@ -235,7 +235,9 @@ fn disconnected(partition: PartitionId, endpoint: &Endpoint, seen: &Snapshot) ->
         followers.iter().any(|known| known.followers.iter().any(|(follower, _)| follower == endpoint))
     };
     match followers.is_empty() || is_followed(endpoint) {
-        true => EffectStatus::Waiting(format!("the leader of {partition} still replicates to {endpoint}, or does not answer")),
+        true => EffectStatus::Waiting(format!(
+            "the leader of {partition} still replicates to {endpoint}, or does not answer"
+        )),
         false => EffectStatus::Reached(format!("the leader of {partition} does not replicate to {endpoint} any more")),
     }
 }

@@ -116,14 +116,19 @@ pub(super) fn standing(
     let may_lead = |at: &Endpoint| wanted == Some(at) || !barred.contains(at);
     let holds_as_much =
         |at: &Endpoint, theirs: &Held| theirs.offset == held.offset || theirs.offset > held.offset && may_be_longer(at);
-    let equals = || place.successors().filter(|(at, theirs)| holds_as_much(at, theirs) && may_lead(at)).map(|(at, _)| at);
+    let equals =
+        || place.successors().filter(|(at, theirs)| holds_as_much(at, theirs) && may_lead(at)).map(|(at, _)| at);
     let found = equals().find(|at| Some(*at) == wanted).or_else(|| equals().next());
     Ok(found.map_or(Standing::TooEarly, |successor| Standing::Down(successor.clone())))
 }
 
 /// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its successor
 /// holds, and nothing else: the successor's term began right behind it.
-pub(super) fn is_its_leaders_beginning(place: &PartitionContext<'_>, endpoint: &Endpoint, stood_down_at: Offset) -> bool {
+pub(super) fn is_its_leaders_beginning(
+    place: &PartitionContext<'_>,
+    endpoint: &Endpoint,
+    stood_down_at: Offset,
+) -> bool {
     let began = place.partition.terms.last().is_some_and(|last| last.start == stood_down_at.next());
     let is_as_it_was =
         place.loaded(endpoint).is_some_and(|held| held.role == Role::Follower && held.offset == stood_down_at);
@@ -132,7 +137,11 @@ pub(super) fn is_its_leaders_beginning(place: &PartitionContext<'_>, endpoint: &
 }
 
 /// `changerole ... follower` to the leader.
-pub(super) fn stand_down(place: &PartitionContext<'_>, leader: &Endpoint, successor: &Endpoint) -> Result<Planned, Refusal> {
+pub(super) fn stand_down(
+    place: &PartitionContext<'_>,
+    leader: &Endpoint,
+    successor: &Endpoint,
+) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let name = place.name();
     if place.leader() != Some(leader) {

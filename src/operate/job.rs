@@ -11,17 +11,17 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
 use crate::run::stopping::{Hurry, LOOKS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    Archive, Caller, SessionStart, WorkSession, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId,
-    Scope, Stop, why_held,
+    Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, RunId, Scope,
+    SessionStart, Stop, WorkSession, why_held,
 };
-use crate::snapshot::{collect_within, collect_evidence};
+use crate::snapshot::{collect_evidence, collect_within};
 
 use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
-use super::state_dir::{StateDir, StateDirError};
 use super::longer::compare_longer_heirs;
-use super::perform::look_to_change;
 use super::partition_context::Refusal;
-use super::reconciler::{Reconciler, StoodDowns, StepListener};
+use super::perform::look_to_change;
+use super::reconciler::{Reconciler, StepListener, StoodDowns};
+use super::state_dir::{StateDir, StateDirError};
 
 /// How long a tablet may take to say all that it holds, at the first look and the last: one that hangs holds up nothing else.
 const ANSWERS: Duration = Duration::from_secs(10);

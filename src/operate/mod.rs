@@ -8,36 +8,36 @@
 
 mod aggregate;
 mod arrange;
-mod job;
 mod dismissal;
 mod effect;
 mod handover;
-mod state_dir;
+mod job;
 mod leader;
 mod longer;
 mod outage;
-mod perform;
 mod partition_context;
+mod perform;
 mod placement;
 mod plan;
 mod put_back;
-mod replica;
 mod reconciler;
+mod replica;
+mod state_dir;
 mod tablet;
 #[cfg(test)]
 mod tests;
 mod typed;
 
-pub use arrange::{Arrangement, Closed, Goal, Led, Undertaking, UpgradeNote, DryRun, arrange, dry_run};
-pub use job::{JobReport, Job, JobError, JobPlan};
+pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Undertaking, UpgradeNote, arrange, dry_run};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Effect, EffectStatus, effect_status};
-pub use state_dir::{StateDir, StateDirError, Unfinished};
-pub use perform::{OperateError, Outcome, Performed, Single};
+pub use job::{Job, JobError, JobPlan, JobReport};
 pub use partition_context::{Planned, Refusal};
+pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
-pub use reconciler::{StepOutcome, StepEvent, StepListener};
+pub use reconciler::{StepEvent, StepListener, StepOutcome};
+pub use state_dir::{StateDir, StateDirError, Unfinished};
 
 use std::fmt;
 

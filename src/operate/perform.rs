@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{Op, OpId, Probes, Seen, Snapshot};
 use crate::run::stopping::{CALLS, Hurry, NOTES, unless_stopped, within_budget};
-use crate::run::{Archive, RunHeader, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work, outcome_of};
-use crate::snapshot::{collect, collect_within, collect_state};
+use crate::run::{
+    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work, outcome_of,
+};
+use crate::snapshot::{collect, collect_state, collect_within};
 
 use super::arrange::Closed;
 use super::effect::leaders_to_ask;

@@ -15,23 +15,41 @@ pub fn plan(step: &Step, seen: &Snapshot) -> Result<Planned, Refusal> {
         Step::SetAutoFailover { on } => Ok(set_auto_failover(*on, seen)),
         Step::CancelOp { op } => cancel(*op, seen),
         Step::MarkAlive { table, pid, endpoint, alive } => replica::mark_alive(seen, table, *pid, endpoint, *alive),
-        Step::LoadReplica { table, pid, endpoint } => replica::load(&PartitionContext::find(seen, table, *pid)?, endpoint),
+        Step::LoadReplica { table, pid, endpoint } => {
+            replica::load(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
         Step::RecoverReplica { table, pid, endpoint, led_until } => {
             replica::recover(&PartitionContext::find(seen, table, *pid)?, endpoint, *led_until)
         }
-        Step::AddReplica { table, pid, endpoint } => placement::add(&PartitionContext::find(seen, table, *pid)?, endpoint),
-        Step::RemoveReplica { table, pid, endpoint } => placement::remove(&PartitionContext::find(seen, table, *pid)?, endpoint),
-        Step::MigrateReplica { table, pid, from, to } => placement::migrate(&PartitionContext::find(seen, table, *pid)?, from, to),
-        Step::Aggregate { table, pid, endpoint } => aggregate::create(&PartitionContext::find(seen, table, *pid)?, endpoint),
+        Step::AddReplica { table, pid, endpoint } => {
+            placement::add(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
+        Step::RemoveReplica { table, pid, endpoint } => {
+            placement::remove(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
+        Step::MigrateReplica { table, pid, from, to } => {
+            placement::migrate(&PartitionContext::find(seen, table, *pid)?, from, to)
+        }
+        Step::Aggregate { table, pid, endpoint } => {
+            aggregate::create(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
         Step::OfflineTablet { endpoint } => tablet::offline(seen, endpoint),
         Step::RecoverTablet { endpoint } => tablet::recover(seen, endpoint),
-        Step::Disconnect { table, pid, endpoint } => placement::disconnect(&PartitionContext::find(seen, table, *pid)?, endpoint),
-        Step::DropStray { table, pid, endpoint } => placement::drop_stray(&PartitionContext::find(seen, table, *pid)?, endpoint),
+        Step::Disconnect { table, pid, endpoint } => {
+            placement::disconnect(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
+        Step::DropStray { table, pid, endpoint } => {
+            placement::drop_stray(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
         Step::StandDown { table, pid, endpoint, successor } => {
             handover::stand_down(&PartitionContext::find(seen, table, *pid)?, endpoint, successor)
         }
-        Step::StandUp { table, pid, endpoint } => handover::stand_up(&PartitionContext::find(seen, table, *pid)?, endpoint),
-        Step::ChangeLeader { table, pid, to } => leader::change(&PartitionContext::find(seen, table, *pid)?, to.as_ref()),
+        Step::StandUp { table, pid, endpoint } => {
+            handover::stand_up(&PartitionContext::find(seen, table, *pid)?, endpoint)
+        }
+        Step::ChangeLeader { table, pid, to } => {
+            leader::change(&PartitionContext::find(seen, table, *pid)?, to.as_ref())
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::metadata::{Difference, compare};
 use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
 use crate::recovery::Outcome;
 use crate::run::stopping::unless_stopped;
-use crate::run::{Archive, RunHeader, Caller, Holder, Lock, LockError, Record, RecordError, RunId, Stop, Work};
+use crate::run::{Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work};
 
 /// The step's code in records.
 const STEP: &str = "metadata_restore";

@@ -3,7 +3,9 @@
 use crate::model::{Action, Endpoint, Held, Offset, Partition, Pid, Role, Seen, Snapshot, TableName};
 
 use super::effect::Effect;
-use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet};
+use super::partition_context::{
+    PartitionContext, Planned, Refusal, failover_is_off, find_table, tablet_is_healthy, unknown_tablet,
+};
 use super::{Call, handover};
 
 /// Segments an index is loaded into: the documented 8.
@@ -165,7 +167,11 @@ pub(super) fn load(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<
 }
 
 /// `recovertable`.
-pub(super) fn recover(place: &PartitionContext<'_>, endpoint: &Endpoint, led_until: Option<Offset>) -> Result<Planned, Refusal> {
+pub(super) fn recover(
+    place: &PartitionContext<'_>,
+    endpoint: &Endpoint,
+    led_until: Option<Offset>,
+) -> Result<Planned, Refusal> {
     failover_is_off(place.seen)?;
     let (name, flags) = (place.name(), place.replica(endpoint)?);
     tablet_is_healthy(place.seen, endpoint)?;

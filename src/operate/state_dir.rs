@@ -239,7 +239,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateDirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(path)(error)),
     };
-    let garbage = |error: serde_json::Error| StateDirError { path: path.display().to_string(), seen: error.to_string() };
+    let garbage =
+        |error: serde_json::Error| StateDirError { path: path.display().to_string(), seen: error.to_string() };
     let Versioned { version } = serde_json::from_slice(&text).map_err(garbage)?;
     if version != VERSION {
         let seen = format!("it has version {version}, and this program reads version {VERSION}");

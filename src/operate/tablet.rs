@@ -5,7 +5,9 @@ use crate::run::some_of;
 
 use super::Call;
 use super::effect::Effect;
-use super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet};
+use super::partition_context::{
+    PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
+};
 
 /// Every replica on a tablet, with what it is a replica of.
 fn replicas<'a>(seen: &'a Snapshot, at: &'a Endpoint) -> impl Iterator<Item = (&'a Table, &'a Partition, &'a Replica)> {

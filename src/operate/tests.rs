@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::outage::outage;
-use super::{Call, Effect, EffectStatus, Step, plan, effect_status};
+use super::{Call, Effect, EffectStatus, Step, effect_status, plan};
 
 pub(super) fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
@@ -222,7 +222,9 @@ fn an_answer_is_no_effect() {
     let mut seen = well();
     assert!(matches!(effect_status(&effect, &seen, None), EffectStatus::Reached(_)));
     replica_mut(&mut seen, "b").is_alive = false;
-    assert!(matches!(effect_status(&effect, &seen, None), EffectStatus::Waiting(text) if text.contains("no operation")));
+    assert!(
+        matches!(effect_status(&effect, &seen, None), EffectStatus::Waiting(text) if text.contains("no operation"))
+    );
     let op = |status| Op {
         id: OpId(9),
         kind: OpKind::RecoverTable,
@@ -232,7 +234,9 @@ fn an_answer_is_no_effect() {
         task: "kDelReplica".to_owned(),
     };
     seen.ops = vec![op(OpStatus::Doing)];
-    assert!(matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Waiting(text) if text.contains("kDelReplica")));
+    assert!(
+        matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Waiting(text) if text.contains("kDelReplica"))
+    );
     seen.ops = vec![op(OpStatus::Failed)];
     assert!(matches!(effect_status(&effect, &seen, Some(OpId(8))), EffectStatus::Missed { .. }));
     assert!(matches!(effect_status(&effect, &seen, Some(OpId(9))), EffectStatus::Waiting(_)), "that one failed before");

@@ -24,7 +24,9 @@ pub use timeline::{Timeline, Times};
 
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
-use crate::run::{InMemoryLock, Caller, Consent, Event, RecoverError, Recovered, Recovery, Scope, MemoryArchive, Stop, Widths};
+use crate::run::{
+    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
 use crate::sandbox::world::RowCount;

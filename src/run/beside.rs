@@ -12,9 +12,9 @@ use crate::playbook::{AutoFailover, ClusterStep};
 use crate::recovery::{Outcome, View};
 
 use super::dispatch::send;
-use super::partition_task::Sequence;
 use super::driver::{Driver, Report};
 use super::event::Event;
+use super::partition_task::Sequence;
 
 /// kAutoFailoverIsEnabled: the nameserver refuses what the run has to do.
 pub const AUTO_FAILOVER_IS_ON: i32 = 301;

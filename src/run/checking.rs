@@ -166,10 +166,9 @@ impl Checking<'_> {
     /// How long what was found has to last before it is believed.
     fn may_heal_for(&self, found: &Verification, seen: &Snapshot) -> Duration {
         let known = Known::of(&self.known, seen);
-        let news = found
-            .findings
-            .iter()
-            .filter(|finding| !matches!(finding.nature, Persistence::GoesOn | Persistence::Remark) && !known.tells(finding));
+        let news = found.findings.iter().filter(|finding| {
+            !matches!(finding.nature, Persistence::GoesOn | Persistence::Remark) && !known.tells(finding)
+        });
         let each = news.map(|finding| match finding.kind {
             FindingKind::Ahead | FindingKind::FewerRows | FindingKind::DataNotReplaced => SETTLING,
             _ => HEALING,

@@ -9,9 +9,9 @@ use crate::model::{Action, PartitionId};
 use crate::recovery::{Intent, Outcome};
 
 use super::beside::AUTO_FAILOVER_IS_ON;
-use super::partition_task::Ordered;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
+use super::partition_task::Ordered;
 use super::polling;
 use super::stopping::{CALLS, within_budget};
 

@@ -13,22 +13,22 @@ use crate::model::{Endpoint, Held, Op, PartitionId, Probes, Registration, Seen, 
 use crate::playbook::Playbook;
 use crate::recovery::{Base, Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
-use super::dispatch::Sent;
 use super::beside::{Beside, Failover};
-use super::partition_task::{PartitionTask, Sequence, partitions, end_of};
-use super::partition_poll::{PartitionPoll, PollError};
 use super::comparing::{Comparing, ToCompare};
+use super::dispatch::Sent;
+use super::early_leader_note::EarlyLeaderNote;
 use super::ending::milestone;
 use super::event::{Event, Listener, Milestone};
 use super::hold::HeldFor;
 use super::index::Index;
 use super::lane::{Lanes, Widths, rank};
 use super::lock::LockError;
-use super::polling::{self, POLL_MIN};
 use super::missing::Awaiting;
+use super::partition_poll::{PartitionPoll, PollError};
+use super::partition_task::{PartitionTask, Sequence, end_of, partitions};
+use super::polling::{self, POLL_MIN};
 use super::record::Record;
 use super::returned::Evidence;
-use super::early_leader_note::EarlyLeaderNote;
 use super::waits::Waits;
 
 /// Why a run goes on or stops.

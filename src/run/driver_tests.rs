@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::super::partition_task::End;
 use super::super::lock::{InMemoryLock, Lock as _};
 use super::super::made_up::{ID, note, orders, record, seen, tablets};
+use super::super::partition_task::End;
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{

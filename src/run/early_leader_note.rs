@@ -49,7 +49,8 @@ impl Driver {
         (self.settings.listener)(&Event::LeaderChosen { table, pid, choice });
         if !is_told {
             task.under_way += 1;
-            let (lock, note) = (self.settings.early_leader_note.lock.clone(), self.settings.early_leader_note.of_early_leaders());
+            let (lock, note) =
+                (self.settings.early_leader_note.lock.clone(), self.settings.early_leader_note.of_early_leaders());
             self.tasks.spawn(async move { Report::Told(id, lock.write_note(Some(&note)).await) });
         }
         is_told

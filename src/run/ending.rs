@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::model::PartitionId;
 use crate::recovery::{Blocked, Reason, View};
 
-use super::partition_task::{PartitionTask, End};
 use super::driver::{Driven, Driver, Stop};
 use super::event::{Event, Milestone};
+use super::partition_task::{End, PartitionTask};
 use super::polling;
 
 impl Driver {

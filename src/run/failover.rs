@@ -12,8 +12,8 @@ use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, Verb, counted
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::dispatch::send;
 use super::cluster_steps::lost_in_service;
+use super::dispatch::send;
 use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::hold::HeldFor;

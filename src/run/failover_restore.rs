@@ -15,7 +15,7 @@ use super::failover::{GivenBack, Told, give_back};
 use super::hold::{HeldFor, standing};
 use super::known_runs::{owed, unsettled};
 use super::lock::{Holder, Lock, Note};
-use super::record::{Archive, RunHeader, Caller, ClusterNames, UnfinishedWork, Record, Work};
+use super::record::{Archive, Caller, ClusterNames, Record, RunHeader, UnfinishedWork, Work};
 use super::run_id::RunId;
 use super::stopping::{Hurry, NOTES, unless_stopped, within_budget};
 

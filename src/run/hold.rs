@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, Verb};
 use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in};
 
-use super::partition_task::End;
 use super::driver::Driver;
 use super::lock::Note;
+use super::partition_task::End;
 use super::record::UnfinishedWork;
 use super::scope::some_of;
 

@@ -130,9 +130,9 @@ pub(super) fn owed(left: &UnfinishedWork, note: Option<&Note>) -> Option<bool> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::lock::{InMemoryLock, Holder};
+    use super::super::lock::{Holder, InMemoryLock};
     use super::super::made_up;
-    use super::super::record::{RunHeader, Caller, Record, MemoryArchive};
+    use super::super::record::{Caller, MemoryArchive, Record, RunHeader};
     use super::*;
 
     fn nothing() -> Snapshot {
@@ -197,7 +197,8 @@ mod tests {
                 held_for: Vec::new(),
             };
             lock.write_note(Some(&note)).await.unwrap();
-            let runs = known_runs(&lock, &MemoryArchive::default(), &ClusterNames::called("c"), &nothing()).await.unwrap();
+            let runs =
+                known_runs(&lock, &MemoryArchive::default(), &ClusterNames::called("c"), &nothing()).await.unwrap();
             (runs.unfinished, runs.owes_failover)
         };
         let on_ops2 = |how: &str| Some(format!("run 9-0 on ops2 {how}; its record is there: there"));

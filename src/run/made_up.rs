@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::lock::Note;
-use super::record::{RunHeader, By, Caller, Record, MemoryArchive, Work};
+use super::record::{By, Caller, MemoryArchive, Record, RunHeader, Work};
 use super::run_id::RunId;
 
 pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };

@@ -1,25 +1,22 @@
 //! A run: the loop that drives every partition, the lanes it sends through, the record it leaves, and auto_failover
 //! switched off before and given back after, whatever happens in between.
 
-mod dispatch;
 mod aggregated;
 mod apart;
 mod beside;
-mod partition_task;
 mod checking;
-mod partition_poll;
 mod cluster_lock;
 mod cluster_steps;
 mod comparing;
 mod diagnosis;
+mod dispatch;
 mod driver;
+mod early_leader_note;
 mod ending;
 mod error;
 mod event;
 mod failover;
 mod failover_restore;
-mod outstanding;
-mod work_session;
 mod hold;
 mod host_lock;
 mod index;
@@ -28,13 +25,16 @@ mod known_runs;
 mod lane;
 mod leaving;
 mod lock;
-mod polling;
 #[cfg(test)]
 mod made_up;
 mod missing;
 mod names;
+mod outstanding;
 mod panics;
+mod partition_poll;
+mod partition_task;
 mod pause;
+mod polling;
 mod prepared;
 mod process;
 mod record;
@@ -48,24 +48,22 @@ mod scope;
 mod service;
 mod status;
 pub mod stopping;
-mod early_leader_note;
 mod turns;
 mod verdict;
 mod waits;
+mod work_session;
 
-pub use dispatch::outcome_of;
 pub use beside::AUTO_FAILOVER_IS_ON;
 pub use checking::{Checking, Compares, unhealthy_in};
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
 pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
+pub use dispatch::outcome_of;
 pub use driver::{Driven, Driver, Settings, Stop};
 pub use error::RecoverError;
 pub use event::{Event, Listener, Milestone};
 pub use failover::{RESTORE_DEADLINE, StepError};
 pub use failover_restore::{FailoverRestore, PendingRestore};
-pub use outstanding::OutstandingWork;
-pub use work_session::{Ended, SessionStart, SessionHandle, SessionReport, WorkSession, NotDone};
 pub use hold::{HeldFor, held_at, held_replicas, why_held};
 pub use host_lock::LockFile;
 pub use kept::{
@@ -74,15 +72,16 @@ pub use kept::{
 };
 pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
-pub use lock::{InMemoryLock, Holder, Lock, LockError, LockFuture, Note};
+pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use missing::Awaiting;
 pub use names::{meant, names_a_table};
+pub use outstanding::OutstandingWork;
 pub use pause::Pause;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use record::{
-    Archive, RunHeader, By, Caller, ClusterNames, Directory, FailoverSet, UnfinishedWork, Line, RecordWriter, Record, RecordError, RunState,
-    MemoryArchive, RecordedRun, RecordedRunError, Work, left_by_runs,
+    Archive, By, Caller, ClusterNames, Directory, FailoverSet, Line, MemoryArchive, Record, RecordError, RecordWriter,
+    RecordedRun, RecordedRunError, RunHeader, RunState, UnfinishedWork, Work, left_by_runs,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{
@@ -98,3 +97,4 @@ pub use status::{
 };
 pub use verdict::summary_of_plan;
 pub use waits::{Awaited, Named};
+pub use work_session::{Ended, NotDone, SessionHandle, SessionReport, SessionStart, WorkSession};

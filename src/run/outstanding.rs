@@ -76,7 +76,12 @@ pub(super) fn still_going_on(
                     }
                     _ => continue,
                 };
-                going_on.push(OutstandingWork::Load { endpoint: endpoint.clone(), table: name.clone(), pid, seen: shows });
+                going_on.push(OutstandingWork::Load {
+                    endpoint: endpoint.clone(),
+                    table: name.clone(),
+                    pid,
+                    seen: shows,
+                });
             }
             let ops = seen.ops.iter().filter(|op| op.status.is_in_flight() && op.table == *name && op.pid == pid);
             going_on.extend(ops.map(|op| OutstandingWork::Op {

@@ -13,8 +13,8 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
 use crate::recovery::WaitFor;
 
-use super::partition_task::{PartitionTask, Sequence};
 use super::driver::{Driver, Report};
+use super::partition_task::{PartitionTask, Sequence};
 use super::polling::POLL_MIN;
 
 /// What a call costs, and a line of an answer to one that asks for everything, in the same unit (about a tenth of a
@@ -92,7 +92,8 @@ impl Driver {
             let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
             let table = table.name.clone();
             let still = self.partitions.get(id).map_or(self.pause_max, |task| self.longest_pause(task.pace.moved));
-            let Some(task) = self.partitions.get_mut(id).filter(|task| task.pace.due().is_some_and(|due| due <= now)) else {
+            let Some(task) = self.partitions.get_mut(id).filter(|task| task.pace.due().is_some_and(|due| due <= now))
+            else {
                 continue;
             };
             let waits_for_ops = task.waiting == Some(WaitFor::Ops);
@@ -118,7 +119,12 @@ impl Driver {
 
     /// Brings a partition up to date. What does not fit into what was seen before (a server does not answer, a replica or the
     /// table has gone) is left to a look at everything there, which knows more.
-    pub(super) fn note_partition_poll(&mut self, began: Sequence, id: PartitionId, close: Result<PartitionPoll, PollError>) {
+    pub(super) fn note_partition_poll(
+        &mut self,
+        began: Sequence,
+        id: PartitionId,
+        close: Result<PartitionPoll, PollError>,
+    ) {
         let Some(task) = self.partitions.get_mut(&id) else { return };
         task.pace.under_way = false;
         self.next_look = self.next_look.min(task.pace.next);

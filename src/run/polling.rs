@@ -11,10 +11,10 @@ use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
-use super::partition_task::{PartitionTask, Sequence, on_nameserver};
 use super::driver::{Driver, Metadata, Report};
 use super::event::Event;
 use super::index::Index;
+use super::partition_task::{PartitionTask, Sequence, on_nameserver};
 
 /// The pause between two rounds of looks: from this, while things move, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
@@ -89,7 +89,8 @@ impl Driver {
         let mut nameserver = false;
         if self.closely_is_cheaper(wanting.len()) {
             self.look_closely(&wanting, began);
-            let due = wanting.iter().filter_map(|id| self.partitions.get(id)?.pace.due()).filter(|due| *due > now).min();
+            let due =
+                wanting.iter().filter_map(|id| self.partitions.get(id)?.pace.due()).filter(|due| *due > now).min();
             self.next_look = due.map_or(self.next_look, |due| self.next_look.min(due));
         } else {
             let partitions = || wanting.iter().filter_map(|id| self.partitions.get(id));
@@ -147,7 +148,12 @@ impl Driver {
         still.max(self.pause_max)
     }
 
-    pub(super) fn note_tablet(&mut self, began: Sequence, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
+    pub(super) fn note_tablet(
+        &mut self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) {
         self.looking_at.remove(endpoint);
         match self.is_back(endpoint, &held) {
             true => self.look_at_returned(endpoint.clone()),
@@ -156,7 +162,12 @@ impl Driver {
     }
 
     /// Notes what a tablet holds, or that it does not say.
-    pub(super) fn note_answer(&mut self, began: Sequence, endpoint: &Endpoint, held: Seen<BTreeMap<PartitionId, Held>>) {
+    pub(super) fn note_answer(
+        &mut self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) {
         let held = self.with_closer_looks(began, endpoint, held);
         self.note_restart(began, endpoint, &held);
         if self.is_hiccup(endpoint, &held) {
@@ -331,7 +342,8 @@ impl Driver {
             task.is_open() && task.tablet_acted < began && matches!(load, Load::Accepted | Load::Seen)
         };
         let placed = self.placed.get(endpoint).into_iter().flatten();
-        let gone: Vec<PartitionId> = placed.copied().filter(|id| self.partitions.get(id).is_some_and(is_gone)).collect();
+        let gone: Vec<PartitionId> =
+            placed.copied().filter(|id| self.partitions.get(id).is_some_and(is_gone)).collect();
         for id in gone.iter().filter(|_| gone.len() > 1) {
             if let Some(task) = self.partitions.get_mut(id) {
                 task.memory.replica_mut(endpoint).load = Load::Interrupted;

@@ -6,8 +6,8 @@ use crate::cluster::CallError;
 use crate::model::{Endpoint, PartitionId, Snapshot, State};
 use crate::playbook::{Playbook, PlaybookError, alternatives};
 use crate::recovery::{
-    Before, ProcessContinuity, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, Replaceable, RowsSeen, View, forecast,
-    plan,
+    Before, Forecast, LeaderPlan, Loss, Memory, PartitionPlan, Plan, ProcessContinuity, Replaceable, RowsSeen, View,
+    forecast, plan,
 };
 
 use super::cluster_steps::stands_in_for_lost;

@@ -8,10 +8,10 @@ use crate::model::{Endpoint, Held, Op, Partition, PartitionId, Probes, Seen, Tab
 use crate::recovery::Reason;
 use crate::snapshot;
 
-use super::partition_task::{PartitionTask, Sequence};
 use super::driver::{Driver, Report};
 use super::event::Event;
 use super::index::Index;
+use super::partition_task::{PartitionTask, Sequence};
 
 /// How often what was tried in vain is tried again because a tablet has come back. One that goes away on and on may be brought
 /// down by what it is asked to do.

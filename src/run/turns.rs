@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::model::{Endpoint, PartitionId, Table};
 use crate::recovery::{Ahead, Gates, Load, Next, WaitFor, awaits_aggregator};
 
-use super::partition_task::PartitionTask;
 use super::driver::Driver;
+use super::partition_task::PartitionTask;
 use super::polling;
 
 /// How often those are looked for that wait for what they aggregate, or for what aggregates them.

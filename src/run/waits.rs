@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::model::{Endpoint, PartitionId, TableName};
 use crate::recovery::{Ahead, WaitFor};
 
-use super::partition_task::PartitionTask;
 use super::driver::Driver;
 use super::event::Event;
+use super::partition_task::PartitionTask;
 
 /// How long something is waited for before it is said. On the cluster's clock, like all of this.
 pub(super) const FIRST: Duration = Duration::from_secs(30);

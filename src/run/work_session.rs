@@ -20,7 +20,7 @@ use super::known_runs::{owed, unsettled};
 use super::leaving::end_unbegun;
 use super::lock::{Lock, Note};
 use super::panics::{panic_text, unbreakable};
-use super::record::{Archive, RunHeader, Caller, ClusterNames, UnfinishedWork, Record, RecordError, Work};
+use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeader, UnfinishedWork, Work};
 use super::stopping::{CALLS, LEADERS, NOTES, unless_stopped, within_budget};
 
 /// What such work needs beside the cluster.

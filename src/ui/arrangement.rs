@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
-use crate::operate::{Arrangement, JobReport, Undertaking, DryRun};
+use crate::operate::{Arrangement, DryRun, JobReport, Undertaking};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};

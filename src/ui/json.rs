@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::{Action, Endpoint, Pid, Snapshot, TableName, Tid};
 use crate::recovery::{
-    Blocked, Counts, LeaderPlan, Loss, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence, PromotionMethod,
+    Blocked, Counts, LeaderPlan, Loss, PartitionPlan, Plan, PlannedStep, PromotionMethod, Rejected, ReplicaEvidence,
 };
 use crate::run::{Difference, Event, Listener, PlanId, PlannedClusterStep, Status, Summary, cluster_steps};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 use crate::playbook::{OnConflict, PartitionStep, Playbook, Promote};
 use crate::recovery::{
-    Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, Rejected, ReplicaEvidence,
-    PromotionMethod,
+    Choice, Counts, GivenUp, LeaderPlan, Loss, LossKind, PartitionPlan, Plan, PlannedStep, PromotionMethod, Rejected,
+    ReplicaEvidence,
 };
 use crate::run::{HeldFor, PlanId, PlannedClusterStep, Service, cluster_steps};
 

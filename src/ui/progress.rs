@@ -63,7 +63,10 @@ impl Progress {
 
     fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
         let (names, run_counts, digest) = (Names::default(), RunCounts::default(), Digest::default());
-        Self { shown: Arc::new(Mutex::new(Shown { names, run_counts, digest, detail, paint, place, acts: false })), board }
+        Self {
+            shown: Arc::new(Mutex::new(Shown { names, run_counts, digest, detail, paint, place, acts: false })),
+            board,
+        }
     }
 
     /// Learns the names of tables, which some events carry as numbers only, when that is called.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recovery::Outcome;
-use crate::run::{Event, Line, RunId, RunState, RecordedRun, Work, why_held};
+use crate::run::{Event, Line, RecordedRun, RunId, RunState, Work, why_held};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::recovery::{Loss, WhyHeld};
 use crate::run::{
-    AcceptedEntry, BlockedEntry, GivenUpEntry, OutstandingWork, HeldFor, Recovered, RowsCompared, Stop, Summary, Verdict,
-    held_at, why_held,
+    AcceptedEntry, BlockedEntry, GivenUpEntry, HeldFor, OutstandingWork, Recovered, RowsCompared, Stop, Summary,
+    Verdict, held_at, why_held,
 };
 use crate::verify::Standing;
 

@@ -76,14 +76,10 @@ impl Guarding<'_> {
             Ok(Acted::Nothing) => {}
             Ok(Acted::Overtaken(run)) => self.is("holds_back", &format!("a run is at work: {run}"), &[]),
             Ok(Acted::Recovered(recovered)) => {
-                let recovered = match is_stopped {
-                    true => *recovered,
-                    false => {
-                        let (dir, up_to) = (self.dir(session)?, self.playbook.compare_rows_up_to());
-                        lead_beside(*recovered, (&self.scope, up_to), &dir, session, &signalled, self.out).await?
-                    }
-                };
                 self.has_recovered(&recovered, session, record.as_deref());
+                if !is_stopped {
+                    self.leads_beside(*recovered, session, &signalled).await;
+                }
             }
             Err(RecoverError::Stopped { .. }) => {}
             Err(error) => {
@@ -101,6 +97,30 @@ impl Guarding<'_> {
             Stop::No => None,
             stop => Some(Ended::Stopped(stop)),
         })
+    }
+
+    /// Hands over what is led apart, as a person's run does. A guard goes on whatever comes of it.
+    async fn leads_beside(&self, recovered: Recovered, session: &Session, signals: &Signals) {
+        let dir = match self.dir(session) {
+            Ok(dir) => dir,
+            Err(failure) => return self.tell("failed", &failure.to_string(), &[], None),
+        };
+        let up_to = self.playbook.compare_rows_up_to();
+        let led = lead_beside(recovered, (&self.scope, up_to), &dir, session, signals, self.out).await;
+        let (why, next) = match led {
+            Ok(Recovered { not_restored: None, .. }) => return,
+            Ok(Recovered { not_restored: Some(error), summary, .. }) => {
+                let next = by_hand(&session.reach, summary.auto_failover.before);
+                (format!("auto_failover could not be given back: {error}"), vec![next])
+            }
+            Err(failure) => (failure.to_string(), vec![failure.next()]),
+        };
+        self.tell(
+            "failed",
+            &format!("pre-aggregate tables were to be led beside their base tables: {why}"),
+            &next,
+            None,
+        );
     }
 
     fn has_recovered(&self, recovered: &Recovered, session: &Session, record: Option<&str>) {

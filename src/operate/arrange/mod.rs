@@ -7,18 +7,18 @@
 mod aggregates;
 mod balance;
 mod closed;
+mod dry_run;
 mod next;
-mod scale_in;
 mod replica_counts;
+mod scale_in;
 #[cfg(test)]
 mod tests;
 mod upgrade;
-mod dry_run;
 
 pub use closed::Closed;
+pub use dry_run::{DryRun, dry_run};
 pub use next::{Next, next};
 pub use upgrade::{Led, UpgradeNote};
-pub use dry_run::{DryRun, dry_run};
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
-use super::super::handover::{Successor, Standing, is_close, standing};
+use super::super::handover::{Standing, Successor, is_close, standing};
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
 use super::Goal;
@@ -112,7 +112,9 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
             (Some(successor), _) if !place.seen.hears_from(&successor) => {
                 Next::Silence(format!("{successor}, which is to lead {}, is offline", goal.name()))
             }
-            (Some(successor), _) => Next::Wait(format!("{successor} has not caught up with {leader} in {}", goal.name())),
+            (Some(successor), _) => {
+                Next::Wait(format!("{successor} has not caught up with {leader} in {}", goal.name()))
+            }
             (None, Some(endpoint)) => Next::Take(Step::AddReplica { table, pid, endpoint }),
             (None, None) => {
                 let hint = format!("see `openmldb-ops status --partition {}`", goal.name());

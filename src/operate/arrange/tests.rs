@@ -8,9 +8,9 @@ use crate::model::{
 };
 
 use super::super::{Call, Step, plan};
+use super::dry_run::simulate;
 use super::next::{Next, next};
 use super::replica_counts::ReplicaCounts;
-use super::dry_run::simulate;
 use super::*;
 
 /// SplitMix64: the same seed, the same cluster.

@@ -12,13 +12,13 @@ use crate::run::{AUTO_FAILOVER_IS_ON, Stop};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::arrange::{Goal, Next, next};
-use super::super::perform::{status_in_time, newest, send};
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
+use super::super::perform::{newest, send, status_in_time};
 use super::super::plan::plan;
 use super::super::{Call, EffectStatus, Step};
 use super::ready::{Ready, ready};
 use super::vacancy::{End, Vacancy, Why};
-use super::{StepOutcome, StepEvent, Shared};
+use super::{Shared, StepEvent, StepOutcome};
 
 /// Tries of one partition: about one operation in twenty fails for no reason
 /// (docs/openmldb/operations.md#operations-fail-for-no-reason).

@@ -3,8 +3,8 @@
 use crate::model::{Endpoint, Offset, Snapshot};
 
 use super::super::arrange::Goal;
-use super::super::state_dir::{StateDir, StateDirError, StoodDown};
 use super::super::partition_context::PartitionContext;
+use super::super::state_dir::{StateDir, StateDirError, StoodDown};
 use super::lane::id_of;
 
 /// Leaders that have stood down and are not back as followers.

@@ -7,8 +7,8 @@ use std::io;
 use crate::model::{Action, Endpoint, PartitionId};
 use crate::recovery::{Outcome, PersistedMemory};
 
-use super::super::outstanding::OutstandingWork;
 use super::super::hold::HeldFor;
+use super::super::outstanding::OutstandingWork;
 use super::archive::RecordWriter;
 use super::line::Line;
 

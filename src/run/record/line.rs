@@ -9,9 +9,9 @@ use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
 use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, PersistedMemory, WaitFor};
 
 use super::super::event::Milestone;
-use super::super::outstanding::OutstandingWork;
 use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
+use super::super::outstanding::OutstandingWork;
 use super::super::process::{Liveness, ProcessIdentity};
 use super::super::run_id::RunId;
 

@@ -3,11 +3,11 @@
 //! sent; how it went is in the file at once, and on disk before the next call is sent.
 
 mod archive;
+mod buffer;
 mod cluster_names;
 mod line;
-mod buffer;
-mod state;
 mod recorded_run;
+mod state;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,18 +18,18 @@ use tokio::time::Instant;
 use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, Wait};
 
-pub use archive::{Archive, Directory, RecordWriter, MemoryArchive};
+pub use archive::{Archive, Directory, MemoryArchive, RecordWriter};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
-pub use line::{RunHeader, By, Caller, Line, Work};
+pub use line::{By, Caller, Line, RunHeader, Work};
+pub use recorded_run::{FailoverSet, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
 pub use state::RunState;
-pub use recorded_run::{FailoverSet, UnfinishedWork, RecordedRun, RecordedRunError, left_by_runs};
 
 use buffer::{Called, Owes, RecordBuffer};
 
 use super::event::Milestone;
-use super::outstanding::OutstandingWork;
 use super::hold::HeldFor;
+use super::outstanding::OutstandingWork;
 use super::run_id::RunId;
 
 /// A record that cannot be written or read.

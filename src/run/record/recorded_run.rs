@@ -12,7 +12,7 @@ use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
 use super::cluster_names::ClusterNames;
-use super::line::{RunHeader, By, Line, VERSION, Work};
+use super::line::{By, Line, RunHeader, VERSION, Work};
 use super::{RecordError, at};
 
 /// The longest line read, in bytes: the snapshot of a million replicas is a tenth of it.

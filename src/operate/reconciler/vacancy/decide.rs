@@ -13,7 +13,7 @@ use crate::cluster::{CallError, NOT_LEADER, Outcome};
 use crate::model::{Endpoint, Op, OpId, OpKind, OpStatus};
 
 use super::super::super::Step;
-use super::super::super::handover::{Successor, Standing, standing};
+use super::super::super::handover::{Standing, Successor, standing};
 use super::super::super::partition_context::{PartitionContext, Refusal};
 use super::super::super::plan::plan;
 use super::CALL;
@@ -314,7 +314,9 @@ impl Known {
                 (Some(_), _) => self.again = Some(Again::new(Why::Ending)),
                 (None, SuccessorState::NotYet(what)) => self.is_out_of_time(what, now),
                 (None, SuccessorState::Refused(refusal)) => self.is_out_of_time(&refusal.text, now),
-                (None, SuccessorState::Is(_) | SuccessorState::None) => self.is_out_of_time("the election came too late", now),
+                (None, SuccessorState::Is(_) | SuccessorState::None) => {
+                    self.is_out_of_time("the election came too late", now)
+                }
             }
         }
         let Some(again) = &self.again else { return Do::Look };
@@ -399,7 +401,9 @@ impl Known {
         for replica in electable {
             if !self.answered(&replica.endpoint, rested) {
                 let seen = self.silent(&replica.endpoint).map(|silent| silent.error.clone());
-                return SuccessorState::NotYet(seen.unwrap_or_else(|| format!("{} did not answer yet", replica.endpoint)));
+                return SuccessorState::NotYet(
+                    seen.unwrap_or_else(|| format!("{} did not answer yet", replica.endpoint)),
+                );
             }
         }
         let successor = self.wanted.as_ref().map(|at| Successor { at, holds_all: self.heir_holds_all });

@@ -24,10 +24,10 @@ use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Tabl
 
 use super::super::arrange::Goal;
 use super::super::handover;
-use super::super::perform::{newest, send};
 use super::super::partition_context::{PartitionContext, Refusal};
+use super::super::perform::{newest, send};
 use super::super::{Call, Step};
-use super::{StepOutcome, StepEvent, Shared};
+use super::{Shared, StepEvent, StepOutcome};
 use decide::Do;
 use election::{Circumstances, Election};
 pub(in super::super) use end::{End, Why};
@@ -325,7 +325,9 @@ impl Vacancy {
             }
             End::LeadsAgain(why) => {
                 let how = match why.said() {
-                    Some(why) => StepOutcome::Reached(format!("{} leads {} again: {why}", self.known.old, self.goal.name())),
+                    Some(why) => {
+                        StepOutcome::Reached(format!("{} leads {} again: {why}", self.known.old, self.goal.name()))
+                    }
                     None => leads(&self.known.old),
                 };
                 self.tell(&self.stand_up(), None, how);

@@ -396,11 +396,13 @@ async fn a_tablet_that_is_to_lead_nothing_is_elected_only_if_it_is_wanted() {
 async fn followers_that_are_silent_are_kept_if_they_were_followers() {
     let mut bed = Bed::rested().await;
     bed.is_silent("c", no_answer());
-    let place = super::super::super::partition_context::PartitionContext::find(&bed.known.seen, &orders(), Pid(0)).unwrap();
+    let place =
+        super::super::super::partition_context::PartitionContext::find(&bed.known.seen, &orders(), Pid(0)).unwrap();
     let call = super::super::super::handover::lead_again(&place, &"a".into()).unwrap();
     assert!(format!("{call:?}").contains("\"b\"") && format!("{call:?}").contains("\"c\""), "{call:?}");
     replica_mut(&mut bed.known.seen, "c").is_alive = false;
-    let place = super::super::super::partition_context::PartitionContext::find(&bed.known.seen, &orders(), Pid(0)).unwrap();
+    let place =
+        super::super::super::partition_context::PartitionContext::find(&bed.known.seen, &orders(), Pid(0)).unwrap();
     let call = super::super::super::handover::lead_again(&place, &"a".into()).unwrap();
     assert!(!format!("{call:?}").contains("\"c\""), "{call:?}");
 }

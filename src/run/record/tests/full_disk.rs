@@ -92,7 +92,11 @@ async fn a_full_disk_does_not_make_calls_sent_that_never_were() {
         let in_doubt = |line: &&Line| matches!(line, Line::Remembered { memory, .. } if memory.load == Load::InDoubt);
         assert_eq!(recorded_run.lines.iter().filter(in_doubt).count(), sent.len() / 2, "room for {room}");
         assert_eq!(recorded_run.unreadable, 0, "room for {room}: no line is there in part");
-        assert_eq!(recorded_run.ended().is_some(), ended.is_ok(), "room for {room}: what could be said of its end is there");
+        assert_eq!(
+            recorded_run.ended().is_some(),
+            ended.is_ok(),
+            "room for {room}: what could be said of its end is there"
+        );
         assert!(record.broken().is_some() || sent.len() == 4, "room for {room}");
     }
     assert!(stopped_between > 100, "{stopped_between}");
