@@ -10,7 +10,7 @@ pub use super::embedded::Embedded;
 #[cfg(feature = "sandbox")]
 pub use super::embedded::{Faults, Shape};
 use super::ending_args::Ending;
-use super::guard_args::Guard;
+use super::guard::args::Guard;
 use super::look_args::{Format, Snapshot, Status};
 use super::metadata_args::MetadataCommand;
 use super::partition::PartitionCommand;

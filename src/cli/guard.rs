@@ -1,31 +1,35 @@
 //! `guard`: a cluster is watched, and recovered when it went down at once.
 
+mod acting;
+pub(super) mod args;
+mod events;
+mod pause;
+mod telling;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use openmldb_http::Listening;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::{Patience, Standing, Target, ZooKeeper};
-use crate::guard::{Acted, Backups, Decision, Limits, Now, Post, Unshared, Watch};
+use crate::cluster::{Patience, Standing};
+use crate::guard::{Decision, Limits, Now, Post, Unshared, Watch};
 use crate::operate::StateDir;
 use crate::playbook::{self, Playbook};
-use crate::run::{Caller, Directory, RecoverError, Recovered, Scope, Stop};
-use crate::ui::{GuardLine, by_hand, was_switched_off};
+use crate::run::{Caller, Directory, Scope, Stop};
 
-use super::beside::lead_beside;
 use super::failure::{Exit, Failure};
-use super::guard_args::{Guard, GuardCommand, Listen};
-use super::guard_events::Events;
-use super::guard_pause;
 use super::out::Out;
 use super::recover::{caller, exit_of_stop, is_a_guard, now_ms};
 use super::scope::scope;
-use super::session::{Session, named, sandbox_record_dir, target};
+use super::session::{Session, sandbox_record_dir};
 use super::signal::{Signals, Words};
 use super::{record, sandbox};
+
+use args::{Guard, GuardCommand, Listen};
+use events::Events;
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
@@ -46,8 +50,8 @@ const BACKUP: Duration = Duration::from_secs(10 * 60);
 /// It is typed wrong, or nobody can listen where it was told to.
 pub async fn run(args: &Guard, out: &Out) -> Result<Exit, Failure> {
     match &args.command {
-        Some(GuardCommand::Pause { time, why, at }) => return guard_pause::run(Some((*time, why)), at, out).await,
-        Some(GuardCommand::Resume { at }) => return guard_pause::run(None, at, out).await,
+        Some(GuardCommand::Pause { time, why, at }) => return pause::run(Some((*time, why)), at, out).await,
+        Some(GuardCommand::Resume { at }) => return pause::run(None, at, out).await,
         None => {}
     }
     is_a_guard();
@@ -57,7 +61,7 @@ pub async fn run(args: &Guard, out: &Out) -> Result<Exit, Failure> {
     let post: Arc<dyn Post> = match args.embedded.sandbox.is_some() {
         true => Arc::new(Unshared::default()),
         false => {
-            let post = guard_pause::post(&args.at, name(), out)?;
+            let post = pause::post(&args.at, name(), out)?;
             if args.act { Arc::new(post) } else { Arc::new(Unshared::default()) }
         }
     };
@@ -131,6 +135,7 @@ enum Ended {
 impl Guarding<'_> {
     async fn guards(mut self, signals: &Signals) -> Result<Exit, Failure> {
         self.state("starting");
+        self.events.figures(|figures| figures.acts = self.args.act);
         let mut memory = None;
         loop {
             let session = match self.opens(signals).await? {
@@ -173,12 +178,16 @@ impl Guarding<'_> {
         }
     }
 
+    /// Where records are kept.
+    fn dir(&self, session: &Session) -> Result<PathBuf, Failure> {
+        match (&self.args.record_dir, &session.sandbox) {
+            (None, Some(_)) => Ok(sandbox_record_dir()),
+            _ => record::dir(self.args.record_dir.clone()),
+        }
+    }
+
     fn watch(&self, session: &Session) -> Result<Watch, Failure> {
-        let args = self.args;
-        let dir = match (&args.record_dir, &session.sandbox) {
-            (None, Some(_)) => sandbox_record_dir(),
-            _ => record::dir(args.record_dir.clone())?,
-        };
+        let (args, dir) = (self.args, self.dir(session)?);
         let limits = Limits {
             boot: args.boot_wait,
             heal: args.heal_wait,
@@ -295,205 +304,7 @@ impl Guarding<'_> {
         }
         Ok(None)
     }
-
-    /// Says what would be done.
-    async fn would(&mut self, why: &str, watch: &mut Watch, session: &Session) {
-        let text = match watch.plan(&session.cluster, self.clock.now()).await {
-            Ok(would) if would.something => format!(
-                "would run the recovery now: {why}; partitions it would work on: {}, leave alone: {}",
-                would.partitions, would.blocked
-            ),
-            Ok(_) => return,
-            Err(error) => format!("would run the recovery now: {why}; what it would do is not known: {error}"),
-        };
-        self.tell("would_act", &text, &["openmldb-ops recover --all --dry-run".to_owned()], None);
-        self.state("acts");
-        self.told = Some(("acts", why.to_owned()));
-    }
-
-    /// Recovers, unless and until it is stopped or paused.
-    async fn acts(
-        &mut self,
-        why: &str,
-        watch: &mut Watch,
-        session: &Session,
-        signals: &Signals,
-    ) -> Result<Option<Ended>, Failure> {
-        let (stopper, stop) = watch::channel(Stop::No);
-        let signalled = signals.anew(stop.clone());
-        let (now, lock) = (self.clock.now(), watch.lock.clone());
-        self.events.comes_round(true);
-        let stops = async {
-            let mut told = signals.stop.clone();
-            loop {
-                let heard = tokio::time::timeout(TURN, told.wait_for(|stop| *stop != Stop::No)).await;
-                if let Ok(Ok(stop)) = heard {
-                    stopper.send_replace(*stop);
-                    return std::future::pending::<()>().await;
-                }
-                // Where ZooKeeper does not answer, the lock's own watch tells.
-                if let Ok(Some(pause)) = lock.pause().await
-                    && pause.lasts(self.clock.now().wall_ms)
-                {
-                    stopper.send_replace(Stop::Signal(TERMINATE));
-                }
-            }
-        };
-        let begins = || {
-            self.state("acts");
-            self.tell("acts", why, &[], None);
-        };
-        let acted = tokio::select! {
-            acted = watch.act(&session.cluster, now, stop.clone(), signalled.record.clone(), begins) => acted,
-            () = stops => return Ok(None),
-        };
-        self.out.finish();
-        let record = signalled.record.get().map(|record| record.place().to_owned());
-        let is_stopped = *stop.borrow() != Stop::No;
-        match acted {
-            Ok(Acted::Nothing) => {}
-            Ok(Acted::Overtaken(run)) => self.is("holds_back", &format!("a run is at work: {run}"), &[]),
-            Ok(Acted::Recovered(recovered)) => {
-                let recovered = match is_stopped {
-                    true => *recovered,
-                    false => {
-                        let (dir, up_to) = (self.dir(session)?, self.playbook.compare_rows_up_to());
-                        lead_beside(*recovered, (&self.scope, up_to), &dir, session, &signalled, self.out).await?
-                    }
-                };
-                self.has_recovered(&recovered, session, record.as_deref());
-            }
-            Err(RecoverError::Stopped { .. }) => {}
-            Err(error) => {
-                self.events.figures(|figures| *figures.recoveries.entry("failed".to_owned()).or_default() += 1);
-                let text = format!("the recovery did not come to its end: {error}");
-                self.tell("failed", &text, &[], Some(("failed", record.as_deref())));
-            }
-        }
-        // Nothing of it is under way any more.
-        let _idle = signals.anew(signals.stop.clone());
-        self.told = None;
-        self.events.comes_round(false);
-        Ok(match *signals.stop.borrow() {
-            Stop::No if is_stopped => Some(Ended::UsedUp),
-            Stop::No => None,
-            stop => Some(Ended::Stopped(stop)),
-        })
-    }
-
-    fn dir(&self, session: &Session) -> Result<std::path::PathBuf, Failure> {
-        match (&self.args.record_dir, &session.sandbox) {
-            (None, Some(_)) => Ok(sandbox_record_dir()),
-            _ => record::dir(self.args.record_dir.clone()),
-        }
-    }
-
-    fn has_recovered(&self, recovered: &Recovered, session: &Session, record: Option<&str>) {
-        let summary = &recovered.summary;
-        let verdict = summary.verdict.word();
-        self.events.figures(|figures| {
-            *figures.recoveries.entry(verdict.to_owned()).or_default() += 1;
-            (figures.serving_ms, figures.redundant_ms) = (summary.serving_after_ms, summary.redundant_after_ms);
-        });
-        let counts = &summary.partitions;
-        let mut text = format!(
-            "the recovery has ended, {verdict}: partitions recovered {}, left alone {}, failed {}",
-            counts.recovered, counts.blocked, counts.failed
-        );
-        for (what, ms) in [("serving", summary.serving_after_ms), ("redundant", summary.redundant_after_ms)] {
-            if let Some(ms) = ms {
-                text += &format!(", {what} after {:.1} s", Duration::from_millis(ms).as_secs_f64());
-            }
-        }
-        let mut next = Vec::new();
-        if let Some(error) = &recovered.not_restored {
-            text += &format!("; auto_failover could not be given back: {error}");
-            next.push(by_hand(&session.reach, summary.auto_failover.before));
-        } else if was_switched_off(summary) {
-            text += "; auto_failover stays off";
-        }
-        if let Some(panic) = &recovered.panicked {
-            text += &format!("; it stopped at a fault of its own: {panic}");
-        }
-        next.extend(summary.blocked.first().map(|blocked| blocked.hint.clone()));
-        self.tell("recovered", &text, &next, Some((verdict, record)));
-    }
-
-    /// Saves the metadata, if they have changed.
-    async fn saves(&self, backups: &mut Option<Backups>) {
-        let Some(dir) = &self.args.metadata_backup else { return };
-        let saved = async {
-            let Target::ZooKeeper { servers, root, credentials } = target(&named(&self.args.at, &self.out.waits())?)?
-            else {
-                return Ok(None);
-            };
-            let name = format!("{servers}{root}");
-            let seen = ZooKeeper::connect(servers, root, credentials).await?.metadata().await?;
-            let mut kept = match backups.take() {
-                Some(kept) => kept,
-                None => Backups::open(dir, &name).map_err(Failure::error)?,
-            };
-            let saved = kept.save(self.clock.now().wall_ms, seen).map_err(Failure::error);
-            *backups = Some(kept);
-            saved
-        };
-        match saved.await {
-            Ok(saved) => {
-                self.events.figures(|figures| figures.saved_at_ms = Some(self.clock.now().wall_ms));
-                if let Some(path) = saved {
-                    self.tell("saved", &format!("metadata saved: {}", path.display()), &[], None);
-                }
-            }
-            Err(failure) => {
-                let text = format!("metadata not saved: {failure}");
-                self.tell("not_saved", &text, &[], None);
-            }
-        }
-    }
-
-    /// What is so now, for whoever asks.
-    fn draws(&self, watch: &Watch, session: &Session) {
-        let calls = session.cluster.rpc_counts();
-        self.events.figures(|figures| {
-            figures.calls = (calls.reads, calls.mutations);
-            if let Some(seen) = watch.seen() {
-                figures.shape = Some(seen.shape.clone());
-                figures.looked_at_ms = Some(seen.at_ms);
-                figures.paused = seen.runs.paused.is_some();
-            }
-        });
-    }
-
-    fn is_unseen(&mut self, why: &str) {
-        if self.told.as_ref().is_none_or(|(state, told)| *state != "unseen" || told != why) {
-            self.is("unseen", why, &[]);
-        }
-        self.state("unseen");
-    }
-
-    /// Something is so from now on: it is told once.
-    fn is(&mut self, state: &'static str, text: &str, next: &[String]) {
-        self.state(state);
-        let told = (state, text.to_owned());
-        if self.told.as_ref() != Some(&told) {
-            self.tell(state, text, next, None);
-            self.told = Some(told);
-        }
-    }
-
-    fn state(&self, state: &'static str) {
-        self.events.figures(|figures| figures.state = state);
-    }
-
-    fn tell(&self, state: &'static str, text: &str, next: &[String], ended: Option<(&str, Option<&str>)>) {
-        let (verdict, record) = ended.map_or((None, None), |(verdict, record)| (Some(verdict), record));
-        let (at_ms, acts) = (self.clock.now().wall_ms, self.args.act);
-        self.events.tell(&GuardLine { event: "guard", state, at_ms, acts, text, next, verdict, record }, self.out);
-    }
 }
-
-/// As whoever ends a service tells it.
-const TERMINATE: i32 = 15;
 
 /// Does what can be broken off, unless it is told to stop.
 async fn unless_stopped<T>(signals: &Signals, work: impl Future<Output = T>) -> Result<T, Stop> {

@@ -20,9 +20,6 @@ mod failure;
 mod find;
 mod given_up;
 mod guard;
-mod guard_args;
-mod guard_events;
-mod guard_pause;
 #[cfg(test)]
 mod headlines_tests;
 mod legacy;

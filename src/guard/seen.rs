@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Endpoint, PartitionId, Snapshot};
-use crate::run::{Case, Diagnosis, ReplicaState, Runs, Status, diagnose};
+use crate::run::{Case, Diagnosis, ReplicaState, Runs, Scope, Status, diagnose};
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +55,10 @@ pub struct Shape {
 }
 
 impl Seen {
-    /// Of a look at everything (at a glance is enough).
-    pub fn of(snapshot: &Snapshot, now_ms: u64, runs: Runs, undertakings: Undertakings) -> Self {
-        let status = Status::at_a_glance(snapshot);
-        let cases = diagnose(snapshot, &status, &runs);
-        let (at_ms, shape) = (snapshot.taken_at_ms, Shape::of(snapshot, &status));
+    /// Of a look at everything (at a glance is enough). What is to be recovered is in `scope`.
+    pub fn of(snapshot: &Snapshot, scope: &Scope, now_ms: u64, runs: Runs, undertakings: Undertakings) -> Self {
+        let cases = diagnose(snapshot, &Status::at_a_glance(snapshot, &Scope::All), &runs);
+        let (at_ms, shape) = (snapshot.taken_at_ms, Shape::of(snapshot, &Status::at_a_glance(snapshot, scope)));
         Self { now_ms, at_ms, cases, shape, runs, undertakings }
     }
 

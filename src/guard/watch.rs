@@ -176,11 +176,11 @@ impl Watch {
     /// read only where something is wrong.
     async fn look(&self, cluster: &Cluster, now: Now) -> Result<Seen, RecoverError> {
         let snapshot = snapshot::collect_state(cluster, &self.cluster_name, now.wall_ms).await?;
-        if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot)).is_well() {
+        if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot, &self.scope)).is_well() {
             let paused = self.lock.pause().await?.filter(|pause| pause.lasts(now.wall_ms));
             let at_work = self.lock.holder().await?.map(|holder| holder.text());
             let runs = Runs { paused, at_work, ..Runs::default() };
-            return Ok(Seen::of(&snapshot, now.steady_ms, runs, Undertakings::default()));
+            return Ok(Seen::of(&snapshot, &self.scope, now.steady_ms, runs, Undertakings::default()));
         }
         let names = ClusterNames::seen(&self.cluster_name, &snapshot, &self.caller.host);
         let known = known_runs(&*self.lock, &*self.archive, &names, &snapshot).await?;
@@ -189,7 +189,7 @@ impl Watch {
             Some(Ok((unfinished, upgrades))) => (unfinished, Undertakings { upgrades, unknown: None }),
             Some(Err(error)) => (None, Undertakings { upgrades: Vec::new(), unknown: Some(error.to_string()) }),
         };
-        Ok(Seen::of(&snapshot, now.steady_ms, Runs { undertaking, ..known }, undertakings))
+        Ok(Seen::of(&snapshot, &self.scope, now.steady_ms, Runs { undertaking, ..known }, undertakings))
     }
 
     /// What was seen last.

@@ -221,10 +221,10 @@ impl Status {
         Self::seen(snapshot, scope, PartitionState::Serving)
     }
 
-    /// The health of everything, as far as it shows in a look that has not asked leaders whom they replicate to: partitions with which
-    /// nothing else is wrong count as healthy.
-    pub fn at_a_glance(snapshot: &Snapshot) -> Self {
-        Self::seen(snapshot, &Scope::All, PartitionState::Healthy)
+    /// The same as far as it shows in a look that has not asked leaders whom they replicate to: partitions with which nothing else is
+    /// wrong count as healthy.
+    pub fn at_a_glance(snapshot: &Snapshot, scope: &Scope) -> Self {
+        Self::seen(snapshot, scope, PartitionState::Healthy)
     }
 
     /// `unasked`: the state of partitions of which nothing but their connections is unknown.

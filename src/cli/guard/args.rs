@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::args::{Embedded, Where, Which, time};
+use super::super::args::{Embedded, Where, Which, time};
 
 /// `guard`.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct Guard {
     #[arg(long, value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
     pub playbook: String,
     /// How often to look
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = every)]
     pub every: Duration,
     /// How long to wait for tablets that are not there yet before a recovery is begun
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time)]
@@ -86,6 +86,13 @@ pub enum Listen {
     On(SocketAddr),
     /// Nowhere.
     Nowhere,
+}
+
+/// How often is looked: not all the time.
+fn every(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    let is_fine = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&time);
+    is_fine.then_some(time).ok_or_else(|| "a guard looks every 100ms to 60s".to_owned())
 }
 
 fn listen(text: &str) -> Result<Listen, String> {

@@ -9,12 +9,12 @@ use crate::cluster::{GuardNodes, Target};
 use crate::guard::ClusterPost;
 use crate::run::Pause;
 
-use super::args::Where;
-use super::failure::{Exit, Failure};
-use super::out::Out;
-use super::recover::{host, now_ms};
-use super::session::{named, target};
-use super::signal::{Signals, Words};
+use super::super::args::Where;
+use super::super::failure::{Exit, Failure};
+use super::super::out::Out;
+use super::super::recover::{host, now_ms};
+use super::super::session::{named, target};
+use super::super::signal::{Signals, Words};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
