@@ -211,7 +211,7 @@ impl PutBack {
         let seen = Snapshot {
             cluster: self.cluster_name.clone(),
             taken_at_ms: self.now_ms,
-            zone: crate::model::Zone::InMemoryLock,
+            zone: crate::model::Zone::Alone,
             identity: Identity::Cluster,
             auto_failover: self.wanted.text("config/auto_failover") == Some("true"),
             tables: Vec::new(),

@@ -57,7 +57,7 @@ pub(super) fn well() -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: vec![table],

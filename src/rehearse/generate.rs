@@ -138,7 +138,7 @@ impl Generate {
         Snapshot {
             cluster: "made up".to_owned(),
             taken_at_ms: 0,
-            zone: crate::model::Zone::InMemoryLock,
+            zone: crate::model::Zone::Alone,
             identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: (0..self.tables).map(table).collect(),

@@ -309,7 +309,7 @@ mod tests {
         let snapshot = Snapshot {
             cluster: String::new(),
             taken_at_ms: 0,
-            zone: crate::model::Zone::InMemoryLock,
+            zone: crate::model::Zone::Alone,
             auto_failover: false,
             tables: vec![table],
             tablets: [tablet(0), tablet(1)].into(),

@@ -15,7 +15,7 @@ fn nothing_yet(tablet: Tablet) -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: true,
         tables: Vec::new(),

@@ -49,7 +49,7 @@ pub(super) fn seen() -> Snapshot {
     Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: Identity::Cluster,
         auto_failover: false,
         tables: vec![table],

@@ -73,7 +73,7 @@ pub async fn look_at_partition(cluster: &Cluster, one: &OnePartition<'_>) -> Res
         cluster,
         taken_at_ms,
         identity,
-        zone: Zone::InMemoryLock,
+        zone: Zone::Alone,
         auto_failover,
         tables: table.into_iter().collect(),
         tablets,

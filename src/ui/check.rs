@@ -97,7 +97,7 @@ mod tests {
     fn state(counts: StatusCounts, other_end: bool) -> CheckState {
         let (tablets, partitions) = (Vec::new(), Vec::new());
         let cluster = "zk:2181/openmldb".to_owned();
-        let zone = crate::model::Zone::InMemoryLock;
+        let zone = crate::model::Zone::Alone;
         let auto_failover = true;
         let status = Status { cluster, taken_at_ms: 0, auto_failover, tablets, partitions, counts, zone, other_end };
         CheckLine::of(&status).state

@@ -104,7 +104,7 @@ fn names_come_from_a_snapshot() {
     let snapshot = Snapshot {
         cluster: String::new(),
         taken_at_ms: 0,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: true,
         tables: vec![table],

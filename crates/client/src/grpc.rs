@@ -296,7 +296,7 @@ impl Rpc for Grpc {
             let seen = self.zone.get_or_try_init(ask).await;
             seen.cloned().unwrap_or_else(|error| {
                 tracing::warn!(%error, "whether it follows another cluster is unknown");
-                Zone::InMemoryLock
+                Zone::Alone
             })
         })
     }

@@ -40,7 +40,7 @@ pub trait Rpc: Send + Sync {
 
     /// Whether the cluster follows another one, or is followed. Alone where nobody says.
     fn zone(&self) -> Pin<Box<dyn Future<Output = Zone> + Send + '_>> {
-        Box::pin(std::future::ready(Zone::InMemoryLock))
+        Box::pin(std::future::ready(Zone::Alone))
     }
 
     /// Whether the machine that the cluster was found through is another one than this.

@@ -124,7 +124,7 @@ impl ZooKeeper {
     pub async fn zone(&self) -> Result<Zone, DiscoveryError> {
         let path = format!("{}/cluster/follower", self.root);
         let data = self.read(&path, |client, path| async move { client.get_data(&path).await }).await?;
-        Ok(data.map_or(Zone::InMemoryLock, |(bytes, _)| decode::zone(&bytes)))
+        Ok(data.map_or(Zone::Alone, |(bytes, _)| decode::zone(&bytes)))
     }
 
     /// Children of a node, None if there is no such node.

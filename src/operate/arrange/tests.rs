@@ -41,7 +41,7 @@ fn cluster(tablets: usize, tables: &[(&str, Vec<Vec<usize>>)]) -> Snapshot {
     let mut seen = Snapshot {
         cluster: "test".to_owned(),
         taken_at_ms: 0,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: false,
         tables: Vec::new(),

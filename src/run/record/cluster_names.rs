@@ -97,7 +97,7 @@ mod tests {
         Snapshot {
             cluster: String::new(),
             taken_at_ms: 0,
-            zone: crate::model::Zone::InMemoryLock,
+            zone: crate::model::Zone::Alone,
             identity: crate::model::Identity::Cluster,
             auto_failover: true,
             tables: Vec::new(),

@@ -38,7 +38,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> RunHeader {
     let seen = Snapshot {
         cluster: cluster.to_owned(),
         taken_at_ms: at,
-        zone: crate::model::Zone::InMemoryLock,
+        zone: crate::model::Zone::Alone,
         identity: crate::model::Identity::Cluster,
         auto_failover: true,
         tables: Vec::new(),

@@ -58,7 +58,7 @@ pub fn snapshot(folder: &str) -> Snapshot {
     Snapshot {
         cluster: "127.0.0.1:2181/openmldb".to_owned(),
         taken_at_ms: TAKEN_AT_MS,
-        zone: openmldb_ops::model::Zone::InMemoryLock,
+        zone: openmldb_ops::model::Zone::Alone,
         identity: openmldb_ops::model::Identity::Cluster,
         auto_failover: decode::auto_failover(&message(one("ConfGet"))).unwrap(),
         tables: decode::tables(&message::<nameserver::ShowTableResponse>(one("ShowTable"))).unwrap(),
