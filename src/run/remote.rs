@@ -40,8 +40,16 @@ pub(super) async fn attach(
         Err(error) => return note(format!("whether leaders replicate to other clusters is unknown: {error}")),
     };
     let mut apart: BTreeMap<(String, String), Vec<Remote>> = BTreeMap::new();
+    let mut ahead: BTreeMap<(String, String), Vec<Remote>> = BTreeMap::new();
     let mut again: BTreeMap<String, usize> = BTreeMap::new();
     let mut there = There::default();
+    for remote in remotes(&seen, |table, id| scope.covers(table, id)) {
+        if let Some((at, leader_at)) = remote.ahead() {
+            // The nameserver's own elections attach it whatever it holds.
+            let why = explained(&Apart::Ahead { remote: at, led_from: leader_at });
+            ahead.entry((remote.replica.alias.clone(), why)).or_default().push(remote);
+        }
+    }
     for remote in detached(&seen, scope) {
         let alias = remote.replica.alias.clone();
         match attach_one(cluster, &seen, &remote, memories, &mut there, told).await {
@@ -52,7 +60,13 @@ pub(super) async fn attach(
     for (alias, many) in again {
         note(format!("{} replicated to the cluster {alias} again", counted_that(many, "partition", Verb::Be)));
     }
-    apart.into_iter().for_each(|((alias, why), remotes)| note(not_attached(&alias, &why, &remotes)));
+    let told_of = |what: &'static str| {
+        move |((alias, why), remotes): ((String, String), Vec<Remote>)| {
+            note(about(&remotes, what, &alias, &why));
+        }
+    };
+    ahead.into_iter().for_each(told_of("behind what is held in"));
+    apart.into_iter().for_each(told_of("not replicated to"));
 }
 
 /// What tablets of other clusters hold, each asked once: one that does not answer is not waited for again.
@@ -127,12 +141,12 @@ fn explained(apart: &Apart) -> String {
     format!("{apart}; {hint}")
 }
 
-fn not_attached(alias: &str, why: &str, remotes: &[Remote]) -> String {
+fn about(remotes: &[Remote], what: &str, alias: &str, why: &str) -> String {
     let names = remotes.iter().take(NAMED).map(|remote| format!("{}/{}", remote.table, remote.partition.pid));
     let mut names: Vec<String> = names.collect();
     if remotes.len() > NAMED {
         names.push(format!("{} more", remotes.len() - NAMED));
     }
     let names = names.join(", ");
-    format!("{} not replicated to the cluster {alias} ({names}): {why}", counted(remotes.len(), "partition"))
+    format!("{} {what} the cluster {alias} ({names}): {why}", counted(remotes.len(), "partition"))
 }

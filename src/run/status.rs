@@ -108,6 +108,8 @@ pub struct RemoteStatus {
     pub attached: Option<bool>,
     /// How far its leader knows it to have come; null if it does not replicate to it.
     pub replicated_to: Option<Offset>,
+    /// It holds more than its leader, which then sends it nothing of what it writes in these places.
+    pub ahead: bool,
 }
 
 impl PartitionStatus {
@@ -369,13 +371,14 @@ fn partition_status(
 }
 
 fn remote_status(remote: Remote) -> RemoteStatus {
+    let ahead = remote.ahead().is_some();
     let (attached, replicated_to) = match remote.link {
         Link::Unled | Link::Unknown(_) => (None, None),
-        Link::Attached(_, offset) => (Some(true), Some(offset)),
+        Link::Attached { at, .. } => (Some(true), Some(at)),
         Link::Detached(_) => (Some(false), None),
     };
     let RemoteReplica { alias, endpoint, tid, .. } = remote.replica;
-    RemoteStatus { alias, endpoint, tid, attached, replicated_to }
+    RemoteStatus { alias, endpoint, tid, attached, replicated_to, ahead }
 }
 
 fn replica_status(snapshot: &Snapshot, id: PartitionId, replica: &Replica) -> ReplicaStatus {

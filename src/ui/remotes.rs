@@ -43,6 +43,14 @@ pub(super) fn followed_text(status: &Status, paint: Paint) -> String {
             out += &format!(", {unknown} without a leader that says so");
         }
         out += ".\n";
+        let ahead =
+            |partition: &&PartitionStatus| partition.remotes.iter().any(|remote| remote.alias == alias && remote.ahead);
+        let ahead: Vec<_> = of.iter().map(|(partition, _)| *partition).filter(ahead).collect();
+        if !ahead.is_empty() {
+            let names = named(ahead.iter().map(|partition| (&partition.table, partition.pid)));
+            out += &paint.tone(Tone::Bad, &format!("It holds more than the leaders here of: {names}."));
+            out += " What is written here in these places is passed over there: docs/openmldb/remote-clusters.md.\n";
+        }
         if !detached.is_empty() {
             let names = named(detached.iter().map(|(partition, _)| (&partition.table, partition.pid)));
             out += &paint.tone(Tone::Warning, &format!("Not replicated to it: {names}."));

@@ -55,6 +55,7 @@ impl TableRow {
     /// A replica in another cluster, which is not asked.
     fn remote(partition: &PartitionStatus, remote: &RemoteStatus) -> Self {
         let detached = (remote.attached == Some(false)).then(|| "its leader does not replicate to it".to_owned());
+        let ahead = remote.ahead.then(|| "it holds more than its leader".to_owned());
         Self {
             table: partition.table.clone(),
             tid: remote.tid,
@@ -75,7 +76,7 @@ impl TableRow {
             disk_bytes: None,
             ttl: None,
             compress_type: None,
-            problems: detached.into_iter().collect(),
+            problems: detached.into_iter().chain(ahead).collect(),
             remote: Some(remote.alias.clone()),
         }
     }

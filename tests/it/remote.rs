@@ -1,9 +1,11 @@
 //! Clusters that follow another one: what is said of them, and what a recovery does about them.
 
-use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::model::{Endpoint, PartitionId, Pid};
 use openmldb_ops::run::Event;
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::{Options, World};
+use openmldb_ops::wire::api::{GetTableFollowerRequest, ReplicaRequest};
+use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 
 use crate::support::cli_harness::CliHarness;
 use crate::support::harness::{Harness, Setup};
@@ -36,11 +38,9 @@ async fn arrives(harness: &Harness, id: PartitionId) {
     harness.until("a row comes to the other cluster", so).await;
 }
 
-fn notes(events: &[Event]) -> Vec<&str> {
-    events
-        .iter()
-        .filter_map(|event| if let Event::Note { text } = event { Some(text.as_str()) } else { None })
-        .collect()
+fn notes(events: &[Event]) -> Vec<String> {
+    let text = |event: &Event| if let Event::Note { text } = event { Some(text.clone()) } else { None };
+    events.iter().filter_map(text).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,12 +74,11 @@ async fn what_an_earlier_run_could_not_attach_is_attached_by_the_next() {
     arrives(&harness, id).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_that_holds_more_than_the_leader_is_left_alone_and_that_is_said() {
+/// The same, where every replica here of a partition has lost the end of its log, and the other cluster has not.
+async fn followed_by_one_that_holds_more() -> (Harness, PartitionId) {
     let harness = followed().await;
     let id = harness.world(|world| {
         let id = orders(world, 1);
-        // Every replica here has lost the end of its log, and the other cluster has not.
         for at in world.tablet_endpoints().to_vec() {
             let log = world.tablets_mut().log_on_disk(at.as_str(), id.tid.0, id.pid.0).unwrap();
             let end = log.last().unwrap().index;
@@ -87,15 +86,50 @@ async fn one_that_holds_more_than_the_leader_is_left_alone_and_that_is_said() {
         }
         id
     });
+    (harness, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_holds_more_than_the_leader_is_left_alone_and_that_is_said() {
+    let (harness, id) = followed_by_one_that_holds_more().await;
     let run = harness.run().await;
     let said = notes(&run.events).join("\n");
     assert!(said.contains("1 partition not replicated to the cluster dr (shop.orders/1)"), "{said}");
     assert!(said.contains("would be passed over there"), "{said}");
-    let about = |call: &openmldb_ops::wire::encode::Addressed| format!("{call:?}").contains(THERE);
-    let attached = run.sent.iter().filter(|call| about(call)).count();
+    let attached = run.sent.iter().filter(|call| format!("{call:?}").contains(THERE)).count();
     assert_eq!(attached, harness.world(|world| world.metadata().len()) - 1);
-    let other = PartitionId { pid: openmldb_ops::model::Pid(0), ..id };
-    arrives(&harness, other).await;
+    arrives(&harness, PartitionId { pid: Pid(0), ..id }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_an_election_has_attached_and_that_holds_more_is_said() {
+    let (harness, id) = followed_by_one_that_holds_more().await;
+    harness.run().await;
+    let other = PartitionId { pid: Pid(0), ..id };
+    harness.world(|world| {
+        let leads = leader(world, id);
+        world.tablets_mut().replicate_to_remote(leads.as_str(), id, THERE, id.tid.0 + 1_000);
+        let request = ReplicaRequest {
+            tid: Some(other.tid.0),
+            pid: Some(other.pid.0),
+            endpoint: Some(THERE.to_owned()),
+            ..ReplicaRequest::default()
+        };
+        let leads = leader(world, other);
+        world.call_tablet(&leads, TabletCall::DelReplica(request)).unwrap();
+    });
+    let have_agreed = |world: &mut World| {
+        let request = GetTableFollowerRequest { tid: Some(id.tid.0), pid: Some(id.pid.0) };
+        let leads = leader(world, id);
+        let answer = world.call_tablet(&leads, TabletCall::GetTableFollower(request)).unwrap();
+        let TabletAnswer::GetTableFollower(answer) = answer else { return false };
+        answer.follower_info.iter().any(|info| info.endpoint() == THERE && info.offset() > 0)
+    };
+    harness.until("leader and replica have agreed on an offset", have_agreed).await;
+    let run = harness.run().await;
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("1 partition behind what is held in the cluster dr (shop.orders/1)"), "{said}");
+    assert!(said.contains("1 partition is replicated to the cluster dr again"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,8 +23,15 @@ pub enum Link {
     Unled,
     /// The leader was not asked, or does not say.
     Unknown(Endpoint),
-    /// It does, and has got so far.
-    Attached(Endpoint, Offset),
+    /// It does.
+    Attached {
+        /// The leader.
+        leader: Endpoint,
+        /// How far it has got there.
+        at: Offset,
+        /// How far it is itself. One that is further there is sent nothing, and passes over what is written here in these places.
+        leader_at: Offset,
+    },
     /// It does not.
     Detached(Endpoint),
 }
@@ -35,11 +42,19 @@ impl Remote {
         PartitionId { tid: self.replica.tid, pid: self.partition.pid }
     }
 
+    /// Where it is, and where its leader here is, if that replicates to it and is behind.
+    pub fn ahead(&self) -> Option<(Offset, Offset)> {
+        match self.link {
+            Link::Attached { at, leader_at, .. } if at > leader_at => Some((at, leader_at)),
+            Link::Unled | Link::Unknown(_) | Link::Attached { .. } | Link::Detached(_) => None,
+        }
+    }
+
     /// The leader that does not replicate to it; none if it does, or nobody knows.
     pub fn detached_from(&self) -> Option<&Endpoint> {
         match &self.link {
             Link::Detached(leader) => Some(leader),
-            Link::Unled | Link::Unknown(_) | Link::Attached(..) => None,
+            Link::Unled | Link::Unknown(_) | Link::Attached { .. } => None,
         }
     }
 }
@@ -78,7 +93,7 @@ fn link(snapshot: &Snapshot, partition: &Partition, id: PartitionId, remote: &En
     }
     let Some(followers) = tablet.probes(id).followers.known() else { return Link::Unknown(leader.clone()) };
     match followers.followers.iter().find(|(endpoint, _)| endpoint == remote) {
-        Some((_, offset)) => Link::Attached(leader.clone(), *offset),
+        Some((_, at)) => Link::Attached { leader: leader.clone(), at: *at, leader_at: followers.leader_offset },
         None => Link::Detached(leader.clone()),
     }
 }
