@@ -40,7 +40,7 @@ pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Fail
             like.tablets().len(),
             snapshot.tables.iter().map(|table| table.partitions.len()).sum::<usize>(),
         ));
-        let rehearsed = rehearse(&like, &playbook, args, early_leader_note(&playbook.name, out)).await;
+        let rehearsed = rehearse(&like, &playbook, args, telling(&playbook.name, out)).await;
         out.in_place()("");
         let rehearsed = rehearsed?;
         if !matches!(rehearsed.recovered.summary.verdict, Verdict::Recovered | Verdict::Healthy) {
@@ -66,7 +66,7 @@ async fn rehearse(
 }
 
 /// Shows on a terminal how far it has come: one that takes long is not taken for one that hangs.
-fn early_leader_note(playbook: &str, out: &Out) -> Listener {
+fn telling(playbook: &str, out: &Out) -> Listener {
     const EVERY: Duration = Duration::from_millis(200);
     let (show, playbook, shown) = (out.in_place(), playbook.to_owned(), Mutex::new(Instant::now()));
     Arc::new(move |event: &Event| {

@@ -301,7 +301,9 @@ pub fn tidy(text: &str) -> String {
     }
     // What takes long is said, and what takes long depends on the machine.
     let waits = |line: &&str| line.contains(" waiting for ") && line.contains("(at most ");
-    let mut lines = out.lines().filter(|line| !waits(line)).map(|line| {
+    // Two partitions are under way at a time, and either may be done first.
+    let counts = |line: &&str| line.contains(": done, ");
+    let mut lines = out.lines().filter(|line| !waits(line) && !counts(line)).map(|line| {
         let mut line = without_id(line);
         line = zeroed(&line, "s seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");
