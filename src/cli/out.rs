@@ -3,8 +3,7 @@
 
 use std::io::{self, Stdout, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -18,7 +17,7 @@ use crate::snapshot;
 use crate::ui::{
     About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Paint, PlanContext,
     Printing, Progress, comparison_text, diagnoses_text, error_text, explanation_text, json_line, plan_text, print,
-    reader_gone_is_fine, recovered_text, snapshot_text, status_text, stdout_width, summary_text,
+    reader_gone_is_fine, recovered_text, snapshot_text, status_text, summary_text,
 };
 use crate::verify::Verification;
 
@@ -43,7 +42,7 @@ pub struct Out {
 }
 
 /// Where JSON Lines go.
-type Lines = Carrying<Beside<Stdout>>;
+pub(super) type Lines = Carrying<Beside<Stdout>>;
 
 /// A sentence for stderr, from anywhere.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -79,12 +78,6 @@ impl Out {
                 }
             });
         })
-    }
-
-    /// Shows looks, one in the place of the other.
-    pub fn watching(&self) -> Watching {
-        let on_terminal = self.output == Output::Text && stdout_width().is_some() && self.progress.can_draw();
-        Watching { progress: self.progress.clone(), printing: self.printing.clone(), on_terminal, last: Arc::default() }
     }
 
     /// Hears a run of another process.
@@ -211,7 +204,7 @@ impl Out {
     }
 
     /// Cases with commands that reach the same cluster from anywhere.
-    fn pasted(&self, cases: &[Diagnosis]) -> Vec<Diagnosis> {
+    pub(super) fn pasted(&self, cases: &[Diagnosis]) -> Vec<Diagnosis> {
         let pasted = |case: &Diagnosis| Diagnosis { next: self.commands(&case.next), ..case.clone() };
         cases.iter().map(pasted).collect()
     }
@@ -353,6 +346,11 @@ impl Out {
         self.progress.finish();
     }
 
+    /// The two that print: what is told, and what is drawn.
+    pub(super) fn printing(&self) -> (Progress, Printing) {
+        (self.progress.clone(), self.printing.clone())
+    }
+
     /// What is done when the command ends.
     pub fn ends(&self) -> &AtTheEnd {
         &self.ends
@@ -388,7 +386,8 @@ impl Out {
         let _ = Carrying::new(to, Format::Text, self.carries.clone()).write_all(text.as_bytes());
     }
 
-    fn either(
+    /// Text or JSON, once everything that was told is printed.
+    pub(super) fn either(
         &self,
         text: impl FnOnce() -> String,
         json: impl FnOnce(&JsonLines<Lines>) -> io::Result<()>,
@@ -402,58 +401,6 @@ impl Out {
             }
             Output::Json => json(&self.lines),
         })
-    }
-}
-
-/// Looks that are shown one in the place of the other. What was seen last stays when this is dropped.
-pub struct Watching {
-    progress: Progress,
-    printing: Printing,
-    on_terminal: bool,
-    last: Arc<Mutex<String>>,
-}
-
-impl Watching {
-    /// Shows a look: in its place, or as a line if there is news; in JSON as any look.
-    pub fn looked(
-        &self,
-        out: &Out,
-        status: &Status,
-        cases: &[Diagnosis],
-        listed: Listed,
-        news: Option<String>,
-        summary: &Summary,
-    ) -> io::Result<()> {
-        if out.is_json() {
-            return out.either(String::new, |lines| lines.status(status).and_then(|()| lines.summary(summary)));
-        }
-        if !self.on_terminal {
-            return news.map_or(Ok(()), |news| out.text(&news));
-        }
-        let text = status_text(status, &out.pasted(cases), listed, out.paint());
-        let rows = text.lines().map(str::to_owned).collect();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        let progress = self.progress.clone();
-        self.printing.later(move || progress.draw(rows));
-        Ok(())
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        /// The terminal may be stopped.
-        const AT_MOST: Duration = Duration::from_millis(200);
-        if !self.on_terminal {
-            return;
-        }
-        let text = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
-        let (progress, (done, is_done)) = (self.progress.clone(), mpsc::channel());
-        self.printing.later(move || {
-            progress.draw(Vec::new());
-            let _ = reader_gone_is_fine(print(&mut progress.beside(io::stdout()), &text));
-            let _unheard = done.send(());
-        });
-        let _printed = is_done.recv_timeout(AT_MOST);
     }
 }
 

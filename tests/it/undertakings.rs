@@ -245,7 +245,8 @@ async fn undertakings_word_for_word() {
     let cli_harness = CliHarness::with(Scenario::TabletsAdded).await;
     cli_harness.harness.world(|world| world.nameserver_settings_mut().op_fails_for_no_reason = None);
     let tablets = cli_harness.tablets();
-    cli_harness.says(0, "scale out");
+    let said = cli_harness.says(0, "scale out");
+    assert!(said.contains(": done, 1 of 5") && said.contains(": done, 5 of 5"), "{said}");
     cli_harness.says(0, &format!("scale in {} {}", tablets[3], tablets[4]));
     cli_harness.says(0, &format!("upgrade pre {}", tablets[0]));
     cli_harness.says(0, &format!("upgrade pre {}", tablets[0]));

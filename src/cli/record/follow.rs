@@ -44,7 +44,9 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
     while let Some(line) = lines.next().map_err(failed)? {
         missed.extend(heard(&mut told, &mut retold, &line));
     }
-    out.catch_up(missed);
+    if told.ended().is_none() || out.is_json() {
+        out.catch_up(missed);
+    }
     let listener = out.listener_of_another();
     while told.ended().is_none() {
         let lives = told.begun.caller.liveness();

@@ -303,7 +303,9 @@ pub fn tidy(text: &str) -> String {
     let waits = |line: &&str| line.contains(" waiting for ") && line.contains("(at most ");
     // So is how far rehearsals have come.
     let so_far = |line: &&str| line.starts_with("note: of ") && line.contains(" serve, ");
-    let mut lines = out.lines().filter(|line| !waits(line) && !so_far(line)).map(|line| {
+    // Two partitions are under way at a time, and either may be done first.
+    let counts = |line: &&str| line.contains(": done, ");
+    let mut lines = out.lines().filter(|line| !waits(line) && !so_far(line) && !counts(line)).map(|line| {
         let mut line = without_id(line);
         line = zeroed(&line, "s seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");

@@ -20,9 +20,8 @@ use super::term::{
     elected_last, history_held, is_on_history, is_proven_prefix, lacks_the_newest_term, last_term,
     leads_in_the_last_term, may_end_with_deletes, settled_term, shared_up_to,
 };
-use super::unseen;
-use super::veto;
 use super::view::{Data, ReplicaView, View, list};
+use super::{unseen, veto};
 
 /// A leader and what follows from choosing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
