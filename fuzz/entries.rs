@@ -63,9 +63,10 @@ pub fn plan(bytes: &[u8]) {
                 assert!(matches!(&again, Ok(Ok(again)) if *again == plan), "{again:?}");
             }
         }
-        Err(error) => {
-            names_where(&error.to_string(), &[&OF_THE_WHOLE[..], &["not as it was written", "is no plan id"]].concat())
-        }
+        Err(error) => names_where(
+            &error.to_string(),
+            &[&OF_THE_WHOLE[..], &["changed after it was written", "is not a plan id"]].concat(),
+        ),
     }
 }
 
@@ -143,7 +144,7 @@ pub fn metadata(bytes: &[u8]) {
             checked(&backup.tree);
         }
         Err(error) => {
-            let of_the_whole = ["not as it was written", "is not what `changed` says"];
+            let of_the_whole = ["changed after it was written", "is not what `changed` says"];
             names_where(&error.to_string(), &[&OF_THE_WHOLE[..], &of_the_whole].concat());
         }
     }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all: whoever reads one meets what was there before or what is there now, never a part
+//! Files that are there whole or not at all: a reader gets the old content or the new one, never a part
 //! of it, and what was written survives this host.
 
 use std::fs::{self, File, Permissions};

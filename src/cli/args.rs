@@ -22,20 +22,20 @@ use super::step_commands::{LeaderCommand, OpCommand, ReplicaCommand, TabletComma
 use super::undertake_args::{ScaleCommand, UpgradeCommand};
 use crate::run::PlanId;
 
-/// Bring a whole OpenMLDB cluster back after everything went down at once, without losing a row
+/// Recover a whole OpenMLDB cluster after everything went down at once, without losing a row
 #[derive(Debug, Parser)]
 #[command(name = "openmldb-ops", version = env!("OPENMLDB_OPS_VERSION"), max_term_width = 100)]
 pub struct Cli {
-    /// How results are written to stdout
+    /// Format of the results on stdout
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, display_order = 900)]
     pub output: Output,
-    /// Say more on stderr; three times for every call
+    /// More detail on stderr; -vvv shows every call
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub verbose: u8,
-    /// Write calls and all that is told to the end of this file
+    /// Append calls and messages to this file
     #[arg(long, global = true, value_name = "FILE", display_order = 902)]
     pub log_file: Option<PathBuf>,
-    /// How lines of the log are written
+    /// Format of the log
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, display_order = 903)]
     pub log_format: LogFormat,
     /// What to do
@@ -74,17 +74,17 @@ pub enum Output {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Recover partitions through the documented procedure, unattended
+    /// Recover partitions with the documented procedure, unattended
     Recover(Box<Recover>),
     /// Watch a cluster, and recover it by itself once it has gone down at once
     Guard(Box<Guard>),
     /// Show the health of every partition and tablet; exit 3 if anything in scope is unhealthy
     Status(Status),
-    /// Save everything that can be observed of a cluster, to plan from or to ask about
+    /// Save everything observable about a cluster, to plan from or to share
     Snapshot(Snapshot),
-    /// Read or set auto_failover, or give it back after a run that could not
+    /// Read or set auto_failover, or restore it after a run that could not
     Failover(Failover),
-    /// Show tablets or operations
+    /// Show tablets, tables or operations
     #[command(subcommand)]
     Show(ShowCommand),
     /// Cancel an operation, or delete those that have ended
@@ -99,33 +99,33 @@ pub enum Command {
     /// Change a partition's leader
     #[command(subcommand)]
     Leader(LeaderCommand),
-    /// Look at, load, recover, mark, add, remove or migrate a single replica
+    /// Show, compare, load, recover, mark, add, remove or migrate a single replica
     #[command(subcommand)]
     Replica(ReplicaCommand),
     /// Spread replicas over tablets, empty tablets, or repair the number of replicas
     #[command(subcommand)]
     Scale(ScaleCommand),
-    /// Have others lead before a tablet is upgraded, and have it lead again after
+    /// Move leaders off a tablet before its upgrade, and back afterwards
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
-    /// Say what a return code of OpenMLDB, a reason, a finding or an exit code means, and what to do next
+    /// Explain an OpenMLDB return code, a reason, a finding or an exit code, and what to do next
     Explain {
         /// A number or a name; all if none is given
         #[arg(value_name = "CODE", allow_negative_numbers = true)]
         code: Option<String>,
     },
-    /// Save what ZooKeeper keeps of the cluster, put it back, check it
+    /// Back up, restore or check what ZooKeeper keeps for the cluster
     #[command(subcommand)]
     Metadata(MetadataCommand),
-    /// Tell what earlier runs did, and why
+    /// Show what earlier runs did, and why
     Record(Record),
-    /// Say where the cluster is found
+    /// Show where the cluster was found
     #[command(subcommand)]
     Config(ConfigCommand),
     /// List, show and check playbooks
     Playbook(Playbook),
     #[cfg(feature = "sandbox")]
-    /// Practise: the real recovery on a simulated copy of a cluster, in virtual time; says how long it takes
+    /// Practise: run the real recovery on a simulated copy of a cluster, in virtual time, to see how long it takes
     Rehearse(Rehearse),
     #[cfg(feature = "sandbox")]
     /// Run an embedded cluster to practise on
@@ -134,7 +134,7 @@ pub enum Command {
     #[command(hide = true, alias = "rehearse")]
     /// Not in this build
     Sandbox(super::sandbox::Absent),
-    /// Print a script that has a shell complete what is typed
+    /// Print a shell completion script
     Completions {
         /// Which shell
         shell: Shell,
@@ -175,7 +175,7 @@ pub struct Where {
     /// The cluster by its name in the configuration file, or SERVERS/ROOT (see `config show`)
     #[arg(short, long, value_name = "NAME|SERVERS/ROOT")]
     pub cluster: Option<String>,
-    /// How long to wait for a nameserver that does not lead or answer yet
+    /// How long to wait for a nameserver to lead and answer
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = seconds)]
     pub leader_wait: u64,
 }
@@ -205,35 +205,35 @@ pub struct Recover {
     /// Print what would be done; send nothing that changes anything
     #[arg(long, group = "only_plans")]
     pub dry_run: bool,
-    /// Print everything about every partition, however many there are
+    /// Print every partition in full, however many there are
     #[arg(long)]
     pub full: bool,
-    /// Tell of one partition what is known, what would be done and why, in words; send nothing that changes anything
+    /// Explain one partition: what is known, what would be done, and why; send nothing that changes anything
     #[arg(long, value_name = "DATABASE.TABLE/PID", group = "only_plans", conflicts_with_all = ["all", "db", "table",
         "partition", "plan", "out", "accept_data_loss", "leader", "release_failover"])]
     pub explain: Option<String>,
-    /// Plan from a saved snapshot, without any cluster
+    /// Plan from a saved snapshot, without a cluster
     #[arg(long, value_name = "FILE", requires = "only_plans", conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster", "sandbox"])]
     pub snapshot: Option<PathBuf>,
-    /// Keep the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
+    /// Save the plan, with its id and the facts it rests on; JSON if the name ends in .json, else YAML
     #[arg(short = 'o', long = "out", value_name = "FILE", requires = "dry_run")]
     pub out: Option<PathBuf>,
-    /// Apply exactly this plan, or refuse (exit 5) if the facts that it rests on have changed; with --dry-run, only say
-    /// whether it still fits
+    /// Apply exactly this plan, or refuse (exit 5) if the facts it rests on have changed; with --dry-run, only check
+    /// whether it still applies
     #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "db", "table", "partition", "snapshot", "playbook", "out"])]
     pub plan: Option<PathBuf>,
-    /// Accept the losses that the plan of this id lists, and no others; refuse (exit 5) if it is not what would be done now
+    /// Accept the losses listed by the plan with this id, and no others; refuse (exit 5) if the plan has changed
     #[arg(long, value_name = "PLAN_ID", value_parser = plan_id, conflicts_with = "dry_run")]
     pub accept_data_loss: Option<PlanId>,
-    /// Who is to lead the one partition that --partition names, whatever the rules say: what the others would lose is listed,
-    /// and needs --accept-data-loss
+    /// The leader of the one partition that --partition names, overriding the rules: what the others would lose is
+    /// listed, and needs --accept-data-loss
     #[arg(long, value_name = "ENDPOINT", requires = "partition", conflicts_with_all = ["all", "db", "table", "plan"])]
     pub leader: Option<String>,
-    /// This tablet is gone for good: auto_failover is not kept off for what it holds, and with --accept-data-loss partitions go on
-    /// without that; repeatable
+    /// This tablet is gone for good: auto_failover is not kept off for its data, and with --accept-data-loss partitions
+    /// continue without it; repeatable
     #[arg(long, value_name = "ENDPOINT")]
     pub without: Vec<String>,
-    /// Give auto_failover back even if the nameserver may then replace what replicas hold that nobody has looked at
+    /// Restore auto_failover even if the nameserver may then replace replicas that have not been checked
     #[arg(long, conflicts_with = "dry_run")]
     pub release_failover: bool,
     /// A playbook's name, or a file
@@ -245,12 +245,12 @@ pub struct Recover {
     /// Stop after this long, clean up, and exit 7
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub timeout: Option<u64>,
-    /// Stay open for tablets that metadata names and that are not there yet, for so long from the start (0 for not at all),
-    /// while everything else goes on [default: what the playbook says, 5m]
+    /// Wait this long from the start for tablets that are in the metadata but not there yet (0: do not wait), while
+    /// everything else continues [default: what the playbook says, 5m]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub wait_for_tablets: Option<Duration>,
-    /// Where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for never: counts
-    /// decide) [default: what the playbook says, 10000000]
+    /// Where row counts differ, compare what replicas hold row by row if none holds more rows than this (0: never,
+    /// counts decide) [default: what the playbook says, 10000000]
     #[arg(long, value_name = "ROWS")]
     pub compare_rows_up_to: Option<u64>,
     #[command(flatten)]
@@ -292,7 +292,7 @@ pub enum FailoverCommand {
         /// The value
         #[arg(value_name = "on|off", value_enum)]
         state: OnOff,
-        /// On even if the nameserver may then replace what replicas hold that nobody has looked at
+        /// Even if the nameserver may then replace replicas that have not been checked
         #[arg(long)]
         release: bool,
         #[command(flatten)]
@@ -306,10 +306,10 @@ pub enum FailoverCommand {
 /// `failover restore`.
 #[derive(Debug, Args)]
 pub struct FailoverRestore {
-    /// Say what is owed; change nothing
+    /// Show what would be restored; change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Even if the nameserver may then replace what replicas hold that nobody has looked at
+    /// Even if the nameserver may then replace replicas that have not been checked
     #[arg(long)]
     pub release: bool,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]
@@ -323,7 +323,7 @@ pub struct FailoverRestore {
 /// What to do with what is configured.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say what was found where, and who says otherwise; no server is asked
+    /// Show which settings were found where, and which sources disagree; contacts no server
     Show(Where),
 }
 
@@ -338,18 +338,18 @@ pub struct Playbook {
 /// What to do with playbooks.
 #[derive(Debug, Subcommand)]
 pub enum PlaybookCommand {
-    /// List the playbooks that come with the program
+    /// List the built-in playbooks
     List,
     /// Print a playbook, each step explained
     Show {
         /// A name, or a file
         #[arg(value_name = "NAME|FILE", default_value = crate::playbook::DEFAULT)]
         playbook: String,
-        /// Print the YAML alone, to start a playbook of your own from
+        /// Print only the YAML, as a start for your own playbook
         #[arg(long)]
         yaml: bool,
     },
-    /// Say whether a playbook can be used, and where it is wrong if not
+    /// Check whether a playbook can be used, and if not, where it is wrong
     Check {
         /// A name, or a file
         #[arg(value_name = "NAME|FILE")]

@@ -31,7 +31,7 @@ const COMMAND: Duration = Duration::from_secs(30);
 /// The longest text that the operator's command is given: an environment that is too large is none.
 const LONGEST: usize = 1000;
 
-/// What is done at the end, once, by whoever comes there first. Clones are the same.
+/// What is done at the end, once, by whichever clone gets there first.
 #[derive(Clone)]
 pub struct AtTheEnd(Arc<Shared>);
 
@@ -100,7 +100,7 @@ impl AtTheEnd {
         locked(&self.0.known).error = Some(error.to_owned());
     }
 
-    /// Does what is to be done at the end, once; whoever comes later waits for it.
+    /// Does what has to be done at the end, once; later callers wait for it.
     pub fn perform(&self, exit: u8, say: &Say) {
         if self.begin(exit) {
             let ended = self.ended(exit);
@@ -125,10 +125,10 @@ impl AtTheEnd {
         !matches!(*locked(&self.0.stage), Stage::NotYet)
     }
 
-    /// What whoever interrupts the operator's command is told, if it is at work.
+    /// The message for someone who interrupts the operator's command while it runs.
     pub fn waits(&self) -> Option<&'static str> {
         let is_at_work = matches!(*locked(&self.0.stage), Stage::Begun { group: Some(_), .. });
-        is_at_work.then_some("waiting for the command of --on-end; interrupt again to kill it")
+        is_at_work.then_some("waiting for the --on-end command; interrupt again to kill it")
     }
 
     /// Waits for it, if it has begun.
@@ -207,7 +207,7 @@ impl AtTheEnd {
         let started = {
             let mut stage = locked(&self.0.stage);
             let started = self.start(ended);
-            // Whoever ends the process finds its group from its first moment on.
+            // Code that ends the process can find its group from the start.
             if let (Some(Ok(child)), Stage::Begun { group, .. }) = (&started, &mut *stage) {
                 *group = Some(Pid::from_child(child));
             }
@@ -219,7 +219,7 @@ impl AtTheEnd {
             Some(Err(error)) => Some(format!("cannot be run: {error}")),
         };
         if let Some(why) = why {
-            say(&format!("the command of --on-end {why}; the exit code is {} all the same", ended.exit_code));
+            say(&format!("the --on-end command {why}; the exit code is still {}", ended.exit_code));
         }
     }
 
@@ -288,7 +288,7 @@ fn written(within: Duration, write: impl FnOnce() -> io::Result<()> + Send + 'st
 
 fn end(group: Pid) {
     if let Err(error) = kill_process_group(group, Signal::KILL) {
-        tracing::debug!(%error, "nobody is left of the command of --on-end");
+        tracing::debug!(%error, "nobody is left of the --on-end command");
     }
 }
 
@@ -341,13 +341,13 @@ mod tests {
         assert_eq!(said_of("true", long), [""; 0]);
         assert_eq!(
             said_of("exit 3", long),
-            ["the command of --on-end ended with exit status: 3; the exit code is 4 all the same"]
+            ["the --on-end command ended with exit status: 3; the exit code is still 4"]
         );
         let hangs = said_of("sleep 600 & wait", Duration::from_millis(50));
         assert!(hangs[0].contains("did not end within 50ms and was killed") && hangs.len() == 1, "{hangs:?}");
     }
 
-    /// With all that it has started, whoever asks for it.
+    /// With everything that it has started.
     #[test]
     fn a_process_that_has_to_end_at_once_ends_the_command_with_it() {
         let wants = Ending { metrics_file: None, on_end: Some("sleep 600 & wait".to_owned()) };

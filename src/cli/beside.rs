@@ -81,17 +81,17 @@ pub(super) async fn lead_beside(
     match look_again(scope, up_to, session, signals).await {
         Ok(found) => Ok(recovered.seen_again(found)),
         Err(error) => {
-            out.say()(&format!("what came of it could not be looked at: {error}"));
+            out.say()(&format!("the result could not be checked: {error}"));
             Ok(recovered)
         }
     }
 }
 
-/// The goals of an undertaking that did not come to its end would be forgotten.
+/// The goals of an unfinished undertaking would be lost.
 fn why_not_now(state_dir: &StateDir) -> Option<String> {
     match state_dir.unfinished() {
         Ok(None) => None,
-        Ok(Some(unfinished)) => Some(format!("`openmldb-ops {}` has not come to its end", unfinished.of)),
+        Ok(Some(unfinished)) => Some(format!("`openmldb-ops {}` has not finished", unfinished.of)),
         Err(error) => Some(error.to_string()),
     }
 }

@@ -32,7 +32,7 @@ fn show(at: &Where, out: &Out) -> Result<Exit, Failure> {
     let cluster = name(&found);
     let mut settings: Vec<SettingRow> = found.taken.iter().map(|told| row(told, false)).collect();
     if found.text(What::Servers).is_some() && found.get(What::Root).is_none() {
-        settings.push(SettingRow::new(word(What::Root), DEFAULT_ROOT.to_owned(), "nobody: the usual one".to_owned()));
+        settings.push(SettingRow::new(word(What::Root), DEFAULT_ROOT.to_owned(), "the default".to_owned()));
     }
     let besides: Vec<SettingRow> = found.besides.iter().map(|Besides { told, differs }| row(told, *differs)).collect();
     let line = Line { event: "config", cluster: cluster.as_deref(), settings: &settings, besides: &besides };

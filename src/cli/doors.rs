@@ -86,7 +86,7 @@ impl From<OrderError> for Failure {
     fn from(error: OrderError) -> Self {
         let next = match error {
             OrderError::Nobody(_) => "`openmldb-ops sandbox serve` starts a sandbox",
-            OrderError::NoAnswer { .. } => "see whether it still runs, then type this again",
+            OrderError::NoAnswer { .. } => "see whether it still runs, then run this again",
             OrderError::Refused(_) => "`openmldb-ops sandbox start all` starts everything it has",
         };
         Self::error(error).hint(next)

@@ -38,7 +38,7 @@ pub struct Embedded {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sandbox")]
 pub struct Faults {
-    /// Let something go wrong, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
+    /// Inject a fault, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
     #[arg(long = "fault", alias = "faults", value_name = "SPEC", value_parser = fault)]
     pub faults: Vec<Fault>,
 }

@@ -8,10 +8,10 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "At the end")]
 pub struct Ending {
-    /// However it ended, write what came of it as metrics, in Prometheus' text format
+    /// However the command ends, write its result as metrics in Prometheus' text format
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
-    /// However it ended, run this with sh, for at most 30 s, with the verdict in OPENMLDB_OPS_VERDICT
+    /// However the command ends, run this with sh, for at most 30 s, with the verdict in OPENMLDB_OPS_VERDICT
     #[arg(long, value_name = "COMMAND")]
     pub on_end: Option<String>,
 }

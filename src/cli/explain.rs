@@ -20,7 +20,7 @@ pub fn run(code: Option<&str>, out: &Out) -> Result<Exit, Failure> {
     let meant: Vec<&ExplainedLine> = meant.collect();
     if let (Some(code), true) = (code, meant.is_empty()) {
         let hint = "`openmldb-ops explain` lists all that is known";
-        return Err(Failure::usage(anyhow!("`{code}` is no return code, reason, finding or exit code")).hint(hint));
+        return Err(Failure::usage(anyhow!("`{code}` is not a return code, reason, finding or exit code")).hint(hint));
     }
     for line in meant {
         out.text_or(&explained_text(line, out.paint()), line)?;
@@ -61,10 +61,9 @@ impl Exit {
     /// What it means, and what to do next.
     fn explained(self) -> (&'static str, &'static str) {
         match self {
-            Self::Healthy => (
-                "the work is done: everything in scope is healthy; or a dry run found nothing that would be left alone",
-                "nothing has to be done",
-            ),
+            Self::Healthy => {
+                ("done: everything in scope is healthy; or a dry run found nothing blocked", "nothing has to be done")
+            }
             Self::Error => (
                 "the work could not be done: the cluster cannot be reached or answers nonsense, or a file cannot be used",
                 "read the error and its hint; `openmldb-ops status` says whether the cluster answers",
@@ -78,23 +77,25 @@ impl Exit {
                 "`openmldb-ops recover --all --dry-run` says what would be done about it",
             ),
             Self::Partial => (
-                "something was left alone or is not as it is to be, or auto_failover is kept off; what could be done is done",
+                "some partitions were left alone or did not reach their goal, or auto_failover is kept off; everything \
+                 else is done",
                 "read the reasons; `openmldb-ops explain REASON`, `openmldb-ops recover --explain D.T/PID`",
             ),
             Self::Refused => (
-                "nothing was changed: what was asked for could lose rows, or does not fit what is there any more",
-                "read what is refused and its hint; for a plan, make a new one with `openmldb-ops recover --all --dry-run`",
+                "nothing was changed: the request could lose rows, or no longer matches the cluster",
+                "read the error and its hint; for a plan, make a new one with `openmldb-ops recover --all --dry-run`",
             ),
             Self::Locked => (
-                "another run is at work on this cluster, or this one lost its lock and stopped",
-                "wait for the run that the error names, then type it again; `openmldb-ops record list` names those of this host",
+                "another run is working on this cluster, or this one lost its lock and stopped",
+                "wait for the run that the error names, then run this again; `openmldb-ops record list` names those of \
+                 this host",
             ),
             Self::Deadline => (
-                "the time of --timeout was over; what was under way has ended, and auto_failover was given back",
-                "run the same command again: it goes on where this one stopped",
+                "the --timeout passed; work in progress has ended, and auto_failover was restored",
+                "run the same command again to continue",
             ),
             Self::NotRestored => (
-                "auto_failover could not be given back",
+                "auto_failover could not be restored",
                 "once the nameserver answers, `openmldb-ops failover restore`, or run the same command again",
             ),
             Self::Checked(_) => (
@@ -103,16 +104,16 @@ impl Exit {
             ),
             Self::Signal(1) => ("the terminal was gone (SIGHUP, 128 + 1)", "run the same command again"),
             Self::Signal(2) => (
-                "interrupted (SIGINT, 128 + 2); what was under way has ended, and auto_failover was given back",
-                "run the same command again: it goes on where this one stopped",
+                "interrupted (SIGINT, 128 + 2); work in progress has ended, and auto_failover was restored",
+                "run the same command again to continue",
             ),
             Self::Signal(3) => (
-                "interrupted (SIGQUIT, 128 + 3); what was under way has ended, and auto_failover was given back",
-                "run the same command again: it goes on where this one stopped",
+                "interrupted (SIGQUIT, 128 + 3); work in progress has ended, and auto_failover was restored",
+                "run the same command again to continue",
             ),
             Self::Signal(_) => (
-                "told to end (SIGTERM, 128 + 15); what was under way has ended, and auto_failover was given back",
-                "run the same command again: it goes on where this one stopped",
+                "terminated (SIGTERM, 128 + 15); work in progress has ended, and auto_failover was restored",
+                "run the same command again to continue",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! `failover`: reads and sets auto_failover, and gives it back after a run that could not.
+//! `failover`: reads and sets auto_failover, and restores it after a run that could not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use super::step_args::{Looking, OnOff, Working};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
-    first: "giving auto_failover back",
-    second: "auto_failover may be off. Run the same command to go on",
+    first: "restoring auto_failover",
+    second: "auto_failover may be off. Run the same command to continue",
     goes_on: true,
 };
 
@@ -41,7 +41,7 @@ struct Line<'a> {
 /// Runs the command.
 ///
 /// # Errors
-/// Another run is at work, or it could not be given back.
+/// Another run is at work, or it could not be restored.
 pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> {
     let args = match command {
         FailoverCommand::Get(looking) => return get(looking, out).await,
@@ -134,32 +134,32 @@ async fn restore(
     let held_for = owed.held_for.as_slice();
     let Some(was) = owed.was else {
         let line = Line { event: "failover_restored", was: None, is: owed.is, by, held_for, dry_run: args.dry_run };
-        out.text_or(&format!("nothing is owed: no run left auto_failover changed; it is {now}\n"), &line)?;
+        out.text_or(&format!("nothing to restore: no run left auto_failover changed; it is {now}\n"), &line)?;
         return Ok(Exit::Healthy);
     };
     let (before, who) = (if was { "on" } else { "off" }, by.unwrap_or("a run"));
     if args.dry_run {
         let line = Line { event: "failover_restored", was: Some(was), is: owed.is, by, held_for, dry_run: true };
         let kept_off = match (was, owed.held_for.is_empty()) {
-            (true, false) => format!("it has to stay off: {}\n", why_held(&owed.held_for)),
+            (true, false) => format!("it must stay off: {}\n", why_held(&owed.held_for)),
             _ => String::new(),
         };
-        let text = format!("{who} found auto_failover {before} and did not give it back; it is {now} now\n{kept_off}");
+        let text = format!("{who} found auto_failover {before} and did not restore it; it is {now} now\n{kept_off}");
         out.text_or(&text, &line)?;
         return Ok(Exit::Healthy);
     }
     match giving.run(&session.cluster, args.release).await {
         Ok(Some(was)) => {
             let line = Line { event: "failover_restored", was: Some(was), is: was, by, held_for: &[], dry_run: false };
-            out.text_or(&format!("auto_failover is {before} again, as {who} had found it\n"), &line)?;
+            out.text_or(&format!("auto_failover is {before} again, as it was before {who}\n"), &line)?;
         }
         Ok(None) => {
             let line =
                 Line { event: "failover_restored", was: None, is: owed.is, by: None, held_for: &[], dry_run: false };
-            out.text_or("nothing is owed any more: another run has given it back\n", &line)?;
+            out.text_or("nothing to restore any more: another run has restored it\n", &line)?;
         }
         Err(RecoverError::NotGivenBack { was, seen }) => {
-            let error = anyhow!("auto_failover could not be given back; it was {before} before: {seen}");
+            let error = anyhow!("auto_failover could not be restored; it was {before} before: {seen}");
             let hint = Some(by_hand(&session.reach, was));
             return Err(Failure { exit: Exit::NotRestored, hint, ..Failure::error(error) });
         }

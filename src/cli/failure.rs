@@ -33,7 +33,7 @@ pub enum Exit {
     Locked,
     /// The run's deadline passed.
     Deadline,
-    /// auto_failover could not be given back. Wins over all others.
+    /// auto_failover could not be restored. Wins over all others.
     NotRestored,
     /// Interrupted by this signal, cleaned up.
     Signal(i32),
@@ -184,7 +184,7 @@ impl From<PlanFileError> for Failure {
     fn from(error: PlanFileError) -> Self {
         match error {
             PlanFileError::Changed { .. } => {
-                let hint = "nothing was changed; make a new plan with --dry-run, and change the playbook, not the plan";
+                let hint = "nothing was changed; make a new plan with --dry-run; change the playbook, not the plan";
                 Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
             }
             other => Self::usage(other),
@@ -197,14 +197,15 @@ impl From<Refusal> for Failure {
         let hint = match &refusal {
             Refusal::Differs { .. } => "nothing was changed; make a new plan with --dry-run",
             Refusal::OtherPlan { .. } => {
-                "nothing was changed; read what it loses now with --dry-run, and use the id it prints"
+                "nothing was changed; --dry-run shows what would be lost now, and prints the id to use"
             }
             Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
             Refusal::SeveralPartitions { .. } => "nothing was changed; name one with --partition D.T/PID",
             Refusal::NoSuchReplica { .. } => "nothing was changed; name one of these",
             Refusal::LedByAnother { .. } => {
-                "nothing was changed; `openmldb-ops leader handover` has a follower lead that holds all that the leader holds. To have \
-                 another one lead all the same, switch auto_failover off, restart the leader's tablet, then run this again"
+                "nothing was changed; `openmldb-ops leader handover` promotes a follower that holds everything its \
+                 leader holds. To promote another one anyway, switch auto_failover off, restart the leader's tablet, \
+                 then run this again"
             }
             Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };
@@ -227,12 +228,13 @@ impl From<RecoverError> for Failure {
             RecoverError::Call(error) => error.into(),
             RecoverError::Step { not_restored: Some(ref why), .. }
             | RecoverError::NotSeenAgain { not_restored: Some(ref why), .. } => {
-                let error = anyhow::anyhow!("{error}; and auto_failover could not be given back: {why}");
+                let error = anyhow::anyhow!("{error}; and auto_failover could not be restored: {why}");
                 Self { exit: Exit::NotRestored, ..Self::error(error) }
             }
             // It is as the earlier run left it, whatever that is.
             RecoverError::NotSeen { error, not_restored: Some(why) } => {
-                let hint = "once the cluster answers, recover again, or give auto_failover back: `openmldb-ops failover restore`";
+                let hint = "once the cluster answers, recover again, or restore auto_failover: `openmldb-ops failover \
+                    restore`";
                 let told = anyhow::anyhow!("{error}; and auto_failover was on once: {why}");
                 Self { exit: Self::from(error).exit, ..Self::error(told) }.hint(hint)
             }

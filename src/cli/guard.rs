@@ -33,9 +33,9 @@ use events::Events;
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
-    first: "waiting for calls under way, then giving auto_failover back",
-    second: "Calls under way may still take effect, and auto_failover may be off. `openmldb-ops recover --all` goes on with it, and so \
-             does a guard",
+    first: "waiting for calls in progress, then restoring auto_failover",
+    second: "Calls in progress may still take effect, and auto_failover may be off. `openmldb-ops recover --all` \
+        continues it, and so does a guard",
     goes_on: true,
 };
 

@@ -116,8 +116,8 @@ fn expected(exit: Exit) -> &'static [&'static str] {
         Exit::Partial => &["Partial: ", "Interrupted: ", "Failed: ", "Refused: "],
         Exit::NotRestored => &["auto_failover was "],
         Exit::Error => &[
-            "The run ended in a bug",
-            "The record could not be written",
+            "The run hit a bug",
+            "The record is incomplete",
             "Stopped because the record could not be written",
             "Stopped because no nameserver answered",
         ],

@@ -78,7 +78,7 @@ pub(super) fn translated(typed: &[OsString]) -> Option<Translated> {
         let script = Script::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let words = script.words();
         let typed = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        let note = format!("openmldb_ops.py's command line, in our words: openmldb-ops {typed}");
+        let note = format!("openmldb_ops.py's command line; instead, run: openmldb-ops {typed}");
         let words = std::iter::once("openmldb-ops".to_owned()).chain(words).map(OsString::from).collect();
         Translated { words, note }
     })
@@ -146,7 +146,7 @@ mod tests {
         let words: Vec<OsString> = format!("openmldb-ops {typed}").split(' ').map(OsString::from).collect();
         let Some(translated) = translated(&words) else { return "not the script's".to_owned() };
         let words: Vec<String> = translated.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        assert_eq!(translated.note, format!("openmldb_ops.py's command line, in our words: {}", words.join(" ")));
+        assert_eq!(translated.note, format!("openmldb_ops.py's command line; instead, run: {}", words.join(" ")));
         words[1..].join(" ")
     }
 

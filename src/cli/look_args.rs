@@ -12,10 +12,10 @@ use super::ending_args::Ending;
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// How it is shown
+    /// Output format
     #[arg(short = 'o', value_name = "FORMAT", value_enum)]
     pub format: Option<Format>,
-    /// One line and an exit code as Nagios's plugins have them: 0 ok, 1 warning, 2 critical, 3 unknown
+    /// One line and an exit code like a Nagios plugin: 0 ok, 1 warning, 2 critical, 3 unknown
     #[arg(long, conflicts_with_all = ["deep", "full", "format"])]
     pub check: bool,
     /// List every partition, healthy ones too, however many there are
@@ -31,8 +31,8 @@ pub struct Status {
     /// With --deep: compare the rows of all replicas, not only where row counts differ
     #[arg(long, requires = "deep")]
     pub rows: bool,
-    /// With --deep: where row counts differ, compare what replicas hold row by row if none holds more rows than this (0 for
-    /// never: counts decide)
+    /// With --deep: where row counts differ, compare what replicas hold row by row if none holds more rows than this
+    /// (0: never, counts decide)
     #[arg(long, value_name = "ROWS", default_value_t = COMPARE_ROWS_UP_TO)]
     pub compare_rows_up_to: u64,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]

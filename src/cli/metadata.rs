@@ -28,7 +28,7 @@ use super::signal::{Signals, Words};
 /// What it says when it is stopped.
 const WORDS: Words = Words {
     first: "waiting for the node under way",
-    second: "Nodes that were created stay. Run the same command to go on",
+    second: "Nodes that were created stay. Run the same command to continue",
     goes_on: true,
 };
 
@@ -85,7 +85,7 @@ impl Place {
 /// There is such a file.
 pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
     if file.is_file() {
-        let error = anyhow!("{} is there already, and a backup is never written over another one", file.display());
+        let error = anyhow!("{} already exists, and a backup never overwrites a file", file.display());
         return Err(Failure::usage(error).hint("name a new file"));
     }
     Ok(())
@@ -159,12 +159,10 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Changed { .. } => {
-                let hint = "nothing was changed; take another backup: what a damaged one says cannot be trusted";
+                let hint = "nothing was changed; use another backup: a damaged one cannot be trusted";
                 Self { exit: Exit::Refused, ..Self::error(error) }.hint(hint)
             }
-            FileError::Write { .. } => {
-                Self::usage(error).hint("name a file in a directory that is there and can be written to")
-            }
+            FileError::Write { .. } => Self::usage(error).hint("name a file in an existing, writable directory"),
             other => Self::usage(other).hint("`openmldb-ops metadata backup -o FILE` writes one that can be read"),
         }
     }
@@ -182,19 +180,21 @@ impl From<PutBackError> for Failure {
             }
             PutBackError::NotEmpty { .. } => {
                 let hint = format!(
-                    "{STOP}. If what is there is of no use, as what a nameserver creates on an empty root path, save it (openmldb-ops \
-                     metadata backup), delete it with ZooKeeper's own client (deleteall), and run this again"
+                    "{STOP}. If its contents are not needed, for example those that a nameserver creates on an empty \
+                     root path, save them (openmldb-ops metadata backup), delete them with ZooKeeper's own client \
+                     (deleteall), and run this again"
                 );
                 Self { exit: Exit::Refused, ..Self::error(anyhow!("{error}")) }.hint(hint)
             }
             PutBackError::Unfinished { stop, .. } => {
                 let exit = if stop == Stop::No { Exit::Error } else { exit_of_stop(stop) };
                 Self { exit, ..Self::error(anyhow!("{error}")) }
-                    .hint("what is there stays; run the same command to go on")
+                    .hint("nothing is removed; run the same command to continue")
             }
             PutBackError::Touched { .. } => {
                 let hint = format!(
-                    "{STOP}; something has started while metadata were put back. Then run this again: it says what differs"
+                    "{STOP}; something was started while metadata was being restored. Then run this again: it lists \
+                     the differences"
                 );
                 Self { exit: Exit::Partial, ..Self::error(anyhow!("{error}")) }.hint(hint)
             }

@@ -10,7 +10,7 @@ use crate::metadata::RAISED_BY;
 /// What to do with a cluster's metadata.
 #[derive(Debug, Subcommand)]
 pub enum MetadataCommand {
-    /// Save everything that ZooKeeper keeps for the cluster; nothing is changed
+    /// Save everything that ZooKeeper keeps for the cluster; changes nothing
     Backup {
         /// A new file
         #[arg(short = 'o', long = "out", value_name = "FILE")]
@@ -19,9 +19,9 @@ pub enum MetadataCommand {
         /// Where.
         at: Where,
     },
-    /// Put a backup back into an empty root path, before any server of the cluster is started
+    /// Restore a backup into an empty root path, before any server of the cluster is started
     Restore(MetadataRestore),
-    /// Put metadata together from what tablets that still run have loaded: without a backup, as far as it is proven
+    /// Without a backup: rebuild metadata from what running tablets have loaded, as far as it is proven
     Rebuild {
         /// A tablet that runs; name all of them
         #[arg(long = "tablet", value_name = "HOST:PORT", required = true)]
@@ -33,7 +33,7 @@ pub enum MetadataCommand {
         /// Where.
         at: Where,
     },
-    /// Find what contradicts itself, in ZooKeeper or in a backup; exit 3 if anything does
+    /// Find contradictions, in ZooKeeper or in a backup; exit 3 if there are any
     Check {
         /// A backup, instead of ZooKeeper
         #[arg(value_name = "FILE")]
@@ -53,8 +53,8 @@ pub struct MetadataRestore {
     /// Print what would be created; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Put the counters of tables, terms and operations back larger by this, so that no number is given out again that was given
-    /// out after the backup (0: as they were saved)
+    /// Raise the counters of tables, terms and operations by this, so that numbers assigned after the backup are not
+    /// reused (0: as they were saved)
     #[arg(long, value_name = "N", default_value_t = RAISED_BY)]
     pub raise_counters: u32,
     /// Where records of runs are kept [default: openmldb-ops in the XDG state directory]

@@ -47,7 +47,7 @@ pub async fn run(tablets: &[String], file: &Path, at: &Where, out: &Out) -> Resu
     for tablet in &tablets {
         for held in cluster.table_status(tablet).await? {
             if !held.state.is_loaded() {
-                let name = format!("{tablet} has not loaded {} to its end", held.partition);
+                let name = format!("{tablet} has not finished loading {}", held.partition);
                 return Err(Failure::error(anyhow!("{name}: what is not loaded cannot be described"))
                     .hint("wait, then run it again"));
             }
@@ -55,7 +55,7 @@ pub async fn run(tablets: &[String], file: &Path, at: &Where, out: &Out) -> Resu
         }
     }
     if described.is_empty() {
-        let hint = "what tablets have on disk they describe to nobody once they were restarted; take a backup";
+        let hint = "tablets that were restarted cannot describe what they have on disk; use a backup";
         return Err(Failure::error(anyhow!("{} loaded nothing", counted(tablets.len(), "tablet"))).hint(hint));
     }
     let Rebuilt { tree, remarks, left_out } = rebuild(&described);

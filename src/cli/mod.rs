@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
     let done = done.unwrap_or_else(|error| Err(Failure::error(error)));
     let exit = match done {
         Ok(exit) => {
-            // Whoever only looked, and was ended, may be printing to a terminal that is stopped.
+            // A read-only command that was ended may be printing to a stopped terminal.
             let is_ended = matches!(exit, Exit::Signal(_)) && !changes_something(&cli.command);
             if !is_ended {
                 out.finish();
@@ -237,6 +237,6 @@ fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
 fn log_file(path: &Path) -> Result<File, Failure> {
     File::options().create(true).append(true).open(path).map_err(|error| {
         let error = anyhow::anyhow!("the log file {} cannot be opened: {error}", path.display());
-        Failure::usage(error).hint("name another one with --log-file FILE, in a directory that is there")
+        Failure::usage(error).hint("name another one with --log-file FILE, in an existing directory")
     })
 }

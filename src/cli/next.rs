@@ -10,7 +10,7 @@ use super::embedded::is_of_a_sandbox;
 use super::failure::{Exit, Failure};
 
 impl Failure {
-    /// What to do next: what whoever failed says, or what helps against an error of its kind.
+    /// What to do next: the hint of the code that failed, or what helps against an error of its kind.
     pub fn next(&self) -> String {
         self.hint.clone().or_else(|| of_kind(&self.error)).unwrap_or_else(|| of_exit(self.exit).to_owned())
     }
@@ -41,7 +41,7 @@ fn of_kind(error: &anyhow::Error) -> Option<String> {
     } else if error.is::<PlaybookError>() {
         "`openmldb-ops playbook list` names those that come with the program, `playbook show --yaml` prints one to start from"
     } else if error.is::<PlanFileError>() {
-        "`openmldb-ops recover --all --dry-run -o FILE` makes a plan anew"
+        "`openmldb-ops recover --all --dry-run -o FILE` makes a new plan"
     } else if error.is::<RecordError>() {
         "make room on its disk, or choose another directory with --record-dir DIR, and run again"
     } else if is_of_a_sandbox(error) {
@@ -55,25 +55,26 @@ fn of_kind(error: &anyhow::Error) -> Option<String> {
 fn of_call(error: &CallError) -> String {
     match &error.kind {
         CallErrorKind::Refused { code, .. } => ReturnCode::of(*code).map_or_else(
-            || "its log says more; then type this again".to_owned(),
+            || "check its log, then run this again".to_owned(),
             |known| format!("{}; `openmldb-ops explain {code}`", known.next),
         ),
         CallErrorKind::Unreachable { .. } | CallErrorKind::HungUp { .. } => {
-            "see whether it runs; if it asks for a user and a password, give them in OPENMLDB_AUTH or --auth-file; then type this again"
+            "check whether it runs; if it asks for a user and a password, give them in OPENMLDB_AUTH or --auth-file; \
+             then run this again"
                 .to_owned()
         }
         CallErrorKind::NotCalled { .. } => {
-            "restart that server, so that its own address is registered, then type this again".to_owned()
+            "restart that server, so that its own address is registered, then run this again".to_owned()
         }
         CallErrorKind::Denied { .. } => "give user:password in OPENMLDB_AUTH or --auth-file".to_owned(),
         CallErrorKind::DeadlineExceeded { .. } => {
-            "see whether it hangs, and what its log says, before this is typed again".to_owned()
+            "check whether it hangs, and what its log says, before running this again".to_owned()
         }
         CallErrorKind::Garbage { .. }
         | CallErrorKind::TooMuch { .. }
         | CallErrorKind::Unimplemented
         | CallErrorKind::InvalidRequest { .. }
-        | CallErrorKind::NotOurs(_) => "see who listens there, and which release it is".to_owned(),
+        | CallErrorKind::NotOurs(_) => "check what listens there, and which release it is".to_owned(),
         CallErrorKind::Discovery(error) => of_discovery(error).to_owned(),
     }
 }
@@ -90,7 +91,7 @@ fn of_discovery(error: &DiscoveryError) -> &'static str {
             "check --zk-cluster, and start ZooKeeper if it is down; without it, name the leading nameserver: --nameserver HOST:PORT"
         }
         DiscoveryError::NoSession { .. } | DiscoveryError::ZooKeeperLost { .. } => {
-            "see whether a majority of ZooKeeper's servers runs, and their logs, then type this again"
+            "check whether a majority of ZooKeeper's servers runs, and their logs, then run this again"
         }
         DiscoveryError::NoNameserver { .. } => {
             "start tablets first, then a nameserver: one that finds fewer tablets than the system tables have replicas \
@@ -103,12 +104,13 @@ fn of_discovery(error: &DiscoveryError) -> &'static str {
         }
         DiscoveryError::UnsendableUser => "give a user whose name is printable ASCII in OPENMLDB_AUTH or --auth-file",
         DiscoveryError::LeaderUnreachable { .. } | DiscoveryError::NotLeading { .. } => {
-            "see whether that nameserver runs; if another one is about to lead, type this again, or wait longer with --leader-wait SECONDS"
+            "check whether that nameserver runs; if another one is about to lead, run this again, or wait longer with \
+             --leader-wait SECONDS"
         }
         DiscoveryError::LeaderHangsUp { .. } => {
             "give user:password in OPENMLDB_AUTH or --auth-file, if OpenMLDB has users; else see the nameserver's log"
         }
-        DiscoveryError::LeaderUnusable { .. } => "see who listens there, and which release it is",
+        DiscoveryError::LeaderUnusable { .. } => "check what listens there, and which release it is",
     }
 }
 
@@ -118,12 +120,12 @@ fn of_exit(exit: Exit) -> &'static str {
         Exit::Usage => "--help after the command says how it is typed",
         Exit::Refused => "nothing was changed; --dry-run says what would be done as things stand now",
         Exit::Locked => {
-            "`openmldb-ops record list` names the runs of this host; wait until it has ended, then type this again"
+            "`openmldb-ops record list` names the runs of this host; wait until it has ended, then run this again"
         }
-        Exit::Signal(_) | Exit::Deadline => "type the same again: it goes on where this stopped",
+        Exit::Signal(_) | Exit::Deadline => "run the same command again to continue",
         Exit::NotRestored => "once the nameserver answers: `openmldb-ops failover restore`",
         Exit::Healthy | Exit::Error | Exit::Unhealthy | Exit::Partial | Exit::Checked(_) => {
-            "put right what it names, then type this again: what is done already is not done twice"
+            "fix what it names, then run this again: nothing is done twice"
         }
     }
 }

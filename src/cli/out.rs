@@ -333,7 +333,7 @@ impl Out {
         Arc::new(move |line: &MoveLine<'_>| {
             if let (true, Ok(line)) = (json, json_line(line)) {
                 let lines = lines.clone();
-                // Whoever reads no more is told by the last line's failing.
+                // A reader that is gone shows when the last line fails.
                 printing.later(move || drop(lines.write(&line)));
             }
         })

@@ -20,7 +20,7 @@ pub struct Rehearse {
     /// A playbook's name, or a file; `all` for each that comes with the program
     #[arg(long, value_name = "NAME|FILE|all", default_value = "all")]
     pub playbook: String,
-    /// Decides what is left to chance
+    /// Seed of its random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Entries that one thread of a tablet loads in a second [default: 125000]

@@ -18,8 +18,8 @@ pub struct Record {
 pub enum RecordCommand {
     /// List the records of runs, oldest first: command, duration, exit code, host
     List(Kept),
-    /// Say that nobody goes on with an undertaking (`scale`, `upgrade`, `leader handover`) that did not come to its end, so
-    /// that `status` does not point at it any more
+    /// Abandon an unfinished undertaking (`scale`, `upgrade`, `leader handover`), so that `status` no longer mentions
+    /// it
     Dismiss {
         /// The run that began it, as `status` and `record list` name it
         #[arg(value_name = "ID")]
@@ -28,7 +28,7 @@ pub enum RecordCommand {
         /// Where.
         kept: Kept,
     },
-    /// Tell the story of a run: what was there, what was decided and why, what was sent and how it went
+    /// Show a run: what was found, what was decided and why, what was sent and how it went
     Show(Show),
     /// Show how far a run has come, from any shell on its host, until it ends; ends with 0 however the run does
     Follow {

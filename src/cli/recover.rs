@@ -61,8 +61,8 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
-    first: "waiting for calls under way, then giving auto_failover back",
-    second: "Calls under way may still take effect, and auto_failover may be off. Run the same command to go on",
+    first: "waiting for calls in progress, then restoring auto_failover",
+    second: "Calls in progress may still take effect, and auto_failover may be off. Run the same command to continue",
     goes_on: true,
 };
 
@@ -268,15 +268,15 @@ fn ended_early(error: RecoverError, mut summary: Summary, session: &Session) -> 
     failure.hint(by_hand(&session.reach, before)).failed(summary)
 }
 
-/// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
+/// The exit code that says how it went. auto_failover that could not be restored wins, and is said last.
 pub(super) fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Failure> {
     if let Some(error) = &recovered.not_restored {
         let on = if recovered.summary.auto_failover.before { "on" } else { "off" };
-        let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
+        let error = anyhow!("auto_failover could not be restored; it was {on} before: {error}");
         return Err(Failure { exit: Exit::NotRestored, ..Failure::error(error) }.hint(by_hand));
     }
     if let Some(panic) = &recovered.panicked {
-        let error = anyhow!("the run stopped at a fault of its own: {panic}");
+        let error = anyhow!("the run hit an internal error: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
     if let Some(error) = &recovered.unrecorded {

@@ -27,7 +27,7 @@ struct ManualLine<'a> {
     path: Option<String>,
 }
 
-/// Prints a script that has a shell complete what is typed.
+/// Prints a shell completion script.
 ///
 /// # Errors
 /// stdout cannot be written.
@@ -64,7 +64,7 @@ fn write(command: &clap::Command, name: &str, directory: &Path, out: &Out) -> Re
     clap_mangen::Man::new(command.clone()).title(name).render(&mut page)?;
     std::fs::write(&path, page).map_err(|error| {
         let error = anyhow::anyhow!("the manual page {} cannot be written: {error}", path.display());
-        Failure::usage(error).hint("name a directory that is there and can be written to")
+        Failure::usage(error).hint("name an existing, writable directory")
     })?;
     let path = path.display().to_string();
     out.text_or(&format!("{path}\n"), &ManualLine { event: "manual", page: name, path: Some(path.clone()) })?;

@@ -1,5 +1,5 @@
-//! Signals. The first of those that end a process lets what is under way end and cleans up, the second says what is left and ends
-//! at once, and so does time, should the process not come to its end. Without its terminal a run goes on.
+//! Signals. The first of those that end a process lets what is under way end and cleans up, the second says what is
+//! left and ends at once, and so does a timeout, should the process not finish. Without its terminal a run continues.
 //!
 //! They are listened to on a thread of its own: whatever the command is busy with, a signal is heard.
 
@@ -232,19 +232,16 @@ impl Listener {
     fn goes_on_without_its_terminal(&self) {
         let record = self.record();
         tokio::spawn(async move {
-            record
-                .wait()
-                .await
-                .remark("the terminal is gone (SIGHUP): the run goes on without it, and ends as it would have");
+            record.wait().await.remark("the terminal is gone (SIGHUP): the run continues without it");
         });
     }
 
     /// Somebody does not want to wait.
     fn ends_at_once(&self, number: i32) -> ! {
-        self.ends_with(Exit::Signal(number), "interrupted again: ending at once")
+        self.ends_with(Exit::Signal(number), "interrupted again: stopping now")
     }
 
-    /// Whoever told it kills it soon.
+    /// The caller is about to kill it.
     fn ends_at_its_end(&self) -> ! {
         let seconds = stopping::END.as_secs();
         let owes = self.record().get().is_some_and(Record::owes_failover);
@@ -253,7 +250,7 @@ impl Listener {
             _ => Exit::Deadline,
         };
         let exit = if owes { Exit::NotRestored } else { stop };
-        self.ends_with(exit, &format!("told to end {seconds} s ago, and something still hangs: ending now"))
+        self.ends_with(exit, &format!("asked to stop {seconds} s ago, and something still hangs: stopping now"))
     }
 
     /// Where the command itself has ended, there is nothing to say of it.
@@ -272,15 +269,15 @@ impl Listener {
         let calls = unanswered.iter().map(going_on_text);
         let loads = record.map(Record::loading).unwrap_or_default().into_iter();
         let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
-        let mut text: String = calls.chain(loads).map(|text| format!("still going on: {text}\n")).collect();
+        let mut text: String = calls.chain(loads).map(|text| format!("still in progress: {text}\n")).collect();
         text += &format!("{what}. {}", self.words.second);
         let owes = record.is_some_and(Record::owes_failover);
         match (self.reach.get(), record.map_or(0, |record| record.unseen().len())) {
-            (Some(reach), 0) if owes => text += &format!("; or give auto_failover back with: {}", by_hand(reach, true)),
+            (Some(reach), 0) if owes => text += &format!("; or restore auto_failover with: {}", by_hand(reach, true)),
             (Some(_), unseen) if owes => {
                 text += &format!(
-                    ". auto_failover must stay off until then: the nameserver would replace what {} that nobody has looked \
-                     at since a leader was chosen",
+                    ". auto_failover must stay off until then: the nameserver would replace what {} that have not been \
+                     checked since a leader was chosen",
                     counted_that(unseen, "replica", Verb::Regular("hold"))
                 );
             }
@@ -299,7 +296,7 @@ async fn after(time: Option<Duration>) {
     }
 }
 
-/// Says something without waiting for whoever reads it: a terminal may be frozen, a pipe full. Tells when it was said.
+/// Prints something without waiting for the reader: a terminal may be frozen, a pipe full. Reports when it was printed.
 fn speak(say: &Say, text: String) -> mpsc::Receiver<()> {
     let (say, (done, said)) = (say.clone(), mpsc::channel());
     let speaking = thread::Builder::new().spawn(move || {

@@ -103,7 +103,7 @@ async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &
     Ok(exit_of_look(&summary))
 }
 
-/// One line, whatever is seen: whoever asks knows nothing else.
+/// One line, whatever is seen: the caller reads nothing else.
 async fn check(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
     let line = look_once(args, out).await.unwrap_or_else(|failure| {
         out.ends().fails(&failure.to_string());

@@ -23,7 +23,7 @@ use super::{diff, record, show, undertake};
 /// What it says when it is stopped.
 const WORDS: Words = Words {
     first: "waiting for the call under way, not for its effect",
-    second: "The call may still take effect: `openmldb-ops status` tells",
+    second: "The call may still take effect: check `openmldb-ops status`",
     goes_on: true,
 };
 
@@ -248,5 +248,5 @@ pub(super) fn name_of(selector: &Selector) -> TableName {
 pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
     let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
     fits.then(|| Endpoint::from(text))
-        .ok_or_else(|| Failure::usage(anyhow!("`{text}` is no tablet's HOST:PORT or name")))
+        .ok_or_else(|| Failure::usage(anyhow!("`{text}` is not a tablet's HOST:PORT or name")))
 }

@@ -156,7 +156,7 @@ pub struct Diff {
     /// Write the rows that not every replica holds to a new file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
-    /// Read at most so many MiB a second of each replica
+    /// Read at most this many MiB a second from each replica
     #[arg(long, value_name = "MIB")]
     pub rate: Option<u64>,
     #[command(flatten)]

@@ -92,7 +92,7 @@ impl OpCommand {
 /// What to do with leaders.
 #[derive(Debug, Subcommand)]
 pub enum LeaderCommand {
-    /// Have another replica lead a partition, without losing what is written meanwhile: its leader stands down first
+    /// Make another replica the leader without losing a write: the old leader steps down first
     Handover {
         /// Which partition
         #[arg(value_name = "DATABASE.TABLE/PID")]
@@ -112,12 +112,12 @@ pub enum LeaderCommand {
 /// A single step that changes a leader.
 #[derive(Debug, Subcommand)]
 pub enum LeaderStep {
-    /// Have another replica lead a partition at once (changeleader): what its leader takes meanwhile may be lost
+    /// Make another replica the leader at once (changeleader): writes to the old leader may be lost
     Change {
         /// Which partition; several as D.T/1,3,5-9
         #[arg(value_name = "DATABASE.TABLE/PID")]
         partition: String,
-        /// Who is to lead; the longest follower if nobody does
+        /// The new leader; the longest follower if no leader is alive
         #[arg(long, value_name = "ENDPOINT")]
         to: Option<String>,
         #[command(flatten)]
@@ -167,19 +167,20 @@ pub enum TabletCommand {
 /// A single step on a tablet.
 #[derive(Debug, Subcommand)]
 pub enum TabletStep {
-    /// Take a tablet out of service: others lead what it leads, and no client is sent to it (offlineendpoint)
+    /// Take a tablet out of service: other replicas become leaders, and no client is sent to it (offlineendpoint)
     Offline {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
-        /// Even if it runs: what it leads has no leader for a moment, and what no follower has yet is given up
+        /// Even if it is running: what it leads has no leader for a moment, and writes no follower has received are
+        /// lost
         #[arg(long)]
         allow_unavailable: bool,
         #[command(flatten)]
         /// How.
         working: Working,
     },
-    /// Bring everything on a tablet back that was taken out of service (recoverendpoint)
+    /// Bring back everything on a tablet that was taken out of service (recoverendpoint)
     Recover {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
@@ -232,17 +233,17 @@ pub enum ReplicaCommand {
 pub enum ReplicaStep {
     /// Load a replica on its tablet, as follower (loadtable)
     Load(OneReplica),
-    /// Bring a replica that is not alive back as its leader's follower (recovertable)
+    /// Bring back a replica that is not alive as its leader's follower (recovertable)
     Recover(OneReplica),
-    /// Give a partition one more replica, with its leader's data (addreplica)
+    /// Add a replica to a partition, with its leader's data (addreplica)
     Add(OneReplica),
-    /// Take a follower away; its directory goes to the recycle bin (delreplica)
+    /// Remove a follower; its directory goes to the recycle bin (delreplica)
     Remove(OneReplica),
     /// Have the leader let go of a replica in another cluster (delreplica on its tablet); `recover` attaches it again
     Disconnect(OneReplica),
     /// Have a replica's tablet write a snapshot of all that it holds (makesnapshot)
     Snapshot(OneReplica),
-    /// Have the leader of a pre-aggregate table aggregate again, once (createaggregator)
+    /// Recreate the aggregator of a pre-aggregate table on its leader, once (createaggregator)
     Aggregate(OneReplica),
     /// Replace a follower on one tablet by one on another (migrate)
     Migrate {

@@ -23,9 +23,9 @@ use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
-    first: "waiting for steps under way, then giving auto_failover back",
-    second: "A step under way may still take effect, a leader may have stood down, and auto_failover may be off. Run the same \
-             command to go on",
+    first: "waiting for steps in progress, then restoring auto_failover",
+    second: "A step in progress may still take effect, a leader may have stepped down, and auto_failover may be off. \
+        Run the same command to continue",
     goes_on: true,
 };
 
@@ -166,16 +166,16 @@ pub(super) fn told(out: &Out) -> StepListener {
     })
 }
 
-/// The exit code that says how it went. auto_failover that could not be given back wins, and is said last.
+/// The exit code that says how it went. auto_failover that could not be restored wins, and is said last.
 fn exit_of(report: &JobReport, session: &Session) -> Result<Exit, Failure> {
     if let Some(error) = &report.not_restored {
         let on = if report.auto_failover { "on" } else { "off" };
-        let error = anyhow!("auto_failover could not be given back; it was {on} before: {error}");
+        let error = anyhow!("auto_failover could not be restored; it was {on} before: {error}");
         let hint = by_hand(&session.reach, report.auto_failover);
         return Err(Failure { exit: Exit::NotRestored, ..Failure::error(error) }.hint(hint));
     }
     if let Some(panic) = &report.panicked {
-        let error = anyhow!("it stopped at a fault of its own: {panic}");
+        let error = anyhow!("it hit an internal error: {panic}");
         return Err(Failure::error(error).hint("run the same command again; please report this with the record file"));
     }
     if let Some(error) = &report.unrecorded {

@@ -19,7 +19,7 @@ pub struct Undertaking {
     /// How long a single step of it may take
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     pub step_timeout: u64,
-    /// How long a partition may be without a leader: if no other one leads by then, the old one leads again
+    /// How long a partition may have no leader: after that, the old one leads again
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = leaderless_limit)]
     pub leaderless_limit: Duration,
     /// Stop after this long, clean up, and exit 7; the same command goes on
@@ -106,7 +106,7 @@ pub enum ScaleCommand {
 /// `upgrade`.
 #[derive(Debug, Subcommand)]
 pub enum UpgradeCommand {
-    /// Have others lead what a tablet leads, so that it can be stopped; what it led is written down for `upgrade post`
+    /// Move leaders off a tablet, so that it can be stopped; what it led is saved for `upgrade post`
     Pre {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
@@ -118,7 +118,7 @@ pub enum UpgradeCommand {
         /// How.
         how: Undertaking,
     },
-    /// Have a tablet lead again what it led before `upgrade pre`
+    /// Move back the leaders that a tablet had before `upgrade pre`
     Post {
         /// The tablet
         #[arg(value_name = "ENDPOINT")]
@@ -165,6 +165,6 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn leaderless_limit(text: &str) -> Result<Duration, String> {
-    let limit = crate::playbook::duration(text).ok_or("it is no time such as 3s or 500ms")?;
+    let limit = crate::playbook::duration(text).ok_or("it is not a time such as 3s or 500ms")?;
     LIMITS.contains(&limit).then_some(limit).ok_or_else(|| "it must be from 1s to 60s".to_owned())
 }

@@ -46,7 +46,7 @@ impl ClusterPost {
     /// Has all guards do nothing for a while; or ends that.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn pause(&self, pause: Option<&Pause>) -> Result<(), DiscoveryError> {
         let text = pause.and_then(|pause| serde_json::to_string(pause).ok());
         self.nodes.keep(Kept::Pause, text.as_deref()).await
@@ -55,7 +55,7 @@ impl ClusterPost {
     /// The pause, if there is one. It may be over.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn paused(&self) -> Result<Option<Pause>, DiscoveryError> {
         Ok(self.nodes.kept(Kept::Pause).await?.map(|text| Pause::read(&text)))
     }

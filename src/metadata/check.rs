@@ -18,7 +18,7 @@ const OPS: &str = "op/op_data";
 pub fn check(tree: &MetadataTree, of_sessions: &MetadataTree) -> Vec<Finding> {
     let (tables, unreadable) = tables(tree);
     let bad = unreadable.into_iter().map(|path| {
-        Code::BadTable.at(path, "it holds no table: a nameserver passes it over, and the table is not there any more")
+        Code::BadTable.at(path, "it does not contain a table: a nameserver skips it, and the table is gone")
     });
     let mut found: Vec<Finding> = bad.collect();
     found.extend(counters(tree, &tables));
@@ -54,25 +54,25 @@ fn counter(tree: &MetadataTree, path: &str, what: &str, largest: Option<(u64, St
     let Some(data) = tree.get(path) else {
         let (in_use, by) = largest?;
         let text = format!(
-            "the counter is not there, and {by} has {what} {in_use}: a nameserver begins anew with the first one"
+            "the counter is missing, but {by} has {what} {in_use}: a nameserver starts again from the first one"
         );
         return Some(Code::NoCounter.at(path, text));
     };
     let number = std::str::from_utf8(data).ok().and_then(|text| text.parse::<u64>().ok());
     let Some(given_out) = number else {
-        let text = format!("it holds {:?}, which is no number: a nameserver dies of it", String::from_utf8_lossy(data));
+        let text =
+            format!("it holds {:?}, which is not a number: a nameserver crashes on it", String::from_utf8_lossy(data));
         return Some(Code::BadCounter.at(path, text));
     };
     let (in_use, by) = largest.filter(|(in_use, _)| *in_use > given_out)?;
-    let text =
-        format!("the last {what} given out is {given_out}, and {by} has {in_use}: it will be given out a second time");
+    let text = format!("the last {what} assigned is {given_out}, but {by} has {in_use}: it will be assigned again");
     Some(Code::BeyondCounter.at(path, text))
 }
 
 fn auto_failover(tree: &MetadataTree) -> Option<Finding> {
     let path = "config/auto_failover";
     let data = tree.get(path)?;
-    let text = || format!("it holds {:?}, which a nameserver takes for off", String::from_utf8_lossy(data));
+    let text = || format!("it holds {:?}, which a nameserver reads as off", String::from_utf8_lossy(data));
     (!matches!(data, b"true" | b"false")).then(|| Code::BadAutoFailover.at(path, text()))
 }
 
@@ -83,7 +83,7 @@ fn same_names(tables: &[TableNode]) -> Vec<Finding> {
         match first.get(&table.called()) {
             Some(path) => {
                 let text =
-                    format!("{} is the table of {path}, too: a nameserver knows only one of them", table.called());
+                    format!("{} is also the table of {path}: a nameserver knows only one of them", table.called());
                 found.push(Code::SameName.at(&table.path, text));
             }
             None => drop(first.insert(table.called(), &table.path)),
@@ -102,7 +102,7 @@ fn of_table(tree: &MetadataTree, node: &TableNode, tables: &[TableNode]) -> Vec<
             None => found.push(Code::OtherTid.at(path, format!("{called} has no number"))),
         }
         if !tree.contains(&format!("db/{}", table.db())) {
-            let text = format!("{called}: there is no database of that name, so a nameserver passes the table over");
+            let text = format!("{called}: there is no database of that name, so a nameserver skips the table");
             found.push(Code::NoDatabase.at(path, text));
         }
     }
@@ -128,7 +128,7 @@ fn of_table(tree: &MetadataTree, node: &TableNode, tables: &[TableNode]) -> Vec<
     }
     let base = table.base_table_tid();
     if base != 0 && !tables.iter().any(|other| other.tid().is_some_and(|tid| tid.0 == base)) {
-        found.push(Code::NoBaseTable.at(path, format!("{called} aggregates table {base}, which is not there")));
+        found.push(Code::NoBaseTable.at(path, format!("{called} aggregates table {base}, which does not exist")));
     }
     found
 }
@@ -138,7 +138,7 @@ fn ops(tree: &MetadataTree, tables: &[TableNode]) -> Vec<Finding> {
     for (name, data) in tree.children(OPS) {
         let path = format!("{OPS}/{name}");
         let Ok(op) = node::op(data) else {
-            found.push(Code::BadOp.at(path, "it holds no operation: a nameserver passes it over"));
+            found.push(Code::BadOp.at(path, "it does not contain an operation: a nameserver skips it"));
             continue;
         };
         let (db, table) = (op.db.unwrap_or_default(), op.name.unwrap_or_default());
@@ -146,7 +146,7 @@ fn ops(tree: &MetadataTree, tables: &[TableNode]) -> Vec<Finding> {
         let of_it = tables.iter().find(|node| node.table.db() == db && node.table.name() == table);
         let is_there = of_it.is_some_and(|node| node.table.table_partition.iter().any(|p| p.pid == pid));
         if !is_there {
-            let text = format!("operation {} is about {db}.{table}/{pid}, which is not there", op.op_id);
+            let text = format!("operation {} is about {db}.{table}/{pid}, which does not exist", op.op_id);
             found.push(Code::OpOnNothing.at(path, text));
         }
     }
@@ -165,7 +165,7 @@ fn names(tree: &MetadataTree, tables: &[TableNode], of_sessions: &MetadataTree) 
         let path = format!("{NAMES}/{server}");
         if tree.text(&path).is_none_or(str::is_empty) {
             let text =
-                format!("replicas are on the server {server}, and that name has no address: nobody can reach it");
+                format!("replicas are on the server {server}, but that name has no address: it cannot be reached");
             found.push(Code::NoAddress.at(path, text));
         }
     }
@@ -175,7 +175,7 @@ fn names(tree: &MetadataTree, tables: &[TableNode], of_sessions: &MetadataTree) 
         match first.get(address) {
             Some(other) => {
                 let text =
-                    format!("{address} is the address of {other}, too: one of the two would be taken for the other");
+                    format!("{address} is also the address of {other}: one of the two would be mistaken for the other");
                 found.push(Code::SameAddress.at(format!("{NAMES}/{name}"), text));
             }
             None => drop(first.insert(address, name)),
@@ -202,7 +202,7 @@ fn names(tree: &MetadataTree, tables: &[TableNode], of_sessions: &MetadataTree) 
 /// registered, or for the nameserver that leads.
 fn registrations(tree: &MetadataTree) -> Vec<Finding> {
     let persistent = OF_THE_LIVING.iter().flat_map(|parent| tree.children(parent).map(move |(name, _)| (parent, name)));
-    let text = "no server's session keeps it: whoever it names is taken for registered for ever";
+    let text = "no server's session holds it: the server it names counts as registered for ever";
     persistent.map(|(parent, name)| Code::DeadRegistration.at(format!("{parent}/{name}"), text)).collect()
 }
 

@@ -82,7 +82,7 @@ pub enum FileError {
         found: u32,
     },
     /// It was changed after it was written.
-    #[error("{file} is not as it was written: its checksum is {written}, what it says has {now}")]
+    #[error("{file} was changed after it was written: its checksum is {written}, its content has {now}")]
     Changed {
         /// The file.
         file: String,
@@ -193,9 +193,9 @@ fn backup_of(file: &str, document: Document) -> Result<Backup, FileError> {
     let mut tree = MetadataTree::default();
     for (number, Node { path, data }) in (1..).zip(document.nodes) {
         let bad = |error: String| FileError::BadNode { file: file.to_owned(), number, error };
-        let data = STANDARD.decode(&data).map_err(|error| bad(format!("its data are no base64: {error}")))?;
+        let data = STANDARD.decode(&data).map_err(|error| bad(format!("its data is not base64: {error}")))?;
         if !is_kept(&path) {
-            return Err(bad(format!("{path:?} is no path that a backup holds")));
+            return Err(bad(format!("{path:?} is not a path that a backup can hold")));
         }
         if let Some((parent, _)) = path.rsplit_once('/')
             && !tree.contains(parent)
@@ -252,7 +252,7 @@ mod tests {
         for (is, was) in changes {
             let changed = text.replacen(is, was, 1);
             assert_ne!(changed, text, "{is}");
-            assert!(refused(&changed).contains("is not as it was written"), "{is}: {}", refused(&changed));
+            assert!(refused(&changed).contains("was changed after it was written"), "{is}: {}", refused(&changed));
         }
         assert!(refused(&text.replacen("\"consistent\": false", "\"consistent\": true", 1)).contains("consistent"));
         assert!(refused(&text[..text.len() / 2]).contains(" line "));
@@ -275,7 +275,7 @@ mod tests {
         {
             let tree = [("db", data()), ("leader", data()), ("nodes", data()), ("a", data()), (path, data())];
             let text = write(&Backup { tree: tree.into_iter().collect(), ..backup() }).unwrap();
-            assert!(refused(&text).contains("no path that a backup holds"), "{path}: {}", refused(&text));
+            assert!(refused(&text).contains("not a path that a backup can hold"), "{path}: {}", refused(&text));
         }
         let orphan = Backup { tree: [("a/b", data())].into_iter().collect(), ..backup() };
         assert!(refused(&write(&orphan).unwrap()).contains("before it"));

@@ -62,21 +62,22 @@ impl Code {
     pub fn hint(self) -> &'static str {
         match self {
             Self::NoCounter | Self::BadCounter | Self::BeyondCounter => {
-                "before a nameserver starts, set the node to a number that is at least as large as every one in use; gaps do no harm"
+                "before a nameserver starts, set the node to a number that is at least as large as every one in use; \
+                 gaps are harmless"
             }
             Self::BadAutoFailover => "`openmldb-ops failover set on`, or `off`",
             Self::BadTable | Self::OtherTid => {
-                "take this node from a backup (`openmldb-ops metadata backup` makes them)"
+                "restore this node from a backup (`openmldb-ops metadata backup` makes them)"
             }
             Self::SameName => {
                 "find out which of the two tablets hold (`openmldb-ops replica status`), and delete the other node"
             }
             Self::NoDatabase => "create the database's node, empty, then restart the leading nameserver",
             Self::NoPartitions | Self::NoReplicas => {
-                "take this node from a backup; if the table was never created to its end, drop it"
+                "restore this node from a backup; if the table was never completely created, drop it"
             }
-            Self::SameServer => "`openmldb-ops replica remove` takes one of them away",
-            Self::NoAddress => "start that server: it registers its name by itself",
+            Self::SameServer => "`openmldb-ops replica remove` removes one of them",
+            Self::NoAddress => "start that server: it registers its name on its own",
             Self::SameAddress => {
                 "start the servers: each registers its own; delete the name of the one that is gone for good"
             }
@@ -84,8 +85,10 @@ impl Code {
             Self::NoBaseTable => {
                 "drop the pre-aggregate table if its base table was dropped; else take that one's node from a backup"
             }
-            Self::BadOp | Self::OpOnNothing => "nobody works on it: delete the node once no nameserver runs",
-            Self::DeadRegistration => "delete the node: no server's session keeps it, and it stays for ever",
+            Self::BadOp | Self::OpOnNothing => "nothing works on it: delete the node once no nameserver runs",
+            Self::DeadRegistration => {
+                "delete the node: no server's session holds it, and it never goes away on its own"
+            }
         }
     }
 

@@ -79,9 +79,10 @@ pub fn rebuild(replicas: &[Described]) -> Rebuilt {
     tree.insert("notify/global_variable", "1");
     tree.insert("config/auto_failover", "false");
     rebuilt.remarks.extend([
-        "auto_failover is put back as off: nobody knows what it was".to_owned(),
+        "auto_failover is restored as off: what it was is unknown".to_owned(),
         format!("the counters are those of what was seen (table {last}, term {newest}); what is not loaded may have larger ones"),
-        "databases without tables, deployments (procedures), functions and operations are in ZooKeeper alone, and are not there".to_owned(),
+        "databases without tables, deployments (procedures), functions and operations exist only in ZooKeeper, and are \
+         missing here".to_owned(),
     ]);
     rebuilt
 }
@@ -92,7 +93,7 @@ fn shape(meta: &TableMeta) -> TableMeta {
 }
 
 fn table(tid: Tid, replicas: &[&Described], remarks: &mut Vec<String>) -> Result<TableInfo, String> {
-    let first = replicas.first().ok_or("nobody has it")?;
+    let first = replicas.first().ok_or("no tablet has it")?;
     let meta = shape(&first.meta);
     if let Some(other) = replicas.iter().find(|replica| shape(&replica.meta) != meta) {
         return Err(format!("{} and {} describe it differently", first.endpoint, other.endpoint));
@@ -115,9 +116,7 @@ fn table(tid: Tid, replicas: &[&Described], remarks: &mut Vec<String>) -> Result
     }
     // Which name is whose address is in ZooKeeper alone, and each of its replicas would be there twice.
     if let Some(server) = created.values().flatten().find(|endpoint| !endpoint.contains(':')) {
-        return Err(format!(
-            "{name} is on servers that go by names ({server}), and nobody says which of them has which address"
-        ));
+        return Err(format!("{name} is on servers with names ({server}) whose addresses are unknown"));
     }
     let partitions: Vec<TablePartition> =
         created.iter().map(|(pid, endpoints)| partition(Pid(*pid), &name, replicas, endpoints, remarks)).collect();
@@ -154,7 +153,7 @@ fn partition(
     let loaded: Vec<&Described> = replicas.iter().copied().filter(|replica| replica.partition.pid == pid).collect();
     let leader = leader(&loaded);
     if leader.is_none() {
-        let text = "no replica leads, or nobody can say which: none is flagged leader";
+        let text = "no replica leads, or it is unclear which: none is flagged leader";
         remarks.push(format!("{name}: among {} {text}", counted(loaded.len(), "loaded replica")));
     }
     let meta = |endpoint: &str, is_leader, is_alive| PartitionMeta {
@@ -178,8 +177,8 @@ fn partition(
         Some(leader) => vec![TermPair { term: leader.term.0, offset: 0 }],
         None => {
             remarks.push(format!(
-                "{name}: its replicas are not proven to hold one log, and since when terms began is in ZooKeeper alone: it has no history \
-                 of terms, and `recover` leaves it alone (no_term_history)"
+                "{name}: its replicas are not proven to hold one log, and only ZooKeeper knew when its terms began: it \
+                 has no history of terms, and `recover` leaves it alone (no_term_history)"
             ));
             Vec::new()
         }
@@ -286,7 +285,7 @@ mod tests {
         };
         let rebuilt = rebuild(&[by_names("a:1"), by_names("b:1")]);
         assert!(rebuilt.tree.get("table/db_table_data/7").is_none());
-        assert!(rebuilt.left_out[0].contains("go by names (tba)"), "{:?}", rebuilt.left_out);
+        assert!(rebuilt.left_out[0].contains("is on servers with names (tba)"), "{:?}", rebuilt.left_out);
     }
 
     #[test]

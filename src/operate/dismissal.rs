@@ -39,8 +39,9 @@ pub enum DismissError {
     },
 }
 
-/// Dismisses the undertaking that a run began. What has stood down for it stays written down: it is needed to bring old leaders
-/// back as followers; and should the run have left auto_failover off, that is owed as before. `at_ms` is milliseconds since 1970.
+/// Dismisses the undertaking that a run began. What has stepped down for it stays written down: it is needed to bring
+/// old leaders back as followers; and should the run have left auto_failover off, that is owed as before. `at_ms` is
+/// milliseconds since 1970.
 ///
 /// # Errors
 /// It is at work, or is a recovery: what that wrote down keeps rows from being lost.
@@ -55,10 +56,10 @@ pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismis
         Work::Recovery => {
             return Err(DismissError::Refused {
                 text: format!("run {run} is a recovery, and what it wrote down keeps rows from being lost"),
-                hint: "`openmldb-ops recover --all` goes on with it",
+                hint: "`openmldb-ops recover --all` continues it",
             });
         }
-        Work::FailoverRestore | Work::Step => return Ok(Dismissed::Nothing("nobody goes on with such a run")),
+        Work::FailoverRestore | Work::Step => return Ok(Dismissed::Nothing("such a run is never continued")),
     }
     if recorded_run.begun.caller.liveness() == Liveness::Lives {
         let Caller { host, pid, .. } = &recorded_run.begun.caller;
@@ -69,7 +70,7 @@ pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismis
     }
     let state_dir = StateDir::new(dir, &recorded_run.begun.cluster);
     let Some(unfinished) = state_dir.unfinished()?.filter(|unfinished| unfinished.run == Some(run)) else {
-        return Ok(Dismissed::Nothing("it came to its end, or another run has gone on with it since"));
+        return Ok(Dismissed::Nothing("it finished, or another run has continued it since"));
     };
     state_dir.end()?;
     let line = Line::Dismissed { at_ms, by: by.clone() };

@@ -21,9 +21,9 @@ const CLOSE: u64 = 1_000;
 pub(super) enum Standing {
     /// It leads.
     Up,
-    /// It has stood down, and this follower holds all that it does.
+    /// It has stepped down, and this follower holds all that it does.
     Down(Endpoint),
-    /// It has stood down, and no follower holds all that it does.
+    /// It has stepped down, and no follower holds all that it does.
     TooEarly,
     /// Its tablet did not answer at this look.
     Silent,
@@ -90,7 +90,7 @@ pub(super) fn standing(
         return Ok(Standing::Silent);
     }
     let Some(held) = place.loaded(leader) else {
-        let text = format!("{leader} is flagged leader of {name} and alive, and does not have it loaded");
+        let text = format!("{leader} is flagged leader of {name} and alive, but does not have it loaded");
         return Err(Refusal::unsafe_now(text, hint));
     };
     if held.role == Role::Leader {
@@ -100,7 +100,7 @@ pub(super) fn standing(
     let is_longer = |(at, theirs): &(&Endpoint, &Held)| theirs.offset > held.offset && !may_be_longer(at);
     if let Some((longer, theirs)) = place.successors().find(is_longer) {
         let text = format!(
-            "{longer} is at offset {} of {name}, {leader}, which is flagged leader and does not lead, at {}",
+            "{longer} is at offset {} of {name}, but {leader}, which is flagged leader and does not lead, is at {}",
             theirs.offset, held.offset
         );
         return Err(Refusal::unsafe_now(text, hint));
@@ -115,8 +115,8 @@ pub(super) fn standing(
     Ok(found.map_or(Standing::TooEarly, |successor| Standing::Down(successor.clone())))
 }
 
-/// Whether a leader that stood down at this offset, and was written to by nobody since, holds the beginning of what its successor
-/// holds, and nothing else: the successor's term began right behind it.
+/// Whether a leader that stepped down at this offset, and was written to by nobody since, holds the beginning of what
+/// its successor holds, and nothing else: the successor's term began right behind it.
 pub(super) fn is_its_leaders_beginning(
     place: &PartitionContext<'_>,
     endpoint: &Endpoint,

@@ -1,5 +1,6 @@
-//! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every partition to
-//! its goal one step at a time, gives auto_failover back, and looks again: what is said at the end comes from that look.
+//! Carries an undertaking out: looks, arranges, writes the goals down, switches auto_failover off, takes every
+//! partition to its goal one step at a time, restores auto_failover, and looks again: what is said at the end comes
+//! from that look.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub struct JobReport {
     pub stopped: Option<Stop>,
     /// auto_failover before.
     pub auto_failover: bool,
-    /// auto_failover could not be given back: what was seen last.
+    /// auto_failover could not be restored: what was seen last.
     pub not_restored: Option<String>,
     /// auto_failover was found on, although it has to be kept off for these; now it is off.
     pub held_for: Vec<HeldFor>,
@@ -170,9 +171,7 @@ impl Job {
             arrangement.remarks.push(text);
         }
         if found.leaves_partitions() {
-            arrangement.remarks.push(
-                "a recovery did not finish what it had begun: `openmldb-ops recover --all` goes on with it".to_owned(),
-            );
+            arrangement.remarks.push("a recovery did not finish: `openmldb-ops recover --all` continues it".to_owned());
         }
         Ok(JobPlan { seen, arrangement, lost, sizes, found, noted, closed })
     }
@@ -182,7 +181,7 @@ impl Job {
         let Some(unfinished) = self.state_dir.unfinished()? else { return Ok(()) };
         if unfinished.of != self.undertaking.itself() {
             let name = unfinished.of.name();
-            arrangement.remarks.push(format!("an unfinished `{name}` is not gone on with; its goals are forgotten"));
+            arrangement.remarks.push(format!("an unfinished `{name}` is abandoned, with its goals"));
             return Ok(());
         }
         let mut goals = Vec::new();
@@ -194,10 +193,9 @@ impl Job {
             }
         }
         if !goals.is_empty() {
-            arrangement.remarks.push(format!(
-                "an earlier `{}` did not come to its end; this goes on with it",
-                self.undertaking.name()
-            ));
+            arrangement
+                .remarks
+                .push(format!("an earlier `{}` did not finish; this continues it", self.undertaking.name()));
         }
         match self.undertaking {
             // What it comes to was thought out as a whole.
@@ -277,8 +275,8 @@ impl Job {
             Err(NotDone::Panicked(panic)) => (BTreeMap::new(), None, Some(panic)),
             Err(NotDone::OutOfTime) => {
                 arrangement.remarks.push(
-                    "it was told to stop, and what was under way did not end in time: a partition may be without a leader; run \
-                     this again, and see `openmldb-ops status`"
+                    "it was stopped before steps in progress could finish: a partition may have no leader; run this \
+                     again, and check `openmldb-ops status`"
                         .to_owned(),
                 );
                 (BTreeMap::new(), Some(told), None)
@@ -290,7 +288,8 @@ impl Job {
             && held_for.iter().all(|held| held.endpoint == *endpoint)
         {
             arrangement.remarks.push(format!(
-                "auto_failover was kept off for {endpoint} alone: once metadata have forgotten it, `openmldb-ops failover restore` gives it back"
+                "auto_failover was kept off for {endpoint} alone: once metadata have forgotten it, `openmldb-ops \
+                 failover restore` restores it"
             ));
         }
         held_for.retain(|_| found_on);
@@ -302,7 +301,7 @@ impl Job {
             }
             unseen => {
                 let why = unseen.and_then(Result::err).map_or("no time is left".to_owned(), |error| error.to_string());
-                arrangement.remarks.push(format!("what came of it could not be looked at: {why}"));
+                arrangement.remarks.push(format!("the result could not be checked: {why}"));
                 stopped = stopped.or(Some(told));
                 seen
             }
@@ -376,7 +375,7 @@ fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Sna
     let status = crate::run::Status::of(seen, &Scope::All);
     let mut left = Vec::new();
     for goal in goals {
-        let hint = format!("`openmldb-ops status --partition {}` says how it is; run this again", goal.name());
+        let hint = format!("check `openmldb-ops status --partition {}`, then run this again", goal.name());
         let refusal = match next(seen, goal) {
             Next::Done => {
                 let found = status.partitions.iter().find(|found| found.table == goal.table && found.pid == goal.pid);
@@ -392,7 +391,7 @@ fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Sna
                 given_up
                     .get(&goal.name())
                     .cloned()
-                    .unwrap_or_else(|| Refusal::unsafe_now("it was not come to".to_owned(), hint)),
+                    .unwrap_or_else(|| Refusal::unsafe_now("not started".to_owned(), hint)),
             ),
         };
         left.extend(refusal.map(|refusal| (goal.clone(), refusal)));

@@ -36,9 +36,10 @@ pub(super) async fn compare_longer_heirs(
         }
         let name = goal.name();
         let text = format!(
-            "{successor} is longer than {leader}, which leads {name}, and not seen to hold all that it does: {rows}"
+            "{successor} has a longer log than {leader}, which leads {name}, but is not known to hold all of its rows: \
+             {rows}"
         );
-        let hint = format!("`openmldb-ops replica diff {name}` shows in what they differ");
+        let hint = format!("`openmldb-ops replica diff {name}` shows how they differ");
         if is_asked_for {
             return Err(Refusal::unsafe_now(text, hint));
         }

@@ -213,7 +213,7 @@ pub(super) fn failover_is_off(seen: &Snapshot) -> Result<(), Refusal> {
         return Ok(());
     }
     let hint = "switch it off with `openmldb-ops failover set off`, and on again afterwards";
-    Err(Refusal::of(301, "auto_failover is on, and the nameserver refuses to be told what to do meanwhile", hint))
+    Err(Refusal::of(301, "auto_failover is on, and meanwhile the nameserver refuses manual commands", hint))
 }
 
 /// # Errors
@@ -223,7 +223,7 @@ pub(super) fn tablet_is_healthy(seen: &Snapshot, endpoint: &Endpoint) -> Result<
         Some(TabletState::Healthy) => Ok(()),
         Some(TabletState::Offline) => Err(Refusal::of(
             303,
-            format!("the nameserver takes {endpoint} for offline"),
+            format!("the nameserver considers {endpoint} offline"),
             "start that tablet; if it runs, make another nameserver leader (restart the leading one)",
         )),
         None => Err(unknown_tablet(seen, endpoint)),

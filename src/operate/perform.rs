@@ -242,11 +242,12 @@ impl Single {
         }
         let Some(wait) = self.wait else { return Ok(Outcome::Sent) };
         let seen = unless_stopped(&self.stop, self.until_seen(cluster, planned, since, wait)).await;
-        let text = "it was sent, and its effect was not waited for: `openmldb-ops status` tells what came of it";
+        let text = "sent without waiting for its effect: check `openmldb-ops status`";
         Ok(Outcome::Reached(seen.map_err(|stop| OperateError::Stopped { stop, text: text.to_owned() })??))
     }
 
-    /// Somebody has decided what auto_failover is to be: what a run before that has not given back is not given back any more.
+    /// Somebody has decided what auto_failover is to be: what a run before that has not restored is not restored any
+    /// more.
     async fn owes_nothing_any_more(&self) -> Result<(), LockError> {
         let note = self.lock.note().await?.filter(|note| note.auto_failover.is_some());
         match note {
@@ -273,7 +274,7 @@ impl Single {
                     EffectStatus::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
                     EffectStatus::Waiting(text) => text,
                 },
-                // It was sent: whoever does not answer now may answer yet.
+                // It was sent: a server that does not answer now may still answer.
                 Err(error) => error.to_string(),
             };
             if began.elapsed() >= said + SAID_AFTER {
@@ -281,8 +282,9 @@ impl Single {
                 (self.says)(&format!("{}: waiting for {} s: {text}", self.step.typed(), said.as_secs()));
             }
             if began.elapsed() >= wait {
-                let text = format!("it was sent, and its effect was not seen within {} s: {text}", wait.as_secs());
-                let hint = "it may still come: `openmldb-ops status` and `openmldb-ops show ops` tell".to_owned();
+                let text = format!("it was sent, but its effect was not seen within {} s: {text}", wait.as_secs());
+                let hint =
+                    "it may still take effect: check `openmldb-ops status` and `openmldb-ops show ops`".to_owned();
                 return Err(OperateError::Missed { text, hint });
             }
         }

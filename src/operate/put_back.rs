@@ -43,7 +43,7 @@ pub struct PutBack {
 /// Why nothing, or not everything, was put back.
 #[derive(Debug, thiserror::Error)]
 pub enum PutBackError {
-    /// ZooKeeper is out of reach, or does not let us read or write. Nothing was created.
+    /// ZooKeeper is unreachable, or does not let us read or write. Nothing was created.
     #[error(transparent)]
     ZooKeeper(#[from] DiscoveryError),
     /// A run is at work, or nobody knows.
@@ -73,7 +73,7 @@ pub enum PutBackError {
         stop: Stop,
     },
     /// All was created, and somebody has changed it meanwhile.
-    #[error("every node was created, and what is there now differs: {}", why_not(difference, servers))]
+    #[error("every node was created, but ZooKeeper now holds something else: {}", why_not(difference, servers))]
     Touched {
         /// What is there, compared with the backup.
         difference: Difference,
@@ -92,15 +92,15 @@ fn why_not(difference: &Difference, servers: &[String]) -> String {
         }
     };
     let seen = [
-        some("beyond those of the backup", &difference.beyond),
-        some("with other data than in the backup", &difference.other),
+        some("not in the backup", &difference.beyond),
+        some("with different data than in the backup", &difference.other),
         some("of servers that are registered", servers),
         some("of the backup missing", &difference.missing).filter(|_| difference.only_lacks() && servers.is_empty()),
     ];
     format!("the root path holds {}", seen.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
-/// What is still to be created. Whoever is registered would not notice: nothing is created beside servers.
+/// What is still to be created. Registered servers would not notice: nothing is created while servers are registered.
 ///
 /// # Errors
 /// Something else is there.
@@ -130,7 +130,7 @@ impl PutBack {
         let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
             Ok(Ok(())) => self.perform_locked(zookeeper).await,
             Ok(Err(error)) => Err(error.into()),
-            Err(stop) => Err(self.unfinished(before.tree.len(), stop, "it was told to stop")),
+            Err(stop) => Err(self.unfinished(before.tree.len(), stop, "it was stopped")),
         };
         self.lock.release().await;
         done
@@ -172,7 +172,7 @@ impl PutBack {
         for (made, (path, data)) in (there..).zip(wanted) {
             let stop = *self.stop.borrow();
             if stop != Stop::No {
-                return Err(self.unfinished(made, stop, "it was told to stop"));
+                return Err(self.unfinished(made, stop, "it was stopped"));
             }
             if *self.lock.hold().borrow() == Hold::Lost {
                 return Err(self.unfinished(made, Stop::LockLost, "the lock was lost"));
@@ -180,7 +180,7 @@ impl PutBack {
             match self.nodes.create_metadata(path, data).await {
                 Ok(Created::New | Created::Already) => {}
                 Ok(Created::Otherwise) => {
-                    let why = format!("somebody else has created {path}, with other data");
+                    let why = format!("someone else created {path} with different data");
                     return Err(self.unfinished(made, Stop::No, &why));
                 }
                 Err(error) => return Err(self.unfinished(made, Stop::No, &error.to_string())),
@@ -245,9 +245,10 @@ mod tests {
         let registered = [("nodes/a:1", "")];
         assert!(refused(&begun, &registered).contains("servers that are registered (nodes/a:1)"));
         assert!(refused(&[], &registered).contains("servers that are registered"));
-        assert!(refused(&[("db", ""), ("op", "")], &[]).contains("beyond those of the backup (op)"));
+        assert!(refused(&[("db", ""), ("op", "")], &[]).contains("not in the backup (op)"));
         assert!(
-            refused(&[("table", ""), ("table/term", "4")], &[]).contains("other data than in the backup (table/term)")
+            refused(&[("table", ""), ("table/term", "4")], &[])
+                .contains("different data than in the backup (table/term)")
         );
         let whole = seen(&[("db", ""), ("table", ""), ("table/term", "3")], &registered);
         assert!(lacking(&wanted, &whole).unwrap().is_none(), "there is nothing to create");

@@ -43,7 +43,7 @@ pub struct Unfinished {
     pub goals: Vec<Goal>,
 }
 
-/// A leader that has stood down, and is to be brought back as follower.
+/// A leader that has stepped down, and is to be brought back as follower.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoodDown {
@@ -167,7 +167,7 @@ impl StateDir {
         self.write(&self.arrangement(), &kept).map(drop)
     }
 
-    /// Leaders that have stood down and are not back as followers, as far as an earlier process wrote down.
+    /// Leaders that have stepped down and are not back as followers, as far as an earlier process wrote down.
     ///
     /// # Errors
     /// They cannot be read, or are another version's.

@@ -30,7 +30,7 @@ pub enum GenerateError {
     #[error("`{0}` is not of the form NAME=NUMBER")]
     Form(String),
     /// No such size.
-    #[error("`{0}` is no size of a cluster; there are tablets, tables, partitions, replicas and rows")]
+    #[error("`{0}` is not a cluster size; there are tablets, tables, partitions, replicas and rows")]
     Unknown(String),
     /// Too small or too big.
     #[error("{name} must be from 1 to {most}")]
@@ -160,7 +160,7 @@ mod tests {
         let refused = |text: &str| text.parse::<Generate>().unwrap_err().to_string();
         assert_eq!(refused("tablets"), "`tablets` is not of the form NAME=NUMBER");
         assert_eq!(refused("rows=many"), "`rows=many` is not of the form NAME=NUMBER");
-        assert!(refused("disks=3").starts_with("`disks` is no size of a cluster"));
+        assert!(refused("disks=3").starts_with("`disks` is not a cluster size"));
         assert_eq!(refused("tablets=0"), "tablets must be from 1 to 1000");
         assert_eq!(refused("tables=1000,partitions=1000"), "tables times partitions must be from 1 to 200000");
         assert_eq!(refused("tablets=2"), "3 replicas need as many tablets, there are 2");

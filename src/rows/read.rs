@@ -53,7 +53,7 @@ pub enum CompareError {
     #[error(transparent)]
     TooDifferent(#[from] TooDifferent),
     /// A task of ours was lost, which is a bug.
-    #[error("reading {0} stopped at a fault of its own")]
+    #[error("reading {0} hit an internal error")]
     Lost(String),
 }
 

@@ -49,7 +49,8 @@ pub async fn rows_seen(
 enum Unseen {
     /// A server answered with something that makes no sense, or closed the connection: the next answer may make sense.
     Garbled(String),
-    /// A server did not answer, or lost what it held. It is not asked again here: whoever waits for this looks first whether it is there.
+    /// A server did not answer, or lost what it held. It is not asked again here: the caller first checks whether it is
+    /// there.
     Passing(String),
     /// Anything else.
     Other(String),

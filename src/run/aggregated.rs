@@ -96,7 +96,7 @@ async fn ahead(
         Some(Finding { kind, table, pid, endpoint, nature, text, hint: kind.hint().to_owned() })
     };
     let unread = |why: String| {
-        let text = format!("whether it is ahead of {base}, so that every Put there would fail, is not known: {why}");
+        let text = format!("it is unknown whether it is ahead of {base}, which would make every Put there fail: {why}");
         finding(Persistence::Remark, text)
     };
     if *rows > up_to {

@@ -109,7 +109,7 @@ fn where_nobody_can_tell_it_is_said_why_and_nothing_is_held_against_it() {
         let found = shop.found(up_to, wrong);
         let [one] = found.as_slice() else { panic!("{wrong:?}: {found:?}") };
         assert_eq!((one.kind, one.nature), (FindingKind::AggregateAhead, Persistence::Remark), "{wrong:?}");
-        let begins = "whether it is ahead of shop.t/0, so that every Put there would fail, is not known: ";
+        let begins = "it is unknown whether it is ahead of shop.t/0, which would make every Put there fail: ";
         assert!(one.text.starts_with(begins), "{}", one.text);
         one.text[begins.len()..].to_owned()
     };

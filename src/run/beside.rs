@@ -1,6 +1,6 @@
-//! Somebody else at work on the cluster beside a run, without the lock: auto_failover that is switched on, flags and roles that change
-//! and were not changed by the run. It is said, with who it may be; auto_failover is switched off again, a bounded number of times, and
-//! given back at the end as they wanted it.
+//! Somebody else at work on the cluster beside a run, without the lock: auto_failover that is switched on, flags and
+//! roles that change and were not changed by the run. It is said, with who it may be; auto_failover is switched off
+//! again, a bounded number of times, and restored at the end as they wanted it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use super::partition_task::Sequence;
 
 /// kAutoFailoverIsEnabled: the nameserver refuses what the run has to do.
 pub const AUTO_FAILOVER_IS_ON: i32 = 301;
-/// How often auto_failover is switched off again. Whoever wants it on more often than that has to be stopped.
+/// How often auto_failover is switched off again. Someone who switches it on more often than that has to be stopped.
 pub(super) const AGAIN: u32 = 3;
 /// So many changes of flags and roles are told one by one.
 const TOLD: usize = 5;
@@ -193,12 +193,12 @@ impl Driver {
         }
         self.beside.again += 1;
         let text = format!(
-            "auto_failover was switched on by somebody else; it is switched off again ({} of {AGAIN} times), and will be on at the \
-             end. Who it may be: {WHO}",
+            "someone else switched auto_failover on; it is switched off again ({} of {AGAIN} times), and will be on at \
+             the end. Possible cause: {WHO}",
             self.beside.again
         );
         self.tell(text);
-        let (action, why) = (Action::SetAutoFailover { on: false }, "somebody has switched it on");
+        let (action, why) = (Action::SetAutoFailover { on: false }, "someone switched it on");
         let number = self.settings.record.sending("auto_failover", None, &action, why);
         if self.settings.record.sync().is_err() {
             // The run stops at its next call.
@@ -212,7 +212,7 @@ impl Driver {
         let (cluster, early_leader_note) = (self.cluster.clone(), &self.settings.early_leader_note);
         let (lock, note) = (early_leader_note.lock.clone(), early_leader_note.wanting_failover_on());
         self.tasks.spawn(async move {
-            // Should this run be killed, the next one gives it back as they wanted it; on this host the record says so.
+            // Should this run be killed, the next one restores it as they wanted it; on this host the record says so.
             if let Err(error) = lock.write_note(Some(&note)).await {
                 tracing::warn!(%error, "other hosts do not know that auto_failover is wanted on");
             }
@@ -238,7 +238,7 @@ impl Driver {
         for change in changes {
             self.beside.changes += 1;
             let who = match self.beside.changes {
-                1 => format!(": somebody else is at work on this cluster ({WHO})"),
+                1 => format!(": someone else is working on this cluster ({WHO})"),
                 2..=TOLD => String::new(),
                 _ => continue,
             };
@@ -250,7 +250,7 @@ impl Driver {
     pub(super) fn tell_of_others(&self) {
         let untold = self.beside.changes.saturating_sub(TOLD);
         if untold > 0 {
-            let text = format!("somebody else has changed flags or roles {untold} times more, not told one by one");
+            let text = format!("someone else changed flags or roles {untold} more times (not listed)");
             self.settings.record.note(&text);
             (self.settings.listener)(&Event::Note { text });
         }

@@ -39,7 +39,7 @@ impl ClusterLock {
         Self { nodes, host: None, says }
     }
 
-    /// This host's first: whoever holds that lives.
+    /// This host's first: its holder is alive.
     async fn take(&self, holder: &Holder) -> Result<(), LockError> {
         let Some(host) = &self.host else { return self.take_node(holder).await };
         match host.acquire(holder).await {

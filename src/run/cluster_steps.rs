@@ -78,7 +78,7 @@ fn attaching(snapshot: &Snapshot, plan: &Plan) -> Option<PlannedClusterStep> {
 fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &Plan) -> Option<PlannedClusterStep> {
     let (actions, why) = match step {
         ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
-            let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+            let why = "while it is on, the nameserver acts on what is being repaired and refuses calls that are needed";
             (vec![Action::SetAutoFailover { on: false }], why.to_owned())
         }
         ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
@@ -92,11 +92,11 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &P
                 (0, WhichTablets::Missing) => return None,
                 (0, WhichTablets::Lost) => "no tablet is lost".to_owned(),
                 (1, _) => format!(
-                    "{names} is given {} s to come back, while everything else goes on; what it holds is looked at then",
+                    "{names} has {} s to come back while everything else continues; its data is checked then",
                     timeout.as_secs()
                 ),
                 (_, _) => format!(
-                    "{names} are given {} s to come back, while everything else goes on; what they hold is looked at then",
+                    "{names} have {} s to come back while everything else continues; their data is checked then",
                     timeout.as_secs()
                 ),
             };
@@ -109,8 +109,8 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &P
 fn offline(snapshot: &Snapshot) -> (Vec<Action>, String) {
     let in_service = lost_in_service(snapshot);
     let why = match (in_service.is_empty(), lost_tablets(snapshot).is_empty()) {
-        (false, _) => "others lead what they led, without what no follower had",
-        (true, false) => "nothing on a tablet that is lost is flagged alive any more",
+        (false, _) => "other replicas become leaders; writes no follower had received are lost",
+        (true, false) => "no replica on a lost tablet is flagged alive any more",
         (true, true) => "no tablet is lost",
     };
     (in_service.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why.to_owned())
@@ -152,7 +152,7 @@ fn settle(snapshot: &Snapshot, plan: &Plan, seconds: u64, then: SettleThen) -> (
     let Some(first) = in_flight.first() else { return (Vec::new(), "no operation is under way".to_owned()) };
     let state = if first.status == OpStatus::Queued { "queued" } else { "doing" };
     let first = format!("first {} ({} on {}/{}, {state})", first.id, first.kind.name(), first.table, first.pid);
-    let waits = format!("operations under way: {}, {first}; given {seconds} s to end", in_flight.len());
+    let waits = format!("operations under way: {}, {first}; allowed {seconds} s to finish", in_flight.len());
     let mine =
         |op: &&&Op| plan.partitions.iter().any(|planned| planned.table == op.table && planned.partition.pid == op.pid);
     match then {
@@ -174,9 +174,9 @@ fn resume(snapshot: &Snapshot) -> (Vec<Action>, String) {
         }));
     }
     let why = if actions.is_empty() {
-        "no replica is kept from making snapshots"
+        "no replica has its snapshots paused"
     } else {
-        "an operation that did not end well left them in kSnapshotPaused"
+        "a failed operation left them in kSnapshotPaused"
     };
     (actions, why.to_owned())
 }
@@ -189,7 +189,7 @@ fn after(step: &ClusterStep, now: bool, auto_failover_before: bool, held: &[Held
         }
         ClusterStep::AutoFailover(AutoFailover::Restore) if now != auto_failover_before => (
             vec![Action::SetAutoFailover { on: auto_failover_before }],
-            "it was so before, and is given back".to_owned(),
+            "it is restored to what it was before".to_owned(),
         ),
         _ => (Vec::new(), "it was off before and stays off".to_owned()),
     };

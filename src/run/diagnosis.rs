@@ -116,8 +116,8 @@ impl Diagnosis {
         Self {
             case: Case::NameserversGone,
             seen: why.to_owned(),
-            promise: "clients that know the leaders go on reading and writing; nothing is failed over, recovered, created or \
-                      changed until a nameserver leads. A standby takes over by itself within seconds",
+            promise: "clients that know the leaders keep reading and writing; nothing is failed over, recovered, \
+                created or changed until a nameserver leads. A standby takes over automatically within seconds",
             next: vec![
                 "start a nameserver, and see its log if it does not stay up: it waits for as many tablets as the system tables \
                  have replicas"
@@ -167,11 +167,11 @@ pub fn what_to_do(identity: &Identity) -> &'static str {
     match identity {
         Identity::Cluster => "see `openmldb-ops status`",
         Identity::Standalone { .. } => {
-            "there is nothing to fail over or to recover in it; if a cluster was meant, name its ZooKeeper: --zk-cluster \
-             HOST:PORT --zk-root-path PATH"
+            "there is nothing to fail over or to recover in it; if you meant a cluster, name its ZooKeeper: \
+             --zk-cluster HOST:PORT --zk-root-path PATH"
         }
         Identity::OtherCluster { .. } => {
-            "see which process listens at that address, and which root path it was started with (zk_root_path)"
+            "check which process listens at that address, and which root path it was started with (zk_root_path)"
         }
         Identity::OtherHost { .. } => {
             "run this on that host, or give the servers addresses that others can use (--endpoint in their flags)"
@@ -188,10 +188,11 @@ fn no_cluster(identity: &Identity) -> Option<Diagnosis> {
         Identity::Cluster => return None,
         Identity::Standalone { .. } => (
             Case::Standalone,
-            "none: nothing is failed over or recovered by itself, and what the nameserver knows of tables is in its memory only",
+            "nothing is failed over or recovered automatically, and what the nameserver knows of tables is in its \
+             memory only",
         ),
         Identity::OtherCluster { .. } | Identity::OtherHost { .. } | Identity::Unknown { .. } => {
-            (Case::OtherEnd, "none: who answers may have nothing to do with the cluster that was asked for")
+            (Case::OtherEnd, "unknown: the server that answers may not belong to the cluster you asked for")
         }
     };
     Some(Diagnosis { case, seen: identity.to_string(), promise, next: vec![what_to_do(identity).to_owned()] })
@@ -240,12 +241,9 @@ impl<'a> Look<'a> {
             Diagnosis {
                 case: Case::EverythingRestarted,
                 seen: format!("every tablet that answers was restarted, and none has anything loaded{away}"),
-                promise: "none: auto_failover cannot bring back a cluster that went down at once, and tablets load nothing by \
-                          themselves",
-                next: vec![
-                    "openmldb-ops recover --all --dry-run".to_owned(),
-                    "openmldb-ops recover --all".to_owned(),
-                ],
+                promise: "no automatic recovery: auto_failover cannot recover a cluster that went down all at once, \
+                    and tablets load nothing on their own",
+                next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
             }
         })
     }
@@ -262,33 +260,31 @@ impl<'a> Look<'a> {
         );
         let promise = match (lost, auto_failover) {
             (1, true) => {
-                "where another replica is left service goes on: others take over the lead within the tablet's heartbeat \
-                 timeout, and what no follower had yet may be lost; the tablet is recovered when it is back"
+                "where another replica is left, service continues: followers take over within the tablet's heartbeat \
+                 timeout, and writes no follower had received may be lost; the tablet is recovered when it is back"
             }
             (1, false) => {
-                "with auto_failover off nothing happens by itself: what the tablet leads is not served until it is taken out of \
-                 service by hand, and what no follower has yet may be lost by that"
+                "with auto_failover off nothing happens automatically: partitions that the tablet leads stay down \
+                 until it is taken out of service by hand, and that may lose writes no follower has received"
             }
             (_, true) => {
-                "with two of three replicas lost service may go on where one is left; that they are recovered by themselves is \
-                 not promised"
+                "with two of three replicas lost, service may continue where one is left; automatic recovery is not \
+                 promised"
             }
             (_, false) => {
-                "with auto_failover off nothing happens by itself; service goes on only where the leader is left"
+                "with auto_failover off nothing happens automatically; service continues only where the leader is left"
             }
         };
-        let mut next = vec![format!(
-            "start {} again if that can be done: nothing can be lost by waiting",
-            some_of(&names_of(&self.lost))
-        )];
+        let mut next =
+            vec![format!("start {} again if you can: waiting loses nothing", some_of(&names_of(&self.lost)))];
         if auto_failover {
             next.push("openmldb-ops show ops # what the nameserver does about it".to_owned());
         } else {
             next.push(format!(
-                "openmldb-ops tablet offline {first} # if it stays away: others lead, without what it alone had"
+                "openmldb-ops tablet offline {first} # if it stays away: others lead, without the writes only it had"
             ));
             next.push(
-                "openmldb-ops recover --all --playbook node-loss # the same, then waits for it, and brings it back"
+                "openmldb-ops recover --all --playbook node-loss # the same, then waits for it and brings it back"
                     .to_owned(),
             );
         }
@@ -312,7 +308,7 @@ impl<'a> Look<'a> {
         let mut next = Vec::new();
         if unreachable > 0 {
             next.push(format!(
-                "start {}: replicas that nobody can look at may hold the newest rows",
+                "start {}: unreachable replicas may hold the newest rows",
                 some_of(&names_of(&self.lost))
             ));
         }
@@ -320,10 +316,10 @@ impl<'a> Look<'a> {
         Some(Diagnosis {
             case: Case::PartitionLost,
             seen: format!(
-                "no replica of {} is loaded anywhere ({unreachable} of them have one out of reach)",
+                "no replica of {} is loaded anywhere ({unreachable} of them have an unreachable one)",
                 some_of(&names)
             ),
-            promise: "none: a partition whose replicas were all lost or restarted at once is not recovered by itself",
+            promise: "no automatic recovery of a partition whose replicas were all lost or restarted at once",
             next,
         })
     }
@@ -339,10 +335,11 @@ impl<'a> Look<'a> {
         (!missed.is_empty()).then(|| Diagnosis {
             case: Case::TabletMissed,
             seen: format!(
-                "{} runs and is registered, and the nameserver takes it for offline",
+                "{} is running and registered, but the nameserver considers it offline",
                 some_of(&names_of(&missed))
             ),
-            promise: "none: a registration that the leading nameserver missed stays missed until another one leads",
+            promise: "no automatic recovery: a registration that the leading nameserver missed stays missed until \
+                another one leads",
             next: vec![
                 "restart the leading nameserver, or stop it where there is a standby".to_owned(),
                 "openmldb-ops show tablets".to_owned(),
@@ -367,7 +364,7 @@ fn at_work(runs: &Runs) -> Option<Diagnosis> {
     Some(Diagnosis {
         case: Case::RunAtWork,
         seen: holder.clone(),
-        promise: "it gives auto_failover back when it ends, however it ends",
+        promise: "it restores auto_failover however it ends",
         next: vec!["wait for it; another run would end with exit code 6".to_owned()],
     })
 }
@@ -380,19 +377,19 @@ fn unfinished(runs: &Runs) -> Option<Diagnosis> {
     let mut next = Vec::new();
     if let Some(Abandoned { typed, run }) = &runs.undertaking {
         next.push(format!("openmldb-ops {typed}"));
-        next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} # if nobody is to go on with it")));
+        next.extend(run.map(|run| format!("openmldb-ops record dismiss {run} # if it should not be continued")));
     }
-    next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all # goes on with it".to_owned()));
+    next.extend(runs.unfinished.iter().map(|_| "openmldb-ops recover --all # continues it".to_owned()));
     if runs.owes_failover && runs.held_for.is_empty() {
-        next.push("openmldb-ops failover restore # gives auto_failover back, and does nothing else".to_owned());
+        next.push("openmldb-ops failover restore # restores auto_failover, and does nothing else".to_owned());
     }
-    let undertaking =
-        runs.undertaking.as_ref().map(|Abandoned { typed, .. }| format!("`{typed}` did not come to its end"));
+    let undertaking = runs.undertaking.as_ref().map(|Abandoned { typed, .. }| format!("`{typed}` did not finish"));
     let seen: Vec<String> = runs.unfinished.iter().cloned().chain(undertaking).collect();
     Some(Diagnosis {
         case: Case::RunUnfinished,
         seen: seen.join("; "),
-        promise: "none by OpenMLDB; a second run goes on where the first one stopped, and gives auto_failover back",
+        promise: "OpenMLDB does nothing; a second run continues where the first one stopped, and restores \
+            auto_failover",
         next,
     })
 }
@@ -405,7 +402,7 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
     let by = runs.held_by.as_deref().unwrap_or("a run");
     let now = match (seen.auto_failover, runs.owes_failover) {
         (false, true) => format!("auto_failover is kept off by {by}"),
-        (false, false) => "auto_failover is off, as it was before, and has to stay so".to_owned(),
+        (false, false) => "auto_failover is off, as it was before, and must stay off".to_owned(),
         (true, _) => format!("auto_failover is on, although {by} kept it off"),
     };
     let tablets = held_at(held);
@@ -417,15 +414,15 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
     if held.iter().any(|held| held.why == WhyHeld::Unseen) {
         next.push(format!("start {}", some_of(&names)));
     }
-    next.push("openmldb-ops recover --all # looks at them, and gives auto_failover back".to_owned());
+    next.push("openmldb-ops recover --all # checks them, and restores auto_failover".to_owned());
     let without: Vec<String> = tablets.iter().map(|at| format!("--without {at}")).collect();
     next.push(format!("openmldb-ops recover --all {} # if they are gone for good", without.join(" ")));
     next.push("openmldb-ops failover restore --release # whatever they hold".to_owned());
     Some(Diagnosis {
         case: Case::FailoverKeptOff,
         seen: format!("{now}: {}", why_held(held)),
-        promise: "while it is on the nameserver replaces what a replica holds as soon as its tablet comes back, without comparing it \
-                  with anything; while it is off nobody takes over from a tablet that is lost",
+        promise: "while it is on, the nameserver replaces a replica's data as soon as its tablet comes back, without \
+            comparing it with anything; while it is off, nothing takes over from a lost tablet",
         next,
     })
 }
@@ -433,16 +430,16 @@ fn kept_off(seen: &Snapshot, runs: &Runs) -> Option<Diagnosis> {
 fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnosis> {
     let is_explained = runs.at_work.is_some() || runs.owes_failover || !runs.held_for.is_empty();
     (!seen.auto_failover && !is_explained).then(|| {
-        let mut next = vec!["openmldb-ops record list # whether somebody's run left it so".to_owned()];
+        let mut next = vec!["openmldb-ops record list # shows whether a run left it off".to_owned()];
         if !status.is_healthy() {
             next.push("openmldb-ops recover --all".to_owned());
         }
-        next.push("openmldb-ops failover set on # unless somebody wants it off".to_owned());
+        next.push("openmldb-ops failover set on # unless it has to stay off".to_owned());
         Diagnosis {
             case: Case::FailoverOff,
             seen: who_switched_it_off(runs.failover_set.as_ref()),
-            promise: "while it is off nobody takes over from a tablet that is lost, and none that comes back is recovered; \
-                      switching it on brings back nothing that is down already",
+            promise: "while it is off, nothing takes over from a lost tablet, and a tablet that comes back is not \
+                recovered; switching it on does not recover what is already down",
             next,
         }
     })
@@ -450,15 +447,15 @@ fn failover_off(seen: &Snapshot, status: &Status, runs: &Runs) -> Option<Diagnos
 
 /// auto_failover is off, and nobody owes it.
 fn who_switched_it_off(set: Option<&FailoverSet>) -> String {
-    let Some(set) = set else { return "auto_failover is off, and no run is known to have left it so".to_owned() };
+    let Some(set) = set else { return "auto_failover is off, and no known run left it off".to_owned() };
     let run = format!("run {} on {} at {}", set.run, set.host, moment(set.at_ms));
     match (set.on, set.work) {
         (false, Work::Step) => format!("auto_failover was switched off by `{}`, {run}", set.name),
         (false, Work::Recovery | Work::Reconfiguration | Work::FailoverRestore) => {
-            format!("auto_failover was last switched off by `{}`, {run}, which owes nothing any more", set.name)
+            format!("auto_failover was last switched off by `{}`, {run}, which has nothing left to restore", set.name)
         }
         (true, _) => {
-            format!("auto_failover is off, although {run} had switched it on: somebody else has switched it off since")
+            format!("auto_failover is off although {run} had switched it on: someone else has switched it off since")
         }
     }
 }

@@ -55,7 +55,7 @@ fn who_owes_auto_failover_is_named_instead_of_wondered_about() {
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &undertaking);
     assert_eq!(
         found[0].next,
-        ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 # if nobody is to go on with it"]
+        ["openmldb-ops scale in a", "openmldb-ops record dismiss 7-0 # if it should not be continued"]
     );
 }
 
@@ -77,7 +77,7 @@ fn who_switched_auto_failover_off_is_named_with_run_host_and_time() {
     );
     assert_eq!(
         told(true, Work::Recovery, "recover"),
-        "auto_failover is off, although run 7-0 on ops1 at 2000-02-29 00:00:00 UTC had switched it on: somebody else has \
+        "auto_failover is off although run 7-0 on ops1 at 2000-02-29 00:00:00 UTC had switched it on: someone else has \
          switched it off since"
     );
 }

@@ -64,8 +64,9 @@ impl Driver {
         match told {
             Ok(()) => self.settings.early_leader_note.told = true,
             Err(error) => {
-                let text =
-                    format!("other hosts cannot be told that {id} is led without a look at all its replicas: {error}");
+                let text = format!(
+                    "other hosts cannot be told that {id} is led although not all of its replicas were checked: {error}"
+                );
                 self.settings.record.note(&text);
                 (self.settings.listener)(&Event::Note { text });
             }

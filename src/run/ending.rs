@@ -103,7 +103,7 @@ fn interrupted(task: &PartitionTask) -> Blocked {
     Blocked::new(
         Reason::Interrupted,
         format!("the run ended before the partition was done{waiting}"),
-        "run the same command again: it goes on where this run stopped",
+        "run the same command again to continue",
     )
 }
 
@@ -151,10 +151,10 @@ mod tests {
         });
         let said: Vec<String> = said.collect();
         insta::assert_snapshot!(said.join("\n"), @r"
-        OpenMLDB's own tables, which come first
-        the leader of its base table, which come first
-        its pre-aggregate tables, which come first
-        the leaders of other partitions, which come first
+        OpenMLDB's own tables, which must come first
+        the leader of its base table, which must come first
+        its pre-aggregate tables, which must come first
+        the leaders of other partitions, which must come first
         its replicas to load
         its replica on a:1 to appear after LoadTable
         a snapshot of its replica on a:1
@@ -165,7 +165,7 @@ mod tests {
         a:1 to drop its replica
         a:1 to move away what it failed to load
         a:1 to answer
-        the nameserver to take a:1 for healthy
+        the nameserver to consider a:1 healthy
         its flags to show what was changed
         ");
     }

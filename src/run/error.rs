@@ -25,7 +25,7 @@ pub enum RecoverError {
     /// Another run is at work, or nobody knows.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// What was said yes to does not fit what is there.
+    /// What was accepted does not fit what is there.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The cluster has no tablets.
@@ -37,12 +37,12 @@ pub enum RecoverError {
         /// By what.
         stop: Stop,
     },
-    /// The steps before any partition failed. auto_failover was given back, unless `not_restored` says otherwise.
+    /// The steps before any partition failed. auto_failover was restored, unless `not_restored` says otherwise.
     #[error("{error}")]
     Step {
         /// Why.
         error: StepError,
-        /// auto_failover could not be given back either.
+        /// auto_failover could not be restored either.
         not_restored: Option<String>,
         /// auto_failover is kept off for these.
         held_for: Box<[HeldFor]>,
@@ -54,7 +54,7 @@ pub enum RecoverError {
         held_for: Box<[HeldFor]>,
     },
     /// `failover restore` could not do it.
-    #[error("auto_failover could not be given back: {seen}")]
+    #[error("auto_failover could not be restored: {seen}")]
     NotGivenBack {
         /// What it was.
         was: bool,
@@ -66,15 +66,15 @@ pub enum RecoverError {
     NotSeen {
         /// Why.
         error: CallError,
-        /// auto_failover is owed by a run that did not finish, and could not be given back.
+        /// auto_failover is owed by a run that did not finish, and could not be restored.
         not_restored: Option<String>,
     },
     /// The run came to its end, and the cluster does not answer any more.
-    #[error("what came of it could not be looked at: {error}")]
+    #[error("the result could not be checked: {error}")]
     NotSeenAgain {
         /// Why.
         error: CallError,
-        /// auto_failover could not be given back either.
+        /// auto_failover could not be restored either.
         not_restored: Option<String>,
         /// auto_failover is kept off for these.
         held_for: Box<[HeldFor]>,

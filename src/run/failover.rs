@@ -1,4 +1,4 @@
-//! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover given back.
+//! The cluster's steps before and after: auto_failover off, what it left behind settled, and auto_failover restored.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +31,7 @@ const CANCELLED: Duration = Duration::from_secs(30);
 const OFFLINED: Duration = Duration::from_secs(10 * 60);
 /// Tries of switching auto_failover off.
 const OFF_TRIES: u32 = 3;
-/// How long giving auto_failover back may take, whatever else is going on.
+/// How long restoring auto_failover may take, whatever else is going on.
 pub const RESTORE_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A cluster step that failed.
@@ -50,7 +50,7 @@ pub enum StepError {
     #[error("auto_failover could not be switched off: {0}")]
     NotOff(String),
     /// The cluster does not answer after its lost tablets were taken out of service.
-    #[error("the cluster could not be looked at after its lost tablets were taken out of service: {0}")]
+    #[error("the cluster could not be checked after its lost tablets were taken out of service: {0}")]
     NotSeenAgain(String),
     /// The playbook blocks on operations under way.
     #[error("{} still under way, first {first}; the playbook says `then: block`", counted_that(*count, "operation", Verb::Be))]
@@ -133,7 +133,7 @@ async fn offline(
     before: &Before<'_>,
 ) -> Result<(), StepError> {
     for endpoint in lost {
-        let why = "it does not answer, and others lead what it led; what no follower had is given up by that";
+        let why = "it does not answer: others become leaders, and writes no follower had received are lost";
         act(cluster, step, Action::OfflineEndpoint { endpoint: endpoint.clone() }, why, before.told).await?;
     }
     let is_its = |op: &Op| before.snapshot.ops.iter().all(|known| known.id != op.id);
@@ -146,7 +146,7 @@ async fn offline(
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
 /// made: what counts is what is read, and what is still on is tried again.
 pub(super) async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> Result<(), StepError> {
-    let why = "its operations would act on what is being repaired, and the calls to come refuse while it is on";
+    let why = "while it is on, the nameserver acts on what is being repaired and refuses calls that are needed";
     let mut tries = 0;
     loop {
         let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, told).await? else {
@@ -177,7 +177,7 @@ pub(super) async fn act(
     Ok(act_now(cluster, step, action, why, told, number).await)
 }
 
-/// The same, written down or not: giving auto_failover back does not wait for a disk.
+/// The same, written down or not: restoring auto_failover does not wait for a disk.
 async fn act_now(
     cluster: &Cluster,
     step: &'static str,
@@ -212,14 +212,14 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
         return Err(StepError::OpsUnderWay { count: left.len(), first });
     }
     for op in left.iter().filter(|op| mine(op)) {
-        let why = format!("{} on {}/{} has not ended by itself", op.kind.name(), op.table, op.pid);
+        let why = format!("{} on {}/{} has not ended on its own", op.kind.name(), op.table, op.pid);
         // 312 means that it ended meanwhile; either way the next look tells.
         act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, told).await?;
     }
     let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
     for op in &left {
         let text = format!(
-            "operation {} ({} on {}/{}) goes on although it was cancelled",
+            "operation {} ({} on {}/{}) is still running although it was cancelled",
             op.id,
             op.kind.name(),
             op.table,
@@ -273,12 +273,12 @@ fn waiting_for_ops(ops: &[Op], waited: Duration, at_most: Duration) -> Event {
 const SO_BEFORE: &str = "it was so before";
 /// Why it is switched off at the end, where somebody has switched it on meanwhile.
 const KEPT_OFF: &str =
-    "the nameserver would replace replicas that nobody has looked at, or that hold more than their leader";
+    "the nameserver would replace replicas that have not been checked or that hold more than their leader";
 
 /// What became of auto_failover at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GivenBack {
-    /// It is what it was, or whoever has taken over the lock sees to it.
+    /// It is what it was, or the run that has taken over the lock restores it.
     Done,
     /// It stays off, because of these.
     KeptOff(Vec<HeldFor>),
@@ -309,8 +309,8 @@ impl GivenBack {
     }
 }
 
-/// Gives auto_failover back to what it was, unless there are replicas that it must stay off for; or the lock was lost to another run:
-/// that one knows what it was, from the note.
+/// Restores auto_failover to what it was, unless there are replicas that it must stay off for; or the lock was lost to
+/// another run: that one knows what it was, from the note.
 pub(super) async fn give_back(
     cluster: &Cluster,
     lock: &dyn Lock,
@@ -322,7 +322,7 @@ pub(super) async fn give_back(
     if *told.hold.borrow() == Hold::Lost
         && let Some(Ok(Some(other))) = within_budget(cluster, CALLS, lock.holder()).await
     {
-        let text = format!("{} has taken over, and gives auto_failover back", other.text());
+        let text = format!("{} has taken over and restores auto_failover", other.text());
         (told.listener)(&Event::Note { text });
         return GivenBack::Done;
     }
@@ -336,8 +336,8 @@ pub(super) async fn give_back(
     }
 }
 
-/// Gives auto_failover back, with a deadline of its own, and within the budget of a run that is told to stop. Repeats until it reads
-/// what it was. `pace` is how much faster than ours the cluster's clock runs.
+/// Restores auto_failover, with a deadline of its own, and within the budget of a run that is told to stop. Repeats
+/// until it reads what it was. `pace` is how much faster than ours the cluster's clock runs.
 ///
 /// # Errors
 /// What was seen last; the operator has to do it by hand.
@@ -374,7 +374,7 @@ async fn try_to_restore(
             Ok(Ok(_)) => {
                 let was_in_doubt = told.record.is_failover_in_doubt();
                 let action = Action::SetAutoFailover { on };
-                // It is given back even where that cannot be written down: the end of the run says so.
+                // It is restored even where that cannot be written down: the end of the run says so.
                 let number = told.record.sending_all_the_same("auto_failover", &action, why);
                 let change = act_now(cluster, "auto_failover", action, why, told, number);
                 match tokio::time::timeout_at(deadline, change).await {

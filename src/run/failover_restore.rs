@@ -1,4 +1,4 @@
-//! `failover restore`: nothing but giving auto_failover back to what it was before a run that did not finish.
+//! `failover restore`: nothing but restoring auto_failover to what it was before a run that did not finish.
 
 use std::sync::Arc;
 
@@ -83,11 +83,11 @@ impl FailoverRestore {
         Ok((PendingRestore { was, is, by: by.filter(|_| was.is_some()), held_for, note }, seen))
     }
 
-    /// Gives it back, if anything is owed; gives what it was. A live run gives it back itself. `release`: even if the nameserver
-    /// then replaces what nobody has looked at.
+    /// Gives it back, if anything is owed; gives what it was. A live run restores it itself. `release`: even if the
+    /// nameserver then replaces what nobody has looked at.
     ///
     /// # Errors
-    /// Another run is at work, it has to stay off, or it could not be given back.
+    /// Another run is at work, it has to stay off, or it could not be restored.
     pub async fn run(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
         let holder = Holder::beginning(self.now_ms, &self.caller);
         let stopped = |stop| RecoverError::Stopped { stop };
@@ -127,7 +127,7 @@ impl FailoverRestore {
         let record = Record::begin(&*self.archive, begun)?;
         (self.listener)(&Event::Recorded { path: record.place().to_owned() });
         if self.record.set(record.clone()).is_err() {
-            tracing::error!("auto_failover is given back a second time");
+            tracing::error!("auto_failover is restored a second time");
         }
         held.iter().for_each(|held| record.released(held.partition, &held.endpoint));
         let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
@@ -141,7 +141,7 @@ impl FailoverRestore {
         match within_budget(cluster, NOTES, self.lock.write_note(note.as_ref())).await {
             Some(left) => left?,
             None => {
-                let text = "the note in ZooKeeper could not be put right: it does not answer; the next run does it";
+                let text = "the note in ZooKeeper could not be updated: it does not answer; the next run does it";
                 (self.listener)(&Event::Note { text: text.to_owned() });
             }
         }

@@ -1,4 +1,4 @@
-//! Waiting for operations before a run, and giving auto_failover back after an unanswered ConfSet.
+//! Waiting for operations before a run, and restoring auto_failover after an unanswered ConfSet.
 
 use std::sync::Arc;
 

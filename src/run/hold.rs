@@ -1,5 +1,5 @@
-//! auto_failover is not given back while there are replicas that the nameserver must not replace (`recovery::held_in`): for which
-//! ones, known at the end of a run, or from what earlier runs have left.
+//! auto_failover is not restored while there are replicas that the nameserver must not replace (`recovery::held_in`):
+//! for which ones, known at the end of a run, or from what earlier runs have left.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -189,14 +189,15 @@ pub fn held_at(held: &[HeldFor]) -> Vec<Endpoint> {
 pub fn why_held(held: &[HeldFor]) -> String {
     let unseen = held.iter().filter(|held| held.why == WhyHeld::Unseen).count();
     let what = match (unseen, held.len()) {
-        (0, 1) => "its leader is not proven to hold all that it holds",
-        (0, _) => "their leaders are not proven to hold all that they hold",
-        (1, 1) => "nobody has looked at it since its leader was chosen",
-        (unseen, all) if unseen == all => "nobody has looked at them since their leaders were chosen",
+        (0, 1) => "its leader is not proven to hold all of its entries",
+        (0, _) => "their leaders are not proven to hold all of their entries",
+        (1, 1) => "it has not been checked since its leader was chosen",
+        (unseen, all) if unseen == all => "they have not been checked since their leaders were chosen",
         _ => {
-            "nobody has looked at them since their leaders were chosen, or these are not proven to hold all that they hold"
+            "they have not been checked since their leaders were chosen, or their leaders are not proven to hold all \
+             of their entries"
         }
     };
     let hold = Verb::Regular("hold").after(held.len());
-    format!("once its tablet comes back the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
+    format!("once its tablet comes back, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
 }

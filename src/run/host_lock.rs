@@ -104,7 +104,7 @@ impl LockFile {
         }
     }
 
-    /// Locked before it has its name: whoever sees it sees it locked, and whole.
+    /// Locked before it has its name: once visible, it is locked and complete.
     fn write(&self, holder: &Holder, text: &[u8]) -> io::Result<(PathBuf, File)> {
         let path = self.dir.join(format!("held-{}-{}.json", holder.run, holder.caller.pid));
         let mut builder = tempfile::Builder::new();
@@ -215,11 +215,7 @@ impl Lock for LockFile {
     }
 
     fn caveat(&self) -> Option<String> {
-        Some(
-            "without ZooKeeper, only runs that keep their records in the same directory are kept apart, and only they \
-             hear of each other"
-                .to_owned(),
-        )
+        Some("without ZooKeeper, only runs that use the same record directory see and exclude each other".to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of runs, for whoever only looks. Reads records and ZooKeeper; writes nothing.
+//! What is known about runs, for read-only commands. Reads records and ZooKeeper; writes nothing.
 
 use crate::model::Snapshot;
 
@@ -61,13 +61,13 @@ pub enum HowFar {
     BrokeOff,
     /// Somebody told it to stop.
     Interrupted,
-    /// It did all it could, and has not given auto_failover back.
+    /// It did all it could, and has not restored auto_failover.
     Owes,
 }
 
 /// The run that broke off, in a sentence and as data. One that did all it could, and left partitions that it may not touch, did not.
 fn broken_off(left: &UnfinishedWork, note: Option<&Note>) -> Option<(String, BrokeOff)> {
-    const OWES: &str = "has not given auto_failover back";
+    const OWES: &str = "has not restored auto_failover";
     let how_far = |ended: Option<&str>| match (ended, how_it_ended(ended)) {
         (Some("interrupted"), _) => HowFar::Interrupted,
         (_, Some(_)) => HowFar::BrokeOff,
@@ -115,8 +115,8 @@ pub(super) async fn unsettled(
     Ok((if is_settled { left.settled_elsewhere() } else { left }, note))
 }
 
-/// What auto_failover was before a run that has not given it back. Where there is a note it decides, for whichever host has given
-/// it back has put that right; unless the record of its run is here and says more.
+/// What auto_failover was before a run that has not restored it. Where there is a note it decides, for whichever host
+/// has given it back has put that right; unless the record of its run is here and says more.
 pub(super) fn owed(left: &UnfinishedWork, note: Option<&Note>) -> Option<bool> {
     match note {
         Some(note) if left.known.contains(&note.run) => note.auto_failover.and(left.auto_failover),
@@ -155,7 +155,7 @@ mod tests {
         RunHeader { caller, work: Some(work), ..made_up::begun(run, "c", snapshot) }
     }
 
-    /// What is known after a run that ended so, and gave auto_failover back unless it did not end.
+    /// What is known after a run that ended so, and restored auto_failover unless it did not end.
     async fn after(work: Work, ended: Option<&str>, lock: &dyn Lock) -> Runs {
         let shelf = MemoryArchive::default();
         let record = Record::begin(&shelf, begun(7, work)).unwrap();
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(told(Work::Recovery, None, Some(true)).await, (on_ops2("did not finish"), true));
         assert_eq!(told(Work::Recovery, Some("interrupted"), None).await, (on_ops2("was interrupted"), false));
         assert_eq!(told(Work::Recovery, Some("partial"), None).await, (None, false), "nobody has looked at a replica");
-        let owes = on_ops2("has not given auto_failover back");
+        let owes = on_ops2("has not restored auto_failover");
         assert_eq!(told(Work::Recovery, Some("partial"), Some(true)).await, (owes, true));
         assert_eq!(told(Work::Reconfiguration, None, Some(true)).await, (on_ops2("did not finish"), true));
         assert_eq!(told(Work::Reconfiguration, None, None).await, (None, false), "its host tells of its goals");

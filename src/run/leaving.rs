@@ -23,7 +23,7 @@ pub(super) struct Leaving<'a> {
     pub(super) record: &'a Record,
     /// How it ended.
     pub(super) ended: &'static str,
-    /// What auto_failover was, if it could not be given back.
+    /// What auto_failover was, if it could not be restored.
     pub(super) owed: Option<bool>,
     /// Something goes on that only the record knows.
     pub(super) goes_on: bool,
@@ -64,39 +64,37 @@ impl Recovery {
         let is_owed = prepared.auto_failover_before() && !prepared.snapshot.auto_failover;
         let owed = match (is_owed, prepared.stands.is_empty()) {
             (false, _) => "",
-            (true, true) => " and left auto_failover off; it was on and will be given back",
+            (true, true) => " and left auto_failover off; it was on and will be restored",
             (true, false) => " and keeps auto_failover off; it was on",
         };
         let elsewhere = prepared.note.as_ref().filter(|note| !left.known.contains(&note.run));
         if let Some(Note { run, host, record, ended, serves_early, unseen, .. }) = elsewhere {
-            let how = how_it_ended(ended.as_deref()).unwrap_or("left something to be done");
+            let how = how_it_ended(ended.as_deref()).unwrap_or("left work to do");
             let unseen = match (serves_early, unseen.len()) {
                 (true, _) => {
-                    "; leaders may have taken writes before their followers were looked at, so nothing that those \
-                              hold is discarded without a yes"
+                    "; leaders may have taken writes before their followers were checked, so nothing on those is \
+                     discarded unless you accept it"
                         .to_owned()
                 }
                 (false, 0) => String::new(),
                 (false, count) => {
                     let replicas = counted(count, "replica");
-                    format!(
-                        "; when leaders were chosen nobody had looked at {replicas}, or what was longer there was given up"
-                    )
+                    format!("; not checked when leaders were chosen: {replicas}, or what was longer there was given up")
                 }
             };
             let text = format!(
-                "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is \
-                 unknown, so disk tables that it may have told to load are not told again{unseen}"
+                "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is unknown, \
+                 so disk tables that it may have loaded are not loaded again{unseen}"
             );
             (self.listener)(&Event::Note { text });
         } else if left.run.is_some() {
             let place = &left.place;
-            let used = if owed.is_empty() { "; what it wrote down is used" } else { owed };
+            let used = if owed.is_empty() { "; its record is used" } else { owed };
             let how = match left.ended.as_deref() {
                 None => "did not finish".to_owned(),
                 Some(verdict) => match how_it_ended(Some(verdict)) {
                     Some(how) => format!("did not finish: it {how}"),
-                    None => "left partitions that it could not bring back".to_owned(),
+                    None => "left partitions that it could not recover".to_owned(),
                 },
             };
             (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
@@ -106,13 +104,14 @@ impl Recovery {
         let is_explained = left.failover_set.as_ref().is_some_and(|set| !set.on);
         if !prepared.auto_failover_before() && prepared.needs_doing() && !is_explained {
             let text = format!(
-                "auto_failover is off, and no run is known to have left it so: it stays off at the end, unless somebody switches it on \
-                 meanwhile. If another recovery has switched it off a moment ago, that one switches it on at its end ({WHO})"
+                "auto_failover is off, and no known run left it off: it stays off at the end, unless someone switches \
+                 it on in the meantime. If another recovery switched it off a moment ago, that one switches it on when \
+                 it ends ({WHO})"
             );
             (self.listener)(&Event::Note { text });
         }
         if !prepared.stands.is_empty() && prepared.auto_failover_before() {
-            let now = if is_owed { "stays off" } else { "was kept off, and somebody has switched it on" };
+            let now = if is_owed { "stays off" } else { "was kept off, but someone has switched it on" };
             let text = format!("auto_failover {now}: {}", why_held(&prepared.stands));
             (self.listener)(&Event::Note { text });
         }
@@ -168,7 +167,7 @@ impl Recovery {
             Some(Err(error)) => error.to_string(),
             None => "it does not answer".to_owned(),
         };
-        let text = format!("the note in ZooKeeper could not be put right: {seen}; the next run does it");
+        let text = format!("the note in ZooKeeper could not be updated: {seen}; the next run does it");
         listener(&Event::Note { text });
     }
 }

@@ -37,7 +37,7 @@ pub struct Note {
     pub host: String,
     /// Where the record is there.
     pub record: String,
-    /// What it found auto_failover to be; none once it was given back.
+    /// What it found auto_failover to be; none once it was restored.
     pub auto_failover: Option<bool>,
     /// What it was for; none in notes of an earlier version of this program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,8 +89,8 @@ const MOST_UNSEEN: usize = 5_000;
 const MOST_HELD: usize = 1_000;
 
 impl Note {
-    /// The same once auto_failover was given back, or set anew; none if nothing is left to say. A recovery that did not finish is
-    /// still unfinished, and whoever goes on on another host has to know.
+    /// The same once auto_failover was restored, or set anew; none if nothing is left to say. A recovery that did not
+    /// finish is still unfinished, and a run that continues on another host has to know.
     pub fn owes_nothing(self) -> Option<Self> {
         let is_over = self.work == Some(Work::Reconfiguration) && !self.serves_early && self.unseen.is_empty();
         (!is_over).then_some(Self { auto_failover: None, ..self })
@@ -133,7 +133,7 @@ impl Note {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LockError {
     /// Another run holds the cluster.
-    #[error("another run is at work on this cluster: {}", holder.text())]
+    #[error("another run is working on this cluster: {}", holder.text())]
     HeldBy {
         /// Which.
         holder: Box<Holder>,
@@ -174,7 +174,7 @@ pub trait Lock: Send + Sync {
     /// Who else holds it, if anybody does.
     fn holder(&self) -> LockFuture<'_, Option<Holder>>;
 
-    /// Gives it back.
+    /// Releases it.
     fn release(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// What an unfinished run left.

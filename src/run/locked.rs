@@ -1,5 +1,5 @@
-//! What every command that changes a cluster does around its work: it takes the lock, unless it is told to stop while it waits for
-//! it, and gives it back however the work ends.
+//! What every command that changes a cluster does around its work: it takes the lock, unless it is told to stop while
+//! it waits for it, and restores it however the work ends.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ pub async fn locked<T, E: From<LockError>>(
     let _hurry = Hurry::of(stop, cluster);
     let done = match unless_stopped(stop, lock.acquire(holder)).await {
         Ok(Ok(())) => work.await,
-        // Somebody else has it, and gives it back.
+        // Somebody else has it, and restores it.
         Ok(Err(error)) => return Err(error.into()),
         // It may have come just then.
         Err(stop) => Err(stopped(stop)),

@@ -1,5 +1,5 @@
 //! A run: the loop that drives every partition, the lanes it sends through, the record it leaves, and auto_failover
-//! switched off before and given back after, whatever happens in between.
+//! switched off before and restored after, whatever happens in between.
 
 mod aggregated;
 mod apart;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::event::Listener;
 
-/// A listener that panics for itself alone: giving auto_failover back goes on without it.
+/// A listener that panics for itself alone: restoring auto_failover goes on without it.
 pub(super) fn unbreakable(listener: &Listener) -> Listener {
     let listener = listener.clone();
     Arc::new(move |event| {

@@ -16,7 +16,7 @@ use super::event::Event;
 use super::index::Index;
 use super::partition_task::{PartitionTask, Sequence, on_nameserver};
 
-/// The pause between two rounds of looks: from this, while things move, ...
+/// The pause between two rounds of looks: from this, ...
 pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
 /// ... to what the playbook says (`poll_table_status: every`), or this, ...
 pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
@@ -25,7 +25,6 @@ pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
 const STILL_PART: u32 = 20;
 /// ... But never more than this, on the cluster's clock.
 const STILL_MAX: Duration = Duration::from_secs(5);
-
 /// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
 const MISSES: u32 = 3;
 /// ... and for how long at least: a connection that breaks is made again in less.
@@ -33,7 +32,7 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 /// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
 /// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
 const REST_PER_REPLICA: Duration = Duration::from_micros(20);
-/// The nameserver, by partitions.
+// The nameserver, by partitions.
 const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
 /// cluster and minutes on a small one is looked at about as often on both.
@@ -105,7 +104,7 @@ impl Driver {
         }
         tablets.retain(|endpoint| self.tablet_rests.get(endpoint).is_none_or(|rests| *rests <= now));
         let mut nameserver = nameserver && self.nameserver_rests <= now;
-        // Whoever does not answer has nothing to rest from.
+        // A server that does not answer needs no pause.
         let is_watched = |endpoint: &&Endpoint| self.watched_at.get(*endpoint).is_some_and(|some| *some > 0);
         tablets.extend(self.silent.iter().filter(is_watched).cloned());
         if self.open == 0 {

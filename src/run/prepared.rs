@@ -42,7 +42,7 @@ pub struct Prepared {
     pub(super) stands_in_for_lost: bool,
     /// The tablets that a run stays open for.
     pub(super) missing: BTreeSet<Endpoint>,
-    /// The plan that was said yes to, if any was.
+    /// The plan that was accepted, if any was.
     pub(super) consented: Option<PlanId>,
     /// The replicas for which earlier runs keep auto_failover off, or would have to.
     pub(super) stands: Vec<HeldFor>,
@@ -229,7 +229,7 @@ impl Prepared {
         Ok(self)
     }
 
-    /// The same with what somebody has said yes to, if it fits what is there. `text` is the playbook's.
+    /// The same with what somebody has accepted, if it fits what is there. `text` is the playbook's.
     ///
     /// # Errors
     /// It does not fit.
@@ -301,7 +301,7 @@ impl Prepared {
         held_as_found(&self.snapshot, &self.memories, &blocked, &self.stands)
     }
 
-    /// The losses that were said yes to.
+    /// The losses that were accepted.
     pub fn accepted(&self) -> BTreeMap<PartitionId, Vec<Loss>> {
         let accepted = self.memories.iter().filter(|(_, memory)| !memory.accepted.is_empty());
         accepted.map(|(id, memory)| (*id, memory.accepted.clone())).collect()

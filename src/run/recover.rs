@@ -1,4 +1,5 @@
-//! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, give auto_failover back, look again.
+//! A whole recovery: look, plan, write down what was, switch auto_failover off, drive, restore auto_failover, look
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct Recovery {
     pub playbook: Playbook,
     /// Their text, as a plan that is kept names it.
     pub playbook_text: String,
-    /// What somebody has said yes to.
+    /// What somebody has accepted.
     pub consent: Consent,
     /// It is a dry run: the plan is all that is wanted.
     pub only_plans: bool,
@@ -81,7 +82,7 @@ pub struct Recovered {
     pub summary: Summary,
     /// Why the run stopped early, if it did.
     pub stopped: Option<Stop>,
-    /// auto_failover could not be given back: what was seen last.
+    /// auto_failover could not be restored: what was seen last.
     pub not_restored: Option<String>,
     /// The run panicked, which is a bug: its message.
     pub panicked: Option<String>,
@@ -135,8 +136,8 @@ impl Recovery {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
         }
         prepared = prepared.led_by(self.consent.leader.as_ref(), &self.playbook, &self.scope)?;
-        // A run compares as it comes to it. What is said yes to, or only looked at, has to be right from the start; and where nothing
-        // else is to be done, nothing is begun for it.
+        // A run compares as it comes to it. What is accepted, or only looked at, has to be right from the start; and
+        // where nothing else is to be done, nothing is begun for it.
         let consents = self.consent.named().is_some() || self.consent.leader.is_some();
         let from_the_start = self.only_plans || consents || !prepared.needs_doing();
         let wanted = prepared.to_compare();
@@ -173,8 +174,8 @@ impl Recovery {
         unless_stopped(&self.stop, work).await.map_err(|stop| RecoverError::Stopped { stop })
     }
 
-    /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that was
-    /// said yes to.
+    /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that
+    /// was accepted.
     async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
         let left = self.unless_stopped(self.what_is_left(&prepared.snapshot)).await??;
         if left != (prepared.left.clone(), prepared.note.clone()) || prepared.consented.is_some() {
@@ -266,7 +267,7 @@ impl Recovery {
             }
             unseen => {
                 let why = unseen.err().map_or("no time is left".to_owned(), |error| error.to_string());
-                let text = format!("what came of it could not be looked at: {why}");
+                let text = format!("the result could not be checked: {why}");
                 listener(&Event::Note { text });
                 stopped = stopped.or(Some(told));
                 let after = auto_failover && is_given_back;
@@ -390,8 +391,8 @@ impl Recovery {
         Ok(record)
     }
 
-    /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value and
-    /// the caller goes on to give auto_failover back.
+    /// The cluster's steps, then the partitions: a task of its own, so that even a panic in it comes back as a value
+    /// and the caller goes on to restore auto_failover.
     async fn drive(
         &self,
         cluster: &Cluster,
@@ -428,7 +429,7 @@ impl Recovery {
         let is_stopped = *self.stop.borrow() != Stop::No;
         match done {
             Some(Ok(Ok(()))) => {}
-            // No partition is touched any more; what was done is given back.
+            // No partition is touched any more; auto_failover is restored.
             Some(Ok(Err(error))) if is_stopped => (self.listener)(&Event::Note { text: error.to_string() }),
             Some(Ok(Err(error))) => return Err(Interruption::Step(error)),
             Some(Err(error)) => return Err(Interruption::Panic(panic_text(error))),

@@ -16,7 +16,7 @@ pub(super) async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'
         debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");
         for paused in held.values().filter(|held| held.state == State::SnapshotPaused) {
             let (endpoint, partition) = (endpoint.clone(), paused.partition);
-            let why = "an operation that did not end well left it in kSnapshotPaused";
+            let why = "a failed operation left it in kSnapshotPaused";
             act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, told).await?;
         }
     }
@@ -39,7 +39,7 @@ async fn try_to_resume_left(
     told: &Told<'_>,
 ) -> Result<(), StepError> {
     for (endpoint, partition) in paused(cluster, snapshot, mine).await? {
-        let why = "an operation that did not end well left it in kSnapshotPaused";
+        let why = "a failed operation left it in kSnapshotPaused";
         let action = Action::RecoverSnapshot { endpoint, partition };
         act(cluster, "resume_snapshots", action, why, told).await?;
     }

@@ -74,8 +74,8 @@ impl Driver {
         }
         let text = match before.saturating_sub(blocked(self)) {
             0 => format!("tablet {endpoint} answers again"),
-            1 => format!("tablet {endpoint} answers again: 1 partition is taken up again"),
-            more => format!("tablet {endpoint} answers again: {more} partitions are taken up again"),
+            1 => format!("tablet {endpoint} answers again: 1 partition is resumed"),
+            more => format!("tablet {endpoint} answers again: {more} partitions are resumed"),
         };
         self.settings.record.note(&text);
         (self.settings.listener)(&Event::Note { text });

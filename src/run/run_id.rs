@@ -32,8 +32,8 @@ impl TryFrom<String> for RunId {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let numbers = text.split_once('-').and_then(|(ms, number)| Some((ms.parse().ok()?, number.parse().ok()?)));
-        let (began_ms, number) =
-            numbers.ok_or_else(|| format!("`{text}` is no run; expected MILLISECONDS-NUMBER, like 1795341600000-0"))?;
+        let (began_ms, number) = numbers
+            .ok_or_else(|| format!("`{text}` is not a run; expected MILLISECONDS-NUMBER, like 1795341600000-0"))?;
         Ok(Self { began_ms, number })
     }
 }

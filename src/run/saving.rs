@@ -41,8 +41,7 @@ impl Recovery {
         let place = self.archive.keep_beside(record.run(), NAME, text.as_bytes());
         let Some(place) = place.map_err(|error| format!("{}: {error}", self.archive.home()))? else { return Ok(None) };
         let nodes = counted(backup.tree.len(), "node");
-        let consistent =
-            if backup.is_consistent() { "" } else { ", not consistent: they changed while they were read" };
-        Ok(Some(format!("the metadata in ZooKeeper ({nodes}{consistent}) are saved in {place}")))
+        let consistent = if backup.is_consistent() { "" } else { ", not consistent: it changed while being read" };
+        Ok(Some(format!("the metadata in ZooKeeper ({nodes}{consistent}) is saved in {place}")))
     }
 }

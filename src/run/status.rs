@@ -297,7 +297,7 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
     let answers = tablet.held.known().is_some();
     let seen = match (tablet.state, tablet.in_zookeeper) {
         (Some(TabletState::Healthy), Some(false)) => {
-            Some(("its registration in ZooKeeper is gone, and the nameserver still takes it for healthy", restart))
+            Some(("its registration in ZooKeeper is gone, but the nameserver still considers it healthy", restart))
         }
         (Some(TabletState::Healthy), _) => None,
         (Some(TabletState::Offline), Some(true)) => {
@@ -336,7 +336,7 @@ fn partition_status(
             false => (PartitionState::Healthy, Vec::new()),
         },
         Health::Unknown(probe) => {
-            let text = "the snapshot does not say whom it replicates to".to_owned();
+            let text = "the snapshot does not report its followers".to_owned();
             (PartitionState::Serving, vec![Problem { endpoint: probe.endpoint, kind: ProblemKind::NoAnswer, text }])
         }
     };

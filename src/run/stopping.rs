@@ -13,9 +13,9 @@ use super::driver::Stop;
 
 /// Calls under way have ended by then, or are given up.
 pub const CALLS: Duration = Duration::from_secs(5);
-/// Every leader that had stood down leads again by then, or it is said that it does not.
+/// Every leader that had stepped down leads again by then, or it is said that it does not.
 pub const LEADERS: Duration = Duration::from_secs(9);
-/// auto_failover is given back by then, or it is said that it is not.
+/// auto_failover is restored by then, or it is said that it is not.
 pub const FAILOVER: Duration = Duration::from_secs(16);
 /// The cluster was looked at again by then, as far as it answers.
 pub const LOOKS: Duration = Duration::from_secs(19);

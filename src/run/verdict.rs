@@ -203,17 +203,17 @@ fn no_answer(health: &Health) -> Option<Blocked> {
         Health::Serving(_) | Health::Healthy | Health::Unknown(_) => Reason::NotRedundant,
     };
     let text = format!("{} {}, and did while the partition was brought back", silent.endpoint, silent.text);
-    Some(Blocked::new(reason, text, "start that tablet, or see why it does not answer, then run again"))
+    Some(Blocked::new(reason, text, "start that tablet, or find out why it does not answer, then run again"))
 }
 
 fn not_healthy(health: &Health) -> Blocked {
     let problems: Vec<String> = health.problems().iter().map(|p| format!("{} {}", p.endpoint, p.text)).collect();
     let seen = match health {
-        Health::Unknown(probe) => format!("{} was not asked whom it replicates to", probe.endpoint),
+        Health::Unknown(probe) => format!("{} was not asked for its followers", probe.endpoint),
         Health::Down(_) if problems.is_empty() => "no replica is flagged leader, alive and leading".to_owned(),
         _ => problems.join(", "),
     };
-    Blocked::new(Reason::Interrupted, seen, "run the same command again: it goes on where this run stopped")
+    Blocked::new(Reason::Interrupted, seen, "run the same command again to continue")
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -27,13 +27,13 @@ const EVERY: Duration = Duration::from_secs(5);
 pub enum Awaited {
     /// A tablet that metadata names and that does not answer, to be there.
     Tablet,
-    /// OpenMLDB's own tables, which come first.
+    /// OpenMLDB's own tables, which must come first.
     SystemTables,
     /// Who leads the base table of a pre-aggregate table.
     BaseTable,
-    /// The pre-aggregate tables of a base table, which come first.
+    /// The pre-aggregate tables of a base table, which must come first.
     Aggregates,
-    /// The leaders of other partitions, which come first.
+    /// The leaders of other partitions, which must come first.
     Leaders,
     /// A call to be sent, since others are under way there, or answered.
     Call,

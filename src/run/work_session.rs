@@ -33,7 +33,7 @@ pub struct WorkSession {
     pub archive: Arc<dyn Archive>,
     /// Who does it.
     pub caller: Caller,
-    /// What keeps it apart from runs. The caller has it, and gives it back.
+    /// What keeps it apart from runs. The caller holds it, and releases it.
     pub lock: Arc<dyn Lock>,
     /// How much faster than ours the cluster's clock runs.
     pub pace: f64,
@@ -103,7 +103,7 @@ pub enum NotDone {
 pub struct SessionReport<T> {
     /// What the work gave, or why it gave nothing.
     pub done: Result<T, NotDone>,
-    /// auto_failover could not be given back: what was seen last.
+    /// auto_failover could not be restored: what was seen last.
     pub not_restored: Option<String>,
     /// The replicas for which it is kept off.
     pub held_for: Vec<HeldFor>,
@@ -112,7 +112,7 @@ pub struct SessionReport<T> {
 }
 
 impl SessionStart {
-    /// Whether auto_failover is not what it was, and can be given back.
+    /// Whether auto_failover is not what it was, and can be restored.
     pub fn is_owed(&self, now: bool) -> bool {
         self.auto_failover != now && self.held.is_empty()
     }
@@ -154,7 +154,8 @@ impl SessionHandle {
         }
         again.times += 1;
         let text = format!(
-            "auto_failover was switched on by somebody else; it is switched off again, and will be on at the end. Who it may be: {WHO}"
+            "someone else switched auto_failover on; it is switched off again, and will be on at the end. Possible \
+             cause: {WHO}"
         );
         self.record.wants_failover_on();
         self.record.note(&text);
@@ -229,7 +230,7 @@ impl WorkSession {
             true => within_budget(cluster, CALLS, switch_off(cluster, "auto_failover", &told)).await,
             false => Some(Ok(())),
         };
-        let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was told to stop".to_owned())));
+        let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was stopped".to_owned())));
         let (again, hold, lock) = (Arc::default(), self.lock.hold(), self.lock.clone());
         let hands = SessionHandle { record: record.clone(), listener: listener.clone(), again, hold, lock };
         let done = match switched {
@@ -270,7 +271,7 @@ impl WorkSession {
                 None => Some("it does not answer".to_owned()),
             };
             if let Some(seen) = seen {
-                let text = format!("the note in ZooKeeper could not be put right: {seen}; the next run does it");
+                let text = format!("the note in ZooKeeper could not be updated: {seen}; the next run does it");
                 listener(&Event::Note { text });
             }
         }

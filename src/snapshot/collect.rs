@@ -230,7 +230,7 @@ pub async fn look_at_tablet(cluster: &Cluster, endpoint: &Endpoint) -> Seen<BTre
     by_partition(cluster.table_status(endpoint).await)
 }
 
-/// The same as one attempt of many: whoever polls has no use for repetitions within a poll.
+/// The same, with one attempt: a poll is repeated anyway, so it needs no retries of its own.
 pub async fn poll_tablet(cluster: &Cluster, endpoint: &Endpoint) -> Seen<BTreeMap<PartitionId, Held>> {
     by_partition(cluster.table_status_once(endpoint).await)
 }

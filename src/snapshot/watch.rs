@@ -29,7 +29,7 @@ pub(super) async fn watch(cluster: &Cluster, seen: &mut Snapshot) {
         let tablets: BTreeSet<Endpoint> = behind.keys().map(|(at, _)| at.clone()).collect();
         for at in tablets {
             let now = poll_tablet(cluster, &at).await;
-            // Whoever does not answer is not said to stand still.
+            // A replica that does not answer is not reported as stuck.
             let stays = |id: &PartitionId, offset: Offset| {
                 now.known().and_then(|held| held.get(id)).is_some_and(|held| held.offset == offset)
             };

@@ -281,10 +281,10 @@ pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
 pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
     let mut out = match (line.partitions, line.left.len()) {
         (0, _) => format!("{}: nothing had to be done.\n", line.undertaking),
-        (1, 0) => format!("{}: 1 partition as it is to be.\n", line.undertaking),
-        (all, 0) => format!("{}: {} as they are to be.\n", line.undertaking, counted(all, "partition")),
+        (1, 0) => format!("{}: 1 partition reached its goal.\n", line.undertaking),
+        (all, 0) => format!("{}: {} reached their goals.\n", line.undertaking, counted(all, "partition")),
         (all, left) => {
-            format!("{}: {left} of {} not as they are to be.\n", line.undertaking, counted(all, "partition"))
+            format!("{}: {left} of {} did not reach their goals.\n", line.undertaking, counted(all, "partition"))
         }
     };
     for left in &line.left {
@@ -294,7 +294,7 @@ pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
     }
     out += &shares_text(&line.tablets, paint);
     if let Some(path) = &line.kept {
-        out += &format!("What it led is written down for `upgrade post`: {path}\n");
+        out += &format!("What it led is saved for `upgrade post`: {path}\n");
     }
     out + &remarks_text(&line.remarks, paint)
 }

@@ -60,16 +60,17 @@ fn lost<'a>(losses: impl Iterator<Item = &'a Loss>) -> Vec<String> {
         let known: u64 = losses.iter().filter_map(|loss| loss.entries).sum();
         let is_known = losses.iter().all(|loss| loss.entries.is_some());
         match losses.first().map(|loss| loss.kind) {
-            Some(LossKind::OutOfReach) => format!("{code}: whatever {replicas} hold, which cannot be looked at"),
+            Some(LossKind::OutOfReach) => format!("{code}: whatever {replicas} hold (they cannot be checked)"),
             Some(LossKind::LacksRows) => format!("{code}: up to {} of {replicas}", counted(known, "row")),
             _ if is_known => format!("{code}: {} of {replicas}", counted(known, "entry")),
-            _ => format!("{code}: nobody knows how many entries of {replicas}"),
+            _ => format!("{code}: an unknown number of entries of {replicas}"),
         }
     });
     told.collect()
 }
 
-/// What is done to a partition, in a line: `mark 3 not alive, load 3, choose the leader, have it lead, mark 1 alive, recover 2`.
+/// What is done to a partition, in a line: `mark 3 not alive, load 3, choose the leader, promote it, mark 1 alive,
+/// recover 2`.
 fn in_short(planned: &PartitionPlan) -> String {
     let is_chosen_later = matches!(planned.leader, LeaderPlan::AfterLoading { .. });
     let mut said: Vec<String> = Vec::new();
@@ -113,7 +114,7 @@ fn verb(step: &PlannedStep) -> Said {
         Action::MarkAlive { alive: true, .. } => Said::To("mark", "alive"),
         Action::LoadTable { .. } => Said::To("load", ""),
         Action::LoadWithSchema { .. } => Said::To("load", "with the table's schema"),
-        Action::ChangeRole { .. } => Said::Once("have it lead"),
+        Action::ChangeRole { .. } => Said::Once("promote it"),
         Action::ChangeLeader { .. } => Said::Once("promote it"),
         Action::AddReplica { .. } => Said::To("connect", ""),
         Action::AttachRemote { .. } => Said::To("attach", "in another cluster"),
@@ -122,7 +123,7 @@ fn verb(step: &PlannedStep) -> Said {
         Action::RecoverTable { .. } => Said::To("recover", ""),
         Action::MakeSnapshot { .. } => Said::To("find out the last term of", ""),
         Action::RecoverSnapshot { .. } => Said::To("let", "make snapshots again"),
-        Action::CreateAggregator { .. } => Said::Once("have it aggregate again"),
+        Action::CreateAggregator { .. } => Said::Once("recreate its aggregator"),
         Action::SetAutoFailover { .. } => Said::Once("switch auto_failover"),
         Action::OfflineEndpoint { .. } => Said::To("take", "out of service"),
         Action::CancelOp { .. } => Said::To("cancel", "operations"),

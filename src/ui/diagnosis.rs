@@ -27,7 +27,7 @@ pub fn diagnoses_text(found: &[Diagnosis], paint: Paint) -> String {
     let mut out = String::new();
     for diagnosis in found {
         out += &format!("{} {}\n", paint.tone(Tone::Strong, "case:"), one_line(&diagnosis.seen));
-        out += &format!("  OpenMLDB: {}\n", one_line(diagnosis.promise));
+        out += &format!("  expect: {}\n", one_line(diagnosis.promise));
         for next in &diagnosis.next {
             out += &format!("  next: {}\n", one_line(next));
         }

@@ -117,7 +117,7 @@ fn kept(table: &Table) -> String {
         StorageMode::Hdd => "on disk (HDD)",
     };
     let ttl = if table.has_ttl {
-        "they may expire, so that equal logs may hold different numbers of them"
+        "rows may expire, so equal logs may hold different numbers of rows"
     } else {
         "they do not expire"
     };
@@ -126,7 +126,7 @@ fn kept(table: &Table) -> String {
 
 fn terms(terms: &[TermStart]) -> String {
     if terms.is_empty() {
-        return "the nameserver knows no term of it".to_owned();
+        return "the nameserver knows no term for it".to_owned();
     }
     let began: Vec<String> = terms.iter().map(|start| format!("{} at offset {}", start.term, start.start)).collect();
     format!("leaderships so far, by term: {}", began.join(", "))
@@ -141,29 +141,29 @@ fn of_replica(replica: &ReplicaStatus, evidence: Option<&ReplicaEvidence>, wrong
         said.push(counted(rows, "row"));
     }
     if let Some(offset) = replica.replicated_to {
-        said.push(format!("its leader knows it to be at {offset}"));
+        said.push(format!("its leader last saw it at {offset}"));
     }
     match evidence {
         Some(evidence) => {
             said.push(format!("on disk {}", evidence.manifest));
             if let (None, Some(offset)) = (replica.offset, evidence.offset) {
-                said.push(format!("the largest offset ever known of it is {offset}"));
+                said.push(format!("its largest known offset is {offset}"));
             }
         }
         None => said.extend(replica.nameserver_offset.map(|offset| format!("the nameserver last knew it at {offset}"))),
     }
-    let wrong = if wrong.is_empty() { String::new() } else { format!("; not as it should be: {}", wrong.join(", ")) };
+    let wrong = if wrong.is_empty() { String::new() } else { format!("; problems: {}", wrong.join(", ")) };
     format!("{}: {}{wrong}", replica.endpoint, said.join(", "))
 }
 
 fn under_way(op: &Op) -> String {
-    format!("the nameserver has operation {} ({}) under way on it, at {}", op.id, op.kind.name(), op.task)
+    format!("the nameserver has operation {} ({}) in progress on it, at {}", op.id, op.kind.name(), op.task)
 }
 
 fn leader(planned: &PartitionPlan, rule: LeaderRule) -> Vec<String> {
     match &planned.leader {
-        LeaderPlan::Serving { endpoint } => vec![format!("{endpoint} serves already, and stays")],
-        LeaderPlan::Nobody => vec!["nobody, for the reason below".to_owned()],
+        LeaderPlan::Serving { endpoint } => vec![format!("{endpoint} already serves, and stays")],
+        LeaderPlan::Nobody => vec!["none, for the reason below".to_owned()],
         LeaderPlan::Chosen(choice) => {
             let mut said = vec![format!("{}, {}: {}", choice.leader, way(choice.way), choice.why)];
             said.extend(choice.rejected.iter().map(|other| format!("not {}: {}", other.endpoint, other.why)));
@@ -172,7 +172,7 @@ fn leader(planned: &PartitionPlan, rule: LeaderRule) -> Vec<String> {
         }
         LeaderPlan::AfterLoading { among, expected } => {
             let mut said = vec![format!(
-                "it is decided once they are loaded, among {}: offsets are proven only then",
+                "it is chosen once they are loaded, among {}: offsets are proven only then",
                 listed(among)
             )];
             said.extend(rule.sentences(among.len(), planned.evidence.len()));
@@ -201,7 +201,7 @@ fn steps(steps: &[PlannedStep]) -> Vec<String> {
 
 fn in_the_way(planned: &PartitionPlan) -> Vec<String> {
     let blocked = planned.blocked.iter().map(|blocked| format!("{}: {}", blocked.reason, blocked.text));
-    let lost = losses(&planned.losses).into_iter().map(|loss| format!("going on would lose {loss}"));
+    let lost = losses(&planned.losses).into_iter().map(|loss| format!("continuing would lose {loss}"));
     blocked.chain(lost).collect()
 }
 
@@ -215,11 +215,11 @@ fn next(explaining: &Explaining<'_>) -> Vec<String> {
         let away = planned.losses.iter().filter(|loss| loss.kind == LossKind::OutOfReach);
         let without: String = away.map(|loss| format!(" --without {}", loss.endpoint)).collect();
         said.push(format!(
-            "{recover} --accept-data-loss {}{without} # accepts exactly what would be lost, and goes on",
+            "{recover} --accept-data-loss {}{without} # accepts exactly these losses, and continues",
             explaining.id
         ));
     } else if !planned.steps.is_empty() {
-        said.push(format!("{recover} # does what can be done, and leaves the rest alone"));
+        said.push(format!("{recover} # does what it can, and leaves the rest alone"));
     }
     said
 }

@@ -55,14 +55,14 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             partitions.saturating_sub(*healthy),
             on_off(*auto_failover)
         ),
-        Event::Recorded { path } => format!("everything as it is now is written down: {path}"),
+        Event::Recorded { path } => format!("state saved to {path}"),
         Event::Waiting { what, endpoints, partitions, partition, for_ms, at_most_ms } => {
             waiting(*what, endpoints, *partitions, partition.as_ref(), (*for_ms, *at_most_ms))
         }
         // Shown as it changes, not line by line.
         Event::Expected(_) | Event::Progress(_) => return None,
         Event::StillGoingOn { going_on } => {
-            format!("{} {}", paint.tone(Tone::Warning, "still going on:"), going_on_text(going_on))
+            format!("{} {}", paint.tone(Tone::Warning, "still in progress:"), going_on_text(going_on))
         }
         Event::Note { text } => format!("{} {}", paint.tone(Tone::Warning, "note:"), one_line(text)),
         Event::LeaderChosen { table, pid, choice } => {
@@ -126,19 +126,19 @@ pub(super) fn waiting(
         Awaited::Snapshot => format!("waiting for a snapshot{on}"),
         Awaited::Op => "waiting for the nameserver's operation".to_owned(),
         Awaited::CatchUp => format!("catching up{on}"),
-        Awaited::Progress => format!("waiting for its replica{on} to take what its leader sends"),
+        Awaited::Progress => format!("waiting for its replica{on} to accept what its leader sends"),
         Awaited::Rows => format!("waiting for its rows{on} to agree with its leader's"),
         Awaited::Drop => format!("waiting for its replica{on} to be dropped"),
         Awaited::Answer | Awaited::Tablet => format!("waiting for {by} to answer"),
-        Awaited::Registration => format!("waiting for the nameserver to take {by} for healthy"),
+        Awaited::Registration => format!("waiting for the nameserver to consider {by} healthy"),
         Awaited::Flags => "waiting for its flags to change".to_owned(),
         Awaited::Comparison => format!("comparing its rows{on}"),
         Awaited::Call if endpoints.is_empty() => "waiting for a call to be sent or answered".to_owned(),
-        Awaited::Call => format!("waiting for others that load{on}"),
-        Awaited::SystemTables => "waiting for OpenMLDB's own tables, which come first,".to_owned(),
+        Awaited::Call => format!("waiting for other loads{on}"),
+        Awaited::SystemTables => "waiting for OpenMLDB's own tables, which must come first,".to_owned(),
         Awaited::BaseTable => "waiting for its base table's leader".to_owned(),
-        Awaited::Aggregates => "waiting for its pre-aggregate tables, which come first,".to_owned(),
-        Awaited::Leaders => "waiting for the leaders of other partitions, which come first,".to_owned(),
+        Awaited::Aggregates => "waiting for its pre-aggregate tables, which must come first,".to_owned(),
+        Awaited::Leaders => "waiting for the leaders of other partitions, which must come first,".to_owned(),
     };
     let limit = at_most_ms.map_or(String::new(), |at_most| format!(" (at most {})", roughly(at_most)));
     let more = match partitions.saturating_sub(1) {

@@ -143,10 +143,10 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     insta::assert_snapshot!(said.join("\n"), @r"
     shop.orders/1 loading on a:1 for 4 min (at most 2 h)
     shop.orders/1 loading on a:1, b:1, c:1, d:1 and 2 more for 4 min (at most 2 h); so are 39 more
-    shop.orders/1 waiting for the leaders of other partitions, which come first, for 31 s (at most 3 min); so are 11 more
-    shop.orders/1 waiting for OpenMLDB's own tables, which come first, for 31 s (at most 3 min)
+    shop.orders/1 waiting for the leaders of other partitions, which must come first, for 31 s (at most 3 min); so are 11 more
+    shop.orders/1 waiting for OpenMLDB's own tables, which must come first, for 31 s (at most 3 min)
     shop.orders/1 waiting for its base table's leader for 9 min
-    shop.orders/1 waiting for others that load on a:1 for 4 min; so are 2 more
+    shop.orders/1 waiting for other loads on a:1 for 4 min; so are 2 more
     shop.orders/1 waiting for a call to be sent or answered for 4 min
     shop.orders/1 waiting to appear on a:1 for 2 min (at most 2 h)
     shop.orders/1 waiting for a snapshot on a:1 for 2 min
@@ -155,7 +155,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     shop.orders/1 waiting for its rows on a:1 to agree with its leader's for 2 min
     shop.orders/1 waiting for its replica on a:1 to be dropped for 2 min
     shop.orders/1 waiting for a:1 to answer for 31 s
-    shop.orders/1 waiting for the nameserver to take a:1 for healthy for 31 s
+    shop.orders/1 waiting for the nameserver to consider a:1 healthy for 31 s
     shop.orders/1 waiting for its flags to change for 31 s
     ");
 }

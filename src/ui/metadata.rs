@@ -120,7 +120,7 @@ pub fn metadata_saved_text(line: &MetadataSavedLine<'_>) -> String {
     if !line.consistent {
         let changed: Vec<String> = line.changed.iter().map(|path| one_line(path)).collect();
         let nodes = counted(line.changed.len(), "node");
-        out += &format!("Not consistent: {nodes} changed while it was read: {}.\n", changed.join(", "));
+        out += &format!("Not consistent: {nodes} changed while being read: {}.\n", changed.join(", "));
     }
     out
 }
@@ -133,20 +133,20 @@ pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
         line.created.iter().for_each(|path| out += &format!("  would create {}\n", one_line(path)));
     }
     for Raised { path, from, to } in line.raised {
-        out +=
-            &format!("{path} is {to} instead of {from}: numbers given out after the backup are not given out again.\n");
+        out += &format!("{path} is {to} instead of {from}: numbers assigned after the backup are not reused.\n");
     }
     if !line.consistent {
-        out += "The backup is not consistent: nodes changed while it was read.\n";
+        out += "The backup is not consistent: nodes changed while being read.\n";
     }
     out += &findings_text(line.findings);
     let created = line.created.len();
     let there = line.nodes.saturating_sub(created);
     out += &match (line.dry_run, created) {
-        (_, 0) => "Every node is there already: nothing to create.\n".to_owned(),
-        (true, _) => format!("{} would be created, {there} are there.\n", counted(created, "node")),
+        (_, 0) => "Every node already exists: nothing to create.\n".to_owned(),
+        (true, _) => format!("{} would be created, {there} already exist.\n", counted(created, "node")),
         (false, _) => format!(
-            "{} created, {there} were there. Start the tablets, then the nameservers, then: openmldb-ops recover --all\n",
+            "{} created, {there} already existed. Start the tablets, then the nameservers, then: openmldb-ops recover \
+             --all\n",
             counted(created, "node")
         ),
     };
@@ -156,9 +156,9 @@ pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
 /// What was found.
 pub fn metadata_checked_text(line: &MetadataCheckedLine, findings: &[Finding]) -> String {
     let nodes = counted(line.nodes, "node");
-    let read = if line.consistent { "" } else { " They changed while they were read: look again." };
+    let read = if line.consistent { "" } else { " They changed while being read: check again." };
     match findings.len() {
-        0 => format!("{nodes}: nothing contradicts itself.{read}\n"),
+        0 => format!("{nodes}: no contradictions.{read}\n"),
         found => format!("{}{nodes}: {}.{read}\n", findings_text(findings), counted(found, "contradiction")),
     }
 }

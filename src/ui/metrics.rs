@@ -59,7 +59,7 @@ pub fn metrics_text(ended: &Ended) -> String {
 
 fn of_summary(out: &mut Lines, summary: &Summary) {
     let counts = &summary.partitions;
-    out.begin("partitions", "Partitions in scope, by what came of them.");
+    out.begin("partitions", "Partitions in scope, by outcome.");
     let states = [
         ("healthy_before", counts.healthy_before),
         ("recovered", counts.recovered),
@@ -78,18 +78,22 @@ fn of_summary(out: &mut Lines, summary: &Summary) {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     summary.blocked.iter().for_each(|entry| *reasons.entry(entry.reason).or_default() += 1);
     if !reasons.is_empty() {
-        out.begin("blocked_partitions", "Partitions that are not as they should be, by reason.");
+        out.begin("blocked_partitions", "Partitions with a problem, by reason.");
         reasons.iter().for_each(|(reason, count)| out.value("blocked_partitions", &[("reason", reason)], count));
     }
-    out.begin("given_up_entries", "Entries that one replica alone held and that were given up, at most.");
+    out.begin("given_up_entries", "Entries given up that only one replica held, at most.");
     out.value("given_up_entries", &[], summary.given_up.iter().map(|given_up| given_up.entries).sum::<u64>());
     out.begin("accepted_losses", "Losses that were accepted.");
     out.value("accepted_losses", &[], summary.accepted.len());
     for (name, help, ms) in [
-        ("serving_after_seconds", "From the first change until all that could did serve.", summary.serving_after_ms),
+        (
+            "serving_after_seconds",
+            "From the first change until every partition that could serve did.",
+            summary.serving_after_ms,
+        ),
         (
             "redundant_after_seconds",
-            "From the first change until all that could was redundant.",
+            "From the first change until every partition that could be redundant was.",
             summary.redundant_after_ms,
         ),
     ] {
@@ -102,7 +106,7 @@ fn of_summary(out: &mut Lines, summary: &Summary) {
     out.value("calls", &[("kind", "read")], summary.rpc.reads);
     out.value("calls", &[("kind", "mutation")], summary.rpc.mutations);
     if let Some(found) = &summary.verification {
-        out.begin("findings", "What the last looks found that is not as it should be.");
+        out.begin("findings", "Problems found by the last looks.");
         out.value("findings", &[], found.findings.len());
     }
 }

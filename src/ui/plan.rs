@@ -24,7 +24,7 @@ pub struct PlanContext<'a> {
     pub snapshot: &'a Snapshot,
     /// The steps it was planned with.
     pub playbook: &'a Playbook,
-    /// auto_failover before anybody's change: what is given back at the end.
+    /// auto_failover before anybody's change: what is restored at the end.
     pub auto_failover_before: bool,
     /// The replicas that it is kept off for already.
     pub stands: &'a [HeldFor],
@@ -72,8 +72,7 @@ fn header(plan: &Plan, context: &PlanContext<'_>) -> String {
     let PlanContext { snapshot, paint, .. } = context;
     let id = context.id.map_or(String::new(), |id| format!("Plan id: {id}\n"));
     let title = format!("Plan for {}, playbook {}", one_line(&snapshot.cluster), plan.playbook);
-    let blocked =
-        if blocked == 0 { String::new() } else { format!(", {blocked} of them blocked as far as can be told now") };
+    let blocked = if blocked == 0 { String::new() } else { format!(", {blocked} of them blocked as far as is known") };
     format!(
         "{}\n{id}As seen at {}, auto_failover {}.\n{} ({}) in scope: {healthy} healthy and not touched, {} to bring back{blocked}.\n",
         paint.tone(Tone::Strong, &title),
@@ -133,8 +132,8 @@ fn loses(alike: &[Loss]) -> String {
     let whose = listed(alike.iter().map(|loss| &loss.endpoint));
     let each = if alike.len() > 1 { "each of " } else { "" };
     let of = match (kind, entries) {
-        (LossKind::OutOfReach, _) => format!("whatever {each}{whose} holds, which cannot be looked at"),
-        (_, None) => format!("nobody knows how many entries of {each}{whose}"),
+        (LossKind::OutOfReach, _) => format!("whatever {each}{whose} holds (it cannot be checked)"),
+        (_, None) => format!("an unknown number of entries of {each}{whose}"),
         (LossKind::LacksRows, Some(rows)) => format!("up to {} of {each}{whose}", counted(*rows as usize, "row")),
         (_, Some(entries)) => format!("{} of {each}{whose}", entries_lost(*entries, false, None)),
     };
@@ -142,7 +141,7 @@ fn loses(alike: &[Loss]) -> String {
     format!("{}: {of}{stays}", kind.code())
 }
 
-/// How the losses listed can be said yes to, and these alone.
+/// How to accept exactly the losses listed.
 fn how_to_accept(plan: &Plan, context: &PlanContext<'_>) -> String {
     let losses: Vec<&Loss> = plan.partitions.iter().flat_map(|planned| &planned.losses).collect();
     let (Some(id), false) = (context.id, losses.is_empty()) else { return String::new() };
@@ -181,8 +180,8 @@ pub(super) fn flags(is_leader: bool, is_alive: bool) -> &'static str {
 fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Paint) {
     let label = paint.tone(Tone::Strong, "leader:");
     match &planned.leader {
-        LeaderPlan::Serving { endpoint } => *out += &format!("  {label} {endpoint} serves already and stays\n"),
-        LeaderPlan::Nobody if planned.blocked.is_some() => *out += &format!("  {label} nobody, see below\n"),
+        LeaderPlan::Serving { endpoint } => *out += &format!("  {label} {endpoint} already serves and stays\n"),
+        LeaderPlan::Nobody if planned.blocked.is_some() => *out += &format!("  {label} none, see below\n"),
         LeaderPlan::Nobody => *out += &format!("  {label} nobody\n"),
         LeaderPlan::Chosen(choice) => {
             let how = way(choice.way);
@@ -195,12 +194,12 @@ fn leader(out: &mut String, planned: &PartitionPlan, rule: LeaderRule, paint: Pa
             }
         }
         LeaderPlan::AfterLoading { among, expected } => {
-            *out += &format!("  {label} decided after loading, among {}\n", listed(among));
+            *out += &format!("  {label} chosen after loading, among {}\n", listed(among));
             let rule = rule.sentences(among.len(), planned.evidence.len());
             rule.iter().for_each(|sentence| *out += &format!("    {sentence}\n"));
             match expected {
                 Some(choice) => expectation(out, planned, choice, among, paint),
-                None => *out += &format!("    {} nobody, see below\n", paint.tone(Tone::Faint, "expected:")),
+                None => *out += &format!("    {} none, see below\n", paint.tone(Tone::Faint, "expected:")),
             }
         }
     }
@@ -271,16 +270,16 @@ impl LeaderRule {
     /// The rule where so many of a partition's replicas can be loaded, and when nobody leads by it.
     pub(super) fn sentences(self, loaded: usize, replicas: usize) -> [String; 2] {
         if replicas == 1 {
-            return ["rule: the only one that can be".to_owned(), "blocked if: it has no data".to_owned()];
+            return ["rule: the only candidate".to_owned(), "blocked if: it has no data".to_owned()];
         }
         let several = match self.on_conflict {
-            OnConflict::LastElected => "of several flags, the one elected last",
-            OnConflict::MaxOffset => "of several flags, the larger offset",
-            OnConflict::Block => "of several flags, none",
+            OnConflict::LastElected => "if several are flagged, the one elected last",
+            OnConflict::MaxOffset => "if several are flagged, the larger offset",
+            OnConflict::Block => "if several are flagged, none",
         };
         let longer = match self.promote {
             Promote::WhenProven => "a longer follower proven to continue it is promoted instead",
-            Promote::Never => "nobody is promoted",
+            Promote::Never => "no follower is promoted",
         };
         let too_long = match self.promote {
             Promote::WhenProven => "a follower is longer and not proven to continue it",
@@ -290,8 +289,8 @@ impl LeaderRule {
         [
             format!("rule: the leader-flagged replica with the largest proven offset; {several}; {longer}"),
             format!(
-                "blocked if: {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, or all are \
-                 empty though entries were known"
+                "blocked if: {too_long}, {missing}one that lacks rows is the longest, a follower holds a later term, \
+                 or all are empty although entries were known"
             ),
         ]
     }
@@ -318,7 +317,7 @@ fn steps(out: &mut String, steps: &[PlannedStep], paint: Paint) {
 pub(super) fn reason_of(step: &PlannedStep) -> String {
     use crate::model::Action::{ChangeLeader, ChangeRole};
     match &step.action {
-        ChangeRole { .. } | ChangeLeader { .. } if step.expected => "the leader, if it is the one chosen".to_owned(),
+        ChangeRole { .. } | ChangeLeader { .. } if step.expected => "if it is chosen as the leader".to_owned(),
         _ => one_line(&step.why),
     }
 }
@@ -329,8 +328,8 @@ fn totals(counts: &Counts) -> String {
         return "Nothing to do.\n".to_owned();
     }
     format!(
-        "{} on partitions, {loads} of them to load; {} as they are, {resent} with their leader's data.\nEstimate: serving as soon \
-         as the tablets have loaded, redundant about {} later.\n",
+        "{} on partitions, {loads} of them to load; {} as they are, {resent} resent with their leader's \
+         data.\nEstimate: serving as soon as the tablets have loaded, redundant about {} later.\n",
         counted(actions, "call"),
         counted_that(reattached, "follower", Verb::Regular("come")) + " back",
         estimate(redundant_after_s)

@@ -14,7 +14,7 @@ pub struct Printing {
 }
 
 impl Printing {
-    /// Starts the thread. Where there can be none, everything is printed by whoever tells it.
+    /// Starts the thread. If it cannot be started, callers print for themselves.
     pub fn start() -> Self {
         let (jobs, told) = mpsc::channel::<Job>();
         let printing = thread::Builder::new().name("printing".to_owned()).spawn(move || {

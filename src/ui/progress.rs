@@ -176,7 +176,7 @@ impl Shown {
         };
         let line = line(event, &self.names, self.detail, self.paint).map(|line| match told {
             Told::Yes | Told::No => line,
-            Told::Last => format!("{line}\n(others like it are counted from here on, and not listed)"),
+            Told::Last => format!("{line}\n(more like it are only counted from here on)"),
         });
         match &mut self.place {
             Place::Lines(out) => {

@@ -135,7 +135,7 @@ fn bars_follow_the_tally_and_the_last_event_passes_by() {
     let text: Vec<&str> = text.iter().map(|line| line.split("/3  ").next().unwrap_or(line)).collect();
     insta::assert_snapshot!(text.join("\n"), @r"
     4 partitions with 12 replicas: 1 healthy, 3 to bring back; auto_failover is off
-    everything as it is now is written down: run-1.jsonl
+    state saved to run-1.jsonl
     shop.orders/1: blocked after 1.2 s, no_data: no replica could be loaded; look in the recycle bin
       serving [========>                ] 1
     redundant [>                        ] 0

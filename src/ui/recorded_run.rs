@@ -76,7 +76,7 @@ pub(super) fn end_of(recorded_run: &RecordedRun, state: RunState) -> (Tone, Stri
             Some((Tone::Warning, format!("{verdict}, auto_failover kept off")))
         }
         Some(Line::Ended { verdict, restored: false, .. }) => {
-            Some((Tone::Bad, format!("{verdict}, auto_failover not given back")))
+            Some((Tone::Bad, format!("{verdict}, auto_failover not restored")))
         }
         _ => None,
     };
@@ -189,7 +189,7 @@ pub fn story_text(recorded_run: &RecordedRun, state: RunState, part: Part, paint
     let code = recorded_run.exit_code().map_or(String::new(), |code| format!(", exit code {code}"));
     out += &format!("end: {}{code}\n", paint.tone(tone, &end));
     for call in sent.values() {
-        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "perhaps sent, and how it went is not recorded:"));
+        out += &format!("{} {call}\n", paint.tone(Tone::Warning, "perhaps sent, outcome not recorded:"));
     }
     out.extend(dismissed(recorded_run));
     if recorded_run.unreadable > 0 {
@@ -249,7 +249,7 @@ pub(super) fn heading(recorded_run: &RecordedRun) -> String {
         }
     };
     if let Some(after) = &begun.after {
-        out += &format!("goes on after run {after}\n");
+        out += &format!("continues run {after}\n");
     }
     out
 }
@@ -292,15 +292,15 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
             let (table, pid, blocked) = (table.clone(), partition.pid.0, blocked.clone());
             (*at_ms, event(&Event::Partition { table, pid, state: *state, after_ms: *at_ms, blocked })?)
         }
-        Line::FailoverWanted { at_ms } => (*at_ms, "somebody else has switched auto_failover on".to_owned()),
+        Line::FailoverWanted { at_ms } => (*at_ms, "someone else switched auto_failover on".to_owned()),
         Line::Released { at_ms, partition, endpoint } => {
             let name = names.partition(Some(*partition));
-            (*at_ms, format!("{name}: the nameserver may replace what {endpoint} holds, as was said"))
+            (*at_ms, format!("{name}: the nameserver may replace what {endpoint} holds, as accepted"))
         }
         Line::Note { at_ms, text } => (*at_ms, event(&Event::Note { text: text.clone() })?),
         Line::Ended { at_ms, still_going_on, held_for, .. } => {
             let going_on: Vec<String> = still_going_on.iter().map(going_on_text).collect();
-            let text = if going_on.is_empty() { "nothing goes on".to_owned() } else { going_on.join("; ") };
+            let text = if going_on.is_empty() { "nothing in progress".to_owned() } else { going_on.join("; ") };
             let kept_off = match held_for.is_empty() {
                 true => String::new(),
                 false => format!("; auto_failover stays off: {}", why_held(held_for)),
@@ -324,7 +324,7 @@ pub(super) fn went(outcome: &Outcome, paint: Paint) -> String {
         Outcome::Refused { error, .. } => format!("{} {}", paint.tone(Tone::Warning, "refused:"), one_line(error)),
         Outcome::NotApplied(error) => format!("{} {}", paint.tone(Tone::Warning, "not done:"), one_line(error)),
         Outcome::Unknown(error) => {
-            format!("{} {}", paint.tone(Tone::Warning, "nobody knows whether it was done:"), one_line(error))
+            format!("{} {}", paint.tone(Tone::Warning, "unknown whether it was done:"), one_line(error))
         }
     }
 }

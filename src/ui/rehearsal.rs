@@ -172,7 +172,8 @@ fn busiest_text(busiest: &Busiest) -> String {
 fn assumptions(about: &Basis<'_>) -> String {
     let mut out = String::new();
     if about.scale > 1 {
-        out += &format!("Assumed: one entry of the rehearsal stands for {}, and takes as much longer.\n", about.scale);
+        out +=
+            &format!("Assumed: one entry of the rehearsal stands for {}, and takes that much longer.\n", about.scale);
     }
     if about.guessed > 0 {
         out += &format!(

@@ -174,7 +174,7 @@ fn kinds<'a>(compared: &RowsComparedLine, odd: &'a [OddRow]) -> Vec<(String, Vec
     let mut kinds: Vec<(String, Vec<&OddRow>)> = Vec::new();
     for (at, row) in odd.iter().enumerate() {
         let same = |other: &OddRow| other.row.key == row.row.key && other.row.time == row.row.time;
-        // Sorted by key and time, so that whoever differs in the value alone is a neighbour.
+        // Sorted by key and time, so that rows that differ only in the value are neighbours.
         let beside = [at.checked_sub(1).and_then(|at| odd.get(at)), odd.get(at + 1)];
         let holders = holders(compared, row);
         let heading = match beside.into_iter().flatten().any(same) {

@@ -155,7 +155,7 @@ pub(super) fn held(replica: &ReplicaStatus) -> String {
         None => "",
     };
     match replica.state {
-        ReplicaState::OutOfReach => "out of reach".to_owned(),
+        ReplicaState::OutOfReach => "unreachable".to_owned(),
         ReplicaState::NotLoaded => "not loaded".to_owned(),
         ReplicaState::Queued => format!("queued{role}"),
         ReplicaState::Loading => format!("loading{role}"),

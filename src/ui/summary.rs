@@ -87,7 +87,7 @@ fn rows_text(rows: &RowsCompared, paint: Paint) -> String {
     format!("{}{}.", paint.tone(tone, &all), beside.collect::<String>())
 }
 
-/// Whether somebody has switched auto_failover off although the run gave it back.
+/// Whether somebody has switched auto_failover off although the run restored it.
 pub fn was_switched_off(summary: &Summary) -> bool {
     let seen = &summary.auto_failover;
     seen.before && !seen.after && seen.held_for.is_empty()
@@ -105,12 +105,13 @@ pub fn kept_off_text(held: &[HeldFor]) -> String {
     let start = if unseen.is_empty() { String::new() } else { format!("bring {unseen} back, then ") };
     let settle = match seen.is_empty() {
         true => String::new(),
-        false => format!(" (what {seen} holds beyond has to be settled first: see above)"),
+        false => format!(" (first settle the extra entries on {seen}: see above)"),
     };
     let without: Vec<String> = tablets.iter().map(|at| format!("--without {at}")).collect();
     format!(
-        "auto_failover stays off: {}. What to do: {start}run the same command again{settle}; or, if it is gone for good, run it with \
-         `{}`; or give auto_failover back whatever is lost by that: `openmldb-ops failover restore --release`",
+        "auto_failover stays off: {}. What to do: {start}run the same command again{settle}; or, if it is gone for \
+         good, run it with `{}`; or restore auto_failover and accept the loss: `openmldb-ops failover restore \
+         --release`",
         why_held(held),
         without.join(" ")
     )
@@ -127,16 +128,16 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
     match (summary.verdict, about) {
         (_, About::Look) => look(summary, &all, &of_all),
         (_, About::Saved) if unhealthy == 0 => (Tone::Usual, format!("Saved: {all}.")),
-        (_, About::Saved) => (Tone::Usual, format!("Saved: {of_all} not as they should be.")),
-        (Verdict::Refused, _) => (Tone::Bad, "Refused: what is there is not what the plan was made for.".to_owned()),
+        (_, About::Saved) => (Tone::Usual, format!("Saved: {of_all} unhealthy.")),
+        (Verdict::Refused, _) => (Tone::Bad, "Refused: the cluster no longer matches the plan.".to_owned()),
         (Verdict::Healthy, About::Plan) => (Tone::Good, format!("Dry run: {all}; there is nothing to do.")),
         (Verdict::Recovered | Verdict::Healthy, About::Recovery) if was_switched_off(summary) => {
-            (Tone::Warning, format!("Partial: {all}, and somebody has switched auto_failover off."))
+            (Tone::Warning, format!("Partial: {all}, but someone else switched auto_failover off."))
         }
         (Verdict::Healthy, _) => (Tone::Good, format!("Healthy: {all}.")),
         (_, About::Plan) => {
             let blocked = match counts.blocked {
-                0 => "none blocked as far as can be told now".to_owned(),
+                0 => "none blocked as far as is known".to_owned(),
                 blocked => format!("{blocked} blocked"),
             };
             let of = counted(counts.total, "partition");
@@ -144,10 +145,10 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
         }
         (Verdict::Recovered, _) => (Tone::Good, format!("Recovered: {all}.")),
         (Verdict::Partial, _) if counts.blocked + counts.failed == 0 && !summary.auto_failover.held_for.is_empty() => {
-            (Tone::Warning, format!("Partial: {all}, and auto_failover stays off."))
+            (Tone::Warning, format!("Partial: {all}, but auto_failover stays off."))
         }
         (Verdict::Partial, _) if counts.blocked + counts.failed == 0 => {
-            (Tone::Warning, format!("Partial: {all} by their flags, but not all is as it should be."))
+            (Tone::Warning, format!("Partial: {all} by their flags, but there are other problems."))
         }
         (Verdict::Partial, _) => (Tone::Warning, format!("Partial: {of_all} not recovered or not redundant.")),
         (Verdict::Interrupted, _) => (Tone::Bad, format!("Interrupted: {of_all} not finished.")),
@@ -158,27 +159,27 @@ pub(super) fn verdict(summary: &Summary, about: About) -> (Tone, String) {
 /// The end of a look: what is wrong is what it is called unhealthy for, and nothing is called healthy beside it.
 fn look(summary: &Summary, all: &str, of_all: &str) -> (Tone, String) {
     if summary.beside.other_end {
-        return (Tone::Bad, "Unhealthy: who answers is not the cluster that was asked for.".to_owned());
+        return (Tone::Bad, "Unhealthy: the server that answers is not part of the cluster you asked for.".to_owned());
     }
     if summary.partitions.blocked + summary.partitions.failed > 0 {
-        return (Tone::Bad, format!("Unhealthy: {of_all} not as they should be."));
+        return (Tone::Bad, format!("Unhealthy: {of_all}."));
     }
     match summary.beside.tablets_with_problems {
         0 => {}
         1 => return (Tone::Warning, "Unhealthy: one tablet has a problem; no partition has one yet.".to_owned()),
         more => return (Tone::Warning, format!("Unhealthy: {more} tablets have a problem; no partition has one yet.")),
     }
-    let by_flags = "by flags and roles nothing is wrong";
+    let by_flags = "flags and roles are right";
     match summary.verification.as_ref().map(|found| (found.verdict, found.findings.len())) {
         None | Some((Standing::Complete, _)) => (Tone::Good, format!("Healthy: {all}.")),
         Some((Standing::NotFullySucceeded, findings)) => {
             (Tone::Bad, format!("Unhealthy: {by_flags}, but a second look found {}.", counted(findings, "problem")))
         }
         Some((Standing::NotFinished, _)) => {
-            (Tone::Warning, format!("Unsettled: {by_flags}, but something still goes on."))
+            (Tone::Warning, format!("Unsettled: {by_flags}, but something is still in progress."))
         }
         Some((Standing::Undetermined, _)) => {
-            (Tone::Warning, format!("Unclear: {by_flags}, but not everybody answered."))
+            (Tone::Warning, format!("Unclear: {by_flags}, but not every server answered."))
         }
     }
 }
@@ -208,7 +209,7 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
     if entries.is_empty() {
         return;
     }
-    *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Not as they should be:"));
+    *out += &format!("\n{}\n", paint.tone(Tone::Strong, "Problems:"));
     let mut alike: Vec<Vec<&BlockedEntry>> = Vec::new();
     for entry in entries {
         let says_the_same = |other: &BlockedEntry| {
@@ -232,7 +233,7 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
     for group in &alike {
         let Some(first) = group.first() else { continue };
         if is_cut && group.len() > 1 {
-            *out += &format!("  {} like the next:\n", counted(group.len(), "partition"));
+            *out += &format!("  {} like this one:\n", counted(group.len(), "partition"));
         }
         let tables: Vec<TableName> = group.iter().map(|entry| named_table(&entry.db, &entry.table)).collect();
         let names = named(tables.iter().zip(group.iter().map(|entry| entry.pid)));
@@ -242,7 +243,8 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
         *out += "  --output json lists each\n";
     }
     if entries.iter().any(|entry| !entry.losses.is_empty()) {
-        *out += "What would be lost can be accepted, and no more: the same command with --dry-run prints the id to accept.\n";
+        *out +=
+            "To accept these losses and no others, run the same command with --dry-run: it prints the id to accept.\n";
     }
 }
 
@@ -251,7 +253,7 @@ fn blocked_one(names: &str, entry: &BlockedEntry, paint: Paint) -> String {
     let reason = paint.tone(Tone::Bad, reason);
     let mut out = format!("  {names}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
     for loss in losses(would_be_lost) {
-        out += &format!("    would be lost by going on: {loss}\n");
+        out += &format!("    would be lost: {loss}\n");
     }
     out
 }
@@ -276,10 +278,8 @@ fn given_up(out: &mut String, entries: &[GivenUpEntry], about: About, paint: Pai
         return;
     }
     let heading = match about {
-        About::Plan => "To be given up, as only that replica holds it (its directory keeps it):",
-        About::Recovery | About::Look | About::Saved => {
-            "Given up, as only that replica held it (its directory keeps it):"
-        }
+        About::Plan => "To be given up: only that replica holds it (its directory is kept):",
+        About::Recovery | About::Look | About::Saved => "Given up: only that replica held it (its directory is kept):",
     };
     *out += &format!("\n{}\n", paint.tone(Tone::Warning, heading));
     if entries.len() > LISTED {
@@ -306,52 +306,56 @@ fn dotted(db: &str, table: &str) -> String {
     if db.is_empty() { table.to_owned() } else { format!("{db}.{table}") }
 }
 
-/// A recovery's summary with how it ended. If auto_failover could not be given back, `by_hand` is the last line.
+/// A recovery's summary with how it ended. If auto_failover could not be restored, `by_hand` is the last line.
 pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> String {
     let mut out = String::new();
     // First what the exit code is about, then what became of partitions.
     if recovered.not_restored.is_some() {
         let was = on_off(recovered.summary.auto_failover.before);
-        let text = format!("auto_failover was {was} before and could not be given back: see the last line.");
+        let text = format!("auto_failover was {was} before and could not be restored: see the last line.");
         out += &format!("{}\n", paint.tone(Tone::Bad, &text));
     }
     if let Some(why) = recovered.unrecorded.as_ref().filter(|_| recovered.stopped != Some(Stop::Unrecorded)) {
-        let text = format!("The record could not be written to its end: {}", one_line(why));
+        let text = format!("The record is incomplete: {}", one_line(why));
         out += &format!("{}\n", paint.tone(Tone::Bad, &text));
     }
     if let Some(message) = &recovered.panicked {
-        let text = format!("The run ended in a bug of this program, please report it: {}", one_line(message));
+        let text = format!("The run hit a bug in this program, please report it: {}", one_line(message));
         out += &format!("{}\n", paint.tone(Tone::Bad, &text));
     }
     match recovered.stopped {
         None | Some(Stop::No) => {}
         Some(Stop::Signal(number)) => {
-            out += &format!("Stopped by signal {number}: what was sent was waited for, nothing more was begun.\n");
+            out += &format!(
+                "Stopped by signal {number}: calls in progress were allowed to finish, nothing new was started.\n"
+            );
         }
         Some(Stop::Deadline) => {
-            out += "Stopped at the deadline: what was sent was waited for, nothing more was begun.\n"
+            out += "Stopped at the deadline: calls in progress were allowed to finish, nothing new was started.\n"
         }
         Some(Stop::NoNameserver) => {
             out +=
                 "Stopped because no nameserver answered for ten minutes: start one, then run the same command again.\n"
         }
         Some(Stop::LockLost) => {
-            out += "Stopped because the lock was lost, so that another run may be at work: what was sent was waited for, nothing more was begun.\n"
+            out += "Stopped because the lock was lost and another run may be active: calls in progress were allowed to \
+                finish, nothing new was started.\n"
         }
         Some(Stop::Unrecorded) => {
-            out += "Stopped because the record could not be written: what was sent was waited for, nothing more was begun.\n"
+            out += "Stopped because the record could not be written: calls in progress were allowed to finish, nothing \
+                new was started.\n"
         }
     }
     out += &summary_text(&recovered.summary, About::Recovery, paint);
     if recovered.stopped.is_some_and(|stop| stop != Stop::No) || recovered.panicked.is_some() {
-        out += "Run the same command again: it goes on where this run stopped.\n";
+        out += "Run the same command again to continue.\n";
     }
     for going_on in &recovered.still_going_on {
-        out += &format!("Still going on: {}.\n", going_on_text(going_on));
+        out += &format!("Still in progress: {}.\n", going_on_text(going_on));
     }
     if was_switched_off(&recovered.summary) && recovered.not_restored.is_none() {
-        let text = "auto_failover was given back, and somebody has switched it off since: `openmldb-ops failover set on`, \
-                    unless somebody needs it off";
+        let text = "auto_failover was restored, but someone has switched it off since: run `openmldb-ops failover set \
+            on` unless it has to stay off";
         out += &format!("{}\n", paint.tone(Tone::Bad, text));
     }
     let held = &recovered.summary.auto_failover.held_for;
@@ -359,7 +363,7 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
         out += &format!("{}\n", paint.tone(Tone::Bad, &kept_off_text(held)));
     }
     if let Some(seen) = &recovered.not_restored {
-        let text = format!("auto_failover could not be given back ({}). Do it by hand:", one_line(seen));
+        let text = format!("auto_failover could not be restored ({}). Do it by hand:", one_line(seen));
         out += &format!("{}\n{by_hand}\n", paint.tone(Tone::Bad, &text));
     }
     out
@@ -369,14 +373,14 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
 pub fn going_on_text(going_on: &OutstandingWork) -> String {
     match going_on {
         OutstandingWork::Call { action } => {
-            format!("`{}` was sent and not answered, and may still take effect", command(action, Numbers::Known))
+            format!("`{}` was sent but not answered, and may still take effect", command(action, Numbers::Known))
         }
         OutstandingWork::Command { command } => {
-            format!("`{}` was sent and not answered, and may still take effect", one_line(command))
+            format!("`{}` was sent but not answered, and may still take effect", one_line(command))
         }
         OutstandingWork::Load { endpoint, table, pid, seen: true } => format!("{endpoint} loads {table}/{pid}"),
         OutstandingWork::Load { endpoint, table, pid, seen: false } => {
-            format!("{endpoint} was told to load {table}/{pid}, which does not show while it is queued")
+            format!("{endpoint} was told to load {table}/{pid}; a queued load is not visible")
         }
         OutstandingWork::Op { op, kind, table, pid, task } => match task.as_str() {
             "-" => format!("operation {op} ({kind}) on {table}/{pid} has not begun"),

@@ -74,11 +74,11 @@ fn what_is_blocked_says_what_to_do_and_what_was_given_up_says_where_it_is() {
     165 partitions (495 replicas): 3 healthy before, 160 recovered, 2 blocked, 0 not finished.
     Serving after 2.3 s, redundant after 2 min 10 s.
 
-    Not as they should be:
+    Problems:
       shop.orders/2: not_redundant: 127.0.0.1:11923 does not answer (connection refused); the partition serves without it
         hint: bring the tablet back, then run again
 
-    Given up, as only that replica held it (its directory keeps it):
+    Given up: only that replica held it (its directory is kept):
       shop.orders/1: 127.0.0.1:11921, 8 entries of term 1; directory 7_1_<time> in the tablet's recycle bin
 
     Calls: 4711 reads, 1 mutation.
@@ -107,7 +107,7 @@ fn a_look_says_what_it_calls_unhealthy() {
         text(&troubled, About::Look).starts_with("Unhealthy: one tablet has a problem; no partition has one yet.\n")
     );
     troubled.beside.other_end = true;
-    assert!(text(&troubled, About::Look).starts_with("Unhealthy: who answers is not the cluster"));
+    assert!(text(&troubled, About::Look).starts_with("Unhealthy: the server that answers is not part of the cluster"));
 }
 
 #[test]
@@ -125,12 +125,12 @@ fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
     };
     let by_hand = by_hand("--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb", true);
     let text = recovered_text(&recovered, &by_hand, Paint::Plain);
-    let expected = "auto_failover was on before and could not be given back: see the last line.\nStopped by signal 2: ";
+    let expected = "auto_failover was on before and could not be restored: see the last line.\nStopped by signal 2: ";
     assert!(text.starts_with(expected), "{text}");
     insta::assert_snapshot!(text.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @r"
     openmldb --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb --role=ns_client --interactive=false --cmd='confset auto_failover true'
-    auto_failover could not be given back (nameserver 127.0.0.1:6527: connection refused). Do it by hand:
-    Run the same command again: it goes on where this run stopped.
+    auto_failover could not be restored (nameserver 127.0.0.1:6527: connection refused). Do it by hand:
+    Run the same command again to continue.
     auto_failover was on before and is off now.
     ");
 }

@@ -14,11 +14,11 @@ use crate::model::counted;
 pub(super) fn verification_text(found: &Verification, told: &BTreeSet<(String, String, Pid)>, paint: Paint) -> String {
     let (tone, verdict) = match found.verdict {
         Standing::Complete => (Tone::Good, "complete: roles, connections, offsets and rows agree"),
-        Standing::NotFinished => (Tone::Warning, "not finished: something goes on by itself"),
-        Standing::NotFullySucceeded => (Tone::Bad, "not fully succeeded: something is wrong and will not mend itself"),
-        Standing::Undetermined => (Tone::Warning, "undetermined: somebody does not answer"),
+        Standing::NotFinished => (Tone::Warning, "not finished: something is still in progress"),
+        Standing::NotFullySucceeded => (Tone::Bad, "not fully succeeded: something is wrong and will not fix itself"),
+        Standing::Undetermined => (Tone::Warning, "undetermined: a server does not answer"),
     };
-    let mut out = format!("{}\n", paint.tone(tone, &format!("Verified by two looks, {verdict}.")));
+    let mut out = format!("{}\n", paint.tone(tone, &format!("Verified twice, {verdict}.")));
     let is_told = |finding: &&Finding| {
         let table = finding.table.as_ref().zip(finding.pid);
         !table.is_some_and(|(table, pid)| told.contains(&(table.db.clone(), table.table.clone(), pid)))
@@ -36,7 +36,7 @@ pub(super) fn verification_text(found: &Verification, told: &BTreeSet<(String, S
             let partitions = findings.iter().filter_map(|finding| finding.table.as_ref().zip(finding.pid));
             let partitions = named(partitions);
             let at = if partitions.is_empty() { String::new() } else { format!(", of {partitions}") };
-            out += &format!("  {} like the next{at}:\n", counted(findings.len(), "finding"));
+            out += &format!("  {} like this one{at}:\n", counted(findings.len(), "finding"));
         }
         out += &one(first);
     }

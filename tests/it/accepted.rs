@@ -140,7 +140,10 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
         let dry_run = case.recover(&[&naming[..], &["--dry-run"]].concat(), 4).events();
         let id = of_kind(&dry_run, "plan")[0]["id"].as_str().unwrap().to_owned();
         let planned = of_kind(&dry_run, "partition_plan")[0].clone();
-        assert!(planned["notes"][0].as_str().unwrap().ends_with("is to lead, whatever the rule says"), "{planned}");
+        assert!(
+            planned["notes"][0].as_str().unwrap().ends_with("was named as leader, overriding the rule"),
+            "{planned}"
+        );
         let losses = planned["losses"].clone();
         let of = |loss: &Value| (loss["kind"].as_str().unwrap().to_owned(), loss["entries"].as_u64().unwrap());
         let losses: Vec<(String, u64)> = losses.as_array().unwrap().iter().map(of).collect();
@@ -154,7 +157,7 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
             assert_eq!((endpoints(world, first(world)).0, world.diverged().len()), (named.clone(), 0));
         });
         let served = case.recover(&["--partition", &partition, "--leader", followers[1].as_str()], 5);
-        assert!(served.stderr.contains(&format!("{named} does, and serves clients")), "{}", served.stderr);
+        assert!(served.stderr.contains(&format!("{named} leads it and serves clients")), "{}", served.stderr);
         case.harness.stop().await;
     }
 }
@@ -175,7 +178,7 @@ async fn what_was_accepted_beside_a_named_leader_is_not_accepted_without_it() {
     case.harness.hold_at(&["ChangeLeader"], 1);
     let accepting = ["recover", "--nameserver", &case.address, "--accept-data-loss", &id];
     let mut run = case.home.start(&[&accepting[..], &naming].concat());
-    run.wait_for_progress(|line| line.contains(" is promoted: named by "));
+    run.wait_for_progress(|line| line.contains(" is promoted: named on "));
     run.signal("KILL");
     assert!(!run.ended_by_itself());
     case.harness.release();
@@ -195,7 +198,7 @@ async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
     });
     let (one, other) = (format!("{table}/{pid}"), format!("{table}/1"));
     let refused = case.recover(&["--partition", &one, "--partition", &other, "--leader", "127.0.0.1:1"], 5);
-    assert!(refused.stderr.contains("2 partitions are in scope"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("but 2 are in scope"), "{}", refused.stderr);
     let refused = case.recover(&["--partition", &one, "--leader", "127.0.0.1:1"], 5);
     assert!(refused.stderr.contains("has no replica of it"), "{}", refused.stderr);
     case.harness.stop().await;

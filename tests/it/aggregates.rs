@@ -130,7 +130,7 @@ async fn a_longer_copy_that_lacks_a_row_of_its_leader_does_not_lead() {
     let before = cli_harness.harness.world(|world| (rows(world, &base), rows(world, &other)));
     assert!(before.0 > before.1, "{before:?}");
     let said = cli_harness.says(4, "recover --all");
-    assert!(said.contains("not seen to hold all that it does"), "{said}");
+    assert!(said.contains("not known to hold all of its rows"), "{said}");
     cli_harness.harness.world(|world| {
         assert_eq!(leaders(world), (base.clone(), other.clone()));
         assert_eq!((rows(world, &base), rows(world, &other)), before, "nothing is given up");
@@ -227,8 +227,8 @@ async fn a_tablet_aggregates_again_once_it_is_told_to_and_is_not_told_twice() {
     let (old, new) = cli_harness.leader_and_follower();
     let command = format!("replica aggregate {AGGREGATE}/0 {new}");
     cli_harness.refuses(&command, &format!("{old} leads {AGGREGATE}/0, not {new}"));
-    cli_harness.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would put everything twice");
-    cli_harness.refuses(&format!("replica aggregate shop.orders/0 {old}"), "aggregates no other table");
+    cli_harness.refuses(&format!("replica aggregate {AGGREGATE}/0 {old}"), "a second one would write everything twice");
+    cli_harness.refuses(&format!("replica aggregate shop.orders/0 {old}"), "is not a pre-aggregate table");
     cli_harness.says(0, &format!("leader handover shop.orders/0 --to {new}"));
     cli_harness.harness.world(|world| put(world, 24));
     cli_harness.harness.settle();
@@ -244,7 +244,7 @@ async fn a_tablet_aggregates_again_once_it_is_told_to_and_is_not_told_twice() {
             "three it had missed, and a new one: {before} {all:?}"
         );
     });
-    cli_harness.refuses(&command, "a second one would put everything twice");
+    cli_harness.refuses(&command, "a second one would write everything twice");
     cli_harness.ends().await;
 }
 

@@ -91,7 +91,7 @@ async fn no_nameserver_leads() {
     let found = cases(&said);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["nameservers_gone"]);
     let text = cli_harness.says(1, "status --leader-wait 1");
-    assert!(text.contains("OpenMLDB: clients that know the leaders go on"), "{text}");
+    assert!(text.contains("expect: clients that know the leaders keep"), "{text}");
     cli_harness.ends().await;
 }
 
@@ -102,7 +102,7 @@ async fn a_run_is_at_work_or_was_left_unfinished() {
     cli_harness.harness.hold_at(&["RecoverTable"], 1);
     let mut run = cli_harness.begins("recover --all");
     run.wait_for_progress(|line| line.contains(": serving after "));
-    assert!(cli_harness.says(6, "scale out").contains("another run is at work"));
+    assert!(cli_harness.says(6, "scale out").contains("another run is working on"));
     let found = cases(&cli_harness.says(3, "status --output json"));
     assert!(found.contains_key("run_at_work") && !found.contains_key("failover_off"), "{found:?}");
     run.signal("KILL");

@@ -212,7 +212,7 @@ async fn a_port_that_is_no_zookeeper_is_told_apart() {
         let error = no_leader(address).await;
         assert!(matches!(error, DiscoveryError::NoZooKeeper { .. }), "{error:?}");
         let said = error.to_string();
-        assert!(said.starts_with(&format!("{address} listens, but is no ZooKeeper: ")), "{said}");
+        assert!(said.starts_with(&format!("{address} listens, but is not a ZooKeeper: ")), "{said}");
         task.abort();
     }
 }
@@ -251,8 +251,8 @@ async fn a_root_protected_by_credentials_wants_the_right_ones() {
     assert_eq!(with(Some("openmldb:secret")).await.unwrap(), "ns:8527");
     assert_eq!(
         with(None).await.unwrap_err().to_string(),
-        "ZooKeeper does not let us read /protected/leader: it wants credentials (OpenMLDB's flag zk_cert): give them in \
-         OPENMLDB_ZK_CERT or in a file"
+        "ZooKeeper does not let us read /protected/leader: it requires credentials (OpenMLDB's flag zk_cert): give \
+         them in OPENMLDB_ZK_CERT or in a file"
     );
     let wrong = with(Some("openmldb:wrong")).await.unwrap_err();
     assert_eq!(

@@ -169,14 +169,14 @@ async fn nothing_is_ever_sent_to_a_standalone_nameserver() {
     let (home, address) = (Home::new(), harness.sandbox().nameserver_address().unwrap().to_string());
     let tablet = harness.world(|world| world.tablet_endpoints()[0].clone());
     let reach = ["--nameserver", &address];
-    nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is a standalone one"));
+    nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is standalone"));
     home.run(&[&["failover", "restore"], &reach[..]].concat()).expect(0);
     let status = home.run(&[&["status"], &reach[..]].concat()).expect(0);
-    assert!(status.stdout.contains("case: ") && status.stdout.contains("is a standalone one"), "{}", status.stdout);
+    assert!(status.stdout.contains("case: ") && status.stdout.contains("is standalone"), "{}", status.stdout);
     assert!(!status.stdout.contains("failover set"), "{}", status.stdout);
     home.run(&[&["snapshot", "-o", "seen.yaml"], &reach[..]].concat()).expect(0);
     let ran = home.run(&["recover", "--all", "--dry-run", "--snapshot", "seen.yaml"]).expect(1);
-    assert!(ran.stderr.contains("is a standalone one"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is standalone"), "{}", ran.stderr);
     harness.world(|world| {
         assert_eq!(world.trace().mutations(), 0);
         assert!(world.leader().is_some(), "it lives");
@@ -223,9 +223,14 @@ async fn nothing_is_sent_to_another_clusters_nameserver() {
     server.create(&nodes).await;
     let (home, zookeeper) = (Home::new(), server.address());
     let reach = ["--zk-cluster", &zookeeper, "--zk-root-path", "/another"];
-    nothing_is_sent(&home, &reach, &tablet, &format!("the nameserver {address} is another cluster's: it hears from "));
+    nothing_is_sent(
+        &home,
+        &reach,
+        &tablet,
+        &format!("the nameserver {address} belongs to another cluster: it hears from "),
+    );
     let status = home.run(&[&["status"], &reach[..]].concat()).expect(3);
-    assert!(status.stdout.contains("is another cluster's"), "{}", status.stdout);
+    assert!(status.stdout.contains("belongs to another cluster"), "{}", status.stdout);
     assert_eq!(harness.world(|world| world.trace().mutations()), 0);
     harness.stop().await;
 }
@@ -273,9 +278,9 @@ async fn a_port_that_is_no_nameservers_is_said_to_be_none() {
     for (address, says) in [
         (
             tablet,
-            "does not know ConfGet, which every release from 0.4.0 on knows: it is no OpenMLDB server of this kind",
+            "does not know ConfGet, which every release from 0.4.0 on knows: it is not an OpenMLDB server of this kind",
         ),
-        (server.address(), "it refuses our credentials, keeps dying, or is no nameserver"),
+        (server.address(), "it refuses our credentials, keeps dying, or is not a nameserver"),
     ] {
         for command in [&["status"][..], &["recover", "--all"], &["failover", "set", "on"]] {
             let ran = home.run(&[command, &["--leader-wait", "5", "--nameserver", &address]].concat()).expect(1);

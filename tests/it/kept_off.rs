@@ -72,7 +72,7 @@ fn the_run_ends_with_4_and_says_last_for_whom_it_stays_off_and_what_to_do() {
     let ran = cluster.recover(&home, &[]).expect(4);
     let last = ran.stdout.lines().last().unwrap();
     for part in [
-        "auto_failover stays off: once its tablet comes back the nameserver would replace what",
+        "auto_failover stays off: once its tablet comes back, the nameserver would replace what",
         &format!(" on {} ", cluster.gone),
         &format!("bring {} back, then run the same command again", cluster.gone),
         &format!("run it with `--without {}`", cluster.gone),
@@ -94,7 +94,7 @@ fn the_run_ends_with_4_and_says_last_for_whom_it_stays_off_and_what_to_do() {
     for part in ["auto_failover is kept off by run ", "--without ", "failover restore --release"] {
         assert!(status.stdout.contains(part), "no `{part}` in {}", status.stdout);
     }
-    assert!(!status.stdout.contains("gives auto_failover back, and does nothing else"), "{}", status.stdout);
+    assert!(!status.stdout.contains("restores auto_failover, and does nothing else"), "{}", status.stdout);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn nothing_else_gives_it_back_unless_it_is_released() {
         assert!(!cluster.is_on(&home), "{refused:?}");
     }
     let owed = cluster.run(&home, &["failover", "restore", "--dry-run"]).expect(0);
-    assert!(owed.stdout.contains("it has to stay off"), "{}", owed.stdout);
+    assert!(owed.stdout.contains("it must stay off"), "{}", owed.stdout);
     // Other work that needs it off leaves it off.
     let scaled = cluster.run(&home, &["scale", "out"]);
     assert!(scaled.stdout.contains("auto_failover is kept off"), "{}", scaled.stdout);

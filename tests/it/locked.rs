@@ -88,12 +88,12 @@ async fn a_second_run_ends_with_6_and_names_the_first() {
     let first = served.run_half_way(&home);
     let elsewhere = Home::new();
     let second = served.run(&elsewhere, &["recover", "--all"]).expect(6);
-    for told in ["another run is at work on this cluster: run ", "process ", "recover --all", "kill -INT "] {
+    for told in ["another run is working on this cluster: run ", "process ", "recover --all", "kill -INT "] {
         assert!(second.stderr.contains(told), "{told}: {}", second.stderr);
     }
     assert_eq!(elsewhere.records().len(), 0, "it has changed nothing, and has nothing to tell");
     let restore = served.run(&elsewhere, &["failover", "restore"]).expect(6);
-    assert!(restore.stderr.contains("another run is at work"), "{}", restore.stderr);
+    assert!(restore.stderr.contains("another run is working on"), "{}", restore.stderr);
     served.harness.release();
     assert_eq!(first.end().expect(0).summary()["verdict"], "recovered");
     let left = tree(&server, "/twice").await;
@@ -113,7 +113,7 @@ async fn a_run_killed_on_one_host_is_finished_on_another() {
     // Another home has other records, as another host would.
     let elsewhere = Home::new();
     let ran = served.finishes(&elsewhere);
-    for told in ["Its record is there", "left auto_failover off; it was on and will be given back"] {
+    for told in ["Its record is there", "left auto_failover off; it was on and will be restored"] {
         assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
     }
     let late = served.run(&home, &["recover", "--all"]).expect(0);
@@ -207,14 +207,10 @@ async fn without_zookeeper_runs_with_the_same_records_are_kept_apart() {
     let mut first = home.start(&recover);
     first.wait_for_progress(|line| line.contains(": serving after "));
     let second = home.run(&recover).expect(6);
-    assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
+    assert!(second.stderr.contains("another run is working on this cluster: run "), "{}", second.stderr);
     harness.release();
     let ran = first.end().expect(0);
-    assert!(
-        ran.stderr.contains("without ZooKeeper, only runs that keep their records in the same directory"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("without ZooKeeper, only runs that use the same record directory"), "{}", ran.stderr);
 }
 
 /// Whichever way each of them found the cluster. Both are seen by whoever only looks, too.
@@ -232,7 +228,7 @@ async fn a_run_by_zookeeper_and_one_by_nameserver_are_kept_apart_on_one_host() {
         let mut first = home.start(&recover(first_by_zookeeper));
         first.wait_for_progress(|line| line.contains(": serving after "));
         let second = home.run(&recover(!first_by_zookeeper)).expect(6);
-        assert!(second.stderr.contains("another run is at work on this cluster: run "), "{}", second.stderr);
+        assert!(second.stderr.contains("another run is working on this cluster: run "), "{}", second.stderr);
         for look in [served.words(&["status"]), served.by_nameserver(&["status"])] {
             let status = home.run(&look).expect(3);
             assert!(status.stdout.contains("run_at_work"), "{look:?}: {}", status.stdout);
@@ -257,7 +253,7 @@ async fn a_run_by_zookeeper_that_was_killed_is_finished_by_one_by_nameserver() {
     assert!(!run.ended_by_itself());
     served.harness.release();
     let ran = home.run(&served.by_nameserver(&["recover", "--all"])).expect(0);
-    assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("left auto_failover off; it was on and will be restored"), "{}", ran.stderr);
     assert_eq!(ran.summary()["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
 }
 

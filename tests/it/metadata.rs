@@ -209,7 +209,7 @@ async fn what_was_put_back_in_part_is_completed_and_what_is_anothers_is_left_alo
     let file = place.home.file("metadata.json");
     place.run(&["metadata", "backup", "-o", &file]).expect(0);
     let again = place.run(&["metadata", "backup", "-o", &file]).expect(2);
-    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already exists"), "{}", again.stderr);
     let backup = place.backup("metadata.json");
     assert_eq!((backup.tree.len(), backup.is_consistent()), (12, true));
     let client = server.client().await;
@@ -219,7 +219,7 @@ async fn what_was_put_back_in_part_is_completed_and_what_is_anothers_is_left_alo
     let nothing = last(&place.json(&exact).expect(0));
     assert_eq!(nothing["created"], json!([]));
     let other = place.run(&["metadata", "restore", &file]).expect(5);
-    assert!(other.stderr.contains("3 nodes with other data than in the backup"), "{}", other.stderr);
+    assert!(other.stderr.contains("3 nodes with different data than in the backup"), "{}", other.stderr);
 
     // In part.
     for gone in ["table/term", "table/table_index", "op/op_index", "op"] {
@@ -233,7 +233,7 @@ async fn what_was_put_back_in_part_is_completed_and_what_is_anothers_is_left_alo
     client.create("/small/db/other", b"", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
     client.delete("/small/table/term", None).await.unwrap();
     let refused = place.run(&exact).expect(5);
-    assert!(refused.stderr.contains("1 node beyond those of the backup (db/other)"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("1 node not in the backup (db/other)"), "{}", refused.stderr);
     assert!(place.tree().await.get("table/term").is_none());
 
     // Somebody is registered, and nothing else is in the way.
@@ -259,7 +259,7 @@ async fn a_damaged_backup_is_refused_before_anybody_is_asked() {
         assert_eq!(ran.stdout, "");
         ran.stderr
     };
-    assert!(refused("1", &text.replacen("MTI=", "MTM=", 1), 5).contains("is not as it was written"));
+    assert!(refused("1", &text.replacen("MTI=", "MTM=", 1), 5).contains("was changed after it was written"));
     assert!(refused("2", &text[..200], 2).contains("is not a readable backup of metadata"));
     assert!(refused("3", &text.replacen("metadata\": 1", "metadata\": 9", 1), 2).contains("of version 9"));
     assert!(refused("4", "nothing", 2).contains("is not a readable backup of metadata"));
@@ -342,7 +342,7 @@ async fn contradictions_are_found_and_named() {
     assert_eq!(events.last().unwrap()["findings"], 3);
     assert!(events.iter().take(3).all(|line| line["event"] == "metadata_finding" && line["hint"].is_string()));
     let text = place.run(&["metadata", "check"]).expect(3).stdout;
-    assert!(text.contains("op/op_index: the last operation number given out is 4, and operation 5 has 5"), "{text}");
+    assert!(text.contains("op/op_index: the last operation number assigned is 4, but operation 5 has 5"), "{text}");
     assert!(text.ends_with(": 3 contradictions.\n"), "{text}");
     let file = place.home.file("metadata.json");
     place.run(&["metadata", "backup", "-o", &file]).expect(0);
@@ -372,7 +372,7 @@ async fn what_is_put_back_with_credentials_is_nobody_elses() {
     let friend = Client::connector().with_auth("digest", b"openmldb:secret").connect(&address).await.unwrap();
     assert_eq!(friend.get_data("/guarded-by-us/openmldb/table/term").await.unwrap().0, b"1003");
     let ours = friend.check_stat("/guarded-by-us/openmldb/openmldb-ops").await.unwrap();
-    assert!(ours.is_none(), "the lock is given back");
+    assert!(ours.is_none(), "the lock is released");
     delete_all(&friend, "/guarded-by-us").await;
 }
 

@@ -149,7 +149,7 @@ fn events() -> Vec<Event> {
     let events = vec![
         Event::Observed { partitions: 165, replicas: 495, healthy: 3, auto_failover: true },
         Event::Recorded { path: "/var/lib/openmldb-ops/run-1795341600000-0.jsonl".to_owned() },
-        Event::Note { text: "an earlier run did not finish; what it wrote down is used".to_owned() },
+        Event::Note { text: "an earlier run did not finish; its record is used".to_owned() },
         Event::LeaderChosen { table: orders(), pid: 1, choice: choice() },
         Event::RowsChecked {
             table: orders(),

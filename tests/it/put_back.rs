@@ -129,7 +129,7 @@ async fn put_back(server: &ZooKeeperServer, root: &str, before: usize, deed: Dee
     };
     let zookeeper = ZooKeeper::connect(server.address(), root.to_owned(), None).await.unwrap();
     let done = putting.perform(&zookeeper).await;
-    assert_eq!(lock.released.load(Ordering::Relaxed), 1, "the lock is given back, {deed:?}");
+    assert_eq!(lock.released.load(Ordering::Relaxed), 1, "the lock is restored, {deed:?}");
     let run = archive.runs().unwrap()[0];
     let recorded_run = RecordedRun::read(archive.read(run).unwrap()).unwrap();
     let verdict = recorded_run.verdict().unwrap().to_owned();

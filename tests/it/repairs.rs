@@ -59,7 +59,7 @@ fn last_line(said: &str) -> Value {
 
 async fn is_well(cli_harness: CliHarness) {
     cli_harness.says(0, "status");
-    assert!(cli_harness.harness.world(auto_failover), "auto_failover is given back");
+    assert!(cli_harness.harness.world(auto_failover), "auto_failover is restored");
     let rows = cli_harness.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);
     assert_eq!(cli_harness.harness.world(|world| world.diverged()), Default::default());
@@ -128,7 +128,7 @@ async fn a_replacement_that_was_killed_is_gone_on_with_and_where_is_what_was_typ
     let status = cli_harness.says(3, "status");
     drop(status);
     let said = cli_harness.says(0, &replace);
-    assert!(said.contains("an earlier `tablet replace` did not come to its end; this goes on with it"), "{said}");
+    assert!(said.contains("an earlier `tablet replace` did not finish; this continues it"), "{said}");
     assert_eq!(cli_harness.harness.world(|world| placed_on(world, &gone)), Default::default());
     is_well(cli_harness).await;
 }

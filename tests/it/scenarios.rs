@@ -108,10 +108,7 @@ impl Seen {
         let is_held = !summary.auto_failover.held_for.is_empty();
         self.harness.world(|world| {
             assert_eq!(world.diverged(), BTreeSet::new(), "replicas hold different entries");
-            assert!(
-                auto_failover(world) == self.before.auto_failover || is_held,
-                "given back, or kept off for somebody"
-            );
+            assert!(auto_failover(world) == self.before.auto_failover || is_held, "restored, or kept off for somebody");
             assert_eq!(world.trace().mutations(), summary.rpc.mutations, "what was counted is what arrived");
         });
         let (before, after) = (summary.auto_failover.before, summary.auto_failover.after);

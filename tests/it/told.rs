@@ -86,7 +86,7 @@ async fn status_says_who_switched_auto_failover_off() {
     assert!(said.contains(&told) && said.contains(" UTC"), "{said}");
     assert!(!said.contains("did not finish"), "{said}");
     let restored = cli_harness.says(0, "failover restore");
-    assert!(restored.contains("nothing is owed"), "somebody has decided, and it is kept: {restored}");
+    assert!(restored.contains("nothing to restore"), "somebody has decided, and it is kept: {restored}");
     cli_harness.says(0, "failover set on");
     cli_harness.harness.world(|world| {
         let leading = world.leader().unwrap();
@@ -96,7 +96,7 @@ async fn status_says_who_switched_auto_failover_off() {
         world.call_nameserver(&leading, openmldb_ops::wire::call::NameserverCall::ConfSet(call)).unwrap();
     });
     let said = cli_harness.says(0, "status");
-    assert!(said.contains("had switched it on: somebody else has switched it off since"), "{said}");
+    assert!(said.contains("had switched it on: someone else has switched it off since"), "{said}");
     cli_harness.ends().await;
 }
 
@@ -118,7 +118,7 @@ async fn what_runs_has_not_died_and_what_was_killed_is_not_running() {
     let shown = home.run(&["record", "show"]).expect(0).stdout;
     assert!(shown.contains("end: killed"), "{shown}");
     let mut second = home.start(&recover);
-    second.wait_for_progress(|line| line.contains("is written down: "));
+    second.wait_for_progress(|line| line.contains("state saved to "));
     second.signal("INT");
     second.end().expect(130);
     let last = listed(&home).pop().unwrap();
@@ -144,8 +144,8 @@ async fn an_abandoned_handover_can_be_dismissed() {
     assert!(!run.ended_by_itself());
     cli_harness.says(0, "recover --all");
     let said = cli_harness.says(0, "status");
-    assert!(said.contains(&format!("`{command}` did not come to its end")), "{said}");
-    assert!(said.contains(&format!("openmldb-ops record dismiss {id} # if nobody is to go on with it")), "{said}");
+    assert!(said.contains(&format!("`{command}` did not finish")), "{said}");
+    assert!(said.contains(&format!("openmldb-ops record dismiss {id} # if it should not be continued")), "{said}");
     let dismissed = dismiss(0);
     assert!(
         dismissed.stdout.contains(&format!("`{command}`, begun by run {id}, is dismissed")),
@@ -153,8 +153,8 @@ async fn an_abandoned_handover_can_be_dismissed() {
         dismissed.stdout
     );
     let said = cli_harness.says(0, "status");
-    assert!(!said.contains("did not come to its end") && !said.contains("did not finish"), "{said}");
-    assert!(dismiss(0).stdout.contains("there is nothing to dismiss"));
+    assert!(!said.contains("did not finish") && !said.contains("did not finish"), "{said}");
+    assert!(dismiss(0).stdout.contains("has nothing to dismiss"));
     let record = listed(&cli_harness.home).into_iter().find(|run| run["run"] == json!(id)).unwrap();
     assert_eq!(record["state"], "dismissed");
     assert!(cli_harness.home.run(&["record", "show", &id]).expect(0).stdout.contains("\ndismissed 20"));
@@ -210,7 +210,7 @@ async fn a_full_disk_stops_a_run_cleanly_and_no_call_is_told_that_was_not_sent()
         went.sort_unstable();
         assert!(!sent.is_empty(), "it came as far as that");
         let actions = ran.events().iter().filter(|event| event["event"] == "action").count();
-        // auto_failover is given back whether or not that can be written down.
+        // auto_failover is restored whether or not that can be written down.
         assert!(actions == sent.len() || actions == sent.len() + 1, "{actions} sent, {} told", sent.len());
         let shown = home.run(&["record", "show"]).expect(0).stdout;
         assert!(!shown.contains("could not be read"), "no line is there in part: {shown}");

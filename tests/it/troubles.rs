@@ -1,5 +1,6 @@
-//! What goes wrong while a run is under way: servers die, freeze and come back, operations fail for no reason, the run is
-//! told to stop, or falls over itself. Whatever it is: no row is lost, auto_failover is given back, and a later run finishes.
+//! What goes wrong while a run is under way: servers die, freeze and come back, operations fail for no reason, the run
+//! is told to stop, or falls over itself. Whatever it is: no row is lost, auto_failover is restored, and a later run
+//! finishes.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -52,7 +53,7 @@ fn assert_whole(harness: &Harness) {
 /// What holds after a run that could not do everything.
 fn assert_left_in_order(harness: &Harness, run: &Run) {
     let is_held = !run.recovered.summary.auto_failover.held_for.is_empty();
-    assert_eq!(harness.world(auto_failover), !is_held, "auto_failover is given back, or kept off for somebody");
+    assert_eq!(harness.world(auto_failover), !is_held, "auto_failover is restored, or kept off for somebody");
     assert!(run.recovered.summary.auto_failover.after != is_held && run.recovered.not_restored.is_none());
     assert_eq!(harness.world(|world| world.row_count().partitions_with_two_alive_leaders), 0);
     let counts = run.recovered.summary.partitions;
@@ -397,7 +398,7 @@ async fn dies_half_way(harness: &Harness, partitions: &BTreeSet<PartitionId>) {
 async fn flags_that_a_killed_run_had_cleared_are_read_back_by_the_next() {
     let (harness, victim, led) = equal_leader_flags().await;
     dies_half_way(&harness, &led).await;
-    assert!(!harness.world(auto_failover), "nobody gave it back");
+    assert!(!harness.world(auto_failover), "nobody restored it");
     assert_eq!(harness.records.count(), 1);
     let run = harness.run().await;
     assert_eq!(run.recovered.summary.verdict, Verdict::Recovered, "{:?}", run.recovered.summary.blocked);

@@ -51,7 +51,7 @@ impl CliHarness {
     /// Every row is where it should be, and the program finds nothing to complain of.
     async fn all_is_well(self) {
         self.says(0, "status");
-        assert!(self.harness.world(auto_failover), "auto_failover is given back");
+        assert!(self.harness.world(auto_failover), "auto_failover is restored");
         let rows = self.harness.settle();
         assert_eq!(rows.rows_after, rows.rows_expected);
         assert_eq!(rows.partitions_with_two_alive_leaders, 0);
@@ -107,10 +107,10 @@ async fn a_tablet_that_is_upgraded_is_given_nothing_and_no_second_one_is() {
     });
     if table {
         let handover = format!("leader handover shop.orders/{pid} --to {upgraded}");
-        cli_harness.refuses(&handover, "takes no leaders: `upgrade pre");
+        cli_harness.refuses(&handover, "no leaders are moved to");
     }
     let said = cli_harness.says(0, "scale out");
-    assert!(said.contains(&format!("{upgraded} is given nothing: `upgrade pre {upgraded}` was begun")), "{said}");
+    assert!(said.contains(&format!("nothing is moved to {upgraded}: `upgrade pre {upgraded}` was started")), "{said}");
     let has = cli_harness.harness.world(|world| (shares(world)[upgraded], led(world, upgraded)));
     assert_eq!(has, had, "it neither gets nor gives anything");
     cli_harness.says(0, &format!("upgrade post {upgraded}"));
@@ -130,7 +130,7 @@ async fn a_tablet_that_is_upgraded_does_not_lead_in_place_of_one_that_lags() {
     let successor = cli_harness.other_than(&[&old, &upgraded]);
     cli_harness.lags(&old, &successor).await;
     let said = cli_harness.says(0, &format!("leader handover shop.orders/0 --to {successor}"));
-    let again = format!("{old} leads shop.orders/0 again: no follower held all that it did");
+    let again = format!("{old} leads shop.orders/0 again: no follower held all of its entries");
     assert!(said.contains(&again) && !said.contains(&format!("changeleader orders 0 {upgraded}")), "{said}");
     assert_eq!(cli_harness.leader_and_follower().0, successor);
     assert_eq!(cli_harness.harness.world(|world| led(world, &upgraded)), 0);
@@ -144,7 +144,7 @@ async fn the_upgrade_of_a_tablet_that_is_gone_for_good_is_ended() {
     let tablets = cli_harness.tablets();
     let (gone, other) = (&tablets[0], &tablets[1]);
     let ends = format!("upgrade post {gone} --gone");
-    cli_harness.refuses(&ends, "nothing is written down of an `upgrade pre");
+    cli_harness.refuses(&ends, "there is no record of an `upgrade pre");
     cli_harness.says(0, &format!("upgrade pre {gone}"));
     cli_harness.refuses(&ends, "is there: it answers");
     cli_harness.harness.world(|world| world.kill_tablet(gone));
@@ -167,7 +167,7 @@ async fn the_upgrade_of_a_tablet_that_is_gone_for_good_is_ended() {
     assert!(!planned.stdout.contains("--gone"), "nothing was sent, and nothing is recorded: {}", planned.stdout);
     let begins = cli_harness.tells(&format!("{next} --dry-run"));
     assert!(begins.contains("Plan of upgrade pre"), "{begins}");
-    cli_harness.refuses(&ends, "nothing is written down of an `upgrade pre");
+    cli_harness.refuses(&ends, "there is no record of an `upgrade pre");
     cli_harness.ends().await;
 }
 
@@ -198,7 +198,7 @@ async fn replicas_are_spread_over_tablets_that_were_added() {
     assert!(after.values().all(|count| *count > 0), "{after:?}");
     let recorded_run = cli_harness.home.run(&["record", "show", "last"]).expect(0).stdout.clone();
     assert!(
-        recorded_run.contains("scale out") && recorded_run.contains("because it is to be spread"),
+        recorded_run.contains("scale out") && recorded_run.contains("because it is being spread"),
         "{recorded_run}"
     );
     let again = cli_harness.says(0, "scale out");
@@ -226,8 +226,8 @@ async fn a_cluster_is_scaled_in_from_five_tablets_to_three_by_a_run_that_is_kill
     assert!(leaving.iter().any(|at| half[at] > 0), "{half:?}");
 
     let said = cli_harness.says(0, &command);
-    assert!(said.contains("an earlier `scale in` did not come to its end; this goes on with it"), "{said}");
-    assert!(said.contains("as they are to be"), "{said}");
+    assert!(said.contains("an earlier `scale in` did not finish; this continues it"), "{said}");
+    assert!(said.contains("reached their goals"), "{said}");
     let after = cli_harness.harness.world(shares);
     assert!(leaving.iter().all(|at| after[at] == 0), "{after:?}");
     let metas = cli_harness
@@ -270,7 +270,7 @@ async fn all_tablets_are_upgraded_under_clients_that_write_and_no_acknowledged_r
         .collect();
     for at in cli_harness.tablets() {
         let said = cli_harness.says(0, &format!("upgrade pre {at}"));
-        assert!(said.contains("What it led is written down for `upgrade post`"), "{said}");
+        assert!(said.contains("What it led is saved for `upgrade post`"), "{said}");
         assert_eq!(cli_harness.harness.world(|world| led(world, &at)), 0);
         cli_harness.harness.world(|world| world.kill_tablet(&at));
         cli_harness.harness.until("the nameserver misses it", |world| is(world, &at, "kOffline")).await;
@@ -345,14 +345,14 @@ async fn interrupted_it_finishes_its_step_gives_auto_failover_back_and_goes_on_l
     let mut run = cli_harness.begins("scale out");
     run.wait_for_progress(|line| line.contains("addreplica") || line.contains("migrate"));
     run.signal("INT");
-    run.wait_for_progress(|line| line.contains("interrupted: waiting for steps under way"));
+    run.wait_for_progress(|line| line.contains("interrupted: waiting for steps in progress"));
     cli_harness.harness.release();
     let ran = run.end().expect(130);
-    assert!(ran.stderr.contains("interrupted: waiting for steps under way"), "{}", ran.stderr);
-    assert!(ran.stdout.contains("it was not come to"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("interrupted: waiting for steps in progress"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("not started"), "{}", ran.stdout);
     assert!(cli_harness.harness.world(auto_failover));
     let said = cli_harness.says(0, "scale out");
-    assert!(said.contains("this goes on with it"), "{said}");
+    assert!(said.contains("this continues it"), "{said}");
     cli_harness.all_is_well().await;
 }
 
@@ -366,11 +366,11 @@ async fn what_cannot_be_arranged_is_refused_in_words() {
         .refuses(&format!("scale in {at}"), "2 healthy tablets would be left, too few for shop.orders (3 replicas)");
     cli_harness.refuses("scale in a:1", "the nameserver knows no tablet a:1");
     cli_harness.refuses("upgrade pre a:1", "the nameserver knows no tablet a:1");
-    cli_harness.refuses(&format!("upgrade post {at}"), "nothing is written down of an `upgrade pre");
+    cli_harness.refuses(&format!("upgrade post {at}"), "there is no record of an `upgrade pre");
     cli_harness.harness.world(|world| world.kill_tablet(&at));
     cli_harness.harness.until("the nameserver misses it", |world| is(world, &at, "kOffline")).await;
-    cli_harness.refuses(&format!("scale in {at}"), "for offline");
-    cli_harness.refuses(&format!("upgrade pre {at}"), "for offline");
+    cli_harness.refuses(&format!("scale in {at}"), " offline");
+    cli_harness.refuses(&format!("upgrade pre {at}"), " offline");
     insta::assert_snapshot!(cli_harness.transcript());
     cli_harness.ends().await;
 }
@@ -382,12 +382,12 @@ async fn a_single_tablet_can_neither_share_nor_be_stood_in_for() {
     let shape = Shape { tablets: 1, generated: Some(generated), ..Shape::default() };
     let cli_harness = CliHarness::shaped(Scenario::Healthy, shape).await;
     let at = cli_harness.tablets()[0].clone();
-    cli_harness.refuses("scale out", "1 tablet for healthy; to spread replicas takes two");
+    cli_harness.refuses("scale out", "considers only 1 tablet healthy; spreading replicas needs two");
     cli_harness.refuses(&format!("upgrade pre {at}"), "no other tablet is healthy");
     let said = cli_harness.says(0, &format!("upgrade pre {at} --allow-unavailable"));
     assert!(said.contains("has a single replica: unavailable") || said.contains("more has a single replica"), "{said}");
     assert!(cli_harness.says(0, &format!("upgrade post {at}")).contains("nothing had to be done"));
-    cli_harness.refuses(&format!("upgrade post {at}"), "nothing is written down");
+    cli_harness.refuses(&format!("upgrade post {at}"), "there is no record of");
     insta::assert_snapshot!(cli_harness.transcript());
     cli_harness.all_is_well().await;
 }
@@ -409,7 +409,7 @@ async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook
     run.wait_for_progress(|line| line.contains(&format!("waiting for {lost}: start it")));
     assert_eq!(cli_harness.harness.world(|world| led(world, &lost)), 0, "others lead what it led");
     let again = cli_harness.says(4, "recover --all --playbook node-loss --dry-run");
-    assert!(again.contains("nothing on a tablet that is lost is flagged alive any more"), "{again}");
+    assert!(again.contains("no replica on a lost tablet is flagged alive any more"), "{again}");
     assert!(!again.contains("offlineendpoint"), "what is so already is not sent again: {again}");
     cli_harness.harness.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
     let ran = run.end().expect(0);

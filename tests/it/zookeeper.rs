@@ -84,7 +84,7 @@ async fn in_the_words_of_openmldbs_script() {
     let recovered = script(&["--cmd=recoverdata"]).expect(0);
     let ours = format!("openmldb-ops recover --all --zk-cluster {} --zk-root-path {root}\n", server.address());
     assert!(
-        recovered.stderr.contains(&format!("openmldb_ops.py's command line, in our words: {ours}")),
+        recovered.stderr.contains(&format!("openmldb_ops.py's command line; instead, run: {ours}")),
         "{recovered:?}"
     );
     let said = recovered.stdout.lines().nth(1).unwrap();
@@ -123,10 +123,7 @@ async fn from_openmldbs_own_files_and_by_name() {
     std::fs::create_dir(home.file("conf")).unwrap();
     std::fs::copy(&flags, home.file("conf/nameserver.flags")).unwrap();
     let found = home.run(&["status"]).expect(3);
-    assert_eq!(
-        found.stderr,
-        format!("note: the cluster is {address}, as --zk_cluster in conf/nameserver.flags says\n")
-    );
+    assert_eq!(found.stderr, format!("note: using cluster {address} from --zk_cluster in conf/nameserver.flags\n"));
     // What it says is to be typed next reaches the same cluster from anywhere.
     let next = found.stdout.lines().find_map(|line| line.trim().strip_prefix("next: openmldb-ops ")).unwrap();
     assert_eq!(next, format!("recover --all --dry-run --zk-cluster {address} --zk-root-path {root}"));
@@ -182,8 +179,9 @@ async fn nobody_reads_without_credentials() {
     for path in ["/locked", "/locked/leader"] {
         client.create(path, b"", &CreateMode::Persistent.with_acls(Acls::creator_all())).await.unwrap();
     }
-    let wanted = "error: ZooKeeper does not let us read /locked/leader: it wants credentials (OpenMLDB's flag zk_cert): give them in \
-                  OPENMLDB_ZK_CERT or in a file\nhint: give user:password in OPENMLDB_ZK_CERT or --zk-cert-file\n";
+    let wanted = "error: ZooKeeper does not let us read /locked/leader: it requires credentials (OpenMLDB's flag \
+        zk_cert): give them in OPENMLDB_ZK_CERT or in a file\nhint: give user:password in OPENMLDB_ZK_CERT or \
+        --zk-cert-file\n";
     assert_eq!(refused(&server, "/locked"), wanted);
     let (home, address) = (Home::new().with("OPENMLDB_ZK_CERT", "operator:hunter3"), server.address());
     let status = ["status", "-vvv", "--zk-cluster", &address, "--zk-root-path", "/locked"];
@@ -233,7 +231,7 @@ async fn the_nameserver_fails_over_during_the_run() {
 }
 
 /// ZooKeeper dies in the middle of a run, and stays dead: nobody knows any more whether another run is at work. The run
-/// sends nothing more, ends all the same, and gives auto_failover back.
+/// sends nothing more, ends all the same, and restores auto_failover.
 #[tokio::test(flavor = "multi_thread")]
 async fn zookeeper_is_gone_during_the_run() {
     needs_zookeeper!();

@@ -79,7 +79,7 @@ fn auto_failover_that_is_switched_on_in_mid_run_is_switched_off_again_and_costs_
         let mut came = disturbed(Scenario::EverythingRestarted, &fault);
         let blocked = &came.recovered.summary.blocked;
         assert_eq!(blocked.len(), 0, "{fault}: {blocked:?}");
-        let said = came.told.iter().filter(|line| line.contains("auto_failover was switched on by somebody else"));
+        let said = came.told.iter().filter(|line| line.contains("someone else switched auto_failover on"));
         let said: Vec<&String> = said.collect();
         assert!(said.len() == 1 && said[0].contains("start-all.sh"), "{fault}: {said:?}");
         assert_eq!(auto_failover(&mut came.world), Some(true));
@@ -93,7 +93,7 @@ fn it_is_given_back_as_they_wanted_it() {
     let seen = &came.recovered.summary.auto_failover;
     assert_eq!((seen.before, seen.after), (false, true), "{:?}", came.recovered.summary);
     assert_eq!(auto_failover(&mut came.world), Some(true));
-    assert!(came.told.iter().any(|line| line.contains("auto_failover is off, and no run is known to have left it so")));
+    assert!(came.told.iter().any(|line| line.contains("auto_failover is off, and no known run left it off")));
 }
 
 /// Killed after it had switched it off again, the run leaves to the next one what they wanted.

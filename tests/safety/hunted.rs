@@ -286,8 +286,8 @@ impl Hunt {
         // What clients wrote meanwhile may have been what another run waited for, and an operation that hung in the
         // nameserver's lane is cancelled by the next one.
         let hung = first.summary.blocked.iter().any(|blocked| blocked.reason == "op_timeout");
-        // The nameserver's own failover, given back, may have acted on what it had seen die: before the run looked for the last
-        // time, or after.
+        // The nameserver's own failover, restored, may have acted on what it had seen die: before the run looked for
+        // the last time, or after.
         let only_interrupted = first.summary.blocked.iter().all(|blocked| blocked.reason == "interrupted");
         let meddled = only_interrupted && self.world.healthy().len() < first.summary.partitions.total;
         // The nameserver takes a tablet that has just died for healthy, and its leaders for perhaps serving.

@@ -25,7 +25,7 @@ const CLEANING_UP: Duration = stopping::END;
 /// What a run's summary says, and what may not be seen from outside.
 pub struct Reported<'a> {
     pub summary: &'a Summary,
-    /// The partitions that were healthy when it was said. What auto_failover, given back, makes of them later is its own
+    /// The partitions that were healthy when it was said. What auto_failover, restored, makes of them later is its own
     /// doing, and the next run's to mend.
     pub healthy: &'a BTreeSet<PartitionId>,
     /// Partitions that an earlier run reported for what nothing shows later on.
@@ -124,8 +124,8 @@ pub fn every_run_ends(ran: &Ran) -> Vec<Violation> {
     wrong.into_iter().map(|text| violation("every_run_ends", text)).collect()
 }
 
-/// auto_failover is as it was before the first run that did not finish, unless the run says that it could not give it back, or that
-/// it keeps it off.
+/// auto_failover is as it was before the first run that did not finish, unless the run says that it could not restore
+/// it, or that it keeps it off.
 pub fn auto_failover_is_given_back(ran: &Ran, before: Option<bool>, now: Option<bool>) -> Option<Violation> {
     let owed = match &ran.ended {
         Ended::Itself(result) => match result.as_ref() {

@@ -22,7 +22,7 @@ pub struct Violation {
     pub text: String,
 }
 
-/// A partition when a run gave auto_failover back.
+/// A partition when a run restored auto_failover.
 #[derive(Debug, Default)]
 pub struct GivenBack {
     /// What was held anywhere.
@@ -55,7 +55,8 @@ pub struct Judge {
     pub announced: BTreeMap<PartitionId, u64>,
     /// Whether the run has changed something.
     pub opened: bool,
-    /// How it was when the run gave auto_failover back: what OpenMLDB drops by itself from then on is not the run's doing.
+    /// How it was when the run restored auto_failover: what OpenMLDB drops by itself from then on is not the run's
+    /// doing.
     pub given_back: BTreeMap<PartitionId, GivenBack>,
     names: BTreeMap<(TableName, Pid), PartitionId>,
     /// Partitions whose leaders were chosen without a look at all of their replicas, ...

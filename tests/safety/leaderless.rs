@@ -207,7 +207,7 @@ fn the_follower_that_is_needed_begins_to_hang_and_the_old_leader_leads_again_wit
     assert!(harness.outage() <= limit(), "{} ms", harness.outage());
     assert_eq!(harness.leads(), harness.leader);
     let why = Harness::why(&report);
-    assert!(why.contains("does not say what it holds") || why.contains("did not answer"), "{why}");
+    assert!(why.contains("does not report what it holds") || why.contains("did not answer"), "{why}");
     let to = harness.to.clone();
     harness.hunted.world.hang_tablet(&to, false);
     harness.is_well();
@@ -356,7 +356,7 @@ fn the_old_leaders_tablet_dies_before_anybody_knows_where_its_log_ends_and_it_is
     harness.hunted.eyes = Eyes::after("ChangeRole", move |world| world.kill_tablet(&at));
     let report = harness.run_job();
     let why = Harness::why(&report);
-    assert!(why.contains("nobody knows where its log ends"), "{why}");
+    assert!(why.contains("the end of its log is unknown"), "{why}");
     assert!(report.left[0].1.hint.contains("openmldb-ops recover --partition shop.t0/"), "{:?}", report.left);
 }
 

@@ -241,7 +241,7 @@ fn a_tablet_that_restarts_while_the_next_run_begins_is_loaded_again() {
     }
 }
 
-/// Nobody is left to give auto_failover back to: the run says so, instead of waiting for ever.
+/// Nobody is left to restore auto_failover to: the run says so, instead of waiting for ever.
 #[test]
 fn a_run_whose_only_nameserver_never_comes_back_ends() {
     let generated = Some(Generated { tables: 1, partitions: 2, replicas: 3, rows: 30 });

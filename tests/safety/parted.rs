@@ -1,5 +1,5 @@
-//! Two logs that part within one term, because somebody said yes to that: no term tells them apart once both have grown. Whoever
-//! was to get its leader's data keeps its own as long as nobody has seen it replaced.
+//! Two logs that part within one term, because somebody accepted that: no term tells them apart once both have grown.
+//! Whoever was to get its leader's data keeps its own as long as nobody has seen it replaced.
 
 use openmldb_ops::model::PartitionId;
 use openmldb_ops::run::{Consent, Scope, Selector};

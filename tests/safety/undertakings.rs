@@ -224,7 +224,7 @@ impl Hunted {
             match self.run_job(undertaking, Trouble::default()).expect("nothing kills it") {
                 Ok(report) if report.left.is_empty() => return,
                 // Written to faster than replication takes, a leader never finds the moment: it says so, and clients pause.
-                Ok(report) if report.left.iter().any(|(_, why)| why.hint.contains("let clients pause")) => {
+                Ok(report) if report.left.iter().any(|(_, why)| why.hint.contains("let them pause")) => {
                     self.world.stop_writers();
                 }
                 Ok(_) => {}

@@ -34,7 +34,7 @@ impl Cluster {
                 {
                     // Whatever the nameserver says, the tablet was not called.
                     let info = self.described(table, partition.tid).await.map_err(|error| {
-                        let seen = format!("the columns of {table} are not known: {error}");
+                        let seen = format!("the columns of {table} are unknown: {error}");
                         CallError::new(format!("tablet {endpoint}"), "LoadTable", CallErrorKind::NotCalled { seen })
                     })?;
                     encode::describe(load, &info);
@@ -43,7 +43,7 @@ impl Cluster {
                     (action, &mut call)
                 {
                     self.describe_aggregator(create, table, partition.tid).await.map_err(|seen| {
-                        let seen = format!("how {table} is made is not known: {seen}");
+                        let seen = format!("how {table} was created is unknown: {seen}");
                         let kind = CallErrorKind::NotCalled { seen };
                         CallError::new(format!("tablet {endpoint}"), "CreateAggregator", kind)
                     })?;

@@ -17,7 +17,7 @@ pub struct Transport {
     /// The largest answer accepted, in bytes: 1 GiB by default. A ShowTable of 100,000 partitions is some 50 MB; a message
     /// of 2 GiB is more than protobuf allows.
     pub answer_limit: usize,
-    /// How long a connection may take to come about: 3 s by default, which is less than any deadline.
+    /// How long opening a connection may take: 3 s by default, which is less than any deadline.
     pub connect_timeout: Duration,
     /// A deadline for every call instead of the defaults of each method.
     pub deadline: Option<Duration>,
@@ -77,7 +77,7 @@ impl Channels {
             return Ok(channel.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|_| format!("\"{address}\" is no address of the form host:port"))?
+            .map_err(|_| format!("\"{address}\" is not an address of the form host:port"))?
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW)

@@ -52,7 +52,7 @@ pub enum CredentialsError {
         place: String,
     },
     /// They are not plain ASCII, which HTTP headers demand of a user name.
-    #[error("the user name in {place} holds characters that cannot be sent (only printable ASCII can)")]
+    #[error("the user name in {place} contains characters that cannot be sent (only printable ASCII can)")]
     NotAscii {
         /// The file or the environment variable.
         place: String,

@@ -24,7 +24,7 @@ pub enum Target {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DiscoveryError {
     /// The list of ZooKeeper servers is malformed.
-    #[error("\"{servers}\" is no list of ZooKeeper servers: {why}; write host:port[,host:port...]")]
+    #[error("\"{servers}\" is not a list of ZooKeeper servers: {why}; write host:port[,host:port...]")]
     BadServers {
         /// The list as given.
         servers: String,
@@ -32,7 +32,9 @@ pub enum DiscoveryError {
         why: String,
     },
     /// The root path is malformed.
-    #[error("\"{root}\" is no ZooKeeper path: {why}; the root path is OpenMLDB's flag zk_root_path, usually /openmldb")]
+    #[error(
+        "\"{root}\" is not a ZooKeeper path: {why}; the root path is OpenMLDB's flag zk_root_path, usually /openmldb"
+    )]
     BadRoot {
         /// The path as given.
         root: String,
@@ -53,7 +55,8 @@ pub enum DiscoveryError {
     },
     /// Something listens, and speaks no ZooKeeper.
     #[error(
-        "{servers} listens, but is no ZooKeeper: no session came about within {waited:?}, and it answers nothing a ZooKeeper would"
+        "{servers} listens, but is not a ZooKeeper: no session could be opened within {waited:?}, and it answers \
+         nothing a ZooKeeper would"
     )]
     NoZooKeeper {
         /// The servers.
@@ -62,7 +65,7 @@ pub enum DiscoveryError {
         waited: Duration,
     },
     /// A ZooKeeper that gives no sessions.
-    #[error("{servers} is a ZooKeeper, but no session came about within {waited:?}; it says: {seen}")]
+    #[error("{servers} is a ZooKeeper, but no session could be opened within {waited:?}; it says: {seen}")]
     NoSession {
         /// The servers.
         servers: String,
@@ -131,7 +134,7 @@ pub enum DiscoveryError {
         servers: String,
     },
     /// The OpenMLDB user's name cannot be put into a header.
-    #[error("the user name holds characters that cannot be sent: only printable ASCII can")]
+    #[error("the user name contains characters that cannot be sent: only printable ASCII can")]
     UnsendableUser,
     /// The leader's port is not served. A nameserver registers before it opens its port
     /// (docs/openmldb/metadata-in-zookeeper.md#a-nameserver-registers-before-it-opens-its-port).
@@ -156,7 +159,8 @@ pub enum DiscoveryError {
     },
     /// The leader closes every connection.
     #[error(
-        "the nameserver {address} closes every connection without an answer: it refuses our credentials, keeps dying, or is no nameserver ({seen})"
+        "the nameserver {address} closes every connection without an answer: it refuses our credentials, keeps dying, \
+         or is not a nameserver ({seen})"
     )]
     LeaderHangsUp {
         /// Its address.
@@ -165,7 +169,7 @@ pub enum DiscoveryError {
         seen: String,
     },
     /// The leader answers, but not as a nameserver does.
-    #[error("the nameserver {address} cannot be worked with: {error}")]
+    #[error("the nameserver {address} cannot be used: {error}")]
     LeaderUnusable {
         /// Its address.
         address: String,
@@ -186,6 +190,6 @@ fn credentials_advice(with_credentials: bool) -> &'static str {
     if with_credentials {
         "it does not accept the credentials given (OpenMLDB's flag zk_cert)"
     } else {
-        "it wants credentials (OpenMLDB's flag zk_cert): give them in OPENMLDB_ZK_CERT or in a file"
+        "it requires credentials (OpenMLDB's flag zk_cert): give them in OPENMLDB_ZK_CERT or in a file"
     }
 }

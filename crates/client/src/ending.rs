@@ -1,4 +1,4 @@
-//! The end of a process that was told to end: from then on nobody is waited for longer than a moment, whoever hangs.
+//! The end of a process that was told to stop: from then on no server is waited for longer than a moment.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// How long an answer is waited for once it was told: whoever is well answers in milliseconds.
+/// How long an answer is waited for after that: a healthy server answers in milliseconds.
 const ANSWER: Duration = Duration::from_secs(4);
 
 /// Whether a process was told to end, and when.

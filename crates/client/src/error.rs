@@ -37,7 +37,7 @@ pub enum CallErrorKind {
         /// What was seen.
         seen: String,
     },
-    /// Nobody was called: whoever is at the server's address may be another one.
+    /// No call was made: another server may be at that address.
     NotCalled {
         /// What was seen.
         seen: String,
@@ -158,7 +158,7 @@ impl CallError {
             }
             CallErrorKind::Denied { msg } => format!("{server} refused our credentials for {method}: {msg}"),
             CallErrorKind::DeadlineExceeded { after } => {
-                format!("{server} did not answer {method} within {after:?}; it may still be at it")
+                format!("{server} did not answer {method} within {after:?}; it may still be working on it")
             }
             CallErrorKind::Garbage { seen } => {
                 format!("{server} answered {method} with something that makes no sense: {seen}")
@@ -171,8 +171,8 @@ impl CallError {
                     "{server} does not know {method}, which came with OpenMLDB {release}: it is of an older release"
                 ),
                 None => format!(
-                    "{server} does not know {method}, which every release from {OLDEST} on knows: it is no OpenMLDB server of \
-                     this kind, or older than that"
+                    "{server} does not know {method}, which every release from {OLDEST} on knows: it is not an \
+                     OpenMLDB server of this kind, or older than that"
                 ),
             },
             CallErrorKind::InvalidRequest { msg } => format!("{server} found {method} malformed: {msg}"),

@@ -43,7 +43,7 @@ impl GuardNodes {
     /// with its session or by somebody's hand, is taken anew, at the end.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write. Then nobody knows who is first.
+    /// ZooKeeper is unreachable, or does not let us write. Then nobody knows who is first.
     pub async fn stand(&self, text: &str) -> Result<Standing, DiscoveryError> {
         let client = self.nodes.client().await?;
         let mut mine = self.mine.lock().await;
@@ -83,7 +83,7 @@ impl GuardNodes {
     /// What is kept for all guards under this name.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn kept(&self, what: Kept) -> Result<Option<String>, DiscoveryError> {
         self.nodes.text(&self.nodes.below(what.name())).await
     }
@@ -91,7 +91,7 @@ impl GuardNodes {
     /// Keeps it, in place of the one before; or keeps nothing.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn keep(&self, what: Kept, text: Option<&str>) -> Result<(), DiscoveryError> {
         let path = self.nodes.below(what.name());
         match text {

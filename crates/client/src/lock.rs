@@ -42,7 +42,7 @@ pub struct LockNodes {
     root: String,
     credentials: Option<Secret>,
     session: Mutex<Option<Client>>,
-    /// It was taken and not given back: another one's is left alone.
+    /// It was taken and not released: another one's is left alone.
     is_taken: AtomicBool,
     hold: watch::Sender<Hold>,
 }
@@ -60,7 +60,7 @@ impl LockNodes {
     /// Takes the lock, with a text that names the holder; or says who holds it.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn acquire(&self, holder: &str) -> Result<Option<HeldNode>, DiscoveryError> {
         let client = self.client().await?;
         let path = self.lock();
@@ -91,7 +91,7 @@ impl LockNodes {
     /// hold it, that one keeps it.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn remove(&self, held: &HeldNode) -> Result<(), DiscoveryError> {
         let (client, path) = (self.client().await?, self.lock());
         let stat = client.check_stat(&path).await.map_err(|error| self.refused(&path, &error))?;
@@ -109,7 +109,7 @@ impl LockNodes {
         self.hold.subscribe()
     }
 
-    /// Gives the lock back, if it was taken.
+    /// Releases the lock, if it was taken.
     pub async fn release(&self) {
         let client = self.session.lock().await.take();
         if let (Some(client), true) = (client, self.is_taken.swap(false, Ordering::AcqRel)) {
@@ -125,7 +125,7 @@ impl LockNodes {
     /// Who holds the lock, if anybody does.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn holder(&self) -> Result<Option<String>, DiscoveryError> {
         self.text(&self.lock()).await
     }
@@ -141,7 +141,7 @@ impl LockNodes {
     /// Leaves a note, in place of the one before.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn write_note(&self, note: &str) -> Result<(), DiscoveryError> {
         self.put(&self.note_path(), note).await
     }

@@ -24,11 +24,11 @@ pub(super) fn addresses(servers: &str) -> Result<Vec<String>, DiscoveryError> {
             let (host, port) = match server.rsplit_once(':') {
                 // The colons of a bare IPv6 address in brackets.
                 Some((_, rest)) if rest.ends_with(']') => (server, DEFAULT_PORT),
-                Some((host, port)) => (host, port.parse().map_err(|_| bad(format!("\"{port}\" is no port")))?),
+                Some((host, port)) => (host, port.parse().map_err(|_| bad(format!("\"{port}\" is not a port")))?),
                 None => (server, DEFAULT_PORT),
             };
             match host.is_empty() || host.contains(char::is_whitespace) {
-                true => Err(bad(format!("\"{host}\" is no host"))),
+                true => Err(bad(format!("\"{host}\" is not a host"))),
                 false => Ok(format!("{host}:{port}")),
             }
         })
@@ -136,10 +136,10 @@ mod tests {
         let error = |servers: &str| addresses(servers).unwrap_err().to_string();
         assert_eq!(
             error("zk1:21x1"),
-            "\"zk1:21x1\" is no list of ZooKeeper servers: \"21x1\" is no port; write host:port[,host:port...]"
+            "\"zk1:21x1\" is not a list of ZooKeeper servers: \"21x1\" is not a port; write host:port[,host:port...]"
         );
-        assert!(error("").contains("\"\" is no host"));
-        assert!(error("zk1:2181, zk2:2181").contains("\" zk2\" is no host"));
-        assert!(error("zk1:2181,").contains("\"\" is no host"));
+        assert!(error("").contains("\"\" is not a host"));
+        assert!(error("zk1:2181, zk2:2181").contains("\" zk2\" is not a host"));
+        assert!(error("zk1:2181,").contains("\"\" is not a host"));
     }
 }

@@ -30,7 +30,7 @@ pub enum NoAddress {
         /// Who is there.
         by: Endpoint,
     },
-    /// Its address is that of other servers too, and which of them is there cannot be told.
+    /// Its address is that of other servers too, and it is unclear which of them is there.
     Shared {
         /// The address.
         address: String,
@@ -68,7 +68,7 @@ impl Registry {
         self.addresses.iter().any(|(name, address)| name.as_str() != address)
     }
 
-    /// The address that a name stands for, whoever is there now; none if it is its own.
+    /// The address that a name maps to, whichever server is there now; none if it is its own.
     pub(super) fn named(&self, endpoint: &Endpoint) -> Option<&str> {
         self.addresses.get(endpoint).map(String::as_str).filter(|address| *address != endpoint.as_str())
     }
@@ -131,7 +131,8 @@ impl NoAddress {
             Self::Shared { address, with } => {
                 let with: Vec<&str> = with.iter().map(Endpoint::as_str).collect();
                 format!(
-                    "its address {address} is that of {} too, and which of them is there cannot be told; nothing is sent there",
+                    "its address {address} is that of {} too, and it is unclear which of them is there; nothing is \
+                     sent there",
                     with.join(", ")
                 )
             }

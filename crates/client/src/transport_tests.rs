@@ -234,7 +234,7 @@ async fn a_host_that_does_not_exist_is_unreachable() {
     assert!(matches!(error.kind, CallErrorKind::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
     let error = error_from("no address", Transport::default()).await;
-    assert!(error.to_string().contains("\"no address\" is no address of the form host:port"), "{error}");
+    assert!(error.to_string().contains("\"no address\" is not an address of the form host:port"), "{error}");
 }
 
 #[tokio::test]

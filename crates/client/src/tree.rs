@@ -42,7 +42,7 @@ impl ZooKeeper {
     /// one found, a few times; then it is said what changed. What this program itself keeps is left out.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn metadata(&self) -> Result<MetadataSeen, DiscoveryError> {
         let top = self.full("");
         // A follower of an ensemble may be behind.
@@ -155,7 +155,7 @@ impl LockNodes {
     /// Creates the root path, as OpenMLDB's servers do where it is missing: the lock is below it.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write.
+    /// ZooKeeper is unreachable, or does not let us write.
     pub async fn make_root(&self) -> Result<(), DiscoveryError> {
         let (client, root) = (self.client().await?, self.root());
         if root.is_empty() {
@@ -169,7 +169,7 @@ impl LockNodes {
     /// (docs/openmldb/metadata-in-zookeeper.md#credentials-for-zookeeper). One that is there stays as it is.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us write: nobody knows whether it is there.
+    /// ZooKeeper is unreachable, or does not let us write: nobody knows whether it is there.
     pub async fn create_metadata(&self, path: &str, data: &[u8]) -> Result<Created, DiscoveryError> {
         let (client, full) = (self.client().await?, format!("{}/{path}", self.root()));
         match client.create(&full, data, &CreateMode::Persistent.with_acls(self.acls())).await {

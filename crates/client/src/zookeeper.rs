@@ -60,7 +60,7 @@ impl ZooKeeper {
     /// is a server name.
     ///
     /// # Errors
-    /// A wrong root path, nobody registered, a name without an address, or ZooKeeper is out of reach.
+    /// A wrong root path, nobody registered, a name without an address, or ZooKeeper is unreachable.
     pub async fn leader(&self) -> Result<String, DiscoveryError> {
         let leader = format!("{}/leader", self.root);
         let name = loop {
@@ -85,7 +85,7 @@ impl ZooKeeper {
     /// without server names.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn names(&self) -> Result<HashMap<Endpoint, String>, DiscoveryError> {
         let path = format!("{}/map/names", self.root);
         let client = self.client.lock().await.clone();
@@ -109,7 +109,7 @@ impl ZooKeeper {
     /// The tablets that are registered (`nodes`), by their names in metadata, sorted.
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn nodes(&self) -> Result<Vec<Endpoint>, DiscoveryError> {
         let mut nodes = self.children(&format!("{}/nodes", self.root)).await?.unwrap_or_default();
         nodes.sort_unstable();
@@ -120,7 +120,7 @@ impl ZooKeeper {
     /// Whether the cluster follows another one (`cluster/follower`).
     ///
     /// # Errors
-    /// ZooKeeper is out of reach, or does not let us read.
+    /// ZooKeeper is unreachable, or does not let us read.
     pub async fn zone(&self) -> Result<Zone, DiscoveryError> {
         let path = format!("{}/cluster/follower", self.root);
         let data = self.read(&path, |client, path| async move { client.get_data(&path).await }).await?;

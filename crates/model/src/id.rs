@@ -123,7 +123,7 @@ impl TryFrom<String> for PartitionId {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let numbers = text.split_once('_').and_then(|(tid, pid)| Some((tid.parse().ok()?, pid.parse().ok()?)));
-        let (tid, pid) = numbers.ok_or_else(|| format!("`{text}` is no partition; expected TID_PID, like 7_0"))?;
+        let (tid, pid) = numbers.ok_or_else(|| format!("`{text}` is not a partition; expected TID_PID, like 7_0"))?;
         Ok(Self { tid: Tid(tid), pid: Pid(pid) })
     }
 }

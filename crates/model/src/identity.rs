@@ -54,12 +54,13 @@ impl fmt::Display for Identity {
             Self::Cluster => f.write_str("a cluster"),
             Self::Standalone { nameserver } => write!(
                 f,
-                "the nameserver {nameserver} is a standalone one: it runs without a ZooKeeper, with one tablet and one replica of \
-                 everything, and the call that would set its auto_failover kills it"
+                "the nameserver {nameserver} is standalone: it runs without ZooKeeper, with one tablet and one replica \
+                 of everything, and the call that sets auto_failover would kill it"
             ),
             Self::OtherCluster { nameserver, hears_from, registered } => write!(
                 f,
-                "the nameserver {nameserver} is another cluster's: it hears from {}, and registered under this root path are {}",
+                "the nameserver {nameserver} belongs to another cluster: it hears from {}, but this root path has {} \
+                 registered",
                 list(hears_from),
                 list(registered)
             ),
@@ -67,14 +68,14 @@ impl fmt::Display for Identity {
                 let name = if server.as_str() == address { String::new() } else { format!(" {server}") };
                 write!(
                     f,
-                    "a server{name} is registered as {address}, an address that only its own host can use, and this is another \
-                     host: whoever is at that address here is no server of this cluster"
+                    "a server{name} is registered as {address}, an address that only its own host can use, and this is \
+                     another host: the server at that address here is not part of this cluster"
                 )
             }
             Self::Unknown { nameserver } => write!(
                 f,
-                "whether the nameserver {nameserver} is a cluster's or a standalone one cannot be told: it has no tables, and no \
-                 tablet of its answers"
+                "it is unclear whether the nameserver {nameserver} belongs to a cluster or is standalone: it has no \
+                 tables, and none of its tablets answers"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! OpenMLDB's return codes: what each means for whoever brings a cluster back, and what to do next.
+//! OpenMLDB's return codes: what each means during a recovery, and what to do next.
 
 /// A code with which a nameserver or a tablet answers (docs/openmldb/calls.md#codes).
 #[derive(Debug, PartialEq, Eq)]
@@ -21,24 +21,23 @@ impl ReturnCode {
 }
 
 /// What helps where a tablet refuses because of how a replica is.
-const LOOK: &str = "`openmldb-ops replica status` says how tablets hold it; `openmldb-ops recover --all --dry-run` what brings it back";
+const LOOK: &str = "`openmldb-ops replica status` shows how tablets hold it; `openmldb-ops recover --all --dry-run` shows how to recover it";
 /// The same where a replica cannot be loaded.
 const LOAD: &str =
     "the tablet's log says more; `openmldb-ops recover --all` loads what can be loaded, and names what is in the way";
 /// Where a command names what is not there.
 const TABLES: &str = "`openmldb-ops show tables` lists what there is";
 /// Where it is about a tablet.
-const TABLETS: &str = "`openmldb-ops show tablets` says how tablets are; start what does not run, then type it again";
+const TABLETS: &str = "`openmldb-ops show tablets` shows the tablets' state; start what is down, then try again";
 /// Where an operation is in the way, or failed.
-const OPS: &str = "`openmldb-ops show ops` says what is under way; wait for it, then type it again";
+const OPS: &str = "`openmldb-ops show ops` says what is in progress; wait for it, then try again";
 /// Where ZooKeeper is behind it.
-const ZOOKEEPER: &str =
-    "see whether ZooKeeper answers and has room on its disk; `openmldb-ops status`, then type it again";
+const ZOOKEEPER: &str = "see whether ZooKeeper answers and has room on its disk; `openmldb-ops status`, then try again";
 /// Where a snapshot or a file is on its way between tablets.
 const SENDING: &str = "wait, then `openmldb-ops status`; if it stays so, the logs of both tablets say why";
 /// What clients meet, not the recovery.
 const CLIENTS: &str =
-    "it is for whoever wrote that statement; `openmldb-ops status` says whether the cluster is behind it";
+    "this is for the author of the statement; `openmldb-ops status` says whether the cluster is the cause";
 /// What concerns a second cluster that follows this one.
 const OTHER_CLUSTER: &str =
     "it is about a cluster that follows another one, which is not brought back from here; see OpenMLDB's documentation";
@@ -54,16 +53,16 @@ macro_rules! codes {
 }
 
 codes! {
-    -1 kError "no code of its own: the text that comes with it says what happened", "read the text; `openmldb-ops status` says how the cluster is";
-    0 kOk "success; of RecoverTable and ChangeLeader it does not say that anything was done", "`openmldb-ops status` says what came of it";
+    -1 kError "a general error: the text that comes with it says what happened", "read the text; `openmldb-ops status` shows the state of the cluster";
+    0 kOk "success; for RecoverTable and ChangeLeader it does not mean that anything was done", "`openmldb-ops status` shows the result";
     100 kTableIsNotExist "there is no such table, or this tablet does not hold the replica", TABLES;
     101 kTableAlreadyExists "the table is there already; a tablet that is told to load: it is loaded, or loading", LOOK;
     102 kTableIsLeader "the replica leads already, or is flagged leader and cannot be taken away", LOOK;
     103 kTableIsFollower "the replica is a follower, and only its leader does that", LOOK;
     104 kTableIsLoading "the replica is still loading", "wait; `openmldb-ops replica status` says when it is loaded";
     105 kTableStatusIsNotKnormal "the replica is loading, making a snapshot or being sent, and cannot do this meanwhile", LOOK;
-    106 kTableStatusIsKmakingsnapshot "the replica is making a snapshot", "wait, then type it again";
-    107 kTableStatusIsNotKsnapshotpaused "the replica is not kept from making snapshots, so there is nothing to let go", LOOK;
+    106 kTableStatusIsKmakingsnapshot "the replica is making a snapshot", "wait, then try again";
+    107 kTableStatusIsNotKsnapshotpaused "the replica's snapshots are not paused, so there is nothing to resume", LOOK;
     108 kIdxNameNotFound "the table has no such index", TABLES;
     109 kKeyNotFound "no row has that key", CLIENTS;
     110 kReplicatorIsNotExist "the tablet holds no log of that replica: it is not loaded", LOOK;
@@ -89,7 +88,7 @@ codes! {
     131 kCreateTableFailed "the tablet could not make the table", LOAD;
     132 kTtlIsGreaterThanConfValue "the TTL is above the tablet's limit (absolute_ttl_max, latest_ttl_max)", CLIENTS;
     133 kCannotUpdateTtlBetweenZeroAndNonzero "a TTL of 0 cannot be changed into another one, nor back", CLIENTS;
-    134 kNoFollower "the leader replicates to nobody, or the partition has a single replica", LOOK;
+    134 kNoFollower "the leader has no followers, or the partition has a single replica", LOOK;
     135 kInvalidConcurrency "the concurrency is out of range", CLIENTS;
     136 kDeleteFailed "nothing was deleted: there is no such row, or no such operation", OPS;
     137 kTsNameNotFound "the table has no such time column", CLIENTS;
@@ -109,7 +108,7 @@ codes! {
     152 kEncodeError "something could not be encoded", CLIENTS;
     153 kAddTypeToColumnDescFailed "a column's type could not be added to its description", CLIENTS;
     154 kUseNameIsFalse "servers of this cluster have no names (use_name is off)", CLIENTS;
-    155 kServerNameNotFound "nobody is registered under that server name", TABLETS;
+    155 kServerNameNotFound "no server is registered under that name", TABLETS;
     156 kSdkEndpointDuplicate "two servers have the same address for clients", CLIENTS;
     157 kProcedureAlreadyExists "there is a procedure or deployment of that name", CLIENTS;
     158 kProcedureNotFound "there is no procedure or deployment of that name", CLIENTS;
@@ -119,28 +118,28 @@ codes! {
     162 kCheckIndexFailed "the index does not fit the table", CLIENTS;
     163 kCatalogUpdateFailed "the tablet could not learn of a change of tables", CLIENTS;
     164 kExceedPutMemoryLimit "the tablet is at its limit of memory for rows that are put", "give the tablet more memory, or tables more tablets: `openmldb-ops scale out --dry-run`";
-    300 kNameserverIsNotLeader "this nameserver stands by; another one leads, or is about to", "name the cluster by --zk-cluster, which finds the one that leads; `openmldb-ops status`";
-    301 kAutoFailoverIsEnabled "auto_failover is on, and the call may not be made meanwhile", "`openmldb-ops recover` and the single steps switch it off around their calls, and give it back; `openmldb-ops failover get` says how it is";
+    300 kNameserverIsNotLeader "this nameserver is a standby; another one leads, or is about to", "name the cluster by --zk-cluster, which finds the one that leads; `openmldb-ops status`";
+    301 kAutoFailoverIsEnabled "auto_failover is on, and the call is not allowed meanwhile", "`openmldb-ops recover` and the single steps switch it off around their calls, and restore it; `openmldb-ops failover get` says how it is";
     302 kEndpointIsNotExist "the nameserver knows no such tablet", TABLETS;
-    303 kTabletIsNotHealthy "the nameserver takes the tablet for offline, or does not know it", "`openmldb-ops show tablets`: start it; if it runs, restart the leading nameserver, then `openmldb-ops recover --all`";
+    303 kTabletIsNotHealthy "the nameserver considers the tablet offline, or does not know it", "`openmldb-ops show tablets`: start it; if it runs, restart the leading nameserver, then `openmldb-ops recover --all`";
     304 kSetZkFailed "ZooKeeper did not take over a change; a part of what was asked may have been done", ZOOKEEPER;
     305 kCreateOpFailed "the nameserver could not make the operation", OPS;
     306 kAddOpDataFailed "the nameserver could not write the operation down in ZooKeeper", ZOOKEEPER;
     307 kInvalidParameter "an argument is not what the call takes", TABLES;
     308 kPidIsNotExist "the table has no such partition, or no such replica on that tablet", TABLES;
-    309 kLeaderIsAlive "the partition's leader is flagged alive, and no candidate was named", "name who is to lead: `openmldb-ops leader handover D.T/PID --to ENDPOINT` loses nothing that is written meanwhile";
-    310 kNoAliveFollower "no follower is flagged alive, so nobody can be elected", "`openmldb-ops recover --all --dry-run` says who can lead";
-    311 kPartitionIsAlive "the replica is flagged alive, so that there is nothing to recover", "`openmldb-ops status`; a replica that is flagged alive and is not well: `openmldb-ops recover --all --dry-run`";
+    309 kLeaderIsAlive "the partition's leader is flagged alive, and no candidate was named", "name the new leader: `openmldb-ops leader handover D.T/PID --to ENDPOINT` loses nothing that is written meanwhile";
+    310 kNoAliveFollower "no follower is flagged alive, so no leader can be elected", "`openmldb-ops recover --all --dry-run` says who can lead";
+    311 kPartitionIsAlive "the replica is flagged alive, so there is nothing to recover", "`openmldb-ops status`; a replica that is flagged alive and is not well: `openmldb-ops recover --all --dry-run`";
     312 kOpStatusIsNotKdoingOrKinited "the operation has ended, or there is none of that number", OPS;
     313 kDropTableError "the table was not dropped", OPS;
     314 kSetPartitionInfoFailed "no tablets were found for the table's partitions", TABLETS;
     315 kConvertColumnDescFailed "the columns could not be understood", CLIENTS;
     316 kCreateTableFailedOnTablet "a tablet could not make the table", TABLETS;
     317 kPidAlreadyExists "that tablet has a replica of the partition already", TABLES;
-    318 kSrcEndpointIsNotExistOrNotHealthy "the tablet that a replica is to leave is unknown, or taken for offline", TABLETS;
-    319 kDesEndpointIsNotExistOrNotHealthy "the tablet that a replica is to come to is unknown, or taken for offline", TABLETS;
+    318 kSrcEndpointIsNotExistOrNotHealthy "the tablet that the replica should leave is unknown, or considered offline", TABLETS;
+    319 kDesEndpointIsNotExistOrNotHealthy "the tablet that the replica should move to is unknown, or considered offline", TABLETS;
     320 kMigrateFailed "the replica cannot be migrated; the text says why", TABLES;
-    321 kNoPidHasUpdate "no replica of the table is on that tablet, so that no flag was set", TABLES;
+    321 kNoPidHasUpdate "no replica of the table is on that tablet, so no flag was set", TABLES;
     322 kFailToUpdateTtlFromTablet "a tablet did not take over the TTL", CLIENTS;
     323 kFieldNameRepeatedInTableInfo "two columns have the same name", CLIENTS;
     324 kTheCountOfAddingFieldIsMoreThan63 "more columns were added than a table takes", CLIENTS;
@@ -179,15 +178,15 @@ codes! {
     503 kCreateTableForReplicaClusterFailed "a table was not made in the following cluster", OTHER_CLUSTER;
     504 kAddTaskInReplicaClusterNsFailed "the following cluster did not take over a task", OTHER_CLUSTER;
     505 kCreateDroptableremoteopForReplicaClusterFailed "the operation that drops a table there was not made", OTHER_CLUSTER;
-    506 kNameserverIsNotReplicaCluster "that nameserver is no following cluster's", OTHER_CLUSTER;
+    506 kNameserverIsNotReplicaCluster "that nameserver does not belong to a following cluster", OTHER_CLUSTER;
     507 kReplicaClusterNotHealthy "the following cluster is not healthy", OTHER_CLUSTER;
     508 kReplicaClusterHasNoTableDoNotNeedPid "the following cluster has no such table", OTHER_CLUSTER;
-    509 kTableHasNoAliveLeaderPartition "a partition of the table has no leader that is alive", OTHER_CLUSTER;
+    509 kTableHasNoAliveLeaderPartition "a partition of the table has no live leader", OTHER_CLUSTER;
     510 kCreateRemoteTableInfoFailed "what the following cluster has of the table could not be written down", OTHER_CLUSTER;
     511 kCreateAddreplicaremoteopFailed "the operation that adds a replica there was not made", OTHER_CLUSTER;
     512 kTableHasNoPidXxx "the table has no such partition there", OTHER_CLUSTER;
     513 kCreateAddreplicassimplyremoteopFailed "the operation that adds replicas there was not made", OTHER_CLUSTER;
-    514 kRemoteTableHasANoAliveLeaderPartition "a partition there has no leader that is alive", OTHER_CLUSTER;
+    514 kRemoteTableHasANoAliveLeaderPartition "a partition there has no live leader", OTHER_CLUSTER;
     515 kRequestHasNoZoneInfoOrTaskInfo "the call does not say whose it is", OTHER_CLUSTER;
     516 kCurNameserverIsLeaderCluster "this cluster is followed, and follows none", OTHER_CLUSTER;
     517 kHasNotColumnKey "no column is a key", CLIENTS;

@@ -1,4 +1,4 @@
-//! Rows, as a replica shows them to whoever goes through all of them.
+//! Rows, as a replica returns them when all of them are read.
 
 /// One row of an index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -120,7 +120,7 @@ pub struct Besides {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
     /// A source that comes before the one that names the cluster cannot be read: it may name another.
-    #[error("{by} may say where the cluster is, and cannot be read: {why}")]
+    #[error("{by} may say where the cluster is, but cannot be read: {why}")]
     Unreadable {
         /// Which source.
         by: Source,
@@ -257,14 +257,14 @@ impl Found {
         };
         if let Some(other) = self.besides.iter().find(typed) {
             notes.push(format!(
-                "the cluster is {}, as {} says, which comes first, and not {}, as {} says",
+                "using cluster {} from {}, which takes precedence over {} from {}",
                 cluster.saying.value,
                 cluster.place(),
                 other.told.saying.value,
                 other.told.place()
             ));
         } else if matches!(cluster.source, Source::Deployment(_)) {
-            notes.push(format!("the cluster is {}, as {} says", cluster.saying.value, cluster.place()));
+            notes.push(format!("using cluster {} from {}", cluster.saying.value, cluster.place()));
         }
         notes
     }

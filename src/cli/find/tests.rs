@@ -105,7 +105,7 @@ fn what_cannot_be_read_may_name_another_cluster() {
     };
     let tablet = file("conf/tablet.flags", "--zk_cluster=zk:1\n");
     let error = find(&[unreadable.clone(), tablet]).unwrap_err().to_string();
-    assert_eq!(error, "conf/nameserver.flags may say where the cluster is, and cannot be read: permission denied");
+    assert_eq!(error, "conf/nameserver.flags may say where the cluster is, but cannot be read: permission denied");
     let typed = on_the_command_line(vec![say(What::Servers, "zk:1", "--zk-cluster")]);
     assert!(find(&[typed, unreadable]).is_ok(), "whoever comes before it decides");
 }
@@ -129,15 +129,14 @@ fn what_is_typed_and_not_heard_is_said() {
     let said = [environment.clone(), word];
     assert_eq!(
         find(&said).unwrap().notes(&said),
-        [
-            "the cluster is zk1:1, as OPENMLDB_ZK_CLUSTER in the environment says, which comes first, and not zk2:1, as --cluster says"
-        ]
+        ["using cluster zk1:1 from OPENMLDB_ZK_CLUSTER in the environment, which takes precedence over zk2:1 from \
+             --cluster"]
     );
     let same = Said::by(Source::Word, vec![say(What::Servers, "zk1:1", "--cluster")]);
     let said = [environment, same];
     assert!(find(&said).unwrap().notes(&said).is_empty());
     let conf = [file("conf/tablet.flags", "--zk_cluster=zk:1\n")];
-    assert_eq!(find(&conf).unwrap().notes(&conf), ["the cluster is zk:1, as --zk_cluster in conf/tablet.flags says"]);
+    assert_eq!(find(&conf).unwrap().notes(&conf), ["using cluster zk:1 from --zk_cluster in conf/tablet.flags"]);
 }
 
 const HOSTS: &str = "# format\n[tablet]\nlocalhost:10921 /tmp/tablet-1\n\n[nameserver]\nns:7527\n[zookeeper]\n\

@@ -111,7 +111,7 @@ impl Guarding<'_> {
             Ok(Recovered { not_restored: None, .. }) => return,
             Ok(Recovered { not_restored: Some(error), summary, .. }) => {
                 let next = by_hand(&session.reach, summary.auto_failover.before);
-                (format!("auto_failover could not be given back: {error}"), vec![next])
+                (format!("auto_failover could not be restored: {error}"), vec![next])
             }
             Err(failure) => (failure.to_string(), vec![failure.next()]),
         };
@@ -142,13 +142,13 @@ impl Guarding<'_> {
         }
         let mut next = Vec::new();
         if let Some(error) = &recovered.not_restored {
-            text += &format!("; auto_failover could not be given back: {error}");
+            text += &format!("; auto_failover could not be restored: {error}");
             next.push(by_hand(&session.reach, summary.auto_failover.before));
         } else if was_switched_off(summary) {
             text += "; auto_failover stays off";
         }
         if let Some(panic) = &recovered.panicked {
-            text += &format!("; it stopped at a fault of its own: {panic}");
+            text += &format!("; it hit an internal error: {panic}");
         }
         next.extend(summary.blocked.first().map(|blocked| blocked.hint.clone()));
         self.tell("recovered", &text, &next, Some((verdict, record)));

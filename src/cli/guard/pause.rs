@@ -35,7 +35,7 @@ struct Line<'a> {
 /// Has guards do nothing for so long; or ends that, for no time.
 ///
 /// # Errors
-/// ZooKeeper is out of reach.
+/// ZooKeeper is unreachable.
 pub async fn run(time: Option<(Duration, &str)>, at: &Where, out: &Out) -> Result<Exit, Failure> {
     let signals = Signals::listen(None, WORDS, out)?;
     let post = post(at, String::new(), out)?;

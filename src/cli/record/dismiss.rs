@@ -27,8 +27,10 @@ struct DismissedLine<'a> {
 /// It would be wrong to.
 pub(super) fn dismiss(dir: PathBuf, run: RunId, out: &Out) -> Result<Exit, Failure> {
     let (dismissed, text) = match operate::dismiss(&dir, run, &caller(), now_ms())? {
-        Dismissed::Now(typed) => (true, format!("`{typed}`, begun by run {run}, is dismissed: nobody goes on with it")),
-        Dismissed::Nothing(why) => (false, format!("there is nothing to dismiss of run {run}: {why}")),
+        Dismissed::Now(typed) => {
+            (true, format!("`{typed}`, begun by run {run}, is dismissed: it will not be continued"))
+        }
+        Dismissed::Nothing(why) => (false, format!("run {run} has nothing to dismiss: {why}")),
     };
     out.text_or(&format!("{text}\n"), &DismissedLine { event: "record_dismissed", run, dismissed, text: &text })?;
     Ok(Exit::Healthy)

@@ -12,7 +12,7 @@ pub(super) fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoi
     place.replica(to)?;
     tablet_is_healthy(seen, to)?;
     let mut arrangement = Arrangement::default();
-    let mut goals = vec![goal(table, place.partition, to, format!("{to} is to lead"))];
+    let mut goals = vec![goal(table, place.partition, to, format!("{to} will lead"))];
     let mut writes_there = false;
     for (aggregate, partition) in aggregates_of(seen, place.table.tid, pid) {
         let name = format!("{}/{pid}", aggregate.name);
@@ -29,7 +29,7 @@ pub(super) fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoi
                 &aggregate.name,
                 partition,
                 to,
-                format!("{to} is to lead {table}/{pid}, which it aggregates"),
+                format!("{to} will lead {table}/{pid}, which it aggregates"),
             ));
         } else {
             arrangement.remarks.push(format!("{to} has no replica of {name}, which aggregates {table}/{pid}"));
@@ -75,7 +75,7 @@ pub(super) fn beside(seen: &Snapshot, partitions: &[(TableName, Pid)], closed: &
         if !partition.places().contains(to) {
             arrangement.remarks.push(format!("{name}/{pid} has no replica on {to}, which leads {}/{pid}", base.name));
         } else if closed.has(to) {
-            arrangement.remarks.push(format!("{to} is given nothing, so that {name}/{pid} stays where it is led"));
+            arrangement.remarks.push(format!("nothing is moved to {to}, so {name}/{pid} keeps its leader"));
         } else {
             arrangement.goals.push(goal(name, partition, to, why));
         }

@@ -36,8 +36,10 @@ pub(super) fn scale_out(
 ) -> Result<Arrangement, Refusal> {
     let healthy = seen.tablets.keys().filter(|at| seen.hears_from(at) && !closed.has(at)).count();
     if healthy < 2 {
-        let text =
-            format!("the nameserver takes {} for healthy; to spread replicas takes two", counted(healthy, "tablet"));
+        let text = format!(
+            "the nameserver considers only {} healthy; spreading replicas needs two",
+            counted(healthy, "tablet")
+        );
         return Err(Refusal::unsafe_now(text, "start the new tablets; see `openmldb-ops show tablets`"));
     }
     let mut arrangement = Arrangement { remarks: closed.remarks(&[]), ..Arrangement::default() };
@@ -69,7 +71,7 @@ pub(super) fn scale_out(
         if *was == placed {
             continue;
         }
-        let why = if was.replicas == placed.replicas { "its leaders are to be spread" } else { "it is to be spread" };
+        let why = if was.replicas == placed.replicas { "its leaders are being spread" } else { "it is being spread" };
         let leader = if was.leader == placed.leader { None } else { placed.leader };
         arrangement.goals.push(Goal {
             table,
@@ -149,7 +151,7 @@ fn move_one(
     let Some(placed) = places.get_mut(&which) else { return false };
     placed.replicas.iter_mut().filter(|at| **at == from).for_each(|at| *at = to.clone());
     if placed.leader.as_ref() == Some(&from) {
-        // Whoever has its rows already leads, if anybody does that may be given something.
+        // A replica that already has the rows leads, if there is one on a tablet that may lead.
         let successors = placed.replicas.iter().filter(|at| **at != to && tablets.contains(at));
         let successor = replica_counts.leads_least(successors).cloned().unwrap_or_else(|| to.clone());
         replica_counts.leader(&from, -1);
@@ -191,9 +193,8 @@ fn bound_together(seen: &Snapshot) -> BTreeSet<Tid> {
 fn left_alone(seen: &Snapshot, bound: &BTreeSet<Tid>) -> Option<String> {
     let names: Vec<String> =
         seen.tables.iter().filter(|table| bound.contains(&table.tid)).map(|table| table.name.to_string()).collect();
-    (!names.is_empty()).then(|| {
-        format!("{} stay where they are: a pre-aggregate table belongs beside its base table", some_of(&names))
-    })
+    (!names.is_empty())
+        .then(|| format!("{} stay where they are: a pre-aggregate table belongs with its base table", some_of(&names)))
 }
 
 /// What would still make tablets more even, and cannot be moved.

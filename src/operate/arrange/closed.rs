@@ -56,25 +56,25 @@ impl Closed {
     /// What is said of those that are left out.
     pub(super) fn remarks(&self, but: &[Endpoint]) -> Vec<String> {
         let others = self.0.iter().filter(|(at, _)| !but.contains(at));
-        others.map(|(at, why)| format!("{at} is given nothing: {}", why.said(at))).collect()
+        others.map(|(at, why)| format!("nothing is moved to {at}: {}", why.said(at))).collect()
     }
 
     /// # Errors
     /// It is to be given a leader.
     pub(super) fn refuse(&self, at: &Endpoint) -> Result<(), Refusal> {
         let Some(why) = self.0.get(at) else { return Ok(()) };
-        Err(Refusal::unsafe_now(format!("{at} takes no leaders: {}", why.said(at)), why.ends(at)))
+        Err(Refusal::unsafe_now(format!("no leaders are moved to {at}: {}", why.said(at)), why.ends(at)))
     }
 
     /// # Errors
-    /// It is to be given something by a single step. Whoever is to lead may have been chosen and not named.
+    /// A single step would move something to it. The new leader may have been chosen rather than named.
     pub(in super::super) fn refuse_given(&self, given: &Given) -> Result<(), Refusal> {
         let (at, what) = match given {
             Given { what: Gift::Leader, to } => (to, "leaders"),
             Given { what: Gift::Replica, to } => (to, "replicas"),
         };
         let Some(why) = self.0.get(at) else { return Ok(()) };
-        Err(Refusal::unsafe_now(format!("{at} takes no {what}: {}", why.said(at)), why.ends(at)))
+        Err(Refusal::unsafe_now(format!("no {what} are moved to {at}: {}", why.said(at)), why.ends(at)))
     }
 
     /// # Errors
@@ -90,8 +90,8 @@ impl Closed {
 impl Why {
     fn said(self, at: &Endpoint) -> String {
         match self {
-            Self::Upgraded => format!("`upgrade pre {at}` was begun, and no `upgrade post {at}` has come to its end"),
-            Self::Emptied => format!("a `scale in` of {at} was begun, and did not come to its end"),
+            Self::Upgraded => format!("`upgrade pre {at}` was started, and `upgrade post {at}` has not finished"),
+            Self::Emptied => format!("a `scale in` of {at} was started but did not finish"),
         }
     }
 
@@ -100,9 +100,7 @@ impl Why {
             Self::Upgraded => format!(
                 "`openmldb-ops upgrade post {at}` ends it; or, if that tablet is gone for good, `openmldb-ops upgrade post {at} --gone`"
             ),
-            Self::Emptied => {
-                "run that again; or, if it is not wanted any more, `openmldb-ops record dismiss`".to_owned()
-            }
+            Self::Emptied => "run that again; or, if it is no longer wanted, `openmldb-ops record dismiss`".to_owned(),
         }
     }
 }

@@ -152,7 +152,7 @@ pub struct Goal {
     pub pid: Pid,
     /// Where its replicas are to be, and nowhere else.
     pub replicas: Vec<Endpoint>,
-    /// Who is to lead; none for whoever does, if that one stays.
+    /// Which replica should lead; none if the leader stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<Endpoint>,
     /// The base table whose partition of the same number has to be there first, for a pre-aggregate table.

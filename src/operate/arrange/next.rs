@@ -42,7 +42,7 @@ pub fn next(seen: &Snapshot, goal: &Goal) -> Next {
     }
     let Some(leader) = place.leader() else {
         let hint = format!("`openmldb-ops recover --partition {}` brings it back", goal.name());
-        return Next::Blocked(Refusal::unsafe_now(format!("{} has no leader that is alive", goal.name()), hint));
+        return Next::Blocked(Refusal::unsafe_now(format!("{} has no live leader", goal.name()), hint));
     };
     let wanted = Successor::of(goal).or_else(|| successor(&place, leader, goal).map(Successor::unread));
     match standing(&place, leader, wanted, &BTreeSet::new()) {
@@ -98,7 +98,7 @@ fn led_by_nobody(place: &PartitionContext<'_>, goal: &Goal, gone: &Endpoint) -> 
 }
 
 fn silence(goal: &Goal, at: &Endpoint) -> Next {
-    Next::Silence(format!("{at} does not say what it holds of {}", goal.name()))
+    Next::Silence(format!("{at} does not report what it holds of {}", goal.name()))
 }
 
 fn stand_up(goal: &Goal, leader: &Endpoint) -> Step {
@@ -151,7 +151,7 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
                 Next::Take(Step::StandDown { table, pid, endpoint: leader.clone(), successor })
             }
             (Some(successor), _) if !place.seen.hears_from(&successor) => {
-                Next::Silence(format!("{successor}, which is to lead {}, is offline", goal.name()))
+                Next::Silence(format!("{successor}, the next leader of {}, is offline", goal.name()))
             }
             (Some(successor), _) => {
                 Next::Wait(format!("{successor} has not caught up with {leader} in {}", goal.name()))
@@ -160,7 +160,7 @@ fn next_under_a_leader(place: &PartitionContext<'_>, leader: &Endpoint, goal: &G
             (None, None) => {
                 let hint = format!("see `openmldb-ops status --partition {}`", goal.name());
                 Next::Blocked(Refusal::unsafe_now(
-                    format!("nobody could lead {} in place of {leader}", goal.name()),
+                    format!("no other replica can lead {} instead of {leader}", goal.name()),
                     hint,
                 ))
             }

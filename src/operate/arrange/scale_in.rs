@@ -79,7 +79,7 @@ pub(super) fn moved_away(
     let leads = partition.leader().filter(|leader| leaving.contains(leader));
     let leader = leads.and_then(|_| {
         let with_base = like.and_then(|goal| goal.leader.as_ref()).filter(|at| replicas.contains(at));
-        // Whoever has its rows already, if anybody does.
+        // A replica that already has the rows, if there is one.
         let successors = if staying > 0 { &replicas[..staying] } else { &replicas[..] };
         let is_open = |at: &&Endpoint| !closed.has(at);
         let open = || replica_counts.leads_least(successors.iter().filter(is_open));
@@ -89,7 +89,7 @@ pub(super) fn moved_away(
     });
     leader.iter().for_each(|at| replica_counts.leader(at, 1));
     let from: Vec<&str> = now.iter().filter(|at| leaving.contains(at)).map(Endpoint::as_str).collect();
-    let why = format!("{} is to be empty", from.join(", "));
+    let why = format!("{} is being emptied", from.join(", "));
     Some(Goal {
         table: table.name.clone(),
         pid: partition.pid,
@@ -123,7 +123,7 @@ pub(super) fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize
         return Ok(());
     }
     let text = format!("{} would be left, too few for {}", counted(left, "healthy tablet"), some_of(&names));
-    Err(Refusal::unsafe_now(text, "add a tablet first, or leave more of them in"))
+    Err(Refusal::unsafe_now(text, "add a tablet first, or remove fewer"))
 }
 
 /// Replicas that no table knows of: nobody moves them.
@@ -143,7 +143,7 @@ fn unknown(seen: &Snapshot, leaving: &[Endpoint]) -> Vec<String> {
             .collect();
         if !strangers.is_empty() {
             remarks.push(format!(
-                "{at} holds what the nameserver does not know: {}; it is left there, and goes with the tablet",
+                "{at} holds replicas that the nameserver does not know: {}; they stay there",
                 strangers.join(", ")
             ));
         }

@@ -291,7 +291,7 @@ fn a_tablet_that_is_upgraded_or_emptied_is_given_no_leader_and_no_replica() {
                 let handover = Undertaking::Handover { table, pid, to };
                 for closed in [&emptied, &upgraded] {
                     let refusal = arrange(&handover, &seen, None, closed, &Sizes::default()).unwrap_err();
-                    assert!(refusal.text.contains("takes no leaders"), "seed {seed}: {refusal}");
+                    assert!(refusal.text.contains("no leaders are moved to"), "seed {seed}: {refusal}");
                 }
             }
         }
@@ -340,7 +340,8 @@ fn a_leader_that_stood_down_is_followed_only_by_one_that_holds_as_much() {
     assert!(matches!(next(&seen, &led_by(1)), Next::Blocked(_)), "somebody wrote to the other one");
 }
 
-/// Found by the hunt (world 100006): one look at which a tablet did not answer left a partition with a leader that had stood down.
+/// Found by the hunt (world 100006): one look at which a tablet did not answer left a partition with a leader that had
+/// stepped down.
 #[test]
 fn who_does_not_answer_at_one_look_is_asked_again() {
     let silent = |seen: &mut Snapshot, at: usize| {
@@ -409,7 +410,7 @@ fn whoever_is_to_lead_and_is_offline_is_given_up_soon() {
     offline.held = Seen::Failed("nothing listens there".to_owned());
     let found = next(&seen, &led_by(1));
     let Next::Silence(text) = &found else { panic!("{found:?}") };
-    assert!(text.contains(", which is to lead shop."), "{text}");
+    assert!(text.contains(", the next leader of shop."), "{text}");
 }
 
 /// Found by the hunt (world 20234): an operation that failed half way leaves a replica that no metadata names, and every further

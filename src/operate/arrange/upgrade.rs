@@ -90,7 +90,7 @@ pub(super) fn pre(
                 beside: like.as_ref().map(|goal| goal.table.clone()),
                 heir_holds_all: false,
                 replaces: None,
-                why: format!("{endpoint} is to lead nothing"),
+                why: format!("{endpoint} should lead nothing"),
             };
             if partition.leader() != Some(endpoint) {
                 // What an earlier one left half done is finished, too: an old leader that nobody brought back.
@@ -125,7 +125,7 @@ pub(super) fn pre(
         }
     }
     if !alone.is_empty() {
-        let text = format!("{} has no replica but on {endpoint}, and no other tablet is healthy", some_of(&alone));
+        let text = format!("only {endpoint} has a replica of {}, and no other tablet is healthy", some_of(&alone));
         let hint = "start another tablet, or accept that it is unavailable meanwhile with --allow-unavailable";
         return Err(Refusal::unsafe_now(text, hint));
     }
@@ -149,13 +149,13 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
     for moved in &note.led {
         let name = format!("{}/{}", moved.table, moved.pid);
         let Some((_, partition)) = seen.partition(&moved.table, moved.pid) else {
-            arrangement.remarks.push(format!("{name} is no more"));
+            arrangement.remarks.push(format!("{name} no longer exists"));
             continue;
         };
         if partition.replicas.iter().all(|replica| replica.endpoint != *endpoint) {
             arrangement
                 .remarks
-                .push(format!("{endpoint} has no replica of {name} any more, and does not lead it again"));
+                .push(format!("{endpoint} no longer has a replica of {name}, and will not lead it again"));
             continue;
         }
         let replicas: Vec<Endpoint> =
@@ -187,8 +187,7 @@ pub(super) fn gone(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
             true => format!("{endpoint} is there: it answers"),
             false => format!("the nameserver takes {endpoint} for healthy"),
         };
-        let hint =
-            format!("`openmldb-ops upgrade post {endpoint}` has it lead again what it led, and ends its upgrade");
+        let hint = format!("`openmldb-ops upgrade post {endpoint}` moves its leaders back and ends its upgrade");
         return Err(Refusal::unsafe_now(text, hint));
     }
     let led: Vec<String> = note.led.iter().map(|led| format!("{}/{}", led.table, led.pid)).collect();
@@ -213,8 +212,9 @@ pub(super) fn gone(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
 /// What `upgrade pre` wrote down.
 fn begun<'a>(endpoint: &Endpoint, noted: Option<&'a UpgradeNote>) -> Result<&'a UpgradeNote, Refusal> {
     noted.ok_or_else(|| {
-        let text = format!("nothing is written down of an `upgrade pre {endpoint}`");
-        let hint = "run it on the host, and with the --record-dir, of `upgrade pre`; or move leaders with `openmldb-ops leader handover`";
+        let text = format!("there is no record of an `upgrade pre {endpoint}`");
+        let hint = "run it on the same host and with the same --record-dir as `upgrade pre`; or move leaders with \
+            `openmldb-ops leader handover`";
         Refusal::unsafe_now(text, hint)
     })
 }

@@ -33,7 +33,7 @@ pub(in super::super) fn nothing_began(
 ) -> Option<Vain> {
     let runs = of_partition(seen, table, pid, since).any(|op| op.status.is_in_flight());
     (waited >= OP_SHOWS && !runs).then(|| Vain {
-        because: "the nameserver answered 0, and it came to nothing: ",
+        because: "the nameserver answered 0 but did nothing: ",
         hint: format!("`openmldb-ops recover --partition {table}/{pid}` does what the nameserver does not"),
     })
 }
@@ -55,9 +55,8 @@ pub(in super::super) fn after_ops(
         return EffectStatus::Waiting(format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress()));
     }
     let name = format!("{table}/{pid}");
-    let hint = format!(
-        "`openmldb-ops status --partition {name}` says how it is; about one operation in twenty fails for no reason"
-    );
+    let hint =
+        format!("check `openmldb-ops status --partition {name}`; about one operation in twenty fails for no reason");
     match mine.iter().rfind(|op| op.status != OpStatus::Done) {
         Some(op) => EffectStatus::Missed {
             text: format!("operation {} ({}) {:?} at {}", op.id, op.kind.name(), op.status, op.task),

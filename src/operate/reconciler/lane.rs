@@ -283,7 +283,7 @@ impl Lane {
     fn is_silent(&mut self, text: String) -> NextMove {
         self.silences += 1;
         if self.silences >= SILENCES {
-            let hint = "start that tablet, or see why it does not answer; then run this again";
+            let hint = "start that tablet, or find out why it does not answer; then run this again";
             return NextMove::gives_up(Refusal::unsafe_now(text, hint));
         }
         self.turn = None;
@@ -293,7 +293,7 @@ impl Lane {
 
     fn has_to_wait(&mut self, text: String) -> NextMove {
         if self.idle.elapsed() >= self.shared.step_timeout {
-            let hint = "`openmldb-ops show ops` and `openmldb-ops status` tell; run this again";
+            let hint = "check `openmldb-ops show ops` and `openmldb-ops status`, then run this again";
             return NextMove::gives_up(Refusal::unsafe_now(text, hint));
         }
         self.turn = None;
@@ -376,7 +376,7 @@ impl Lane {
             }
         };
         let Some(call) = planned.call.clone() else {
-            let text = format!("`{}` would change nothing, and it is not as it is to be", step.code());
+            let text = format!("`{}` would change nothing, but the goal is not reached", step.code());
             self.turn = None;
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
@@ -398,7 +398,7 @@ impl Lane {
                     return NextMove::GoesOn;
                 }
                 self.turn = None;
-                let hint = "run this again; `openmldb-ops status` says how it is";
+                let hint = "check `openmldb-ops status`, then run this again";
                 return self.fail(Refusal::unsafe_now(text, hint));
             }
         }
@@ -440,7 +440,7 @@ impl UnderWay {
         match status_in_time(&*self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
             EffectStatus::Waiting(text) if waited >= timeout => EffectStatus::Missed {
                 text: format!("its effect was not seen within {} s: {text}", timeout.as_secs()),
-                hint: "it may still come: `openmldb-ops show ops` tells; run this again".to_owned(),
+                hint: "it may still take effect: check `openmldb-ops show ops`, then run this again".to_owned(),
             },
             seen => seen,
         }
@@ -472,11 +472,11 @@ pub(super) fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
 }
 
 fn still_under_way(step: &Step, text: &str) -> Refusal {
-    let text = format!("`{step}` was sent, and its effect was not seen before the end: {text}");
-    Refusal::unsafe_now(text, "it may still come: `openmldb-ops show ops` tells; run this again")
+    let text = format!("`{step}` was sent, but its effect was not seen before the end: {text}");
+    Refusal::unsafe_now(text, "it may still take effect: check `openmldb-ops show ops`, then run this again")
 }
 
 fn never_a_pause() -> Refusal {
-    let text = format!("its leader stood down {STAND_DOWNS} times, and each time no follower had all its entries");
-    Refusal::unsafe_now(text, "it is written to without a pause: let clients pause for a moment, and run this again")
+    let text = format!("its leader stepped down {STAND_DOWNS} times, but no follower ever had all of its entries");
+    Refusal::unsafe_now(text, "clients write to it without a pause: let them pause for a moment, then run this again")
 }

@@ -240,8 +240,8 @@ impl Reconciled {
             let (held_up, others) = waiting.drain(..).partition(|other| comes_before(&goal, other));
             *waiting = others;
             for other in Vec::from(held_up) {
-                let hint = "run this again once that one can be brought there".to_owned();
-                let text = format!("{} comes before it, and did not come to its goal", goal.name());
+                let hint = "run this again once that one is fixed".to_owned();
+                let text = format!("{} comes before it, and did not reach its goal", goal.name());
                 self.given_up.insert(other.name(), Refusal::unsafe_now(text, hint));
                 behind.push(other);
             }

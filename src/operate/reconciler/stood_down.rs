@@ -1,4 +1,4 @@
-//! Who has stood down, and at which offset: in memory, and on disk for whoever goes on.
+//! Which leaders have stepped down, and at which offset: in memory, and on disk for a run that continues.
 
 use crate::model::{Endpoint, Offset, Snapshot};
 
@@ -7,7 +7,7 @@ use super::super::partition_context::PartitionContext;
 use super::super::state_dir::{StateDir, StateDirError, StoodDown};
 use super::lane::id_of;
 
-/// Leaders that have stood down and are not back as followers.
+/// Leaders that have stepped down and are not back as followers.
 pub(in super::super) struct StoodDowns {
     state_dir: StateDir,
     all: Vec<StoodDown>,
@@ -22,7 +22,7 @@ impl StoodDowns {
         Ok(Self { state_dir: state_dir.clone(), all: state_dir.stood_down()? })
     }
 
-    /// Where a leader stood down that is to be brought back as follower.
+    /// Where a leader stepped down that is to be brought back as follower.
     pub(super) fn led_until(&self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) -> Option<Offset> {
         let id = id_of(seen, goal)?;
         self.all.iter().find(|old| old.partition == id && old.endpoint == *endpoint).map(|old| old.at)

@@ -32,7 +32,7 @@ impl Definition for Aggregate<'_> {
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;
         let Some((base, partition)) = seen.base_of(place.table, place.partition.pid) else {
-            let text = format!("{name} aggregates no other table");
+            let text = format!("{name} is not a pre-aggregate table");
             return Err(Refusal::unsafe_now(
                 text,
                 "name a pre-aggregate table's partition: `openmldb-ops show tables` has them",
@@ -45,7 +45,7 @@ impl Definition for Aggregate<'_> {
         let held = loaded(&place, endpoint)?;
         if held.record_cnt > held.offset.0 {
             let text = format!(
-                "{endpoint} holds {} rows of {name} at offset {}: an aggregator wrote into it while it was loaded",
+                "{endpoint} holds {} rows of {name} at offset {}: an aggregator wrote to it while it was loading",
                 held.record_cnt, held.offset
             );
             return Err(Refusal::unsafe_now(
@@ -58,11 +58,12 @@ impl Definition for Aggregate<'_> {
             Some(Seen::Known(Aggregator::Missing)) => {}
             Some(Seen::Known(Aggregator::Present)) => {
                 let text = format!(
-                    "{endpoint} has an aggregator of {name}, which may be attached: a second one would put everything twice"
+                    "{endpoint} has an aggregator of {name}, which may be attached: a second one would write \
+                     everything twice"
                 );
                 let hint = format!(
-                    "if it does not aggregate, restart that tablet and run `openmldb-ops recover`, which loads {name} before {} and has it \
-                     aggregate again",
+                    "if it does not aggregate, restart that tablet and run `openmldb-ops recover`, which loads {name} \
+                     before {} and recreates its aggregator",
                     base.name()
                 );
                 return Err(Refusal::unsafe_now(text, hint));
@@ -75,7 +76,8 @@ impl Definition for Aggregate<'_> {
         let effect = Aggregates { table: place.table.name.clone(), partition: id, endpoint: endpoint.clone() };
         let (endpoint, table) = (endpoint.clone(), place.table.name.clone());
         let remarks = vec![format!(
-            "it makes up for all that the log of {} holds; a row that a client puts in that very moment may be left out or counted twice",
+            "it catches up on everything in the log of {}; a row written at that very moment may be missed or counted \
+             twice",
             base.name()
         )];
         let action = Action::CreateAggregator { endpoint, table, partition: id };
@@ -115,10 +117,11 @@ fn leads(place: &PartitionContext<'_>, endpoint: &Endpoint, base: &str) -> Resul
         other => {
             let text = match other {
                 Some(leader) => format!("{leader} leads {name}, not {endpoint}"),
-                None => format!("nobody leads {name}"),
+                None => format!("no replica leads {name}"),
             };
             let hint = format!(
-                "`openmldb-ops leader handover {base} --to {endpoint}` has it lead both; what is put is aggregated there and nowhere else"
+                "`openmldb-ops leader handover {base} --to {endpoint}` makes it lead both; rows are aggregated there \
+                 and nowhere else"
             );
             return Err(Refusal::unsafe_now(text, hint));
         }

@@ -48,7 +48,7 @@ fn it_is_sent_only_to_a_tablet_that_says_that_it_has_no_aggregator() {
             seen.tablets.get_mut(&"a".into()).unwrap().probes.get_mut(&AGGREGATE).unwrap().aggregator = aggregator
         })
     };
-    assert!(says(Seen::Known(Aggregator::Present)).contains("a second one would put everything twice"));
+    assert!(says(Seen::Known(Aggregator::Present)).contains("a second one would write everything twice"));
     for unknown in [Seen::Unasked, Seen::Failed("timed out".to_owned())] {
         assert!(says(unknown).contains("does not say whether it has an aggregator"));
     }
@@ -62,7 +62,7 @@ fn it_is_sent_only_to_the_tablet_that_leads_both() {
     });
     assert_eq!(elsewhere, "b leads shop.orders/0, not a");
     let nobody = refused(|seen| replica_mut(seen, "a").is_alive = false);
-    assert_eq!(nobody, "nobody leads shop.orders/0");
+    assert_eq!(nobody, "no replica leads shop.orders/0");
     let of_base = refused(|seen| held_mut(seen, "a").role = Role::Follower);
     assert_eq!(of_base, "a is flagged leader of shop.orders/0 and has it loaded as follower");
     let of_it = refused(|seen| held(seen).role = Role::Follower);

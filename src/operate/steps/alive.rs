@@ -85,7 +85,7 @@ impl Definition for MarkAlive<'_> {
             self.endpoint,
             some_of(&led)
         );
-        let hint = "have another one lead with `openmldb-ops leader handover`; or allow it with --allow-unavailable";
+        let hint = "move the leader with `openmldb-ops leader handover`; or allow it with --allow-unavailable";
         Some(Refusal::unsafe_now(text, hint))
     }
 }
@@ -126,7 +126,8 @@ fn may_serve(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Re
     let recover = format!("`openmldb-ops recover --partition {name}` brings the whole partition back");
     if flags.is_leader {
         if let Some(other) = place.leader().filter(|other| *other != endpoint) {
-            let text = format!("{other} leads {name} already: with two, each takes writes that the other never gets");
+            let text =
+                format!("{other} already leads {name}: with two leaders, each takes writes that the other never gets");
             return Err(Refusal::unsafe_now(
                 text,
                 format!("bring it back: `openmldb-ops replica recover {name} {endpoint}`"),
@@ -140,7 +141,7 @@ fn may_serve(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Re
         return Ok(());
     }
     let Some(leader) = place.leader() else {
-        let text = format!("{name} has no leader that is alive, so nobody knows what {endpoint} lacks");
+        let text = format!("{name} has no live leader, so it is unknown what {endpoint} lacks");
         return Err(Refusal::unsafe_now(text, recover));
     };
     let followers = place.seen.tablets.get(leader).and_then(|tablet| tablet.probes(place.id()).followers.known());

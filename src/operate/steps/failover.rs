@@ -30,14 +30,13 @@ impl Definition for SetAutoFailover<'_> {
         let running = seen.ops.iter().filter(|op| op.status.is_in_flight()).count();
         if !on && running > 0 {
             remarks.push(format!(
-                "{} under way; switching auto_failover off ends none",
+                "{} under way; switching auto_failover off does not end them",
                 counted_that(running, "operation", Verb::Be)
             ));
         }
         if on {
-            remarks.push(
-                "switching it on brings back nothing that is down now; `openmldb-ops status` says what is".to_owned(),
-            );
+            remarks
+                .push("switching it on does not recover what is down now; `openmldb-ops status` lists it".to_owned());
         }
         let action = (seen.auto_failover != on).then_some(Action::SetAutoFailover { on });
         Ok(Planned::new(action, AutoFailover(on)).noting(remarks))

@@ -18,7 +18,7 @@ pub(super) fn holds<'a>(place: &PartitionContext<'a>, endpoint: &Endpoint) -> Ho
     match place.seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
         Some(Seen::Known(held)) => held.get(&place.id()).map_or(Holds::Nothing, Holds::This),
         Some(Seen::Failed(error)) => Holds::Unknown(error.clone()),
-        Some(Seen::Unasked) | None => Holds::Unknown("nobody has asked it".to_owned()),
+        Some(Seen::Unasked) | None => Holds::Unknown("it was not asked".to_owned()),
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) fn loaded<'a>(place: &PartitionContext<'a>, endpoint: &Endpoint) -> R
         Holds::This(held) if held.state.is_loaded() => Ok(held),
         Holds::This(held) => {
             let text = format!("{endpoint} has not loaded {name} yet ({:?})", held.state);
-            Err(Refusal::unsafe_now(text, format!("wait; `openmldb-ops replica status {endpoint} {name}` tells")))
+            Err(Refusal::unsafe_now(text, format!("wait, and check `openmldb-ops replica status {endpoint} {name}`")))
         }
         Holds::Nothing => {
             let text = format!("{endpoint} does not hold {name}");
@@ -38,7 +38,7 @@ pub(super) fn loaded<'a>(place: &PartitionContext<'a>, endpoint: &Endpoint) -> R
         }
         Holds::Unknown(error) => {
             let text = format!("{endpoint} does not answer ({error})");
-            Err(Refusal::unsafe_now(text, "start that tablet, or see why it does not answer"))
+            Err(Refusal::unsafe_now(text, "start that tablet, or find out why it does not answer"))
         }
     }
 }

@@ -38,8 +38,8 @@ impl Definition for ChangeLeader<'_> {
         }
         let leader = place.leader();
         if let Some(leader) = leader.filter(|_| to.is_none()) {
-            let hint = "name who is to lead with --to";
-            return Err(Refusal::of(309, format!("{name} has a leader that is alive, {leader}"), hint));
+            let hint = "name the new leader with --to";
+            return Err(Refusal::of(309, format!("{name} has a live leader, {leader}"), hint));
         }
         let leads = |endpoint: &Endpoint| Leads {
             table: self.table.clone(),
@@ -56,7 +56,8 @@ impl Definition for ChangeLeader<'_> {
                 "{leader} is not alive afterwards: bring it back with `openmldb-ops replica recover {name} {leader}`"
             ));
             remarks.push(format!(
-                "what clients write at that moment and no follower has yet may be given up; `openmldb-ops leader handover {name} --to {candidate}` gives up nothing"
+                "writes no follower has received yet may be lost; `openmldb-ops leader handover {name} --to \
+                 {candidate}` gives up nothing"
             ));
         }
         let (effect, given) = (leads(&candidate), Given::leader(&candidate));
@@ -77,7 +78,7 @@ fn candidate(place: &PartitionContext<'_>, to: Option<&Endpoint>) -> Result<Endp
     let longest = at.iter().max_by(|a, b| a.1.offset.cmp(&b.1.offset).then_with(|| b.0.cmp(a.0)));
     let Some(longest) = longest else {
         let hint = format!("bring one back first, or `openmldb-ops recover --partition {name}`");
-        return Err(Refusal::of(310, format!("{name} has no follower that is alive on a healthy tablet"), hint));
+        return Err(Refusal::of(310, format!("{name} has no live follower on a healthy tablet"), hint));
     };
     if place.leader().is_none() {
         nobody_holds_more(place, longest)?;
@@ -87,7 +88,8 @@ fn candidate(place: &PartitionContext<'_>, to: Option<&Endpoint>) -> Result<Endp
     if named.1.offset < longest.1.offset {
         let (behind, at) = (named.1.offset, longest.1.offset);
         let text = format!(
-            "{to} is at offset {behind} of {name}, {} at {at}: it would lead all the same, and what it lacks be lost",
+            "{to} is at offset {behind} of {name}, {} at {at}: it would become leader anyway, and what it lacks would \
+             be lost",
             longest.0
         );
         return Err(Refusal::unsafe_now(text, format!("wait until it has caught up, or name {}", longest.0)));
@@ -113,7 +115,7 @@ pub(super) fn electable<'a>(place: &PartitionContext<'a>) -> Result<Vec<(&'a End
 }
 
 /// # Errors
-/// Whoever was named is none of them.
+/// The replica that was named is not one of them.
 pub(super) fn named_among<'a>(
     place: &PartitionContext<'a>,
     at: &[(&'a Endpoint, &'a Held)],
@@ -122,7 +124,7 @@ pub(super) fn named_among<'a>(
     let name = place.name();
     place.replica(to)?;
     at.iter().find(|(endpoint, _)| *endpoint == to).copied().ok_or_else(|| {
-        let text = format!("{to} is no follower of {name} that is alive on a healthy tablet");
+        let text = format!("{to} is not a live follower of {name} on a healthy tablet");
         let hint = format!("bring it back first: `openmldb-ops replica recover {name} {to}`");
         Refusal::of(305, text, hint)
     })
@@ -134,8 +136,8 @@ fn nobody_holds_more(place: &PartitionContext<'_>, (candidate, theirs): &(&Endpo
     for other in place.partition.replicas.iter().filter(|replica| replica.endpoint != **candidate) {
         let at = &other.endpoint;
         let held = loaded(place, at).map_err(|unknown| {
-            let text = format!("nobody knows what {at} holds of {name}: {}", unknown.text);
-            Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` looks at all of them"))
+            let text = format!("it is unknown what {at} holds of {name}: {}", unknown.text);
+            Refusal::unsafe_now(text, format!("`openmldb-ops recover --partition {name}` checks all of them"))
         })?;
         if held.offset > theirs.offset {
             let text = format!(

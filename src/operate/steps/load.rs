@@ -42,17 +42,16 @@ impl Definition for LoadReplica<'_> {
             Holds::This(held) if held.state.is_loaded() => Ok(Planned::already(effect)),
             Holds::This(held) => {
                 let text = format!("{endpoint} is loading {name} already ({:?})", held.state);
-                Err(Refusal::of(101, text, format!("wait; `openmldb-ops replica status {endpoint} {name}` tells")))
+                Err(Refusal::of(101, text, format!("wait, and check `openmldb-ops replica status {endpoint} {name}`")))
             }
             Holds::Unknown(error) => {
                 let text = format!("{endpoint} does not answer ({error})");
-                Err(Refusal::unsafe_now(text, "start that tablet, or see why it does not answer"))
+                Err(Refusal::unsafe_now(text, "start that tablet, or find out why it does not answer"))
             }
             // It may be loading, unseen, and a step remembers nothing of the one before it.
             Holds::Nothing if place.table.storage.is_disk() => {
-                let text =
-                    format!("{name} is a disk table: it loads unseen, and told to load twice it destroys itself");
-                let hint = format!("`openmldb-ops recover --partition {name}` loads it, and remembers that it did");
+                let text = format!("{name} is a disk table: its load is not visible, and loading it twice destroys it");
+                let hint = format!("`openmldb-ops recover --partition {name}` loads it, and keeps track of it");
                 Err(Refusal::unsafe_now(text, hint))
             }
             Holds::Nothing => {
@@ -99,7 +98,7 @@ impl Effect for Loaded {
     fn in_vain(&self, seen: &Snapshot, _since: Option<OpId>, waited: Duration) -> Option<Vain> {
         let held = seen.tablets.get(&self.endpoint).and_then(|tablet| tablet.held.known())?;
         (waited >= LOAD_SHOWS && !held.contains_key(&self.partition)).then(|| Vain {
-            because: "the load was accepted and has vanished: ",
+            because: "the load was accepted, but the replica has vanished: ",
             hint: "see that tablet's log, and its recycle bin; do not load it a second time".to_owned(),
         })
     }

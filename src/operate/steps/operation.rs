@@ -39,7 +39,7 @@ impl Definition for CancelOp<'_> {
             let text = format!("operation {op} ({}) has ended", found.kind.name());
             return Err(Refusal::of(312, text, "only what is queued or under way can be cancelled"));
         }
-        let remarks = vec!["what a tablet has begun for it, a load for instance, goes on".to_owned()];
+        let remarks = vec!["what a tablet has already started for it, such as a load, continues".to_owned()];
         Ok(Planned::new(Some(Action::CancelOp { op }), Over(op)).noting(remarks))
     }
 }

@@ -79,7 +79,7 @@ impl Definition for RemoveReplica<'_> {
         let (name, flags) = (place.name(), place.replica(endpoint)?);
         tablet_is_healthy(seen, endpoint)?;
         if flags.is_leader {
-            let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+            let hint = format!("move the leader first: `openmldb-ops leader change {name} --to ENDPOINT`");
             return Err(Refusal::of(102, format!("{endpoint} is flagged leader of {name}"), hint));
         }
         has_a_leader(&place)?;
@@ -128,7 +128,7 @@ impl Definition for MigrateReplica<'_> {
         }
         is_free(&place, to, 320)?;
         if flags.is_leader {
-            let hint = format!("have another one lead first: `openmldb-ops leader change {name} --to ENDPOINT`");
+            let hint = format!("move the leader first: `openmldb-ops leader change {name} --to ENDPOINT`");
             return Err(Refusal::of(320, format!("{from} is flagged leader of {name}"), hint));
         }
         if !flags.is_alive {
@@ -164,7 +164,7 @@ pub(super) fn has_a_leader(place: &PartitionContext<'_>) -> Result<(), Refusal> 
     match place.leader() {
         Some(_) => Ok(()),
         None => Err(Refusal::unsafe_now(
-            format!("{name} has no leader that is alive, so nobody can give a replica its data"),
+            format!("{name} has no live leader, so there is no source for a replica's data"),
             format!("`openmldb-ops recover --partition {name}` brings it back"),
         )),
     }

@@ -33,9 +33,9 @@ impl Definition for RecoverReplica<'_> {
         let (name, flags) = (place.name(), place.replica(endpoint)?);
         tablet_is_healthy(seen, endpoint)?;
         if flags.is_alive {
-            let text = format!("{endpoint} of {name} is flagged alive, and what is alive is not recovered");
+            let text = format!("{endpoint} of {name} is flagged alive, so it would not be recovered");
             let hint =
-                format!("if it is not well, clear its flag first: `openmldb-ops replica alive {name} {endpoint} no`");
+                format!("if it is unhealthy, clear its flag first: `openmldb-ops replica alive {name} {endpoint} no`");
             return Err(Refusal::of(311, text, hint));
         }
         let whole = format!("`openmldb-ops recover --partition {name}` brings the whole partition back");
@@ -44,12 +44,14 @@ impl Definition for RecoverReplica<'_> {
             return Err(Refusal::unsafe_now(text, whole));
         }
         if place.leader().is_none() {
-            let text = format!("{name} has no leader that is alive: the nameserver would answer 0 and do nothing");
+            let text = format!("{name} has no live leader: the nameserver would answer 0 and do nothing");
             return Err(Refusal::unsafe_now(text, whole));
         }
         let handed_over = self.led_until.is_some_and(|end| handover::is_its_leaders_beginning(&place, endpoint, end));
         let remarks = match if handed_over { Ok(false) } else { place.may_be_resent(endpoint) } {
-            Ok(true) => vec![format!("what {endpoint} holds goes to its recycle bin, and its leader's is sent")],
+            Ok(true) => {
+                vec![format!("what {endpoint} holds goes to its recycle bin and is replaced with its leader's data")]
+            }
             Ok(false) => Vec::new(),
             Err(blocked) => return Err(Refusal::unsafe_now(blocked.text, format!("{}; or {whole}", blocked.hint))),
         };

@@ -58,8 +58,8 @@ impl Definition for ReplaceOnly<'_> {
         Target::Table(self.table)
     }
 
-    /// What the only replica held is lost, and somebody has said yes to it; who serves the partition, and from what, is a recovery's
-    /// to decide.
+    /// What the only replica held is lost, and somebody has accepted it; who serves the partition, and from what, is a
+    /// recovery's to decide.
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let (place, gone) = (PartitionContext::find(seen, self.table, *self.pid)?, &self.replaces.gone);
         failover_is_off(seen)?;

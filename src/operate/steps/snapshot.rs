@@ -44,7 +44,7 @@ impl Definition for SnapshotReplica<'_> {
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;
         if place.leader().is_none() {
-            let text = format!("{name} has no leader that is alive: what its replicas' logs show is still needed");
+            let text = format!("{name} has no live leader: what its replicas' logs show is still needed");
             let hint =
                 format!("`openmldb-ops recover --partition {name}` brings it back, and makes the snapshots it needs");
             return Err(Refusal::unsafe_now(text, hint));
@@ -64,8 +64,8 @@ impl Definition for SnapshotReplica<'_> {
         // A snapshot is made of the log, which is deleted then.
         if place.table.base_table.is_some() && held.record_cnt > held.offset.0 {
             let text = format!(
-                "{endpoint} holds {} of {name} at offset {}: its aggregator wrote into it while it was loaded, and its log is not \
-                 what it holds",
+                "{endpoint} holds {} of {name} at offset {}: its aggregator wrote to it while it was loading, so its \
+                 log does not match its rows",
                 counted(held.record_cnt, "row"),
                 held.offset
             );

@@ -102,7 +102,7 @@ fn leads(place: &PartitionContext<'_>, leader: &Endpoint) -> Result<(), Refusal>
 }
 
 fn silent(leader: &Endpoint) -> Refusal {
-    Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or see why it does not answer")
+    Refusal::unsafe_now(format!("{leader} does not answer"), "start that tablet, or find out why it does not answer")
 }
 
 /// The replica is loaded as follower: it takes no writes.
@@ -118,9 +118,9 @@ impl Effect for StoodDown {
         let Self { table, partition, endpoint } = self;
         match role(seen, *partition, endpoint) {
             Some(Role::Follower) => {
-                EffectStatus::Reached(format!("{endpoint} takes no more writes to {table}/{}", partition.pid))
+                EffectStatus::Reached(format!("{endpoint} accepts no more writes to {table}/{}", partition.pid))
             }
-            _ => EffectStatus::Waiting(format!("{endpoint} has not stood down from {table}/{} yet", partition.pid)),
+            _ => EffectStatus::Waiting(format!("{endpoint} has not stepped down from {table}/{} yet", partition.pid)),
         }
     }
 }

@@ -64,8 +64,7 @@ impl Definition for DropStray<'_> {
             return Ok(Planned::already(effect));
         }
         place.stray_may_be_dropped(endpoint).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))?;
-        let remarks =
-            vec![format!("{endpoint} holds what an operation that failed has left; it goes to its recycle bin")];
+        let remarks = vec![format!("{endpoint} holds leftovers of a failed operation; they go to its recycle bin")];
         let action = Action::DropTable { endpoint: endpoint.clone(), partition: place.id() };
         Ok(Planned::new(Some(action), effect).noting(remarks))
     }

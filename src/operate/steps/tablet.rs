@@ -59,12 +59,11 @@ impl Definition for OfflineTablet<'_> {
             .collect();
         let mut remarks = Vec::new();
         if !without.is_empty() {
-            remarks.push(format!("nobody stands in for {}: unavailable until {endpoint} is back", some_of(&without)));
+            remarks
+                .push(format!("no other replica can lead {}: unavailable until {endpoint} is back", some_of(&without)));
         }
         if seen.tablets.get(endpoint).is_some_and(|tablet| tablet.held.known().is_some()) {
-            remarks.push(format!(
-                "{endpoint} runs: what clients write to it at that moment and no follower has yet may be given up"
-            ));
+            remarks.push(format!("{endpoint} runs: writes no follower has received yet may be lost"));
         }
         remarks.push(format!(
             "bring it back with `openmldb-ops tablet recover {endpoint}`, or `openmldb-ops recover --all` if it is restarted"
@@ -81,12 +80,13 @@ impl Definition for OfflineTablet<'_> {
             true if !runs(seen, endpoint) => return None,
             true => format!("{endpoint} runs, and clients read from its replicas"),
             false => format!(
-                "{endpoint} runs and leads {}: others are made leaders at once, and what no follower has yet is given up",
+                "{endpoint} runs and leads {}: others become leaders at once, and writes no follower has received are \
+                 lost",
                 some_of(&led)
             ),
         };
         let hint = format!(
-            "`openmldb-ops upgrade pre {endpoint}` has others lead first, without a row lost; or allow it with \
+            "`openmldb-ops upgrade pre {endpoint}` makes others lead first, without losing a row; or allow it with \
              --allow-unavailable"
         );
         Some(Refusal::unsafe_now(text, hint))
@@ -130,7 +130,7 @@ impl Definition for RecoverTablet<'_> {
             .collect();
         if !only_flagged.is_empty() {
             let text = format!(
-                "{} on {endpoint} is flagged alive and not loaded: recoverendpoint passes over what is alive",
+                "on {endpoint} these are flagged alive but not loaded, and recoverendpoint skips what is alive: {}",
                 some_of(&only_flagged)
             );
             return Err(Refusal::unsafe_now(
@@ -144,7 +144,7 @@ impl Definition for RecoverTablet<'_> {
             match place.leader().map(|_| place.may_be_resent(endpoint)) {
                 Some(Ok(resends)) => resent += usize::from(resends),
                 Some(Err(blocked)) => in_the_way.push(format!("{}: {}", place.name(), blocked.text)),
-                None => in_the_way.push(format!("{} has no leader that is alive", place.name())),
+                None => in_the_way.push(format!("{} has no live leader", place.name())),
             }
         }
         if let Some(first) = in_the_way.first() {
@@ -152,8 +152,7 @@ impl Definition for RecoverTablet<'_> {
                 1 => first.clone(),
                 more => format!("{first}; and {} more", more - 1),
             };
-            let hint =
-                "`openmldb-ops recover --all` brings back what can be without losing a row, and says what cannot";
+            let hint = "`openmldb-ops recover --all` recovers what it can without losing a row, and lists the rest";
             return Err(Refusal::unsafe_now(text, hint));
         }
         let mut remarks = Vec::new();
@@ -265,7 +264,7 @@ impl Effect for TabletRecovered {
 
 fn nothing_under_way(seen: &Snapshot, since: Option<OpId>, waited: Duration) -> Option<Vain> {
     (waited >= OP_SHOWS && under_way(seen, since) == 0).then(|| Vain {
-        because: "the nameserver has nothing under way any more, and ",
+        because: "the nameserver has finished, but ",
         hint: "`openmldb-ops show ops --state failed` names what failed; run it again, or `openmldb-ops recover --all`"
             .to_owned(),
     })

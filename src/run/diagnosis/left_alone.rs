@@ -11,6 +11,6 @@ pub(super) fn point_to_why(found: &mut [Diagnosis], runs: &Runs) {
     for diagnosis in found.iter_mut().filter(|diagnosis| is_about_partitions(diagnosis.case)) {
         diagnosis
             .next
-            .push(format!("openmldb-ops record show {run} (why that run left partitions alone, and what helps)"));
+            .push(format!("openmldb-ops record show {run} (why that run skipped partitions, and what to do)"));
     }
 }

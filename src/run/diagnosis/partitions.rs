@@ -15,9 +15,10 @@ pub(super) fn followers_stuck(status: &Status) -> Option<Diagnosis> {
     let stuck: Vec<String> = status.partitions.iter().flat_map(of).collect();
     (!stuck.is_empty()).then(|| Diagnosis {
         case: Case::FollowersStuck,
-        seen: format!("followers that take nothing from their leader, and fall behind for ever: {}", some_of(&stuck)),
-        promise: "none: a follower that has heard of a later term, as after a change of leader that failed half way, refuses its \
-                  leader, and nothing notices; should the leader be lost, what it lacks is lost too",
+        seen: format!("followers that accept nothing from their leader and keep falling behind: {}", some_of(&stuck)),
+        promise: "no automatic recovery: a follower that has seen a later term, for example after a failed change of \
+            leader, refuses its leader, and OpenMLDB does not notice; if the leader is lost, what the follower lacks \
+            is lost too",
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
 }
@@ -28,8 +29,8 @@ pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
     (lacking > 0).then(|| Diagnosis {
         case: Case::NotRedundant,
         seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
-        promise: "what failed once is not tried again by itself: about one operation of the nameserver in twenty fails for no \
-                  reason",
+        promise: "a failed operation is not retried automatically; about one in twenty of the nameserver's operations \
+            fails for no reason",
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
 }
@@ -70,9 +71,13 @@ pub(super) fn led_apart(status: &Status) -> Option<Diagnosis> {
     let names: Vec<String> = apart(status).map(|found| format!("{}/{}", found.table, found.pid)).collect();
     (!names.is_empty()).then(|| Diagnosis {
         case: Case::LedApart,
-        seen: format!("pre-aggregate tables led by other tablets than their base tables: {}", some_of(&names)),
-        promise: "none: who leads the base table puts aggregates into its own copy, whoever leads that, and no other copy gets them; \
-                  nothing notices",
-        next: vec!["openmldb-ops recover --all # has them led beside their base tables".to_owned()],
+        seen: format!(
+            "pre-aggregate tables that are not led by the same tablet as their base tables: \
+            {}",
+            some_of(&names)
+        ),
+        promise: "no automatic repair: the base table's leader writes aggregates into its own copy, even if another \
+            tablet leads that table, and no other copy gets them; OpenMLDB does not notice",
+        next: vec!["openmldb-ops recover --all # makes the same tablets lead both".to_owned()],
     })
 }

@@ -51,15 +51,15 @@ impl Look<'_> {
         let running = self.status.counts.ops_in_flight;
         let (promise, first) = match auto_failover {
             true => (
-                "the nameserver recovers a tablet that came back while it was watching, one partition after the other in two \
-                 lanes; where several replicas of a partition were restarted at once it fails",
+                "the nameserver recovers a tablet that comes back while it is watching, two partitions at a time; it \
+                 fails where several replicas of a partition were restarted at once",
                 format!(
                     "openmldb-ops show ops # {} under way: let them end",
                     counted_that(running, "operation", Verb::Be)
                 ),
             ),
             false => (
-                "with auto_failover off nothing is recovered by itself",
+                "with auto_failover off nothing is recovered automatically",
                 "openmldb-ops recover --all --dry-run".to_owned(),
             ),
         };

@@ -1,4 +1,4 @@
-//! What somebody has said yes to: a plan as a whole, and losses that a plan lists. Everything is checked against what is
+//! What somebody has accepted: a plan as a whole, and losses that a plan lists. Everything is checked against what is
 //! there now, before anything is done.
 
 use crate::model::Endpoint;
@@ -6,19 +6,20 @@ use crate::recovery::{Loss, LossKind};
 
 use super::{Difference, KeptPlan, PlanId};
 
-/// What somebody has said yes to. The default is nothing, and then nothing is lost.
+/// What somebody has accepted. The default is nothing, and then nothing is lost.
 #[derive(Debug, Clone, Default)]
 pub struct Consent {
     /// Exactly this plan is to be applied.
     pub plan: Option<KeptPlan>,
     /// The losses that the plan of this id lists are accepted.
     pub losses_of: Option<PlanId>,
-    /// Partitions may go on without what these replicas hold, which cannot be looked at. Said for each on its own, because
-    /// nobody knows how much it is.
+    /// Partitions may go on without what these replicas hold (they cannot be checked). Said for each on its own,
+    /// because nobody knows how much it is.
     pub without: Vec<Endpoint>,
-    /// Who is to lead the one partition in scope, whatever the rules say of it. What the others would lose has to be said yes to.
+    /// Who is to lead the one partition in scope, whatever the rules say of it. What the others would lose has to be
+    /// accepted.
     pub leader: Option<Endpoint>,
-    /// auto_failover may be given back, whatever the nameserver then replaces.
+    /// auto_failover may be restored, whatever the nameserver then replaces.
     pub release: bool,
 }
 
@@ -26,7 +27,7 @@ pub struct Consent {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The facts are not those of the plan.
-    #[error("{} of plan {id} are not as they were when it was made", facts(differences.len()))]
+    #[error("{} of plan {id} changed since it was made", facts(differences.len()))]
     Differs {
         /// The plan.
         id: PlanId,
@@ -34,7 +35,7 @@ pub enum Refusal {
         differences: Vec<Difference>,
     },
     /// The plan is another one.
-    #[error("plan {named} is not what would be done now; that is plan {now}")]
+    #[error("plan {named} is out of date; the current plan is {now}")]
     OtherPlan {
         /// The one that was named.
         named: PlanId,
@@ -42,7 +43,7 @@ pub enum Refusal {
         now: PlanId,
     },
     /// The plan does not list that.
-    #[error("plan {id} loses nothing by going on without {endpoint}")]
+    #[error("plan {id} loses nothing by continuing without {endpoint}")]
     NothingWithout {
         /// The plan.
         id: PlanId,
@@ -50,13 +51,16 @@ pub enum Refusal {
         endpoint: Endpoint,
     },
     /// A leader can be named for one partition only.
-    #[error("a leader is named, and {partitions} partitions are in scope")]
+    #[error("--leader needs a single partition, but {partitions} are in scope")]
     SeveralPartitions {
         /// How many.
         partitions: usize,
     },
     /// The one that is to lead is no replica of the partition.
-    #[error("{endpoint} is to lead {partition}, and has no replica of it; {} have", list(replicas))]
+    #[error(
+        "{endpoint} was named as leader of {partition}, but has no replica of it; replicas are on {}",
+        list(replicas)
+    )]
     NoSuchReplica {
         /// Who was named.
         endpoint: Endpoint,
@@ -66,7 +70,7 @@ pub enum Refusal {
         replicas: Vec<Endpoint>,
     },
     /// Another one serves clients as leader.
-    #[error("{endpoint} is to lead {partition}, and {leader} does, and serves clients")]
+    #[error("{endpoint} was named as leader of {partition}, but {leader} leads it and serves clients")]
     LedByAnother {
         /// Who was named.
         endpoint: Endpoint,
@@ -143,7 +147,7 @@ impl Consent {
         }
     }
 
-    /// Whether a loss that the plan lists was said yes to.
+    /// Whether a loss that the plan lists was accepted.
     pub fn covers(&self, loss: &Loss) -> bool {
         self.losses_of.is_some() && (!is_without(loss) || self.without.contains(&loss.endpoint))
     }

@@ -67,7 +67,7 @@ pub enum PlanFileError {
         found: u32,
     },
     /// It was changed after it was written.
-    #[error("{file} is not as it was written: its checksum is {written}, what it says has {now}")]
+    #[error("{file} was changed after it was written: its checksum is {written}, its content has {now}")]
     Changed {
         /// The file.
         file: String,

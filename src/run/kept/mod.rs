@@ -54,7 +54,7 @@ pub struct KeptPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoFailoverFacts {
-    /// Before anybody's change: what is given back.
+    /// Before anybody's change: what is restored.
     pub before: bool,
     /// When the plan was made.
     pub now: bool,
@@ -80,7 +80,7 @@ pub struct KeptPartition {
     /// What would be lost by going on all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
-    /// The calls that follow once each of these has been said yes to.
+    /// The calls that follow once each of these has been accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub if_accepted: Vec<KeptStep>,
 }
@@ -101,7 +101,7 @@ pub enum KeptLeader {
         /// How it becomes leader.
         way: PromotionMethod,
     },
-    /// Offsets are known only after loading: whoever of these turns out right by the rules.
+    /// Offsets are known only after loading: the one of these that the rules pick.
     AfterLoading {
         /// The candidates.
         among: Vec<Endpoint>,
@@ -203,7 +203,7 @@ impl KeptStep {
 }
 
 impl PlanId {
-    /// The name of anything that is said yes to by name.
+    /// The name of anything that is accepted by name.
     pub fn of(what: &impl Serialize) -> Self {
         let mut digest = Sha256::new();
         hash(&mut digest, what);
@@ -231,7 +231,7 @@ impl TryFrom<String> for PlanId {
         if digits {
             Ok(Self(text))
         } else {
-            Err(format!("`{text}` is no plan id; expected {ID_DIGITS} hexadecimal digits, as a dry run prints them"))
+            Err(format!("`{text}` is not a plan id; expected {ID_DIGITS} hexadecimal digits, as a dry run prints them"))
         }
     }
 }

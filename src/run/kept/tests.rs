@@ -143,7 +143,10 @@ fn a_plan_file_that_cannot_be_used_says_why() {
     let error = |text: &str| parse("plan.yaml", text).unwrap_err().to_string();
     assert!(error("a: 1").contains("`openmldb_ops_plan: 1` is missing"));
     assert!(error("openmldb_ops_plan: 2").contains("a plan of version 2"));
-    assert!(error(&text.replace("cluster: zk", "cluster: kz")).contains("is not as it was written: its checksum is"));
+    assert!(
+        error(&text.replace("cluster: zk", "cluster: kz"))
+            .contains("was changed after it was written: its checksum is")
+    );
     assert!(error(&text.replace("cluster:", "clutter:")).contains("unknown field `clutter`"));
 }
 

@@ -30,11 +30,11 @@ impl Called {
 /// What a run owes of auto_failover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owes {
-    /// Nothing: it was off before, was given back, or is none of its business.
+    /// Nothing: it was off before, was restored, or is none of its business.
     Nothing,
     /// Nothing until it switches it off.
     FailoverOnceOff,
-    /// To give it back.
+    /// To restore it.
     Failover,
 }
 

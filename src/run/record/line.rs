@@ -118,7 +118,7 @@ pub enum Line {
         /// Where the replica is.
         endpoint: Endpoint,
     },
-    /// Somebody else has switched auto_failover on: it is given back so.
+    /// Somebody else has switched auto_failover on: it is restored so.
     FailoverWanted {
         /// Milliseconds since the run began.
         at_ms: u64,
@@ -187,7 +187,7 @@ pub enum Work {
     Recovery,
     /// To move replicas or leaders: scaling, an upgrade, a handover.
     Reconfiguration,
-    /// To give auto_failover back, and nothing else.
+    /// To restore auto_failover, and nothing else.
     FailoverRestore,
     /// One of the handbook's steps.
     Step,
@@ -216,10 +216,10 @@ pub struct RunHeader {
     pub all: bool,
     /// Whether auto_failover was on.
     pub auto_failover: bool,
-    /// The plan that was said yes to, as a whole or in what it loses.
+    /// The plan that was accepted, as a whole or in what it loses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanId>,
-    /// The losses that were said yes to.
+    /// The losses that were accepted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub accepted: BTreeMap<PartitionId, Vec<Loss>>,
     /// The replicas for which earlier runs keep auto_failover off.
@@ -277,8 +277,8 @@ impl Caller {
 }
 
 impl RunHeader {
-    /// Of what begins at a time, in milliseconds since 1970, on what was seen: nothing is said yes to, and nothing gone on after.
-    /// `typed` is what it is called.
+    /// Of what begins at a time, in milliseconds since 1970, on what was seen: nothing is accepted, and nothing gone on
+    /// after. `typed` is what it is called.
     pub fn new(began_ms: u64, caller: &Caller, work: Work, typed: String, seen: Snapshot) -> Self {
         Self {
             version: VERSION,

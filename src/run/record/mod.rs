@@ -256,7 +256,7 @@ impl Record {
         self.buffer().owes = Owes::Nothing;
     }
 
-    /// Whether it has, or may have, switched auto_failover off and not given it back.
+    /// Whether it has, or may have, switched auto_failover off and not restored it.
     pub fn owes_failover(&self) -> bool {
         self.buffer().owes == Owes::Failover
     }

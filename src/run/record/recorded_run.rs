@@ -36,7 +36,7 @@ pub enum RecordedRunError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Its first line is not one.
-    #[error("its first line is no beginning of a record: {0}")]
+    #[error("its first line is not the beginning of a record: {0}")]
     NotARecord(String),
     /// It is from another version of the program.
     #[error("its lines have version {0}, and this program reads version {VERSION}")]
@@ -60,9 +60,9 @@ pub struct UnfinishedWork {
     pub accepted: BTreeMap<PartitionId, Vec<recovery::Loss>>,
     /// Every run on this cluster whose record is here; of those before a recovery that brought everything back, of whatever cluster.
     pub known: BTreeSet<RunId>,
-    /// What auto_failover was, if it was not given back.
+    /// What auto_failover was, if it was not restored.
     pub auto_failover: Option<bool>,
-    /// Who has not given it back.
+    /// Who has not restored it.
     pub owed_by: Option<RunId>,
     /// The newest change of auto_failover that any of them made.
     pub failover_set: Option<FailoverSet>,
@@ -166,7 +166,8 @@ impl RecordedRun {
         self.lines.iter().any(|line| matches!(line, Line::Dismissed { .. }))
     }
 
-    /// What auto_failover was, or what somebody else wanted it to be meanwhile, if it was not given back. A step changes it for good, or not at all.
+    /// What auto_failover was, or what somebody else wanted it to be meanwhile, if it was not restored. A step changes
+    /// it for good, or not at all.
     pub fn owed(&self) -> Option<bool> {
         let restored = matches!(self.ended(), Some(Line::Ended { restored: true, .. }));
         let wanted = self.lines.iter().any(|line| matches!(line, Line::FailoverWanted { .. }));

@@ -257,7 +257,7 @@ async fn auto_failover_is_owed_by_the_newest_run_only() {
     runs.run(1, true, &[0], Load::Accepted, None);
     assert_eq!(runs.left().1, Some(true));
     runs.run(2, true, &[0], Load::Accepted, Some((true, false)));
-    assert_eq!(runs.left().1, None, "it was given back; somebody may have switched it off since");
+    assert_eq!(runs.left().1, None, "it was restored; somebody may have switched it off since");
 }
 
 impl Runs {

@@ -218,7 +218,7 @@ impl Writer<'_> {
                     }
                 }
                 Line::Released { partition, endpoint, .. } => {
-                    let text = format!("the nameserver may replace what {endpoint} holds, as was said");
+                    let text = format!("the nameserver may replace what {endpoint} holds, as accepted");
                     let event = vec![now, 3, self.texts.number(&one_line(&text))];
                     partitions.entry(*partition).or_default().events.push(event);
                 }

@@ -151,10 +151,10 @@ fn auto_failover(recorded_run: &RecordedRun, state: RunState) -> String {
     let before = on_off(recorded_run.begun.auto_failover);
     let after = match recorded_run.ended() {
         Some(Line::Ended { held_for, .. }) if !held_for.is_empty() => format!("kept off: {}", why_held(held_for)),
-        Some(Line::Ended { restored: true, .. }) => "given back".to_owned(),
-        Some(_) => "not given back".to_owned(),
+        Some(Line::Ended { restored: true, .. }) => "restored".to_owned(),
+        Some(_) => "not restored".to_owned(),
         None if state == RunState::Running => "the run is at work".to_owned(),
-        None => "whether it was given back is not recorded".to_owned(),
+        None => "whether it was restored is not recorded".to_owned(),
     };
     one_line(&format!("{before} before; {after}"))
 }

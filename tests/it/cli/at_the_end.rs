@@ -82,7 +82,7 @@ fn what_fails_at_the_end_is_said_and_changes_no_exit_code() {
     let fails = ["--on-end", "echo out; echo err >&2; exit 3", "--metrics-file", "nowhere/metrics.prom"];
     let ran = home.run(&[&["status", "--sandbox", "healthy", "--output", "json"], &fails[..]].concat()).expect(0);
     assert!(ran.stderr.contains("note: the metrics cannot be written to nowhere/metrics.prom: "), "{}", ran.stderr);
-    assert!(ran.stderr.contains("note: the command of --on-end ended with exit status: 3"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("note: the --on-end command ended with exit status: 3"), "{}", ran.stderr);
     assert!(ran.stderr.contains("out\n") && ran.stderr.contains("err\n"), "{}", ran.stderr);
     assert_eq!(ran.summary()["verdict"], "healthy", "stdout carries lines of ours and nothing else");
 }
@@ -127,7 +127,7 @@ async fn a_run_that_ends_at_once_still_starts_it() {
     run.wait_for_progress(|line| line.starts_with("shop.orders/0: serving after "));
     cluster.hangs(true);
     run.signal("INT");
-    run.wait_for_progress(|line| line.contains("interrupted: waiting for calls under way"));
+    run.wait_for_progress(|line| line.contains("interrupted: waiting for calls in progress"));
     run.signal("INT");
     // Its output ends once the command that it has started has ended, too.
     run.end().expect(130);
@@ -154,7 +154,7 @@ fn whoever_interrupts_the_operators_command_is_told_and_may_wait_or_kill_it() {
             let mut run = home.start(&[command, &["--on-end", &format!("echo begun >&2; {WAITS}")]].concat());
             run.wait_for_progress(|line| line.starts_with("begun"));
             run.signal("INT");
-            run.wait_for_progress(|line| line.contains("interrupted: waiting for the command of --on-end"));
+            run.wait_for_progress(|line| line.contains("interrupted: waiting for the --on-end command"));
             if kills {
                 run.signal("INT");
             } else {

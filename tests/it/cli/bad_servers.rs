@@ -60,7 +60,7 @@ fn a_nameserver_whose_port_is_closed() {
 #[test]
 fn a_nameserver_that_hangs_up() {
     let transcript = nameserver(hangs_up());
-    assert!(transcript.contains("refuses our credentials, keeps dying, or is no nameserver"), "{transcript}");
+    assert!(transcript.contains("refuses our credentials, keeps dying, or is not a nameserver"), "{transcript}");
 }
 
 /// What makes no sense ends the connection, and a call on it may hear of the end first: then it is said that whoever closes it may be no
@@ -68,7 +68,7 @@ fn a_nameserver_that_hangs_up() {
 fn is_seen_to_make_no_sense(address: SocketAddr, said: &str) {
     let tells_the_cause = || {
         let transcript = nameserver(address);
-        let is_closed = transcript.contains("keeps dying, or is no nameserver (connection closed)");
+        let is_closed = transcript.contains("keeps dying, or is not a nameserver (connection closed)");
         assert!(transcript.contains(said) || is_closed, "{transcript}");
         transcript.contains(said)
     };
@@ -113,8 +113,8 @@ fn a_zookeeper_whose_name_does_not_resolve() {
 fn a_port_that_is_no_zookeeper() {
     let address = hangs_up().to_string();
     let ran = fails(&home(), &["recover", "--all", "--zk-cluster", &address]);
-    let said =
-        "listens, but is no ZooKeeper: no session came about within 10s, and it answers nothing a ZooKeeper would\n";
+    let said = "listens, but is not a ZooKeeper: no session could be opened within 10s, and it answers nothing a \
+        ZooKeeper would\n";
     assert!(ran.stderr.starts_with(&format!("error: {address} {said}hint: check --zk-cluster, ")), "{}", ran.stderr);
 }
 

@@ -36,7 +36,7 @@ fn what_is_known_what_would_be_done_and_why() {
         assert!(said.contains(step["why"].as_str().unwrap()), "{said}: {step}");
         assert_eq!(said.contains("(expected)"), step["expected"] == true, "{said}: {step}");
     }
-    assert!(texts(&told["leader"])[0].starts_with("it is decided once they are loaded, among "), "{told}");
+    assert!(texts(&told["leader"])[0].starts_with("it is chosen once they are loaded, among "), "{told}");
     assert_eq!(texts(&told["next"]), ["openmldb-ops recover --partition shop.orders/1 --sandbox everything-restarted"]);
     assert!(texts(&told["in_the_way"]).is_empty(), "{told}");
     let text = home.run(&["recover", "--explain", "shop.orders/1", "--sandbox"]).expect(0).stdout;

@@ -66,7 +66,7 @@ fn check_interrupted(ran: &Ran) {
     assert_eq!(summary["auto_failover"], json!({"before": true, "after": true, "held_for": []}));
     assert!(summary["partitions"]["failed"].as_u64().unwrap() > 0, "{summary}");
     assert!(summary["blocked"].as_array().unwrap().iter().any(|blocked| blocked["reason"] == "interrupted"));
-    assert!(ran.stderr.contains("waiting for calls under way, then giving auto_failover back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("waiting for calls in progress, then restoring auto_failover"), "{}", ran.stderr);
 }
 
 async fn interrupted_by(signal: &str, code: i32) {
@@ -117,7 +117,7 @@ async fn a_run_goes_on_without_its_terminal_and_ends_as_it_would_have() {
     assert_eq!(run.wait().unwrap().code(), Some(0), "it ends as it would have");
     assert!(cluster.auto_failover(&home));
     let recorded_run = home.run(&["record", "show"]).expect(0).stdout;
-    assert!(recorded_run.contains("the terminal is gone (SIGHUP): the run goes on without it"), "{recorded_run}");
+    assert!(recorded_run.contains("the terminal is gone (SIGHUP): the run continues without it"), "{recorded_run}");
     assert!(recorded_run.contains("end: recovered"), "{recorded_run}");
     cluster.harness.stop().await;
 }
@@ -145,11 +145,11 @@ async fn a_recovery_is_gone_within_25_s_whatever_hangs_and_says_what_could_not_b
     let took = told.elapsed();
     cluster.hangs(false);
     assert!(took < GONE_WITHIN, "{took:?}: {}", ran.stderr);
-    assert!(ran.stderr.contains("what came of it could not be looked at"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the result could not be checked"), "{}", ran.stderr);
     let last = ran.stderr.lines().last().unwrap();
     assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
     let recorded_run = home.run(&["record", "show"]).expect(0).stdout;
-    assert!(recorded_run.contains("end: interrupted, auto_failover not given back"), "{recorded_run}");
+    assert!(recorded_run.contains("end: interrupted, auto_failover not restored"), "{recorded_run}");
     cluster.completes(&home).await;
 }
 
@@ -202,11 +202,11 @@ async fn by_sigkill() {
     let run = cluster.run_half_way(&home);
     run.signal("KILL");
     assert!(!run.ended_by_itself());
-    assert!(!cluster.auto_failover(&home), "it was switched off, and nobody gave it back");
+    assert!(!cluster.auto_failover(&home), "it was switched off, and nobody restored it");
     let plan = home.run(&cluster.recover(&["--dry-run"]));
     assert!(plan.stdout.contains(r#"{"call":"set_auto_failover","on":true}"#), "{}", plan.stdout);
     let ran = cluster.completes(&home).await;
-    assert!(ran.stderr.contains("left auto_failover off; it was on and will be given back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("left auto_failover off; it was on and will be restored"), "{}", ran.stderr);
 }
 
 /// Whoever asks twice does not wait for servers that do not answer, and is told what is left to do.
@@ -218,10 +218,10 @@ async fn twice() {
     let calls_never_arrive = "*:every=late-86400s".parse().unwrap();
     cluster.harness.world(|world| world.set_faults(vec![calls_never_arrive], 1));
     run.signal("INT");
-    run.wait_for_progress(|line| line.contains("waiting for calls under way"));
+    run.wait_for_progress(|line| line.contains("waiting for calls in progress"));
     run.signal("INT");
     let ran = run.end().expect(130);
-    assert!(ran.stderr.contains("interrupted again: ending at once."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("interrupted again: stopping now."), "{}", ran.stderr);
     assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
     cluster.harness.world(|world| world.set_faults(Vec::new(), 1));
     assert!(!cluster.auto_failover(&home));

@@ -66,13 +66,13 @@ fn what_is_not_there_or_is_no_record_is_said() {
     std::fs::create_dir(&kept).unwrap();
     home.write("kept/run-5-0.jsonl", "{\"line\":\"note\"}\n");
     let ran = home.run(&["record", "show", "5-0", "--record-dir", &kept]).expect(1);
-    assert!(ran.stderr.contains("its first line is no beginning of a record"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("its first line is not the beginning of a record"), "{}", ran.stderr);
     let list = home.run(&["record", "list", "--record-dir", &kept]).expect(0).stdout;
     assert!(list.contains("unreadable: its first line"), "{list}");
     let ran = home.run(&["record", "show", "6-0", "--record-dir", &kept]).expect(2);
     assert!(ran.stderr.contains("`openmldb-ops record list` names those there are"), "{}", ran.stderr);
     let ran = home.run(&["record", "show", "first", "--record-dir", &kept]).expect(2);
-    assert!(ran.stderr.contains("`first` is no run"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`first` is not a run"), "{}", ran.stderr);
 }
 
 /// Credentials come from the environment or files; a record keeps the command line, on which they never are.

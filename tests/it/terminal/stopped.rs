@@ -30,7 +30,7 @@ async fn comes_to_its_end(harness: &Harness) {
     harness.release();
     let is_over =
         |world: &mut World| auto_failover(world) && world.trace().calls().any(|call| call.method == "ConfSet");
-    harness.until("auto_failover is given back", is_over).await;
+    harness.until("auto_failover is restored", is_over).await;
     harness.world(assert_all_well);
 }
 

@@ -37,7 +37,7 @@ impl Life {
         }
         drop(judge);
         match ran.ended {
-            // What it keeps off for a reason is given back by whoever puts that right.
+            // What it keeps off for a reason is restored by whoever puts that right.
             Ended::Itself(result) => {
                 let kept_off = result.is_ok_and(|recovered| !recovered.summary.auto_failover.held_for.is_empty());
                 self.owed = if kept_off { self.owed.or(before) } else { None };

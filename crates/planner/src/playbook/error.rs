@@ -67,7 +67,7 @@ pub enum Problem {
     #[error("`{of}` lacks the key `{key}`")]
     MissingKey { of: &'static str, key: &'static str },
     /// A key given twice.
-    #[error("the key `{0}` stands twice")]
+    #[error("the key `{0}` appears twice")]
     RepeatedKey(String),
     /// A step that the vocabulary does not have there.
     #[error("unknown step `{found}`; allowed: {allowed}")]
@@ -88,7 +88,7 @@ pub enum Problem {
     #[error("`{key}` has to be from {} to {}, not {}", written(*.from), written(*.to), written(*.found))]
     OutOfBounds { key: &'static str, from: Duration, to: Duration, found: Duration },
     /// A step that may stand once.
-    #[error("step `{0}` stands twice")]
+    #[error("step `{0}` appears twice")]
     RepeatedStep(String),
     /// Two steps the wrong way round.
     #[error("`{step}` has to come before `{before}`")]
@@ -102,7 +102,7 @@ pub enum Problem {
     /// auto_failover is not switched off before everything else.
     #[error("`auto_failover: off` has to be the first step of `before`")]
     FailoverOffFirst,
-    /// auto_failover is not given back after everything else.
+    /// auto_failover is not restored after everything else.
     #[error("`auto_failover: restore` has to be the last step of `after`")]
     FailoverRestoreLast,
     /// A combination of parameters that would break a rule of recovery.

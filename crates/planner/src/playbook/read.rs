@@ -25,7 +25,7 @@ const POLL: RangeInclusive<Duration> = span::SHORTEST_POLL..=Duration::from_secs
 /// Longest name and description, in characters: they are columns of a list.
 const NAME_CHARS: usize = 64;
 const DESCRIPTION_CHARS: usize = 200;
-const NAME: &str = "at most 64 small letters, digits and hyphens, a letter first";
+const NAME: &str = "at most 64 lowercase letters, digits and hyphens, starting with a letter";
 
 const KEYS: &[&str] = &["version", "name", "description", "before", "partition", "after"];
 

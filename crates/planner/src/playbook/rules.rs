@@ -1,5 +1,5 @@
 //! What the steps have to be together. Every rule here keeps one of recovery's own: auto_failover is off for the whole
-//! run and given back, a leader is alive only after it was chosen with all that is needed to choose it, and RecoverTable
+//! run and restored, a leader is alive only after it was chosen with all that is needed to choose it, and RecoverTable
 //! comes only after that.
 
 use super::error::Problem;
@@ -152,8 +152,7 @@ impl Milestone {
 const ALIVE_AT_ONCE: &str = "marking all replicas alive at once would send clients to replicas that hold nothing; \
                              mark the leader alive and recover the others";
 const NOT_ALIVE_AGAIN: &str = "only all replicas are marked not alive, and only before they are loaded";
-const LONGEST_UNKNOWN: &str =
-    "`by: max_offset` needs the true offsets: `load_table` has to load `replicas: all` before";
+const LONGEST_UNKNOWN: &str = "`by: max_offset` needs the true offsets: `load_table` has to load `replicas: all` first";
 
 /// Steps without which no partition is brought back safely.
 const ALWAYS: [Milestone; 6] = [
@@ -203,13 +202,13 @@ fn partition(steps: &Steps<PartitionStep>) -> Result<(), Fault> {
         return missing(Milestone::FollowersPolled.step(), ": followers are loading and nothing waits for them");
     }
     if has(Milestone::Recovered) && !all_loaded {
-        return missing(Milestone::FollowersLoaded.step(), ": RecoverTable throws away what it did not see loaded");
+        return missing(Milestone::FollowersLoaded.step(), ": RecoverTable discards what was not loaded");
     }
     if has(Milestone::ConnectedAlive) && !has(Milestone::Recovered) {
         return missing(Milestone::Recovered.step(), ": not every follower can come back as it is");
     }
     if (has(Milestone::Recovered) || has(Milestone::ConnectedAlive)) && !has(Milestone::Redundant) {
-        return missing(Milestone::Redundant.step(), ": an answer of RecoverTable is no success, its effect is");
+        return missing(Milestone::Redundant.step(), ": RecoverTable's answer does not mean success, its effect does");
     }
     Ok(())
 }

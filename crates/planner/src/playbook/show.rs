@@ -58,7 +58,7 @@ impl Playbook {
         let mut out = format!("{}: {}\n", self.name, self.description);
         sentences(&mut out, "Before any partition", self.before.iter().map(|step| (step.key(), step.sentence())));
         let partition = self.partition.iter().map(|step| (step.key(), step.sentence()));
-        sentences(&mut out, "In every partition that is not healthy, all of them side by side", partition);
+        sentences(&mut out, "In every partition that is not healthy, all in parallel", partition);
         sentences(
             &mut out,
             "At the end, however the run ends",
@@ -141,12 +141,12 @@ impl ClusterStep {
     pub fn sentence(&self) -> String {
         match self {
             Self::AutoFailover(AutoFailover::Off) => {
-                "Record the value of auto_failover and switch it off, so that the \
-                nameserver moves nothing by itself meanwhile."
+                "Record the value of auto_failover and switch it off, so that the nameserver moves nothing on its own \
+                 meanwhile."
                     .to_owned()
             }
             Self::AutoFailover(AutoFailover::Restore) => {
-                "Put auto_failover back to the value it had before the run.".to_owned()
+                "Restore auto_failover to the value it had before the run.".to_owned()
             }
             Self::SettleOps { timeout, then } => format!(
                 "Wait up to {} for operations of the nameserver that are still running, then {}.",
@@ -161,18 +161,18 @@ impl ClusterStep {
                     .to_owned()
             }
             Self::OfflineTablets { .. } => {
-                "Take tablets that are lost out of service (OfflineEndpoint): others lead what they led, without what no \
-                 follower had."
+                "Take tablets that are lost out of service (OfflineEndpoint): other replicas become leaders; writes no \
+                 follower had received are lost."
                     .to_owned()
             }
             Self::WaitForTablets { which, timeout } => format!(
-                "Keep the run open for up to {} from its start while {}; everything else goes on meanwhile.",
+                "Keep the run open for up to {} from its start while {}; everything else continues meanwhile.",
                 written(*timeout),
                 match which {
                     WhichTablets::Lost => "they are not back",
                     WhichTablets::Missing =>
-                        "a tablet that metadata names does not answer, if a partition is down or is worked on that has a \
-                         replica there",
+                        "a tablet that metadata names does not answer, if a partition with a replica there is down or \
+                         being worked on",
                 }
             ),
         }
@@ -189,8 +189,9 @@ impl PartitionStep {
                 if *alive { "alive, so that clients find it" } else { "not alive, so that no client is sent there" }
             ),
             Self::LoadTable { replicas, seg_cnt, mode, turn } => format!(
-                "Load {} as {mode} with {seg_cnt} segments per index (LoadTable); what is loaded as leader would take writes before \
-                 its data is there. Tables that come first (system tables, base tables) are waited for up to {}.",
+                "Load {} as {mode} with {seg_cnt} segments per index (LoadTable); a replica loaded as leader would \
+                 take writes before its data is there. Tables that come first (system tables, base tables) are waited \
+                 for up to {}.",
                 name_of(*replicas),
                 written(*turn)
             ),
@@ -200,8 +201,8 @@ impl PartitionStep {
                 written(*timeout)
             ),
             Self::ProveTerms { up_to_entries, .. } => format!(
-                "Where the choice needs the term of a replica's last entry and nobody knows it, have the replica write a \
-                 snapshot that tells it, if it has at most {up_to_entries} entries (MakeSnapshot)."
+                "Where the choice needs the term of a replica's last entry and it is unknown, have the replica write a \
+                 snapshot that names it, if it has at most {up_to_entries} entries (MakeSnapshot)."
             ),
             Self::PickLeader { by, on_conflict, promote, compare_rows_up_to, .. } => {
                 picking(*by, *on_conflict, *promote) + &comparing(*compare_rows_up_to)
@@ -238,7 +239,7 @@ fn picking(by: LeaderBy, on_conflict: OnConflict, promote: Promote) -> String {
         match on_conflict {
             OnConflict::LastElected => "the one elected last counts, as far as terms are known",
             OnConflict::MaxOffset => "the largest offset alone decides",
-            OnConflict::Block => "none is chosen and the partition is left to a person",
+            OnConflict::Block => "none is chosen and the partition is left to the operator",
         },
         match promote {
             Promote::WhenProven => "leads instead where it is proven to hold all the other holds",
@@ -251,8 +252,8 @@ fn comparing(rows: u64) -> String {
     match rows {
         0 => " Where row counts differ, they decide.".to_owned(),
         _ => format!(
-            " Where row counts differ, and replicas hold at most {rows} rows, what they hold is compared row by row before anybody is \
-             kept from leading, resent or left alone for it (Traverse)."
+            " Where row counts differ, and replicas hold at most {rows} rows, they are compared row by row before any \
+             is kept from leading, resent or left alone because of it (Traverse)."
         ),
     }
 }

@@ -152,8 +152,8 @@ pub enum ClusterStep {
         /// Which; only `lost`.
         which: WhichTablets,
     },
-    /// The run does not end before these tablets are back, or the time since its start is over; everything else goes on
-    /// meanwhile.
+    /// The run does not end before these tablets are back, or the time since its start is over; everything else
+    /// continues meanwhile.
     WaitForTablets {
         /// `missing`: where something has to be done, or a partition is down because of it; `lost`: always.
         which: WhichTablets,

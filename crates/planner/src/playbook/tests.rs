@@ -90,24 +90,24 @@ fn recover_explained() {
     recover: the documented procedure, with every replica loaded before a leader is picked; for any cluster
 
     Before any partition:
-      1. auto_failover: Record the value of auto_failover and switch it off, so that the nameserver moves nothing by itself meanwhile.
-      2. wait_for_tablets: Keep the run open for up to 5m from its start while a tablet that metadata names does not answer, if a partition is down or is worked on that has a replica there; everything else goes on meanwhile.
+      1. auto_failover: Record the value of auto_failover and switch it off, so that the nameserver moves nothing on its own meanwhile.
+      2. wait_for_tablets: Keep the run open for up to 5m from its start while a tablet that metadata names does not answer, if a partition with a replica there is down or being worked on; everything else continues meanwhile.
       3. settle_ops: Wait up to 1m for operations of the nameserver that are still running, then cancel what is left (CancelOP).
       4. resume_snapshots: Let leaders that an operation left unable to write snapshots write them again (RecoverSnapshot).
 
-    In every partition that is not healthy, all of them side by side:
+    In every partition that is not healthy, all in parallel:
       1. mark_alive: Mark every replica not alive, so that no client is sent there (UpdateTableAliveStatus).
-      2. load_table: Load every replica as follower with 8 segments per index (LoadTable); what is loaded as leader would take writes before its data is there. Tables that come first (system tables, base tables) are waited for up to 3m.
+      2. load_table: Load every replica as follower with 8 segments per index (LoadTable); a replica loaded as leader would take writes before its data is there. Tables that come first (system tables, base tables) are waited for up to 3m.
       3. poll_table_status: Ask the tablets every 500ms until all that was to be loaded is loaded, for up to 2h (GetTableStatus).
-      4. prove_terms: Where the choice needs the term of a replica's last entry and nobody knows it, have the replica write a snapshot that tells it, if it has at most 1000000 entries (MakeSnapshot).
-      5. pick_leader: Choose the leader-flagged replica with the largest offset after loading; of several flags the one elected last counts, as far as terms are known; a longer follower leads instead where it is proven to hold all the other holds. Where row counts differ, and replicas hold at most 10000000 rows, what they hold is compared row by row before anybody is kept from leading, resent or left alone for it (Traverse).
+      4. prove_terms: Where the choice needs the term of a replica's last entry and it is unknown, have the replica write a snapshot that names it, if it has at most 1000000 entries (MakeSnapshot).
+      5. pick_leader: Choose the leader-flagged replica with the largest offset after loading; of several flags the one elected last counts, as far as terms are known; a longer follower leads instead where it is proven to hold all the other holds. Where row counts differ, and replicas hold at most 10000000 rows, they are compared row by row before any is kept from leading, resent or left alone because of it (Traverse).
       6. change_role: Make the chosen replica the leader (ChangeRole), replicating at first to the followers whose log is proven to be the beginning of its own.
       7. mark_alive: Mark the leader alive, so that clients find it (UpdateTableAliveStatus).
       8. recover_table: Have the nameserver bring back the followers that are not alive (RecoverTable), none that holds rows the leader lacks, unless the choice of the leader gave those up. The leaders of other partitions are waited for up to 3m.
       9. wait_until: Wait up to 1h until every replica is loaded, alive, in its role, connected and caught up.
 
     At the end, however the run ends:
-      1. auto_failover: Put auto_failover back to the value it had before the run.
+      1. auto_failover: Restore auto_failover to the value it had before the run.
     ");
 }
 
@@ -194,7 +194,8 @@ fn only_proof_and_all_that_follows_the_leader_may_be_left_out() {
     }
     assert_eq!(
         refusal(&of_steps(&without(WAIT))),
-        "my.yaml:5:1: `partition` lacks the step `wait_until`: an answer of RecoverTable is no success, its effect is"
+        "my.yaml:5:1: `partition` lacks the step `wait_until`: RecoverTable's answer does not mean success, its effect \
+         does"
     );
 }
 
@@ -225,7 +226,7 @@ fn no_step_stands_twice() {
         let mut steps = WHOLE.to_vec();
         steps.insert(nth, step);
         let name = if step.starts_with("mark_alive") { step } else { step.split(':').next().unwrap() };
-        assert_eq!(refusal(&of_steps(&steps)), format!("my.yaml:{}:5: step `{name}` stands twice", nth + 7));
+        assert_eq!(refusal(&of_steps(&steps)), format!("my.yaml:{}:5: step `{name}` appears twice", nth + 7));
     }
 }
 
@@ -264,7 +265,8 @@ fn followers_may_be_reattached_without_the_nameserver() {
     );
     assert_eq!(
         lacking(&[WAIT]),
-        "my.yaml:5:1: `partition` lacks the step `wait_until`: an answer of RecoverTable is no success, its effect is"
+        "my.yaml:5:1: `partition` lacks the step `wait_until`: RecoverTable's answer does not mean success, its effect \
+         does"
     );
 }
 
@@ -281,12 +283,12 @@ fn a_partition_may_serve_before_its_followers_are_loaded() {
     );
     assert_eq!(
         refusal(&steps(&[RECOVER, WAIT])),
-        "my.yaml:5:1: `partition` lacks the step `load_table: { replicas: followers }`: RecoverTable throws away what it \
-         did not see loaded"
+        "my.yaml:5:1: `partition` lacks the step `load_table: { replicas: followers }`: RecoverTable discards what was \
+         not loaded"
     );
     assert_eq!(
         refusal(&of_steps(&[NOT_ALIVE, LOAD_FLAGGED, POLL, PICK, LEAD, ALIVE])),
-        "my.yaml:9:5: `by: max_offset` needs the true offsets: `load_table` has to load `replicas: all` before"
+        "my.yaml:9:5: `by: max_offset` needs the true offsets: `load_table` has to load `replicas: all` first"
     );
 }
 
@@ -428,7 +430,7 @@ fn how_long_a_run_stays_open_for_tablets_is_the_playbook_s_or_the_command_line_s
         (WhichTablets::Lost, Duration::ZERO)
     );
     // One that was written before there was the step.
-    let line = "  - wait_for_tablets: { which: missing, timeout: 5m }    # everything else goes on meanwhile\n";
+    let line = "  - wait_for_tablets: { which: missing, timeout: 5m }    # everything else continues meanwhile\n";
     let older = Playbook::parse("my.yaml", &with(line, "")).unwrap();
     assert_eq!(older.wait_for_tablets(), (WhichTablets::Missing, minutes(5)));
     let asked = older.waiting_for_tablets(minutes(1));

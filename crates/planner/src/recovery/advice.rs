@@ -29,8 +29,9 @@ impl Reason {
             | Self::LongerThanLeader
             | Self::LeaderLacksRows
             | Self::NamedLeader => {
-                "`openmldb-ops replica diff D.T/PID` shows in what they differ; then `openmldb-ops recover --partition D.T/PID --dry-run`, \
-                 with --leader ENDPOINT to choose, prints the losses and the id that --accept-data-loss takes"
+                "`openmldb-ops replica diff D.T/PID` shows how they differ; then `openmldb-ops recover --partition \
+                 D.T/PID --dry-run`, with --leader ENDPOINT to choose, prints the losses and the id that \
+                 --accept-data-loss takes"
             }
             Self::NoTermHistory => NO_TERMS,
             Self::TermAboveHistory => {
@@ -54,7 +55,7 @@ impl Reason {
             }
             Self::NotAsPlanned => "make a new plan with `openmldb-ops recover --all --dry-run -o FILE`",
             Self::NotInPlaybook => "run `openmldb-ops recover --all` with a playbook that brings followers back",
-            Self::Interrupted => "run the same command again: it goes on where this one stopped",
+            Self::Interrupted => "run the same command again to continue",
         }
     }
 }

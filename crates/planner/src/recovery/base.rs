@@ -70,7 +70,7 @@ impl Base {
 pub fn led_apart(view: &View) -> Option<Problem> {
     let (base, leader) = (view.base.as_ref()?, view.serving_leader()?);
     let at = base.leader.as_ref().filter(|at| **at != leader.endpoint)?;
-    let text = format!("leads it, and {at} leads {}, which it aggregates", base.name);
+    let text = format!("leads it, but {at} leads {}, which it aggregates", base.name);
     Some(Problem { endpoint: leader.endpoint.clone(), kind: ProblemKind::LedApart, text })
 }
 
@@ -100,9 +100,9 @@ pub(super) fn rows_bear_out(view: &View, x: &ReplicaView, y: &ReplicaView) -> bo
 /// Rows that a leader may have put whose entries are still to be written: puts under way, on the threads of one tablet.
 const UNDER_WAY: u64 = 16;
 
-/// Whether its aggregator wrote into a replica while it was loaded. That is numbered from 1, under term 0, in a new file of the log that
-/// hides those before it: the replica has more rows than entries, its log is not what it holds, and whoever is sent that log lacks the
-/// rest (docs/openmldb/load-table.md#pre-aggregate-tables).
+/// Whether its aggregator wrote into a replica while it was loaded. That is numbered from 1, under term 0, in a new
+/// file of the log that hides those before it: the replica has more rows than entries, its log does not match its rows,
+/// and a replica that is sent that log lacks the rest (docs/openmldb/load-table.md#pre-aggregate-tables).
 pub(super) fn is_written_while_loading(view: &View, replica: &ReplicaView) -> bool {
     let Some((_, offset)) = view.base.as_ref().zip(replica.offset()) else { return false };
     let under_way = if replica.leads_in_memory() { UNDER_WAY } else { 0 };
@@ -128,22 +128,22 @@ pub(super) fn written_to(view: &View, replica: &ReplicaView) -> Option<Problem> 
         endpoint: replica.endpoint.clone(),
         kind: ProblemKind::WrittenWhileLoading,
         text: format!(
-            "holds {}: its aggregator wrote into it while it was loaded, and its log is not what it holds",
+            "holds {}: its aggregator wrote to it while it was loading, so its log does not match its rows",
             replica.rows_at()
         ),
     })
 }
 
-/// A leader whose log is not what it holds is nobody's source.
+/// A leader whose log does not match its rows is no source.
 pub(super) fn not_to_be_sent(view: &View, leader: &ReplicaView) -> Result<(), Blocked> {
     let Some((base, Problem { endpoint, text, .. })) = view.base.as_ref().zip(written_to(view, leader)) else {
         return Ok(());
     };
     let name = view.name();
     let hint = format!(
-        "nothing was discarded, and whoever is sent that log lacks rows. `openmldb-ops leader handover {} --to` another replica's tablet, \
-         then `openmldb-ops replica aggregate {name}` with that tablet, which makes the missing rows there; then `openmldb-ops recover \
-         --partition {name}`",
+        "nothing was discarded; a replica that is sent that log lacks rows. `openmldb-ops leader handover {} --to` \
+         another replica's tablet, then `openmldb-ops replica aggregate {name}` with that tablet, which makes the \
+         missing rows there; then `openmldb-ops recover --partition {name}`",
         base.name
     );
     Err(Blocked::new(Reason::WrittenWhileLoading, format!("its leader {endpoint} {text}"), hint))
@@ -153,8 +153,8 @@ pub(super) fn not_to_be_sent(view: &View, leader: &ReplicaView) -> Result<(), Bl
 pub(super) fn what_was_written(view: &View, replica: &ReplicaView) -> Option<String> {
     let base = view.base.as_ref().filter(|_| is_written_while_loading(view, replica))?;
     Some(format!(
-        "its aggregator made them of {} while it was loaded: once the leader's tablet has made them, too (`openmldb-ops replica \
-         aggregate {} ENDPOINT`), `openmldb-ops recover` replaces it",
+        "its aggregator made them from {} while it was loading: once the leader's tablet has made them too \
+         (`openmldb-ops replica aggregate {} ENDPOINT`), `openmldb-ops recover` replaces it",
         base.name,
         view.name()
     ))
@@ -233,9 +233,7 @@ pub(super) fn aggregate(view: &View, step: &'static str) -> Option<Decision> {
     let (endpoint, table) = (leader.endpoint.clone(), view.table.clone());
     let action = Action::CreateAggregator { endpoint, table, partition: view.partition };
     let name = view.base.as_ref().map_or("", |base| base.name.as_str());
-    let why = format!(
-        "it leads {name}, too, and no aggregator is attached: it makes up for what is missing, numbered and replicated"
-    );
+    let why = format!("it also leads {name}, and no aggregator is attached: a new one catches up on what is missing");
     Some(Decision::act(Intent::new(step, action, why)))
 }
 

@@ -15,7 +15,7 @@ pub struct Blocked {
     pub text: String,
     /// What the operator can do next.
     pub hint: String,
-    /// What would be lost by going on; if there is anything, it may be said yes to.
+    /// What continuing would lose; if there is anything, it may be accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loss: Vec<Loss>,
 }
@@ -57,19 +57,19 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// A replica that is or may be the one elected last, or knew more, does not answer.
+    /// A replica that was or may have been elected last, or held more, does not answer.
     OutOfReach = "out_of_reach",
     /// It serves, but a replica's tablet does not answer, so it is not redundant.
     NotRedundant = "not_redundant",
     /// It has fewer, or more, replicas than its table was made with.
     ReplicaCount = "replica_count",
-    /// A replica's tablet answers, but the nameserver takes it for offline, so RecoverTable would answer 303.
+    /// A replica's tablet answers, but the nameserver considers it offline, so RecoverTable would answer 303.
     TabletOffline = "tablet_offline",
-    /// The only replica has nothing usable in place; that the partition begins empty can be accepted.
+    /// The only replica has nothing usable in place; starting with an empty partition can be accepted.
     OnlyReplicaLost = "only_replica_lost",
     /// Every replica is empty although entries were known.
     EverythingEmpty = "everything_empty",
-    /// Nothing usable is in place of any replica; that the partition begins empty can be accepted.
+    /// Nothing usable is in place of any replica; starting with an empty partition can be accepted.
     NoData = "no_data",
     /// A replica is longer than the leader and not proven to continue it.
     LongerFollower = "longer_follower",
@@ -79,15 +79,16 @@ reasons! {
     /// A replica that lacks rows has a larger offset than every complete one, or may hold what was written instead of
     /// a complete one's end.
     SuspectIsLongest = "suspect_is_longest",
-    /// A replica holds entries of a term below where that term began: it was made leader (`changeleader`) without
-    /// what others held, and wrote beside it.
+    /// A replica holds entries of a term below where that term began: it became leader (`changeleader`) without entries
+    /// that others held, so its log conflicts with theirs.
     WrittenBeside = "written_beside",
-    /// A pre-aggregate table's leader was written to by its aggregator while it was loaded: its log is not what it holds.
+    /// A pre-aggregate table's leader was written to by its aggregator while it was loading: its log does not match its
+    /// rows.
     WrittenWhileLoading = "written_while_loading",
     /// Several leader flags, and the playbook says to block, or the longer one may hold less of the history than one
     /// that was elected later, or that may end with deletes of a later term.
     LeaderConflict = "leader_conflict",
-    /// A replica has heard of a later term than the metadata knows, and nobody can be promoted.
+    /// A replica has seen a later term than the metadata knows, and no follower can be promoted.
     TermAboveHistory = "term_above_history",
     /// The partition has no term history.
     NoTermHistory = "no_term_history",
@@ -95,7 +96,7 @@ reasons! {
     TwoLeaders = "two_leaders",
     /// Resending a replica would discard entries that its leader does not hold.
     LongerThanLeader = "longer_than_leader",
-    /// Another replica may hold what the one named with `recover --leader` does not.
+    /// Another replica may hold entries that the one named with `recover --leader` does not.
     NamedLeader = "named_leader",
     /// The serving leader holds fewer rows than a follower at the same offset.
     LeaderLacksRows = "leader_lacks_rows",
@@ -103,15 +104,15 @@ reasons! {
     LoadTimeout = "load_timeout",
     /// An operation did not end in time.
     OpTimeout = "op_timeout",
-    /// A call was refused, again and again.
+    /// A call was refused repeatedly.
     Refused = "refused",
-    /// An operation failed, again and again.
+    /// An operation failed repeatedly.
     OpFailed = "op_failed",
     /// A follower does not catch up with its leader.
     NotCatchingUp = "not_catching_up",
-    /// Another replica would lead than the plan that is applied says.
+    /// A replica other than the planned one would lead.
     NotAsPlanned = "not_as_planned",
-    /// Followers are not to be brought back by this playbook.
+    /// This playbook does not bring followers back.
     NotInPlaybook = "not_in_playbook",
     /// The run ended before the partition was done.
     Interrupted = "interrupted",

@@ -88,7 +88,7 @@ fn unless_over(view: &View, ahead: Ahead, turn: Duration) -> Option<Decision> {
 }
 
 fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
-    Decision::Wait(Wait::new(WaitFor::Turn(ahead), format!("{ahead} come first"), turn, Duration::MAX))
+    Decision::Wait(Wait::new(WaitFor::Turn(ahead), format!("{ahead} must come first"), turn, Duration::MAX))
 }
 
 /// Decides what happens to the partition next.
@@ -112,8 +112,10 @@ fn by_the_playbook(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
     if let (Some(named), Some(leader)) = (&view.memory.named_leader, view.serving_leader())
         && leader.endpoint != *named
     {
-        let text =
-            format!("{} serves as leader, and {named} was named: what was accepted is not for that", leader.endpoint);
+        let text = format!(
+            "{} already serves as leader, but {named} was named: the accepted plan does not cover that",
+            leader.endpoint
+        );
         return Decision::Blocked(Blocked::new(
             Reason::NotAsPlanned,
             text,
@@ -267,7 +269,7 @@ fn everything_first(view: &View, playbook: &Playbook, gates: Gates) -> Option<De
 fn as_planned(view: &View, choice: Choice) -> Result<Choice, Blocked> {
     match &view.memory.planned_leader {
         Some(planned) if *planned != choice.leader => {
-            let text = format!("{} would lead ({}), and the plan says {planned}", choice.leader, choice.why);
+            let text = format!("{} would lead ({}), but the plan says {planned}", choice.leader, choice.why);
             Err(Blocked::new(Reason::NotAsPlanned, text, "make a new plan with --dry-run"))
         }
         _ => Ok(choice),
@@ -366,7 +368,7 @@ fn promote(view: &View, step: &'static str, choice: &Choice, candidate: &Replica
         return ops_wait(view, op);
     }
     if view.memory.leader_tries >= MAX_TRIES {
-        let error = view.memory.leader_error.as_deref().unwrap_or("the operation ends and the flags stay as they are");
+        let error = view.memory.leader_error.as_deref().unwrap_or("the operation ended, but the flags did not change");
         let hint = "see showopstatus and the nameserver's log, then run again";
         let text = format!("ChangeLeader to {} failed {MAX_TRIES} times: {error}", candidate.endpoint);
         return Decision::Blocked(Blocked::new(Reason::OpFailed, text, hint));

@@ -147,18 +147,18 @@ pub enum Ahead {
 impl fmt::Display for WaitFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turn(ahead) => write!(f, "{ahead}, which come first"),
+            Self::Turn(ahead) => write!(f, "{ahead}, which must come first"),
             Self::Loading => f.write_str("its replicas to load"),
             Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
             Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
             Self::Ops => f.write_str("an operation of the nameserver on it to end"),
             Self::CatchUp(at) => write!(f, "its replica on {at} to catch up with the leader"),
             Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
-            Self::Stuck(at) => write!(f, "its replica on {at} to take what the leader sends"),
+            Self::Stuck(at) => write!(f, "its replica on {at} to accept what the leader sends"),
             Self::Dropping(at) => write!(f, "{at} to drop its replica"),
             Self::MovedAway(at) => write!(f, "{at} to move away what it failed to load"),
             Self::Answer(at) => write!(f, "{at} to answer"),
-            Self::Registered(at) => write!(f, "the nameserver to take {at} for healthy"),
+            Self::Registered(at) => write!(f, "the nameserver to consider {at} healthy"),
             Self::Flags => f.write_str("its flags to show what was changed"),
         }
     }

@@ -14,9 +14,9 @@ use super::term::{divergence_offset, elected_last, is_on_history, settled_term};
 use super::veto;
 use super::view::{Data, ReplicaView, View};
 
-/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and holds
-/// at least as much as was ever known of the replica; or what the replica holds beyond was given up at a failover; or
-/// exactly that loss was said yes to.
+/// Whether the replica's data may be replaced by the leader's: the leader is loaded as leader, alive, complete, and
+/// holds at least as much as was ever known of the replica; or what the replica holds beyond was given up at a
+/// failover; or exactly that loss was accepted.
 ///
 /// # Errors
 /// What would be lost.
@@ -60,7 +60,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     let (at, by) = (&replica.endpoint, &leader.endpoint);
     let text = match replica.memory.leader_held {
         Some(_) => format!(
-            "{at} holds entries up to offset {held}; its leader {by} was chosen before anybody had looked at it, and is known to \
+            "{at} holds entries up to offset {held}; its leader {by} was chosen before it was checked, and is known to \
              have held only {leads_to} of them then: resending would discard the others"
         ),
         None => format!(
@@ -77,7 +77,7 @@ fn aggregated_elsewhere(view: &View, leader: &ReplicaView, replica: &ReplicaView
         return Ok(());
     };
     let (at, by) = (&replica.endpoint, &leader.endpoint);
-    let text = format!("{at} holds {}, and its leader {by} was not seen to hold them all", replica.rows_at());
+    let text = format!("{at} holds {}, but its leader {by} is not known to hold them all", replica.rows_at());
     let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, &beside));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
@@ -108,7 +108,7 @@ fn could_be_compared(view: &View, leader: &ReplicaView, replica: &ReplicaView) -
         return Ok(());
     }
     let (at, by) = (&replica.endpoint, &leader.endpoint);
-    let text = format!("nobody knows whether {by} holds every row of {at}: resending may discard rows");
+    let text = format!("it is unknown whether {by} holds every row of {at}: resending may discard rows");
     let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
@@ -152,7 +152,7 @@ fn left_in_place(view: &View, replica: &ReplicaView) -> Result<(), Blocked> {
         return Ok(());
     }
     let what = if replica.memory.led { "was written to it last" } else { "is in its directory" };
-    let text = format!("{} {did}: nobody knows what {what}, and resending would replace that", replica.endpoint);
+    let text = format!("{} {did}: it is unknown what {what}, and resending would replace that", replica.endpoint);
     let hint = format!("{cure}; the partition serves without it");
     let blocked = Blocked::new(reach::why_unproven(replica), text, hint);
     let loss = Loss { directory: Some(view.recycled_as()), ..Loss::out_of_reach(view, replica) };

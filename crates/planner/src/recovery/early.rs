@@ -26,7 +26,7 @@ pub(super) fn alone(view: &View) -> Result<&ReplicaView, String> {
         return Err(format!("all of its replicas are loaded before {}, which it aggregates", base.name));
     }
     if view.memory.load_all_first {
-        return Err("nobody on another host could know that its followers were not looked at".to_owned());
+        return Err("other hosts could not know that its followers were not checked".to_owned());
     }
     let mut flagged = view.replicas.iter().filter(|r| r.is_leader);
     let leader = flagged.next().ok_or("no replica has a leader flag")?;
@@ -36,7 +36,7 @@ pub(super) fn alone(view: &View) -> Result<&ReplicaView, String> {
     for other in view.replicas.iter().filter(|r| r.endpoint != leader.endpoint) {
         let untouched = other.data == Data::Absent && other.memory.load == Load::NotSent && other.memory.loads == 0;
         if !untouched {
-            return Err(format!("{} is there already, or was told to load", other.endpoint));
+            return Err(format!("{} is already loaded, or was told to load", other.endpoint));
         }
         if !matches!(other.manifest, Seen::Known(_)) {
             return Err(format!("{} does not say what it has on disk", other.endpoint));
@@ -68,14 +68,17 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
     }
     if let Some(longer) = view.replicas.iter().find(|r| r.largest_known_offset() > offset) {
         let known = longer.largest_known_offset();
-        return Err(format!("{} was known at offset {known}, beyond {offset} of {}", longer.endpoint, leader.endpoint));
+        return Err(format!(
+            "{} was known at offset {known}, ahead of offset {offset} on {}",
+            longer.endpoint, leader.endpoint
+        ));
     }
     let last = view.terms.last().map(|start| start.term);
     if view.terms.len() > 1 && settled_term(view, leader) != last {
         return Err(format!("{} is not known to hold an entry of the last term", leader.endpoint));
     }
     if let Some((above, term)) = term_above_history(view) {
-        return Err(format!("{} has heard of term {term}, which the metadata does not know", above.endpoint));
+        return Err(format!("{} has seen term {term}, which the metadata does not know", above.endpoint));
     }
     Ok(())
 }

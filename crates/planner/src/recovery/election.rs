@@ -193,7 +193,7 @@ fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Bl
     for replica in view.replicas.iter().filter(|r| r.offset() > Some(reached)) {
         let Some(why) = suspicion(view, replica) else { continue };
         let text = format!("{} has the largest offset but is not complete: {why}", replica.endpoint);
-        let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its extra entries";
+        let hint = "find the missing snapshot or binlog of that replica, or accept the loss of its extra entries";
         let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
         let Some(instead) = fullest else { return Err(blocked) };
         unless_accepted(view, blocked, vec![Loss::beyond(view, replica, instead)])?;
@@ -343,7 +343,7 @@ fn longer_follower<'a>(
         return Ok((longer, PromotionMethod::ChangeLeader, format!("{seen} and proven to continue it")));
     }
     let text =
-        if proven { seen + ", and the playbook promotes nobody" } else { seen + ", and not proven to continue it" };
+        if proven { seen + ", and the playbook never promotes" } else { seen + ", and not proven to continue it" };
     let hint = rows::diff(view, "nothing was discarded, both are loaded as followers and not alive");
     let blocked = Blocked::new(Reason::LongerFollower, text, hint);
     if proven {
@@ -355,7 +355,7 @@ fn longer_follower<'a>(
     Ok((
         leader,
         PromotionMethod::ChangeRole,
-        format!("{why}; what {} holds beyond is given up, as accepted", longer.endpoint),
+        format!("{why}; the extra entries on {} are given up, as accepted", longer.endpoint),
     ))
 }
 
@@ -379,7 +379,7 @@ fn follower_instead<'a>(
         return match promote {
             Promote::WhenProven => Ok((follower, PromotionMethod::ChangeLeader, why)),
             Promote::Never => {
-                let text = why + ", and the playbook promotes nobody";
+                let text = why + ", and the playbook never promotes";
                 Err(Blocked::new(Reason::LongerFollower, text, "use a playbook with `promote: when_proven`"))
             }
         };
@@ -434,7 +434,7 @@ pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
                 "vanished while loading, and its directory may be in place".to_owned()
             }
             super::Load::Vanished => "vanished while loading".to_owned(),
-            _ if replica.has_no_directory() => "has no directory of it".to_owned(),
+            _ if replica.has_no_directory() => "has no directory for it".to_owned(),
             super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
             super::Load::Interrupted | super::Load::InDoubt => {
                 "did not appear after its tablet stopped answering for a while".to_owned()

@@ -21,7 +21,7 @@ pub(super) fn begin_empty(view: &View, step: &'static str, seg_cnt: u32) -> Opti
     let leader = named.or_else(|| flagged.max_by_key(|r| (r.memory.alive_before, Reverse(&r.endpoint))))?;
     nothing_left.then(|| {
         nothing_is_left(view)?;
-        let why = "nothing is left of any replica, as accepted: it begins empty";
+        let why = "no replica has any data left, as accepted: it starts empty";
         // Somebody may have put a description there meanwhile.
         let is_bare = leader.memory.load == Load::NotSent && leader.directory == Seen::Known(Directory::Bare);
         let load = if is_bare { loading::load_one } else { loading::load_with_schema };
@@ -64,7 +64,7 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
     let put_back = || {
         let bin = in_the_bin(view);
         format!(
-            "see whether the disks are mounted; or {bin}; then run again, or accept that the partition begins empty"
+            "see whether the disks are mounted; or {bin}; then run again, or accept that the partition starts empty"
         )
     };
     let (reason, hint) = if out_of_reach {

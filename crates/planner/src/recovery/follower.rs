@@ -118,7 +118,7 @@ fn look_at_all(view: &View, step: &'static str, within: Duration, returns: Retur
     let followers = match &leader.followers {
         Seen::Unasked => return Some(vec![Follower::Needs(Decision::look(&leader.endpoint, Question::Followers))]),
         Seen::Failed(error) => {
-            let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
+            let seen = format!("{} does not report its followers ({error})", leader.endpoint);
             return Some(vec![wait_for_answer(view, &leader.endpoint, seen)]);
         }
         Seen::Known(followers) => followers,
@@ -160,7 +160,7 @@ impl Case<'_> {
             // Clients must not be sent to what nobody has looked at, nor an election count on it.
             let is_taken_for_alive = follower.is_alive && follower.memory.leader_held.is_some();
             if is_taken_for_alive && !follower.flag_is_stuck() {
-                let why = "it does not answer, and nobody has looked at it since its leader was chosen";
+                let why = "it does not answer, and it has not been checked since its leader was chosen";
                 return self.send(mark(self.view, &follower.endpoint, false), why);
             }
             let stuck = match is_taken_for_alive {
@@ -183,7 +183,7 @@ impl Case<'_> {
             return self.catch_up(follower, connected);
         }
         if follower.tablet_state != Some(TabletState::Healthy) {
-            let text = format!("{} answers, but the nameserver takes its tablet for offline", follower.endpoint);
+            let text = format!("{} answers, but the nameserver considers its tablet offline", follower.endpoint);
             let hint = "make another nameserver leader (restart the leading one), then run again";
             return until_registered(self.view, &follower.endpoint, text, hint).into();
         }
@@ -192,10 +192,8 @@ impl Case<'_> {
         }
         if follower.is_alive {
             if follower.flag_is_stuck() {
-                let text = format!(
-                    "{} is flagged alive without being so, and the flag cannot be changed (302)",
-                    follower.endpoint
-                );
+                let text =
+                    format!("{} is flagged alive but is not, and the flag cannot be changed (302)", follower.endpoint);
                 return Follower::Blocked(Blocked::new(
                     Reason::NotRedundant,
                     text,
@@ -210,10 +208,10 @@ impl Case<'_> {
             }
             let why = match stuck {
                 None if is_written => {
-                    "its aggregator wrote into it while it was loaded; to be resent it must not be alive".to_owned()
+                    "its aggregator wrote to it while it was loading; to be resent it must not be alive".to_owned()
                 }
                 Some(stuck) => format!("it {stuck}; to be resent it must not be alive"),
-                None => "it is not what its flag says; RecoverTable refuses an alive replica (311)".to_owned(),
+                None => "its role does not match its flag; RecoverTable refuses an alive replica (311)".to_owned(),
             };
             return self.send(mark(self.view, &follower.endpoint, false), why);
         }
@@ -398,7 +396,7 @@ impl Case<'_> {
         };
         let known_term = self.view.terms.iter().any(|start| start.term == term);
         if connected.is_some() {
-            let why = "it is to be resent, and RecoverTable would take it as it is";
+            let why = "it has to be resent, but RecoverTable would accept it as it is";
             let intent = Intent::new(self.step, self.disconnect(endpoint), why);
             return Follower::Needs(Decision::act(Intent { resends: true, ..intent }));
         }
@@ -433,10 +431,10 @@ impl Case<'_> {
             return fuller;
         }
         if self.returns.marked && !follower.flag_is_stuck() {
-            let why = "connected to its leader, caught up with it, and as full";
+            let why = "connected to its leader, caught up with it, and with as many rows";
             return self.send(mark(self.view, &follower.endpoint, true), why);
         }
-        self.recover_table(follower, false, "connected to its leader and caught up: the nameserver takes it as it is")
+        self.recover_table(follower, false, "connected to its leader and caught up: the nameserver accepts it as it is")
     }
 
     fn recover_table(&self, follower: &ReplicaView, resends: bool, why: &str) -> Follower {

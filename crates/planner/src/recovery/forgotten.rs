@@ -8,8 +8,8 @@ use super::loss::{Loss, unless_accepted};
 use super::suspect::is_suspect;
 use super::view::{ReplicaView, View};
 
-/// Whether a partition's metadata may forget the replica on a tablet that nobody can reach any more: its leader holds all that is
-/// known of it, or exactly that loss was said yes to.
+/// Whether a partition's metadata may forget the replica on a tablet that nobody can reach any more: its leader holds
+/// all that is known of it, or exactly that loss was accepted.
 ///
 /// # Errors
 /// What would be lost, or that it is not gone.

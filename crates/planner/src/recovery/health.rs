@@ -18,7 +18,7 @@ pub enum Health {
     Serving(Vec<Problem>),
     /// No leader serves.
     Down(Vec<Problem>),
-    /// It looks healthy, but its leader has not been asked whom it replicates to.
+    /// It looks healthy, but its leader has not been asked for its followers.
     Unknown(Probe),
 }
 
@@ -54,7 +54,7 @@ pub enum ProblemKind {
     Stuck,
     /// It leads a pre-aggregate table's partition, and another tablet leads what that aggregates. Service does not depend on it.
     LedApart,
-    /// Its aggregator wrote into it while it was loaded: its log is not what it holds.
+    /// Its aggregator wrote to it while it was loading: its log does not match its rows.
     WrittenWhileLoading,
     /// Its partition has fewer replicas than its table was made with.
     TooFewReplicas,
@@ -93,7 +93,7 @@ pub fn health(view: &View) -> Health {
             return Health::Unknown(Probe { endpoint: leader.endpoint.clone(), question: Question::Followers });
         }
         Seen::Failed(error) => {
-            let text = format!("does not say whom it replicates to ({error})");
+            let text = format!("does not report its followers ({error})");
             let (endpoint, kind) = (leader.endpoint.clone(), ProblemKind::NoAnswer);
             return Health::Serving(vec![Problem { endpoint, kind, text }]);
         }

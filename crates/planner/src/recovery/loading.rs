@@ -60,12 +60,11 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
     }
     let load = |r: &ReplicaView| match r.is_undescribed() {
         true => {
-            let why = "its files are there, and the file that says what table they are of is empty or gone";
+            let why = "its files are there, but the one that describes their table is empty or missing";
             load_with_schema(view, step, r, seg_cnt, why)
         }
         false if r.vanished_in_place() => {
-            let why =
-                "it is not loaded any more, and its directory is in place: its tablet seems to have been restarted";
+            let why = "it is no longer loaded, but its directory is in place: its tablet seems to have been restarted";
             load_one(view, step, r, seg_cnt, why)
         }
         false => {
@@ -144,7 +143,7 @@ fn disconnected(
         Seen::Unasked => return Some(Some(Decision::look(&leader.endpoint, Question::Followers))),
         Seen::Failed(error) => {
             let what = WaitFor::Answer(leader.endpoint.clone());
-            let seen = format!("{} does not say whom it replicates to ({error})", leader.endpoint);
+            let seen = format!("{} does not report its followers ({error})", leader.endpoint);
             let given_up = view.memory.has_expired(&what);
             return Some((!given_up).then(|| Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER))));
         }
@@ -288,7 +287,7 @@ fn prove_terms_of<'a>(
         .map(|r| {
             let (endpoint, partition, storage) = (r.endpoint.clone(), view.partition, view.storage);
             let action = Action::MakeSnapshot { endpoint, partition, offset: r.offset().unwrap_or(Offset(0)), storage };
-            Intent::new(step, action, "its MANIFEST then names the term of its last entry")
+            Intent::new(step, action, "its MANIFEST will then name the term of its last entry")
         })
         .collect();
     if !intents.is_empty() {

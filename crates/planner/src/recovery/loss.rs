@@ -1,5 +1,5 @@
-//! What would be lost, and whether somebody who knows it has said yes. Nothing that discards data is done otherwise: the
-//! partition stays blocked, with the losses listed. Said is exact: that replica, that kind, no more entries than listed.
+//! What would be lost, and whether the operator has accepted it. Nothing discards data otherwise: the partition stays
+//! blocked, with the losses listed. Said is exact: that replica, that kind, no more entries than listed.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +25,12 @@ pub struct Loss {
     pub directory: Option<String>,
 }
 
-/// The kinds of loss. Each is said yes to for itself.
+/// The kinds of loss. Each is accepted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
-    /// The leader-flagged replica holds entries beyond whoever leads, who did not write them: it is resent, and they go.
+    /// The leader-flagged replica holds entries that the leader does not hold and did not write: it is resent, and they
+    /// are lost.
     StaleLeader,
     /// The same of a follower.
     Follower,
@@ -98,12 +99,12 @@ impl Loss {
         Self { endpoint: replica.endpoint.clone(), kind, entries, directory: Some(view.recycled_as()) }
     }
 
-    /// Whether whoever said yes to `accepted` said yes to this.
+    /// Whether accepting `accepted` also accepts this.
     fn is_covered_by(&self, accepted: &Self) -> bool {
         let no_more = match (self.entries, accepted.entries) {
             (Some(entries), Some(accepted)) => entries <= accepted,
             (None, None) => true,
-            // Whatever it holds was said yes to, where nobody could look; not so where nothing was known.
+            // Whatever it holds was accepted if it was unreachable; not if nothing was known.
             (Some(_), None) => accepted.kind == LossKind::OutOfReach,
             (None, Some(_)) => false,
         };
@@ -124,7 +125,7 @@ pub(super) fn is_gone_as_accepted(view: &View, replica: &ReplicaView) -> bool {
     replica.has_no_data() && view.memory.accepted.iter().any(|accepted| all.is_covered_by(accepted))
 }
 
-/// Lets through what was said yes to, loss by loss.
+/// Lets through what was accepted, loss by loss.
 ///
 /// # Errors
 /// The partition stays blocked, with the losses listed.
@@ -136,7 +137,7 @@ pub(super) fn unless_accepted(view: &View, blocked: Blocked, losses: Vec<Loss>) 
     Err(Blocked { loss: losses, ..blocked })
 }
 
-/// The reasons for which a partition can be blocked by a loss that may be said yes to.
+/// The reasons for which a partition can be blocked by a loss that may be accepted.
 pub const LOSSES: &[Reason] = &[
     Reason::OutOfReach,
     Reason::OnlyReplicaLost,

@@ -34,7 +34,7 @@ pub struct Memory {
     pub leader_tries: u32,
     /// Why the last try failed.
     pub leader_error: Option<String>,
-    /// Losses that somebody has said yes to.
+    /// Losses that were accepted.
     pub accepted: Vec<Loss>,
     /// The leader that somebody has named.
     pub named_leader: Option<Endpoint>,
@@ -74,7 +74,7 @@ pub struct ReplicaMemory {
     /// It has `aggr_info.txt`, and was loaded by us while its base table's partition was not registered on its tablet: no aggregator was
     /// attached all the same (docs/openmldb/load-table.md#pre-aggregate-tables).
     pub unattached: bool,
-    /// Its aggregator wrote into it while it was loaded, as it was seen before it led.
+    /// Its aggregator wrote to it while it was loading, as it was seen before it led.
     pub written_while_loading: bool,
     /// CreateAggregator was sent, or could not be: it is not sent again.
     pub aggregator_asked: bool,

@@ -27,21 +27,23 @@ pub(super) fn leader<'a>(
         let seen = found.map_or_else(|| "has no replica of it".to_owned(), |r| condition(view, r));
         let reason = found.map_or(Reason::NoData, reach::why_unproven);
         let hint = "bring it back, then run again, or name another replica";
-        return Err(Blocked::new(reason, format!("{named} is to lead, and {seen}"), hint));
+        return Err(Blocked::new(reason, format!("{named} was named as leader, but {seen}"), hint));
     };
     let losses = losses(view, leader);
     if !losses.is_empty() {
         let others = list(losses.iter().map(|loss| &loss.endpoint));
-        let text =
-            format!("{named} ({}) is to lead: what {others} may hold beyond would be given up", at_offset(leader));
+        let text = format!(
+            "{named} ({}) was named as leader: extra entries that {others} may hold would be given up",
+            at_offset(leader)
+        );
         let hint = format!(
-            "`openmldb-ops replica diff {}` shows in what they differ; the same command with --dry-run lists the losses under a \
-             plan's id, for --accept-data-loss",
+            "`openmldb-ops replica diff {}` shows how they differ; the same command with --dry-run lists the losses \
+             under a plan's id, for --accept-data-loss",
             view.name()
         );
         unless_accepted(view, Blocked::new(Reason::NamedLeader, text, hint), losses)?;
     }
-    let why = format!("named by whoever started the run, {}", at_offset(leader));
+    let why = format!("named on the command line, {}", at_offset(leader));
     let way = if leader.is_leader { PromotionMethod::ChangeRole } else { PromotionMethod::ChangeLeader };
     veto::fall_back_to_change_leader(view, &[], leader, way, why, Promote::Never)
 }

@@ -42,7 +42,7 @@ pub struct Counts {
     pub total: usize,
     /// Of these, healthy ones, which are not touched.
     pub healthy: usize,
-    /// Of these, blocked as far as can be told now.
+    /// Of these, blocked as far as is known.
     pub blocked: usize,
     /// Replicas in scope.
     pub replicas: usize,
@@ -75,7 +75,7 @@ pub struct PartitionPlan {
     pub steps: Vec<PlannedStep>,
     /// Why the partition does not become redundant, if so.
     pub blocked: Option<Blocked>,
-    /// What has to be said yes to for it to go on all the same.
+    /// What has to be accepted for it to continue anyway.
     pub losses: Vec<Loss>,
     /// The steps that follow once it is.
     pub if_accepted: Vec<PlannedStep>,
@@ -118,7 +118,7 @@ pub enum LeaderPlan {
     Chosen(Box<Choice>),
     /// Offsets are known only after loading.
     AfterLoading {
-        /// Whoever of these turns out right by the rules.
+        /// The one of these that the rules pick.
         among: Vec<Endpoint>,
         /// Who that is if every replica stopped at the same offset.
         expected: Option<Box<Choice>>,
@@ -243,7 +243,8 @@ pub(super) fn walk(mut view: View, playbook: &Playbook) -> PartitionPlan {
     planned
 }
 
-/// `held`: what the nameserver must not replace where the walk is blocked and goes on as if somebody had said yes.
+/// `held`: what the nameserver must not replace where the walk is blocked and continues as if the loss had been
+/// accepted.
 fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(Endpoint, WhyHeld)>>) -> PartitionPlan {
     let mut planned = PartitionPlan {
         table: view.table.clone(),
@@ -261,7 +262,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
             .memory
             .named_leader
             .iter()
-            .map(|named| format!("{named} is to lead, whatever the rule says"))
+            .map(|named| format!("{named} was named as leader, overriding the rule"))
             .collect(),
         to_compare: Vec::new(),
         held: Vec::new(),
@@ -275,7 +276,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
                 if !expected && planned.to_compare.is_empty() {
                     planned.to_compare.clone_from(&replicas);
                     if before == ComparedBefore::Judging {
-                        let text = "what they hold was not compared row by row, so that what follows goes by counts";
+                        let text = "their rows were not compared, so what follows relies on row counts";
                         planned.notes.push(format!("{}: {text}", list(&replicas)));
                     }
                 }
@@ -312,8 +313,8 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
                     return planned;
                 }
             }
-            // What would happen if somebody said yes is worth knowing before saying it. What would be lost is known only
-            // where offsets are proven: nobody can say yes to a guess.
+            // The operator should know what would happen before accepting. What would be lost is known only
+            // where offsets are proven: a guess cannot be accepted.
             Decision::Blocked(blocked) if !blocked.loss.is_empty() && !expected => {
                 held.get_or_insert_with(|| held_in(view, Some(&blocked), false));
                 view.memory.accepted.extend(blocked.loss.clone());

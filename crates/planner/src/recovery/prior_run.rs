@@ -82,7 +82,7 @@ pub struct PersistedMemory {
     /// It was loaded before its base table, so that no aggregator is attached.
     #[serde(skip_serializing_if = "is_default")]
     pub unattached: bool,
-    /// Its aggregator wrote into it while it was loaded.
+    /// Its aggregator wrote to it while it was loading.
     #[serde(skip_serializing_if = "is_default")]
     pub written_while_loading: bool,
 }

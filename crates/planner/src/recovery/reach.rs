@@ -14,12 +14,12 @@ use super::view::{Data, ReplicaView, View};
 /// every later one, and all of it is made anew from the snapshot and the binlog
 /// (docs/openmldb/load-table.md#a-disk-table-must-not-be-told-twice). Told to load without a description, a tablet has written one
 /// that says nothing; without it the replica is loaded with the table's columns.
-pub(super) const NEVER_APPEARED: &str = "see that tablet's log for why it does not load; if renaming `data` failed, move \
-     `data` and `old_data` out of its directory; if its `table_meta.txt` names no columns, remove that file; restart that \
-     tablet, then run again";
+pub(super) const NEVER_APPEARED: &str = "check that tablet's log for why it does not load; if renaming `data` failed, \
+    move `data` and `old_data` out of its directory; if its `table_meta.txt` names no columns, remove that file; \
+    restart that tablet, then run again";
 
 /// The same of a replica whose LoadTable was refused although something of it is there.
-pub(super) const REFUSED: &str = "see that tablet's log for why it does not load, then run again";
+pub(super) const REFUSED: &str = "check that tablet's log for why it does not load, then run again";
 
 /// Replicas whose data nobody can know now: their tablet does not answer, or they are not loaded, or not yet, and not
 /// known to have nothing in place.
@@ -52,7 +52,7 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: PromotionMethod) ->
         } else if missing.largest_known_offset() > leader.offset().unwrap_or(Offset(0)) {
             let known = missing.largest_known_offset();
             format!(
-                "it was known at offset {known}, beyond {} of {}",
+                "it was known at offset {known}, ahead of offset {} on {}",
                 leader.offset().unwrap_or(Offset(0)),
                 leader.endpoint
             )
@@ -115,7 +115,7 @@ pub(super) fn own_loss(leader: &ReplicaView) -> Option<String> {
 fn loss_of(view: &View, leader: &ReplicaView, way: PromotionMethod) -> Option<String> {
     // A follower leads because the leader-flagged ones are shorter or came back with less than they had.
     let promoted =
-        || (way == PromotionMethod::ChangeLeader).then(|| "no leader-flagged replica came back whole".to_owned());
+        || (way == PromotionMethod::ChangeLeader).then(|| "no leader-flagged replica came back complete".to_owned());
     let later = || later_leader_lost(view, leader).map(|r| format!("the leader {} lost its data", r.endpoint));
     own_loss(leader).or_else(promoted).or_else(later)
 }

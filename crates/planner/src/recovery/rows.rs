@@ -222,7 +222,7 @@ pub(super) fn diff(view: &View, beside: &str) -> String {
         Some(_) => String::new(),
         None => format!("; {}", name_one(view)),
     };
-    format!("`openmldb-ops replica diff {}` shows in what they differ{by_hand}; {beside}", view.name())
+    format!("`openmldb-ops replica diff {}` shows how they differ{by_hand}; {beside}", view.name())
 }
 
 /// The same of a follower that holds what its leader does not, while that leader serves.

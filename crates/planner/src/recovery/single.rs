@@ -38,7 +38,8 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
                 return Ok(false);
             }
             let text = format!(
-                "{endpoint} would be taken as it is by its term alone, and is not proven to hold the beginning of its leader's log"
+                "{endpoint} would be accepted as it is by its term alone, but is not proven to be a prefix of its \
+                 leader's log"
             );
             Err(not_now(text, "a whole recovery drops it first, if that loses nothing"))
         }
@@ -47,7 +48,7 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
         // (docs/openmldb/operations.md#recovertable).
         Data::Absent => {
             let text =
-                format!("{endpoint} is not loaded, so nobody knows what its binlog holds, and it would be deleted");
+                format!("{endpoint} is not loaded, so it is unknown what its binlog holds, and it would be deleted");
             Err(not_now(text, "load it first: `openmldb-ops replica load`"))
         }
     }

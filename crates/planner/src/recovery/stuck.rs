@@ -1,4 +1,5 @@
-//! Followers that take nothing from their leader although it replicates to them: connected, alive, and left behind for ever.
+//! Followers that accept nothing from their leader although it replicates to them: connected, alive, and left behind
+//! for ever.
 
 use openmldb_model::{Offset, Role, Seen, Term};
 
@@ -30,17 +31,17 @@ impl std::fmt::Display for Stuck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::LaterTerm { heard, leads } => {
-                write!(f, "refuses its leader: it has heard of term {heard}, and its leader leads in term {leads}")
+                write!(f, "refuses its leader: it has seen term {heard}, but its leader leads in term {leads}")
             }
             Self::NoProgress { at, leader } => {
-                write!(f, "gets nothing from its leader: it stays at offset {at}, and its leader is at {leader}")
+                write!(f, "gets nothing from its leader: it stays at offset {at} while its leader is at {leader}")
             }
         }
     }
 }
 
-/// Why a follower takes nothing from its leader, if that is so. While an operation is under way nobody knows: an election raises
-/// followers' terms first.
+/// Why a follower accepts nothing from its leader, if that is so. While an operation is under way nobody knows: an
+/// election raises followers' terms first.
 pub fn stuck(view: &View, leader: &ReplicaView, follower: &ReplicaView) -> Option<Stuck> {
     if !view.ops_in_flight.is_empty() || !follower.loaded().is_some_and(|data| data.role == Role::Follower) {
         return None;

@@ -27,7 +27,7 @@ pub enum Suspicion {
         /// That one's offset.
         than_offset: Offset,
     },
-    /// Its aggregator wrote into it while it was loaded, and another one holds what it had before.
+    /// Its aggregator wrote to it while it was loading, and another one holds what it had before.
     WrittenWhileLoading {
         /// Its rows.
         rows: u64,
@@ -56,7 +56,8 @@ impl std::fmt::Display for Suspicion {
             }
             Self::WrittenWhileLoading { rows, offset } => write!(
                 f,
-                "it holds {} at offset {offset}: its aggregator wrote into it while it was loaded, and its log is not what it holds",
+                "it holds {} at offset {offset}: its aggregator wrote to it while it was loading, so its log does not \
+                 match its rows",
                 counted(*rows, "row")
             ),
             Self::LacksRows { rows, than } => write!(f, "it lacks {} that {than} holds", counted(*rows, "row")),

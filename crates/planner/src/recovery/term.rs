@@ -110,7 +110,7 @@ pub fn divergence_offset(view: &View, term: Term) -> Option<Offset> {
     view.terms.iter().filter(|start| start.term > term).map(|start| start.start).min()
 }
 
-/// Whether it leads in memory in the last term there was: whoever else was leader was so before.
+/// Whether it leads in memory in the last term there was: any other leader was so before.
 pub fn leads_in_the_last_term(view: &View, replica: &ReplicaView) -> bool {
     let leads = leads_in(replica);
     view.terms.len() > 1 && leads.is_some() && leads == view.terms.last().map(|start| start.term)

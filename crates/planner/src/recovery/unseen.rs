@@ -32,7 +32,7 @@ pub enum Replaceable {
 pub enum WhyHeld {
     /// Nobody has looked at it since its leader was chosen.
     Unseen,
-    /// It was looked at, and its leader is not proven to hold all that it holds.
+    /// It was looked at, and its leader is not proven to hold all of its entries.
     HoldsMore,
 }
 

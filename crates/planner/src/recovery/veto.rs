@@ -96,7 +96,7 @@ pub(super) fn incomplete_one_may_continue_the_history(view: &View, leader: &Repl
             suspect.endpoint,
             condition(view, suspect)
         );
-        let hint = "find the missing snapshot or binlog of that replica, or say yes to the loss of its entries";
+        let hint = "find the missing snapshot or binlog of that replica, or accept the loss of its entries";
         let blocked = Blocked::new(Reason::SuspectIsLongest, text, hint);
         unless_accepted(view, blocked, vec![Loss::beyond(view, suspect, leader)])?;
     }
@@ -114,9 +114,9 @@ pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader
             && (settled.is_none() && wrote_later(r) || !is_of_the_last && leads_in_the_last_term(view, r))
     };
     let Some(later) = flagged.iter().find(was_later) else { return no_deletes_elsewhere(view, flagged, leader) };
-    let unknown = if settled.is_none() { "; the term of its last entry cannot be found out" } else { "" };
+    let unknown = if settled.is_none() { "; the term of its last entry cannot be determined" } else { "" };
     let text = format!("{} holds more than {}, which was elected later{unknown}", leader.endpoint, later.endpoint);
-    let hint = rows::diff(view, "restarting the first one's tablet may let its last term be found out");
+    let hint = rows::diff(view, "restarting the first one's tablet may reveal its last term");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::beyond(view, later, leader)])
 }
@@ -127,8 +127,8 @@ fn no_deletes_elsewhere(view: &View, flagged: &[&ReplicaView], leader: &ReplicaV
     let untold = |r: &&&ReplicaView| r.endpoint != leader.endpoint && may_end_with_deletes(view, r);
     let Some(other) = flagged.iter().filter(|_| !is_on_history(view, leader)).find(untold) else { return Ok(()) };
     let text = format!(
-        "{} and {} have a leader flag, and which of them was elected last cannot be found out: their logs may end with deletes, whose \
-         terms no call shows",
+        "{} and {} have a leader flag, and which of them was elected last cannot be determined: their logs may end \
+         with deletes, whose terms no call shows",
         leader.endpoint, other.endpoint
     );
     let hint = rows::diff(view, "both are loaded as followers and not alive, nothing was discarded");
@@ -149,13 +149,13 @@ pub(super) fn forked_writes(view: &View, among: &[&ReplicaView]) -> Result<(), B
     let text = if ends_with_it || last_put(view, replica) == Some(term) {
         let with = if ends_with_it { "with" } else { "and holds" };
         format!(
-            "{at} ends at offset {end} {with} an entry of term {term}, which began at {began}: it was made leader without what others \
-             held, and wrote beside what {holder} holds"
+            "{at} ends at offset {end} {with} an entry of term {term}, which began at {began}: it became leader \
+             without entries that others held, so its log conflicts with that of {holder}"
         )
     } else {
         format!(
-            "{at} was elected in term {term}, which began at {began}, and ends at offset {end}: it lost its end, or was made leader \
-             without what others held and wrote beside what {holder} holds"
+            "{at} was elected in term {term}, which began at {began}, and ends at offset {end}: it lost its end, or \
+             became leader without entries that others held, so that its log conflicts with that of {holder}"
         )
     };
     let hint = rows::diff(view, "all are loaded as followers and not alive, nothing was discarded");
@@ -167,7 +167,7 @@ pub(super) fn forked_writes(view: &View, among: &[&ReplicaView]) -> Result<(), B
 fn only_changeleader_helps(view: &View, leader: &ReplicaView) -> Option<(Reason, String)> {
     let stuck = |r: &&ReplicaView| r.is_leader && r.is_alive && r.flag_is_stuck() && r.endpoint != leader.endpoint;
     if let Some((above, term)) = term_above_history(view).filter(|_| view.replicas.len() > 1) {
-        let seen = "has heard of a term that the metadata does not know (a failed election)";
+        let seen = "has seen a term that the metadata does not know (a failed election)";
         return Some((Reason::TermAboveHistory, format!("{} {seen}: {term}", above.endpoint)));
     }
     let stuck = view.replicas.iter().find(stuck)?;
@@ -204,7 +204,7 @@ pub(super) fn fall_back_to_change_leader<'a>(
             format!("{seen}; {} equals the leader-flagged {}", equal.endpoint, leader.endpoint),
         )),
         None => {
-            let hint = "only changeleader cures that, and no follower is proven equal to the leader-flagged replica";
+            let hint = "only changeleader fixes that, and no follower is proven equal to the leader-flagged replica";
             Err(Blocked::new(reason, seen, hint))
         }
     }

@@ -92,28 +92,29 @@ kinds! {
     NotLoaded = "not_loaded",
     /// A replica is loading.
     Loading = "loading",
-    /// A replica's role in memory is not the one its flag says.
+    /// A replica's role in memory does not match its flag.
     WrongRole = "wrong_role",
     /// A partition has a second leader.
     SecondLeader = "second_leader",
     /// A leader does not replicate to a replica.
     NotConnected = "not_connected",
-    /// A follower takes nothing from its leader, which replicates to it: it has heard of a later term, or does not
+    /// A follower accepts nothing from its leader, which replicates to it: it has heard of a later term, or does not
     /// move.
     Stuck = "stuck",
     /// No leader serves, though nothing else is wrong.
     NoLeader = "no_leader",
-    /// A follower has not reached where its leader was a look before.
+    /// A follower has not reached the offset that its leader had one look earlier.
     Behind = "behind",
     /// A follower is further than its leader, which then sends it nothing of what it lacks.
     Ahead = "ahead",
     /// A replica has fewer rows, in all or in an index, than another one at the same offset.
     FewerRows = "fewer_rows",
-    /// A pre-aggregate table's partition and what it aggregates are led by different tablets.
+    /// A pre-aggregate table's partition and its base table's partition are led by different tablets.
     LedApart = "led_apart",
-    /// A replica of a pre-aggregate table was written to by its aggregator while it was loaded: its log is not what it holds.
+    /// A replica of a pre-aggregate table was written to by its aggregator while it was loading: its log does not match
+    /// its rows.
     WrittenWhileLoading = "written_while_loading",
-    /// Whoever leads a base table's partition does not aggregate it. A remark: the verdict does not depend on it; its
+    /// The leader of a base table's partition does not aggregate it. A remark: the verdict does not depend on it; its
     /// hint names `replica aggregate`.
     NotAggregated = "not_aggregated",
     /// A partition has fewer, or more, replicas than its table was made with. A remark: the verdict does not depend on it.
@@ -124,15 +125,15 @@ kinds! {
     /// A leader does not replicate to a replica that another cluster has of its partition. A remark: the verdict does not depend
     /// on it.
     RemoteDetached = "remote_detached",
-    /// A replica is kept from making snapshots, and no operation is under way that would let it.
+    /// A replica's snapshots are paused, and no operation is in progress that would resume them.
     SnapshotPaused = "snapshot_paused",
-    /// An operation kept the data that were meant to be replaced.
+    /// An operation kept data that should have been replaced.
     DataNotReplaced = "data_not_replaced",
     /// An operation is queued or running.
     OpRunning = "op_running",
     /// A tablet is registered in ZooKeeper, and offline or unknown to the nameserver.
     TabletOffline = "tablet_offline",
-    /// A tablet's registration is gone, and the nameserver takes it for healthy.
+    /// A tablet's registration is gone, but the nameserver considers it healthy.
     RegistrationGone = "registration_gone",
 }
 
@@ -151,15 +152,13 @@ impl FindingKind {
             Self::Loading | Self::OpRunning => "wait for it, then run `openmldb-ops status --deep`",
             Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
             Self::Ahead | Self::FewerRows => {
-                "`openmldb-ops replica diff` shows in what they differ, before anything else; nothing was discarded"
+                "`openmldb-ops replica diff` shows how they differ: look at that first; nothing was discarded"
             }
-            Self::LedApart => "run `openmldb-ops recover` on it, which has it led beside its base table",
+            Self::LedApart => "run `openmldb-ops recover` on it, which makes its base table's leader lead it",
             Self::WrittenWhileLoading => {
                 "run `openmldb-ops recover` on it: it replaces a follower by its leader's data, and says what to do about a leader"
             }
-            Self::NotAggregated => {
-                "`openmldb-ops leader handover` has that tablet lead the base table's partition again"
-            }
+            Self::NotAggregated => "`openmldb-ops leader handover` moves the base table's leader back to that tablet",
             Self::ReplicaCount => "`openmldb-ops scale repair` adds what is lacking, and takes away what is too much",
             Self::AggregateAhead => {
                 "drop the deployment (which drops the pre-aggregate table) and deploy it anew; until then clients that repeat a Put put the row twice"

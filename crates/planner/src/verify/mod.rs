@@ -56,7 +56,7 @@ fn registration(endpoint: &Endpoint, tablet: &Tablet) -> Option<Finding> {
         }
         (Some(TabletState::Healthy), Some(false)) => (
             FindingKind::RegistrationGone,
-            "its registration in ZooKeeper is gone, and the nameserver still takes it for healthy",
+            "its registration in ZooKeeper is gone, but the nameserver still considers it healthy",
         ),
         _ => return None,
     };

@@ -85,7 +85,7 @@ fn operations(view: &View) -> Vec<Finding> {
 fn state(view: &View) -> Vec<Finding> {
     let seen = health(view);
     if let Health::Unknown(probe) = &seen {
-        let text = "was not asked whom it replicates to".to_owned();
+        let text = "was not asked for its followers".to_owned();
         return vec![finding(view, FindingKind::NoAnswer, Some(&probe.endpoint), Persistence::Unknown, text)];
     }
     if matches!(&seen, Health::Down(problems) if problems.is_empty()) {
@@ -150,7 +150,8 @@ fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
         tablet.probes(now.view.partition).aggregator.known().map(|found| *found == Aggregator::Present)
     };
     let again = format!(
-        "`openmldb-ops replica aggregate {} {leader}` has it aggregate and makes up for what it missed, once it leads both",
+        "`openmldb-ops replica aggregate {} {leader}` creates an aggregator that catches up on what was missed, once \
+         it leads both",
         now.view.name()
     );
     let found = |text: String, hint: String| {
@@ -162,18 +163,18 @@ fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
     if aggregates(leader)? {
         let is_unattached = now.view.replica(leader).is_some_and(|replica| replica.memory.unattached);
         let text = format!("leads {}, and has no aggregator attached: it was loaded before that", base.name);
-        let hint = "restart that tablet, then `openmldb-ops recover` has it aggregate again".to_owned();
+        let hint = "restart that tablet, then `openmldb-ops recover` recreates its aggregator".to_owned();
         return is_unattached.then(|| found(text, hint))?;
     }
     let mut elsewhere = now.view.replicas.iter().map(|r| &r.endpoint).filter(|at| *at != leader);
     let Some(at) = elsewhere.clone().find(|at| aggregates(at) == Some(true)) else {
         let nobody = elsewhere.all(|at| aggregates(at) == Some(false));
-        let text = format!("leads {}, which nobody aggregates: no tablet has an aggregator of it", base.name);
+        let text = format!("leads {}, which is not aggregated: no tablet has an aggregator for it", base.name);
         let hint = format!("{again}; or drop its deployment and deploy it anew");
         return nobody.then(|| found(text, hint))?;
     };
     let text = format!("leads {}, and does not aggregate it: {at} would", base.name);
-    let lead_again = format!("`openmldb-ops leader handover {} --to {at}` has that one lead it again", base.name);
+    let lead_again = format!("`openmldb-ops leader handover {} --to {at}` moves the leader back there", base.name);
     found(text, format!("{again}; or {lead_again}, without what it missed"))
 }
 
@@ -189,7 +190,7 @@ fn paused(then: Option<&Look<'_>>, now: &Look<'_>, replica: &ReplicaView) -> Opt
 
 fn data_not_replaced(view: &View, replica: &ReplicaView) -> Option<Finding> {
     resend_went_wrong(view, replica).then(|| {
-        let text = "RecoverTable was to replace its data, and the operation it led to kept them".to_owned();
+        let text = "RecoverTable should have replaced its data, but the operation it started kept it".to_owned();
         finding(view, FindingKind::DataNotReplaced, Some(&replica.endpoint), Persistence::Stays, text)
     })
 }
@@ -208,7 +209,7 @@ impl Case<'_> {
         }
         let moves = self.then.offset(&follower.endpoint).is_none_or(|before| before < reached);
         let nature = if moves { Persistence::GoesOn } else { unless_op(&self.now.view) };
-        let text = format!("at offset {reached}, its leader {} was at {target} before", self.leader.endpoint);
+        let text = format!("at offset {reached}, its leader {} was already at {target}", self.leader.endpoint);
         Some(self.finding(FindingKind::Behind, follower, nature, text))
     }
 

@@ -102,7 +102,7 @@ impl Known {
     fn who_leads(&self) -> Option<End> {
         let Ok(place) = PartitionContext::find(&self.seen, &self.table, self.pid) else {
             let hint = "see `openmldb-ops status`";
-            return Some(End::Unled(Refusal::unsafe_now(format!("{} is no more", self.name()), hint)));
+            return Some(End::Unled(Refusal::unsafe_now(format!("{} no longer exists", self.name()), hint)));
         };
         let leader = place.leader()?;
         if *leader != self.old {
@@ -123,7 +123,7 @@ impl Known {
         let why = match &self.again {
             Some(again) => again.why.clone(),
             None => Why::NotDone(Refusal::unsafe_now(
-                format!("{leader} goes on leading {}: it did not hear that it is to follow", self.name()),
+                format!("{leader} still leads {}: it did not receive the order to step down", self.name()),
                 "run this again",
             )),
         };
@@ -169,9 +169,9 @@ impl Known {
                 }
                 said
             }
-            None if election.heard => "the nameserver began no election".to_owned(),
+            None if election.heard => "the nameserver did not start an election".to_owned(),
             None if !election.nameserver.is_empty() && self.answering != election.nameserver => {
-                "the nameserver that was asked for an election leads no more".to_owned()
+                "the nameserver that was asked for an election is no longer the leading one".to_owned()
             }
             // The same once more: whichever is heard first elects it, and the other one is refused.
             None if circumstances.may_elect && now >= election.at + AGAIN => {
@@ -214,7 +214,7 @@ impl Known {
         }
         let (name, old) = (self.name(), &self.old);
         let text = format!(
-            "{old} has stopped leading {name}, and whether another replica was elected nobody says: {}",
+            "{old} has stepped down as leader of {name}, and it is unknown whether another replica was elected: {}",
             self.who_is_silent().unwrap_or_else(|| "the nameserver shows no such operation".to_owned())
         );
         let hint = format!("once it answers: `openmldb-ops recover --partition {name}`");
@@ -239,7 +239,8 @@ impl Known {
 
     fn leads_again_because(&mut self, text: String) {
         let name = self.name();
-        let hint = format!("`openmldb-ops status --partition {name}` and `openmldb-ops show ops` tell; run this again");
+        let hint =
+            format!("check `openmldb-ops status --partition {name}` and `openmldb-ops show ops`, then run this again");
         self.again.get_or_insert(Again::new(Why::NotDone(Refusal::unsafe_now(text, hint))));
     }
 
@@ -249,7 +250,8 @@ impl Known {
         match place.leader() {
             None => return Do::Over(End::Unled(nobody_leads(&name))),
             Some(leader) if *leader != self.old => {
-                let text = format!("{leader} is flagged leader of {name}, and its tablet does not say that it leads");
+                let text =
+                    format!("{leader} is flagged leader of {name}, but its tablet does not report that it leads");
                 let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
                 let overdue = now >= self.began + self.limit;
                 return if overdue { Do::Over(End::Unled(Refusal::unsafe_now(text, hint))) } else { Do::Look };
@@ -263,7 +265,7 @@ impl Known {
         }
         let leads = |at: &&Endpoint| **at != self.old && self.says_it_leads(at, self.since);
         if let Some(at) = self.tablets.keys().find(leads) {
-            let text = format!("{at} leads {name} on its tablet, and the nameserver names {}", self.old);
+            let text = format!("{at} leads {name} on its tablet, but the nameserver names {}", self.old);
             let hint = format!("`openmldb-ops recover --partition {name}` decides who leads");
             return Do::Over(End::Unled(Refusal::unsafe_now(text, hint)));
         }
@@ -298,7 +300,8 @@ impl Known {
 
     fn next_of_leading_again(&mut self, found: SuccessorState, now: Instant, circumstances: &Circumstances) -> Do {
         if circumstances.taken_over {
-            let text = format!("{} has stopped leading {}, and another run has taken over", self.old, self.name());
+            let text =
+                format!("{} has stepped down as leader of {}, and another run has taken over", self.old, self.name());
             return Do::Over(End::Unled(Refusal::unsafe_now(
                 text,
                 "that run brings it back; see `openmldb-ops status`",
@@ -323,7 +326,7 @@ impl Known {
         let silent = self.silent(&self.old);
         let gone =
             self.rest == Rest::Gone || silent.is_some_and(|silent| silent.dead && now >= silent.since + DEAD_FOR);
-        // It cannot lead again, and has not heard that it should: whoever holds all that it did leads.
+        // It cannot lead again, and has not been told to: a replica that holds everything it held leads.
         if let SuccessorState::Is(to) = &found
             && silent.is_some_and(|silent| now >= silent.since + CALL)
             && circumstances.may_elect
@@ -357,15 +360,15 @@ impl Known {
         let seen = match (self.silent(old), self.rest) {
             (Some(silent), _) => format!("its tablet does not answer ({})", silent.error),
             (None, Rest::Gone) => "its tablet does not have it loaded any more: it was restarted".to_owned(),
-            (None, _) => "its tablet does not take it back".to_owned(),
+            (None, _) => "its tablet does not let it lead again".to_owned(),
         };
         let held = match self.rest {
             Rest::Sure(offset, _) => {
                 format!("no follower that may be elected is known to hold all of it, up to offset {offset}")
             }
-            Rest::Unknown | Rest::Once(..) | Rest::Gone => "nobody knows where its log ends".to_owned(),
+            Rest::Unknown | Rest::Once(..) | Rest::Gone => "the end of its log is unknown".to_owned(),
         };
-        let text = format!("{old} had stopped leading {name}, and {seen}; {held}");
+        let text = format!("{old} had stepped down as leader of {name}, and {seen}; {held}");
         Refusal::unsafe_now(text, format!("start that tablet, then `openmldb-ops recover --partition {name}`"))
     }
 
@@ -384,7 +387,7 @@ impl Known {
             Rest::Unknown | Rest::Once(..) => {
                 let seen = self.silent(&self.old).map(|silent| silent.error.clone());
                 return SuccessorState::NotYet(
-                    seen.unwrap_or_else(|| format!("the log of {} did not come to its end", self.old)),
+                    seen.unwrap_or_else(|| format!("the log of {} did not settle", self.old)),
                 );
             }
         };

@@ -32,7 +32,7 @@ impl Why {
     /// In words, if there is anything to say.
     pub(super) fn said(&self) -> Option<String> {
         match self {
-            Self::TooEarly => Some("no follower held all that it did".to_owned()),
+            Self::TooEarly => Some("no follower held all of its entries".to_owned()),
             Self::NotDone(refusal) => Some(refusal.text.clone()),
             Self::Ending => Some("the run ends".to_owned()),
             Self::Unrecorded => None,

@@ -245,7 +245,7 @@ impl Known {
 /// Nobody is flagged leader and alive.
 pub(super) fn nobody_leads(name: &str) -> Refusal {
     let hint = format!("`openmldb-ops recover --partition {name}` brings it back");
-    Refusal::unsafe_now(format!("{name} has no leader that is alive"), hint)
+    Refusal::unsafe_now(format!("{name} has no live leader"), hint)
 }
 
 impl Heard {

@@ -42,7 +42,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long it may take to hear who has the lock now.
 const ASK_FOR_THE_LOCK: Duration = Duration::from_secs(2);
 
-/// The partition, and whoever sees to it.
+/// The partition, and what handles it.
 pub(super) struct Vacancy {
     shared: Arc<Shared>,
     known: Known,
@@ -100,7 +100,7 @@ impl Vacancy {
             Err(error) if error.outcome() == Outcome::NotApplied => {
                 let text = error.to_string();
                 self.tell(&step, None, StepOutcome::Missed(text.clone()));
-                let hint = "run this again; `openmldb-ops status` says how it is";
+                let hint = "check `openmldb-ops status`, then run this again";
                 return End::LeadsAgain(Why::NotDone(Refusal::unsafe_now(text, hint)));
             }
             Ok(()) => self.known.was_told_to_follow(began, Some(Instant::now())),
@@ -110,7 +110,7 @@ impl Vacancy {
         self.until_led(Some(step)).await
     }
 
-    /// Sees to it that one leads, whoever told the leader to follow.
+    /// Makes sure that some replica leads, whatever made the leader step down.
     pub(super) async fn found(self) -> End {
         self.until_led(None).await
     }
@@ -122,7 +122,7 @@ impl Vacancy {
         }
         loop {
             if let Some(step) = down.take_if(|_| self.known.follows()) {
-                let text = format!("{} takes no more writes to {}", self.known.old, self.goal.name());
+                let text = format!("{} accepts no more writes to {}", self.known.old, self.goal.name());
                 self.tell(&step, None, StepOutcome::Reached(text));
             }
             let circumstances = self.circumstances().await;
@@ -339,7 +339,7 @@ impl Vacancy {
     }
 
     fn tell(&self, step: &Step, call: Option<Call>, how: StepOutcome) {
-        // Whoever listened may be gone: what is done is done all the same.
+        // The receiver may be gone; the work is done anyway.
         let _ = self.told.send(StepEvent { partition: self.goal.name(), step: step.code(), call, how });
     }
 }

@@ -111,5 +111,5 @@ async fn how_it_ended_is_written_where_lines_that_did_not_fit_were_taken_back() 
     record.end("failed", true, false, Vec::new()).unwrap();
     let recorded_run = RecordedRun::read(disk.read(record.run()).unwrap()).unwrap();
     assert_eq!(recorded_run.verdict(), Some("failed"));
-    assert_eq!(recorded_run.owed(), None, "auto_failover was given back, and the next run knows");
+    assert_eq!(recorded_run.owed(), None, "auto_failover was restored, and the next run knows");
 }

@@ -9,10 +9,11 @@ use super::super::view::ReplicaView;
 use super::{Case, Follower, wait_for_answer};
 
 impl Case<'_> {
-    /// An old leader whose log is the beginning of its leader's. Its flag goes with RecoverTable, which takes it as it is if it has heard
-    /// its leader's term (docs/openmldb/operations.md#how-recovertable-judges-a-replica): its leader is connected to it for that, and
-    /// disconnected again once it has caught up, since RecoverTable would fail at connecting them a second time. None if it is not one,
-    /// or takes nothing from its leader: then it is to be resent.
+    /// An old leader whose log is the beginning of its leader's. Its flag goes with RecoverTable, which takes it as it
+    /// is if it has heard its leader's term (docs/openmldb/operations.md#how-recovertable-judges-a-replica): its leader
+    /// is connected to it for that, and disconnected again once it has caught up, since RecoverTable would fail at
+    /// connecting them a second time. None if it is not one, or accepts nothing from its leader: then it is to be
+    /// resent.
     pub(super) fn bring_old_leader(&self, follower: &ReplicaView, connected: Option<Offset>) -> Option<Follower> {
         let last = self.view.terms.last()?;
         // One that holds nothing has nothing to keep.

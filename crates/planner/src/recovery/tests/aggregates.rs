@@ -1,4 +1,5 @@
-//! Pre-aggregate tables: who leads their base tables writes into the copy beside it, whoever leads that.
+//! Pre-aggregate tables: the base table's leader writes into the copy on its own tablet, even if that copy does not
+//! lead.
 
 use std::collections::BTreeSet;
 
@@ -157,7 +158,7 @@ fn nothing_is_resent_from_a_copy_that_was_written_to_while_it_loaded() {
         let blocked = view.blocked();
         assert_eq!(blocked.reason, Reason::WrittenWhileLoading, "{blocked}");
         assert!(blocked.text.contains("a holds 40 rows at offset 8"), "{blocked}");
-        assert!(blocked.loss.is_empty(), "nobody may say yes to what nobody can list");
+        assert!(blocked.loss.is_empty(), "a loss that cannot be listed cannot be accepted");
         if view.get("b").loaded().is_some() {
             assert_eq!(may_be_dropped(&view, &"b".into()).unwrap_err().reason, Reason::WrittenWhileLoading);
         }
@@ -185,7 +186,7 @@ fn what_it_alone_holds_is_kept_until_it_was_aggregated_elsewhere() {
     assert_eq!(led(&[]).acts(), ["drop b"], "its leader holds all that it does");
     let mut accepted = led(&[("a", "b", 15)]);
     accepted.0.memory.accepted = blocked.loss;
-    assert_eq!(accepted.acts(), ["drop b"], "somebody has said yes to that");
+    assert_eq!(accepted.acts(), ["drop b"], "that was accepted");
 }
 
 #[test]

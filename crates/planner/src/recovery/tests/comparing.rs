@@ -40,7 +40,7 @@ fn what_could_not_be_compared_this_time_is_compared_again_and_not_discarded() {
     let blocked = in_vain.blocked();
     assert_eq!(blocked.reason, Reason::LeaderLacksRows);
     assert!(blocked.text.ends_with("; the rows of a, b could not be compared: b does not answer"), "{}", blocked.text);
-    assert_eq!(blocked.loss.len(), 1, "somebody may say yes to it");
+    assert_eq!(blocked.loss.len(), 1, "it can be accepted");
     let too_many = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
     assert_eq!(after(view, too_many).acts(), ["recover_table b (resend)"], "what nobody may compare counts decide");
 }
@@ -220,7 +220,7 @@ fn one_that_is_longer_and_shows_no_other_row_is_in_the_way_only_where_it_could_l
     };
     assert_eq!(same(|r| r.leader().loaded(6).leads_to([])).chooses(), "a", "it may have taken writes since");
     let chosen = choose(&same(|r| r.leader().loaded(6)), OnConflict::LastElected, Promote::Never).unwrap();
-    assert_eq!(chosen.leader, Endpoint::from("a"), "nobody is promoted, and no row given up");
+    assert_eq!(chosen.leader, Endpoint::from("a"), "no follower is promoted, and no row given up");
 }
 
 #[test]

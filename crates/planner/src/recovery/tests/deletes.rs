@@ -109,7 +109,7 @@ fn where_both_leader_flagged_may_end_with_deletes_of_the_later_term_nobody_leads
             .replica(new, |r| with_later_deletes(r.leader().alive_before()));
         assert_eq!(view.reason(), Reason::LeaderConflict);
         let losses: Vec<_> = view.nobody().loss.into_iter().map(|loss| loss.endpoint).collect();
-        assert_eq!(losses, [new.into()], "which can be said yes to");
+        assert_eq!(losses, [new.into()], "which can be accepted");
     }
 }
 

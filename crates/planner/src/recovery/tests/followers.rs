@@ -31,7 +31,7 @@ fn a_replica_that_no_leader_contacted_is_resent_by_recovertable() {
 
 #[test]
 fn a_contacted_unconnected_replica_is_dropped_first() {
-    assert_eq!(serving([], |r| r.loaded(20).heard(1)).acts(), ["drop b"], "RecoverTable would take it as it is");
+    assert_eq!(serving([], |r| r.loaded(20).heard(1)).acts(), ["drop b"], "RecoverTable would accept it as it is");
 }
 
 #[test]

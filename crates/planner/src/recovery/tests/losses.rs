@@ -1,4 +1,4 @@
-//! Losses that somebody has said yes to, and nothing beyond them.
+//! Accepted losses, and nothing beyond them.
 
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::tests::builder::{Built, a_partition};

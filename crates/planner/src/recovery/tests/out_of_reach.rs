@@ -103,7 +103,7 @@ fn nobody_is_promoted_while_a_replica_is_out_of_reach() {
     let suspect = a_partition().replica("a", |r| r.leader().loaded(20).rows(5)).replica("b", |r| r.loaded(20));
     for view in [longer, lost, suspect] {
         assert_eq!(view.chooses(), "b");
-        blocks(&view.replica("c", |r| r.out_of_reach()), "no leader-flagged replica came back whole");
+        blocks(&view.replica("c", |r| r.out_of_reach()), "no leader-flagged replica came back complete");
     }
 }
 

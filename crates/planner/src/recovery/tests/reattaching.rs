@@ -29,7 +29,7 @@ fn a_connected_follower_that_caught_up_needs_only_its_flag() {
     assert_eq!(acts(&serving([("b", 20)], |r| r)), ["mark b yes"], "no other leader is waited for");
 }
 
-/// One that has heard of a later term takes nothing from its leader, however equal the two are now.
+/// One that has heard of a later term accepts nothing from its leader, however equal the two are now.
 #[test]
 fn whether_it_takes_anything_from_its_leader_is_asked_first() {
     let mut view = serving([("b", 20)], |r| r);

@@ -255,7 +255,7 @@ fn what_a_replica_held_says_nothing_once_it_is_loaded_anew() {
 fn a_plan_says_what_it_would_have_to_compare() {
     let planned = crate::recovery::plan::walk(after_a_delete().0, &recover());
     assert_eq!(planned.to_compare, [Endpoint::from("a"), Endpoint::from("b")]);
-    assert!(planned.notes[0].starts_with("a, b: what they hold was not compared"), "{:?}", planned.notes);
+    assert!(planned.notes[0].starts_with("a, b: their rows were not compared"), "{:?}", planned.notes);
     let known = after(after_a_delete(), seen(&[("a", 1203), ("b", 1200)], &[("b", "a", 3)]));
     let planned = crate::recovery::plan::walk(known.0, &recover());
     assert_eq!((planned.to_compare, planned.blocked), (Vec::new(), None));

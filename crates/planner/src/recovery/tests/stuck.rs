@@ -1,4 +1,4 @@
-//! Followers that take nothing from their leader: seen, believed only if it lasts, judged, disconnected, resent.
+//! Followers that accept nothing from their leader: seen, believed only if it lasts, judged, disconnected, resent.
 
 use super::builder::{Built, Replica, a_partition};
 use super::loading::{asks, expired, waits};
@@ -28,7 +28,7 @@ fn a_follower_that_has_heard_of_a_later_term_than_its_leaders_is_not_healthy() {
     let found = problems(&refusing());
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].endpoint.as_str(), found[0].kind), ("b", ProblemKind::Stuck));
-    assert!(found[0].text.contains("has heard of term 5, and its leader leads in term 1"), "{}", found[0].text);
+    assert!(found[0].text.contains("has seen term 5, but its leader leads in term 1"), "{}", found[0].text);
     assert_eq!(health(&led(|r| r.alive().loaded(20).heard(1))), Health::Healthy);
     assert_eq!(health(&led(|r| r.alive().loaded(20).heard(0))), Health::Healthy, "not contacted yet");
 }
@@ -98,14 +98,14 @@ fn it_is_marked_disconnected_dropped_and_resent_in_this_order() {
 fn one_that_holds_more_than_its_leader_is_left_as_it_is() {
     let blocked = believed(led(|r| r.alive().loaded(25).heard(5))).blocked();
     assert_eq!(blocked.reason, Reason::LongerThanLeader);
-    assert_eq!(blocked.loss.len(), 1, "that may be said yes to");
+    assert_eq!(blocked.loss.len(), 1, "that may be accepted");
 }
 
 #[test]
 fn one_that_holds_entries_of_the_later_term_is_left_as_it_is() {
     let blocked = believed(led(|r| r.alive().loaded(20).heard(5).last_term(5))).blocked();
     assert_eq!(blocked.reason, Reason::NewerTerm);
-    assert_eq!(blocked.loss.len(), 1, "that may be said yes to");
+    assert_eq!(blocked.loss.len(), 1, "that may be accepted");
     assert_eq!(believed(led(|r| r.alive().loaded(20).heard(5).last_term(1))).acts(), ["mark b no"]);
 }
 
@@ -118,7 +118,7 @@ fn stalled(at: u64) -> Built {
 fn a_follower_that_did_not_move_while_its_leader_was_further_is_not_healthy() {
     let found = problems(&stalled(15));
     assert_eq!((found.len(), found[0].kind), (1, ProblemKind::Stuck));
-    assert!(found[0].text.contains("stays at offset 15, and its leader is at 20"), "{}", found[0].text);
+    assert!(found[0].text.contains("stays at offset 15 while its leader is at 20"), "{}", found[0].text);
     assert_eq!(health(&stalled(16)), Health::Healthy, "it has moved");
     assert_eq!(health(&led(|r| r.alive().loaded(15).heard(1))), Health::Healthy, "one look shows nothing");
 }
