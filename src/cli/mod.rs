@@ -57,6 +57,7 @@ mod step_args;
 mod step_commands;
 #[cfg(test)]
 mod switches_tests;
+#[cfg(feature = "sandbox")]
 mod tour;
 mod undertake;
 mod undertake_args;

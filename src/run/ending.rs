@@ -161,7 +161,7 @@ mod tests {
         an operation of the nameserver on it to end
         its replica on a:1 to catch up with the leader
         its replica on a:1 to agree with the leader
-        its replica on a:1 to take what the leader sends
+        its replica on a:1 to accept what the leader sends
         a:1 to drop its replica
         a:1 to move away what it failed to load
         a:1 to answer

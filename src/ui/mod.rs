@@ -16,6 +16,7 @@ mod digest;
 mod error;
 mod explained;
 mod explanation;
+mod gauge;
 mod guard;
 mod health;
 mod json;
@@ -29,6 +30,7 @@ mod outline;
 mod page;
 mod partition;
 mod plan;
+#[cfg(feature = "sandbox")]
 mod practice;
 mod print;
 mod printing;
@@ -74,6 +76,7 @@ pub use outline::outline_text;
 pub use page::page;
 pub use partition::{PartitionLine, partition_text};
 pub use plan::{LeaderRule, PlanContext, plan_text};
+#[cfg(feature = "sandbox")]
 pub use practice::{SandboxServersLine, SandboxWrittenLine, sandbox_servers_text, sandbox_written_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::{Pid, counted};
 use crate::run::{Progress, Queue, WaitedFor};
 
+use super::gauge;
 use super::lines::waiting;
 use super::named::named;
 use super::run_counts::RunCounts;
@@ -82,14 +83,9 @@ fn bars(run_counts: &RunCounts, since: Duration, columns: usize) -> Vec<Row> {
     rows
 }
 
+/// As long as there is room, and not longer than it takes to see how far it has come.
 fn bar(name: &str, done: usize, of: usize, beside: &str, columns: usize) -> String {
-    let length = columns.saturating_sub(BESIDE).clamp(4, 40);
-    let full = (done.min(of) * length).checked_div(of).unwrap_or(0);
-    let mut gauge = "=".repeat(full);
-    if full < length {
-        gauge += &format!("{:<1$}", ">", length - full);
-    }
-    format!("{name:>9} [{gauge}] {done}/{of}  {beside}").trim_end().to_owned()
+    gauge::bar(name, (done.min(of), of), beside, columns.saturating_sub(BESIDE).clamp(4, 40))
 }
 
 fn rate(per_second: Option<f64>) -> String {

@@ -163,8 +163,18 @@ fn check(problem: impl Fn(&str) -> Option<String>) {
 }
 
 /// What may name the simulator: it is not there in a build without the feature `sandbox`. Each module is declared only with it.
-const WITH_A_SANDBOX: [&str; 6] =
-    ["rehearse", "cli/embedded", "cli/practice_args", "cli/rehearse", "cli/sandbox", "ui/rehearsal"];
+const WITH_A_SANDBOX: [&str; 10] = [
+    "rehearse",
+    "cli/doors",
+    "cli/embedded",
+    "cli/practice",
+    "cli/practice_args",
+    "cli/rehearse",
+    "cli/sandbox",
+    "cli/tour",
+    "ui/practice",
+    "ui/rehearsal",
+];
 
 /// That a build without it compiles is not tried here, it would cost a build: `cargo check --no-default-features` does.
 #[test]

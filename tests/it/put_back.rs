@@ -163,7 +163,7 @@ async fn told_to_stop_it_ends_behind_the_node_that_it_is_at_and_goes_on_there() 
     for before in [1, 4] {
         let root = format!("/told-{before}");
         let why = ends_early(&root, before, Deed::ToldToStop, before, Stop::Signal(15), "interrupted").await;
-        assert_eq!(why, "it was told to stop");
+        assert_eq!(why, "it was stopped");
     }
 }
 
@@ -184,7 +184,7 @@ async fn a_node_that_somebody_creates_meanwhile_is_left_as_it_is_and_the_same_on
     let server = ZooKeeperServer::shared().await;
     let deed = Deed::Created("table/table_index", "8");
     let why = ends_early("/otherwise", 6, deed, 5, Stop::No, "failed").await;
-    assert_eq!(why, "somebody else has created table/table_index, with other data");
+    assert_eq!(why, "someone else created table/table_index with different data");
     let there = server.client().await.get_data("/otherwise/table/table_index").await.unwrap().0;
     assert_eq!(there, b"8");
     let same = put_back(&server, "/same", 6, Deed::Created("table/table_index", "7")).await;

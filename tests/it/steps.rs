@@ -128,7 +128,7 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
     };
     cli_harness.harness.world(|world| world.kill_tablet(&lost));
     cli_harness.harness.until("the nameserver misses it", |world| state(world, "kOffline")).await;
-    cli_harness.refuses(&format!("tablet recover {lost}"), "takes");
+    cli_harness.refuses(&format!("tablet recover {lost}"), "considers");
 
     let said = cli_harness.says(0, &format!("tablet offline {lost}"));
     assert!(said.starts_with(&format!("{lost} is offline: nothing on it is alive\n")), "{said}");

@@ -84,7 +84,8 @@ fn run_named(name: &str) -> Result<RunId, Failure> {
     let id = file.strip_suffix(".jsonl").unwrap_or(file);
     let id = id.strip_prefix("run-").unwrap_or(id);
     RunId::try_from(id.to_owned()).map_err(|_| {
-        let error = anyhow!("`{name}` is no run; a run is named like 1795341600000-0, by its record's file, or `last`");
+        let error =
+            anyhow!("`{name}` is not a run; a run is named like 1795341600000-0, by its record's file, or `last`");
         Failure::usage(error).hint("`openmldb-ops record list` names those there are")
     })
 }

@@ -71,6 +71,8 @@ pub const LOOKS: &[Case] = &[
     alone("metadata backup -o metadata.json --nameserver 127.0.0.1:1"),
     alone("metadata restore metadata.json --dry-run"),
     alone("metadata check --nameserver 127.0.0.1:1"),
+    alone("guard pause 2h --why disks --nameserver 127.0.0.1:1"),
+    alone("guard resume --nameserver 127.0.0.1:1"),
     alone("metadata rebuild --tablet 127.0.0.1:1 -o metadata.json"),
     alone("sandbox list"),
     alone("sandbox list --faults"),
@@ -133,6 +135,7 @@ pub const STEPS: &[Case] = &[
     on(Scenario::Healthy, "replica remove shop.orders/0 FOLLOWER"),
     on(Scenario::Healthy, "replica aggregate shop.orders/0 LEADER"),
     on(Scenario::Healthy, "replica snapshot shop.orders/0 FOLLOWER"),
+    on(Scenario::Healthy, "replica disconnect shop.orders/0 FOLLOWER"),
     after(&["failover set off"], on(Scenario::Healthy, "replica migrate shop.orders/0 FOLLOWER LEADER")),
     after(
         &["failover set off"],

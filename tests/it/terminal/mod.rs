@@ -110,11 +110,23 @@ fn kind(line: &str) -> String {
         return format!("{field}_ms: WHEN");
     }
     if !line.starts_with('{') {
+        let line = &without_duration(line);
         return line.split(' ').map(|word| if is_time(word) { "WHEN" } else { word }).collect::<Vec<_>>().join(" ");
     }
     let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let of = |field: &str| value[field].as_str().unwrap_or_default();
     format!("{KIND}{} {} {} {}", of("event"), of("table"), value["pid"], of("state"))
+}
+
+/// How long a recorded run took depends on the machine.
+fn without_duration(line: &str) -> String {
+    let Some((before, after)) = line.split_once(" UTC  ") else { return line.to_owned() };
+    match after.split_once("  ") {
+        Some((took, rest)) if took.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("{before} UTC LONG {}", rest.trim_start())
+        }
+        _ => line.to_owned(),
+    }
 }
 
 /// What comes and goes with the bars: what happened last.
