@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thiserror::Error;
-use zookeeper_client::{Acls, Client, CreateMode};
+use zookeeper_client::{Acls, Client, CreateMode, SessionState};
 
 use super::nameserver::{Nodes, Znode};
 
@@ -107,15 +107,29 @@ impl Registration {
         Ok(())
     }
 
+    /// Opens another session where the last one is over. One that has lost its connection may come back, and is waited for if
+    /// nodes hang on it. While no server is registered none do, and those that start open sessions of their own: the old one
+    /// would keep them waiting until it times out if ZooKeeper has lost everything, since a ZooKeeper that has seen less than a
+    /// client turns it away without a word on its session.
+    ///
+    /// # Errors
+    /// ZooKeeper out of reach or refusing; the next call tries again.
+    pub async fn have_session(&mut self) -> Result<(), RegistrationError> {
+        let state = self.client.state();
+        let hangs_on_it = self.published.values().any(|node| node.ephemeral);
+        if state.is_terminated() || (state == SessionState::Disconnected && !hangs_on_it) {
+            self.client = session(&self.at).await?;
+            self.published.retain(|_, node| !node.ephemeral);
+        }
+        Ok(())
+    }
+
     /// Makes ZooKeeper hold exactly `tree` of ours: creates, rewrites and deletes what differs from the last time.
     ///
     /// # Errors
     /// ZooKeeper out of reach or refusing; the next call carries on.
     pub async fn publish(&mut self, tree: &[Znode]) -> Result<(), RegistrationError> {
-        if self.client.state().is_terminated() {
-            self.client = session(&self.at).await?;
-            self.published.retain(|_, node| !node.ephemeral);
-        }
+        self.have_session().await?;
         let wanted: BTreeMap<String, Node> = tree
             .iter()
             .map(|node| {

@@ -202,19 +202,25 @@ async fn publish(
         tokio::select! {
             () = told(&mut stopped) => return registration.remove().await,
             () = tokio::time::sleep(pause) => {
-                let began = Instant::now();
-                if let Err(error) = keep_true(&mut registration, &live).await {
-                    tracing::warn!(%error, "the sandbox's nodes are not up to date");
-                }
-                // The tree of a big cluster takes long to write out; nine tenths of the time are for other work.
-                pause = PUBLISH_EVERY.max(began.elapsed() * 9);
+                pause = match keep_true(&mut registration, &live).await {
+                    // The tree of a big cluster takes long to write out; nine tenths of the time are for other work.
+                    Ok(written_for) => PUBLISH_EVERY.max(written_for * 9),
+                    // How long a ZooKeeper that does not answer was waited for is no work.
+                    Err(error) => {
+                        tracing::warn!(%error, "the sandbox's nodes are not up to date");
+                        PUBLISH_EVERY
+                    }
+                };
             }
         }
     }
 }
 
-/// Brings ZooKeeper up to date; and a nameserver that has become leader, which begins with what is there.
-async fn keep_true(registration: &mut Registration, live: &Live) -> Result<(), RegistrationError> {
+/// Brings ZooKeeper up to date; and a nameserver that has become leader, which begins with what is there. How long it took,
+/// without waiting for a session.
+async fn keep_true(registration: &mut Registration, live: &Live) -> Result<Duration, RegistrationError> {
+    registration.have_session().await?;
+    let began = Instant::now();
     // Who waits is in the queue for the lead by then, for everybody to see.
     let (tree, waits) = live.look(|world| (world.zookeeper_tree(), world.waits_for_metadata()));
     registration.publish(&tree).await?;
@@ -226,7 +232,7 @@ async fn keep_true(registration: &mut Registration, live: &Live) -> Result<(), R
         });
         registration.takes(there, &tree);
     }
-    Ok(())
+    Ok(began.elapsed())
 }
 
 /// Returns once the sandbox is to stop, or nobody is left to say so.
