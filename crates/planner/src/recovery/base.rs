@@ -10,7 +10,8 @@ use openmldb_model::{
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
-use super::decision::{Decision, Intent, Question};
+use super::decide::ANSWER;
+use super::decision::{Decision, Intent, Question, Wait, WaitFor};
 use super::election::PromotionMethod;
 use super::health::{Problem, ProblemKind};
 use super::memory::{Load, Memory};
@@ -147,6 +148,40 @@ pub(super) fn not_to_be_sent(view: &View, leader: &ReplicaView) -> Result<(), Bl
         base.name
     );
     Err(Blocked::new(Reason::WrittenWhileLoading, format!("its leader {endpoint} {text}"), hint))
+}
+
+/// A load that may hide what nobody else has: where the base table's partition is registered, an aggregator is attached as the replica
+/// loads, and what it makes is numbered from 1 in a new file of the log. All rows are in memory then, but the next load reads that file
+/// alone (docs/openmldb/load-table.md#pre-aggregate-tables). What is to be done first, if anything.
+pub(super) fn before_its_log_is_hidden(view: &View, missing: &[&ReplicaView]) -> Option<Decision> {
+    let base = view.base.as_ref()?;
+    let nobody_else = |r: &ReplicaView| {
+        let has_nothing = |o: &ReplicaView| o.out_of_reach().is_some() || o.has_no_directory();
+        view.replicas.iter().all(|o| o.endpoint == r.endpoint || has_nothing(o))
+    };
+    let replica = missing.iter().find(|r| base.registered_at.contains(&r.endpoint) && nobody_else(r))?;
+    match &replica.aggregator {
+        Seen::Known(Aggregator::Missing) => return None,
+        Seen::Unasked => return Some(Decision::look(&replica.endpoint, Question::Aggregator)),
+        Seen::Failed(error) => {
+            let what = WaitFor::Answer(replica.endpoint.clone());
+            let seen = format!("{} does not say whether it aggregates ({error})", replica.endpoint);
+            if !view.memory.has_expired(&what) {
+                return Some(Decision::Wait(Wait::new(what, seen, ANSWER, ANSWER)));
+            }
+        }
+        Seen::Known(Aggregator::Present) => {}
+    }
+    let (at, base) = (&replica.endpoint, &base.name);
+    let text = format!(
+        "{at} already has {base} loaded, which it aggregates: loaded after it, its aggregator may write to it and hide its \
+         log from the next load, and no other replica holds that"
+    );
+    let hint = format!(
+        "nothing was loaded or discarded; `openmldb-ops failover set off`, restart {at}, then run `openmldb-ops \
+         recover`, which loads it before {base}; then `openmldb-ops failover set on`"
+    );
+    Some(Decision::Blocked(Blocked::new(Reason::WrittenWhileLoading, text, hint)))
 }
 
 /// The same of a replica that may not be replaced, since its leader does not hold what was aggregated into it.

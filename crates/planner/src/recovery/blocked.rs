@@ -82,8 +82,8 @@ reasons! {
     /// A replica holds entries of a term below where that term began: it became leader (`changeleader`) without entries
     /// that others held, so its log conflicts with theirs.
     WrittenBeside = "written_beside",
-    /// A pre-aggregate table's leader was written to by its aggregator while it was loading: its log does not match its
-    /// rows.
+    /// A pre-aggregate table's leader was written to by its aggregator while it was loading, so its log does not match its
+    /// rows; or its only replica would be, since its base table is loaded there already.
     WrittenWhileLoading = "written_while_loading",
     /// Several leader flags, and the playbook says to block, or the longer one may hold less of the history than one
     /// that was elected later, or that may end with deletes of a later term.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openmldb_model::{Action, Directory, Offset, Seen, State};
 
-use super::base::is_written_while_loading;
+use super::base::{before_its_log_is_hidden, is_written_while_loading};
 use super::connect::begins_its_leaders_log;
 use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
@@ -42,6 +42,9 @@ pub(super) fn load<'a>(view: &'a View, loads: Loads, of: impl Iterator<Item = &'
         return None;
     }
     if let Some(first) = gates.before_loading(view, turn) {
+        return Some(first);
+    }
+    if let Some(first) = before_its_log_is_hidden(view, &missing) {
         return Some(first);
     }
     let unasked = missing.iter().flat_map(|r| {

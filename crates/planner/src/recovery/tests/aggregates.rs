@@ -449,3 +449,19 @@ fn recovertable_by_itself_takes_no_copy_as_it_is_that_was_written_to_or_whose_le
     assert_eq!(taken((30, 27)).unwrap_err().reason, Reason::NotRedundant);
     assert_eq!(taken((60, 12)).unwrap_err().reason, Reason::WrittenWhileLoading);
 }
+
+#[test]
+fn what_nobody_else_holds_is_not_loaded_where_an_aggregator_would_hide_its_log() {
+    let beside = |aggregator, b: fn(Replica) -> Replica| {
+        let a = move |r: Replica| r.leader().with(|r| r.aggregator = aggregator);
+        let mut view = aggregating(a_partition().replica("a", a).replica("b", b), base("a", false));
+        view.0.base.as_mut().unwrap().registered_at.insert("a".into());
+        view
+    };
+    let is_away: fn(Replica) -> Replica = |r| r.out_of_reach();
+    let blocked = beside(Seen::Known(Aggregator::Present), is_away).blocked();
+    assert_eq!(blocked.reason, Reason::WrittenWhileLoading, "{blocked}");
+    assert!(beside(Seen::Known(Aggregator::Missing), is_away).acts().contains(&"load a".to_owned()));
+    assert!(beside(Seen::Known(Aggregator::Present), |r| r.loaded(8)).acts().contains(&"load a".to_owned()));
+    assert!(matches!(beside(Seen::Unasked, is_away).decided(), Decision::Look(_)));
+}
