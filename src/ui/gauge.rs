@@ -7,14 +7,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// `name [====>   ] 3/12  beside`, with so many columns between the brackets.
 pub(super) fn bar(name: &str, (done, of): (usize, usize), beside: &str, length: usize) -> String {
-    let template = format!("{{prefix:>9}} [{{bar:{length}}}] {{pos}}/{{len}}  {{msg}}");
+    let template = format!("{{prefix:>9}} [{{bar:{length}}}] {{msg}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let paper = Paper::default();
     let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-    let bar = ProgressBar::with_draw_target(Some(as_u64(of)), target)
+    // Of nothing, nothing is done: indicatif would draw a bar that is full.
+    let bar = ProgressBar::with_draw_target(Some(as_u64(of.max(1))), target)
         .with_style(style.progress_chars("=> "))
         .with_prefix(name.to_owned())
-        .with_message(beside.to_owned())
+        .with_message(format!("{done}/{of}  {beside}"))
         .with_position(as_u64(done));
     // Draws it as it is, and never again.
     bar.abandon();
@@ -82,6 +83,7 @@ mod tests {
     fn a_bar_shows_how_far_it_is() {
         assert_eq!(bar("loaded", (3, 12), "replicas, 2/s", 8), "   loaded [==>     ] 3/12  replicas, 2/s");
         assert_eq!(bar("serving", (12, 12), "", 4), "  serving [====] 12/12");
+        assert_eq!(bar("serving", (0, 0), "", 4), "  serving [    ] 0/0");
         let beside = "x".repeat(200);
         assert!(bar("redundant", (0, 30_000), &beside, 40).ends_with(&beside), "what is long is not cut here");
     }

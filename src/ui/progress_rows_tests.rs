@@ -57,9 +57,9 @@ fn everything_that_is_asked_for_is_on_one_screen() {
     let shown = rows(&run_counts, Duration::from_millis(1500), &["what happened last"], (24, 100));
     for told in [
         "loaded [===================>                    ] 1447/2895  replicas, 29/s",
-        "serving [>                                       ] 0/965  61.5 s",
+        "serving [                                        ] 0/965  61.5 s",
         "about 10 min left",
-        "redundant [>                                       ] 0/965  1 blocked",
+        "redundant [                                        ] 0/965  1 blocked",
         "followers [====>                                   ] 241/1930  back, 4.8/s",
         "operations 241 of 1930, 2 under way",
         "3 tablets to load on | 10.0.0.3:10921: 3 loading, 30 queued | 10.0.0.2:10921: 3 loading, 20 queued",
@@ -108,6 +108,6 @@ fn what_is_a_partitions_turn_is_not_called_slow() {
 
 #[test]
 fn a_bar_of_nothing_is_empty() {
-    assert_eq!(bar("serving", 0, 0, "", 40), "  serving [>     ] 0/0");
+    assert_eq!(bar("serving", 0, 0, "", 40), "  serving [      ] 0/0");
     assert_eq!(bar("serving", 3, 3, "1.0 s", 40), "  serving [======] 3/3  1.0 s");
 }

@@ -138,7 +138,7 @@ fn bars_follow_the_tally_and_the_last_event_passes_by() {
     state saved to run-1.jsonl
     shop.orders/1: blocked after 1.2 s, no_data: no replica could be loaded; look in the recycle bin
       serving [========>                ] 1
-    redundant [>                        ] 0
+    redundant [                         ] 0
     blocked: shop.orders/1
     shop.orders/0: serving after 1.2 s
     ");
