@@ -23,7 +23,7 @@
 //!
 //! use openmldb_ops::cluster::{Cluster, Options};
 //! use openmldb_ops::playbook::{DEFAULT, Playbook};
-//! use openmldb_ops::run::{Left, Scope, prepare_plan};
+//! use openmldb_ops::run::{Scope, UnfinishedWork, prepare_plan};
 //! use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 //! use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 //! use openmldb_ops::snapshot;
@@ -34,7 +34,7 @@
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! let seen = runtime.block_on(snapshot::collect(&cluster, "practice", 0))?;
 //!
-//! let plan = prepare_plan(seen, &Playbook::find(DEFAULT)?, &Scope::All, Left::default(), None)?.plan;
+//! let plan = prepare_plan(seen, &Playbook::find(DEFAULT)?, &Scope::All, UnfinishedWork::default(), None)?.plan;
 //! assert_eq!((plan.counts.healthy, plan.counts.blocked), (0, 0));
 //! assert_eq!(plan.counts.loads, plan.counts.replicas);
 //! assert_eq!(cluster.rpc_counts().mutations, 0);
