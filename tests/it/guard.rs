@@ -85,7 +85,7 @@ async fn everything_that_was_killed_under_writers_is_back_without_a_command_type
     needs_zookeeper!();
     let server = ZooKeeperServer::shared().await;
     let home = Home::new();
-    let served = Served::start(&server, "/guarded", Scenario::Healthy).await;
+    let served = Served::start(&server, "/guarded-by-one", Scenario::Healthy).await;
     served.harness.world(|world| world.start_writers(200, 1));
     let saved = home.file("saved");
     let mut guard = served.guard(&home, &["--act", "--metadata-backup", &saved]);
