@@ -199,7 +199,7 @@ async fn what_somebody_adds_meanwhile_is_seen_at_the_end() {
     let added = put_back(&server, "/added", 6, Deed::Created("db/other", "")).await;
     let Err(PutBackError::Touched { difference, servers }) = added.done else { panic!("{:?}", added.done) };
     assert_eq!((difference.beyond, servers, added.verdict.as_str()), (vec!["db/other".to_owned()], vec![], "missed"));
-    let registered = put_back(&server, "/registered", 6, Deed::Registered).await;
+    let registered = put_back(&server, "/put-back-registered", 6, Deed::Registered).await;
     let Err(PutBackError::Touched { difference, servers }) = registered.done else { panic!("{:?}", registered.done) };
     assert_eq!((difference.is_none(), servers), (true, vec!["nodes/a:1".to_owned()]), "every node is right");
 }
