@@ -89,7 +89,7 @@ pub const PRACTICE: &[Case] = &[
     alone("sandbox tour --night 1"),
 ];
 
-/// Recoveries, undertakings, and what they would do.
+/// Recoveries, and what they would do.
 pub const RUNS: &[Case] = &[
     alone("recover --all --sandbox"),
     alone("recover --all --sandbox healthy"),
@@ -101,6 +101,10 @@ pub const RUNS: &[Case] = &[
     alone("recover --explain shop.orders/1 --sandbox"),
     alone("recover --all --dry-run --sandbox tablet-missing"),
     on(Scenario::EverythingRestarted, "recover --all"),
+];
+
+/// Undertakings, and what they would do.
+pub const UNDERTAKINGS: &[Case] = &[
     alone("scale out --sandbox tablets-added"),
     alone("scale out --dry-run --sandbox tablets-added"),
     alone("scale out --replicas-only --dry-run --sandbox tablets-added"),
@@ -145,5 +149,5 @@ pub const STEPS: &[Case] = &[
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    LOOKS.iter().chain(PRACTICE).chain(RUNS).chain(STEPS)
+    LOOKS.iter().chain(PRACTICE).chain(RUNS).chain(UNDERTAKINGS).chain(STEPS)
 }

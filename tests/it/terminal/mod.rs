@@ -17,7 +17,7 @@ use crate::support::harness::Harness;
 use crate::support::outside::{flags, leader, orders};
 use crate::support::process::{Home, Ran};
 use crate::support::screen::{Screen, Seen};
-use commands::{Case, LOOKS, PRACTICE, RUNS, STEPS, all};
+use commands::{Case, LOOKS, PRACTICE, RUNS, STEPS, UNDERTAKINGS, all};
 
 const WIDTHS: [u16; 3] = [40, 80, 200];
 
@@ -231,6 +231,11 @@ async fn practising_shows_every_line_at_any_width() {
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_show_every_line_at_any_width() {
     each_shows_every_line(RUNS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undertakings_show_every_line_at_any_width() {
+    each_shows_every_line(UNDERTAKINGS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
