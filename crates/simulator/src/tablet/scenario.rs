@@ -53,11 +53,6 @@ impl Tablets {
         })
     }
 
-    /// table_meta.txt is gone: a load whose request has no schema is refused with 131.
-    pub fn lose_table_meta(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {
-        self.damage(endpoint, tid, pid, |directory| directory.meta.take().is_some())
-    }
-
     /// table_meta.txt is there, and nothing is in it: it is rewritten by every load, and a power cut takes what is not synced.
     pub fn empty_table_meta(&mut self, endpoint: &str, tid: u32, pid: u32) -> bool {
         self.damage(endpoint, tid, pid, |directory| {
