@@ -45,7 +45,7 @@ impl<'a> Successor<'a> {
 
     /// The one that a goal names.
     pub(super) fn of(goal: &'a Goal) -> Option<Self> {
-        goal.leader.as_ref().map(|at| Self { at, holds_all: goal.heir_holds_all })
+        goal.leader.as_ref().map(|at| Self { at, holds_all: goal.successor_holds_all })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::run::{
 use crate::snapshot::{collect_evidence, collect_within};
 
 use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
-use super::longer::compare_longer_heirs;
+use super::longer::compare_longer_successors;
 use super::partition_context::Refusal;
 use super::perform::look_to_change;
 use super::reconciler::{Reconciler, StepListener, StoodDowns};
@@ -163,7 +163,7 @@ impl Job {
         self.go_on(&mut arrangement, &seen)?;
         let lost = consent(&self.undertaking, &mut arrangement, &seen, &found.held)?;
         let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
-        compare_longer_heirs(cluster, &seen, &mut arrangement, is_asked_for).await?;
+        compare_longer_successors(cluster, &seen, &mut arrangement, is_asked_for).await?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
         collect_evidence(cluster, &mut seen, &strays).await;
         if !found.held.is_empty() && found.auto_failover {
@@ -268,7 +268,7 @@ impl Job {
         };
         let JobPlan { seen, arrangement, sizes, found, .. } = drawn;
         let found_on = seen.auto_failover;
-        let worked = self.work_session().work(cluster, &seen, found, move |hands| reconciler.work(hands)).await?;
+        let worked = self.work_session().work(cluster, &seen, found, move |session| reconciler.work(session)).await?;
         let (mut arrangement, told) = (arrangement, *self.stop.borrow());
         let (given_up, mut stopped, panicked) = match worked.done {
             Ok(done) => (done.given_up, done.stopped, None),

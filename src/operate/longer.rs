@@ -14,7 +14,7 @@ use super::partition_context::{PartitionContext, Refusal};
 ///
 /// # Errors
 /// One of them was asked for by itself.
-pub(super) async fn compare_longer_heirs(
+pub(super) async fn compare_longer_successors(
     cluster: &Cluster,
     seen: &Snapshot,
     arrangement: &mut Arrangement,
@@ -22,15 +22,15 @@ pub(super) async fn compare_longer_heirs(
 ) -> Result<(), Refusal> {
     let mut kept = Vec::new();
     for mut goal in std::mem::take(&mut arrangement.goals) {
-        let Some((place, leader, successor)) = longer_heir(seen, &goal) else {
+        let Some((place, leader, successor)) = longer_successor(seen, &goal) else {
             kept.push(goal);
             continue;
         };
         let (leader, successor, id) = (leader.clone(), successor.clone(), place.id());
         let both = [leader.clone(), successor.clone()];
         let rows = rows_seen(cluster, &goal.table, id, &both, COMPARE_ROWS_UP_TO).await;
-        goal.heir_holds_all = rows.holds_all(&successor, &leader);
-        if goal.heir_holds_all {
+        goal.successor_holds_all = rows.holds_all(&successor, &leader);
+        if goal.successor_holds_all {
             kept.push(goal);
             continue;
         }
@@ -49,7 +49,10 @@ pub(super) async fn compare_longer_heirs(
     Ok(())
 }
 
-fn longer_heir<'a>(seen: &'a Snapshot, goal: &'a Goal) -> Option<(PartitionContext<'a>, &'a Endpoint, &'a Endpoint)> {
+fn longer_successor<'a>(
+    seen: &'a Snapshot,
+    goal: &'a Goal,
+) -> Option<(PartitionContext<'a>, &'a Endpoint, &'a Endpoint)> {
     let place = PartitionContext::find(seen, &goal.table, goal.pid).ok()?;
     place.table.base_table?;
     let (leader, successor) = (place.leader()?, goal.leader.as_ref()?);

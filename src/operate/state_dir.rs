@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn clusters_whose_names_make_the_same_file_name_do_not_take_each_others_files() {
         let dir = tempfile::tempdir().unwrap();
-        let desks = ["zk:2181/a-b", "zk:2181/a/b"].map(|cluster| StateDir::new(dir.path(), cluster));
-        let [one, other] = &desks;
+        let dirs = ["zk:2181/a-b", "zk:2181/a/b"].map(|cluster| StateDir::new(dir.path(), cluster));
+        let [one, other] = &dirs;
         let to = Endpoint::from("10.0.0.1:10921");
         let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
         let of = Undertaking::Handover { table, pid: Pid(0), to: to.clone() };

@@ -232,10 +232,10 @@ impl WorkSession {
         };
         let switched = switched.unwrap_or_else(|| Err(StepError::NotOff("it was stopped".to_owned())));
         let (again, hold, lock) = (Arc::default(), self.lock.hold(), self.lock.clone());
-        let hands = SessionHandle { record: record.clone(), listener: listener.clone(), again, hold, lock };
+        let session = SessionHandle { record: record.clone(), listener: listener.clone(), again, hold, lock };
         let done = match switched {
             Ok(()) => {
-                let mut working = tokio::spawn(work(hands));
+                let mut working = tokio::spawn(work(session));
                 match within_budget(cluster, LEADERS, &mut working).await {
                     Some(done) => Ok(done.map_err(|error| NotDone::Panicked(panic_text(error)))),
                     None => {

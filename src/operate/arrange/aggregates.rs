@@ -90,7 +90,7 @@ fn goal(table: &TableName, partition: &Partition, to: &Endpoint, why: String) ->
         replicas: partition.places(),
         leader: Some(to.clone()),
         beside: None,
-        heir_holds_all: false,
+        successor_holds_all: false,
         replaces: None,
         why,
     }

@@ -79,7 +79,7 @@ pub(super) fn scale_out(
             replicas: placed.replicas,
             leader,
             beside: None,
-            heir_holds_all: false,
+            successor_holds_all: false,
             replaces: None,
             why: why.to_owned(),
         });

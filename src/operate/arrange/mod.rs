@@ -162,8 +162,9 @@ pub struct Goal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaces>,
     /// Who is to lead was seen to hold every row that the leader does, and may hold more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub heir_holds_all: bool,
+    // Files have the name it had at first.
+    #[serde(rename = "heir_holds_all", default, skip_serializing_if = "std::ops::Not::not")]
+    pub successor_holds_all: bool,
     /// Why.
     pub why: String,
 }

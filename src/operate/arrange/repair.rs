@@ -37,7 +37,7 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
                 pid: partition.pid,
                 beside,
                 leader: None,
-                heir_holds_all: false,
+                successor_holds_all: false,
                 replaces: None,
                 why: format!(
                     "it has {}, and its table was made with {wanted}",

@@ -96,7 +96,7 @@ pub(super) fn moved_away(
         replicas,
         leader,
         beside: like.map(|goal| goal.table.clone()),
-        heir_holds_all: false,
+        successor_holds_all: false,
         replaces: None,
         why,
     })

@@ -318,7 +318,7 @@ fn led_by(at: usize) -> Goal {
         replicas,
         leader: Some(tablet(at)),
         beside: None,
-        heir_holds_all: false,
+        successor_holds_all: false,
         replaces: None,
         why: "of a test".to_owned(),
     }

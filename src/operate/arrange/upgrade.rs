@@ -88,7 +88,7 @@ pub(super) fn pre(
                 replicas: partition.places(),
                 leader: None,
                 beside: like.as_ref().map(|goal| goal.table.clone()),
-                heir_holds_all: false,
+                successor_holds_all: false,
                 replaces: None,
                 why: format!("{endpoint} should lead nothing"),
             };
@@ -168,7 +168,16 @@ pub(super) fn post(seen: &Snapshot, endpoint: &Endpoint, noted: Option<&UpgradeN
             let (table, pid) = (moved.table.clone(), moved.pid);
             let leader = Some(endpoint.clone());
             let (beside, replaces) = (None, None);
-            arrangement.goals.push(Goal { table, pid, replicas, leader, beside, heir_holds_all: false, replaces, why });
+            arrangement.goals.push(Goal {
+                table,
+                pid,
+                replicas,
+                leader,
+                beside,
+                successor_holds_all: false,
+                replaces,
+                why,
+            });
         }
     }
     arrangement.goals = aggregates::first_where_written(seen, endpoint, arrangement.goals);

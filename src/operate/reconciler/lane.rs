@@ -122,7 +122,7 @@ impl Lane {
     /// Until it is at its goal or given up, or everything is to end.
     pub(super) async fn run(mut self) -> LaneEnd {
         loop {
-            if *self.shared.hands.hold.borrow() == Hold::Lost {
+            if *self.shared.session.hold.borrow() == Hold::Lost {
                 return LaneEnd::Stopped(Stop::LockLost);
             }
             if self.shared.is_ending() {
@@ -218,8 +218,8 @@ impl Lane {
         if self.stood_up >= STAND_DOWNS {
             return NextMove::gives_up(never_a_pause());
         }
-        let holds = *self.shared.hands.hold.borrow() == Hold::Held;
-        if seen.auto_failover && holds && self.shared.hands.switches_off_again(&self.shared.cluster).await {
+        let holds = *self.shared.session.hold.borrow() == Hold::Held;
+        if seen.auto_failover && holds && self.shared.session.switches_off_again(&self.shared.cluster).await {
             return NextMove::GoesOn;
         }
         let step = match self.step(seen) {
@@ -227,7 +227,7 @@ impl Lane {
             Err(then) => return then,
         };
         // Nobody knows whether the lock is still held: what was sent is watched, and nothing more is sent.
-        if *self.shared.hands.hold.borrow() != Hold::Held {
+        if *self.shared.session.hold.borrow() != Hold::Held {
             return NextMove::Looks;
         }
         let rests = matches!(step, Step::StandDown { .. }) && Instant::now() < self.rests_until;
@@ -381,7 +381,7 @@ impl Lane {
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
         let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
-        if self.shared.hands.write_down(&text).is_err() {
+        if self.shared.session.write_down(&text).is_err() {
             return NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded));
         }
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
@@ -394,7 +394,7 @@ impl Lane {
                 let text = error.to_string();
                 self.tell(&step, None, StepOutcome::Missed(text.clone()));
                 let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
-                if is_gated && self.shared.hands.switches_off_again(&self.shared.cluster).await {
+                if is_gated && self.shared.session.switches_off_again(&self.shared.cluster).await {
                     return NextMove::GoesOn;
                 }
                 self.turn = None;

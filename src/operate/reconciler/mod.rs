@@ -111,7 +111,7 @@ struct Shared {
     barred: BTreeSet<Endpoint>,
     now_ms: u64,
     told: StepListener,
-    hands: SessionHandle,
+    session: SessionHandle,
     stood_down: Mutex<StoodDowns>,
     /// Everything is to end.
     ending: watch::Sender<bool>,
@@ -162,7 +162,7 @@ impl Drop for Counted {
 impl Reconciler {
     /// Until every partition is at its goal or given up, or it is told to stop: then no partition is left without a leader
     /// that has one to give, even if something here panics.
-    pub(super) async fn work(self, hands: SessionHandle) -> Reconciled {
+    pub(super) async fn work(self, session: SessionHandle) -> Reconciled {
         let Self { mut stop, goals, .. } = self;
         let shared = Arc::new(Shared {
             cluster: self.cluster,
@@ -173,7 +173,7 @@ impl Reconciler {
             barred: self.barred,
             now_ms: self.now_ms,
             told: self.told,
-            hands,
+            session,
             stood_down: Mutex::new(self.stood_down),
             ending: watch::Sender::new(false),
             turns: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
@@ -298,7 +298,7 @@ mod tests {
             replicas: Vec::new(),
             leader: None,
             beside: beside.map(name),
-            heir_holds_all: false,
+            successor_holds_all: false,
             replaces: None,
             why: String::new(),
         }

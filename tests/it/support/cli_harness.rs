@@ -72,7 +72,7 @@ impl CliHarness {
         self.home.start(&self.words(command, &self.server.address()))
     }
 
-    /// Runs a command to its end. What it says is to be typed next has what the desk adds by itself, which says nothing here.
+    /// Runs a command to its end. The commands that it names have the options that are added here; they are left out of what it says.
     fn runs(&self, command: &str) -> Ran {
         let mut ran = self.home.run(&self.words(command, &self.server.address()));
         let added = format!(" --zk-cluster {} --zk-root-path {}", self.server.address(), self.root);

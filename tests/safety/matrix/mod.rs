@@ -80,11 +80,11 @@ fn addresses() -> Addresses {
     Addresses::recorded(2, 3)
 }
 
-fn mishaps(method: &str, effect: Effect) -> Vec<&'static str> {
+fn kinds(method: &str, effect: Effect) -> Vec<&'static str> {
     if effect == Effect::Read {
         return ON_READS.to_vec();
     }
-    let of = |so: bool, mishaps: &'static [&'static str]| if so { mishaps } else { &[] };
+    let of = |so: bool, kinds: &'static [&'static str]| if so { kinds } else { &[] };
     let on_nameserver = NAMESERVER_CALLS.contains(&method);
     [
         ANYWHERE,
@@ -113,7 +113,7 @@ fn cells(playbook: &'static str, world: &World) -> Vec<Cell> {
     for ((method, mutates), count) in counts {
         let effect = if mutates { Effect::Mutate } else { Effect::Read };
         for nth in BTreeSet::from([1, count / 2 + 1, count]) {
-            for kind in mishaps(method, effect) {
+            for kind in kinds(method, effect) {
                 let fault: Fault = format!("{method}:{nth}={kind}").parse().unwrap();
                 cells.push(Cell { playbook, fault });
             }

@@ -1,4 +1,4 @@
-//! What may go wrong in a sandbox, as a closed vocabulary: a fault is *when* (a trigger) and *what* (a mishap). Faults are
+//! What may go wrong in a sandbox, as a closed vocabulary: a fault is *when* (a trigger) and *what* (its kind). Faults are
 //! data; the [`World`](super::World) meets them call by call, pure and seeded, so that the same faults happen to a world in
 //! process and to one behind sockets.
 

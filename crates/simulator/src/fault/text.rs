@@ -20,7 +20,7 @@ pub struct FaultError {
     pub what: String,
 }
 
-/// How a mishap is written.
+/// How a kind of fault is written.
 #[derive(Clone, Copy)]
 enum Form {
     /// By its name alone.
@@ -157,7 +157,7 @@ const WORDS: &[(&str, Form, &str)] = &[
     ("lock-shaky", Plain(FaultKind::Tool(ToolFate::LockShaky)), "nobody knows whether the tool's lock is held"),
 ];
 
-/// Every mishap but those of the tool itself: how it is written, and what it is.
+/// Every kind of fault but those of the tool itself: how it is written, and what it is.
 pub fn vocabulary() -> impl Iterator<Item = (String, &'static str)> {
     let words = WORDS.iter().filter(|(_, form, _)| !matches!(form, Plain(FaultKind::Tool(_))));
     words.map(|(name, form, about)| match form {
@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mishap_reads_back_as_it_is_written() {
+    fn every_fault_reads_back_as_it_is_written() {
         for (name, form, _) in WORDS {
             let spec = match form {
                 Plain(FaultKind::Load(_)) => format!("LoadTable:2={name}"),

@@ -409,7 +409,7 @@ impl Known {
                 );
             }
         }
-        let successor = self.wanted.as_ref().map(|at| Successor { at, holds_all: self.heir_holds_all });
+        let successor = self.wanted.as_ref().map(|at| Successor { at, holds_all: self.successor_holds_all });
         match standing(&place, &self.old, successor, &self.barred) {
             Ok(Standing::Down(to)) => {
                 let step = Step::ChangeLeader { table: self.table.clone(), pid: self.pid, to: Some(to.clone()) };

@@ -72,7 +72,7 @@ pub(in super::super::super) struct Known {
     /// Who is to lead.
     pub(super) wanted: Option<Endpoint>,
     /// It was seen to hold every row that the old leader does.
-    pub(super) heir_holds_all: bool,
+    pub(super) successor_holds_all: bool,
     /// Tablets that are not to lead anything.
     pub(super) barred: BTreeSet<Endpoint>,
     /// The partition, its operations, and the tablets it is on.
@@ -117,7 +117,7 @@ impl Known {
             pid: goal.pid,
             id,
             old,
-            heir_holds_all: goal.heir_holds_all,
+            successor_holds_all: goal.successor_holds_all,
             wanted: goal.leader.clone().or_else(|| {
                 let stays = |at: &&Endpoint| !barred.contains(*at);
                 goal.replicas.iter().filter(|at| Some(*at) != place.leader()).find(stays).cloned()

@@ -224,10 +224,10 @@ impl Vacancy {
 
     /// What the decision depends on beside the partition's servers.
     async fn circumstances(&mut self) -> Circumstances {
-        let hold = *self.shared.hands.hold.borrow();
+        let hold = *self.shared.session.hold.borrow();
         if hold == Hold::Lost && self.taken_over.is_none() {
             // As with auto_failover: another run that has taken over sees to it. If nobody has, or nobody knows, it is still ours.
-            let holder = tokio::time::timeout(ASK_FOR_THE_LOCK, self.shared.hands.lock.holder()).await;
+            let holder = tokio::time::timeout(ASK_FOR_THE_LOCK, self.shared.session.lock.holder()).await;
             self.taken_over = Some(matches!(holder, Ok(Ok(Some(_)))));
         }
         if self.shared.is_ending() || hold == Hold::Lost || self.unrecorded {
@@ -313,7 +313,7 @@ impl Vacancy {
     /// Whether it is on disk.
     fn write_down(&mut self, step: &Step) -> bool {
         let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
-        let written = self.shared.hands.write_down(&text).is_ok();
+        let written = self.shared.session.write_down(&text).is_ok();
         self.unrecorded |= !written;
         written
     }

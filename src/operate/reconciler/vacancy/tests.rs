@@ -43,7 +43,7 @@ impl Bed {
             replicas,
             leader,
             beside: None,
-            heir_holds_all: false,
+            successor_holds_all: false,
             replaces: None,
             why: String::new(),
         };
