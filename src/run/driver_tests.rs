@@ -2,59 +2,20 @@
 //! it stays open.
 #![allow(clippy::panic)]
 
-use std::sync::Arc;
-
-use super::super::lock::{InMemoryLock, Lock as _};
-use super::super::made_up::{ID, note, orders, record, seen, tablets};
+use super::super::made_up::{ID, driver_of, orders, seen, tablets};
 use super::super::partition_task::End;
 use super::*;
-use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{
     Action, Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, StorageMode, TableName, TabletState,
     Term, TermStart,
 };
 use crate::recovery::{Blocked, Load, Reason};
-use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-
-/// Servers that nobody is to call.
-struct Nobody;
-
-impl Rpc for Nobody {
-    fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
-        panic!("nobody expected {}", call.name());
-    }
-
-    fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
-        panic!("nobody expected {} to {endpoint}", call.name());
-    }
-
-    fn find_nameserver(&self) -> Pending<'_, String> {
-        panic!("nobody looks for the nameserver");
-    }
-}
 
 const OPEN_FOR: Duration = Duration::from_secs(300);
 
 /// A driver of [`seen`], whose partition was left alone for that reason.
 fn left_alone_for(reason: Reason) -> Driver {
-    let snapshot = seen();
-    let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
-    let memories = BTreeMap::from([(ID, Memory::at_start(&snapshot, table, partition, &[]))]);
-    let lock = Arc::new(InMemoryLock::default());
-    let (_, stop) = watch::channel(Stop::No);
-    let settings = Settings {
-        playbook: Playbook::find("recover").unwrap(),
-        widths: Widths::default(),
-        pace: 1.0,
-        listener: Arc::new(|_| {}),
-        stop,
-        record: record(),
-        hold: lock.hold(),
-        early_leader_note: EarlyLeaderNote { lock, note: note(), told: false },
-        awaiting: Awaiting { since: Instant::now(), time: OPEN_FOR, always: BTreeSet::new(), gone: BTreeSet::new() },
-    };
-    let cluster = Cluster::new(Arc::new(Nobody), Options::default());
-    let mut driver = Driver::new(cluster, settings, snapshot, memories);
+    let mut driver = driver_of(seen(), OPEN_FOR);
     assert!(!driver.task().healthy_before && driver.task().serves);
     driver.leave_alone(reason);
     driver

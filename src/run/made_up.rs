@@ -1,13 +1,27 @@
 //! A cluster made up for tests: one partition that is led on `a`, and whose follower on `b` does not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, Options, Pending, Rpc};
 use crate::model::{
     Endpoint, Followers, Held, Identity, Offset, Partition, PartitionId, Pid, Probes, Replica, Role, Seen, Snapshot,
     State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
-use super::lock::Note;
+use crate::playbook::Playbook;
+use crate::recovery::Memory;
+use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+
+use super::driver::{Driver, Settings, Stop};
+use super::early_leader_note::EarlyLeaderNote;
+use super::lane::Widths;
+use super::lock::{InMemoryLock, Lock as _, Note};
+use super::missing::Awaiting;
 use super::record::{By, Caller, MemoryArchive, Record, RunHeader, Work};
 use super::run_id::RunId;
 
@@ -89,4 +103,45 @@ pub(super) fn note() -> Note {
 /// Some tablets, by their names.
 pub(super) fn tablets<const N: usize>(names: [&str; N]) -> BTreeSet<Endpoint> {
     names.into_iter().map(Endpoint::from).collect()
+}
+
+/// Servers that nobody is to call.
+struct Nobody;
+
+impl Rpc for Nobody {
+    fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
+        panic!("nobody expected {}", call.name());
+    }
+
+    fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
+        panic!("nobody expected {} to {endpoint}", call.name());
+    }
+
+    fn find_nameserver(&self) -> Pending<'_, String> {
+        panic!("nobody looks for the nameserver");
+    }
+}
+
+/// A driver that calls nobody, of the first partition of every table. It stays open for so long.
+pub(super) fn driver_of(snapshot: Snapshot, open_for: Duration) -> Driver {
+    let memory = |table: &Table| {
+        let partition = &table.partitions[0];
+        let id = PartitionId { tid: table.tid, pid: partition.pid };
+        (id, Memory::at_start(&snapshot, table, partition, &[]))
+    };
+    let memories = snapshot.tables.iter().map(memory).collect();
+    let lock = Arc::new(InMemoryLock::default());
+    let (_, stop) = watch::channel(Stop::No);
+    let settings = Settings {
+        playbook: Playbook::find("recover").unwrap(),
+        widths: Widths::default(),
+        pace: 1.0,
+        listener: Arc::new(|_| {}),
+        stop,
+        record: record(),
+        hold: lock.hold(),
+        early_leader_note: EarlyLeaderNote { lock, note: note(), told: false },
+        awaiting: Awaiting { since: Instant::now(), time: open_for, always: BTreeSet::new(), gone: BTreeSet::new() },
+    };
+    Driver::new(Cluster::new(Arc::new(Nobody), Options::default()), settings, snapshot, memories)
 }

@@ -1,46 +1,19 @@
 //! Whose turn it is among a base table's partition and the one that aggregates it, and when those that wait are looked at again.
 #![allow(clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use tokio::sync::watch;
-
-use super::super::driver::{Settings, Stop};
-use super::super::early_leader_note::EarlyLeaderNote;
-use super::super::lane::Widths;
-use super::super::lock::{InMemoryLock, Lock as _};
-use super::super::made_up::{ID as BASE, note, record, seen};
-use super::super::missing::Awaiting;
+use super::super::made_up::{self, ID as BASE, seen};
 use super::super::partition_task::End;
 use super::*;
-use crate::cluster::{Cluster, Options, Pending, Rpc};
 use crate::model::{
     Directory, Held, Manifest, Offset, Pid, Probes, Role, Seen, Snapshot, State, StorageMode, TableName, Tid,
 };
-use crate::playbook::Playbook;
-use crate::recovery::{Blocked, Choice, Memory, PromotionMethod, Reason, Wait};
-use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
+use crate::recovery::{Blocked, Choice, PromotionMethod, Reason, Wait};
 
 const AGGREGATE: PartitionId = PartitionId { tid: Tid(8), pid: Pid(0) };
 /// How long a turn lasts here.
 const LASTS: Duration = Duration::from_secs(180);
-
-struct Nobody;
-
-impl Rpc for Nobody {
-    fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
-        panic!("nobody expected {}", call.name());
-    }
-
-    fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
-        panic!("nobody expected {} to {endpoint}", call.name());
-    }
-
-    fn find_nameserver(&self) -> Pending<'_, String> {
-        panic!("nobody looks for the nameserver");
-    }
-}
 
 /// A base table's partition and one that aggregates it, on `a`, which leads both, and `b`. Nothing is loaded.
 fn restarted() -> Snapshot {
@@ -57,25 +30,7 @@ fn restarted() -> Snapshot {
 }
 
 fn driver_of(snapshot: Snapshot) -> Driver {
-    let memory = |at: usize| {
-        let table = &snapshot.tables[at];
-        Memory::at_start(&snapshot, table, &table.partitions[0], &[])
-    };
-    let memories = BTreeMap::from([(BASE, memory(0)), (AGGREGATE, memory(1))]);
-    let lock = Arc::new(InMemoryLock::default());
-    let (_, stop) = watch::channel(Stop::No);
-    let settings = Settings {
-        playbook: Playbook::find("recover").unwrap(),
-        widths: Widths::default(),
-        pace: 1.0,
-        listener: Arc::new(|_| {}),
-        stop,
-        record: record(),
-        hold: lock.hold(),
-        early_leader_note: EarlyLeaderNote { lock, note: note(), told: false },
-        awaiting: Awaiting { since: Instant::now(), time: LASTS, always: BTreeSet::new(), gone: BTreeSet::new() },
-    };
-    let mut driver = Driver::new(Cluster::new(Arc::new(Nobody), Options::default()), settings, snapshot, memories);
+    let mut driver = made_up::driver_of(snapshot, LASTS);
     driver.stirred.clear();
     driver
 }
