@@ -30,6 +30,11 @@ impl ClusterNames {
         Self { called: name.to_owned(), tablets: addresses(snapshot), host: host.to_owned() }
     }
 
+    /// Those of the cluster that a run was on, as it was seen when the run began.
+    pub fn of(begun: &RunHeader) -> Self {
+        Self::seen(&begun.cluster, &begun.snapshot, &begun.caller.host)
+    }
+
     /// Whether a run was on this cluster: it is called the same; or it was found in another way, once by the address of a
     /// nameserver, and has a tablet in common. Two root paths in ZooKeeper are two clusters, even if one has taken the place of the
     /// other.

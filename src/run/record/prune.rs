@@ -101,8 +101,7 @@ fn why(told: &[Told], at: usize) -> Option<Needed> {
     if !recorded_run.is_finished() && !recorded_run.is_dismissed() {
         return Some(Needed::LeavesSomething);
     }
-    let begun = &recorded_run.begun;
-    let names = ClusterNames::seen(&begun.cluster, &begun.snapshot, &begun.caller.host);
+    let names = ClusterNames::of(&recorded_run.begun);
     let of_it = |told: &Told| told.recorded_run.as_ref().is_ok_and(|other| names.is_of(&other.begun));
     let brought_all_back = |recorded_run: &RecordedRun| {
         recorded_run.is_finished() && recorded_run.begun.work() == Work::Recovery && recorded_run.begun.all
@@ -135,11 +134,7 @@ pub fn leaves_the_same(archive: &dyn Archive, without: &BTreeSet<RunId>) -> Resu
         let Ok(recorded_run) = archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read) else {
             continue;
         };
-        let names = ClusterNames::seen(
-            &recorded_run.begun.cluster,
-            &recorded_run.begun.snapshot,
-            &recorded_run.begun.caller.host,
-        );
+        let names = ClusterNames::of(&recorded_run.begun);
         if !clusters.contains(&names) {
             clusters.push(names);
         }
