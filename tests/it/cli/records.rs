@@ -4,7 +4,7 @@ use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::Value;
 
 use crate::support::harness::Harness;
-use crate::support::process::Home;
+use crate::support::process::{Home, Running};
 
 fn recovered(home: &Home) -> Vec<Value> {
     home.run(&["recover", "--all", "--sandbox", "--record-dir", &home.file("kept")]).expect(0);
@@ -139,15 +139,21 @@ fn records_that_nobody_needs_are_removed_and_no_others() {
     assert!(!std::path::Path::new(&home.file(&beside)).exists(), "what was kept beside a record goes with it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_followed_from_another_shell_until_it_ends() {
+/// A run that waits for its first RecoverTable, and whoever follows it.
+async fn followed() -> (Harness, Home, Running, Running) {
     let harness = Harness::start(Scenario::EverythingRestarted).await;
     let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
     harness.hold_at(&["RecoverTable"], 1);
     let home = Home::new();
     let mut run = home.start(&["recover", "--all", "--nameserver", &nameserver]);
     run.wait_for_progress(|line| line.contains(": serving after "));
-    let mut follow = home.start(&["record", "follow", "--output", "json"]);
+    let follow = home.start(&["record", "follow", "--output", "json"]);
+    (harness, home, run, follow)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_followed_from_another_shell_until_it_ends() {
+    let (harness, home, run, mut follow) = followed().await;
     let line = follow.wait_for_line(|line| line.contains("\"event\":\"progress\""));
     assert!(line.contains("\"replicas\":"), "{line}");
     harness.release();
@@ -164,13 +170,7 @@ async fn a_run_is_followed_from_another_shell_until_it_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_killed_is_followed_no_longer() {
-    let harness = Harness::start(Scenario::EverythingRestarted).await;
-    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
-    harness.hold_at(&["RecoverTable"], 1);
-    let home = Home::new();
-    let mut run = home.start(&["recover", "--all", "--nameserver", &nameserver]);
-    run.wait_for_progress(|line| line.contains(": serving after "));
-    let mut follow = home.start(&["record", "follow", "--output", "json"]);
+    let (harness, _home, run, mut follow) = followed().await;
     follow.wait_for_line(|line| line.contains("\"event\":\"progress\""));
     run.signal("KILL");
     run.ended_by_itself();
