@@ -4,7 +4,7 @@
 //! and last occurrence everything happens that can happen there, one thing in each cell. After the run in which it happens,
 //! calm runs follow until one changes nothing.
 //!
-//! `OPENMLDB_OPS_CELL="recover LoadTable:2=reset-after"` tries that cell alone and tells all that happened in it.
+//! `OPENMLDB_OPS_CELL="recover LoadTable=reset-after"` tries that cell alone and tells all that happened in it.
 
 mod cell;
 mod harness;
