@@ -1,5 +1,7 @@
 //! As many replicas as there should be, a tablet that is gone, and bytes instead of heads.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Compression, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid};
 use crate::recovery::LossKind;
 
@@ -152,6 +154,18 @@ fn nothing_that_serves_is_taken_away_for_one_that_is_dead() {
     let arrangement = arranged(&Undertaking::Repair, &seen, &Sizes::default()).unwrap();
     assert_eq!(arrangement.goals, []);
     assert!(arrangement.remarks.iter().any(|remark| remark.contains("tablet replace tablet2")), "{arrangement:?}");
+}
+
+/// Flags do not say what a tablet has loaded: the one that has goes on having it.
+#[test]
+fn of_too_many_replicas_none_goes_that_is_loaded_while_another_one_is_not() {
+    for bare in [1, 2] {
+        let mut seen = cluster(3, &[("shop", vec![vec![0, 1, 2]])]);
+        seen.tables[0].replica_num = Some(2);
+        seen.tablets.get_mut(&tablet(bare)).unwrap().held = Seen::Known(BTreeMap::new());
+        let goals = arranged(&Undertaking::Repair, &seen, &Sizes::default()).unwrap().goals;
+        assert_eq!(goals[0].replicas, [tablet(0), tablet(3 - bare)], "tablet{bare} has nothing");
+    }
 }
 
 /// What is lacking is there before anybody asks for one that is away.
