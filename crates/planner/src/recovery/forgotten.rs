@@ -30,6 +30,12 @@ pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked>
         "start that tablet if that can be done: nothing is lost by waiting. If not, `openmldb-ops tablet replace {endpoint} --dry-run` \
          lists what is lost under an id for --accept-data-loss"
     );
+    // What it may have held of a leader that lacks rows is no number, and more than what is known beyond that one.
+    if is_suspect(view, leader) {
+        let text = format!("its leader {} lacks rows, and {endpoint} may have held them", leader.endpoint);
+        let loss = Loss::out_of_reach(view, replica);
+        unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint.clone()), vec![loss])?;
+    }
     let known = replica.largest_known_offset();
     let beyond = known_beyond(view, leader, replica);
     if beyond > 0 {
@@ -39,11 +45,6 @@ pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked>
             counted(beyond, "entry")
         );
         let loss = Loss { entries: Some(beyond), ..Loss::out_of_reach(view, replica) };
-        return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
-    }
-    if is_suspect(view, leader) {
-        let text = format!("its leader {} lacks rows, and {endpoint} may have held them", leader.endpoint);
-        let loss = Loss::out_of_reach(view, replica);
         return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
     }
     Ok(())
