@@ -84,6 +84,23 @@ fn what_an_old_leader_wrote_beyond_the_election_is_a_loss_however_far_the_new_on
     assert_eq!(blocked.loss[0].entries, Some(6));
 }
 
+/// `gone` died, `b` was elected, which died later, and then `a`: what `gone` wrote beyond the first election is still nobody else's.
+#[test]
+fn what_an_old_leader_wrote_is_a_loss_however_many_were_elected_since() {
+    let since = |known: u64, b: fn(Replica) -> Replica| {
+        let leads = |r: Replica| r.leader().alive().loaded(50).leads_to([]);
+        a_partition()
+            .terms([(1, 0), (3, 21), (5, 41)])
+            .replica("a", leads)
+            .replica("b", b)
+            .replica("gone", |r| r.leader().out_of_reach().known_at(known))
+    };
+    let led: fn(Replica) -> Replica = |r| r.leader().out_of_reach().known_at(40);
+    assert_eq!(forgotten(&since(26, led)).unwrap_err().loss[0].entries, Some(6));
+    assert_eq!(forgotten(&since(20, led)), Ok(()));
+    assert_eq!(forgotten(&since(40, |r| r.alive().loaded(50))), Ok(()), "it led until the last election");
+}
+
 #[test]
 fn what_answers_is_not_gone_and_without_a_leader_nobody_knows() {
     assert!(forgotten(&led_since(|r| r.loaded(50))).unwrap_err().text.contains("answers"));
