@@ -168,6 +168,46 @@ fn of_too_many_replicas_none_goes_that_is_loaded_while_another_one_is_not() {
     }
 }
 
+/// A step is judged by what is seen when it is to be taken, and not by what was when it was arranged.
+#[test]
+fn metadata_are_changed_for_one_that_is_gone_only_while_all_that_speaks_for_it_holds() {
+    let loss = || Loss { endpoint: tablet(1), kind: LossKind::OutOfReach, entries: None, directory: None };
+    let replaces = |unseen, accepted| Replaces { gone: tablet(1), unseen, accepted };
+    let refused = |step: &Step, seen: &Snapshot| plan(step, seen).unwrap_err();
+    let changed = |seen: &Snapshot, change: fn(&mut Snapshot)| {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        seen
+    };
+    let (healthy, lone) = (cluster(3, &[("shop", vec![vec![0, 1]])]), cluster(3, &[("shop", vec![vec![1]])]));
+    let (seen, alone) = (without(&healthy, 1), without(&lone, 1));
+    let (table, pid) = (seen.tables[0].name.clone(), seen.tables[0].partitions[0].pid);
+
+    let forget = |replaces| Step::ForgetReplica { table: table.clone(), pid, replaces };
+    assert!(plan(&forget(replaces(false, Vec::new())), &seen).is_ok());
+    assert!(plan(&forget(replaces(true, vec![loss()])), &seen).is_ok());
+    assert!(refused(&forget(replaces(true, Vec::new())), &seen).text.contains("nobody has looked at"));
+    let on = changed(&seen, |seen| seen.auto_failover = true);
+    let unled = changed(&seen, |seen| seen.tables[0].partitions[0].replicas[0].is_alive = false);
+    let longer = changed(&seen, |seen| seen.tables[0].partitions[0].replicas[1].offset = Some(Offset(25)));
+    let forget = forget(replaces(false, Vec::new()));
+    assert_eq!(refused(&forget, &on).code, Some(301));
+    assert!(refused(&forget, &healthy).text.contains("it answers"));
+    assert!(refused(&forget, &unled).text.contains("no live leader"));
+    assert!(refused(&forget, &longer).text.contains("known at offset 25"));
+
+    let replace = |accepted, to| {
+        let replaces = replaces(false, accepted);
+        Step::ReplaceOnly { table: table.clone(), pid, replaces, to: tablet(to) }
+    };
+    assert!(plan(&replace(vec![loss()], 2), &alone).is_ok());
+    assert!(refused(&replace(Vec::new(), 2), &alone).text.contains("its loss was not accepted"));
+    assert!(refused(&replace(vec![loss()], 2), &seen).text.contains("the only replica"), "another one is there");
+    assert!(refused(&replace(vec![loss()], 2), &lone).text.contains("it answers"));
+    assert_eq!(refused(&replace(vec![loss()], 2), &changed(&alone, |seen| seen.auto_failover = true)).code, Some(301));
+    assert_eq!(refused(&replace(vec![loss()], 2), &without(&alone, 2)).code, Some(303), "the other one died, too");
+}
+
 /// What is lacking is there before anybody asks for one that is away.
 #[test]
 fn a_replica_that_is_lacking_is_added_although_another_one_is_away() {
