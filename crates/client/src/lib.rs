@@ -22,6 +22,8 @@
 //! ```
 
 mod act;
+#[cfg(test)]
+mod act_tests;
 mod aggregator;
 mod channel;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! As many replicas as there should be, a tablet that is gone, and bytes instead of heads.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Compression, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid};
 use crate::recovery::LossKind;
 
@@ -152,6 +154,58 @@ fn nothing_that_serves_is_taken_away_for_one_that_is_dead() {
     let arrangement = arranged(&Undertaking::Repair, &seen, &Sizes::default()).unwrap();
     assert_eq!(arrangement.goals, []);
     assert!(arrangement.remarks.iter().any(|remark| remark.contains("tablet replace tablet2")), "{arrangement:?}");
+}
+
+/// Flags do not say what a tablet has loaded: the one that has goes on having it.
+#[test]
+fn of_too_many_replicas_none_goes_that_is_loaded_while_another_one_is_not() {
+    for bare in [1, 2] {
+        let mut seen = cluster(3, &[("shop", vec![vec![0, 1, 2]])]);
+        seen.tables[0].replica_num = Some(2);
+        seen.tablets.get_mut(&tablet(bare)).unwrap().held = Seen::Known(BTreeMap::new());
+        let goals = arranged(&Undertaking::Repair, &seen, &Sizes::default()).unwrap().goals;
+        assert_eq!(goals[0].replicas, [tablet(0), tablet(3 - bare)], "tablet{bare} has nothing");
+    }
+}
+
+/// A step is judged by what is seen when it is to be taken, and not by what was when it was arranged.
+#[test]
+fn metadata_are_changed_for_one_that_is_gone_only_while_all_that_speaks_for_it_holds() {
+    let loss = || Loss { endpoint: tablet(1), kind: LossKind::OutOfReach, entries: None, directory: None };
+    let replaces = |unseen, accepted| Replaces { gone: tablet(1), unseen, accepted };
+    let refused = |step: &Step, seen: &Snapshot| plan(step, seen).unwrap_err();
+    let changed = |seen: &Snapshot, change: fn(&mut Snapshot)| {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        seen
+    };
+    let (healthy, lone) = (cluster(3, &[("shop", vec![vec![0, 1]])]), cluster(3, &[("shop", vec![vec![1]])]));
+    let (seen, alone) = (without(&healthy, 1), without(&lone, 1));
+    let (table, pid) = (seen.tables[0].name.clone(), seen.tables[0].partitions[0].pid);
+
+    let forget = |replaces| Step::ForgetReplica { table: table.clone(), pid, replaces };
+    assert!(plan(&forget(replaces(false, Vec::new())), &seen).is_ok());
+    assert!(plan(&forget(replaces(true, vec![loss()])), &seen).is_ok());
+    assert!(refused(&forget(replaces(true, Vec::new())), &seen).text.contains("nobody has looked at"));
+    let on = changed(&seen, |seen| seen.auto_failover = true);
+    let unled = changed(&seen, |seen| seen.tables[0].partitions[0].replicas[0].is_alive = false);
+    let longer = changed(&seen, |seen| seen.tables[0].partitions[0].replicas[1].offset = Some(Offset(25)));
+    let forget = forget(replaces(false, Vec::new()));
+    assert_eq!(refused(&forget, &on).code, Some(301));
+    assert!(refused(&forget, &healthy).text.contains("it answers"));
+    assert!(refused(&forget, &unled).text.contains("no live leader"));
+    assert!(refused(&forget, &longer).text.contains("known at offset 25"));
+
+    let replace = |accepted, to| {
+        let replaces = replaces(false, accepted);
+        Step::ReplaceOnly { table: table.clone(), pid, replaces, to: tablet(to) }
+    };
+    assert!(plan(&replace(vec![loss()], 2), &alone).is_ok());
+    assert!(refused(&replace(Vec::new(), 2), &alone).text.contains("its loss was not accepted"));
+    assert!(refused(&replace(vec![loss()], 2), &seen).text.contains("the only replica"), "another one is there");
+    assert!(refused(&replace(vec![loss()], 2), &lone).text.contains("it answers"));
+    assert_eq!(refused(&replace(vec![loss()], 2), &changed(&alone, |seen| seen.auto_failover = true)).code, Some(301));
+    assert_eq!(refused(&replace(vec![loss()], 2), &without(&alone, 2)).code, Some(303), "the other one died, too");
 }
 
 /// What is lacking is there before anybody asks for one that is away.

@@ -4,7 +4,7 @@
 use crate::model::{Endpoint, Partition, Snapshot, Table, Verb, counted, counted_that};
 use crate::run::{Sizes, some_of};
 
-use super::super::partition_context::Refusal;
+use super::super::partition_context::{PartitionContext, Refusal};
 use super::replica_counts::ReplicaCounts;
 use super::{Arrangement, Closed, Goal, goal_of_base};
 
@@ -99,7 +99,7 @@ fn with_more(
     replicas
 }
 
-/// Those go first that are not alive, then those that are not beside the base table's, then those on the fullest tablet; the leader
+/// Those go first that are not alive or that their tablet has not loaded, then those that are not beside the base table's, then those on the fullest tablet; the leader
 /// stays. Only as long as enough are left on tablets that the nameserver hears from.
 fn with_fewer(
     seen: &Snapshot,
@@ -112,14 +112,19 @@ fn with_fewer(
     let mut replicas = partition.places();
     let piece = replica_counts.piece(table, partition);
     let heard = |replicas: &[Endpoint]| replicas.iter().filter(|at| seen.hears_from(at)).count();
-    let is_alive = |at: &Endpoint| partition.replicas.iter().any(|replica| replica.endpoint == *at && replica.is_alive);
+    let place = PartitionContext { seen, table, partition };
+    // A tablet that was started anew is flagged alive, and holds nothing before it is told to load.
+    let is_there = |at: &Endpoint| {
+        partition.replicas.iter().any(|replica| replica.endpoint == *at && replica.is_alive)
+            && place.loaded(at).is_some()
+    };
     while heard(&replicas) > wanted {
         let may_go: Vec<&Endpoint> =
             replicas.iter().filter(|at| partition.leader() != Some(at) && seen.hears_from(at)).collect();
-        let dead = may_go.iter().copied().filter(|at| !is_alive(at));
+        let not_there = may_go.iter().copied().filter(|at| !is_there(at));
         let apart = may_go.iter().copied().filter(|at| !base.is_empty() && !base.contains(at));
         let first = |among: Vec<&Endpoint>| replica_counts.fullest(among, table.storage).cloned();
-        let goes = first(dead.collect()).or_else(|| first(apart.collect())).or_else(|| first(may_go.clone()));
+        let goes = first(not_there.collect()).or_else(|| first(apart.collect())).or_else(|| first(may_go.clone()));
         let Some(goes) = goes else { break };
         replica_counts.take(&goes, piece);
         replicas.retain(|at| *at != goes);

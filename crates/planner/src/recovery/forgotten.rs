@@ -30,6 +30,12 @@ pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked>
         "start that tablet if that can be done: nothing is lost by waiting. If not, `openmldb-ops tablet replace {endpoint} --dry-run` \
          lists what is lost under an id for --accept-data-loss"
     );
+    // What it may have held of a leader that lacks rows is no number, and more than what is known beyond that one.
+    if is_suspect(view, leader) {
+        let text = format!("its leader {} lacks rows, and {endpoint} may have held them", leader.endpoint);
+        let loss = Loss::out_of_reach(view, replica);
+        unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint.clone()), vec![loss])?;
+    }
     let known = replica.largest_known_offset();
     let beyond = known_beyond(view, leader, replica);
     if beyond > 0 {
@@ -41,19 +47,17 @@ pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked>
         let loss = Loss { entries: Some(beyond), ..Loss::out_of_reach(view, replica) };
         return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
     }
-    if is_suspect(view, leader) {
-        let text = format!("its leader {} lacks rows, and {endpoint} may have held them", leader.endpoint);
-        let loss = Loss::out_of_reach(view, replica);
-        return unless_accepted(view, Blocked::new(Reason::OutOfReach, text, hint), vec![loss]);
-    }
     Ok(())
 }
 
 /// How many entries are known to have been there and not to be the leader's. One that led before holds nothing of what was written
-/// since the last leader was elected, and may have written itself in those places.
+/// since the next leader was elected, and may have written itself in those places. Which of several old leaders led last no flag says,
+/// so each counts as the one that led before all of them.
 fn known_beyond(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
     let shared = proven_offset(leader, replica);
-    let elected_since = view.terms.last().filter(|_| replica.is_leader).map(|last| last.start.0.saturating_sub(1));
+    let elections = view.replicas.iter().filter(|r| r.is_leader && r.endpoint != leader.endpoint).count();
+    let first_since = view.terms.iter().rev().nth(elections.saturating_sub(1)).or(view.terms.first());
+    let elected_since = first_since.filter(|_| replica.is_leader).map(|first| first.start.0.saturating_sub(1));
     let shared = elected_since.map_or(shared, |end| shared.min(Offset(end)));
     replica.largest_known_offset().0.saturating_sub(shared.0)
 }

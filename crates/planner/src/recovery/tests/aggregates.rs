@@ -11,7 +11,7 @@ use crate::recovery::{
     Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, PromotionMethod, Question, Reason, RowsSeen, Suspicion,
     awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
 };
-use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, Term};
+use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, StorageMode, Term};
 
 pub fn base(leader: &str, was_apart: bool) -> Option<Base> {
     Some(Base {
@@ -464,4 +464,12 @@ fn what_nobody_else_holds_is_not_loaded_where_an_aggregator_would_hide_its_log()
     assert!(beside(Seen::Known(Aggregator::Missing), is_away).acts().contains(&"load a".to_owned()));
     assert!(beside(Seen::Known(Aggregator::Present), |r| r.loaded(8)).acts().contains(&"load a".to_owned()));
     assert!(matches!(beside(Seen::Unasked, is_away).decided(), Decision::Look(_)));
+    // Its directory is not there, either.
+    let is_bare: fn(Replica) -> Replica = |r| r.no_directory();
+    assert_eq!(beside(Seen::Known(Aggregator::Present), is_bare).blocked().reason, Reason::WrittenWhileLoading);
+    // Whoever does not say whether it aggregates may, once nobody waits for its answer any more.
+    let mut silent = beside(Seen::Failed("no answer".to_owned()), is_away);
+    let Decision::Wait(wait) = silent.decided() else { panic!("{:?}", silent.decided()) };
+    silent.0.memory.note_expired(StorageMode::Memory, wait.what, wait.seen);
+    assert_eq!(silent.blocked().reason, Reason::WrittenWhileLoading);
 }

@@ -87,6 +87,11 @@ fn what_parts_a_replica_from_its_leader_is_forgotten_once_it_is_seen_replaced_an
         view
     };
     assert_eq!(left_of(leads), kept);
+    let leads_in_memory = |mut view: Built| {
+        view.get_mut("b").data = a_partition().replica("b", |r| r.loaded(9).leads_to([])).get("b").data.clone();
+        view
+    };
+    assert_eq!(left_of(leads_in_memory), kept, "it takes writes of its own");
     let at = |offset: u64, looks: u32| {
         let mut view = a_partition()
             .replica("a", |r| r.leader().alive().loaded(9).leads_to([]))

@@ -49,6 +49,17 @@ fn one_that_lacks_entries_in_between_is_not() {
 }
 
 #[test]
+fn of_rows_that_may_expire_their_number_says_nothing() {
+    let of = |leader: (u64, u64), remote: (u64, u64)| {
+        let reach = Reach { snapshot: Offset(0), led_from: Offset(leader.0) };
+        let normal = |(offset, rows)| held(offset, rows, State::Normal);
+        may_attach(reach, &normal(leader), Some(&normal(remote)), true)
+    };
+    assert_eq!(of((20, 20), (20, 15)), Ok(Attach::GoesOn), "at the same entry");
+    assert_eq!(of((30, 30), (20, 15)), Ok(Attach::GoesOn), "behind");
+}
+
+#[test]
 fn one_that_is_not_loaded_or_not_there_is_not() {
     let reach = Reach { snapshot: Offset(0), led_from: Offset(20) };
     let leader = held(20, 20, State::Normal);

@@ -1,0 +1,100 @@
+//! A partition's metadata are read and written back without a replica: what is written, and when nothing is.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::{Arc, Mutex};
+
+use super::cluster_tests::{Scripted, cluster};
+use super::{CallError, Cluster, Outcome};
+use openmldb_model::{Pid, TableName};
+use openmldb_wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_wire::nameserver::{GeneralResponse, GetTablePartitionResponse, PartitionMeta, TablePartition, TermPair};
+
+fn meta(endpoint: &str, is_leader: bool, is_alive: Option<bool>) -> PartitionMeta {
+    let (endpoint, offset) = (endpoint.to_owned(), Some(20));
+    PartitionMeta { endpoint, is_leader, is_alive, offset, ..PartitionMeta::default() }
+}
+
+fn partition(partition_meta: Vec<PartitionMeta>) -> TablePartition {
+    let remote = PartitionMeta { alias: Some("other".to_owned()), ..meta("remote", true, None) };
+    TablePartition {
+        pid: 0,
+        partition_meta,
+        term_offset: vec![TermPair { term: 1, offset: 0 }, TermPair { term: 3, offset: 21 }],
+        remote_partition_meta: vec![remote],
+        ..TablePartition::default()
+    }
+}
+
+/// A nameserver that says `found`, and what it was told to put in its place.
+fn nameserver(found: TablePartition) -> (Cluster, Arc<Mutex<Vec<TablePartition>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let written = told.clone();
+    let answers = move |_, call| match call {
+        NameserverCall::GetTablePartition(_) => Ok(NameserverAnswer::GetTablePartition(GetTablePartitionResponse {
+            code: Some(0),
+            table_partition: Some(found.clone()),
+            ..GetTablePartitionResponse::default()
+        })),
+        NameserverCall::SetTablePartition(request) => {
+            written.lock().unwrap().extend(request.table_partition);
+            Ok(NameserverAnswer::SetTablePartition(GeneralResponse { code: 0, msg: None }))
+        }
+        other => panic!("nobody expected {}", other.name()),
+    };
+    (cluster(Scripted { nameserver: Box::new(answers), ..Scripted::new() }).1, told)
+}
+
+fn table() -> TableName {
+    TableName { db: "shop".to_owned(), table: "t0".to_owned() }
+}
+
+async fn forgets(found: TablePartition) -> (Result<(), CallError>, Vec<TablePartition>) {
+    let (cluster, told) = nameserver(found);
+    let done = cluster.forget_replica(&table(), Pid(0), &"gone".into()).await;
+    let told = told.lock().unwrap().clone();
+    (done, told)
+}
+
+async fn replaces(found: TablePartition) -> (Result<(), CallError>, Vec<TablePartition>) {
+    let (cluster, told) = nameserver(found);
+    let done = cluster.replace_only_replica(&table(), Pid(0), &"gone".into(), &"b".into()).await;
+    let told = told.lock().unwrap().clone();
+    (done, told)
+}
+
+fn was_not_told((done, told): (Result<(), CallError>, Vec<TablePartition>), why: &str) {
+    let error = done.unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!((error.outcome(), told), (Outcome::NotApplied, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_replica_is_forgotten_and_nothing_else_of_its_partition() {
+    let gone = || meta("gone", true, Some(false));
+    let others = || vec![meta("a", true, None), meta("b", false, Some(false))];
+    let (done, told) = forgets(partition([vec![gone()], others()].concat())).await;
+    done.unwrap();
+    assert_eq!(told, [partition(others())]);
+}
+
+#[tokio::test]
+async fn no_partition_is_left_without_a_leader_by_what_is_forgotten_of_it() {
+    let gone = || meta("gone", true, Some(true));
+    for left in [vec![], vec![meta("a", false, Some(true))], vec![meta("a", true, Some(false))]] {
+        was_not_told(forgets(partition([vec![gone()], left].concat())).await, "nobody leads shop.t0/0");
+    }
+    was_not_told(forgets(partition(vec![meta("a", true, None)])).await, "has no replica on gone");
+    let another = TablePartition { pid: 1, ..partition(vec![gone(), meta("a", true, None)]) };
+    was_not_told(forgets(another).await, "shop.t0/0 has no metadata");
+}
+
+#[tokio::test]
+async fn only_the_only_replica_is_replaced_and_by_one_that_serves_nobody() {
+    let gone = || meta("gone", true, Some(true));
+    let (done, told) = replaces(partition(vec![gone()])).await;
+    done.unwrap();
+    assert_eq!(told, [partition(vec![PartitionMeta { offset: None, ..meta("b", true, Some(false)) }])]);
+    for others in [vec![], vec![meta("a", true, None)], vec![gone(), meta("a", false, Some(false))]] {
+        was_not_told(replaces(partition(others)).await, "gone is not the only replica of shop.t0/0");
+    }
+}
