@@ -99,6 +99,11 @@ async fn everything_that_was_killed_under_writers_is_back_without_a_command_type
     guard.signal("TERM");
     let ended = guard.end().expect(143);
     assert!(!ended.stdout.contains("\"state\":\"asks\""), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("interrupted: no recovery was under way"),
+        "it has changed something: {}",
+        ended.stderr
+    );
     served.is_whole();
     let saved = std::fs::read_dir(saved).unwrap().next().unwrap().unwrap().path();
     assert!(openmldb_ops::metadata::read(&saved).unwrap().is_consistent());
