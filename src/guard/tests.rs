@@ -253,6 +253,8 @@ fn what_a_plan_leaves_alone_is_asked_until_it_looks_different() {
     assert_eq!(watched.after(minutes(600)), Decision::Asks(question));
     watched.seen.shape.empty = tablets(&["a", "b", "c"]);
     assert!(acts(&watched.after(minutes(1))));
+    watched.seen.shape = restarted(&[]);
+    assert!(acts(&watched.after(minutes(1))), "the same as weeks ago, and nobody has planned anything for it");
 }
 
 #[test]
