@@ -22,6 +22,7 @@ use super::step_args::{Looking, OnOff, Working};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "restoring auto_failover",
     second: "auto_failover may be off. Run the same command to continue",
     goes_on: true,

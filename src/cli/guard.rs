@@ -33,6 +33,7 @@ use events::Events;
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "no recovery was under way",
     first: "waiting for calls in progress, then restoring auto_failover",
     second: "Calls in progress may still take effect, and auto_failover may be off. `openmldb-ops recover --all` \
         continues it, and so does a guard",

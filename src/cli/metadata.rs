@@ -27,6 +27,7 @@ use super::signal::{Signals, Words};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "waiting for the node under way",
     second: "Nodes that were created stay. Run the same command to continue",
     goes_on: true,

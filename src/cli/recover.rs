@@ -61,6 +61,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "waiting for calls in progress, then restoring auto_failover",
     second: "Calls in progress may still take effect, and auto_failover may be off. Run the same command to continue",
     goes_on: true,

@@ -158,6 +158,7 @@ fn list_faults(out: &Out) -> Result<Exit, Failure> {
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "stopping the sandbox",
     second: "Its registration in ZooKeeper may stay for a while",
     goes_on: false,

@@ -37,6 +37,8 @@ const TERMINATE: i32 = 15;
 /// What a command says when it is stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
+    /// What is so while it has begun nothing, or has ended what it had begun.
+    pub idle: &'static str,
     /// What it does before it ends.
     pub first: &'static str,
     /// What may be so if it does not.
@@ -212,7 +214,7 @@ impl Listener {
             let what = if stop == Stop::Deadline { "the time is over" } else { "interrupted" };
             let does = self.ends.waits().unwrap_or(match self.record().initialized() {
                 true => self.words.first,
-                false => "nothing was changed",
+                false => self.words.idle,
             });
             let said = speak(&self.say, format!("{what}: {does}"));
             // Before anything else is said, if anybody reads it.

@@ -22,6 +22,7 @@ use super::{diff, record, show, undertake};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "waiting for the call under way, not for its effect",
     second: "The call may still take effect: check `openmldb-ops status`",
     goes_on: true,

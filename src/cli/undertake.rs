@@ -23,6 +23,7 @@ use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "nothing was changed",
     first: "waiting for steps in progress, then restoring auto_failover",
     second: "A step in progress may still take effect, a leader may have stepped down, and auto_failover may be off. \
         Run the same command to continue",

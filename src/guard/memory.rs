@@ -45,6 +45,8 @@ impl Memory {
         self.well = if is_well { self.well.or(Some(now)) } else { None };
         if self.shape.as_ref().is_none_or(|(shape, _)| *shape != seen.shape) {
             self.shape = Some((seen.shape.clone(), now));
+            // Should it look like that again, it is another time.
+            self.stuck = None;
         }
         if self.away.as_ref().is_none_or(|(away, _)| *away != seen.shape.away) {
             self.away = Some((seen.shape.away.clone(), now));

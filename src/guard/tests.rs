@@ -1,5 +1,7 @@
 //! Decisions, by what is seen and remembered.
 
+mod cases;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -253,6 +255,8 @@ fn what_a_plan_leaves_alone_is_asked_until_it_looks_different() {
     assert_eq!(watched.after(minutes(600)), Decision::Asks(question));
     watched.seen.shape.empty = tablets(&["a", "b", "c"]);
     assert!(acts(&watched.after(minutes(1))));
+    watched.seen.shape = restarted(&[]);
+    assert!(acts(&watched.after(minutes(1))), "the same as weeks ago, and nobody has planned anything for it");
 }
 
 #[test]
@@ -274,7 +278,7 @@ fn replicas_for_which_auto_failover_is_kept_off_are_looked_at_once_they_are_back
     let kept_off = |away: &[&str]| Shape { serving: 4, away: tablets(away), auto_failover: false, ..well() };
     let cases = [Case::RunUnfinished, Case::FailoverKeptOff, Case::TabletLost];
     let mut watched = Watched::of(kept_off(&["c"]), &cases).runs(runs);
-    assert!(matches!(watched.after(minutes(60)), Decision::Asks(_)), "nobody can look at it");
+    assert_eq!(watched.after(minutes(60)), Decision::Asks(Question::from(&case(Case::FailoverKeptOff))));
     watched.seen.shape = kept_off(&[]);
     assert!(acts(&watched.after(minutes(1))));
 }

@@ -257,7 +257,10 @@ impl Watch {
         begins();
         self.memory.attempts.push(Attempt { began_ms: now.wall_ms, ended_ms: None, verdict: None });
         // Should this be the end of this process, whoever takes over counts on.
-        self.post.tell_attempts(&self.memory.attempts).await.map_err(LockError::from)?;
+        if let Err(error) = self.post.tell_attempts(&self.memory.attempts).await {
+            self.memory.attempts.pop();
+            return Err(LockError::from(error).into());
+        }
         let began = tokio::time::Instant::now();
         let ended = recovery.run(cluster, prepared).await;
         if let Err(RecoverError::Lock(LockError::HeldBy { holder })) = &ended {

@@ -1,8 +1,9 @@
 //! A guard as a process, on clusters in a real ZooKeeper: power goes and comes back, and nobody types anything.
 
-use openmldb_ops::guard::{Decision, Limits, Now, Unshared, Watch};
+use openmldb_ops::cluster::{DiscoveryError, Standing};
+use openmldb_ops::guard::{Attempt, Decision, Limits, Now, Post, Posting, Unshared, Watch};
 use openmldb_ops::playbook::Playbook;
-use openmldb_ops::run::{Caller, InMemoryLock, MemoryArchive, Scope};
+use openmldb_ops::run::{Caller, InMemoryLock, MemoryArchive, RecoverError, Scope, Stop};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::{Value, json};
@@ -99,6 +100,11 @@ async fn everything_that_was_killed_under_writers_is_back_without_a_command_type
     guard.signal("TERM");
     let ended = guard.end().expect(143);
     assert!(!ended.stdout.contains("\"state\":\"asks\""), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("interrupted: no recovery was under way"),
+        "it has changed something: {}",
+        ended.stderr
+    );
     served.is_whole();
     let saved = std::fs::read_dir(saved).unwrap().next().unwrap().unwrap().path();
     assert!(openmldb_ops::metadata::read(&saved).unwrap().is_consistent());
@@ -250,6 +256,55 @@ async fn a_guard_that_only_watches_says_what_it_would_do_and_writes_nothing() {
     assert!(by_nameserver.stderr.contains("ZooKeeper"), "{}", by_nameserver.stderr);
 }
 
+/// A place where guards know of each other, and where nothing can be written.
+struct Mute;
+
+impl Post for Mute {
+    fn stand(&self) -> Posting<'_, Standing> {
+        Box::pin(async { Ok(Standing::First) })
+    }
+
+    fn step_back(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {})
+    }
+
+    fn attempts(&self) -> Posting<'_, Vec<Attempt>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn tell_attempts<'a>(&'a self, _attempts: &'a [Attempt]) -> Posting<'a, ()> {
+        let (path, with_credentials) = ("/openmldb-ops/attempts".to_owned(), false);
+        Box::pin(async move { Err(DiscoveryError::Unauthorized { path, with_credentials }) })
+    }
+}
+
+/// Whoever takes over could not count it: it is not begun, and it is none of a row.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_other_guards_cannot_be_told_of_is_not_begun() {
+    let harness = Harness::in_memory_with(Scenario::EverythingRestarted, &Options::default()).await;
+    let (cluster, _relay) = harness.cluster(&mut Setup::new()).await;
+    let mut watch = watch(Arc::new(Mute));
+    let now = Now { steady_ms: harness.live().now(), wall_ms: harness.live().now() };
+    watch.tick(&cluster, now).await.unwrap();
+    let (_stop, stopped) = tokio::sync::watch::channel(Stop::No);
+    let acted = watch.act(&cluster, now, stopped, Arc::default(), || {}).await;
+    assert!(matches!(acted, Err(RecoverError::Lock(_))), "{acted:?}");
+    assert_eq!(watch.memory.attempts, []);
+    assert_eq!(cluster.rpc_counts().mutations, 0);
+}
+
+fn watch(post: Arc<dyn Post>) -> Watch {
+    Watch::new(
+        ("in memory".to_owned(), Caller::default()),
+        (Playbook::find("recover").unwrap(), String::new()),
+        Scope::All,
+        Limits::default(),
+        (Arc::new(MemoryArchive::default()), None),
+        (Arc::new(InMemoryLock::keeping_notes()), post),
+        (1.0, Arc::new(|_| {})),
+    )
+}
+
 /// What a round costs, whatever there is to watch.
 #[tokio::test(start_paused = true)]
 async fn a_round_costs_a_few_calls_however_many_partitions_there_are() {
@@ -258,15 +313,7 @@ async fn a_round_costs_a_few_calls_however_many_partitions_there_are() {
         let shape = Shape { tablets: 4, generated: Some(generated), ..Shape::default() };
         let harness = Harness::in_memory_with(Scenario::Healthy, &Options { shape, ..Options::default() }).await;
         let (cluster, _relay) = harness.cluster(&mut Setup::new()).await;
-        let mut watch = Watch::new(
-            ("in memory".to_owned(), Caller::default()),
-            (Playbook::find("recover").unwrap(), String::new()),
-            Scope::All,
-            Limits::default(),
-            (Arc::new(MemoryArchive::default()), None),
-            (Arc::new(InMemoryLock::keeping_notes()), Arc::new(Unshared::default())),
-            (1.0, Arc::new(|_| {})),
-        );
+        let mut watch = watch(Arc::new(Unshared::default()));
         let now = || Now { steady_ms: harness.live().now(), wall_ms: harness.live().now() };
         // It learns once who is there.
         assert_eq!(watch.tick(&cluster, now()).await.unwrap(), Decision::Well);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use openmldb_ops::cluster::{Hold, LockNodes};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::json;
 
 use crate::support::harness::Harness;
-use crate::support::process::{Home, Ran, Running};
+use crate::support::process::{Home, PATIENCE, Ran, Running};
 use crate::support::wire::Wire;
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
@@ -296,4 +297,27 @@ async fn the_wait_for_a_lock_of_another_host_is_announced() {
     server.client().await.delete("/elsewhere/openmldb-ops/lock", None).await.unwrap();
     served.harness.release();
     assert_eq!(run.end().expect(0).summary()["verdict"], "recovered");
+}
+
+/// A process that goes on, as a guard does, keeps nobody out: its session must not outlive the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_released_while_zookeeper_is_away_is_free_once_it_is_back() {
+    needs_zookeeper!();
+    let server = ZooKeeperServer::shared().await;
+    server.create(&[("/cut-off", "")]).await;
+    let wire = Wire::to(&server.address()).await;
+    let [here, there] =
+        [wire.address(), server.address()].map(|servers| LockNodes::new(servers, "/cut-off", None).unwrap());
+    assert_eq!(here.acquire("{}").await.unwrap(), None);
+    wire.is_cut();
+    here.release().await;
+    wire.is_mended();
+    let taken = async {
+        while there.acquire("{}").await.unwrap().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("it is held by nobody's session");
+    assert_eq!(*here.hold().borrow(), Hold::Held, "and what becomes of that session is not told of the next lock");
+    there.release().await;
 }

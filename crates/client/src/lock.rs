@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
 use zookeeper_client::{Client, CreateMode, CreateSequence, Error, SessionState};
 
 use super::zookeeper::{ZooKeeper, clean_root, open};
@@ -45,6 +46,8 @@ pub struct LockNodes {
     /// It was taken and not released: another one's is left alone.
     is_taken: AtomicBool,
     hold: watch::Sender<Hold>,
+    /// What watches the lock while it is taken. It keeps the session, so it ends with the lock.
+    watchers: Mutex<JoinSet<()>>,
 }
 
 impl LockNodes {
@@ -54,7 +57,8 @@ impl LockNodes {
     /// A malformed root path.
     pub fn new(servers: String, root: &str, credentials: Option<Secret>) -> Result<Self, DiscoveryError> {
         let (root, hold) = (clean_root(root)?, watch::Sender::new(Hold::Held));
-        Ok(Self { servers, root, credentials, session: Mutex::new(None), is_taken: AtomicBool::new(false), hold })
+        let (session, is_taken, watchers) = (Mutex::new(None), AtomicBool::new(false), Mutex::default());
+        Ok(Self { servers, root, credentials, session, is_taken, hold, watchers })
     }
 
     /// Takes the lock, with a text that names the holder; or says who holds it.
@@ -82,8 +86,9 @@ impl LockNodes {
         }
         self.is_taken.store(true, Ordering::Release);
         self.hold.send_replace(Hold::Held);
-        tokio::spawn(watch_session(client.clone(), self.hold.clone()));
-        tokio::spawn(watch_node(client, path, self.hold.clone()));
+        let mut watchers = self.watchers.lock().await;
+        watchers.spawn(watch_session(client.clone(), self.hold.clone()));
+        watchers.spawn(watch_node(client, path, self.hold.clone()));
         Ok(None)
     }
 
@@ -112,6 +117,9 @@ impl LockNodes {
     /// Releases the lock, if it was taken.
     pub async fn release(&self) {
         let client = self.session.lock().await.take();
+        // Whatever becomes of that session is nothing to whoever takes the lock next; and where the node cannot be removed now, a
+        // session that is kept would keep it.
+        self.watchers.lock().await.abort_all();
         if let (Some(client), true) = (client, self.is_taken.swap(false, Ordering::AcqRel)) {
             // A ZooKeeper that cannot be told forgets the node with the session, and the one above is kept where a note is in it.
             for path in [self.lock(), self.above()] {

@@ -18,6 +18,7 @@ use super::super::signal::{Signals, Words};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
+    idle: "waiting for the call under way",
     first: "waiting for the call under way",
     second: "The pause may have been written all the same: `openmldb-ops status` tells",
     goes_on: true,

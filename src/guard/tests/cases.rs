@@ -1,0 +1,132 @@
+//! Which of several cases counts, and what ends what is remembered.
+
+use super::*;
+use crate::model::{PartitionId, Pid, Tid};
+use crate::recovery::WhyHeld;
+use crate::run::HeldFor;
+
+const RUN: RunId = RunId { began_ms: START, number: 0 };
+
+fn held(endpoint: &str) -> HeldFor {
+    HeldFor {
+        db: "shop".to_owned(),
+        table: "orders".to_owned(),
+        pid: Pid(0),
+        partition: PartitionId { tid: Tid(1), pid: Pid(0) },
+        endpoint: endpoint.into(),
+        why: WhyHeld::Unseen,
+    }
+}
+
+fn broke_off(how: HowFar, held_for: Vec<HeldFor>) -> Runs {
+    let run = BrokeOff { run: RUN, work: Work::Recovery, by: By::Person, how };
+    Runs { unfinished: Some("run 1".to_owned()), broke_off: Some(run), held_for, ..Runs::default() }
+}
+
+#[test]
+fn a_partition_without_a_leader_is_recovered_unless_nobody_answers() {
+    let lost = [Case::TabletLost, Case::PartitionLost];
+    let some_load = Shape { down: 2, loaded: 4, away: tablets(&["c"]), ..well() };
+    assert!(acts(&Watched::of(some_load, &lost).after(minutes(3))), "OpenMLDB has nobody to elect");
+    let empty = Shape { down: 4, loaded: 0, empty: tablets(&["a"]), away: tablets(&["c"]), ..well() };
+    assert!(acts(&Watched::of(empty, &lost).after(minutes(3))));
+    let loading = Shape { down: 4, loaded: 0, ..well() };
+    assert!(acts(&Watched::of(loading, &[Case::PartitionLost]).after(minutes(3))), "everybody is there");
+}
+
+#[test]
+fn what_is_out_of_scope_is_nothing_to_do() {
+    for case in [Case::PartitionLost, Case::TabletRestarted, Case::TabletLost] {
+        assert_eq!(Watched::of(well(), &[case]).after(minutes(60)), Decision::Well, "{case:?}");
+    }
+}
+
+#[test]
+fn a_replica_that_is_behind_is_left_to_openmldb_at_first() {
+    let behind = Shape { serving: 1, ..well() };
+    let mut watched = Watched::of(behind, &[Case::NotRedundant]);
+    assert!(matches!(watched.after(minutes(1)), Decision::Waits(Waiting::Healing { ops: 0, .. })));
+    assert!(acts(&watched.after(minutes(4))));
+}
+
+#[test]
+fn of_tablets_that_are_away_the_one_whose_replicas_are_missed_is_asked_about_first() {
+    let missed = || Shape { serving: 4, away: tablets(&["c"]), loaded: 8, ..well() };
+    for cases in [&[Case::TabletMissed][..], &[Case::TabletLost, Case::TabletMissed]] {
+        let mut watched = Watched::of(missed(), cases);
+        assert!(matches!(watched.now(), Decision::Waits(Waiting::Tablets { .. })), "{cases:?}");
+        assert_eq!(watched.after(minutes(3)), Decision::Asks(Question::from(&case(Case::TabletMissed))), "{cases:?}");
+    }
+}
+
+#[test]
+fn auto_failover_that_was_off_before_and_that_no_step_switched_off_holds_nothing_back() {
+    let off = || Shape { auto_failover: false, ..restarted(&[]) };
+    for (on, work) in [(true, Work::Step), (false, Work::Recovery)] {
+        let set = FailoverSet { on, at_ms: START, run: RUN, host: "ops".to_owned(), work, name: "a run".to_owned() };
+        let runs = Runs { failover_set: Some(set), ..Runs::default() };
+        let mut watched = Watched::of(off(), &[Case::EverythingRestarted, Case::FailoverOff]).runs(runs);
+        assert!(acts(&watched.after(minutes(1))), "on: {on}");
+    }
+}
+
+/// It is gone on with, whoever is away: only what is owed for that one alone waits for it.
+#[test]
+fn a_run_that_broke_off_is_more_than_what_it_owes() {
+    let watched = |shape, runs| Watched::of(shape, &[Case::RunUnfinished]).runs(runs).after(minutes(3));
+    let kept_off = || Shape { serving: 4, away: tablets(&["c"]), auto_failover: false, ..well() };
+    assert!(acts(&watched(kept_off(), broke_off(HowFar::BrokeOff, vec![held("c")]))));
+    assert!(!acts(&watched(kept_off(), broke_off(HowFar::Owes, vec![held("c")]))));
+    let off = Shape { auto_failover: false, ..well() };
+    assert!(acts(&watched(off, broke_off(HowFar::Owes, Vec::new()))), "nobody else gives auto_failover back");
+}
+
+#[test]
+fn another_recovery_that_is_interrupted_is_another_time_for_somebody_to_look() {
+    let mut watched = Watched::of(Shape { down: 2, loaded: 5, ..well() }, &[Case::RunUnfinished])
+        .runs(broke_off(HowFar::Interrupted, Vec::new()));
+    assert!(matches!(watched.after(minutes(29)), Decision::HoldsBack(HeldBack::Interrupted { .. })));
+    let run = RunId { began_ms: START + 1, number: 0 };
+    watched.seen.runs.broke_off = watched.seen.runs.broke_off.map(|before| BrokeOff { run, ..before });
+    assert!(matches!(watched.after(minutes(29)), Decision::HoldsBack(HeldBack::Interrupted { .. })));
+    assert!(acts(&watched.after(minutes(1))));
+}
+
+#[test]
+fn tablets_have_the_same_time_to_boot_each_time() {
+    let mut watched = Watched::of(restarted(&["c"]), &[Case::EverythingRestarted]);
+    assert!(acts(&watched.after(minutes(2))));
+    let (again, cases) = (watched.seen.shape.clone(), watched.seen.cases.clone());
+    (watched.seen.shape, watched.seen.cases) = (well(), Vec::new());
+    watched.after(minutes(1));
+    (watched.seen.shape, watched.seen.cases) = (again, cases);
+    assert!(matches!(watched.after(minutes(1)), Decision::Waits(Waiting::Tablets { .. })));
+}
+
+#[test]
+fn a_row_ends_only_where_it_was_well_without_a_break() {
+    let mut watched = Watched::of(well(), &[]);
+    watched.tried();
+    watched.after(minutes(29));
+    watched.seen.shape = restarted(&[]);
+    watched.now();
+    watched.seen.shape = well();
+    watched.after(minutes(29));
+    assert_eq!(watched.memory.attempts.len(), 1);
+}
+
+#[test]
+fn a_recovery_that_was_killed_does_not_put_off_the_next_one() {
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    watched.after(minutes(1));
+    watched.memory.attempts.push(Attempt { began_ms: watched.seen.at_ms, ended_ms: None, verdict: None });
+    assert!(acts(&watched.now()));
+}
+
+#[test]
+fn where_a_plan_has_nothing_to_do_there_is_nothing_to_ask() {
+    let mut watched = Watched::of(well(), &[Case::RunUnfinished]).runs(broke_off(HowFar::BrokeOff, Vec::new()));
+    assert!(acts(&watched.after(minutes(1))));
+    watched.memory.is_stuck(watched.seen.shape.clone(), None);
+    assert_eq!(watched.now(), Decision::Well);
+}
