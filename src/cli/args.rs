@@ -76,7 +76,7 @@ pub enum Output {
 pub enum Command {
     /// Recover partitions with the documented procedure, unattended
     Recover(Box<Recover>),
-    /// Watch a cluster, and recover it by itself once it has gone down at once
+    /// Watch a cluster, and recover it automatically once all of it has gone down
     Guard(Box<Guard>),
     /// Show the health of every partition and tablet; exit 3 if anything in scope is unhealthy
     Status(Status),

@@ -86,7 +86,7 @@ async fn listen(args: &Guard, events: &Events) -> Result<Option<Listening>, Fail
         return Ok(None);
     }
     let listening = Listening::on(address, events.answers()).await.map_err(|error| {
-        Failure::error(anyhow!("nobody can listen on {address}: {error}"))
+        Failure::error(anyhow!("cannot listen on {address}: {error}"))
             .hint("choose another one with --listen, or `--listen none`")
     })?;
     Ok(Some(listening))
@@ -262,11 +262,11 @@ impl Guarding<'_> {
             Ok(Standing::Behind { first }) => {
                 let first = serde_json::from_str::<Caller>(&first).ok();
                 let first = first.map(|first| format!(", process {} on {}", first.pid, first.host));
-                self.is("stands_by", &format!("another guard acts{}", first.unwrap_or_default()), &[]);
+                self.is("stands_by", &format!("another guard is active{}", first.unwrap_or_default()), &[]);
                 false
             }
             Err(error) => {
-                self.is_unseen(&format!("which guard acts is unknown, so this one does not: {error}"));
+                self.is_unseen(&format!("it is unknown which guard is active, so this one does nothing: {error}"));
                 false
             }
         };

@@ -125,19 +125,16 @@ impl Waiting {
     fn text(&self) -> String {
         match self {
             Self::Tablets { away, until_ms } => {
-                format!("waiting until {} at most for {} to be there", moment(*until_ms), some_of(&names(away)))
+                format!("waiting for {} to come back, until {} at most", some_of(&names(away)), moment(*until_ms))
             }
             Self::Settling { until_ms } => {
-                format!(
-                    "waiting until {} for everything to stay as it is: something may still be starting",
-                    moment(*until_ms)
-                )
+                format!("waiting until {}, because servers may still be starting", moment(*until_ms))
             }
             Self::Healing { ops, seen } => {
-                format!("leaving it to OpenMLDB, {} under way: {seen}", counted_that(*ops, "operation", Verb::Be))
+                format!("leaving it to OpenMLDB, {} in progress: {seen}", counted_that(*ops, "operation", Verb::Be))
             }
             Self::BackingOff { tried, until_ms } => format!(
-                "guards have run {} in a row, so the next one begins at {} at the earliest",
+                "guards have run {} in a row; the next one starts at {} at the earliest",
                 counted(*tried, "recovery"),
                 moment(*until_ms)
             ),
@@ -150,11 +147,11 @@ impl HeldBack {
         match self {
             Self::Paused(pause) => pause.text(),
             Self::RunAtWork(run) => format!("a run is at work: {run}"),
-            Self::Undertaking(what) => format!("{what}; it is for whoever began it to end it"),
-            Self::Upgrade(at) => format!("{} is being upgraded: `upgrade post` is still to come", some_of(&names(at))),
-            Self::SwitchedOff(seen) => format!("{seen}; that is taken for a wish to have nothing done"),
+            Self::Undertaking(what) => format!("{what}; whoever started it has to finish it"),
+            Self::Upgrade(at) => format!("`upgrade post` has not been run yet for {}", some_of(&names(at))),
+            Self::SwitchedOff(seen) => format!("{seen}; guards do nothing, as this may be on purpose"),
             Self::Interrupted { run, until_ms } => format!(
-                "somebody has interrupted run {run}, and may want to look first; from {} on it is gone on with",
+                "someone interrupted run {run}, and may want to look first; guards continue it from {} on",
                 moment(*until_ms)
             ),
         }
@@ -239,14 +236,16 @@ fn held_back(seen: &Seen, memory: &Memory, limits: &Limits) -> Option<HeldBack> 
         return Some(HeldBack::RunAtWork(run.clone()));
     }
     if let Some(undertaking) = &runs.undertaking {
-        return Some(HeldBack::Undertaking(format!("`{}` did not come to its end", undertaking.typed)));
+        return Some(HeldBack::Undertaking(format!("`{}` did not finish", undertaking.typed)));
     }
     if runs.broke_off.is_some_and(|run| run.work != Work::Recovery) {
         return runs.unfinished.clone().map(HeldBack::Undertaking);
     }
     let Undertakings { upgrades, unknown } = &seen.undertakings;
     if let Some(why) = unknown {
-        return Some(HeldBack::Undertaking(format!("whether an undertaking is under way is unknown: {why}")));
+        return Some(HeldBack::Undertaking(format!(
+            "it is unknown whether scaling, an upgrade or a handover is in progress: {why}"
+        )));
     }
     if !upgrades.is_empty() {
         return Some(HeldBack::Upgrade(upgrades.clone()));
@@ -287,12 +286,12 @@ fn healing(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
         let minutes = limits.ops.as_secs() / 60;
         return Decision::Asks(Question {
             seen: format!(
-                "{what}; {} under way, and nothing has moved for {minutes} minutes",
+                "{what}; {} in progress, and nothing has moved for {minutes} minutes",
                 counted_that(ops, "operation", Verb::Be)
             ),
             next: vec![
-                "openmldb-ops show ops # what hangs".to_owned(),
-                "openmldb-ops recover --all # cancels what is in the way, and brings back what can be".to_owned(),
+                "openmldb-ops show ops # shows what is stuck".to_owned(),
+                "openmldb-ops recover --all # cancels what is in the way, and recovers what it can".to_owned(),
             ],
         });
     }
@@ -327,14 +326,15 @@ fn in_a_row(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decis
     if tried >= limits.in_a_row && (since < limits.again_at_most || memory.is_as_left(&seen.shape)) {
         return Decision::Asks(Question {
             seen: format!(
-                "flapping: guards have run {tried} recoveries in a row, the last one at {}, and it is not well: {why}",
+                "flapping: guards have run {tried} recoveries in a row, the last one at {}, and the cluster is \
+                 unhealthy: {why}",
                 moment(last.began_ms)
             ),
             next: vec![
-                "openmldb-ops record list # what they did".to_owned(),
+                "openmldb-ops record list # shows what they did".to_owned(),
                 "openmldb-ops status".to_owned(),
-                "openmldb-ops recover --all # once it is known why it does not last; guards try once an hour, and only where something \
-                 has changed"
+                "openmldb-ops recover --all # once you know why recoveries do not last; guards try once an hour at most, and \
+                 only if something has changed"
                     .to_owned(),
             ],
         });

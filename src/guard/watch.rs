@@ -332,7 +332,7 @@ fn left_alone(prepared: &Prepared) -> Option<Question> {
         all => format!("; and {}", counted(all - 1, "other partition")),
     };
     Some(Question {
-        seen: format!("{}/{} is left alone: {}{more}", first.table, first.partition.pid, why.text),
+        seen: format!("{}/{} is blocked: {}{more}", first.table, first.partition.pid, why.text),
         next: vec![
             "openmldb-ops recover --all --dry-run # every reason, and what would be lost".to_owned(),
             why.hint.clone(),

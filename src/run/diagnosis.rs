@@ -236,7 +236,7 @@ impl<'a> Look<'a> {
         is_so.then(|| {
             let away = match self.lost.len() {
                 0 => String::new(),
-                _ => format!("; {} does not answer", some_of(&names_of(&self.lost))),
+                lost => format!("; {} {} not answer", some_of(&names_of(&self.lost)), Verb::Do.after(lost)),
             };
             Diagnosis {
                 case: Case::EverythingRestarted,
@@ -259,6 +259,10 @@ impl<'a> Look<'a> {
             counted_that(waiting, "partition", Verb::Do)
         );
         let promise = match (lost, auto_failover) {
+            (_, false) if waiting == 0 => {
+                "with auto_failover off nothing happens automatically: every partition serves, some with fewer copies, \
+                 until the tablet is back and recovered, or replaced"
+            }
             (1, true) => {
                 "where another replica is left, service continues: followers take over within the tablet's heartbeat \
                  timeout, and writes no follower had received may be lost; the tablet is recovered when it is back"
@@ -275,11 +279,14 @@ impl<'a> Look<'a> {
                 "with auto_failover off nothing happens automatically; service continues only where the leader is left"
             }
         };
-        let mut next =
-            vec![format!("start {} again if you can: waiting loses nothing", some_of(&names_of(&self.lost)))];
+        let names = some_of(&names_of(&self.lost));
+        let mut next = vec![match waiting {
+            0 => format!("start {names} again if you can: every partition serves meanwhile"),
+            _ => format!("start {names} again if you can: waiting loses nothing"),
+        }];
         if auto_failover {
             next.push("openmldb-ops show ops # what the nameserver does about it".to_owned());
-        } else {
+        } else if waiting > 0 {
             next.push(format!(
                 "openmldb-ops tablet offline {first} # if it stays away: others lead, without the writes only it had"
             ));
@@ -313,12 +320,13 @@ impl<'a> Look<'a> {
             ));
         }
         next.push("openmldb-ops recover --all".to_owned());
+        let away = match unreachable {
+            0 => String::new(),
+            more => format!(" ({more} of them {} an unreachable one)", Verb::Have.after(more)),
+        };
         Some(Diagnosis {
             case: Case::PartitionLost,
-            seen: format!(
-                "no replica of {} is loaded anywhere ({unreachable} of them have an unreachable one)",
-                some_of(&names)
-            ),
+            seen: format!("no replica of {} is loaded anywhere{away}", some_of(&names)),
             promise: "no automatic recovery of a partition whose replicas were all lost or restarted at once",
             next,
         })
@@ -335,8 +343,9 @@ impl<'a> Look<'a> {
         (!missed.is_empty()).then(|| Diagnosis {
             case: Case::TabletMissed,
             seen: format!(
-                "{} is running and registered, but the nameserver considers it offline",
-                some_of(&names_of(&missed))
+                "{} {} running and registered, but offline to the nameserver",
+                some_of(&names_of(&missed)),
+                Verb::Be.after(missed.len())
             ),
             promise: "no automatic recovery: a registration that the leading nameserver missed stays missed until \
                 another one leads",

@@ -37,8 +37,8 @@ impl Pause {
     /// In a sentence.
     pub fn text(&self) -> String {
         let until =
-            self.until_ms.map_or("until somebody ends it".to_owned(), |until| format!("until {}", moment(until)));
-        format!("guards act on nothing {until}: {} ({})", self.why, self.by)
+            self.until_ms.map_or("until someone ends the pause".to_owned(), |until| format!("until {}", moment(until)));
+        format!("guards are paused {until}: {} ({})", self.why, self.by)
     }
 }
 

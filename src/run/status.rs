@@ -293,7 +293,12 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
     let start = "start the tablet, and wait until it has registered";
     let restart = "restart the tablet, so that it registers again";
     let missed = "restart the leading nameserver, or make another one leader: a registration it missed stays missed";
-    let error = tablet.held.error().map(|error| (format!("does not answer: {error}"), start));
+    // One that hangs is still healthy to the nameserver; one that has just died is, too.
+    let wake = match tablet.state {
+        Some(TabletState::Healthy) => "start the tablet if it is not running, or restart it if it hangs",
+        Some(TabletState::Offline) | None => start,
+    };
+    let error = tablet.held.error().map(|error| (format!("does not answer: {error}"), wake));
     let answers = tablet.held.known().is_some();
     let seen = match (tablet.state, tablet.in_zookeeper) {
         (Some(TabletState::Healthy), Some(false)) => {

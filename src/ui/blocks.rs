@@ -57,10 +57,11 @@ fn lost<'a>(losses: impl Iterator<Item = &'a Loss>) -> Vec<String> {
     losses.for_each(|loss| by_kind.entry(loss.kind.code()).or_default().push(loss));
     let told = by_kind.into_iter().map(|(code, losses)| {
         let replicas = counted(losses.len(), "replica");
+        let held_by = counted_that(losses.len(), "replica", Verb::Regular("hold"));
         let known: u64 = losses.iter().filter_map(|loss| loss.entries).sum();
         let is_known = losses.iter().all(|loss| loss.entries.is_some());
         match losses.first().map(|loss| loss.kind) {
-            Some(LossKind::OutOfReach) => format!("{code}: whatever {replicas} hold (they cannot be checked)"),
+            Some(LossKind::OutOfReach) => format!("{code}: whatever {held_by} (it cannot be checked)"),
             Some(LossKind::LacksRows) => format!("{code}: up to {} of {replicas}", counted(known, "row")),
             _ if is_known => format!("{code}: {} of {replicas}", counted(known, "entry")),
             _ => format!("{code}: an unknown number of entries of {replicas}"),

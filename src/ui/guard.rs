@@ -85,9 +85,9 @@ pub fn guard_metrics_text(figures: &GuardFigures) -> String {
     let flag = |is: bool| u8::from(is).to_string();
     let state = if figures.state.is_empty() { "starting" } else { figures.state };
     let states: Vec<_> = STATES.iter().map(|name| ("state", *name, flag(*name == state))).collect();
-    gauge("state", "1 for what the guard is at.", &states);
+    gauge("state", "1 for the state that the guard is in.", &states);
     gauge("acts", "1 if it was started with --act.", &one(flag(figures.acts)));
-    gauge("leads", "1 if it is the one of the guards that acts.", &one(flag(figures.leads)));
+    gauge("leads", "1 if it is the active one of the guards.", &one(flag(figures.leads)));
     gauge("paused", "1 if somebody has paused guards.", &one(flag(figures.paused)));
     if let Some(at) = figures.looked_at_ms {
         gauge("last_look_timestamp_seconds", "When the cluster was last looked at.", &one(seconds(at)));

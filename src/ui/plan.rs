@@ -323,20 +323,38 @@ pub(super) fn reason_of(step: &PlannedStep) -> String {
 }
 
 fn totals(counts: &Counts) -> String {
-    let Counts { total, healthy, actions, loads, reattached, resent, redundant_after_s, .. } = *counts;
+    let Counts { total, healthy, actions, loads, reattached, resent, .. } = *counts;
     if total == healthy {
         return "Nothing to do.\n".to_owned();
     }
     format!(
         "{} on partitions, {loads} of them to load; {} as they are, {resent} resent with their leader's \
-         data.\nEstimate: serving as soon as the tablets have loaded, redundant about {} later.\n",
+         data.\n{}\n",
         counted(actions, "call"),
         counted_that(reattached, "follower", Verb::Regular("come")) + " back",
-        estimate(redundant_after_s)
+        estimate(counts)
     )
 }
 
+/// When what is not blocked serves and is redundant.
+fn estimate(counts: &Counts) -> String {
+    let left_out = match counts.blocked {
+        all if all == counts.total - counts.healthy && counts.loads == 0 => {
+            return "No estimate: everything that needs recovery is blocked.".to_owned();
+        }
+        all if all == counts.total - counts.healthy => {
+            return "Estimate: what can serve does so as soon as the tablets have loaded; nothing becomes redundant, \
+                    because everything is blocked."
+                .to_owned();
+        }
+        0 => String::new(),
+        some => format!(" (not counting {some} blocked)"),
+    };
+    let later = time(counts.redundant_after_s);
+    format!("Estimate: serving as soon as the tablets have loaded, redundant about {later} later{left_out}.")
+}
+
 /// Seconds, or minutes where seconds would promise too much.
-fn estimate(seconds: f64) -> String {
+fn time(seconds: f64) -> String {
     if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
 }

@@ -1,6 +1,7 @@
 //! A run's progress for people, on stderr: bars on a terminal while a recovery is at work, lines elsewhere. stdout is for
 //! data; what goes there goes through here too, since it may be the same terminal.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use super::digest::{Digest, Told, said};
 use super::lines::{Names, line};
 use super::live::Live;
 use super::run_counts::RunCounts;
-use super::words::time_of_day;
+use super::words::{Silence, silence, time_of_day};
 
 pub use super::lines::Detail;
 
@@ -31,6 +32,8 @@ struct Shown {
     names: Names,
     run_counts: RunCounts,
     digest: Digest,
+    /// The servers of which it was told why they do not answer.
+    silent: BTreeSet<String>,
     detail: Detail,
     paint: Paint,
     place: Place,
@@ -65,10 +68,9 @@ impl Progress {
 
     fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
         let (names, run_counts, digest) = (Names::default(), RunCounts::default(), Digest::default());
-        Self {
-            shown: Arc::new(Mutex::new(Shown { names, run_counts, digest, detail, paint, place, acts: false })),
-            board,
-        }
+        let (silent, acts) = (BTreeSet::new(), false);
+        let shown = Shown { names, run_counts, digest, silent, detail, paint, place, acts };
+        Self { shown: Arc::new(Mutex::new(shown)), board }
     }
 
     /// Learns the names of tables, which some events carry as numbers only, when that is called.
@@ -178,11 +180,15 @@ impl Shown {
             Told::Yes | Told::No => line,
             Told::Last => format!("{line}\n(more like it are only counted from here on)"),
         });
+        let (why, line) = match line {
+            Some(line) => self.why_once(line, told != Told::No && lasts(event)),
+            None => (None, None),
+        };
         match &mut self.place {
             Place::Lines(out) => {
                 let line = line.filter(|_| told != Told::No);
                 let far = self.digest.progress(event, &self.run_counts).map(|far| format!("{} {far}", now()));
-                for line in line.into_iter().chain(far) {
+                for line in why.into_iter().chain(line).chain(far) {
                     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
                 }
             }
@@ -190,6 +196,7 @@ impl Shown {
                 if self.acts && self.run_counts.bars().length > 0 {
                     bars.get_or_insert_with(|| Live::on(board));
                 }
+                why.into_iter().for_each(|why| board.say(&why));
                 match (&*bars, line) {
                     (Some(bars), Some(line)) if told == Told::No || !lasts(event) => bars.last(line),
                     (_, Some(line)) => board.say(&line),
@@ -200,6 +207,19 @@ impl Shown {
                 }
             }
         }
+    }
+}
+
+impl Shown {
+    /// Why a server does not answer, in a line of its own before the first line that stays and says that it does not. With every call
+    /// shown, each line says all of it.
+    fn why_once(&mut self, line: String, stays: bool) -> (Option<String>, Option<String>) {
+        if self.detail == Detail::Verbose {
+            return (None, Some(line));
+        }
+        let Some(Silence { who, why, short }) = silence(&line) else { return (None, Some(line)) };
+        let why = format!("{who} does not answer: {why}");
+        (Some(why).filter(|_| stays && self.silent.insert(who)), Some(short))
     }
 }
 

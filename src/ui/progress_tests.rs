@@ -67,6 +67,27 @@ fn where_there_is_no_terminal_each_event_is_a_line() {
 }
 
 #[test]
+fn why_a_tablet_does_not_answer_is_told_once_however_many_partitions_wait_for_it() {
+    let away = |pid, at: &str| {
+        let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+        let text = format!("{at} does not answer (refused (os error 111)); the partition serves without it");
+        let blocked = Some(Blocked::new(Reason::NotRedundant, text, "bring it back"));
+        Event::Partition { table, pid, state: Milestone::Blocked, after_ms: 1200, blocked }
+    };
+    let told = |detail| {
+        let (sender, receiver) = mpsc::channel();
+        let progress = Progress::lines(Box::new(Wire(sender)), detail, Paint::Plain);
+        [observed(), away(0, "a:1"), away(1, "a:1"), away(2, "b:1")].iter().for_each(|event| progress.show(event));
+        String::from_utf8(receiver.try_iter().collect()).unwrap()
+    };
+    let usual = told(Detail::Usual);
+    assert_eq!(usual.matches("refused").count(), 2, "{usual}");
+    assert!(usual.contains("\na:1 does not answer: refused (os error 111)\nshop.orders/0: blocked"), "{usual}");
+    assert!(usual.contains("shop.orders/1: blocked after 1.2 s, not_redundant: a:1 does not answer; the "), "{usual}");
+    assert_eq!(told(Detail::Verbose).matches("refused").count(), 3);
+}
+
+#[test]
 fn progress_that_cannot_be_shown_stops_nothing() {
     let progress = Progress::lines(Box::new(Broken), Detail::Verbose, Paint::Plain);
     progress.show(&serving());

@@ -14,7 +14,7 @@ use super::named::LISTED;
 use super::plan::flags;
 use super::remotes::{followed_text, follows_text};
 use super::service::service_text;
-use super::words::{moment, on_off, one_line};
+use super::words::{moment, on_off, one_line, silence};
 use crate::model::counted;
 
 /// Which partitions are listed, and how much of each.
@@ -110,6 +110,11 @@ fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
     out
 }
 
+/// Why a tablet does not answer is said of the tablet.
+fn shortly(text: String) -> String {
+    silence(&text).map_or(text, |silence| silence.short)
+}
+
 fn partition(partition: &PartitionStatus, listed: Listed, paint: Paint) -> String {
     let name = format!("{}/{}", one_line(&partition.table.to_string()), partition.pid);
     let state = match partition.state {
@@ -129,7 +134,7 @@ fn partition(partition: &PartitionStatus, listed: Listed, paint: Paint) -> Strin
     let mut columns = Columns::headed(&names);
     for replica in &partition.replicas {
         let problems = partition.problems.iter().filter(|problem| problem.endpoint == replica.endpoint);
-        let problems: Vec<String> = problems.map(|problem| one_line(&problem.text)).collect();
+        let problems: Vec<String> = problems.map(|problem| shortly(one_line(&problem.text))).collect();
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
         let mut cells: Vec<Cell> = vec![
             replica.endpoint.as_str().into(),

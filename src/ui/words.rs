@@ -128,6 +128,33 @@ pub(super) fn roughly(ms: u64) -> String {
     }
 }
 
+/// What a text says of a server that does not answer: who that is and why, and the text without the why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    pub(super) who: String,
+    pub(super) why: String,
+    pub(super) short: String,
+}
+
+/// Finds `ENDPOINT does not answer (WHY)`. Of one tablet many partitions say the same, and the reason is long.
+pub(super) fn silence(text: &str) -> Option<Silence> {
+    const SAID: &str = "does not answer";
+    let (before, rest) = text.split_once(&format!("{SAID} ("))?;
+    let mut open = 1_usize;
+    let closes = |&(_, c): &(usize, char)| {
+        match c {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    };
+    let (end, _) = rest.char_indices().find(closes)?;
+    let (why, after) = (rest.get(..end)?, rest.get(end + 1..)?);
+    let who = before.split_whitespace().next_back().unwrap_or_default();
+    Some(Silence { who: who.to_owned(), why: why.to_owned(), short: format!("{before}{SAID}{after}") })
+}
+
 /// Text from a server on one line, without anything that a terminal would obey.
 pub(super) fn one_line(text: &str) -> String {
     let blank = |c: char| if c.is_whitespace() { ' ' } else { c };
@@ -187,6 +214,17 @@ mod tests {
         ");
         let assumed = command(&actions[13], Numbers::Assumed);
         assert_eq!(assumed, "makesnapshot 7 1 at its own offset on 127.0.0.1:11922");
+    }
+
+    #[test]
+    fn why_a_server_does_not_answer_is_told_apart_from_that_it_does_not() {
+        let text = "shop.a/0: blocked, not_redundant: a:1 does not answer (refused (os error 111)); it serves (so far)";
+        let found = silence(text).unwrap();
+        assert_eq!((found.who.as_str(), found.why.as_str()), ("a:1", "refused (os error 111)"));
+        assert_eq!(found.short, "shop.a/0: blocked, not_redundant: a:1 does not answer; it serves (so far)");
+        for other in ["a:1 does not answer", "a:1 does not answer (cut off", "a:1 answers (late)"] {
+            assert_eq!(silence(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -302,7 +302,7 @@ impl Cluster {
                 if limit.is_none() && effect == Effect::Read && !self.is_ending() && hanging.begins(endpoint) {
                     let patience = hanging::PATIENCE.as_secs();
                     self.progress(&format!(
-                        "tablet {endpoint} did not answer {method} in time; until it answers, it has {patience} s for each question"
+                        "tablet {endpoint} did not answer {method} in time; until it does, each call to it gets {patience} s"
                     ));
                 }
                 return Err(error);

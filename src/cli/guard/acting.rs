@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::guard::{Acted, Watch};
+use crate::model::counted;
 use crate::run::{RecoverError, Recovered, Stop};
 use crate::ui::{by_hand, was_switched_off};
 
@@ -22,11 +23,12 @@ impl Guarding<'_> {
     pub(super) async fn would(&mut self, why: &str, watch: &mut Watch, session: &Session) {
         let text = match watch.plan(&session.cluster, self.clock.now()).await {
             Ok(would) if would.something => format!(
-                "would run the recovery now: {why}; partitions it would work on: {}, leave alone: {}",
-                would.partitions, would.blocked
+                "would run the recovery now: {why}; it would work on {}, and leave {} blocked",
+                counted(would.partitions, "partition"),
+                would.blocked
             ),
             Ok(_) => return,
-            Err(error) => format!("would run the recovery now: {why}; what it would do is not known: {error}"),
+            Err(error) => format!("would run the recovery now: {why}; what it would do is unknown: {error}"),
         };
         self.tell("would_act", &text, &["openmldb-ops recover --all --dry-run".to_owned()], None);
         self.state("acts");
@@ -84,7 +86,7 @@ impl Guarding<'_> {
             Err(RecoverError::Stopped { .. }) => {}
             Err(error) => {
                 self.events.figures(|figures| *figures.recoveries.entry("failed".to_owned()).or_default() += 1);
-                let text = format!("the recovery did not come to its end: {error}");
+                let text = format!("the recovery did not finish: {error}");
                 self.tell("failed", &text, &[], Some(("failed", record.as_deref())));
             }
         }
@@ -117,7 +119,7 @@ impl Guarding<'_> {
         };
         self.tell(
             "failed",
-            &format!("pre-aggregate tables were to be led beside their base tables: {why}"),
+            &format!("leaders of pre-aggregate tables could not be moved to the leaders of their base tables: {why}"),
             &next,
             None,
         );
@@ -132,8 +134,10 @@ impl Guarding<'_> {
         });
         let counts = &summary.partitions;
         let mut text = format!(
-            "the recovery has ended, {verdict}: partitions recovered {}, left alone {}, failed {}",
-            counts.recovered, counts.blocked, counts.failed
+            "the recovery ended, {verdict}: {} recovered, {} blocked, {} not finished",
+            counted(counts.recovered, "partition"),
+            counts.blocked,
+            counts.failed
         );
         for (what, ms) in [("serving", summary.serving_after_ms), ("redundant", summary.redundant_after_ms)] {
             if let Some(ms) = ms {

@@ -15,7 +15,7 @@ pub struct Guard {
     #[command(subcommand)]
     /// What else.
     pub command: Option<GuardCommand>,
-    /// Recover by itself; without this it only says what it would do, when and why
+    /// Recover automatically; without this it only says what it would do, when and why
     #[arg(long)]
     pub act: bool,
     /// A playbook's name, or a file
@@ -24,19 +24,19 @@ pub struct Guard {
     /// How often to look
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = every)]
     pub every: Duration,
-    /// How long to wait for tablets that are not there yet before a recovery is begun
+    /// How long to wait for missing tablets before a recovery starts
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time)]
     pub boot_wait: Duration,
-    /// How long nothing may move before a recovery does what OpenMLDB could do by itself
+    /// Leave to OpenMLDB what it can repair itself, until nothing has changed for so long
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub heal_wait: Duration,
-    /// How many recoveries in a row; the next one is for a person
+    /// After so many recoveries in a row, leave the next one to a person
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub in_a_row: u32,
     /// Where /healthz, /readyz and /metrics are answered; `none` for nowhere
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9476", value_parser = listen)]
     pub listen: Listen,
-    /// Run this with sh, for at most 30 s, for all that it tells, with OPENMLDB_OPS_GUARD_STATE and _TEXT in the environment
+    /// Run this with sh for every event, for at most 30 s, with OPENMLDB_OPS_GUARD_STATE and _TEXT in the environment
     #[arg(long, value_name = "COMMAND")]
     pub on_event: Option<String>,
     /// Save what ZooKeeper keeps of the cluster here, whenever it has changed
@@ -59,7 +59,7 @@ pub struct Guard {
 /// What to tell guards.
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
-    /// Have every guard of the cluster do nothing for a while; one that is recovering stops, as by Ctrl-C
+    /// Pause every guard of the cluster; one that is recovering stops, as with Ctrl-C
     Pause {
         /// For how long: 30m, 2h
         #[arg(value_name = "TIME", value_parser = time)]

@@ -18,9 +18,9 @@ use super::super::signal::{Signals, Words};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
-    idle: "waiting for the call under way",
-    first: "waiting for the call under way",
-    second: "The pause may have been written all the same: `openmldb-ops status` tells",
+    idle: "waiting for the call in progress",
+    first: "waiting for the call in progress",
+    second: "The change may have taken effect anyway: `openmldb-ops status` shows a pause",
     goes_on: true,
 };
 
@@ -52,7 +52,7 @@ pub async fn run(time: Option<(Duration, &str)>, at: &Where, out: &Out) -> Resul
         && pause.until_ms < before.until_ms.or(Some(u64::MAX))
     {
         // It is somebody's.
-        let error = anyhow!("nothing was changed: a longer pause holds: {}", before.text());
+        let error = anyhow!("nothing was changed: a longer pause is in force: {}", before.text());
         let hint = "ask whoever asked for it; `openmldb-ops guard resume` ends it";
         return Err(Failure { exit: Exit::Refused, ..Failure::error(error) }.hint(hint));
     }
@@ -60,8 +60,8 @@ pub async fn run(time: Option<(Duration, &str)>, at: &Where, out: &Out) -> Resul
     let line = Line { event: "guard_pause", pause: pause.as_ref(), before: before.as_ref() };
     let text = match (&pause, &before) {
         (Some(pause), _) => format!("{}\n", pause.text()),
-        (None, Some(before)) => format!("ended: {}\n", before.text()),
-        (None, None) => "no pause holds guards back: nothing was changed\n".to_owned(),
+        (None, Some(before)) => format!("no longer in force: {}\n", before.text()),
+        (None, None) => "guards are not paused: nothing was changed\n".to_owned(),
     };
     out.text_or(&text, &line)?;
     Ok(Exit::Healthy)
