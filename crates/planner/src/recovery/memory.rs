@@ -9,8 +9,8 @@ use openmldb_model::{
     Endpoint, Manifest, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table, Term, TermPair,
 };
 
+use super::choice::{Choice, PromotionMethod};
 use super::decision::WaitFor;
-use super::election::{Choice, PromotionMethod};
 use super::loss::Loss;
 use super::rows::RowsSeen;
 use super::unseen::Replaceable;

@@ -9,7 +9,7 @@ use openmldb_model::{
     Directory, Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
 };
 
-use super::election::Choice;
+use super::choice::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};
 use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};

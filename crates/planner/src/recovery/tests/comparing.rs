@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, recover};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
-use crate::recovery::decide::MAX_TRIES;
+use crate::recovery::limits::MAX_TRIES;
 use crate::recovery::{Decision, Gates, Intent, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
 use openmldb_model::{Action, Endpoint, Offset};
 
