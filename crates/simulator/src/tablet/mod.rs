@@ -27,17 +27,19 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod traverse;
+mod ttl;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use disk::Recycled;
 pub use entry::{Entry, RowId, Schema, TableSpec};
-pub use expiry::{Ttl, rows_now};
+pub use expiry::rows_now;
 pub use refusal::Refusal;
 pub use restored::Files;
 pub use settings::Settings;
 pub use status::Counts;
+pub use ttl::Ttl;
 
 use job::{Agenda, Due, Event, PoolKind, Work};
 use machine::{Machine, Power};
