@@ -29,6 +29,7 @@ mod prior_run;
 mod reach;
 mod remote;
 mod rows;
+mod shared;
 mod single;
 mod stuck;
 mod suspect;
@@ -41,7 +42,7 @@ mod view;
 
 pub use base::{Base, awaits_aggregator, led_apart};
 pub use blocked::{Blocked, Reason};
-pub use decide::{Gates, decide};
+pub use decide::{Gates, decide, wait_for_op};
 pub use decision::{Ahead, ComparedBefore, Decision, Intent, Probe, Question, Wait, WaitFor};
 pub use early::serves_early;
 pub use election::{Choice, GivenUp, PromotionMethod, Rejected, choose};
@@ -57,6 +58,7 @@ pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvid
 pub use prior_run::{PersistedMemory, PriorRun, ProcessContinuity, healthy_since};
 pub use remote::{Apart, Attach, Link, Reach, Remote, may_attach, remotes, remotes_of};
 pub use rows::{Lack, Read, RowsSeen, seen_to_lack};
+pub use shared::{ByEndpoint, Shared};
 pub use single::{may_be_dropped, may_be_resent, resend_went_wrong};
 pub use stuck::{Stuck, stuck};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
