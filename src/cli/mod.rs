@@ -204,8 +204,9 @@ const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"
 /// # Errors
 /// The log file cannot be opened.
 fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::Targets;
     use tracing_subscriber::fmt::writer::BoxMakeWriter;
+    use tracing_subscriber::prelude::*;
     let level = match (cli.verbose, &cli.log_file) {
         (0 | 1, None) => "off",
         (2, None) => "debug",
@@ -216,17 +217,19 @@ fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
         // It is told there anyway.
         directives += &format!(",{TOLD}=off");
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let selected = environment::variable("RUST_LOG").and_then(|selected| selected.parse().ok());
+    // Ours can be parsed.
+    let filter: Targets = selected.or_else(|| directives.parse().ok()).unwrap_or_default();
     let (writer, ansi) = match &cli.log_file {
         None => (BoxMakeWriter::new(out.stderr()), Paint::for_stderr() != Paint::Plain),
         Some(path) => (BoxMakeWriter::new(log_file(path)?), false),
     };
-    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
     // A line of tracing that nobody reads must not become a panic.
-    let fmt = fmt.with_target(false).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).log_internal_errors(false);
+    let (lines, all) = (lines.with_writer(writer).with_ansi(ansi), tracing_subscriber::registry());
     match cli.log_format {
-        LogFormat::Text => fmt.init(),
-        LogFormat::Json => fmt.json().init(),
+        LogFormat::Text => all.with(lines.with_filter(filter)).init(),
+        LogFormat::Json => all.with(lines.json().with_filter(filter)).init(),
     }
     Ok(())
 }
