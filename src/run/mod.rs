@@ -44,6 +44,7 @@ mod record;
 mod recover;
 mod remote;
 mod report;
+mod restarts;
 mod resume_snapshots;
 mod returned;
 mod run_id;
