@@ -61,6 +61,8 @@ pub struct ReplicaView {
     pub followers: Seen<Followers>,
     /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
     pub aggregator: Seen<Aggregator>,
+    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time.
+    pub tablet_makes_snapshot: bool,
     /// What this run remembers of it.
     pub memory: ReplicaMemory,
 }
@@ -124,6 +126,7 @@ impl View {
                 directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
                 aggregator: probes.aggregator.clone(),
+                tablet_makes_snapshot: makes_snapshot(tablet),
                 memory: memory.replica(&replica.endpoint),
             }
         });
@@ -176,6 +179,10 @@ impl View {
     pub fn recycled_as(&self) -> String {
         format!("{}_<time> in the tablet's recycle bin", self.partition)
     }
+}
+
+fn makes_snapshot(tablet: &Tablet) -> bool {
+    tablet.held.known().is_some_and(|held| held.values().any(|held| held.state == State::MakingSnapshot))
 }
 
 impl ReplicaView {
