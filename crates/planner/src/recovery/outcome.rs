@@ -69,8 +69,10 @@ impl Memory {
                 replica.recovery.must_drop = false;
                 replica.recovery.stood_still = false;
                 replica.recovery.catch_up_to = leader;
-                let over = |wait: &WaitFor| {
-                    matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_))
+                let over = |wait: &WaitFor| match wait {
+                    WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) => true,
+                    WaitFor::Begun(at) => at == endpoint,
+                    _ => false,
                 };
                 self.expired.retain(|wait, _| !over(wait));
                 self.forget_rows(endpoint);
