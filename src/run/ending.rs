@@ -136,7 +136,8 @@ mod tests {
             WaitFor::Dropping(_) => Some(WaitFor::MovedAway(at.clone())),
             WaitFor::MovedAway(_) => Some(WaitFor::Answer(at.clone())),
             WaitFor::Answer(_) => Some(WaitFor::Registered(at.clone())),
-            WaitFor::Registered(_) => Some(WaitFor::Flags),
+            WaitFor::Registered(_) => Some(WaitFor::Begun(at.clone())),
+            WaitFor::Begun(_) => Some(WaitFor::Flags),
             WaitFor::Flags => None,
         };
         std::iter::successors(Some(WaitFor::Turn(Ahead::SystemTables)), next).collect()
@@ -167,6 +168,7 @@ mod tests {
         a:1 to move away what it failed to load
         a:1 to answer
         the nameserver to consider a:1 healthy
+        an operation for its replica on a:1 to show
         its flags to show what was changed
         ");
     }

@@ -326,3 +326,25 @@ fn what_one_holds_beyond_its_leader_is_in_the_way_of_what_that_one_writes_next()
         world.comes_right();
     }
 }
+
+/// Seen on real servers: a snapshot ends before an entry that is missing, and nothing tells that it will not go on. It was waited for for
+/// half an hour, and nobody led.
+#[test]
+fn a_snapshot_that_its_log_does_not_allow_keeps_no_partition_down() {
+    let mut world = cluster(3, 1).by("fast");
+    let [id] = world.table(KMemory, [&[1, 2, 3]]);
+    world.rows(id, 1, 10);
+    world.passes(1_000);
+    let two = world.at(2);
+    typed::set_auto_failover(&mut world.world, false);
+    typed::change_leader(&mut world.world, id, &two);
+    typed::set_auto_failover(&mut world.world, true);
+    world.rows(id, 2, 10);
+    world.passes(2_000);
+    world.everything_dies();
+    world.loses(12..=12, id, 3);
+    world.everything_starts();
+    let found = world.comes_right();
+    assert_eq!(found.blocked, Vec::<String>::new());
+    assert!(found.virtual_time < Duration::from_secs(5 * 60), "{:?}", found.virtual_time);
+}

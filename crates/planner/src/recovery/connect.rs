@@ -9,8 +9,8 @@ use super::decision::{ComparedBefore, Decision, Intent, Question};
 use super::early;
 use super::memory::Load;
 use super::rows::{
-    cannot_be_compared, comparing_failed, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted, was_read_at,
-    with_data,
+    cannot_be_compared, comparing_failed, seen_identical, seen_to_lack, seen_to_lack_what_one_delete_may_take,
+    was_read_at, with_data,
 };
 use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_some_of_its_log};
 use super::term::settled_term;
@@ -71,8 +71,9 @@ fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> boo
     let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
     let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
     // What it alone may hold is safe as long as no operation of a leader's touches it.
-    let is_fuller =
-        leader.is_some_and(|leader| lacks_rows_of(view, leader, r) && !seen_to_lack_what_it_deleted(view, leader, r));
+    let is_fuller = leader.is_some_and(|leader| {
+        lacks_rows_of(view, leader, r) && !seen_to_lack_what_one_delete_may_take(view, leader, r)
+    });
     let is_in_doubt = leader.is_some_and(|leader| counts_may_lie(view, leader, r));
     resting && reaches && !resent && !is_suspect(view, r) && !is_fuller && !is_in_doubt
 }
@@ -108,11 +109,11 @@ pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> 
     is_wanted.then_some(Decision::Compare { replicas, before: ComparedBefore::Judging })
 }
 
-/// Where nobody knows the term of a replica's last entry, or it is the leader's own: as many entries and the same rows are as good
-/// as a proven prefix.
+/// Where nobody knows the term of the last entry of one of the two, or it is the same: as many entries and the same rows are as good as a
+/// proven prefix.
 fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
-    let term = settled_term(view, r);
-    (term.is_none() || term == settled_term(view, leader)) && seen_identical(view, r, leader)
+    let (term, of_leader) = (settled_term(view, r), settled_term(view, leader));
+    (term.is_none() || of_leader.is_none() || term == of_leader) && seen_identical(view, r, leader)
 }
 
 /// Whether a leader that nobody had to choose may take a follower as it is: nothing is known of that leader's log that the

@@ -125,6 +125,8 @@ pub enum WaitFor {
     Answer(Endpoint),
     /// The nameserver to take a tablet that answers for healthy.
     Registered(Endpoint),
+    /// An operation to show that was asked for, before it is asked for again.
+    Begun(Endpoint),
     /// The flags to show what was just done.
     Flags,
 }
@@ -159,6 +161,7 @@ impl fmt::Display for WaitFor {
             Self::MovedAway(at) => write!(f, "{at} to move away what it failed to load"),
             Self::Answer(at) => write!(f, "{at} to answer"),
             Self::Registered(at) => write!(f, "the nameserver to consider {at} healthy"),
+            Self::Begun(at) => write!(f, "an operation for its replica on {at} to show"),
             Self::Flags => f.write_str("its flags to show what was changed"),
         }
     }
@@ -194,7 +197,8 @@ impl WaitFor {
             | Self::Dropping(at)
             | Self::MovedAway(at)
             | Self::Answer(at)
-            | Self::Registered(at) => Some(at),
+            | Self::Registered(at)
+            | Self::Begun(at) => Some(at),
         }
     }
 }

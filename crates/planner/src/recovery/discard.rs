@@ -4,6 +4,7 @@ use openmldb_model::{Offset, counted};
 
 use super::base::{not_to_be_sent, what_was_written};
 use super::blocked::{Blocked, Reason};
+use super::decision::WaitFor;
 use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
 use super::reach;
@@ -33,6 +34,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
+    can_be_sent(view, leader, replica)?;
     aggregated_elsewhere(view, leader, replica)?;
     veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
@@ -69,6 +71,22 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff_beside_leader(view));
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
+}
+
+/// A leader of which no snapshot could be made has a log that cannot be read to its end: whoever is sent it gets no further, and what
+/// the replica holds would be on its leader alone.
+fn can_be_sent(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let failed = view.memory.has_expired(&WaitFor::Snapshot(leader.endpoint.clone()));
+    if !failed || replica.offset().is_none_or(|offset| offset == Offset(0)) {
+        return Ok(());
+    }
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!(
+        "no snapshot of its leader {by} could be made: its log may be damaged, and {at} would be sent less than it holds"
+    );
+    let hint = rows::diff(view, "nothing was discarded; the tablet's log says why");
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 
 /// What an aggregator wrote into a replica while it was loaded was given up by nobody, whatever its log says: its leader has to hold it.

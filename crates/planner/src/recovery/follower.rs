@@ -7,7 +7,7 @@ mod old_leader;
 
 use std::time::Duration;
 
-use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState};
+use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletState, counted};
 
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
@@ -31,6 +31,9 @@ const CATCH_UP_STALL: Duration = Duration::from_secs(60);
 const STUCK_SETTLE: Duration = Duration::from_secs(5);
 /// How long a difference in rows at equal offsets has to last to be believed.
 const ROWS_SETTLE: Duration = Duration::from_secs(5);
+/// How long nobody asks again for an operation that did not show, the first time: the nameserver that answered may lead no more, or
+/// take a tablet for offline. Twice as long each time after.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
 /// How long a drop may take: the tablet's task pool may be busy loading.
 const DROP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
@@ -183,10 +186,13 @@ impl Case<'_> {
         if let Some(connected) = connected.filter(|_| is_right && stuck.is_none()) {
             return self.catch_up(follower, connected);
         }
-        if follower.tablet_state != Some(TabletState::Healthy) {
-            let text = format!("{} answers, but the nameserver considers its tablet offline", follower.endpoint);
+        // RecoverTable answers 0 and does nothing while it takes the leader's tablet for offline.
+        if let Some(offline) =
+            [follower, self.leader].into_iter().find(|r| r.tablet_state != Some(TabletState::Healthy))
+        {
+            let text = format!("{} answers, but the nameserver considers its tablet offline", offline.endpoint);
             let hint = "make another nameserver leader (restart the leading one), then run again";
-            return until_registered(self.view, &follower.endpoint, text, hint).into();
+            return until_registered(self.view, &offline.endpoint, text, hint).into();
         }
         if let Some(op) = self.view.ops_in_flight.first() {
             return ops_wait(self.view, op).into();
@@ -447,6 +453,14 @@ impl Case<'_> {
             });
             let text = format!("RecoverTable for {} was tried {tries} times without effect{last}", follower.endpoint);
             return Follower::Blocked(Blocked::new(Reason::OpFailed, text, "see the nameserver's log, then run again"));
+        }
+        let what = WaitFor::Begun(follower.endpoint.clone());
+        let has_shown = self.view.ops_ended.iter().any(|op| Some(op.id) > follower.memory.recovery.after_op);
+        if tries > 0 && !has_shown && !self.view.memory.has_expired(&what) {
+            let pause = ASKED_AGAIN * 2_u32.pow(tries - 1);
+            let seen =
+                format!("RecoverTable for {} was tried {}, without effect", follower.endpoint, counted(tries, "time"));
+            return Follower::Needs(Decision::Wait(Wait::new(what, seen, pause, pause)));
         }
         let (table, pid, endpoint) = (self.view.table.clone(), self.view.partition.pid, follower.endpoint.clone());
         let action = Action::RecoverTable { table, pid, endpoint };

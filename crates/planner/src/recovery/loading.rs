@@ -17,6 +17,8 @@ use super::view::{Data, ReplicaView, View};
 
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long it may not have begun while its tablet makes no other one either: then it failed, which no call tells.
+const SNAPSHOT_IDLE: Duration = Duration::from_secs(10);
 
 /// How a step loads.
 #[derive(Clone, Copy)]
@@ -298,9 +300,12 @@ fn prove_terms_of<'a>(
         return Some(Decision::Act(intents));
     }
     let waiting = under_way.first()?;
-    let seen = format!("{} makes a snapshot, or has it queued", waiting.endpoint);
     let what = WaitFor::Snapshot(waiting.endpoint.clone());
-    Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, SNAPSHOT_TIMEOUT)))
+    let (seen, stall) = match waiting.tablet_makes_snapshot || is_making_snapshot(waiting) {
+        true => (format!("{} makes a snapshot, or has it queued", waiting.endpoint), SNAPSHOT_TIMEOUT),
+        false => (format!("{} shows no snapshot, and makes none", waiting.endpoint), SNAPSHOT_IDLE),
+    };
+    Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, stall)))
 }
 
 fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {

@@ -8,6 +8,7 @@ use super::choice::PromotionMethod;
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
 use super::memory::{Load, Memory};
+use super::rows::lacking;
 use super::single::is_seen_replaced;
 use super::view::{Data, View};
 
@@ -69,8 +70,10 @@ impl Memory {
                 replica.recovery.must_drop = false;
                 replica.recovery.stood_still = false;
                 replica.recovery.catch_up_to = leader;
-                let over = |wait: &WaitFor| {
-                    matches!(wait, WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_))
+                let over = |wait: &WaitFor| match wait {
+                    WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) => true,
+                    WaitFor::Begun(at) => at == endpoint,
+                    _ => false,
                 };
                 self.expired.retain(|wait, _| !over(wait));
                 self.forget_rows(endpoint);
@@ -84,11 +87,17 @@ impl Memory {
                 self.forget_rows(endpoint);
             }
             // From here on it gets what its leader has.
-            Action::AddReplica { follower, .. } if applied => {
+            Action::AddReplica { endpoint, follower, .. } if applied => {
                 self.settle_doubt(view, follower);
+                self.doubt_deletes(view, endpoint, follower);
                 self.forget_rows(follower);
             }
-            Action::ChangeRole { replicas, .. } if applied => replicas.iter().for_each(|at| self.forget_rows(at)),
+            Action::ChangeRole { endpoint, replicas, .. } if applied => {
+                for follower in replicas {
+                    self.doubt_deletes(view, endpoint, follower);
+                    self.forget_rows(follower);
+                }
+            }
             // What is not loaded is disconnected to be loaded in peace.
             Action::DelReplica { follower, .. } if applied => {
                 let loaded = view.replica(follower).is_some_and(|replica| replica.loaded().is_some());
@@ -187,6 +196,16 @@ impl Memory {
         if let Some(choice) = self.choice.as_mut().filter(|_| is_cleared_for_good(view, leader, replica)) {
             choice.doubted.retain(|at| at != endpoint);
             choice.unread.retain(|at| at != endpoint);
+        }
+    }
+
+    /// A follower of which its leader lacks rows, that it may have deleted since, is read again once it has these deletes, too.
+    fn doubt_deletes(&mut self, view: &View, leader: &Endpoint, follower: &Endpoint) {
+        let (Some(leads), Some(follows)) = (view.replica(leader), view.replica(follower)) else { return };
+        let lacks_some = lacking(view, leads, follows).is_some_and(|lack| lack.rows > 0);
+        let choice = self.choice.as_mut().filter(|choice| lacks_some && choice.leader == *leader);
+        if let Some(choice) = choice.filter(|choice| !choice.unread.contains(follower)) {
+            choice.unread.push(follower.clone());
         }
     }
 

@@ -207,6 +207,7 @@ impl View {
             | WaitFor::Answer(_)
             | WaitFor::Rows(_)
             | WaitFor::Stuck(_)
+            | WaitFor::Begun(_)
             | WaitFor::Registered(_) => true,
             WaitFor::Turn(_) | WaitFor::Flags => false,
         }

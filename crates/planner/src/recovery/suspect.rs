@@ -5,7 +5,8 @@ use openmldb_model::{Endpoint, Offset, counted};
 
 use super::base::{another_is_as_it_was, is_written_while_loading};
 use super::rows::{
-    cannot_be_compared, lacking, seen_to_have_deleted, seen_to_hold_all, seen_to_lack, seen_to_lack_what_it_deleted,
+    cannot_be_compared, lacking, seen_to_agree_with_another, seen_to_have_deleted, seen_to_hold_all, seen_to_lack,
+    seen_to_lack_what_it_deleted,
 };
 use super::view::{ReplicaView, View};
 
@@ -82,7 +83,11 @@ pub fn suspicion(view: &View, x: &ReplicaView) -> Option<Suspicion> {
     let others = view.replicas.iter().filter(|y| y.endpoint != x.endpoint && !is_written_while_loading(view, y));
     let others = others.filter_map(|y| Some((y, y.offset()?)));
     // What the other one holds beside may be a tail that was given up: rows tell that none is missing, not that one is.
-    let is_excused = |y: &ReplicaView| seen_to_lack(view, x, y) == Some(0) || seen_to_lack_what_it_deleted(view, x, y);
+    let is_excused = |y: &ReplicaView| {
+        seen_to_lack(view, x, y) == Some(0)
+            || seen_to_lack_what_it_deleted(view, x, y)
+            || seen_to_agree_with_another(view, x, y)
+    };
     let mut others = others.filter(|(y, _)| !is_excused(y));
     let fuller = others.find(|(y, y_offset)| {
         let lag = y_offset.0.saturating_sub(x_offset.0);

@@ -62,6 +62,8 @@ pub struct ReplicaView {
     pub followers: Seen<Followers>,
     /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
     pub aggregator: Seen<Aggregator>,
+    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time.
+    pub tablet_makes_snapshot: bool,
     /// What this run remembers of it.
     pub memory: Shared<ReplicaMemory>,
 }
@@ -125,6 +127,7 @@ impl View {
                 directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
                 aggregator: probes.aggregator.clone(),
+                tablet_makes_snapshot: makes_snapshot(tablet),
                 memory: memory.replica(&replica.endpoint),
             }
         });
@@ -177,6 +180,10 @@ impl View {
     pub fn recycled_as(&self) -> String {
         format!("{}_<time> in the tablet's recycle bin", self.partition)
     }
+}
+
+fn makes_snapshot(tablet: &Tablet) -> bool {
+    tablet.held.known().is_some_and(|held| held.values().any(|held| held.state == State::MakingSnapshot))
 }
 
 impl ReplicaView {

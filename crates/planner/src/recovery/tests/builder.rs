@@ -172,6 +172,7 @@ impl Replica {
             directory: Seen::Known(Directory::InPlace),
             followers: Seen::Unasked,
             aggregator: Seen::Known(Aggregator::Missing),
+            tablet_makes_snapshot: false,
             memory: ReplicaMemory::new().into(),
         })
     }

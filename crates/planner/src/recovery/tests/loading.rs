@@ -1,5 +1,7 @@
 //! What is touched, loading, and finding out last terms.
 
+use std::time::Duration;
+
 use super::builder::{Built, Replica, a_partition, recover};
 use crate::recovery::limits::MAX_TRIES;
 use crate::recovery::{Ahead, Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
@@ -275,6 +277,21 @@ fn a_snapshot_waits_for_its_turn() {
         let view = expired(expired(view, wait.what), WaitFor::Snapshot("b".into()));
         assert!(matches!(view.decided(), Decision::Choose(_)), "its term stays unknown");
     }
+}
+
+/// Seen on real servers: a binlog with a damaged entry makes every snapshot fail without a word, and its partition was down for half an
+/// hour.
+#[test]
+fn a_snapshot_that_its_tablet_does_not_make_is_not_waited_for_long() {
+    let asked = |others| {
+        let told = |r: Replica| r.loaded(20).with(|r| r.memory.snapshot_asked = true);
+        waits(&down(|r| told(r).with(|r| r.tablet_makes_snapshot = others)))
+    };
+    let (idle, busy) = (asked(false), asked(true));
+    assert_eq!(idle.what, busy.what);
+    assert!(idle.stall <= Duration::from_secs(10), "it failed");
+    assert!(busy.stall >= Duration::from_secs(30 * 60), "its turn comes when those before it are made");
+    assert_ne!(idle.seen, busy.seen, "what ends is progress");
 }
 
 /// Found by the hunt: the answer to MakeSnapshot was lost, and so was half an hour, and then the term stayed unknown.

@@ -45,6 +45,7 @@ fn what_was_tried_in_vain_is_tried_again_when_its_tablet_comes_back() {
     let left: Vec<&WaitFor> = view.memory.expired.keys().collect();
     assert_eq!(left, [&WaitFor::Ops, &WaitFor::CatchUp("a".into())], "an operation that hangs still does");
     view.get_mut("b").memory = view.memory.replica(&"b".into());
+    view.memory.expired.insert(WaitFor::Begun("b".into()), String::new());
     assert_eq!(view.acts(), ["recover_table b (resend)"]);
     assert_eq!(view.get("b").memory.recovery.tries, 1, "what it led to is still judged");
 }
@@ -80,6 +81,7 @@ fn what_is_waited_for_is_said_in_words() {
         WaitFor::Dropping("b".into()),
         WaitFor::Answer("b".into()),
         WaitFor::Registered("b".into()),
+        WaitFor::Begun("b".into()),
         WaitFor::Flags,
     ];
     for what in all {
