@@ -15,9 +15,10 @@ use crate::run::{
 };
 use crate::snapshot;
 use crate::ui::{
-    About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Paint, PlanContext,
-    Printing, Progress, comparison_text, diagnoses_text, error_text, explanation_text, json_line, plan_text, print,
-    reader_gone_is_fine, recovered_text, snapshot_text, status_text, summary_text,
+    About, Beside, ComparisonLine, Detail, DiagnosisLine, Explanation, JsonLines, Listed, MoveLine, Moved, Paint,
+    PlanContext, Printing, Progress, Wrapping, comparison_text, diagnoses_text, error_text, explanation_text,
+    json_line, plan_text, print, reader_gone_is_fine, recovered_text, snapshot_text, status_text, stderr_width,
+    stdout_width, summary_text,
 };
 use crate::verify::Verification;
 
@@ -43,6 +44,9 @@ pub struct Out {
 
 /// Where JSON Lines go.
 pub(super) type Lines = Carrying<Beside<Stdout>>;
+
+/// A step of an undertaking, for stderr, from anywhere.
+pub type Moves = Arc<dyn Fn(&str, Moved) + Send + Sync>;
 
 /// A step, from anywhere.
 pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
@@ -265,7 +269,8 @@ impl Out {
     /// It cannot be written.
     pub fn snapshot(&self, seen: &Snapshot) -> Result<(), Failure> {
         let text = snapshot::write(seen, false).map_err(Failure::error)?;
-        Ok(self.either(|| text, |lines| lines.snapshot(seen, None))?)
+        // It is a file.
+        Ok(self.laid_out(None, || text, |lines| lines.snapshot(seen, None))?)
     }
 
     /// A snapshot that went to a file.
@@ -305,12 +310,18 @@ impl Out {
         self.either(|| text.to_owned(), |lines| lines.line(value))
     }
 
+    /// The same of the text of a file, which stays as it is on any terminal.
+    pub fn file_or(&self, text: &str, value: &impl Serialize) -> io::Result<()> {
+        self.laid_out(None, || text.to_owned(), |lines| lines.line(value))
+    }
+
     /// What a command that goes on tells, on stdout: nobody waits until it is read.
     pub fn tells<L: Serialize>(&self, text: impl FnOnce(&L) -> String, line: &L) {
         // Whoever reads no more stops nothing.
         match self.output {
             Output::Text => {
-                let (to, carries) = (self.progress.beside(io::stdout()), self.carries.clone());
+                let to = Wrapping::new(self.progress.beside(io::stdout()), stdout_width());
+                let carries = self.carries.clone();
                 let text = text(line);
                 let print = move || drop(Carrying::new(to, Format::Text, carries).write_all(text.as_bytes()));
                 self.printing.later(print);
@@ -322,6 +333,16 @@ impl Out {
                 }
             }
         }
+    }
+
+    /// Tells a step of an undertaking on stderr.
+    pub fn moves(&self) -> Moves {
+        let (progress, printing) = (self.progress.clone(), self.printing.clone());
+        Arc::new(move |text: &str, how: Moved| {
+            let (progress, text) = (progress.clone(), text.to_owned());
+            told(&Event::Note { text: text.clone() });
+            printing.later(move || progress.moved(&text, how));
+        })
     }
 
     /// Writes lines of a command that goes on; only in JSON.
@@ -379,7 +400,7 @@ impl Out {
         }
         let differences: Vec<String> = failure.differences.iter().map(ToString::to_string).collect();
         let text = error_text(&message, &differences, hint, Paint::for_stderr());
-        let to = self.progress.beside(io::stderr());
+        let to = Wrapping::new(self.progress.beside(io::stderr()), stderr_width());
         let _ = Carrying::new(to, Format::Text, self.carries.clone()).write_all(text.as_bytes());
     }
 
@@ -389,11 +410,21 @@ impl Out {
         text: impl FnOnce() -> String,
         json: impl FnOnce(&JsonLines<Lines>) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.laid_out(stdout_width(), text, json)
+    }
+
+    /// The same with so many columns for a line, or as it is.
+    fn laid_out(
+        &self,
+        columns: Option<usize>,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce(&JsonLines<Lines>) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.printing.wait();
         // A reader that has seen enough (`| head`) stops no command and changes no exit code.
         reader_gone_is_fine(match self.output {
             Output::Text => {
-                let to = self.progress.beside(io::stdout());
+                let to = Wrapping::new(self.progress.beside(io::stdout()), columns);
                 print(&mut Carrying::new(to, Format::Text, self.carries.clone()), &text())
             }
             Output::Json => json(&self.lines),

@@ -28,7 +28,7 @@ pub fn run(command: &PlaybookCommand, out: &Out) -> Result<Exit, Failure> {
             let playbook = Playbook::find(playbook)?;
             let (text, explained) = (playbook.to_yaml(), playbook.explained());
             let value = BTreeMap::from([("event", "playbook"), ("name", &playbook.name), ("yaml", &text)]);
-            out.text_or(if *yaml { &text } else { &explained }, &value)?;
+            if *yaml { out.file_or(&text, &value)? } else { out.text_or(&explained, &value)? }
         }
         PlaybookCommand::Check { playbook } => {
             let (file, text) = load(playbook)?;

@@ -13,8 +13,8 @@ use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
     AutoFailoverSeen, Consent, Directory, Event, KeptPlan, PlanId, Prepared, RecoverError, Recovered, Recovery, Rpc,
-    Scope, Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, prepare_plan, read_plan,
-    save_plan, summary_of_plan,
+    Scope, Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, nobody_answers, prepare_plan,
+    read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{
@@ -159,6 +159,8 @@ async fn on_cluster(
     }
     let up_to = work.playbook.compare_rows_up_to();
     signals.unless_stopped(given_up::keep(&prepared, up_to, session, &dir, out)).await??;
+    let waits = work.playbook.wait_for_tablets().1;
+    nobody_answers(&prepared.snapshot, waits).iter().for_each(|text| out.say()(text));
     say_how_long(&prepared, &work.scope, session.pace, out)?;
     let before = summary_of_plan(&prepared.plan, prepared.auto_failover_before(), rpc());
     let ended = recovery.run(&session.cluster, prepared).await;

@@ -35,7 +35,7 @@ pub fn completions(shell: Shell, out: &Out) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), NAME, &mut script);
     let script = String::from_utf8_lossy(&script);
-    out.text_or(&script, &CompletionsLine { event: "completions", shell: shell.to_string(), script: &script })?;
+    out.file_or(&script, &CompletionsLine { event: "completions", shell: shell.to_string(), script: &script })?;
     Ok(Exit::Healthy)
 }
 
@@ -50,7 +50,7 @@ pub fn manual(directory: Option<&Path>, out: &Out) -> Result<Exit, Failure> {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
         let page = String::from_utf8_lossy(&page);
-        out.text_or(&page, &ManualLine { event: "manual", page: NAME, path: None })?;
+        out.file_or(&page, &ManualLine { event: "manual", page: NAME, path: None })?;
         return Ok(Exit::Healthy);
     };
     write(&command, NAME, directory, out)?;

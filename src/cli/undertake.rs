@@ -9,7 +9,7 @@ use crate::operate::{
     self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
 };
 use crate::run::{Directory, RecoverError, Room};
-use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
+use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, Moved, arranged_text, arrangement_text, by_hand};
 
 use super::args::undertake::{ScaleCommand, Undertaking, UpgradeCommand};
 use super::caller::{caller, now_ms};
@@ -153,18 +153,18 @@ async fn look(job: &Job, session: &Session, out: &Out) -> Result<Exit, Failure> 
 
 /// Each step on stderr; in JSON, as a line.
 pub(super) fn told(out: &Out) -> StepListener {
-    let (say, lines) = (out.say(), out.steps());
+    let (tell, lines) = (out.moves(), out.steps());
     Arc::new(move |moved: &StepEvent| {
-        let StepEvent { partition, step, call, how } = moved;
+        let StepEvent { partition, step, call, how, .. } = moved;
         let sends = call.as_ref().map(sends);
-        let (outcome, text) = match how {
-            StepOutcome::Sent => ("sent", sends.clone().unwrap_or_default()),
-            StepOutcome::Waits(text) => ("waiting", format!("waiting: {text}")),
-            StepOutcome::Reached(text) => ("reached", text.clone()),
-            StepOutcome::Missed(text) => ("missed", text.clone()),
-            StepOutcome::Done { done, of } => ("done", format!("done, {done} of {of}")),
+        let (outcome, text, well) = match how {
+            StepOutcome::Sent => ("sent", sends.clone().unwrap_or_default(), Moved::Well),
+            StepOutcome::Waits(text) => ("waiting", format!("waiting: {text}"), Moved::Slowly),
+            StepOutcome::Reached(text) => ("reached", text.clone(), Moved::Well),
+            StepOutcome::Missed(text) => ("missed", text.clone(), Moved::Badly),
+            StepOutcome::Done { done, of } => ("done", format!("done, {done} of {of}"), Moved::Well),
         };
-        say(&format!("{partition}: {text}"));
+        tell(&format!("{partition}: {text}"), well);
         lines(&MoveLine { event: "move", partition, step, sends: sends.as_deref(), outcome, text: &text });
     })
 }

@@ -1,7 +1,8 @@
 //! `status --watch`: looks again and again, until it is interrupted.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::args::look;
@@ -10,15 +11,20 @@ use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::session::Session;
 use super::status::runs;
+use crate::cluster::CallError;
 use crate::model::moment;
 use crate::run::{Diagnosis, Scope, Service, Status, Summary, diagnose, summary_of_status};
 use crate::snapshot;
 use crate::ui::{
-    Listed, Paint, Printing, Progress, print, reader_gone_is_fine, service_text, status_text, stdout_width,
+    Listed, Paint, Printing, Progress, Wrapping, print, reader_gone_is_fine, service_text, since_text, status_text,
+    stdout_width,
 };
 
-/// Shows what it sees, and looks again after so many seconds. On a terminal it is shown in one place; elsewhere a line is told when it
-/// is another one than before. A cluster that does not answer once it has is said, and asked again.
+/// How often the age of what is shown is counted on.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Shows what it sees, and looks again after so many seconds. On a terminal it is shown in one place, with its age; elsewhere a line is
+/// told when it is another one than before. A cluster that does not answer once it has is said, and asked again.
 ///
 /// # Errors
 /// The first look fails, or stdout cannot be written.
@@ -30,10 +36,11 @@ pub(super) async fn watch(
     out: &Out,
 ) -> Result<Exit, Failure> {
     let listed = if args.full { Listed::All } else { Listed::Unhealthy };
-    let watching = Watching::of(out);
+    let mut watching = Watching::of(out);
     let (mut told, mut is_first) = (String::new(), true);
     loop {
-        match snapshot::collect(&session.cluster, &session.name, now_ms()).await {
+        let looking = snapshot::collect(&session.cluster, &session.name, now_ms());
+        match watching.until(looking).await {
             Ok(seen) => {
                 if is_first {
                     scope.check(&seen)?;
@@ -48,10 +55,10 @@ pub(super) async fn watch(
                 told = line;
             }
             Err(error) if is_first => return Err(error.into()),
-            Err(error) => out.say()(&format!("{error}; it is asked again")),
+            Err(error) => watching.failed(out, &error),
         }
         is_first = false;
-        tokio::time::sleep(every).await;
+        watching.until(tokio::time::sleep(every)).await;
     }
 }
 
@@ -60,19 +67,52 @@ struct Watching {
     progress: Progress,
     printing: Printing,
     on_terminal: bool,
-    last: Arc<Mutex<String>>,
+    last: Arc<Mutex<Look>>,
+    /// What was said last of a look that failed.
+    said: Option<String>,
+}
+
+/// The look that is shown.
+#[derive(Debug, Default)]
+struct Look {
+    text: String,
+    /// When it was begun, in milliseconds since 1970.
+    at_ms: u64,
+    /// Why there is no newer one.
+    failed: Option<String>,
+}
+
+impl Look {
+    /// Its first line, when it was, and the rest.
+    fn rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self.text.lines().map(str::to_owned).collect();
+        let since = since_text(self.at_ms, now_ms(), self.failed.as_deref());
+        rows.insert(rows.len().min(1), since);
+        rows
+    }
 }
 
 impl Watching {
     fn of(out: &Out) -> Self {
         let (progress, printing) = out.printing();
         let on_terminal = !out.is_json() && stdout_width().is_some() && progress.can_draw();
-        Self { progress, printing, on_terminal, last: Arc::default() }
+        Self { progress, printing, on_terminal, last: Arc::default(), said: None }
+    }
+
+    /// Waits for something, while what is shown grows older.
+    async fn until<T>(&self, what: impl Future<Output = T>) -> T {
+        let mut what = pin!(what);
+        loop {
+            match tokio::time::timeout(TICK, &mut what).await {
+                Ok(done) => return done,
+                Err(_) => self.draw(),
+            }
+        }
     }
 
     /// Shows a look: in its place, or as a line if there is news; in JSON as any look.
     fn looked(
-        &self,
+        &mut self,
         out: &Out,
         status: &Status,
         cases: &[Diagnosis],
@@ -80,18 +120,44 @@ impl Watching {
         news: Option<String>,
         summary: &Summary,
     ) -> io::Result<()> {
+        let again = self.said.take().is_some();
         if out.is_json() {
             return out.either(String::new, |lines| lines.status(status).and_then(|()| lines.summary(summary)));
         }
         if !self.on_terminal {
+            if again && news.is_none() {
+                out.say()("it answers again, and nothing has changed");
+            }
             return news.map_or(Ok(()), |news| out.text(&news));
         }
         let text = status_text(status, &out.pasted(cases), listed, out.paint());
-        let rows = text.lines().map(str::to_owned).collect();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        let progress = self.progress.clone();
-        self.printing.later(move || progress.draw(rows));
+        *self.shown() = Look { text, at_ms: status.taken_at_ms, failed: None };
+        self.draw();
         Ok(())
+    }
+
+    /// Says that a look failed: beside what was seen last; where that is not shown, once.
+    fn failed(&mut self, out: &Out, error: &CallError) {
+        let text = format!("{error}; it is asked again");
+        if self.on_terminal {
+            self.shown().failed = Some(error.to_string());
+            self.draw();
+        } else if self.said.as_ref() != Some(&text) {
+            out.say()(&text);
+        }
+        self.said = Some(text);
+    }
+
+    fn draw(&self) {
+        let look = self.shown();
+        if self.on_terminal && look.at_ms > 0 {
+            let (progress, rows) = (self.progress.clone(), look.rows());
+            self.printing.later(move || progress.draw(rows));
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Look> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,11 +168,16 @@ impl Drop for Watching {
         if !self.on_terminal {
             return;
         }
-        let text = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut text = match &*self.shown() {
+            Look { at_ms: 0, .. } => String::new(),
+            look => look.rows().join("\n"),
+        };
+        text.push('\n');
         let (progress, (done, is_done)) = (self.progress.clone(), mpsc::channel());
         self.printing.later(move || {
             progress.draw(Vec::new());
-            let _ = reader_gone_is_fine(print(&mut progress.beside(io::stdout()), &text));
+            let _ =
+                reader_gone_is_fine(print(&mut Wrapping::new(progress.beside(io::stdout()), stdout_width()), &text));
             let _unheard = done.send(());
         });
         let _printed = is_done.recv_timeout(AT_MOST);

@@ -72,12 +72,8 @@ pub fn dismiss(dir: &Path, run: RunId, by: &Caller, at_ms: u64) -> Result<Dismis
     let Some(unfinished) = state_dir.unfinished()?.filter(|unfinished| unfinished.run == Some(run)) else {
         return Ok(Dismissed::Nothing("it finished, or another run has continued it since"));
     };
-    state_dir.end()?;
     let line = Line::Dismissed { at_ms, by: by.clone() };
-    let written = line.text().and_then(|text| {
-        let mut paper = archive.append(run)?;
-        paper.write(&text).and_then(|()| paper.sync())
-    });
-    written.map_err(|error| unusable(error.into()))?;
+    archive.append(run, &line).map_err(|error| unusable(error.into()))?;
+    state_dir.end()?;
     Ok(Dismissed::Now(unfinished.of.to_string()))
 }

@@ -17,7 +17,7 @@ use crate::run::{
 };
 use crate::snapshot::{collect_evidence, collect_within};
 
-use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, next};
+use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, dry_run, next};
 use super::longer::compare_longer_successors;
 use super::partition_context::Refusal;
 use super::perform::look_to_change;
@@ -257,6 +257,7 @@ impl Job {
             cluster: cluster.clone(),
             cluster_name: self.cluster_name.clone(),
             goals: drawn.arrangement.goals.clone(),
+            steps: steps_of(&drawn.arrangement, &drawn.seen),
             stood_down: StoodDowns::read(&self.state_dir)?,
             pace: self.pace,
             step_timeout: self.step_timeout,
@@ -368,6 +369,11 @@ impl Job {
             | Undertaking::LeadBeside { .. } => Ok(()),
         }
     }
+}
+
+/// How many steps each goal takes, by its name.
+fn steps_of(arrangement: &Arrangement, seen: &Snapshot) -> BTreeMap<String, usize> {
+    dry_run(arrangement, seen).0.into_iter().map(|walk| (walk.goal.name(), walk.steps.len().max(1))).collect()
 }
 
 /// The goals that are not reached, as the last look has it: the partition arranged as it is to be, and healthy.

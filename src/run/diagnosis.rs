@@ -6,6 +6,8 @@ mod partitions;
 mod paused;
 mod tablets;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::model::{Endpoint, Identity, PartitionId, Snapshot, Tablet, TabletState, Verb, counted_that, moment};
@@ -85,6 +87,8 @@ pub struct Runs {
     pub unfinished: Option<String>,
     /// The newest recovery, if it has left partitions alone.
     pub left_alone_by: Option<RunId>,
+    /// Tablets whose replicas the newest recovery went on without, as accepted, and which run that was.
+    pub went_on_without: Option<(RunId, BTreeSet<Endpoint>)>,
     /// The undertaking that did not come to its end.
     pub undertaking: Option<Abandoned>,
     /// The run that `unfinished` tells of.
@@ -143,7 +147,7 @@ pub fn diagnose(seen: &Snapshot, status: &Status, runs: &Runs) -> Vec<Diagnosis>
     match look.everything_restarted() {
         Some(everything) => found.push(everything),
         None => {
-            found.extend(look.tablets_lost(seen.auto_failover));
+            found.extend(look.tablets_lost(seen.auto_failover, runs));
             found.extend(look.partitions_lost());
             found.extend(look.tablets_rebuilt());
             found.extend(look.tablets_restarted(seen.auto_failover));
@@ -248,7 +252,7 @@ impl<'a> Look<'a> {
         })
     }
 
-    fn tablets_lost(&self, auto_failover: bool) -> Option<Diagnosis> {
+    fn tablets_lost(&self, auto_failover: bool, runs: &Runs) -> Option<Diagnosis> {
         let (lost, all) = (self.lost.len(), self.tablets());
         let first = self.lost.first()?;
         let waiting = self.status.partitions.iter().filter(|found| found.state == PartitionState::Down).count();
@@ -280,9 +284,14 @@ impl<'a> Look<'a> {
             }
         };
         let names = some_of(&names_of(&self.lost));
-        let mut next = vec![match waiting {
-            0 => format!("start {names} again if you can: every partition serves meanwhile"),
-            _ => format!("start {names} again if you can: waiting loses nothing"),
+        let is_without = |(_, without): &&(RunId, BTreeSet<Endpoint>)| self.lost.iter().all(|at| without.contains(*at));
+        let mut next = vec![match (runs.went_on_without.as_ref().filter(is_without), waiting) {
+            (Some((run, _)), _) => format!(
+                "what {names} held was given up, as accepted (`openmldb-ops record show {run} --summary`): replace it, or start it \
+                 for one more copy"
+            ),
+            (None, 0) => format!("start {names} again if you can: every partition serves meanwhile"),
+            (None, _) => format!("start {names} again if you can: waiting loses nothing"),
         }];
         if auto_failover {
             next.push("openmldb-ops show ops # what the nameserver does about it".to_owned());

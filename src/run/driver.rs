@@ -149,6 +149,8 @@ pub struct Driver {
     /// Since when no look at the nameserver has been answered.
     pub(super) nameserver_gone: Option<Instant>,
     pub(super) looking_at: BTreeSet<Endpoint>,
+    /// Since when tablets have been asked that have not answered since.
+    pub(super) unanswered: BTreeMap<Endpoint, Instant>,
     /// What a close look could not tell: the nameserver and these tablets are looked at whole.
     pub(super) doubt_nameserver: bool,
     pub(super) doubted: BTreeSet<Endpoint>,
@@ -227,6 +229,7 @@ impl Driver {
             looking_at_nameserver: false,
             nameserver_gone: None,
             looking_at: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             doubt_nameserver: false,
             doubted: BTreeSet::new(),
             tablet_rests: BTreeMap::new(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice};
 
+use super::arranging::Arranging;
 use super::outstanding::OutstandingWork;
 use super::progress::{Expected, Progress};
 use super::waits::{Awaited, Named};
@@ -105,6 +106,8 @@ pub enum Event {
     Expected(Expected),
     /// How far the run has come.
     Progress(Box<Progress>),
+    /// How far an undertaking has come.
+    Arranging(Box<Arranging>),
     /// The cluster still does something because of the run, which ends.
     StillGoingOn {
         /// What.

@@ -1,6 +1,9 @@
 //! What is known about runs, for read-only commands. Reads records and ZooKeeper; writes nothing.
 
-use crate::model::Snapshot;
+use std::collections::BTreeSet;
+
+use crate::model::{Endpoint, Snapshot};
+use crate::recovery::LossKind;
 
 use super::diagnosis::Runs;
 use super::error::RecoverError;
@@ -32,6 +35,7 @@ pub async fn known_runs(
         unfinished: broken_off(&left, note.as_ref()).map(|(text, _)| text),
         broke_off: broken_off(&left, note.as_ref()).map(|(_, broke_off)| broke_off),
         paused,
+        went_on_without: went_on_without(&left),
         left_alone_by: left.run.filter(|_| left.ended.as_deref() == Some("partial")),
         undertaking: None,
         held_by: by.filter(|_| !held_for.is_empty()),
@@ -39,6 +43,13 @@ pub async fn known_runs(
         owes_failover: owed(&left, note.as_ref()) == Some(true),
         failover_set: left.failover_set,
     })
+}
+
+/// Where the replicas are that the newest recovery went on without.
+fn went_on_without(left: &UnfinishedWork) -> Option<(RunId, BTreeSet<Endpoint>)> {
+    let losses = left.accepted.values().flatten().filter(|loss| loss.kind == LossKind::OutOfReach);
+    let without: BTreeSet<Endpoint> = losses.map(|loss| loss.endpoint.clone()).collect();
+    left.run.filter(|_| !without.is_empty()).map(|run| (run, without))
 }
 
 /// A run that did not come to its end.

@@ -12,6 +12,7 @@ use crate::recovery::{LeaderPlan, PartitionPlan, Plan};
 
 use super::cluster_steps::lost_tablets;
 use super::driver::Driver;
+use super::scope::some_of;
 
 /// How long a run stays open for tablets that are away, and for which.
 #[derive(Debug, Clone)]
@@ -66,6 +67,25 @@ pub(super) fn missing_tablets(
         missing.entry(at).or_default();
     }
     missing
+}
+
+/// What to know before a run that can do nothing yet: no tablet that anything is placed on answers. `waits` is how long it waits.
+pub fn nobody_answers(snapshot: &Snapshot, waits: Duration) -> Option<String> {
+    let placed: BTreeSet<Endpoint> =
+        snapshot.tables.iter().flat_map(|table| &table.partitions).flat_map(|partition| partition.places()).collect();
+    let is_there = |at: &Endpoint| snapshot.tablets.get(at).is_some_and(|tablet| !is_away(tablet));
+    if placed.is_empty() || placed.iter().any(is_there) {
+        return None;
+    }
+    let names: Vec<String> = placed.iter().map(ToString::to_string).collect();
+    let then = match waits.as_secs() {
+        0 => "the run does not wait for them (--wait-for-tablets)".to_owned(),
+        seconds => {
+            let time = if seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") };
+            format!("the run waits {time} for them (--wait-for-tablets), and begins with each as it answers")
+        }
+    };
+    Some(format!("no tablet answers, so nothing can be loaded yet: start {}; {then}", some_of(&names)))
 }
 
 fn is_concerned(planned: &PartitionPlan) -> bool {

@@ -3,6 +3,7 @@
 
 mod aggregated;
 mod apart;
+mod arranging;
 mod beside;
 mod checking;
 mod cluster_lock;
@@ -59,6 +60,7 @@ mod verdict;
 mod waits;
 mod work_session;
 
+pub use arranging::{Arranging, PartitionUnderWay};
 pub use beside::AUTO_FAILOVER_IS_ON;
 pub use checking::{Checking, Compares, unhealthy_in};
 pub use cluster_lock::ClusterLock;
@@ -80,7 +82,7 @@ pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use locked::locked;
-pub use missing::Awaiting;
+pub use missing::{Awaiting, nobody_answers};
 pub use names::{meant, names_a_table};
 pub use outstanding::OutstandingWork;
 pub use pause::Pause;

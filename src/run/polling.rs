@@ -126,6 +126,7 @@ impl Driver {
             if self.looking_at.insert(endpoint.clone()) {
                 let lines = self.placed.get(&endpoint).map_or(0, Vec::len);
                 self.tablet_rests.insert(endpoint.clone(), now + REST_PER_REPLICA * lines as u32);
+                self.unanswered.entry(endpoint.clone()).or_insert(now);
                 let cluster = self.cluster.clone();
                 self.tasks.spawn(async move {
                     let held = snapshot::poll_tablet(&cluster, &endpoint).await;
@@ -155,19 +156,6 @@ impl Driver {
         }
         let still = (moved.elapsed() / STILL_PART).min(STILL_MAX.div_f64(self.settings.pace));
         still.max(self.pause_max)
-    }
-
-    pub(super) fn note_tablet(
-        &mut self,
-        began: Sequence,
-        endpoint: &Endpoint,
-        held: Seen<BTreeMap<PartitionId, Held>>,
-    ) {
-        self.looking_at.remove(endpoint);
-        match self.is_back(endpoint, &held) {
-            true => self.look_at_returned(endpoint.clone()),
-            false => self.note_answer(began, endpoint, held),
-        }
     }
 
     /// Notes what a tablet holds, or that it does not say.

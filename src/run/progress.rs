@@ -1,6 +1,6 @@
 //! How far a run has come, in numbers: told every few seconds, and written down, so that another shell can show it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::recovery::{Forecast, Plan, forecast};
 use super::driver::Driver;
 use super::event::Event;
 use super::partition_task::PartitionTask;
-use super::waits::{Awaited, Named, millis};
+use super::waits::{Awaited, Named, SHOWN, millis};
 
 /// How often it is told, on the cluster's clock; and where so many partitions are at work that counting them takes a while.
 const EVERY: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub struct Progress {
     pub ops_queued: usize,
     /// Tablets that have something to load.
     pub tablets: Vec<Queue>,
-    /// What has been waited for for a while.
+    /// What has been waited for for more than a few seconds.
     pub waits: Vec<WaitedFor>,
 }
 
@@ -158,8 +158,10 @@ impl Driver {
                 progress.followers_back += usize::from(!replica.is_leader && replica.is_alive && is_loaded);
             }
         }
-        progress.waits.extend(self.missing_waits());
-        for (what, waiting) in self.all_waits() {
+        let missing = self.missing_waits();
+        let unanswered = self.unanswered(missing.as_ref());
+        progress.waits.extend(missing.into_iter().chain(unanswered));
+        for (what, waiting) in self.all_waits(SHOWN) {
             let Some((waited, id, at_most)) = waiting.longest else { continue };
             let found = self.index.find(&self.snapshot.tables, id);
             progress.waits.push(WaitedFor {
@@ -172,6 +174,25 @@ impl Driver {
             });
         }
         progress
+    }
+
+    /// The tablets that were asked and have not answered for a while: what is there is not known to be as it was.
+    fn unanswered(&self, missing: Option<&WaitedFor>) -> Option<WaitedFor> {
+        let is_told = |at: &Endpoint| missing.is_some_and(|missing| missing.endpoints.contains(at));
+        let waited = |since: &Instant| since.elapsed().mul_f64(self.settings.pace);
+        let silent = self.unanswered.iter().filter(|(at, since)| waited(since) >= SHOWN && !is_told(at));
+        let silent: BTreeMap<&Endpoint, Duration> = silent.map(|(at, since)| (at, waited(since))).collect();
+        let longest = silent.values().max().copied()?;
+        let placed = silent.keys().flat_map(|at| self.placed.get(*at).into_iter().flatten());
+        let open = placed.filter(|id| self.partitions.get(id).is_some_and(PartitionTask::is_open));
+        Some(WaitedFor {
+            what: Awaited::Answer,
+            partitions: open.collect::<BTreeSet<_>>().len(),
+            endpoints: silent.into_keys().cloned().collect(),
+            partition: None,
+            for_ms: millis(longest),
+            at_most_ms: None,
+        })
     }
 
     /// The tablets that the run stays open for.

@@ -21,6 +21,23 @@ const RETURNS: u32 = 5;
 pub(super) type Evidence = (Seen<BTreeMap<PartitionId, Held>>, BTreeMap<PartitionId, Probes>);
 
 impl Driver {
+    /// A tablet has answered, or has not.
+    pub(super) fn note_tablet(
+        &mut self,
+        began: Sequence,
+        endpoint: &Endpoint,
+        held: Seen<BTreeMap<PartitionId, Held>>,
+    ) {
+        self.looking_at.remove(endpoint);
+        if held.known().is_some() {
+            self.unanswered.remove(endpoint);
+        }
+        match self.is_back(endpoint, &held) {
+            true => self.look_at_returned(endpoint.clone()),
+            false => self.note_answer(began, endpoint, held),
+        }
+    }
+
     /// Whether a tablet that was away answers.
     pub(super) fn is_back(&self, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) -> bool {
         let was_away = |tablet: &crate::model::Tablet| tablet.held.known().is_none();

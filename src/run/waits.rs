@@ -16,6 +16,8 @@ use super::partition_task::PartitionTask;
 
 /// How long something is waited for before it is said. On the cluster's clock, like all of this.
 pub(super) const FIRST: Duration = Duration::from_secs(30);
+/// How long something is waited for before it is shown among the rows of a run, which go away by themselves.
+pub(super) const SHOWN: Duration = Duration::from_secs(5);
 /// It is said again when it has taken twice as long, or so much longer.
 const AT_LEAST: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked for what there is to say.
@@ -145,7 +147,7 @@ impl Driver {
         }
         self.waits.next = now + EVERY.div_f64(self.settings.pace);
         self.tell_missing();
-        let all = self.all_waits();
+        let all = self.all_waits(FIRST);
         self.waits.due.retain(|what, _| *what == Awaited::Tablet || all.contains_key(what));
         for (what, Waiting { partitions, longest, endpoints }) in all {
             let Some((waited, id, at_most)) = longest else { continue };
@@ -165,13 +167,13 @@ impl Driver {
         }
     }
 
-    /// All that has been waited for for a while, on the cluster's clock.
-    pub(super) fn all_waits(&self) -> BTreeMap<Awaited, Waiting> {
+    /// All that has been waited for for so long at least, on the cluster's clock.
+    pub(super) fn all_waits(&self, least: Duration) -> BTreeMap<Awaited, Waiting> {
         let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
         for (id, task) in self.partitions.iter().filter(|(_, task)| task.is_open()) {
             let Some((what, waited, at_most)) = self.waits_for(*id, task) else { continue };
             let waited = waited.mul_f64(self.settings.pace);
-            if waited < FIRST {
+            if waited < least {
                 continue;
             }
             let waiting = all.entry(what).or_default();

@@ -10,6 +10,7 @@ use crate::cluster::{Cluster, Hold};
 use crate::model::Snapshot;
 use crate::recovery::PriorRun;
 
+use super::arranging::Arranging;
 use super::beside::{AGAIN, WHO};
 use super::driver::Stop;
 use super::error::RecoverError;
@@ -139,6 +140,12 @@ impl SessionHandle {
     pub fn write_down(&self, text: &str) -> Result<(), RecordError> {
         self.record.note(text);
         self.record.sync()
+    }
+
+    /// Tells how far it has come, and writes that down for whoever follows it from another shell.
+    pub fn tell_arranging(&self, arranging: Arranging) {
+        self.record.arranging(&arranging);
+        (self.listener)(&Event::Arranging(Box::new(arranging)));
     }
 
     /// A step was refused because auto_failover is on: somebody has switched it on, and it is switched off again, a few times. Whether it

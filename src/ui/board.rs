@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use console::{Term, truncate_str};
 
+use super::wrapping::wrapped;
+
 /// The least time between two drawings that nothing but changed rows asks for.
 const PAUSE: Duration = Duration::from_millis(50);
 /// To the beginning of the line; everything from there to the end of the screen goes.
@@ -80,6 +82,7 @@ impl Board {
     pub(super) fn say(&self, line: &str) {
         let mut drawn = self.lock();
         drawn.erase();
+        let line = wrapped(line, usize::from((drawn.size)().1));
         let written = drawn.out.write_all(format!("{line}\n").as_bytes()).and_then(|()| drawn.out.flush());
         drawn.line_ended = written.is_ok();
         drawn.draw();

@@ -183,6 +183,11 @@ proptest! {
             }
         }
         board.clear();
-        prop_assert_eq!(screen.text(), printed);
+        // Spaces break between words what is longer than the terminal is wide.
+        let words = |lines: Vec<String>| {
+            let words = lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            words.collect::<Vec<_>>()
+        };
+        prop_assert_eq!(words(screen.text()), words(printed));
     }
 }

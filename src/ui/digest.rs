@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::{Event, Milestone};
+use crate::run::{Arranging, Event, Milestone};
 
+use super::arranging_rows;
 use super::progress_rows::left;
 use super::run_counts::RunCounts;
 use super::words::elapsed;
 
 /// Of so many partitions to bring back each is told on its own.
-const FEW: usize = 20;
+pub(super) const FEW: usize = 20;
 /// So many lines of a kind are told; the end lists what they were about.
 const ALIKE: usize = 3;
 /// How long after the last line another one says how far it has come, in ms of the cluster's clock.
@@ -24,6 +25,7 @@ pub(super) struct Digest {
     told: BTreeMap<Kind, usize>,
     told_ms: u64,
     told_bars: (usize, usize),
+    told_steps: usize,
 }
 
 /// Kinds of lines of which there may be as many as there are partitions.
@@ -59,6 +61,10 @@ impl Digest {
             Event::ActionFailed { .. } => Kind::Failure,
             _ => return Told::Yes,
         };
+        self.told_of(kind)
+    }
+
+    fn told_of(&mut self, kind: Kind) -> Told {
         let told = self.told.entry(kind).or_default();
         *told += 1;
         match (*told).cmp(&ALIKE) {
@@ -68,9 +74,27 @@ impl Digest {
         }
     }
 
+    /// Whether a step of an undertaking that did not go well is told on its own.
+    pub(super) fn told_missed(&mut self, run_counts: &RunCounts) -> Told {
+        if run_counts.partitions() <= FEW { Told::Yes } else { self.told_of(Kind::Failure) }
+    }
+
+    /// How far an undertaking over many partitions has come, where that is to be said.
+    fn arranging(&mut self, arranging: &Arranging) -> Option<String> {
+        let Arranging { after_ms, partitions, done, skipped, steps_done, .. } = *arranging;
+        let is_over = done + skipped == partitions;
+        let every = if steps_done == self.told_steps && !is_over { AT_LEAST_EVERY_MS } else { EVERY_MS };
+        if partitions <= FEW || after_ms < self.told_ms + every && !is_over {
+            return None;
+        }
+        (self.told_ms, self.told_steps) = (after_ms, steps_done);
+        Some(arranging_rows::said(arranging))
+    }
+
     /// How far it has come, where that is to be said: now and then, once all serve, and once all are redundant.
     pub(super) fn progress(&mut self, event: &Event, run_counts: &RunCounts) -> Option<String> {
         let after_ms = match event {
+            Event::Arranging(arranging) => return self.arranging(arranging),
             Event::Partition { after_ms, state: Milestone::Serving | Milestone::Redundant, .. } => after_ms,
             Event::Progress(progress) if progress.after_ms >= self.told_ms + AT_LEAST_EVERY_MS => &progress.after_ms,
             _ => return None,
@@ -90,6 +114,9 @@ impl Digest {
 
 /// How far it has come, in a line.
 pub(super) fn said(after_ms: u64, run_counts: &RunCounts) -> String {
+    if let Some(arranging) = run_counts.arranging() {
+        return arranging_rows::said(arranging);
+    }
     let bars = run_counts.bars();
     let trouble = run_counts.trouble();
     let trouble = if trouble.is_empty() { trouble } else { format!(", {trouble}") };

@@ -60,7 +60,7 @@ pub(super) fn line(event: &Event, names: &Names, detail: Detail, paint: Paint) -
             waiting(*what, endpoints, *partitions, partition.as_ref(), (*for_ms, *at_most_ms))
         }
         // Shown as it changes, not line by line.
-        Event::Expected(_) | Event::Progress(_) => return None,
+        Event::Expected(_) | Event::Progress(_) | Event::Arranging(_) => return None,
         Event::StillGoingOn { going_on } => {
             format!("{} {}", paint.tone(Tone::Warning, "still in progress:"), going_on_text(going_on))
         }
@@ -113,6 +113,11 @@ pub(super) fn waiting(
             1 => "; 1 partition has a replica there".to_owned(),
             more => format!("; {more} partitions have replicas there"),
         };
+        if what == Awaited::Answer {
+            let there = there.trim_start_matches("; ");
+            let open = if there.is_empty() { String::new() } else { format!(" ({there})") };
+            return one_line(&format!("no answer from {whom} for {time}{open}"));
+        }
         let limit = at_most_ms.map_or(String::new(), |at_most| format!(" of {}", roughly(at_most)));
         return one_line(&format!("waiting for {whom}: start {it} ({time}{limit}{there})"));
     };

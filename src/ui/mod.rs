@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod arrangement;
+mod arranging_rows;
 mod blocks;
 mod board;
 mod causes;
@@ -54,6 +55,7 @@ mod table_rows;
 mod tablet_rows;
 mod verification;
 mod words;
+mod wrapping;
 
 pub use arrangement::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text};
 pub use check::{CheckLine, CheckState, check_text};
@@ -80,14 +82,14 @@ pub use plan::{LeaderRule, PlanContext, plan_text};
 pub use practice::{SandboxServersLine, SandboxWrittenLine, sandbox_servers_text, sandbox_written_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;
-pub use progress::{Beside, Detail, Progress};
-pub use recorded_run::{Part, Recorded, records_text, story_lines, story_text};
+pub use progress::{Beside, Detail, Moved, Progress};
+pub use recorded_run::{Part, Recorded, followed_text, records_text, story_lines, story_text};
 #[cfg(feature = "sandbox")]
 pub use rehearsal::{RehearsalLine, rehearsals_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
-pub use service::service_text;
+pub use service::{service_text, since_text};
 pub use settings::{SettingRow, settings_text};
-pub use sheet::{Layout, NoColumn, stdout_width};
+pub use sheet::{Layout, NoColumn, stderr_width, stdout_width};
 pub use shown::{ReplicaRow, replicas_text};
 pub use snapshot::snapshot_text;
 pub use status::{Listed, names_text, status_text};
@@ -95,3 +97,4 @@ pub use summary::{About, by_hand, going_on_text, kept_off_text, recovered_text, 
 pub use table_rows::{TableRow, tables_text};
 pub use tablet_rows::{TabletRow, tablets_text};
 pub use words::{Numbers, bytes, command};
+pub use wrapping::Wrapping;

@@ -1,12 +1,15 @@
 //! A run in numbers, for people.
 
-use crate::model::{TableName, counted};
-use crate::run::{Calls, LeftAlone, Lost, Outline, RecordedRun, RunState, Work};
+use std::collections::BTreeMap;
+
+use crate::model::{Pid, TableName, counted};
+use crate::recovery::Loss;
+use crate::run::{AcceptedEntry, Calls, LeftAlone, Lost, Outline, RecordedRun, RunState, Work};
 
 use super::color::{Paint, Tone};
 use super::columns::Columns;
 use super::named::{LISTED, named};
-use super::plan::gives_up;
+use super::plan::{gives_up, losses};
 use super::recorded_run::{end_of, heading};
 use super::words::{elapsed, one_line};
 
@@ -22,6 +25,10 @@ pub fn outline_text(recorded_run: &RecordedRun, state: RunState, outline: &Outli
     for (blocked, partitions) in by_reason(&outline.blocked) {
         let names = named(partitions.iter().map(|left| (&left.table, left.partition.pid)));
         out += &format!("{} {names}: {blocked}\n", paint.tone(Tone::Bad, "blocked"));
+    }
+    for (loss, partitions) in accepted(&outline.accepted) {
+        let label = paint.tone(Tone::Warning, "accepted as lost");
+        out += &format!("{label} {}: {loss}\n", named(partitions.iter().map(|(table, pid)| (table, *pid))));
     }
     for Lost { table, partition, given_up } in outline.given_up.iter().take(LISTED) {
         let label = paint.tone(Tone::Warning, "given up");
@@ -55,9 +62,23 @@ pub(super) fn partitions_text(outline: &Outline) -> String {
     out
 }
 
+/// What was accepted to be lost, with the partitions of which the same was.
+pub(super) fn accepted(entries: &[AcceptedEntry]) -> Vec<(String, Vec<(TableName, Pid)>)> {
+    let mut partitions: BTreeMap<(TableName, Pid), Vec<Loss>> = BTreeMap::new();
+    for AcceptedEntry { db, table, pid, loss } in entries {
+        let table = TableName { db: db.clone(), table: table.clone() };
+        partitions.entry((table, *pid)).or_default().push(loss.clone());
+    }
+    let mut alike: BTreeMap<String, Vec<(TableName, Pid)>> = BTreeMap::new();
+    for (partition, lost) in partitions {
+        alike.entry(one_line(&losses(&lost).join("; "))).or_default().push(partition);
+    }
+    alike.into_iter().collect()
+}
+
 /// Those that were left alone for the same reason together, by what they say and what to do.
 pub(super) fn by_reason(blocked: &[LeftAlone]) -> Vec<(String, Vec<&LeftAlone>)> {
-    let mut reasons: std::collections::BTreeMap<&str, Vec<&LeftAlone>> = std::collections::BTreeMap::new();
+    let mut reasons: BTreeMap<&str, Vec<&LeftAlone>> = BTreeMap::new();
     blocked.iter().for_each(|left| reasons.entry(left.blocked.reason.code()).or_default().push(left));
     let text = |left: &[&LeftAlone]| {
         left.first().map_or(String::new(), |first| one_line(&format!("{}; {}", first.blocked, first.blocked.hint)))

@@ -11,12 +11,12 @@ use crate::model::Snapshot;
 use crate::run::{Event, Listener};
 
 use super::board::Board;
-use super::color::Paint;
-use super::digest::{Digest, Told, said};
+use super::color::{Paint, Tone};
+use super::digest::{Digest, FEW, Told, said};
 use super::lines::{Names, line};
 use super::live::Live;
 use super::run_counts::RunCounts;
-use super::words::{Silence, silence, time_of_day};
+use super::words::{Silence, one_line, silence, time_of_day};
 
 pub use super::lines::Detail;
 
@@ -90,6 +90,11 @@ impl Progress {
         self.with(|shown| shown.show(event));
     }
 
+    /// Shows a step of an undertaking. Of many partitions it is only counted, unless something is amiss.
+    pub fn moved(&self, text: &str, how: Moved) {
+        self.with(|shown| shown.moved(text, how));
+    }
+
     /// Takes in what was told elsewhere: it counts, and is not told again.
     pub fn catch_up(&self, events: &[Event]) {
         self.with(|shown| {
@@ -98,7 +103,8 @@ impl Progress {
                 shown.run_counts.add(event);
                 shown.digest.told(event, &shown.run_counts);
             }
-            let last = events.iter().rev().find(|event| matches!(event, Event::Progress(_)));
+            let is_how_far = |event: &&Event| matches!(event, Event::Progress(_) | Event::Arranging(_));
+            let last = events.iter().rev().find(is_how_far);
             let far = shown.run_counts.after_ms().map(|after_ms| said(after_ms, &shown.run_counts));
             match (&mut shown.place, far) {
                 (Place::Lines(out), Some(far)) => drop(writeln!(out, "{} {far}", now()).and_then(|()| out.flush())),
@@ -141,6 +147,17 @@ impl Progress {
     }
 }
 
+/// How a step of an undertaking went, as far as it matters to what is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// As it should.
+    Well,
+    /// It takes long.
+    Slowly,
+    /// Its effect was not seen, or it was refused.
+    Badly,
+}
+
 /// Whether the cursor of a terminal of this kind can be moved.
 fn can_move(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
@@ -181,8 +198,11 @@ impl Shown {
             Told::Last => format!("{line}\n(more like it are only counted from here on)"),
         });
         let (why, line) = match line {
-            Some(line) => self.why_once(line, told != Told::No && lasts(event)),
-            None => (None, None),
+            Some(line) => {
+                let (why, line) = self.why_once(line, told != Told::No && lasts(event));
+                (why, Some(line))
+            }
+            None => (Vec::new(), None),
         };
         match &mut self.place {
             Place::Lines(out) => {
@@ -193,7 +213,7 @@ impl Shown {
                 }
             }
             Place::Terminal(board, bars) => {
-                if self.acts && self.run_counts.bars().length > 0 {
+                if self.acts && self.run_counts.partitions() > 0 {
                     bars.get_or_insert_with(|| Live::on(board));
                 }
                 why.into_iter().for_each(|why| board.say(&why));
@@ -211,15 +231,43 @@ impl Shown {
 }
 
 impl Shown {
-    /// Why a server does not answer, in a line of its own before the first line that stays and says that it does not. With every call
-    /// shown, each line says all of it.
-    fn why_once(&mut self, line: String, stays: bool) -> (Option<String>, Option<String>) {
-        if self.detail == Detail::Verbose {
-            return (None, Some(line));
+    fn moved(&mut self, text: &str, how: Moved) {
+        let told = match (self.detail, how) {
+            (Detail::Verbose, _) => Told::Yes,
+            (Detail::Usual, Moved::Badly) => self.digest.told_missed(&self.run_counts),
+            _ if self.run_counts.partitions() <= FEW => Told::Yes,
+            // How far it has come is told, and with it what takes longest.
+            _ => Told::No,
+        };
+        let mut line = one_line(text);
+        if how != Moved::Well {
+            line = format!("{} {line}", self.paint.tone(Tone::Warning, "note:"));
         }
-        let Some(Silence { who, why, short }) = silence(&line) else { return (None, Some(line)) };
-        let why = format!("{who} does not answer: {why}");
-        (Some(why).filter(|_| stays && self.silent.insert(who)), Some(short))
+        if told == Told::Last {
+            line += "\n(more like it are only counted from here on)";
+        }
+        match &mut self.place {
+            Place::Lines(out) if told != Told::No => drop(writeln!(out, "{} {line}", now()).and_then(|()| out.flush())),
+            Place::Lines(_) => {}
+            Place::Terminal(board, bars) => match bars {
+                Some(bars) if self.detail == Detail::Usual && (how != Moved::Badly || told == Told::No) => {
+                    bars.last(line)
+                }
+                Some(_) | None => board.say(&line),
+            },
+        }
+    }
+
+    /// Why servers do not answer, each in a line of its own before the first line that stays and says that it does not. With every call
+    /// shown, each line says all of it.
+    fn why_once(&mut self, mut line: String, stays: bool) -> (Vec<String>, String) {
+        let mut all = Vec::new();
+        while let Some(Silence { who, why, short }) = silence(&line).filter(|_| self.detail != Detail::Verbose) {
+            let why = format!("{who} does not answer: {why}");
+            all.extend(Some(why).filter(|_| stays && self.silent.insert(who)));
+            line = short;
+        }
+        (all, line)
     }
 }
 
@@ -240,7 +288,8 @@ fn lasts(event: &Event) -> bool {
         | Event::ActionFailed { .. }
         | Event::Waiting { .. }
         | Event::Expected(_)
-        | Event::Progress(_) => false,
+        | Event::Progress(_)
+        | Event::Arranging(_) => false,
     }
 }
 

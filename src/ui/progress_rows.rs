@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::{Pid, counted};
 use crate::run::{Progress, Queue, WaitedFor};
 
+use super::arranging_rows;
 use super::gauge;
 use super::lines::waiting;
 use super::named::named;
@@ -17,7 +18,7 @@ const BESIDE: usize = 34;
 const WAITS: usize = 3;
 const TABLETS: usize = 3;
 /// What has been waited for for longer than that, in milliseconds, is called slow.
-const SLOW_MS: u64 = 60_000;
+pub(super) const SLOW_MS: u64 = 60_000;
 /// A forecast that is shorter than this is over before anybody has read it, in milliseconds.
 const SHORT_MS: u64 = 5_000;
 /// How much longer than the forecast something takes at first sight.
@@ -34,14 +35,17 @@ pub(super) fn rows(
     (lines, columns): (u16, u16),
 ) -> Vec<String> {
     let (lines, columns) = (usize::from(lines), usize::from(columns));
-    let mut rows = bars(run_counts, since, columns);
-    if let Some(progress) = run_counts.progress() {
+    let mut rows = match run_counts.arranging() {
+        Some(arranging) => arranging_rows::rows(arranging, since, columns),
+        None => bars(run_counts, since, columns),
+    };
+    if let (Some(progress), None) = (run_counts.progress(), run_counts.arranging()) {
         rows.extend(operations(progress, run_counts).map(|text| (5, text)));
         rows.extend(tablets(&progress.tablets, columns).into_iter().map(|text| (6, text)));
         let slow = progress.waits.iter().filter(|wait| !wait.what.is_turn());
         rows.extend(slow.take(WAITS).map(|wait| (3, slow_text(wait))));
     }
-    rows.extend(blocked(run_counts).map(|text| (4, text)));
+    rows.extend(blocked(run_counts).filter(|_| run_counts.arranging().is_none()).map(|text| (4, text)));
     rows.extend(
         events.iter().rev().enumerate().rev().map(|(nth, event)| (if nth == 0 { 2 } else { 7 }, (*event).to_owned())),
     );
@@ -84,11 +88,11 @@ fn bars(run_counts: &RunCounts, since: Duration, columns: usize) -> Vec<Row> {
 }
 
 /// As long as there is room, and not longer than it takes to see how far it has come.
-fn bar(name: &str, done: usize, of: usize, beside: &str, columns: usize) -> String {
+pub(super) fn bar(name: &str, done: usize, of: usize, beside: &str, columns: usize) -> String {
     gauge::bar(name, (done.min(of), of), beside, columns.saturating_sub(BESIDE).clamp(4, 40))
 }
 
-fn rate(per_second: Option<f64>) -> String {
+pub(super) fn rate(per_second: Option<f64>) -> String {
     match per_second {
         Some(rate) if rate >= 10.0 => format!(", {rate:.0}/s"),
         Some(rate) if rate >= 0.05 => format!(", {rate:.1}/s"),

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::model::TableName;
 use crate::recovery::{Blocked, Reason};
-use crate::run::Milestone;
+use crate::run::{Arranging, Milestone};
 
 /// A writer whose text a test reads back.
 struct Wire(mpsc::Sender<u8>);
@@ -85,6 +85,16 @@ fn why_a_tablet_does_not_answer_is_told_once_however_many_partitions_wait_for_it
     assert!(usual.contains("\na:1 does not answer: refused (os error 111)\nshop.orders/0: blocked"), "{usual}");
     assert!(usual.contains("shop.orders/1: blocked after 1.2 s, not_redundant: a:1 does not answer; the "), "{usual}");
     assert_eq!(told(Detail::Verbose).matches("refused").count(), 3);
+    let progress = |text: &str| {
+        let (sender, receiver) = mpsc::channel();
+        let progress = Progress::lines(Box::new(Wire(sender)), Detail::Usual, Paint::Plain);
+        progress.show(&Event::Note { text: text.to_owned() });
+        String::from_utf8(receiver.try_iter().collect()).unwrap()
+    };
+    let several = progress("a:1 does not answer (refused), b:1 does not answer (late), a:1 does not answer (refused)");
+    let shown = "a:1 does not answer: refused\nb:1 does not answer: late\n\
+                 note: a:1 does not answer, b:1 does not answer, a:1 does not answer\n";
+    assert_eq!(several, shown, "of several in a line, too");
 }
 
 #[test]
@@ -102,7 +112,10 @@ fn on_terminal() -> (Progress, impl Fn() -> Vec<String>) {
     let shown = move || {
         let text: Vec<u8> = receiver.try_iter().collect();
         terminal.feed(String::from_utf8(text).unwrap().replace('\n', "\r\n").as_str());
-        let lines = terminal.screen().text().into_iter().map(|line| line.trim_end().to_owned());
+        // Spaces break lines that are longer than the terminal is wide between words; in bars they are what is not done yet.
+        let as_words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let as_told = move |line: String| if line.contains('[') { line.trim_end().to_owned() } else { as_words(&line) };
+        let lines = terminal.screen().text().into_iter().map(as_told);
         lines.filter(|line| !line.is_empty()).collect()
     };
     let shown = std::cell::RefCell::new(shown);
@@ -174,4 +187,45 @@ fn bars_follow_the_tally_and_the_last_event_passes_by() {
 fn a_terminal_that_cannot_move_its_cursor_gets_lines() {
     assert!(can_move(Some("xterm-256color")));
     assert!(!can_move(Some("dumb")) && !can_move(Some("")) && !can_move(None));
+}
+
+fn arranging(after_ms: u64, partitions: usize, steps_done: usize) -> Event {
+    let of = Arranging { after_ms, partitions, steps: 4 * partitions, steps_done, ..Arranging::default() };
+    Event::Arranging(Box::new(of))
+}
+
+#[test]
+fn of_an_undertaking_over_many_partitions_not_every_step_is_told() {
+    let told = |partitions| {
+        let (sender, receiver) = mpsc::channel();
+        let progress = Progress::lines(Box::new(Wire(sender)), Detail::Usual, Paint::Plain);
+        for step in 0..60 {
+            progress.show(&arranging(1_000 * step, partitions, usize::try_from(step).unwrap()));
+            progress.moved(&format!("shop.orders/{step}: migrate"), Moved::Well);
+            progress.moved(&format!("shop.orders/{step}: waiting: operation 7 is under way"), Moved::Slowly);
+            progress.moved(&format!("shop.orders/{step}: code 303"), Moved::Badly);
+        }
+        String::from_utf8(receiver.try_iter().collect()).unwrap()
+    };
+    let few = told(3);
+    assert_eq!(few.lines().count(), 180, "each");
+    // With the time of day.
+    assert!(few.lines().all(|line| line.split_once(' ').is_some_and(|(time, _)| time.len() == 8)), "{few}");
+    let many = told(1_000);
+    let (missed, far): (Vec<&str>, Vec<&str>) = many.lines().partition(|line| !line.contains(" of 4000 steps"));
+    assert_eq!(missed.len(), 4, "three, and that no more are told: {many}");
+    assert_eq!(far.len(), 11, "one in five seconds: {many}");
+}
+
+#[test]
+fn on_a_terminal_an_undertaking_has_rows_and_only_what_failed_stays() {
+    let (progress, shown) = on_terminal();
+    [recorded(), arranging(0, 3, 0)].iter().for_each(|event| progress.show(event));
+    progress.moved("shop.orders/0: migrate", Moved::Well);
+    progress.moved("shop.orders/0: code 303", Moved::Badly);
+    let text = shown();
+    assert!(text[1].ends_with("note: shop.orders/0: code 303"), "{text:#?}");
+    assert!(text.iter().any(|line| line.contains("steps [")) && text.iter().any(|line| line.contains("done [")));
+    progress.finish();
+    assert!(!shown().iter().any(|line| line.contains("migrate") || line.contains("steps [")), "it has passed by");
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{PartitionId, Snapshot};
 use crate::recovery::{Memory, Outcome, ReplicaEvidence, View};
-use crate::run::{Event, Expected, Line, Milestone, RecordedRun, RunId, RunState, Work, why_held};
+use crate::run::{Event, Expected, Line, Milestone, RecordedRun, RunHeader, RunId, RunState, Work, why_held};
 
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
@@ -260,6 +260,7 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
         Line::Begun(_)
         | Line::Remembered { .. }
         | Line::Progress { .. }
+        | Line::Arranging { .. }
         | Line::Exited { .. }
         | Line::Dismissed { .. } => return None,
         Line::Expected { at_ms, expected } => {
@@ -308,6 +309,13 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
             (*at_ms, format!("ended; {text}{kept_off}"))
         }
     })
+}
+
+/// Which run is followed.
+pub fn followed_text(recorded_run: &RecordedRun) -> String {
+    let RunHeader { run, caller, .. } = &recorded_run.begun;
+    let (began, typed, host) = (time_of_day(run.began_ms), typed(&caller.command), one_line(&caller.host));
+    format!("run {run}: `{}`, begun at {began} UTC on {host}", one_line(typed))
 }
 
 /// What was said of it after its end.

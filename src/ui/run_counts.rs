@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::model::{TableName, counted};
-use crate::run::{Event, Expected, Milestone, Progress};
+use crate::run::{Arranging, Event, Expected, Milestone, Progress};
 
 /// Counts, by partition, so that an event told twice counts once.
 #[derive(Debug, Default, Clone)]
@@ -15,6 +15,8 @@ pub(super) struct RunCounts {
     failures: usize,
     expected: Option<Expected>,
     progress: Option<Progress>,
+    /// Of an undertaking; one may follow a recovery.
+    arranging: Option<Arranging>,
     /// Replicas loaded and followers back, by time, of the last minutes.
     history: VecDeque<(u64, usize, usize)>,
 }
@@ -65,6 +67,7 @@ impl RunCounts {
             Event::ActionFailed { .. } => self.failures += 1,
             Event::Expected(expected) => self.expected = Some(expected.clone()),
             Event::Progress(progress) => self.note(progress),
+            Event::Arranging(arranging) => self.arranging = Some((**arranging).clone()),
             Event::Recorded { .. }
             | Event::Note { .. }
             | Event::Waiting { .. }
@@ -94,9 +97,20 @@ impl RunCounts {
         self.progress.as_ref()
     }
 
+    /// How far an undertaking has come.
+    pub(super) fn arranging(&self) -> Option<&Arranging> {
+        self.arranging.as_ref()
+    }
+
+    /// How many partitions there is something to do for.
+    pub(super) fn partitions(&self) -> usize {
+        self.arranging.as_ref().map_or(self.unhealthy, |arranging| arranging.partitions)
+    }
+
     /// How long after the run began to act that was, in milliseconds.
     pub(super) fn after_ms(&self) -> Option<u64> {
-        self.progress.as_ref().map(|progress| progress.after_ms)
+        let arranging = self.arranging.as_ref().map(|arranging| arranging.after_ms);
+        arranging.or_else(|| self.progress.as_ref().map(|progress| progress.after_ms))
     }
 
     /// What it is expected to take.

@@ -4,6 +4,7 @@ use crate::model::{Verb, counted, counted_that};
 use crate::run::Service;
 
 use super::color::{Paint, Tone};
+use super::words::{one_line, roughly, time_of_day};
 
 /// In a line.
 pub fn service_text(service: &Service, paint: Paint) -> String {
@@ -16,6 +17,18 @@ pub fn service_text(service: &Service, paint: Paint) -> String {
         ),
     };
     format!("{}\n", paint.tone(tone, &(text + &fewer)))
+}
+
+/// When a look was begun that is still shown, and why there is no newer one. How old it is is told once it is older than looks are
+/// as a rule.
+pub fn since_text(at_ms: u64, now_ms: u64, failed: Option<&str>) -> String {
+    const OLD_MS: u64 = 5_000;
+    let ago = match now_ms.saturating_sub(at_ms) {
+        0..OLD_MS => String::new(),
+        ago => format!(", {} ago", roughly(ago)),
+    };
+    let since = failed.map_or(String::new(), |error| format!("; it cannot be looked at since: {}", one_line(error)));
+    format!("Seen at {} UTC{ago}{since}", time_of_day(at_ms))
 }
 
 fn sentence(service: &Service) -> (Tone, String) {

@@ -24,6 +24,12 @@ pub fn stdout_width() -> Option<usize> {
     term.is_term().then(|| usize::from(term.size().1))
 }
 
+/// The same of stderr.
+pub fn stderr_width() -> Option<usize> {
+    let term = Term::stderr();
+    term.is_term().then(|| usize::from(term.size().1))
+}
+
 /// A column that no such table has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no column `{name}`; there are {known}")]

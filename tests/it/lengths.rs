@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use openmldb_ops::cluster::{Cluster, Options};
-use openmldb_ops::model::{Snapshot, Tid};
+use openmldb_ops::model::{Snapshot, TableName, Tid};
 use openmldb_ops::playbook::{DEFAULT, Playbook};
-use openmldb_ops::recovery::Plan;
+use openmldb_ops::recovery::{Loss, Plan};
 use openmldb_ops::run::{
-    PlanId, Rpc, Scope, Service, Status, UnfinishedWork, diagnose, prepare_plan, summary_of_status,
+    AcceptedEntry, BlockedEntry, Caller, LeftAlone, Outline, PlanId, RecordedRun, Rpc, RunHeader, RunState, Scope,
+    Service, Status, Summary, UnfinishedWork, Work, diagnose, prepare_plan, summary_of_plan, summary_of_status,
 };
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, TimeScale};
 use openmldb_ops::snapshot::collect;
-use openmldb_ops::ui::{About, Listed, Paint, PlanContext, plan_text, status_text, summary_text};
+use openmldb_ops::ui::{About, Listed, Paint, PlanContext, outline_text, plan_text, status_text, summary_text};
+use openmldb_ops::verify::{Finding, FindingKind, Persistence, Standing, Verification};
 
 /// Lines of two screens.
 const TWO_SCREENS: usize = 80;
@@ -99,6 +101,66 @@ async fn at_any_size_status_and_plan_fit_two_screens() {
             assert!(status <= TWO_SCREENS && plan_lines <= TWO_SCREENS, "{} {partitions}", scenario.name());
         }
     }
+}
+
+/// What a run says at its end that has left alone whatever its plan would, and what its record says of it in numbers; and the cases
+/// that `status` and guards name.
+#[tokio::test(start_paused = true)]
+async fn at_any_size_result_record_and_cases_fit_two_screens() {
+    let of = |text: &str| text.lines().count();
+    for scenario in [Scenario::TabletMissing, Scenario::LongerFollower, Scenario::EmptiedDisks] {
+        let mut sizes = Vec::new();
+        for size in SIZES {
+            sizes.push(seen(scenario, size).await);
+        }
+        sizes.push(times(&sizes[1], 62));
+        for snapshot in sizes {
+            let plan = planned(&snapshot);
+            let (name, partitions) = (scenario.name(), plan.counts.total);
+            let status = Status::of(&snapshot, &Scope::All);
+            let result = of(&summary_text(&result(&plan, &status), About::Recovery, Paint::Plain));
+            let record = of(&record_in_numbers(&snapshot, &plan));
+            println!("{name} {partitions} partitions: result {result} lines, record {record}");
+            assert!(result <= TWO_SCREENS && record <= TWO_SCREENS, "{name} {partitions}");
+            for case in diagnose(&snapshot, &status, &Default::default()) {
+                let longest = case.next.iter().chain([&case.seen]).map(String::len).max().unwrap();
+                assert!(longest < 500 && case.next.len() < 9, "{name} {partitions}: {case:?}");
+            }
+        }
+    }
+}
+
+fn result(plan: &Plan, status: &Status) -> Summary {
+    let mut summary = summary_of_plan(plan, true, Rpc::default()).serving(status);
+    let finding = |entry: &BlockedEntry| Finding {
+        kind: FindingKind::NotAlive,
+        table: Some(TableName { db: entry.db.clone(), table: entry.table.clone() }),
+        pid: Some(entry.pid),
+        endpoint: None,
+        nature: Persistence::Stays,
+        text: "not alive".to_owned(),
+        hint: FindingKind::NotAlive.hint().to_owned(),
+    };
+    let findings = summary.blocked.iter().map(finding).collect();
+    summary.verification = Some(Verification { verdict: Standing::NotFullySucceeded, findings });
+    summary
+}
+
+fn record_in_numbers(snapshot: &Snapshot, plan: &Plan) -> String {
+    let mut outline = Outline::default();
+    for planned in &plan.partitions {
+        let (table, partition) = (planned.table.clone(), planned.partition);
+        let entry = |loss: &Loss| {
+            let (db, table, pid, loss) = (table.db.clone(), table.table.clone(), partition.pid, loss.clone());
+            AcceptedEntry { db, table, pid, loss }
+        };
+        outline.accepted.extend(planned.losses.iter().map(entry));
+        let left = planned.blocked.clone().map(|blocked| LeftAlone { table: table.clone(), partition, blocked });
+        outline.blocked.extend(left);
+    }
+    let header = RunHeader::new(0, &Caller::default(), Work::Recovery, "recover".to_owned(), snapshot.clone());
+    let recorded_run = RecordedRun { begun: header, lines: Vec::new(), unreadable: 0 };
+    outline_text(&recorded_run, RunState::Ended, &outline, Paint::Plain)
 }
 
 /// What is left out can be had, and what has to be known is there.

@@ -12,9 +12,9 @@ use openmldb_ops::playbook::{DEFAULT, Playbook, load};
 use openmldb_ops::recovery::{Blocked, Choice, GivenUp, PromotionMethod, Reason, Rejected, WhyHeld};
 use openmldb_ops::rows::{OddRow, RowsRead};
 use openmldb_ops::run::{
-    AutoFailoverSeen, Awaited, BlockedEntry, Event, Expected, GivenUpEntry, HeldFor, Lacking, Milestone, Named,
-    OutstandingWork, PartitionCounts, Progress, Queue, ReplicaCounts, RowsCompared, Rpc, Scope, Selector, Service,
-    Status, Summary, UnfinishedWork, Verdict, WaitedFor, prepare_plan,
+    Arranging, AutoFailoverSeen, Awaited, BlockedEntry, Event, Expected, GivenUpEntry, HeldFor, Lacking, Milestone,
+    Named, OutstandingWork, PartitionCounts, PartitionUnderWay, Progress, Queue, ReplicaCounts, RowsCompared, Rpc,
+    Scope, Selector, Service, Status, Summary, UnfinishedWork, Verdict, WaitedFor, prepare_plan,
 };
 use openmldb_ops::ui::{JsonLines, OddRowLine, Paint, PlanContext, RowsComparedLine};
 use openmldb_ops::verify::{Finding, FindingKind, Persistence, Verification};
@@ -121,6 +121,20 @@ fn progress() -> Progress {
     }
 }
 
+fn arranging() -> Arranging {
+    let (partition, for_ms) = ("shop.orders/0".to_owned(), 12_000);
+    let text = "migrate 10.0.0.2:10921 orders 0 10.0.0.4:10921: operation 17 is under way".to_owned();
+    Arranging {
+        after_ms: 64_000,
+        partitions: 24,
+        done: 5,
+        skipped: 1,
+        steps: 51,
+        steps_done: 14,
+        under_way: vec![PartitionUnderWay { partition, text, for_ms }],
+    }
+}
+
 /// One of each kind; a new kind does not compile until it stands here.
 fn events() -> Vec<Event> {
     let complete = |event: &Event| match event {
@@ -134,6 +148,7 @@ fn events() -> Vec<Event> {
         | Event::Waiting { .. }
         | Event::Expected(_)
         | Event::Progress(_)
+        | Event::Arranging(_)
         | Event::StillGoingOn { .. }
         | Event::Partition { .. } => {}
     };
@@ -197,6 +212,7 @@ fn events() -> Vec<Event> {
             operations: 330,
         }),
         Event::Progress(Box::new(progress())),
+        Event::Arranging(Box::new(arranging())),
         Event::StillGoingOn {
             going_on: OutstandingWork::Call {
                 action: Action::RecoverTable { table: orders(), pid: Pid(1), endpoint: endpoint(2) },

@@ -146,6 +146,11 @@ async fn an_abandoned_handover_can_be_dismissed() {
     let said = cli_harness.says(0, "status");
     assert!(said.contains(&format!("`{command}` did not finish")), "{said}");
     assert!(said.contains(&format!("openmldb-ops record dismiss {id} # if it should not be continued")), "{said}");
+    // A full disk takes the line whole or not at all.
+    let path = cli_harness.home.records().into_iter().find(|path| path.display().to_string().contains(&id)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    with_files_up_to(&cli_harness.home, before.len() as u64 + 10, &["record", "dismiss", &id]).expect(1);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
     let dismissed = dismiss(0);
     assert!(
         dismissed.stdout.contains(&format!("`{command}`, begun by run {id}, is dismissed")),

@@ -10,10 +10,15 @@ use openmldb_model::Endpoint;
 /// How long a hanging tablet has for an answer: more than one that is merely busy needs, and little beside what a look takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a server may take before somebody is told that it is waited for.
+pub(super) const SLOW: Duration = Duration::from_secs(5);
+
 /// Which tablets hang.
 #[derive(Debug, Default)]
 pub(super) struct Hanging {
     tablets: Mutex<BTreeSet<Endpoint>>,
+    /// Servers of which it was told that they take long, and that have not answered since.
+    slow: Mutex<BTreeSet<String>>,
 }
 
 impl Hanging {
@@ -30,6 +35,23 @@ impl Hanging {
     /// It answered, or there is nobody any more to answer.
     pub(super) fn ends(&self, endpoint: &Endpoint) {
         self.tablets().remove(endpoint);
+    }
+
+    /// A server takes long to answer. True if that is news.
+    pub(super) fn is_slow(&self, server: &str) -> bool {
+        self.slow().insert(server.to_owned())
+    }
+
+    /// A server that took long has answered, or will not.
+    pub(super) fn is_over(&self, server: impl Fn() -> String) {
+        let mut slow = self.slow();
+        if !slow.is_empty() {
+            slow.remove(&server());
+        }
+    }
+
+    fn slow(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tablets(&self) -> MutexGuard<'_, BTreeSet<Endpoint>> {
@@ -97,11 +119,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tablet_that_hangs_costs_its_full_deadline_once_and_a_few_seconds_from_then_on() {
         let tablets = Arc::new(Tablets { hangs: AtomicBool::new(true) });
-        let options = Options { identity: Some(Identity::Cluster), ..Options::default() };
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = said.clone();
+        let progress: crate::Progress =
+            Arc::new(move |text: &str| hears.lock().unwrap().push((Instant::now(), text.to_owned())));
+        let options = Options { identity: Some(Identity::Cluster), progress: Some(progress), ..Options::default() };
         let cluster = Cluster::new(tablets.clone(), options);
+        let began = Instant::now();
         let first = asking(&cluster, "t1").await;
         assert!((FULL..FULL + PATIENCE + Duration::from_secs(1)).contains(&first), "not twice: {first:?}");
+        let heard = said.lock().unwrap().clone();
+        let [(slow, text), (hangs, _)] = &heard[..] else { panic!("{heard:?}") };
+        assert_eq!((*slow - began, *hangs - began), (SLOW, FULL), "who is waited for is said while it is");
+        assert_eq!(text, "tablet t1 has not answered GetTableStatus for 5 s; it is waited for");
         assert_eq!(asking(&cluster, "t1").await, PATIENCE);
+        assert_eq!(said.lock().unwrap().len(), 2, "once");
         assert_eq!(asking(&cluster, "t2").await, Duration::ZERO, "the others are none of its business");
         assert_eq!(asking(&cluster, "t1").await, PATIENCE, "nor does their answer count for it");
 

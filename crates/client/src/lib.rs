@@ -260,14 +260,30 @@ impl Cluster {
         }
     }
 
+    /// Waits for an answer, and says so where that takes long: once, until it has answered.
+    async fn heard<T>(&self, server: impl Fn() -> String, method: &str, calling: impl Future<Output = T>) -> T {
+        let mut calling = std::pin::pin!(calling);
+        if let Ok(answered) = tokio::time::timeout(hanging::SLOW, &mut calling).await {
+            return answered;
+        }
+        let (name, hanging) = (server(), &self.shared.hanging);
+        if !self.is_ending() && hanging.is_slow(&name) {
+            let seconds = hanging::SLOW.as_secs();
+            self.progress(&format!("{name} has not answered {method} for {seconds} s; it is waited for"));
+        }
+        calling.await
+    }
+
     /// One attempt at the nameserver that leads as far as is known. Any code but 0 is an error.
     async fn nameserver_once(&self, call: NameserverCall) -> Result<NameserverAnswer, CallError> {
         self.attempt(NameserverCall::SERVICE, call.name(), call.effect());
         let method = call.name();
-        let answer = self.shared.ending.within(self.shared.rpc.nameserver(call)).await;
+        let calling = self.shared.ending.within(self.shared.rpc.nameserver(call));
+        let answer = self.heard(|| self.nameserver_name(), method, calling).await;
         let late =
             |after| Err(CallError::new(self.nameserver_name(), method, CallErrorKind::DeadlineExceeded { after }));
         let answer = answer.unwrap_or_else(late)?;
+        self.shared.hanging.is_over(|| self.nameserver_name());
         check(|| self.nameserver_name(), answer.name(), answer.code(), answer.msg(), &[])?;
         Ok(answer)
     }
@@ -288,7 +304,10 @@ impl Cluster {
         let late =
             |after| CallError::new(format!("tablet {endpoint}"), method, CallErrorKind::DeadlineExceeded { after });
         let answered = match limit {
-            None => calling.await.unwrap_or_else(|after| Err(late(after))),
+            None => {
+                let heard = self.heard(|| format!("tablet {endpoint}"), method, calling).await;
+                heard.unwrap_or_else(|after| Err(late(after)))
+            }
             Some(after) => match tokio::time::timeout(after, calling).await {
                 Ok(answered) => answered.unwrap_or_else(|after| Err(late(after))),
                 Err(_) => {
@@ -309,6 +328,7 @@ impl Cluster {
             }
             answered => {
                 hanging.ends(endpoint);
+                hanging.is_over(|| format!("tablet {endpoint}"));
                 answered?
             }
         };

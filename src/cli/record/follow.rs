@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::run::{Archive as _, Directory, Event, Line, Liveness, RecordedRun, Retold, RunHeader, RunId};
+use crate::ui::followed_text;
 
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
@@ -39,10 +40,16 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
     out.learn(&begun.snapshot);
     let mut retold = Retold::default();
     let mut told = RecordedRun { begun, lines: Vec::new(), unreadable: 0 };
+    out.say()(&followed_text(&told));
     let mut missed = retold.begun(&told.begun, &place);
     // What came before is shown as it stands now, not told again.
     while let Some(line) = lines.next().map_err(failed)? {
         missed.extend(heard(&mut told, &mut retold, &line));
+    }
+    if told.ended().is_some() {
+        out.say()(
+            "it has ended already; a run that is only just beginning has no record yet: type this again in a moment",
+        );
     }
     if told.ended().is_none() || out.is_json() {
         out.catch_up(missed);

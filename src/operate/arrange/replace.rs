@@ -29,7 +29,8 @@ pub(super) fn replace(
     let leaving = [gone.clone()];
     let away: Vec<Endpoint> = closed.tablets().into_iter().collect();
     let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
-    enough_are_left(seen, &leaving, replica_counts.tablets().len())?;
+    let hint = "start a new tablet first: it gets the replicas that the dead one had";
+    enough_are_left(seen, &leaving, replica_counts.tablets().len(), hint)?;
     let mut arrangement = Arrangement { remarks: closed.remarks(&leaving), ..Arrangement::default() };
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());

@@ -21,7 +21,7 @@ pub(super) fn scale_in(
     let away: Vec<Endpoint> = leaving.iter().cloned().chain(closed.tablets()).collect();
     let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
     let left = replica_counts.tablets();
-    enough_are_left(seen, leaving, left.len())?;
+    enough_are_left(seen, leaving, left.len(), "add a tablet first, or remove fewer")?;
     let mut arrangement = Arrangement { remarks: unknown(seen, leaving), ..Arrangement::default() };
     arrangement.remarks.extend(closed.remarks(leaving));
     // A pre-aggregate table's replica is attached to its base table's on the same tablet as it loads
@@ -108,7 +108,8 @@ pub(super) fn wanted(table: &Table, partition: &Partition) -> usize {
     table.replica_num.and_then(|count| usize::try_from(count).ok()).unwrap_or(partition.replicas.len()).max(1)
 }
 
-pub(super) fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize) -> Result<(), Refusal> {
+/// `hint` is what to do where they are not.
+pub(super) fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize, hint: &str) -> Result<(), Refusal> {
     let wants = |table: &&Table| table.partitions.iter().map(|partition| wanted(table, partition)).max().unwrap_or(0);
     let too_wide = |table: &&Table| {
         wants(table) > left && leaving.iter().any(|endpoint| table.partitions_on(endpoint).next().is_some())
@@ -123,7 +124,7 @@ pub(super) fn enough_are_left(seen: &Snapshot, leaving: &[Endpoint], left: usize
         return Ok(());
     }
     let text = format!("{} would be left, too few for {}", counted(left, "healthy tablet"), some_of(&names));
-    Err(Refusal::unsafe_now(text, "add a tablet first, or remove fewer"))
+    Err(Refusal::unsafe_now(text, hint))
 }
 
 /// Replicas that no table knows of: nobody moves them.

@@ -242,6 +242,7 @@ impl Lane {
         }
         if self.turn.is_none() && begins_an_operation(&step) {
             // What was seen is old by the time that it is ours.
+            self.shared.tally().waits(&self.goal.name(), "an operation of another partition comes first");
             self.turn = self.shared.turn(&step, self.goal.pid).await;
             return NextMove::GoesOn;
         }
@@ -343,7 +344,7 @@ impl Lane {
             end
         });
         while let Some(moved) = heard.recv().await {
-            (self.shared.told)(&moved);
+            self.shared.tell(&moved);
         }
         let end = match ended.await {
             Ok(end) => end,
@@ -413,16 +414,19 @@ impl Lane {
 
     fn tell(&mut self, step: &Step, call: Option<Call>, how: StepOutcome) {
         self.said = Instant::now();
-        (self.shared.told)(&StepEvent { partition: self.goal.name(), step: step.code(), call, how });
+        let (partition, text) = (self.goal.name(), step.to_string());
+        self.shared.tell(&StepEvent { partition, step: step.code(), text, call, how });
     }
 
     /// Says what is waited for, once that has taken long.
     fn waits(&mut self, text: String) {
+        self.shared.tally().waits(&self.goal.name(), &text);
         if self.said.elapsed().mul_f64(self.shared.pace) >= SAID_AFTER {
             self.said = Instant::now();
-            let step = self.under_way.as_ref().map_or("wait", |under_way| under_way.step.code());
-            let moved = StepEvent { partition: self.goal.name(), step, call: None, how: StepOutcome::Waits(text) };
-            (self.shared.told)(&moved);
+            let step = self.under_way.as_ref().map(|under_way| &under_way.step);
+            let (partition, how) = (self.goal.name(), StepOutcome::Waits(text));
+            let (step, text) = (step.map_or("wait", Step::code), step.map_or(String::new(), ToString::to_string));
+            self.shared.tell(&StepEvent { partition, step, text, call: None, how });
         }
     }
 

@@ -5,6 +5,7 @@
 mod lane;
 mod ready;
 mod stood_down;
+mod tally;
 mod vacancy;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,8 @@ use super::partition_context::Refusal;
 use super::{Call, Step};
 use lane::{Lane, LaneEnd};
 
+use tally::Tally;
+
 pub(super) use stood_down::StoodDowns;
 
 /// Partitions under way at a time: the nameserver's own lanes for such operations (docs/openmldb/operations.md#lanes).
@@ -38,6 +41,8 @@ pub struct StepEvent {
     pub partition: String,
     /// The step's code.
     pub step: &'static str,
+    /// The step as the handbook writes it, as far as that is known before it is planned.
+    pub text: String,
     /// What is sent for it.
     pub call: Option<Call>,
     /// How it went.
@@ -89,6 +94,8 @@ pub(super) struct Reconciler {
     pub(super) cluster: Cluster,
     pub(super) cluster_name: String,
     pub(super) goals: Vec<Goal>,
+    /// The steps that each takes, by its name, as far as a dry run can tell.
+    pub(super) steps: BTreeMap<String, usize>,
     pub(super) stood_down: StoodDowns,
     pub(super) pace: f64,
     pub(super) step_timeout: Duration,
@@ -111,6 +118,7 @@ struct Shared {
     barred: BTreeSet<Endpoint>,
     now_ms: u64,
     told: StepListener,
+    tally: Mutex<Tally>,
     session: SessionHandle,
     stood_down: Mutex<StoodDowns>,
     /// Everything is to end.
@@ -129,6 +137,21 @@ impl Shared {
 
     fn stood_down(&self) -> MutexGuard<'_, StoodDowns> {
         self.stood_down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a step.
+    fn tell(&self, event: &StepEvent) {
+        self.tally().hears(event);
+        (self.told)(event);
+    }
+
+    fn tell_how_far(&self) {
+        let told = self.tally().told();
+        self.session.tell_arranging(told);
     }
 
     /// One more partition is without a leader, as long as what is given is kept.
@@ -164,6 +187,9 @@ impl Reconciler {
     /// that has one to give, even if something here panics.
     pub(super) async fn work(self, session: SessionHandle) -> Reconciled {
         let Self { mut stop, goals, .. } = self;
+        let steps = |goal: &Goal| (goal.name(), self.steps.get(&goal.name()).copied().unwrap_or(1));
+        let tally = Mutex::new(Tally::new(goals.iter().map(steps).collect(), self.pace));
+        let every = tally::EVERY.div_f64(self.pace);
         let shared = Arc::new(Shared {
             cluster: self.cluster,
             cluster_name: self.cluster_name,
@@ -173,6 +199,7 @@ impl Reconciler {
             barred: self.barred,
             now_ms: self.now_ms,
             told: self.told,
+            tally,
             session,
             stood_down: Mutex::new(self.stood_down),
             ending: watch::Sender::new(false),
@@ -185,6 +212,8 @@ impl Reconciler {
         let mut running: BTreeMap<tokio::task::Id, Goal> = BTreeMap::new();
         let mut lanes: JoinSet<LaneEnd> = JoinSet::new();
         let (mut panicked, mut deaf) = (None, false);
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let told = *stop.borrow_and_update();
             if told != Stop::No {
@@ -195,11 +224,16 @@ impl Reconciler {
                 waiting.clear();
             }
             while let Some(goal) = next_goal(&mut waiting, &running) {
+                shared.tally().begins(goal.name());
                 let lane = Lane::new(shared.clone(), goal.clone());
                 running.insert(lanes.spawn(lane.run()).id(), goal);
             }
             let ended = tokio::select! {
                 ended = lanes.join_next_with_id() => ended,
+                _ = ticks.tick() => {
+                    shared.tell_how_far();
+                    continue;
+                }
                 changed = stop.changed(), if !deaf => {
                     deaf = changed.is_err();
                     continue;
@@ -214,8 +248,13 @@ impl Reconciler {
                     }
                     worked.note(goal.name(), end);
                     done += 1;
-                    let how = StepOutcome::Done { done, of };
-                    (shared.told)(&StepEvent { partition: goal.name(), step: "done", call: None, how });
+                    let (how, partition) = (StepOutcome::Done { done, of }, goal.name());
+                    {
+                        let mut tally = shared.tally();
+                        tally.are_skipped(worked.given_up.keys());
+                        tally.is_done(&partition);
+                    }
+                    shared.tell(&StepEvent { partition, step: "done", text: String::new(), call: None, how });
                 }
                 Some(Err(error)) => {
                     running.remove(&error.id());
@@ -223,6 +262,7 @@ impl Reconciler {
                 }
             }
         }
+        shared.tell_how_far();
         // What a lane that panicked has begun is seen to without it.
         let _seen_to = shared.vacancies.subscribe().wait_for(|count| *count == 0).await.is_ok();
         if let Some(error) = panicked {

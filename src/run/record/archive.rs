@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::files;
 
 use super::super::run_id::RunId;
+use super::line::Line;
 
 /// A place that keeps records.
 pub trait Archive: Send + Sync {
@@ -75,6 +76,8 @@ struct Appended {
     file: File,
     written: u64,
     synced: u64,
+    /// It may end in half a line, which stays one that cannot be read: the next begins a new one.
+    is_torn: bool,
 }
 
 impl Directory {
@@ -82,21 +85,30 @@ impl Directory {
         self.0.join(format!("run-{run}.jsonl"))
     }
 
-    /// A record that is there, to add to it after its run.
+    /// Adds a line to a record after its run.
     ///
     /// # Errors
-    /// It cannot be written to.
-    pub fn append(&self, run: RunId) -> io::Result<Box<dyn RecordWriter>> {
-        let text = fs::read(self.file(run))?;
-        let file = OpenOptions::new().append(true).open(self.file(run))?;
-        let length = text.len() as u64;
-        let mut paper = Appended { file, written: length, synced: length };
-        if text.last().is_some_and(|last| *last != b'\n') {
-            // A line that its run could not write to its end stays one that cannot be read.
-            paper.write(b"\n")?;
-        }
-        Ok(Box::new(paper))
+    /// It cannot be written: then the record is as it was.
+    pub fn append(&self, run: RunId, line: &Line) -> io::Result<()> {
+        append(&self.file(run), line)
     }
+}
+
+/// Adds a line to the file of a record, whole or not at all.
+pub(super) fn append(record: &Path, line: &Line) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).append(true).open(record)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let mut paper = Appended { file, written: length, synced: length, is_torn: last != *b"\n" };
+    let added = line.text().and_then(|text| paper.write(&text)).and_then(|()| paper.sync());
+    if added.is_err() {
+        paper.take_back()?;
+    }
+    added
 }
 
 impl Archive for Directory {
@@ -110,7 +122,7 @@ impl Archive for Directory {
         };
         // The file's name has to survive, too.
         File::open(&self.0)?.sync_all()?;
-        Ok((run, Box::new(Appended { file, written: 0, synced: 0 })))
+        Ok((run, Box::new(Appended { file, written: 0, synced: 0, is_torn: false })))
     }
 
     fn runs(&self) -> io::Result<Vec<RunId>> {
@@ -149,7 +161,13 @@ fn run_of(path: &Path) -> Option<RunId> {
 
 impl RecordWriter for Appended {
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+            self.written += 1;
+        }
+        self.is_torn = true;
         self.file.write_all(text)?;
+        self.is_torn = false;
         self.written += text.len() as u64;
         Ok(())
     }
@@ -162,7 +180,7 @@ impl RecordWriter for Appended {
 
     fn take_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.synced)?;
-        self.written = self.synced;
+        (self.written, self.is_torn) = (self.synced, false);
         Ok(())
     }
 }

@@ -1,8 +1,7 @@
 //! The lines of a record, and their text: one JSON object a line, the first of which says which version they have.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
 use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, PersistedMemory, WaitFor};
 
+use super::super::arranging::Arranging;
 use super::super::event::Milestone;
 use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
@@ -17,6 +17,7 @@ use super::super::outstanding::OutstandingWork;
 use super::super::process::{Liveness, ProcessIdentity};
 use super::super::progress::{Expected, Progress};
 use super::super::run_id::RunId;
+use super::archive::append;
 
 /// The version of the lines written. Version 1 had the first and the last line only.
 pub const VERSION: u32 = 2;
@@ -138,6 +139,14 @@ pub enum Line {
         /// In numbers.
         #[serde(flatten)]
         progress: Box<Progress>,
+    },
+    /// How far an undertaking has come.
+    Arranging {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// In numbers.
+        #[serde(flatten)]
+        arranging: Box<Arranging>,
     },
     /// Something to know.
     Note {
@@ -323,8 +332,7 @@ impl Line {
 /// Adds to a record with which exit code its process ends, and when, in milliseconds since 1970.
 ///
 /// # Errors
-/// The record is not there any more, or cannot be written.
+/// The record is not there any more, or cannot be written: then it is as it was.
 pub fn note_exit(record: &Path, at_ms: u64, code: u8) -> io::Result<()> {
-    let text = Line::Exited { at_ms, code }.text()?;
-    OpenOptions::new().append(true).open(record)?.write_all(&text)
+    append(record, &Line::Exited { at_ms, code })
 }

@@ -33,6 +33,7 @@ pub use state::RunState;
 
 use buffer::{Called, Owes, RecordBuffer};
 
+use super::arranging::Arranging;
 use super::event::Milestone;
 use super::hold::HeldFor;
 use super::outstanding::OutstandingWork;
@@ -126,6 +127,12 @@ impl Record {
     /// Notes how far it has come.
     pub(super) fn progress(&self, progress: &Progress) {
         self.buffer().note(&Line::Progress { at_ms: self.at_ms(), progress: Box::new(progress.clone()) });
+    }
+
+    /// Notes how far an undertaking has come, and writes it.
+    pub(super) fn arranging(&self, arranging: &Arranging) {
+        self.buffer().note(&Line::Arranging { at_ms: self.at_ms(), arranging: Box::new(arranging.clone()) });
+        self.write();
     }
 
     /// Notes something to know.

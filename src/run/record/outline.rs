@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::model::{PartitionId, TableName};
-use crate::recovery::{Blocked, GivenUp, Outcome};
+use crate::model::{PartitionId, TableName, Tid};
+use crate::recovery::{Blocked, GivenUp, Loss, Outcome};
 
 use super::super::event::Milestone;
 use super::super::progress::Expected;
+use super::super::report::AcceptedEntry;
 use super::line::Line;
 use super::recorded_run::RecordedRun;
 
@@ -33,6 +34,8 @@ pub struct Outline {
     pub expected: Option<Expected>,
     /// Partitions that were left alone.
     pub blocked: Vec<LeftAlone>,
+    /// What somebody accepted to lose before the run began, replica by replica.
+    pub accepted: Vec<AcceptedEntry>,
     /// What replicas lost when they were resent.
     pub given_up: Vec<Lost>,
     /// Calls, by step.
@@ -80,6 +83,7 @@ impl Outline {
         let before = &recorded_run.begun.before;
         let partitions: BTreeSet<PartitionId> = before.iter().map(|before| before.partition).collect();
         let mut outline = Self { partitions: partitions.len(), replicas: before.len(), ..Self::default() };
+        outline.accepted = accepted(recorded_run);
         let mut under_way: BTreeMap<u64, String> = BTreeMap::new();
         let mut choices = BTreeMap::new();
         let (mut serving, mut redundant) = (BTreeMap::new(), BTreeMap::new());
@@ -116,6 +120,7 @@ impl Outline {
                 | Line::Released { .. }
                 | Line::FailoverWanted { .. }
                 | Line::Progress { .. }
+                | Line::Arranging { .. }
                 | Line::Note { .. }
                 | Line::Ended { .. }
                 | Line::Exited { .. }
@@ -144,4 +149,19 @@ impl Outline {
         outline.blocked = blocked.into_iter().map(left_alone).collect();
         outline
     }
+}
+
+/// What was accepted, by the names of tables as they were then.
+fn accepted(recorded_run: &RecordedRun) -> Vec<AcceptedEntry> {
+    let begun = &recorded_run.begun;
+    let tables: BTreeMap<Tid, &TableName> =
+        begun.snapshot.tables.iter().map(|table| (table.tid, &table.name)).collect();
+    let named = |(id, losses): (&PartitionId, &Vec<Loss>)| {
+        let unknown = TableName { db: String::new(), table: id.tid.to_string() };
+        let TableName { db, table } = tables.get(&id.tid).copied().unwrap_or(&unknown).clone();
+        let entry =
+            |loss: &Loss| AcceptedEntry { db: db.clone(), table: table.clone(), pid: id.pid, loss: loss.clone() };
+        losses.iter().map(entry).collect::<Vec<_>>()
+    };
+    begun.accepted.iter().flat_map(named).collect()
 }

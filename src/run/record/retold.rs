@@ -75,6 +75,7 @@ impl Retold {
             Line::Note { text, .. } => Event::Note { text: text.clone() },
             Line::Expected { expected, .. } => Event::Expected(expected.clone()),
             Line::Progress { progress, .. } => Event::Progress(progress.clone()),
+            Line::Arranging { arranging, .. } => Event::Arranging(arranging.clone()),
             Line::Command { command, .. } => Event::Note { text: command.clone() },
             Line::Begun(_)
             | Line::Waiting { .. }

@@ -230,6 +230,7 @@ impl Writer<'_> {
                 | Line::Remembered { .. }
                 | Line::Expected { .. }
                 | Line::Progress { .. }
+                | Line::Arranging { .. }
                 | Line::Ended { .. }
                 | Line::Exited { .. }
                 | Line::Dismissed { .. } => {}

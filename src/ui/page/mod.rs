@@ -8,11 +8,11 @@ mod timeline;
 use std::fmt::Write as _;
 
 use crate::model::{Pid, counted};
-use crate::run::{Calls, LeftAlone, Line, Lost, Outline, RecordedRun, RunState, Work, why_held};
+use crate::run::{AcceptedEntry, Calls, LeftAlone, Line, Lost, Outline, RecordedRun, RunState, Work, why_held};
 
 use super::color::Tone;
 use super::named::named;
-use super::outline::{by_reason, name_of};
+use super::outline::{accepted, by_reason, name_of};
 use super::plan::gives_up;
 use super::recorded_run::{end_of, typed};
 use super::summary::going_on_text;
@@ -33,6 +33,7 @@ pub fn page(recorded_run: &RecordedRun, state: RunState) -> String {
     let mut body = format!("<p class=\"verdict {}\">{}</p>\n", class(tone), escaped(&sentence));
     body += &facts(recorded_run, state, &outline);
     body += &left_alone(&outline.blocked);
+    body += &accepted_losses(&outline.accepted);
     body += &given_up(&outline.given_up);
     body += &calls(&outline);
     body += include_str!("body.html");
@@ -178,6 +179,18 @@ fn left_alone(blocked: &[LeftAlone]) -> String {
         );
     }
     out + "</section>\n"
+}
+
+fn accepted_losses(entries: &[AcceptedEntry]) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let mut out = "<section>\n<h2>Accepted as lost before the run began</h2>\n<ul>\n".to_owned();
+    for (loss, partitions) in accepted(entries).into_iter().take(ROWS) {
+        let names = named(partitions.iter().map(|(table, pid)| (table, *pid)));
+        let _ = writeln!(out, "<li>{}</li>", escaped(&one_line(&format!("{names}: {loss}"))));
+    }
+    out + "</ul>\n</section>\n"
 }
 
 fn given_up(lost: &[Lost]) -> String {

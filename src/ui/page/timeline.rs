@@ -135,6 +135,7 @@ pub(super) fn at_ms(line: &Line) -> Option<u64> {
         | Line::FailoverWanted { at_ms }
         | Line::Expected { at_ms, .. }
         | Line::Progress { at_ms, .. }
+        | Line::Arranging { at_ms, .. }
         | Line::Note { at_ms, .. }
         | Line::Ended { at_ms, .. } => Some(*at_ms),
         // These are said on the calendar, or not at all.

@@ -10,7 +10,7 @@ use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 
 use super::harness::Harness;
 use super::outside::{flags, leader, orders};
-use super::process::{Home, Ran, Running, tidy};
+use super::process::{Home, Ran, Running, tidy, without_time};
 use super::zookeeper::ZooKeeperServer;
 
 /// A cluster, and the program on it.
@@ -85,7 +85,7 @@ impl CliHarness {
     /// Runs a command that has to end with an exit code, and gives what it said.
     pub fn says(&self, code: i32, command: &str) -> String {
         let ran = self.runs(command).expect(code);
-        let mut lines: Vec<&str> = ran.stderr.lines().collect();
+        let mut lines: Vec<&str> = ran.stderr.lines().map(without_time).collect();
         if command.starts_with("scale ") || command.starts_with("upgrade ") {
             // Partitions are seen to two at a time.
             lines.sort_unstable();

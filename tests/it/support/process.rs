@@ -306,7 +306,7 @@ pub fn tidy(text: &str) -> String {
     // Two partitions are under way at a time, and either may be done first.
     let counts = |line: &&str| line.contains(": done, ");
     let mut lines = out.lines().filter(|line| !waits(line) && !so_far(line) && !counts(line)).map(|line| {
-        let mut line = without_id(line);
+        let mut line = without_id(without_time(line));
         line = zeroed(&line, "s seen at ", " UTC");
         line = zeroed(&line, ", taken ", " UTC");
         line = zeroed(&line, "serving after ", " s");
@@ -323,6 +323,15 @@ pub fn tidy(text: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Lines of undertakings begin with the time of day.
+pub fn without_time(line: &str) -> &str {
+    let is_time = |time: &str| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+    match line.split_at_checked(9) {
+        Some((time, rest)) if time.ends_with(' ') && is_time(time.trim_end()) && time.matches(':').count() == 2 => rest,
+        _ => line,
+    }
 }
 
 /// A plan's id is made of everything in it, ports among it.

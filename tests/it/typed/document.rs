@@ -5,6 +5,18 @@ pub struct Section {
     pub heading: String,
     pub level: usize,
     pub commands: Vec<Typed>,
+    pub shape: Shape,
+}
+
+/// What a section is made of: the same in every language.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    pub paragraphs: usize,
+    pub items: usize,
+    /// The first cells of tables, where they are names in code.
+    pub rows: Vec<Option<String>>,
+    /// What was printed, line by line.
+    pub printed: Vec<String>,
 }
 
 /// A command line.
@@ -18,7 +30,7 @@ pub struct Typed {
 /// Its sections, the text before the first heading left out.
 pub fn sections(document: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    let mut is_fenced = false;
+    let (mut is_fenced, mut was_blank) = (false, true);
     for line in document.lines() {
         // What is in a fence was printed, not typed.
         if line.trim_start().starts_with("```") {
@@ -26,12 +38,34 @@ pub fn sections(document: &str) -> Vec<Section> {
         } else if line.starts_with('#') && !is_fenced {
             let heading = line.trim_start_matches('#');
             let level = line.len() - heading.len();
-            sections.push(Section { heading: heading.trim().to_owned(), level, commands: Vec::new() });
+            let (heading, commands, shape) = (heading.trim().to_owned(), Vec::new(), Shape::default());
+            sections.push(Section { heading, level, commands, shape });
         } else if let (true, false, Some(section)) = (line.starts_with("    "), is_fenced, sections.last_mut()) {
             section.commands.extend(typed(line));
+        } else if let Some(section) = sections.last_mut() {
+            section.shape.add(line, is_fenced, was_blank);
         }
+        was_blank = line.trim().is_empty();
     }
     sections
+}
+
+impl Shape {
+    fn add(&mut self, line: &str, is_fenced: bool, was_blank: bool) {
+        let begins_item =
+            line.starts_with("- ") || line.split_once(". ").is_some_and(|(nth, _)| nth.parse::<u8>().is_ok());
+        if is_fenced {
+            self.printed.push(line.to_owned());
+        } else if line.starts_with('|') {
+            let first = line.trim_start_matches('|').split('|').next().unwrap_or_default().trim();
+            let names: Vec<&str> = first.split('`').skip(1).step_by(2).collect();
+            self.rows.push((!names.is_empty()).then(|| names.join(" ")));
+        } else if begins_item {
+            self.items += 1;
+        } else if was_blank && !line.trim().is_empty() {
+            self.paragraphs += 1;
+        }
+    }
 }
 
 /// A line without its comment; nothing if it is all comment.
@@ -48,11 +82,14 @@ fn typed(line: &str) -> Option<Typed> {
 
 #[test]
 fn what_is_typed_is_told_from_what_is_said() {
-    let document = "# A\n\n    x one  # exit code 4: left\n\n1. b\n\n       x two   # so\n\n```text\n    no\n# no\n```\n## B\n   c\n";
+    let document = "# A\n\nSo.\n\n| `a`, `b` | c |\n- d\n\n    x one  # exit code 4: left\n\n1. b\n\n       x two   # so\n\n```text\n    no\n# no\n```\n## B\n   c\n";
     let found = sections(document);
     let headings: Vec<(&str, usize)> = found.iter().map(|section| (section.heading.as_str(), section.level)).collect();
     assert_eq!(headings, [("A", 1), ("B", 2)]);
     let typed = |words: &str, exit| Typed { words: words.to_owned(), exit };
     assert_eq!(found[0].commands, [typed("x one", 4), typed("x two", 0)]);
     assert_eq!(found[1].commands, []);
+    let printed = vec!["    no".to_owned(), "# no".to_owned()];
+    let rows = vec![Some("a b".to_owned())];
+    assert_eq!(found[0].shape, Shape { paragraphs: 1, items: 2, rows, printed });
 }

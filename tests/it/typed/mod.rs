@@ -34,12 +34,13 @@ fn typed_in(name: &str) -> Vec<Section> {
 }
 
 #[test]
-fn other_languages_have_the_same_headings_and_commands() {
+fn other_languages_have_the_same_sections_commands_and_tables() {
     for (english, other) in [("README.md", "README.zh-CN.md"), ("docs/runbook.md", "docs/runbook.zh-CN.md")] {
         let (theirs, ours) = (sections(&read(other)), sections(&read(english)));
         for (ours, theirs) in ours.iter().zip(&theirs) {
             let what = format!("{english}: {}; {other}: {}", ours.heading, theirs.heading);
             assert_eq!((ours.level, &ours.commands), (theirs.level, &theirs.commands), "{what}");
+            assert_eq!(ours.shape, theirs.shape, "{what}");
         }
         assert_eq!(ours.len(), theirs.len(), "{english} and {other} have different numbers of headings");
     }

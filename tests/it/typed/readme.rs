@@ -38,8 +38,24 @@ fn what_needs_no_cluster() {
             let ["openmldb-ops", words @ ..] = words.as_slice() else {
                 panic!("not known how to run: {}", typed.words)
             };
-            Home::new().run(words).expect(typed.exit);
+            let ran = Home::new().run(words).expect(typed.exit);
+            if words == ["recover", "--all", "--sandbox"] {
+                ends_as_shown(&section.shape.printed, &ran.stdout);
+            }
         }
+    }
+}
+
+/// What is shown of a command's end is what it prints, but for times and how many calls it took.
+fn ends_as_shown(printed: &[String], told: &str) {
+    let without_times = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "").trim_end().to_owned();
+    let told: Vec<String> = told.lines().map(without_times).collect();
+    let shown: Vec<&String> = printed.iter().skip_while(|line| !line.starts_with("...")).skip(1).collect();
+    assert!(shown.len() > 3, "{printed:?}");
+    let first = told.iter().rposition(|line| *line == without_times(shown[0])).unwrap_or_default();
+    let mut rest = told[first..].iter();
+    for line in shown {
+        assert!(rest.any(|told| *told == without_times(line)), "README shows `{line}`, and it is not told:\n{told:#?}");
     }
 }
 

@@ -340,7 +340,8 @@ impl Vacancy {
 
     fn tell(&self, step: &Step, call: Option<Call>, how: StepOutcome) {
         // The receiver may be gone; the work is done anyway.
-        let _ = self.told.send(StepEvent { partition: self.goal.name(), step: step.code(), call, how });
+        let (partition, text) = (self.goal.name(), step.to_string());
+        let _ = self.told.send(StepEvent { partition, step: step.code(), text, call, how });
     }
 }
 

@@ -113,3 +113,19 @@ async fn how_it_ended_is_written_where_lines_that_did_not_fit_were_taken_back() 
     assert_eq!(recorded_run.verdict(), Some("failed"));
     assert_eq!(recorded_run.owed(), None, "auto_failover was restored, and the next run knows");
 }
+
+#[test]
+fn what_is_added_after_a_run_begins_a_line_of_its_own() {
+    let dir = std::env::temp_dir().join(format!("openmldb-ops-torn-{}", std::process::id()));
+    let archive = Directory(dir.clone());
+    let (run, mut paper) = archive.create(begun(5, "c", true, &[0]).run).unwrap();
+    paper.write(&Line::Begun(Box::new(begun(5, "c", true, &[0]))).text().unwrap()).unwrap();
+    // The process was killed while it wrote.
+    paper.write(br#"{"line":"note","at_"#).unwrap();
+    note_exit(std::path::Path::new(&archive.place(run)), 7, 4).unwrap();
+    note_exit(std::path::Path::new(&archive.place(run)), 8, 0).unwrap();
+    let read = RecordedRun::read(archive.read(run).unwrap()).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+    assert_eq!((read.unreadable, read.lines.len()), (1, 2), "the half line and nothing else");
+    assert!(matches!(read.lines[0], Line::Exited { at_ms: 7, code: 4 }));
+}
