@@ -48,12 +48,16 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
+    up_to(view, leader, replica, proven_offset(leader, replica))
+}
+
+/// Whether the leader, which is known to hold all that the replica may hold up to there, holds all of it.
+fn up_to(view: &View, leader: &ReplicaView, replica: &ReplicaView, leads_to: Offset) -> Result<(), Blocked> {
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
     let held = match replica.offset() {
         Some(offset) => offset.max(replica.manifest_offset()),
         None => replica.largest_known_offset(),
     };
-    let leads_to = proven_offset(leader, replica);
     if held <= leads_to || seen_equal(view, leader, replica) || given_up_at_failover(view, leader, replica) {
         return rows_elsewhere(view, leader, replica);
     }
@@ -69,6 +73,24 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     };
     let blocked = Blocked::new(Reason::LongerThanLeader, text, rows::diff_beside_leader(view));
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
+}
+
+/// The same of a follower that its leader replicates to and that is to go, with nobody in its place yet. What its counts say of the two
+/// is no reason to keep it: they differ between equal replicas, too.
+pub(super) fn may_discard_connected(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    on_servers_of_their_own(leader, replica)?;
+    veto::forked_writes(view, &[leader, replica])?;
+    of_a_later_term(view, leader, replica)?;
+    // The leader is asked last: what its follower holds by then it has from there.
+    let of_leader = reached(leader, replica).map_or(Offset(0), |(_, of_leader)| of_leader);
+    up_to(view, leader, replica, proven_offset(leader, replica).max(of_leader))
+}
+
+/// How far a leader's follower had got when the leader was asked, and how far the leader was itself.
+pub(super) fn reached(leader: &ReplicaView, follower: &ReplicaView) -> Option<(Offset, Offset)> {
+    let known = leader.followers.known().filter(|_| leader.leads_in_memory())?;
+    let own = known.followers.iter().find(|(endpoint, _)| *endpoint == follower.endpoint)?;
+    Some((own.1, known.leader_offset))
 }
 
 /// What an aggregator wrote into a replica while it was loaded was given up by nobody, whatever its log says: its leader has to hold it.
