@@ -352,6 +352,26 @@ fn a_connected_follower_that_is_ahead_of_its_leader_loses_nothing_by_any_step() 
     }
 }
 
+/// Its leader has a hole, and at the same offset nobody sees that but by rows.
+#[test]
+fn a_connected_follower_that_holds_rows_which_its_leader_lacks_is_not_taken_away() {
+    let remove = Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    held_mut(&mut seen, "a").record_cnt = 15;
+    let refused = plan(&remove, &seen).unwrap_err();
+    assert!(refused.text.contains("b holds 20 rows, its leader a 15"), "{refused}");
+    assert!(refused.hint.contains("replica diff shop.orders/0"), "{refused}");
+    // Rows were deleted: every replica counts fewer than entries, and some have collected more of them.
+    for at in ["b", "c"] {
+        held_mut(&mut seen, at).record_cnt = 18;
+    }
+    assert!(plan(&remove, &seen).is_ok());
+    let mut estimated = well();
+    estimated.tables[0].storage = StorageMode::Hdd;
+    held_mut(&mut estimated, "a").record_cnt = 15;
+    assert!(plan(&remove, &estimated).is_ok(), "counts on disk are estimates");
+}
+
 /// Flags say that there are two others, of which one was started anew and holds nothing.
 #[test]
 fn the_only_follower_that_is_loaded_is_not_removed_where_another_is_promised() {

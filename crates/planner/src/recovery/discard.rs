@@ -36,6 +36,11 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     aggregated_elsewhere(view, leader, replica)?;
     veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
+    by_counts(view, leader, replica)?;
+    up_to(view, leader, replica, proven_offset(leader, replica))
+}
+
+fn by_counts(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
             "{} holds {}, its leader {} {}, and lacks more of its log: resending may discard rows",
@@ -48,7 +53,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
-    up_to(view, leader, replica, proven_offset(leader, replica))
+    Ok(())
 }
 
 /// Whether the leader, which is known to hold all that the replica may hold up to there, holds all of it.
@@ -75,12 +80,15 @@ fn up_to(view: &View, leader: &ReplicaView, replica: &ReplicaView, leads_to: Off
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
 }
 
-/// The same of a follower that its leader replicates to and that is to go, with nobody in its place yet. What its counts say of the two
-/// is no reason to keep it: they differ between equal replicas, too.
+/// The same of a follower that its leader replicates to and that is to go. Where counts are estimated they are no reason to keep it:
+/// nobody has compared rows.
 pub(super) fn may_discard_connected(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     on_servers_of_their_own(leader, replica)?;
     veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
+    if !view.storage.is_disk() {
+        by_counts(view, leader, replica)?;
+    }
     // The leader is asked last: what its follower holds by then it has from there.
     let of_leader = reached(leader, replica).map_or(Offset(0), |(_, of_leader)| of_leader);
     up_to(view, leader, replica, proven_offset(leader, replica).max(of_leader))
