@@ -11,12 +11,13 @@ use crate::cluster::{
 };
 use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile};
 
-use super::args::Where;
+use super::args::Embedded;
+use super::args::shared::Where;
+use super::caller::host;
 use super::connection_args::{Carries, ConnectionArgs};
-use super::embedded::{Embedded, Running};
+use super::embedded::{Opened, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
-use super::recover::host;
 
 #[cfg(feature = "sandbox")]
 pub(super) use super::embedded::{scenario, shape, time_scale};
@@ -64,8 +65,10 @@ impl Session {
     /// As [`Session::open`].
     pub async fn open_with(patience: Patience, at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
         let options = options(at, waits.says.clone());
-        match embedded.open(&options, &waits).await? {
-            Some(session) => Ok(session),
+        match embedded.open(&options, &waits.carries).await? {
+            Some(Opened { cluster, name, reach, pace, running, target }) => {
+                Ok(Self { cluster, name, reach, pace, sandbox: Some(running), target, says: waits.says })
+            }
             None => Self::found(Options { patience, ..options }, at, waits).await,
         }
     }

@@ -26,7 +26,7 @@ pub use timeline::{Timeline, Times};
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
 use crate::run::{
-    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
+    Caller, Consent, Event, InMemoryLock, RecoverError, Recovered, Recovery, Scope, Stop, Unread, Widths,
 };
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
@@ -177,7 +177,7 @@ impl Rehearsal<'_> {
             playbook_text: String::new(),
             only_plans: false,
             consent: Consent::default(),
-            archive: Arc::new(MemoryArchive::default()),
+            archive: Arc::new(Unread),
             caller: Caller::default(),
             lock: Arc::new(InMemoryLock::keeping_notes()),
             widths: Widths::default(),

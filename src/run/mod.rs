@@ -44,6 +44,7 @@ mod record;
 mod recover;
 mod remote;
 mod report;
+mod restarts;
 mod resume_snapshots;
 mod returned;
 mod run_id;
@@ -89,7 +90,7 @@ pub use progress::{Expected, Progress, Queue, WaitedFor};
 pub use record::{
     Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive,
     Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
-    UnfinishedWork, Work, leaves_the_same, left_by_runs, needed, note_exit,
+    UnfinishedWork, Unread, Work, leaves_the_same, left_by_runs, needed, note_exit,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Directory, Endpoint, Held, Op, PartitionId, Probes, Seen, Snapshot, State};
+use crate::model::{Action, Directory, Endpoint, Held, PartitionId, Probes, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
 use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
 use super::driver::{Driver, Metadata, Report};
-use super::event::Event;
 use super::index::Index;
 use super::partition_task::{PartitionTask, Sequence, on_nameserver};
 
@@ -32,16 +31,18 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 /// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
 /// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
 const REST_PER_REPLICA: Duration = Duration::from_micros(20);
+/// Calls of a look at everything that the nameserver says.
+const NAMESERVER_CALLS: u32 = 4;
 // The nameserver, by partitions.
 const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
 /// cluster and minutes on a small one is looked at about as often on both.
 const ROUND_PER_LINE: Duration = Duration::from_millis(1);
+/// While nothing but the nameserver's lanes is at work, which take seconds for each replica, rounds are so much rarer that they cost
+/// few calls for each of those. On the cluster's clock.
+const ROUND_PER_SERVER: Duration = Duration::from_millis(400);
 /// The pause between two looks where nothing is left to do but to wait for tablets that are away. On the cluster's clock.
 const AWAY: Duration = Duration::from_secs(2);
-/// Restarts of a tablet that a run makes up for where it was done already. One that restarts on and on may be killed by
-/// what it is told to load.
-const RESTARTS: u32 = 2;
 
 impl Driver {
     pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
@@ -67,6 +68,11 @@ impl Driver {
         u32::try_from(lines).unwrap_or(u32::MAX)
     }
 
+    /// Calls of a look at everything.
+    fn servers(&self) -> u32 {
+        u32::try_from(self.placed.len()).unwrap_or(u32::MAX).saturating_add(NAMESERVER_CALLS)
+    }
+
     /// Begins looks at whatever open cases wait for, when it is time: at each of them alone where they are few, else one
     /// batched call per tablet.
     pub(super) fn look_if_due(&mut self) {
@@ -83,7 +89,7 @@ impl Driver {
         self.next_look = now + self.pause;
         self.now += 1;
         let began = self.now;
-        let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
+        let wanting = self.wanting();
         let mut tablets = self.lanes.loading_at();
         let mut nameserver = false;
         if self.closely_is_cheaper(wanting.len()) {
@@ -95,8 +101,12 @@ impl Driver {
             let partitions = || wanting.iter().filter_map(|id| self.partitions.get(id));
             tablets.extend(partitions().flat_map(|task| task.endpoints.iter().cloned()));
             nameserver = partitions().any(|task| task.wants_nameserver(self.tables_seen));
+            self.look_at_all_of(&wanting);
         }
-        let between = still.max(ROUND_PER_LINE * self.lines());
+        let between = still.max(ROUND_PER_LINE * self.lines()).max(match self.lanes.only_ops_are_left() {
+            true => (ROUND_PER_SERVER * self.servers()).div_f64(self.settings.pace),
+            false => Duration::ZERO,
+        });
         if self.last_round.is_none_or(|last| now >= last + between) {
             self.last_round = Some(now);
             tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
@@ -280,101 +290,6 @@ impl Driver {
         self.snapshot.tablets.get(endpoint).is_some_and(answered) && !is_gone(misses)
     }
 
-    /// Recognises a restarted tablet: it did not answer, and now that it does it holds nothing of what it held before; or
-    /// several loaded replicas have gone at once. Loads may fail at once, too, and what an operation may have dropped proves
-    /// nothing.
-    /// What the run had brought back there is begun again.
-    fn note_restart(&mut self, began: Sequence, endpoint: &Endpoint, held: &Seen<BTreeMap<PartitionId, Held>>) {
-        let Seen::Known(held) = held else {
-            self.silent.insert(endpoint.clone());
-            return;
-        };
-        let was_silent = self.silent.remove(endpoint);
-        if was_silent {
-            self.forget_disk(endpoint);
-        }
-        let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
-        // Asked only of a tablet that holds nothing of what it held: every look would cost as much as there are replicas.
-        let is_restarted = before.keys().all(|id| !held.contains_key(id)) && {
-            let mut gone_by_itself = before.iter().filter(|(id, _)| !self.may_have_been_dropped(**id, endpoint));
-            let loaded = gone_by_itself.clone().filter(|(_, state)| state.is_loaded()).count();
-            loaded > 1 || was_silent && gone_by_itself.next().is_some()
-        };
-        if held.is_empty() && !is_restarted {
-            self.doubt_loads(began, endpoint);
-        }
-        let was_loading = before.values().any(|state| !state.is_loaded()) || self.is_loading(endpoint);
-        if is_restarted && was_loading {
-            self.dies_again(endpoint);
-        }
-        if is_restarted {
-            self.forget_disk(endpoint);
-            let text = format!("tablet {endpoint} has been restarted");
-            self.settings.record.note(&text);
-            (self.settings.listener)(&Event::Note { text });
-            let restarts = self.restarts.entry(endpoint.clone()).or_insert(0);
-            *restarts += 1;
-            let again = *restarts <= RESTARTS;
-            for id in self.placed.get(endpoint).cloned().unwrap_or_default() {
-                let Some(task) = self.partitions.get_mut(&id) else { continue };
-                task.memory.replica_mut(endpoint).note_restart();
-                // A later run sees only that the tablet holds something again, and takes it for the same process.
-                self.settings.record.remember(id, &task.memory);
-                if again {
-                    self.reopen(id);
-                }
-            }
-        }
-    }
-
-    /// Whether something of ours is being loaded there.
-    fn is_loading(&self, endpoint: &Endpoint) -> bool {
-        let loads = |task: &PartitionTask| {
-            let load = task.memory.replicas.get(endpoint).map(|replica| &replica.load);
-            task.is_open() && matches!(load, Some(Load::Accepted | Load::Seen))
-        };
-        let placed = self.placed.get(endpoint).into_iter().flatten();
-        placed.filter_map(|id| self.partitions.get(id)).any(loads)
-    }
-
-    /// It may have come back with another disk, whether it held anything before or not: what was asked, and what it refused.
-    fn forget_disk(&mut self, endpoint: &Endpoint) {
-        if let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
-            tablet.probes.values_mut().for_each(|probes| probes.directory = Seen::Unasked);
-        }
-        for id in self.placed.get(endpoint).into_iter().flatten() {
-            if let Some(task) = self.partitions.get_mut(id) {
-                task.memory.replica_mut(endpoint).forget_refusal();
-            }
-        }
-    }
-
-    /// Several loads of a tablet that holds nothing at all may have failed, or it may have been restarted so quickly that nobody
-    /// noticed: then what they were to load is still there.
-    fn doubt_loads(&mut self, began: Sequence, endpoint: &Endpoint) {
-        let is_gone = |task: &PartitionTask| {
-            let load = &task.memory.replica(endpoint).load;
-            task.is_open() && task.tablet_acted < began && matches!(load, Load::Accepted | Load::Seen)
-        };
-        let placed = self.placed.get(endpoint).into_iter().flatten();
-        let gone: Vec<PartitionId> =
-            placed.copied().filter(|id| self.partitions.get(id).is_some_and(is_gone)).collect();
-        for id in gone.iter().filter(|_| gone.len() > 1) {
-            if let Some(task) = self.partitions.get_mut(id) {
-                task.memory.replica_mut(endpoint).load = Load::Interrupted;
-            }
-        }
-    }
-
-    /// Whether a replica that is gone may have been dropped: by a RecoverTable of ours that resends it, or by an operation
-    /// that replaces one of its partition.
-    fn may_have_been_dropped(&self, id: PartitionId, endpoint: &Endpoint) -> bool {
-        let replica = self.partitions.get(&id).and_then(|task| task.memory.replicas.get(endpoint));
-        let handed_over = replica.is_some_and(|replica| replica.load == Load::HandedOver);
-        let Some((table, _)) = self.index.find(&self.snapshot.tables, id) else { return true };
-        handed_over || self.index.ops(&table.name, id.pid).any(Op::replaces)
-    }
-
     pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
         if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
             let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
@@ -399,7 +314,7 @@ pub(super) fn held(snapshot: &Snapshot) -> BTreeMap<Endpoint, BTreeMap<Partition
     known.map(|(endpoint, held)| (endpoint.clone(), states(held))).collect()
 }
 
-fn states(held: &BTreeMap<PartitionId, Held>) -> BTreeMap<PartitionId, State> {
+pub(super) fn states(held: &BTreeMap<PartitionId, Held>) -> BTreeMap<PartitionId, State> {
     held.iter().map(|(id, held)| (*id, held.state)).collect()
 }
 
