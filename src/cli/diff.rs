@@ -14,7 +14,7 @@ use super::named::{endpoint_of, partition_of};
 use super::out::Out;
 use super::session::Session;
 use crate::model::{Endpoint, PartitionId, Role, Schema, Seen, Snapshot, TableName};
-use crate::rows::{CompareError, Compared, Limits, RowsRead, compare_rows};
+use crate::rows::{CompareError, Compared, Limits, RowsRead, SHOWN_BYTES, compare_rows};
 use crate::run::{Scope, Selector};
 use crate::snapshot;
 use crate::ui::{OddRowLine, RowsComparedLine, rows_text};
@@ -56,6 +56,7 @@ async fn compare(
     let mut differ = false;
     for index in indexes {
         let limits = Limits {
+            kept_bytes: SHOWN_BYTES,
             bytes_per_second: args.rate.map(|megabytes| megabytes.saturating_mul(1 << 20)),
             ..Limits::default()
         };

@@ -9,7 +9,7 @@ use super::out::Out;
 use super::session::Session;
 use crate::model::{Endpoint, PartitionId, Pid, TableName, counted};
 use crate::recovery::LossKind;
-use crate::rows::{BYTES_PER_SECOND, Compared, Limits, not_too_many};
+use crate::rows::{BYTES_PER_SECOND, Compared, Limits, SHOWN_BYTES, not_too_many};
 use crate::run::Prepared;
 use crate::ui::{OddRowLine, RowsComparedLine};
 
@@ -65,7 +65,7 @@ async fn rows_of(
     not_too_many(endpoints.iter().filter_map(|at| seen.tablets.get(at)?.held.known()?.get(&id)), up_to)?;
     let schema = session.cluster.schema(table).await.map_err(|error| error.to_string())?;
     let schema = schema.ok_or_else(|| format!("the nameserver does not show {table} any more"))?;
-    let limits = Limits { bytes_per_second: Some(BYTES_PER_SECOND), ..Limits::default() };
+    let limits = Limits { kept_bytes: SHOWN_BYTES, bytes_per_second: Some(BYTES_PER_SECOND), ..Limits::default() };
     let mut lines = Vec::new();
     for index in &schema.indexes {
         let compared = compare_index(session, id, &index.name, &endpoints, &limits).await;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
-use crate::recovery::{Blocked, Loss, Memory, View, may_be_dropped, may_be_forgotten, may_be_resent};
+use crate::recovery::{
+    Blocked, Loss, Memory, View, may_be_dropped, may_be_emptied, may_be_forgotten, may_be_resent, may_be_taken_away,
+};
 use crate::run::meant;
 
 use super::arrange::Replaces;
@@ -128,13 +130,32 @@ impl<'a> PartitionContext<'a> {
         self.partition.leader()
     }
 
-    /// Whether a replica's data may be replaced by its leader's, or be taken away.
+    fn view(&self) -> View {
+        View::of(self.seen, self.table, self.partition, &Memory::at_start(self.seen, self.table, self.partition, &[]))
+    }
+
+    /// Whether a replica's data may be replaced by its leader's.
     ///
     /// # Errors
     /// What could be lost.
     pub(super) fn may_be_resent(&self, endpoint: &Endpoint) -> Result<bool, Blocked> {
-        let memory = Memory::at_start(self.seen, self.table, self.partition, &[]);
-        may_be_resent(&View::of(self.seen, self.table, self.partition, &memory), endpoint)
+        may_be_resent(&self.view(), endpoint)
+    }
+
+    /// Whether a replica may go, and nobody gets its place.
+    ///
+    /// # Errors
+    /// What could be lost.
+    pub(super) fn may_be_taken_away(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        may_be_taken_away(&self.view(), endpoint).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
+    }
+
+    /// Whether a replica may go once another tablet has its place.
+    ///
+    /// # Errors
+    /// What could be lost.
+    pub(super) fn may_be_emptied(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        may_be_emptied(&self.view(), endpoint).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
     }
 
     /// What a tablet holds of the partition although no metadata names a replica there: what an operation that failed half way

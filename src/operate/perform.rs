@@ -126,13 +126,20 @@ impl Single {
     /// # Errors
     /// The cluster does not answer, or something is in the way.
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
+        let seen = self.look_at(cluster).await?;
         let planned = self.plan(&seen)?;
         let outcome = match planned.call {
             None => Outcome::Already(planned.effect.effect_status(&seen, newest(&seen)).into_text()),
             Some(_) => Outcome::NotSent,
         };
         Ok(Performed { planned, outcome })
+    }
+
+    async fn look_at(&self, cluster: &Cluster) -> Result<Snapshot, CallError> {
+        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
+        let asks = self.step.definition().asks_last(&seen);
+        ask(cluster, &mut seen, asks).await;
+        Ok(seen)
     }
 
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
@@ -159,8 +166,7 @@ impl Single {
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let looking = look_to_change(cluster, &self.cluster_name, self.now_ms, None);
-        let looked = unless_stopped(&self.stop, looking).await;
+        let looked = unless_stopped(&self.stop, self.look_at(cluster)).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = self.plan(&seen)?;
         let since = newest(&seen);
@@ -293,16 +299,21 @@ impl Single {
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &dyn Effect) -> Result<Snapshot, CallError> {
         let mut seen = collect_state(cluster, &self.cluster_name, self.now_ms).await?;
-        for Ask { probe: question, partition } in effect.asks(&seen) {
-            let table = seen.tables.iter().find(|table| table.tid == partition.tid);
-            let Some(storage) = table.map(|table| table.storage) else { continue };
-            let mut probes = Probes::UNASKED;
-            probe(cluster, &question, partition, storage, &mut probes).await;
-            if let Some(tablet) = seen.tablets.get_mut(&question.endpoint) {
-                tablet.probes.insert(partition, probes);
-            }
-        }
+        let asks = effect.asks(&seen);
+        ask(cluster, &mut seen, asks).await;
         Ok(seen)
+    }
+}
+
+/// Asks tablets about replicas, beside what is known of them.
+async fn ask(cluster: &Cluster, seen: &mut Snapshot, asks: Vec<Ask>) {
+    for Ask { probe: question, partition } in asks {
+        let table = seen.tables.iter().find(|table| table.tid == partition.tid);
+        let Some(storage) = table.map(|table| table.storage) else { continue };
+        if let Some(tablet) = seen.tablets.get_mut(&question.endpoint) {
+            let probes = tablet.probes.entry(partition).or_insert(Probes::UNASKED);
+            probe(cluster, &question, partition, storage, probes).await;
+        }
     }
 }
 

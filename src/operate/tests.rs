@@ -322,6 +322,76 @@ fn a_follower_that_holds_more_than_its_leader_is_not_removed() {
     assert!(refused.text.contains("resending would discard"), "{refused}");
 }
 
+fn reached(seen: &mut Snapshot, leader: u64, followers: &[(&str, u64)]) {
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    let followers = followers.iter().map(|(at, offset)| (Endpoint::from(*at), Offset(*offset))).collect();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(leader), followers });
+}
+
+/// Its leader replicates to it, and passes over what it holds beyond: nobody else has that.
+#[test]
+fn a_connected_follower_that_is_ahead_of_its_leader_loses_nothing_by_any_step() {
+    let mut seen = well();
+    seen.tablets.insert("d".into(), Tablet { state: Some(TabletState::Healthy), ..Tablet::unknown() });
+    let (table, pid) = (orders(), Pid(0));
+    let remove = Step::RemoveReplica { table: table.clone(), pid, endpoint: "b".into() };
+    let migrate = Step::MigrateReplica { table: table.clone(), pid, from: "b".into(), to: "d".into() };
+    let recover = Step::RecoverReplica { table, pid, endpoint: "b".into(), led_until: None };
+    held_mut(&mut seen, "b").offset = Offset(25);
+    reached(&mut seen, 30, &[("b", 24), ("c", 30)]);
+    assert!(plan(&remove, &seen).is_ok() && plan(&migrate, &seen).is_ok(), "it was read later than its leader");
+    reached(&mut seen, 20, &[("b", 25), ("c", 20)]);
+    for step in [&remove, &migrate] {
+        let refused = plan(step, &seen).unwrap_err();
+        assert!(refused.text.contains("up to offset 25, its leader a only up to 20"), "{refused}");
+    }
+    replica_mut(&mut seen, "b").is_alive = false;
+    for step in [&recover, &alive("b")] {
+        let refused = plan(step, &seen).unwrap_err();
+        assert!(refused.text.contains("up to offset 25, its leader a only up to 20"), "{step:?}: {refused}");
+    }
+}
+
+/// Its leader has a hole, and at the same offset nobody sees that but by rows.
+#[test]
+fn a_connected_follower_that_holds_rows_which_its_leader_lacks_is_not_taken_away() {
+    let remove = Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    held_mut(&mut seen, "a").record_cnt = 15;
+    let refused = plan(&remove, &seen).unwrap_err();
+    assert!(refused.text.contains("b holds 20 rows, its leader a 15"), "{refused}");
+    assert!(refused.hint.contains("replica diff shop.orders/0"), "{refused}");
+    // Rows were deleted: every replica counts fewer than entries, and some have collected more of them.
+    for at in ["b", "c"] {
+        held_mut(&mut seen, at).record_cnt = 18;
+    }
+    assert!(plan(&remove, &seen).is_ok());
+    let mut estimated = well();
+    estimated.tables[0].storage = StorageMode::Hdd;
+    held_mut(&mut estimated, "a").record_cnt = 15;
+    assert!(plan(&remove, &estimated).is_ok(), "counts on disk are estimates");
+}
+
+/// Flags say that there are two others, of which one was started anew and holds nothing.
+#[test]
+fn the_only_follower_that_is_loaded_is_not_removed_where_another_is_promised() {
+    let remove = Step::RemoveReplica { table: orders(), pid: Pid(0), endpoint: "b".into() };
+    let mut seen = well();
+    let c = |seen: &mut Snapshot, held| seen.tablets.get_mut(&Endpoint::from("c")).unwrap().held = held;
+    for held in [Seen::Known(BTreeMap::new()), Seen::Failed("connection refused".to_owned())] {
+        c(&mut seen, held);
+        let refused = plan(&remove, &seen).unwrap_err();
+        assert!(refused.text.contains("no replica of shop.orders/0 is loaded and connected: c"), "{refused}");
+        assert!(refused.hint.contains("recover --partition shop.orders/0"), "{refused}");
+    }
+    let mut apart = well();
+    reached(&mut apart, 20, &[("b", 20)]);
+    assert!(plan(&remove, &apart).is_err(), "c gets nothing");
+    let mut two = well();
+    two.tables[0].partitions[0].replicas.retain(|replica| replica.endpoint.as_str() != "c");
+    assert!(plan(&remove, &two).unwrap().remarks[0].contains("1 replica is left"), "who asks for that is told");
+}
+
 #[test]
 fn a_tablet_that_runs_is_taken_out_of_service_only_if_that_was_asked_for_although_it_leads_nothing() {
     let outage = |at: &str, seen: &Snapshot| outage(&Step::OfflineTablet { endpoint: at.into() }, seen);

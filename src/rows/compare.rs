@@ -8,6 +8,10 @@ use std::collections::HashMap;
 
 use crate::model::Row;
 
+/// What a row takes beside its bytes while it is kept: the row and its counts in a table that is not full, and a piece of memory each for
+/// its key, its value and the counts.
+pub(super) const EACH: u64 = 240;
+
 /// Compares any number of replicas, named by their position.
 #[derive(Debug)]
 pub struct RowComparison {
@@ -39,14 +43,14 @@ pub struct OddRow {
 
 /// The replicas differ in more than may be kept: comparing on would not name what differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("they differ in more than {limit_bytes} bytes of rows")]
+#[error("they differ in more rows than fit into {limit_bytes} bytes")]
 pub struct TooDifferent {
     /// How much may be kept, in bytes.
     pub limit_bytes: u64,
 }
 
 impl RowComparison {
-    /// Of so many replicas, keeping at most so many bytes of rows in which they differ so far.
+    /// Of so many replicas, with so many bytes of memory for the rows in which they differ so far, beside a page of each.
     pub fn of(sides: usize, limit_bytes: u64) -> Self {
         let read = vec![RowsRead::default(); sides];
         Self { sides, read, unsettled: HashMap::new(), held_bytes: 0, limit_bytes }
@@ -76,14 +80,14 @@ impl RowComparison {
                     held[side] += 1;
                     if held.iter().all(|times| *times == held[0]) {
                         self.unsettled.remove(&row);
-                        self.held_bytes -= bytes;
+                        self.held_bytes -= bytes + EACH;
                     }
                 }
                 None if self.sides > 1 => {
                     let mut held = vec![0; self.sides];
                     held[side] = 1;
                     self.unsettled.insert(row, held);
-                    self.held_bytes += bytes;
+                    self.held_bytes += bytes + EACH;
                 }
                 None => {}
             }

@@ -13,5 +13,5 @@ mod tests;
 
 pub use aggregates::aggregated_up_to;
 pub use compare::{OddRow, RowComparison, RowsRead, TooDifferent};
-pub use read::{CompareError, Compared, Limits, compare_rows};
+pub use read::{CompareError, Compared, Limits, SHOWN_BYTES, compare_rows};
 pub use seen::{BYTES_PER_SECOND, not_too_many, rows_seen};

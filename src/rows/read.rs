@@ -17,7 +17,7 @@ pub struct Limits {
     /// Rows a page: 5,000. A tablet gives up on a page after 50,000 entries, expired ones included
     /// (docs/openmldb/tablet.md#reading-rows).
     pub page: u32,
-    /// Bytes of rows that differ and are kept: 64 MiB.
+    /// Bytes of memory for rows that differ and are kept: 64 MiB, since several partitions are compared at a time.
     pub kept_bytes: u64,
     /// Bytes a second that are read of each replica at most; none for as many as it gives.
     pub bytes_per_second: Option<u64>,
@@ -33,6 +33,9 @@ impl Default for Limits {
         Self { page: 5_000, kept_bytes: 64 << 20, bytes_per_second: None, looks: 5, pause }
     }
 }
+
+/// The same where somebody is to be shown all that differs, of one partition: 256 MiB.
+pub const SHOWN_BYTES: u64 = 256 << 20;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

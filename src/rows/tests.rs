@@ -1,5 +1,6 @@
 //! What is left once replicas have shown what they hold.
 
+use super::compare::EACH;
 use super::*;
 use crate::model::Row;
 
@@ -36,14 +37,21 @@ fn what_one_lacks_what_differs_and_what_is_there_twice_is_left() {
 #[test]
 fn what_is_kept_is_bounded_and_forgotten_once_everybody_has_shown_it() {
     let many = |from: u64| (from..from + 1_000).map(|n| row(&format!("k{n}"), n, "0123456789"));
-    let mut comparison = RowComparison::of(2, 40_000);
+    let mut comparison = RowComparison::of(2, 400_000);
     for page in 0..20 {
         comparison.take(0, many(page * 1_000)).unwrap();
         comparison.take(1, many(page * 1_000)).unwrap();
     }
     assert_eq!(comparison.read()[0].rows, 20_000);
     comparison.take(0, many(1_000_000)).unwrap();
-    assert_eq!(comparison.take(0, many(2_000_000)), Err(TooDifferent { limit_bytes: 40_000 }));
+    assert_eq!(comparison.take(0, many(2_000_000)), Err(TooDifferent { limit_bytes: 400_000 }));
+}
+
+/// A table of rows is between seven sixteenths and seven eighths full, and an allocator gives at least 16 bytes.
+#[test]
+fn what_a_row_takes_beside_its_bytes_is_counted() {
+    let entry = size_of::<(Row, Vec<u32>)>() as u64;
+    assert!(EACH >= (entry + 1) * 16 / 7 + 3 * 16, "{entry}");
 }
 
 #[test]

@@ -214,7 +214,8 @@ impl Recovery {
             resume().await;
             let chosen =
                 driven.as_ref().ok().and_then(Option::as_ref).map_or(&prepared.memories, |done| &done.memories);
-            remote::attach(cluster, &prepared.snapshot, &self.scope, chosen, &told).await;
+            let known = remote::Known { memories: chosen, led: &prepared.left.led };
+            remote::attach(cluster, &prepared.snapshot, &self.scope, known, &told).await;
         }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
         // What somebody has switched on meanwhile is on at the end.

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
-use crate::model::{Action, Endpoint, Held, PartitionId, Snapshot, Table, Verb, counted, counted_that};
+use crate::model::{Action, Endpoint, Held, Offset, PartitionId, Snapshot, Table, Verb, counted, counted_that};
 use crate::recovery::{Apart, Attach, Memory, Reach, Remote, may_attach, remotes};
 use crate::snapshot::collect_serving;
 
 use super::event::Event;
 use super::failover::{Told, act};
+use super::record::LedBeside;
 use super::scope::Scope;
 
 /// What a run calls it.
@@ -23,14 +24,33 @@ pub(super) fn detached(seen: &Snapshot, scope: &Scope) -> Vec<Remote> {
     all.into_iter().filter(|remote| remote.detached_from().is_some()).collect()
 }
 
-/// Has leaders replicate to other clusters again, and says where one cannot. `memories`: where this run has chosen leaders.
-pub(super) async fn attach(
-    cluster: &Cluster,
-    before: &Snapshot,
-    scope: &Scope,
-    memories: &BTreeMap<PartitionId, Memory>,
-    told: &Told<'_>,
-) {
+/// What is known of leaders.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Where this run has chosen them.
+    pub(super) memories: &'a BTreeMap<PartitionId, Memory>,
+    /// How far they were when replicas of other clusters lost touch with them, by earlier records.
+    pub(super) led: &'a LedBeside,
+}
+
+impl Known<'_> {
+    /// Where the leader was before it took anything that the other cluster may not have: clients may have written to it since it was
+    /// chosen, in this run or in an earlier one.
+    fn led_from(self, remote: &Remote, leader: &Endpoint, now: Offset) -> Option<Offset> {
+        let leads = |memory: &&Memory| memory.choice.as_ref().is_some_and(|choice| choice.leader == *leader);
+        let chosen = self.memories.get(&remote.partition).filter(leads).and_then(|memory| memory.led_from);
+        let from = match (chosen, self.led.get(&(remote.partition, remote.replica.endpoint.clone()))) {
+            (Some(chosen), None) => Some(chosen),
+            (Some(chosen), Some(led)) => led.from.map(|from| from.min(chosen)),
+            (None, Some(led)) => led.from.filter(|_| led.leader == *leader),
+            (None, None) => None,
+        };
+        from.map(|from| from.min(now))
+    }
+}
+
+/// Has leaders replicate to other clusters again, and says where one cannot.
+pub(super) async fn attach(cluster: &Cluster, before: &Snapshot, scope: &Scope, known: Known<'_>, told: &Told<'_>) {
     if remotes(before, |table, id| scope.covers(table, id)).is_empty() {
         return;
     }
@@ -52,9 +72,12 @@ pub(super) async fn attach(
     }
     for remote in detached(&seen, scope) {
         let alias = remote.replica.alias.clone();
-        match attach_one(cluster, &seen, &remote, memories, &mut there, told).await {
+        match attach_one(cluster, &seen, &remote, known, &mut there, told).await {
             Ok(()) => *again.entry(alias).or_default() += 1,
-            Err(why) => apart.entry((alias, why)).or_default().push(remote),
+            Err(why) => {
+                stays_detached(&seen, &remote, known, told);
+                apart.entry((alias, why)).or_default().push(remote);
+            }
         }
     }
     for (alias, many) in again {
@@ -88,7 +111,7 @@ async fn attach_one(
     cluster: &Cluster,
     seen: &Snapshot,
     remote: &Remote,
-    memories: &BTreeMap<PartitionId, Memory>,
+    known: Known<'_>,
     there: &mut There,
     told: &Told<'_>,
 ) -> Result<(), String> {
@@ -98,9 +121,7 @@ async fn attach_one(
     // Asked after the leader: what it takes meanwhile cannot have got there, since nobody sends it.
     let theirs = there.ask(cluster, &remote.replica.endpoint).await.as_ref().map_err(Clone::clone)?;
     let manifest = cluster.manifest(leader, id, table.storage).await.map_err(|error| error.to_string())?;
-    let chosen = memories.get(&id).and_then(|memory| memory.choice.as_ref()).filter(|choice| choice.leader == *leader);
-    let led_from = chosen.and_then(|choice| choice.offset).unwrap_or(held.offset).min(held.offset);
-    let reach = Reach { snapshot: manifest.offset, led_from };
+    let reach = Reach { snapshot: manifest.offset, led_from: known.led_from(remote, leader, held.offset) };
     let attach = may_attach(reach, held, theirs.get(&remote.there()), table.has_ttl);
     let attach = attach.map_err(|apart| explained(&apart))?;
     let action = Action::AttachRemote {
@@ -123,6 +144,15 @@ async fn attach_one(
     Ok(())
 }
 
+/// The next run has to know how far the leader was: clients write to it meanwhile.
+fn stays_detached(seen: &Snapshot, remote: &Remote, known: Known<'_>, told: &Told<'_>) {
+    let id = remote.partition;
+    let Some(leader) = remote.detached_from() else { return };
+    let held = seen.tablets.get(leader).and_then(|tablet| tablet.held.known()?.get(&id));
+    let led_from = held.and_then(|held| known.led_from(remote, leader, held.offset));
+    told.record.detached(id, &remote.replica.endpoint, leader, led_from);
+}
+
 fn table_of(seen: &Snapshot, id: PartitionId) -> Option<&Table> {
     seen.tables.iter().find(|table| table.tid == id.tid)
 }
@@ -134,7 +164,7 @@ fn explained(apart: &Apart) -> String {
             "bring it back there first (`openmldb-ops recover --all` on that cluster), then run again here"
         }
         Apart::NotHeld => "bring it back there, or have it copied there anew, then run again here",
-        Apart::Ahead { .. } | Apart::Hollow { .. } => {
+        Apart::Ahead { .. } | Apart::Hollow { .. } | Apart::Unproven { .. } => {
             "compare the two before anything else; then have it copied there anew (docs/openmldb/remote-clusters.md)"
         }
     };

@@ -9,7 +9,7 @@ use crate::cluster::{CallError, Cluster};
 use crate::model::{
     Endpoint, Held, PartitionId, Pid, Probes, Registration, Seen, Snapshot, StorageMode, Table, TableName, Tablet, Zone,
 };
-use crate::recovery::Probe;
+use crate::recovery::{Probe, Question};
 
 use super::collect::{EVERYTHING, Subject, probe};
 
@@ -65,6 +65,17 @@ pub async fn look_at_partition(cluster: &Cluster, one: &OnePartition<'_>) -> Res
             if let Some(tablet) = tablets.get_mut(&endpoint) {
                 tablet.held = held;
                 tablet.probes.insert(id, probes);
+            }
+        }
+        // After everybody: what a follower has said that it holds its leader has by now, or never had.
+        for (endpoint, tablet) in &mut tablets {
+            let subject = Subject { partition: id, storage, is_aggregate: false };
+            let held = tablet.held.known().and_then(|held| held.get(&id));
+            if subject.is_worth_asking(Question::Followers, held)
+                && let Some(probes) = tablet.probes.get_mut(&id)
+            {
+                let probe_of = Probe { endpoint: endpoint.clone(), question: Question::Followers };
+                probe(cluster, &probe_of, id, storage, probes).await;
             }
         }
     }
@@ -125,7 +136,7 @@ async fn ask(
     let mut probes = Probes::UNASKED;
     let subject = Subject { partition: id, storage, is_aggregate: false };
     if let Seen::Known(known) = &held {
-        for question in EVERYTHING.iter().copied() {
+        for question in EVERYTHING.iter().copied().filter(|question| *question != Question::Followers) {
             if subject.is_worth_asking(question, known.get(&id)) {
                 probe(&cluster, &Probe { endpoint: endpoint.clone(), question }, id, storage, &mut probes).await;
             }

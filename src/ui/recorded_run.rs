@@ -117,7 +117,8 @@ pub fn story_lines(recorded_run: &RecordedRun, part: Part) -> Vec<&Line> {
             | Line::Waiting { partition, .. }
             | Line::Remembered { partition, .. }
             | Line::Reached { partition, .. }
-            | Line::Released { partition, .. } => Some(*partition),
+            | Line::Released { partition, .. }
+            | Line::Detached { partition, .. } => Some(*partition),
             _ => None,
         };
         match part {
@@ -297,6 +298,13 @@ fn told(line: &Line, names: &Names, sent: &mut BTreeMap<u64, String>, paint: Pai
         Line::Released { at_ms, partition, endpoint } => {
             let name = names.partition(Some(*partition));
             (*at_ms, format!("{name}: the nameserver may replace what {endpoint} holds, as accepted"))
+        }
+        Line::Detached { at_ms, partition, leader, led_from, .. } => {
+            let name = names.partition(Some(*partition));
+            let from = led_from.map_or(", and nobody knows how far it was when that began".to_owned(), |from| {
+                format!(", and was at offset {from} when that began")
+            });
+            (*at_ms, format!("{name}: {leader} does not replicate to the other cluster{from}"))
         }
         Line::Note { at_ms, text } => (*at_ms, event(&Event::Note { text: text.clone() })?),
         Line::Ended { at_ms, still_going_on, held_for, .. } => {

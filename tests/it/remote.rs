@@ -101,6 +101,52 @@ async fn one_that_holds_more_than_the_leader_is_left_alone_and_that_is_said() {
     arrives(&harness, PartitionId { pid: Pid(0), ..id }).await;
 }
 
+/// The leader passes the replica there with other entries, and offsets are equal afterwards: how far it was is in the record.
+#[tokio::test(start_paused = true)]
+async fn what_clients_have_written_since_a_leader_was_chosen_is_no_proof_for_a_later_run() {
+    let (harness, id) = followed_by_one_that_holds_more().await;
+    harness.run().await;
+    let passes = |harness: &Harness| {
+        harness.world(|world| {
+            let leads = leader(world, id);
+            (0..10).for_each(|_| assert!(world.put_row(&leads, id)));
+        });
+    };
+    passes(&harness);
+    // Two more: what the second knows it has from the first.
+    for _ in 0..2 {
+        let run = harness.run().await;
+        let said = notes(&run.events).join("\n");
+        assert!(said.contains("1 partition not replicated to the cluster dr (shop.orders/1)"), "{said}");
+        assert!(said.contains("would be passed over there"), "{said}");
+        assert!(run.sent.iter().all(|call| !format!("{call:?}").contains(THERE)), "{:?}", run.sent);
+        passes(&harness);
+    }
+    // Nor is it one for a run that makes it the leader anew.
+    harness.world(|world| {
+        world.kill_everything();
+        world.start_everything();
+    });
+    harness.until("a nameserver leads", |world| world.leader().is_some()).await;
+    let run = harness.run().await;
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("not replicated to the cluster dr (shop.orders/1)"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_record_nobody_knows_whether_the_other_cluster_holds_the_beginning_of_a_leaders_log() {
+    let (harness, id) = followed_by_one_that_holds_more().await;
+    harness.run().await;
+    std::fs::read_dir(harness.records.path())
+        .unwrap()
+        .for_each(|file| std::fs::remove_file(file.unwrap().path()).unwrap());
+    let run = harness.run().await;
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("(shop.orders/1)") && said.contains("no record here says how far the leader was"), "{said}");
+    assert!(harness.world(|world| world.remote_offset(&there(), id.tid.0, id.pid.0)).is_some());
+    assert!(run.sent.iter().all(|call| !format!("{call:?}").contains(THERE)), "{:?}", run.sent);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_an_election_has_attached_and_that_holds_more_is_said() {
     let (harness, id) = followed_by_one_that_holds_more().await;

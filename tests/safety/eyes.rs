@@ -1,5 +1,6 @@
 //! Calls into a world under eyes that see whom they go to, and hands that do something to the world at one of them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openmldb_ops::cluster::{Pending, Rpc};
@@ -8,6 +9,9 @@ use openmldb_ops::sandbox::{InProcess, Live, Millis, World};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 
 use super::addressed;
+
+/// No work in these worlds takes nearly as many calls.
+const AT_MOST: u64 = 1_000_000;
 
 /// Something done to the world.
 type Deed = Arc<dyn Fn(&mut World) + Send + Sync>;
@@ -49,6 +53,7 @@ impl Eyes {
             inner: InProcess::new(live.clone()),
             deed: Mutex::new(self.deed.clone()),
             zookeeper: self.zookeeper.clone(),
+            calls: AtomicU64::new(0),
         }
     }
 }
@@ -57,10 +62,16 @@ struct Watching {
     inner: InProcess,
     deed: Mutex<Option<(When, &'static str, Deed)>>,
     zookeeper: Arc<Mutex<Vec<Millis>>>,
+    calls: AtomicU64,
 }
 
 impl Watching {
     fn meets(&self, when: When, call: &str) {
+        // Whoever asks without a pause stops the clock: it goes on only while nobody has anything to do.
+        assert!(
+            self.calls.fetch_add(1, Ordering::Relaxed) < AT_MOST,
+            "{call} is asked again and again without a pause"
+        );
         let due = |(at, name, _): &mut (When, &'static str, Deed)| *at == when && *name == call;
         let deed = self.deed.lock().unwrap_or_else(PoisonError::into_inner).take_if(due);
         if let Some((.., deed)) = deed {

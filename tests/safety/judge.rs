@@ -13,6 +13,9 @@ use openmldb_ops::wire::call::{NameserverCall, TabletCall};
 use super::ledger::Ledger;
 use super::shown::{lacks_nothing, show_the_same};
 
+/// No run in these worlds takes nearly as many calls that change something.
+const AT_MOST: u64 = 20_000;
+
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -64,6 +67,8 @@ pub struct Judge {
     /// ... and of which nobody is left who could know: without ZooKeeper another host has neither record nor note.
     pub forgotten: BTreeSet<PartitionId>,
     two_leaders: BTreeSet<PartitionId>,
+    /// Changes that the run has asked for.
+    told: u64,
     meddled: bool,
     calm: bool,
 }
@@ -77,6 +82,7 @@ impl Judge {
     /// Another run begins, under those faults.
     pub fn a_run_begins(&mut self, faults: &[Fault]) {
         self.opened = false;
+        self.told = 0;
         self.calm = faults.is_empty();
         self.ledger.elected.clear();
         self.given_back.clear();
@@ -208,6 +214,8 @@ impl Judge {
 
     /// Before the first change, what is there is counted.
     fn open(&mut self, world: &mut World) {
+        self.told += 1;
+        assert!(self.told < AT_MOST, "a run changes the same back and forth");
         self.what_others_ruined(world);
         if !self.opened {
             self.opened = true;

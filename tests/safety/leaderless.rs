@@ -260,6 +260,19 @@ fn the_nameserver_begins_to_hang_and_the_old_leader_leads_again_within_the_limit
 }
 
 /// Nobody knows then whether it was heard: nobody else may lead until that is known.
+/// Calls take no time here: asked without a pause, it would be asked for ever.
+#[test]
+fn a_nameserver_that_dies_is_asked_again_after_a_pause() {
+    let mut harness = Harness::new().written_to(5);
+    harness.hunted.eyes = Eyes::before("ChangeRole", |world| {
+        world.leader().into_iter().for_each(|leader| world.kill_nameserver(&leader));
+    });
+    let handover = harness.handover.clone();
+    let report = harness.hunted.run_job(&handover, Trouble::default()).expect("nothing kills it").unwrap();
+    assert!(report.left.is_empty(), "another nameserver does it: {}", Harness::why(&report));
+    harness.is_well();
+}
+
 #[test]
 fn the_nameserver_begins_to_hang_as_it_is_asked_for_an_election_and_never_two_lead() {
     for standby in [true, false] {

@@ -3,6 +3,7 @@
 //!
 //! `OPENMLDB_OPS_WORLDS=N` and `OPENMLDB_OPS_SEED=S` are as for the other hunt.
 
+mod repairs;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -52,6 +53,8 @@ pub struct Hunted {
     pub told: Vec<String>,
     runs: u64,
     clients_write: bool,
+    /// What does not come back.
+    gone: Vec<Endpoint>,
     pub hearer: Hearer,
     pub eyes: Eyes,
     pub limit: Duration,
@@ -142,6 +145,7 @@ impl Hunted {
             told: Vec::new(),
             runs: 0,
             clients_write,
+            gone: Vec::new(),
             hearer: Hearer::Listens,
             eyes: Eyes::default(),
             limit: LIMIT,
@@ -256,13 +260,26 @@ impl Hunted {
     }
 
     fn trouble(&mut self) -> Trouble {
-        Trouble::by_chance(&mut self.dice.fork(), &self.world, self.clients_write)
+        // Whoever dies beside one that is gone takes what nobody else has.
+        let spares = self.clients_write || !self.gone.is_empty();
+        Trouble::by_chance(&mut self.dice.fork(), &self.world, spares)
+    }
+
+    fn undertaking(&mut self) -> Undertaking {
+        match self.dice.between(0, 5) {
+            0 => self.is_miscounted(),
+            1 => match self.loses_a_tablet() {
+                Some(replace) => replace,
+                None => self.is_miscounted(),
+            },
+            _ => undertaking(&mut self.dice.fork(), &self.world),
+        }
     }
 
     fn live(&mut self) {
         let before = auto_failover(&mut self.world);
         assert_eq!(before, Some(true));
-        let undertaking = undertaking(&mut self.dice.fork(), &self.world);
+        let undertaking = self.undertaking();
         let fails = if self.dice.percent(30) { 4 } else { 22 };
         self.world.nameserver_settings_mut().op_fails_for_no_reason = std::num::NonZeroU32::new(fails);
         for _ in 0..self.dice.between(0, 2) {
@@ -272,7 +289,7 @@ impl Hunted {
                 // There are worlds that have no room for it; then nothing is changed.
                 Some(Err(JobError::Refused(refusal))) => {
                     assert!(self.runs == 1 || !refusal.text.is_empty());
-                    return self.is_well(before);
+                    return self.is_left_as_it_is(before);
                 }
                 Some(Ok(report)) => {
                     assert_eq!(report.panicked, None);
@@ -282,13 +299,13 @@ impl Hunted {
                 }
                 Some(Err(_)) | None => {}
             }
-            calm_down(&mut self.world, &[]);
+            calm_down(&mut self.world, &self.gone);
             await_nameserver(&mut self.world);
             self.world.advance_by(self.dice.between(0, 20_000));
         }
         self.world.nameserver_settings_mut().op_fails_for_no_reason = None;
         if let Some(Err(JobError::Refused(_))) = self.run_job(&undertaking, Trouble::default()) {
-            return self.is_well(before);
+            return self.is_left_as_it_is(before);
         }
         self.until_it_is_done(&undertaking);
         self.is_there(&undertaking);
@@ -331,6 +348,8 @@ impl Hunted {
                 let left = metas().filter(|meta| endpoints.iter().any(|at| at.as_str() == meta.endpoint)).count();
                 assert_eq!(left, 0, "replicas are left on the tablets");
             }
+            Undertaking::Repair => self.are_as_many_as_there_should_be(),
+            Undertaking::Replace { endpoint, .. } => self.is_forgotten(endpoint),
             Undertaking::UpgradePre { endpoint, allow_unavailable: false } => {
                 let led =
                     metas().filter(|meta| meta.is_leader && meta.is_alive() && meta.endpoint == endpoint.as_str());
@@ -338,6 +357,15 @@ impl Hunted {
             }
             _ => {}
         }
+    }
+
+    /// What was gone is started after all.
+    fn is_left_as_it_is(&mut self, before: Option<bool>) {
+        if !self.gone.is_empty() {
+            self.is_gone(Vec::new());
+            calm_down(&mut self.world, &[]);
+        }
+        self.is_well(before);
     }
 
     fn is_well(&mut self, before: Option<bool>) {

@@ -1,11 +1,16 @@
 //! Changing a cluster: one action, one call.
 
+use std::time::Duration;
+
 use openmldb_model::{Action, Endpoint, Pid, TableName};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
 use openmldb_wire::nameserver::{GetTablePartitionRequest, PartitionMeta, SetTablePartitionRequest, TablePartition};
 
 use super::{CallError, CallErrorKind, Cluster};
+
+/// How long a nameserver may take to put a partition's metadata in their place.
+const SET_ANSWERS: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Carries out one action. Done means that a server said so, or that it said it was so already ([`done_codes`]); what
@@ -134,7 +139,9 @@ impl Cluster {
             table_partition: Some(partition),
             db: Some(table.db.clone()),
         };
-        self.nameserver(NameserverCall::SetTablePartition(request)).await.map(drop)
+        // Never repeated: another nameserver may lead by then, and what was read before need not be what that one has.
+        let once = self.once(self.once.unwrap_or(SET_ANSWERS));
+        once.nameserver(NameserverCall::SetTablePartition(request)).await.map(drop)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::cluster_tests::{Scripted, cluster};
-use super::{CallError, Cluster, Outcome};
+use super::{CallError, Cluster, NOT_LEADER, Outcome};
 use openmldb_model::{Pid, TableName};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_wire::nameserver::{GeneralResponse, GetTablePartitionResponse, PartitionMeta, TablePartition, TermPair};
@@ -97,4 +97,30 @@ async fn only_the_only_replica_is_replaced_and_by_one_that_serves_nobody() {
     for others in [vec![], vec![meta("a", true, None)], vec![gone(), meta("a", false, Some(false))]] {
         was_not_told(replaces(partition(others)).await, "gone is not the only replica of shop.t0/0");
     }
+}
+
+/// Another nameserver leads by then, under which somebody has changed the partition.
+#[tokio::test(start_paused = true)]
+async fn what_was_read_of_one_nameserver_is_not_written_to_the_next() {
+    let found = partition(vec![meta("gone", false, Some(false)), meta("a", true, None)]);
+    let written = Arc::new(Mutex::new(0));
+    let told = written.clone();
+    let answers = move |_, call| match call {
+        NameserverCall::GetTablePartition(_) => Ok(NameserverAnswer::GetTablePartition(GetTablePartitionResponse {
+            code: Some(0),
+            table_partition: Some(found.clone()),
+            ..GetTablePartitionResponse::default()
+        })),
+        NameserverCall::SetTablePartition(_) => {
+            *told.lock().unwrap() += 1;
+            let first = *told.lock().unwrap() == 1;
+            let code = if first { NOT_LEADER } else { 0 };
+            Ok(NameserverAnswer::SetTablePartition(GeneralResponse { code, msg: None }))
+        }
+        other => panic!("nobody expected {}", other.name()),
+    };
+    let cluster = cluster(Scripted { nameserver: Box::new(answers), ..Scripted::new() }).1;
+    let error = cluster.forget_replica(&table(), Pid(0), &"gone".into()).await.unwrap_err();
+    assert_eq!((error.outcome(), *written.lock().unwrap()), (Outcome::NotApplied, 1));
+    cluster.forget_replica(&table(), Pid(0), &"gone".into()).await.unwrap();
 }

@@ -147,9 +147,16 @@ fn may_serve(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Re
     let followers = place.seen.tablets.get(leader).and_then(|tablet| tablet.probes(place.id()).followers.known());
     let reached = followers.and_then(|all| {
         let own = all.followers.iter().find(|(follower, _)| follower == endpoint)?;
-        Some((own.1.max(held.offset), all.leader_offset))
+        Some((own.1, all.leader_offset))
     });
-    match reached {
+    let ahead = reached.filter(|(at, of_leader)| at > of_leader);
+    match reached.map(|(at, of_leader)| (at.max(held.offset), of_leader)) {
+        Some((offset, of_leader)) if ahead.is_some() => {
+            let text = format!(
+                "{endpoint} holds entries of {name} up to offset {offset}, its leader {leader} only up to {of_leader}"
+            );
+            Err(Refusal::unsafe_now(text, format!("`openmldb-ops replica diff {name}` shows how they differ")))
+        }
         Some((offset, of_leader)) if offset >= of_leader => Ok(()),
         Some((offset, of_leader)) => {
             let text = format!("{endpoint} is at offset {offset} of {name}, its leader {leader} at {of_leader}");

@@ -2,6 +2,7 @@
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
 
+use super::super::effect::Ask;
 use super::super::partition_context::{Planned, Refusal};
 
 /// A step, in one place.
@@ -17,6 +18,11 @@ pub(in super::super) trait Definition {
 
     /// What it is about.
     fn target(&self) -> Target<'_>;
+
+    /// What is asked once more, after everything else, before it is planned.
+    fn asks_last(&self, _seen: &Snapshot) -> Vec<Ask> {
+        Vec::new()
+    }
 
     /// What it needs; what is sent for it, unless it is so already; and what that is to bring about.
     ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Endpoint, OpId, PartitionId, Snapshot, TableName, Verb, counted_that};
+use crate::model::{Endpoint, OpId, PartitionId, Pid, Snapshot, TableName, Verb, counted_that};
 use crate::wire::call::NameserverCall;
 use crate::wire::encode::Addressed;
 use crate::wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest};
@@ -73,6 +73,10 @@ impl Definition for RemoveReplica<'_> {
         Target::Table(self.table)
     }
 
+    fn asks_last(&self, seen: &Snapshot) -> Vec<Ask> {
+        leader_of(seen, self.table, *self.pid)
+    }
+
     /// auto_failover may be on.
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
@@ -83,7 +87,7 @@ impl Definition for RemoveReplica<'_> {
             return Err(Refusal::of(102, format!("{endpoint} is flagged leader of {name}"), hint));
         }
         has_a_leader(&place)?;
-        may_go(&place, endpoint)?;
+        place.may_be_taken_away(endpoint)?;
         let word = counted_that(place.partition.replicas.len() - 1, "replica", Verb::Be);
         let remarks = vec![format!("{word} left of {name}; what {endpoint} holds goes to its recycle bin")];
         let request = DelReplicaNsRequest {
@@ -116,6 +120,10 @@ impl Definition for MigrateReplica<'_> {
         Target::Table(self.table)
     }
 
+    fn asks_last(&self, seen: &Snapshot) -> Vec<Ask> {
+        leader_of(seen, self.table, *self.pid)
+    }
+
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
         let (place, from, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.from, self.to);
         failover_is_off(seen)?;
@@ -136,7 +144,7 @@ impl Definition for MigrateReplica<'_> {
             return Err(Refusal::of(320, format!("{from} of {name} is not alive"), hint));
         }
         has_a_leader(&place)?;
-        may_go(&place, from)?;
+        place.may_be_emptied(from)?;
         let request = MigrateRequest {
             src_endpoint: from.to_string(),
             name: self.table.table.clone(),
@@ -155,6 +163,12 @@ impl Definition for MigrateReplica<'_> {
     fn gives(&self) -> bool {
         true
     }
+}
+
+/// How far the leader is, asked last: clients may write meanwhile, and what a follower holds by then it has from there.
+fn leader_of(seen: &Snapshot, table: &TableName, pid: Pid) -> Vec<Ask> {
+    let place = PartitionContext::find(seen, table, pid);
+    place.map_or(Vec::new(), |place| ask_leaders([place.id()], seen))
 }
 
 /// # Errors
@@ -178,12 +192,6 @@ pub(super) fn is_free(place: &PartitionContext<'_>, endpoint: &Endpoint, code: i
     }
     let text = format!("{} has a replica on {endpoint} already", place.name());
     Err(Refusal::of(code, text, "see `openmldb-ops show tables` for where its replicas are"))
-}
-
-/// What a replica holds goes to the recycle bin: only if its leader holds it, too.
-fn may_go(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
-    let allowed = place.may_be_resent(endpoint);
-    allowed.map(drop).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
 }
 
 /// There is no such replica any more, neither for the nameserver nor on the tablet.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Endpoint, PartitionId, Snapshot, TableName};
+use crate::model::{Action, Endpoint, Offset, PartitionId, Snapshot, TableName};
 use crate::recovery::{Before, Blocked, Choice, Loss, Outcome, PersistedMemory, WaitFor};
 
 use super::super::arranging::Arranging;
@@ -118,6 +118,20 @@ pub enum Line {
         partition: PartitionId,
         /// Where the replica is.
         endpoint: Endpoint,
+    },
+    /// At its end a leader does not replicate to another cluster.
+    Detached {
+        /// Milliseconds since the run began.
+        at_ms: u64,
+        /// Which partition.
+        partition: PartitionId,
+        /// The replica there.
+        remote: Endpoint,
+        /// The leader.
+        leader: Endpoint,
+        /// Where its log ended when the replica there lost touch with it; none where nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        led_from: Option<Offset>,
     },
     /// Somebody else has switched auto_failover on: it is restored so.
     FailoverWanted {

@@ -5,6 +5,7 @@
 mod archive;
 mod buffer;
 mod cluster_names;
+mod led;
 mod line;
 mod outline;
 mod prune;
@@ -18,12 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, PartitionId, TableName};
+use crate::model::{Action, Endpoint, Offset, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, Wait};
 
 pub use archive::{Archive, Directory, MemoryArchive, RecordWriter, Unread};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
+pub use led::LedBeside;
 pub use line::{By, Caller, Line, RunHeader, Work, note_exit};
 pub use outline::{Calls, LeftAlone, Lost, Outline};
 pub use prune::{Kept, Needed, leaves_the_same, needed};
@@ -229,6 +231,18 @@ impl Record {
     /// Notes that the nameserver may replace a replica.
     pub(super) fn released(&self, partition: PartitionId, endpoint: &Endpoint) {
         self.buffer().note(&Line::Released { at_ms: self.at_ms(), partition, endpoint: endpoint.clone() });
+    }
+
+    /// Notes that a leader does not replicate to another cluster, and how far it was when that began.
+    pub(super) fn detached(
+        &self,
+        partition: PartitionId,
+        remote: &Endpoint,
+        leader: &Endpoint,
+        led_from: Option<Offset>,
+    ) {
+        let (at_ms, remote, leader) = (self.at_ms(), remote.clone(), leader.clone());
+        self.buffer().note(&Line::Detached { at_ms, partition, remote, leader, led_from });
     }
 
     /// Replicas that nobody had looked at when a leader was chosen, as far as it is remembered.

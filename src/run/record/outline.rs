@@ -118,6 +118,7 @@ impl Outline {
                 | Line::Waiting { .. }
                 | Line::Remembered { .. }
                 | Line::Released { .. }
+                | Line::Detached { .. }
                 | Line::FailoverWanted { .. }
                 | Line::Progress { .. }
                 | Line::Arranging { .. }

@@ -29,6 +29,8 @@ pub enum Needed {
     Settles,
     /// It was the last to change auto_failover, and `status` tells so.
     SetFailover,
+    /// It says how far leaders were when replicas of other clusters lost touch with them.
+    Led,
     /// It cannot be read, so nobody knows.
     Unreadable,
 }
@@ -42,6 +44,7 @@ impl Needed {
             Self::BroughtAllBack => "of the newest recovery of its cluster that brought everything back",
             Self::Settles => "that settles what an older run left",
             Self::SetFailover => "that says who last changed auto_failover",
+            Self::Led => "that say how far leaders were when another cluster lost touch with them",
             Self::Unreadable => "that cannot be read",
         }
     }
@@ -60,6 +63,8 @@ pub struct Kept {
 struct Told {
     run: RunId,
     recorded_run: Result<RecordedRun, RecordedRunError>,
+    /// How far leaders were.
+    led: bool,
 }
 
 /// Every record there is, the newest first.
@@ -69,9 +74,10 @@ struct Told {
 pub fn needed(archive: &dyn Archive) -> io::Result<Vec<Kept>> {
     let mut runs = archive.runs()?;
     runs.reverse();
-    let read = |run| Told {
-        run,
-        recorded_run: archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read).map(light),
+    let read = |run| {
+        let recorded_run = archive.read(run).map_err(RecordedRunError::from).and_then(RecordedRun::read);
+        let led = recorded_run.as_ref().is_ok_and(|recorded_run| !recorded_run.led().is_empty());
+        Told { run, recorded_run: recorded_run.map(light), led }
     };
     let told: Vec<Told> = runs.into_iter().map(read).collect();
     Ok((0..told.len()).map(|at| Kept { run: told[at].run, needed: why(&told, at) }).collect())
@@ -119,6 +125,9 @@ fn why(told: &[Told], at: usize) -> Option<Needed> {
     };
     if told[at + 1..].iter().any(leaves) {
         return Some(Needed::Settles);
+    }
+    if told[at].led {
+        return Some(Needed::Led);
     }
     let is_newest = recorded_run.failover_set().is_some() && !newer().any(|newer| newer.failover_set().is_some());
     is_newest.then_some(Needed::SetFailover)

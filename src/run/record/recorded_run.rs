@@ -1,5 +1,6 @@
 //! Reading records: what a run tells, and what unfinished ones leave to the next.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 
@@ -12,6 +13,7 @@ use super::super::kept::PlanId;
 use super::super::run_id::RunId;
 use super::archive::Archive;
 use super::cluster_names::ClusterNames;
+use super::led::LedBeside;
 use super::line::{By, Line, RunHeader, VERSION, Work};
 use super::{RecordError, at};
 
@@ -70,6 +72,8 @@ pub struct UnfinishedWork {
     pub partitions: BTreeMap<PartitionId, recovery::PriorRun>,
     /// The replicas for which it is kept off, as the newest run left it.
     pub held_for: Vec<HeldFor>,
+    /// How far leaders were when replicas of other clusters lost touch with them.
+    pub led: LedBeside,
     /// Records of this cluster that cannot be used, and why.
     pub unusable: Vec<String>,
 }
@@ -317,6 +321,12 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Unf
             left.held_for = recorded_run.held_for().to_vec();
         }
         released.extend(recorded_run.released());
+        for (beside, led) in recorded_run.led() {
+            match left.led.entry(beside) {
+                Entry::Vacant(entry) => drop(entry.insert(led)),
+                Entry::Occupied(mut entry) => entry.get_mut().with_older(led),
+            }
+        }
         if recorded_run.begun.work() != Work::Recovery {
             continue;
         }

@@ -81,6 +81,7 @@ impl Retold {
             | Line::Waiting { .. }
             | Line::Remembered { .. }
             | Line::Released { .. }
+            | Line::Detached { .. }
             | Line::FailoverWanted { .. }
             | Line::Ended { .. }
             | Line::Exited { .. }

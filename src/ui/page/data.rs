@@ -222,6 +222,11 @@ impl Writer<'_> {
                     let event = vec![now, 3, self.texts.number(&one_line(&text))];
                     partitions.entry(*partition).or_default().events.push(event);
                 }
+                Line::Detached { partition, leader, .. } => {
+                    let text = format!("{leader} does not replicate to the other cluster");
+                    let event = vec![now, 3, self.texts.number(&one_line(&text))];
+                    partitions.entry(*partition).or_default().events.push(event);
+                }
                 Line::FailoverWanted { .. } => {
                     cluster.push(vec![now, 3, self.texts.number("somebody else has switched auto_failover on")]);
                 }

@@ -132,6 +132,7 @@ pub(super) fn at_ms(line: &Line) -> Option<u64> {
         | Line::Went { at_ms, .. }
         | Line::Reached { at_ms, .. }
         | Line::Released { at_ms, .. }
+        | Line::Detached { at_ms, .. }
         | Line::FailoverWanted { at_ms }
         | Line::Expected { at_ms, .. }
         | Line::Progress { at_ms, .. }

@@ -57,6 +57,9 @@ impl Trouble {
             let what = if dice.percent(50) { "lock-lost" } else { "lock-shaky" };
             adds(format!("mutation:{}={what}", dice.between(1, 20)));
         }
+        if dice.percent(6) {
+            adds(format!("mutation:{}=operator-failover-on", dice.between(1, 20)));
+        }
         match dice.between(0, 5) {
             0 => trouble.killed_after = Some(Duration::from_millis(dice.between(0, 40_000))),
             1 => adds(format!("mutation:{}=tool-killed-before", dice.between(1, 15))),

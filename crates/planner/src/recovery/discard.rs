@@ -38,6 +38,11 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     aggregated_elsewhere(view, leader, replica)?;
     veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
+    by_counts(view, leader, replica)?;
+    up_to(view, leader, replica, proven_offset(leader, replica))
+}
+
+fn by_counts(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     if lacks_rows_of(view, leader, replica) {
         let text = format!(
             "{} holds {}, its leader {} {}, and lacks more of its log: resending may discard rows",
@@ -50,12 +55,16 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
         let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
         unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])?;
     }
+    Ok(())
+}
+
+/// Whether the leader, which is known to hold all that the replica may hold up to there, holds all of it.
+fn up_to(view: &View, leader: &ReplicaView, replica: &ReplicaView, leads_to: Offset) -> Result<(), Blocked> {
     // What was evidence before loading is settled by proof: a loaded replica holds its offset, whatever was known of it.
     let held = match replica.offset() {
         Some(offset) => offset.max(replica.manifest_offset()),
         None => replica.largest_known_offset(),
     };
-    let leads_to = proven_offset(leader, replica);
     if held <= leads_to || seen_equal(view, leader, replica) || given_up_at_failover(view, leader, replica) {
         return rows_elsewhere(view, leader, replica);
     }
@@ -87,6 +96,27 @@ fn can_be_sent(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Resu
     let hint = rows::diff(view, "nothing was discarded; the tablet's log says why");
     let blocked = Blocked::new(Reason::LeaderLacksRows, text, hint);
     unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
+}
+
+/// The same of a follower that its leader replicates to and that is to go. Where counts are estimated they are no reason to keep it:
+/// nobody has compared rows.
+pub(super) fn may_discard_connected(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    on_servers_of_their_own(leader, replica)?;
+    veto::forked_writes(view, &[leader, replica])?;
+    of_a_later_term(view, leader, replica)?;
+    if !view.storage.is_disk() {
+        by_counts(view, leader, replica)?;
+    }
+    // The leader is asked last: what its follower holds by then it has from there.
+    let of_leader = reached(leader, replica).map_or(Offset(0), |(_, of_leader)| of_leader);
+    up_to(view, leader, replica, proven_offset(leader, replica).max(of_leader))
+}
+
+/// How far a leader's follower had got when the leader was asked, and how far the leader was itself.
+pub(super) fn reached(leader: &ReplicaView, follower: &ReplicaView) -> Option<(Offset, Offset)> {
+    let known = leader.followers.known().filter(|_| leader.leads_in_memory())?;
+    let own = known.followers.iter().find(|(endpoint, _)| *endpoint == follower.endpoint)?;
+    Some((own.1, known.leader_offset))
 }
 
 /// What an aggregator wrote into a replica while it was loaded was given up by nobody, whatever its log says: its leader has to hold it.

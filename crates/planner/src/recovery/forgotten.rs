@@ -51,13 +51,21 @@ pub fn may_be_forgotten(view: &View, endpoint: &Endpoint) -> Result<(), Blocked>
 }
 
 /// How many entries are known to have been there and not to be the leader's. One that led before holds nothing of what was written
-/// since the next leader was elected, and may have written itself in those places. Which of several old leaders led last no flag says,
-/// so each counts as the one that led before all of them.
+/// since the next leader was elected, and may have written itself in those places.
 fn known_beyond(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> u64 {
     let shared = proven_offset(leader, replica);
-    let elections = view.replicas.iter().filter(|r| r.is_leader && r.endpoint != leader.endpoint).count();
-    let first_since = view.terms.iter().rev().nth(elections.saturating_sub(1)).or(view.terms.first());
-    let elected_since = first_since.filter(|_| replica.is_leader).map(|first| first.start.0.saturating_sub(1));
-    let shared = elected_since.map_or(shared, |end| shared.min(Offset(end)));
+    let elected_since = elected_after(view, leader, replica).filter(|_| replica.is_leader);
+    let shared = elected_since.map_or(shared, |end| shared.min(end));
     replica.largest_known_offset().0.saturating_sub(shared.0)
+}
+
+/// Where the log ended when another one was elected in place of an old leader: at the last election, if it is the only one flagged and
+/// is known to have come that far. Else it may have led before any of them: one elected in between is flagged leader no more once it
+/// has come back as a follower.
+fn elected_after(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Option<Offset> {
+    let ends = view.terms.iter().map(|term| Offset(term.start.0.saturating_sub(1)));
+    let last = ends.clone().next_back()?;
+    let old_leaders = view.replicas.iter().filter(|r| r.is_leader && r.endpoint != leader.endpoint).count();
+    let led_last = old_leaders == 1 && replica.largest_known_offset() >= last;
+    if led_last { Some(last) } else { ends.clone().nth(1).or(Some(last)) }
 }

@@ -24,6 +24,8 @@ pub struct Memory {
     pub replicas: ByEndpoint<Shared<ReplicaMemory>>,
     /// The leader chosen, once the choice was acted on.
     pub choice: Option<Shared<Choice>>,
+    /// Where the log ended when one was chosen; of several choices of this run, the least.
+    pub led_from: Option<Offset>,
     /// The partition's last term when it was chosen, or, where ChangeLeader makes it leader, when it first served: a later one is
     /// somebody else's election.
     pub chosen_under: Option<Term>,
@@ -258,6 +260,7 @@ impl Memory {
     /// Notes the leader that was chosen, under which last term, and whom nobody had looked at.
     pub fn choose(&mut self, choice: impl Into<Shared<Choice>>, last: Option<Term>) {
         let choice = choice.into();
+        self.led_from = [self.led_from, choice.offset].into_iter().flatten().min();
         self.chosen_under = last.filter(|_| choice.way == PromotionMethod::ChangeRole);
         for endpoint in &choice.out_of_reach {
             let unseen = self.replica_mut(endpoint);

@@ -65,7 +65,7 @@ pub use prior_run::{PersistedMemory, PriorRun, ProcessContinuity, healthy_since}
 pub use remote::{Apart, Attach, Link, Reach, Remote, may_attach, remotes, remotes_of};
 pub use rows::{Lack, Read, RowsSeen, seen_to_lack};
 pub use shared::{ByEndpoint, Shared};
-pub use single::{may_be_dropped, may_be_resent, resend_went_wrong};
+pub use single::{may_be_dropped, may_be_emptied, may_be_resent, may_be_taken_away, resend_went_wrong};
 pub use stuck::{Stuck, stuck};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
 pub use term::{LastTerm, elected_last, is_on_history, is_proven_prefix, last_term, settled_term};

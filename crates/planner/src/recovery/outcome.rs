@@ -233,7 +233,10 @@ impl Memory {
             Data::Loaded(_) => false,
         });
         let superseded = self.chosen_under.is_some_and(|under| Some(under) != last) && serving != Some(&choice.leader);
-        if gone && serving.is_none() || superseded {
+        // Marking it alive makes nobody lead: somebody else had it recovered as a follower, which takes its leader flag.
+        let is_unflagged = view.replica(&choice.leader).is_some_and(|leader| !leader.is_leader);
+        let unflagged = is_unflagged && choice.way == PromotionMethod::ChangeRole;
+        if (gone || unflagged) && serving.is_none() || superseded {
             self.choice = None;
             self.chosen_under = None;
             self.leader_tries = 0;

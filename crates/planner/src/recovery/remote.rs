@@ -103,8 +103,8 @@ fn link(snapshot: &Snapshot, partition: &Partition, id: PartitionId, remote: &En
 pub struct Reach {
     /// The end of its newest snapshot: entries up to there may be gone from its log files.
     pub snapshot: Offset,
-    /// Where it was before it took anything that the other cluster has not had from those before it.
-    pub led_from: Offset,
+    /// Where it was before it took anything that the other cluster has not had from those before it; none where nobody knows.
+    pub led_from: Option<Offset>,
 }
 
 /// Why a leader must not go on where a replica of another cluster has got to.
@@ -125,6 +125,15 @@ pub enum Apart {
         remote: Offset,
         /// Where the leader was.
         led_from: Offset,
+    },
+    /// How far the leader was nobody knows.
+    #[error(
+        "it holds entries up to {remote}, and no record here says how far the leader was when that one lost touch with it: nobody can \
+         tell whether they are the leader's"
+    )]
+    Unproven {
+        /// Where it is.
+        remote: Offset,
     },
     /// It lacks rows that its offset promises.
     #[error("it holds {rows} rows at offset {offset}, and should hold {due}: entries are missing there")]
@@ -160,8 +169,10 @@ pub fn may_attach(reach: Reach, leader: &Held, remote: Option<&Held>, has_ttl: b
     if !remote.state.is_loaded() {
         return Err(Apart::NotLoaded);
     }
-    if remote.offset > reach.led_from {
-        return Err(Apart::Ahead { remote: remote.offset, led_from: reach.led_from });
+    match reach.led_from {
+        Some(led_from) if remote.offset > led_from => return Err(Apart::Ahead { remote: remote.offset, led_from }),
+        None if remote.offset > Offset(0) => return Err(Apart::Unproven { remote: remote.offset }),
+        Some(_) | None => {}
     }
     // Where every entry of the leader is a row, so is every one of those there.
     let are_rows = !has_ttl && leader.record_cnt == leader.offset.0;

@@ -4,7 +4,8 @@ use openmldb_model::{Endpoint, OpKind, Role};
 
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
-use super::discard::may_discard;
+use super::discard::{may_discard, may_discard_connected, reached};
+use super::rows::diff_beside_leader;
 use super::term::is_on_history;
 use super::view::{Data, ReplicaView, View};
 
@@ -30,7 +31,9 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
             let text = format!("{endpoint} {}, and would be dropped meanwhile", replica.data);
             Err(not_now(text, "wait until it is loaded"))
         }
-        Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => Ok(false),
+        Data::Loaded(loaded) if loaded.role == Role::Follower && leader.replicates_to(endpoint) => {
+            not_ahead(view, leader, replica).map(|()| false)
+        }
         Data::Loaded(_) if is_taken_as_it_is(view, leader, replica) => {
             not_to_be_sent(view, leader)?;
             let is_its_log = !is_written_while_loading(view, replica);
@@ -51,6 +54,57 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
                 format!("{endpoint} is not loaded, so it is unknown what its binlog holds, and it would be deleted");
             Err(not_now(text, "load it first: `openmldb-ops replica load`"))
         }
+    }
+}
+
+/// A follower that holds entries which its leader lacks would be passed over by what that one writes in their places.
+fn not_ahead(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    match reached(leader, replica).filter(|(at, of_leader)| at > of_leader) {
+        None => Ok(()),
+        Some((at, of_leader)) => {
+            let text = format!(
+                "{} holds entries up to offset {at}, its leader {} only up to {of_leader}",
+                replica.endpoint, leader.endpoint
+            );
+            Err(Blocked::new(Reason::LongerThanLeader, text, diff_beside_leader(view)))
+        }
+    }
+}
+
+/// Whether a replica that metadata name may be taken away while its leader serves: that one holds what it holds, and it is not the
+/// only one beside it that is loaded where metadata promise more.
+///
+/// # Errors
+/// What could be lost, or is in the way.
+pub fn may_be_taken_away(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
+    may_be_emptied(view, endpoint)?;
+    let Some(leader) = view.serving_leader() else { return Ok(()) };
+    let mut others = view.replicas.iter().filter(|r| r.endpoint != *endpoint && r.endpoint != leader.endpoint);
+    let stands_in = |r: &ReplicaView| r.loaded().is_some() && leader.replicates_to(&r.endpoint);
+    let Some(first) = others.clone().next().filter(|_| !others.any(stands_in)) else { return Ok(()) };
+    let text = format!(
+        "beside {} and its leader {} no replica of {} is loaded and connected: {} {}",
+        endpoint,
+        leader.endpoint,
+        view.name(),
+        first.endpoint,
+        first.data
+    );
+    let hint = format!("`openmldb-ops recover --partition {}` brings it back first", view.name());
+    Err(Blocked::new(Reason::NotRedundant, text, hint))
+}
+
+/// Whether what a replica holds its leader holds, too, so that it may be dropped once another one has its place.
+///
+/// # Errors
+/// What could be lost, or is in the way.
+pub fn may_be_emptied(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
+    let leader = view.serving_leader();
+    match (leader, view.replica(endpoint)) {
+        (Some(leader), Some(replica)) if replica.loaded().is_some_and(|data| data.role == Role::Follower) => {
+            may_discard_connected(view, leader, replica)
+        }
+        _ => may_be_resent(view, endpoint).map(drop),
     }
 }
 

@@ -58,6 +58,11 @@ impl World {
         self.deeds.push((self.now + COMMAND, faults::ScheduledFault::Recoverdata(run)));
     }
 
+    /// Whether somebody's is still at work.
+    pub fn is_recovered_by_others(&self) -> bool {
+        self.deeds.iter().any(|(_, deed)| matches!(deed, faults::ScheduledFault::Recoverdata(_)))
+    }
+
     /// Partitions in which it had replicas overwritten that held more than their leader, or loaded a leader that clients then wrote to:
     /// what is lost of them is its doing.
     pub fn ruined_by_others(&self) -> &BTreeSet<PartitionId> {

@@ -165,9 +165,9 @@ impl Known {
         !matches!(self.rest, Rest::Unknown)
     }
 
-    /// Whether the nameserver answered when it was asked last.
-    pub(super) fn nameserver_answers(&self) -> bool {
-        self.nameserver.silent.is_none() && self.nameserver.asked.is_some()
+    /// Whether the nameserver was asked before, whatever came of it.
+    pub(super) fn nameserver_was_asked(&self) -> bool {
+        self.nameserver.silent.is_some() || self.nameserver.asked.is_some()
     }
 
     /// What a tablet says of its replica.

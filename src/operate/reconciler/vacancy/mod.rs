@@ -209,7 +209,8 @@ impl Vacancy {
     fn ask_nameserver(&self, asked: &mut Asked) {
         asked.nameserver = true;
         let (cluster, table, pid) = (self.brief(), self.goal.table.clone(), self.goal.pid);
-        let pause = if self.known.nameserver_answers() { POLL } else { Duration::ZERO };
+        // One that is not there says so at once: it is asked again and again, too, and not without a pause.
+        let pause = if self.known.nameserver_was_asked() { POLL } else { Duration::ZERO };
         asked.asks.spawn(async move {
             tokio::time::sleep(pause).await;
             let began = Instant::now();

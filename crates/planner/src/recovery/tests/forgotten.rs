@@ -99,6 +99,9 @@ fn what_an_old_leader_wrote_is_a_loss_however_many_were_elected_since() {
     assert_eq!(forgotten(&since(26, led)).unwrap_err().loss[0].entries, Some(6));
     assert_eq!(forgotten(&since(20, led)), Ok(()));
     assert_eq!(forgotten(&since(40, |r| r.alive().loaded(50))), Ok(()), "it led until the last election");
+    // Or not: `b` may have been elected, and have come back as a follower.
+    assert_eq!(forgotten(&since(26, |r| r.alive().loaded(50))).unwrap_err().loss[0].entries, Some(6));
+    assert_eq!(forgotten(&since(20, |r| r.alive().loaded(50))), Ok(()), "whenever it led");
 }
 
 #[test]

@@ -195,6 +195,20 @@ fn a_leader_that_was_elected_by_the_run_and_replaced_by_somebody_else_is_forgott
     assert_eq!(memory.choice, None);
 }
 
+/// Found by the hunt (world 12006705): somebody's RecoverTable took its leader flag, and it was marked alive and not alive for ever.
+#[test]
+fn a_choice_whose_leader_somebody_had_recovered_as_a_follower_is_forgotten() {
+    let mut view = leads([("b", 20)]);
+    view.get_mut("a").is_leader = false;
+    let mut memory = view.memory.clone();
+    memory.note_view(&view);
+    assert_eq!(memory.choice, None, "alive, it would lead nobody");
+    let promoted = Choice { way: PromotionMethod::ChangeLeader, ..Choice::clone(view.memory.choice.as_ref().unwrap()) };
+    memory.choose(promoted, Some(Term(1)));
+    memory.note_view(&view);
+    assert!(memory.choice.is_some(), "an election gives it the flag");
+}
+
 #[test]
 fn a_choice_outlives_a_moment_in_which_its_alive_leader_does_not_answer() {
     let mut view = leads([("b", 20)]);

@@ -16,7 +16,7 @@ fn held(offset: u64, rows: u64, state: State) -> Held {
 }
 
 fn judged(snapshot: u64, led_from: u64, leader: (u64, u64), remote: (u64, u64)) -> Result<Attach, Apart> {
-    let reach = Reach { snapshot: Offset(snapshot), led_from: Offset(led_from) };
+    let reach = Reach { snapshot: Offset(snapshot), led_from: Some(Offset(led_from)) };
     may_attach(reach, &held(leader.0, leader.1, State::Normal), Some(&held(remote.0, remote.1, State::Normal)), false)
 }
 
@@ -51,7 +51,7 @@ fn one_that_lacks_entries_in_between_is_not() {
 #[test]
 fn of_rows_that_may_expire_their_number_says_nothing() {
     let of = |leader: (u64, u64), remote: (u64, u64)| {
-        let reach = Reach { snapshot: Offset(0), led_from: Offset(leader.0) };
+        let reach = Reach { snapshot: Offset(0), led_from: Some(Offset(leader.0)) };
         let normal = |(offset, rows)| held(offset, rows, State::Normal);
         may_attach(reach, &normal(leader), Some(&normal(remote)), true)
     };
@@ -61,8 +61,19 @@ fn of_rows_that_may_expire_their_number_says_nothing() {
 
 #[test]
 fn one_that_is_not_loaded_or_not_there_is_not() {
-    let reach = Reach { snapshot: Offset(0), led_from: Offset(20) };
+    let reach = Reach { snapshot: Offset(0), led_from: Some(Offset(20)) };
     let leader = held(20, 20, State::Normal);
     assert_eq!(may_attach(reach, &leader, None, false), Err(Apart::NotHeld));
     assert_eq!(may_attach(reach, &leader, Some(&held(0, 0, State::Loading)), false), Err(Apart::NotLoaded));
+}
+
+#[test]
+fn where_nobody_knows_how_far_the_leader_was_only_one_that_is_empty_is_taken() {
+    let leader = held(40, 40, State::Normal);
+    let of = |at: u64| {
+        let reach = Reach { snapshot: Offset(0), led_from: None };
+        may_attach(reach, &leader, Some(&held(at, at, State::Normal)), false)
+    };
+    assert_eq!(of(25), Err(Apart::Unproven { remote: Offset(25) }));
+    assert_eq!(of(0), Ok(Attach::GoesOn));
 }
