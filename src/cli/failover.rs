@@ -1,20 +1,18 @@
 //! `failover`: reads and sets auto_failover, and restores it after a run that could not.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::Step;
-use crate::run::{Directory, FailoverRestore, HeldFor, RecoverError, why_held};
+use crate::run::{FailoverRestore, HeldFor, RecoverError, why_held};
 use crate::ui::by_hand;
 
 use super::args::{self, FailoverCommand};
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::record;
-use super::recover::{caller, now_ms};
 use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step;
@@ -82,7 +80,7 @@ async fn set_on(
 ) -> Result<Exit, Failure> {
     // Nobody else has a record of an embedded cluster.
     if on && session.sandbox.is_none() {
-        let giving = failover_restore(record::dir(working.record_dir.clone())?, session, signals, out)?;
+        let giving = failover_restore(&record::dir(working.record_dir.clone())?, session, signals, out)?;
         let held_for = signals.unless_stopped(giving.look(&session.cluster)).await??.held_for;
         match (held_for.is_empty(), release) {
             (true, _) => {}
@@ -94,17 +92,8 @@ async fn set_on(
     step::take_on(Step::SetAutoFailover { on }, false, working, session, signals, out).await
 }
 
-fn failover_restore(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<FailoverRestore, Failure> {
-    Ok(FailoverRestore {
-        cluster_name: session.name.clone(),
-        lock: session.lock(&dir)?,
-        archive: Arc::new(Directory(dir)),
-        caller: caller(),
-        listener: out.listener(),
-        stop: signals.stop.clone(),
-        record: Arc::default(),
-        now_ms: now_ms(),
-    })
+fn failover_restore(dir: &Path, session: &Session, signals: &Signals, out: &Out) -> Result<FailoverRestore, Failure> {
+    Ok(FailoverRestore { session: session.work(dir, signals, out.listener())? })
 }
 
 /// What `failover get` says.
@@ -129,7 +118,7 @@ async fn restore(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let giving = failover_restore(record::dir(args.record_dir.clone())?, session, signals, out)?;
+    let giving = failover_restore(&record::dir(args.record_dir.clone())?, session, signals, out)?;
     let owed = signals.unless_stopped(giving.look(&session.cluster)).await??;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
     let held_for = owed.held_for.as_slice();

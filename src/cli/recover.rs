@@ -1,7 +1,6 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
@@ -12,8 +11,8 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, By, Caller, Consent, Directory, Event, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError,
-    Recovered, Recovery, Rpc, Scope, Selector, Service, Sizes, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
+    AutoFailoverSeen, By, Caller, Consent, Event, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError, Recovered,
+    Recovery, Rpc, Scope, Selector, Service, Sizes, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
     prepare_plan, read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
@@ -27,9 +26,9 @@ use super::beside::{lead_beside, would_lead_beside};
 use super::failure::{Exit, Failure};
 use super::resending::would_resend;
 use super::sandbox::{SandboxLine, introduction, rows_of};
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
-use super::{given_up, record, scope};
+use super::{given_up, scope};
 
 /// Runs the command.
 ///
@@ -117,23 +116,15 @@ async fn on_cluster(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = record_dir(args, session)?;
+    let dir = session.record_dir(args.record_dir.as_deref())?;
     let recovery = Recovery {
-        cluster_name: session.name.clone(),
+        session: session.work(&dir, signals, out.listener())?,
         scope: work.scope.clone(),
         playbook: work.playbook.clone(),
         playbook_text: work.text.clone(),
         consent: work.consent.clone(),
         only_plans: args.only_plans(),
-        archive: Arc::new(Directory(dir.clone())),
-        caller: caller(),
-        lock: session.lock(&dir)?,
         widths: Widths::default(),
-        pace: session.pace,
-        listener: out.listener(),
-        stop: signals.stop.clone(),
-        record: signals.record.clone(),
-        now_ms: now_ms(),
     };
     let seen = signals.unless_stopped(recovery.see(&session.cluster)).await??;
     let rpc = || session.cluster.rpc_counts().into();
@@ -303,14 +294,6 @@ pub(super) fn exit_of_stop(stop: Stop) -> Exit {
         Stop::Unrecorded | Stop::NoNameserver => Exit::Error,
         Stop::LockLost => Exit::Locked,
     }
-}
-
-/// Where records are kept. A sandbox's records die with it, unless it was told where.
-fn record_dir(args: &args::Recover, session: &Session) -> Result<PathBuf, Failure> {
-    if args.record_dir.is_none() && session.sandbox.is_some() {
-        return Ok(sandbox_record_dir());
-    }
-    record::dir(args.record_dir.clone())
 }
 
 /// Who runs this. Its words are safe to write down: secrets come from files and the environment.

@@ -9,14 +9,16 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile};
+use crate::run::{ClusterLock, Directory, InMemoryLock, Listener, Lock, LockFile, WorkSession};
 
 use super::args::Where;
 use super::connection_args::{Carries, ConnectionArgs};
 use super::embedded::{Embedded, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
-use super::recover::host;
+use super::record;
+use super::recover::{caller, host, now_ms};
+use super::signal::Signals;
 
 #[cfg(feature = "sandbox")]
 pub(super) use super::embedded::{scenario, shape, time_scale};
@@ -106,6 +108,35 @@ impl Session {
                 Arc::new(ClusterLock::new(nodes, self.host_lock(records), self.says.clone()))
             }
             Target::Nameserver(_) => Arc::new(self.host_lock(records)),
+        })
+    }
+
+    /// Where records of it are kept. A sandbox's die with it, unless it was told where.
+    ///
+    /// # Errors
+    /// Nobody knows where that is.
+    pub fn record_dir(&self, told: Option<&Path>) -> Result<PathBuf, Failure> {
+        match (told, &self.sandbox) {
+            (None, Some(_)) => Ok(sandbox_record_dir()),
+            (told, _) => record::dir(told.map(Path::to_owned)),
+        }
+    }
+
+    /// What work that changes it is done within.
+    ///
+    /// # Errors
+    /// A malformed root path.
+    pub fn work(&self, records: &Path, signals: &Signals, listener: Listener) -> Result<WorkSession, Failure> {
+        Ok(WorkSession {
+            cluster_name: self.name.clone(),
+            archive: Arc::new(Directory(records.to_owned())),
+            caller: caller(),
+            lock: self.lock(records)?,
+            pace: self.pace,
+            listener,
+            stop: signals.stop.clone(),
+            record: signals.then().record,
+            now_ms: now_ms(),
         })
     }
 

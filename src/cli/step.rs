@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, TableName};
 use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
-use crate::run::{Directory, Selector, some_of};
+use crate::run::{Selector, some_of};
 use crate::ui::{Numbers, command};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::recover::{caller, exit_of_stop, now_ms};
-use super::session::{Session, sandbox_record_dir};
+use super::recover::exit_of_stop;
+use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step_args::Working;
 use super::step_commands::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
-use super::{diff, record, show, undertake};
+use super::{diff, show, undertake};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
@@ -131,31 +131,19 @@ pub(super) async fn take_on(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = match session.sandbox {
-        Some(_) => sandbox_record_dir(),
-        None => record::dir(working.record_dir.clone())?,
-    };
+    let dir = session.record_dir(working.record_dir.as_deref())?;
     let closed = match step.gives() {
         true => StateDir::new(&dir, &session.name).closed()?,
         false => Closed::default(),
     };
+    // A step says what it waits for, and nothing else.
+    let work = session.work(&dir, signals, Arc::new(|_| {}))?;
     let single = Single {
         step,
         allow_unavailable,
         closed,
-        cluster_name: session.name.clone(),
-        lock: session.lock(&dir)?,
-        archive: Arc::new(Directory(dir)),
-        caller: caller(),
+        session: work,
         wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
-        pace: session.pace,
-        stop: signals.stop.clone(),
-        record: match signals.record.initialized() {
-            // Of another step before.
-            true => Arc::default(),
-            false => signals.record.clone(),
-        },
-        now_ms: now_ms(),
         says: out.say(),
     };
     let Performed { planned, outcome } = match working.dry_run {

@@ -8,15 +8,14 @@ use anyhow::anyhow;
 use crate::operate::{
     self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
 };
-use crate::run::{Directory, RecoverError, Room};
+use crate::run::{RecoverError, Room};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::record;
-use super::recover::{caller, exit_of_stop, now_ms};
+use super::recover::exit_of_stop;
 use super::sandbox::{introduction, rows_of};
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step::{endpoint_of, sends};
 use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
@@ -104,26 +103,15 @@ async fn on_cluster(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = match (&how.record_dir, &session.sandbox) {
-        (None, Some(_)) => sandbox_record_dir(),
-        _ => record::dir(how.record_dir.clone())?,
-    };
+    let dir = session.record_dir(how.record_dir.as_deref())?;
     let job = Job {
         undertaking,
         room,
-        cluster_name: session.name.clone(),
+        session: session.work(&dir, signals, out.listener())?,
         state_dir: StateDir::new(&dir, &session.name),
-        archive: Arc::new(Directory(dir.clone())),
-        lock: session.lock(&dir)?,
-        caller: caller(),
-        pace: session.pace,
         step_timeout: Duration::from_secs(how.step_timeout),
         leaderless_limit: how.leaderless_limit,
-        listener: out.listener(),
         told: told(out),
-        stop: signals.stop.clone(),
-        record: signals.record.clone(),
-        now_ms: now_ms(),
     };
     introduction(session).iter().for_each(|text| out.say()(text));
     if how.dry_run {
