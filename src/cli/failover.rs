@@ -53,21 +53,15 @@ pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> 
     let session = signals.unless_stopped(Session::at(&args.at, out.waits())).await??;
     signals.found(&session.reach);
     let done = restore(args, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 /// Switched on, it must not lose what nobody has looked at.
 async fn set(on: bool, release: bool, working: &Working, out: &Out) -> Result<Exit, Failure> {
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&working.at, &working.embedded, &signals, out).await?;
     let done = set_on(on, release, working, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 async fn set_on(

@@ -53,9 +53,7 @@ pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
     let session = opened??;
     signals.found(&session.reach);
     let done = on_cluster(args, work, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 /// What it says when it is stopped.

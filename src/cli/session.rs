@@ -16,6 +16,7 @@ use super::connection_args::{Carries, ConnectionArgs};
 use super::embedded::{Embedded, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
+use super::out::Out;
 use super::record;
 use super::recover::{caller, host, now_ms};
 use super::signal::Signals;
@@ -58,6 +59,21 @@ impl Session {
     /// Neither is named, or it cannot be reached.
     pub async fn open(at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
         Self::open_with(Patience::Registered, at, embedded, waits).await
+    }
+
+    /// The same for a command that changes it, which may be stopped meanwhile.
+    ///
+    /// # Errors
+    /// As [`Session::open`], or it was stopped.
+    pub async fn open_to_change(
+        at: &Where,
+        embedded: &Embedded,
+        signals: &Signals,
+        out: &Out,
+    ) -> Result<Self, Failure> {
+        let session = signals.unless_stopped(Self::open(at, embedded, out.waits())).await??;
+        signals.found(&session.reach);
+        Ok(session)
     }
 
     /// Connects to a cluster whose nameservers may be about to start.
@@ -142,6 +158,16 @@ impl Session {
 
     fn host_lock(&self, records: &Path) -> LockFile {
         LockFile::new(records, &self.name, &host(), self.cluster.clone())
+    }
+
+    /// Stops the embedded cluster, if it is one, after what was done: that counts first.
+    ///
+    /// # Errors
+    /// As what was done, or it could not be stopped cleanly.
+    pub async fn end<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let closed = self.close().await;
+        let done = done?;
+        closed.map(|()| done)
     }
 
     /// Stops the embedded cluster, if it is one.

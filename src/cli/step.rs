@@ -98,9 +98,7 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
 async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
     let Asked { steps, allow_unavailable, working } = asked;
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&working.at, &working.embedded, &signals, out).await?;
     let mut taken = Ok(Exit::Healthy);
     let mut left = steps.into_iter();
     while taken.is_ok() {
@@ -108,9 +106,7 @@ async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
         taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
     }
     let taken = taken.map_err(|failure| not_begun(failure, left.as_slice()));
-    let closed = session.close().await;
-    let exit = taken?;
-    closed.map(|()| exit)
+    session.end(taken).await
 }
 
 /// The first that fails is the last: somebody has to look before the others are taken.

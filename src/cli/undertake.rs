@@ -87,13 +87,9 @@ pub(super) async fn run_within(
 ) -> Result<Exit, Failure> {
     let timeout = how.timeout.map(Duration::from_secs);
     let signals = if how.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&how.at, &how.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&how.at, &how.embedded, &signals, out).await?;
     let done = on_cluster((undertaking, room), how, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 async fn on_cluster(
