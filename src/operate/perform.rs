@@ -8,15 +8,15 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{OpId, Probes, Snapshot};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
-use crate::run::{LockError, Record, RecordError, Stop, Work, WorkSession, outcome_of};
+use crate::run::{LockError, Record, RecordError, Stop, Work, WorkSession};
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
 use super::arrange::Closed;
-use super::call::send;
+use super::call::{noted, send, write_down};
 use super::effect::{Ask, status_in_time};
 use super::partition_context::{Planned, Refusal};
 use super::plan::{outage, plan};
-use super::{Call, Effect, EffectStatus, Step};
+use super::{Effect, EffectStatus, Step};
 
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
@@ -158,7 +158,7 @@ impl Single {
         let (name, around) = (self.step.typed(), self.step.surroundings(&seen));
         let record = self.session.begin(self.session.header(Work::Step, name, around))?;
         let mut remarks = Vec::new();
-        let outcome = match self.written_down(call, &record) {
+        let outcome = match write_down(&record, (&self.step, None), call, "it was asked for") {
             Ok(number) => self.send(cluster, &planned, since, &record, number, &mut remarks).await,
             Err(error) => Err(error.into()),
         };
@@ -177,16 +177,6 @@ impl Single {
         Ok(Performed { planned, outcome: outcome? })
     }
 
-    /// The call is on disk, or it must not be sent.
-    fn written_down(&self, call: &Call, record: &Record) -> Result<u64, RecordError> {
-        let (code, why) = (self.step.code(), "it was asked for");
-        let number = match call {
-            Call::Action(action) => record.sending(code, None, action, why),
-            _ => record.commanding(code, &self.step.to_string(), why),
-        };
-        record.sync().map(|()| number)
-    }
-
     async fn send(
         &self,
         cluster: &Cluster,
@@ -200,9 +190,7 @@ impl Single {
         let sent = within_budget(cluster, CALLS, send(cluster, call)).await;
         let late =
             || Err(CallError::new("the cluster", self.step.code(), CallErrorKind::DeadlineExceeded { after: CALLS }));
-        let sent = sent.unwrap_or_else(late);
-        record.went(number, &outcome_of(&sent));
-        record.write();
+        let sent = noted(record, number, sent.unwrap_or_else(late));
         let is_perhaps_done = sent.as_ref().map_or_else(|error| error.outcome() == Sent::Unknown, |()| true);
         if is_perhaps_done
             && let Step::SetAutoFailover { .. } = self.step

@@ -17,7 +17,7 @@ use super::hold::{HeldFor, standing};
 use super::known_runs::owed;
 use super::lock::{Lock, Note};
 use super::panics::{caught, panic_text};
-use super::record::{Record, RecordError, RunHeader, UnfinishedWork, Work};
+use super::record::{Record, RunHeader, UnfinishedWork, Work};
 use super::stopping::{CALLS, LEADERS, within_budget};
 use super::work_session::{Ending, OpenSession, WorkSession};
 
@@ -35,7 +35,8 @@ pub struct SessionStart {
 /// What the work has: a record to write down what it is about to do, and whether it still has the lock.
 #[derive(Clone)]
 pub struct SessionHandle {
-    record: Record,
+    /// Where calls are written down.
+    pub record: Record,
     listener: Listener,
     /// How often auto_failover was switched off again, or found off after all. One at a time: many may be refused at once.
     again: Arc<Mutex<Again>>,
@@ -106,15 +107,6 @@ impl SessionStart {
 }
 
 impl SessionHandle {
-    /// Writes down a sentence: it is on disk, or nothing must be changed.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn write_down(&self, text: &str) -> Result<(), RecordError> {
-        self.record.note(text);
-        self.record.sync()
-    }
-
     /// A step was refused because auto_failover is on: somebody has switched it on, and it is switched off again, a few times. Whether it
     /// was.
     pub async fn switches_off_again(&self, cluster: &Cluster) -> bool {
