@@ -57,6 +57,7 @@ pub fn run(book: &mut Book, quick: bool) {
                     rounded(number("virtual_s")),
                 ],
             );
+            eprintln!("{{\"calls of\":\"{work} {}\",\"methods\":{}}}", size.name(), measured["methods"]);
             before = Some(each);
         }
     }
@@ -161,13 +162,14 @@ impl<'a> Meter<'a> {
             "cluster_s": cluster.as_secs_f64(),
             "peak_mib": peak_kib as f64 / 1024.0,
             "calls": calls,
+            "methods": self.spent.calls(),
             "virtual_s": virtual_ms as f64 / 1000.0,
         })
     }
 }
 
 /// CPU time of this thread, which does all the work (proc(5): nanoseconds on the CPU come first).
-fn cpu() -> Duration {
+pub fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0))
 }

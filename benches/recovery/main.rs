@@ -1,9 +1,10 @@
 //! What recovery costs, measured: how close to the limit it comes, what the tool itself needs, what the official script's
-//! way of doing it takes on the same clusters, and how long a handover keeps clients from writing. `benches/README.md` explains the numbers and keeps the last results.
+//! way of doing it takes on the same clusters, what a history with failovers adds, how long a handover keeps clients from writing, and
+//! what simulating all that takes. `benches/README.md` explains the numbers and keeps the last results.
 //!
 //! ```text
 //! cargo bench --bench recovery                         everything
-//! cargo bench --bench recovery -- ratio|cost|incumbent|handover [--quick|--full] [--check]
+//! cargo bench --bench recovery -- ratio|failovers|cost|simulation|incumbent|handover [--quick|--full] [--check]
 //! ```
 //!
 //! What is measured goes into `benches/results.json` and the tables of `benches/README.md`, and what is worse than there is said;
@@ -12,10 +13,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cost;
+mod failovers;
 mod handover;
 mod incumbent;
 mod ratio;
 mod results;
+mod simulation;
 mod table;
 mod timed;
 
@@ -61,14 +64,20 @@ fn main() -> ExitCode {
         Some("cost") => cost::run(&mut book, quick),
         Some("incumbent") => incumbent::run(&mut book, quick),
         Some("handover") => handover::run(&mut book, quick),
+        Some("failovers") => failovers::run(&mut book, quick),
+        Some("simulation") => simulation::run(&mut book, quick),
         None | Some("--quick" | "--full" | "--check") => {
             ratio::run(&mut book, quick, full);
             incumbent::run(&mut book, quick);
             handover::run(&mut book, quick);
+            failovers::run(&mut book, quick);
+            simulation::run(&mut book, quick);
             cost::run(&mut book, quick);
         }
         Some(other) => {
-            eprintln!("no benchmark is called {other}; there are ratio, cost, incumbent and handover");
+            eprintln!(
+                "no benchmark is called {other}; there are ratio, failovers, cost, simulation, incumbent and handover"
+            );
             return ExitCode::from(2);
         }
     }

@@ -1,9 +1,10 @@
 //! Calls into a simulated cluster whose own time is taken, so that it can be told from the tool's.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,28 +16,40 @@ use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, T
 /// The calls.
 pub struct Timed {
     inner: InProcess,
-    spent: Arc<AtomicU64>,
+    spent: Spent,
 }
 
-/// What a cluster has spent so far.
+/// What a cluster has spent so far, and what for.
 #[derive(Debug, Clone, Default)]
-pub struct Spent(Arc<AtomicU64>);
+pub struct Spent {
+    nanoseconds: Arc<AtomicU64>,
+    calls: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
 
 impl Spent {
     /// So long.
     pub fn so_far(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
+    }
+
+    /// The calls that were made, by method.
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, method: &'static str) {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(method).or_insert(0) += 1;
     }
 }
 
 impl Timed {
     /// Calls whose time is added to `spent`.
     pub fn new(inner: InProcess, spent: &Spent) -> Self {
-        Self { inner, spent: spent.0.clone() }
+        Self { inner, spent: spent.clone() }
     }
 
     fn timed<'a, A: 'a>(&'a self, pending: Pending<'a, A>) -> Pending<'a, A> {
-        Box::pin(Watched { pending, spent: self.spent.clone() })
+        Box::pin(Watched { pending, spent: self.spent.nanoseconds.clone() })
     }
 }
 
@@ -59,10 +72,12 @@ impl<A> Future for Watched<'_, A> {
 
 impl Rpc for Timed {
     fn nameserver(&self, call: NameserverCall) -> Pending<'_, NameserverAnswer> {
+        self.spent.count(call.name());
         self.timed(self.inner.nameserver(call))
     }
 
     fn tablet<'a>(&'a self, endpoint: &'a Endpoint, call: TabletCall) -> Pending<'a, TabletAnswer> {
+        self.spent.count(call.name());
         self.timed(self.inner.tablet(endpoint, call))
     }
 

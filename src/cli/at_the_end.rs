@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::args;
-use super::ending_args::Ending;
-use super::out::Say;
-use super::recover::now_ms;
-use super::step_commands::{LeaderCommand, TabletCommand};
+use super::args::ending::Ending;
+use super::args::steps::{LeaderCommand, TabletCommand};
+use super::caller::now_ms;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
 use crate::run::{Summary, note_exit};
@@ -30,6 +29,9 @@ const METRICS_AT_ONCE: Duration = Duration::from_millis(300);
 const COMMAND: Duration = Duration::from_secs(30);
 /// The longest text that the operator's command is given: an environment that is too large is none.
 const LONGEST: usize = 1000;
+
+/// A sentence for stderr, from anywhere.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What is done at the end, once, by whichever clone gets there first.
 #[derive(Clone)]

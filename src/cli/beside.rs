@@ -13,13 +13,13 @@ use crate::snapshot::collect;
 use crate::ui::{ArrangedLine, arranged_text};
 use crate::verify::Verification;
 
+use super::args::undertake::{LEADERLESS_LIMIT, STEP_TIMEOUT_S};
+use super::caller::now_ms;
 use super::failure::Failure;
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
 use super::signal::Signals;
 use super::undertake::{failure_of, told};
-use super::undertake_args::{LEADERLESS_LIMIT, STEP_TIMEOUT_S};
 
 /// Hands over what the last look of a recovery found led apart. What cannot be handed over stays among its findings.
 ///

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::args::{ConfigCommand, Where};
+use super::args::ConfigCommand;
+use super::args::shared::Where;
 use super::failure::{Exit, Failure};
 use super::find::{self, Besides, DEFAULT_ROOT, Found, Told, Value, What};
 use super::out::Out;

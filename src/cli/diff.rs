@@ -7,12 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
+use super::args::step::Diff;
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
+use super::named::{endpoint_of, partition_of};
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
-use super::step::{endpoint_of, partition_of};
-use super::step_args::Diff;
 use crate::model::{Endpoint, PartitionId, Role, Schema, Seen, Snapshot, TableName};
 use crate::rows::{CompareError, Compared, Limits, RowsRead, compare_rows};
 use crate::run::{Scope, Selector};

@@ -3,80 +3,16 @@
 use std::num::NonZeroU32;
 
 use anyhow::anyhow;
-use clap::Args;
 
 use crate::cluster::{Cluster, Credentials, Options, Target, Transport};
 use crate::run::meant;
-use crate::sandbox::fault::{Fault, FaultError, FaultKind};
 use crate::sandbox::scenario::{Generated, Scenario, ScenarioError, Shape as Sizes};
 use crate::sandbox::{self, Sandbox, SandboxError, TimeScale};
 
-use super::connection_args::ConnectionArgs;
+use super::args::Embedded;
+use super::args::embedded::Shape;
+use super::connection_args::{Carries, ConnectionArgs};
 use super::failure::Failure;
-use super::session::{Session, Waits};
-
-/// An embedded cluster instead.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Embedded {
-    /// Start an embedded cluster in this condition, work on it, stop it
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
-        conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster"])]
-    pub sandbox: Option<String>,
-    /// How much faster than a real cluster's the sandbox's clock runs
-    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
-    pub time_scale: f64,
-    #[command(flatten)]
-    /// What it holds
-    pub shape: Shape,
-    #[command(flatten)]
-    /// What goes wrong
-    pub faults: Faults,
-}
-
-/// What goes wrong in an embedded cluster.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Faults {
-    /// Inject a fault, WHEN[@WHERE][:WHICH]=WHAT; repeatable; `sandbox list --faults` explains
-    #[arg(long = "fault", alias = "faults", value_name = "SPEC", value_parser = fault)]
-    pub faults: Vec<Fault>,
-}
-
-/// A fault that happens to a cluster, not to the tool.
-fn fault(text: &str) -> Result<Fault, String> {
-    let fault: Fault = text.parse().map_err(|error: FaultError| error.what)?;
-    match fault.kind {
-        FaultKind::Tool(_) => {
-            Err("what befalls the tool itself is for tests that run it in their own process".to_owned())
-        }
-        _ => Ok(fault),
-    }
-}
-
-/// What an embedded cluster holds.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Sandbox")]
-pub struct Shape {
-    /// Tablets
-    #[arg(long, value_name = "N")]
-    pub tablets: Option<u32>,
-    /// Tables
-    #[arg(long, value_name = "N")]
-    pub tables: Option<u32>,
-    /// Partitions per table
-    #[arg(long, value_name = "N")]
-    pub partitions: Option<u32>,
-    /// Replicas per partition
-    #[arg(long, value_name = "N")]
-    pub replicas: Option<u32>,
-    /// Rows per partition
-    #[arg(long, value_name = "N")]
-    pub rows_per_partition: Option<u64>,
-    /// Where its randomness begins
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-}
 
 /// An embedded cluster that runs.
 pub struct Running {
@@ -84,6 +20,22 @@ pub struct Running {
     pub scenario: Scenario,
     /// Its servers.
     pub sandbox: Sandbox,
+}
+
+/// One that was started, and how it is reached.
+pub struct Opened {
+    /// Its servers.
+    pub cluster: Cluster,
+    /// What records and messages call it.
+    pub name: String,
+    /// How OpenMLDB's own client finds it.
+    pub reach: String,
+    /// How much faster than ours its clock runs.
+    pub pace: f64,
+    /// It.
+    pub running: Running,
+    /// Where it was found.
+    pub target: Target,
 }
 
 impl Running {
@@ -101,7 +53,7 @@ impl Embedded {
     ///
     /// # Errors
     /// It cannot be started as asked.
-    pub async fn open(&self, options: &Options, waits: &Waits) -> Result<Option<Session>, Failure> {
+    pub async fn open(&self, options: &Options, carries: &Carries) -> Result<Option<Opened>, Failure> {
         let Some(name) = &self.sandbox else {
             return match self.faults.faults.is_empty() {
                 true => Ok(None),
@@ -111,7 +63,7 @@ impl Embedded {
             };
         };
         let scenario = scenario(name)?;
-        let _ = waits.carries.set(ConnectionArgs::to_a_sandbox(self.words(scenario)));
+        let _ = carries.set(ConnectionArgs::to_a_sandbox(self.words(scenario)));
         let time_scale = time_scale(self.time_scale)?;
         let (shape, faults) = (shape(&self.shape)?, self.faults.faults.clone());
         let sandbox_options = sandbox::Options { shape, time_scale, faults, ..sandbox::Options::default() };
@@ -123,8 +75,8 @@ impl Embedded {
         let cluster = Cluster::connect(target.clone(), &Credentials::Service, transport, options.clone()).await?;
         let pace = f64::from(time_scale.0.get());
         let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
-        let (sandbox, says) = (Some(Running { scenario, sandbox }), waits.says.clone());
-        Ok(Some(Session { cluster, name, reach, pace, sandbox, target, says }))
+        let running = Running { scenario, sandbox };
+        Ok(Some(Opened { cluster, name, reach, pace, running, target }))
     }
 
     /// What starts one like it.

@@ -9,14 +9,14 @@ use crate::operate::Step;
 use crate::run::{FailoverRestore, HeldFor, RecoverError, why_held};
 use crate::ui::by_hand;
 
-use super::args::{self, FailoverCommand};
+use super::args::failover::{self, FailoverCommand};
+use super::args::step::{Looking, OnOff, Working};
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::record;
 use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step;
-use super::step_args::{Looking, OnOff, Working};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
@@ -107,7 +107,7 @@ async fn get(looking: &Looking, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn restore(
-    args: &args::FailoverRestore,
+    args: &failover::FailoverRestore,
     session: &Session,
     signals: &Signals,
     out: &Out,

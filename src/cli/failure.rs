@@ -12,8 +12,6 @@ use crate::run::{
 use crate::snapshot::FileError;
 use crate::ui::{CheckState, kept_off_text};
 
-use super::recover::exit_of_stop;
-
 /// The exit codes, each with its meaning. README lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -58,6 +56,17 @@ impl Exit {
             // 128 and the signal's number, as shells have it.
             Self::Signal(number) => u8::try_from(128 + number).unwrap_or(130),
         }
+    }
+}
+
+/// What a command that was stopped ends with.
+pub(super) fn exit_of_stop(stop: Stop) -> Exit {
+    match stop {
+        Stop::No => Exit::Healthy,
+        Stop::Signal(number) => Exit::Signal(number),
+        Stop::Deadline => Exit::Deadline,
+        Stop::Unrecorded | Stop::NoNameserver => Exit::Error,
+        Stop::LockLost => Exit::Locked,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::caller::now_ms;
 use super::diff::{Export, compare_index, replicas};
 use super::failure::Failure;
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
 use crate::model::{Endpoint, PartitionId, Pid, TableName, counted};
 use crate::recovery::LossKind;

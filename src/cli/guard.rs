@@ -1,7 +1,6 @@
 //! `guard`: a cluster is watched, and recovered when it went down at once.
 
 mod acting;
-pub(super) mod args;
 mod events;
 mod pause;
 mod telling;
@@ -20,15 +19,16 @@ use crate::operate::StateDir;
 use crate::playbook::{self, Playbook};
 use crate::run::{Caller, Directory, Scope, Stop};
 
+use super::caller::{caller, is_a_guard, now_ms};
+use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::recover::{caller, exit_of_stop, is_a_guard, now_ms};
 use super::sandbox;
 use super::scope::scope;
 use super::session::Session;
 use super::signal::{Signals, Words};
 
-use args::{Guard, GuardCommand, Listen};
+use super::args::guard::{Guard, GuardCommand, Listen};
 use events::Events;
 
 /// What it says when it is stopped.

@@ -15,13 +15,15 @@ use crate::ui::{
     metadata_restored_text, metadata_saved_text,
 };
 
-use super::args::Where;
+use super::args::metadata::{MetadataCommand, MetadataRestore};
+use super::args::shared::Where;
+use super::caller::{caller, now_ms};
+use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
-use super::metadata_args::{MetadataCommand, MetadataRestore};
 use super::metadata_rebuild;
+use super::named::must_be_new;
 use super::out::Out;
 use super::record;
-use super::recover::{caller, exit_of_stop, now_ms};
 use super::session::{named, target};
 use super::signal::{Signals, Words};
 
@@ -78,18 +80,6 @@ impl Place {
             }
         }
     }
-}
-
-/// A backup may be the only one there is.
-///
-/// # Errors
-/// There is such a file.
-pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
-    if file.is_file() {
-        let error = anyhow!("{} already exists, and a backup never overwrites a file", file.display());
-        return Err(Failure::usage(error).hint("name a new file"));
-    }
-    Ok(())
 }
 
 async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {

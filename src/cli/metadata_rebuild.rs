@@ -11,13 +11,13 @@ use crate::metadata::{self, Backup, Described, Origin, Rebuilt, rebuild};
 use crate::model::{Endpoint, Held, Role, StorageMode, counted};
 use crate::ui::{MetadataSavedLine, metadata_saved_text};
 
-use super::args::Where;
+use super::args::shared::Where;
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::metadata::must_be_new;
+use super::named::endpoint_of;
+use super::named::must_be_new;
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::{credentials, named};
-use super::step::endpoint_of;
 
 /// What is written beside the line about the file.
 #[derive(Serialize)]

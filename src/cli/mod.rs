@@ -5,6 +5,7 @@
 mod args;
 mod at_the_end;
 mod beside;
+mod caller;
 mod config;
 mod connection_args;
 mod diff;
@@ -12,7 +13,6 @@ mod diff;
 mod doors;
 #[cfg(feature = "sandbox")]
 mod embedded;
-mod ending_args;
 mod environment;
 mod explain;
 mod failover;
@@ -23,10 +23,9 @@ mod guard;
 #[cfg(test)]
 mod headlines_tests;
 mod legacy;
-mod look_args;
 mod metadata;
-mod metadata_args;
 mod metadata_rebuild;
+mod named;
 mod next;
 #[cfg(not(feature = "sandbox"))]
 mod no_sandbox;
@@ -35,16 +34,15 @@ mod partition;
 mod playbook;
 #[cfg(feature = "sandbox")]
 mod practice;
-#[cfg(feature = "sandbox")]
-mod practice_args;
 mod record;
-mod record_args;
 mod recover;
 #[cfg(feature = "sandbox")]
 mod rehearse;
 mod resending;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
+mod sandbox_lines;
 mod scope;
 mod session;
 mod shell;
@@ -53,15 +51,13 @@ mod signal;
 mod snapshot;
 mod status;
 mod step;
-mod step_args;
-mod step_commands;
 #[cfg(test)]
 mod switches_tests;
 #[cfg(feature = "sandbox")]
 mod tour;
 mod undertake;
-mod undertake_args;
 mod watch;
+mod work;
 
 use std::fs::File;
 use std::future::Future;
@@ -72,16 +68,17 @@ use std::process::ExitCode;
 pub use args::Cli;
 pub use failure::{Exit, Failure};
 
-use args::{Command, FailoverCommand, LogFormat};
+use args::failover::FailoverCommand;
+use args::metadata::MetadataCommand;
+#[cfg(feature = "sandbox")]
+use args::practice::SandboxCommand;
+use args::steps::ReplicaCommand;
+use args::{Command, LogFormat};
 use at_the_end::AtTheEnd;
 use environment::Parsed;
-use metadata_args::MetadataCommand;
 #[cfg(not(feature = "sandbox"))]
-use no_sandbox::{self as embedded, self as sandbox};
+use no_sandbox::{self as embedded, self as sandbox, self as sandbox_lines};
 use out::{Out, TOLD};
-#[cfg(feature = "sandbox")]
-use practice_args::SandboxCommand;
-use step_commands::ReplicaCommand;
 
 use crate::ui::Paint;
 
@@ -208,8 +205,9 @@ const OURS: [&str; 3] = ["openmldb_ops", "openmldb_client", "openmldb_simulator"
 /// # Errors
 /// The log file cannot be opened.
 fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::Targets;
     use tracing_subscriber::fmt::writer::BoxMakeWriter;
+    use tracing_subscriber::prelude::*;
     let level = match (cli.verbose, &cli.log_file) {
         (0 | 1, None) => "off",
         (2, None) => "debug",
@@ -220,17 +218,19 @@ fn start_tracing(cli: &Cli, out: &Out) -> Result<(), Failure> {
         // It is told there anyway.
         directives += &format!(",{TOLD}=off");
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let selected = environment::variable("RUST_LOG").and_then(|selected| selected.parse().ok());
+    // Ours can be parsed.
+    let filter: Targets = selected.or_else(|| directives.parse().ok()).unwrap_or_default();
     let (writer, ansi) = match &cli.log_file {
         None => (BoxMakeWriter::new(out.stderr()), Paint::for_stderr() != Paint::Plain),
         Some(path) => (BoxMakeWriter::new(log_file(path)?), false),
     };
-    let fmt = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
     // A line of tracing that nobody reads must not become a panic.
-    let fmt = fmt.with_target(false).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).log_internal_errors(false);
+    let (lines, all) = (lines.with_writer(writer).with_ansi(ansi), tracing_subscriber::registry());
     match cli.log_format {
-        LogFormat::Text => fmt.init(),
-        LogFormat::Json => fmt.json().init(),
+        LogFormat::Text => all.with(lines.with_filter(filter)).init(),
+        LogFormat::Json => all.with(lines.json().with_filter(filter)).init(),
     }
     Ok(())
 }

@@ -3,52 +3,39 @@
 
 use std::io;
 
-use clap::Args;
 use serde::Serialize;
 
-use crate::cluster::Options;
+use crate::cluster::{Cluster, Options, Target};
 
+use super::args::no_sandbox::{Absent, Embedded, NONE};
+use super::connection_args::Carries;
 use super::failure::Failure;
-use super::session::{Session, Waits};
-
-/// What is said.
-const NONE: &str = "this build has no sandbox: it was made without the feature `sandbox`";
-
-/// `--sandbox`.
-#[derive(Debug, Clone, Args)]
-pub struct Embedded {
-    #[arg(long, hide = true, value_parser = none, num_args = 0..=1, default_missing_value = "", conflicts_with_all = [
-        "zk_cluster", "nameserver", "flagfile", "cluster"])]
-    /// Not in this build.
-    pub sandbox: Option<String>,
-}
-
-fn none(_: &str) -> Result<String, String> {
-    Err(NONE.to_owned())
-}
+use super::session::Session;
 
 impl Embedded {
     /// There is none.
     ///
     /// # Errors
     /// Never: what is typed was refused before.
-    pub async fn open(&self, _options: &Options, _waits: &Waits) -> Result<Option<Session>, Failure> {
+    pub async fn open(&self, _options: &Options, _carries: &Carries) -> Result<Option<Opened>, Failure> {
         Ok(None)
     }
 }
 
-/// `sandbox` and `rehearse`, with whatever follows.
-#[derive(Debug, Args)]
-pub struct Absent {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<String>,
-}
-
-impl Absent {
-    /// What comes of it.
-    pub fn refused(&self) -> Failure {
-        Failure::usage(anyhow::anyhow!(NONE))
-    }
+/// One that was started, and how it is reached: none is.
+pub struct Opened {
+    /// Its servers.
+    pub cluster: Cluster,
+    /// What records and messages call it.
+    pub name: String,
+    /// How OpenMLDB's own client finds it.
+    pub reach: String,
+    /// How much faster than ours its clock runs.
+    pub pace: f64,
+    /// It.
+    pub running: Running,
+    /// Where it was found.
+    pub target: Target,
 }
 
 /// An embedded cluster that runs: none does.
@@ -94,4 +81,11 @@ pub fn is_of_a_sandbox(_error: &anyhow::Error) -> bool {
 /// No thread can be started.
 pub(super) fn on_its_clock<F: Future>(command: F) -> io::Result<F::Output> {
     super::to_its_end(command)
+}
+
+impl Absent {
+    /// What comes of it.
+    pub fn refused(&self) -> Failure {
+        Failure::usage(anyhow::anyhow!(NONE))
+    }
 }

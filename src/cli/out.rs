@@ -22,10 +22,10 @@ use crate::ui::{
 use crate::verify::Verification;
 
 use super::args::Output;
-use super::at_the_end::AtTheEnd;
+use super::at_the_end::{AtTheEnd, Say};
 use super::connection_args::{Carries, Carrying, ConnectionArgs, Format};
 use super::failure::Failure;
-use super::sandbox::{SandboxLine, rows_text};
+use super::sandbox_lines::{SandboxLine, rows_text};
 use super::session::Waits;
 
 /// The two streams of a command. What is told while it is at work is printed by a thread of its own; its results are printed by
@@ -43,9 +43,6 @@ pub struct Out {
 
 /// Where JSON Lines go.
 pub(super) type Lines = Carrying<Beside<Stdout>>;
-
-/// A sentence for stderr, from anywhere.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A step, from anywhere.
 pub type Steps = Arc<dyn Fn(&MoveLine<'_>) + Send + Sync>;
@@ -293,8 +290,8 @@ impl Out {
 
     /// How to reach a sandbox.
     #[cfg(feature = "sandbox")]
-    pub fn ready(&self, line: &super::sandbox::ReadyLine) -> io::Result<()> {
-        self.either(|| super::sandbox::ready_text(line), |lines| lines.line(line))
+    pub fn ready(&self, line: &super::sandbox_lines::ReadyLine) -> io::Result<()> {
+        self.either(|| super::sandbox_lines::ready_text(line), |lines| lines.line(line))
     }
 
     /// A text, whatever was asked for.

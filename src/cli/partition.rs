@@ -1,30 +1,14 @@
 //! `partition show`: what the nameserver's metadata have of a partition (gettablepartition).
 
-use clap::Subcommand;
-
 use crate::run::{Scope, Selector};
 use crate::snapshot;
 use crate::ui::{PartitionLine, partition_text};
 
+use super::args::look::PartitionCommand;
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
-use super::step_args::Looking;
-
-/// What to do with partitions.
-#[derive(Debug, Subcommand)]
-pub enum PartitionCommand {
-    /// Show a partition's metadata: flags, offsets, and where terms began (gettablepartition)
-    Show {
-        /// Which partition; several as D.T/1,3,5-9
-        #[arg(value_name = "DATABASE.TABLE/PID")]
-        partition: String,
-        #[command(flatten)]
-        /// Where.
-        looking: Looking,
-    },
-}
 
 /// Runs the command.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::out::Out;
 use crate::playbook::{Playbook, check, list, load};
 
-use super::args::PlaybookCommand;
+use super::args::playbook::PlaybookCommand;
 use super::failure::{Exit, Failure};
 
 /// Runs the command.

@@ -3,10 +3,10 @@
 use crate::sandbox::practice::{Answer, Order};
 use crate::ui::{SandboxServersLine, SandboxWrittenLine, sandbox_servers_text, sandbox_written_text};
 
+use super::args::practice::{SandboxServers, SandboxWrite};
 use super::doors::tell;
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::practice_args::{SandboxServers, SandboxWrite};
 
 /// Has servers killed, started or hanging.
 ///

@@ -1,7 +1,6 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
-use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::anyhow;
 
@@ -11,9 +10,9 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, By, Caller, Consent, Event, KeptPlan, PlanId, Prepared, ProcessIdentity, RecoverError, Recovered,
-    Recovery, Rpc, Scope, Selector, Service, Sizes, Status, Stop, Summary, UnfinishedWork, Verdict, Widths,
-    prepare_plan, read_plan, save_plan, summary_of_plan,
+    AutoFailoverSeen, Consent, Event, KeptPlan, PlanId, Prepared, RecoverError, Recovered, Recovery, Rpc, Scope,
+    Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, prepare_plan, read_plan, save_plan,
+    summary_of_plan,
 };
 use crate::snapshot;
 use crate::ui::{
@@ -23,9 +22,11 @@ use crate::ui::{
 
 use super::args;
 use super::beside::{lead_beside, would_lead_beside};
-use super::failure::{Exit, Failure};
+use super::caller::now_ms;
+use super::failure::{Exit, Failure, exit_of_stop};
 use super::resending::would_resend;
-use super::sandbox::{SandboxLine, introduction, rows_of};
+use super::sandbox::{introduction, rows_of};
+use super::sandbox_lines::SandboxLine;
 use super::session::Session;
 use super::signal::{Signals, Words};
 use super::{given_up, scope};
@@ -34,7 +35,7 @@ use super::{given_up, scope};
 ///
 /// # Errors
 /// Why nothing was done.
-pub async fn run(args: &args::Recover, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &args::recover::Recover, out: &Out) -> Result<Exit, Failure> {
     let work = Work::of(args)?;
     if let Some(file) = &args.snapshot {
         let seen = snapshot::read(file)?;
@@ -74,7 +75,7 @@ struct Work {
 }
 
 impl Work {
-    fn of(args: &args::Recover) -> Result<Self, Failure> {
+    fn of(args: &args::recover::Recover) -> Result<Self, Failure> {
         let without = args.without.iter().map(|endpoint| Endpoint::from(endpoint.as_str())).collect();
         let (losses_of, release) = (args.accept_data_loss.clone(), args.release_failover);
         let leader = args.leader.as_deref().map(Endpoint::from);
@@ -96,7 +97,7 @@ impl Work {
 }
 
 /// The playbook with what the command line says of it.
-fn waiting(args: &args::Recover, playbook: Playbook) -> Playbook {
+fn waiting(args: &args::recover::Recover, playbook: Playbook) -> Playbook {
     let playbook = match args.wait_for_tablets {
         Some(time) => playbook.waiting_for_tablets(time),
         None => playbook,
@@ -108,7 +109,7 @@ fn waiting(args: &args::Recover, playbook: Playbook) -> Playbook {
 }
 
 async fn on_cluster(
-    args: &args::Recover,
+    args: &args::recover::Recover,
     work: Work,
     session: &Session,
     signals: &Signals,
@@ -181,12 +182,12 @@ fn say_how_long(prepared: &Prepared, scope: &Scope, pace: f64, out: &Out) -> Res
     Ok(())
 }
 
-fn listed(args: &args::Recover) -> Listed {
+fn listed(args: &args::recover::Recover) -> Listed {
     if args.full { Listed::All } else { Listed::Unhealthy }
 }
 
 /// Prints the plan under its id, and keeps it if it is to be kept.
-fn show_plan(args: &args::Recover, work: &Work, prepared: &Prepared, out: &Out) -> Result<(), Failure> {
+fn show_plan(args: &args::recover::Recover, work: &Work, prepared: &Prepared, out: &Out) -> Result<(), Failure> {
     let kept = KeptPlan::of(prepared, &work.text, &work.scope);
     if args.explain.is_some() {
         return explain(work, prepared, &kept.id(), out);
@@ -282,44 +283,6 @@ pub(super) fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Fa
         (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
         (None, Verdict::Partial | Verdict::Refused | Verdict::Interrupted | Verdict::Failed) => Exit::Partial,
     })
-}
-
-pub(super) fn exit_of_stop(stop: Stop) -> Exit {
-    match stop {
-        Stop::No => Exit::Healthy,
-        Stop::Signal(number) => Exit::Signal(number),
-        Stop::Deadline => Exit::Deadline,
-        Stop::Unrecorded | Stop::NoNameserver => Exit::Error,
-        Stop::LockLost => Exit::Locked,
-    }
-}
-
-/// Who runs this. Its words are safe to write down: secrets come from files and the environment.
-pub(super) fn caller() -> Caller {
-    let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let (by, process) = (BY.get().copied().unwrap_or_default(), ProcessIdentity::own());
-    Caller { host: host(), pid: std::process::id(), command: command.join(" "), process, by }
-}
-
-/// Who has this process do what it does.
-static BY: OnceLock<By> = OnceLock::new();
-
-/// What this process does, a guard does by itself.
-pub(super) fn is_a_guard() {
-    // It says so once.
-    let _ = BY.set(By::Guard);
-}
-
-/// This host's name.
-pub(super) fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The wall clock, in milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use tokio::task::JoinHandle;
 use super::out::Out;
 use crate::model::{Snapshot, counted};
 use crate::playbook::{Playbook, alternatives};
-use crate::rehearse::{Generate, Heard, Rehearsal, RehearseError, Rehearsed, Timeline};
+use crate::rehearse::{Heard, Rehearsal, RehearseError, Rehearsed, Timeline};
 use crate::run::Verdict;
 use crate::sandbox::scenario::{Likeness, likeness};
 use crate::sandbox::world::Settings;
 use crate::snapshot;
 use crate::ui::RehearsalLine;
 
+use super::args::practice;
 use super::failure::{Exit, Failure};
-use super::practice_args;
 
 /// The word that stands for every playbook that comes with the program.
 const EVERY: &str = "all";
@@ -30,7 +30,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The snapshot, the sizes, the playbook or a parameter is wrong.
-pub async fn run(args: &practice_args::Rehearse, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &practice::Rehearse, out: &Out) -> Result<Exit, Failure> {
     let playbooks = playbooks(&args.playbook)?;
     let snapshot = snapshot_of(args)?;
     let settings = settings(args)?;
@@ -65,7 +65,7 @@ fn partitions_of(snapshot: &Snapshot) -> usize {
 type Rehearsing = JoinHandle<Result<Rehearsed, RehearseError>>;
 
 /// On a thread of its own: virtual time is a runtime's, and this one's is real.
-fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice_args::Rehearse, heard: &Heard) -> Rehearsing {
+fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice::Rehearse, heard: &Heard) -> Rehearsing {
     let (like, playbook, heard) = (like.clone(), playbook.clone(), heard.clone());
     let (faults, seed) = (args.faults.faults.clone(), args.seed);
     tokio::task::spawn_blocking(move || {
@@ -104,14 +104,14 @@ fn playbooks(name: &str) -> Result<Vec<Playbook>, Failure> {
     alternatives().map(|name| Ok(Playbook::find(name)?)).collect()
 }
 
-fn snapshot_of(args: &practice_args::Rehearse) -> Result<Snapshot, Failure> {
+fn snapshot_of(args: &practice::Rehearse) -> Result<Snapshot, Failure> {
     match &args.snapshot {
         Some(file) => Ok(snapshot::read(file)?),
         None => Ok(args.generate.unwrap_or_default().snapshot()),
     }
 }
 
-fn settings(args: &practice_args::Rehearse) -> Result<Settings, Failure> {
+fn settings(args: &practice::Rehearse) -> Result<Settings, Failure> {
     let bounded = |flag: &str, value: u64, most: u64| match (1..=most).contains(&value) {
         true => Ok(value),
         false => Err(Failure::usage(anyhow!("{flag} must be from 1 to {most}"))),
@@ -136,11 +136,6 @@ fn settings(args: &practice_args::Rehearse) -> Result<Settings, Failure> {
         settings.nameserver.task_concurrency = bounded("--task-concurrency", lanes, 8)? as u32;
     }
     Ok(settings)
-}
-
-/// Sizes of a made-up cluster, for clap.
-pub(super) fn generate(text: &str) -> Result<Generate, String> {
-    text.parse().map_err(|error: crate::rehearse::GenerateError| error.to_string())
 }
 
 impl From<RehearseError> for Failure {

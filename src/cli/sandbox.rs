@@ -4,51 +4,24 @@ use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::anyhow;
-use serde::Serialize;
 
-use crate::model::counted;
 use crate::run::Stop;
 use crate::sandbox::NOT_MODELLED;
 use crate::sandbox::fault::vocabulary;
 use crate::sandbox::practice::{Listening, Order};
 use crate::sandbox::scenario::Scenario;
-use crate::sandbox::world::RowCount;
 use crate::sandbox::{self, Sandbox, ZooKeeperPath};
 
+use super::args::practice::{SandboxCommand, Serve};
 use super::doors::{self, Posted};
 use super::embedded::Running;
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::practice;
-use super::practice_args::{SandboxCommand, Serve};
+use super::sandbox_lines::{ReadyLine, SandboxLine};
 use super::session::{Session, scenario, shape, time_scale};
 use super::signal::{Signals, Words};
 use super::tour;
-
-/// What became of a sandbox's rows: one line before the summary.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename = "sandbox")]
-pub struct SandboxLine {
-    scenario: &'static str,
-    time_scale: f64,
-    #[serde(flatten)]
-    rows: RowCount,
-}
-
-/// How to reach a sandbox that keeps running.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename = "ready")]
-pub struct ReadyLine {
-    scenario: &'static str,
-    nameserver: String,
-    nameservers: Vec<String>,
-    tablets: Vec<String>,
-    /// Where it takes orders; none if nobody would find it.
-    orders: Option<String>,
-    zk_cluster: Option<String>,
-    zk_root_path: Option<String>,
-    time_scale: u32,
-}
 
 /// The line about the session's sandbox, if it has one. Ends its writers and lets replication come to rest first.
 pub(super) fn rows_of(session: &Session) -> Option<SandboxLine> {
@@ -62,47 +35,6 @@ pub(super) fn introduction(session: &Session) -> Option<String> {
     let scenario = session.sandbox.as_ref()?.scenario;
     let (name, about, pace) = (scenario.name(), scenario.description(), session.pace);
     Some(format!("sandbox {name}: {about} Its clock runs {pace} times faster than a real cluster's."))
-}
-
-/// The rows, for people.
-pub(super) fn rows_text(line: &SandboxLine) -> String {
-    let RowCount {
-        rows_expected,
-        rows_after,
-        partitions_with_two_alive_leaders: two,
-        healthy_partitions_touched: touched,
-    } = line.rows;
-    let missing = rows_expected.saturating_sub(rows_after);
-    let rows = if missing == 0 {
-        format!("all {rows_expected} rows are on every reachable replica of their partition")
-    } else {
-        format!("{missing} of {rows_expected} rows are not on every reachable replica of their partition")
-    };
-    format!(
-        "Sandbox {}: {rows}; {} with two alive leaders; {} touched. Its clock ran {} times faster than a real cluster's.\n",
-        line.scenario,
-        counted(two, "partition"),
-        counted(touched, "healthy partition"),
-        line.time_scale
-    )
-}
-
-/// How to reach it, for people.
-pub(super) fn ready_text(line: &ReadyLine) -> String {
-    let mut out =
-        format!("Sandbox {} is running; interrupt it to stop it. Its nameserver: {}\n", line.scenario, line.nameserver);
-    out += &format!("Its clock runs {} times faster than a real cluster's.\n", line.time_scale);
-    let reach = match (&line.zk_cluster, &line.zk_root_path) {
-        (Some(servers), Some(root)) => format!("--zk-cluster {servers} --zk-root-path {root}"),
-        _ => format!("--nameserver {}", line.nameserver),
-    };
-    if line.orders.is_some() {
-        out += &format!(
-            "In it: openmldb-ops sandbox write --nameserver {0}\n       openmldb-ops sandbox kill tablet2 --nameserver {0} (or start, hang)\n",
-            line.nameserver
-        );
-    }
-    out + &format!("Try: openmldb-ops status {reach}\n     openmldb-ops recover --all {reach}\n")
 }
 
 /// Runs the command.

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 
 use crate::run::{Scope, Selector};
 
-use super::args::Which;
+use super::args::shared::Which;
 use super::failure::Failure;
 
 /// The scope asked for; none if nothing was.

@@ -9,17 +9,15 @@ use anyhow::anyhow;
 use crate::cluster::{
     Cluster, Credentials, LockNodes, Options, Patience, Progress, Target, Transport, zookeeper_credentials,
 };
-use crate::run::{ClusterLock, Directory, InMemoryLock, Listener, Lock, LockFile, WorkSession};
+use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile};
 
-use super::args::Where;
+use super::args::Embedded;
+use super::args::shared::Where;
+use super::caller::host;
 use super::connection_args::{Carries, ConnectionArgs};
-use super::embedded::{Embedded, Running};
+use super::embedded::{Opened, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
-use super::out::Out;
-use super::record;
-use super::recover::{caller, host, now_ms};
-use super::signal::Signals;
 
 #[cfg(feature = "sandbox")]
 pub(super) use super::embedded::{scenario, shape, time_scale};
@@ -61,29 +59,16 @@ impl Session {
         Self::open_with(Patience::Registered, at, embedded, waits).await
     }
 
-    /// The same for a command that changes it, which may be stopped meanwhile.
-    ///
-    /// # Errors
-    /// As [`Session::open`], or it was stopped.
-    pub async fn open_to_change(
-        at: &Where,
-        embedded: &Embedded,
-        signals: &Signals,
-        out: &Out,
-    ) -> Result<Self, Failure> {
-        let session = signals.unless_stopped(Self::open(at, embedded, out.waits())).await??;
-        signals.found(&session.reach);
-        Ok(session)
-    }
-
     /// Connects to a cluster whose nameservers may be about to start.
     ///
     /// # Errors
     /// As [`Session::open`].
     pub async fn open_with(patience: Patience, at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
         let options = options(at, waits.says.clone());
-        match embedded.open(&options, &waits).await? {
-            Some(session) => Ok(session),
+        match embedded.open(&options, &waits.carries).await? {
+            Some(Opened { cluster, name, reach, pace, running, target }) => {
+                Ok(Self { cluster, name, reach, pace, sandbox: Some(running), target, says: waits.says })
+            }
             None => Self::found(Options { patience, ..options }, at, waits).await,
         }
     }
@@ -124,35 +109,6 @@ impl Session {
                 Arc::new(ClusterLock::new(nodes, self.host_lock(records), self.says.clone()))
             }
             Target::Nameserver(_) => Arc::new(self.host_lock(records)),
-        })
-    }
-
-    /// Where records of it are kept. A sandbox's die with it, unless it was told where.
-    ///
-    /// # Errors
-    /// Nobody knows where that is.
-    pub fn record_dir(&self, told: Option<&Path>) -> Result<PathBuf, Failure> {
-        match (told, &self.sandbox) {
-            (None, Some(_)) => Ok(sandbox_record_dir()),
-            (told, _) => record::dir(told.map(Path::to_owned)),
-        }
-    }
-
-    /// What work that changes it is done within.
-    ///
-    /// # Errors
-    /// A malformed root path.
-    pub fn work(&self, records: &Path, signals: &Signals, listener: Listener) -> Result<WorkSession, Failure> {
-        Ok(WorkSession {
-            cluster_name: self.name.clone(),
-            archive: Arc::new(Directory(records.to_owned())),
-            caller: caller(),
-            lock: self.lock(records)?,
-            pace: self.pace,
-            listener,
-            stop: signals.stop.clone(),
-            record: signals.then().record,
-            now_ms: now_ms(),
         })
     }
 

@@ -11,12 +11,12 @@ use crate::ui::{
     stdout_width, tables_text, tablets_text,
 };
 
+use super::args::step::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
+use super::named::endpoint_of;
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
-use super::step::endpoint_of;
-use super::step_args::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
 
 /// Lines of one kind.
 #[derive(Serialize)]

@@ -20,8 +20,9 @@ use crate::run::{Record, Stop, stopping};
 use crate::ui::{by_hand, going_on_text};
 
 use super::at_the_end::AtTheEnd;
+use super::at_the_end::Say;
 use super::failure::{Exit, Failure};
-use super::out::{Out, Say};
+use super::out::Out;
 
 /// How long the first words may take.
 const FIRST_WORDS: Duration = Duration::from_millis(200);

@@ -7,9 +7,9 @@ use crate::run::Scope;
 use crate::snapshot;
 use crate::ui::About;
 
+use super::args::look;
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::look_args;
-use super::recover::now_ms;
 use super::sandbox::{introduction, rows_of};
 use super::session::Session;
 
@@ -17,7 +17,7 @@ use super::session::Session;
 ///
 /// # Errors
 /// The cluster does not answer, or the file cannot be written.
-pub async fn run(args: &look_args::Snapshot, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &look::Snapshot, out: &Out) -> Result<Exit, Failure> {
     let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
     let taken = take(&args.out, &session, out).await;
     session.end(taken).await

@@ -17,10 +17,10 @@ use crate::run::{
 use crate::snapshot;
 use crate::ui::{About, CheckLine, Listed, check_text, names_text};
 
+use super::args::look::{self, Format};
+use super::caller::{host, now_ms};
 use super::failure::{Exit, Failure};
-use super::look_args::{self, Format};
 use super::record;
-use super::recover::{host, now_ms};
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
 use super::session::{Session, sandbox_record_dir};
@@ -30,7 +30,7 @@ use super::watch::watch;
 ///
 /// # Errors
 /// The cluster does not answer, or something asked for does not exist.
-pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &look::Status, out: &Out) -> Result<Exit, Failure> {
     if args.check {
         return check(args, out).await;
     }
@@ -48,7 +48,7 @@ pub async fn run(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
     session.end(shown).await
 }
 
-async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {
+async fn show(args: &look::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await?;
     scope
         .check(&seen)
@@ -102,7 +102,7 @@ async fn show(args: &look_args::Status, scope: &Scope, session: &Session, out: &
 }
 
 /// One line, whatever is seen: the caller reads nothing else.
-async fn check(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
+async fn check(args: &look::Status, out: &Out) -> Result<Exit, Failure> {
     let line = look_once(args, out).await.unwrap_or_else(|failure| {
         out.ends().fails(&failure.to_string());
         CheckLine::unknown(&failure.to_string())
@@ -111,7 +111,7 @@ async fn check(args: &look_args::Status, out: &Out) -> Result<Exit, Failure> {
     Ok(Exit::Checked(line.state))
 }
 
-async fn look_once(args: &look_args::Status, out: &Out) -> Result<CheckLine, Failure> {
+async fn look_once(args: &look::Status, out: &Out) -> Result<CheckLine, Failure> {
     let scope = scope(&args.which)?.unwrap_or(Scope::All);
     let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
     let seen = snapshot::collect(&session.cluster, &session.name, now_ms()).await;
@@ -167,12 +167,7 @@ pub(super) fn exit_of_look(summary: &Summary) -> Exit {
 }
 
 /// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
-pub(super) async fn runs(
-    args: &look_args::Status,
-    session: &Session,
-    seen: &Snapshot,
-    out: &Out,
-) -> Result<Runs, Failure> {
+pub(super) async fn runs(args: &look::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
     let dir = match (&args.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
         _ => match record::dir(args.record_dir.clone()) {

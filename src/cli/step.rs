@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{Endpoint, Pid, TableName};
 use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
-use crate::run::{Selector, some_of};
+use crate::run::some_of;
 use crate::ui::{Numbers, command};
 
+use super::args::step::Working;
+use super::args::steps::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
+use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
+use super::named::{endpoint_of, partition_of};
 use super::out::Out;
-use super::recover::exit_of_stop;
 use super::session::Session;
 use super::signal::{Signals, Words};
-use super::step_args::Working;
-use super::step_commands::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::{diff, show, undertake};
 
 /// What it says when it is stopped.
@@ -201,37 +201,4 @@ impl From<OperateError> for Failure {
             }
         }
     }
-}
-
-/// `DATABASE.TABLE/PID[,PID|FIRST-LAST...]`.
-///
-/// # Errors
-/// It is not of that form.
-pub(super) fn partitions_of(text: &str) -> Result<Vec<(TableName, Pid)>, Failure> {
-    let named = Selector::partitions(text)?;
-    Ok(named.iter().map(|selector| (name_of(selector), selector.pid.unwrap_or(Pid(0)))).collect())
-}
-
-/// `DATABASE.TABLE/PID`.
-///
-/// # Errors
-/// It is not of that form.
-pub(super) fn partition_of(text: &str) -> Result<(TableName, Pid), Failure> {
-    let selector = Selector::partition(text)?;
-    let pid = selector.pid.unwrap_or(Pid(0));
-    Ok((name_of(&selector), pid))
-}
-
-pub(super) fn name_of(selector: &Selector) -> TableName {
-    TableName { db: selector.db.clone(), table: selector.table.clone().unwrap_or_default() }
-}
-
-/// `HOST:PORT`, or the name a server goes by.
-///
-/// # Errors
-/// It cannot be either.
-pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
-    let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
-    fits.then(|| Endpoint::from(text))
-        .ok_or_else(|| Failure::usage(anyhow!("`{text}` is not a tablet's HOST:PORT or name")))
 }

@@ -11,14 +11,15 @@ use crate::operate::{
 use crate::run::{RecoverError, Room};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, by_hand};
 
+use super::args::undertake::{ScaleCommand, Undertaking, UpgradeCommand};
+use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
+use super::named::endpoint_of;
 use super::out::Out;
-use super::recover::exit_of_stop;
 use super::sandbox::{introduction, rows_of};
 use super::session::Session;
 use super::signal::{Signals, Words};
-use super::step::{endpoint_of, sends};
-use super::undertake_args::{ScaleCommand, Undertaking, UpgradeCommand};
+use super::step::sends;
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::args::look;
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::look_args;
 use super::out::Out;
-use super::recover::now_ms;
 use super::session::Session;
 use super::status::runs;
 use crate::model::moment;
@@ -23,7 +23,7 @@ use crate::ui::{
 /// # Errors
 /// The first look fails, or stdout cannot be written.
 pub(super) async fn watch(
-    args: &look_args::Status,
+    args: &look::Status,
     every: Duration,
     scope: &Scope,
     session: &Session,

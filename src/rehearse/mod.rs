@@ -26,8 +26,7 @@ pub use timeline::{Timeline, Times};
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
 use crate::run::{
-    Caller, Consent, Event, InMemoryLock, MemoryArchive, RecoverError, Recovered, Recovery, Scope, Stop, Widths,
-    WorkSession,
+    Caller, Consent, Event, InMemoryLock, RecoverError, Recovered, Recovery, Scope, Stop, Unread, Widths, WorkSession,
 };
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
@@ -173,7 +172,7 @@ impl Rehearsal<'_> {
     fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: crate::run::Listener) -> Recovery {
         let session = WorkSession {
             cluster_name: "rehearsal".to_owned(),
-            archive: Arc::new(MemoryArchive::default()),
+            archive: Arc::new(Unread),
             caller: Caller::default(),
             lock: Arc::new(InMemoryLock::keeping_notes()),
             pace: 1.0,

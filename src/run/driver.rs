@@ -336,7 +336,7 @@ impl Driver {
         stirred.into_iter().for_each(|id| self.watch(id));
     }
 
-    fn is_ready(&self, id: PartitionId) -> bool {
+    pub(super) fn is_ready(&self, id: PartitionId) -> bool {
         let Some(task) = self.partitions.get(&id) else { return false };
         // Of a partition that is gone there is nothing more to see.
         let seen = || self.is_fresh(task) || self.index.find(&self.snapshot.tables, id).is_none();
@@ -366,7 +366,7 @@ impl Driver {
         let began = self.began;
         let Some(task) = self.partitions.get_mut(&id) else { return };
         for replica in &view.replicas {
-            task.memory.replica_mut(&replica.endpoint).note_held(view.storage, &replica.data);
+            task.memory.note(&replica.endpoint, |memory| memory.note_held(view.storage, &replica.data));
         }
         task.memory.note_unattached(&view);
         task.memory.note_view(&view);

@@ -99,7 +99,7 @@ async fn whether_there_is_a_directory_is_asked_again_once_a_tablet_has_been_away
     driver.note_answer(began, &b, Seen::Known(BTreeMap::new()));
     assert_eq!(directory(&driver), Seen::Unasked);
     let replica = driver.task().memory.replica(&b);
-    assert_eq!((replica.load, replica.told_schema), (Load::NotSent, false), "what it refused was about another disk");
+    assert_eq!((&replica.load, replica.told_schema), (&Load::NotSent, false), "what it refused was about another disk");
 }
 
 /// A load says what was there, and a disk may be mounted while a partition waits for its turn.

@@ -44,9 +44,18 @@ pub(super) struct Lanes {
     nameserver_busy: usize,
     /// Nothing goes to the nameserver for now.
     nameserver_closed: bool,
-    ops_busy: [BTreeSet<PartitionId>; 2],
+    /// Operations of ours that the nameserver was told to do in each of its lanes, in this order.
+    ops_busy: [Vec<InLane>; 2],
     /// Operations that the nameserver was told to do.
     ops_sent: usize,
+}
+
+/// An operation in one of the nameserver's lanes.
+#[derive(Debug, Clone, Copy)]
+struct InLane {
+    id: PartitionId,
+    /// RecoverTable, which takes seconds; not an election.
+    recovers: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,7 +143,8 @@ impl Lanes {
                 let Some(ordered) = queue.pop_front() else { break };
                 room -= 1;
                 self.nameserver_busy += 1;
-                busy.insert(ordered.0);
+                let recovers = matches!(ordered.1.action, Action::RecoverTable { .. });
+                busy.push(InLane { id: ordered.0, recovers });
                 taken.push(vec![ordered]);
             }
         }
@@ -200,7 +210,7 @@ impl Lanes {
 
     /// How many operations of ours the nameserver has done, how many it was told to do beside these, and how many are queued here.
     pub(super) fn ops(&self) -> (usize, usize, usize) {
-        let busy: usize = self.ops_busy.iter().map(BTreeSet::len).sum();
+        let busy: usize = self.ops_busy.iter().map(Vec::len).sum();
         let under_way = busy.min(self.ops_sent);
         (self.ops_sent - under_way, under_way, self.ops.iter().map(VecDeque::len).sum())
     }
@@ -215,9 +225,21 @@ impl Lanes {
         self.tablets.iter().map(queue).filter(|queue| queue.loading + queue.queued > 0)
     }
 
+    /// How many operations of ours are before a partition's own RecoverTable in the nameserver's lane; none if it has none there.
+    pub(super) fn ahead_of(&self, id: PartitionId) -> Option<usize> {
+        let lane = &self.ops_busy[lane_of(id)];
+        lane.iter().position(|op| op.id == id).filter(|at| lane[*at].recovers)
+    }
+
+    /// Whether tablets have nothing to load, and the nameserver's lanes have operations of ours.
+    pub(super) fn only_ops_are_left(&self) -> bool {
+        let loads = |lane: &TabletLane| !lane.loads.is_empty() || !lane.loading.is_empty();
+        self.ops_busy.iter().any(|lane| !lane.is_empty()) && !self.tablets.values().any(loads)
+    }
+
     /// Notes that a partition has no operation of ours queued any more.
     pub(super) fn ops_ended(&mut self, id: PartitionId) {
-        self.ops_busy[lane_of(id)].remove(&id);
+        self.ops_busy[lane_of(id)].retain(|op| op.id != id);
     }
 
     /// Forgets everything that was not sent yet.
@@ -338,6 +360,25 @@ mod tests {
         assert_eq!(taken(&both, 3), [[0], [0], [1], [1]], "the third is none of ours");
         assert_eq!(taken(&[(0, a, false), (1, a, true)], 2), [[0], [1]], "they are set to different things");
         assert_eq!(taken(&[(0, a, false)], 1), [[0]]);
+    }
+
+    #[test]
+    fn operations_of_a_lane_are_done_in_the_order_in_which_they_were_sent() {
+        let mut lanes = Lanes::new(Widths { ops: 2, ..Widths::default() });
+        let rank = LoadRank { follower: true, entries: std::cmp::Reverse(0) };
+        for pid in [0, 2, 4, 1] {
+            let (id, Intent { step, why, resends, .. }) = mark(pid, "a:1", true);
+            let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+            let action = Action::RecoverTable { table, pid: Pid(pid), endpoint: "a:1".into() };
+            lanes.queue((id, Intent { step, action, why, resends }), rank, false);
+        }
+        let id = |pid| PartitionId { tid: Tid(7), pid: Pid(pid) };
+        assert_eq!(pids(lanes.take(|_| 1)), [[0], [2], [1]]);
+        assert_eq!([0, 2, 4, 1].map(|pid| lanes.ahead_of(id(pid))), [Some(0), Some(1), None, Some(0)]);
+        lanes.ops_ended(id(0));
+        lanes.take(|_| 1);
+        assert_eq!([0, 2, 4, 1].map(|pid| lanes.ahead_of(id(pid))), [None, Some(0), Some(1), Some(0)]);
+        assert!(lanes.only_ops_are_left());
     }
 
     #[test]

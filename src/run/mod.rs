@@ -89,7 +89,7 @@ pub use reconfiguration::{Ended, NotDone, SessionHandle, SessionReport, SessionS
 pub use record::{
     Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive,
     Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
-    UnfinishedWork, Work, leaves_the_same, left_by_runs, needed, note_exit,
+    UnfinishedWork, Unread, Work, leaves_the_same, left_by_runs, needed, note_exit,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

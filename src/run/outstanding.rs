@@ -65,7 +65,7 @@ pub(super) fn still_going_on(
             }
             let (name, pid) = (&table.name, partition.pid);
             for endpoint in partition.replicas.iter().map(|replica| &replica.endpoint) {
-                let told = memories.get(&id).map(|memory| memory.replica(endpoint).load);
+                let told = memories.get(&id).map(|memory| memory.replica(endpoint).load.clone());
                 let Some(Seen::Known(held)) = seen.tablets.get(endpoint).map(|tablet| &tablet.held) else { continue };
                 let shows = match (held.get(&id), told) {
                     (Some(held), _) if !held.state.is_loaded() => true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{Action, Endpoint, PartitionId, Snapshot, StorageMode};
-use crate::recovery::{Blocked, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
+use crate::recovery::{Blocked, ByEndpoint, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
 use super::beside::Watched;
 use super::partition_poll::Pace;
@@ -32,7 +32,7 @@ pub(super) struct PartitionTask {
     /// When looks at it alone last began, in the nameserver's tables and ...
     pub(super) tables_seen: Sequence,
     /// ... on its replicas' tablets.
-    pub(super) seen: BTreeMap<Endpoint, Sequence>,
+    pub(super) seen: ByEndpoint<Sequence>,
     /// When replicas were last counted as empty.
     pub(super) empty: BTreeMap<Endpoint, Instant>,
     /// When to look at it alone.
@@ -86,7 +86,7 @@ impl PartitionTask {
             tablet_acted: 0,
             nameserver_acted: 0,
             tables_seen: 0,
-            seen: BTreeMap::new(),
+            seen: ByEndpoint::default(),
             empty: BTreeMap::new(),
             pace: Pace::new(),
             serving_after: None,
@@ -182,6 +182,9 @@ impl PartitionTask {
     /// alone for the same reason as before.
     pub(super) fn end(&mut self, end: End, after: Duration) -> bool {
         self.waiting = None;
+        if matches!(end, End::Healthy) {
+            self.clocks = HashMap::new();
+        }
         self.end = Some(end);
         let blocked = self.blocked().cloned();
         let is_news = blocked.is_none() || blocked != self.told;

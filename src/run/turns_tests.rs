@@ -62,7 +62,7 @@ impl Driver {
 
     /// The leader of a partition is chosen: `a`.
     fn chooses(&mut self, id: PartitionId) {
-        self.of(id).memory.choice = Some(chosen());
+        self.of(id).memory.choice = Some(chosen().into());
     }
 
     /// What that tablet has in place of the aggregates.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
-use crate::recovery::{Blocked, Health, LeaderPlan, Memory, Plan, ProblemKind, Reason, View, health};
+use crate::recovery::{Base, Blocked, Health, LeaderPlan, Memory, Plan, ProblemKind, Reason, View, health};
 
 use crate::verify::Verification;
 
 use super::driver::{Driven, Stop};
+use super::index::Index;
 use super::prepared::Prepared;
 use super::report::{
     AcceptedEntry, AutoFailoverSeen, Beside, BlockedEntry, GivenUpEntry, PartitionCounts, ReplicaCounts, Rpc, Summary,
@@ -35,6 +36,7 @@ pub(super) fn summary_of_run(
     driven: Option<&Driven>,
 ) -> Summary {
     let seen = last.seen;
+    let index = Index::of(&seen.tables, seen.ops.clone(), None);
     let mut partitions = PartitionCounts { total: prepared.plan.counts.total, ..PartitionCounts::default() };
     let mut blocked = Vec::new();
     let mut given_up = Vec::new();
@@ -51,7 +53,7 @@ pub(super) fn summary_of_run(
             pid: id.pid,
             loss: loss.clone(),
         }));
-        let now = health_in(seen, id, memory);
+        let now = health_in(seen, &index, id, memory);
         let driven_to = driven.and_then(|driven| driven.blocked.get(&id));
         // Flags and roles do not show these.
         let unseen = |why: &Blocked| matches!(why.reason, Reason::LeaderLacksRows | Reason::NotCatchingUp);
@@ -189,10 +191,12 @@ pub fn summary_of_plan(plan: &Plan, auto_failover: bool, rpc: Rpc) -> Summary {
     }
 }
 
-fn health_in(seen: &Snapshot, id: PartitionId, memory: Option<&Memory>) -> Option<Health> {
-    let table = seen.tables.iter().find(|table| table.tid == id.tid)?;
-    let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
-    Some(health(&View::of(seen, table, partition, memory.unwrap_or(&Memory::default()))))
+fn health_in(seen: &Snapshot, index: &Index, id: PartitionId, memory: Option<&Memory>) -> Option<Health> {
+    let (table, partition) = index.find(&seen.tables, id)?;
+    let (base, none) = (Base::of(seen, table, partition), Memory::default());
+    let ops = index.ops(&table.name, id.pid);
+    let view = View::with_ops(&seen.tablets, table, partition, memory.unwrap_or(&none), ops);
+    Some(health(&View { base, ..view }))
 }
 
 /// It was brought back, and a tablet of its has stopped to answer since.

@@ -164,14 +164,16 @@ fn check(problem: impl Fn(&str) -> Option<String>) {
 }
 
 /// What may name the simulator: it is not there in a build without the feature `sandbox`. Each module is declared only with it.
-const WITH_A_SANDBOX: [&str; 10] = [
+const WITH_A_SANDBOX: [&str; 12] = [
     "rehearse",
+    "cli/args/embedded",
+    "cli/args/practice",
     "cli/doors",
     "cli/embedded",
     "cli/practice",
-    "cli/practice_args",
     "cli/rehearse",
     "cli/sandbox",
+    "cli/sandbox_lines",
     "cli/tour",
     "ui/practice",
     "ui/rehearsal",

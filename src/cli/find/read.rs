@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::super::args::Where;
+use super::super::args::shared::Where;
 use super::super::environment::variable;
 use super::super::failure::Failure;
 use super::{Said, Saying, Source, Value, What, deployment, flags, profile};

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::ui::{GuardFigures, GuardLine, guard_metrics_text, guard_text};
 
+use super::super::at_the_end::Say;
 use super::super::at_the_end::{run_within, shell};
-use super::super::out::{Out, Say};
+use super::super::out::Out;
 
 /// How long the operator's command may take.
 const COMMAND: Duration = Duration::from_secs(30);

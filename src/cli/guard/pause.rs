@@ -9,10 +9,10 @@ use crate::cluster::{GuardNodes, Target};
 use crate::guard::ClusterPost;
 use crate::run::Pause;
 
-use super::super::args::Where;
+use super::super::args::shared::Where;
+use super::super::caller::{host, now_ms};
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
-use super::super::recover::{host, now_ms};
 use super::super::session::{named, target};
 use super::super::signal::{Signals, Words};
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::operate::{self, DismissError, Dismissed};
 use crate::run::RunId;
 
+use super::super::caller::{caller, now_ms};
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
-use super::super::recover::{caller, now_ms};
 
 /// What came of a dismissal.
 #[derive(Serialize)]

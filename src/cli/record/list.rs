@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::run::{Archive as _, Directory, RecordedRun, RunId, RunState, Work};
 use crate::ui::{Recorded, records_text};
 
+use super::super::caller::now_ms;
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
-use super::super::recover::now_ms;
 use super::{read, runs};
 
 /// A record in a list.

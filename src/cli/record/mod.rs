@@ -12,9 +12,9 @@ use anyhow::anyhow;
 
 use crate::run::{Archive as _, Directory, RecordedRun, RecordedRunError, RunId};
 
+use super::args::record::RecordCommand;
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::record_args::RecordCommand;
 
 /// Runs the command.
 ///

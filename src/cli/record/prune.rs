@@ -10,10 +10,10 @@ use crate::model::counted;
 use crate::run::{Archive as _, Directory, Kept, Needed, RunId, leaves_the_same, needed};
 use crate::ui::bytes;
 
+use super::super::args::record::Prune;
+use super::super::caller::now_ms;
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
-use super::super::record_args::Prune;
-use super::super::recover::now_ms;
 
 /// A record that was asked for.
 #[derive(Serialize)]

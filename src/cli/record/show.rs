@@ -10,9 +10,9 @@ use crate::model::{PartitionId, Snapshot};
 use crate::run::{Directory, Line, Outline, RecordedRun, RunId, RunState, Scope, Selector};
 use crate::ui::{Part, bytes, outline_text, page, story_lines, story_text};
 
+use super::super::args::record::Show;
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
-use super::super::record_args::Show;
 use super::read_whole;
 
 /// A line of a record, as one of ours.

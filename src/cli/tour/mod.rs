@@ -17,10 +17,10 @@ use crate::sandbox::scenario::Scenario;
 use crate::sandbox::{Options, Sandbox, TimeScale};
 use crate::ui::Tone;
 
+use super::args::practice;
 use super::doors::{self, Posted};
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::practice_args;
 use super::session::sandbox_record_dir;
 use crate::sandbox::practice::Listening;
 use nights::{NIGHTS, Night, Stop};
@@ -61,7 +61,7 @@ struct Place {
 ///
 /// # Errors
 /// The sandbox cannot be started, or a command did not end as it should.
-pub async fn run(args: &practice_args::Tour, out: &Out) -> Result<Exit, Failure> {
+pub async fn run(args: &practice::Tour, out: &Out) -> Result<Exit, Failure> {
     let waits = !out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let mut exit = Exit::Healthy;
     for (number, night) in (1..).zip(&NIGHTS).filter(|(number, _)| args.night.is_none_or(|wanted| wanted == *number)) {

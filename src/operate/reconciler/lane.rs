@@ -33,6 +33,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RECOVERS: Duration = Duration::from_secs(5);
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
+/// Or this part of what has been waited, if that is longer: a step that has taken minutes is seen to end within a twentieth of them,
+/// and where another tablet hangs, the nameserver ends no operation for as long as it does.
+const STILL_PART: u32 = 20;
+/// But never more than this.
+const STILL_MAX: Duration = Duration::from_secs(10);
 /// How long a server may take to answer at a look while the partition has a leader.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// Looks, one after another, at which somebody does not answer.
@@ -424,9 +429,11 @@ impl Lane {
 
     async fn pause(&self) {
         let mut ending = self.shared.ending.subscribe();
-        let pause = POLL.div_f64(self.shared.pace);
+        let waits_since = self.under_way.as_ref().map_or(self.idle, |under_way| under_way.sent);
+        let on_its_clock = |pause: Duration| pause.div_f64(self.shared.pace);
+        let pause = (waits_since.elapsed() / STILL_PART).clamp(on_its_clock(POLL), on_its_clock(STILL_MAX));
         if self.ending.is_some() {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(on_its_clock(POLL)).await;
         } else {
             // Told to end, it looks at once.
             let _ending = tokio::time::timeout(pause, ending.wait_for(|ending| *ending)).await;

@@ -1,7 +1,7 @@
 //! The handbook's single steps. A step's file says all there is to know of it, as its [`Definition`]: what it is about, what it
 //! needs, what is sent for it, what that brings about and how that is seen, and its words.
 //!
-//! A new step is such a file, its line in `steps!` below, and its arguments in `cli::step_commands`.
+//! A new step is such a file, its line in `steps!` below, and its arguments in `cli::args::steps`.
 
 mod aggregate;
 mod alive;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::model::{Action, Endpoint, PartitionId};
-use crate::recovery::{Outcome, PersistedMemory};
+use crate::recovery::{ByEndpoint, Outcome, PersistedMemory};
 
 use super::super::hold::HeldFor;
 use super::super::outstanding::OutstandingWork;
@@ -56,7 +56,7 @@ pub(super) struct RecordBuffer {
     noted: BTreeMap<u64, Called>,
     /// Calls that may be under way.
     under_way: BTreeMap<u64, Called>,
-    pub(super) remembered: BTreeMap<PartitionId, BTreeMap<Endpoint, PersistedMemory>>,
+    pub(super) remembered: BTreeMap<PartitionId, ByEndpoint<PersistedMemory>>,
     /// Replicas that are remembered as if their call had not been heard of again, with the call.
     unheard: BTreeMap<PartitionId, Vec<(u64, Endpoint)>>,
     /// The replicas for which auto_failover is kept off.
@@ -179,11 +179,14 @@ impl RecordBuffer {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        let text: Vec<u8> = self.fresh[self.written..].iter().flat_map(|line| &line.text).copied().collect();
-        if text.is_empty() {
-            return Ok(());
-        }
-        match self.paper.write(&text) {
+        let fresh = &self.fresh[self.written..];
+        let written = match fresh {
+            [] => return Ok(()),
+            // The first line of a record is as long as the cluster is big.
+            [line] => self.paper.write(&line.text),
+            lines => self.paper.write(&lines.iter().flat_map(|line| &line.text).copied().collect::<Vec<u8>>()),
+        };
+        match written {
             Ok(()) => self.written = self.fresh.len(),
             Err(error) => self.break_off(&error),
         }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::model::{Action, Endpoint, PartitionId, TableName};
 use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, Wait};
 
-pub use archive::{Archive, Directory, MemoryArchive, RecordWriter};
+pub use archive::{Archive, Directory, MemoryArchive, RecordWriter, Unread};
 pub use cluster_names::ClusterNames;
 pub(super) use cluster_names::is_loopback;
 pub use line::{By, Caller, Line, RunHeader, Work, note_exit};
@@ -178,7 +178,7 @@ impl Record {
     /// [`Record::remember_unless_heard`] has them, until it is heard of.
     pub(super) fn remember(&self, partition: PartitionId, memory: &Memory) {
         let mut buffer = self.buffer();
-        for (endpoint, replica) in &memory.replicas {
+        for (endpoint, replica) in memory.replicas.iter() {
             if !buffer.is_unheard(partition, endpoint) {
                 buffer.remember(partition, endpoint, PersistedMemory::of(replica), None);
             }
@@ -188,9 +188,9 @@ impl Record {
     /// Notes what has to be remembered if nothing is ever heard of a call: what it changes of a memory.
     pub(super) fn remember_unless_heard(&self, call: u64, partition: PartitionId, before: &Memory, unheard: &Memory) {
         let mut buffer = self.buffer();
-        for (endpoint, replica) in &unheard.replicas {
+        for (endpoint, replica) in unheard.replicas.iter() {
             let memory = PersistedMemory::of(replica);
-            if before.replicas.get(endpoint).map(PersistedMemory::of).as_ref() != Some(&memory) {
+            if before.replicas.get(endpoint).map(|replica| PersistedMemory::of(replica)).as_ref() != Some(&memory) {
                 buffer.remember(partition, endpoint, memory, Some(call));
             }
         }

@@ -10,10 +10,10 @@ use openmldb_model::{
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
-use super::decide::ANSWER;
+use super::choice::PromotionMethod;
 use super::decision::{Decision, Intent, Question, Wait, WaitFor};
-use super::election::PromotionMethod;
 use super::health::{Problem, ProblemKind};
+use super::limits::ANSWER;
 use super::memory::{Load, Memory};
 use super::rows::{cannot_be_compared, seen_to_hold_all};
 use super::term::is_proven_prefix;

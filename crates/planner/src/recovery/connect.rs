@@ -4,9 +4,9 @@ use openmldb_model::{Action, Offset, Role, Seen, State};
 
 use crate::playbook::Connect;
 
+use super::choice::Choice;
 use super::decision::{ComparedBefore, Decision, Intent, Question};
 use super::early;
-use super::election::Choice;
 use super::memory::Load;
 use super::rows::{
     cannot_be_compared, comparing_failed, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted, was_read_at,

@@ -8,88 +8,20 @@ use openmldb_model::{Action, Endpoint, Seen};
 
 use super::base;
 use super::blocked::{Blocked, Reason};
+use super::choice::{Choice, PromotionMethod};
 use super::connect::{Returns, Whom, connect_proven, connectable};
-use super::decision::{Ahead, Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
-use super::election::{Choice, PromotionMethod, choose};
+use super::election::choose;
 use super::empty;
 use super::follower;
+use super::gates::{Gates, ops_wait, until_registered};
 use super::health::{Health, health};
+use super::limits::{ANSWER, FLAGS, MAX_REFUSALS, MAX_TRIES, OP_TIMEOUT};
 use super::loading;
 use super::rows::compared_first;
 use super::stuck::unasked_terms;
 use super::view::{Data, ReplicaView, View};
-
-/// Calls refused in a row before a partition is blocked.
-pub const MAX_REFUSALS: u32 = 5;
-/// Tries of an operation: about one in twenty fails for no reason
-/// (docs/openmldb/operations.md#operations-fail-for-no-reason), so five in a row mean something.
-pub const MAX_TRIES: u32 = 5;
-/// How long flags may take to show what a call answered with success has done.
-const FLAGS: Duration = Duration::from_secs(30);
-/// How long an operation may go on without a change of its state or task: as long as a slow resend of one big task.
-pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
-/// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
-/// (docs/openmldb/timings.md#settings-and-their-defaults).
-pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
-/// How long a server may leave a question unanswered.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
-/// How long a nameserver may take to hear of a tablet that answers: it is told by ZooKeeper, and one that has just begun to lead
-/// looks through all of them.
-const REGISTERING: Duration = Duration::from_secs(60);
-/// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
-pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
-
-/// What other partitions allow. None of it is waited for longer than the playbook's `turn`: one that is sick holds up nobody
-/// else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gates {
-    /// What is loaded before this one and is not yet: system tables; the pre-aggregate tables of a base table, since an aggregator
-    /// that is attached while they load ruins their logs (docs/openmldb/load-table.md#pre-aggregate-tables).
-    pub comes_first: Option<Ahead>,
-    /// Who leads a pre-aggregate table's base table is chosen: that decides who leads it.
-    pub base_is_chosen: bool,
-    /// A base table's pre-aggregate tables are led, and their aggregators are there: it takes rows only then.
-    pub is_aggregated: bool,
-    /// Every partition in scope serves or is blocked, so that redundancy may begin.
-    pub may_recover_followers: bool,
-}
-
-impl Gates {
-    /// Everything allowed.
-    pub const OPEN: Self =
-        Self { comes_first: None, base_is_chosen: true, is_aggregated: true, may_recover_followers: true };
-
-    /// Whom loading still has to wait for, for at most `turn`.
-    pub(super) fn before_loading(self, view: &View, turn: Duration) -> Option<Decision> {
-        self.comes_first.and_then(|ahead| unless_over(view, ahead, turn))
-    }
-
-    /// The same of choosing a leader.
-    fn before_choosing(self, view: &View, turn: Duration) -> Option<Decision> {
-        (!self.base_is_chosen).then(|| unless_over(view, Ahead::BaseTable, turn))?
-    }
-
-    /// The same of leading.
-    fn before_leading(self, view: &View, turn: Duration) -> Option<Decision> {
-        (!self.is_aggregated).then(|| unless_over(view, Ahead::Aggregates, turn))?
-    }
-
-    /// The same of followers that need the nameserver's operations: taking part in no election and serving nobody, they can
-    /// wait until every leader serves.
-    pub(super) fn before_followers(self, view: &View, turn: Duration) -> Option<Decision> {
-        let is_over = self.may_recover_followers || view.memory.has_expired(&WaitFor::Turn(Ahead::Leaders));
-        (!is_over).then(|| wait_for_turn(Ahead::Leaders, turn))
-    }
-}
-
-fn unless_over(view: &View, ahead: Ahead, turn: Duration) -> Option<Decision> {
-    (!view.memory.has_expired(&WaitFor::Turn(ahead))).then(|| wait_for_turn(ahead, turn))
-}
-
-fn wait_for_turn(ahead: Ahead, turn: Duration) -> Decision {
-    Decision::Wait(Wait::new(WaitFor::Turn(ahead), format!("{ahead} must come first"), turn, Duration::MAX))
-}
 
 /// Decides what happens to the partition next.
 pub fn decide(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
@@ -401,25 +333,6 @@ fn flag_cannot_be_set(view: &View, replica: &ReplicaView) -> Option<Decision> {
     let text = || format!("{} answers, but the nameserver does not know its tablet (302)", replica.endpoint);
     let hint = "restart that tablet, so that it registers, then run again";
     stuck.then(|| until_registered(view, &replica.endpoint, text(), hint))
-}
-
-/// A tablet that has just been started answers before the nameserver has heard of it; one whose registration it missed stays
-/// as it is (docs/openmldb/nameserver.md#a-registration-that-the-nameserver-missed).
-pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, hint: &str) -> Decision {
-    let what = WaitFor::Registered(endpoint.clone());
-    if view.memory.has_expired(&what) {
-        return Decision::Blocked(Blocked::new(Reason::TabletOffline, seen, hint));
-    }
-    Decision::Wait(Wait::new(what, seen, REGISTERING, REGISTERING))
-}
-
-pub(super) fn ops_wait(view: &View, op: &openmldb_model::Op) -> Decision {
-    let seen = format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress());
-    if view.memory.has_expired(&WaitFor::Ops) {
-        let hint = format!("cancelop {} if it hangs, then run again", op.id);
-        return Decision::Blocked(Blocked::new(Reason::OpTimeout, seen, hint));
-    }
-    Decision::Wait(Wait::new(WaitFor::Ops, seen, OP_TIMEOUT, OP_STALL))
 }
 
 /// The leader is marked alive once no other leader flag is.

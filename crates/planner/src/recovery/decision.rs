@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use openmldb_model::{Action, Endpoint, Offset};
 
 use super::blocked::Blocked;
-use super::election::Choice;
+use super::choice::Choice;
 
 /// What is to happen to one partition next. `decide` makes it from a view; nothing else does.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@
 use crate::playbook::{PartitionStep, Playbook, Which};
 use openmldb_model::{Offset, Seen};
 
-use super::election::Choice;
+use super::choice::Choice;
 use super::memory::Load;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
 use super::view::{Data, ReplicaView, View};

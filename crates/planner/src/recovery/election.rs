@@ -1,14 +1,12 @@
 //! Who leads. One function, [`choose`], one reason per rejected replica.
 
-use std::cmp::Reverse;
-
-use serde::{Deserialize, Serialize};
-
 use crate::playbook::{OnConflict, Promote};
-use openmldb_model::{Endpoint, Offset, Term, counted};
+use openmldb_model::Offset;
 
 use super::base;
 use super::blocked::{Blocked, Reason};
+use super::choice::{Choice, GivenUp, PromotionMethod, Rejected};
+use super::condition::{at_offset, condition, has_data, longest, preference};
 use super::connect::counts_may_lie;
 use super::empty;
 use super::loss::{Loss, unless_accepted};
@@ -18,76 +16,10 @@ use super::rows::{self, seen_equal};
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
     elected_last, history_held, is_on_history, is_proven_prefix, lacks_the_newest_term, last_term,
-    leads_in_the_last_term, may_end_with_deletes, settled_term, shared_up_to,
+    leads_in_the_last_term, may_end_with_deletes, proven_prefixes, settled_term, shared_up_to,
 };
 use super::view::{Data, ReplicaView, View, list};
 use super::{unseen, veto};
-
-/// A leader and what follows from choosing it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// Who leads.
-    pub leader: Endpoint,
-    /// How it becomes leader.
-    pub way: PromotionMethod,
-    /// Its offset when it was chosen.
-    pub offset: Option<Offset>,
-    /// Why it.
-    pub why: String,
-    /// Why none of the others.
-    pub rejected: Vec<Rejected>,
-    /// The replicas whose data is known to be the beginning of the leader's: these may be connected as they are.
-    pub proven: Vec<Endpoint>,
-    /// Those of the others whose log is known to be so, and whose row counts speak against them: these may be once they were
-    /// compared.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub doubted: Vec<Endpoint>,
-    /// Those whose log is known to be so, where counts say nothing: these may be once their rows were looked at. Later on counts tell
-    /// less, since clients write and delete.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<Endpoint>,
-    /// What the other leader-flagged replicas give up.
-    pub given_up: Vec<GivenUp>,
-    /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
-    pub out_of_reach: Vec<Endpoint>,
-    /// Those of them that the nameserver had seen no longer than the leader is.
-    #[serde(default)]
-    pub seen_no_longer: Vec<Endpoint>,
-}
-
-/// How the chosen replica becomes leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PromotionMethod {
-    /// It is leader-flagged: ChangeRole, under the last term.
-    ChangeRole,
-    /// It is a follower: ChangeLeader, which begins a new term and moves the flag.
-    ChangeLeader,
-}
-
-/// A replica that was not chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejected {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// Why not.
-    pub why: String,
-}
-
-/// Entries that a replica holds beyond what it shares with the chosen leader, and that are discarded when it is resent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenUp {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// How many entries; the most there can be if `at_most`.
-    pub entries: u64,
-    /// Whether `entries` is an upper bound, because the terms of its last entries are unknown.
-    pub at_most: bool,
-    /// The term of its last entry, if known.
-    pub term: Option<Term>,
-    /// Where the replica's directory goes.
-    pub directory: String,
-}
 
 /// What to do about a partition without a history of terms.
 pub(super) const NO_TERMS: &str = "`openmldb-ops partition show D.T/PID` shows its metadata; where a backup has its term_offset, restore it with \
@@ -171,19 +103,6 @@ fn chosen(view: &View, leader: &ReplicaView, way: PromotionMethod, why: String) 
         out_of_reach: reach::unproven(view).map(|r| r.endpoint.clone()).collect(),
         seen_no_longer: unseen::seen_no_longer(view, leader),
     }
-}
-
-pub(super) fn has_data(replica: &ReplicaView) -> bool {
-    replica.offset() > Some(Offset(0))
-}
-
-/// The order in which replicas that are otherwise equal are preferred: more rows, alive before, smaller endpoint.
-fn preference(r: &ReplicaView) -> (Option<Offset>, u64, bool, Reverse<&Endpoint>) {
-    (r.offset(), r.rows(), r.memory.alive_before, Reverse(&r.endpoint))
-}
-
-pub(super) fn longest<'a>(replicas: impl Iterator<Item = &'a ReplicaView>) -> Option<&'a ReplicaView> {
-    replicas.max_by(|a, b| preference(a).cmp(&preference(b)))
 }
 
 /// If a replica that lacks rows is longer than every complete one, nobody can tell what the difference holds.
@@ -302,13 +221,6 @@ fn holds_most_of_the_history<'a>(
     })
 }
 
-pub(super) fn at_offset(replica: &ReplicaView) -> String {
-    match replica.offset() {
-        Some(offset) => format!("offset {offset}, {}", counted(replica.rows(), "row")),
-        None => "not loaded".to_owned(),
-    }
-}
-
 /// A replica longer than the leader-flagged one leads instead, if the latter is proven to be its beginning.
 fn longer_follower<'a>(
     view: &'a View,
@@ -417,41 +329,6 @@ fn may_still_appear(replica: &ReplicaView) -> bool {
     replica.data == Data::Absent && told && !replica.has_no_data()
         || replica.was_refused_in_place()
         || replica.vanished_in_place()
-}
-
-/// What is wrong with a replica that cannot lead, in a few words.
-pub(super) fn condition(view: &View, replica: &ReplicaView) -> String {
-    if let Some(suspicion) = suspicion(view, replica) {
-        return format!("is not complete ({suspicion})");
-    }
-    match &replica.data {
-        Data::OutOfReach(error) => format!("does not answer ({error})"),
-        Data::Loading(_) => "is still loading".to_owned(),
-        Data::Absent => match &replica.memory.load {
-            super::Load::Refused(error) if replica.was_refused_in_place() => format!("refused to load it ({error})"),
-            super::Load::Refused(error) => format!("has nothing in place ({error})"),
-            super::Load::Vanished if replica.vanished_in_place() => {
-                "vanished while loading, and its directory may be in place".to_owned()
-            }
-            super::Load::Vanished => "vanished while loading".to_owned(),
-            _ if replica.has_no_directory() => "has no directory for it".to_owned(),
-            super::Load::NeverAppeared => "never appeared after LoadTable".to_owned(),
-            super::Load::Interrupted | super::Load::InDoubt => {
-                "did not appear after its tablet stopped answering for a while".to_owned()
-            }
-            _ => "is not loaded".to_owned(),
-        },
-        Data::Loaded(_) if has_data(replica) => at_offset(replica),
-        Data::Loaded(_) => "is empty".to_owned(),
-    }
-}
-
-/// The replicas whose logs are the beginning of the leader's. A leader that leads already may have taken writes since: it shares
-/// them only with those it replicates to.
-pub(super) fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
-    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
-    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
-    others.filter(move |r| is_proven_prefix(view, r, leader) && !apart(r))
 }
 
 /// What the others give up when `leader` leads and they are resent. What a follower holds of unknown terms was given up with its

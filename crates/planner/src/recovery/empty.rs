@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use openmldb_model::{Directory, Offset, Seen, StorageMode};
 
 use super::blocked::{Blocked, Reason};
+use super::condition::condition;
 use super::decision::Decision;
-use super::election::condition;
 use super::loading;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;

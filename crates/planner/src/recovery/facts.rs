@@ -1,12 +1,11 @@
 //! The facts that one partition's plan rests on: what a plan that is kept has to find again before it may be applied.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use openmldb_model::{Endpoint, Offset, StorageMode, TabletState, Term, TermStart};
 
 use super::memory::Load;
+use super::shared::ByEndpoint;
 use super::view::{Data, ReplicaView, View};
 
 /// Everything of a partition that decides what happens to it.
@@ -22,7 +21,7 @@ pub struct Facts {
     /// The leader that serves.
     pub serving: Option<Endpoint>,
     /// Its replicas.
-    pub replicas: BTreeMap<Endpoint, ReplicaFacts>,
+    pub replicas: ByEndpoint<ReplicaFacts>,
 }
 
 /// One replica.

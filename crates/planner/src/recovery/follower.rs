@@ -12,10 +12,11 @@ use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletStat
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
 use super::connect::{Returns, connect, is_the_same, read_again};
-use super::decide::{ANSWER, MAX_TRIES, ops_wait, until_registered};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::election::NO_TERMS;
+use super::gates::{ops_wait, until_registered};
+use super::limits::{ANSWER, MAX_TRIES};
 use super::loss::{Loss, unless_accepted};
 use super::rows::{self, seen_equal};
 use super::single::resend_went_wrong;

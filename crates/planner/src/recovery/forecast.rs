@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use openmldb_model::{Action, Endpoint};
 
+use super::limits::LANE_MS;
 use super::plan::{LeaderPlan, PartitionPlan, Plan};
 
 /// Nanoseconds to load a replica, and one of its entries (docs/openmldb/timings.md#measured: 100,000 small rows in 0.8
@@ -16,9 +17,6 @@ const POOL: u64 = 3;
 /// Nanoseconds to make a snapshot, and for one of its entries; a tablet makes one at a time
 /// (docs/openmldb/timings.md#measured: 50 ms for 130).
 const SNAPSHOT: (u64, u64) = (20_000_000, 4_000);
-/// Milliseconds in one of the nameserver's two lanes for a connected follower, and for one that is resent: 18 s and 60 s for
-/// eight followers (docs/openmldb/timings.md#measured).
-pub(super) const LANE_MS: (u64, u64) = (4_500, 15_000);
 
 /// An estimate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,8 +6,9 @@ use openmldb_model::{Action, Directory, Offset, Seen, State};
 
 use super::base::{before_its_log_is_hidden, is_written_while_loading};
 use super::connect::begins_its_leaders_log;
-use super::decide::{ANSWER, APPEARING, Gates, MAX_TRIES};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::gates::Gates;
+use super::limits::{ANSWER, APPEARING, MAX_TRIES};
 use super::memory::Load;
 use super::rows::seen_to_lack_keys;
 use super::suspect::is_suspect;

@@ -9,10 +9,11 @@ use openmldb_model::{
     Endpoint, Manifest, Offset, OpId, Partition, PartitionId, Snapshot, StorageMode, Table, Term, TermPair,
 };
 
+use super::choice::{Choice, PromotionMethod};
 use super::decision::WaitFor;
-use super::election::{Choice, PromotionMethod};
 use super::loss::Loss;
 use super::rows::RowsSeen;
+use super::shared::{ByEndpoint, Shared};
 use super::unseen::Replaceable;
 use super::view::Data;
 
@@ -20,9 +21,9 @@ use super::view::Data;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Memory {
     /// By replica.
-    pub replicas: BTreeMap<Endpoint, ReplicaMemory>,
+    pub replicas: ByEndpoint<Shared<ReplicaMemory>>,
     /// The leader chosen, once the choice was acted on.
-    pub choice: Option<Choice>,
+    pub choice: Option<Shared<Choice>>,
     /// The partition's last term when it was chosen, or, where ChangeLeader makes it leader, when it first served: a later one is
     /// somebody else's election.
     pub chosen_under: Option<Term>,
@@ -224,7 +225,7 @@ impl Memory {
                 ..ReplicaMemory::new()
             };
             memory.note_evidence(manifest, term_pair);
-            (replica.endpoint.clone(), memory)
+            (replica.endpoint.clone(), Shared::from(memory))
         });
         Self {
             replicas: replicas.collect(),
@@ -235,17 +236,28 @@ impl Memory {
     }
 
     /// What is remembered of a replica.
-    pub fn replica(&self, endpoint: &Endpoint) -> ReplicaMemory {
-        self.replicas.get(endpoint).cloned().unwrap_or_else(ReplicaMemory::new)
+    pub fn replica(&self, endpoint: &Endpoint) -> Shared<ReplicaMemory> {
+        self.replicas.get(endpoint).cloned().unwrap_or_default()
     }
 
     /// The same, to be written.
     pub fn replica_mut(&mut self, endpoint: &Endpoint) -> &mut ReplicaMemory {
-        self.replicas.entry(endpoint.clone()).or_default()
+        self.replicas.get_or_insert_with(endpoint, Shared::default)
+    }
+
+    /// Notes something of a replica. What it changes nothing of stays shared with whoever else remembers it.
+    pub fn note(&mut self, endpoint: &Endpoint, note: impl FnOnce(&mut ReplicaMemory)) {
+        let known = self.replicas.get_or_insert_with(endpoint, Shared::default);
+        let mut now = ReplicaMemory::clone(known);
+        note(&mut now);
+        if now != **known {
+            *known = now.into();
+        }
     }
 
     /// Notes the leader that was chosen, under which last term, and whom nobody had looked at.
-    pub fn choose(&mut self, choice: Choice, last: Option<Term>) {
+    pub fn choose(&mut self, choice: impl Into<Shared<Choice>>, last: Option<Term>) {
+        let choice = choice.into();
         self.chosen_under = last.filter(|_| choice.way == PromotionMethod::ChangeRole);
         for endpoint in &choice.out_of_reach {
             let unseen = self.replica_mut(endpoint);

@@ -5,11 +5,13 @@ use openmldb_model::{Endpoint, Offset};
 use crate::playbook::Promote;
 
 use super::blocked::{Blocked, Reason};
-use super::election::{PromotionMethod, at_offset, condition, proven_prefixes};
+use super::choice::PromotionMethod;
+use super::condition::{at_offset, condition};
 use super::loss::{Loss, unless_accepted};
 use super::reach;
 use super::rows::{seen_to_hold_all, seen_to_lack};
 use super::suspect::{is_suspect, lacks_rows_of};
+use super::term::proven_prefixes;
 use super::term::written_below_its_start;
 use super::veto;
 use super::view::{ReplicaView, View, list};

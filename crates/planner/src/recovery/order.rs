@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use openmldb_model::{PartitionId, Tid};
 
-use super::decide::Gates;
 use super::decision::Ahead;
+use super::gates::Gates;
 
 /// How far a partition in scope is, as others care about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use openmldb_model::{Action, Endpoint, Offset, OpId, StorageMode};
 
+use super::choice::PromotionMethod;
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
-use super::election::PromotionMethod;
 use super::memory::{Load, Memory};
 use super::single::is_seen_replaced;
 use super::view::{Data, View};

@@ -9,12 +9,13 @@ use crate::playbook::Playbook;
 use openmldb_model::{Action, Endpoint, Offset, PartitionId, Seen, Snapshot, State, Table, TableName, counted};
 
 use super::blocked::{Blocked, Reason};
-use super::decide::{Gates, decide};
+use super::choice::Choice;
+use super::decide::decide;
 use super::decision::{ComparedBefore, Decision, Intent, WaitFor};
-use super::election::Choice;
 use super::facts::Facts;
-use super::forecast::LANE_MS;
+use super::gates::Gates;
 use super::health::{Health, health};
+use super::limits::LANE_MS;
 use super::loss::Loss;
 use super::memory::Memory;
 use super::rows::RowsSeen;

@@ -9,7 +9,7 @@ use openmldb_model::{
     Directory, Endpoint, Offset, OpId, Partition, PartitionId, Seen, Snapshot, StorageMode, Table, TabletState, Tid,
 };
 
-use super::election::Choice;
+use super::choice::Choice;
 use super::memory::{Before, Load, Memory, ReplicaMemory};
 use super::unseen::Replaceable;
 use super::view::{Data, ReplicaView, View};
@@ -252,12 +252,9 @@ impl Memory {
         }
         let choice = earlier.choice.as_ref().filter(|choice| leader.as_ref() == Some(&choice.leader));
         self.chosen_under = choice.and_then(|_| view.terms.last()).map(|start| start.term);
-        self.choice = choice.map(|choice| Choice {
-            proven: Vec::new(),
-            doubted: Vec::new(),
-            unread: Vec::new(),
-            ..choice.clone()
-        });
+        let unproven =
+            |choice: &Choice| Choice { proven: Vec::new(), doubted: Vec::new(), unread: Vec::new(), ..choice.clone() };
+        self.choice = choice.map(|choice| unproven(choice).into());
     }
 
     /// Whether an earlier run had begun to bring a replica back: then looking healthy is not enough, its end is checked.

@@ -3,7 +3,7 @@
 use openmldb_model::{Offset, TabletState};
 
 use super::blocked::{Blocked, Reason};
-use super::election::PromotionMethod;
+use super::choice::PromotionMethod;
 use super::loss::{Loss, unless_accepted};
 use super::memory::Load;
 use super::suspect::is_suspect;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use openmldb_model::{Action, Endpoint, Offset, counted};
 
 use super::blocked::{Blocked, Reason};
-use super::decide::MAX_TRIES;
 use super::decision::{ComparedBefore, Decision, Intent};
+use super::limits::MAX_TRIES;
 use super::suspect::counts_are_in_doubt;
 use super::view::{ReplicaView, View};
 

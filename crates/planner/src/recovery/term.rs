@@ -210,3 +210,11 @@ pub fn term_above_history(view: &View) -> Option<(&ReplicaView, Term)> {
     let heard = view.replicas.iter().filter_map(|r| r.term_pair.known().map(|pair| (r, pair)));
     heard.filter(|(_, pair)| pair.has_table).map(|(r, pair)| (r, pair.term)).find(|(_, term)| *term > last)
 }
+
+/// The replicas whose logs are the beginning of the leader's. A leader that leads already may have taken writes since: it shares
+/// them only with those it replicates to.
+pub(super) fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
+    others.filter(move |r| is_proven_prefix(view, r, leader) && !apart(r))
+}

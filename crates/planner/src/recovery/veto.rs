@@ -5,7 +5,8 @@ use crate::playbook::Promote;
 use openmldb_model::Offset;
 
 use super::blocked::{Blocked, Reason};
-use super::election::{PromotionMethod, condition, has_data, longest};
+use super::choice::PromotionMethod;
+use super::condition::{condition, has_data, longest};
 use super::loss::{Loss, unless_accepted};
 use super::reach;
 use super::rows;

@@ -10,6 +10,7 @@ use openmldb_model::{
 
 use super::base::Base;
 use super::memory::{Load, Memory, ReplicaMemory};
+use super::shared::Shared;
 
 /// Everything that decides what happens to one partition. Plain data; `predict` edits a copy of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +63,7 @@ pub struct ReplicaView {
     /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
     pub aggregator: Seen<Aggregator>,
     /// What this run remembers of it.
-    pub memory: ReplicaMemory,
+    pub memory: Shared<ReplicaMemory>,
 }
 
 /// What a replica's tablet holds of it.

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::recovery::{Memory, View, replica_count};
+use crate::recovery::{Memory, replica_count};
 use openmldb_model::{Endpoint, PartitionId, Snapshot, Table, Tablet, TabletState, Tid};
 
 use partition::{Look, count, findings_of};
@@ -33,10 +33,10 @@ pub fn verify(
             }
             used.extend(partition.replicas.iter().map(|replica| &replica.endpoint));
             let memory = memories.get(&id).cloned().unwrap_or_default();
-            let now = Look { snapshot: second, view: View::of(second, table, partition, &memory) };
+            let now = Look::of(second, table, partition, &memory);
             let then = tables_then.get(&id.tid).and_then(|table| {
                 let partition = table.partitions.iter().find(|partition| partition.pid == id.pid)?;
-                Some(Look { snapshot: first, view: View::of(first, table, partition, &memory) })
+                Some(Look::of(first, table, partition, &memory))
             });
             findings.extend(findings_of(then.as_ref(), &now));
             findings.extend(replica_count(table, partition).map(|problem| count(&now.view, &problem)));

@@ -1,17 +1,25 @@
 //! What is not as it should be in one partition.
 
 use crate::recovery::{
-    Health, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, led_apart, remotes_of, resend_went_wrong,
-    seen_to_lack,
+    Health, Memory, Problem, ProblemKind, ReplicaView, View, health, lacks_rows_of, led_apart, remotes_of,
+    resend_went_wrong, seen_to_lack,
 };
-use openmldb_model::{Aggregator, Endpoint, Held, Offset, Seen, Snapshot, State};
+use openmldb_model::{Aggregator, Endpoint, Held, Offset, Partition, Seen, Snapshot, State, Table};
 
 use super::finding::{Finding, FindingKind, Persistence};
 
 /// One look at a partition.
 pub(super) struct Look<'a> {
     pub(super) snapshot: &'a Snapshot,
+    pub(super) table: &'a Table,
+    pub(super) partition: &'a Partition,
     pub(super) view: View,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot, table: &'a Table, partition: &'a Partition, memory: &Memory) -> Self {
+        Self { snapshot, table, partition, view: View::of(snapshot, table, partition, memory) }
+    }
 }
 
 impl Look<'_> {
@@ -116,14 +124,10 @@ fn state(view: &View) -> Vec<Finding> {
 
 /// A leader that was made by ChangeRole knows nothing of other clusters, and nobody tells it later.
 fn remote_detached(now: &Look<'_>) -> Vec<Finding> {
-    let place = now.snapshot.tables.iter().find(|table| table.tid == now.view.partition.tid).and_then(|table| {
-        let partition = table.partitions.iter().find(|partition| partition.pid == now.view.partition.pid)?;
-        Some((table, partition))
-    });
-    let Some((table, partition)) = place.filter(|(_, partition)| !partition.remotes.is_empty()) else {
+    if now.partition.remotes.is_empty() {
         return Vec::new();
-    };
-    let found = remotes_of(now.snapshot, table, partition).into_iter().filter_map(|remote| {
+    }
+    let found = remotes_of(now.snapshot, now.table, now.partition).into_iter().filter_map(|remote| {
         let leader = remote.detached_from()?;
         let text = format!(
             "leads, and does not replicate to {} of the cluster {}, which follows this one",

@@ -167,6 +167,7 @@ impl Nameservers {
             retrying_finish: false,
             op_fate: None,
             reconnected_at: 0,
+            reports: super::Reports::default(),
         });
         if let Some(mut leading) = self.leading(tablets) {
             leading.recover();

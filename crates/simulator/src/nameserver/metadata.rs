@@ -4,7 +4,7 @@
 //! the numbers that were cached at that moment. Copying a table of thousands of partitions for each flag would be far
 //! too slow; instead a partition is copied just before it first changes after such a write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmldb_wire::nameserver::{PartitionMeta, TableInfo, TablePartition};
 
@@ -12,6 +12,8 @@ use openmldb_wire::nameserver::{PartitionMeta, TableInfo, TablePartition};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     by_tid: BTreeMap<u32, Table>,
+    /// Tables that somebody may have changed since that was last asked.
+    touched: BTreeSet<u32>,
     names: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
@@ -36,6 +38,7 @@ struct Partition {
 impl Tables {
     pub(super) fn insert(&mut self, db: &str, name: &str, tid: u32, table: Table) {
         self.by_tid.insert(tid, table);
+        self.touched.insert(tid);
         self.names.entry(db.to_owned()).or_default().insert(name.to_owned(), tid);
     }
 
@@ -57,6 +60,7 @@ impl Tables {
     }
 
     pub(super) fn get_mut(&mut self, tid: u32) -> Option<&mut Table> {
+        self.touched.insert(tid);
         self.by_tid.get_mut(&tid)
     }
 
@@ -87,12 +91,24 @@ impl Tables {
         self.by_tid.iter().map(|(tid, table)| (*tid, table))
     }
 
+    /// The tables that may have changed since this was last asked.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// A table, to note in it what is asked of it at every pass anyway: it does not count as changed.
+    pub(super) fn get_to_note(&mut self, tid: u32) -> Option<&mut Table> {
+        self.by_tid.get_mut(&tid)
+    }
+
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (u32, &mut Table)> {
+        self.touched.extend(self.by_tid.keys());
         self.by_tid.iter_mut().map(|(tid, table)| (*tid, table))
     }
 
     /// Forgets what only the leading nameserver's memory held: what is left is ZooKeeper's copy.
     pub(super) fn revert_to_saved(&mut self) {
+        self.touched.extend(self.by_tid.keys());
         for table in self.by_tid.values_mut() {
             for partition in &mut table.partitions {
                 if let Some((write, copy)) = partition.saved.take()

@@ -22,6 +22,7 @@ mod read_back;
 mod recover_table;
 mod refusal;
 mod remote;
+mod reports;
 mod restored;
 mod resume;
 mod rpc;
@@ -39,7 +40,7 @@ mod zookeeper;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use port::{PartitionKey, TabletPort, Unreachable};
+pub use port::{CountsSince, PartitionKey, TabletPort, Unreachable};
 pub use read_back::Nodes;
 pub use settings::Settings;
 pub use spec::{Placement, SYSTEM_DATABASES, SpecError, TableSpec, system_tables};
@@ -53,6 +54,7 @@ use membership::{Arrival, Members};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use openmldb_wire::nameserver::{OpStatus, TableInfo, TablePartition};
 use poll::Round;
+use reports::Reports;
 use timers::{Event, Timers};
 use zookeeper::Kept;
 
@@ -95,6 +97,8 @@ struct Memory {
     /// Until then connections to tablets that came back are being made again: lanes stand still, and so does the one thread
     /// that deals with tablets coming back.
     reconnected_at: Millis,
+    /// What tablets last told of what they hold.
+    reports: Reports,
 }
 
 /// The leading nameserver at work, at one moment.

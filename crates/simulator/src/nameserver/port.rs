@@ -21,6 +21,20 @@ pub struct PartitionKey {
     pub pid: u32,
 }
 
+/// What a tablet holds, for somebody who asks again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CountsSince {
+    /// What it held.
+    Same,
+    /// Something else, or nobody has counted.
+    Now {
+        /// By partition, in their order.
+        held: Vec<(PartitionKey, Counts)>,
+        /// The count of changes at which it holds that; none if it may change by itself.
+        changes: Option<u64>,
+    },
+}
+
 /// The tablets, as a nameserver reaches them.
 pub trait TabletPort {
     /// One RPC.
@@ -44,6 +58,14 @@ pub trait TabletPort {
             answer.all_table_status.iter().map(|status| (key(status), Counts::reported(status))).collect();
         held.sort_unstable_by_key(|(partition, _)| *partition);
         Ok(held)
+    }
+
+    /// The same, for somebody who knows what it was at a certain count of changes.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if nobody answers.
+    fn counts_since(&mut self, endpoint: &str, _changes: Option<u64>) -> Result<CountsSince, Unreachable> {
+        self.counts(endpoint).map(|held| CountsSince::Now { held, changes: None })
     }
 
     /// TabletServer.CreateTable, which our contract leaves out: an empty replica, loaded at once. `replicas` are the

@@ -56,9 +56,9 @@ impl Leading<'_> {
             .lanes
             .all()
             .filter(|op| request.op_id.is_none_or(|id| id == op.record.id))
-            .filter(|op| request.db.as_ref().is_none_or(|db| *db == op.record.db))
-            .filter(|op| request.name.as_ref().is_none_or(|name| *name == op.record.name))
             .filter(|op| request.pid.is_none_or(|pid| pid == op.record.pid))
+            .filter(|op| request.name.as_ref().is_none_or(|name| *name == op.record.name))
+            .filter(|op| request.db.as_ref().is_none_or(|db| *db == op.record.db))
             .map(super::op::Op::line)
             .collect();
         op_status.sort_by_key(|line| line.op_id);

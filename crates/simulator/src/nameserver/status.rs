@@ -2,7 +2,7 @@
 //! shows.
 
 use super::metadata::Table;
-use super::{Leading, PartitionKey};
+use super::{CountsSince, Leading, Memory, PartitionKey};
 use crate::tablet::Counts;
 use openmldb_wire::common::StorageMode;
 use openmldb_wire::nameserver::{PartitionMeta, TablePartition};
@@ -16,51 +16,39 @@ struct Stats {
     diskused: u64,
 }
 
-/// One tablet's report, by partition, read from front to back.
-#[derive(Debug)]
-struct Report {
-    endpoint: String,
-    held: Vec<(PartitionKey, Counts)>,
-    next: usize,
-}
-
 impl Leading<'_> {
-    /// One pass of GetTableStatus. It changes nothing if no tablet reports any table.
+    /// One pass of GetTableStatus. It changes nothing if no tablet reports any table. What is reported as it was, in tables that
+    /// nobody has touched, would be noted as it is.
     pub(super) fn update_table_status(&mut self) {
-        let healthy: Vec<_> = self.memory.members.healthy().map(str::to_owned).collect();
-        let mut reports = Vec::with_capacity(healthy.len());
-        for endpoint in healthy {
-            let Ok(held) = self.tablets.counts(&endpoint) else { continue };
-            reports.push(Report { endpoint, held, next: 0 });
+        let Memory { members, reports, .. } = &mut *self.memory;
+        reports.keep(|endpoint| members.is_healthy(endpoint));
+        for endpoint in members.healthy() {
+            match self.tablets.counts_since(endpoint, reports.changes(endpoint)) {
+                Ok(CountsSince::Same) => {}
+                Ok(CountsSince::Now { held, changes }) => reports.note(endpoint, held, changes),
+                Err(_) => reports.forget(endpoint),
+            }
         }
-        if reports.iter().all(|report| report.held.is_empty()) {
+        if reports.are_empty() {
             return;
         }
-        for (tid, table) in self.zk.tables.all_mut() {
+        let mut touched = self.zk.tables.take_touched();
+        if reports.begin() {
+            touched.extend(self.zk.tables.by_tid().map(|(tid, _)| tid));
+        }
+        let mut due = reports.take_news();
+        for tid in touched {
+            let pids = self.zk.tables.get(tid).map_or(0, |table| u32::try_from(table.len()).unwrap_or(0));
+            due.extend((0..pids).map(|pid| PartitionKey { tid, pid }));
+        }
+        for partition in due {
+            let Some(table) = self.zk.tables.get_to_note(partition.tid) else { continue };
             let in_memory = table.head.storage_mode() == StorageMode::KMemory;
-            for pid in 0..u32::try_from(table.len()).unwrap_or(0) {
-                let partition = PartitionKey { tid, pid };
-                let report = |endpoint: &str| {
-                    let report = reports.iter_mut().find(|report| report.endpoint == endpoint)?;
-                    report.take(partition).map(|reported| counted(reported, in_memory))
-                };
-                update_partition(table, pid, report);
-            }
+            let reports = &self.memory.reports;
+            update_partition(table, partition.pid, |endpoint| {
+                Some(counted(reports.of(endpoint, partition)?, in_memory))
+            });
         }
-    }
-}
-
-impl Report {
-    /// What was reported of a partition; asked for in the order of partitions.
-    fn take(&mut self, partition: PartitionKey) -> Option<Counts> {
-        while let Some((held, reported)) = self.held.get(self.next) {
-            match held.cmp(&partition) {
-                std::cmp::Ordering::Less => self.next += 1,
-                std::cmp::Ordering::Equal => return Some(*reported),
-                std::cmp::Ordering::Greater => break,
-            }
-        }
-        None
     }
 }
 
@@ -72,7 +60,7 @@ fn counted(counts: Counts, in_memory: bool) -> Stats {
 }
 
 /// Caches what was reported of a partition's replicas. One that nobody reported keeps its old numbers.
-fn update_partition(table: &mut Table, pid: u32, report: impl FnMut(&str) -> Option<Stats>) {
+fn update_partition(table: &mut Table, pid: u32, report: impl Fn(&str) -> Option<Stats>) {
     let Some(partition) = table.partition(pid) else { return };
     let news: Vec<_> = partition.partition_meta.iter().map(|meta| meta.endpoint.as_str()).map(report).collect();
     if partition.partition_meta.iter().zip(&news).all(|(meta, news)| is_known(partition, meta, *news)) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Millis;
-use super::expiry::Ttl;
+use super::ttl::Ttl;
 use openmldb_model::{PartitionId, Pid, StorageMode, Tid};
 use openmldb_wire::{api, common};
 use prost::Message as _;

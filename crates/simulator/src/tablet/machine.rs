@@ -1,6 +1,7 @@
 //! One tablet: a disk that stays, a process that comes and goes.
 
 use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use super::aggregate::Aggregator;
@@ -11,6 +12,53 @@ use super::replica::Replica;
 use super::task::Tasks;
 use crate::fault::LoadFate;
 use openmldb_model::{PartitionId, StorageMode};
+
+/// All machines. Whatever is given out to be changed counts as changed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Machines {
+    all: Vec<Machine>,
+    changes: Vec<u64>,
+}
+
+impl Machines {
+    pub(super) fn push(&mut self, machine: Machine) {
+        self.all.push(machine);
+        self.changes.push(0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Machine> {
+        self.all.iter()
+    }
+
+    /// How often one may have been changed.
+    pub(super) fn changes(&self, at: usize) -> u64 {
+        self.changes[at]
+    }
+
+    /// One's tasks, which are no part of what it holds.
+    pub(super) fn tasks_mut(&mut self, at: usize) -> &mut Tasks {
+        &mut self.all[at].tasks
+    }
+}
+
+impl Index<usize> for Machines {
+    type Output = Machine;
+
+    fn index(&self, at: usize) -> &Machine {
+        &self.all[at]
+    }
+}
+
+impl IndexMut<usize> for Machines {
+    fn index_mut(&mut self, at: usize) -> &mut Machine {
+        self.changes[at] += 1;
+        &mut self.all[at]
+    }
+}
 
 /// A tablet's machine.
 #[derive(Debug, Clone)]

@@ -27,20 +27,22 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod traverse;
+mod ttl;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use disk::Recycled;
 pub use entry::{Entry, RowId, Schema, TableSpec};
-pub use expiry::{Ttl, rows_now};
+pub use expiry::rows_now;
 pub use refusal::Refusal;
 pub use restored::Files;
 pub use settings::Settings;
 pub use status::Counts;
+pub use ttl::Ttl;
 
 use job::{Agenda, Due, Event, PoolKind, Work};
-use machine::{Machine, Power};
+use machine::{Machine, Machines, Power};
 use openmldb_wire::api;
 use openmldb_wire::call::{TabletAnswer, TabletCall};
 
@@ -62,7 +64,7 @@ pub struct Tablets {
     /// State of the random numbers (splitmix64).
     random: u64,
     now: Millis,
-    machines: Vec<Machine>,
+    machines: Machines,
     by_endpoint: BTreeMap<Arc<str>, usize>,
     names: BTreeMap<String, String>,
     agenda: Agenda,
@@ -77,7 +79,7 @@ impl Tablets {
             settings,
             random: seed,
             now: 0,
-            machines: Vec::new(),
+            machines: Machines::default(),
             by_endpoint: BTreeMap::new(),
             names: BTreeMap::new(),
             agenda: Agenda::default(),
@@ -185,7 +187,7 @@ impl Tablets {
             TabletCall::DeleteBinlog(request) => TabletAnswer::DeleteBinlog(self.delete_binlog(at, &request)),
             TabletCall::GetTaskStatus(_) => TabletAnswer::GetTaskStatus(self.machines[at].tasks.list()),
             TabletCall::DeleteOpTask(request) => {
-                self.machines[at].tasks.delete(&request.op_id);
+                self.machines.tasks_mut(at).delete(&request.op_id);
                 TabletAnswer::DeleteOpTask(refusal::general(refusal::OK))
             }
             TabletCall::CancelOp(api::CancelOpRequest { op_id }) => {

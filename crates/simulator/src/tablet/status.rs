@@ -106,6 +106,17 @@ impl Tablets {
         Some(self.machines[at].replicas.iter().map(counts).collect())
     }
 
+    /// How often something about a tablet was changed; none if it does not answer. As long as it stays, so do its numbers.
+    pub fn changes(&self, endpoint: &str) -> Option<u64> {
+        self.reach(endpoint).map(|at| self.machines.changes(at))
+    }
+
+    /// Whether its numbers change while nothing happens: those of a load in progress do.
+    pub fn counts_by_itself(&self, endpoint: &str) -> bool {
+        let loads = |machine: &Machine| machine.replicas.values().any(|replica| replica.progress.is_some());
+        self.machine(endpoint).is_some_and(loads)
+    }
+
     /// What the table was created with, whatever became of its replicas since.
     pub(super) fn table_schema(&self, at: usize, request: &api::GetTableSchemaRequest) -> api::GetTableSchemaResponse {
         let id = super::entry::partition_id(request.tid().unsigned_abs(), request.pid().unsigned_abs());

@@ -28,6 +28,20 @@ impl nameserver::TabletPort for Reach<'_> {
         Ok(counts.into_iter().map(|(id, counts)| (key(id), counts)).collect())
     }
 
+    fn counts_since(
+        &mut self,
+        endpoint: &str,
+        changes: Option<u64>,
+    ) -> Result<nameserver::CountsSince, nameserver::Unreachable> {
+        let now = self.0.changes(endpoint).ok_or(nameserver::Unreachable)?;
+        if changes == Some(now) {
+            return Ok(nameserver::CountsSince::Same);
+        }
+        let held = self.counts(endpoint)?;
+        let changes = (!self.0.counts_by_itself(endpoint)).then_some(now);
+        Ok(nameserver::CountsSince::Now { held, changes })
+    }
+
     fn create_table(
         &mut self,
         endpoint: &str,

@@ -3,9 +3,9 @@
 use openmldb_model::{Offset, Seen};
 
 use super::super::blocked::{Blocked, Reason};
-use super::super::decide::{APPEARING, OP_TIMEOUT};
 use super::super::decision::{Decision, Question, Wait, WaitFor};
 use super::super::discard::may_discard;
+use super::super::limits::{APPEARING, OP_TIMEOUT};
 use super::super::memory::Load;
 use super::super::view::ReplicaView;
 use super::{Case, Follower};

@@ -4,12 +4,13 @@ use super::aggregates::{aggregates, aggregating, base, led};
 use super::builder::{Built, Replica, a_partition, said};
 use super::carrying_on::{loaded, none, restarted, same, told};
 use crate::recovery::{
-    Base, Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, ReplicaMemory, awaits_aggregator,
+    Base, Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, ReplicaMemory, Shared,
+    awaits_aggregator,
 };
 use openmldb_model::{Action, Aggregator, Endpoint, Seen, StorageMode};
 
 /// What is noted of a replica of which so much is remembered, where its base table's partition is registered nowhere.
-fn noted(view: &Built, change: impl FnOnce(&mut ReplicaMemory)) -> ReplicaMemory {
+fn noted(view: &Built, change: impl FnOnce(&mut ReplicaMemory)) -> Shared<ReplicaMemory> {
     let mut memory = Memory { replicas: [("a".into(), view.get("a").memory.clone())].into(), ..Memory::default() };
     change(memory.replica_mut(&"a".into()));
     memory.note_unattached(view);

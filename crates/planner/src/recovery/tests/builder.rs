@@ -172,7 +172,7 @@ impl Replica {
             directory: Seen::Known(Directory::InPlace),
             followers: Seen::Unasked,
             aggregator: Seen::Known(Aggregator::Missing),
-            memory: ReplicaMemory::new(),
+            memory: ReplicaMemory::new().into(),
         })
     }
 

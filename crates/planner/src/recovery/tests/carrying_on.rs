@@ -149,7 +149,7 @@ impl Found {
     }
 
     pub(super) fn load(&self, had_snapshot: bool, earlier: [PersistedMemory; 3]) -> Load {
-        self.carried(had_snapshot, earlier).replica(&"b".into()).load
+        self.carried(had_snapshot, earlier).replica(&"b".into()).load.clone()
     }
 }
 
@@ -228,7 +228,7 @@ fn a_load_that_nobody_heard_of_is_in_doubt_for_a_disk_table() {
         let intent = Intent { step: "load_table", action, why: String::new(), resends: false };
         memory.note_unheard(&view, &intent, None);
         let replica = memory.replica(&"b".into());
-        assert_eq!((replica.load, replica.loads), (expected, 1));
+        assert_eq!((&replica.load, replica.loads), (&expected, 1));
     }
 }
 
@@ -416,7 +416,7 @@ fn a_resend_that_was_meant_is_checked_by_the_next_run() {
     };
     let memory = Found { held: vec![0, 1], served: true, ..NOTHING }.carried(false, [meant.clone(), loaded(), none()]);
     assert!(memory.was_bringing_back());
-    let recovery = memory.replica(&"b".into()).recovery;
+    let recovery = memory.replica(&"b".into()).recovery.clone();
     assert_eq!(
         (recovery.tries, recovery.after_op, recovery.resend_meant, recovery.must_drop),
         (1, Some(OpId(8)), true, true)
@@ -453,8 +453,8 @@ fn a_choice_holds_while_its_leader_serves_and_proves_nothing_any_more() {
     };
     let served = || Found { served: true, ..NOTHING };
     let choice = kept(served(), "a").unwrap();
-    assert_eq!((choice.proven, choice.out_of_reach), (Vec::new(), vec!["c".into()]));
-    assert_eq!((choice.doubted, choice.unread), (Vec::new(), Vec::new()));
+    assert_eq!((&choice.proven, &choice.out_of_reach), (&Vec::new(), &vec!["c".into()]));
+    assert_eq!((&choice.doubted, &choice.unread), (&Vec::new(), &Vec::new()));
     assert_eq!(kept(served(), "b"), None, "another one leads");
     assert_eq!(kept(NOTHING, "a"), None, "it does not serve");
 }

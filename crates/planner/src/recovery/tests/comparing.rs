@@ -3,7 +3,7 @@
 use super::builder::{Built, Replica, a_partition, recover};
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
-use crate::recovery::decide::MAX_TRIES;
+use crate::recovery::limits::MAX_TRIES;
 use crate::recovery::{Decision, Gates, Intent, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
 use openmldb_model::{Action, Endpoint, Offset};
 
@@ -75,7 +75,7 @@ fn written_on(entries: u64, rows: u64, connected: Option<u64>) -> Built {
         let b = view.get_mut("b");
         (b.data, b.term_pair) = (caught_up.get("b").data.clone(), caught_up.get("b").term_pair.clone());
     }
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     view
 }
 
@@ -146,7 +146,7 @@ fn doubted(rows: RowsSeen) -> Built {
     assert_eq!(choice.doubted, [Endpoint::from("b")]);
     let a = |r: Replica| r.leader().alive().loaded(80).rows(64).leads_to([]);
     let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(60).rows(44).last_term(1));
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     after(view, rows)
 }
 
@@ -172,7 +172,7 @@ fn one_whose_leader_counts_fewer_rows_by_now_is_compared_before_it_is_connected(
     let choice = of(|r| r.leader().loaded(60).last_term(1)).choice();
     assert_eq!(choice.proven, [Endpoint::from("b")]);
     let mut view = of(|r| r.leader().alive().loaded(70).rows(66).leads_to([]));
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     assert!(wants_rows(&view), "{:?}", decided(&view));
 }
 

@@ -74,7 +74,7 @@ fn it_is_told_once_and_what_it_holds_is_not_replaced_if_that_did_not_help() {
     let mut wait_for_unreachable_leader = serving();
     wait_for_unreachable_leader.memory.note_outcome(&before, &intents[0], &Outcome::Unknown(String::new()), None);
     let memory = wait_for_unreachable_leader.memory.replica(&"b".into());
-    assert_eq!((memory.load, memory.told_schema), (Load::NotSent, false));
+    assert_eq!((&memory.load, memory.told_schema), (&Load::NotSent, false));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn served(held_then: u64, follower: u64) -> Built {
                 r.memory.leader_held = Some(Offset(held_then));
             })
         });
-    view.0.memory.choice = Some(Choice { offset: Some(Offset(held_then)), ..*choice });
+    view.0.memory.choice = Some(Choice { offset: Some(Offset(held_then)), ..*choice }.into());
     view
 }
 

@@ -259,13 +259,13 @@ fn a_tail_given_up_by_the_choice_is_discarded() {
         term: None,
         directory: String::new(),
     }];
-    view.memory.choice = Some(choice.clone());
+    view.memory.choice = Some(choice.clone().into());
     assert_eq!(view.acts(), ["recover_table b (resend)"]);
     choice.offset = Some(Offset(21));
-    view.memory.choice = Some(choice.clone());
+    view.memory.choice = Some(choice.clone().into());
     assert_eq!(view.blocked().reason, Reason::LongerThanLeader, "that leader had more than this one has");
     (choice.leader, choice.offset) = ("c".into(), Some(Offset(20)));
-    view.memory.choice = Some(choice);
+    view.memory.choice = Some(choice.into());
     assert_eq!(view.blocked().reason, Reason::LongerThanLeader, "given up for another leader");
 }
 
@@ -382,7 +382,7 @@ fn a_partition_whose_leader_was_chosen_in_this_run_is_done_when_all_caught_up() 
     let mut view = serving([("b", 12)], |r| r.alive().loaded(12).heard(1));
     assert_eq!(view.decided(), Decision::Done, "healthy, and not worked on");
     let choice = a_partition().replica("a", |r| r.leader().loaded(20)).choice();
-    view.memory.choice = Some(choice);
+    view.memory.choice = Some(choice.into());
     assert_eq!(waits(&view).what, WaitFor::CatchUp("b".into()));
 }
 

@@ -11,7 +11,7 @@ fn chosen(follower: impl Fn(Replica) -> Replica) -> Built {
     let at = |r: Replica| r.leader().loaded(20);
     let proven = a_partition().replica("a", at).replica("b", |r| r.loaded(20)).choice();
     let mut view = a_partition().replica("a", at).replica("b", |r| follower(r.loaded(20)));
-    view.memory.choice = Some(proven);
+    view.memory.choice = Some(proven.into());
     view
 }
 
@@ -26,7 +26,7 @@ fn promoted(candidate: impl Fn(Replica) -> Replica) -> Built {
     let choice = view(&|r| r).choice();
     assert_eq!(choice.way, PromotionMethod::ChangeLeader);
     let mut view = view(&candidate);
-    view.memory.choice = Some(choice);
+    view.memory.choice = Some(choice.into());
     view
 }
 
@@ -181,7 +181,7 @@ fn a_choice_beside_which_somebody_elected_another_leader_is_forgotten() {
 #[test]
 fn a_leader_that_was_elected_by_the_run_and_replaced_by_somebody_else_is_forgotten() {
     let mut view = leads([("b", 20)]).terms([(1, 0), (3, 21)]);
-    let choice = Choice { way: PromotionMethod::ChangeLeader, ..view.memory.choice.clone().unwrap() };
+    let choice = Choice { way: PromotionMethod::ChangeLeader, ..Choice::clone(view.memory.choice.as_ref().unwrap()) };
     let mut memory = view.memory.clone();
     memory.choose(choice, Some(Term(1)));
     memory.note_view(&view);
@@ -255,7 +255,7 @@ fn a_run_that_died_after_changerole_goes_on_with_the_same_leader() {
     view.memory.choice = None;
     let Decision::Choose(choice) = view.decided() else { panic!() };
     assert_eq!((choice.leader.as_str(), choice.way), ("a", PromotionMethod::ChangeRole));
-    view.memory.choice = Some(*choice);
+    view.memory.choice = Some((*choice).into());
     assert_eq!(view.acts(), ["mark a yes"]);
 }
 

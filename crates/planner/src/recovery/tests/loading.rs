@@ -1,7 +1,7 @@
 //! What is touched, loading, and finding out last terms.
 
 use super::builder::{Built, Replica, a_partition, recover};
-use crate::recovery::decide::MAX_TRIES;
+use crate::recovery::limits::MAX_TRIES;
 use crate::recovery::{Ahead, Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
 use openmldb_model::{Action, Directory, Seen, State, TabletState};
 

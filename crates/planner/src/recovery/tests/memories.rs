@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::builder::{Built, a_partition};
 use crate::recovery::{
-    Before, Data, Gates, Intent, Load, Loaded, Memory, Next, Order, Outcome, Place, ReplicaMemory, Stage, View, WaitFor,
+    Before, Data, Gates, Intent, Load, Loaded, Memory, Next, Order, Outcome, Place, ReplicaMemory, Shared, Stage, View,
+    WaitFor,
 };
 use openmldb_model::{
     Action, Endpoint, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Role, Seen, Snapshot, State,
@@ -150,7 +151,7 @@ fn a_load_is_accepted_refused_or_not_sent() {
         let mut memory = Memory::default();
         noted(&mut memory, load_table(), false, &outcome);
         let replica = memory.replica(&"b".into());
-        (replica.load, replica.loads, replica.refusals)
+        (replica.load.clone(), replica.loads, replica.refusals)
     };
     assert_eq!(load(Outcome::Applied), (Load::Accepted, 1, 0));
     assert_eq!(load(Outcome::Unknown("timeout".to_owned())), (Load::NotSent, 1, 1), "the next look shows it");
@@ -168,7 +169,7 @@ fn recovertable_hands_over_what_it_resends_and_begins_a_new_wait() {
     memory.replica_mut(&"b".into()).recovery.must_drop = true;
     noted(&mut memory, recover_table(), true, &Outcome::Applied);
     let replica = memory.replica(&"b".into());
-    assert_eq!((replica.load, replica.recovery.tries), (Load::HandedOver, 1));
+    assert_eq!((&replica.load, replica.recovery.tries), (&Load::HandedOver, 1));
     assert_eq!((replica.recovery.after_op, replica.recovery.catch_up_to), (Some(OpId(4)), Some(Offset(20))));
     assert!(replica.recovery.resend_meant && replica.recovery.resent_for_rows && !replica.recovery.must_drop);
     assert!(memory.expired.is_empty());
@@ -180,9 +181,9 @@ fn recovertable_hands_over_what_it_resends_and_begins_a_new_wait() {
 fn recovertable_of_a_connected_replica_hands_nothing_over() {
     let mut memory = Memory::default();
     noted(&mut memory, recover_table(), false, &Outcome::Unknown("timeout".to_owned()));
-    assert_eq!((memory.replica(&"b".into()).load, memory.replica(&"b".into()).recovery.tries), (Load::NotSent, 1));
+    assert_eq!((&memory.replica(&"b".into()).load, memory.replica(&"b".into()).recovery.tries), (&Load::NotSent, 1));
     noted(&mut memory, recover_table(), true, &refused(303));
-    assert_eq!((memory.replica(&"b".into()).load, memory.replica(&"b".into()).recovery.tries), (Load::NotSent, 1));
+    assert_eq!((&memory.replica(&"b".into()).load, memory.replica(&"b".into()).recovery.tries), (&Load::NotSent, 1));
 }
 
 #[test]
@@ -284,7 +285,7 @@ fn snapshot(alive: bool, manifest: u64, pair: (bool, u64)) -> (Snapshot, Table) 
     (snapshot, table)
 }
 
-fn at_start(alive: bool, manifest: u64, pair: (bool, u64), before: &[Before]) -> ReplicaMemory {
+fn at_start(alive: bool, manifest: u64, pair: (bool, u64), before: &[Before]) -> Shared<ReplicaMemory> {
     let (snapshot, table) = snapshot(alive, manifest, pair);
     Memory::at_start(&snapshot, &table, &table.partitions[0], before).replica(&"a".into())
 }

@@ -25,7 +25,7 @@ fn replaced(lost: u64, connected: Option<u64>, b: impl FnOnce(Replica) -> Replic
         .terms([(1, 0), (2, start)])
         .replica("a", |r| leads(r.leader()).heard(2))
         .replica("b", |r| b(r.leader().loaded(connected.unwrap_or(40))));
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     view
 }
 
@@ -109,8 +109,8 @@ fn one_that_counts_far_more_rows_than_its_leader_stays_connected() {
 #[test]
 fn its_data_goes_where_it_is_not_known_to_begin_this_leaders_log() {
     let mut of_another = compared(replaced(4, None, |r| r), 40, 0);
-    let choice = of_another.0.memory.choice.take().unwrap();
-    of_another.0.memory.choice = Some(Choice { leader: "c".into(), ..choice });
+    let choice = Choice::clone(&of_another.0.memory.choice.take().unwrap());
+    of_another.0.memory.choice = Some(Choice { leader: "c".into(), ..choice }.into());
     assert_eq!(of_another.acts(), ["recover_table b (resend)"], "it was proven to begin the log of another one");
     let mut without_binlog = compared(replaced(4, None, |r| r), 40, 0);
     without_binlog.get_mut("a").manifest = a_partition().replica("a", |r| r.manifest(43, 1)).get("a").manifest.clone();

@@ -240,7 +240,7 @@ proptest! {
                     }
                     intents.iter().for_each(|intent| view.0.predict(intent));
                 }
-                Decision::Choose(choice) => view.0.memory.choice = Some(*choice),
+                Decision::Choose(choice) => view.0.memory.choice = Some((*choice).into()),
                 Decision::Look(probes) => probes.iter().for_each(|probe| view.0.predict_unanswered(probe)),
                 Decision::Compare { replicas, .. } => view.0.memory.rows = Some(RowsSeen::unknown(replicas, "not here")),
                 Decision::Unknown => view.0.assume_equal(),

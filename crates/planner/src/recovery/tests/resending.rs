@@ -70,7 +70,7 @@ fn a_directory_that_is_about_to_go_is_not_loaded() {
 fn a_leader_is_remembered_to_have_served_until_it_is_seen_as_a_follower() {
     let mut view = a_partition().replica("a", |r| r.leader().loaded(20).leads_to([])).replica("b", |r| r.loaded(20));
     let (a, mut memory) = (Endpoint::from("a"), Memory::default());
-    memory.choice = Some(view.choice());
+    memory.choice = Some(view.choice().into());
     let table = view.table.clone();
     let mark = |endpoint: &str, alive| Intent {
         step: "mark_alive",

@@ -106,7 +106,7 @@ fn serving(offset: u64, rows: u64) -> Built {
     let choice = with_a_poorer_follower().choice();
     let a = |r: Replica| r.leader().alive().loaded(offset).rows(rows).leads_to([]);
     let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(1200).rows(400).last_term(1));
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     view
 }
 
@@ -148,7 +148,7 @@ fn where_rows_expire_a_leader_that_may_lack_some_is_compared_before_a_follower_i
     let choice =
         a_partition().replica("a", |r| r.leader().loaded(41).rows(38)).replica("b", |r| r.loaded(35)).ttl().choice();
     let mut view = led.replica("b", |r| r.loaded(35)).ttl();
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     assert_eq!(compares(&view), ["a", "b"]);
     let ends = [("a", 41), ("b", 35)];
     let lacking = |rows| after(view.clone(), seen(&ends, &[("a", "b", rows), ("b", "a", 6)]));
@@ -165,7 +165,7 @@ fn where_rows_expire_a_follower_with_fewer_is_compared_before_it_is_connected() 
     let c = |r: Replica| r.loaded(67).rows(62).last_term(1);
     let led = a_partition().replica("a", |r| r.leader().alive().loaded(67).last_term(1).leads_to([("b", 67)]));
     let mut view = led.replica("b", |r| r.alive().loaded(67).last_term(1)).replica("c", c).ttl();
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     assert_eq!(compares(&view), ["a", "b", "c"]);
     let ends = [("a", 67), ("b", 67), ("c", 67)];
     assert_eq!(after(view.clone(), seen(&ends, &[])).acts(), ["add_replica a c"]);
@@ -320,12 +320,10 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
 #[test]
 fn as_many_entries_and_the_same_rows_are_as_good_as_a_proven_prefix() {
     let mut view = of_an_unknown_term(20);
-    view.0.memory.choice = Some(Choice {
-        proven: Vec::new(),
-        doubted: Vec::new(),
-        unread: Vec::new(),
-        ..after_a_delete_is_known().choice()
-    });
+    view.0.memory.choice = Some(
+        Choice { proven: Vec::new(), doubted: Vec::new(), unread: Vec::new(), ..after_a_delete_is_known().choice() }
+            .into(),
+    );
     assert_eq!(compares(&view), ["a", "b"]);
     assert_eq!(after(view.clone(), seen(&[("a", 20), ("b", 20)], &[])).acts(), ["add_replica a b"]);
     let moving = RowsSeen::compared(
@@ -375,7 +373,7 @@ fn a_follower_that_has_not_heard_of_deletes_is_connected_as_it_is() {
     assert_eq!(choice.proven, [Endpoint::from("b")]);
     let a = |r: Replica| r.leader().alive().loaded(33).rows(26).leads_to([]);
     let mut view = a_partition().replica("a", a).replica("b", |r| r.loaded(26).last_term(1));
-    view.0.memory.choice = Some(choice);
+    view.0.memory.choice = Some(choice.into());
     assert_eq!(compares(&view), ["a", "b"], "by counts the leader lacks rows");
     let ends = [("a", 33), ("b", 26)];
     let decided = |lacking: &[_]| decided(&after(view.clone(), seen(&ends, lacking)));

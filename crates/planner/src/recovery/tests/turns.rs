@@ -58,7 +58,7 @@ fn a_base_table_is_loaded_after_what_aggregates_it_and_leads_after_that() {
     assert!(acts(&chosen, Gates::OPEN));
     assert!(acts(&expired(chosen, WaitFor::Turn(Ahead::Aggregates)), gates));
     let mut serves = serving([], |r| r.loaded(20));
-    serves.0.memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).choice());
+    serves.0.memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(20).last_term(1)).choice().into());
     assert!(acts(&serves, gates), "what serves waits for nobody");
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::super::args::{Embedded, Where, Which, time};
+use super::Embedded;
+use super::shared::{Where, Which, time};
 
 /// `guard`.
 #[derive(Debug, Args)]

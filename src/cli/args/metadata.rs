@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::Where;
+use super::shared::Where;
 use crate::metadata::RAISED_BY;
 
 /// What to do with a cluster's metadata.

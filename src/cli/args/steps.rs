@@ -7,10 +7,10 @@ use crate::model::{Endpoint, OpId, Pid, TableName};
 use crate::operate::{OpEnd, Step, WhichOps};
 use crate::run::Selector;
 
-use super::failure::Failure;
-use super::step::{endpoint_of, name_of, partitions_of};
-use super::step_args::{Diff, Looking, Working};
-use super::undertake_args::{Room, Undertaking};
+use super::super::failure::Failure;
+use super::super::named::{endpoint_of, name_of, partitions_of};
+use super::step::{Diff, Looking, Working};
+use super::undertake::{Room, Undertaking};
 
 /// What a command asks for.
 pub struct Asked<'a> {
@@ -150,7 +150,7 @@ pub enum TabletCommand {
         #[arg(long, value_name = "ENDPOINT")]
         with: Option<String>,
         /// Accept the losses that a dry run has listed under this id, and no others
-        #[arg(long, value_name = "ID", value_parser = super::args::plan_id, conflicts_with = "dry_run")]
+        #[arg(long, value_name = "ID", value_parser = super::shared::plan_id, conflicts_with = "dry_run")]
         accept_data_loss: Option<crate::run::PlanId>,
         #[command(flatten)]
         /// Room.

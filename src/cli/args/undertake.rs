@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 
 use crate::run;
 
-use super::args::{Embedded, Where, seconds};
-use super::ending_args::Ending;
+use super::Embedded;
+use super::ending::Ending;
+use super::shared::{Where, seconds};
 
 /// How an undertaking is carried out.
 #[derive(Debug, Args)]
@@ -133,9 +134,9 @@ pub enum UpgradeCommand {
 }
 
 /// How long a single step may take, in seconds, beside a recovery.
-pub(super) const STEP_TIMEOUT_S: u64 = 3_600;
+pub(in crate::cli) const STEP_TIMEOUT_S: u64 = 3_600;
 /// How long a partition may be without a leader, unless something else is asked for.
-pub(super) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
+pub(in crate::cli) const LEADERLESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Shortest time in which another one can lead, and longest that is still an interruption and no outage.
 const LIMITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::{Embedded, Where, seconds};
+use super::Embedded;
+use super::shared::{Where, seconds};
 
 /// How a single step is taken.
 #[derive(Debug, Args)]

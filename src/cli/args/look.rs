@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::playbook::COMPARE_ROWS_UP_TO;
 
-use super::args::{Embedded, Where, Which, seconds};
-use super::ending_args::Ending;
+use super::Embedded;
+use super::ending::Ending;
+use super::shared::{Where, Which, seconds};
+use super::step::Looking;
 
 /// `status`.
 #[derive(Debug, Args)]
@@ -83,4 +85,18 @@ fn pause(text: &str) -> Result<u64, String> {
         0 => Err("looks are at least a second apart".to_owned()),
         every => Ok(every),
     }
+}
+
+/// What to do with partitions.
+#[derive(Debug, Subcommand)]
+pub enum PartitionCommand {
+    /// Show a partition's metadata: flags, offsets, and where terms began (gettablepartition)
+    Show {
+        /// Which partition; several as D.T/1,3,5-9
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        #[command(flatten)]
+        /// Where.
+        looking: Looking,
+    },
 }

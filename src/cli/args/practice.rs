@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{Faults, Shape};
+use super::embedded::{Faults, Shape};
 use crate::rehearse::Generate;
 use crate::sandbox::practice::Who;
 
@@ -15,7 +15,7 @@ pub struct Rehearse {
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub snapshot: Option<PathBuf>,
     /// A made-up one, tablets=3,tables=10,partitions=8,replicas=3,rows=1000; partitions per table, rows per partition
-    #[arg(long, value_name = "SIZES", value_parser = super::rehearse::generate)]
+    #[arg(long, value_name = "SIZES", value_parser = generate)]
     pub generate: Option<Generate>,
     /// A playbook's name, or a file; `all` for each that comes with the program
     #[arg(long, value_name = "NAME|FILE|all", default_value = "all")]
@@ -148,4 +148,9 @@ pub struct Serve {
     #[command(flatten)]
     /// What goes wrong
     pub faults: Faults,
+}
+
+/// Sizes of a made-up cluster, for clap.
+fn generate(text: &str) -> Result<Generate, String> {
+    text.parse().map_err(|error: crate::rehearse::GenerateError| error.to_string())
 }

@@ -1,0 +1,26 @@
+//! How often something is tried, and how long it is waited for.
+
+use std::time::Duration;
+
+/// Calls refused in a row before a partition is blocked.
+pub const MAX_REFUSALS: u32 = 5;
+/// Tries of an operation: about one in twenty fails for no reason
+/// (docs/openmldb/operations.md#operations-fail-for-no-reason), so five in a row mean something.
+pub const MAX_TRIES: u32 = 5;
+/// How long flags may take to show what a call answered with success has done.
+pub(super) const FLAGS: Duration = Duration::from_secs(30);
+/// How long an operation may go on without a change of its state or task: as long as a slow resend of one big task.
+pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
+/// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
+/// (docs/openmldb/timings.md#settings-and-their-defaults).
+pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a server may leave a question unanswered.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// How long a nameserver may take to hear of a tablet that answers: it is told by ZooKeeper, and one that has just begun to lead
+/// looks through all of them.
+pub(super) const REGISTERING: Duration = Duration::from_secs(60);
+/// How long a disk table's replica may take to show after LoadTable when its tablet loads nothing else.
+pub(super) const APPEARING: Duration = Duration::from_secs(2 * 60);
+/// Milliseconds in one of the nameserver's two lanes for a connected follower, and for one that is resent: 18 s and 60 s for
+/// eight followers (docs/openmldb/timings.md#measured).
+pub(super) const LANE_MS: (u64, u64) = (4_500, 15_000);

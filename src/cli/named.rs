@@ -1,0 +1,55 @@
+//! What is named on a command line: partitions, tablets, new files.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::model::{Endpoint, Pid, TableName};
+use crate::run::Selector;
+
+use super::failure::Failure;
+
+/// `DATABASE.TABLE/PID[,PID|FIRST-LAST...]`.
+///
+/// # Errors
+/// It is not of that form.
+pub(super) fn partitions_of(text: &str) -> Result<Vec<(TableName, Pid)>, Failure> {
+    let named = Selector::partitions(text)?;
+    Ok(named.iter().map(|selector| (name_of(selector), selector.pid.unwrap_or(Pid(0)))).collect())
+}
+
+/// `DATABASE.TABLE/PID`.
+///
+/// # Errors
+/// It is not of that form.
+pub(super) fn partition_of(text: &str) -> Result<(TableName, Pid), Failure> {
+    let selector = Selector::partition(text)?;
+    let pid = selector.pid.unwrap_or(Pid(0));
+    Ok((name_of(&selector), pid))
+}
+
+pub(super) fn name_of(selector: &Selector) -> TableName {
+    TableName { db: selector.db.clone(), table: selector.table.clone().unwrap_or_default() }
+}
+
+/// `HOST:PORT`, or the name a server goes by.
+///
+/// # Errors
+/// It cannot be either.
+pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
+    let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
+    fits.then(|| Endpoint::from(text))
+        .ok_or_else(|| Failure::usage(anyhow!("`{text}` is not a tablet's HOST:PORT or name")))
+}
+
+/// A backup may be the only one there is.
+///
+/// # Errors
+/// There is such a file.
+pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
+    if file.is_file() {
+        let error = anyhow!("{} already exists, and a backup never overwrites a file", file.display());
+        return Err(Failure::usage(error).hint("name a new file"));
+    }
+    Ok(())
+}
