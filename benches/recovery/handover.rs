@@ -8,7 +8,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Job, StateDir, Undertaking};
-use openmldb_ops::run::{Caller, Directory, InMemoryLock, Stop};
+use openmldb_ops::run::{Caller, Directory, InMemoryLock, Stop, WorkSession};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, InProcess, Live, World, in_virtual_time};
 use tokio::sync::watch;
@@ -143,22 +143,25 @@ async fn job(live: &Arc<Live>, undertaking: Undertaking, papers: PathBuf) -> Res
     let (_never, stop) = watch::channel(Stop::No);
     let lock = Arc::new(InMemoryLock::default());
     lock.becomes(Hold::Held);
-    let job = Job {
-        undertaking,
-        room: openmldb_ops::run::Room::default(),
+    let session = WorkSession {
         cluster_name: "in memory".to_owned(),
-        state_dir: StateDir::new(&papers, "in memory"),
-        archive: Arc::new(Directory(papers)),
-        lock,
+        archive: Arc::new(Directory(papers.clone())),
         caller: Caller::default(),
+        lock,
         pace: 1.0,
-        step_timeout: Duration::from_secs(600),
-        leaderless_limit: Duration::from_secs(5),
         listener: Arc::new(|_| {}),
-        told: Arc::new(|_| {}),
         stop,
         record: Arc::default(),
         now_ms: live.now(),
+    };
+    let job = Job {
+        undertaking,
+        session,
+        room: openmldb_ops::run::Room::default(),
+        state_dir: StateDir::new(&papers, "in memory"),
+        step_timeout: Duration::from_secs(600),
+        leaderless_limit: Duration::from_secs(5),
+        told: Arc::new(|_| {}),
     };
     let cluster = Cluster::new(Arc::new(InProcess::new(live.clone())), Options::default());
     job.perform(&cluster).await.map(drop).map_err(|error| error.to_string())

@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::CallError;
 use crate::model::{PartitionId, Snapshot};
 use crate::operate::{Job, JobError, StateDir, Undertaking};
-use crate::run::{Checking, Compares, Directory, Recovered, Room, Scope, unhealthy_in};
+use crate::run::{Checking, Compares, Recovered, Room, Scope, unhealthy_in};
 use crate::snapshot::collect;
 use crate::ui::{ArrangedLine, arranged_text};
 use crate::verify::Verification;
 
 use super::args::undertake::{LEADERLESS_LIMIT, STEP_TIMEOUT_S};
-use super::caller::{caller, now_ms};
+use super::caller::now_ms;
 use super::failure::Failure;
 use super::out::Out;
 use super::session::Session;
@@ -46,19 +45,11 @@ pub(super) async fn lead_beside(
     let job = Job {
         undertaking: Undertaking::LeadBeside { partitions },
         room: Room::default(),
-        cluster_name: session.name.clone(),
+        session: session.work(dir, signals, out.listener())?,
         state_dir,
-        archive: Arc::new(Directory(dir.to_owned())),
-        lock: session.lock(dir)?,
-        caller: caller(),
-        pace: session.pace,
         step_timeout: Duration::from_secs(STEP_TIMEOUT_S),
         leaderless_limit: LEADERLESS_LIMIT,
-        listener: out.listener(),
         told: told(out),
-        stop: signals.stop.clone(),
-        record: Arc::default(),
-        now_ms: now_ms(),
     };
     let report = match job.perform(&session.cluster).await {
         Ok(report) => report,

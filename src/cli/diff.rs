@@ -33,9 +33,7 @@ pub async fn run(args: &Diff, out: &Out) -> Result<Exit, Failure> {
     }
     let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
     let done = compare(args, &table, pid.0, &named, &session, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 async fn compare(

@@ -1,18 +1,16 @@
 //! `failover`: reads and sets auto_failover, and restores it after a run that could not.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::Step;
-use crate::run::{Directory, FailoverRestore, HeldFor, RecoverError, why_held};
+use crate::run::{FailoverRestore, HeldFor, RecoverError, why_held};
 use crate::ui::by_hand;
 
 use super::args::failover::{self, FailoverCommand};
 use super::args::step::{Looking, OnOff, Working};
-use super::caller::{caller, now_ms};
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::record;
@@ -55,21 +53,15 @@ pub async fn run(command: &FailoverCommand, out: &Out) -> Result<Exit, Failure> 
     let session = signals.unless_stopped(Session::at(&args.at, out.waits())).await??;
     signals.found(&session.reach);
     let done = restore(args, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 /// Switched on, it must not lose what nobody has looked at.
 async fn set(on: bool, release: bool, working: &Working, out: &Out) -> Result<Exit, Failure> {
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&working.at, &working.embedded, &signals, out).await?;
     let done = set_on(on, release, working, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 async fn set_on(
@@ -82,7 +74,7 @@ async fn set_on(
 ) -> Result<Exit, Failure> {
     // Nobody else has a record of an embedded cluster.
     if on && session.sandbox.is_none() {
-        let giving = failover_restore(record::dir(working.record_dir.clone())?, session, signals, out)?;
+        let giving = failover_restore(&record::dir(working.record_dir.clone())?, session, signals, out)?;
         let held_for = signals.unless_stopped(giving.look(&session.cluster)).await??.held_for;
         match (held_for.is_empty(), release) {
             (true, _) => {}
@@ -94,17 +86,8 @@ async fn set_on(
     step::take_on(Step::SetAutoFailover { on }, false, working, session, signals, out).await
 }
 
-fn failover_restore(dir: PathBuf, session: &Session, signals: &Signals, out: &Out) -> Result<FailoverRestore, Failure> {
-    Ok(FailoverRestore {
-        cluster_name: session.name.clone(),
-        lock: session.lock(&dir)?,
-        archive: Arc::new(Directory(dir)),
-        caller: caller(),
-        listener: out.listener(),
-        stop: signals.stop.clone(),
-        record: Arc::default(),
-        now_ms: now_ms(),
-    })
+fn failover_restore(dir: &Path, session: &Session, signals: &Signals, out: &Out) -> Result<FailoverRestore, Failure> {
+    Ok(FailoverRestore { session: session.work(dir, signals, out.listener())? })
 }
 
 /// What `failover get` says.
@@ -129,7 +112,7 @@ async fn restore(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let giving = failover_restore(record::dir(args.record_dir.clone())?, session, signals, out)?;
+    let giving = failover_restore(&record::dir(args.record_dir.clone())?, session, signals, out)?;
     let owed = signals.unless_stopped(giving.look(&session.cluster)).await??;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
     let held_for = owed.held_for.as_slice();

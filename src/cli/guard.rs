@@ -23,10 +23,10 @@ use super::caller::{caller, is_a_guard, now_ms};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::sandbox;
 use super::scope::scope;
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
-use super::{record, sandbox};
 
 use super::args::guard::{Guard, GuardCommand, Listen};
 use events::Events;
@@ -181,10 +181,7 @@ impl Guarding<'_> {
 
     /// Where records are kept.
     fn dir(&self, session: &Session) -> Result<PathBuf, Failure> {
-        match (&self.args.record_dir, &session.sandbox) {
-            (None, Some(_)) => Ok(sandbox_record_dir()),
-            _ => record::dir(self.args.record_dir.clone()),
-        }
+        session.record_dir(self.args.record_dir.as_deref())
     }
 
     fn watch(&self, session: &Session) -> Result<Watch, Failure> {

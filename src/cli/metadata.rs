@@ -9,7 +9,7 @@ use crate::cluster::{LockNodes, Target, ZooKeeper};
 use crate::metadata::{self, Backup, FileError, check, checksum, raise};
 use crate::model::{MetadataSeen, MetadataTree};
 use crate::operate::{PutBack, PutBackError, lacking};
-use crate::run::{ClusterLock, Directory, Stop};
+use crate::run::{ClusterLock, Directory, Stop, WorkSession};
 use crate::ui::{
     MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
     metadata_restored_text, metadata_saved_text,
@@ -126,18 +126,19 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
     let missing = lacking(&wanted, &seen)?.missing;
     if !args.dry_run && !missing.is_empty() {
         let dir = record::dir(args.record_dir.clone())?;
-        let putting = PutBack {
-            wanted: wanted.clone(),
-            source: format!("{} ({})", args.file.display(), checksum(&backup)),
+        let session = WorkSession {
             cluster_name: place.name.clone(),
-            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.say())),
-            nodes: place.nodes.clone(),
             archive: Arc::new(Directory(dir)),
             caller: caller(),
+            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.say())),
+            pace: 1.0,
+            listener: Arc::new(|_| {}),
             stop: signals.stop.clone(),
             record: signals.record.clone(),
             now_ms: now_ms(),
         };
+        let source = format!("{} ({})", args.file.display(), checksum(&backup));
+        let putting = PutBack { session, wanted: wanted.clone(), source, nodes: place.nodes.clone() };
         putting.perform(&place.zookeeper).await?;
     }
     let findings = check(&wanted, &MetadataTree::default());

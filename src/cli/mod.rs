@@ -57,6 +57,7 @@ mod switches_tests;
 mod tour;
 mod undertake;
 mod watch;
+mod work;
 
 use std::fs::File;
 use std::future::Future;

@@ -19,9 +19,7 @@ pub async fn run(command: &PartitionCommand, out: &Out) -> Result<Exit, Failure>
     let wanted = Scope::Some(Selector::partitions(partition)?);
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
     let seen = snapshot::metadata(&session.cluster, &session.name, now_ms()).await;
-    let closed = session.close().await;
-    let seen = seen?;
-    closed?;
+    let seen = session.end(seen.map_err(Failure::from)).await?;
     wanted.check(&seen)?;
     for line in PartitionLine::all(&seen).filter(|line| wanted.covers(line.of, line.id())) {
         out.text_or(&partition_text(&line), &line)?;

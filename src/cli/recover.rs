@@ -1,7 +1,5 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -12,8 +10,8 @@ use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
 use crate::recovery::PartitionPlan;
 use crate::run::{
-    AutoFailoverSeen, Consent, Directory, Event, KeptPlan, PlanId, Prepared, RecoverError, Recovered, Recovery, Rpc,
-    Scope, Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, nobody_answers, prepare_plan,
+    AutoFailoverSeen, Consent, Event, KeptPlan, PlanId, Prepared, RecoverError, Recovered, Recovery, Rpc, Scope,
+    Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, nobody_answers, prepare_plan,
     read_plan, save_plan, summary_of_plan,
 };
 use crate::snapshot;
@@ -24,14 +22,14 @@ use crate::ui::{
 
 use super::args;
 use super::beside::{lead_beside, would_lead_beside};
-use super::caller::{caller, now_ms};
+use super::caller::now_ms;
 use super::failure::{Exit, Failure, exit_of_stop};
 use super::resending::would_resend;
 use super::sandbox::{introduction, rows_of};
 use super::sandbox_lines::SandboxLine;
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
-use super::{given_up, record, scope};
+use super::{given_up, scope};
 
 /// Runs the command.
 ///
@@ -56,9 +54,7 @@ pub async fn run(args: &args::recover::Recover, out: &Out) -> Result<Exit, Failu
     let session = opened??;
     signals.found(&session.reach);
     let done = on_cluster(args, work, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 /// What it says when it is stopped.
@@ -119,23 +115,15 @@ async fn on_cluster(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = record_dir(args, session)?;
+    let dir = session.record_dir(args.record_dir.as_deref())?;
     let recovery = Recovery {
-        cluster_name: session.name.clone(),
+        session: session.work(&dir, signals, out.listener())?,
         scope: work.scope.clone(),
         playbook: work.playbook.clone(),
         playbook_text: work.text.clone(),
         consent: work.consent.clone(),
         only_plans: args.only_plans(),
-        archive: Arc::new(Directory(dir.clone())),
-        caller: caller(),
-        lock: session.lock(&dir)?,
         widths: Widths::default(),
-        pace: session.pace,
-        listener: out.listener(),
-        stop: signals.stop.clone(),
-        record: signals.record.clone(),
-        now_ms: now_ms(),
     };
     let seen = signals.unless_stopped(recovery.see(&session.cluster)).await??;
     let rpc = || session.cluster.rpc_counts().into();
@@ -297,14 +285,6 @@ pub(super) fn exit_of(recovered: &Recovered, by_hand: String) -> Result<Exit, Fa
         (None, Verdict::Recovered | Verdict::Healthy) => Exit::Healthy,
         (None, Verdict::Partial | Verdict::Refused | Verdict::Interrupted | Verdict::Failed) => Exit::Partial,
     })
-}
-
-/// Where records are kept. A sandbox's records die with it, unless it was told where.
-fn record_dir(args: &args::recover::Recover, session: &Session) -> Result<PathBuf, Failure> {
-    if args.record_dir.is_none() && session.sandbox.is_some() {
-        return Ok(sandbox_record_dir());
-    }
-    record::dir(args.record_dir.clone())
 }
 
 #[cfg(test)]

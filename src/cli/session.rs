@@ -116,6 +116,16 @@ impl Session {
         LockFile::new(records, &self.name, &host(), self.cluster.clone())
     }
 
+    /// Stops the embedded cluster, if it is one, after what was done: that counts first.
+    ///
+    /// # Errors
+    /// As what was done, or it could not be stopped cleanly.
+    pub async fn end<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let closed = self.close().await;
+        let done = done?;
+        closed.map(|()| done)
+    }
+
     /// Stops the embedded cluster, if it is one.
     ///
     /// # Errors

@@ -218,9 +218,7 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
 async fn look(looking: &Looking, out: &Out) -> Result<Snapshot, Failure> {
     let session = Session::open(&looking.at, &looking.embedded, out.waits()).await?;
     let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await;
-    let closed = session.close().await;
-    let seen = seen?;
-    closed.map(|()| seen)
+    session.end(seen.map_err(Failure::from)).await
 }
 
 /// A table for people, or a JSON line for each of its rows.

@@ -55,16 +55,18 @@ pub struct Signals {
     pub stop: watch::Receiver<Stop>,
     /// Where the record is put once it has begun.
     pub record: Arc<SetOnce<Record>>,
-    /// The same, as whoever listens finds it: a command may do several things, one after the other.
-    current: Arc<Mutex<Arc<SetOnce<Record>>>>,
+    /// The same, as whoever listens finds it: a command may do several things, one after the other, the newest last.
+    records: Records,
     /// How OpenMLDB's own client finds the cluster, once it was found.
     reach: Arc<SetOnce<String>>,
 }
 
+type Records = Arc<Mutex<Vec<Arc<SetOnce<Record>>>>>;
+
 /// Who hears them.
 struct Listener {
     sender: watch::Sender<Stop>,
-    record: Arc<Mutex<Arc<SetOnce<Record>>>>,
+    records: Records,
     reach: Arc<SetOnce<String>>,
     words: Words,
     say: Say,
@@ -80,11 +82,11 @@ impl Signals {
     pub fn listen(timeout: Option<Duration>, words: Words, out: &Out) -> io::Result<Self> {
         let (sender, stop) = watch::channel(Stop::No);
         let record: Arc<SetOnce<Record>> = Arc::default();
-        let current = Arc::new(Mutex::new(record.clone()));
-        let signals = Self { stop, record, current, reach: Arc::default() };
-        let (record, reach) = (signals.current.clone(), signals.reach.clone());
+        let records = Arc::new(Mutex::new(vec![record.clone()]));
+        let signals = Self { stop, record, records, reach: Arc::default() };
+        let (records, reach) = (signals.records.clone(), signals.reach.clone());
         let (say, say_last) = (out.say(), out.say_last());
-        let listener = Listener { sender, record, reach, words, say, say_last, ends: out.ends().clone() };
+        let listener = Listener { sender, records, reach, words, say, say_last, ends: out.ends().clone() };
         let (runtime, heard) = hearing()?;
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(listener.listen(heard, timeout));
@@ -94,15 +96,25 @@ impl Signals {
 
     /// For a command that changes nothing: it ends at once.
     pub fn unheard() -> Self {
-        let (record, current) = (Arc::default(), Arc::default());
-        Self { stop: watch::channel(Stop::No).1, record, current, reach: Arc::default() }
+        let (record, records) = (Arc::default(), Arc::default());
+        Self { stop: watch::channel(Stop::No).1, record, records, reach: Arc::default() }
     }
 
     /// The command begins something else, which is stopped by `stop` and puts its record where this says.
     pub fn anew(&self, stop: watch::Receiver<Stop>) -> Self {
         let record: Arc<SetOnce<Record>> = Arc::default();
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record.clone();
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = vec![record.clone()];
         Self { stop, record, ..self.clone() }
+    }
+
+    /// For what the command does next. If it has done something already, that counts until the next has a record of its own.
+    pub fn then(&self) -> Self {
+        if !self.record.initialized() {
+            return self.clone();
+        }
+        let record: Arc<SetOnce<Record>> = Arc::default();
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        Self { record, ..self.clone() }
     }
 
     /// The cluster was found: OpenMLDB's own client finds it like this.
@@ -229,7 +241,9 @@ impl Listener {
 
     /// Of what the command is doing now.
     fn record(&self) -> Arc<SetOnce<Record>> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = records.iter().rev().find(|record| record.initialized()).or(records.last());
+        newest.cloned().unwrap_or_default()
     }
 
     fn goes_on_without_its_terminal(&self) {

@@ -20,9 +20,7 @@ use super::session::Session;
 pub async fn run(args: &look::Snapshot, out: &Out) -> Result<Exit, Failure> {
     let session = Session::open(&args.at, &args.embedded, out.waits()).await?;
     let taken = take(&args.out, &session, out).await;
-    let closed = session.close().await;
-    let exit = taken?;
-    closed.map(|()| exit)
+    session.end(taken).await
 }
 
 async fn take(file: &Path, session: &Session, out: &Out) -> Result<Exit, Failure> {

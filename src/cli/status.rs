@@ -45,9 +45,7 @@ pub async fn run(args: &look::Status, out: &Out) -> Result<Exit, Failure> {
         Some(every) => watch(args, Duration::from_secs(every), &scope, &session, out).await,
         None => show(args, &scope, &session, out).await,
     };
-    let closed = session.close().await;
-    let exit = shown?;
-    closed.map(|()| exit)
+    session.end(shown).await
 }
 
 async fn show(args: &look::Status, scope: &Scope, session: &Session, out: &Out) -> Result<Exit, Failure> {

@@ -7,19 +7,18 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
-use crate::run::{Directory, some_of};
+use crate::run::some_of;
 use crate::ui::{Numbers, command};
 
 use super::args::step::Working;
 use super::args::steps::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
-use super::caller::{caller, now_ms};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
 use super::named::{endpoint_of, partition_of};
 use super::out::Out;
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
-use super::{diff, record, show, undertake};
+use super::{diff, show, undertake};
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {
@@ -99,9 +98,7 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
 async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
     let Asked { steps, allow_unavailable, working } = asked;
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&working.at, &working.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&working.at, &working.embedded, &signals, out).await?;
     let mut taken = Ok(Exit::Healthy);
     let mut left = steps.into_iter();
     while taken.is_ok() {
@@ -109,9 +106,7 @@ async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
         taken = take_on(step, allow_unavailable, working, &session, &signals, out).await;
     }
     let taken = taken.map_err(|failure| not_begun(failure, left.as_slice()));
-    let closed = session.close().await;
-    let exit = taken?;
-    closed.map(|()| exit)
+    session.end(taken).await
 }
 
 /// The first that fails is the last: somebody has to look before the others are taken.
@@ -132,31 +127,19 @@ pub(super) async fn take_on(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = match session.sandbox {
-        Some(_) => sandbox_record_dir(),
-        None => record::dir(working.record_dir.clone())?,
-    };
+    let dir = session.record_dir(working.record_dir.as_deref())?;
     let closed = match step.gives() {
         true => StateDir::new(&dir, &session.name).closed()?,
         false => Closed::default(),
     };
+    // A step says what it waits for, and nothing else.
+    let work = session.work(&dir, signals, Arc::new(|_| {}))?;
     let single = Single {
         step,
         allow_unavailable,
         closed,
-        cluster_name: session.name.clone(),
-        lock: session.lock(&dir)?,
-        archive: Arc::new(Directory(dir)),
-        caller: caller(),
+        session: work,
         wait: (!working.no_wait).then(|| Duration::from_secs(working.timeout)),
-        pace: session.pace,
-        stop: signals.stop.clone(),
-        record: match signals.record.initialized() {
-            // Of another step before.
-            true => Arc::default(),
-            false => signals.record.clone(),
-        },
-        now_ms: now_ms(),
         says: out.say(),
     };
     let Performed { planned, outcome } = match working.dry_run {

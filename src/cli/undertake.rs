@@ -8,18 +8,16 @@ use anyhow::anyhow;
 use crate::operate::{
     self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
 };
-use crate::run::{Directory, RecoverError, Room};
+use crate::run::{RecoverError, Room};
 use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, Moved, arranged_text, arrangement_text, by_hand};
 
 use super::args::undertake::{ScaleCommand, Undertaking, UpgradeCommand};
-use super::caller::{caller, now_ms};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
 use super::named::endpoint_of;
 use super::out::Out;
-use super::record;
 use super::sandbox::{introduction, rows_of};
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step::sends;
 
@@ -90,13 +88,9 @@ pub(super) async fn run_within(
 ) -> Result<Exit, Failure> {
     let timeout = how.timeout.map(Duration::from_secs);
     let signals = if how.dry_run { Signals::unheard() } else { Signals::listen(timeout, WORDS, out)? };
-    let opened = signals.unless_stopped(Session::open(&how.at, &how.embedded, out.waits())).await;
-    let session = opened??;
-    signals.found(&session.reach);
+    let session = Session::open_to_change(&how.at, &how.embedded, &signals, out).await?;
     let done = on_cluster((undertaking, room), how, &session, &signals, out).await;
-    let closed = session.close().await;
-    let exit = done?;
-    closed.map(|()| exit)
+    session.end(done).await
 }
 
 async fn on_cluster(
@@ -106,26 +100,15 @@ async fn on_cluster(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let dir = match (&how.record_dir, &session.sandbox) {
-        (None, Some(_)) => sandbox_record_dir(),
-        _ => record::dir(how.record_dir.clone())?,
-    };
+    let dir = session.record_dir(how.record_dir.as_deref())?;
     let job = Job {
         undertaking,
         room,
-        cluster_name: session.name.clone(),
+        session: session.work(&dir, signals, out.listener())?,
         state_dir: StateDir::new(&dir, &session.name),
-        archive: Arc::new(Directory(dir.clone())),
-        lock: session.lock(&dir)?,
-        caller: caller(),
-        pace: session.pace,
         step_timeout: Duration::from_secs(how.step_timeout),
         leaderless_limit: how.leaderless_limit,
-        listener: out.listener(),
         told: told(out),
-        stop: signals.stop.clone(),
-        record: signals.record.clone(),
-        now_ms: now_ms(),
     };
     introduction(session).iter().for_each(|text| out.say()(text));
     if how.dry_run {

@@ -11,7 +11,7 @@ use crate::operate::{StateDir, StateDirError};
 use crate::playbook::Playbook;
 use crate::run::{
     Abandoned, Archive, Caller, ClusterNames, Consent, Listener, Lock, LockError, Pause, Prepared, Record,
-    RecoverError, Recovered, Recovery, Runs, Scope, Status, Stop, Widths, known_runs,
+    RecoverError, Recovered, Recovery, Runs, Scope, Status, Stop, Widths, WorkSession, known_runs,
 };
 use crate::snapshot;
 
@@ -295,22 +295,25 @@ impl Watch {
         record: Arc<SetOnce<Record>>,
         only_plans: bool,
     ) -> Recovery {
-        Recovery {
+        let session = WorkSession {
             cluster_name: self.cluster_name.clone(),
-            scope: self.scope.clone(),
-            playbook: self.playbook.clone(),
-            playbook_text: self.playbook_text.clone(),
-            consent: Consent::default(),
-            only_plans,
             archive: self.archive.clone(),
             caller: self.caller.clone(),
             lock: self.lock.clone(),
-            widths: Widths::default(),
             pace: self.pace,
             listener: self.listener.clone(),
             stop,
             record,
             now_ms: now.wall_ms,
+        };
+        Recovery {
+            session,
+            scope: self.scope.clone(),
+            playbook: self.playbook.clone(),
+            playbook_text: self.playbook_text.clone(),
+            consent: Consent::default(),
+            only_plans,
+            widths: Widths::default(),
         }
     }
 }

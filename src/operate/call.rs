@@ -1,8 +1,11 @@
-//! What a step sends.
+//! What a step sends, and how that is written down: whoever takes the step, by itself or as a part of more.
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Pid, TableName};
+use crate::model::{Action, Endpoint, PartitionId, Pid, TableName};
+use crate::run::{Record, RecordError, outcome_of};
 use crate::wire::encode::Addressed;
+
+use super::Step;
 
 /// A call that a step sends: one of recovery's, or one that recovery never makes.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +77,34 @@ impl From<MetadataChange> for Call {
     fn from(change: MetadataChange) -> Self {
         Self::Metadata(change)
     }
+}
+
+/// Writes a step's call down: it is on disk, or it must not be sent. Gives its number in the record. `about`: the partition, where the
+/// step is taken for one.
+///
+/// # Errors
+/// It is not on disk.
+pub(super) fn write_down(
+    record: &Record,
+    (step, about): (&Step, Option<PartitionId>),
+    call: &Call,
+    why: &str,
+) -> Result<u64, RecordError> {
+    let number = match call {
+        Call::Action(action) => record.sending(step.code(), about, action, why),
+        Call::Command(_) | Call::Metadata(_) => record.commanding(step.code(), &step.to_string(), why),
+    };
+    record.sync().map(|()| number)
+}
+
+/// Notes how the call of that number went, and gives it on.
+///
+/// # Errors
+/// As the call.
+pub(super) fn noted(record: &Record, number: u64, sent: Result<(), CallError>) -> Result<(), CallError> {
+    record.went(number, &outcome_of(&sent));
+    record.write();
+    sent
 }
 
 /// Sends a call.

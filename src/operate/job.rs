@@ -3,17 +3,13 @@
 //! from that look.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Snapshot};
-use crate::run::stopping::{LOOKS, unless_stopped, within_budget};
+use crate::run::stopping::{LOOKS, within_budget};
 use crate::run::{
-    Archive, Caller, HeldFor, Holder, Listener, Lock, LockError, NotDone, Record, RecoverError, Room, RunId, Scope,
-    SessionStart, Sizes, Stop, WorkSession, locked, why_held,
+    HeldFor, LockError, NotDone, RecoverError, Room, RunId, Scope, SessionStart, Sizes, Stop, WorkSession, why_held,
 };
 use crate::snapshot::{collect_evidence, collect_within};
 
@@ -34,32 +30,16 @@ pub struct Job {
     pub undertaking: Undertaking,
     /// What tablets have room for, as far as somebody said so.
     pub room: Room,
-    /// What errors and records call the cluster.
-    pub cluster_name: String,
+    /// Within which it is done.
+    pub session: WorkSession,
     /// Where its files are.
     pub state_dir: StateDir,
-    /// Where records are kept.
-    pub archive: Arc<dyn Archive>,
-    /// What keeps it apart from runs.
-    pub lock: Arc<dyn Lock>,
-    /// Who asks.
-    pub caller: Caller,
-    /// How much faster than ours the cluster's clock runs.
-    pub pace: f64,
     /// How long one step may take.
     pub step_timeout: Duration,
     /// How long a partition may be without a leader before its old one leads again.
     pub leaderless_limit: Duration,
-    /// Hears of auto_failover and the record.
-    pub listener: Listener,
     /// Hears of each step.
     pub told: StepListener,
-    /// Tells when to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// Where the record is put once it has begun.
-    pub record: Arc<SetOnce<Record>>,
-    /// The time, in milliseconds since 1970.
-    pub now_ms: u64,
 }
 
 /// Everything known before anything is done.
@@ -144,8 +124,9 @@ impl Job {
     /// # Errors
     /// See [`JobError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<JobPlan, JobError> {
-        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, Some(ANSWERS)).await?;
-        let found = self.work_session().find(&seen).await?;
+        let WorkSession { cluster_name, now_ms, .. } = &self.session;
+        let mut seen = look_to_change(cluster, cluster_name, *now_ms, Some(ANSWERS)).await?;
+        let found = self.session.start(&seen).await?;
         let noted = match &self.undertaking {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint, .. } => {
                 self.state_dir.upgrade_note(endpoint)?
@@ -215,15 +196,13 @@ impl Job {
     /// # Errors
     /// See [`JobError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<JobReport, JobError> {
-        let holder = Holder::beginning(self.now_ms, &self.caller);
         let stopped = |stop| JobError::from(RecoverError::Stopped { stop });
-        let work = Box::pin(self.perform_locked(cluster));
-        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
+        self.session.locked(Some(cluster), stopped, Box::pin(self.perform_locked(cluster))).await
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<JobReport, JobError> {
-        let looked = unless_stopped(&self.stop, self.look(cluster)).await;
-        let drawn = looked.map_err(|stop| RecoverError::Stopped { stop })??;
+        let WorkSession { cluster_name, pace, stop, now_ms, .. } = &self.session;
+        let drawn = self.session.unless_stopped(self.look(cluster)).await??;
         let auto_failover = drawn.found.auto_failover;
         if drawn.has_nothing_to_do() {
             let JobPlan { seen, arrangement, sizes, noted, .. } = drawn;
@@ -231,7 +210,7 @@ impl Job {
             // There is nothing to give back either, and `upgrade post` is told so.
             let kept = match &self.undertaking {
                 Undertaking::UpgradePre { endpoint, .. } if noted.is_none() => {
-                    let note = UpgradeNote::with(None, &self.cluster_name, endpoint, &[], &seen);
+                    let note = UpgradeNote::with(None, cluster_name, endpoint, &[], &seen);
                     Some(self.state_dir.note_upgrade(&note)?)
                 }
                 _ => None,
@@ -250,27 +229,28 @@ impl Job {
                 kept,
             });
         }
-        let run = RunId { began_ms: self.now_ms, number: 0 };
+        let run = RunId { began_ms: *now_ms, number: 0 };
         self.state_dir.begin(run, &self.undertaking.itself(), &drawn.arrangement.goals)?;
         let kept = self.note_upgrade(&drawn)?;
         let reconciler = Reconciler {
             cluster: cluster.clone(),
-            cluster_name: self.cluster_name.clone(),
+            cluster_name: cluster_name.clone(),
             goals: drawn.arrangement.goals.clone(),
             steps: steps_of(&drawn.arrangement, &drawn.seen),
             stood_down: StoodDowns::read(&self.state_dir)?,
-            pace: self.pace,
+            pace: *pace,
             step_timeout: self.step_timeout,
             leaderless_limit: self.leaderless_limit,
             barred: drawn.closed.tablets(),
             told: self.told.clone(),
-            stop: self.stop.clone(),
-            now_ms: self.now_ms,
+            stop: stop.clone(),
+            now_ms: *now_ms,
         };
         let JobPlan { seen, arrangement, sizes, found, .. } = drawn;
         let found_on = seen.auto_failover;
-        let worked = self.work_session().work(cluster, &seen, found, move |session| reconciler.work(session)).await?;
-        let (mut arrangement, told) = (arrangement, *self.stop.borrow());
+        let (name, work) = (self.undertaking.name(), move |handle| reconciler.work(handle));
+        let worked = self.session.reconfigure((cluster, &seen), name, found, work).await?;
+        let (mut arrangement, told) = (arrangement, *stop.borrow());
         let (given_up, mut stopped, panicked) = match worked.done {
             Ok(done) => (done.given_up, done.stopped, None),
             Err(NotDone::Panicked(panic)) => (BTreeMap::new(), None, Some(panic)),
@@ -294,7 +274,7 @@ impl Job {
             ));
         }
         held_for.retain(|_| found_on);
-        let looking = collect_within(cluster, &self.cluster_name, self.now_ms, ANSWERS);
+        let looking = collect_within(cluster, cluster_name, *now_ms, ANSWERS);
         let seen = match within_budget(cluster, LOOKS, looking).await {
             Some(Ok(seen)) => seen,
             Some(Err(error)) if told == Stop::No => {
@@ -329,26 +309,11 @@ impl Job {
         })
     }
 
-    fn work_session(&self) -> WorkSession {
-        WorkSession {
-            cluster_name: self.cluster_name.clone(),
-            name: self.undertaking.name().to_owned(),
-            archive: self.archive.clone(),
-            caller: self.caller.clone(),
-            lock: self.lock.clone(),
-            pace: self.pace,
-            listener: self.listener.clone(),
-            stop: self.stop.clone(),
-            record: self.record.clone(),
-            now_ms: self.now_ms,
-        }
-    }
-
     /// What the tablet leads now is on disk before it is changed.
     fn note_upgrade(&self, drawn: &JobPlan) -> Result<Option<String>, JobError> {
         let Undertaking::UpgradePre { endpoint, .. } = &self.undertaking else { return Ok(None) };
         let (earlier, goals) = (drawn.noted.clone(), &drawn.arrangement.goals);
-        let note = UpgradeNote::with(earlier, &self.cluster_name, endpoint, goals, &drawn.seen);
+        let note = UpgradeNote::with(earlier, &self.session.cluster_name, endpoint, goals, &drawn.seen);
         Ok(Some(self.state_dir.note_upgrade(&note)?))
     }
 

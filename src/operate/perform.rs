@@ -3,23 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
 use crate::model::{OpId, Probes, Snapshot};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
-use crate::run::{
-    Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, Stop, Work, locked, outcome_of,
-};
+use crate::run::{LockError, Record, RecordError, Stop, Work, WorkSession};
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
 use super::arrange::Closed;
-use super::call::send;
+use super::call::{noted, send, write_down};
 use super::effect::{Ask, status_in_time};
 use super::partition_context::{Planned, Refusal};
 use super::plan::{outage, plan};
-use super::{Call, Effect, EffectStatus, Step};
+use super::{Effect, EffectStatus, Step};
 
 /// Between two looks: half of what the nameserver's own polls take.
 const POLL: Duration = Duration::from_secs(1);
@@ -40,24 +37,10 @@ pub struct Single {
     pub allow_unavailable: bool,
     /// Tablets that are given nothing.
     pub closed: Closed,
-    /// What errors call the cluster.
-    pub cluster_name: String,
-    /// What keeps it apart from runs.
-    pub lock: Arc<dyn Lock>,
-    /// Where records are kept.
-    pub archive: Arc<dyn Archive>,
-    /// Who asks.
-    pub caller: Caller,
+    /// Within which it is taken.
+    pub session: WorkSession,
     /// How long to wait for the effect; none not to wait.
     pub wait: Option<Duration>,
-    /// How much faster than ours the cluster's clock runs.
-    pub pace: f64,
-    /// Tells when to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// Where the record is put once it has begun.
-    pub record: Arc<SetOnce<Record>>,
-    /// The time, in milliseconds since 1970.
-    pub now_ms: u64,
     /// Hears what is waited for, if that takes long.
     pub says: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -136,7 +119,7 @@ impl Single {
     }
 
     async fn look_at(&self, cluster: &Cluster) -> Result<Snapshot, CallError> {
-        let mut seen = look_to_change(cluster, &self.cluster_name, self.now_ms, None).await?;
+        let mut seen = look_to_change(cluster, &self.session.cluster_name, self.session.now_ms, None).await?;
         let asks = self.step.definition().asks_last(&seen);
         ask(cluster, &mut seen, asks).await;
         Ok(seen)
@@ -159,14 +142,12 @@ impl Single {
     /// # Errors
     /// See [`OperateError`].
     pub async fn perform(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let holder = Holder::beginning(self.now_ms, &self.caller);
         let stopped = |stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() };
-        let work = Box::pin(self.perform_locked(cluster));
-        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
+        self.session.locked(Some(cluster), stopped, Box::pin(self.perform_locked(cluster))).await
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let looked = unless_stopped(&self.stop, self.look_at(cluster)).await;
+        let looked = unless_stopped(&self.session.stop, self.look_at(cluster)).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = self.plan(&seen)?;
         let since = newest(&seen);
@@ -174,15 +155,13 @@ impl Single {
             let outcome = Outcome::Already(planned.effect.effect_status(&seen, since).into_text());
             return Ok(Performed { planned, outcome });
         };
-        if *self.lock.hold().borrow() != Hold::Held {
+        if *self.session.lock.hold().borrow() != Hold::Held {
             return Err(OperateError::LockLost);
         }
-        let record = self.begin_record(&seen)?;
-        if self.record.set(record.clone()).is_err() {
-            tracing::error!("a step is taken a second time");
-        }
+        let (name, around) = (self.step.typed(), self.step.surroundings(&seen));
+        let record = self.session.begin(self.session.header(Work::Step, name, around))?;
         let mut remarks = Vec::new();
-        let outcome = match self.written_down(call, &record) {
+        let outcome = match write_down(&record, (&self.step, None), call, "it was asked for") {
             Ok(number) => self.send(cluster, &planned, since, &record, number, &mut remarks).await,
             Err(error) => Err(error.into()),
         };
@@ -201,22 +180,6 @@ impl Single {
         Ok(Performed { planned, outcome: outcome? })
     }
 
-    fn begin_record(&self, seen: &Snapshot) -> Result<Record, RecordError> {
-        let seen = self.step.surroundings(seen);
-        let begun = RunHeader::new(self.now_ms, &self.caller, Work::Step, self.step.typed(), seen);
-        Record::begin(&*self.archive, begun)
-    }
-
-    /// The call is on disk, or it must not be sent.
-    fn written_down(&self, call: &Call, record: &Record) -> Result<u64, RecordError> {
-        let (code, why) = (self.step.code(), "it was asked for");
-        let number = match call {
-            Call::Action(action) => record.sending(code, None, action, why),
-            _ => record.commanding(code, &self.step.to_string(), why),
-        };
-        record.sync().map(|()| number)
-    }
-
     async fn send(
         &self,
         cluster: &Cluster,
@@ -230,9 +193,7 @@ impl Single {
         let sent = within_budget(cluster, CALLS, send(cluster, call)).await;
         let late =
             || Err(CallError::new("the cluster", self.step.code(), CallErrorKind::DeadlineExceeded { after: CALLS }));
-        let sent = sent.unwrap_or_else(late);
-        record.went(number, &outcome_of(&sent));
-        record.write();
+        let sent = noted(record, number, sent.unwrap_or_else(late));
         let is_perhaps_done = sent.as_ref().map_or_else(|error| error.outcome() == Sent::Unknown, |()| true);
         if is_perhaps_done
             && let Step::SetAutoFailover { .. } = self.step
@@ -247,7 +208,7 @@ impl Single {
             Err(error) => return Err(error.into()),
         }
         let Some(wait) = self.wait else { return Ok(Outcome::Sent) };
-        let seen = unless_stopped(&self.stop, self.until_seen(cluster, planned, since, wait)).await;
+        let seen = unless_stopped(&self.session.stop, self.until_seen(cluster, planned, since, wait)).await;
         let text = "sent without waiting for its effect: check `openmldb-ops status`";
         Ok(Outcome::Reached(seen.map_err(|stop| OperateError::Stopped { stop, text: text.to_owned() })??))
     }
@@ -255,9 +216,10 @@ impl Single {
     /// Somebody has decided what auto_failover is to be: what a run before that has not restored is not restored any
     /// more.
     async fn owes_nothing_any_more(&self) -> Result<(), LockError> {
-        let note = self.lock.note().await?.filter(|note| note.auto_failover.is_some());
+        let lock = &self.session.lock;
+        let note = lock.note().await?.filter(|note| note.auto_failover.is_some());
         match note {
-            Some(note) => self.lock.write_note(note.owes_nothing().as_ref()).await,
+            Some(note) => lock.write_note(note.owes_nothing().as_ref()).await,
             None => Ok(()),
         }
     }
@@ -271,9 +233,9 @@ impl Single {
     ) -> Result<String, OperateError> {
         let (began, mut pause, mut said) = (Instant::now(), POLL_FIRST, Duration::ZERO);
         loop {
-            tokio::time::sleep(pause.div_f64(self.pace)).await;
+            tokio::time::sleep(pause.div_f64(self.session.pace)).await;
             pause = (pause * 2).min(POLL);
-            let waited = began.elapsed().mul_f64(self.pace);
+            let waited = began.elapsed().mul_f64(self.session.pace);
             let text = match self.look_for(cluster, &*planned.effect).await {
                 Ok(seen) => match status_in_time(&*planned.effect, &seen, since, waited) {
                     EffectStatus::Reached(text) => return Ok(text),
@@ -298,7 +260,7 @@ impl Single {
 
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &dyn Effect) -> Result<Snapshot, CallError> {
-        let mut seen = collect_state(cluster, &self.cluster_name, self.now_ms).await?;
+        let mut seen = collect_state(cluster, &self.session.cluster_name, self.session.now_ms).await?;
         let asks = effect.asks(&seen);
         ask(cluster, &mut seen, asks).await;
         Ok(seen)

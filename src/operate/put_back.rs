@@ -4,14 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::{SetOnce, watch};
-
 use crate::cluster::{Created, DiscoveryError, Hold, LockNodes, ZooKeeper};
 use crate::metadata::{Difference, compare};
 use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
 use crate::recovery::Outcome;
-use crate::run::stopping::unless_stopped;
-use crate::run::{Archive, Caller, Holder, Lock, LockError, Record, RecordError, RunHeader, RunId, Stop, Work};
+use crate::run::{LockError, RecordError, Stop, Work, WorkSession};
 
 /// The step's code in records.
 const STEP: &str = "metadata_restore";
@@ -22,22 +19,10 @@ pub struct PutBack {
     pub wanted: MetadataTree,
     /// The file it comes from, with its checksum: for the record.
     pub source: String,
-    /// What records call the cluster.
-    pub cluster_name: String,
-    /// What keeps it apart from runs.
-    pub lock: Arc<dyn Lock>,
-    /// Where that is, and where nodes are created.
+    /// Within which it is done.
+    pub session: WorkSession,
+    /// Where its lock is, and where nodes are created.
     pub nodes: Arc<LockNodes>,
-    /// Where records are kept.
-    pub archive: Arc<dyn Archive>,
-    /// Who asks.
-    pub caller: Caller,
-    /// Tells when to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// Where the record is put once it has begun.
-    pub record: Arc<SetOnce<Record>>,
-    /// The time, in milliseconds since 1970.
-    pub now_ms: u64,
 }
 
 /// Why nothing, or not everything, was put back.
@@ -126,23 +111,15 @@ impl PutBack {
         if !before.root {
             self.nodes.make_root().await?;
         }
-        let holder = Holder { run: RunId { began_ms: self.now_ms, number: 0 }, caller: self.caller.clone() };
-        let done = match unless_stopped(&self.stop, self.lock.acquire(&holder)).await {
-            Ok(Ok(())) => self.perform_locked(zookeeper).await,
-            Ok(Err(error)) => Err(error.into()),
-            Err(stop) => Err(self.unfinished(before.tree.len(), stop, "it was stopped")),
-        };
-        self.lock.release().await;
-        done
+        let stopped = |stop| self.unfinished(before.tree.len(), stop, "it was stopped");
+        self.session.locked(None, stopped, Box::pin(self.perform_locked(zookeeper))).await
     }
 
     async fn perform_locked(&self, zookeeper: &ZooKeeper) -> Result<usize, PutBackError> {
         let seen = zookeeper.metadata().await?;
         let missing: BTreeSet<String> = lacking(&self.wanted, &seen)?.missing.into_iter().collect();
-        let record = Record::begin(&*self.archive, self.begun())?;
-        if self.record.set(record.clone()).is_err() {
-            tracing::error!("metadata is put back a second time");
-        }
+        let header = self.session.header(Work::Step, "metadata restore".to_owned(), self.nothing_seen());
+        let record = self.session.begin(header)?;
         let command = format!("create {} from {}", counted(missing.len(), "node"), self.source);
         let number = record.commanding(STEP, &command, "it was asked for");
         record.sync()?;
@@ -170,11 +147,11 @@ impl PutBack {
     async fn create(&self, missing: &BTreeSet<String>, there: usize) -> Result<(), PutBackError> {
         let wanted = self.wanted.nodes().filter(|(path, _)| missing.contains(*path));
         for (made, (path, data)) in (there..).zip(wanted) {
-            let stop = *self.stop.borrow();
+            let stop = *self.session.stop.borrow();
             if stop != Stop::No {
                 return Err(self.unfinished(made, stop, "it was stopped"));
             }
-            if *self.lock.hold().borrow() == Hold::Lost {
+            if *self.session.lock.hold().borrow() == Hold::Lost {
                 return Err(self.unfinished(made, Stop::LockLost, "the lock was lost"));
             }
             match self.nodes.create_metadata(path, data).await {
@@ -207,18 +184,17 @@ impl PutBack {
     }
 
     /// Nothing of the cluster could be seen: it has no servers now.
-    fn begun(&self) -> RunHeader {
-        let seen = Snapshot {
-            cluster: self.cluster_name.clone(),
-            taken_at_ms: self.now_ms,
+    fn nothing_seen(&self) -> Snapshot {
+        Snapshot {
+            cluster: self.session.cluster_name.clone(),
+            taken_at_ms: self.session.now_ms,
             zone: crate::model::Zone::Alone,
             identity: Identity::Cluster,
             auto_failover: self.wanted.text("config/auto_failover") == Some("true"),
             tables: Vec::new(),
             tablets: BTreeMap::new(),
             ops: Vec::new(),
-        };
-        RunHeader::new(self.now_ms, &self.caller, Work::Step, "metadata restore".to_owned(), seen)
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub use timeline::{Timeline, Times};
 use crate::cluster::{Cluster, Options, Rpc};
 use crate::playbook::Playbook;
 use crate::run::{
-    Caller, Consent, Event, InMemoryLock, RecoverError, Recovered, Recovery, Scope, Stop, Unread, Widths,
+    Caller, Consent, Event, InMemoryLock, RecoverError, Recovered, Recovery, Scope, Stop, Unread, Widths, WorkSession,
 };
 use crate::sandbox::fault::Fault;
 use crate::sandbox::scenario::Likeness;
@@ -170,22 +170,25 @@ impl Rehearsal<'_> {
     }
 
     fn recovery(&self, now_ms: u64, stop: watch::Receiver<Stop>, listener: crate::run::Listener) -> Recovery {
-        Recovery {
+        let session = WorkSession {
             cluster_name: "rehearsal".to_owned(),
-            scope: Scope::All,
-            playbook: self.playbook.clone(),
-            playbook_text: String::new(),
-            only_plans: false,
-            consent: Consent::default(),
             archive: Arc::new(Unread),
             caller: Caller::default(),
             lock: Arc::new(InMemoryLock::keeping_notes()),
-            widths: Widths::default(),
             pace: 1.0,
             listener,
             stop,
             record: Arc::default(),
             now_ms,
+        };
+        Recovery {
+            session,
+            scope: Scope::All,
+            playbook: self.playbook.clone(),
+            playbook_text: String::new(),
+            only_plans: false,
+            consent: Consent::default(),
+            widths: Widths::default(),
         }
     }
 }

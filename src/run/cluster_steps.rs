@@ -1,16 +1,18 @@
-//! What the cluster's steps before and after will come to, for a plan: what a run would send, told from a snapshot.
+//! What the cluster's steps before and after come to: the calls, and why. A plan says it of the look that it rests on; a run looks
+//! again before each step, and sends it.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, State, Tablet, TabletState, Verb, counted_that};
+use crate::model::{Action, Endpoint, Op, OpStatus, Snapshot, Tablet, TabletState, Verb, counted_that};
 use crate::playbook::{AutoFailover, ClusterStep, Playbook, SettleThen, WhichTablets};
 use crate::recovery::{Plan, remotes};
 
 use super::hold::{HeldFor, held_by_plan, why_held};
 use super::missing::missing_tablets;
 use super::remote::STEP;
+use super::resume_snapshots::{PAUSED, resuming};
 
 /// The cluster's steps around the partitions'. Both empty if nothing has to be done.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -78,13 +80,16 @@ fn attaching(snapshot: &Snapshot, plan: &Plan) -> Option<PlannedClusterStep> {
 fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &Plan) -> Option<PlannedClusterStep> {
     let (actions, why) = match step {
         ClusterStep::AutoFailover(AutoFailover::Off) if snapshot.auto_failover => {
-            let why = "while it is on, the nameserver acts on what is being repaired and refuses calls that are needed";
-            (vec![Action::SetAutoFailover { on: false }], why.to_owned())
+            let (off, why) = switching_off();
+            (vec![off], why.to_owned())
         }
         ClusterStep::AutoFailover(_) => (Vec::new(), "it is off already".to_owned()),
         ClusterStep::SettleOps { timeout, then } => settle(snapshot, plan, timeout.as_secs(), *then),
         ClusterStep::ResumeSnapshots => resume(snapshot),
-        ClusterStep::OfflineTablets { .. } => offline(snapshot),
+        ClusterStep::OfflineTablets { .. } => {
+            let (actions, why) = offline(snapshot);
+            (actions, why.to_owned())
+        }
         ClusterStep::WaitForTablets { which, timeout } => {
             let missing: Vec<Endpoint> = missing_tablets(snapshot, playbook, plan).into_keys().collect();
             let names = missing.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
@@ -106,18 +111,25 @@ fn before(step: &ClusterStep, snapshot: &Snapshot, playbook: &Playbook, plan: &P
     Some(PlannedClusterStep { step: step.key(), actions, why })
 }
 
-fn offline(snapshot: &Snapshot) -> (Vec<Action>, String) {
+/// auto_failover off, and why.
+pub(super) fn switching_off() -> (Action, &'static str) {
+    let why = "while it is on, the nameserver acts on what is being repaired and refuses calls that are needed";
+    (Action::SetAutoFailover { on: false }, why)
+}
+
+/// Others lead instead of lost tablets.
+pub(super) fn offline(snapshot: &Snapshot) -> (Vec<Action>, &'static str) {
     let in_service = lost_in_service(snapshot);
     let why = match (in_service.is_empty(), lost_tablets(snapshot).is_empty()) {
         (false, _) => "other replicas become leaders; writes no follower had received are lost",
         (true, false) => "no replica on a lost tablet is flagged alive any more",
         (true, true) => "no tablet is lost",
     };
-    (in_service.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why.to_owned())
+    (in_service.into_iter().map(|endpoint| Action::OfflineEndpoint { endpoint }).collect(), why)
 }
 
 /// Lost tablets with a replica that is flagged alive.
-pub(super) fn lost_in_service(snapshot: &Snapshot) -> Vec<Endpoint> {
+fn lost_in_service(snapshot: &Snapshot) -> Vec<Endpoint> {
     let mut lost = lost_tablets(snapshot);
     let replicas = || snapshot.tables.iter().flat_map(|table| &table.partitions).flat_map(|found| &found.replicas);
     lost.retain(|at| replicas().any(|replica| replica.endpoint == *at && replica.is_alive));
@@ -154,30 +166,28 @@ fn settle(snapshot: &Snapshot, plan: &Plan, seconds: u64, then: SettleThen) -> (
     let first = format!("first {} ({} on {}/{}, {state})", first.id, first.kind.name(), first.table, first.pid);
     let waits = format!("operations under way: {}, {first}; allowed {seconds} s to finish", in_flight.len());
     let mine =
-        |op: &&&Op| plan.partitions.iter().any(|planned| planned.table == op.table && planned.partition.pid == op.pid);
+        |op: &Op| plan.partitions.iter().any(|planned| planned.table == op.table && planned.partition.pid == op.pid);
     match then {
         SettleThen::Cancel => {
-            let actions = in_flight.iter().filter(mine).map(|op| Action::CancelOp { op: op.id }).collect();
+            let actions = cancelling(in_flight.into_iter().filter(|op| mine(op))).map(|(action, _)| action).collect();
             (actions, format!("{waits}, then those on partitions of this plan are cancelled"))
         }
         SettleThen::Block => (Vec::new(), format!("{waits}, then the run stops")),
     }
 }
 
+/// Operations that have not ended in time, each with why it is cancelled.
+pub(super) fn cancelling<'a>(ops: impl Iterator<Item = &'a Op>) -> impl Iterator<Item = (Action, String)> {
+    ops.map(|op| {
+        let why = format!("{} on {}/{} has not ended on its own", op.kind.name(), op.table, op.pid);
+        (Action::CancelOp { op: op.id }, why)
+    })
+}
+
 fn resume(snapshot: &Snapshot) -> (Vec<Action>, String) {
-    let mut actions = Vec::new();
-    for (endpoint, tablet) in &snapshot.tablets {
-        let held = tablet.held.known().into_iter().flat_map(|held| held.values());
-        actions.extend(held.filter(|held| held.state == State::SnapshotPaused).map(|held| {
-            let (endpoint, partition) = (endpoint.clone(), held.partition);
-            Action::RecoverSnapshot { endpoint, partition }
-        }));
-    }
-    let why = if actions.is_empty() {
-        "no replica has its snapshots paused"
-    } else {
-        "a failed operation left them in kSnapshotPaused"
-    };
+    let held = snapshot.tablets.iter().filter_map(|(at, tablet)| Some((at, tablet.held.known()?)));
+    let actions: Vec<Action> = held.flat_map(|(at, held)| resuming(at, held)).collect();
+    let why = if actions.is_empty() { "no replica has its snapshots paused" } else { PAUSED };
     (actions, why.to_owned())
 }
 

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster, Hold};
-use crate::model::{Action, Endpoint, Op, Pid, Snapshot, TableName, Verb, counted_that};
+use crate::model::{Action, Op, Pid, Snapshot, TableName, Verb, counted_that};
 use crate::playbook::{AutoFailover, ClusterStep, SettleThen};
 use crate::recovery::Outcome;
 
-use super::cluster_steps::lost_in_service;
+use super::cluster_steps::{cancelling, offline, switching_off};
 use super::dispatch::send;
 use super::driver::Stop;
 use super::event::{Event, Listener};
@@ -115,9 +115,7 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
                 settle(cluster, timeout.div_f64(before.pace), *then, before).await?;
             }
             ClusterStep::ResumeSnapshots => resume(cluster, snapshot, told).await?,
-            ClusterStep::OfflineTablets { .. } => {
-                offline(cluster, step.key(), &lost_in_service(snapshot), before).await?;
-            }
+            ClusterStep::OfflineTablets { .. } => stand_in(cluster, step.key(), before).await?,
             // The driver does, while everything else goes on.
             ClusterStep::WaitForTablets { .. } => {}
         }
@@ -126,18 +124,14 @@ pub(super) async fn prepare(cluster: &Cluster, steps: &[ClusterStep], before: &B
 }
 
 /// OfflineEndpoint answers 0 whatever comes of it, and begins operations: they are waited for.
-async fn offline(
-    cluster: &Cluster,
-    step: &'static str,
-    lost: &[Endpoint],
-    before: &Before<'_>,
-) -> Result<(), StepError> {
-    for endpoint in lost {
-        let why = "it does not answer: others become leaders, and writes no follower had received are lost";
-        act(cluster, step, Action::OfflineEndpoint { endpoint: endpoint.clone() }, why, before.told).await?;
+async fn stand_in(cluster: &Cluster, step: &'static str, before: &Before<'_>) -> Result<(), StepError> {
+    let (actions, why) = offline(before.snapshot);
+    let is_any_lost = !actions.is_empty();
+    for action in actions {
+        act(cluster, step, action, why, before.told).await?;
     }
     let is_its = |op: &Op| before.snapshot.ops.iter().all(|known| known.id != op.id);
-    if !lost.is_empty() {
+    if is_any_lost {
         wait_for_ops(cluster, OFFLINED.div_f64(before.pace), before, is_its).await?;
     }
     Ok(())
@@ -146,10 +140,10 @@ async fn offline(
 /// Switches auto_failover off. The answer may be lost and the change made, or lost with the nameserver it was for and not
 /// made: what counts is what is read, and what is still on is tried again.
 pub(super) async fn switch_off(cluster: &Cluster, step: &'static str, told: &Told<'_>) -> Result<(), StepError> {
-    let why = "while it is on, the nameserver acts on what is being repaired and refuses calls that are needed";
+    let (off, why) = switching_off();
     let mut tries = 0;
     loop {
-        let Some(error) = act(cluster, step, Action::SetAutoFailover { on: false }, why, told).await? else {
+        let Some(error) = act(cluster, step, off.clone(), why, told).await? else {
             return Ok(());
         };
         if !cluster.auto_failover().await? {
@@ -211,10 +205,9 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
         let first = format!("{} ({} on {}/{})", first.id, first.kind.name(), first.table, first.pid);
         return Err(StepError::OpsUnderWay { count: left.len(), first });
     }
-    for op in left.iter().filter(|op| mine(op)) {
-        let why = format!("{} on {}/{} has not ended on its own", op.kind.name(), op.table, op.pid);
+    for (cancel, why) in cancelling(left.iter().filter(|op| mine(op))) {
         // 312 means that it ended meanwhile; either way the next look tells.
-        act(cluster, "settle_ops", Action::CancelOp { op: op.id }, &why, told).await?;
+        act(cluster, "settle_ops", cancel, &why, told).await?;
     }
     let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
     for op in &left {

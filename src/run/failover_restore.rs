@@ -1,43 +1,20 @@
 //! `failover restore`: nothing but restoring auto_failover to what it was before a run that did not finish.
 
-use std::sync::Arc;
-
-use tokio::sync::{SetOnce, watch};
-
 use crate::cluster::{CallError, Cluster};
 use crate::model::Snapshot;
 use crate::snapshot::{collect, metadata};
 
-use super::driver::Stop;
 use super::error::RecoverError;
-use super::event::{Event, Listener};
-use super::failover::{GivenBack, Told, give_back};
 use super::hold::{HeldFor, standing};
-use super::known_runs::{owed, unsettled};
-use super::lock::{Holder, Lock, Note};
-use super::locked::locked;
-use super::record::{Archive, Caller, ClusterNames, Record, RunHeader, UnfinishedWork, Work};
-use super::run_id::RunId;
-use super::stopping::{NOTES, unless_stopped, within_budget};
+use super::known_runs::owed;
+use super::lock::Note;
+use super::record::{RunHeader, UnfinishedWork, Work};
+use super::work_session::{Ending, WorkSession};
 
-/// What giving back needs beside the cluster.
+/// Restoring auto_failover, as work of its own.
 pub struct FailoverRestore {
-    /// What records call the cluster.
-    pub cluster_name: String,
-    /// Where records are kept.
-    pub archive: Arc<dyn Archive>,
-    /// Who runs it.
-    pub caller: Caller,
-    /// What keeps runs apart.
-    pub lock: Arc<dyn Lock>,
-    /// Hears what happens.
-    pub listener: Listener,
-    /// Tells when to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// Where the record is put once it has begun.
-    pub record: Arc<SetOnce<Record>>,
-    /// The time, in milliseconds since 1970.
-    pub now_ms: u64,
+    /// Within which it is done.
+    pub session: WorkSession,
 }
 
 /// What is owed, and to whom.
@@ -64,9 +41,9 @@ impl FailoverRestore {
     }
 
     async fn find(&self, cluster: &Cluster) -> Result<(PendingRestore, Snapshot), RecoverError> {
-        let mut seen = metadata(cluster, &self.cluster_name, self.now_ms).await?;
-        let names = ClusterNames::seen(&self.cluster_name, &seen, &self.caller.host);
-        let (left, note) = unsettled(&*self.lock, &*self.archive, &names).await?;
+        let (name, now_ms) = (&self.session.cluster_name, self.session.now_ms);
+        let mut seen = metadata(cluster, name, now_ms).await?;
+        let (left, note) = self.session.unsettled(&seen).await?;
         let was = owed(&left, note.as_ref());
         let by = match (&note, left.owed_by) {
             (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
@@ -76,7 +53,7 @@ impl FailoverRestore {
         let mut held_for = standing(&left, note.as_ref(), &seen);
         if !held_for.is_empty() {
             // Whether they have been brought back since only their tablets can tell.
-            seen = collect(cluster, &self.cluster_name, self.now_ms).await?;
+            seen = collect(cluster, name, now_ms).await?;
             held_for = standing(&left, note.as_ref(), &seen);
         }
         let is = seen.auto_failover;
@@ -89,10 +66,8 @@ impl FailoverRestore {
     /// # Errors
     /// Another run is at work, it has to stay off, or it could not be restored.
     pub async fn run(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
-        let holder = Holder::beginning(self.now_ms, &self.caller);
         let stopped = |stop| RecoverError::Stopped { stop };
-        let work = Box::pin(self.run_locked(cluster, holder.run, release));
-        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
+        self.session.locked(Some(cluster), stopped, Box::pin(self.run_locked(cluster, release))).await
     }
 
     /// The nameserver may replace what it has to stay off for: written down for all runs to come. Nothing else is changed.
@@ -103,12 +78,11 @@ impl FailoverRestore {
         self.run(cluster, true).await.map(drop)
     }
 
-    async fn run_locked(&self, cluster: &Cluster, run: RunId, release: bool) -> Result<Option<bool>, RecoverError> {
-        let looked = unless_stopped(&self.stop, self.find(cluster)).await;
-        let (owed, snapshot) = looked.map_err(|stop| RecoverError::Stopped { stop })??;
-        let held = &owed.held_for;
+    async fn run_locked(&self, cluster: &Cluster, release: bool) -> Result<Option<bool>, RecoverError> {
+        let (owed, snapshot) = self.session.unless_stopped(self.find(cluster)).await??;
+        let held = owed.held_for;
         if !held.is_empty() && !release && owed.was == Some(true) {
-            return Err(RecoverError::KeptOff { held_for: owed.held_for.into() });
+            return Err(RecoverError::KeptOff { held_for: held.into() });
         }
         if owed.was.is_none() && (held.is_empty() || !release) {
             return Ok(None);
@@ -117,34 +91,25 @@ impl FailoverRestore {
             return Err(RecoverError::Call(CallError::not_ours(snapshot.identity)));
         }
         let was = owed.was.unwrap_or(owed.is);
-        let (work, typed) = (Work::FailoverRestore, "failover restore".to_owned());
-        let begun = RunHeader {
-            run,
+        let work = Work::FailoverRestore;
+        let record = self.session.begin(RunHeader {
             auto_failover: was,
             held_for: held.clone(),
-            ..RunHeader::new(self.now_ms, &self.caller, work, typed, snapshot)
-        };
-        let record = Record::begin(&*self.archive, begun)?;
-        (self.listener)(&Event::Recorded { path: record.place().to_owned() });
-        if self.record.set(record.clone()).is_err() {
-            tracing::error!("auto_failover is restored a second time");
-        }
+            ..self.session.header(work, "failover restore".to_owned(), snapshot)
+        })?;
         held.iter().for_each(|held| record.released(held.partition, &held.endpoint));
-        let told = Told { listener: &self.listener, record: &record, hold: self.lock.hold() };
-        let given_back = give_back(cluster, &*self.lock, was, Vec::new(), 1.0, &told).await;
-        let is_given_back = given_back == GivenBack::Done;
-        record.end(if is_given_back { "restored" } else { "failed" }, is_given_back, is_given_back, Vec::new())?;
-        if let Some(seen) = given_back.failed() {
+        let note = self.session.note(&record, work, was);
+        let ending = self.session.opened(cluster, record, note).give_back(Vec::new()).await;
+        // Where it could not be restored, the earlier run's note says what is owed, as before.
+        let (word, note) = match ending.is_given_back() {
+            true => ("restored", owed.note.and_then(|note| note.releasing(&held).owes_nothing())),
+            false => ("failed", owed.note),
+        };
+        let ended = ending.end(Ending { word: word.to_owned(), finished: true, going_on: Vec::new(), note }).await;
+        if let Some(seen) = ended.given_back.failed() {
             return Err(RecoverError::NotGivenBack { was, seen });
         }
-        let note = owed.note.and_then(|note| note.releasing(held).owes_nothing());
-        match within_budget(cluster, NOTES, self.lock.write_note(note.as_ref())).await {
-            Some(left) => left?,
-            None => {
-                let text = "the note in ZooKeeper could not be updated: it does not answer; the next run does it";
-                (self.listener)(&Event::Note { text: text.to_owned() });
-            }
-        }
+        ended.recorded?;
         Ok(owed.was)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::made_up::{orders, record, seen};
 use super::*;
 use crate::cluster::{CallError, CallErrorKind, Options, Pending, Rpc};
-use crate::model::Identity;
+use crate::model::{Endpoint, Identity};
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::nameserver::{ConfGetResponse, GeneralResponse, OpStatus, Pair, ShowOpStatusResponse};
 

@@ -2,38 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::{Cluster, Hold};
 use crate::model::{Endpoint, PartitionId, counted};
 use crate::recovery::{Memory, Replaceable};
 
 use super::beside::WHO;
 use super::driver::Driven;
-use super::error::RecoverError;
-use super::event::{Event, Listener};
+use super::event::Event;
 use super::hold::{HeldFor, named, why_held};
 use super::known_runs::how_it_ended;
 use super::lock::{Note, Unseen};
 use super::prepared::Prepared;
-use super::record::{Record, Work};
+use super::record::Record;
 use super::recover::{Interruption, Recovery};
-use super::stopping::{NOTES, within_budget};
-
-/// What a run leaves behind in ZooKeeper.
-pub(super) struct Leaving<'a> {
-    pub(super) record: &'a Record,
-    /// How it ended.
-    pub(super) ended: &'static str,
-    /// What auto_failover was, if it could not be restored.
-    pub(super) owed: Option<bool>,
-    /// Something goes on that only the record knows.
-    pub(super) goes_on: bool,
-    /// Leaders may serve whose followers nobody has looked at, and which nobody can tell.
-    pub(super) serves_early: bool,
-    /// Replicas that nobody had looked at when their leader was chosen.
-    pub(super) unseen: Vec<Unseen>,
-    /// Those that it is kept off for.
-    pub(super) held_for: &'a [HeldFor],
-}
+use super::work_session::EndingSession;
 
 /// What has to be known before a cluster that follows another one is recovered.
 const FOLLOWS: &str = "this cluster follows another one: that one's leaders send here as soon as a replica is loaded, from where they had \
@@ -43,23 +24,23 @@ const FOLLOWS: &str = "this cluster follows another one: that one's leaders send
 impl Recovery {
     pub(super) fn tell_of_what_is_there(&self, prepared: &Prepared) {
         let counts = prepared.plan.counts;
-        (self.listener)(&Event::Observed {
+        (self.session.listener)(&Event::Observed {
             partitions: counts.total,
             replicas: counts.replicas,
             healthy: counts.healthy,
             auto_failover: prepared.snapshot.auto_failover,
         });
         if !prepared.has_nothing_to_do()
-            && let Some(text) = self.lock.caveat()
+            && let Some(text) = self.session.lock.caveat()
         {
-            (self.listener)(&Event::Note { text });
+            (self.session.listener)(&Event::Note { text });
         }
         if prepared.snapshot.zone.follows() && !prepared.has_nothing_to_do() {
-            (self.listener)(&Event::Note { text: FOLLOWS.to_owned() });
+            (self.session.listener)(&Event::Note { text: FOLLOWS.to_owned() });
         }
         let left = &prepared.left;
         for unusable in &left.unusable {
-            (self.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
+            (self.session.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
         }
         let is_owed = prepared.auto_failover_before() && !prepared.snapshot.auto_failover;
         let owed = match (is_owed, prepared.stands.is_empty()) {
@@ -86,7 +67,7 @@ impl Recovery {
                 "run {run} on {host} {how}{owed}. Its record is there ({record}), not here: what it sent is unknown, \
                  so disk tables that it may have loaded are not loaded again{unseen}"
             );
-            (self.listener)(&Event::Note { text });
+            (self.session.listener)(&Event::Note { text });
         } else if left.run.is_some() {
             let place = &left.place;
             let used = if owed.is_empty() { "; its record is used" } else { owed };
@@ -97,9 +78,9 @@ impl Recovery {
                     None => "left partitions that it could not recover".to_owned(),
                 },
             };
-            (self.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
+            (self.session.listener)(&Event::Note { text: format!("an earlier run {how} ({place}){used}") });
         } else if let (Some(run), false) = (left.owed_by, owed.is_empty()) {
-            (self.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
+            (self.session.listener)(&Event::Note { text: format!("run {run} did not finish{owed}") });
         }
         let is_explained = left.failover_set.as_ref().is_some_and(|set| !set.on);
         if !prepared.auto_failover_before() && prepared.needs_doing() && !is_explained {
@@ -108,12 +89,12 @@ impl Recovery {
                  it on in the meantime. If another recovery switched it off a moment ago, that one switches it on when \
                  it ends ({WHO})"
             );
-            (self.listener)(&Event::Note { text });
+            (self.session.listener)(&Event::Note { text });
         }
         if !prepared.stands.is_empty() && prepared.auto_failover_before() {
             let now = if is_owed { "stays off" } else { "was kept off, but someone has switched it on" };
             let text = format!("auto_failover {now}: {}", why_held(&prepared.stands));
-            (self.listener)(&Event::Note { text });
+            (self.session.listener)(&Event::Note { text });
         }
     }
 
@@ -144,40 +125,20 @@ impl Recovery {
         }
         (held.into_iter().collect(), released)
     }
-
-    pub(super) fn note_of(&self, record: &Record, auto_failover: Option<bool>, serves_early: bool) -> Note {
-        let (run, host, record) = (record.run(), self.caller.host.clone(), record.place().to_owned());
-        let (work, unseen, held_for) = (Some(Work::Recovery), Vec::new(), Vec::new());
-        Note { run, host, record, auto_failover, work, ended: None, by: self.caller.by, serves_early, unseen, held_for }
-    }
-
-    /// Removes the note; or leaves one, if auto_failover is still owed, or something goes on that only the record knows, or
-    /// there are replicas that nobody had looked at when their leaders were chosen.
-    pub(super) async fn take_leave(&self, cluster: &Cluster, leaving: Leaving<'_>, listener: &Listener) {
-        if *self.lock.hold().borrow() == Hold::Lost {
-            return;
-        }
-        let Leaving { record, ended, owed, goes_on, serves_early, unseen, held_for } = leaving;
-        let is_needed = owed.is_some() || goes_on || serves_early || !unseen.is_empty();
-        let ended = Some(ended.to_owned());
-        let note = || Note { ended, ..self.note_of(record, owed, serves_early).with_unseen(unseen).holding(held_for) };
-        let note = is_needed.then(note);
-        let seen = match within_budget(cluster, NOTES, self.lock.write_note(note.as_ref())).await {
-            Some(Ok(())) => return,
-            Some(Err(error)) => error.to_string(),
-            None => "it does not answer".to_owned(),
-        };
-        let text = format!("the note in ZooKeeper could not be updated: {seen}; the next run does it");
-        listener(&Event::Note { text });
-    }
 }
 
-/// Ends the record of a run that had to end before its first change: what an earlier one owes of auto_failover stays its own.
-pub(super) fn end_unbegun(record: &Record, is_as_before: bool, why: &RecoverError, listener: &Listener) {
-    let ended = if matches!(why, RecoverError::Stopped { .. }) { "interrupted" } else { "failed" };
-    if let Err(error) = record.end(ended, is_as_before, false, Vec::new()) {
-        listener(&Event::Note { text: error.to_string() });
-    }
+/// What other hosts are told once a recovery has ended: nothing, unless auto_failover is still owed, or something goes on that only the
+/// record knows, or there are replicas that nobody had looked at when their leaders were chosen. `serves_early`: nobody can tell which.
+pub(super) fn note_left(
+    ending: &EndingSession<'_>,
+    ended: &str,
+    goes_on: bool,
+    serves_early: bool,
+    unseen: Vec<Unseen>,
+) -> Option<Note> {
+    let is_needed = ending.owes().is_some() || goes_on || serves_early || !unseen.is_empty();
+    let note = Note { serves_early, ..ending.note(ended) };
+    is_needed.then(|| note.with_unseen(unseen).holding(ending.given_back.held_for()))
 }
 
 /// Replicas that nobody had looked at when their leaders were chosen, or that parted from them; of partitions out of scope, what the note says.

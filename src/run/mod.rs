@@ -27,7 +27,6 @@ mod known_runs;
 mod lane;
 mod leaving;
 mod lock;
-mod locked;
 #[cfg(test)]
 mod made_up;
 mod missing;
@@ -41,6 +40,7 @@ mod polling;
 mod prepared;
 mod process;
 mod progress;
+mod reconfiguration;
 mod record;
 mod recover;
 mod remote;
@@ -81,7 +81,6 @@ pub use kept::{
 pub use known_runs::{BrokeOff, HowFar, known_runs};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
-pub use locked::locked;
 pub use missing::{Awaiting, nobody_answers};
 pub use names::{meant, names_a_table};
 pub use outstanding::OutstandingWork;
@@ -89,6 +88,7 @@ pub use pause::Pause;
 pub use prepared::{Prepared, prepare_plan};
 pub use process::{Liveness, ProcessIdentity};
 pub use progress::{Expected, Progress, Queue, WaitedFor};
+pub use reconfiguration::{Ended, NotDone, SessionHandle, SessionReport, SessionStart};
 pub use record::{
     Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive,
     Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
@@ -109,4 +109,4 @@ pub use status::{
 };
 pub use verdict::summary_of_plan;
 pub use waits::{Awaited, Named};
-pub use work_session::{Ended, NotDone, SessionHandle, SessionReport, SessionStart, WorkSession};
+pub use work_session::WorkSession;

@@ -1,7 +1,10 @@
 //! Faults of our own: a panic is a value, and a listener's stops nobody but itself.
 
+use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::event::Listener;
 
@@ -15,8 +18,21 @@ pub(super) fn unbreakable(listener: &Listener) -> Listener {
     })
 }
 
+/// Does work whose panic is a value: its text.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = Box::pin(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(payload) => Poll::Ready(Err(text_of(&*payload))),
+    })
+    .await
+}
+
 pub(super) fn panic_text(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "the run was cancelled".to_owned() };
+    error.try_into_panic().map_or_else(|_| "the run was cancelled".to_owned(), |payload| text_of(&*payload))
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

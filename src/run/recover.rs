@@ -2,9 +2,6 @@
 //! again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{PartitionId, Pid, Snapshot, TableName};
@@ -18,33 +15,33 @@ use super::comparing::compare_all;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::early_leader_note::EarlyLeaderNote;
 use super::error::RecoverError;
-use super::event::{Event, Listener};
-use super::failover::{Before, GivenBack, StepError, Told, give_back, prepare};
+use super::event::Event;
+use super::failover::{Before, StepError, Told, prepare};
 use super::failover_restore::owed_by_an_earlier_run;
 use super::kept::Consent;
 use super::known_runs::unsettled;
 use super::lane::Widths;
-use super::leaving::{Leaving, end_unbegun, unseen};
-use super::lock::{Holder, Lock, Note};
-use super::locked::locked;
+use super::leaving::{note_left, unseen};
+use super::lock::Note;
 use super::missing::Awaiting;
 use super::outstanding::{OutstandingWork, still_going_on};
-use super::panics::{panic_text, unbreakable};
+use super::panics::{caught, panic_text};
 use super::prepared::{Prepared, prepare_plan};
 use super::progress::Expected;
-use super::record::{Archive, Caller, ClusterNames, Record, RecordError, RunHeader, UnfinishedWork, Work};
+use super::record::{ClusterNames, Record, RecordError, RunHeader, Work};
 use super::remote;
 use super::report::{AutoFailoverSeen, Summary, Verdict};
 use super::resume_snapshots::resume_left;
 use super::scope::Scope;
 use super::status::Status;
-use super::stopping::{CALLS, Hurry, LOOKS, unless_stopped, within_budget};
+use super::stopping::{CALLS, Hurry, LOOKS, within_budget};
 use super::verdict::{Seen, summary_of_plan, summary_of_run};
+use super::work_session::{Ending, EndingSession, OpenSession, WorkSession};
 
 /// What a recovery needs beside the cluster.
 pub struct Recovery {
-    /// What errors and records call the cluster.
-    pub cluster_name: String,
+    /// Within which it is done.
+    pub session: WorkSession,
     /// Which partitions.
     pub scope: Scope,
     /// The steps.
@@ -55,24 +52,8 @@ pub struct Recovery {
     pub consent: Consent,
     /// It is a dry run: the plan is all that is wanted.
     pub only_plans: bool,
-    /// Where records are kept.
-    pub archive: Arc<dyn Archive>,
-    /// Who runs it.
-    pub caller: Caller,
-    /// What keeps runs apart.
-    pub lock: Arc<dyn Lock>,
     /// How wide the lanes are.
     pub widths: Widths,
-    /// How much faster than ours the cluster's clock runs; 1 but for a sandbox.
-    pub pace: f64,
-    /// Hears what happens.
-    pub listener: Listener,
-    /// Tells when to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// Where the record is put once it has begun: who is told to end at once can then say what goes on.
-    pub record: Arc<SetOnce<Record>>,
-    /// The time, in milliseconds since 1970.
-    pub now_ms: u64,
 }
 
 /// What came of it.
@@ -114,11 +95,11 @@ impl Recovery {
     /// # Errors
     /// It does not answer; and what an earlier run owes it stays owed.
     pub async fn see(&self, cluster: &Cluster) -> Result<Snapshot, RecoverError> {
-        match collect(cluster, &self.cluster_name, self.now_ms).await {
+        let WorkSession { cluster_name, archive, lock, now_ms, .. } = &self.session;
+        match collect(cluster, cluster_name, *now_ms).await {
             Ok(snapshot) => Ok(snapshot),
             Err(error) => {
-                let names = ClusterNames::called(&self.cluster_name);
-                let left = unsettled(&*self.lock, &*self.archive, &names).await.ok();
+                let left = unsettled(&**lock, &**archive, &ClusterNames::called(cluster_name)).await.ok();
                 let owed = left.and_then(|(left, note)| owed_by_an_earlier_run(&left, note.as_ref()));
                 Err(RecoverError::NotSeen { error, not_restored: owed })
             }
@@ -130,9 +111,9 @@ impl Recovery {
     /// # Errors
     /// See [`RecoverError`].
     pub async fn prepare(&self, cluster: &Cluster, snapshot: Snapshot) -> Result<Prepared, RecoverError> {
-        let (left, note) = self.what_is_left(&snapshot).await?;
+        let (left, note) = self.session.unsettled(&snapshot).await?;
         let mut prepared = prepare_plan(snapshot, &self.playbook, &self.scope, left, note)?;
-        if serves_early(&self.playbook) && !self.lock.keeps_notes() {
+        if serves_early(&self.playbook) && !self.session.lock.keeps_notes() {
             prepared = prepared.with_all_loaded_first(&self.playbook, &self.scope);
         }
         prepared = prepared.led_by(self.consent.leader.as_ref(), &self.playbook, &self.scope)?;
@@ -148,42 +129,32 @@ impl Recovery {
         Ok(prepared.consented(&self.consent, &self.playbook, &self.playbook_text, &self.scope)?)
     }
 
-    async fn what_is_left(&self, seen: &Snapshot) -> Result<(UnfinishedWork, Option<Note>), RecoverError> {
-        let names = ClusterNames::seen(&self.cluster_name, seen, &self.caller.host);
-        unsettled(&*self.lock, &*self.archive, &names).await
-    }
-
     /// Does it.
     ///
     /// # Errors
     /// Why nothing was done to any partition.
     pub async fn run(self, cluster: &Cluster, prepared: Prepared) -> Result<Recovered, RecoverError> {
+        let session = &self.session;
         if prepared.has_nothing_to_do() {
-            let _hurry = Hurry::of(&self.stop, cluster);
+            let _hurry = Hurry::of(&session.stop, cluster);
             self.tell_of_what_is_there(&prepared);
-            return self.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
+            return session.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
         }
-        let holder = Holder::beginning(self.now_ms, &self.caller);
         let stopped = |stop| RecoverError::Stopped { stop };
-        let work = Box::pin(self.run_locked(cluster, prepared));
-        locked(cluster, (&*self.lock, &holder), &self.stop, stopped, work).await
-    }
-
-    /// Does what changes nothing.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, RecoverError> {
-        unless_stopped(&self.stop, work).await.map_err(|stop| RecoverError::Stopped { stop })
+        session.locked(Some(cluster), stopped, Box::pin(self.run_locked(cluster, prepared))).await
     }
 
     /// With the lock held. What another run did while it was waited for is looked at again, and so is everything that
     /// was accepted.
     async fn run_locked(&self, cluster: &Cluster, mut prepared: Prepared) -> Result<Recovered, RecoverError> {
-        let left = self.unless_stopped(self.what_is_left(&prepared.snapshot)).await??;
+        let session = &self.session;
+        let left = session.unless_stopped(session.unsettled(&prepared.snapshot)).await??;
         if left != (prepared.left.clone(), prepared.note.clone()) || prepared.consented.is_some() {
-            prepared = self.unless_stopped(self.look(cluster)).await??;
+            prepared = session.unless_stopped(self.look(cluster)).await??;
         }
         self.tell_of_what_is_there(&prepared);
         if prepared.has_nothing_to_do() {
-            return self.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
+            return session.unless_stopped(self.nothing_to_do(cluster, &prepared)).await?;
         }
         let auto_failover = prepared.auto_failover_before();
         let record = self.begin_record(&prepared, auto_failover)?;
@@ -191,60 +162,48 @@ impl Recovery {
         let noted_early = prepared.note.as_ref().is_some_and(|note| note.serves_early);
         let early = noted_early || serves_early(&self.playbook);
         let unseen_before = unseen(&prepared, &prepared.memories, &prepared.released);
-        let note =
-            self.note_of(&record, Some(auto_failover), early).with_unseen(unseen_before).holding(&prepared.stands);
-        let noted = self.unless_stopped(self.lock.write_note(Some(&note))).await;
-        if let Err(error) = noted.and_then(|noted| noted.map_err(RecoverError::from)) {
-            let is_as_before = auto_failover == prepared.snapshot.auto_failover;
-            end_unbegun(&record, is_as_before, &error, &self.listener);
-            return Err(error);
-        }
-        let driven = match prepared.needs_doing() {
-            true => self.drive(cluster, &prepared, &record, note).await.map(Some),
-            false => Ok(None),
+        let note = Note { serves_early: early, ..session.note(&record, Work::Recovery, auto_failover) };
+        let note = note.with_unseen(unseen_before).holding(&prepared.stands);
+        let open = session.open(cluster, record.clone(), note, prepared.snapshot.auto_failover).await?;
+        let driven = if prepared.needs_doing() {
+            let driven = caught(self.drive(cluster, &prepared, &open)).await;
+            driven.map_err(Interruption::Panic).flatten().map(Some)
+        } else {
+            Ok(None)
         };
-        // The panic that ended the run may have been the listener's, which then panics again at whatever it is told.
-        let listener = unbreakable(&self.listener);
-        let told = Told { listener: &listener, record: &record, hold: self.lock.hold() };
         let mine = prepared.memories.keys().copied().collect();
-        let resume = || resume_left(cluster, &prepared.snapshot, &mine, &told);
         // Who was told to stop gives back first.
-        let is_stopped = *self.stop.borrow() != Stop::No;
+        let is_stopped = *session.stop.borrow() != Stop::No;
         if !is_stopped {
-            resume().await;
             let chosen =
                 driven.as_ref().ok().and_then(Option::as_ref).map_or(&prepared.memories, |done| &done.memories);
+            let told = open.told();
             let known = remote::Known { memories: chosen, led: &prepared.left.led };
-            remote::attach(cluster, &prepared.snapshot, &self.scope, known, &told).await;
+            let last_steps = async {
+                resume_left(cluster, &prepared.snapshot, &mine, &told).await;
+                remote::attach(cluster, &prepared.snapshot, &self.scope, known, &told).await;
+            };
+            if let Err(panic) = caught(last_steps).await {
+                (open.listener)(&Event::Note { text: format!("an internal error: {panic}") });
+            }
         }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
-        // What somebody has switched on meanwhile is on at the end.
-        let was = auto_failover || record.is_failover_wanted_on();
-        let given_back = give_back(cluster, &*self.lock, was, held, self.pace, &told).await;
-        let is_given_back = given_back == GivenBack::Done;
+        let ending = open.give_back(held).await;
         if is_stopped {
-            within_budget(cluster, LOOKS, resume()).await;
+            let told = ending.told();
+            within_budget(cluster, LOOKS, resume_left(cluster, &prepared.snapshot, &mine, &told)).await;
         }
-        let ends = |verdict: &str, finished: bool, going_on: Vec<OutstandingWork>| {
-            if let Err(error) = record.end(verdict, is_given_back, finished, going_on) {
-                listener(&Event::Note { text: error.to_string() });
-            }
-        };
         let panicked = matches!(driven, Err(Interruption::Panic(_)));
-        let leaving = |ended, goes_on, memories| Leaving {
-            record: &record,
-            ended,
-            owed: given_back.owes(was),
-            goes_on,
-            serves_early: noted_early && self.scope != Scope::All || panicked,
-            unseen: unseen(&prepared, memories, &released),
-            held_for: given_back.held_for(),
-        };
+        let leaves =
+            |ending: &EndingSession<'_>, word: &str, goes_on: bool, memories: &BTreeMap<PartitionId, Memory>| {
+                let serves_early = noted_early && self.scope != Scope::All || panicked;
+                note_left(ending, word, goes_on, serves_early, unseen(&prepared, memories, &released))
+            };
         let (driven, panicked) = match driven {
             Ok(driven) => (driven, None),
             Err(Interruption::Step(error)) => {
-                ends("failed", false, Vec::new());
-                self.take_leave(cluster, leaving("failed", false, &prepared.memories), &listener).await;
+                let note = leaves(&ending, "failed", false, &prepared.memories);
+                let given_back = ending.end(Ending::failed(Vec::new(), note)).await.given_back;
                 let (not_restored, held_for) = (given_back.failed(), given_back.held_for().into());
                 return Err(RecoverError::Step { error, not_restored, held_for });
             }
@@ -257,21 +216,21 @@ impl Recovery {
             None => prepared.unhealthy(),
         };
         let looked = self.verify(cluster, &prepared, memories, left_alone).await;
-        let told = *self.stop.borrow();
+        let told = *session.stop.borrow();
         let (seen, verification) = match looked {
             Ok(Some((seen, verification))) => (seen, Some(verification)),
             Err(error) if told == Stop::No => {
-                ends("failed", false, record.unanswered());
-                self.take_leave(cluster, leaving("failed", true, memories), &listener).await;
+                let note = leaves(&ending, "failed", true, memories);
+                let given_back = ending.end(Ending::failed(record.unanswered(), note)).await.given_back;
                 let (not_restored, held_for) = (given_back.failed(), given_back.held_for().into());
                 return Err(RecoverError::NotSeenAgain { error, not_restored, held_for });
             }
             unseen => {
                 let why = unseen.err().map_or("no time is left".to_owned(), |error| error.to_string());
                 let text = format!("the result could not be checked: {why}");
-                listener(&Event::Note { text });
+                ending.says(&Event::Note { text });
                 stopped = stopped.or(Some(told));
-                let after = auto_failover && is_given_back;
+                let after = auto_failover && ending.is_given_back();
                 (Snapshot { auto_failover: after, ..prepared.snapshot.clone() }, None)
             }
         };
@@ -280,22 +239,22 @@ impl Recovery {
             cluster.rpc_counts().into(),
             &prepared,
             Seen { seen: &seen, verification, panicked: panicked.is_some() },
-            AutoFailoverSeen::of(auto_failover, seen.auto_failover, given_back.held_for()),
+            AutoFailoverSeen::of(auto_failover, seen.auto_failover, ending.given_back.held_for()),
             driven.as_ref(),
         );
         let summary = match &summary.verification {
             Some(_) => summary.serving(&Status::of(&seen, &self.scope)),
             None => summary,
         };
-        let finished = is_given_back && matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
+        let finished = matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
-            listener(&Event::StillGoingOn { going_on: going_on.clone() });
+            ending.says(&Event::StillGoingOn { going_on: going_on.clone() });
         }
-        ends(summary.verdict.word(), finished, going_on.clone());
-        self.take_leave(cluster, leaving(summary.verdict.word(), !going_on.is_empty(), memories), &listener).await;
-        let unrecorded = record.broken();
-        let not_restored = given_back.failed();
+        let word = summary.verdict.word();
+        let note = leaves(&ending, word, !going_on.is_empty(), memories);
+        let end = ending.end(Ending { word: word.to_owned(), finished, going_on: going_on.clone(), note }).await;
+        let (unrecorded, not_restored) = (record.broken(), end.given_back.failed());
         Ok(Recovered { summary, stopped, not_restored, panicked, unrecorded, still_going_on: going_on })
     }
 
@@ -323,10 +282,10 @@ impl Recovery {
             scope: &self.scope,
             memories,
             known,
-            pace: self.pace,
+            pace: self.session.pace,
             compares: Compares::WhereCountsDiffer,
             compare_rows_up_to: self.playbook.compare_rows_up_to(),
-            stop: self.stop.clone(),
+            stop: self.session.stop.clone(),
         }
     }
 
@@ -355,7 +314,8 @@ impl Recovery {
 
     /// Writes down everything as it is, before the first change.
     fn begin_record(&self, prepared: &Prepared, auto_failover: bool) -> Result<Record, RecordError> {
-        let begun = RunHeader {
+        let (name, seen) = (self.playbook.name.clone(), prepared.snapshot.clone());
+        let record = self.session.begin(RunHeader {
             all: self.scope == Scope::All,
             auto_failover,
             // What was accepted beside a named leader is for that leader: who goes on says it all again.
@@ -364,15 +324,8 @@ impl Recovery {
             held_for: prepared.stands.clone(),
             after: prepared.left.run,
             before: prepared.before(),
-            ..RunHeader::new(
-                self.now_ms,
-                &self.caller,
-                Work::Recovery,
-                self.playbook.name.clone(),
-                prepared.snapshot.clone(),
-            )
-        };
-        let record = Record::begin(&*self.archive, begun)?;
+            ..self.session.header(Work::Recovery, name, seen)
+        })?;
         for table in &prepared.snapshot.tables {
             for partition in &table.partitions {
                 let id = PartitionId { tid: table.tid, pid: partition.pid };
@@ -382,13 +335,9 @@ impl Recovery {
             }
         }
         prepared.released.iter().for_each(|(id, endpoint)| record.released(*id, endpoint));
-        let expected = Expected::of(&prepared.plan, self.pace);
+        let expected = Expected::of(&prepared.plan, self.session.pace);
         record.expects(&expected);
-        (self.listener)(&Event::Recorded { path: record.place().to_owned() });
-        (self.listener)(&Event::Expected(expected));
-        if self.record.set(record.clone()).is_err() {
-            tracing::error!("a recovery runs a second time");
-        }
+        (self.session.listener)(&Event::Expected(expected));
         Ok(record)
     }
 
@@ -398,20 +347,20 @@ impl Recovery {
         &self,
         cluster: &Cluster,
         prepared: &Prepared,
-        record: &Record,
-        note: Note,
+        OpenSession { record, note, .. }: &OpenSession<'_>,
     ) -> Result<Driven, Interruption> {
-        let early_leader_note = EarlyLeaderNote { told: note.serves_early, note, lock: self.lock.clone() };
+        let WorkSession { lock, pace, listener, stop, .. } = self.session.clone();
+        let early_leader_note = EarlyLeaderNote { told: note.serves_early, note: note.clone(), lock: lock.clone() };
         let unhealthy = prepared.plan.partitions.iter();
         let mine: BTreeSet<(TableName, Pid)> = unhealthy.map(|p| (p.table.clone(), p.partition.pid)).collect();
         let settings = Settings {
             playbook: self.playbook.clone(),
             widths: self.widths,
-            pace: self.pace,
-            listener: self.listener.clone(),
-            stop: self.stop.clone(),
+            pace,
+            listener: listener.clone(),
+            stop: stop.clone(),
             record: record.clone(),
-            hold: self.lock.hold(),
+            hold: lock.hold(),
             early_leader_note,
             awaiting: Awaiting {
                 gone: self.consent.without.iter().cloned().collect(),
@@ -420,24 +369,23 @@ impl Recovery {
         };
         let (mut snapshot, mut memories) = (prepared.snapshot.clone(), prepared.memories.clone());
         let (first, seen, steps) = (cluster.clone(), snapshot.clone(), self.playbook.before.clone());
-        let (listener, writes, hold) = (self.listener.clone(), record.clone(), self.lock.hold());
-        let (pace, stop) = (self.pace, self.stop.clone());
+        let (writes, hold) = (record.clone(), lock.hold());
         let mut before = tokio::spawn(async move {
             let told = &Told { listener: &listener, record: &writes, hold };
             prepare(&first, &steps, &Before { snapshot: &seen, mine: &mine, pace, told, stop }).await
         });
         let done = within_budget(cluster, CALLS, &mut before).await;
-        let is_stopped = *self.stop.borrow() != Stop::No;
+        let is_stopped = *self.session.stop.borrow() != Stop::No;
         match done {
             Some(Ok(Ok(()))) => {}
             // No partition is touched any more; auto_failover is restored.
-            Some(Ok(Err(error))) if is_stopped => (self.listener)(&Event::Note { text: error.to_string() }),
+            Some(Ok(Err(error))) if is_stopped => (self.session.listener)(&Event::Note { text: error.to_string() }),
             Some(Ok(Err(error))) => return Err(Interruption::Step(error)),
             Some(Err(error)) => return Err(Interruption::Panic(panic_text(error))),
             None => before.abort(),
         }
         if prepared.stands_in_for_lost && !is_stopped {
-            match self.unless_stopped(self.with_others_standing_in(cluster)).await {
+            match self.session.unless_stopped(self.with_others_standing_in(cluster)).await {
                 Ok(Ok(again)) => (snapshot, memories) = (again.snapshot, again.memories),
                 Ok(Err(error)) => return Err(Interruption::Step(StepError::NotSeenAgain(error.to_string()))),
                 Err(_stopped) => {}
@@ -450,8 +398,8 @@ impl Recovery {
 
     /// Others lead since the lost tablets were taken out of service. For what is remembered this run is its own predecessor.
     async fn with_others_standing_in(&self, cluster: &Cluster) -> Result<Prepared, RecoverError> {
-        let snapshot = collect(cluster, &self.cluster_name, self.now_ms).await?;
-        let (left, note) = self.what_is_left(&snapshot).await?;
+        let snapshot = collect(cluster, &self.session.cluster_name, self.session.now_ms).await?;
+        let (left, note) = self.session.unsettled(&snapshot).await?;
         prepare_plan(snapshot, &self.playbook, &self.scope, left, note)
     }
 }

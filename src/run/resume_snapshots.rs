@@ -1,23 +1,31 @@
 //! Snapshots that an operation paused and did not resume: RecoverSnapshot lets them be made again
 //! (docs/openmldb/operations.md#paused-snapshots).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, Op, PartitionId, Seen, Snapshot, State};
+use crate::model::{Action, Endpoint, Held, Op, PartitionId, Seen, Snapshot, State};
 
 use super::event::Event;
 use super::failover::{StepError, Told, act};
 
+/// Why they are resumed.
+pub(super) const PAUSED: &str = "a failed operation left them in kSnapshotPaused";
+/// The step's code.
+const STEP: &str = "resume_snapshots";
+
+/// What lets every replica on a tablet that is paused make snapshots again.
+pub(super) fn resuming(at: &Endpoint, held: &BTreeMap<PartitionId, Held>) -> impl Iterator<Item = Action> {
+    let paused = held.values().filter(|held| held.state == State::SnapshotPaused);
+    paused.map(|held| Action::RecoverSnapshot { endpoint: at.clone(), partition: held.partition })
+}
+
 /// Leaders that a failed or cancelled operation left in kSnapshotPaused make snapshots again.
 pub(super) async fn resume(cluster: &Cluster, snapshot: &Snapshot, told: &Told<'_>) -> Result<(), StepError> {
-    for (endpoint, tablet) in &snapshot.tablets {
+    for endpoint in snapshot.tablets.keys() {
         let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
-        debug_assert!(snapshot.tablets.contains_key(endpoint), "{tablet:?}");
-        for paused in held.values().filter(|held| held.state == State::SnapshotPaused) {
-            let (endpoint, partition) = (endpoint.clone(), paused.partition);
-            let why = "a failed operation left it in kSnapshotPaused";
-            act(cluster, "resume_snapshots", Action::RecoverSnapshot { endpoint, partition }, why, told).await?;
+        for action in resuming(endpoint, &held) {
+            act(cluster, STEP, action, PAUSED, told).await?;
         }
     }
     Ok(())
@@ -38,29 +46,32 @@ async fn try_to_resume_left(
     mine: &BTreeSet<PartitionId>,
     told: &Told<'_>,
 ) -> Result<(), StepError> {
-    for (endpoint, partition) in paused(cluster, snapshot, mine).await? {
-        let why = "a failed operation left it in kSnapshotPaused";
-        let action = Action::RecoverSnapshot { endpoint, partition };
-        act(cluster, "resume_snapshots", action, why, told).await?;
+    for (endpoint, held) in held_now(cluster, snapshot, mine).await? {
+        for action in resuming(&endpoint, &held) {
+            act(cluster, STEP, action, PAUSED, told).await?;
+        }
     }
     Ok(())
 }
 
-async fn paused(
+/// What tablets hold now that is paused, in scope, with no operation on it under way.
+async fn held_now(
     cluster: &Cluster,
     snapshot: &Snapshot,
     mine: &BTreeSet<PartitionId>,
-) -> Result<Vec<(Endpoint, PartitionId)>, CallError> {
+) -> Result<Vec<(Endpoint, BTreeMap<PartitionId, Held>)>, CallError> {
     let mut found = Vec::new();
     for endpoint in snapshot.tablets.keys() {
-        let Seen::Known(held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
-        let paused = held.values().filter(|held| held.state == State::SnapshotPaused && mine.contains(&held.partition));
-        found.extend(paused.map(|held| (endpoint.clone(), held.partition)));
+        let Seen::Known(mut held) = crate::snapshot::look_at_tablet(cluster, endpoint).await else { continue };
+        held.retain(|id, held| held.state == State::SnapshotPaused && mine.contains(id));
+        if !held.is_empty() {
+            found.push((endpoint.clone(), held));
+        }
     }
     if !found.is_empty() {
         // Asked after the tablets: an operation that ended meanwhile pauses nothing any more.
         let ops = cluster.ops().await?;
-        found.retain(|(_, id)| !is_worked_on(&ops, snapshot, *id));
+        found.iter_mut().for_each(|(_, held)| held.retain(|id, _| !is_worked_on(&ops, snapshot, *id)));
     }
     Ok(found)
 }

@@ -11,7 +11,7 @@ use crate::model::counted;
 use super::event::Event;
 use super::record::Record;
 use super::recover::Recovery;
-use super::stopping::unless_stopped;
+use super::work_session::WorkSession;
 
 /// What the file is called behind the run's name.
 pub(super) const NAME: &str = "metadata.json";
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Recovery {
     /// Saves the metadata beside the record. That it cannot be done is said, and stops nothing.
     pub(super) async fn save_metadata(&self, record: &Record) {
-        let saved = unless_stopped(&self.stop, timeout(PATIENCE, self.metadata_beside(record))).await;
+        let saved = self.session.unless_stopped(timeout(PATIENCE, self.metadata_beside(record))).await;
         let text = match saved {
             Ok(Ok(Ok(None))) | Err(_) => return,
             Ok(Ok(Ok(Some(saved)))) => return record.remark(&saved),
@@ -30,16 +30,17 @@ impl Recovery {
         };
         let text = format!("the metadata in ZooKeeper could not be saved beside the record: {text}");
         record.remark(&text);
-        (self.listener)(&Event::Note { text });
+        (self.session.listener)(&Event::Note { text });
     }
 
     /// Where it is and what it holds, in a sentence; none where there is no ZooKeeper.
     async fn metadata_beside(&self, record: &Record) -> Result<Option<String>, String> {
-        let Some(seen) = self.lock.metadata().await.map_err(|error| error.to_string())? else { return Ok(None) };
-        let backup = Backup::of(&self.cluster_name, self.now_ms, seen);
+        let WorkSession { cluster_name, archive, lock, now_ms, .. } = &self.session;
+        let Some(seen) = lock.metadata().await.map_err(|error| error.to_string())? else { return Ok(None) };
+        let backup = Backup::of(cluster_name, *now_ms, seen);
         let text = write(&backup).map_err(|error| error.to_string())?;
-        let place = self.archive.keep_beside(record.run(), NAME, text.as_bytes());
-        let Some(place) = place.map_err(|error| format!("{}: {error}", self.archive.home()))? else { return Ok(None) };
+        let place = archive.keep_beside(record.run(), NAME, text.as_bytes());
+        let Some(place) = place.map_err(|error| format!("{}: {error}", archive.home()))? else { return Ok(None) };
         let nodes = counted(backup.tree.len(), "node");
         let consistent = if backup.is_consistent() { "" } else { ", not consistent: it changed while being read" };
         Ok(Some(format!("the metadata in ZooKeeper ({nodes}{consistent}) is saved in {place}")))

@@ -8,7 +8,7 @@ use openmldb_ops::cluster::{Hold, LockNodes, ZooKeeper};
 use openmldb_ops::model::MetadataTree;
 use openmldb_ops::operate::{PutBack, PutBackError};
 use openmldb_ops::run::{
-    Archive as _, Caller, Holder, InMemoryLock, Lock, LockFuture, MemoryArchive, Note, RecordedRun, Stop,
+    Archive as _, Caller, Holder, InMemoryLock, Lock, LockFuture, MemoryArchive, Note, RecordedRun, Stop, WorkSession,
 };
 use tokio::sync::watch;
 use zookeeper_client::{Acls, Client, CreateMode};
@@ -115,17 +115,22 @@ async fn put_back(server: &ZooKeeperServer, root: &str, before: usize, deed: Dee
         released: AtomicUsize::new(0),
     });
     let archive = MemoryArchive::default();
-    let putting = PutBack {
-        wanted: NODES.into_iter().collect(),
-        source: "a backup".to_owned(),
+    let session = WorkSession {
         cluster_name: "a test".to_owned(),
-        lock: lock.clone(),
-        nodes: Arc::new(LockNodes::new(server.address(), root, None).unwrap()),
         archive: Arc::new(archive.clone()),
         caller: Caller::default(),
+        lock: lock.clone(),
+        pace: 1.0,
+        listener: Arc::new(|_| {}),
         stop: stopped,
         record: Arc::default(),
         now_ms: 1,
+    };
+    let putting = PutBack {
+        session,
+        wanted: NODES.into_iter().collect(),
+        source: "a backup".to_owned(),
+        nodes: Arc::new(LockNodes::new(server.address(), root, None).unwrap()),
     };
     let zookeeper = ZooKeeper::connect(server.address(), root.to_owned(), None).await.unwrap();
     let done = putting.perform(&zookeeper).await;

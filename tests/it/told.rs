@@ -10,7 +10,7 @@ use openmldb_ops::cluster::Hold;
 use openmldb_ops::operate::{self, Job, JobError, Undertaking};
 use openmldb_ops::run::{
     Archive as _, Caller, Directory, Holder, InMemoryLock, Lock, LockError, LockFuture, Note, RecordedRun,
-    RecoverError, Stop,
+    RecoverError, Stop, WorkSession,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::{Value, json};
@@ -281,22 +281,25 @@ async fn a_run_that_has_to_end_before_its_first_change_ends_its_record() {
             let mut setup = Setup { stop: stop.clone(), lock: lock.clone(), ..Setup::new() };
             let error = if undertakes {
                 let (cluster, _) = harness.cluster(&mut setup).await;
-                let job = Job {
-                    undertaking: Undertaking::ScaleOut { leaders: true },
-                    room: openmldb_ops::run::Room::default(),
+                let session = WorkSession {
                     cluster_name: "sandbox".to_owned(),
-                    state_dir: operate::StateDir::new(harness.records.path(), "sandbox"),
                     archive: Arc::new(Directory(harness.records.path().to_owned())),
-                    lock,
                     caller: Caller::default(),
+                    lock,
                     pace: 1.0,
-                    step_timeout: Duration::from_secs(60),
-                    leaderless_limit: Duration::from_secs(5),
                     listener: Arc::new(|_| {}),
-                    told: Arc::new(|_| {}),
                     stop,
                     record: Arc::default(),
                     now_ms: 1_795_381_000_000,
+                };
+                let job = Job {
+                    undertaking: Undertaking::ScaleOut { leaders: true },
+                    session,
+                    room: openmldb_ops::run::Room::default(),
+                    state_dir: operate::StateDir::new(harness.records.path(), "sandbox"),
+                    step_timeout: Duration::from_secs(60),
+                    leaderless_limit: Duration::from_secs(5),
+                    told: Arc::new(|_| {}),
                 };
                 match job.perform(&cluster).await {
                     Err(JobError::Run(error)) => *error,

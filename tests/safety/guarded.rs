@@ -210,8 +210,8 @@ impl Guarded {
         let (_stop, stopped) = watch::channel(Stop::No);
         let host = Host { archive: self.archive.clone(), lock: self.lock.inner.clone() };
         let run = Run::calm("recover", &host, self.seed);
-        let recovery = run.recovery(live.now(), stopped, Arc::new(|_: &_| {}));
-        let recovery = openmldb_ops::run::Recovery { lock: self.lock.clone(), ..recovery };
+        let mut recovery = run.recovery(live.now(), stopped, Arc::new(|_: &_| {}));
+        recovery.session.lock = self.lock.clone();
         let ran = async { recovery.run(&cluster, recovery_plan(&cluster, live, self).await?).await }.await;
         match ran {
             Ok(recovered) => self.tell(live.now(), format!("somebody recovered: {:?}", recovered.summary.verdict)),

@@ -9,7 +9,7 @@ use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::stopping::unless_stopped;
 use openmldb_ops::run::{
     Caller, Consent, Event, InMemoryLock, KeptPlan, MemoryArchive, PlanId, RecoverError, Recovered, Recovery, Scope,
-    Stop, Widths,
+    Stop, Widths, WorkSession,
 };
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
 use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
         lock.becomes(Hold::Held);
         let recovery = self.recovery(live.now(), stopped, listener);
         let cluster = watched(live, judge, None);
-        let looks = recovery.stop.clone();
+        let looks = recovery.session.stop.clone();
         let run = async {
             // As the command line does it.
             let looked = unless_stopped(&looks, recovery.look(&cluster)).await;
@@ -216,22 +216,25 @@ impl<'a> Run<'a> {
             Some(time) => playbook.waiting_for_tablets(time),
             None => playbook,
         };
-        Recovery {
+        let session = WorkSession {
             cluster_name: "in memory".to_owned(),
-            scope: self.scope.clone(),
-            playbook,
-            playbook_text: String::new(),
-            only_plans: false,
-            consent: self.consent.clone(),
             archive: Arc::new(self.host.archive.clone()),
             caller: Caller::default(),
             lock: self.host.lock.clone(),
-            widths: Widths::default(),
             pace: 1.0,
             listener,
             stop,
             record: Arc::default(),
             now_ms,
+        };
+        Recovery {
+            session,
+            scope: self.scope.clone(),
+            playbook,
+            playbook_text: String::new(),
+            only_plans: false,
+            consent: self.consent.clone(),
+            widths: Widths::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Job, JobError, JobReport, StateDir, Undertaking};
-use openmldb_ops::run::{Caller, Stop};
+use openmldb_ops::run::{Caller, Stop, WorkSession};
 use openmldb_ops::sandbox::fault::FaultKind;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
@@ -172,18 +172,24 @@ impl Hunted {
                 signal.send_replace(Stop::Signal(15));
             });
             host.lock.becomes(Hold::Held);
+            let session = WorkSession {
+                cluster_name: "in memory".to_owned(),
+                archive: Arc::new(host.archive.clone()),
+                caller: Caller::default(),
+                lock: host.lock.clone(),
+                pace: 1.0,
+                listener: Arc::new(|_| {}),
+                stop: stopped,
+                record: Arc::default(),
+                now_ms: live.now(),
+            };
             let job = Job {
                 undertaking: undertaking.clone(),
+                session,
                 room: openmldb_ops::run::Room::default(),
-                cluster_name: "in memory".to_owned(),
                 state_dir: state_dir.clone(),
-                archive: Arc::new(host.archive.clone()),
-                lock: host.lock.clone(),
-                caller: Caller::default(),
-                pace: 1.0,
                 step_timeout: Duration::from_secs(600),
                 leaderless_limit: limit,
-                listener: Arc::new(|_| {}),
                 told: Arc::new(move |moved| {
                     assert_ne!(hearer, Hearer::Panics, "a fault of our own");
                     assert_ne!(hearer, Hearer::PanicsAt(moved.step), "a fault of our own");
@@ -192,9 +198,6 @@ impl Hunted {
                     }
                     heard.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{moved:?}"));
                 }),
-                stop: stopped,
-                record: Arc::default(),
-                now_ms: live.now(),
             };
             let cluster = Cluster::new(Arc::new(eyes.on(live)), Options::default());
             tokio::select! {

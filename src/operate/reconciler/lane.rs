@@ -12,7 +12,7 @@ use crate::run::{AUTO_FAILOVER_IS_ON, Stop};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::arrange::{Goal, Next, next};
-use super::super::call::send;
+use super::super::call::{noted, send, write_down};
 use super::super::effect::status_in_time;
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
 use super::super::perform::newest;
@@ -386,13 +386,14 @@ impl Lane {
             self.turn = None;
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
-        let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
-        if self.shared.session.write_down(&text).is_err() {
+        let (record, about) = (&self.shared.session.record, id_of(seen, &self.goal));
+        let Ok(number) = write_down(record, (&step, about), &call, &self.goal.why) else {
             return NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded));
-        }
+        };
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let since = newest(seen);
-        match send(&self.shared.cluster.once(ANSWERS), &call).await {
+        let sent = send(&self.shared.cluster.once(ANSWERS), &call).await;
+        match noted(&self.shared.session.record, number, sent) {
             // Whether it was done shows.
             Err(error) if error.outcome() == Outcome::Unknown => {}
             Ok(()) => {}

@@ -228,6 +228,28 @@ async fn twice() {
     cluster.completes(&home).await;
 }
 
+/// Where nothing but auto_failover is to be restored, what is in progress is that.
+#[tokio::test(flavor = "multi_thread")]
+async fn twice_while_it_restores_what_a_killed_run_owes() {
+    let home = Home::new();
+    let cluster = serve().await;
+    let run = cluster.run_half_way(&home);
+    run.signal("KILL");
+    assert!(!run.ended_by_itself());
+    let it_is_never_set = "ConfSet:every=late-86400s".parse().unwrap();
+    cluster.harness.world(|world| world.set_faults(vec![it_is_never_set], 1));
+    let mut run = home.start(&["failover", "restore", "--nameserver", &cluster.nameserver]);
+    run.wait_for_progress(|line| line.starts_with("state saved to "));
+    run.signal("INT");
+    run.wait_for_progress(|line| line.contains("interrupted: restoring auto_failover"));
+    run.signal("INT");
+    let ran = run.end().expect(130);
+    assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
+    cluster.harness.world(|world| world.set_faults(Vec::new(), 1));
+    assert!(!cluster.auto_failover(&home));
+    cluster.completes(&home).await;
+}
+
 /// The cluster takes no more: it is said last, with the command to run by hand, and nothing else decides the exit code.
 #[test]
 fn where_it_cannot_be_given_back() {

@@ -11,7 +11,7 @@ use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::playbook::{Playbook, built_in};
 use openmldb_ops::run::{
     Caller, Consent, Directory, Event, InMemoryLock, Listener, Lock, RecoverError, Recovered, Recovery, Scope, Stop,
-    Widths,
+    Widths, WorkSession,
 };
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::sandbox::world::{RowCount, Traced};
@@ -215,22 +215,25 @@ impl Harness {
     }
 
     pub fn recovery(&self, setup: &Setup, listener: Listener) -> Recovery {
-        Recovery {
+        let session = WorkSession {
             cluster_name: "sandbox".to_owned(),
-            scope: Scope::All,
-            playbook: setup.playbook.clone(),
-            playbook_text: String::new(),
-            only_plans: false,
-            consent: setup.consent.clone(),
             archive: Arc::new(Directory(self.records.path().to_owned())),
             caller: Caller::default(),
             lock: setup.lock.clone(),
-            widths: Widths::default(),
             pace: self.pace,
             listener,
             stop: setup.stop.clone(),
             record: Arc::default(),
             now_ms: self.clock.fetch_add(1_000, Ordering::Relaxed),
+        };
+        Recovery {
+            session,
+            scope: Scope::All,
+            playbook: setup.playbook.clone(),
+            playbook_text: String::new(),
+            only_plans: false,
+            consent: setup.consent.clone(),
+            widths: Widths::default(),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
 use super::super::arrange::Goal;
-use super::super::call::send;
+use super::super::call::{noted, send, write_down};
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::perform::newest;
@@ -90,13 +90,10 @@ impl Vacancy {
         let (table, pid, endpoint) = (self.goal.table.clone(), self.goal.pid, self.known.old.clone());
         let step = Step::StandDown { table, pid, endpoint: endpoint.clone(), successor };
         let call = follow(&endpoint, self.known.id);
-        if !self.write_down(&step) {
-            return End::LeadsAgain(Why::Unrecorded);
-        }
+        let Some(number) = self.write_down(&step, &call) else { return End::LeadsAgain(Why::Unrecorded) };
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let began = Instant::now();
-        let sent = send(&self.brief(), &call).await;
-        match sent {
+        match self.send(Some(number), &call).await {
             Err(error) if error.outcome() == Outcome::NotApplied => {
                 let text = error.to_string();
                 self.tell(&step, None, StepOutcome::Missed(text.clone()));
@@ -245,15 +242,16 @@ impl Vacancy {
     async fn elect(&mut self, to: Endpoint) {
         let (table, pid) = (self.goal.table.clone(), self.goal.pid);
         let step = Step::ChangeLeader { table: table.clone(), pid, to: Some(to.clone()) };
-        let noted = self.shared.stood_down().note(&self.known.seen, &self.goal);
-        if noted.is_err() || !self.write_down(&step) {
+        let stood_down = self.shared.stood_down().note(&self.known.seen, &self.goal);
+        let call = Call::Action(Action::ChangeLeader { table, pid, candidate: to.clone() });
+        let number = stood_down.ok().and_then(|()| self.write_down(&step, &call));
+        if number.is_none() {
             self.unrecorded = true;
             return;
         }
-        let call = Call::Action(Action::ChangeLeader { table, pid, candidate: to.clone() });
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let (since, nameserver) = (newest(&self.known.seen), self.shared.cluster.leader());
-        let sent = send(&self.brief(), &call).await;
+        let sent = self.send(number, &call).await;
         let election = Election::new(to, since, nameserver);
         if let Err(error) = &sent {
             // Where auto_failover is on again (301), the old one leads again first: switching it off waits for others.
@@ -265,10 +263,10 @@ impl Vacancy {
     async fn cancel(&mut self, op: OpId) {
         let step = Step::CancelOp { op };
         let call = Call::Action(Action::CancelOp { op });
-        self.write_down(&step);
+        let number = self.write_down(&step, &call);
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         // Whether it is over shows.
-        let _ = send(&self.brief(), &call).await;
+        let _ = self.send(number, &call).await;
         self.known.was_told_to_cancel();
     }
 
@@ -281,9 +279,9 @@ impl Vacancy {
             successor: self.known.old.clone(),
         };
         let call = follow(at, self.known.id);
-        self.write_down(&step);
+        let number = self.write_down(&step, &call);
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
-        let _ = send(&self.brief(), &call).await;
+        let _ = self.send(number, &call).await;
         self.known.was_demoted();
     }
 
@@ -298,12 +296,13 @@ impl Vacancy {
             Err(refusal) => return self.known.cannot_lead_again(refusal),
         };
         let step = self.stand_up();
+        let mut number = None;
         if self.known.leads_again_first_time() {
             // Even if that cannot be written down: it restores what was.
-            self.write_down(&step);
+            number = self.write_down(&step, &call);
             self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         }
-        let sent = send(&self.brief(), &call).await;
+        let sent = self.send(number, &call).await;
         self.known.was_told_to_lead_again(sent);
     }
 
@@ -311,12 +310,20 @@ impl Vacancy {
         Step::StandUp { table: self.goal.table.clone(), pid: self.goal.pid, endpoint: self.known.old.clone() }
     }
 
-    /// Whether it is on disk.
-    fn write_down(&mut self, step: &Step) -> bool {
-        let text = format!("{}: {step}, because {}", self.goal.name(), self.goal.why);
-        let written = self.shared.session.write_down(&text).is_ok();
-        self.unrecorded |= !written;
-        written
+    /// The call's number in the record; none if it is not on disk.
+    fn write_down(&mut self, step: &Step, call: &Call) -> Option<u64> {
+        let record = &self.shared.session.record;
+        let number = write_down(record, (step, Some(self.known.id)), call, &self.goal.why).ok();
+        self.unrecorded |= number.is_none();
+        number
+    }
+
+    async fn send(&self, number: Option<u64>, call: &Call) -> Result<(), CallError> {
+        let sent = send(&self.brief(), call).await;
+        match number {
+            Some(number) => noted(&self.shared.session.record, number, sent),
+            None => sent,
+        }
     }
 
     fn tell_end(&self, end: &End) {
