@@ -12,7 +12,7 @@ use super::beside::AUTO_FAILOVER_IS_ON;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
 use super::partition_task::{Ordered, on_nameserver};
-use super::polling;
+use super::stale;
 use super::stopping::{CALLS, within_budget};
 
 /// How old a decision may be when it is carried out.
@@ -115,7 +115,7 @@ impl Driver {
         task.outdate(self.now);
         for endpoint in &task.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-            probes.into_iter().for_each(polling::outdate);
+            probes.into_iter().for_each(stale::outdate);
         }
         self.stirred.insert(id);
         self.next_look = Instant::now();
@@ -154,7 +154,7 @@ impl Driver {
         for endpoint in &task.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
             if let Some(probes) = probes {
-                polling::forget(probes, endpoint, &intent.action);
+                stale::forget(probes, endpoint, &intent.action);
             }
         }
         // It is not in the nameserver's lane.

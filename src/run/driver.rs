@@ -29,6 +29,7 @@ use super::partition_task::{PartitionTask, Sequence, end_of, partitions};
 use super::polling::{self, POLL_MIN};
 use super::record::Record;
 use super::returned::Evidence;
+use super::stale;
 use super::waits::Waits;
 
 /// Why a run goes on or stops.
@@ -189,7 +190,7 @@ impl Driver {
             task.endpoints.iter().for_each(|endpoint| placed.entry(endpoint.clone()).or_default().push(*id));
         }
         for probes in snapshot.tablets.values_mut().flat_map(|tablet| tablet.probes.values_mut()) {
-            polling::outdate(probes);
+            stale::outdate(probes);
         }
         let index = Index::of(&snapshot.tables, std::mem::take(&mut snapshot.ops), None);
         let mut watched_at = BTreeMap::new();

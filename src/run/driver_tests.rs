@@ -116,7 +116,7 @@ async fn whether_there_is_anything_to_load_is_asked_again_after_a_load_and_after
         storage: StorageMode::Memory,
     };
     let mut loaded = of(Directory::Bare);
-    polling::forget(&mut loaded, &b, &load);
+    stale::forget(&mut loaded, &b, &load);
     assert_eq!(loaded.directory, Seen::Unasked);
 
     for (then, now) in [(Directory::Missing, Seen::Unasked), (Directory::InPlace, Seen::Known(Directory::InPlace))] {

@@ -12,6 +12,7 @@ use super::driver::{Driven, Driver, Stop};
 use super::event::{Event, Milestone};
 use super::partition_task::{End, PartitionTask};
 use super::polling;
+use super::stale;
 
 impl Driver {
     pub(super) fn end(&mut self, id: PartitionId, view: &View, end: End) {
@@ -58,7 +59,7 @@ impl Driver {
         }
         for endpoint in &task.endpoints {
             let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-            probes.into_iter().for_each(polling::outdate);
+            probes.into_iter().for_each(stale::outdate);
             if !was_watched {
                 *self.watched_at.entry(endpoint.clone()).or_insert(0) += 1;
             }

@@ -53,6 +53,7 @@ mod saving;
 mod scope;
 mod service;
 mod sizes;
+mod stale;
 mod status;
 pub mod stopping;
 mod turns;

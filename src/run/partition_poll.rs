@@ -278,7 +278,7 @@ impl Driver {
             None => drop(all.remove(&id)),
         }
         if task.under_way == 0 {
-            super::polling::refresh(task, endpoint, tablet.probes.get_mut(&id));
+            super::stale::refresh(task, endpoint, tablet.probes.get_mut(&id));
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::recovery::{Ahead, Data, Gates, Load, Next, ReplicaView, View, WaitFor
 
 use super::driver::Driver;
 use super::partition_task::PartitionTask;
-use super::polling;
+use super::stale;
 
 /// How often those are looked for that wait for what they aggregate, or for what aggregates them.
 const RELATED: Duration = Duration::from_millis(100);
@@ -126,7 +126,7 @@ impl Driver {
                 // A disk may have been mounted, and what is not there is replaced.
                 for endpoint in &task.endpoints {
                     let probes = self.snapshot.tablets.get_mut(endpoint).and_then(|tablet| tablet.probes.get_mut(&id));
-                    probes.into_iter().for_each(polling::ask_again_for_what_is_missing);
+                    probes.into_iter().for_each(stale::ask_again_for_what_is_missing);
                 }
             }
             self.stirred.insert(id);
