@@ -20,7 +20,7 @@ pub struct Posted(PathBuf);
 /// # Errors
 /// Nobody knows where that is.
 fn dir() -> Result<PathBuf, Failure> {
-    Ok(super::record::dir(None)?.join("sandboxes"))
+    Ok(super::record_dir::dir(None)?.join("sandboxes"))
 }
 
 /// Says where a sandbox takes orders.

@@ -13,7 +13,7 @@ use super::args::failover::{self, FailoverCommand};
 use super::args::step::{Looking, OnOff, Working};
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::record;
+use super::record_dir;
 use super::session::Session;
 use super::signal::{Signals, Words};
 use super::step;
@@ -74,7 +74,7 @@ async fn set_on(
 ) -> Result<Exit, Failure> {
     // Nobody else has a record of an embedded cluster.
     if on && session.sandbox.is_none() {
-        let giving = failover_restore(&record::dir(working.record_dir.clone())?, session, signals, out)?;
+        let giving = failover_restore(&record_dir::dir(working.record_dir.clone())?, session, signals, out)?;
         let held_for = signals.unless_stopped(giving.look(&session.cluster)).await??.held_for;
         match (held_for.is_empty(), release) {
             (true, _) => {}
@@ -112,7 +112,7 @@ async fn restore(
     signals: &Signals,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let giving = failover_restore(&record::dir(args.record_dir.clone())?, session, signals, out)?;
+    let giving = failover_restore(&record_dir::dir(args.record_dir.clone())?, session, signals, out)?;
     let owed = signals.unless_stopped(giving.look(&session.cluster)).await??;
     let (now, by) = (if owed.is { "on" } else { "off" }, owed.by.as_deref());
     let held_for = owed.held_for.as_slice();

@@ -23,7 +23,7 @@ use super::failure::{Exit, Failure};
 use super::metadata_rebuild;
 use super::named::must_be_new;
 use super::out::Out;
-use super::record;
+use super::record_dir;
 use super::session::{named, target};
 use super::signal::{Signals, Words};
 
@@ -125,7 +125,7 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
     let seen = signals.unless_stopped(place.zookeeper.metadata()).await??;
     let missing = lacking(&wanted, &seen)?.missing;
     if !args.dry_run && !missing.is_empty() {
-        let dir = record::dir(args.record_dir.clone())?;
+        let dir = record_dir::dir(args.record_dir.clone())?;
         let session = WorkSession {
             cluster_name: place.name.clone(),
             archive: Arc::new(Directory(dir)),

@@ -35,6 +35,7 @@ mod playbook;
 #[cfg(feature = "sandbox")]
 mod practice;
 mod record;
+mod record_dir;
 mod recover;
 #[cfg(feature = "sandbox")]
 mod rehearse;
@@ -56,6 +57,7 @@ mod switches_tests;
 #[cfg(feature = "sandbox")]
 mod tour;
 mod undertake;
+mod waits;
 mod watch;
 mod work;
 

@@ -1,11 +1,13 @@
-//! What is named on a command line: partitions, tablets, new files.
+//! Names: of partitions, tablets and new files on a command line, and of calls in the words of the handbook.
 
 use std::path::Path;
 
 use anyhow::anyhow;
 
 use crate::model::{Endpoint, Pid, TableName};
+use crate::operate::Call;
 use crate::run::Selector;
+use crate::ui::{Numbers, command};
 
 use super::failure::Failure;
 
@@ -52,4 +54,13 @@ pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
         return Err(Failure::usage(error).hint("name a new file"));
     }
     Ok(())
+}
+
+/// A call, as the handbook writes it.
+pub(super) fn sends(call: &Call) -> String {
+    match call {
+        Call::Action(action) => command(action, Numbers::Known),
+        Call::Command(command) => command.words().to_owned(),
+        Call::Metadata(change) => change.words(),
+    }
 }

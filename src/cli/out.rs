@@ -27,7 +27,7 @@ use super::at_the_end::{AtTheEnd, Say};
 use super::connection_args::{Carries, Carrying, ConnectionArgs, Format};
 use super::failure::Failure;
 use super::sandbox_lines::{SandboxLine, rows_text};
-use super::session::Waits;
+use super::waits::Waits;
 
 /// The two streams of a command. What is told while it is at work is printed by a thread of its own; its results are printed by
 /// whoever has them, after all of that.

@@ -1,6 +1,6 @@
 //! The cluster a command works on: a real one, or an embedded one that lives as long as the command.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use crate::run::{ClusterLock, InMemoryLock, Lock, LockFile};
 use super::args::Embedded;
 use super::args::shared::Where;
 use super::caller::host;
-use super::connection_args::{Carries, ConnectionArgs};
+use super::connection_args::ConnectionArgs;
 use super::embedded::{Opened, Running};
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
+use super::record_dir::sandbox_record_dir;
+use super::waits::Waits;
 
 #[cfg(feature = "sandbox")]
 pub(super) use super::embedded::{scenario, shape, time_scale};
@@ -38,16 +40,6 @@ pub struct Session {
     pub(super) target: Target,
     /// Hears what is waited for.
     pub(super) says: Progress,
-}
-
-/// What a session tells while it is opened.
-pub struct Waits {
-    /// What it waits for, in sentences.
-    pub says: Progress,
-    /// Where it has found the cluster.
-    pub carries: Carries,
-    /// Where records are kept, if that was typed.
-    pub records: Option<PathBuf>,
 }
 
 impl Session {
@@ -144,11 +136,6 @@ impl Session {
 
 fn options(at: &Where, progress: Progress) -> Options {
     Options { leader_wait: Duration::from_secs(at.leader_wait), progress: Some(progress), ..Options::default() }
-}
-
-/// Where a sandbox's records are kept, as long as it runs.
-pub(super) fn sandbox_record_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("openmldb-ops-sandbox-{}", std::process::id()))
 }
 
 /// Where the cluster is, from whatever names it. What is typed next reaches the same one.

@@ -20,10 +20,11 @@ use crate::ui::{About, CheckLine, Listed, check_text, names_text};
 use super::args::look::{self, Format};
 use super::caller::{host, now_ms};
 use super::failure::{Exit, Failure};
-use super::record;
+use super::record_dir;
+use super::record_dir::sandbox_record_dir;
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
-use super::session::{Session, sandbox_record_dir};
+use super::session::Session;
 use super::watch::watch;
 
 /// Runs the command.
@@ -170,7 +171,7 @@ pub(super) fn exit_of_look(summary: &Summary) -> Exit {
 pub(super) async fn runs(args: &look::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
     let dir = match (&args.record_dir, &session.sandbox) {
         (None, Some(_)) => sandbox_record_dir(),
-        _ => match record::dir(args.record_dir.clone()) {
+        _ => match record_dir::dir(args.record_dir.clone()) {
             Ok(dir) => dir,
             Err(_) => return Ok(Runs::default()),
         },

@@ -6,15 +6,14 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::operate::{Call, Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
+use crate::operate::{Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::some_of;
-use crate::ui::{Numbers, command};
 
 use super::args::step::Working;
 use super::args::steps::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
-use super::named::{endpoint_of, partition_of};
+use super::named::{endpoint_of, partition_of, sends};
 use super::out::Out;
 use super::session::Session;
 use super::signal::{Signals, Words};
@@ -166,15 +165,6 @@ pub(super) async fn take_on(
     let remarks: String = planned.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
     out.text_or(&format!("{text}\n{remarks}"), &line)?;
     Ok(Exit::Healthy)
-}
-
-/// A call, as the handbook writes it.
-pub(super) fn sends(call: &Call) -> String {
-    match call {
-        Call::Action(action) => command(action, Numbers::Known),
-        Call::Command(command) => command.words().to_owned(),
-        Call::Metadata(change) => change.words(),
-    }
 }
 
 impl From<Refusal> for Failure {

@@ -14,12 +14,11 @@ use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, Moved, arranged_text, a
 use super::args::undertake::{ScaleCommand, Undertaking, UpgradeCommand};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
-use super::named::endpoint_of;
+use super::named::{endpoint_of, sends};
 use super::out::Out;
 use super::sandbox::{introduction, rows_of};
 use super::session::Session;
 use super::signal::{Signals, Words};
-use super::step::sends;
 
 /// What it says when it is stopped.
 const WORDS: Words = Words {

@@ -10,8 +10,8 @@ use super::args::shared::Where;
 use super::caller::{caller, now_ms};
 use super::failure::Failure;
 use super::out::Out;
-use super::record;
-use super::session::{Session, sandbox_record_dir};
+use super::record_dir::{self, sandbox_record_dir};
+use super::session::Session;
 use super::signal::Signals;
 
 impl Session {
@@ -37,7 +37,7 @@ impl Session {
     pub fn record_dir(&self, told: Option<&Path>) -> Result<PathBuf, Failure> {
         match (told, &self.sandbox) {
             (None, Some(_)) => Ok(sandbox_record_dir()),
-            (told, _) => record::dir(told.map(Path::to_owned)),
+            (told, _) => record_dir::dir(told.map(Path::to_owned)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `record list|show|follow|dismiss|prune`, and where records are kept.
+//! `record list|show|follow|dismiss|prune`.
 
 mod dismiss;
 mod follow;
@@ -6,7 +6,7 @@ mod list;
 mod prune;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 
@@ -15,13 +15,14 @@ use crate::run::{Archive as _, Directory, RecordedRun, RecordedRunError, RunId};
 use super::args::record::RecordCommand;
 use super::failure::{Exit, Failure};
 use super::out::Out;
+use super::record_dir;
 
 /// Runs the command.
 ///
 /// # Errors
 /// There is no such record, or it cannot be read.
 pub async fn run(command: &RecordCommand, out: &Out) -> Result<Exit, Failure> {
-    let archive = || Ok::<_, Failure>(Directory(dir(command.kept().record_dir.clone())?));
+    let archive = || Ok::<_, Failure>(Directory(record_dir::dir(command.kept().record_dir.clone())?));
     match command {
         RecordCommand::List(_) => list::list(&archive()?, out),
         RecordCommand::Show(args) => {
@@ -38,22 +39,6 @@ pub async fn run(command: &RecordCommand, out: &Out) -> Result<Exit, Failure> {
         }
         RecordCommand::Prune(args) => prune::prune(args, &archive()?, out),
     }
-}
-
-/// Where records are kept: as told, or in the XDG state directory.
-///
-/// # Errors
-/// Nobody knows where that is.
-pub(super) fn dir(told: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    if let Some(dir) = told {
-        return Ok(dir);
-    }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| {
-        Failure::usage(anyhow!("neither XDG_STATE_HOME nor HOME is set")).hint("use --record-dir DIR")
-    })?;
-    Ok(state.join("openmldb-ops"))
 }
 
 /// The run of that name that has a record, and where that is: `last` is the newest; a file is one wherever it is.

@@ -21,7 +21,7 @@ use super::args::practice;
 use super::doors::{self, Posted};
 use super::failure::{Exit, Failure};
 use super::out::Out;
-use super::session::sandbox_record_dir;
+use super::record_dir::sandbox_record_dir;
 use crate::sandbox::practice::Listening;
 use nights::{NIGHTS, Night, Stop};
 
