@@ -286,12 +286,13 @@ impl<'a> Look<'a> {
         let names = some_of(&names_of(&self.lost));
         let is_without = |(_, without): &&(RunId, BTreeSet<Endpoint>)| self.lost.iter().all(|at| without.contains(*at));
         let mut next = vec![match (runs.went_on_without.as_ref().filter(is_without), waiting) {
-            (Some((run, _)), _) => format!(
-                "what {names} held was given up, as accepted (`openmldb-ops record show {run} --summary`): replace it, or start it \
-                 for one more copy"
+            // What is down may have its only copy there.
+            (Some((run, _)), 0) => format!(
+                "partitions go on without what {names} held, as accepted (`openmldb-ops record show {run} --summary`): replace it, or \
+                 start it for one more copy"
             ),
             (None, 0) => format!("start {names} again if you can: every partition serves meanwhile"),
-            (None, _) => format!("start {names} again if you can: waiting loses nothing"),
+            (_, _) => format!("start {names} again if you can: waiting loses nothing"),
         }];
         if auto_failover {
             next.push("openmldb-ops show ops # what the nameserver does about it".to_owned());

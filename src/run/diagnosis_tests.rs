@@ -81,3 +81,18 @@ fn who_switched_auto_failover_off_is_named_with_run_host_and_time() {
          switched it off since"
     );
 }
+
+#[test]
+fn what_was_given_up_with_a_tablet_is_not_waited_for_while_all_serves() {
+    let seen = super::super::made_up::seen();
+    let run = RunId { began_ms: 7, number: 0 };
+    let next = |without: &[&str]| {
+        let without: BTreeSet<Endpoint> = without.iter().map(|at| Endpoint::from(*at)).collect();
+        let runs = Runs { went_on_without: Some((run, without)), ..Runs::default() };
+        let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &runs);
+        let lost = found.into_iter().find(|found| found.case == Case::TabletLost);
+        lost.map_or(String::new(), |lost| lost.next[0].clone())
+    };
+    assert!(next(&["b"]).contains("as accepted (`openmldb-ops record show 7-0 --summary`)"), "{}", next(&["b"]));
+    assert!(next(&["c"]).starts_with("start b again if you can"), "{}", next(&["c"]));
+}

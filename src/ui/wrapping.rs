@@ -39,7 +39,8 @@ pub(super) fn wrapped(text: &str, columns: usize) -> String {
 }
 
 fn broken(line: &str, columns: usize) -> String {
-    if measure_text_width(line.trim_end()) <= columns {
+    // Rows of tables are left to the terminal.
+    if measure_text_width(line.trim_end()) <= columns || line.trim().contains("  ") {
         return line.to_owned();
     }
     let indent = line.len() - line.trim_start_matches(' ').len();

@@ -133,7 +133,9 @@ impl Screen {
             assert!(!patience.is_over(), "{}: its terminal does not end", self.arguments);
             std::thread::sleep(Duration::from_millis(5));
         }
-        let text = self.lines().join("\n").replace(&self.home, "~/");
+        // Spaces break between words what is longer than the terminal is wide.
+        let as_words = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = self.lines().into_iter().map(as_words).collect::<Vec<_>>().join("\n").replace(&self.home, "~/");
         Seen { lines: tidy(&text).lines().map(str::to_owned).collect(), code }
     }
 }

@@ -107,7 +107,7 @@ fn is_step(line: &str) -> bool {
 /// What a line of JSON is about; the rest of it differs from run to run. It has to be whole. Any other line is as it is.
 fn kind(line: &str) -> String {
     if let Some((field, _when)) = line.split_once("_ms: ") {
-        return format!("{field}_ms: WHEN");
+        return format!("{}_ms: WHEN", field.trim_start());
     }
     if !line.starts_with('{') {
         let line = &without_duration(line);
@@ -122,13 +122,13 @@ fn kind(line: &str) -> String {
 
 /// How long a recorded run took depends on the machine.
 fn without_duration(line: &str) -> String {
-    let Some((before, after)) = line.split_once(" UTC  ") else { return line.to_owned() };
-    match after.split_once("  ") {
-        Some((took, rest)) if took.starts_with(|c: char| c.is_ascii_digit()) => {
-            format!("{before} UTC LONG {}", rest.trim_start())
-        }
-        _ => line.to_owned(),
+    let is_time = |word: &&str| matches!(*word, "s" | "min" | "h") || word.starts_with(|c: char| c.is_ascii_digit());
+    let Some((before, after)) = line.split_once(" UTC ") else { return line.to_owned() };
+    let rest: Vec<&str> = after.split_whitespace().skip_while(is_time).collect();
+    if rest.len() == after.split_whitespace().count() {
+        return line.to_owned();
     }
+    format!("{before} UTC LONG {}", rest.join(" "))
 }
 
 /// What comes and goes with the bars: what happened last.
