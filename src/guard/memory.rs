@@ -1,21 +1,27 @@
 //! What a guard remembers from look to look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::Endpoint;
 use crate::run::{By, Case, HowFar, RunId};
 
 use super::attempts::Attempt;
-use super::decision::Question;
+use super::decision::{Question, calls_for_recovery};
 use super::limits::Limits;
 use super::seen::{Seen, Shape};
 
 /// What was seen before, since when, and what was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// Since when something is wrong.
-    trouble: Option<u64>,
+    /// Since when not all is well.
+    ill: Option<u64>,
+    /// Since when there is something to recover.
+    due: Option<u64>,
+    /// When there was last something to recover.
+    due_last: u64,
+    /// Tablets that went away, as long as they have not stayed there for a while since.
+    absences: BTreeMap<Endpoint, Absence>,
     /// Since when all is well.
     well: Option<u64>,
     /// What was seen last, and since when it is so.
@@ -36,12 +42,28 @@ pub struct Memory {
     stuck: Option<(Shape, Option<Question>)>,
 }
 
+/// A tablet that went away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Absence {
+    /// When it was first seen to be.
+    since: u64,
+    /// Since when it is there again; none while it is away.
+    back: Option<u64>,
+    /// How often it went away.
+    times: u32,
+}
+
+/// A tablet that went away so often comes and goes.
+const RESTLESS: u32 = 3;
+
 impl Memory {
     /// Notes a look.
     pub fn notes(&mut self, seen: &Seen, limits: &Limits) {
         let now = seen.now_ms;
         let is_well = seen.shape.is_well();
-        self.trouble = if is_well { None } else { self.trouble.or(Some(now)) };
+        self.ill = if is_well { None } else { self.ill.or(Some(now)) };
+        self.notes_absences(seen, limits);
+        self.notes_what_is_due(seen, limits);
         self.well = if is_well { self.well.or(Some(now)) } else { None };
         if self.shape.as_ref().is_none_or(|(shape, _)| *shape != seen.shape) {
             self.shape = Some((seen.shape.clone(), now));
@@ -65,6 +87,35 @@ impl Memory {
         });
     }
 
+    fn notes_absences(&mut self, seen: &Seen, limits: &Limits) {
+        let now = seen.now_ms;
+        for at in &seen.shape.away {
+            let absence = self.absences.entry(at.clone()).or_insert(Absence { since: now, back: None, times: 1 });
+            absence.times += u32::from(absence.back.take().is_some());
+        }
+        for (at, absence) in &mut self.absences {
+            if !seen.shape.away.contains(at) {
+                absence.back.get_or_insert(now);
+            }
+        }
+        self.absences.retain(|_, absence| absence.back.is_none_or(|since| since_ms(now, since) < limits.stays));
+    }
+
+    /// It is the same that has to be recovered as long as it is not well, and nobody has recovered anything. Where all tablets are away
+    /// for a moment there is nobody to recover.
+    fn notes_what_is_due(&mut self, seen: &Seen, limits: &Limits) {
+        let now = seen.now_ms;
+        if calls_for_recovery(seen) {
+            self.due.get_or_insert(now);
+            self.due_last = now;
+        } else if seen.shape.is_well() || since_ms(now, self.due_last) >= limits.boot {
+            self.due = None;
+        }
+        if seen.runs.at_work.is_some() {
+            self.due = None;
+        }
+    }
+
     fn notes_failover(&mut self, seen: &Seen) {
         let runs = &seen.runs;
         if seen.shape.auto_failover {
@@ -76,9 +127,25 @@ impl Memory {
         }
     }
 
-    /// For how long something is wrong.
-    pub fn trouble(&self, now_ms: u64) -> Duration {
-        self.trouble.map_or(Duration::ZERO, |since| since_ms(now_ms, since))
+    /// For how long not all is well.
+    pub fn ill(&self, now_ms: u64) -> Duration {
+        self.ill.map_or(Duration::ZERO, |since| since_ms(now_ms, since))
+    }
+
+    /// For how long there is something to recover.
+    pub fn due(&self, now_ms: u64) -> Duration {
+        self.due.map_or(Duration::ZERO, |since| since_ms(now_ms, since))
+    }
+
+    /// How long ago the last one of those that are away first went.
+    pub fn last_gone(&self, now_ms: u64) -> Duration {
+        let away = self.absences.values().filter(|absence| absence.back.is_none());
+        away.map(|absence| since_ms(now_ms, absence.since)).min().unwrap_or_default()
+    }
+
+    /// Tablets that come and go.
+    pub fn restless(&self) -> Vec<&Endpoint> {
+        self.absences.iter().filter(|(_, absence)| absence.times >= RESTLESS).map(|(at, _)| at).collect()
     }
 
     /// For how long everything has stayed as it is.
@@ -94,6 +161,7 @@ impl Memory {
     /// A recovery was run: how it looks then is seen next.
     pub fn has_tried(&mut self) {
         self.left_as = None;
+        self.due = None;
     }
 
     /// Whether it looks as the last recovery has left it.

@@ -69,7 +69,8 @@ impl Watched {
 
     /// A recovery was run.
     fn tried(&mut self) {
-        let attempt = Attempt { began_ms: self.seen.at_ms, ended_ms: Some(self.seen.at_ms), verdict: None };
+        let attempt =
+            Attempt { began_ms: self.seen.at_ms, ended_ms: Some(self.seen.at_ms), verdict: None, ill_ms: None };
         self.memory.attempts.push(attempt);
     }
 }
