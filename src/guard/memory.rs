@@ -36,8 +36,10 @@ pub struct Memory {
     interrupted: Option<(RunId, u64)>,
     /// The recoveries since everything was calm.
     pub attempts: Vec<Attempt>,
-    /// How it looked when the last of them had ended.
+    /// How it looked when the last of them had ended, if that came to its end here.
     left_as: Option<Shape>,
+    /// The next look shows how it was left.
+    is_left: bool,
     /// Where a plan had nothing to do: how it looked, and what somebody has to decide, if anything.
     stuck: Option<(Shape, Option<Question>)>,
 }
@@ -66,6 +68,9 @@ impl Memory {
         self.notes_what_is_due(seen, limits);
         self.well = if is_well { self.well.or(Some(now)) } else { None };
         if self.shape.as_ref().is_none_or(|(shape, _)| *shape != seen.shape) {
+            if self.has_stayed_as_left(seen, limits) {
+                self.attempts.clear();
+            }
             self.shape = Some((seen.shape.clone(), now));
             // Should it look like that again, it is another time.
             self.stuck = None;
@@ -73,7 +78,7 @@ impl Memory {
         if self.away.as_ref().is_none_or(|(away, _)| *away != seen.shape.away) {
             self.away = Some((seen.shape.away.clone(), now));
         }
-        if self.left_as.is_none() && !self.attempts.is_empty() {
+        if std::mem::take(&mut self.is_left) {
             self.left_as = Some(seen.shape.clone());
         }
         if self.well.is_some_and(|since| since_ms(now, since) >= limits.calm) {
@@ -85,6 +90,14 @@ impl Memory {
             Some((known, since)) if known == run.run => (known, since),
             _ => (run.run, now),
         });
+    }
+
+    /// What a recovery cannot bring back stays away, perhaps for ever: the row ends all the same once that has lasted, and something
+    /// else happens.
+    fn has_stayed_as_left(&self, seen: &Seen, limits: &Limits) -> bool {
+        let Some(last) = self.attempts.last() else { return false };
+        let since_last = Duration::from_millis(seen.at_ms.saturating_sub(last.last_ms()));
+        self.still(seen.now_ms).min(since_last) >= limits.calm
     }
 
     fn notes_absences(&mut self, seen: &Seen, limits: &Limits) {
@@ -158,9 +171,9 @@ impl Memory {
         self.away.as_ref().map_or(Duration::ZERO, |(_, since)| since_ms(now_ms, *since))
     }
 
-    /// A recovery was run: how it looks then is seen next.
-    pub fn has_tried(&mut self) {
-        self.left_as = None;
+    /// A recovery was run: how it looks then is seen next. One that was told to end says nothing of the cluster.
+    pub fn has_tried(&mut self, to_its_end: bool) {
+        (self.left_as, self.is_left) = (None, to_its_end);
         self.due = None;
     }
 

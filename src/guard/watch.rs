@@ -294,7 +294,7 @@ impl Watch {
         }
         self.tell().await;
         // Whatever it was is looked at anew.
-        self.memory.has_tried();
+        self.memory.has_tried(*stop.borrow() == Stop::No);
         self.last = None;
         ended.map(|recovered| Acted::Recovered(Box::new(recovered)))
     }

@@ -142,7 +142,7 @@ fn tablets_are_waited_for_from_when_there_is_something_to_recover() {
     assert!(matches!(watched.after(Duration::from_secs(119)), Decision::Waits(Waiting::Tablets { .. })));
     assert!(acts(&watched.after(Duration::from_secs(1))));
     watched.tried();
-    watched.memory.has_tried();
+    watched.memory.has_tried(true);
     // What is left is asked about, and then power goes again.
     (watched.seen.shape, watched.seen.cases) = (lost(), vec![case(Case::TabletLost)]);
     assert!(matches!(watched.after(minutes(60)), Decision::Asks(_)));
@@ -202,4 +202,38 @@ fn a_tablet_that_crashes_again_and_again_while_others_serve_is_named() {
         }
     }
     panic!("nobody is told");
+}
+
+/// A disk that is lost for ever is no reason to leave the cluster alone when power goes a week later.
+#[test]
+fn what_stays_lost_does_not_make_a_row_of_recoveries_that_lie_days_apart() {
+    let partly = || Shape { down: 1, loaded: 9, ..well() };
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    for night in 0..20 {
+        (watched.seen.shape, watched.seen.cases) = (restarted(&[]), vec![case(Case::EverythingRestarted)]);
+        assert!(acts(&watched.after(minutes(1))), "{night}");
+        watched.tried();
+        watched.memory.has_tried(true);
+        (watched.seen.shape, watched.seen.cases) = (partly(), vec![case(Case::PartitionLost)]);
+        watched.now();
+        let question = Question { seen: "shop.orders/1 is blocked".to_owned(), next: Vec::new() };
+        watched.memory.is_stuck(partly(), Some(question));
+        assert!(matches!(watched.after(minutes(600)), Decision::Asks(_)), "{night}");
+        assert_eq!(watched.memory.attempts.len(), 1);
+    }
+    // Where nothing changes, nothing is tried again.
+    let tried = watched.memory.attempts.len();
+    assert!(matches!(watched.after(minutes(6000)), Decision::Asks(_)));
+    assert_eq!(watched.memory.attempts.len(), tried);
+}
+
+/// Whoever takes over does not know how the last one left it, nor what happened since.
+#[test]
+fn after_a_long_row_of_another_guard_it_is_tried_once_in_an_hour() {
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    for _ in 0..6 {
+        watched.tried();
+    }
+    assert!(matches!(watched.after(minutes(59)), Decision::Asks(_)));
+    assert!(acts(&watched.after(minutes(1))));
 }
