@@ -19,6 +19,8 @@ use crate::operate::StateDir;
 use crate::playbook::{self, Playbook};
 use crate::run::{Caller, Directory, Scope, Stop};
 
+use crate::ui::GuardFigures;
+
 use super::caller::{caller, is_a_guard, now_ms};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
@@ -69,7 +71,8 @@ pub async fn run(args: &Guard, out: &Out) -> Result<Exit, Failure> {
     let events = Events::new(args.on_event.as_deref(), out)?;
     let _listening = listen(args, &events).await?;
     let signals = Signals::listen(None, WORDS, out)?;
-    let guard = Guarding { args, playbook, text, scope, post, events, out, clock: Clock::new(args), told: None };
+    let (clock, told, unseen_told) = (Clock::new(args), None, Instant::now());
+    let guard = Guarding { args, playbook, text, scope, post, events, out, clock, told, unseen_told };
     guard.guards(&signals).await
 }
 
@@ -124,6 +127,8 @@ struct Guarding<'a> {
     clock: Clock,
     /// What was told last: the state, and its words.
     told: Option<(&'static str, String)>,
+    /// When it was last told that it cannot look.
+    unseen_told: Instant,
 }
 
 /// Why a session was ended.
@@ -231,6 +236,9 @@ impl Guarding<'_> {
                 {
                     return Ok(ended);
                 }
+            } else {
+                // What it saw when it was its turn is not so any more.
+                self.events.figures(GuardFigures::sees_nothing);
             }
             if Instant::now() >= next_backup {
                 next_backup = Instant::now() + BACKUP;

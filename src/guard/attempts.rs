@@ -13,12 +13,20 @@ pub struct Attempt {
     /// How it ended, in a word.
     #[serde(default)]
     pub verdict: Option<String>,
+    /// When it was last seen that not all was well after it: its row has not ended. Written down now and then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ill_ms: Option<u64>,
 }
 
 impl Attempt {
     /// When it was last heard of.
     pub fn last_ms(&self) -> u64 {
         self.ended_ms.unwrap_or(self.began_ms)
+    }
+
+    /// When it was last known that its row had not ended.
+    pub fn lasted_until_ms(&self) -> u64 {
+        self.last_ms().max(self.ill_ms.unwrap_or_default())
     }
 
     /// What was kept. Of what cannot be read nothing is known.

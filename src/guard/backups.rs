@@ -5,8 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::metadata::{self, Backup, FileError};
-use crate::model::{MetadataSeen, MetadataTree};
+use crate::model::{MetadataSeen, MetadataTree, hex};
 
 /// So many backups are kept, the newest ones.
 const NEWEST: usize = 24;
@@ -96,7 +98,10 @@ impl Backups {
 
     fn prefix(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        format!("metadata-{}-", self.cluster.chars().map(plain).collect::<String>())
+        let name: String = self.cluster.chars().map(plain).collect();
+        // Names of two clusters may differ by what cannot stand in the name of a file, and none removes what is another's.
+        let digest = hex(&Sha256::digest(&self.cluster));
+        format!("metadata-{name}-{}-", digest.get(..8).unwrap_or_default())
     }
 
     /// Those that are there, by when they were taken. Whatever goes by another name is nobody's here.
@@ -148,8 +153,10 @@ mod tests {
         let restless = MetadataSeen { changed: vec!["db".to_owned()], ..seen("c") };
         assert!(matches!(again.save(6_000, restless), Err(BackupError::Restless { nodes: 1 })));
         assert_eq!(metadata::read(&first).unwrap().tree, seen("a").tree);
-        let others = Backups::open(&dir.path().join("new"), "zk:1/other").unwrap();
-        assert!(others.there().unwrap().is_empty());
+        for other in ["zk:1/other", "zk-1/r"] {
+            let others = Backups::open(&dir.path().join("new"), other).unwrap();
+            assert!(others.there().unwrap().is_empty(), "{other}");
+        }
     }
 
     #[test]

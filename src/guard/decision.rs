@@ -38,6 +38,8 @@ pub enum Waiting {
     Settling {
         /// Until when, if it does.
         until_ms: u64,
+        /// Tablets that come and go.
+        restless: Vec<Endpoint>,
     },
     /// OpenMLDB, which can do it by itself.
     Healing {
@@ -127,8 +129,11 @@ impl Waiting {
             Self::Tablets { away, until_ms } => {
                 format!("waiting for {} to come back, until {} at most", some_of(&names(away)), moment(*until_ms))
             }
-            Self::Settling { until_ms } => {
+            Self::Settling { until_ms, restless } if restless.is_empty() => {
                 format!("waiting until {}, because servers may still be starting", moment(*until_ms))
+            }
+            Self::Settling { until_ms, restless } => {
+                format!("waiting until {} at most: {}", moment(*until_ms), come_and_go(restless.iter()))
             }
             Self::Healing { ops, seen } => {
                 format!("leaving it to OpenMLDB, {} in progress: {seen}", counted_that(*ops, "operation", Verb::Be))
@@ -158,6 +163,12 @@ impl HeldBack {
     }
 }
 
+fn come_and_go<'a>(tablets: impl Iterator<Item = &'a Endpoint>) -> String {
+    let names: Vec<&str> = tablets.map(Endpoint::as_str).collect();
+    let (verb, again) = if names.len() == 1 { ("goes", "comes") } else { ("go", "come") };
+    format!("{} {verb} away and {again} back again and again", some_of(&names))
+}
+
 fn names(endpoints: &[Endpoint]) -> Vec<&str> {
     endpoints.iter().map(Endpoint::as_str).collect()
 }
@@ -176,6 +187,11 @@ pub fn decide(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
         Task::Healing => healing(seen, memory, limits),
         Task::Recovery(why) => recovery(why, seen, memory, limits),
     }
+}
+
+/// Whether there is something that nobody but a recovery brings back.
+pub(super) fn calls_for_recovery(seen: &Seen) -> bool {
+    matches!(task(seen), Task::Recovery(_))
 }
 
 /// What there is to do, by the cases.
@@ -264,7 +280,7 @@ fn held_back(seen: &Seen, memory: &Memory, limits: &Limits) -> Option<HeldBack> 
 /// Nothing but tablets that are away.
 fn away(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
     let now = seen.now_ms;
-    if let Some(left) = left(limits.boot, memory.trouble(now)) {
+    if let Some(left) = left(limits.boot, memory.last_gone(now)) {
         let away = seen.shape.away.iter().cloned().collect();
         return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
     }
@@ -279,6 +295,9 @@ fn healing(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
     let case = seen.case(Case::TabletRestarted).or_else(|| seen.case(Case::NotRedundant));
     let what = case.map(|case| case.seen.clone()).unwrap_or_default();
     let patience = if ops > 0 { limits.ops } else { limits.heal };
+    if let Some(question) = restless(&what, memory, limits, now) {
+        return Decision::Asks(question);
+    }
     if left(patience, memory.still(now)).is_some() {
         return Decision::Waits(Waiting::Healing { ops, seen: what });
     }
@@ -298,17 +317,41 @@ fn healing(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
     in_a_row(format!("{what}; OpenMLDB does nothing about it"), seen, memory, limits)
 }
 
+/// OpenMLDB begins anew each time that a tablet has crashed: something moves all the time, and nothing is healed.
+fn restless(what: &str, memory: &Memory, limits: &Limits, now: u64) -> Option<Question> {
+    let restless = memory.restless();
+    if restless.is_empty() || memory.ill(now) < limits.ops {
+        return None;
+    }
+    Some(Question {
+        seen: format!("{what}; {}", come_and_go(restless.iter().copied())),
+        next: vec![
+            format!("see the log of tablet {}: why does it not stay up?", some_of(&restless_names(&restless))),
+            "openmldb-ops status".to_owned(),
+        ],
+    })
+}
+
+fn restless_names<'a>(restless: &[&'a Endpoint]) -> Vec<&'a str> {
+    restless.iter().map(|at| at.as_str()).collect()
+}
+
 /// What nobody but a recovery brings back, once what is starting has started.
 fn recovery(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
-    let now = seen.now_ms;
-    let boots = left(limits.boot, memory.trouble(now)).filter(|_| !seen.shape.away.is_empty());
+    let (now, due) = (seen.now_ms, memory.due(seen.now_ms));
+    let boots = left(limits.boot, due).filter(|_| !seen.shape.away.is_empty());
     if let Some(left) = boots {
         let away = seen.shape.away.iter().cloned().collect();
         return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
     }
-    if let Some(left) = left(limits.settle, memory.away(now)) {
-        return Decision::Waits(Waiting::Settling { until_ms: after(seen, left) });
+    let restless: Vec<Endpoint> = memory.restless().into_iter().cloned().collect();
+    // A tablet that crashes again and again would have the others wait for ever.
+    let at_most = left(limits.boot.saturating_add(limits.restless), due);
+    if let (Some(left), Some(at_most)) = (left(limits.settle, memory.away(now)), at_most) {
+        let left = if restless.is_empty() { left.min(at_most) } else { at_most };
+        return Decision::Waits(Waiting::Settling { until_ms: after(seen, left), restless });
     }
+    let why = if restless.is_empty() { why } else { format!("{why}; {}", come_and_go(restless.iter())) };
     in_a_row(why, seen, memory, limits)
 }
 

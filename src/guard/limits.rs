@@ -5,10 +5,15 @@ use std::time::Duration;
 /// How long is waited for what, and how often something is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For tablets that metadata names and that do not answer, from when trouble was first seen.
+    /// For tablets that metadata names and that do not answer: before a recovery from when there is something to recover, otherwise
+    /// from when the last of them went away.
     pub boot: Duration,
-    /// For who answers, and what is loaded, to stay as it is.
+    /// For who answers to stay as it is.
     pub settle: Duration,
+    /// At most so long beyond `boot`, whoever comes and goes.
+    pub restless: Duration,
+    /// A tablet that stays there for so long does not come and go any more.
+    pub stays: Duration,
     /// For OpenMLDB to go on with what it can heal by itself.
     pub heal: Duration,
     /// For an operation of the nameserver with which nothing moves.
@@ -31,6 +36,8 @@ impl Default for Limits {
         Self {
             boot: minutes(2),
             settle: Duration::from_secs(20),
+            restless: minutes(3),
+            stays: minutes(10),
             heal: minutes(5),
             ops: minutes(30),
             interrupted: minutes(30),

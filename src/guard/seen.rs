@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Endpoint, PartitionId, Snapshot};
-use crate::run::{Case, Diagnosis, ReplicaState, Runs, Scope, Status, diagnose};
+use crate::run::{Case, Diagnosis, PartitionState, PartitionStatus, ReplicaState, Runs, Scope, Status, diagnose};
 
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,13 +73,18 @@ impl Seen {
     }
 }
 
+/// Whether it serves, and lacks more than replicas that it was never given: those no recovery adds.
+fn is_for_a_recovery(partition: &PartitionStatus) -> bool {
+    partition.state == PartitionState::Serving && !partition.only_counts()
+}
+
 impl Shape {
     /// Of a look and what it comes to.
     pub fn of(snapshot: &Snapshot, status: &Status) -> Self {
         let mut shape = Self {
             partitions: status.counts.partitions,
             down: status.counts.down,
-            serving: status.counts.serving,
+            serving: status.partitions.iter().filter(|partition| is_for_a_recovery(partition)).count(),
             replicas: status.counts.replicas,
             ops: status.counts.ops_in_flight,
             auto_failover: status.auto_failover,

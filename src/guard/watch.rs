@@ -10,8 +10,8 @@ use crate::model::{Endpoint, counted};
 use crate::operate::{StateDir, StateDirError};
 use crate::playbook::Playbook;
 use crate::run::{
-    Abandoned, Archive, Caller, ClusterNames, Consent, Listener, Lock, LockError, Pause, Prepared, Record,
-    RecoverError, Recovered, Recovery, Runs, Scope, Status, Stop, Widths, WorkSession, known_runs,
+    Abandoned, Archive, Caller, ClusterNames, Consent, LeftBefore, Listener, Lock, LockError, Pause, Prepared, Record,
+    RecoverError, Recovered, Recovery, Runs, Scope, Status, Stop, Widths, WorkSession, known_runs_again,
 };
 use crate::snapshot;
 
@@ -57,6 +57,7 @@ pub struct Watch {
     /// What it remembers.
     pub memory: Memory,
     last: Option<Last>,
+    left: LeftBefore,
 }
 
 /// The last look.
@@ -126,6 +127,7 @@ impl Watch {
             listener,
             memory: Memory::default(),
             last: None,
+            left: LeftBefore::default(),
         }
     }
 
@@ -149,16 +151,32 @@ impl Watch {
             Some(pulse) => pulse,
             None => Pulse::take(cluster).await?,
         };
-        let seen = self.look(cluster, now).await?;
+        let began = tokio::time::Instant::now();
+        let mut seen = self.look(cluster, now).await?;
+        // A tablet that hangs is waited for: what is counted from now on begins now.
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or_default();
+        (seen.now_ms, seen.at_ms) = (seen.now_ms.saturating_add(took), seen.at_ms.saturating_add(took));
         let had_tried = !self.memory.attempts.is_empty();
         self.memory.notes(&seen, &self.limits);
-        if had_tried && self.memory.attempts.is_empty() {
+        let lasts = self.notes_that_the_row_lasts(&seen);
+        if lasts || had_tried && self.memory.attempts.is_empty() {
             self.tell().await;
         }
         let decision = decide(&seen, &self.memory, &self.limits);
         let (at_ms, pulse) = (now.steady_ms, Some(pulse));
         self.last = Some(Last { at_ms, pulse, paused, seen, decision: decision.clone() });
         Ok(decision)
+    }
+
+    /// Whoever takes over knows by it that nobody has seen the row end. Not told of each look.
+    fn notes_that_the_row_lasts(&mut self, seen: &Seen) -> bool {
+        let due = u64::try_from(self.limits.calm.as_millis() / 2).unwrap_or(u64::MAX);
+        let Some(last) = self.memory.attempts.last_mut().filter(|_| !seen.shape.is_well()) else { return false };
+        let is_due = seen.at_ms.saturating_sub(last.lasted_until_ms()) >= due;
+        if is_due {
+            last.ill_ms = Some(seen.at_ms);
+        }
+        is_due
     }
 
     /// Whether everything is to be looked at again, whatever has happened.
@@ -174,7 +192,7 @@ impl Watch {
 
     /// Everything at a glance: four calls to the nameserver and one to each tablet, however many partitions there are. Records are
     /// read only where something is wrong.
-    async fn look(&self, cluster: &Cluster, now: Now) -> Result<Seen, RecoverError> {
+    async fn look(&mut self, cluster: &Cluster, now: Now) -> Result<Seen, RecoverError> {
         let snapshot = snapshot::collect_state(cluster, &self.cluster_name, now.wall_ms).await?;
         if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot, &self.scope)).is_well() {
             let paused = self.lock.pause().await?.filter(|pause| pause.lasts(now.wall_ms));
@@ -183,7 +201,7 @@ impl Watch {
             return Ok(Seen::of(&snapshot, &self.scope, now.steady_ms, runs, Undertakings::default()));
         }
         let names = ClusterNames::seen(&self.cluster_name, &snapshot, &self.caller.host);
-        let known = known_runs(&*self.lock, &*self.archive, &names, &snapshot).await?;
+        let known = known_runs_again(&*self.lock, &*self.archive, &names, &snapshot, &mut self.left).await?;
         let (undertaking, undertakings) = match self.state_dir.as_ref().map(undertakings) {
             None => (None, Undertakings::default()),
             Some(Ok((unfinished, upgrades))) => (unfinished, Undertakings { upgrades, unknown: None }),
@@ -203,8 +221,8 @@ impl Watch {
     /// ZooKeeper cannot be read.
     pub async fn takes_over(&mut self, now: Now) -> Result<(), RecoverError> {
         let attempts = self.post.attempts().await.map_err(LockError::from)?;
-        // What was tried long ago is of another row, whether or not anybody has seen that one end.
-        let since = |last: &Attempt| Duration::from_millis(now.wall_ms.saturating_sub(last.last_ms()));
+        // Of a row of which nobody has seen for long that it lasts, nobody was there to see the end.
+        let since = |last: &Attempt| Duration::from_millis(now.wall_ms.saturating_sub(last.lasted_until_ms()));
         let is_over = attempts.last().is_none_or(|last| since(last) > self.limits.calm + self.limits.again_at_most);
         self.memory.attempts = if is_over { Vec::new() } else { attempts };
         Ok(())
@@ -255,7 +273,7 @@ impl Watch {
             return Ok(Acted::Nothing);
         }
         begins();
-        self.memory.attempts.push(Attempt { began_ms: now.wall_ms, ended_ms: None, verdict: None });
+        self.memory.attempts.push(Attempt { began_ms: now.wall_ms, ended_ms: None, verdict: None, ill_ms: None });
         // Should this be the end of this process, whoever takes over counts on.
         if let Err(error) = self.post.tell_attempts(&self.memory.attempts).await {
             self.memory.attempts.pop();
@@ -276,7 +294,7 @@ impl Watch {
         }
         self.tell().await;
         // Whatever it was is looked at anew.
-        self.memory.has_tried();
+        self.memory.has_tried(*stop.borrow() == Stop::No);
         self.last = None;
         ended.map(|recovered| Acted::Recovered(Box::new(recovered)))
     }

@@ -9,7 +9,7 @@ use super::diagnosis::Runs;
 use super::error::RecoverError;
 use super::hold::standing;
 use super::lock::{Lock, Note};
-use super::record::{Archive, By, ClusterNames, UnfinishedWork, Work, left_by_runs};
+use super::record::{Archive, By, ClusterNames, LeftBefore, UnfinishedWork, Work, left_by_runs};
 use super::run_id::RunId;
 
 /// What is known of runs on a cluster.
@@ -22,9 +22,24 @@ pub async fn known_runs(
     cluster: &ClusterNames,
     seen: &Snapshot,
 ) -> Result<Runs, RecoverError> {
+    known_runs_again(lock, archive, cluster, seen, &mut LeftBefore::default()).await
+}
+
+/// The same for whoever asks again and again.
+///
+/// # Errors
+/// As [`known_runs`].
+pub async fn known_runs_again(
+    lock: &dyn Lock,
+    archive: &dyn Archive,
+    cluster: &ClusterNames,
+    seen: &Snapshot,
+    before: &mut LeftBefore,
+) -> Result<Runs, RecoverError> {
     let holder = lock.holder().await?;
     let paused = lock.pause().await?.filter(|pause| pause.lasts(seen.taken_at_ms));
-    let (left, note) = unsettled(lock, archive, cluster).await?;
+    let (note, left) = (lock.note().await?, before.read(archive, cluster)?);
+    let left = but_settled(lock, note.as_ref(), left);
     let held_for = standing(&left, note.as_ref(), seen);
     let by = match (&note, left.owed_by.or(left.run)) {
         (Some(note), _) => Some(format!("run {} on {}", note.run, note.host)),
@@ -122,8 +137,12 @@ pub(super) async fn unsettled(
     cluster: &ClusterNames,
 ) -> Result<(UnfinishedWork, Option<Note>), RecoverError> {
     let (note, left) = (lock.note().await?, left_by_runs(archive, cluster)?);
+    Ok((but_settled(lock, note.as_ref(), left), note))
+}
+
+fn but_settled(lock: &dyn Lock, note: Option<&Note>, left: UnfinishedWork) -> UnfinishedWork {
     let is_settled = lock.keeps_notes() && note.is_none() && left.auto_failover.is_some();
-    Ok((if is_settled { left.settled_elsewhere() } else { left }, note))
+    if is_settled { left.settled_elsewhere() } else { left }
 }
 
 /// What auto_failover was before a run that has not restored it. Where there is a note it decides, for whichever host
@@ -260,5 +279,25 @@ mod tests {
         assert_eq!(owes(None).await, (false, false), "it was gone on with there");
         let handover = Note { work: Some(Work::Reconfiguration), ..note };
         assert_eq!(handover.owes_nothing(), None, "nothing else is to be known of it elsewhere");
+    }
+
+    /// A guard asks every few seconds: records are read again when there is something new in them.
+    #[tokio::test]
+    async fn records_that_have_not_changed_are_not_read_again() {
+        let (shelf, lock) = (MemoryArchive::default(), InMemoryLock::default());
+        let (names, mut before) = (ClusterNames::called("c"), LeftBefore::default());
+        let record = Record::begin(&shelf, begun(7, Work::Recovery)).unwrap();
+        let mut unfinished = async || {
+            let known = known_runs_again(&lock, &shelf, &names, &nothing(), &mut before).await.unwrap();
+            known.unfinished.is_some()
+        };
+        assert!(unfinished().await && unfinished().await);
+        let text = shelf.text(record.run()).unwrap();
+        let damaged = String::from_utf8(text.clone()).unwrap().replace("\"c\"", "\"x\"");
+        shelf.put(record.run(), damaged.into_bytes());
+        assert!(unfinished().await, "it is as long as before");
+        shelf.put(record.run(), text);
+        record.end("recovered", true, false, Vec::new()).unwrap();
+        assert!(!unfinished().await, "it has grown");
     }
 }

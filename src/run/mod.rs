@@ -79,7 +79,7 @@ pub use kept::{
     Consent, Difference, KeptLeader, KeptPartition, KeptPlan, KeptStep, PlanFileError, PlanId, Refusal,
     parse as parse_plan, read as read_plan, save as save_plan, write as write_plan,
 };
-pub use known_runs::{BrokeOff, HowFar, known_runs};
+pub use known_runs::{BrokeOff, HowFar, known_runs, known_runs_again};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
 pub use missing::{Awaiting, nobody_answers};
@@ -91,9 +91,9 @@ pub use process::{Liveness, ProcessIdentity};
 pub use progress::{Expected, Progress, Queue, WaitedFor};
 pub use reconfiguration::{Ended, NotDone, SessionHandle, SessionReport, SessionStart};
 pub use record::{
-    Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, Line, Lost, MemoryArchive,
-    Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold, RunHeader, RunState,
-    UnfinishedWork, Unread, Work, leaves_the_same, left_by_runs, needed, note_exit,
+    Archive, By, Caller, Calls, ClusterNames, Directory, FailoverSet, Kept, LeftAlone, LeftBefore, Line, Lost,
+    MemoryArchive, Needed, Outline, Record, RecordError, RecordWriter, RecordedRun, RecordedRunError, Retold,
+    RunHeader, RunState, UnfinishedWork, Unread, Work, leaves_the_same, left_by_runs, needed, note_exit,
 };
 pub use recover::{Recovered, Recovery};
 pub use report::{

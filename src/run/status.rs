@@ -336,7 +336,7 @@ fn partition_status(
         Health::Healthy => (PartitionState::Healthy, Vec::new()),
         Health::Serving(problems) => (PartitionState::Serving, problems),
         Health::Down(problems) => (PartitionState::Down, problems),
-        Health::Unknown(_) if unasked == PartitionState::Healthy => match apart.is_some() {
+        Health::Unknown(_) if unasked == PartitionState::Healthy => match apart.is_some() || count.is_some() {
             true => (PartitionState::Serving, Vec::new()),
             false => (PartitionState::Healthy, Vec::new()),
         },

@@ -70,6 +70,11 @@ pub struct GuardFigures {
 const STATES: [&str; 8] = ["starting", "stands_by", "unseen", "well", "waits", "holds_back", "asks", "acts"];
 
 impl GuardFigures {
+    /// Another guard looks, or it is unknown who does.
+    pub fn sees_nothing(&mut self) {
+        (self.shape, self.looked_at_ms, self.paused) = (None, None, false);
+    }
+
     /// Whether it knows what is so, or that another guard does.
     pub fn is_ready(&self) -> bool {
         !matches!(self.state, "" | "starting" | "unseen")
@@ -169,5 +174,14 @@ mod tests {
         let mut kinds = text.lines().filter(|line| line.starts_with("# TYPE "));
         assert!(kinds.all(|line| text.matches(line).count() == 1), "{text}");
         assert!(!GuardFigures::default().is_ready() && figures.is_ready());
+        // One that leads no more would have the highest of all for ever.
+        let mut stands_by = GuardFigures { paused: true, ..figures };
+        stands_by.sees_nothing();
+        let text = guard_metrics_text(&stands_by);
+        assert!(
+            !text.contains("partitions") && !text.contains("last_look") && text.contains("guard_paused 0"),
+            "{text}"
+        );
+        assert!(text.contains("recoveries_total"), "what it has done stays");
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::{CommandFactory as _, Parser as _};
+use openmldb_ops::cli::Cli;
 use openmldb_ops::guard::Shape;
 use openmldb_ops::ui::{GuardFigures, guard_metrics_text};
 use serde_json::Value;
-
-use crate::support::process::Home;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -111,29 +111,113 @@ fn alerts_and_the_dashboard_ask_for_what_guards_tell() {
     }
 }
 
-/// What services are started with is what the program takes.
+/// The documents of a YAML file.
+fn documents(file: &str) -> Vec<serde_yaml::Value> {
+    let text = text(file);
+    text.split("\n---\n").map(|document| serde_yaml::from_str(document).unwrap()).collect()
+}
+
+fn words(value: &serde_yaml::Value) -> Vec<String> {
+    value.as_sequence().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+/// What the program makes of a command line.
+fn understood(arguments: &[String]) -> Cli {
+    let all = std::iter::once("openmldb-ops".to_owned()).chain(arguments.iter().cloned());
+    Cli::try_parse_from(all).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+/// The environment variables that some argument reads.
+fn variables() -> BTreeSet<String> {
+    fn add(command: &clap::Command, names: &mut BTreeSet<String>) {
+        names.extend(command.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())));
+        command.get_subcommands().for_each(|below| add(below, names));
+    }
+    // Where the cluster is is read from more than arguments.
+    let mut names: BTreeSet<String> = ["OPENMLDB_ZK_CLUSTER", "OPENMLDB_ZK_ROOT_PATH"].map(str::to_owned).into();
+    let text = text("src/cli/find/read.rs");
+    assert!(names.iter().all(|name| text.contains(&format!("\"{name}\""))));
+    add(&Cli::command(), &mut names);
+    names
+}
+
+/// What follows a flag.
+fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|word| word == flag)?;
+    arguments.get(at + 1).map(String::as_str)
+}
+
+/// What containers are started with is what the program takes, by its own parser; and what is said of ports, volumes and variables
+/// agrees.
 #[test]
-fn services_start_what_the_program_understands() {
-    let home = Home::new();
-    let mut started = 0;
-    let understands = |arguments: &[&str]| home.run(&[arguments, &["--help"]].concat()).expect(0);
-    let mut of_containers: Vec<Vec<String>> = Vec::new();
-    for document in text("packaging/guard/kubernetes.yaml").split("\n---\n") {
-        let read: serde_yaml::Value = serde_yaml::from_str(document).unwrap();
-        let container = &read["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_sequence().unwrap().iter();
-        of_containers.push(arguments.map(|word| word.as_str().unwrap().to_owned()).collect());
+fn containers_start_what_the_program_understands() {
+    let (mut commands, variables) = (Vec::new(), variables());
+    for document in documents("packaging/guard/kubernetes.yaml") {
+        let pod = &document["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let arguments = words(&container["args"]);
+        understood(&arguments);
+        for variable in container["env"].as_sequence().unwrap() {
+            let name = variable["name"].as_str().unwrap();
+            assert!(variables.contains(name), "nothing reads {name}");
+        }
+        // It is killed after that; a run is gone before.
+        let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+        assert!(openmldb_ops::run::stopping::END.as_secs() + 2 < grace);
+        let volumes: Vec<_> = pod["volumes"].as_sequence().unwrap().iter().map(|volume| &volume["name"]).collect();
+        let mounts = container["volumeMounts"].as_sequence().unwrap();
+        assert!(mounts.iter().all(|mount| volumes.contains(&&mount["name"])), "{mounts:?}");
+        if let Some(listen) = value_of(&arguments, "--listen") {
+            let port = listen.parse::<std::net::SocketAddr>().unwrap().port();
+            assert_eq!(container["ports"][0]["containerPort"].as_u64(), Some(port.into()));
+            let named = &container["ports"][0]["name"];
+            let scraped = &document["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"];
+            assert_eq!(scraped.as_str(), Some(port.to_string().as_str()));
+            for probe in ["livenessProbe", "readinessProbe"] {
+                assert_eq!(&container[probe]["httpGet"]["port"], named, "{probe}");
+            }
+            let (chosen, labels) =
+                (&document["spec"]["selector"]["matchLabels"], &document["spec"]["template"]["metadata"]["labels"]);
+            assert_eq!(chosen, labels);
+        }
+        commands.push(arguments[0].clone());
     }
-    for arguments in &of_containers {
-        understands(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        started += 1;
-    }
+    assert_eq!(commands, ["guard", "recover"]);
+    // The image has the program as its entry point, and keeps records where the volume is.
+    let image = text("packaging/Containerfile");
+    assert!(image.contains("ENTRYPOINT [\"openmldb-ops\"]") && image.contains("VOLUME /var/lib/openmldb-ops"));
+}
+
+#[test]
+fn the_unit_starts_what_the_program_understands() {
     let unit = text("packaging/guard/openmldb-ops-guard.service");
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/openmldb-ops ")).unwrap();
-    understands(&line.replace("$GUARD_OPTIONS", "--act").split(' ').collect::<Vec<_>>());
-    assert_eq!(started, 2);
-    // Both kill it after that; a run is gone after 23 s.
+    let options = unit.lines().find_map(|line| line.strip_prefix("#   GUARD_OPTIONS=")).unwrap();
+    for options in [options, ""] {
+        let line = line.replace("$GUARD_OPTIONS", options);
+        understood(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    }
+    let variables = variables();
+    for line in unit.lines().filter_map(|line| line.strip_prefix("Environment=").or(line.strip_prefix("#   "))) {
+        let name = line.split('=').next().unwrap();
+        assert!(name == "GUARD_OPTIONS" || variables.contains(name), "nothing reads {name}");
+    }
     let patience = openmldb_ops::run::stopping::END.as_secs();
-    assert!(unit.contains("TimeoutStopSec=30") && patience < 30);
-    assert_eq!(text("packaging/guard/kubernetes.yaml").matches("terminationGracePeriodSeconds: 30").count(), 2);
+    assert!(unit.contains("TimeoutStopSec=30") && patience + 2 < 30);
+    // A signal ends it with 128 and its number, which is no failure.
+    assert!(unit.contains("SuccessExitStatus=130 143"));
+}
+
+#[test]
+fn what_documents_have_containers_run_is_what_the_program_understands() {
+    let mut run = 0;
+    for file in ["docs/install.md", "docs/hooks.md"] {
+        let text = text(file).replace("\\\n", " ");
+        for line in text.lines().filter(|line| line.contains("podman run ") || line.contains("docker run ")) {
+            let (_, arguments) = line.rsplit_once(" openmldb-ops ").unwrap_or_else(|| panic!("{line}"));
+            understood(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+            run += 1;
+        }
+    }
+    assert_eq!(run, 3);
 }

@@ -1,5 +1,9 @@
 //! What a guard tells, and what it saves.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::cluster::{Target, ZooKeeper};
 use crate::guard::{Backups, Watch};
 use crate::ui::GuardLine;
@@ -7,6 +11,9 @@ use crate::ui::GuardLine;
 use super::super::failure::Failure;
 use super::super::session::{Session, named, target};
 use super::Guarding;
+
+/// Why it cannot look is told again after so long at the earliest, if the reason is another one then.
+const ANOTHER_REASON: Duration = Duration::from_secs(10 * 60);
 
 impl Guarding<'_> {
     /// Saves the metadata, if they have changed.
@@ -54,9 +61,13 @@ impl Guarding<'_> {
         });
     }
 
+    /// It cannot look. The reason may be another one at each attempt: only the first is told, and another one after a while.
     pub(super) fn is_unseen(&mut self, why: &str) {
-        if self.told.as_ref().is_none_or(|(state, told)| *state != "unseen" || told != why) {
+        let is_told = matches!(&self.told, Some(("unseen", _)));
+        let is_other = matches!(&self.told, Some(("unseen", told)) if told != why);
+        if !is_told || is_other && self.unseen_told.elapsed() >= ANOTHER_REASON {
             self.is("unseen", why, &[]);
+            self.unseen_told = Instant::now();
         }
         self.state("unseen");
     }

@@ -119,7 +119,7 @@ fn a_row_ends_only_where_it_was_well_without_a_break() {
 fn a_recovery_that_was_killed_does_not_put_off_the_next_one() {
     let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
     watched.after(minutes(1));
-    watched.memory.attempts.push(Attempt { began_ms: watched.seen.at_ms, ended_ms: None, verdict: None });
+    watched.memory.attempts.push(Attempt { began_ms: watched.seen.at_ms, ended_ms: None, verdict: None, ill_ms: None });
     assert!(acts(&watched.now()));
 }
 
@@ -129,4 +129,111 @@ fn where_a_plan_has_nothing_to_do_there_is_nothing_to_ask() {
     assert!(acts(&watched.after(minutes(1))));
     watched.memory.is_stuck(watched.seen.shape.clone(), None);
     assert_eq!(watched.now(), Decision::Well);
+}
+
+/// Power went and came back while one tablet had been away for long: those that boot are waited for all the same.
+#[test]
+fn tablets_are_waited_for_from_when_there_is_something_to_recover() {
+    let lost = || Shape { serving: 4, away: tablets(&["c"]), loaded: 8, ..well() };
+    let mut watched = Watched::of(lost(), &[Case::TabletLost]);
+    assert!(matches!(watched.after(minutes(600)), Decision::Asks(_)));
+    watched.seen.shape = restarted(&["b", "c"]);
+    watched.seen.cases = vec![case(Case::EverythingRestarted)];
+    assert!(matches!(watched.after(Duration::from_secs(119)), Decision::Waits(Waiting::Tablets { .. })));
+    assert!(acts(&watched.after(Duration::from_secs(1))));
+    watched.tried();
+    watched.memory.has_tried(true);
+    // What is left is asked about, and then power goes again.
+    (watched.seen.shape, watched.seen.cases) = (lost(), vec![case(Case::TabletLost)]);
+    assert!(matches!(watched.after(minutes(60)), Decision::Asks(_)));
+    (watched.seen.shape, watched.seen.cases) = (restarted(&["b", "c"]), vec![case(Case::EverythingRestarted)]);
+    assert!(matches!(watched.after(minutes(1)), Decision::Waits(Waiting::Tablets { .. })));
+}
+
+#[test]
+fn another_tablet_that_goes_away_has_its_time_to_come_back() {
+    let lost = |away: &[&str]| Shape { serving: 4, away: tablets(away), loaded: 8, ..well() };
+    let mut watched = Watched::of(lost(&["c"]), &[Case::TabletLost]);
+    assert!(matches!(watched.after(minutes(600)), Decision::Asks(_)));
+    watched.seen.shape = lost(&["b", "c"]);
+    assert!(matches!(watched.after(minutes(1)), Decision::Waits(Waiting::Tablets { .. })));
+    assert!(matches!(watched.after(minutes(1)), Decision::Asks(_)));
+}
+
+#[test]
+fn a_tablet_that_crashes_again_and_again_does_not_put_a_recovery_off_for_ever() {
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    let (mut waited, mut named) = (0, false);
+    let acts = loop {
+        watched.seen.shape = restarted(if waited % 2 == 0 { &["c"] } else { &[] });
+        match watched.after(Duration::from_secs(10)) {
+            Decision::Waits(Waiting::Settling { until_ms, restless }) => {
+                named |= restless == ["c".into()];
+                assert!(until_ms > watched.seen.at_ms && until_ms <= START + 300_000, "{until_ms}");
+            }
+            Decision::Waits(_) => {}
+            Decision::Acts(why) => break why,
+            other => panic!("{other:?}"),
+        }
+        waited += 1;
+        assert!(waited < 60, "it is put off for ever");
+    };
+    assert!(named && acts.contains("c goes away and comes back again and again"), "{acts}");
+    assert!(watched.seen.at_ms >= START + 290_000, "it has had the time to settle");
+}
+
+/// OpenMLDB begins anew each time.
+#[test]
+fn a_tablet_that_crashes_again_and_again_while_others_serve_is_named() {
+    let mut watched = Watched::of(well(), &[]);
+    for crash in 0..100 {
+        watched.seen.shape = Shape { serving: 2, loaded: 8, ops: crash % 2, ..well() };
+        if crash % 2 == 0 {
+            watched.seen.shape.away = tablets(&["c"]);
+        }
+        watched.seen.cases = vec![case(Case::TabletRestarted)];
+        match watched.after(minutes(1)) {
+            Decision::Asks(question) => {
+                assert!(crash > 28 && question.seen.contains("c goes away and comes back"), "{crash}: {question:?}");
+                return;
+            }
+            Decision::Waits(Waiting::Healing { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("nobody is told");
+}
+
+/// A disk that is lost for ever is no reason to leave the cluster alone when power goes a week later.
+#[test]
+fn what_stays_lost_does_not_make_a_row_of_recoveries_that_lie_days_apart() {
+    let partly = || Shape { down: 1, loaded: 9, ..well() };
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    for night in 0..20 {
+        (watched.seen.shape, watched.seen.cases) = (restarted(&[]), vec![case(Case::EverythingRestarted)]);
+        assert!(acts(&watched.after(minutes(1))), "{night}");
+        watched.tried();
+        watched.memory.has_tried(true);
+        (watched.seen.shape, watched.seen.cases) = (partly(), vec![case(Case::PartitionLost)]);
+        watched.now();
+        let question = Question { seen: "shop.orders/1 is blocked".to_owned(), next: Vec::new() };
+        watched.memory.is_stuck(partly(), Some(question));
+        assert!(matches!(watched.after(minutes(600)), Decision::Asks(_)), "{night}");
+        assert_eq!(watched.memory.attempts.len(), 1);
+    }
+    // Where nothing changes, nothing is tried again.
+    let tried = watched.memory.attempts.len();
+    assert!(matches!(watched.after(minutes(6000)), Decision::Asks(_)));
+    assert_eq!(watched.memory.attempts.len(), tried);
+}
+
+/// Whoever takes over does not know how the last one left it, nor what happened since.
+#[test]
+fn after_a_long_row_of_another_guard_it_is_tried_once_in_an_hour() {
+    let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
+    for _ in 0..6 {
+        watched.tried();
+    }
+    assert!(matches!(watched.after(minutes(59)), Decision::Asks(_)));
+    assert!(acts(&watched.after(minutes(1))));
 }

@@ -4,7 +4,7 @@ use crate::model::{Verb, counted_that};
 use crate::recovery::ProblemKind;
 
 use super::super::scope::some_of;
-use super::super::status::{PartitionStatus, Status};
+use super::super::status::{PartitionState, PartitionStatus, Status};
 use super::{Case, Diagnosis};
 
 pub(super) fn followers_stuck(status: &Status) -> Option<Diagnosis> {
@@ -25,7 +25,9 @@ pub(super) fn followers_stuck(status: &Status) -> Option<Diagnosis> {
 
 pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
     let counts = &status.counts;
-    let lacking = counts.partitions - counts.healthy - apart(status).count() - counted_wrong(status).count();
+    let is_lacking =
+        |found: &&PartitionStatus| found.state != PartitionState::Healthy && !is_apart(found) && !found.only_counts();
+    let lacking = status.partitions.iter().filter(is_lacking).count();
     (lacking > 0).then(|| Diagnosis {
         case: Case::NotRedundant,
         seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
@@ -33,11 +35,6 @@ pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
             fails for no reason",
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
-}
-
-/// Partitions that nothing is wrong with but how many replicas they have.
-fn counted_wrong(status: &Status) -> impl Iterator<Item = &PartitionStatus> {
-    status.partitions.iter().filter(|found| found.only_counts())
 }
 
 pub(super) fn replica_count(status: &Status) -> Option<Diagnosis> {
@@ -60,15 +57,14 @@ pub(super) fn replica_count(status: &Status) -> Option<Diagnosis> {
     })
 }
 
-/// Partitions that nothing is wrong with but where they are led.
-fn apart(status: &Status) -> impl Iterator<Item = &PartitionStatus> {
-    status.partitions.iter().filter(|found| {
-        !found.problems.is_empty() && found.problems.iter().all(|problem| problem.kind == ProblemKind::LedApart)
-    })
+/// Whether nothing is wrong with it but where it is led.
+fn is_apart(found: &PartitionStatus) -> bool {
+    !found.problems.is_empty() && found.problems.iter().all(|problem| problem.kind == ProblemKind::LedApart)
 }
 
 pub(super) fn led_apart(status: &Status) -> Option<Diagnosis> {
-    let names: Vec<String> = apart(status).map(|found| format!("{}/{}", found.table, found.pid)).collect();
+    let apart = status.partitions.iter().filter(|found| is_apart(found));
+    let names: Vec<String> = apart.map(|found| format!("{}/{}", found.table, found.pid)).collect();
     (!names.is_empty()).then(|| Diagnosis {
         case: Case::LedApart,
         seen: format!(

@@ -25,6 +25,14 @@ pub trait Archive: Send + Sync {
     /// It cannot be read.
     fn runs(&self) -> io::Result<Vec<RunId>>;
 
+    /// How many bytes a record has: records only grow, but for what could not be written.
+    ///
+    /// # Errors
+    /// Nobody knows.
+    fn size(&self, _run: RunId) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// A run's record.
     ///
     /// # Errors
@@ -135,6 +143,10 @@ impl Archive for Directory {
         Ok(runs)
     }
 
+    fn size(&self, run: RunId) -> io::Result<u64> {
+        Ok(fs::metadata(self.file(run))?.len())
+    }
+
     fn read(&self, run: RunId) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(BufReader::new(File::open(self.file(run))?)))
     }
@@ -213,6 +225,12 @@ impl Archive for MemoryArchive {
 
     fn runs(&self) -> io::Result<Vec<RunId>> {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect())
+    }
+
+    fn size(&self, run: RunId) -> io::Result<u64> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = records.get(&run).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(text.len() as u64)
     }
 
     fn read(&self, run: RunId) -> io::Result<Box<dyn Read>> {

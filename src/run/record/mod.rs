@@ -29,7 +29,7 @@ pub use led::LedBeside;
 pub use line::{By, Caller, Line, RunHeader, Work, note_exit};
 pub use outline::{Calls, LeftAlone, Lost, Outline};
 pub use prune::{Kept, Needed, leaves_the_same, needed};
-pub use recorded_run::{FailoverSet, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
+pub use recorded_run::{FailoverSet, LeftBefore, RecordedRun, RecordedRunError, UnfinishedWork, left_by_runs};
 pub use retold::Retold;
 pub use state::RunState;
 

@@ -283,6 +283,33 @@ fn first_line(text: &[u8]) -> Result<RunHeader, RecordedRunError> {
     }
 }
 
+/// What runs left, as it was read last: for whoever asks again and again while nothing is written.
+#[derive(Debug, Default)]
+pub struct LeftBefore(Option<(ClusterNames, Sizes, UnfinishedWork)>);
+
+/// How long the record of each run was.
+type Sizes = Vec<(RunId, u64)>;
+
+impl LeftBefore {
+    /// As [`left_by_runs`], read anew only where a record has come, gone or grown.
+    ///
+    /// # Errors
+    /// The archive cannot be read.
+    pub fn read(&mut self, archive: &dyn Archive, cluster: &ClusterNames) -> Result<UnfinishedWork, RecordError> {
+        let runs = archive.runs().map_err(at(&archive.home()))?;
+        // Of one that goes away just now its size is not known, and everything is read.
+        let sizes: Option<Sizes> = runs.into_iter().map(|run| Some((run, archive.size(run).ok()?))).collect();
+        if let (Some((of, then, left)), Some(sizes)) = (&self.0, &sizes)
+            && (of, then) == (cluster, sizes)
+        {
+            return Ok(left.clone());
+        }
+        let left = left_by_runs(archive, cluster)?;
+        self.0 = sizes.map(|sizes| (cluster.clone(), sizes, left.clone()));
+        Ok(left)
+    }
+}
+
 /// What the runs on this cluster left: of each partition what the newest recovery knew that had it in scope and did not bring
 /// everything back. Other work in between leaves nothing of partitions. What came before a recovery that brought all of the cluster
 /// back is of no interest.

@@ -190,6 +190,11 @@ impl Running {
         found.unwrap_or_else(|| panic!("not on stderr:\n{}", self.stderr.seen))
     }
 
+    /// Its process's number.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it a signal, by name.
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
