@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aggregators;
+mod alike;
 mod bases;
 mod builder;
 mod carrying_on;

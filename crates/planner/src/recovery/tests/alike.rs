@@ -1,0 +1,100 @@
+//! What two replicas that hold the same tell of a third: what it has was deleted, or its log is damaged.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Built, Replica, a_partition};
+use super::loading::expired;
+use super::rows::{after, blocked, decided, read};
+use crate::recovery::{Decision, Lack, Load, Outcome, Reason, RowsSeen, WaitFor};
+use openmldb_model::Endpoint;
+
+/// 60 rows of 20 keys, one delete of all up to some time, five rows more; `a` lost the last six entries, and `b` and `c` loaded a snapshot
+/// that leaves out what was deleted.
+fn deleted_by_time(c: impl FnOnce(Replica) -> Replica) -> Built {
+    let whole = |r: Replica| r.loaded(64).rows(18).last_term(1);
+    a_partition().replica("a", |r| r.leader().loaded(58).rows(58)).replica("b", whole).replica("c", |r| c(whole(r)))
+}
+
+fn lacks(rows: u64, keys: u64) -> Lack {
+    Lack { rows, keys, ..Lack::default() }
+}
+
+/// What was seen of them: `b`, and `c` if it holds the same, lack 45 rows of 20 keys.
+fn read_by_time(c_is_like_b: bool) -> RowsSeen {
+    let ends = [read("a", 58, 0), read("b", 64, 0), read("c", 64, 0)];
+    let pair = |x: &str, y: &str, rows, keys| ((x.into(), y.into()), lacks(rows, keys));
+    let mut lacking = vec![pair("b", "a", 45, 20), pair("a", "b", 5, 5), pair("c", "a", 45, 20), pair("a", "c", 5, 5)];
+    if !c_is_like_b {
+        lacking.push(pair("c", "b", 1, 1));
+    }
+    RowsSeen::compared(ends.into(), lacking.into_iter().collect())
+}
+
+/// Seen on real servers: every such partition was left without a leader.
+#[test]
+fn rows_that_two_replicas_alike_have_deleted_with_one_entry_keep_neither_from_leading() {
+    let view = after(deleted_by_time(|r| r), read_by_time(true));
+    assert_eq!(view.chooses(), "b");
+    let alone = after(deleted_by_time(|r| r), read_by_time(false));
+    assert_eq!(alone.reason(), Reason::SuspectIsLongest, "they do not hold the same: one of them has lost rows");
+    let sent = |r: Replica| r.with(|r| r.memory.load = Load::HandedOver);
+    let copied = after(deleted_by_time(sent), read_by_time(true));
+    assert_eq!(copied.reason(), Reason::SuspectIsLongest, "a copy lacks what its leader lacks");
+}
+
+/// It gets the delete, too, and is read again then.
+#[test]
+fn a_follower_whose_rows_one_entry_may_have_deleted_is_taken_as_it_is_and_read_again() {
+    let mut view = a_partition()
+        .terms([(1, 0), (3, 65)])
+        .replica("a", |r| r.leader().loaded(58))
+        .replica("b", |r| r.leader().alive().loaded(64).rows(63).heard(3).leads_to([]));
+    let choice = a_partition().replica("a", |r| r.leader().loaded(58)).replica("b", |r| r.loaded(64).rows(63)).choice();
+    view.0.memory.choice = Some(choice.into());
+    let pairs = [(("b".into(), "a".into()), lacks(45, 20)), (("a".into(), "b".into()), lacks(5, 5))];
+    let rows = RowsSeen::compared([read("a", 58, 0), read("b", 64, 45)].into(), pairs.into());
+    let view = after(view, rows);
+    assert_eq!(view.acts(), ["add_replica b a"]);
+    let Decision::Act(intents) = decided(&view) else { panic!() };
+    let mut memory = view.memory.clone();
+    memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
+    assert_eq!(memory.choice.unwrap().unread, [Endpoint::from("a")]);
+}
+
+/// Seen on real servers: 200 bytes in the middle of a follower's log were overwritten, deletes among them, so that it holds rows that nobody
+/// else does.
+#[test]
+fn a_hole_that_took_deletes_with_it_is_no_reason_to_keep_what_two_others_have_deleted() {
+    let holed = |rows, load| {
+        let leads = |r: Replica| r.leader().alive().loaded(217).rows(215).leads_to([("c", 217)]);
+        let third = |r: Replica| r.alive().loaded(217).rows(215).heard(1).load(load);
+        let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(217).rows(rows)).replica("c", third);
+        let ends = ["a", "b", "c"].map(|at| read(at, 217, 0));
+        let pair = |x: &str, y: &str, rows| ((x.into(), y.into()), lacks(rows, rows));
+        let pairs = [pair("a", "b", 24), pair("b", "a", 74), pair("c", "b", 24), pair("b", "c", 74)];
+        after(view, RowsSeen::compared(ends.into(), pairs.into()))
+    };
+    assert_eq!(holed(127, Load::Loaded).acts(), ["recover_table b (resend)"]);
+    assert_eq!(blocked(&holed(127, Load::HandedOver)).0, Reason::LeaderLacksRows, "a copy lacks what its leader lacks");
+    assert_eq!(blocked(&holed(216, Load::Loaded)).0, Reason::LeaderLacksRows, "its log has no hole");
+}
+
+/// Seen on real servers: nobody can make a snapshot of the leader's damaged log, so the term of its last entry stays unknown. Followers with
+/// whole logs were dropped, and the leader could not send them what is behind the damage.
+#[test]
+fn followers_that_hold_the_same_are_kept_where_nobody_knows_the_leaders_last_term() {
+    let view = || {
+        a_partition()
+            .terms([(1, 0), (11, 230)])
+            .replica("a", |r| r.leader().alive().loaded(260).rows(259).leads_to([]))
+            .replica("b", |r| r.loaded(260).rows(200).last_put(11, 200))
+    };
+    let same = RowsSeen::compared([read("a", 260, 0), read("b", 260, 0)].into(), BTreeMap::new());
+    assert_eq!(after(view(), same).acts(), ["add_replica a b"]);
+    let other = RowsSeen::compared(
+        [read("a", 260, 0), read("b", 260, 0)].into(),
+        [(("b".into(), "a".into()), lacks(1, 1))].into(),
+    );
+    let failed = expired(after(view(), other), WaitFor::Snapshot("a".into()));
+    assert_eq!(blocked(&failed).0, Reason::LeaderLacksRows, "it could not be sent");
+}
