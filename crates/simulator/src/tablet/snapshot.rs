@@ -225,9 +225,6 @@ fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis)
         let binlog = directory.binlog.as_deref().unwrap_or_default();
         let first = binlog.partition_point(|entry| entry.index <= from);
         let behind = &binlog[first..binlog.partition_point(|entry| entry.index <= until).max(first)];
-        // It ends before an entry that is missing; loading does not.
-        let whole = behind.iter().zip(from + 1..).take_while(|(entry, next)| entry.index == *next).count();
-        let behind = &behind[..whole];
         let Some(last) = behind.last() else { return true };
         let kept = directory.snapshot_rows().map(|rows| rows.as_ref()).unwrap_or_default();
         // Deletes are passed over before an entry's term is taken (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
