@@ -11,7 +11,7 @@ use crate::recovery::{Intent, Outcome};
 use super::beside::AUTO_FAILOVER_IS_ON;
 use super::driver::{Driver, Report, Stop};
 use super::event::Event;
-use super::partition_task::{Ordered, on_nameserver};
+use super::partition_task::Ordered;
 use super::stale;
 use super::stopping::{CALLS, within_budget};
 
@@ -156,10 +156,6 @@ impl Driver {
             if let Some(probes) = probes {
                 stale::forget(probes, endpoint, &intent.action);
             }
-        }
-        // It is not in the nameserver's lane.
-        if matches!(outcome, Outcome::Refused { .. } | Outcome::NotApplied(_)) && on_nameserver(&intent.action) {
-            self.lanes.ops_ended(id);
         }
         if let Outcome::Refused { error, .. } | Outcome::NotApplied(error) | Outcome::Unknown(error) = outcome {
             let (step, action, error) = (intent.step, intent.action.clone(), error.clone());

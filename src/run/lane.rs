@@ -363,25 +363,6 @@ mod tests {
     }
 
     #[test]
-    fn operations_of_a_lane_are_done_in_the_order_in_which_they_were_sent() {
-        let mut lanes = Lanes::new(Widths { ops: 2, ..Widths::default() });
-        let rank = LoadRank { follower: true, entries: std::cmp::Reverse(0) };
-        for pid in [0, 2, 4, 1] {
-            let (id, Intent { step, why, resends, .. }) = mark(pid, "a:1", true);
-            let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
-            let action = Action::RecoverTable { table, pid: Pid(pid), endpoint: "a:1".into() };
-            lanes.queue((id, Intent { step, action, why, resends }), rank, false);
-        }
-        let id = |pid| PartitionId { tid: Tid(7), pid: Pid(pid) };
-        assert_eq!(pids(lanes.take(|_| 1)), [[0], [2], [1]]);
-        assert_eq!([0, 2, 4, 1].map(|pid| lanes.ahead_of(id(pid))), [Some(0), Some(1), None, Some(0)]);
-        lanes.ops_ended(id(0));
-        lanes.take(|_| 1);
-        assert_eq!([0, 2, 4, 1].map(|pid| lanes.ahead_of(id(pid))), [None, Some(0), Some(1), Some(0)]);
-        assert!(lanes.only_ops_are_left());
-    }
-
-    #[test]
     fn flags_that_are_set_together_take_one_place_in_the_lane() {
         let mut lanes = Lanes::new(Widths { nameserver: 2, ..Widths::default() });
         let rank = LoadRank { follower: false, entries: std::cmp::Reverse(0) };

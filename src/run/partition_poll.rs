@@ -348,20 +348,6 @@ mod tests {
     use crate::recovery::Memory;
 
     #[tokio::test(start_paused = true)]
-    async fn an_operation_is_looked_at_once_it_may_have_ended() {
-        let mut pace = Pace::new();
-        let began = Instant::now();
-        assert_eq!(pace.rests_until(2, 1.0), began + BEHIND);
-        tokio::time::advance(Duration::from_secs(3)).await;
-        let first = Instant::now();
-        assert_eq!(pace.rests_until(0, 1.0), first + RECOVERING);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(pace.rests_until(0, 1.0), first + RECOVERING, "it is the first since then");
-        assert_eq!(pace.rests_until(0, 20.0), first + RECOVERING / 20);
-        assert_eq!(pace.rests_until(1, 1.0), began + BEHIND, "nobody has looked at it");
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn two_looks_in_the_same_instant_count_as_one() {
         let (at, partition) = (Endpoint::from("a:1"), PartitionId { tid: Tid(7), pid: Pid(0) });
         let empty = Held {
