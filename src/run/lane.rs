@@ -44,18 +44,9 @@ pub(super) struct Lanes {
     nameserver_busy: usize,
     /// Nothing goes to the nameserver for now.
     nameserver_closed: bool,
-    /// Operations of ours that the nameserver was told to do in each of its lanes, in this order.
-    ops_busy: [Vec<InLane>; 2],
+    ops_busy: [BTreeSet<PartitionId>; 2],
     /// Operations that the nameserver was told to do.
     ops_sent: usize,
-}
-
-/// An operation in one of the nameserver's lanes.
-#[derive(Debug, Clone, Copy)]
-struct InLane {
-    id: PartitionId,
-    /// RecoverTable, which takes seconds; not an election.
-    recovers: bool,
 }
 
 #[derive(Debug, Default)]
@@ -143,8 +134,7 @@ impl Lanes {
                 let Some(ordered) = queue.pop_front() else { break };
                 room -= 1;
                 self.nameserver_busy += 1;
-                let recovers = matches!(ordered.1.action, Action::RecoverTable { .. });
-                busy.push(InLane { id: ordered.0, recovers });
+                busy.insert(ordered.0);
                 taken.push(vec![ordered]);
             }
         }
@@ -210,7 +200,7 @@ impl Lanes {
 
     /// How many operations of ours the nameserver has done, how many it was told to do beside these, and how many are queued here.
     pub(super) fn ops(&self) -> (usize, usize, usize) {
-        let busy: usize = self.ops_busy.iter().map(Vec::len).sum();
+        let busy: usize = self.ops_busy.iter().map(BTreeSet::len).sum();
         let under_way = busy.min(self.ops_sent);
         (self.ops_sent - under_way, under_way, self.ops.iter().map(VecDeque::len).sum())
     }
@@ -225,21 +215,9 @@ impl Lanes {
         self.tablets.iter().map(queue).filter(|queue| queue.loading + queue.queued > 0)
     }
 
-    /// How many operations of ours are before a partition's own RecoverTable in the nameserver's lane; none if it has none there.
-    pub(super) fn ahead_of(&self, id: PartitionId) -> Option<usize> {
-        let lane = &self.ops_busy[lane_of(id)];
-        lane.iter().position(|op| op.id == id).filter(|at| lane[*at].recovers)
-    }
-
-    /// Whether tablets have nothing to load, and the nameserver's lanes have operations of ours.
-    pub(super) fn only_ops_are_left(&self) -> bool {
-        let loads = |lane: &TabletLane| !lane.loads.is_empty() || !lane.loading.is_empty();
-        self.ops_busy.iter().any(|lane| !lane.is_empty()) && !self.tablets.values().any(loads)
-    }
-
     /// Notes that a partition has no operation of ours queued any more.
     pub(super) fn ops_ended(&mut self, id: PartitionId) {
-        self.ops_busy[lane_of(id)].retain(|op| op.id != id);
+        self.ops_busy[lane_of(id)].remove(&id);
     }
 
     /// Forgets everything that was not sent yet.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
-use crate::recovery::{WaitFor, wait_for_op};
+use crate::recovery::WaitFor;
 
 use super::driver::{Driver, Report};
 use super::partition_task::{PartitionTask, Sequence};
@@ -28,11 +28,6 @@ const CALLS: usize = 5;
 /// queued itself has another one to wait for. On the cluster's clock.
 const OPERATION: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(1);
 const QUEUED: Duration = Duration::from_secs(2);
-/// What RecoverTable takes at least once it is the first of its lane, as far as the nameserver's polls are concerned: nobody looks
-/// before. One that is behind others of ours is not looked at until it is the first, ...
-const RECOVERING: Duration = Duration::from_secs(2);
-/// ... or until they have had this long: they may have come to nothing.
-const BEHIND: Duration = Duration::from_secs(8);
 
 /// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
 const EMPTY_APART: Duration = Duration::from_millis(20);
@@ -53,16 +48,12 @@ pub(super) struct Pace {
     pause: Duration,
     next: Instant,
     under_way: bool,
-    /// When it was last looked at.
-    looked: Instant,
-    /// Since when its operation has been the first of the nameserver's lane, as far as is known.
-    first_since: Option<Instant>,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { moved: now, pause: POLL_MIN, next: now, under_way: false, looked: now, first_since: None }
+        Self { moved: now, pause: POLL_MIN, next: now, under_way: false }
     }
 
     /// Something happened: look soon.
@@ -74,28 +65,9 @@ impl Pace {
 
     fn begin(&mut self, pauses: &RangeInclusive<Duration>) {
         self.pause = self.pause.clamp(*pauses.start(), *pauses.end());
-        self.looked = Instant::now();
-        self.next = self.looked + self.pause;
+        self.next = Instant::now() + self.pause;
         self.pause = (self.pause * 3 / 2).min(*pauses.end());
         self.under_way = true;
-    }
-
-    /// It was looked at with everything else.
-    fn seen_with_all(&mut self, pause: Duration) {
-        self.looked = Instant::now();
-        self.next = self.looked + pause;
-    }
-
-    /// Until when nobody looks at an operation with so many of ours before it in its lane, on a clock that runs so much faster than
-    /// ours.
-    fn rests_until(&mut self, ahead: usize, clock: f64) -> Instant {
-        let on_its_clock = |time: Duration| time.div_f64(clock);
-        if ahead > 0 {
-            self.first_since = None;
-            return self.looked.max(self.moved) + on_its_clock(BEHIND);
-        }
-        let since = *self.first_since.get_or_insert_with(Instant::now);
-        (since + on_its_clock(RECOVERING)).max(self.next)
     }
 
     /// When the next look is due, if none is under way.
@@ -111,38 +83,6 @@ impl Driver {
         wanting * CALLS * CALL < everything
     }
 
-    /// Those that something is to be seen of: not those whose operation cannot have ended yet. The latter are looked at when it may
-    /// have.
-    pub(super) fn wanting(&mut self) -> Vec<PartitionId> {
-        let (now, clock) = (Instant::now(), self.settings.pace);
-        let mut wanting = Vec::with_capacity(self.watched.len());
-        for id in &self.watched {
-            let Some(task) = self.partitions.get_mut(id) else { continue };
-            let rests_until = match self.lanes.ahead_of(*id) {
-                Some(ahead) => task.pace.rests_until(ahead, clock),
-                None => {
-                    task.pace.first_since = None;
-                    now
-                }
-            };
-            match rests_until > now {
-                true => self.next_look = self.next_look.min(rests_until),
-                false => wanting.push(*id),
-            }
-        }
-        wanting
-    }
-
-    /// Notes that everything is looked at, and with that these.
-    pub(super) fn look_at_all_of(&mut self, wanting: &[PartitionId]) {
-        let pause = OPERATION.end().div_f64(self.settings.pace);
-        for id in wanting.iter().filter(|id| self.lanes.ahead_of(**id).is_some()) {
-            if let Some(task) = self.partitions.get_mut(id) {
-                task.pace.seen_with_all(pause);
-            }
-        }
-    }
-
     /// Begins close looks at those of them that are due.
     pub(super) fn look_closely(&mut self, wanting: &[PartitionId], began: Sequence) {
         let now = Instant::now();
@@ -156,11 +96,9 @@ impl Driver {
             else {
                 continue;
             };
-            let recovers = self.lanes.ahead_of(*id).is_some();
-            let waits_for_ops = recovers || task.waiting == Some(WaitFor::Ops);
+            let waits_for_ops = task.waiting == Some(WaitFor::Ops);
             let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
             let pauses = match (waits_for_ops, queued) {
-                (true, false) if recovers => on_its_clock(*OPERATION.end())..=on_its_clock(*OPERATION.end()).max(still),
                 (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED).max(still),
                 (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()).max(still),
                 (false, _) => POLL_MIN..=still,
@@ -204,7 +142,6 @@ impl Driver {
                 }
                 // Even so: it may have waited long enough.
                 self.stirred.insert(id);
-                self.wait_for_op(id);
             }
             Ok(PartitionPoll::All { ops, table, held }) => {
                 self.nameserver_gone = None;
@@ -247,20 +184,6 @@ impl Driver {
                 }
                 self.stirred.insert(id);
             }
-        }
-    }
-
-    /// An operation of ours is at a partition of which nothing else was looked at since it was begun: it is waited for as a decision
-    /// to wait would have it, and when that has taken too long everything is looked at.
-    fn wait_for_op(&mut self, id: PartitionId) {
-        let Some(view) = self.view(id).filter(|_| !self.is_ready(id)) else { return };
-        let (Some(wait), Some(task)) = (wait_for_op(&view), self.partitions.get_mut(&id)) else { return };
-        if task.waiting.as_ref() != Some(&wait.what) {
-            self.settings.record.waiting(id, &wait);
-        }
-        if task.wait(view.storage, wait, self.settings.pace) {
-            task.waiting = None;
-            self.lanes.ops_ended(id);
         }
     }
 

@@ -32,16 +32,11 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 /// A tablet rests between two looks by what it holds, so that answering costs it little and a round costs us little: it has
 /// as many loads to do as it has replicas, and so is looked at about as often whatever its size.
 const REST_PER_REPLICA: Duration = Duration::from_micros(20);
-/// Calls of a look at everything that the nameserver says.
-const NAMESERVER_CALLS: u32 = 4;
 // The nameserver, by partitions.
 const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
 /// cluster and minutes on a small one is looked at about as often on both.
 const ROUND_PER_LINE: Duration = Duration::from_millis(1);
-/// While nothing but the nameserver's lanes is at work, which take seconds for each replica, rounds are so much rarer that they cost
-/// few calls for each of those. On the cluster's clock.
-const ROUND_PER_SERVER: Duration = Duration::from_millis(400);
 /// The pause between two looks where nothing is left to do but to wait for tablets that are away. On the cluster's clock.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -69,11 +64,6 @@ impl Driver {
         u32::try_from(lines).unwrap_or(u32::MAX)
     }
 
-    /// Calls of a look at everything.
-    fn servers(&self) -> u32 {
-        u32::try_from(self.placed.len()).unwrap_or(u32::MAX).saturating_add(NAMESERVER_CALLS)
-    }
-
     /// Begins looks at whatever open cases wait for, when it is time: at each of them alone where they are few, else one
     /// batched call per tablet.
     pub(super) fn look_if_due(&mut self) {
@@ -90,7 +80,7 @@ impl Driver {
         self.next_look = now + self.pause;
         self.now += 1;
         let began = self.now;
-        let wanting = self.wanting();
+        let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
         let mut tablets = self.lanes.loading_at();
         let mut nameserver = false;
         if self.closely_is_cheaper(wanting.len()) {
@@ -102,12 +92,8 @@ impl Driver {
             let partitions = || wanting.iter().filter_map(|id| self.partitions.get(id));
             tablets.extend(partitions().flat_map(|task| task.endpoints.iter().cloned()));
             nameserver = partitions().any(|task| task.wants_nameserver(self.tables_seen));
-            self.look_at_all_of(&wanting);
         }
-        let between = still.max(ROUND_PER_LINE * self.lines()).max(match self.lanes.only_ops_are_left() {
-            true => (ROUND_PER_SERVER * self.servers()).div_f64(self.settings.pace),
-            false => Duration::ZERO,
-        });
+        let between = still.max(ROUND_PER_LINE * self.lines());
         if self.last_round.is_none_or(|last| now >= last + between) {
             self.last_round = Some(now);
             tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
