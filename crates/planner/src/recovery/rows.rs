@@ -284,7 +284,8 @@ pub(super) fn seen_to_lack_what_one_delete_may_take(view: &View, leader: &Replic
 }
 
 /// Whether a third replica shows that `x` has deleted what it lacks of `y`: its log ends where that of `x` does, and it holds the same
-/// rows, from a log of its own. Two do not lose the same.
+/// rows, from a log of its own. Two do not lose the same. What an earlier run or the nameserver has sent it is not known here to be a copy,
+/// so this may decide who leads, and nothing is discarded by it.
 pub(super) fn seen_to_agree_with_another(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     seen_to_lack_what_one_delete_may_take(view, x, y) && a_third_one_agrees(view, x, y)
 }
@@ -296,15 +297,6 @@ fn a_third_one_agrees(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
         is_third && has_its_own_log(z) && seen_identical(view, x, z)
     };
     has_its_own_log(x) && view.replicas.iter().any(agrees)
-}
-
-/// The same of a replica whose log has a hole, which a delete may have been in: more of it is without a row than of its leader's, which
-/// is at least as long.
-fn seen_to_have_lost_a_delete(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
-    let without_row = |r: &ReplicaView| r.offset().map(|offset| offset.0.saturating_sub(r.rows()));
-    let (of_leader, of_replica) = (without_row(leader), without_row(replica));
-    let has_a_hole = of_leader > Some(0) && of_replica > of_leader && replica.offset() <= leader.offset();
-    has_a_hole && lacking(view, leader, replica).is_some() && a_third_one_agrees(view, leader, replica)
 }
 
 /// The same with a proof that so many rows were deleted: it still counts them, which it would not if it had lost them, and the other
@@ -319,9 +311,7 @@ pub(super) fn seen_to_have_deleted(view: &View, leader: &ReplicaView, replica: &
     let deleted = most.saturating_sub(of_both);
     // What it counts and does not show may have expired as well.
     let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk() && !view.has_ttl);
-    let is_counted =
-        lack.is_some_and(|lack| lack.rows <= deleted) && seen_to_lack_what_it_deleted(view, leader, replica);
-    is_counted || seen_to_have_lost_a_delete(view, leader, replica)
+    lack.is_some_and(|lack| lack.rows <= deleted) && seen_to_lack_what_it_deleted(view, leader, replica)
 }
 
 /// How many keys of `replica` its leader was seen to lack, unless it was seen to have deleted them. On disk a row may be overwritten.

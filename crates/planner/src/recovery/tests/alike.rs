@@ -61,24 +61,6 @@ fn a_follower_whose_rows_one_entry_may_have_deleted_is_taken_as_it_is_and_read_a
     assert_eq!(memory.choice.unwrap().unread, [Endpoint::from("a")]);
 }
 
-/// Seen on real servers: 200 bytes in the middle of a follower's log were overwritten, deletes among them, so that it holds rows that nobody
-/// else does.
-#[test]
-fn a_hole_that_took_deletes_with_it_is_no_reason_to_keep_what_two_others_have_deleted() {
-    let holed = |rows, load| {
-        let leads = |r: Replica| r.leader().alive().loaded(217).rows(215).leads_to([("c", 217)]);
-        let third = |r: Replica| r.alive().loaded(217).rows(215).heard(1).load(load);
-        let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(217).rows(rows)).replica("c", third);
-        let ends = ["a", "b", "c"].map(|at| read(at, 217, 0));
-        let pair = |x: &str, y: &str, rows| ((x.into(), y.into()), lacks(rows, rows));
-        let pairs = [pair("a", "b", 24), pair("b", "a", 74), pair("c", "b", 24), pair("b", "c", 74)];
-        after(view, RowsSeen::compared(ends.into(), pairs.into()))
-    };
-    assert_eq!(holed(127, Load::Loaded).acts(), ["recover_table b (resend)"]);
-    assert_eq!(blocked(&holed(127, Load::HandedOver)).0, Reason::LeaderLacksRows, "a copy lacks what its leader lacks");
-    assert_eq!(blocked(&holed(216, Load::Loaded)).0, Reason::LeaderLacksRows, "its log has no hole");
-}
-
 /// Seen on real servers: nobody can make a snapshot of the leader's damaged log, so the term of its last entry stays unknown. Followers with
 /// whole logs were dropped, and the leader could not send them what is behind the damage.
 #[test]
