@@ -18,7 +18,7 @@ use openmldb_ops::run::{MemoryArchive, Pause};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Addresses, Live, World, in_virtual_time};
 
-use super::calm::calm_down;
+use super::calm::{auto_failover, calm_down};
 use super::dice::Dice;
 use super::invariants;
 use super::judge::Judge;
@@ -128,7 +128,8 @@ impl Guarded {
             if !locked(&self.script).is_restless(at) {
                 self.something_has_come_of_it(live);
             }
-            locked(&self.script).is_done();
+            let was_on = live.with(auto_failover);
+            locked(&self.script).is_done(was_on);
             self.tell(live.now(), format!("{deed:?}"));
             match deed {
                 Deed::GuardIsKilled => return,
@@ -160,7 +161,7 @@ impl Guarded {
     /// After two hours in which nothing happened and nobody held it back, a guard has brought everything back, or has asked somebody.
     fn something_has_come_of_it(&self, live: &Arc<Live>) {
         let said = *locked(&self.said);
-        let off = live.with(super::calm::auto_failover) == Some(false);
+        let off = live.with(auto_failover) == Some(false);
         let held_back = self.pause(live).is_some() || off || locked(&self.upgrade).is_some();
         if !held_back && !["well", "asks", ""].contains(&said) {
             self.is_wrong(live.now(), format!("nothing has happened for two hours, and the guard {said}"));

@@ -166,14 +166,15 @@ impl Script {
         now < self.last_at + 2 * MINUTE
     }
 
-    /// It has happened.
-    pub fn is_done(&mut self) {
+    /// It has happened. `was_on`: auto_failover before it, where somebody led. What is off already nobody sees being switched off.
+    pub fn is_done(&mut self, was_on: Option<bool>) {
         let Some((at, deed)) = self.deeds.get(self.done) else { return };
         self.last_at = self.last_at.max(*at);
         match deed {
             Deed::Weather(faults) => self.weather.clone_from(faults),
-            Deed::Failover(false) => self.off_since = Some(*at),
-            Deed::Failover(true) => self.off_since = None,
+            Deed::Failover(false) if was_on == Some(true) => self.off_since = Some(*at),
+            // Where nobody leads there is nobody to tell.
+            Deed::Failover(true) if was_on.is_some() => self.off_since = None,
             _ => {}
         }
         self.done += 1;
