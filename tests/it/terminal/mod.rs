@@ -113,11 +113,23 @@ fn kind(line: &str) -> String {
         let line = &without_duration(line);
         // Where lines are longer than the terminal is wide, spaces break them between words.
         let words = line.split_whitespace().map(|word| if is_time(word) { "WHEN" } else { word });
-        return words.collect::<Vec<_>>().join(" ");
+        return without_age(&words.collect::<Vec<_>>()).join(" ");
     }
     let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let of = |field: &str| value[field].as_str().unwrap_or_default();
     format!("{KIND}{} {} {} {}", of("event"), of("table"), value["pid"], of("state"))
+}
+
+/// How long something that goes on has lasted is more by the time that it is shown again: `3 min 20 s`.
+fn without_age<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    match words {
+        [number, "min", seconds, "s", rest @ ..] if is_number(number) && is_number(seconds) => {
+            [vec!["SO", "LONG"], without_age(rest)].concat()
+        }
+        [word, rest @ ..] => [vec![*word], without_age(rest)].concat(),
+        [] => Vec::new(),
+    }
 }
 
 /// How long a recorded run took depends on the machine.
