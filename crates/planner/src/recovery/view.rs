@@ -62,7 +62,7 @@ pub struct ReplicaView {
     pub followers: Seen<Followers>,
     /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
     pub aggregator: Seen<Aggregator>,
-    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time.
+    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time. Known where one of it was asked for.
     pub tablet_makes_snapshot: bool,
     /// What this run remembers of it.
     pub memory: Shared<ReplicaMemory>,
@@ -127,7 +127,8 @@ impl View {
                 directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
                 aggregator: probes.aggregator.clone(),
-                tablet_makes_snapshot: makes_snapshot(tablet),
+                // Only where that is waited for: it looks at all that the tablet holds.
+                tablet_makes_snapshot: memory.replica(&replica.endpoint).snapshot_asked && makes_snapshot(tablet),
                 memory: memory.replica(&replica.endpoint),
             }
         });
