@@ -70,19 +70,9 @@ pub(super) fn until_registered(view: &View, endpoint: &Endpoint, seen: String, h
     Decision::Wait(Wait::new(what, seen, REGISTERING, REGISTERING))
 }
 
-/// The wait for a partition's operation, which says nothing of anything else: where only its operations were looked at.
-pub fn wait_for_op(view: &View) -> Option<Wait> {
-    let op = view.ops_in_flight.first()?;
-    Some(Wait::new(WaitFor::Ops, progress_of(op), OP_TIMEOUT, OP_STALL))
-}
-
-fn progress_of(op: &Op) -> String {
-    format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress())
-}
-
 /// An operation on it is queued or under way.
 pub(super) fn ops_wait(view: &View, op: &Op) -> Decision {
-    let seen = progress_of(op);
+    let seen = format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress());
     if view.memory.has_expired(&WaitFor::Ops) {
         let hint = format!("cancelop {} if it hangs, then run again", op.id);
         return Decision::Blocked(Blocked::new(Reason::OpTimeout, seen, hint));

@@ -54,7 +54,7 @@ pub use election::choose;
 pub use facts::{Facts, Numbers, ReplicaFacts};
 pub use forecast::{Forecast, forecast};
 pub use forgotten::may_be_forgotten;
-pub use gates::{Gates, wait_for_op};
+pub use gates::Gates;
 pub use health::{Health, Problem, ProblemKind, health, replica_count};
 pub use loss::{LOSSES, Loss, LossKind};
 pub use memory::{Before, Load, Memory, Recovery, ReplicaMemory};
