@@ -2,14 +2,17 @@
 //! it stays open.
 #![allow(clippy::panic)]
 
+use std::cmp::Reverse;
+
+use super::super::lane::LoadRank;
 use super::super::made_up::{ID, driver_of, orders, seen, tablets};
 use super::super::partition_task::End;
 use super::*;
 use crate::model::{
-    Action, Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Replica, StorageMode, TableName, TabletState,
-    Term, TermStart,
+    Action, Directory, Offset, Op, OpId, OpKind, OpStatus, Partition, Pid, Replica, StorageMode, TableName,
+    TabletState, Term, TermStart,
 };
-use crate::recovery::{Blocked, Load, Reason};
+use crate::recovery::{Blocked, Intent, Load, Reason};
 
 const OPEN_FOR: Duration = Duration::from_secs(300);
 
@@ -225,4 +228,27 @@ async fn what_moves_hurries_looks_but_not_looks_at_everything() {
         assert_eq!(std::mem::take(&mut driver.looking_at_nameserver), is_due, "after {second} s");
         tokio::time::advance(Duration::from_secs(1)).await;
     }
+}
+
+/// What comes after it in the nameserver's lane would never be sent.
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_table_was_dropped_keeps_no_place_in_the_nameservers_lane() {
+    let mut driver = driver_of(seen(), OPEN_FOR);
+    driver.lanes = Lanes::new(Widths { ops: 1, ..Widths::default() });
+    let next = PartitionId { pid: Pid(2), ..ID };
+    for id in [ID, next] {
+        let action = Action::RecoverTable { table: orders(), pid: id.pid, endpoint: "b".into() };
+        let rank = LoadRank { follower: true, entries: Reverse(0) };
+        driver.lanes.queue(
+            (id, Intent { step: "recover_table", action, why: String::new(), resends: true }),
+            rank,
+            false,
+        );
+    }
+    let sent = |driver: &mut Driver| driver.lanes.take(|_| 1).concat().iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!((sent(&mut driver), sent(&mut driver)), (vec![ID], Vec::new()));
+    driver.hears(Vec::new(), Vec::new(), Vec::new());
+    driver.decide_all();
+    assert!(!driver.is_taken_up(), "it is gone");
+    assert_eq!(sent(&mut driver), [next]);
 }

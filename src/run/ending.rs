@@ -45,6 +45,7 @@ impl Driver {
     /// The table was dropped under our hands.
     pub(super) fn end_gone(&mut self, id: PartitionId) {
         (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
+        self.lanes.ops_ended(id);
         self.close(id, End::Healthy);
         self.settle(id);
     }
