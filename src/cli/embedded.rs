@@ -13,6 +13,7 @@ use super::args::Embedded;
 use super::args::embedded::Shape;
 use super::connection_args::{Carries, ConnectionArgs};
 use super::failure::Failure;
+use super::opened::Opened;
 
 /// An embedded cluster that runs.
 pub struct Running {
@@ -20,22 +21,6 @@ pub struct Running {
     pub scenario: Scenario,
     /// Its servers.
     pub sandbox: Sandbox,
-}
-
-/// One that was started, and how it is reached.
-pub struct Opened {
-    /// Its servers.
-    pub cluster: Cluster,
-    /// What records and messages call it.
-    pub name: String,
-    /// How OpenMLDB's own client finds it.
-    pub reach: String,
-    /// How much faster than ours its clock runs.
-    pub pace: f64,
-    /// It.
-    pub running: Running,
-    /// Where it was found.
-    pub target: Target,
 }
 
 impl Running {
@@ -53,7 +38,7 @@ impl Embedded {
     ///
     /// # Errors
     /// It cannot be started as asked.
-    pub async fn open(&self, options: &Options, carries: &Carries) -> Result<Option<Opened>, Failure> {
+    pub async fn open(&self, options: &Options, carries: &Carries) -> Result<Option<(Opened, Running)>, Failure> {
         let Some(name) = &self.sandbox else {
             return match self.faults.faults.is_empty() {
                 true => Ok(None),
@@ -76,7 +61,7 @@ impl Embedded {
         let pace = f64::from(time_scale.0.get());
         let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
         let running = Running { scenario, sandbox };
-        Ok(Some(Opened { cluster, name, reach, pace, running, target }))
+        Ok(Some((Opened { cluster, name, reach, pace, target }, running)))
     }
 
     /// What starts one like it.

@@ -29,6 +29,7 @@ mod named;
 mod next;
 #[cfg(not(feature = "sandbox"))]
 mod no_sandbox;
+mod opened;
 mod out;
 mod partition;
 mod playbook;

@@ -5,11 +5,12 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::cluster::{Cluster, Options, Target};
+use crate::cluster::Options;
 
 use super::args::no_sandbox::{Absent, Embedded, NONE};
 use super::connection_args::Carries;
 use super::failure::Failure;
+use super::opened::Opened;
 use super::session::Session;
 
 impl Embedded {
@@ -17,25 +18,9 @@ impl Embedded {
     ///
     /// # Errors
     /// Never: what is typed was refused before.
-    pub async fn open(&self, _options: &Options, _carries: &Carries) -> Result<Option<Opened>, Failure> {
+    pub async fn open(&self, _options: &Options, _carries: &Carries) -> Result<Option<(Opened, Running)>, Failure> {
         Ok(None)
     }
-}
-
-/// One that was started, and how it is reached: none is.
-pub struct Opened {
-    /// Its servers.
-    pub cluster: Cluster,
-    /// What records and messages call it.
-    pub name: String,
-    /// How OpenMLDB's own client finds it.
-    pub reach: String,
-    /// How much faster than ours its clock runs.
-    pub pace: f64,
-    /// It.
-    pub running: Running,
-    /// Where it was found.
-    pub target: Target,
 }
 
 /// An embedded cluster that runs: none does.

@@ -15,9 +15,10 @@ use super::args::Embedded;
 use super::args::shared::Where;
 use super::caller::host;
 use super::connection_args::ConnectionArgs;
-use super::embedded::{Opened, Running};
+use super::embedded::Running;
 use super::failure::Failure;
 use super::find::{self, DEFAULT_ROOT, Found, What};
+use super::opened::Opened;
 use super::record_dir::sandbox_record_dir;
 use super::waits::Waits;
 
@@ -58,7 +59,7 @@ impl Session {
     pub async fn open_with(patience: Patience, at: &Where, embedded: &Embedded, waits: Waits) -> Result<Self, Failure> {
         let options = options(at, waits.says.clone());
         match embedded.open(&options, &waits.carries).await? {
-            Some(Opened { cluster, name, reach, pace, running, target }) => {
+            Some((Opened { cluster, name, reach, pace, target }, running)) => {
                 Ok(Self { cluster, name, reach, pace, sandbox: Some(running), target, says: waits.says })
             }
             None => Self::found(Options { patience, ..options }, at, waits).await,
