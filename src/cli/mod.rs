@@ -41,6 +41,7 @@ mod recover;
 #[cfg(feature = "sandbox")]
 mod rehearse;
 mod resending;
+mod runs;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 #[cfg(feature = "sandbox")]

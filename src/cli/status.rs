@@ -8,20 +8,18 @@ use tokio::sync::watch;
 
 use super::out::Out;
 use crate::cluster::DiscoveryError;
-use crate::model::{Snapshot, TableName, counted};
-use crate::operate::{StateDir, Unfinished};
+use crate::model::{TableName, counted};
 use crate::run::{
-    Abandoned, Checking, ClusterNames, Compares, Diagnosis, Directory, Event, RowsCompared, Runs, Scope, Status, Stop,
-    Summary, Verdict, diagnose, known_runs, summary_of_status, unhealthy_in,
+    Checking, Compares, Diagnosis, Event, RowsCompared, Scope, Status, Stop, Summary, Verdict, diagnose,
+    summary_of_status, unhealthy_in,
 };
 use crate::snapshot;
 use crate::ui::{About, CheckLine, Listed, check_text, names_text};
 
 use super::args::look::{self, Format};
-use super::caller::{host, now_ms};
+use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::record_dir;
-use super::record_dir::sandbox_record_dir;
+use super::runs::runs;
 use super::sandbox::{introduction, rows_of};
 use super::scope::scope;
 use super::session::Session;
@@ -165,33 +163,6 @@ impl RowsTold {
 /// What the sentence says, as an exit code.
 pub(super) fn exit_of_look(summary: &Summary) -> Exit {
     if summary.verdict == Verdict::Healthy { Exit::Healthy } else { Exit::Unhealthy }
-}
-
-/// What is known of runs. Records that cannot be read keep nobody from looking at the cluster.
-pub(super) async fn runs(args: &look::Status, session: &Session, seen: &Snapshot, out: &Out) -> Result<Runs, Failure> {
-    let dir = match (&args.record_dir, &session.sandbox) {
-        (None, Some(_)) => sandbox_record_dir(),
-        _ => match record_dir::dir(args.record_dir.clone()) {
-            Ok(dir) => dir,
-            Err(_) => return Ok(Runs::default()),
-        },
-    };
-    let lock = session.lock(&dir)?;
-    let names = ClusterNames::seen(&session.name, seen, &host());
-    let known = known_runs(&*lock, &Directory(dir.clone()), &names, seen).await;
-    let mut runs = known.unwrap_or_else(|error| {
-        out.say()(&format!("whether a run is at work, or did not finish, is unknown: {error}"));
-        Runs::default()
-    });
-    match StateDir::new(&dir, &session.name).unfinished() {
-        Ok(unfinished) => {
-            let abandoned =
-                |unfinished: Unfinished| Abandoned { typed: unfinished.of.to_string(), run: unfinished.run };
-            runs.undertaking = unfinished.map(abandoned);
-        }
-        Err(error) => out.say()(&error.to_string()),
-    }
-    Ok(runs)
 }
 
 /// A cluster without a nameserver is a case of its own.
