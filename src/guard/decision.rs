@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::model::{Endpoint, Verb, counted, counted_that, moment};
-use crate::run::{Case, Diagnosis, HeldFor, HowFar, Pause, RunId, Work, some_of};
+use crate::run::{Case, Pause, RunId, Work, some_of};
 
 use super::limits::Limits;
 use super::memory::Memory;
+use super::question::Question;
 use super::seen::{Seen, Undertakings};
+use super::task::{Task, task};
 
 /// What is done about a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,21 +79,6 @@ pub enum HeldBack {
         /// Until when.
         until_ms: u64,
     },
-}
-
-/// What somebody has to decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// What was seen.
-    pub seen: String,
-    /// What to type, or to do.
-    pub next: Vec<String>,
-}
-
-impl From<&Diagnosis> for Question {
-    fn from(case: &Diagnosis) -> Self {
-        Self { seen: case.seen.clone(), next: case.next.clone() }
-    }
 }
 
 impl Decision {
@@ -186,60 +173,6 @@ pub fn decide(seen: &Seen, memory: &Memory, limits: &Limits) -> Decision {
         Task::Tablets => away(seen, memory, limits),
         Task::Healing => healing(seen, memory, limits),
         Task::Recovery(why) => recovery(why, seen, memory, limits),
-    }
-}
-
-/// Whether there is something that nobody but a recovery brings back.
-pub(super) fn calls_for_recovery(seen: &Seen) -> bool {
-    matches!(task(seen), Task::Recovery(_))
-}
-
-/// What there is to do, by the cases.
-enum Task {
-    /// Nothing.
-    None,
-    /// Tablets are away, and nothing can be done before they are back.
-    Tablets,
-    /// OpenMLDB may do it by itself.
-    Healing,
-    /// Nobody but a recovery can.
-    Recovery(String),
-}
-
-/// Recognised by the cases alone.
-fn task(seen: &Seen) -> Task {
-    let why = |case| seen.case(case).map(|found: &Diagnosis| found.seen.clone());
-    if let Some(why) = why(Case::EverythingRestarted) {
-        return Task::Recovery(why);
-    }
-    if seen.shape.loaded == 0 && seen.shape.empty.is_empty() && !seen.shape.away.is_empty() {
-        return Task::Tablets;
-    }
-    // It has set about it, and nobody else goes on with it. One that owes no more than it has to is told of by the next case.
-    let only_owes = seen.runs.broke_off.is_some_and(|run| run.how == HowFar::Owes) && !seen.runs.held_for.is_empty();
-    if let Some(why) = why(Case::RunUnfinished)
-        && !only_owes
-    {
-        return Task::Recovery(why);
-    }
-    let is_back = |held: &HeldFor| !seen.shape.away.contains(&held.endpoint);
-    if let Some(why) = why(Case::FailoverKeptOff)
-        && seen.runs.held_for.iter().any(is_back)
-    {
-        return Task::Recovery(why);
-    }
-    if seen.shape.is_well() {
-        return Task::None;
-    }
-    if let Some(why) = why(Case::PartitionLost) {
-        return Task::Recovery(why);
-    }
-    let restarted = why(Case::TabletRestarted).or_else(|| why(Case::NotRedundant));
-    match (restarted, seen.shape.auto_failover) {
-        (Some(_), true) => Task::Healing,
-        (Some(why), false) => Task::Recovery(why),
-        (None, _) if seen.is(Case::TabletLost) || seen.is(Case::TabletMissed) => Task::Tablets,
-        (None, _) => Task::None,
     }
 }
 

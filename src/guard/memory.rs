@@ -7,9 +7,10 @@ use crate::model::Endpoint;
 use crate::run::{By, Case, HowFar, RunId};
 
 use super::attempts::Attempt;
-use super::decision::{Question, calls_for_recovery};
 use super::limits::Limits;
+use super::question::Question;
 use super::seen::{Seen, Shape};
+use super::task::calls_for_recovery;
 
 /// What was seen before, since when, and what was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -11,17 +11,20 @@ mod limits;
 mod memory;
 mod post;
 mod pulse;
+mod question;
 mod seen;
+mod task;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use attempts::Attempt;
 pub use backups::{BackupError, Backups, surplus};
-pub use decision::{Decision, HeldBack, Question, Waiting, decide};
+pub use decision::{Decision, HeldBack, Waiting, decide};
 pub use limits::Limits;
 pub use memory::Memory;
 pub use post::{ClusterPost, Post, Posting, Unshared};
 pub use pulse::Pulse;
+pub use question::Question;
 pub use seen::{Seen, Shape, Undertakings};
 pub use watch::{Acted, Now, Watch, Would};

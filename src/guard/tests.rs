@@ -9,9 +9,10 @@ use crate::model::Endpoint;
 use crate::run::{Abandoned, BrokeOff, By, Case, Diagnosis, FailoverSet, HowFar, Pause, RunId, Runs, Work};
 
 use super::attempts::Attempt;
-use super::decision::{Decision, HeldBack, Question, Waiting, decide};
+use super::decision::{Decision, HeldBack, Waiting, decide};
 use super::limits::Limits;
 use super::memory::Memory;
+use super::question::Question;
 use super::seen::{Seen, Shape, Undertakings};
 
 const START: u64 = 1_795_341_600_000;

@@ -16,11 +16,12 @@ use crate::run::{
 use crate::snapshot;
 
 use super::attempts::Attempt;
-use super::decision::{Decision, Question, decide};
+use super::decision::{Decision, decide};
 use super::limits::Limits;
 use super::memory::Memory;
 use super::post::Post;
 use super::pulse::Pulse;
+use super::question::Question;
 use super::seen::{Seen, Shape, Undertakings};
 
 /// While nothing is wrong, and nothing happens, everything is looked at this often.
