@@ -40,7 +40,7 @@ impl Embedded {
     /// It cannot be started as asked.
     pub async fn open(&self, options: &Options, carries: &Carries) -> Result<Option<(Opened, Running)>, Failure> {
         let Some(name) = &self.sandbox else {
-            return match self.faults.faults.is_empty() {
+            return match self.made.faults.faults.is_empty() {
                 true => Ok(None),
                 false => Err(Failure::usage(anyhow!(
                     "--fault is for --sandbox: nothing is broken on purpose in a real cluster"
@@ -49,8 +49,8 @@ impl Embedded {
         };
         let scenario = scenario(name)?;
         let _ = carries.set(ConnectionArgs::to_a_sandbox(self.words(scenario)));
-        let time_scale = time_scale(self.time_scale)?;
-        let (shape, faults) = (shape(&self.shape)?, self.faults.faults.clone());
+        let time_scale = time_scale(self.made.time_scale)?;
+        let (shape, faults) = (shape(&self.made.shape)?, self.made.faults.faults.clone());
         let sandbox_options = sandbox::Options { shape, time_scale, faults, ..sandbox::Options::default() };
         let sandbox = Sandbox::start(scenario, &sandbox_options).await?;
         let address =
@@ -66,7 +66,7 @@ impl Embedded {
 
     /// What starts one like it.
     fn words(&self, scenario: Scenario) -> String {
-        let shape = &self.shape;
+        let shape = &self.made.shape;
         let mut words = format!("--sandbox {}", scenario.name());
         let sizes = [
             ("--tablets", shape.tablets.map(u64::from)),

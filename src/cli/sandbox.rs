@@ -103,16 +103,16 @@ async fn serve(args: &Serve, out: &Out) -> Result<Exit, Failure> {
         root: args.zk_root_path.clone(),
         digest: None,
     });
-    let time_scale = time_scale(args.time_scale)?;
+    let time_scale = time_scale(args.made.time_scale)?;
     let options = sandbox::Options {
-        shape: shape(&args.shape)?,
+        shape: shape(&args.made.shape)?,
         nameservers: args.nameservers.clamp(1, 9),
         time_scale,
         standalone: args.standalone,
         followed_by: args.followed_by.clone(),
         follows: args.follows.clone(),
         zookeeper: zookeeper.clone(),
-        faults: args.faults.faults.clone(),
+        faults: args.made.faults.faults.clone(),
         ..sandbox::Options::default()
     };
     let mut signals = Signals::listen(None, WORDS, out)?;

@@ -12,6 +12,14 @@ pub struct Embedded {
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "everything-restarted",
         conflicts_with_all = ["zk_cluster", "nameserver", "flagfile", "cluster"])]
     pub sandbox: Option<String>,
+    #[command(flatten)]
+    /// How it is made
+    pub made: Made,
+}
+
+/// How an embedded cluster is made.
+#[derive(Debug, Clone, Args)]
+pub struct Made {
     /// How much faster than a real cluster's the sandbox's clock runs
     #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
     pub time_scale: f64,

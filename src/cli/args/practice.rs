@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::embedded::{Faults, Shape};
+use super::embedded::{Faults, Made};
 use crate::rehearse::Generate;
 use crate::sandbox::practice::Who;
 
@@ -139,15 +139,9 @@ pub struct Serve {
     /// Nameservers: one leads, the others stand by
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub nameservers: usize,
-    /// How much faster than a real cluster's its clock runs
-    #[arg(long, value_name = "TIMES", default_value_t = 20.0)]
-    pub time_scale: f64,
     #[command(flatten)]
-    /// What it holds
-    pub shape: Shape,
-    #[command(flatten)]
-    /// What goes wrong
-    pub faults: Faults,
+    /// How it is made
+    pub made: Made,
 }
 
 /// Sizes of a made-up cluster, for clap.
