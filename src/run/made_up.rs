@@ -1,6 +1,7 @@
 //! A cluster made up for tests: one partition that is led on `a`, and whose follower on `b` does not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::early_leader_note::EarlyLeaderNote;
 use super::lane::Widths;
 use super::lock::{InMemoryLock, Lock as _, Note};
 use super::missing::Awaiting;
-use super::record::{By, Caller, MemoryArchive, Record, RunHeader, Work};
+use super::record::{Archive, By, Caller, MemoryArchive, Record, RecordWriter, RunHeader, Work};
 use super::run_id::RunId;
 
 pub(super) const ID: PartitionId = PartitionId { tid: Tid(7), pid: Pid(0) };
@@ -82,6 +83,52 @@ pub(in crate::run) fn begun(run: RunId, cluster: &str, snapshot: Snapshot) -> Ru
 /// A record that nobody reads.
 pub(super) fn record() -> Record {
     Record::begin(&MemoryArchive::default(), begun(RUN, "test", seen())).unwrap()
+}
+
+/// Where each record takes so many writes and syncs.
+pub(super) struct Drawer(pub(super) fn() -> Short);
+
+pub(super) struct Short {
+    pub(super) writes: usize,
+    pub(super) syncs: usize,
+}
+
+impl RecordWriter for Short {
+    fn write(&mut self, _text: &[u8]) -> io::Result<()> {
+        self.writes = self.writes.checked_sub(1).ok_or_else(|| io::Error::other("no space left"))?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs = self.syncs.checked_sub(1).ok_or_else(|| io::Error::other("input/output error"))?;
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        Err(io::Error::other("input/output error"))
+    }
+}
+
+impl Archive for Drawer {
+    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
+        Ok((run, Box::new((self.0)())))
+    }
+
+    fn runs(&self) -> io::Result<Vec<RunId>> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, _run: RunId) -> io::Result<Box<dyn io::Read>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn place(&self, _run: RunId) -> String {
+        "drawer".to_owned()
+    }
+
+    fn home(&self) -> String {
+        "desk".to_owned()
+    }
 }
 
 /// What the run leaves for others.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::made_up::{Drawer, Short};
 use super::*;
 use crate::model::{Offset, Pid, Snapshot, Tid};
 use crate::recovery::{Before, Load, Memory, Reason};
@@ -102,52 +103,6 @@ async fn a_call_is_in_the_file_before_it_may_be_sent() {
     record.sync().unwrap();
     assert_eq!(lines(&recorded_run(&shelf, record.run())), ["sending"]);
     assert_eq!(record.unanswered(), [OutstandingWork::Call { action: load(A) }]);
-}
-
-/// Paper that takes so many writes or syncs.
-struct Short {
-    writes: usize,
-    syncs: usize,
-}
-
-impl RecordWriter for Short {
-    fn write(&mut self, _text: &[u8]) -> io::Result<()> {
-        self.writes = self.writes.checked_sub(1).ok_or_else(|| io::Error::other("no space left"))?;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.syncs = self.syncs.checked_sub(1).ok_or_else(|| io::Error::other("input/output error"))?;
-        Ok(())
-    }
-
-    fn take_back(&mut self) -> io::Result<()> {
-        Err(io::Error::other("input/output error"))
-    }
-}
-
-struct Drawer(fn() -> Short);
-
-impl Archive for Drawer {
-    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
-        Ok((run, Box::new((self.0)())))
-    }
-
-    fn runs(&self) -> io::Result<Vec<RunId>> {
-        Ok(Vec::new())
-    }
-
-    fn read(&self, _run: RunId) -> io::Result<Box<dyn io::Read>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn place(&self, _run: RunId) -> String {
-        "drawer".to_owned()
-    }
-
-    fn home(&self) -> String {
-        "desk".to_owned()
-    }
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! The ways out of a session: each gives auto_failover back, and none keeps another from being said.
 
-use std::io;
 use std::sync::Mutex;
 
 use super::super::lock::InMemoryLock;
-use super::super::made_up::{begun, note, seen};
+use super::super::made_up::{Drawer, Short, begun, note, seen};
 use super::super::panics::caught;
-use super::super::record::{MemoryArchive, RecordWriter};
+use super::super::record::MemoryArchive;
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{Endpoint, Identity};
@@ -98,55 +97,15 @@ async fn a_listener_that_panics_at_whatever_it_hears_keeps_nothing_from_being_gi
     assert_eq!((ended.given_back, *nameserver.is_on.lock().unwrap()), (GivenBack::Done, true));
 }
 
-/// A disk that takes the first line of a record, and no other.
-struct Full;
-
-struct OnFull(usize);
-
-impl RecordWriter for OnFull {
-    fn write(&mut self, _: &[u8]) -> io::Result<()> {
-        self.0 += 1;
-        if self.0 > 1 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn take_back(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Archive for Full {
-    fn create(&self, run: RunId) -> io::Result<(RunId, Box<dyn RecordWriter>)> {
-        Ok((run, Box::new(OnFull(0))))
-    }
-
-    fn runs(&self) -> io::Result<Vec<RunId>> {
-        Ok(Vec::new())
-    }
-
-    fn read(&self, _run: RunId) -> io::Result<Box<dyn io::Read>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn place(&self, _run: RunId) -> String {
-        "disk".to_owned()
-    }
-
-    fn home(&self) -> String {
-        "disk".to_owned()
-    }
-}
-
 /// What cannot be written down hides neither that auto_failover is owed from whoever asked, nor from other hosts.
 #[tokio::test(start_paused = true)]
 async fn on_a_full_disk_it_is_given_back_and_where_it_cannot_be_everybody_is_told() {
     for refuses in [false, true] {
         let nameserver = Arc::new(Nameserver { refuses, ..Nameserver::default() });
         let lock = Arc::new(InMemoryLock::keeping_notes());
-        let (cluster, session) = (cluster(&nameserver), session(Arc::new(Full), &lock, Arc::new(|_| {})));
+        // It takes the first line of a record, and no other.
+        let disk = Drawer(|| Short { writes: 1, syncs: usize::MAX });
+        let (cluster, session) = (cluster(&nameserver), session(Arc::new(disk), &lock, Arc::new(|_| {})));
         let open = session.open(&cluster, begins(&session), note(), false).await.unwrap();
         let ending = open.give_back(Vec::new()).await;
         let left = (!ending.is_given_back()).then(|| ending.note("failed"));
