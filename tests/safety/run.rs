@@ -8,8 +8,8 @@ use openmldb_ops::model::Endpoint;
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::run::stopping::unless_stopped;
 use openmldb_ops::run::{
-    Caller, Consent, Event, InMemoryLock, KeptPlan, MemoryArchive, PlanId, RecoverError, Recovered, Recovery, Scope,
-    Stop, Widths, WorkSession,
+    Caller, Consent, Event, InMemoryLock, KeptPlan, Lock, MemoryArchive, PlanId, RecoverError, Recovered, Recovery,
+    Scope, Stop, Widths, WorkSession,
 };
 use openmldb_ops::sandbox::fault::{Fault, ToolFate};
 use openmldb_ops::sandbox::{InProcess, Live, World, in_virtual_time};
@@ -216,19 +216,9 @@ impl<'a> Run<'a> {
             Some(time) => playbook.waiting_for_tablets(time),
             None => playbook,
         };
-        let session = WorkSession {
-            cluster_name: "in memory".to_owned(),
-            archive: Arc::new(self.host.archive.clone()),
-            caller: Caller::default(),
-            lock: self.host.lock.clone(),
-            pace: 1.0,
-            listener,
-            stop,
-            record: Arc::default(),
-            now_ms,
-        };
+        let session = work_session(&self.host.archive, self.host.lock.clone(), stop, now_ms);
         Recovery {
-            session,
+            session: WorkSession { listener, ..session },
             scope: self.scope.clone(),
             playbook,
             playbook_text: String::new(),
@@ -236,6 +226,26 @@ impl<'a> Run<'a> {
             consent: self.consent.clone(),
             widths: Widths::default(),
         }
+    }
+}
+
+/// What work is done within, as whoever hears nothing has it.
+pub fn work_session(
+    archive: &MemoryArchive,
+    lock: Arc<dyn Lock>,
+    stop: watch::Receiver<Stop>,
+    now_ms: u64,
+) -> WorkSession {
+    WorkSession {
+        cluster_name: "in memory".to_owned(),
+        archive: Arc::new(archive.clone()),
+        caller: Caller::default(),
+        lock,
+        pace: 1.0,
+        listener: Arc::new(|_| {}),
+        stop,
+        record: Arc::default(),
+        now_ms,
     }
 }
 

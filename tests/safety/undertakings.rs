@@ -14,7 +14,7 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Hold, Options};
 use openmldb_ops::model::{Endpoint, Pid, TableName};
 use openmldb_ops::operate::{Job, JobError, JobReport, StateDir, Undertaking};
-use openmldb_ops::run::{Caller, Stop, WorkSession};
+use openmldb_ops::run::Stop;
 use openmldb_ops::sandbox::fault::FaultKind;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::world::Settings;
@@ -29,7 +29,7 @@ use super::dice::Dice;
 use super::eyes::Eyes;
 use super::judge::Judge;
 use super::papers::Papers;
-use super::run::{Host, Run, tool_trouble};
+use super::run::{Host, Run, tool_trouble, work_session};
 
 pub use trouble::Trouble;
 
@@ -172,17 +172,7 @@ impl Hunted {
                 signal.send_replace(Stop::Signal(15));
             });
             host.lock.becomes(Hold::Held);
-            let session = WorkSession {
-                cluster_name: "in memory".to_owned(),
-                archive: Arc::new(host.archive.clone()),
-                caller: Caller::default(),
-                lock: host.lock.clone(),
-                pace: 1.0,
-                listener: Arc::new(|_| {}),
-                stop: stopped,
-                record: Arc::default(),
-                now_ms: live.now(),
-            };
+            let session = work_session(&host.archive, host.lock.clone(), stopped, live.now());
             let job = Job {
                 undertaking: undertaking.clone(),
                 session,

@@ -7,12 +7,12 @@ use std::time::Duration;
 use openmldb_ops::cluster::{Cluster, Options};
 use openmldb_ops::model::Endpoint;
 use openmldb_ops::operate::{Job, StateDir, Undertaking};
-use openmldb_ops::run::{Caller, Room, Stop, WorkSession};
+use openmldb_ops::run::{Room, Stop};
 use openmldb_ops::sandbox::{InProcess, Live};
 use tokio::sync::watch;
 
 use crate::judge::Judge;
-use crate::run::{Host, Run, watched};
+use crate::run::{Host, Run, watched, work_session};
 
 use super::deeds::Deed;
 use super::{Guarded, locked};
@@ -112,17 +112,7 @@ impl Guarded {
     async fn undertakes(&self, live: &Arc<Live>, undertaking: Undertaking) -> bool {
         let is_post = matches!(undertaking, Undertaking::UpgradePost { .. });
         let (_stop, stopped) = watch::channel(Stop::No);
-        let session = WorkSession {
-            cluster_name: "in memory".to_owned(),
-            archive: Arc::new(self.archive.clone()),
-            caller: Caller::default(),
-            lock: self.lock.process(),
-            pace: 1.0,
-            listener: Arc::new(|_| {}),
-            stop: stopped,
-            record: Arc::default(),
-            now_ms: live.now(),
-        };
+        let session = work_session(&self.archive, self.lock.process(), stopped, live.now());
         let job = Job {
             undertaking,
             session,
