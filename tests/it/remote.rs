@@ -1,5 +1,8 @@
 //! Clusters that follow another one: what is said of them, and what a recovery does about them.
 
+use std::sync::Arc;
+
+use openmldb_ops::cluster::Trace;
 use openmldb_ops::model::{Endpoint, PartitionId, Pid};
 use openmldb_ops::run::Event;
 use openmldb_ops::sandbox::scenario::Scenario;
@@ -9,7 +12,7 @@ use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
 
 use crate::support::cli_harness::CliHarness;
 use crate::support::harness::{Harness, Setup};
-use crate::support::outside::{leader, orders};
+use crate::support::outside::{auto_failover, leader, orders};
 use crate::support::relay::method;
 use crate::support::zookeeper::needs_zookeeper;
 
@@ -72,6 +75,18 @@ async fn what_an_earlier_run_could_not_attach_is_attached_by_the_next() {
     assert!(again.sent.iter().all(|call| method(call) == "AddReplica") && !again.sent.is_empty(), "{:?}", again.sent);
     let id = harness.world(|world| orders(world, 0));
     arrives(&harness, id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_our_own_while_they_are_attached_does_not_leave_auto_failover_off() {
+    let harness = followed().await;
+    let trace: Trace = Arc::new(|_: &str, method: &str, _| assert_ne!(method, "AddReplica", "a fault of our own"));
+    let run = harness.run_with(Setup { trace: Some(trace), ..Setup::new() }).await;
+    let said = notes(&run.events).join("\n");
+    assert!(said.contains("an internal error: ") && said.contains("a fault of our own"), "{said}");
+    assert!(run.recovered.not_restored.is_none() && harness.world(auto_failover));
+    let again = harness.run().await;
+    assert_eq!(again.recovered.summary.verdict.word(), "healthy", "every partition was recovered before");
 }
 
 /// The same, where every replica here of a partition has lost the end of its log, and the other cluster has not.
