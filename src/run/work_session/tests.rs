@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use super::super::lock::InMemoryLock;
 use super::super::made_up::{Drawer, Short, begun, note, seen};
 use super::super::panics::caught;
+use super::super::reconfiguration::{Ended, NotDone, SessionHandle};
 use super::super::record::MemoryArchive;
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
@@ -126,4 +127,30 @@ async fn a_panic_between_the_two_is_a_value() {
     });
     assert!(broken.await.unwrap_err().contains("a fault of our own"));
     assert_eq!(caught(std::future::ready(7)).await, Ok(7));
+}
+
+struct Done;
+
+impl Ended for Done {
+    fn ended(&self) -> &'static str {
+        "ended"
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_panics_before_it_begins_gives_back_what_was_switched_off_for_it() {
+    let (nameserver, lock) = (Arc::new(Nameserver::default()), Arc::new(InMemoryLock::keeping_notes()));
+    *nameserver.is_on.lock().unwrap() = true;
+    let (cluster, session) =
+        (cluster(&nameserver), session(Arc::new(MemoryArchive::default()), &lock, Arc::new(|_| {})));
+    let seen = Snapshot { auto_failover: true, ..seen() };
+    let found = session.start(&seen).await.unwrap();
+    let work = |_: SessionHandle| -> std::future::Ready<Done> {
+        assert!(!*nameserver.is_on.lock().unwrap(), "it was switched off");
+        panic!("a fault of our own")
+    };
+    let report = session.reconfigure((&cluster, &seen), "scale out", found, work).await.unwrap();
+    assert!(matches!(&report.done, Err(NotDone::Panicked(text)) if text == "a fault of our own"));
+    assert!(*nameserver.is_on.lock().unwrap() && report.not_restored.is_none());
+    assert_eq!(lock.note().await.unwrap(), None);
 }
