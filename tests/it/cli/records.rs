@@ -63,6 +63,7 @@ fn what_is_not_there_or_is_no_record_is_said() {
     assert_eq!(home.run(&["record", "list", "--record-dir", &kept]).expect(0).stdout, "no records\n");
     let ran = home.run(&["record", "show", "--record-dir", &kept]).expect(2);
     assert!(ran.stderr.contains("there are no records in"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: a command writes one once it changes something"), "{}", ran.stderr);
     std::fs::create_dir(&kept).unwrap();
     home.write("kept/run-5-0.jsonl", "{\"line\":\"note\"}\n");
     let ran = home.run(&["record", "show", "5-0", "--record-dir", &kept]).expect(1);
