@@ -81,19 +81,18 @@ impl Out {
         })
     }
 
-    /// Hears a run of another process.
-    pub fn listener_of_another(&self) -> Listener {
-        let (progress, lines) = (self.progress.listener(), self.lines.listener());
-        let (json, printing) = (self.output == Output::Json, self.printing.clone());
-        Arc::new(move |event| {
-            let (progress, lines, event) = (progress.clone(), lines.clone(), event.clone());
-            printing.later(move || {
-                progress(&event);
-                if json {
-                    lines(&event);
-                }
-            });
-        })
+    /// Hears a run of another process. `is_call`: it tells of a call that only steps send, which that run shows as it shows any step.
+    pub fn hear_another(&self, event: Event, is_call: bool) {
+        let (progress, lines, json) = (self.progress.clone(), self.lines.listener(), self.output == Output::Json);
+        self.printing.later(move || {
+            match &event {
+                Event::Note { text } if is_call => progress.moved(text, Moved::Well),
+                event => progress.show(event),
+            }
+            if json {
+                lines(&event);
+            }
+        });
     }
 
     /// Shows what such a run has told before as it stands now.

@@ -126,7 +126,7 @@ impl Watching {
         }
         if !self.on_terminal {
             if again && news.is_none() {
-                out.say()("it answers again, and nothing has changed");
+                out.say()("the cluster answers again, and nothing has changed");
             }
             return news.map_or(Ok(()), |news| out.text(&news));
         }
@@ -138,7 +138,7 @@ impl Watching {
 
     /// Says that a look failed: beside what was seen last; where that is not shown, once.
     fn failed(&mut self, out: &Out, error: &CallError) {
-        let text = format!("{error}; it is asked again");
+        let text = format!("{error}; asking again");
         if self.on_terminal {
             self.shown().failed = Some(error.to_string());
             self.draw();

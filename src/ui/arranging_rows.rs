@@ -10,7 +10,7 @@ use super::words::{elapsed, one_line, roughly};
 /// A row, and how much it matters: the smaller, the more.
 type Row = (u8, String);
 
-/// How many steps have to be done, and for how long it has to have been at work, before they say how long the others will take.
+/// How many steps have to be done, and how long it has to have been at work, before the time left is told.
 const ENOUGH: usize = 2;
 const LEAST_MS: u64 = 10_000;
 
@@ -30,14 +30,14 @@ pub(super) fn rows(arranging: &Arranging, since: Duration, columns: usize) -> Ve
     rows
 }
 
-/// How long it will take still, as it goes.
+/// How long the rest will take at the rate so far.
 fn left(arranging: &Arranging, took: u64) -> Option<String> {
     let Arranging { steps, steps_done, .. } = *arranging;
     if steps_done < ENOUGH || took < LEAST_MS || steps_done >= steps {
         return None;
     }
     let left = took as f64 / steps_done as f64 * (steps - steps_done) as f64;
-    Some(format!("about {} left as it goes", roughly(left as u64)))
+    Some(format!("about {} left at this rate", roughly(left as u64)))
 }
 
 fn under_way_text(PartitionUnderWay { partition, text, for_ms }: &PartitionUnderWay, since: Duration) -> String {
@@ -82,7 +82,7 @@ mod tests {
             [
                 "    steps [=====>                                  ] 12/96  60.0 s, 0.2/s",
                 "     done [=====>                                  ] 3/24  2 skipped",
-                "about 7 min left as it goes",
+                "about 7 min left at this rate",
                 "shop.orders/3 for 9 s: migrate 10.0.0.1:10921 orders 3 10.0.0.4:10921: operation 7 is under way",
             ]
         );
@@ -96,7 +96,7 @@ mod tests {
     fn the_same_is_said_in_a_line() {
         assert_eq!(
             said(&arranging(60_000, 12, 8_000)),
-            "after 60.0 s: 12 of 96 steps, 3 of 24 partitions done, 2 skipped; about 7 min left as it goes"
+            "after 60.0 s: 12 of 96 steps, 3 of 24 partitions done, 2 skipped; about 7 min left at this rate"
         );
         let slow = said(&arranging(70_000, 0, 70_000));
         assert!(slow.contains("; SLOW > 60 s: shop.orders/3 for 70 s: migrate"), "{slow}");

@@ -20,11 +20,10 @@ pub struct ComparisonLine<'a> {
 
 /// The table; nothing where there is nothing to do.
 pub fn comparison_text(line: &ComparisonLine<'_>, paint: Paint) -> String {
-    let mut columns =
-        Columns::headed(&["", "serving", "redundant", "by the leader", "recovertable", "resent", "blocked"]);
+    let mut columns = Columns::headed(&["", "serving", "redundant", "by leader", "by op", "resent", "blocked"]);
     for forecast in line.playbooks {
         let name = match forecast.playbook == line.playbook {
-            true => format!("{}, as planned", forecast.playbook),
+            true => format!("{}, planned", forecast.playbook),
             false => forecast.playbook.clone(),
         };
         columns.row([

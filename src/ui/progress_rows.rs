@@ -107,7 +107,7 @@ fn took(run_counts: &RunCounts, since: Duration) -> u64 {
     run_counts.after_ms().unwrap_or(0).saturating_add(since)
 }
 
-/// How long it will take still: as the plan has it, and once that is over, as it goes.
+/// How long it will take still: as the plan has it, and once that is over, at the rate so far.
 pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
     let progress = run_counts.progress()?;
     let expected = run_counts.expected()?.redundant_after_ms;
@@ -123,7 +123,7 @@ pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
     Some(match by_rate {
         Some(rate) => {
             let left = (missing as f64 / rate * 1000.0) as u64;
-            format!("about {} left as it goes (expected: {expected_in_all} in all)", roughly(left))
+            format!("about {} left at this rate (expected: {expected_in_all} in all)", roughly(left))
         }
         None if took < expected + expected / LATE => "nearly done".to_owned(),
         None => format!("expected to take {expected_in_all}"),

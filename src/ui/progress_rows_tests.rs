@@ -92,7 +92,7 @@ fn time_left_is_the_plans_until_that_is_over_and_then_as_it_goes() {
     let run_counts = run_counts(965, 3);
     assert_eq!(left(&run_counts, 60_000).as_deref(), Some("about 11 min left"));
     // 1,689 followers at 4.82 a second.
-    assert_eq!(left(&run_counts, 800_000).as_deref(), Some("about 5 min left as it goes (expected: 12 min in all)"));
+    assert_eq!(left(&run_counts, 800_000).as_deref(), Some("about 5 min left at this rate (expected: 12 min in all)"));
     assert_eq!(left(&RunCounts::default(), 60_000), None, "nobody has planned it");
 }
 

@@ -27,7 +27,7 @@ pub fn since_text(at_ms: u64, now_ms: u64, failed: Option<&str>) -> String {
         0..OLD_MS => String::new(),
         ago => format!(", {} ago", roughly(ago)),
     };
-    let since = failed.map_or(String::new(), |error| format!("; it cannot be looked at since: {}", one_line(error)));
+    let since = failed.map_or(String::new(), |error| format!("; looking again failed: {}", one_line(error)));
     format!("Seen at {} UTC{ago}{since}", time_of_day(at_ms))
 }
 

@@ -131,7 +131,7 @@ mod tests {
         let heard = said.lock().unwrap().clone();
         let [(slow, text), (hangs, _)] = &heard[..] else { panic!("{heard:?}") };
         assert_eq!((*slow - began, *hangs - began), (SLOW, FULL), "who is waited for is said while it is");
-        assert_eq!(text, "tablet t1 has not answered GetTableStatus for 5 s; it is waited for");
+        assert_eq!(text, "tablet t1 has not answered GetTableStatus for 5 s; still waiting");
         assert_eq!(asking(&cluster, "t1").await, PATIENCE);
         assert_eq!(said.lock().unwrap().len(), 2, "once");
         assert_eq!(asking(&cluster, "t2").await, Duration::ZERO, "the others are none of its business");

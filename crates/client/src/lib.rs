@@ -269,7 +269,7 @@ impl Cluster {
         let (name, hanging) = (server(), &self.shared.hanging);
         if !self.is_ending() && hanging.is_slow(&name) {
             let seconds = hanging::SLOW.as_secs();
-            self.progress(&format!("{name} has not answered {method} for {seconds} s; it is waited for"));
+            self.progress(&format!("{name} has not answered {method} for {seconds} s; still waiting"));
         }
         calling.await
     }

@@ -118,6 +118,9 @@ pub struct Tour {
 /// `sandbox serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
+    #[arg(hide = true, value_name = "SCENARIO", value_parser = without_its_option)]
+    /// Refused, with what to type.
+    pub bare: Option<String>,
     /// The condition it is in
     #[arg(long, value_name = "SCENARIO", default_value = "everything-restarted")]
     pub scenario: String,
@@ -142,6 +145,10 @@ pub struct Serve {
     #[command(flatten)]
     /// How it is made
     pub made: Made,
+}
+
+fn without_its_option(text: &str) -> Result<String, String> {
+    Err(format!("type `--scenario {text}`; `openmldb-ops sandbox list` lists them all"))
 }
 
 /// Sizes of a made-up cluster, for clap.

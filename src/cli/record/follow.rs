@@ -44,7 +44,7 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
     let mut missed = retold.begun(&told.begun, &place);
     // What came before is shown as it stands now, not told again.
     while let Some(line) = lines.next().map_err(failed)? {
-        missed.extend(heard(&mut told, &mut retold, &line));
+        missed.extend(heard(&mut told, &mut retold, &line).map(|(event, _)| event));
     }
     if told.ended().is_some() {
         out.say()(
@@ -54,11 +54,12 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
     if told.ended().is_none() || out.is_json() {
         out.catch_up(missed);
     }
-    let listener = out.listener_of_another();
     while told.ended().is_none() {
         let lives = told.begun.caller.liveness();
         match lines.next().map_err(failed)? {
-            Some(line) => heard(&mut told, &mut retold, &line).iter().for_each(|event| listener(event)),
+            Some(line) => heard(&mut told, &mut retold, &line)
+                .into_iter()
+                .for_each(|(event, is_call)| out.hear_another(event, is_call)),
             // What it wrote before it was gone has been read.
             None if lives == Liveness::Gone => return Err(killed(run, out)),
             None => tokio::time::sleep(PAUSE).await,
@@ -99,10 +100,11 @@ async fn begun(lines: &mut Growing, place: &str) -> Result<RunHeader, Failure> {
     }
 }
 
-/// What a line tells. Only what says how the run ended is kept.
-fn heard(told: &mut RecordedRun, retold: &mut Retold, line: &[u8]) -> Option<Event> {
+/// What a line tells, and whether that is of a call that only steps send. Only what says how the run ended is kept.
+fn heard(told: &mut RecordedRun, retold: &mut Retold, line: &[u8]) -> Option<(Event, bool)> {
     let line: Line = serde_json::from_slice(line).ok()?;
-    let event = retold.event(&line);
+    let is_call = matches!(line, Line::Command { .. });
+    let event = retold.event(&line).map(|event| (event, is_call));
     if RecordedRun::is_about_the_end(&line) {
         told.lines.push(line);
     }

@@ -51,7 +51,11 @@ fn known(name: &str, archive: impl FnOnce() -> Result<Directory, Failure>) -> Re
     };
     let known = runs(&archive)?;
     let run = if name == "last" {
-        let none = || Failure::usage(anyhow!("there are no records in {}", archive.home()));
+        let none = || {
+            let error = anyhow!("there are no records in {}", archive.home());
+            Failure::usage(error)
+                .hint("a command writes one once it changes something; --record-dir names another directory")
+        };
         known.last().copied().ok_or_else(none)?
     } else {
         run_named(name)?

@@ -71,6 +71,12 @@ fn what_excludes_each_other() {
 }
 
 #[test]
+fn a_scenario_without_its_option_is_told_how_it_is_typed() {
+    let ran = refused(&home(), 2, &["sandbox", "serve", "two-leader-flags"]);
+    assert!(ran.stderr.contains("type `--scenario two-leader-flags`"), "{}", ran.stderr);
+}
+
+#[test]
 fn rehearsals_that_cannot_be() {
     insta::assert_snapshot!(transcripts(
         &home(),

@@ -1,6 +1,7 @@
 //! `record list` and `record show`: the story of a run, to people and to programs.
 
-use openmldb_ops::sandbox::scenario::Scenario;
+use openmldb_ops::sandbox::Options;
+use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use serde_json::Value;
 
 use crate::support::harness::Harness;
@@ -63,6 +64,7 @@ fn what_is_not_there_or_is_no_record_is_said() {
     assert_eq!(home.run(&["record", "list", "--record-dir", &kept]).expect(0).stdout, "no records\n");
     let ran = home.run(&["record", "show", "--record-dir", &kept]).expect(2);
     assert!(ran.stderr.contains("there are no records in"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: a command writes one once it changes something"), "{}", ran.stderr);
     std::fs::create_dir(&kept).unwrap();
     home.write("kept/run-5-0.jsonl", "{\"line\":\"note\"}\n");
     let ran = home.run(&["record", "show", "5-0", "--record-dir", &kept]).expect(1);
@@ -165,6 +167,28 @@ async fn a_run_is_followed_from_another_shell_until_it_ends() {
     assert!(redundant >= 7, "{redundant} partitions");
     let again = home.run(&["record", "follow"]).expect(0);
     assert!(again.stdout.contains("has ended: recovered, exit code 0"), "{}", again.stdout);
+    harness.stop().await;
+}
+
+/// What a command of many steps sends passes by here as it does there: as a note each would stay on the screen.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_an_undertaking_are_followed_as_its_steps() {
+    let generated = Some(Generated { tables: 1, partitions: 8, replicas: 2, rows: 10 });
+    let shape = Shape { tablets: 4, generated, ..Shape::default() };
+    let harness = Harness::start_with(Scenario::Healthy, &Options { shape, ..Options::default() }).await;
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+    let emptied = harness.tablets().remove(3).to_string();
+    harness.hold_at(&["Migrate"], 1);
+    let home = Home::new();
+    let mut run = home.start(&["scale", "in", &emptied, "--nameserver", &nameserver]);
+    run.wait_for_progress(|line| line.contains(" migrate "));
+    let mut follow = home.start(&["record", "follow"]);
+    follow.wait_for_progress(|line| line.contains("`scale in "));
+    harness.release();
+    run.end().expect(0);
+    let said = follow.end().expect(0).stderr;
+    assert!(said.lines().any(|line| line.contains(" migrate ")), "{said}");
+    assert!(!said.contains("note: migrate "), "{said}");
     harness.stop().await;
 }
 

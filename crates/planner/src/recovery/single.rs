@@ -52,7 +52,7 @@ pub fn may_be_resent(view: &View, endpoint: &Endpoint) -> Result<bool, Blocked> 
         Data::Absent => {
             let text =
                 format!("{endpoint} is not loaded, so it is unknown what its binlog holds, and it would be deleted");
-            Err(not_now(text, "load it first: `openmldb-ops replica load`"))
+            Err(not_now(text, &format!("load it first: `openmldb-ops replica load {} {endpoint}`", view.name())))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::{asks, expired, waits};
-use crate::recovery::{Ahead, Decision, Gates, Load, Reason, WaitFor, decide};
+use crate::recovery::{Ahead, Decision, Gates, Load, Reason, WaitFor, decide, may_be_resent};
 use openmldb_model::{Offset, OpId, OpKind, OpStatus, Role, Seen, TabletState};
 
 /// A serving leader at offset 20 that replicates to `connected`, and a follower.
@@ -476,4 +476,11 @@ fn a_connected_follower_ahead_of_its_leader_blocks() {
         let doubts = matches!(written_since.decided(), Decision::Wait(wait) if wait.what == WaitFor::Rows("b".into()));
         assert!(!doubts, "its leader does not say so");
     }
+}
+
+#[test]
+fn what_is_to_be_loaded_first_is_named_in_the_command_that_loads_it() {
+    let view = serving([], |r| r);
+    let refused = may_be_resent(&view, &"b".into()).unwrap_err();
+    assert_eq!(refused.hint, format!("load it first: `openmldb-ops replica load {} b`", view.name()));
 }
