@@ -3,7 +3,7 @@
 use openmldb_ops::cluster::{DiscoveryError, Standing};
 use openmldb_ops::guard::{Attempt, Decision, Limits, Now, Post, Posting, Seen, Undertakings, Unshared, Watch};
 use openmldb_ops::playbook::Playbook;
-use openmldb_ops::run::{Caller, Case, InMemoryLock, MemoryArchive, RecoverError, Runs, Scope, Stop};
+use openmldb_ops::run::{Caller, Case, InMemoryLock, MemoryArchive, RecoverError, Runs, Scope, Selector, Stop};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 use serde_json::{Value, json};
@@ -389,6 +389,40 @@ fn watch(post: Arc<dyn Post>) -> Watch {
         (Arc::new(InMemoryLock::keeping_notes()), post),
         (1.0, Arc::new(|_| {})),
     )
+}
+
+/// Nobody was there to see the end of a row of which nobody has seen for long that it lasts.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_seen_to_last_is_taken_over_however_long_ago_it_was_tried() {
+    let harness = Harness::in_memory_with(Scenario::EverythingRestarted, &Options::default()).await;
+    let (cluster, _relay) = harness.cluster(&mut Setup::new()).await;
+    let (post, began) = (Arc::new(Unshared::default()), harness.live().now());
+    let after = |minutes: u64| Now { steady_ms: began + minutes * 60_000, wall_ms: began + minutes * 60_000 };
+    let attempt = Attempt { began_ms: began, ended_ms: Some(began), verdict: None, ill_ms: None };
+    post.tell_attempts(&[attempt]).await.unwrap();
+    let (mut first, mut second) = (watch(post.clone()), watch(post.clone()));
+    second.takes_over(after(91)).await.unwrap();
+    assert_eq!(second.memory.attempts, []);
+    first.takes_over(after(80)).await.unwrap();
+    first.tick(&cluster, after(80)).await.unwrap();
+    second.takes_over(after(160)).await.unwrap();
+    assert_eq!(second.memory.attempts.len(), 1, "the first one has seen that it is not over");
+    second.takes_over(after(171)).await.unwrap();
+    assert_eq!(second.memory.attempts, []);
+}
+
+/// A name that is typed wrong must not make a cluster that is down look well.
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_does_not_exist_is_never_called_well() {
+    for scenario in [Scenario::Healthy, Scenario::EverythingRestarted] {
+        let harness = Harness::in_memory_with(scenario, &Options::default()).await;
+        let (cluster, _relay) = harness.cluster(&mut Setup::new()).await;
+        let mut watch = watch(Arc::new(Unshared::default()));
+        watch.scope = Scope::Some(vec![Selector::table("shop.nothing").unwrap()]);
+        let now = Now { steady_ms: harness.live().now(), wall_ms: harness.live().now() };
+        let decided = watch.tick(&cluster, now).await;
+        assert!(matches!(decided, Err(RecoverError::Scope(_))), "{scenario:?}: {decided:?}");
+    }
 }
 
 /// What a round costs, whatever there is to watch.
