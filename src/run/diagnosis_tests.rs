@@ -96,3 +96,22 @@ fn what_was_given_up_with_a_tablet_is_not_waited_for_while_all_serves() {
     assert!(next(&["b"]).contains("as accepted (`openmldb-ops record show 7-0 --summary`)"), "{}", next(&["b"]));
     assert!(next(&["c"]).starts_with("start b again if you can"), "{}", next(&["c"]));
 }
+
+#[test]
+fn what_a_tablet_without_disks_has_lost_and_nobody_leads_is_counted() {
+    let mut seen = super::super::made_up::seen();
+    let (id, mut more) = (super::super::made_up::ID, seen.tables[0].partitions[0].clone());
+    let unled = PartitionId { pid: crate::model::Pid(1), ..id };
+    more.pid = unled.pid;
+    seen.tables[0].partitions.push(more);
+    let missing = crate::model::Probes {
+        directory: Seen::Known(crate::model::Directory::Missing),
+        ..crate::model::Probes::UNASKED
+    };
+    let probes = BTreeMap::from([(id, missing.clone()), (unled, missing)]);
+    let healthy = Tablet { state: Some(TabletState::Healthy), ..Tablet::unknown() };
+    seen.tablets.insert("b".into(), Tablet { held: Seen::Known(BTreeMap::new()), probes, ..healthy });
+    let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &Runs::default());
+    let rebuilt = found.iter().find(|found| found.case == Case::TabletRebuilt).unwrap();
+    assert!(rebuilt.seen.ends_with("nobody leads 1 partition of these now"), "{}", rebuilt.seen);
+}

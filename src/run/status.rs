@@ -10,10 +10,11 @@ use crate::model::{
     Table, TableName, Tablet, TabletState, Tid, Zone,
 };
 use crate::recovery::{
-    Blocked, Health, Link, Memory, Problem, ProblemKind, Reason, Remote, View, health, led_apart, remotes_of,
+    Base, Blocked, Health, Link, Memory, Problem, ProblemKind, Reason, Remote, View, health, led_apart, remotes_of,
     replica_count,
 };
 
+use super::index::Index;
 use super::report::{AutoFailoverSeen, Beside, BlockedEntry, PartitionCounts, ReplicaCounts, Rpc, Summary, Verdict};
 use super::scope::Scope;
 use super::service::Service;
@@ -233,11 +234,13 @@ impl Status {
     fn seen(snapshot: &Snapshot, scope: &Scope, unasked: PartitionState) -> Self {
         let mut partitions = Vec::new();
         let mut placed: BTreeMap<&Endpoint, usize> = BTreeMap::new();
+        // Thousands that have ended are listed: no partition looks through all of them.
+        let ops = Index::of(&[], snapshot.ops.clone(), None);
         for table in &snapshot.tables {
             for partition in &table.partitions {
                 if scope.covers(table, PartitionId { tid: table.tid, pid: partition.pid }) {
                     partition.replicas.iter().for_each(|r| *placed.entry(&r.endpoint).or_default() += 1);
-                    partitions.push(partition_status(snapshot, table, partition, unasked));
+                    partitions.push(partition_status(snapshot, &ops, table, partition, unasked));
                 }
             }
         }
@@ -324,11 +327,14 @@ fn tablet_problems(tablet: &Tablet) -> Vec<TabletProblem> {
 
 fn partition_status(
     snapshot: &Snapshot,
+    ops: &Index,
     table: &Table,
     partition: &Partition,
     unasked: PartitionState,
 ) -> PartitionStatus {
-    let view = View::of(snapshot, table, partition, &Memory::at_start(snapshot, table, partition, &[]));
+    let (base, memory) = (Base::of(snapshot, table, partition), Memory::at_start(snapshot, table, partition, &[]));
+    let ops = ops.ops(&table.name, partition.pid);
+    let view = View { base, ..View::with_ops(&snapshot.tablets, table, partition, &memory, ops) };
     let apart = led_apart(&view);
     let count = replica_count(table, partition);
     let (state, mut problems) = match health(&view) {

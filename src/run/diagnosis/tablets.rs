@@ -1,5 +1,7 @@
 //! Tablets that answer and hold nothing: restarted, or rebuilt with other disks.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Directory, Endpoint, PartitionId, Verb, counted, counted_that};
 
 use super::super::scope::some_of;
@@ -10,10 +12,9 @@ impl Look<'_> {
     pub(super) fn tablets_rebuilt(&self) -> Option<Diagnosis> {
         let rebuilt: Vec<&Endpoint> = self.empty.iter().copied().filter(|at| self.is_rebuilt(at)).collect();
         let first = rebuilt.first()?;
-        let led = |id: PartitionId| {
-            self.status.partitions.iter().any(|p| (p.tid, p.pid) == (id.tid, id.pid) && p.leader.is_some())
-        };
-        let unled = rebuilt.iter().flat_map(|at| placed_on(self.seen, at)).filter(|id| !led(*id)).count();
+        let led = self.status.partitions.iter().filter(|found| found.leader.is_some());
+        let led: BTreeSet<PartitionId> = led.map(|found| PartitionId { tid: found.tid, pid: found.pid }).collect();
+        let unled = rebuilt.iter().flat_map(|at| placed_on(self.seen, at)).filter(|id| !led.contains(id)).count();
         let lost = match unled {
             0 => "others lead all of it".to_owned(),
             some => format!("nobody leads {} of these now", counted(some, "partition")),
