@@ -111,6 +111,21 @@ fn alerts_and_the_dashboard_ask_for_what_guards_tell() {
     }
 }
 
+/// Where no guard can look, none tells a last look, and an age of nothing is never too high.
+#[test]
+fn what_alerts_about_its_age_alerts_about_its_absence_too() {
+    let read: serde_yaml::Value = serde_yaml::from_str(&text("packaging/guard/alerts.yaml")).unwrap();
+    let rules = read["groups"][0]["rules"].as_sequence().unwrap();
+    let aged: Vec<&str> =
+        rules.iter().filter_map(|rule| rule["expr"].as_str().filter(|e| e.contains("time() -"))).collect();
+    assert!(!aged.is_empty());
+    for expr in aged {
+        let (_, asked) = expr.split_once("time() - max(").unwrap();
+        let metric = asked.split(')').next().unwrap();
+        assert!(expr.contains(&format!("or absent_over_time({metric}[")), "{expr}");
+    }
+}
+
 /// The documents of a YAML file.
 fn documents(file: &str) -> Vec<serde_yaml::Value> {
     let text = text(file);
