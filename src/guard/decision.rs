@@ -120,7 +120,7 @@ impl Waiting {
                 format!("waiting until {}, because servers may still be starting", moment(*until_ms))
             }
             Self::Settling { until_ms, restless } => {
-                format!("waiting until {} at most: {}", moment(*until_ms), come_and_go(restless.iter()))
+                format!("waiting until {} at most: {}", moment(*until_ms), come_and_go(restless))
             }
             Self::Healing { ops, seen } => {
                 format!("leaving it to OpenMLDB, {} in progress: {seen}", counted_that(*ops, "operation", Verb::Be))
@@ -150,10 +150,9 @@ impl HeldBack {
     }
 }
 
-fn come_and_go<'a>(tablets: impl Iterator<Item = &'a Endpoint>) -> String {
-    let names: Vec<&str> = tablets.map(Endpoint::as_str).collect();
-    let (verb, again) = if names.len() == 1 { ("goes", "comes") } else { ("go", "come") };
-    format!("{} {verb} away and {again} back again and again", some_of(&names))
+fn come_and_go(tablets: &[Endpoint]) -> String {
+    let (verb, again) = if tablets.len() == 1 { ("goes", "comes") } else { ("go", "come") };
+    format!("{} {verb} away and {again} back again and again", some_of(&names(tablets)))
 }
 
 fn names(endpoints: &[Endpoint]) -> Vec<&str> {
@@ -257,16 +256,12 @@ fn restless(what: &str, memory: &Memory, limits: &Limits, now: u64) -> Option<Qu
         return None;
     }
     Some(Question {
-        seen: format!("{what}; {}", come_and_go(restless.iter().copied())),
+        seen: format!("{what}; {}", come_and_go(&restless)),
         next: vec![
-            format!("see the log of tablet {}: why does it not stay up?", some_of(&restless_names(&restless))),
+            format!("see the log of tablet {}: why does it not stay up?", some_of(&names(&restless))),
             "openmldb-ops status".to_owned(),
         ],
     })
-}
-
-fn restless_names<'a>(restless: &[&'a Endpoint]) -> Vec<&'a str> {
-    restless.iter().map(|at| at.as_str()).collect()
 }
 
 /// What nobody but a recovery brings back, once what is starting has started.
@@ -277,14 +272,14 @@ fn recovery(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decis
         let away = seen.shape.away.iter().cloned().collect();
         return Decision::Waits(Waiting::Tablets { away, until_ms: after(seen, left) });
     }
-    let restless: Vec<Endpoint> = memory.restless().into_iter().cloned().collect();
+    let restless = memory.restless();
     // A tablet that crashes again and again would have the others wait for ever.
     let at_most = left(limits.boot.saturating_add(limits.restless), due);
     if let (Some(left), Some(at_most)) = (left(limits.settle, memory.away(now)), at_most) {
         let left = if restless.is_empty() { left.min(at_most) } else { at_most };
         return Decision::Waits(Waiting::Settling { until_ms: after(seen, left), restless });
     }
-    let why = if restless.is_empty() { why } else { format!("{why}; {}", come_and_go(restless.iter())) };
+    let why = if restless.is_empty() { why } else { format!("{why}; {}", come_and_go(&restless)) };
     in_a_row(why, seen, memory, limits)
 }
 

@@ -158,8 +158,8 @@ impl Memory {
     }
 
     /// Tablets that come and go.
-    pub fn restless(&self) -> Vec<&Endpoint> {
-        self.absences.iter().filter(|(_, absence)| absence.times >= RESTLESS).map(|(at, _)| at).collect()
+    pub fn restless(&self) -> Vec<Endpoint> {
+        self.absences.iter().filter(|(_, absence)| absence.times >= RESTLESS).map(|(at, _)| at.clone()).collect()
     }
 
     /// For how long everything has stayed as it is.

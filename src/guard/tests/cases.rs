@@ -182,6 +182,32 @@ fn a_tablet_that_crashes_again_and_again_does_not_put_a_recovery_off_for_ever() 
     assert!(watched.seen.at_ms >= START + 290_000, "it has had the time to settle");
 }
 
+#[test]
+fn a_tablet_that_has_stayed_for_ten_minutes_does_not_come_and_go_any_more() {
+    let mut watched = Watched::of(well(), &[]);
+    for _ in 0..3 {
+        watched.seen.shape.away = tablets(&["c"]);
+        watched.after(minutes(1));
+        watched.seen.shape.away.clear();
+        watched.after(minutes(9));
+    }
+    assert_eq!(watched.memory.restless(), ["c".into()]);
+    watched.after(minutes(1));
+    assert_eq!(watched.memory.restless(), []);
+}
+
+/// Whoever recovers by hand may start tablets, too.
+#[test]
+fn tablets_have_their_time_to_boot_again_once_somebody_elses_run_has_ended() {
+    let mut watched = Watched::of(restarted(&["c"]), &[Case::EverythingRestarted]);
+    watched.after(minutes(1));
+    watched.seen.runs.at_work = Some("run 7".to_owned());
+    assert!(matches!(watched.after(minutes(5)), Decision::HoldsBack(HeldBack::RunAtWork(_))));
+    watched.seen.runs.at_work = None;
+    assert!(matches!(watched.after(minutes(1)), Decision::Waits(Waiting::Tablets { .. })));
+    assert!(acts(&watched.after(minutes(1))));
+}
+
 /// OpenMLDB begins anew each time.
 #[test]
 fn a_tablet_that_crashes_again_and_again_while_others_serve_is_named() {
