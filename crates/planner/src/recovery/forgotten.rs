@@ -67,5 +67,5 @@ fn elected_after(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Op
     let last = ends.clone().next_back()?;
     let old_leaders = view.replicas.iter().filter(|r| r.is_leader && r.endpoint != leader.endpoint).count();
     let led_last = old_leaders == 1 && replica.largest_known_offset() >= last;
-    if led_last { Some(last) } else { ends.clone().nth(1).or(Some(last)) }
+    if led_last { Some(last) } else { ends.skip(1).min().or(Some(last)) }
 }

@@ -104,6 +104,17 @@ fn what_an_old_leader_wrote_is_a_loss_however_many_were_elected_since() {
     assert_eq!(forgotten(&since(20, |r| r.alive().loaded(50))), Ok(()), "whenever it led");
 }
 
+/// The one elected first lost everything, so that the next term begins further down: nobody else has what was there.
+#[test]
+fn what_an_old_leader_wrote_is_a_loss_from_where_the_first_of_all_later_terms_begins() {
+    let view = a_partition()
+        .terms([(1, 0), (3, 21), (5, 11)])
+        .replica("a", |r| r.leader().alive().loaded(50).leads_to([]))
+        .replica("b", |r| r.leader().out_of_reach().known_at(12))
+        .replica("gone", |r| r.leader().out_of_reach().known_at(15));
+    assert_eq!(forgotten(&view).unwrap_err().loss[0].entries, Some(5));
+}
+
 #[test]
 fn what_answers_is_not_gone_and_without_a_leader_nobody_knows() {
     assert!(forgotten(&led_since(|r| r.loaded(50))).unwrap_err().text.contains("answers"));
