@@ -99,9 +99,9 @@ pub fn may_be_taken_away(view: &View, endpoint: &Endpoint) -> Result<(), Blocked
 /// # Errors
 /// What could be lost, or is in the way.
 pub fn may_be_emptied(view: &View, endpoint: &Endpoint) -> Result<(), Blocked> {
-    let leader = view.serving_leader();
-    match (leader, view.replica(endpoint)) {
-        (Some(leader), Some(replica)) if replica.loaded().is_some_and(|data| data.role == Role::Follower) => {
+    let connected = view.serving_leader().filter(|leader| leader.replicates_to(endpoint)).zip(view.replica(endpoint));
+    match connected {
+        Some((leader, replica)) if replica.loaded().is_some_and(|data| data.role == Role::Follower) => {
             may_discard_connected(view, leader, replica)
         }
         _ => may_be_resent(view, endpoint).map(drop),

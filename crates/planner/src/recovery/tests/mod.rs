@@ -31,6 +31,7 @@ mod resending;
 mod rows;
 mod stuck;
 mod suspects;
+mod taken_away;
 mod terms;
 mod turns;
 mod unseen;
