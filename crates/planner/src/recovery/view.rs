@@ -62,7 +62,7 @@ pub struct ReplicaView {
     pub followers: Seen<Followers>,
     /// Whether its tablet aggregates into it as it is loaded; asked of pre-aggregate tables only.
     pub aggregator: Seen<Aggregator>,
-    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time. Known where one of it was asked for.
+    /// Whether its tablet makes a snapshot, of whatever partition: it makes one at a time. Known where one of it is waited for.
     pub tablet_makes_snapshot: bool,
     /// What this run remembers of it.
     pub memory: Shared<ReplicaMemory>,
@@ -115,21 +115,23 @@ impl View {
         let replicas = partition.replicas.iter().map(|replica| {
             let tablet = tablets.get(&replica.endpoint).unwrap_or(&nowhere);
             let probes = tablet.probes(id);
+            let remembered = memory.replica(&replica.endpoint);
+            // It is looked for in all that the tablet holds, so only where it is waited for: not of what serves or follows.
+            let is_awaited = remembered.snapshot_asked && (memory.choice.is_none() || !replica.is_alive);
             ReplicaView {
                 endpoint: replica.endpoint.clone(),
                 address: tablet.real_endpoint.clone(),
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
-                data: Data::of(&tablet.held, id).once_believed(&memory.replica(&replica.endpoint)),
+                data: Data::of(&tablet.held, id).once_believed(&remembered),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),
                 directory: probes.directory.clone(),
                 followers: probes.followers.clone(),
                 aggregator: probes.aggregator.clone(),
-                // Only where that is waited for: it looks at all that the tablet holds.
-                tablet_makes_snapshot: memory.replica(&replica.endpoint).snapshot_asked && makes_snapshot(tablet),
-                memory: memory.replica(&replica.endpoint),
+                tablet_makes_snapshot: is_awaited && makes_snapshot(tablet),
+                memory: remembered,
             }
         });
         let (in_flight, ended) = ops.cloned().partition(|op| op.status.is_in_flight());

@@ -163,7 +163,7 @@ fn a_load_is_accepted_refused_or_not_sent() {
 #[test]
 fn recovertable_hands_over_what_it_resends_and_begins_a_new_wait() {
     let mut memory = Memory::default();
-    for what in [WaitFor::Ops, WaitFor::CatchUp("b".into()), WaitFor::Rows("b".into())] {
+    for what in [WaitFor::Ops, WaitFor::CatchUp("b".into()), WaitFor::Rows("b".into()), WaitFor::Begun("b".into())] {
         memory.note_expired(MEMORY, what, String::new());
     }
     memory.replica_mut(&"b".into()).recovery.must_drop = true;
@@ -395,4 +395,25 @@ fn what_becomes_of_a_base_table_or_of_what_aggregates_it_may_give_the_other_its_
     assert!(matches!(of().settle(id(2)), Next::These(ids) if ids == [id(3)]));
     assert!(matches!(of().settle(id(3)), Next::These(ids) if ids == [id(2)]));
     assert!(matches!(of().settle(id(4)), Next::Nobody));
+}
+
+/// It is looked for in all that a tablet holds, so only where something is waited for.
+#[test]
+fn whether_a_tablet_makes_a_snapshot_is_known_where_one_is_waited_for() {
+    let makes = |alive: bool, state: State, memory: &Memory| {
+        let (mut snapshot, table) = snapshot(alive, 0, (true, 0));
+        let partition = PartitionId { tid: Tid(9), pid: Pid(0) };
+        let (role, offset) = (Role::Follower, Offset(5));
+        let another = Held { partition, role, state, offset, record_cnt: 5, index_rows: Vec::new() };
+        let tablet = snapshot.tablets.get_mut(&Endpoint::from("a")).unwrap();
+        tablet.held = Seen::Known([(partition, another)].into());
+        View::of(&snapshot, &table, &table.partitions[0], memory).replica(&"a".into()).unwrap().tablet_makes_snapshot
+    };
+    let mut memory = Memory::default();
+    assert!(!makes(false, State::MakingSnapshot, &memory), "nobody asked for one");
+    memory.replica_mut(&"a".into()).snapshot_asked = true;
+    assert!(makes(true, State::MakingSnapshot, &memory) && !makes(true, State::Normal, &memory));
+    memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(5)).choice().into());
+    assert!(makes(false, State::MakingSnapshot, &memory), "its term may still be asked for");
+    assert!(!makes(true, State::MakingSnapshot, &memory), "it serves");
 }
