@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::builder::{Built, Replica, a_partition};
 use super::loading::expired;
 use super::rows::{after, blocked, decided, read};
-use crate::recovery::{Decision, Lack, Load, Outcome, Reason, RowsSeen, WaitFor};
-use openmldb_model::Endpoint;
+use crate::recovery::{Decision, Intent, Lack, Load, Outcome, Reason, RowsSeen, WaitFor, suspicion};
+use openmldb_model::{Action, Endpoint, Term};
 
 /// 60 rows of 20 keys, one delete of all up to some time, five rows more; `a` lost the last six entries, and `b` and `c` loaded a snapshot
 /// that leaves out what was deleted.
@@ -40,6 +40,41 @@ fn rows_that_two_replicas_alike_have_deleted_with_one_entry_keep_neither_from_le
     let sent = |r: Replica| r.with(|r| r.memory.load = Load::HandedOver);
     let copied = after(deleted_by_time(sent), read_by_time(true));
     assert_eq!(copied.reason(), Reason::SuspectIsLongest, "a copy lacks what its leader lacks");
+    let mut one_server = after(deleted_by_time(|r| r), read_by_time(true));
+    for at in ["b", "c"] {
+        one_server.get_mut(at).address = Some("10.0.0.2:1".to_owned());
+    }
+    assert_eq!(one_server.reason(), Reason::SuspectIsLongest, "it is the same log under another name");
+    let mut ends = [read("a", 58, 0), read("b", 64, 0), read("c", 64, 0)];
+    let pair = |x: &str, y: &str, rows, keys| ((x.into(), y.into()), lacks(rows, keys));
+    let lacking =
+        |new| [pair("b", "a", 45, 20), pair("a", "b", new, 5), pair("c", "a", 45, 20), pair("a", "c", new, 5)];
+    let only_rows = after(deleted_by_time(|r| r), RowsSeen::compared(ends.clone().into(), lacking(6).into()));
+    assert_eq!(only_rows.reason(), Reason::SuspectIsLongest, "no entry is left that could be a delete");
+    ends[2] = read("c", 63, 0);
+    let elsewhere = after(deleted_by_time(|r| r.loaded(63)), RowsSeen::compared(ends.into(), lacking(5).into()));
+    assert_eq!(elsewhere.reason(), Reason::SuspectIsLongest, "its log ends elsewhere, so it is another one");
+}
+
+/// That two hold the same decides who leads, and not what may go: the third one's rows are on nobody else.
+#[test]
+fn what_two_replicas_alike_lack_of_a_third_is_not_discarded() {
+    let led = |a: fn(Replica) -> Replica| {
+        let leads = |r: Replica| r.leader().alive().loaded(64).rows(18).last_term(3).in_term(3).leads_to([("c", 64)]);
+        let view = a_partition()
+            .terms([(1, 0), (3, 30)])
+            .replica("a", |r| a(r.loaded(58).rows(58).last_term(1).with(|r| r.memory.recovery.must_drop = true)))
+            .replica("b", leads)
+            .replica("c", |r| r.alive().loaded(64).rows(18).last_term(3).heard(3));
+        after(view, read_by_time(true))
+    };
+    // Nor where it led, and has a tail of 29 entries that was given up.
+    for view in [led(|r| r), led(Replica::leader)] {
+        assert_eq!(suspicion(&view, view.get("b")), None);
+        let (reason, text) = blocked(&view);
+        assert_eq!(reason, Reason::LeaderLacksRows);
+        assert!(text.starts_with("a holds 58 rows, its leader b 18"), "{text}");
+    }
 }
 
 /// It gets the delete, too, and is read again then.
@@ -58,6 +93,12 @@ fn a_follower_whose_rows_one_entry_may_have_deleted_is_taken_as_it_is_and_read_a
     let Decision::Act(intents) = decided(&view) else { panic!() };
     let mut memory = view.memory.clone();
     memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
+    assert_eq!(memory.choice.unwrap().unread, [Endpoint::from("a")]);
+    // The same where it is connected as its leader begins to lead.
+    let (endpoint, partition, term) = (Endpoint::from("b"), view.partition, Term(3));
+    let action = Action::ChangeRole { endpoint, partition, term, replicas: vec!["a".into()] };
+    let mut memory = view.memory.clone();
+    memory.note_outcome(&view, &Intent { action, ..intents[0].clone() }, &Outcome::Applied, None);
     assert_eq!(memory.choice.unwrap().unread, [Endpoint::from("a")]);
 }
 

@@ -188,6 +188,8 @@ fn recovertable_that_fails_is_tried_again_but_not_for_ever() {
     assert_eq!(waits_at(1).what, WaitFor::Begun("b".into()), "the nameserver that answered may lead no more");
     assert!(waits_at(4).timeout > waits_at(1).timeout);
     assert_eq!(expired(at(4), WaitFor::Begun("b".into())).acts(), ["recover_table b (resend)"]);
+    let failed = at(4).op(8, OpKind::ReAddWithDrop, OpStatus::Failed);
+    assert_eq!(failed.acts(), ["recover_table b (resend)"], "an operation has shown");
     let view = at(5).op(8, OpKind::ReAddWithDrop, OpStatus::Failed);
     assert_eq!(view.blocked().reason, Reason::OpFailed);
     assert!(view.blocked().text.contains("operation 8 (kReAddReplicaWithDropOP) failed"));
