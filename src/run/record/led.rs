@@ -16,17 +16,33 @@ pub struct Led {
     pub leader: Endpoint,
     /// Where its log ended; none where nobody knows.
     pub from: Option<Offset>,
-    /// What an older record says of it counts, too: it was chosen, and not seen to replicate there.
-    goes_on: bool,
+    touch: Touch,
+}
+
+/// Whether the leader was seen to replicate there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// It was chosen, and nobody has seen whether it does: what an older record says of it counts, too.
+    Unseen,
+    /// It was not, since then.
+    Lost,
+    /// It was told to: both come further together, and nothing from before counts any more.
+    Regained,
 }
 
 impl Led {
     /// The same with what an older record says.
     pub(super) fn with_older(&mut self, older: Self) {
-        if self.goes_on {
-            self.from = self.from.min(older.from);
-            self.goes_on = older.goes_on;
+        match (self.touch, older.touch) {
+            (Touch::Unseen, Touch::Regained) => self.touch = Touch::Lost,
+            (Touch::Unseen, touch) => (self.from, self.touch) = (self.from.min(older.from), touch),
+            (Touch::Lost | Touch::Regained, _) => {}
         }
+    }
+
+    /// Whether it says anything of a leader that does not replicate there now.
+    pub(super) fn lost_touch(&self) -> bool {
+        self.touch != Touch::Regained
     }
 }
 
@@ -37,12 +53,13 @@ impl RecordedRun {
     /// What a run says of the leaders of partitions.
     pub(super) fn led(&self) -> LedBeside {
         let mut led = LedBeside::new();
-        let mut attaching: BTreeMap<u64, (PartitionId, Endpoint)> = BTreeMap::new();
+        let mut attaching: BTreeMap<u64, ((PartitionId, Endpoint), Led)> = BTreeMap::new();
         for line in &self.lines {
             match line {
                 Line::Chosen { partition, choice, .. } => {
                     for remote in self.remotes(*partition) {
-                        let mut chosen = Led { leader: choice.leader.clone(), from: choice.offset, goes_on: true };
+                        let mut chosen =
+                            Led { leader: choice.leader.clone(), from: choice.offset, touch: Touch::Unseen };
                         // Clients may have written to it since it was chosen first.
                         led.remove(&(*partition, remote.clone()))
                             .into_iter()
@@ -51,19 +68,19 @@ impl RecordedRun {
                     }
                 }
                 Line::Detached { partition, remote, leader, led_from, .. } => {
-                    let detached = Led { leader: leader.clone(), from: *led_from, goes_on: false };
+                    let detached = Led { leader: leader.clone(), from: *led_from, touch: Touch::Lost };
                     led.insert((*partition, remote.clone()), detached);
                 }
-                Line::Sending { number, action: Action::AttachRemote { partition, remote, .. }, .. } => {
-                    attaching.insert(*number, (*partition, remote.clone()));
+                Line::Sending { number, action: Action::AttachRemote { endpoint, partition, remote, .. }, .. } => {
+                    let attached = Led { leader: endpoint.clone(), from: None, touch: Touch::Regained };
+                    attaching.insert(*number, ((*partition, remote.clone()), attached));
                 }
                 Line::Sending { action: Action::DelReplica { endpoint, partition, follower }, .. } => {
                     let let_go = self.let_go(endpoint, *partition, follower);
                     led.extend(let_go.map(|led| ((*partition, follower.clone()), led)));
                 }
                 Line::Went { number, outcome: Outcome::Applied, .. } => {
-                    let attached = attaching.get(number).and_then(|remote| led.get_mut(remote));
-                    attached.into_iter().for_each(|led| led.goes_on = false);
+                    led.extend(attaching.remove(number));
                 }
                 _ => {}
             }
@@ -76,7 +93,7 @@ impl RecordedRun {
         self.remotes(partition).find(|remote| *remote == follower)?;
         let known = self.begun.snapshot.tablets.get(leader)?.probes(partition).followers.known().cloned()?;
         let followed = known.followers.iter().any(|(endpoint, at)| endpoint == follower && *at <= known.leader_offset);
-        followed.then(|| Led { leader: leader.clone(), from: Some(known.leader_offset), goes_on: false })
+        followed.then(|| Led { leader: leader.clone(), from: Some(known.leader_offset), touch: Touch::Lost })
     }
 
     /// The replicas that a partition had in other clusters.

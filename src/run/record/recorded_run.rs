@@ -380,5 +380,6 @@ pub fn left_by_runs(archive: &dyn Archive, cluster: &ClusterNames) -> Result<Unf
             break;
         }
     }
+    left.led.retain(|_, led| led.lost_touch());
     Ok(left)
 }
