@@ -1,11 +1,17 @@
 //! What a step sends, and how that is written down: whoever takes the step, by itself or as a part of more.
 
-use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, PartitionId, Pid, TableName};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Cluster, Outcome};
+use crate::model::{Action, Endpoint, OpId, PartitionId, Pid, Snapshot, TableName};
 use crate::run::{Record, RecordError, outcome_of};
 use crate::wire::encode::Addressed;
 
-use super::Step;
+use super::effect::status_in_time;
+use super::partition_context::Planned;
+use super::{EffectStatus, Step};
 
 /// A call that a step sends: one of recovery's, or one that recovery never makes.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,4 +128,54 @@ pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError
             cluster.replace_only_replica(table, *pid, gone, to).await
         }
     }
+}
+
+/// What is left to do once a call has ended: nothing, if it may have been done, since whether it was shows.
+///
+/// # Errors
+/// It certainly was not.
+pub(super) fn unless_not_done(sent: Result<(), CallError>) -> Result<(), CallError> {
+    sent.or_else(|error| if error.outcome() == Outcome::Unknown { Ok(()) } else { Err(error) })
+}
+
+/// A step that was sent.
+pub(super) struct SentStep {
+    pub(super) step: Step,
+    pub(super) planned: Planned,
+    /// The newest operation from before.
+    pub(super) since: Option<OpId>,
+    pub(super) at: Instant,
+}
+
+impl SentStep {
+    /// Now. `seen`: what was seen right before.
+    pub(super) fn now(step: Step, planned: Planned, seen: &Snapshot) -> Self {
+        Self { step, planned, since: newest(seen), at: Instant::now() }
+    }
+
+    /// What is seen of its effect. `pace` is how much faster than ours the cluster's clock runs.
+    pub(super) fn status(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> EffectStatus {
+        let waited = self.at.elapsed().mul_f64(pace);
+        match status_in_time(&*self.planned.effect, seen, self.since, waited) {
+            EffectStatus::Waiting(text) => self.in_time(text, timeout),
+            clear => clear,
+        }
+    }
+
+    /// What is said of an effect that is waited for: that it did not come in time, if so.
+    pub(super) fn in_time(&self, text: String, timeout: Duration) -> EffectStatus {
+        if self.at.elapsed() < timeout {
+            return EffectStatus::Waiting(text);
+        }
+        EffectStatus::Missed {
+            text: format!("it was sent, but its effect was not seen within {} s: {text}", timeout.as_secs()),
+            hint: "it may still take effect: check `openmldb-ops status` and `openmldb-ops show ops`, then run this again"
+                .to_owned(),
+        }
+    }
+}
+
+/// The newest operation that was seen.
+pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
+    seen.ops.iter().map(|op| op.id).max()
 }

@@ -23,10 +23,9 @@ use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
 use super::super::arrange::Goal;
-use super::super::call::{noted, send, write_down};
+use super::super::call::{newest, noted, send, write_down};
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Refusal};
-use super::super::perform::newest;
 use super::super::steps::follow;
 use super::super::{Call, Step};
 use super::{Shared, StepEvent, StepOutcome};
