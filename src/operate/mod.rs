@@ -26,7 +26,6 @@ mod steps;
 mod tests;
 
 pub use arrange::{Arrangement, Closed, DryRun, Goal, Led, Replaces, Undertaking, UpgradeNote, arrange, dry_run};
-pub use call::{Call, Command, MetadataChange};
 pub use dismissal::{DismissError, Dismissed, dismiss};
 pub use effect::{Ask, Effect, EffectStatus, Vain};
 pub use job::{Job, JobError, JobPlan, JobReport};
@@ -37,4 +36,4 @@ pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
 pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
-pub use steps::{OpEnd, Step, WhichOps};
+pub use steps::Step;

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
+use crate::model::{
+    Action, Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState,
+};
 use crate::recovery::{
     Blocked, Loss, Memory, View, may_be_dropped, may_be_emptied, may_be_forgotten, may_be_resent, may_be_taken_away,
 };
 use crate::run::meant;
 
 use super::arrange::Replaces;
-use super::call::Call;
 use super::effect::Effect;
 
 /// A step that may be taken.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// What is sent; nothing if it is so already.
-    pub call: Option<Call>,
+    pub call: Option<Action>,
     /// What it is to bring about.
     pub effect: Arc<dyn Effect>,
     /// What a tablet gets by it that one that is being emptied or upgraded must not get.
@@ -27,13 +28,13 @@ pub struct Planned {
 
 impl Planned {
     /// This is sent, or it is so already.
-    pub(super) fn new(call: Option<impl Into<Call>>, effect: impl Effect + 'static) -> Self {
+    pub(super) fn new(call: Option<impl Into<Action>>, effect: impl Effect + 'static) -> Self {
         Self { call: call.map(Into::into), effect: Arc::new(effect), gives: None, remarks: Vec::new() }
     }
 
     /// It is so already.
     pub(super) fn already(effect: impl Effect + 'static) -> Self {
-        Self::new(None::<Call>, effect)
+        Self::new(None::<Action>, effect)
     }
 
     pub(super) fn giving(self, given: Given) -> Self {

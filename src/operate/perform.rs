@@ -10,7 +10,7 @@ use crate::run::{LockError, Looked, Pauses, Record, RecordError, Said, Stop, Wai
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
 use super::arrange::Closed;
-use super::call::{SentStep, newest, noted, send, unless_not_done, write_down};
+use super::call::{SentStep, newest, noted, unless_not_done, write_down};
 use super::effect::Ask;
 use super::partition_context::{Planned, Refusal};
 use super::plan::{outage, plan};
@@ -183,7 +183,7 @@ impl Single {
         remarks: &mut Vec<String>,
     ) -> Result<Outcome, OperateError> {
         let Some(call) = &planned.call else { return Ok(Outcome::NotSent) };
-        let sent = within_budget(cluster, CALLS, send(cluster, call)).await;
+        let sent = within_budget(cluster, CALLS, cluster.act(call)).await;
         let late =
             || Err(CallError::new("the cluster", self.step.code(), CallErrorKind::DeadlineExceeded { after: CALLS }));
         let sent = noted(record, number, sent.unwrap_or_else(late));

@@ -14,8 +14,8 @@ use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Tabl
 use crate::recovery::WaitFor;
 
 use super::driver::{Driver, Report};
-use super::partition_task::{PartitionTask, Sequence};
 use super::looks::NextLook;
+use super::partition_task::{PartitionTask, Sequence};
 use super::polling::POLL_MIN;
 
 /// What a call costs, and a line of an answer to one that asks for everything, in the same unit (about a tenth of a
@@ -84,7 +84,8 @@ impl Driver {
             let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
             let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
             let table = table.name.clone();
-            let still = self.partitions.get(id).map_or(self.pauses.most, |task| self.longest_pause(task.pace.next.moved));
+            let still =
+                self.partitions.get(id).map_or(self.pauses.most, |task| self.longest_pause(task.pace.next.moved));
             let Some(task) = self.partitions.get_mut(id).filter(|task| task.pace.due().is_some_and(|due| due <= now))
             else {
                 continue;

@@ -7,15 +7,15 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Hold};
-use crate::model::{Endpoint, PartitionId, Role, Snapshot};
+use crate::model::{Action, Endpoint, PartitionId, Role, Snapshot};
 use crate::run::{AUTO_FAILOVER_IS_ON, Looked, NameserverSilence, Pauses, Said, Stop, Waiter, until};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::arrange::{Goal, Next, next};
-use super::super::call::{SentStep, noted, send, unless_not_done, write_down};
+use super::super::call::{SentStep, noted, unless_not_done, write_down};
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
-use super::super::{Call, EffectStatus, Step};
+use super::super::{EffectStatus, Step};
 use super::ready::{Ready, ready};
 use super::vacancy::{End, Vacancy, Why};
 use super::{Shared, StepEvent, StepOutcome};
@@ -375,7 +375,7 @@ impl Lane {
             return Looked::Ends(LaneEnd::Stopped(Stop::Unrecorded));
         };
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
-        let sent = send(&self.shared.cluster.once(ANSWERS), &call).await;
+        let sent = self.shared.cluster.once(ANSWERS).act(&call).await;
         if let Err(error) = unless_not_done(noted(&self.shared.session.record, number, sent)) {
             let text = error.to_string();
             self.tell(&step, None, StepOutcome::Missed(text.clone()));
@@ -391,7 +391,7 @@ impl Lane {
         Looked::Again
     }
 
-    fn tell(&mut self, step: &Step, call: Option<Call>, how: StepOutcome) {
+    fn tell(&mut self, step: &Step, call: Option<Action>, how: StepOutcome) {
         self.said = Said::now();
         let (partition, text) = (self.goal.name(), step.to_string());
         self.shared.tell(&StepEvent { partition, step: step.code(), text, call, how });

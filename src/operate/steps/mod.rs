@@ -21,15 +21,13 @@ mod tablet;
 
 use std::fmt;
 
-use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName};
+use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName, WhichOps};
 
 use super::arrange::Replaces;
 use definition::{Definition, Target};
 
-pub use operation::{OpEnd, WhichOps};
 #[cfg(test)]
 pub(super) use recover::Recovered;
-pub(super) use stand::follow;
 
 /// Makes of each step a variant of [`Step`], and of the variant's fields, borrowed, what its file writes the [`Definition`] for.
 macro_rules! steps {

@@ -1,10 +1,9 @@
 //! What becomes of the replica of a tablet that is gone for good: metadata forget it, or another tablet has its place. Nobody types these
 //! steps: `tablet replace` takes them, in an order in which no partition is without its data for them.
 
-use crate::model::Snapshot;
+use crate::model::{Manual, Snapshot};
 
 use super::super::arrange::is_gone;
-use super::super::call::MetadataChange;
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 use super::definition::{Definition, Target};
 use super::placement::{Gone, has_a_leader};
@@ -37,7 +36,7 @@ impl Definition for ForgetReplica<'_> {
         place.may_be_forgotten(self.replaces)?;
         let (table, pid) = (self.table.clone(), *self.pid);
         let effect = Gone { table: table.clone(), partition: place.id(), endpoint: gone.clone() };
-        Ok(Planned::new(Some(MetadataChange { table, pid, gone: gone.clone(), to: None }), effect))
+        Ok(Planned::new(Some(Manual::ForgetReplica { table, pid, gone: gone.clone() }), effect))
     }
 }
 
@@ -73,7 +72,7 @@ impl Definition for ReplaceOnly<'_> {
         }
         let (table, pid) = (self.table.clone(), *self.pid);
         let effect = Gone { table: table.clone(), partition: place.id(), endpoint: gone.clone() };
-        let change = MetadataChange { table, pid, gone: gone.clone(), to: Some(self.to.clone()) };
+        let change = Manual::ReplaceOnly { table, pid, gone: gone.clone(), to: self.to.clone() };
         Ok(Planned::new(Some(change), effect).giving(Given::replica(self.to)))
     }
 
