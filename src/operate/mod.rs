@@ -15,6 +15,7 @@ mod handover;
 mod job;
 mod longer;
 mod partition_context;
+mod partition_mut;
 mod perform;
 mod plan;
 mod put_back;

@@ -107,6 +107,11 @@ impl Step {
         self.definition().gives()
     }
 
+    /// What it changes if it works, as far as goals need it.
+    pub(super) fn predict(&self, now: &mut Snapshot) {
+        self.definition().predict(now);
+    }
+
     /// Of a cluster, what the step is about: a record of it does not have to hold the rest.
     pub(super) fn surroundings(&self, seen: &Snapshot) -> Snapshot {
         let definition = self.definition();

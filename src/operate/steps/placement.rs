@@ -8,6 +8,7 @@ use super::super::effect::{
     Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_gone, is_recovered, nothing_began,
 };
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
 use super::recover::Recovered;
 use super::{AddReplica, MigrateReplica, RemoveReplica};
@@ -43,6 +44,11 @@ impl Definition for AddReplica<'_> {
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.follow(self.endpoint);
     }
 }
 
@@ -84,6 +90,11 @@ impl Definition for RemoveReplica<'_> {
         let effect = Gone { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
         let action = Manual::RemoveReplica { table, pid, endpoint: endpoint.clone() };
         Ok(Planned::new(Some(action), effect).noting(remarks))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.remove(self.endpoint);
     }
 }
 
@@ -139,6 +150,12 @@ impl Definition for MigrateReplica<'_> {
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.follow(self.to);
+        at.remove(self.from);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What becomes of the replica of a tablet that is gone for good: metadata forget it, or another tablet has its place. Nobody types these
 //! steps: `tablet replace` takes them, in an order in which no partition is without its data for them.
 
-use crate::model::{Manual, Snapshot};
+use crate::model::{Manual, Replica, Snapshot};
 
 use super::super::arrange::is_gone;
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target};
 use super::placement::{Gone, has_a_leader};
 use super::{ForgetReplica, ReplaceOnly};
@@ -37,6 +38,11 @@ impl Definition for ForgetReplica<'_> {
         let (table, pid) = (self.table.clone(), *self.pid);
         let effect = Gone { table: table.clone(), partition: place.id(), endpoint: gone.clone() };
         Ok(Planned::new(Some(Manual::ForgetReplica { table, pid, gone: gone.clone() }), effect))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.remove(&self.replaces.gone);
     }
 }
 
@@ -78,5 +84,12 @@ impl Definition for ReplaceOnly<'_> {
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.remove(&self.replaces.gone);
+        let endpoint = self.to.clone();
+        at.replicas().push(Replica { endpoint, is_leader: true, is_alive: false, offset: None });
     }
 }

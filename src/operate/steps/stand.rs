@@ -8,6 +8,7 @@ use crate::model::{Endpoint, Manual, OpId, PartitionId, Role, Snapshot, TableNam
 use super::super::effect::{Effect, EffectStatus, role};
 use super::super::handover::{Standing, Successor, lead_again, standing};
 use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target};
 use super::leader::{Leads, electable, named_among};
 use super::{StandDown, StandUp};
@@ -46,6 +47,13 @@ impl Definition for StandDown<'_> {
             Standing::Silent => Err(silent(leader)),
         }
     }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.take_from_the_furthest(self.endpoint);
+        at.set_role(self.endpoint, Role::Follower);
+        at.catch_up(self.successor, self.endpoint);
+    }
 }
 
 impl Definition for StandUp<'_> {
@@ -75,6 +83,11 @@ impl Definition for StandUp<'_> {
             Standing::Silent => Err(silent(leader)),
             Standing::Down(_) | Standing::TooEarly => Ok(Planned::new(Some(lead_again(&place, leader)?), effect)),
         }
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.lead(self.endpoint);
     }
 }
 
