@@ -10,8 +10,9 @@ use crate::recovery::{
 };
 use crate::run::meant;
 
-use super::arrange::Replaces;
 use super::effect::Effect;
+use super::goal::Replaces;
+pub use super::refusal::Refusal;
 
 /// A step that may be taken.
 #[derive(Debug, Clone)]
@@ -71,30 +72,6 @@ impl Given {
 
     pub(super) fn replica(to: &Endpoint) -> Self {
         Self { what: Gift::Replica, to: to.clone() }
-    }
-}
-
-/// Why a step is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}{}", code.map_or(String::new(), |code| format!(" (OpenMLDB would answer {code})")))]
-pub struct Refusal {
-    /// The code OpenMLDB would answer; none if OpenMLDB would do it, and rows could be lost.
-    pub code: Option<i32>,
-    /// What was seen.
-    pub text: String,
-    /// What to do.
-    pub hint: String,
-}
-
-impl Refusal {
-    /// OpenMLDB would refuse it.
-    pub(super) fn of(code: i32, text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: Some(code), text: text.into(), hint: hint.into() }
-    }
-
-    /// OpenMLDB would do it; this tool does not.
-    pub(super) fn unsafe_now(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: None, text: text.into(), hint: hint.into() }
     }
 }
 
@@ -262,4 +239,32 @@ pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
         text,
         format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are"),
     )
+}
+
+/// # Errors
+/// The tablet is not gone, as far as anybody can tell; or nobody knows it.
+pub(super) fn tablet_is_gone(seen: &Snapshot, at: &Endpoint) -> Result<(), Refusal> {
+    let Some(tablet) = seen.tablets.get(at) else {
+        let others = seen.tablets.keys().map(Endpoint::as_str);
+        let meant = meant(at.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        let text = format!("nobody knows a tablet {at}, and nothing is placed on it");
+        return Err(Refusal::unsafe_now(text, format!("{meant}see `openmldb-ops show tablets`")));
+    };
+    let back = "`openmldb-ops recover --all` brings back what is placed on it, and gives it its leaders' data where its own are lost";
+    let (text, hint) = if tablet.held.known().is_some() {
+        (format!("{at} is there: it answers"), back)
+    } else if seen.hears_from(at) {
+        (
+            format!("the nameserver takes {at} for healthy"),
+            "stop that tablet for good, and wait until the nameserver misses it",
+        )
+    } else if tablet.in_zookeeper == Some(true) {
+        (
+            format!("{at} is registered in ZooKeeper"),
+            "stop that tablet for good, and wait until its registration is gone",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::unsafe_now(format!("{text}, so it is not gone for good"), hint))
 }

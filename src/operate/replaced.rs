@@ -6,8 +6,9 @@ use crate::model::{Endpoint, Pid, Snapshot, TableName, counted};
 use crate::recovery::{Loss, LossKind};
 use crate::run::{HeldFor, PlanId};
 
-use super::arrange::{Arrangement, Replaces, Undertaking};
+use super::goal::{Arrangement, Replaces};
 use super::partition_context::{PartitionContext, Refusal};
+use super::undertaking::Undertaking;
 
 /// Something that only the tablet is known to have held, or may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

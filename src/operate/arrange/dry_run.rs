@@ -3,10 +3,10 @@
 use crate::model::Snapshot;
 
 use super::super::Step;
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::Refusal;
 use super::super::plan::plan;
 use super::next::{Next, next};
-use super::{Arrangement, Goal};
 
 /// No partition needs more steps: one more replica, a leader changed and brought back, two taken away.
 const MOST_STEPS: usize = 20;

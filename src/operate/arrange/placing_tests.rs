@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::model::{
     Action, Compression, Manual, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid,
 };
-use crate::recovery::LossKind;
+use crate::recovery::{Loss, LossKind};
 
+use super::super::goal::{Arrangement, Goal, Replaces};
 use super::super::{Step, plan};
 use super::tests::{Dice, any, cluster, follow, seeds, tablet};
 use super::*;

@@ -7,6 +7,7 @@ use crate::model::{
     StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::{Step, plan};
 use super::next::{Next, next};
 use super::replica_counts::ReplicaCounts;

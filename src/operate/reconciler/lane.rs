@@ -7,12 +7,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Hold};
-use crate::model::{Action, Endpoint, PartitionId, Role, Snapshot};
+use crate::model::{Action, Endpoint, Role, Snapshot};
 use crate::run::{AUTO_FAILOVER_IS_ON, Looked, NameserverSilence, Pauses, Said, Stop, Waiter, until};
 use crate::snapshot::{OnePartition, look_at_partition};
 
-use super::super::arrange::{Goal, Next, next};
+use super::super::arrange::{Next, next};
 use super::super::call::{SentStep, noted, unless_not_done, write_down};
+use super::super::goal::Goal;
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
 use super::super::{EffectStatus, Step};
@@ -370,7 +371,7 @@ impl Lane {
             self.turn = None;
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
-        let (record, about) = (&self.shared.session.record, id_of(seen, &self.goal));
+        let (record, about) = (&self.shared.session.record, self.goal.id(seen));
         let Ok(number) = write_down(record, (&step, about), &call, &self.goal.why) else {
             return Looked::Ends(LaneEnd::Stopped(Stop::Unrecorded));
         };
@@ -425,12 +426,6 @@ fn is_leaderless(seen: &Snapshot, goal: &Goal) -> bool {
     let Ok(place) = PartitionContext::find(seen, &goal.table, goal.pid) else { return false };
     let held = place.leader().and_then(|leader| place.loaded(leader));
     held.is_some_and(|held| held.role == Role::Follower)
-}
-
-/// Which partition a goal is about.
-pub(super) fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
-    let table = seen.table(&goal.table)?;
-    Some(PartitionId { tid: table.tid, pid: goal.pid })
 }
 
 fn still_under_way(step: &Step, text: &str) -> Refusal {

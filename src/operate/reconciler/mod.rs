@@ -20,7 +20,7 @@ use crate::model::{Action, Endpoint, Pid};
 use crate::run::{Ended, SessionHandle, Stop};
 
 use super::Step;
-use super::arrange::Goal;
+use super::goal::Goal;
 use super::partition_context::Refusal;
 use lane::{Lane, LaneEnd};
 

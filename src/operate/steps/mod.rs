@@ -23,7 +23,7 @@ use std::fmt;
 
 use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName, WhichOps};
 
-use super::arrange::Replaces;
+use super::goal::Replaces;
 use definition::{Definition, Target};
 
 #[cfg(test)]

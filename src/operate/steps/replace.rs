@@ -3,8 +3,9 @@
 
 use crate::model::{Manual, Replica, Snapshot};
 
-use super::super::arrange::is_gone;
-use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_context::{
+    Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_gone, tablet_is_healthy,
+};
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target};
 use super::placement::{Gone, has_a_leader};
@@ -32,7 +33,7 @@ impl Definition for ForgetReplica<'_> {
         let (place, gone) = (PartitionContext::find(seen, self.table, *self.pid)?, &self.replaces.gone);
         failover_is_off(seen)?;
         place.replica(gone)?;
-        is_gone(seen, gone)?;
+        tablet_is_gone(seen, gone)?;
         has_a_leader(&place)?;
         place.may_be_forgotten(self.replaces)?;
         let (table, pid) = (self.table.clone(), *self.pid);
@@ -70,7 +71,7 @@ impl Definition for ReplaceOnly<'_> {
         failover_is_off(seen)?;
         let name = place.name();
         place.replica(gone)?;
-        is_gone(seen, gone)?;
+        tablet_is_gone(seen, gone)?;
         tablet_is_healthy(seen, self.to)?;
         if place.partition.replicas.len() > 1 || self.replaces.accepted.is_empty() {
             let text = format!("{gone} does not have the only replica of {name}, or its loss was not accepted");

@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::snapshot::only;
 
-use super::super::super::arrange::Goal;
+use super::super::super::goal::Goal;
 use super::super::super::partition_context::{PartitionContext, Refusal};
 use super::decide::Again;
 use super::election::Election;

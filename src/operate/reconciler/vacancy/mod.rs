@@ -23,8 +23,8 @@ use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Manual, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
 use super::super::Step;
-use super::super::arrange::Goal;
 use super::super::call::{newest, noted, write_down};
+use super::super::goal::Goal;
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::{Shared, StepEvent, StepOutcome};
