@@ -455,16 +455,18 @@ impl Driver {
             Ok(Report::Told(id, told)) => self.note_written(id, told),
             Ok(Report::Sized(endpoint, polled)) => self.note_sized(&endpoint, &polled),
             Ok(Report::Beside(failover)) => self.note_failover(failover),
-            // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
+            // A task of ours panicked, which is a bug: so does the run, and its session gives auto_failover back.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
     pub(super) fn note_no_nameserver(&mut self, error: &CallError) {
-        self.nameserver_silence.goes_on();
+        let is_to_be_said = self.nameserver_silence.goes_on(self.settings.pace);
         // Asked again at once: it counts as gone only for as long as it is asked and does not answer.
         self.doubt_nameserver = true;
-        (self.settings.listener)(&Event::Note { text: error.to_string() });
+        if is_to_be_said {
+            (self.settings.listener)(&Event::Note { text: error.to_string() });
+        }
     }
 }
 

@@ -122,9 +122,9 @@ pub(super) async fn pause<T>(until: Instant, told: &mut watch::Receiver<T>) {
     }
 }
 
-/// Since when no nameserver has answered.
+/// Since when no nameserver has answered, and when that was last said.
 #[derive(Debug, Default)]
-pub struct NameserverSilence(Option<Instant>);
+pub struct NameserverSilence(Option<(Instant, Said)>);
 
 impl NameserverSilence {
     /// One has answered.
@@ -132,14 +132,21 @@ impl NameserverSilence {
         self.0 = None;
     }
 
-    /// None has.
-    pub fn goes_on(&mut self) {
-        self.0.get_or_insert_with(Instant::now);
+    /// None has. Whether that is to be said: once, and again where it lasts. `pace` is how much faster than ours the cluster's clock
+    /// runs.
+    pub fn goes_on(&mut self, pace: f64) -> bool {
+        match &mut self.0 {
+            Some((_, said)) => said.is_due(pace),
+            none => {
+                *none = Some((Instant::now(), Said::now()));
+                true
+            }
+        }
     }
 
-    /// Whether nobody waits for it any more. `pace` is how much faster than ours the cluster's clock runs.
+    /// Whether nobody waits for it any more.
     pub fn is_too_long(&self, pace: f64) -> bool {
-        self.0.is_some_and(|since| since.elapsed().mul_f64(pace) >= NAMESERVER_GONE)
+        self.0.as_ref().is_some_and(|(since, _)| since.elapsed().mul_f64(pace) >= NAMESERVER_GONE)
     }
 }
 
@@ -203,6 +210,19 @@ mod tests {
         drop(tells);
         let secs: Vec<u64> = looks.await.unwrap().iter().map(Duration::as_secs).collect();
         assert_eq!(secs, [0, 1, 1, 4], "nobody is left to tell, and it is not looked without a pause");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_nameserver_is_told_once_and_again_where_that_lasts() {
+        let mut silence = NameserverSilence::default();
+        let mut told = Vec::new();
+        for second in 0..65 {
+            told.extend(silence.goes_on(1.0).then_some(second));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!((told, silence.is_too_long(1.0), silence.is_too_long(10.0)), (vec![0, 30, 60], false, true));
+        silence.ends();
+        assert!(!silence.is_too_long(10.0) && silence.goes_on(1.0));
     }
 
     #[test]

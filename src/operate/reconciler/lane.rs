@@ -157,7 +157,8 @@ impl Lane {
 
     /// The nameserver did not answer: another one may lead by now.
     async fn is_blind(&mut self, error: CallError) -> Looked<LaneEnd> {
-        self.silence.goes_on();
+        // What is waited for is said anyway.
+        let _said = self.silence.goes_on(self.shared.pace);
         if let Some(ending) = self.ending
             && ending.elapsed() >= LET_GO.div_f64(2.0)
         {
