@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::model::{Endpoint, Pid, TableName};
-use crate::operate::Call;
+use crate::model::{Action, Endpoint, Pid, TableName};
 use crate::run::Selector;
 use crate::ui::{Numbers, command};
 
@@ -57,10 +56,6 @@ pub(super) fn must_be_new(file: &Path) -> Result<(), Failure> {
 }
 
 /// A call, as the handbook writes it.
-pub(super) fn sends(call: &Call) -> String {
-    match call {
-        Call::Action(action) => command(action, Numbers::Known),
-        Call::Command(command) => command.words().to_owned(),
-        Call::Metadata(change) => change.words(),
-    }
+pub(super) fn sends(call: &Action) -> String {
+    command(call, Numbers::Known)
 }

@@ -1,83 +1,16 @@
 //! What a step sends, and how that is written down: whoever takes the step, by itself or as a part of more.
 
-use crate::cluster::{CallError, Cluster};
-use crate::model::{Action, Endpoint, PartitionId, Pid, TableName};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CallError, Outcome};
+use crate::model::{Action, OpId, PartitionId, Snapshot};
 use crate::run::{Record, RecordError, outcome_of};
-use crate::wire::encode::Addressed;
 
-use super::Step;
-
-/// A call that a step sends: one of recovery's, or one that recovery never makes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Call {
-    /// One of recovery's.
-    Action(Action),
-    /// One that only steps send.
-    Command(Command),
-    /// `settablepartition`, of what was read just before.
-    Metadata(MetadataChange),
-}
-
-/// A partition's metadata without the replica of a tablet that is gone for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetadataChange {
-    /// The table.
-    pub table: TableName,
-    /// The partition.
-    pub pid: Pid,
-    /// The tablet that is gone.
-    pub gone: Endpoint,
-    /// The tablet that has its place, where it had the only replica.
-    pub to: Option<Endpoint>,
-}
-
-impl MetadataChange {
-    /// As the handbook writes it.
-    pub fn words(&self) -> String {
-        let Self { table, pid, gone, to } = self;
-        match to {
-            None => format!("settablepartition {} {pid} without {gone}", table.table),
-            Some(to) => format!("settablepartition {} {pid} on {to} instead of {gone}", table.table),
-        }
-    }
-}
-
-/// A call that recovery never makes. Only a step's own file makes one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Command {
-    words: String,
-    call: Box<Addressed>,
-}
-
-impl Command {
-    /// `words` is how the handbook writes it.
-    pub(super) fn new(words: String, call: Addressed) -> Self {
-        Self { words, call: Box::new(call) }
-    }
-
-    /// As the handbook writes it.
-    pub fn words(&self) -> &str {
-        &self.words
-    }
-}
-
-impl From<Action> for Call {
-    fn from(action: Action) -> Self {
-        Self::Action(action)
-    }
-}
-
-impl From<Command> for Call {
-    fn from(command: Command) -> Self {
-        Self::Command(command)
-    }
-}
-
-impl From<MetadataChange> for Call {
-    fn from(change: MetadataChange) -> Self {
-        Self::Metadata(change)
-    }
-}
+use super::effect::status_in_time;
+use super::partition_context::Planned;
+use super::{EffectStatus, Step};
 
 /// Writes a step's call down: it is on disk, or it must not be sent. Gives its number in the record. `about`: the partition, where the
 /// step is taken for one.
@@ -87,12 +20,12 @@ impl From<MetadataChange> for Call {
 pub(super) fn write_down(
     record: &Record,
     (step, about): (&Step, Option<PartitionId>),
-    call: &Call,
+    call: &Action,
     why: &str,
 ) -> Result<u64, RecordError> {
     let number = match call {
-        Call::Action(action) => record.sending(step.code(), about, action, why),
-        Call::Command(_) | Call::Metadata(_) => record.commanding(step.code(), &step.to_string(), why),
+        Action::Manual(_) => record.commanding(step.code(), &step.to_string(), why),
+        action => record.sending(step.code(), about, action, why),
     };
     record.sync().map(|()| number)
 }
@@ -107,19 +40,53 @@ pub(super) fn noted(record: &Record, number: u64, sent: Result<(), CallError>) -
     sent
 }
 
-/// Sends a call.
+/// What is left to do once a call has ended: nothing, if it may have been done, since whether it was shows.
 ///
 /// # Errors
-/// What was seen.
-pub(super) async fn send(cluster: &Cluster, call: &Call) -> Result<(), CallError> {
-    match call {
-        Call::Action(action) => cluster.act(action).await,
-        Call::Command(command) => cluster.command((*command.call).clone()).await,
-        Call::Metadata(MetadataChange { table, pid, gone, to: None }) => {
-            cluster.forget_replica(table, *pid, gone).await
-        }
-        Call::Metadata(MetadataChange { table, pid, gone, to: Some(to) }) => {
-            cluster.replace_only_replica(table, *pid, gone, to).await
+/// It certainly was not.
+pub(super) fn unless_not_done(sent: Result<(), CallError>) -> Result<(), CallError> {
+    sent.or_else(|error| if error.outcome() == Outcome::Unknown { Ok(()) } else { Err(error) })
+}
+
+/// A step that was sent.
+pub(super) struct SentStep {
+    pub(super) step: Step,
+    pub(super) planned: Planned,
+    /// The newest operation from before.
+    pub(super) since: Option<OpId>,
+    pub(super) at: Instant,
+}
+
+impl SentStep {
+    /// Now. `seen`: what was seen right before.
+    pub(super) fn now(step: Step, planned: Planned, seen: &Snapshot) -> Self {
+        Self { step, planned, since: newest(seen), at: Instant::now() }
+    }
+
+    /// What is seen of its effect. `pace` is how much faster than ours the cluster's clock runs.
+    pub(super) fn status(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> EffectStatus {
+        let waited = self.at.elapsed().mul_f64(pace);
+        match status_in_time(&*self.planned.effect, seen, self.since, waited) {
+            EffectStatus::Waiting(text) => self.in_time(text, timeout),
+            clear => clear,
         }
     }
+
+    /// What is said of an effect that is waited for: that it did not come in time, if so.
+    pub(super) fn in_time(&self, text: String, timeout: Duration) -> EffectStatus {
+        if self.at.elapsed() < timeout {
+            return EffectStatus::Waiting(text);
+        }
+        EffectStatus::Missed {
+            text: format!("it was sent, but its effect was not seen within {} s: {text}", timeout.as_secs()),
+            hint:
+                "it may still take effect: check `openmldb-ops status` and `openmldb-ops show ops`, then run this again"
+                    .to_owned(),
+        }
+    }
+}
+
+/// The newest operation that was seen.
+pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
+    seen.ops.iter().map(|op| op.id).max()
 }

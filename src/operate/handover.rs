@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::model::{Action, Endpoint, Held, Offset, Role, Seen};
 
-use super::arrange::Goal;
+use super::goal::Goal;
 use super::partition_context::{PartitionContext, Refusal};
 
 /// Entries a follower may lack when its leader stands down: they are on their way, or the leader stands up again.

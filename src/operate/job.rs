@@ -13,13 +13,15 @@ use crate::run::{
 };
 use crate::snapshot::{collect_evidence, collect_within};
 
-use super::arrange::{Arrangement, Closed, Goal, Next, Undertaking, UpgradeNote, arrange, dry_run, next};
+use super::arrange::{Closed, Next, UpgradeNote, arrange, dry_run, next};
+use super::goal::{Arrangement, Goal};
 use super::longer::compare_longer_successors;
-use super::partition_context::Refusal;
+use super::partition_context::{PartitionContext, Refusal};
 use super::perform::look_to_change;
 use super::reconciler::{Reconciler, StepListener, StoodDowns};
 use super::replaced::{Lost, consent};
 use super::state_dir::{StateDir, StateDirError};
+use super::undertaking::Undertaking;
 
 /// How long a tablet may take to say all that it holds, at the first look and the last: one that hangs holds up nothing else.
 const ANSWERS: Duration = Duration::from_secs(10);
@@ -145,7 +147,7 @@ impl Job {
         let lost = consent(&self.undertaking, &mut arrangement, &seen, &found.held)?;
         let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
         compare_longer_successors(cluster, &seen, &mut arrangement, is_asked_for).await?;
-        let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| goal.with_stray(&seen)).collect();
+        let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| with_stray(&seen, goal)).collect();
         collect_evidence(cluster, &mut seen, &strays).await;
         if !found.held.is_empty() && found.auto_failover {
             let text = format!("auto_failover is kept off: {}", why_held(&found.held));
@@ -334,6 +336,12 @@ impl Job {
             | Undertaking::LeadBeside { .. } => Ok(()),
         }
     }
+}
+
+/// The partition of a goal, if a tablet where it is to have a replica holds what no metadata names.
+fn with_stray(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
+    let place = PartitionContext::find(seen, &goal.table, goal.pid).ok()?;
+    goal.replicas.iter().any(|at| place.stray(at).is_some()).then(|| place.id())
 }
 
 /// How many steps each goal takes, by its name.

@@ -7,7 +7,7 @@ use crate::model::{Endpoint, Snapshot};
 use crate::playbook::COMPARE_ROWS_UP_TO;
 use crate::rows::rows_seen;
 
-use super::arrange::{Arrangement, Goal};
+use super::goal::{Arrangement, Goal};
 use super::partition_context::{PartitionContext, Refusal};
 
 /// Notes of each goal whether its longer successor holds all that its leader does. The goals of successors that do not are taken out.

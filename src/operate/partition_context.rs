@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::model::{Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState};
+use crate::model::{
+    Action, Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState,
+};
 use crate::recovery::{
     Blocked, Loss, Memory, View, may_be_dropped, may_be_emptied, may_be_forgotten, may_be_resent, may_be_taken_away,
 };
 use crate::run::meant;
 
-use super::arrange::Replaces;
-use super::call::Call;
 use super::effect::Effect;
+use super::goal::Replaces;
+pub use super::refusal::Refusal;
 
 /// A step that may be taken.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// What is sent; nothing if it is so already.
-    pub call: Option<Call>,
+    pub call: Option<Action>,
     /// What it is to bring about.
     pub effect: Arc<dyn Effect>,
     /// What a tablet gets by it that one that is being emptied or upgraded must not get.
@@ -27,13 +29,13 @@ pub struct Planned {
 
 impl Planned {
     /// This is sent, or it is so already.
-    pub(super) fn new(call: Option<impl Into<Call>>, effect: impl Effect + 'static) -> Self {
+    pub(super) fn new(call: Option<impl Into<Action>>, effect: impl Effect + 'static) -> Self {
         Self { call: call.map(Into::into), effect: Arc::new(effect), gives: None, remarks: Vec::new() }
     }
 
     /// It is so already.
     pub(super) fn already(effect: impl Effect + 'static) -> Self {
-        Self::new(None::<Call>, effect)
+        Self::new(None::<Action>, effect)
     }
 
     pub(super) fn giving(self, given: Given) -> Self {
@@ -70,30 +72,6 @@ impl Given {
 
     pub(super) fn replica(to: &Endpoint) -> Self {
         Self { what: Gift::Replica, to: to.clone() }
-    }
-}
-
-/// Why a step is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}{}", code.map_or(String::new(), |code| format!(" (OpenMLDB would answer {code})")))]
-pub struct Refusal {
-    /// The code OpenMLDB would answer; none if OpenMLDB would do it, and rows could be lost.
-    pub code: Option<i32>,
-    /// What was seen.
-    pub text: String,
-    /// What to do.
-    pub hint: String,
-}
-
-impl Refusal {
-    /// OpenMLDB would refuse it.
-    pub(super) fn of(code: i32, text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: Some(code), text: text.into(), hint: hint.into() }
-    }
-
-    /// OpenMLDB would do it; this tool does not.
-    pub(super) fn unsafe_now(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: None, text: text.into(), hint: hint.into() }
     }
 }
 
@@ -183,7 +161,7 @@ impl<'a> PartitionContext<'a> {
     /// What only that one is known to have held, unless it was accepted; or that it is not gone.
     pub(super) fn may_be_forgotten(&self, replaces: &Replaces) -> Result<(), Refusal> {
         if replaces.unseen && replaces.accepted.is_empty() {
-            return Err(super::replaced::nobody_has_looked(&self.name(), &replaces.gone));
+            return Err(nobody_has_looked(&self.name(), &replaces.gone));
         }
         self.forgotten(replaces).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
     }
@@ -261,4 +239,44 @@ pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
         text,
         format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are"),
     )
+}
+
+/// # Errors
+/// The tablet is not gone, as far as anybody can tell; or nobody knows it.
+pub(super) fn tablet_is_gone(seen: &Snapshot, at: &Endpoint) -> Result<(), Refusal> {
+    let Some(tablet) = seen.tablets.get(at) else {
+        let others = seen.tablets.keys().map(Endpoint::as_str);
+        let meant = meant(at.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? "));
+        let text = format!("nobody knows a tablet {at}, and nothing is placed on it");
+        return Err(Refusal::unsafe_now(text, format!("{meant}see `openmldb-ops show tablets`")));
+    };
+    let back = "`openmldb-ops recover --all` brings back what is placed on it, and gives it its leaders' data where its own are lost";
+    let (text, hint) = if tablet.held.known().is_some() {
+        (format!("{at} is there: it answers"), back)
+    } else if seen.hears_from(at) {
+        (
+            format!("the nameserver takes {at} for healthy"),
+            "stop that tablet for good, and wait until the nameserver misses it",
+        )
+    } else if tablet.in_zookeeper == Some(true) {
+        (
+            format!("{at} is registered in ZooKeeper"),
+            "stop that tablet for good, and wait until its registration is gone",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::unsafe_now(format!("{text}, so it is not gone for good"), hint))
+}
+
+/// Nothing more is known of it than that it was not looked at.
+fn nobody_has_looked(name: &str, gone: &Endpoint) -> Refusal {
+    let text = format!(
+        "nobody has looked at the replica of {name} on {gone} since its leader was chosen: it may hold what nobody else does"
+    );
+    let hint = format!(
+        "start that tablet if that can be done, and `openmldb-ops recover --all` looks at it. If not, `openmldb-ops tablet replace {gone} \
+         --dry-run` lists what is lost under an id for --accept-data-loss"
+    );
+    Refusal::unsafe_now(text, hint)
 }

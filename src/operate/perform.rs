@@ -3,28 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Sent};
-use crate::model::{OpId, Probes, Snapshot};
+use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Answered};
+use crate::model::{Probes, Snapshot};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
-use crate::run::{LockError, Record, RecordError, Stop, Work, WorkSession};
+use crate::run::{LockError, Looked, Pauses, Record, RecordError, Said, Stop, Waiter, Work, WorkSession, until};
 use crate::snapshot::{collect, collect_state, collect_within, probe};
 
 use super::arrange::Closed;
-use super::call::{noted, send, write_down};
-use super::effect::{Ask, status_in_time};
+use super::call::{SentStep, newest, noted, unless_not_done, write_down};
+use super::effect::Ask;
 use super::partition_context::{Planned, Refusal};
 use super::plan::{outage, plan};
 use super::{Effect, EffectStatus, Step};
 
-/// Between two looks: half of what the nameserver's own polls take.
-const POLL: Duration = Duration::from_secs(1);
-/// The first looks: most effects are immediate.
-const POLL_FIRST: Duration = Duration::from_millis(100);
-
-/// What is waited for is said after this long, and again and again.
-const SAID_AFTER: Duration = Duration::from_secs(30);
+/// Between two looks: most effects are immediate, and the nameserver's own polls take twice the longest.
+const PAUSES: Pauses =
+    Pauses { first: Duration::from_millis(100), most: Duration::from_secs(1), still: Duration::from_secs(1) };
 
 /// What was done if it was told to stop early enough.
 const NOTHING_SENT: &str = "stopped before anything was sent";
@@ -150,9 +144,8 @@ impl Single {
         let looked = unless_stopped(&self.session.stop, self.look_at(cluster)).await;
         let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
         let planned = self.plan(&seen)?;
-        let since = newest(&seen);
         let Some(call) = &planned.call else {
-            let outcome = Outcome::Already(planned.effect.effect_status(&seen, since).into_text());
+            let outcome = Outcome::Already(planned.effect.effect_status(&seen, newest(&seen)).into_text());
             return Ok(Performed { planned, outcome });
         };
         if *self.session.lock.hold().borrow() != Hold::Held {
@@ -162,7 +155,7 @@ impl Single {
         let record = self.session.begin(self.session.header(Work::Step, name, around))?;
         let mut remarks = Vec::new();
         let outcome = match write_down(&record, (&self.step, None), call, "it was asked for") {
-            Ok(number) => self.send(cluster, &planned, since, &record, number, &mut remarks).await,
+            Ok(number) => self.send(cluster, &planned, &seen, &record, number, &mut remarks).await,
             Err(error) => Err(error.into()),
         };
         let word = match &outcome {
@@ -184,31 +177,29 @@ impl Single {
         &self,
         cluster: &Cluster,
         planned: &Planned,
-        since: Option<OpId>,
+        seen: &Snapshot,
         record: &Record,
         number: u64,
         remarks: &mut Vec<String>,
     ) -> Result<Outcome, OperateError> {
         let Some(call) = &planned.call else { return Ok(Outcome::NotSent) };
-        let sent = within_budget(cluster, CALLS, send(cluster, call)).await;
+        let sent = within_budget(cluster, CALLS, cluster.act(call)).await;
         let late =
             || Err(CallError::new("the cluster", self.step.code(), CallErrorKind::DeadlineExceeded { after: CALLS }));
         let sent = noted(record, number, sent.unwrap_or_else(late));
-        let is_perhaps_done = sent.as_ref().map_or_else(|error| error.outcome() == Sent::Unknown, |()| true);
-        if is_perhaps_done
+        let is_certainly_not_done = matches!(&sent, Err(error) if error.outcome() != Answered::Unknown);
+        if !is_certainly_not_done
             && let Step::SetAutoFailover { .. } = self.step
             && let Some(Err(error)) = within_budget(cluster, NOTES, self.owes_nothing_any_more()).await
         {
             remarks.push(format!("the note in ZooKeeper still says what auto_failover was before: {error}"));
         }
-        match sent {
-            Ok(()) => {}
-            // Whether it was done shows.
-            Err(error) if error.outcome() == Sent::Unknown && self.wait.is_some() => {}
-            Err(error) => return Err(error.into()),
-        }
-        let Some(wait) = self.wait else { return Ok(Outcome::Sent) };
-        let seen = unless_stopped(&self.session.stop, self.until_seen(cluster, planned, since, wait)).await;
+        let Some(timeout) = self.wait else { return Ok(sent.map(|()| Outcome::Sent)?) };
+        unless_not_done(sent)?;
+        let sent = SentStep::now(self.step.clone(), planned.clone(), seen);
+        let sent = Sent { single: self, cluster, sent, timeout, said: Said::now() };
+        let (pauses, stop) = (PAUSES.on_its_clock(self.session.pace), &self.session.stop);
+        let seen = unless_stopped(stop, until(sent, pauses, stop.clone())).await;
         let text = "sent without waiting for its effect: check `openmldb-ops status`";
         Ok(Outcome::Reached(seen.map_err(|stop| OperateError::Stopped { stop, text: text.to_owned() })??))
     }
@@ -224,46 +215,45 @@ impl Single {
         }
     }
 
-    async fn until_seen(
-        &self,
-        cluster: &Cluster,
-        planned: &Planned,
-        since: Option<OpId>,
-        wait: Duration,
-    ) -> Result<String, OperateError> {
-        let (began, mut pause, mut said) = (Instant::now(), POLL_FIRST, Duration::ZERO);
-        loop {
-            tokio::time::sleep(pause.div_f64(self.session.pace)).await;
-            pause = (pause * 2).min(POLL);
-            let waited = began.elapsed().mul_f64(self.session.pace);
-            let text = match self.look_for(cluster, &*planned.effect).await {
-                Ok(seen) => match status_in_time(&*planned.effect, &seen, since, waited) {
-                    EffectStatus::Reached(text) => return Ok(text),
-                    EffectStatus::Missed { text, hint } => return Err(OperateError::Missed { text, hint }),
-                    EffectStatus::Waiting(text) => text,
-                },
-                // It was sent: a server that does not answer now may still answer.
-                Err(error) => error.to_string(),
-            };
-            if began.elapsed() >= said + SAID_AFTER {
-                said = began.elapsed();
-                (self.says)(&format!("{}: waiting for {} s: {text}", self.step.typed(), said.as_secs()));
-            }
-            if began.elapsed() >= wait {
-                let text = format!("it was sent, but its effect was not seen within {} s: {text}", wait.as_secs());
-                let hint =
-                    "it may still take effect: check `openmldb-ops status` and `openmldb-ops show ops`".to_owned();
-                return Err(OperateError::Missed { text, hint });
-            }
-        }
-    }
-
     /// What an effect shows itself by, and no more: it is looked for every second.
     async fn look_for(&self, cluster: &Cluster, effect: &dyn Effect) -> Result<Snapshot, CallError> {
         let mut seen = collect_state(cluster, &self.session.cluster_name, self.session.now_ms).await?;
         let asks = effect.asks(&seen);
         ask(cluster, &mut seen, asks).await;
         Ok(seen)
+    }
+}
+
+/// A step that was sent, until its effect is seen.
+struct Sent<'a> {
+    single: &'a Single,
+    cluster: &'a Cluster,
+    sent: SentStep,
+    timeout: Duration,
+    said: Said,
+}
+
+impl Waiter for Sent<'_> {
+    type End = Result<String, OperateError>;
+
+    async fn look(&mut self) -> Looked<Self::End> {
+        let (single, sent, pace) = (self.single, &self.sent, self.single.session.pace);
+        let status = match single.look_for(self.cluster, &*sent.planned.effect).await {
+            Ok(seen) => sent.status(&seen, pace, self.timeout),
+            // A server that does not answer now may still answer.
+            Err(error) => sent.in_time(error.to_string(), self.timeout),
+        };
+        match status {
+            EffectStatus::Reached(text) => Looked::Ends(Ok(text)),
+            EffectStatus::Missed { text, hint } => Looked::Ends(Err(OperateError::Missed { text, hint })),
+            EffectStatus::Waiting(text) => {
+                if self.said.is_due(pace) {
+                    let waited = sent.at.elapsed().as_secs();
+                    (single.says)(&format!("{}: waiting for {waited} s: {text}", single.step.typed()));
+                }
+                Looked::Waits(sent.at)
+            }
+        }
     }
 }
 
@@ -294,8 +284,4 @@ pub(super) async fn look_to_change(
         None => collect(cluster, name, now_ms).await?,
     };
     if seen.identity.is_cluster() { Ok(seen) } else { Err(CallError::not_ours(seen.identity)) }
-}
-
-pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
-    seen.ops.iter().map(|op| op.id).max()
 }

@@ -12,7 +12,9 @@ use crate::files;
 use crate::model::{Endpoint, Offset, PartitionId};
 use crate::run::RunId;
 
-use super::arrange::{Closed, Goal, Undertaking, UpgradeNote};
+use super::arrange::{Closed, UpgradeNote};
+use super::goal::Goal;
+use super::undertaking::Undertaking;
 
 /// The version of the files written.
 const VERSION: u32 = 1;

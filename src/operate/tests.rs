@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Action, Endpoint, Followers, Held, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Probes,
+    Action, Endpoint, Followers, Held, Manual, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Probes,
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
 use super::effect::Effect;
 use super::plan::outage;
 use super::steps::Recovered;
-use super::{Call, EffectStatus, Gift, Step, plan};
+use super::{EffectStatus, Gift, Step, plan};
 
 pub(super) fn orders() -> TableName {
     TableName { db: "shop".to_owned(), table: "orders".to_owned() }
@@ -100,14 +100,10 @@ fn who_lacks_what_another_follower_holds_is_not_made_leader() {
         "OpenMLDB would do it: {refused}"
     );
     let planned = plan(&lead(Some("c")), &seen).unwrap();
-    assert!(
-        matches!(planned.call, Some(Call::Action(Action::ChangeLeader { candidate, .. })) if candidate.as_str() == "c")
-    );
+    assert!(matches!(planned.call, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
     replica_mut(&mut seen, "a").is_alive = false;
     let planned = plan(&lead(None), &seen).unwrap();
-    assert!(
-        matches!(planned.call, Some(Call::Action(Action::ChangeLeader { candidate, .. })) if candidate.as_str() == "c")
-    );
+    assert!(matches!(planned.call, Some(Action::ChangeLeader { candidate, .. }) if candidate.as_str() == "c"));
 }
 
 /// The old leader may hold what no follower that is alive does.
@@ -257,10 +253,7 @@ fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
     let mut offlined = well();
     replica_mut(&mut offlined, "b").is_alive = false;
     let planned = plan(&recover, &offlined).unwrap();
-    assert!(
-        matches!(&planned.call, Some(Call::Command(command)) if command.words() == "recoverendpoint b"),
-        "{planned:?}"
-    );
+    assert!(planned.call == Some(Action::Manual(Manual::RecoverEndpoint { endpoint: "b".into() })), "{planned:?}");
     replica_mut(&mut offlined, "a").is_alive = false;
     assert!(plan(&recover, &offlined).unwrap_err().text.contains("no live leader"));
 }
@@ -269,7 +262,7 @@ fn a_tablet_is_recovered_only_after_it_was_taken_out_of_service() {
 fn taking_a_tablet_out_of_service_says_what_nobody_stands_in_for() {
     let offline = Step::OfflineTablet { endpoint: "a".into() };
     let planned = plan(&offline, &well()).unwrap();
-    assert_eq!(planned.call, Some(Call::Action(Action::OfflineEndpoint { endpoint: "a".into() })));
+    assert_eq!(planned.call, Some(Action::OfflineEndpoint { endpoint: "a".into() }));
     assert!(
         !planned.remarks.iter().any(|remark| remark.contains("no other replica can lead")),
         "{:?}",

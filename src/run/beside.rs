@@ -181,7 +181,7 @@ impl Driver {
         (self.beside.since, self.beside.under_way) = (self.now, false);
         self.lanes.close_nameserver(false);
         self.doubt_nameserver = true;
-        self.next_look = Instant::now();
+        self.next_look.by(Instant::now());
     }
 
     fn note_switched_on(&mut self) {

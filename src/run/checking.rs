@@ -18,6 +18,7 @@ use super::aggregated::with_aggregates;
 use super::comparing::{ToCompare, compare_all};
 use super::driver::Stop;
 use super::event::Event;
+use super::looks::{self, NextLook};
 use super::scope::Scope;
 
 /// The pause before the next look: at first, ...
@@ -75,16 +76,16 @@ impl Checking<'_> {
         first: Snapshot,
     ) -> Result<(Snapshot, Verification), CallError> {
         let paced = |duration: Duration| duration.div_f64(self.pace);
-        let (stall, patience, longest) = (paced(STALL), paced(PATIENCE), paced(PAUSE_MAX));
-        let (began, mut pause, mut before) = (Instant::now(), paced(PAUSE), first);
+        let (stall, patience, pauses) = (paced(STALL), paced(PATIENCE), paced(PAUSE)..=paced(PAUSE_MAX));
+        let (began, mut next, mut before) = (Instant::now(), NextLook::now(), first);
         let (mut changed, mut last, mut same, mut since) = (began, None, 0, began);
         let mut memories = Cow::Borrowed(self.memories);
         loop {
             let told = *self.stop.borrow_and_update() != Stop::No;
-            if !told && let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, self.stop.changed()).await {
-                tokio::time::sleep(pause).await;
+            if !told {
+                next.begins(&pauses);
+                looks::pause(next.due, &mut self.stop).await;
             }
-            pause = (pause * 3 / 2).min(longest);
             let seen = look_again(cluster, &before).await?;
             let covers = |table: &_, id| self.scope.covers(table, id);
             let found = verify(&before, &seen, covers, &memories);

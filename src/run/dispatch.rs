@@ -118,7 +118,7 @@ impl Driver {
             probes.into_iter().for_each(stale::outdate);
         }
         self.stirred.insert(id);
-        self.next_look = Instant::now();
+        self.next_look.by(Instant::now());
         true
     }
 

@@ -23,10 +23,11 @@ use super::hold::HeldFor;
 use super::index::Index;
 use super::lane::{Lanes, Widths, rank};
 use super::lock::LockError;
+use super::looks::{NameserverSilence, NextLook, Pauses};
 use super::missing::Awaiting;
 use super::partition_poll::{PartitionPoll, PollError};
 use super::partition_task::{PartitionTask, Sequence, end_of, partitions};
-use super::polling::{self, POLL_MIN};
+use super::polling;
 use super::record::Record;
 use super::returned::Evidence;
 use super::stale;
@@ -48,10 +49,6 @@ pub enum Stop {
     /// The nameservers have been gone for too long.
     NoNameserver,
 }
-
-/// How long a run goes on without a nameserver. They elect a leader in seconds, and one that was shut down for repair takes
-/// longer than anybody waits for.
-const NAMESERVER_GONE: Duration = Duration::from_secs(10 * 60);
 
 /// What a driver needs beside the cluster.
 pub struct Settings {
@@ -148,7 +145,7 @@ pub struct Driver {
     pub(super) misses: BTreeMap<Endpoint, (u32, Instant)>,
     pub(super) looking_at_nameserver: bool,
     /// Since when no look at the nameserver has been answered.
-    pub(super) nameserver_gone: Option<Instant>,
+    pub(super) nameserver_silence: NameserverSilence,
     pub(super) looking_at: BTreeSet<Endpoint>,
     /// Since when tablets have been asked that have not answered since.
     pub(super) unanswered: BTreeMap<Endpoint, Instant>,
@@ -169,11 +166,9 @@ pub struct Driver {
     /// What is waited for, as far as it has been said.
     pub(super) waits: Waits,
     pub(super) began: Instant,
-    /// When something last moved.
-    pub(super) moved: Instant,
-    pub(super) pause: Duration,
-    pub(super) pause_max: Duration,
-    pub(super) next_look: Instant,
+    pub(super) pauses: Pauses,
+    /// When whatever is waited for is looked at next.
+    pub(super) next_look: NextLook,
 }
 
 impl Driver {
@@ -198,7 +193,7 @@ impl Driver {
             task.endpoints.iter().for_each(|endpoint| *watched_at.entry(endpoint.clone()).or_insert(0) += 1);
         }
         let (lanes, now) = (Lanes::new(settings.widths), Instant::now());
-        let pause_max = polling::pause_max(&settings.playbook);
+        let pauses = polling::pauses(&settings.playbook, settings.pace);
         let held_before = polling::held(&snapshot);
         let tablets_seen = snapshot.tablets.keys().map(|endpoint| (endpoint.clone(), 1)).collect();
         Self {
@@ -228,7 +223,7 @@ impl Driver {
             deaths: BTreeMap::new(),
             misses: BTreeMap::new(),
             looking_at_nameserver: false,
-            nameserver_gone: None,
+            nameserver_silence: NameserverSilence::default(),
             looking_at: BTreeSet::new(),
             unanswered: BTreeMap::new(),
             doubt_nameserver: false,
@@ -241,10 +236,8 @@ impl Driver {
             next_progress: now,
             waits: Waits::new(),
             began: now,
-            moved: now,
-            pause: POLL_MIN,
-            pause_max,
-            next_look: now,
+            pauses,
+            next_look: NextLook::now(),
         }
     }
 
@@ -266,7 +259,7 @@ impl Driver {
             if held == Hold::Lost {
                 break Some(Stop::LockLost);
             }
-            if self.nameserver_gone.is_some_and(|since| since.elapsed().mul_f64(self.settings.pace) > NAMESERVER_GONE) {
+            if self.nameserver_silence.is_too_long(self.settings.pace) {
                 break Some(Stop::NoNameserver);
             }
             self.decide_all();
@@ -285,7 +278,7 @@ impl Driver {
             self.look_if_due();
             tokio::select! {
                 Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.note(report),
-                () = tokio::time::sleep_until(self.next_look) => {}
+                () = tokio::time::sleep_until(self.next_look.due) => {}
                 changed = stop.changed(), if !deaf => deaf = changed.is_err(),
                 changed = hold.changed(), if !unwatched => unwatched = changed.is_err(),
             }
@@ -462,16 +455,18 @@ impl Driver {
             Ok(Report::Told(id, told)) => self.note_written(id, told),
             Ok(Report::Sized(endpoint, polled)) => self.note_sized(&endpoint, &polled),
             Ok(Report::Beside(failover)) => self.note_failover(failover),
-            // A task of ours panicked: its partition stays under way, and the run ends at its deadline or a signal.
+            // A task of ours panicked, which is a bug: so does the run, and its session gives auto_failover back.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
     pub(super) fn note_no_nameserver(&mut self, error: &CallError) {
-        self.nameserver_gone.get_or_insert_with(Instant::now);
+        let is_to_be_said = self.nameserver_silence.goes_on(self.settings.pace);
         // Asked again at once: it counts as gone only for as long as it is asked and does not answer.
         self.doubt_nameserver = true;
-        (self.settings.listener)(&Event::Note { text: error.to_string() });
+        if is_to_be_said {
+            (self.settings.listener)(&Event::Note { text: error.to_string() });
+        }
     }
 }
 

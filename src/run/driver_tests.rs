@@ -220,7 +220,7 @@ async fn what_moves_hurries_looks_but_not_looks_at_everything() {
     driver.placed.insert("b".into(), vec![ID; 10_000]);
     for second in 0..=11 {
         driver.hurry();
-        driver.next_look = Instant::now();
+        driver.next_look.due = Instant::now();
         driver.look_if_due();
         // Nobody is to be called.
         driver.tasks.abort_all();

@@ -66,7 +66,7 @@ impl Driver {
         }
         self.open += 1;
         self.stirred.insert(id);
-        self.next_look = self.next_look.min(Instant::now() + polling::POLL_MIN);
+        self.next_look.by(Instant::now() + polling::POLL_MIN);
         true
     }
 

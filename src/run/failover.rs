@@ -18,13 +18,16 @@ use super::driver::Stop;
 use super::event::{Event, Listener};
 use super::hold::HeldFor;
 use super::lock::Lock;
+use super::looks::{Looked, Pauses, Waiter, until};
 use super::record::{Record, RecordError};
 use super::resume_snapshots::resume;
 use super::stopping::{CALLS, FAILOVER, within_budget};
 use super::waits::{Awaited, Named, Waits, millis};
 
-/// Between two looks at operations that are to end.
+/// Between two looks at auto_failover.
 const POLL: Duration = Duration::from_millis(500);
+/// Between two looks at operations that are to end.
+const OPS: Pauses = Pauses { first: POLL, most: POLL, still: POLL };
 /// How long cancelled operations may take to be gone.
 const CANCELLED: Duration = Duration::from_secs(30);
 /// How long the operations that OfflineEndpoint begins may take: an election each, two at a time.
@@ -132,7 +135,7 @@ async fn stand_in(cluster: &Cluster, step: &'static str, before: &Before<'_>) ->
     }
     let is_its = |op: &Op| before.snapshot.ops.iter().all(|known| known.id != op.id);
     if is_any_lost {
-        wait_for_ops(cluster, OFFLINED.div_f64(before.pace), before, is_its).await?;
+        OpsToEnd::new(cluster, OFFLINED.div_f64(before.pace), before, is_its).left().await?;
     }
     Ok(())
 }
@@ -196,7 +199,7 @@ async fn act_now(
 async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: &Before<'_>) -> Result<(), StepError> {
     let told = before.told;
     let mine = |op: &Op| before.mine.contains(&(op.table.clone(), op.pid));
-    let left = wait_for_ops(cluster, timeout, before, |_| true).await?;
+    let left = OpsToEnd::new(cluster, timeout, before, |_| true).left().await?;
     if *before.stop.borrow() != Stop::No {
         return Ok(());
     }
@@ -209,7 +212,7 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
         // 312 means that it ended meanwhile; either way the next look tells.
         act(cluster, "settle_ops", cancel, &why, told).await?;
     }
-    let left = wait_for_ops(cluster, CANCELLED.div_f64(before.pace), before, mine).await?;
+    let left = OpsToEnd::new(cluster, CANCELLED.div_f64(before.pace), before, mine).left().await?;
     for op in &left {
         let text = format!(
             "operation {} ({} on {}/{}) is still running although it was cancelled",
@@ -223,29 +226,48 @@ async fn settle(cluster: &Cluster, timeout: Duration, then: SettleThen, before: 
     Ok(())
 }
 
-async fn wait_for_ops(
-    cluster: &Cluster,
+/// Operations that are waited for before any partition is touched.
+struct OpsToEnd<'a, F> {
+    cluster: &'a Cluster,
+    before: &'a Before<'a>,
+    /// Which of them.
+    counts: F,
+    began: Instant,
     timeout: Duration,
-    before: &Before<'_>,
-    counts: impl Fn(&Op) -> bool,
-) -> Result<Vec<Op>, CallError> {
-    let (began, mut waits) = (Instant::now(), Waits::new());
-    let deadline = began + timeout;
-    let mut stop = before.stop.clone();
-    loop {
-        let mut ops = cluster.ops().await?;
-        ops.retain(|op| op.status.is_in_flight() && counts(op));
-        if ops.is_empty() || Instant::now() >= deadline || *stop.borrow_and_update() != Stop::No {
-            return Ok(ops);
+    waits: Waits,
+}
+
+impl<'a, F: Fn(&Op) -> bool + Send + Sync> OpsToEnd<'a, F> {
+    fn new(cluster: &'a Cluster, timeout: Duration, before: &'a Before<'a>, counts: F) -> Self {
+        Self { cluster, before, counts, began: Instant::now(), timeout, waits: Waits::new() }
+    }
+
+    /// Gives those that have not ended in time.
+    async fn left(self) -> Result<Vec<Op>, CallError> {
+        let (pauses, stop) = (OPS.on_its_clock(self.before.pace), self.before.stop.clone());
+        until(self, pauses, stop).await
+    }
+}
+
+impl<F: Fn(&Op) -> bool + Send + Sync> Waiter for OpsToEnd<'_, F> {
+    type End = Result<Vec<Op>, CallError>;
+
+    async fn look(&mut self) -> Looked<Self::End> {
+        let Before { pace, told, stop, .. } = self.before;
+        let mut ops = match self.cluster.ops().await {
+            Ok(ops) => ops,
+            Err(error) => return Looked::Ends(Err(error)),
+        };
+        ops.retain(|op| op.status.is_in_flight() && (self.counts)(op));
+        let waited = self.began.elapsed();
+        if ops.is_empty() || waited >= self.timeout || *stop.borrow() != Stop::No {
+            return Looked::Ends(Ok(ops));
         }
-        let waited = began.elapsed().mul_f64(before.pace);
-        if waits.is_due(Awaited::Op, waited) {
-            (before.told.listener)(&waiting_for_ops(&ops, waited, timeout.mul_f64(before.pace)));
+        let waited = waited.mul_f64(*pace);
+        if self.waits.is_due(Awaited::Op, waited) {
+            (told.listener)(&waiting_for_ops(&ops, waited, self.timeout.mul_f64(*pace)));
         }
-        let pause = POLL.div_f64(before.pace);
-        if let Ok(Err(_nobody_tells)) = tokio::time::timeout(pause, stop.changed()).await {
-            tokio::time::sleep(pause).await;
-        }
+        Looked::Waits(Instant::now())
     }
 }
 

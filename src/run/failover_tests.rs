@@ -135,7 +135,7 @@ async fn operations_that_are_waited_for_at_the_start_are_said() {
     let before = Before { snapshot: &snapshot, mine: &mine, pace: 1.0, told: &told, stop };
     let options = Options { identity: Some(Identity::Cluster), ..Options::default() };
     let cluster = Cluster::new(Arc::new(Busy), options);
-    let left = wait_for_ops(&cluster, Duration::from_secs(300), &before, |_| true).await.unwrap();
+    let left = OpsToEnd::new(&cluster, Duration::from_secs(300), &before, |_| true).left().await.unwrap();
     assert_eq!(left.len(), 1);
     let said: Vec<u64> = heard
         .lock()

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{Action, Endpoint, PartitionId};
+use crate::model::{Action, Endpoint, PartitionId, Server};
 use crate::recovery::{Intent, View};
 
-use super::partition_task::{Ordered, on_nameserver};
+use super::partition_task::Ordered;
 use super::progress::Queue;
 
 /// How wide the lanes are.
@@ -102,18 +102,22 @@ impl Lanes {
     /// Queues an intent; `first` if it has had its turn already.
     pub(super) fn queue(&mut self, ordered: Ordered, rank: LoadRank, first: bool) {
         let (id, intent) = &ordered;
-        match (&intent.action, tablet_of(&intent.action)) {
-            (Action::LoadTable { .. } | Action::LoadWithSchema { .. }, Some(endpoint)) => {
+        match (&intent.action, intent.action.server()) {
+            (Action::LoadTable { .. } | Action::LoadWithSchema { .. }, Server::Tablet(endpoint)) => {
                 let lane = self.tablets.entry(endpoint.clone()).or_default();
                 lane.loads.insert((rank, *id), ordered);
             }
-            (_, Some(endpoint)) => self.tablets.entry(endpoint.clone()).or_default().others.push_back(ordered),
-            (Action::RecoverTable { .. } | Action::ChangeLeader { .. }, None) => {
+            (_, Server::Tablet(endpoint)) => {
+                self.tablets.entry(endpoint.clone()).or_default().others.push_back(ordered)
+            }
+            (Action::RecoverTable { .. } | Action::ChangeLeader { .. }, Server::Nameserver) => {
                 let queue = &mut self.ops[lane_of(*id)];
                 if first { queue.push_front(ordered) } else { queue.push_back(ordered) }
             }
-            (Action::MarkAlive { alive: true, .. }, None) if rank.follower => self.flags.push_back(ordered),
-            (_, None) => self.nameserver.push_back(ordered),
+            (Action::MarkAlive { alive: true, .. }, Server::Nameserver) if rank.follower => {
+                self.flags.push_back(ordered)
+            }
+            (_, Server::Nameserver) => self.nameserver.push_back(ordered),
         }
     }
 
@@ -164,11 +168,11 @@ impl Lanes {
 
     /// Notes that a call has ended.
     pub(super) fn ended(&mut self, action: &Action) {
-        if on_nameserver(action) {
-            self.nameserver_busy = self.nameserver_busy.saturating_sub(1);
-        } else if let Some(lane) = tablet_of(action).and_then(|endpoint| self.tablets.get_mut(endpoint)) {
-            lane.busy = lane.busy.saturating_sub(1);
-        }
+        let busy = match action.server() {
+            Server::Nameserver => Some(&mut self.nameserver_busy),
+            Server::Tablet(endpoint) => self.tablets.get_mut(endpoint).map(|lane| &mut lane.busy),
+        };
+        busy.into_iter().for_each(|busy| *busy = busy.saturating_sub(1));
     }
 
     /// Notes which of its accepted loads a tablet still works on.
@@ -282,28 +286,6 @@ fn next_call(queue: &mut VecDeque<Ordered>, placed: impl Fn(&Ordered) -> usize) 
 /// The nameserver runs operations in two lanes, by pid (docs/openmldb/operations.md#lanes).
 fn lane_of(id: PartitionId) -> usize {
     (id.pid.0 % 2) as usize
-}
-
-/// The tablet an action goes to.
-fn tablet_of(action: &Action) -> Option<&Endpoint> {
-    match action {
-        Action::LoadTable { endpoint, .. }
-        | Action::LoadWithSchema { endpoint, .. }
-        | Action::ChangeRole { endpoint, .. }
-        | Action::AddReplica { endpoint, .. }
-        | Action::AttachRemote { endpoint, .. }
-        | Action::DelReplica { endpoint, .. }
-        | Action::DropTable { endpoint, .. }
-        | Action::MakeSnapshot { endpoint, .. }
-        | Action::CreateAggregator { endpoint, .. }
-        | Action::RecoverSnapshot { endpoint, .. } => Some(endpoint),
-        Action::SetAutoFailover { .. }
-        | Action::OfflineEndpoint { .. }
-        | Action::CancelOp { .. }
-        | Action::MarkAlive { .. }
-        | Action::ChangeLeader { .. }
-        | Action::RecoverTable { .. } => None,
-    }
 }
 
 #[cfg(test)]

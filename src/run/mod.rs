@@ -27,6 +27,7 @@ mod known_runs;
 mod lane;
 mod leaving;
 mod lock;
+mod looks;
 #[cfg(test)]
 mod made_up;
 mod missing;
@@ -82,6 +83,7 @@ pub use kept::{
 pub use known_runs::{BrokeOff, HowFar, known_runs, known_runs_again};
 pub use lane::Widths;
 pub use lock::{Holder, InMemoryLock, Lock, LockError, LockFuture, Note};
+pub use looks::{Looked, NameserverSilence, Pauses, Said, Waiter, until};
 pub use missing::{Awaiting, nobody_answers};
 pub use names::{meant, names_a_table};
 pub use outstanding::OutstandingWork;

@@ -14,6 +14,7 @@ use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Tabl
 use crate::recovery::WaitFor;
 
 use super::driver::{Driver, Report};
+use super::looks::NextLook;
 use super::partition_task::{PartitionTask, Sequence};
 use super::polling::POLL_MIN;
 
@@ -43,36 +44,28 @@ pub(super) enum PartitionPoll {
 /// When a partition is looked at on its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// When something last moved.
-    moved: Instant,
-    pause: Duration,
-    next: Instant,
+    next: NextLook,
     under_way: bool,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self { moved: now, pause: POLL_MIN, next: now, under_way: false }
+        Self { next: NextLook::now(), under_way: false }
     }
 
     /// Something happened: look soon.
     pub(super) fn quicken(&mut self) {
-        self.moved = Instant::now();
-        self.pause = POLL_MIN;
-        self.next = self.next.min(self.moved + POLL_MIN);
+        self.next.hurry(POLL_MIN);
     }
 
     fn begin(&mut self, pauses: &RangeInclusive<Duration>) {
-        self.pause = self.pause.clamp(*pauses.start(), *pauses.end());
-        self.next = Instant::now() + self.pause;
-        self.pause = (self.pause * 3 / 2).min(*pauses.end());
+        self.next.begins(pauses);
         self.under_way = true;
     }
 
     /// When the next look is due, if none is under way.
     pub(super) fn due(&self) -> Option<Instant> {
-        (!self.under_way).then_some(self.next)
+        (!self.under_way).then_some(self.next.due)
     }
 }
 
@@ -91,7 +84,8 @@ impl Driver {
             let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
             let queued = ops().next().is_some() && ops().all(|op| op.status == OpStatus::Queued);
             let table = table.name.clone();
-            let still = self.partitions.get(id).map_or(self.pause_max, |task| self.longest_pause(task.pace.moved));
+            let still =
+                self.partitions.get(id).map_or(self.pauses.most, |task| self.longest_pause(task.pace.next.moved));
             let Some(task) = self.partitions.get_mut(id).filter(|task| task.pace.due().is_some_and(|due| due <= now))
             else {
                 continue;
@@ -127,7 +121,7 @@ impl Driver {
     ) {
         let Some(task) = self.partitions.get_mut(&id) else { return };
         task.pace.under_way = false;
-        self.next_look = self.next_look.min(task.pace.next);
+        self.next_look.by(task.pace.next.due);
         let Some((table, before)) = self.index.find(&self.snapshot.tables, id) else { return };
         let (name, tid, terms) = (table.name.clone(), table.tid, before.terms.len());
         match close {
@@ -136,7 +130,7 @@ impl Driver {
                 self.doubted.insert(endpoint);
             }
             Ok(PartitionPoll::Ops(ops)) => {
-                self.nameserver_gone = None;
+                self.nameserver_silence.ends();
                 if self.index.note_ops_of(&name, id.pid, ops) {
                     task.pace.quicken();
                 }
@@ -144,7 +138,7 @@ impl Driver {
                 self.stirred.insert(id);
             }
             Ok(PartitionPoll::All { ops, table, held }) => {
-                self.nameserver_gone = None;
+                self.nameserver_silence.ends();
                 // A look at everything may have been faster.
                 if task.tables_seen.max(self.tables_seen) >= began {
                     self.stirred.insert(id);

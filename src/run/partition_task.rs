@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, PartitionId, Snapshot, StorageMode};
+use crate::model::{Action, Endpoint, PartitionId, Server, Snapshot, StorageMode};
 use crate::recovery::{Blocked, ByEndpoint, Decision, Health, Memory, Place, Stage, View, Wait, WaitFor, health};
 
 use super::beside::Watched;
@@ -130,10 +130,9 @@ impl PartitionTask {
     pub(super) fn acted(&mut self, action: &Action, now: Sequence) {
         self.pace.quicken();
         self.acted_on = true;
-        if on_nameserver(action) {
-            self.nameserver_acted = now;
-        } else {
-            self.tablet_acted = now;
+        match action.server() {
+            Server::Nameserver => self.nameserver_acted = now,
+            Server::Tablet(_) => self.tablet_acted = now,
         }
         self.clocks.retain(|wait, _| matches!(wait, WaitFor::Loading | WaitFor::Appearing(_) | WaitFor::Turn(_)));
     }
@@ -223,28 +222,6 @@ impl PartitionTask {
                     self.waiting,
                     Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_) | WaitFor::Registered(_))
                 ))
-    }
-}
-
-/// Whether the action is a call to the nameserver.
-pub(super) fn on_nameserver(action: &Action) -> bool {
-    match action {
-        Action::SetAutoFailover { .. }
-        | Action::OfflineEndpoint { .. }
-        | Action::CancelOp { .. }
-        | Action::MarkAlive { .. }
-        | Action::ChangeLeader { .. }
-        | Action::RecoverTable { .. } => true,
-        Action::LoadTable { .. }
-        | Action::LoadWithSchema { .. }
-        | Action::ChangeRole { .. }
-        | Action::AddReplica { .. }
-        | Action::AttachRemote { .. }
-        | Action::DelReplica { .. }
-        | Action::DropTable { .. }
-        | Action::MakeSnapshot { .. }
-        | Action::CreateAggregator { .. }
-        | Action::RecoverSnapshot { .. } => false,
     }
 }
 

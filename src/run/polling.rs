@@ -13,6 +13,7 @@ use crate::snapshot;
 
 use super::driver::{Driver, Metadata, Report};
 use super::index::Index;
+use super::looks::Pauses;
 use super::partition_task::Sequence;
 use super::stale::refresh;
 
@@ -20,10 +21,7 @@ use super::stale::refresh;
 pub(super) const POLL_MIN: Duration = Duration::from_millis(10);
 /// ... to what the playbook says (`poll_table_status: every`), or this, ...
 pub(super) const POLL_MAX: Duration = Duration::from_millis(500);
-/// ... or this part of the time since something last moved, if that is longer: a load or an operation that has taken minutes
-/// is seen to end within a twentieth of that, and polling it costs the servers and us next to nothing. ...
-const STILL_PART: u32 = 20;
-/// ... But never more than this, on the cluster's clock.
+/// ... or up to this where nothing has moved for long, on the cluster's clock.
 const STILL_MAX: Duration = Duration::from_secs(5);
 /// Looks that have to fail in a row before a tablet that answered counts as out of reach, ...
 const MISSES: u32 = 3;
@@ -67,17 +65,16 @@ impl Driver {
     /// Begins looks at whatever open cases wait for, when it is time: at each of them alone where they are few, else one
     /// batched call per tablet.
     pub(super) fn look_if_due(&mut self) {
-        if Instant::now() < self.next_look {
+        if Instant::now() < self.next_look.due {
             return;
         }
         let now = Instant::now();
-        let still = self.longest_pause(self.moved);
+        let still = self.longest_pause(self.next_look.moved);
         let longest = match self.open {
             0 => still.max(AWAY.div_f64(self.settings.pace)),
             _ => still,
         };
-        self.pause = (self.pause * 3 / 2).min(longest);
-        self.next_look = now + self.pause;
+        self.next_look.begins(&(POLL_MIN..=longest));
         self.now += 1;
         let began = self.now;
         let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
@@ -87,7 +84,7 @@ impl Driver {
             self.look_closely(&wanting, began);
             let due =
                 wanting.iter().filter_map(|id| self.partitions.get(id)?.pace.due()).filter(|due| *due > now).min();
-            self.next_look = due.map_or(self.next_look, |due| self.next_look.min(due));
+            due.into_iter().for_each(|due| self.next_look.by(due));
         } else {
             let partitions = || wanting.iter().filter_map(|id| self.partitions.get(id));
             tablets.extend(partitions().flat_map(|task| task.endpoints.iter().cloned()));
@@ -130,19 +127,16 @@ impl Driver {
 
     /// Something has moved: what follows from it may be seen soon.
     pub(super) fn hurry(&mut self) {
-        self.moved = Instant::now();
-        self.pause = POLL_MIN;
-        self.next_look = self.next_look.min(self.moved + POLL_MIN);
+        self.next_look.hurry(POLL_MIN);
     }
 
     /// The longest pause between two looks at what has not moved since then. A tablet that has just stopped answering is
     /// looked at often, until it is known whether it is gone.
     pub(super) fn longest_pause(&self, moved: Instant) -> Duration {
         if self.misses.values().any(|misses| !is_gone(misses)) {
-            return self.pause_max;
+            return self.pauses.most;
         }
-        let still = (moved.elapsed() / STILL_PART).min(STILL_MAX.div_f64(self.settings.pace));
-        still.max(self.pause_max)
+        self.pauses.longest(moved.elapsed())
     }
 
     /// Notes what a tablet holds, or that it does not say.
@@ -225,7 +219,7 @@ impl Driver {
 
     /// Brings everything that the nameserver tells up to date, but for partitions that were looked at alone since.
     pub(super) fn note_tables(&mut self, began: Sequence, (mut tables, ops, registrations, auto_failover): Metadata) {
-        self.nameserver_gone = None;
+        self.nameserver_silence.ends();
         self.note_failover_seen(began, auto_failover);
         let mut opinions = Vec::new();
         for registration in registrations {
@@ -319,11 +313,11 @@ async fn nameserver_says(cluster: &Cluster) -> Result<Metadata, CallError> {
     Ok((tables, ops, registrations, on))
 }
 
-/// The longest pause between two looks, as the playbook has it.
-pub(super) fn pause_max(playbook: &Playbook) -> Duration {
+/// The pauses between two looks, as the playbook has them. `pace` is how much faster than ours the cluster's clock runs.
+pub(super) fn pauses(playbook: &Playbook, pace: f64) -> Pauses {
     let every = playbook.partition.iter().find_map(|step| match step {
         PartitionStep::PollTableStatus { every, .. } => Some(*every),
         _ => None,
     });
-    every.unwrap_or(POLL_MAX).max(POLL_MIN)
+    Pauses { first: POLL_MIN, most: every.unwrap_or(POLL_MAX).max(POLL_MIN), still: STILL_MAX.div_f64(pace) }
 }

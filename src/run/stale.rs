@@ -1,9 +1,9 @@
 //! What was asked of a tablet about one replica and is asked again: what may have changed since.
 
-use crate::model::{Action, Directory, Endpoint, Probes, Seen};
+use crate::model::{Action, Directory, Endpoint, Probes, Seen, Server};
 use crate::recovery::WaitFor;
 
-use super::partition_task::{PartitionTask, on_nameserver};
+use super::partition_task::PartitionTask;
 
 /// Forgets answers that change by themselves while a case waits for them to.
 pub(super) fn refresh(task: &PartitionTask, endpoint: &Endpoint, probes: Option<&mut Probes>) {
@@ -56,7 +56,7 @@ pub(super) fn forget(probes: &mut Probes, at: &Endpoint, action: &Action) {
         Action::LoadTable { .. } | Action::LoadWithSchema { .. } => {
             (probes.term_pair, probes.directory) = (Seen::Unasked, Seen::Unasked);
         }
-        _ if on_nameserver(action) => {
+        _ if action.server() == Server::Nameserver => {
             let (manifest, directory) = (probes.manifest.clone(), probes.directory.clone());
             *probes = Probes { manifest, directory, aggregator: probes.aggregator.clone(), ..Probes::UNASKED };
         }

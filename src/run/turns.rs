@@ -131,7 +131,7 @@ impl Driver {
             }
             self.stirred.insert(id);
         }
-        self.next_look = self.next_look.min(Instant::now());
+        self.next_look.by(Instant::now());
     }
 }
 

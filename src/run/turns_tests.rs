@@ -315,11 +315,11 @@ async fn what_was_seen_of_those_that_have_waited_is_old() {
         tablet.probes.insert(AGGREGATE, found(directory));
     }
     let (before, far) = (driver.now, Instant::now() + LASTS);
-    driver.next_look = far;
+    driver.next_look.due = far;
     driver.look_again(Vec::new());
-    assert_eq!((driver.now, driver.next_look), (before, far), "nobody has waited");
+    assert_eq!((driver.now, driver.next_look.due), (before, far), "nobody has waited");
     driver.look_again(vec![AGGREGATE]);
-    assert!(driver.now > before && driver.next_look < far && driver.stirred.contains(&AGGREGATE));
+    assert!(driver.now > before && driver.next_look.due < far && driver.stirred.contains(&AGGREGATE));
     let directory = |at: &str| driver.snapshot.tablets[&Endpoint::from(at)].probes[&AGGREGATE].directory.clone();
     assert_eq!(
         (directory("a"), directory("b")),

@@ -128,5 +128,6 @@ fn verb(step: &PlannedStep) -> Said {
         Action::SetAutoFailover { .. } => Said::Once("switch auto_failover"),
         Action::OfflineEndpoint { .. } => Said::To("take", "out of service"),
         Action::CancelOp { .. } => Said::To("cancel", "operations"),
+        Action::Manual(_) => Said::Once("what no recovery does"),
     }
 }

@@ -1,7 +1,7 @@
 //! Words shared by every text: calls as the documented commands spell them, counts, times, and text from elsewhere made
 //! safe for a terminal.
 
-use crate::model::{Action, Endpoint, PartitionId, StorageMode, Term, counted};
+use crate::model::{Action, Endpoint, Manual, PartitionId, StorageMode, Term, counted};
 
 pub use crate::model::in_bytes as bytes;
 pub(super) use crate::model::moment;
@@ -66,6 +66,21 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
         }
         Action::CreateAggregator { endpoint, partition, .. } => on_tablet("createaggregator", partition, "", endpoint),
         Action::RecoverSnapshot { endpoint, partition } => on_tablet("recoversnapshot", partition, "", endpoint),
+        Action::Manual(action) => match action {
+            Manual::DeleteOps { which } => format!("deleteop {which}"),
+            Manual::AddReplica { table, pid, endpoint } => format!("addreplica {} {pid} {endpoint}", table.table),
+            Manual::RemoveReplica { table, pid, endpoint } => format!("delreplica {} {pid} {endpoint}", table.table),
+            Manual::MigrateReplica { table, pid, from, to } => format!("migrate {from} {} {pid} {to}", table.table),
+            Manual::RecoverEndpoint { endpoint } => format!("recoverendpoint {endpoint}"),
+            Manual::ForgetReplica { table, pid, gone } => {
+                format!("settablepartition {} {pid} without {gone}", table.table)
+            }
+            Manual::ReplaceOnly { table, pid, gone, to } => {
+                format!("settablepartition {} {pid} on {to} instead of {gone}", table.table)
+            }
+            Manual::Follow { endpoint, partition } => on_tablet("changerole", partition, " follower", endpoint),
+            Manual::MakeDiskSnapshot { endpoint, partition } => on_tablet("makesnapshot", partition, "", endpoint),
+        },
     };
     one_line(&text)
 }

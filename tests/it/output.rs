@@ -434,6 +434,8 @@ fn calls() -> Vec<Action> {
         | Action::MakeSnapshot { .. }
         | Action::CreateAggregator { .. }
         | Action::RecoverSnapshot { .. } => {}
+        // In records it is a step's words.
+        Action::Manual(_) => {}
     };
     let (table, pid, partition) = (orders(), Pid(1), id());
     let storage = StorageMode::Memory;

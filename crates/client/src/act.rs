@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openmldb_model::{Action, Endpoint, Pid, TableName};
+use openmldb_model::{Action, Endpoint, Manual, Pid, TableName};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
 use openmldb_wire::nameserver::{GetTablePartitionRequest, PartitionMeta, SetTablePartitionRequest, TablePartition};
@@ -31,6 +31,15 @@ impl Cluster {
     }
 
     async fn send(&self, action: &Action) -> Result<(), CallError> {
+        match action {
+            Action::Manual(Manual::ForgetReplica { table, pid, gone }) => {
+                return self.forget_replica(table, *pid, gone).await;
+            }
+            Action::Manual(Manual::ReplaceOnly { table, pid, gone, to }) => {
+                return self.replace_only_replica(table, *pid, gone, to).await;
+            }
+            _ => {}
+        }
         match encode::action(action) {
             Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
             Addressed::Tablet(endpoint, mut call) => {
@@ -59,19 +68,6 @@ impl Cluster {
     }
 }
 
-impl Cluster {
-    /// Sends what recovery never does, so that it is no [`Action`]. What came of it has to be looked at.
-    ///
-    /// # Errors
-    /// What was seen.
-    pub async fn command(&self, call: Addressed) -> Result<(), CallError> {
-        match call {
-            Addressed::Nameserver(call) => self.nameserver(call).await.map(drop),
-            Addressed::Tablet(endpoint, call) => self.tablet(&endpoint, call, &[]).await.map(drop),
-        }
-    }
-}
-
 /// What becomes of a replica that nobody can reach any more. DelReplicaNS refuses (303) where its tablet is away.
 impl Cluster {
     /// SetTablePartition: the partition's metadata as GetTablePartition has just said them (terms, flags, replicas of other
@@ -80,7 +76,7 @@ impl Cluster {
     /// # Errors
     /// What was seen; that it is not as was expected, before anything was changed: nobody leads it but that replica, or
     /// it has none there.
-    pub async fn forget_replica(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
+    async fn forget_replica(&self, table: &TableName, pid: Pid, endpoint: &Endpoint) -> Result<(), CallError> {
         let mut partition = self.partition_metadata(table, pid).await?;
         let before = partition.partition_meta.len();
         partition.partition_meta.retain(|meta| meta.endpoint != endpoint.as_str());
@@ -98,7 +94,7 @@ impl Cluster {
     ///
     /// # Errors
     /// What was seen; that another replica is there, before anything was changed.
-    pub async fn replace_only_replica(
+    async fn replace_only_replica(
         &self,
         table: &TableName,
         pid: Pid,
@@ -134,11 +130,7 @@ impl Cluster {
     }
 
     async fn set_partition_metadata(&self, table: &TableName, partition: TablePartition) -> Result<(), CallError> {
-        let request = SetTablePartitionRequest {
-            name: Some(table.table.clone()),
-            table_partition: Some(partition),
-            db: Some(table.db.clone()),
-        };
+        let request = SetTablePartitionRequest { table_partition: Some(partition), ..encode::set_partition(table) };
         // Never repeated: another nameserver may lead by then, and what was read before need not be what that one has.
         let once = self.once(self.once.unwrap_or(SET_ANSWERS));
         once.nameserver(NameserverCall::SetTablePartition(request)).await.map(drop)

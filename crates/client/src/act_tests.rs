@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cluster_tests::{Scripted, cluster};
 use super::{CallError, Cluster, NOT_LEADER, Outcome};
-use openmldb_model::{Pid, TableName};
+use openmldb_model::{Action, Manual, Pid, TableName};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_wire::nameserver::{GeneralResponse, GetTablePartitionResponse, PartitionMeta, TablePartition, TermPair};
 
@@ -48,16 +48,22 @@ fn table() -> TableName {
     TableName { db: "shop".to_owned(), table: "t0".to_owned() }
 }
 
+fn forget() -> Action {
+    Manual::ForgetReplica { table: table(), pid: Pid(0), gone: "gone".into() }.into()
+}
+
 async fn forgets(found: TablePartition) -> (Result<(), CallError>, Vec<TablePartition>) {
     let (cluster, told) = nameserver(found);
-    let done = cluster.forget_replica(&table(), Pid(0), &"gone".into()).await;
+    let done = cluster.act(&forget()).await;
     let told = told.lock().unwrap().clone();
     (done, told)
 }
 
 async fn replaces(found: TablePartition) -> (Result<(), CallError>, Vec<TablePartition>) {
     let (cluster, told) = nameserver(found);
-    let done = cluster.replace_only_replica(&table(), Pid(0), &"gone".into(), &"b".into()).await;
+    let done = cluster
+        .act(&Manual::ReplaceOnly { table: table(), pid: Pid(0), gone: "gone".into(), to: "b".into() }.into())
+        .await;
     let told = told.lock().unwrap().clone();
     (done, told)
 }
@@ -120,7 +126,7 @@ async fn what_was_read_of_one_nameserver_is_not_written_to_the_next() {
         other => panic!("nobody expected {}", other.name()),
     };
     let cluster = cluster(Scripted { nameserver: Box::new(answers), ..Scripted::new() }).1;
-    let error = cluster.forget_replica(&table(), Pid(0), &"gone".into()).await.unwrap_err();
+    let error = cluster.act(&forget()).await.unwrap_err();
     assert_eq!((error.outcome(), *written.lock().unwrap()), (Outcome::NotApplied, 1));
-    cluster.forget_replica(&table(), Pid(0), &"gone".into()).await.unwrap();
+    cluster.act(&forget()).await.unwrap();
 }

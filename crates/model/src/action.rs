@@ -1,8 +1,8 @@
-//! Everything recovery may do to a cluster: a closed list, one RPC each.
+//! Everything that is done to a cluster: a closed list, one RPC each.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term, Tid};
+use super::{Endpoint, Manual, Offset, OpId, PartitionId, Pid, StorageMode, TableName, Term, Tid};
 
 /// One mutating RPC, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,4 +155,56 @@ pub enum Action {
         /// Which partition.
         partition: PartitionId,
     },
+    /// What recovery never does. No record has it in this form.
+    #[serde(skip)]
+    Manual(Manual),
+}
+
+/// Who is told to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server<'a> {
+    /// The nameserver that leads.
+    Nameserver,
+    /// This tablet.
+    Tablet(&'a Endpoint),
+}
+
+impl Action {
+    /// Who is told to do it.
+    pub fn server(&self) -> Server<'_> {
+        match self {
+            Self::SetAutoFailover { .. }
+            | Self::OfflineEndpoint { .. }
+            | Self::CancelOp { .. }
+            | Self::MarkAlive { .. }
+            | Self::ChangeLeader { .. }
+            | Self::RecoverTable { .. } => Server::Nameserver,
+            Self::LoadTable { endpoint, .. }
+            | Self::LoadWithSchema { endpoint, .. }
+            | Self::ChangeRole { endpoint, .. }
+            | Self::AddReplica { endpoint, .. }
+            | Self::AttachRemote { endpoint, .. }
+            | Self::DelReplica { endpoint, .. }
+            | Self::DropTable { endpoint, .. }
+            | Self::MakeSnapshot { endpoint, .. }
+            | Self::CreateAggregator { endpoint, .. }
+            | Self::RecoverSnapshot { endpoint, .. } => Server::Tablet(endpoint),
+            Self::Manual(manual) => match manual {
+                Manual::DeleteOps { .. }
+                | Manual::AddReplica { .. }
+                | Manual::RemoveReplica { .. }
+                | Manual::MigrateReplica { .. }
+                | Manual::RecoverEndpoint { .. }
+                | Manual::ForgetReplica { .. }
+                | Manual::ReplaceOnly { .. } => Server::Nameserver,
+                Manual::Follow { endpoint, .. } | Manual::MakeDiskSnapshot { endpoint, .. } => Server::Tablet(endpoint),
+            },
+        }
+    }
+}
+
+impl From<Manual> for Action {
+    fn from(manual: Manual) -> Self {
+        Self::Manual(manual)
+    }
 }

@@ -15,6 +15,7 @@
 mod action;
 mod id;
 mod identity;
+mod manual;
 mod metadata;
 mod moment;
 mod op;
@@ -28,9 +29,10 @@ mod tablet;
 mod words;
 mod zone;
 
-pub use action::Action;
+pub use action::{Action, Server};
 pub use id::{Endpoint, Offset, OpId, PartitionId, Pid, Term, Tid};
 pub use identity::Identity;
+pub use manual::{Manual, OpEnd, WhichOps};
 pub use metadata::{MetadataSeen, MetadataTree};
 pub use moment::moment;
 pub use op::{Op, OpKind, OpStatus, TimedOp};

@@ -1,7 +1,9 @@
 //! [`openmldb_model`] into calls. Presence means something in proto2, and a present empty string is not an absent one to
 //! OpenMLDB (ShowTable with an empty name finds nothing), so each call carries what is meant and nothing else.
 
-use openmldb_model::{Action, Endpoint, PartitionId, Pid, RowCursor, StorageMode, TableName, Term};
+use openmldb_model::{
+    Action, Endpoint, Manual, OpEnd, PartitionId, Pid, RowCursor, StorageMode, TableName, Term, WhichOps,
+};
 
 use super::call::{NameserverCall, TabletCall};
 use super::{api, common, nameserver};
@@ -17,7 +19,7 @@ pub enum Addressed {
 }
 
 /// The one call that carries out an action. LoadWithSchema is LoadTable, to which [`describe`] adds; to CreateAggregator
-/// [`Aggregation::describe`](super::Aggregation::describe) does.
+/// [`Aggregation::describe`](super::Aggregation::describe) does; and to SetTablePartition, whoever has read what is there.
 pub fn action(action: &Action) -> Addressed {
     use Addressed::{Nameserver, Tablet};
     match action {
@@ -69,7 +71,86 @@ pub fn action(action: &Action) -> Addressed {
         Action::RecoverSnapshot { endpoint, partition } => {
             Tablet(endpoint.clone(), TabletCall::RecoverSnapshot(general(*partition)))
         }
+        Action::Manual(action) => manual(action),
     }
+}
+
+fn manual(action: &Manual) -> Addressed {
+    use Addressed::{Nameserver, Tablet};
+    match action {
+        Manual::DeleteOps { which } => Nameserver(NameserverCall::DeleteOp(delete_ops(*which))),
+        Manual::AddReplica { table, pid, endpoint } => {
+            let (name, db, pid, endpoint) = named(table, *pid, endpoint);
+            let rest = nameserver::AddReplicaNsRequest::default();
+            Nameserver(NameserverCall::AddReplicaNs(nameserver::AddReplicaNsRequest {
+                name,
+                db,
+                pid,
+                endpoint,
+                ..rest
+            }))
+        }
+        Manual::RemoveReplica { table, pid, endpoint } => {
+            let (name, db, pid, endpoint) = named(table, *pid, endpoint);
+            let rest = nameserver::DelReplicaNsRequest::default();
+            Nameserver(NameserverCall::DelReplicaNs(nameserver::DelReplicaNsRequest {
+                name,
+                db,
+                pid,
+                endpoint,
+                ..rest
+            }))
+        }
+        Manual::MigrateReplica { table, pid, from, to } => {
+            let (name, db, pid, des_endpoint) = named(table, *pid, to);
+            let src_endpoint = from.to_string();
+            let request = nameserver::MigrateRequest { src_endpoint, name, pid: vec![pid], des_endpoint, db };
+            Nameserver(NameserverCall::Migrate(request))
+        }
+        Manual::RecoverEndpoint { endpoint } => {
+            let (endpoint, need_restore, concurrency) = (endpoint.to_string(), None, None);
+            let request = nameserver::RecoverEndpointRequest { endpoint, need_restore, concurrency };
+            Nameserver(NameserverCall::RecoverEndpoint(request))
+        }
+        Manual::ForgetReplica { table, .. } | Manual::ReplaceOnly { table, .. } => {
+            Nameserver(NameserverCall::SetTablePartition(set_partition(table)))
+        }
+        Manual::Follow { endpoint, partition } => {
+            let request = api::ChangeRoleRequest {
+                tid: Some(partition.tid.0),
+                pid: Some(partition.pid.0),
+                mode: Some(api::TableMode::KTableFollower.into()),
+                ..api::ChangeRoleRequest::default()
+            };
+            Tablet(endpoint.clone(), TabletCall::ChangeRole(request))
+        }
+        Manual::MakeDiskSnapshot { endpoint, partition } => {
+            Tablet(endpoint.clone(), TabletCall::MakeSnapshot(general(*partition)))
+        }
+    }
+}
+
+/// A replica, as the nameserver's calls name it.
+fn named(table: &TableName, pid: Pid, endpoint: &Endpoint) -> (String, Option<String>, u32, String) {
+    (table.table.clone(), Some(table.db.clone()), pid.0, endpoint.to_string())
+}
+
+fn delete_ops(which: WhichOps) -> nameserver::DeleteOpRequest {
+    let ended = |end| match end {
+        OpEnd::Done => api::TaskStatus::KDone,
+        OpEnd::Failed => api::TaskStatus::KFailed,
+        OpEnd::Canceled => api::TaskStatus::KCanceled,
+    };
+    match which {
+        WhichOps::One(op) => nameserver::DeleteOpRequest { op_id: Some(op.0), ..Default::default() },
+        WhichOps::Ended(end) => nameserver::DeleteOpRequest { status: Some(ended(end).into()), ..Default::default() },
+    }
+}
+
+/// SetTablePartition of a table, without what is to be there.
+pub fn set_partition(table: &TableName) -> nameserver::SetTablePartitionRequest {
+    let (name, db) = (Some(table.table.clone()), Some(table.db.clone()));
+    nameserver::SetTablePartitionRequest { name, table_partition: None, db }
 }
 
 /// ShowTable of every table of every database, system databases included. Tables older than databases come with every

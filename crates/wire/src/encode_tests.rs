@@ -222,3 +222,57 @@ fn storage_picks_the_directory() {
     let TabletCall::GetTableStatus(call) = table_status() else { panic!() };
     assert_eq!((call.tid, call.pid), (None, None), "everything a tablet holds, in one call");
 }
+
+#[test]
+fn what_only_a_command_makes_openmldb_do_says_what_is_meant() {
+    let (table, pid, at) = (orders(), Pid(2), || "t1:1".into());
+    assert_eq!(
+        to_nameserver(Manual::AddReplica { table: table.clone(), pid, endpoint: at() }.into()),
+        NameserverCall::AddReplicaNs(nameserver::AddReplicaNsRequest {
+            name: "orders".into(),
+            pid: 2,
+            endpoint: "t1:1".into(),
+            db: Some("shop".into()),
+            ..Default::default()
+        })
+    );
+    assert_eq!(
+        to_nameserver(Manual::RemoveReplica { table: table.clone(), pid, endpoint: at() }.into()),
+        NameserverCall::DelReplicaNs(nameserver::DelReplicaNsRequest {
+            name: "orders".into(),
+            pid: 2,
+            endpoint: "t1:1".into(),
+            db: Some("shop".into()),
+            ..Default::default()
+        })
+    );
+    assert_eq!(
+        to_nameserver(Manual::MigrateReplica { table, pid, from: "t2:1".into(), to: at() }.into()),
+        NameserverCall::Migrate(nameserver::MigrateRequest {
+            src_endpoint: "t2:1".into(),
+            name: "orders".into(),
+            pid: vec![2],
+            des_endpoint: "t1:1".into(),
+            db: Some("shop".into()),
+        })
+    );
+    let deletes = |which| match to_nameserver(Manual::DeleteOps { which }.into()) {
+        NameserverCall::DeleteOp(request) => (request.op_id, request.status),
+        other => panic!("{}", other.name()),
+    };
+    assert_eq!(deletes(WhichOps::One(OpId(5))), (Some(5), None));
+    assert_eq!(deletes(WhichOps::Ended(OpEnd::Failed)), (None, Some(api::TaskStatus::KFailed as i32)));
+    assert_eq!(
+        to_tablet(Manual::Follow { endpoint: at(), partition: PARTITION }.into()),
+        TabletCall::ChangeRole(api::ChangeRoleRequest {
+            tid: Some(7),
+            pid: Some(2),
+            mode: Some(api::TableMode::KTableFollower as i32),
+            ..Default::default()
+        })
+    );
+    assert_eq!(
+        to_tablet(Manual::MakeDiskSnapshot { endpoint: at(), partition: PARTITION }.into()),
+        TabletCall::MakeSnapshot(api::GeneralRequest { tid: 7, pid: 2, ..Default::default() })
+    );
+}

@@ -3,8 +3,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::model::{Endpoint, OpId, Pid, TableName};
-use crate::operate::{OpEnd, Step, WhichOps};
+use crate::model::{Endpoint, OpEnd, OpId, Pid, TableName, WhichOps};
+use crate::operate::Step;
 use crate::run::Selector;
 
 use super::super::failure::Failure;

@@ -3,8 +3,10 @@
 
 use crate::model::{Aggregator, Endpoint, Partition, PartitionId, Pid, Snapshot, Table, TableName};
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::{PartitionContext, Refusal, tablet_is_healthy};
-use super::{Arrangement, Closed, Goal, Next, next};
+use super::closed::Closed;
+use super::next::{Next, next};
 
 /// One of a partition's replicas leads it, and the same partitions of its pre-aggregate tables.
 pub(super) fn handover(seen: &Snapshot, table: &TableName, pid: Pid, to: &Endpoint) -> Result<Arrangement, Refusal> {

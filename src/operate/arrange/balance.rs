@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Endpoint, Pid, Snapshot, StorageMode, Table, TableName, Tid, counted};
 use crate::run::{Sizes, some_of};
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::Refusal;
+use super::closed::Closed;
 use super::replica_counts::{Piece, ReplicaCounts};
-use super::{Arrangement, Closed, Goal};
 
 /// A partition while it is being thought about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::Endpoint;
 
 use super::super::partition_context::{Gift, Given, Refusal};
-use super::Undertaking;
+use super::super::undertaking::Undertaking;
 
 /// Which they are, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

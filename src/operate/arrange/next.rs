@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crate::model::{Endpoint, Snapshot};
 
 use super::super::Step;
+use super::super::goal::Goal;
 use super::super::handover::{Standing, Successor, is_close, standing};
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
-use super::Goal;
 
 /// What a partition needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]

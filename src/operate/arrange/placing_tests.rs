@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Compression, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid};
-use crate::recovery::LossKind;
+use crate::model::{
+    Action, Compression, Manual, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid,
+};
+use crate::recovery::{Loss, LossKind};
 
-use super::super::{Call, Step, plan};
+use super::super::goal::{Arrangement, Goal, Replaces};
+use super::super::{Step, plan};
 use super::tests::{Dice, any, cluster, follow, seeds, tablet};
 use super::*;
 
@@ -100,7 +103,10 @@ fn nothing_is_forgotten_of_a_tablet_that_is_there() {
     let goals = arranged(&replace(0), &without(&seen, 0), &Sizes::default()).unwrap().goals;
     let replaces = goals[0].replaces.clone().unwrap();
     let step = Step::ForgetReplica { table: goals[0].table.clone(), pid: goals[0].pid, replaces };
-    assert!(matches!(plan(&step, &without(&seen, 0)).unwrap().call, Some(Call::Metadata(_))));
+    assert!(matches!(
+        plan(&step, &without(&seen, 0)).unwrap().call,
+        Some(Action::Manual(Manual::ForgetReplica { .. }))
+    ));
     assert!(plan(&step, &seen).is_err());
 }
 

@@ -4,9 +4,10 @@
 use crate::model::{Endpoint, Partition, Snapshot, Table, Verb, counted, counted_that};
 use crate::run::{Sizes, some_of};
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::{PartitionContext, Refusal};
+use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
-use super::{Arrangement, Closed, Goal, goal_of_base};
 
 /// Each partition has as many replicas as its table was made with. Those on tablets that the nameserver does not hear from count as
 /// they are: whoever comes back has them, and of whoever does not somebody has to say so (`tablet replace`).
@@ -30,7 +31,7 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
                 now if now > wanted => with_fewer(seen, table, partition, wanted, &base, &mut replica_counts),
                 _ => continue,
             };
-            let beside = goal_of_base(seen, table, partition, &arrangement.goals).map(|goal| goal.table.clone());
+            let beside = Goal::of_base(seen, table, partition, &arrangement.goals).map(|goal| goal.table.clone());
             let is_as_it_is = replicas == partition.places();
             let goal = Goal {
                 table: table.name.clone(),
@@ -75,7 +76,7 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
 
 /// Where the partition that a pre-aggregate table's partition aggregates is, or is to be.
 fn places_of_base(seen: &Snapshot, table: &Table, partition: &Partition, goals: &[Goal]) -> Vec<Endpoint> {
-    let planned = goal_of_base(seen, table, partition, goals).map(|goal| goal.replicas.clone());
+    let planned = Goal::of_base(seen, table, partition, goals).map(|goal| goal.replicas.clone());
     let there = || seen.base_of(table, partition.pid).map(|(_, base)| base.places());
     planned.or_else(there).unwrap_or_default()
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Endpoint, Snapshot, Table};
-use crate::run::{Sizes, meant, some_of};
+use crate::run::{Sizes, some_of};
 
-use super::super::partition_context::{Refusal, tablet_is_healthy};
+use super::super::goal::{Arrangement, Goal, Replaces};
+use super::super::partition_context::{Refusal, tablet_is_gone, tablet_is_healthy};
+use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
 use super::scale_in::{enough_are_left, moved_away};
-use super::{Arrangement, Closed, Replaces, goal_of_base};
 
 /// Every partition with a replica on the tablet has one on another instead: on `with`, unless it has one there already.
 ///
@@ -21,7 +22,7 @@ pub(super) fn replace(
     closed: &Closed,
     sizes: &Sizes,
 ) -> Result<Arrangement, Refusal> {
-    is_gone(seen, gone)?;
+    tablet_is_gone(seen, gone)?;
     if let Some(with) = with {
         tablet_is_healthy(seen, with)?;
         closed.refuse(with)?;
@@ -37,7 +38,7 @@ pub(super) fn replace(
     let (mut elsewhere, mut unled) = (BTreeSet::new(), Vec::new());
     for table in bases.into_iter().chain(aggregates) {
         for partition in table.partitions_on(gone) {
-            let like = goal_of_base(seen, table, partition, &arrangement.goals).cloned();
+            let like = Goal::of_base(seen, table, partition, &arrangement.goals).cloned();
             let taken = (&leaving[..], closed);
             let Some(mut goal) = moved_away(table, partition, taken, &mut replica_counts, like.as_ref(), with) else {
                 continue;
@@ -73,32 +74,4 @@ pub(super) fn replace(
         ));
     }
     Ok(arrangement)
-}
-
-/// # Errors
-/// It is not, as far as anybody can tell; or nobody knows it.
-pub(in super::super) fn is_gone(seen: &Snapshot, at: &Endpoint) -> Result<(), Refusal> {
-    let Some(tablet) = seen.tablets.get(at) else {
-        let others = seen.tablets.keys().map(Endpoint::as_str);
-        let meant = meant(at.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? "));
-        let text = format!("nobody knows a tablet {at}, and nothing is placed on it");
-        return Err(Refusal::unsafe_now(text, format!("{meant}see `openmldb-ops show tablets`")));
-    };
-    let back = "`openmldb-ops recover --all` brings back what is placed on it, and gives it its leaders' data where its own are lost";
-    let (text, hint) = if tablet.held.known().is_some() {
-        (format!("{at} is there: it answers"), back)
-    } else if seen.hears_from(at) {
-        (
-            format!("the nameserver takes {at} for healthy"),
-            "stop that tablet for good, and wait until the nameserver misses it",
-        )
-    } else if tablet.in_zookeeper == Some(true) {
-        (
-            format!("{at} is registered in ZooKeeper"),
-            "stop that tablet for good, and wait until its registration is gone",
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::unsafe_now(format!("{text}, so it is not gone for good"), hint))
 }

@@ -3,9 +3,10 @@
 use crate::model::{Endpoint, Partition, PartitionId, Snapshot, Table, counted};
 use crate::run::{Sizes, some_of};
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::{Refusal, tablet_is_healthy};
+use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
-use super::{Arrangement, Closed, Goal, goal_of_base};
 
 /// Every partition with a replica on one of `leaving` has it on another tablet.
 ///
@@ -30,7 +31,7 @@ pub(super) fn scale_in(
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {
         for partition in &table.partitions {
-            let like = goal_of_base(seen, table, partition, &arrangement.goals);
+            let like = Goal::of_base(seen, table, partition, &arrangement.goals);
             let goal = moved_away(table, partition, (leaving, closed), &mut replica_counts, like, None);
             arrangement.goals.extend(goal);
         }

@@ -7,8 +7,8 @@ use crate::model::{
     StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::{Step, plan};
-use super::dry_run::simulate;
 use super::next::{Next, next};
 use super::replica_counts::ReplicaCounts;
 use super::*;
@@ -140,7 +140,7 @@ pub(super) fn follow(arrangement: &Arrangement, seen: &Snapshot, seed: u64) -> S
         loop {
             match next(&now, goal) {
                 Next::Done => break,
-                Next::Take(step) => simulate(&step, &mut now),
+                Next::Take(step) => step.predict(&mut now),
                 other => panic!("seed {seed}: {other:?} on the way to {goal:?}"),
             }
             assert!(alive(&now) >= least.max(1), "seed {seed}: {goal:?}");
@@ -204,7 +204,7 @@ fn scaling_in_empties_the_tablets_and_keeps_the_number_of_replicas_from_wherever
                 if taken == steps {
                     break 'walking;
                 }
-                simulate(&step, &mut broken_off);
+                step.predict(&mut broken_off);
                 taken += 1;
             }
         }
@@ -432,13 +432,13 @@ fn what_an_operation_that_failed_has_left_is_cleared_away_first() {
     let followers = Seen::Known(Followers { leader_offset: Offset(20), followers });
     seen.tablets.get_mut(&tablet(0)).unwrap().probes.insert(id, Probes { followers, ..Probes::UNASKED });
     assert_eq!(step(&seen).code(), "replica_disconnect", "else its leader would refuse to be told of it again");
-    simulate(&step(&seen), &mut seen);
+    step(&seen).predict(&mut seen);
     assert_eq!(step(&seen).code(), "replica_drop");
     assert!(plan(&step(&seen), &seen).unwrap().call.is_some(), "its leader holds as much");
     held_mut(&mut seen, &tablet(2)).offset = Offset(21);
     assert!(plan(&step(&seen), &seen).unwrap_err().text.contains("resending would discard them"), "it holds more");
     held_mut(&mut seen, &tablet(2)).offset = Offset(20);
-    simulate(&step(&seen), &mut seen);
+    step(&seen).predict(&mut seen);
     assert_eq!(step(&seen).code(), "replica_migrate");
 }
 

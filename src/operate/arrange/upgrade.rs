@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Pid, Replica, Snapshot, Table, TableName};
 use crate::run::{Sizes, some_of};
 
+use super::super::goal::{Arrangement, Goal};
 use super::super::partition_context::{Refusal, tablet_is_healthy};
+use super::aggregates;
+use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
-use super::{Arrangement, Closed, Goal, aggregates, goal_of_base};
 
 /// The version of the notes written.
 pub const VERSION: u32 = 1;
@@ -81,7 +83,7 @@ pub(super) fn pre(
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {
         for partition in table.partitions_on(endpoint) {
-            let like = goal_of_base(seen, table, partition, &arrangement.goals).cloned();
+            let like = Goal::of_base(seen, table, partition, &arrangement.goals).cloned();
             let mut goal = Goal {
                 table: table.name.clone(),
                 pid: partition.pid,

@@ -6,18 +6,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Hold, Outcome};
-use crate::model::{Endpoint, OpId, PartitionId, Role, Snapshot};
-use crate::run::{AUTO_FAILOVER_IS_ON, Stop};
+use crate::cluster::{CallError, Hold};
+use crate::model::{Action, Endpoint, Role, Snapshot};
+use crate::run::{AUTO_FAILOVER_IS_ON, Looked, NameserverSilence, Pauses, Said, Stop, Waiter, until};
 use crate::snapshot::{OnePartition, look_at_partition};
 
-use super::super::arrange::{Goal, Next, next};
-use super::super::call::{noted, send, write_down};
-use super::super::effect::status_in_time;
-use super::super::partition_context::{PartitionContext, Planned, Refusal};
-use super::super::perform::newest;
+use super::super::arrange::{Next, next};
+use super::super::call::{SentStep, noted, unless_not_done, write_down};
+use super::super::goal::Goal;
+use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
-use super::super::{Call, EffectStatus, Step};
+use super::super::{EffectStatus, Step};
 use super::ready::{Ready, ready};
 use super::vacancy::{End, Vacancy, Why};
 use super::{Shared, StepEvent, StepOutcome};
@@ -31,29 +30,22 @@ const STAND_DOWNS: u32 = 20;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// After a leader leads again because no other was elected in time: what was slow may still be.
 const RECOVERS: Duration = Duration::from_secs(5);
-/// Between two looks: half of what the nameserver's own polls take.
+/// Between two looks: half of what the nameserver's own polls take, ...
 const POLL: Duration = Duration::from_secs(1);
-/// Or this part of what has been waited, if that is longer: a step that has taken minutes is seen to end within a twentieth of them,
-/// and where another tablet hangs, the nameserver ends no operation for as long as it does.
-const STILL_PART: u32 = 20;
-/// But never more than this.
-const STILL_MAX: Duration = Duration::from_secs(10);
+/// ... or more: where another tablet hangs, the nameserver ends no operation for as long as it does.
+const PAUSES: Pauses = Pauses { first: POLL, most: POLL, still: Duration::from_secs(10) };
 /// How long a server may take to answer at a look while the partition has a leader.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// Looks, one after another, at which somebody does not answer.
 const SILENCES: u32 = 30;
-/// How long no nameserver may answer.
-const BLIND_FOR: Duration = Duration::from_secs(10 * 60);
 /// How long what was sent is waited for once everything is to end.
 const LET_GO: Duration = Duration::from_secs(6);
-/// What is waited for is said after this long, and again and again.
-const SAID_AFTER: Duration = Duration::from_secs(30);
 
 /// A partition under way.
 pub(super) struct Lane {
     shared: Arc<Shared>,
     goal: Goal,
-    under_way: Option<UnderWay>,
+    under_way: Option<SentStep>,
     /// Ours of the nameserver's lanes.
     turn: Option<OwnedSemaphorePermit>,
     failed: u32,
@@ -65,19 +57,10 @@ pub(super) struct Lane {
     rests_until: Instant,
     /// An election had to wait in the nameserver.
     alone: bool,
-    /// Since when no nameserver answers.
-    blind: Option<Instant>,
+    /// Of nameservers.
+    silence: NameserverSilence,
     ending: Option<Instant>,
-    /// When it was last said what is waited for.
-    said: Instant,
-}
-
-/// A step that was sent.
-struct UnderWay {
-    step: Step,
-    planned: Planned,
-    since: Option<OpId>,
-    sent: Instant,
+    said: Said,
 }
 
 /// How a lane ended.
@@ -90,17 +73,28 @@ pub(super) enum LaneEnd {
     Blind(CallError),
 }
 
-/// Whether it goes on.
-enum NextMove {
-    Looks,
-    /// At once.
-    GoesOn,
-    Ends(LaneEnd),
+/// What becomes of a partition that is given up.
+fn given_up(refusal: Refusal) -> Looked<LaneEnd> {
+    Looked::Ends(LaneEnd::Ended(Some(refusal)))
 }
 
-impl NextMove {
-    fn gives_up(refusal: Refusal) -> Self {
-        Self::Ends(LaneEnd::Ended(Some(refusal)))
+impl Waiter for Lane {
+    type End = LaneEnd;
+
+    async fn look(&mut self) -> Looked<LaneEnd> {
+        if *self.shared.session.hold.borrow() == Hold::Lost {
+            return Looked::Ends(LaneEnd::Stopped(Stop::LockLost));
+        }
+        if self.shared.is_ending() {
+            self.ending.get_or_insert_with(Instant::now);
+        }
+        match self.see().await {
+            Ok(seen) => {
+                self.silence.ends();
+                self.reconcile(&seen).await
+            }
+            Err(error) => self.is_blind(error).await,
+        }
     }
 }
 
@@ -118,37 +112,28 @@ impl Lane {
             idle: now,
             rests_until: now,
             alone: false,
-            blind: None,
+            silence: NameserverSilence::default(),
             ending: None,
-            said: now,
+            said: Said::now(),
         }
     }
 
     /// Until it is at its goal or given up, or everything is to end.
-    pub(super) async fn run(mut self) -> LaneEnd {
-        loop {
-            if *self.shared.session.hold.borrow() == Hold::Lost {
-                return LaneEnd::Stopped(Stop::LockLost);
-            }
-            if self.shared.is_ending() {
-                self.ending.get_or_insert_with(Instant::now);
-            }
-            let then = match self.look().await {
-                Ok(seen) => {
-                    self.blind = None;
-                    self.reconcile(&seen).await
-                }
-                Err(error) => self.is_blind(error).await,
-            };
-            match then {
-                NextMove::Ends(end) => return end,
-                NextMove::GoesOn => {}
-                NextMove::Looks => self.pause().await,
-            }
-        }
+    pub(super) async fn run(self) -> LaneEnd {
+        let (pauses, ending) = (PAUSES.on_its_clock(self.shared.pace), self.shared.ending.subscribe());
+        until(self, pauses, ending).await
     }
 
-    async fn look(&self) -> Result<Snapshot, CallError> {
+    /// Nothing can be done now. Told to end, it looks often.
+    fn later(&self) -> Looked<LaneEnd> {
+        Looked::Waits(match (&self.ending, &self.under_way) {
+            (Some(_), _) => Instant::now(),
+            (None, Some(under_way)) => under_way.at,
+            (None, None) => self.idle,
+        })
+    }
+
+    async fn see(&self) -> Result<Snapshot, CallError> {
         let beside = self.beside();
         look_at_partition(&self.shared.cluster.once(ANSWERS), &self.one(&beside)).await
     }
@@ -171,61 +156,62 @@ impl Lane {
     }
 
     /// The nameserver did not answer: another one may lead by now.
-    async fn is_blind(&mut self, error: CallError) -> NextMove {
-        let since = *self.blind.get_or_insert_with(Instant::now);
+    async fn is_blind(&mut self, error: CallError) -> Looked<LaneEnd> {
+        // What is waited for is said anyway.
+        let _said = self.silence.goes_on(self.shared.pace);
         if let Some(ending) = self.ending
             && ending.elapsed() >= LET_GO.div_f64(2.0)
         {
-            return NextMove::gives_up(super::no_answer(&error));
+            return given_up(super::no_answer(&error));
         }
-        if since.elapsed().mul_f64(self.shared.pace) >= BLIND_FOR {
-            return NextMove::Ends(LaneEnd::Blind(error));
+        if self.silence.is_too_long(self.shared.pace) {
+            return Looked::Ends(LaneEnd::Blind(error));
         }
         self.waits(error.to_string());
         let cluster = self.shared.cluster.clone();
         let _whoever = tokio::time::timeout(ANSWERS, cluster.look_up_leader()).await;
-        NextMove::Looks
+        self.later()
     }
 
-    async fn reconcile(&mut self, seen: &Snapshot) -> NextMove {
+    async fn reconcile(&mut self, seen: &Snapshot) -> Looked<LaneEnd> {
         if is_leaderless(seen, &self.goal) {
             let vacancy = |told| Vacancy::new(self.shared.clone(), &self.goal, seen.clone(), told);
             let (told, heard) = mpsc::unbounded_channel();
             return match vacancy(told) {
                 Ok(vacancy) => self.until_led(vacancy.found(), heard).await,
-                Err(refusal) => NextMove::gives_up(refusal),
+                Err(refusal) => given_up(refusal),
             };
         }
         if let Some(under_way) = self.under_way.take() {
-            match under_way.outcome(seen, self.shared.pace, self.shared.step_timeout) {
+            match under_way.status(seen, self.shared.pace, self.shared.step_timeout) {
                 EffectStatus::Waiting(text) => {
                     let let_go = self.ending.is_some_and(|ending| ending.elapsed() >= LET_GO);
                     if let_go {
-                        return NextMove::gives_up(still_under_way(&under_way.step, &text));
+                        return given_up(still_under_way(&under_way.step, &text));
                     }
                     self.under_way = Some(under_way);
                     self.waits(text);
-                    return NextMove::Looks;
+                    return self.later();
                 }
                 EffectStatus::Reached(text) => self.reached(&under_way.step, text, seen),
                 EffectStatus::Missed { text, hint } => {
                     self.tell(&under_way.step, None, StepOutcome::Missed(text.clone()));
                     self.turn = None;
-                    if let then @ NextMove::Ends(_) = self.fail(Refusal::unsafe_now(text, hint)) {
+                    if let then @ Looked::Ends(_) = self.fail(Refusal::unsafe_now(text, hint)) {
                         return then;
                     }
                 }
             }
         }
         if self.ending.is_some() {
-            return NextMove::Ends(LaneEnd::Ended(None));
+            return Looked::Ends(LaneEnd::Ended(None));
         }
         if self.stood_up >= STAND_DOWNS {
-            return NextMove::gives_up(never_a_pause());
+            return given_up(never_a_pause());
         }
         let holds = *self.shared.session.hold.borrow() == Hold::Held;
         if seen.auto_failover && holds && self.shared.session.switches_off_again(&self.shared.cluster).await {
-            return NextMove::GoesOn;
+            return Looked::Again;
         }
         let step = match self.step(seen) {
             Ok(step) => step,
@@ -233,18 +219,18 @@ impl Lane {
         };
         // Nobody knows whether the lock is still held: what was sent is watched, and nothing more is sent.
         if *self.shared.session.hold.borrow() != Hold::Held {
-            return NextMove::Looks;
+            return self.later();
         }
         let rests = matches!(step, Step::StandDown { .. }) && Instant::now() < self.rests_until;
         if rests {
             tokio::time::sleep_until(self.rests_until.min(Instant::now() + POLL)).await;
-            return NextMove::GoesOn;
+            return Looked::Again;
         }
         if self.turn.is_none() && begins_an_operation(&step) {
             // What was seen is old by the time that it is ours.
             self.shared.tally().waits(&self.goal.name(), "an operation of another partition comes first");
             self.turn = self.shared.turn(&step, self.goal.pid).await;
-            return NextMove::GoesOn;
+            return Looked::Again;
         }
         match step {
             Step::StandDown { .. } => self.hand_over().await,
@@ -262,21 +248,21 @@ impl Lane {
     }
 
     /// Once more, unless it has failed too often.
-    fn fail(&mut self, refusal: Refusal) -> NextMove {
+    fn fail(&mut self, refusal: Refusal) -> Looked<LaneEnd> {
         self.failed += 1;
-        if self.failed >= TRIES { NextMove::gives_up(refusal) } else { NextMove::Looks }
+        if self.failed >= TRIES { given_up(refusal) } else { self.later() }
     }
 
     /// The next step of a partition; or what becomes of it without one.
-    fn step(&mut self, seen: &Snapshot) -> Result<Step, NextMove> {
+    fn step(&mut self, seen: &Snapshot) -> Result<Step, Looked<LaneEnd>> {
         let found = next(seen, &self.goal);
         if !matches!(found, Next::Silence(_) | Next::Take(Step::StandDown { .. })) {
             self.silences = 0;
         }
         match found {
             Next::Silence(text) => Err(self.is_silent(text)),
-            Next::Done => Err(NextMove::Ends(LaneEnd::Ended(None))),
-            Next::Blocked(refusal) => Err(NextMove::gives_up(refusal)),
+            Next::Done => Err(Looked::Ends(LaneEnd::Ended(None))),
+            Next::Blocked(refusal) => Err(given_up(refusal)),
             Next::Wait(text) => Err(self.has_to_wait(text)),
             Next::Take(Step::RecoverReplica { table, pid, endpoint, .. }) => {
                 let led_until = self.shared.stood_down().led_until(seen, &self.goal, &endpoint);
@@ -286,29 +272,29 @@ impl Lane {
         }
     }
 
-    fn is_silent(&mut self, text: String) -> NextMove {
+    fn is_silent(&mut self, text: String) -> Looked<LaneEnd> {
         self.silences += 1;
         if self.silences >= SILENCES {
             let hint = "start that tablet, or find out why it does not answer; then run this again";
-            return NextMove::gives_up(Refusal::unsafe_now(text, hint));
+            return given_up(Refusal::unsafe_now(text, hint));
         }
         self.turn = None;
         self.waits(text);
-        NextMove::Looks
+        self.later()
     }
 
-    fn has_to_wait(&mut self, text: String) -> NextMove {
+    fn has_to_wait(&mut self, text: String) -> Looked<LaneEnd> {
         if self.idle.elapsed() >= self.shared.step_timeout {
             let hint = "check `openmldb-ops show ops` and `openmldb-ops status`, then run this again";
-            return NextMove::gives_up(Refusal::unsafe_now(text, hint));
+            return given_up(Refusal::unsafe_now(text, hint));
         }
         self.turn = None;
         self.waits(text);
-        NextMove::Looks
+        self.later()
     }
 
     /// Another one leads, if everybody who is needed for that answers right now.
-    async fn hand_over(&mut self) -> NextMove {
+    async fn hand_over(&mut self) -> Looked<LaneEnd> {
         let beside = self.beside();
         let (seen, successor) = match ready(&self.shared, &self.goal, &beside, self.alone).await {
             Ready::Now(seen, successor) => (*seen, successor),
@@ -316,7 +302,7 @@ impl Lane {
             Ready::Busy(text) => return self.has_to_wait(text),
             Ready::Changed => {
                 self.turn = None;
-                return NextMove::Looks;
+                return self.later();
             }
             Ready::Refused(refusal) => {
                 self.turn = None;
@@ -327,7 +313,7 @@ impl Lane {
         let (told, heard) = mpsc::unbounded_channel();
         match Vacancy::new(self.shared.clone(), &self.goal, seen, told) {
             Ok(vacancy) => self.until_led(vacancy.stand_down(successor), heard).await,
-            Err(refusal) => NextMove::gives_up(refusal),
+            Err(refusal) => given_up(refusal),
         }
     }
 
@@ -336,7 +322,7 @@ impl Lane {
         &mut self,
         vacancy: impl Future<Output = End> + Send + 'static,
         mut heard: mpsc::UnboundedReceiver<StepEvent>,
-    ) -> NextMove {
+    ) -> Looked<LaneEnd> {
         let counted = self.shared.vacancy();
         let ended = tokio::spawn(async move {
             let end = vacancy.await;
@@ -353,26 +339,26 @@ impl Lane {
         self.turn = None;
         self.idle = Instant::now();
         match end {
-            End::NewLeader(_) => NextMove::GoesOn,
+            End::NewLeader(_) => Looked::Again,
             // The loop sees why.
-            End::LeadsAgain(Why::Ending) => NextMove::GoesOn,
-            End::LeadsAgain(Why::Unrecorded) => NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded)),
+            End::LeadsAgain(Why::Ending) => Looked::Again,
+            End::LeadsAgain(Why::Unrecorded) => Looked::Ends(LaneEnd::Stopped(Stop::Unrecorded)),
             End::LeadsAgain(Why::TooEarly) => {
                 self.stood_up += 1;
                 self.rests_until = Instant::now() + (RETRY_PAUSE * self.stood_up).div_f64(self.shared.pace);
-                NextMove::GoesOn
+                Looked::Again
             }
             End::LeadsAgain(Why::NotDone(refusal)) => {
                 self.alone = true;
                 self.rests_until = Instant::now() + RECOVERS.div_f64(self.shared.pace);
                 self.fail(refusal)
             }
-            End::Unled(refusal) => NextMove::gives_up(refusal),
+            End::Unled(refusal) => given_up(refusal),
         }
     }
 
     /// Sends a step, written down before it is.
-    async fn take(&mut self, step: Step, seen: &Snapshot) -> NextMove {
+    async fn take(&mut self, step: Step, seen: &Snapshot) -> Looked<LaneEnd> {
         let planned = match plan(&step, seen) {
             Ok(planned) => planned,
             // What it rests on may not have been answered at this look.
@@ -386,35 +372,29 @@ impl Lane {
             self.turn = None;
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
-        let (record, about) = (&self.shared.session.record, id_of(seen, &self.goal));
+        let (record, about) = (&self.shared.session.record, self.goal.id(seen));
         let Ok(number) = write_down(record, (&step, about), &call, &self.goal.why) else {
-            return NextMove::Ends(LaneEnd::Stopped(Stop::Unrecorded));
+            return Looked::Ends(LaneEnd::Stopped(Stop::Unrecorded));
         };
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
-        let since = newest(seen);
-        let sent = send(&self.shared.cluster.once(ANSWERS), &call).await;
-        match noted(&self.shared.session.record, number, sent) {
-            // Whether it was done shows.
-            Err(error) if error.outcome() == Outcome::Unknown => {}
-            Ok(()) => {}
-            Err(error) => {
-                let text = error.to_string();
-                self.tell(&step, None, StepOutcome::Missed(text.clone()));
-                let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
-                if is_gated && self.shared.session.switches_off_again(&self.shared.cluster).await {
-                    return NextMove::GoesOn;
-                }
-                self.turn = None;
-                let hint = "check `openmldb-ops status`, then run this again";
-                return self.fail(Refusal::unsafe_now(text, hint));
+        let sent = self.shared.cluster.once(ANSWERS).act(&call).await;
+        if let Err(error) = unless_not_done(noted(&self.shared.session.record, number, sent)) {
+            let text = error.to_string();
+            self.tell(&step, None, StepOutcome::Missed(text.clone()));
+            let is_gated = error.code() == Some(AUTO_FAILOVER_IS_ON);
+            if is_gated && self.shared.session.switches_off_again(&self.shared.cluster).await {
+                return Looked::Again;
             }
+            self.turn = None;
+            let hint = "check `openmldb-ops status`, then run this again";
+            return self.fail(Refusal::unsafe_now(text, hint));
         }
-        self.under_way = Some(UnderWay { step, planned, since, sent: Instant::now() });
-        NextMove::GoesOn
+        self.under_way = Some(SentStep::now(step, planned, seen));
+        Looked::Again
     }
 
-    fn tell(&mut self, step: &Step, call: Option<Call>, how: StepOutcome) {
-        self.said = Instant::now();
+    fn tell(&mut self, step: &Step, call: Option<Action>, how: StepOutcome) {
+        self.said = Said::now();
         let (partition, text) = (self.goal.name(), step.to_string());
         self.shared.tell(&StepEvent { partition, step: step.code(), text, call, how });
     }
@@ -422,39 +402,11 @@ impl Lane {
     /// Says what is waited for, once that has taken long.
     fn waits(&mut self, text: String) {
         self.shared.tally().waits(&self.goal.name(), &text);
-        if self.said.elapsed().mul_f64(self.shared.pace) >= SAID_AFTER {
-            self.said = Instant::now();
+        if self.said.is_due(self.shared.pace) {
             let step = self.under_way.as_ref().map(|under_way| &under_way.step);
             let (partition, how) = (self.goal.name(), StepOutcome::Waits(text));
             let (step, text) = (step.map_or("wait", Step::code), step.map_or(String::new(), ToString::to_string));
             self.shared.tell(&StepEvent { partition, step, text, call: None, how });
-        }
-    }
-
-    async fn pause(&self) {
-        let mut ending = self.shared.ending.subscribe();
-        let waits_since = self.under_way.as_ref().map_or(self.idle, |under_way| under_way.sent);
-        let on_its_clock = |pause: Duration| pause.div_f64(self.shared.pace);
-        let pause = (waits_since.elapsed() / STILL_PART).clamp(on_its_clock(POLL), on_its_clock(STILL_MAX));
-        if self.ending.is_some() {
-            tokio::time::sleep(on_its_clock(POLL)).await;
-        } else {
-            // Told to end, it looks at once.
-            let _ending = tokio::time::timeout(pause, ending.wait_for(|ending| *ending)).await;
-        }
-    }
-}
-
-impl UnderWay {
-    /// What is seen of it. `pace` is how much faster than ours the cluster's clock runs.
-    fn outcome(&self, seen: &Snapshot, pace: f64, timeout: Duration) -> EffectStatus {
-        let waited = self.sent.elapsed();
-        match status_in_time(&*self.planned.effect, seen, self.since, waited.mul_f64(pace)) {
-            EffectStatus::Waiting(text) if waited >= timeout => EffectStatus::Missed {
-                text: format!("its effect was not seen within {} s: {text}", timeout.as_secs()),
-                hint: "it may still take effect: check `openmldb-ops show ops`, then run this again".to_owned(),
-            },
-            seen => seen,
         }
     }
 }
@@ -475,12 +427,6 @@ fn is_leaderless(seen: &Snapshot, goal: &Goal) -> bool {
     let Ok(place) = PartitionContext::find(seen, &goal.table, goal.pid) else { return false };
     let held = place.leader().and_then(|leader| place.loaded(leader));
     held.is_some_and(|held| held.role == Role::Follower)
-}
-
-/// Which partition a goal is about.
-pub(super) fn id_of(seen: &Snapshot, goal: &Goal) -> Option<PartitionId> {
-    let table = seen.table(&goal.table)?;
-    Some(PartitionId { tid: table.tid, pid: goal.pid })
 }
 
 fn still_under_way(step: &Step, text: &str) -> Refusal {

@@ -16,12 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Pid};
+use crate::model::{Action, Endpoint, Pid};
 use crate::run::{Ended, SessionHandle, Stop};
 
-use super::arrange::Goal;
+use super::Step;
+use super::goal::Goal;
 use super::partition_context::Refusal;
-use super::{Call, Step};
 use lane::{Lane, LaneEnd};
 
 use tally::Tally;
@@ -44,7 +44,7 @@ pub struct StepEvent {
     /// The step as the handbook writes it, as far as that is known before it is planned.
     pub text: String,
     /// What is sent for it.
-    pub call: Option<Call>,
+    pub call: Option<Action>,
     /// How it went.
     pub how: StepOutcome,
 }

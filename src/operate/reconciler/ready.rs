@@ -5,7 +5,8 @@ use crate::model::{Endpoint, Op, OpKind, Pid, Snapshot};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::Step;
-use super::super::arrange::{Goal, Next, next};
+use super::super::arrange::{Next, next};
+use super::super::goal::Goal;
 use super::super::partition_context::{PartitionContext, Refusal};
 use super::super::plan::plan;
 use super::Shared;

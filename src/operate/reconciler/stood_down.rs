@@ -2,10 +2,9 @@
 
 use crate::model::{Endpoint, Offset, Snapshot};
 
-use super::super::arrange::Goal;
+use super::super::goal::Goal;
 use super::super::partition_context::PartitionContext;
 use super::super::state_dir::{StateDir, StateDirError, StoodDown};
-use super::lane::id_of;
 
 /// Leaders that have stepped down and are not back as followers.
 pub(in super::super) struct StoodDowns {
@@ -24,7 +23,7 @@ impl StoodDowns {
 
     /// Where a leader stepped down that is to be brought back as follower.
     pub(super) fn led_until(&self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) -> Option<Offset> {
-        let id = id_of(seen, goal)?;
+        let id = goal.id(seen)?;
         self.all.iter().find(|old| old.partition == id && old.endpoint == *endpoint).map(|old| old.at)
     }
 
@@ -41,7 +40,7 @@ impl StoodDowns {
 
     /// It is a follower now.
     pub(super) fn is_back(&mut self, seen: &Snapshot, goal: &Goal, endpoint: &Endpoint) {
-        let (before, id) = (self.all.len(), id_of(seen, goal));
+        let (before, id) = (self.all.len(), goal.id(seen));
         self.all.retain(|old| Some(old.partition) != id || old.endpoint != *endpoint);
         if self.all.len() < before {
             // What is written down once too often is held against what is there before it is believed.

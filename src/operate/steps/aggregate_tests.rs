@@ -3,7 +3,7 @@
 use crate::model::{Action, Aggregator, Held, PartitionId, Pid, Probes, Role, Seen, Snapshot, TableName, Tid};
 
 use super::super::super::tests::{ID, held_mut, replica_mut, well};
-use super::super::super::{Call, Step, plan};
+use super::super::super::{Step, plan};
 
 const AGGREGATE: PartitionId = PartitionId { tid: Tid(8), pid: Pid(0) };
 
@@ -28,7 +28,7 @@ fn without_aggregator() -> Snapshot {
 }
 
 /// What is sent, or why nothing is.
-fn after(change: impl FnOnce(&mut Snapshot)) -> Result<Option<Call>, String> {
+fn after(change: impl FnOnce(&mut Snapshot)) -> Result<Option<Action>, String> {
     let mut seen = without_aggregator();
     change(&mut seen);
     let step = Step::Aggregate { table: name(), pid: Pid(0), endpoint: "a".into() };
@@ -42,7 +42,7 @@ fn refused(change: impl FnOnce(&mut Snapshot)) -> String {
 #[test]
 fn it_is_sent_only_to_a_tablet_that_says_that_it_has_no_aggregator() {
     let create = Action::CreateAggregator { endpoint: "a".into(), table: name(), partition: AGGREGATE };
-    assert_eq!(after(|_| {}), Ok(Some(Call::Action(create))));
+    assert_eq!(after(|_| {}), Ok(Some(create)));
     let says = |aggregator: Seen<Aggregator>| {
         refused(|seen| {
             seen.tablets.get_mut(&"a".into()).unwrap().probes.get_mut(&AGGREGATE).unwrap().aggregator = aggregator

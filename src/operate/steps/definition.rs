@@ -30,6 +30,9 @@ pub(in super::super) trait Definition {
     /// Why OpenMLDB would refuse it, or how it could lose rows.
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal>;
 
+    /// What it changes if it works; nothing is needed here of a step that no goal takes.
+    fn predict(&self, _now: &mut Snapshot) {}
+
     /// What clients use now and could not use any more. It needs `--allow-unavailable` then.
     fn outage(&self, _seen: &Snapshot) -> Option<Refusal> {
         None

@@ -6,6 +6,7 @@ use crate::model::{Action, Endpoint, Held, OpId, PartitionId, Role, Snapshot, Ta
 
 use super::super::effect::{Effect, EffectStatus, Vain, after_ops, flags, nothing_began, role};
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_mut::PartitionMut;
 use super::ChangeLeader;
 use super::definition::{Definition, Target};
 use super::holding::loaded;
@@ -67,6 +68,12 @@ impl Definition for ChangeLeader<'_> {
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        if let (Some(to), Some(mut at)) = (self.to, PartitionMut::of(now, self.table, *self.pid)) {
+            at.change_leader(to);
+        }
     }
 }
 

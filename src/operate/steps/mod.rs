@@ -21,15 +21,13 @@ mod tablet;
 
 use std::fmt;
 
-use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName};
+use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName, WhichOps};
 
-use super::arrange::Replaces;
+use super::goal::Replaces;
 use definition::{Definition, Target};
 
-pub use operation::{OpEnd, WhichOps};
 #[cfg(test)]
 pub(super) use recover::Recovered;
-pub(super) use stand::follow;
 
 /// Makes of each step a variant of [`Step`], and of the variant's fields, borrowed, what its file writes the [`Definition`] for.
 macro_rules! steps {
@@ -107,6 +105,11 @@ impl Step {
     /// Whether it gives a tablet a leader or a replica: one that is being emptied or upgraded takes neither.
     pub fn gives(&self) -> bool {
         self.definition().gives()
+    }
+
+    /// What it changes if it works, as far as goals need it.
+    pub(super) fn predict(&self, now: &mut Snapshot) {
+        self.definition().predict(now);
     }
 
     /// Of a cluster, what the step is about: a record of it does not have to hold the rest.

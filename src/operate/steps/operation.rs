@@ -1,14 +1,7 @@
 //! `cancelop` and `deleteop`.
 
-use std::fmt;
+use crate::model::{Action, Manual, OpId, OpStatus, Snapshot, Verb, WhichOps, counted_that};
 
-use crate::model::{Action, OpId, OpStatus, Snapshot, Verb, counted_that};
-use crate::wire::api::TaskStatus;
-use crate::wire::call::NameserverCall;
-use crate::wire::encode::Addressed;
-use crate::wire::nameserver::DeleteOpRequest;
-
-use super::super::call::Command;
 use super::super::effect::{Effect, EffectStatus};
 use super::super::partition_context::{Planned, Refusal, failover_is_off};
 use super::definition::{Definition, Target};
@@ -65,56 +58,6 @@ impl Effect for Over {
     }
 }
 
-/// Which operations are to be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhichOps {
-    /// One of them.
-    One(OpId),
-    /// All that have ended like this.
-    Ended(OpEnd),
-}
-
-/// How an operation has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpEnd {
-    /// kDone.
-    Done,
-    /// kFailed.
-    Failed,
-    /// kCanceled.
-    Canceled,
-}
-
-impl OpEnd {
-    fn status(self) -> OpStatus {
-        match self {
-            Self::Done => OpStatus::Done,
-            Self::Failed => OpStatus::Failed,
-            Self::Canceled => OpStatus::Canceled,
-        }
-    }
-
-    fn on_the_wire(self) -> TaskStatus {
-        match self {
-            Self::Done => TaskStatus::KDone,
-            Self::Failed => TaskStatus::KFailed,
-            Self::Canceled => TaskStatus::KCanceled,
-        }
-    }
-}
-
-impl fmt::Display for WhichOps {
-    /// As `deleteop` has them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(op) => write!(f, "{op}"),
-            Self::Ended(OpEnd::Done) => f.write_str("done"),
-            Self::Ended(OpEnd::Failed) => f.write_str("failed"),
-            Self::Ended(OpEnd::Canceled) => f.write_str("canceled"),
-        }
-    }
-}
-
 impl Definition for DeleteOps<'_> {
     fn code(&self) -> &'static str {
         "op_delete"
@@ -134,7 +77,8 @@ impl Definition for DeleteOps<'_> {
 
     /// auto_failover may be on. By its number OpenMLDB would forget one that is under way, too.
     fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let (ids, request) = match *self.which {
+        let which = *self.which;
+        let ids = match which {
             WhichOps::One(op) => {
                 let found = seen.ops.iter().find(|found| found.id == op).ok_or_else(|| is_unknown(op, 136))?;
                 if found.status.is_in_flight() {
@@ -146,17 +90,12 @@ impl Definition for DeleteOps<'_> {
                     let hint = format!("wait for its end, or end it with `openmldb-ops op cancel {op}`");
                     return Err(Refusal::unsafe_now(text, hint));
                 }
-                (vec![op], DeleteOpRequest { op_id: Some(op.0), ..DeleteOpRequest::default() })
+                vec![op]
             }
-            WhichOps::Ended(end) => {
-                let ended = seen.ops.iter().filter(|op| op.status == end.status());
-                let status = Some(end.on_the_wire().into());
-                (ended.map(|op| op.id).collect(), DeleteOpRequest { status, ..DeleteOpRequest::default() })
-            }
+            WhichOps::Ended(end) => seen.ops.iter().filter(|op| op.status == end.status()).map(|op| op.id).collect(),
         };
-        let call = Addressed::Nameserver(NameserverCall::DeleteOp(request));
-        let command = (!ids.is_empty()).then(|| Command::new(self.handbook(), call));
-        Ok(Planned::new(command, Forgotten(ids)))
+        let action = (!ids.is_empty()).then_some(Manual::DeleteOps { which });
+        Ok(Planned::new(action, Forgotten(ids)))
     }
 }
 

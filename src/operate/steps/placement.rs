@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use crate::model::{Endpoint, OpId, PartitionId, Pid, Snapshot, TableName, Verb, counted_that};
-use crate::wire::call::NameserverCall;
-use crate::wire::encode::Addressed;
-use crate::wire::nameserver::{AddReplicaNsRequest, DelReplicaNsRequest, MigrateRequest};
+use crate::model::{Endpoint, Manual, OpId, PartitionId, Pid, Snapshot, TableName, Verb, counted_that};
 
-use super::super::call::Command;
 use super::super::effect::{
     Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_gone, is_recovered, nothing_began,
 };
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
 use super::recover::Recovered;
 use super::{AddReplica, MigrateReplica, RemoveReplica};
@@ -39,20 +36,19 @@ impl Definition for AddReplica<'_> {
         is_free(&place, endpoint, 317)?;
         tablet_is_healthy(seen, endpoint)?;
         has_a_leader(&place)?;
-        let request = AddReplicaNsRequest {
-            name: self.table.table.clone(),
-            db: Some(self.table.db.clone()),
-            pid: self.pid.0,
-            endpoint: endpoint.to_string(),
-            ..AddReplicaNsRequest::default()
-        };
-        let call = Addressed::Nameserver(NameserverCall::AddReplicaNs(request));
-        let effect = Recovered { table: self.table.clone(), partition: place.id(), endpoint: endpoint.clone() };
-        Ok(Planned::new(Some(Command::new(self.handbook(), call)), effect).giving(Given::replica(endpoint)))
+        let (table, pid) = (self.table.clone(), *self.pid);
+        let effect = Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+        let action = Manual::AddReplica { table, pid, endpoint: endpoint.clone() };
+        Ok(Planned::new(Some(action), effect).giving(Given::replica(endpoint)))
     }
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.follow(self.endpoint);
     }
 }
 
@@ -90,16 +86,15 @@ impl Definition for RemoveReplica<'_> {
         place.may_be_taken_away(endpoint)?;
         let word = counted_that(place.partition.replicas.len() - 1, "replica", Verb::Be);
         let remarks = vec![format!("{word} left of {name}; what {endpoint} holds goes to its recycle bin")];
-        let request = DelReplicaNsRequest {
-            name: self.table.table.clone(),
-            db: Some(self.table.db.clone()),
-            pid: self.pid.0,
-            endpoint: endpoint.to_string(),
-            ..DelReplicaNsRequest::default()
-        };
-        let call = Addressed::Nameserver(NameserverCall::DelReplicaNs(request));
-        let effect = Gone { table: self.table.clone(), partition: place.id(), endpoint: endpoint.clone() };
-        Ok(Planned::new(Some(Command::new(self.handbook(), call)), effect).noting(remarks))
+        let (table, pid) = (self.table.clone(), *self.pid);
+        let effect = Gone { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
+        let action = Manual::RemoveReplica { table, pid, endpoint: endpoint.clone() };
+        Ok(Planned::new(Some(action), effect).noting(remarks))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.remove(self.endpoint);
     }
 }
 
@@ -145,23 +140,22 @@ impl Definition for MigrateReplica<'_> {
         }
         has_a_leader(&place)?;
         place.may_be_emptied(from)?;
-        let request = MigrateRequest {
-            src_endpoint: from.to_string(),
-            name: self.table.table.clone(),
-            pid: vec![self.pid.0],
-            des_endpoint: to.to_string(),
-            db: Some(self.table.db.clone()),
-        };
-        let call = Addressed::Nameserver(NameserverCall::Migrate(request));
         let (table, partition) = (self.table.clone(), place.id());
+        let action =
+            Manual::MigrateReplica { table: table.clone(), pid: *self.pid, from: from.clone(), to: to.clone() };
         let effect = Migrated { table, partition, from: from.clone(), to: to.clone() };
         let remarks = vec![format!("what {from} holds goes to its recycle bin once {to} has caught up")];
-        let planned = Planned::new(Some(Command::new(self.handbook(), call)), effect);
-        Ok(planned.giving(Given::replica(to)).noting(remarks))
+        Ok(Planned::new(Some(action), effect).giving(Given::replica(to)).noting(remarks))
     }
 
     fn gives(&self) -> bool {
         true
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.follow(self.to);
+        at.remove(self.from);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::model::{Action, Endpoint, OpId, PartitionId, Snapshot, TableName};
 use super::super::effect::{Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_recovered, nothing_began};
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::partition_mut::PartitionMut;
 use super::RecoverReplica;
 use super::definition::{Definition, Target, typed_of};
 
@@ -59,6 +60,11 @@ impl Definition for RecoverReplica<'_> {
         let effect = Recovered { table: table.clone(), partition: place.id(), endpoint: endpoint.clone() };
         let action = Action::RecoverTable { table, pid, endpoint: endpoint.clone() };
         Ok(Planned::new(Some(action), effect).noting(remarks))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.follow(self.endpoint);
     }
 }
 

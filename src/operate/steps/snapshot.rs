@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use crate::model::{Action, Endpoint, Manifest, Offset, OpId, PartitionId, Seen, Snapshot, State, TableName, counted};
+use crate::model::{
+    Action, Endpoint, Manifest, Manual, Offset, OpId, PartitionId, Seen, Snapshot, State, TableName, counted,
+};
 use crate::recovery::{Probe, Question};
-use crate::wire::api::GeneralRequest;
-use crate::wire::call::TabletCall;
-use crate::wire::encode::Addressed;
 
-use super::super::call::{Call, Command};
 use super::super::effect::{Ask, Effect, EffectStatus, Vain};
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
 use super::SnapshotReplica;
@@ -74,23 +72,22 @@ impl Definition for SnapshotReplica<'_> {
                 format!("`openmldb-ops recover --partition {name}` says what to do"),
             ));
         }
-        let call = match place.table.storage.is_disk() {
+        let action = match place.table.storage.is_disk() {
             false => Action::MakeSnapshot {
                 endpoint: endpoint.clone(),
                 partition: id,
                 offset: held.offset,
                 storage: place.table.storage,
-            }
-            .into(),
+            },
             true => of_a_disk_table(&place, endpoint, held.offset.0.saturating_sub(folded.0))?,
         };
-        Ok(Planned::new(Some::<Call>(call), effect))
+        Ok(Planned::new(Some(action), effect))
     }
 }
 
 /// # Errors
 /// It would be for nothing: the tablet decides whether it is worth it.
-fn of_a_disk_table(place: &PartitionContext<'_>, endpoint: &Endpoint, new: u64) -> Result<Call, Refusal> {
+fn of_a_disk_table(place: &PartitionContext<'_>, endpoint: &Endpoint, new: u64) -> Result<Action, Refusal> {
     if new < THRESHOLD {
         let text = format!(
             "{} is a disk table: a tablet makes a snapshot of one once {THRESHOLD} entries are new, and {endpoint} has {new}",
@@ -98,10 +95,7 @@ fn of_a_disk_table(place: &PartitionContext<'_>, endpoint: &Endpoint, new: u64) 
         );
         return Err(Refusal::unsafe_now(text, "nothing is lost without one: a disk table loads what is on its disk"));
     }
-    let (id, signed) = (place.id(), |number: u32| number.cast_signed());
-    let request = GeneralRequest { tid: signed(id.tid.0), pid: signed(id.pid.0), ..GeneralRequest::default() };
-    let words = format!("makesnapshot {} {} on {endpoint}", id.tid, id.pid);
-    Ok(Command::new(words, Addressed::Tablet(endpoint.clone(), TabletCall::MakeSnapshot(request))).into())
+    Ok(Action::Manual(Manual::MakeDiskSnapshot { endpoint: endpoint.clone(), partition: place.id() }))
 }
 
 /// The replica has a snapshot of all that it held.

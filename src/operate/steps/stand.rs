@@ -3,15 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Endpoint, OpId, PartitionId, Role, Snapshot, TableName};
-use crate::wire::api::{ChangeRoleRequest, TableMode};
-use crate::wire::call::TabletCall;
-use crate::wire::encode::Addressed;
+use crate::model::{Endpoint, Manual, OpId, PartitionId, Role, Snapshot, TableName};
 
-use super::super::call::{Call, Command};
 use super::super::effect::{Effect, EffectStatus, role};
 use super::super::handover::{Standing, Successor, lead_again, standing};
 use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target};
 use super::leader::{Leads, electable, named_among};
 use super::{StandDown, StandUp};
@@ -42,10 +39,20 @@ impl Definition for StandDown<'_> {
         named_among(&place, &electable(&place)?, successor)?;
         let effect = StoodDown { table: self.table.clone(), partition: place.id(), endpoint: leader.clone() };
         match standing(&place, leader, Some(Successor::unread(successor)), &BTreeSet::new())? {
-            Standing::Up => Ok(Planned::new(Some(follow(leader, place.id())), effect)),
+            Standing::Up => {
+                let action = Manual::Follow { endpoint: leader.clone(), partition: place.id() };
+                Ok(Planned::new(Some(action), effect))
+            }
             Standing::Down(_) | Standing::TooEarly => Ok(Planned::already(effect)),
             Standing::Silent => Err(silent(leader)),
         }
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.take_from_the_furthest(self.endpoint);
+        at.set_role(self.endpoint, Role::Follower);
+        at.catch_up(self.successor, self.endpoint);
     }
 }
 
@@ -77,19 +84,11 @@ impl Definition for StandUp<'_> {
             Standing::Down(_) | Standing::TooEarly => Ok(Planned::new(Some(lead_again(&place, leader)?), effect)),
         }
     }
-}
 
-/// `changerole ... follower` (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole): the replica takes no more writes, and
-/// replicates to nobody.
-pub(in super::super) fn follow(endpoint: &Endpoint, partition: PartitionId) -> Call {
-    let request = ChangeRoleRequest {
-        tid: Some(partition.tid.0),
-        pid: Some(partition.pid.0),
-        mode: Some(TableMode::KTableFollower.into()),
-        ..ChangeRoleRequest::default()
-    };
-    let words = format!("changerole {} {} follower on {endpoint}", partition.tid, partition.pid);
-    Command::new(words, Addressed::Tablet(endpoint.clone(), TabletCall::ChangeRole(request))).into()
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.lead(self.endpoint);
+    }
 }
 
 /// # Errors

@@ -5,6 +5,7 @@ use crate::model::{Action, Endpoint, OpId, PartitionId, Seen, Snapshot, Tablet};
 
 use super::super::effect::{Ask, Effect, EffectStatus, ask_leaders};
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
+use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
 use super::placement::{has_a_leader, is_free};
 use super::{Disconnect, DropStray};
@@ -35,6 +36,11 @@ impl Definition for Disconnect<'_> {
         let leader = place.leader().filter(|_| place.is_connected_to(endpoint)).cloned();
         let action = leader.map(|leader| Action::DelReplica { endpoint: leader, partition, follower });
         Ok(Planned::new(action, Disconnected { partition, endpoint: endpoint.clone() }))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.disconnect(self.endpoint);
     }
 }
 
@@ -67,6 +73,11 @@ impl Definition for DropStray<'_> {
         let remarks = vec![format!("{endpoint} holds leftovers of a failed operation; they go to its recycle bin")];
         let action = Action::DropTable { endpoint: endpoint.clone(), partition: place.id() };
         Ok(Planned::new(Some(action), effect).noting(remarks))
+    }
+
+    fn predict(&self, now: &mut Snapshot) {
+        let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
+        at.remove(self.endpoint);
     }
 }
 

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use crate::model::{
-    Action, Endpoint, OpId, Partition, PartitionId, Pid, Replica, Role, Snapshot, Table, TableName, Verb, counted_that,
+    Action, Endpoint, Manual, OpId, Partition, PartitionId, Pid, Replica, Role, Snapshot, Table, TableName, Verb,
+    counted_that,
 };
 use crate::run::some_of;
-use crate::wire::call::NameserverCall;
-use crate::wire::encode::Addressed;
-use crate::wire::nameserver::RecoverEndpointRequest;
 
-use super::super::call::Command;
 use super::super::effect::{
     Ask, Effect, EffectStatus, OP_SHOWS, Vain, ask_leaders, flags, is_recovered, placed, role, under_way,
 };
@@ -162,13 +159,8 @@ impl Definition for RecoverTablet<'_> {
                 counted_that(resent, "replica", Verb::Regular("get"))
             ));
         }
-        let command = (!down.is_empty()).then(|| {
-            let request =
-                RecoverEndpointRequest { endpoint: endpoint.to_string(), need_restore: None, concurrency: None };
-            let call = Addressed::Nameserver(NameserverCall::RecoverEndpoint(request));
-            Command::new(self.handbook(), call)
-        });
-        Ok(Planned::new(command, effect).noting(remarks))
+        let action = (!down.is_empty()).then(|| Manual::RecoverEndpoint { endpoint: endpoint.clone() });
+        Ok(Planned::new(action, effect).noting(remarks))
     }
 }
 

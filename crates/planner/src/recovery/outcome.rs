@@ -173,7 +173,8 @@ impl Memory {
             | Action::CancelOp { .. }
             | Action::CreateAggregator { .. }
             | Action::AttachRemote { .. }
-            | Action::MakeSnapshot { .. } => return,
+            | Action::MakeSnapshot { .. }
+            | Action::Manual(_) => return,
         };
         let error = match outcome {
             Outcome::Applied => None,

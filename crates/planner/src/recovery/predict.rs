@@ -57,7 +57,8 @@ impl View {
             | Action::SetAutoFailover { .. }
             | Action::OfflineEndpoint { .. }
             | Action::AttachRemote { .. }
-            | Action::CancelOp { .. } => {}
+            | Action::CancelOp { .. }
+            | Action::Manual(_) => {}
         }
     }
 

@@ -19,24 +19,20 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
-use crate::model::{Action, Endpoint, Held, Op, OpId, Snapshot, StorageMode, Table, TermPair};
+use crate::cluster::{CallError, Cluster, Hold, Outcome};
+use crate::model::{Action, Endpoint, Held, Manual, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
-use super::super::arrange::Goal;
-use super::super::call::{noted, send, write_down};
+use super::super::Step;
+use super::super::call::{newest, noted, write_down};
+use super::super::goal::Goal;
 use super::super::handover;
 use super::super::partition_context::{PartitionContext, Refusal};
-use super::super::perform::newest;
-use super::super::steps::follow;
-use super::super::{Call, Step};
 use super::{Shared, StepEvent, StepOutcome};
 use decide::Do;
 use election::{Circumstances, Election};
 pub(in super::super) use end::{End, Why};
-pub(in super::super) use known::Known;
+pub(in super::super) use known::{CALL, Known};
 
-/// How long one call may take: all of them answer from memory.
-pub(in super::super) const CALL: Duration = Duration::from_secs(1);
 /// Between an answer and the next question to the same server.
 const POLL: Duration = Duration::from_millis(20);
 /// How long it may take to hear who has the lock now.
@@ -89,7 +85,7 @@ impl Vacancy {
     pub(super) async fn stand_down(mut self, successor: Endpoint) -> End {
         let (table, pid, endpoint) = (self.goal.table.clone(), self.goal.pid, self.known.old.clone());
         let step = Step::StandDown { table, pid, endpoint: endpoint.clone(), successor };
-        let call = follow(&endpoint, self.known.id);
+        let call = Action::Manual(Manual::Follow { endpoint: endpoint.clone(), partition: self.known.id });
         let Some(number) = self.write_down(&step, &call) else { return End::LeadsAgain(Why::Unrecorded) };
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let began = Instant::now();
@@ -243,7 +239,7 @@ impl Vacancy {
         let (table, pid) = (self.goal.table.clone(), self.goal.pid);
         let step = Step::ChangeLeader { table: table.clone(), pid, to: Some(to.clone()) };
         let stood_down = self.shared.stood_down().note(&self.known.seen, &self.goal);
-        let call = Call::Action(Action::ChangeLeader { table, pid, candidate: to.clone() });
+        let call = Action::ChangeLeader { table, pid, candidate: to.clone() };
         let number = stood_down.ok().and_then(|()| self.write_down(&step, &call));
         if number.is_none() {
             self.unrecorded = true;
@@ -262,7 +258,7 @@ impl Vacancy {
 
     async fn cancel(&mut self, op: OpId) {
         let step = Step::CancelOp { op };
-        let call = Call::Action(Action::CancelOp { op });
+        let call = Action::CancelOp { op };
         let number = self.write_down(&step, &call);
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         // Whether it is over shows.
@@ -278,7 +274,7 @@ impl Vacancy {
             endpoint: at.clone(),
             successor: self.known.old.clone(),
         };
-        let call = follow(at, self.known.id);
+        let call = Action::Manual(Manual::Follow { endpoint: at.clone(), partition: self.known.id });
         let number = self.write_down(&step, &call);
         self.tell(&step, Some(call.clone()), StepOutcome::Sent);
         let _ = self.send(number, &call).await;
@@ -292,7 +288,7 @@ impl Vacancy {
             Err(refusal) => Err(refusal),
         };
         let call = match call {
-            Ok(action) => Call::Action(action),
+            Ok(action) => action,
             Err(refusal) => return self.known.cannot_lead_again(refusal),
         };
         let step = self.stand_up();
@@ -311,15 +307,15 @@ impl Vacancy {
     }
 
     /// The call's number in the record; none if it is not on disk.
-    fn write_down(&mut self, step: &Step, call: &Call) -> Option<u64> {
+    fn write_down(&mut self, step: &Step, call: &Action) -> Option<u64> {
         let record = &self.shared.session.record;
         let number = write_down(record, (step, Some(self.known.id)), call, &self.goal.why).ok();
         self.unrecorded |= number.is_none();
         number
     }
 
-    async fn send(&self, number: Option<u64>, call: &Call) -> Result<(), CallError> {
-        let sent = send(&self.brief(), call).await;
+    async fn send(&self, number: Option<u64>, call: &Action) -> Result<(), CallError> {
+        let sent = self.brief().act(call).await;
         match number {
             Some(number) => noted(&self.shared.session.record, number, sent),
             None => sent,
@@ -346,14 +342,9 @@ impl Vacancy {
         }
     }
 
-    fn tell(&self, step: &Step, call: Option<Call>, how: StepOutcome) {
+    fn tell(&self, step: &Step, call: Option<Action>, how: StepOutcome) {
         // The receiver may be gone; the work is done anyway.
         let (partition, text) = (self.goal.name(), step.to_string());
         let _ = self.told.send(StepEvent { partition, step: step.code(), text, call, how });
     }
-}
-
-/// Whether nobody listens where a server is: its process is dead.
-fn is_dead(error: &CallError) -> bool {
-    matches!(error.kind, CallErrorKind::Unreachable { .. })
 }

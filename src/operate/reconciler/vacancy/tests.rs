@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance};
 use crate::cluster::{CallError, CallErrorKind};
 use crate::model::{Endpoint, Held, Offset, Op, OpId, OpKind, OpStatus, Pid, Role, Table};
 
-use super::super::super::arrange::Goal;
+use super::super::super::goal::Goal;
 use super::super::super::tests::{held_mut, orders, replica_mut, well};
 use super::decide::Do;
 use super::election::{Circumstances, Election};

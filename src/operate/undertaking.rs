@@ -1,0 +1,111 @@
+//! What somebody asks for that takes many steps.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, Pid, TableName};
+use crate::run::PlanId;
+
+/// What somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "undertaking", rename_all = "snake_case")]
+pub enum Undertaking {
+    /// Replicas of user tables spread over all healthy tablets.
+    ScaleOut {
+        /// And their leaders, too.
+        leaders: bool,
+    },
+    /// Tablets emptied.
+    ScaleIn {
+        /// Which.
+        endpoints: Vec<Endpoint>,
+    },
+    /// As many replicas of each partition as its table was made with.
+    Repair,
+    /// A tablet that is gone for good: its replicas elsewhere.
+    Replace {
+        /// Which.
+        endpoint: Endpoint,
+        /// On this one, where that is possible.
+        #[serde(default)]
+        with: Option<Endpoint>,
+        /// The losses that a dry run has listed under this id are accepted. No part of what is undertaken.
+        #[serde(skip)]
+        accepts: Option<PlanId>,
+    },
+    /// Another leader, without a row lost.
+    Handover {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// Who is to lead.
+        to: Endpoint,
+    },
+    /// Pre-aggregate tables led beside their base tables: the end of a recovery.
+    LeadBeside {
+        /// Which partitions of them.
+        partitions: Vec<(TableName, Pid)>,
+    },
+    /// A tablet that leads nothing.
+    UpgradePre {
+        /// Which.
+        endpoint: Endpoint,
+        /// Partitions with a single replica are left where they are.
+        allow_unavailable: bool,
+    },
+    /// A tablet that leads again what it led before.
+    UpgradePost {
+        /// Which.
+        endpoint: Endpoint,
+        /// It never comes back: its upgrade is over, and nothing is led by it again.
+        #[serde(default)]
+        gone: bool,
+    },
+}
+
+impl Undertaking {
+    /// Its name, as a stable code and for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ScaleOut { .. } => "scale out",
+            Self::ScaleIn { .. } => "scale in",
+            Self::Repair => "scale repair",
+            Self::Replace { .. } => "tablet replace",
+            Self::Handover { .. } => "leader handover",
+            Self::LeadBeside { .. } => "recover",
+            Self::UpgradePre { .. } => "upgrade pre",
+            Self::UpgradePost { .. } => "upgrade post",
+        }
+    }
+
+    /// The same, whatever was accepted: what is begun with a loss not accepted is gone on with once it is.
+    pub fn itself(&self) -> Self {
+        match self {
+            Self::Replace { endpoint, with, .. } => {
+                Self::Replace { endpoint: endpoint.clone(), with: with.clone(), accepts: None }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Undertaking {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::ScaleOut { leaders: true } | Self::Repair => Ok(()),
+            Self::Replace { endpoint, with: None, .. } => write!(f, " {endpoint}"),
+            Self::Replace { endpoint, with: Some(with), .. } => write!(f, " {endpoint} --with {with}"),
+            Self::ScaleOut { leaders: false } => f.write_str(" --replicas-only"),
+            Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
+            Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
+            Self::LeadBeside { .. } => f.write_str(" --all"),
+            Self::UpgradePre { endpoint, allow_unavailable: true } => write!(f, " {endpoint} --allow-unavailable"),
+            Self::UpgradePost { endpoint, gone: true } => write!(f, " {endpoint} --gone"),
+            Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint, .. } => write!(f, " {endpoint}"),
+        }
+    }
+}
