@@ -131,7 +131,9 @@ pub(super) fn replicas(
         }
     };
     if loaded.len() < 2 {
-        let hint = "only replicas that are loaded can be compared; `openmldb-ops recover` loads them";
+        let hint = format!(
+            "only replicas that are loaded can be compared; `openmldb-ops recover --partition {name}` loads them"
+        );
         let text = format!(
             "{name} has {} loaded: nothing to compare",
             match loaded.len() {

@@ -66,6 +66,11 @@ fn of_call(error: &CallError) -> String {
         CallErrorKind::NotCalled { .. } => {
             "restart that server, so that its own address is registered, then run this again".to_owned()
         }
+        CallErrorKind::NotPrepared { .. } => match error.method {
+            "CreateAggregator" => "drop its deployment and deploy it anew, which makes its pre-aggregate table again",
+            _ => "`openmldb-ops metadata check` and `openmldb-ops show tables` say what the cluster has of it",
+        }
+        .to_owned(),
         CallErrorKind::Denied { .. } => "give user:password in OPENMLDB_AUTH or --auth-file".to_owned(),
         CallErrorKind::DeadlineExceeded { .. } => {
             "check whether it hangs, and what its log says, before running this again".to_owned()

@@ -100,12 +100,11 @@ impl Lock for ClusterLock {
 
     fn holder(&self) -> LockFuture<'_, Option<Holder>> {
         Box::pin(async {
-            match self.nodes.holder().await? {
-                Some(text) => Ok(Some(holder_of(&text))),
-                None => match &self.host {
-                    Some(host) => host.holder().await,
-                    None => Ok(None),
-                },
+            // The node of a killed run stays until its session is over: ten seconds in which nobody is at work.
+            let node = self.nodes.holder().await?.map(|text| holder_of(&text));
+            match (node.filter(|other| other.caller.liveness() != Liveness::Gone), &self.host) {
+                (None, Some(host)) => host.holder().await,
+                (other, _) => Ok(other),
             }
         })
     }

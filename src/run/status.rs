@@ -429,7 +429,7 @@ pub fn summary_of_status(status: &Status, rpc: Rpc) -> Summary {
         let (reason, hint) = match partition.only_counts() {
             true => (Reason::ReplicaCount, "`openmldb-ops scale repair` puts it right; with --dry-run it says how"),
             false => {
-                (Reason::NotRedundant, "run `openmldb-ops recover` on it; with --dry-run it says what it would do")
+                (Reason::NotRedundant, "run `openmldb-ops recover --all`; with --dry-run it says what it would do")
             }
         };
         let why = Blocked::new(reason, problems.join(", "), hint);

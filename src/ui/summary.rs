@@ -76,7 +76,7 @@ pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
 fn rows_text(rows: &RowsCompared, paint: Paint) -> String {
     let RowsCompared { same, differ, not_compared, alone } = *rows;
     let told = [
-        (differ, "where replicas differ (`openmldb-ops replica diff` shows how)", Tone::Bad),
+        (differ, "where replicas differ (`openmldb-ops replica diff D.T/PID` shows how)", Tone::Bad),
         (not_compared, "that could not be compared", Tone::Warning),
         (alone, "with fewer than two replicas loaded, and nothing to compare", Tone::Usual),
     ];

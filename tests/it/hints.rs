@@ -28,6 +28,11 @@ pub fn can_be_typed(words: &str) -> Result<(), String> {
         other => other.to_owned(),
     };
     let words: Vec<String> = words.split_whitespace().map(stands_for).collect();
+    // A recovery is never of everything unless somebody says so.
+    let scopes = ["--all", "--db", "--table", "--partition", "--plan", "--explain"];
+    if words.get(1).is_some_and(|word| word == "recover") && !words.iter().any(|word| scopes.contains(&word.as_str())) {
+        return Err(format!("`{}` says nothing of what is to be recovered", words.join(" ")));
+    }
     let parsed = Cli::command().try_get_matches_from(&words).map_err(|error| error.kind());
     match parsed {
         Err(ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::InvalidValue) => {
@@ -65,6 +70,7 @@ fn every_command_that_a_message_names_can_be_typed() {
     let wrong: Vec<String> = commands.iter().filter_map(|words| can_be_typed(words).err()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(can_be_typed("openmldb-ops recover --everything").is_err() && can_be_typed("openmldb-ops repair").is_err());
+    assert!(can_be_typed("openmldb-ops recover").is_err());
 }
 
 #[test]
@@ -103,8 +109,7 @@ fn told(home: &Home, address: &str, records: &str) -> (Vec<String>, Vec<String>)
 
 /// Whether a hint names anything but the command that was just typed.
 fn says_more(hint: &str) -> bool {
-    let rest =
-        ["`openmldb-ops recover --all`", "`openmldb-ops recover` on it", "run it again", "run again", "run", "again"];
+    let rest = ["`openmldb-ops recover --all`", "run it again", "run again", "run", "again"];
     let rest = rest.iter().fold(hint.to_owned(), |text, said| text.replace(said, ""));
     rest.chars().filter(char::is_ascii_alphabetic).count() > 10
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use openmldb_ops::cluster::{Hold, LockNodes};
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::harness::Harness;
 use crate::support::process::{Home, PATIENCE, Ran, Running};
@@ -277,6 +277,11 @@ async fn a_dead_holder_on_this_host_is_recognised_and_not_waited_for() {
         Err(error) => panic!("{error}"),
     }
     server.create(&[(lock, &String::from_utf8(holder).unwrap())]).await;
+    let lines = served.run(&home, &["status"]).events();
+    let cases: Vec<&Value> =
+        lines.iter().filter(|line| line["event"] == "diagnosis").map(|line| &line["case"]).collect();
+    assert!(cases.contains(&&json!("run_unfinished")), "{cases:?}");
+    assert!(!cases.contains(&&json!("run_at_work")), "nobody waits for a run that is no more: {cases:?}");
     let ran = served.finishes(&home);
     assert!(ran.stderr.contains(" is gone: its lock is removed"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("waiting up to 14 s for the lock"), "{}", ran.stderr);

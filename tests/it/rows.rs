@@ -87,7 +87,7 @@ async fn all_rows_in_scope_are_compared_where_that_is_asked_for() {
     cli_harness.says(0, "status --deep");
     let sent = cli_harness.harness.world(|world| world.trace().mutations());
     let text = cli_harness.says(3, "status --deep --rows");
-    assert!(text.contains("; 1 where replicas differ (`openmldb-ops replica diff` shows how)"), "{text}");
+    assert!(text.contains("; 1 where replicas differ (`openmldb-ops replica diff D.T/PID` shows how)"), "{text}");
     assert!(text.contains(&format!("shop.orders/0 {follower}: lacks 1 row that {leading} holds")), "{text}");
     assert_eq!(cli_harness.harness.world(|world| world.trace().mutations()), sent, "comparing changes nothing");
     assert_eq!(rows(3, "--db shop")["differ"], 1);

@@ -49,7 +49,7 @@ impl Cluster {
                     // Whatever the nameserver says, the tablet was not called.
                     let info = self.described(table, partition.tid).await.map_err(|error| {
                         let seen = format!("the columns of {table} are unknown: {error}");
-                        CallError::new(format!("tablet {endpoint}"), "LoadTable", CallErrorKind::NotCalled { seen })
+                        CallError::new(format!("tablet {endpoint}"), "LoadTable", CallErrorKind::NotPrepared { seen })
                     })?;
                     encode::describe(load, &info);
                 }
@@ -58,7 +58,7 @@ impl Cluster {
                 {
                     self.describe_aggregator(create, table, partition.tid).await.map_err(|seen| {
                         let seen = format!("how {table} was created is unknown: {seen}");
-                        let kind = CallErrorKind::NotCalled { seen };
+                        let kind = CallErrorKind::NotPrepared { seen };
                         CallError::new(format!("tablet {endpoint}"), "CreateAggregator", kind)
                     })?;
                 }
@@ -115,7 +115,7 @@ impl Cluster {
     }
 
     fn not_set(&self, seen: String) -> CallError {
-        CallError::new(self.nameserver_name(), "SetTablePartition", CallErrorKind::NotCalled { seen })
+        CallError::new(self.nameserver_name(), "SetTablePartition", CallErrorKind::NotPrepared { seen })
     }
 
     async fn partition_metadata(&self, table: &TableName, pid: Pid) -> Result<TablePartition, CallError> {

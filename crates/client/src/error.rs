@@ -42,6 +42,11 @@ pub enum CallErrorKind {
         /// What was seen.
         seen: String,
     },
+    /// No call was made: what it needs is not to be had, or is not as it has to be.
+    NotPrepared {
+        /// What was seen.
+        seen: String,
+    },
     /// The connection was closed before an answer came. OpenMLDB does that without a word when it refuses credentials
     /// (docs/openmldb/clients.md#credentials), and so does a dying server; the two cannot be told apart.
     HungUp {
@@ -113,6 +118,7 @@ impl CallError {
             CallErrorKind::Refused { .. }
             | CallErrorKind::Unreachable { .. }
             | CallErrorKind::NotCalled { .. }
+            | CallErrorKind::NotPrepared { .. }
             | CallErrorKind::Denied { .. }
             | CallErrorKind::Unimplemented
             | CallErrorKind::InvalidRequest { .. }
@@ -152,7 +158,9 @@ impl CallError {
             }
             CallErrorKind::Refused { code, msg } => format!("{server} refused {method}: {msg} (code {code})"),
             CallErrorKind::Unreachable { seen } => format!("{server} cannot be reached for {method}: {seen}"),
-            CallErrorKind::NotCalled { seen } => format!("{server} was not asked for {method}: {seen}"),
+            CallErrorKind::NotCalled { seen } | CallErrorKind::NotPrepared { seen } => {
+                format!("{server} was not asked for {method}: {seen}")
+            }
             CallErrorKind::HungUp { seen } => {
                 format!("{server} closed the connection during {method}: it refused our credentials, or died ({seen})")
             }

@@ -119,7 +119,7 @@ codes! {
     163 kCatalogUpdateFailed "the tablet could not learn of a change of tables", CLIENTS;
     164 kExceedPutMemoryLimit "the tablet is at its limit of memory for rows that are put", "give the tablet more memory, or tables more tablets: `openmldb-ops scale out --dry-run`";
     300 kNameserverIsNotLeader "this nameserver is a standby; another one leads, or is about to", "name the cluster by --zk-cluster, which finds the one that leads; `openmldb-ops status`";
-    301 kAutoFailoverIsEnabled "auto_failover is on, and the call is not allowed meanwhile", "`openmldb-ops recover` and the single steps switch it off around their calls, and restore it; `openmldb-ops failover get` says how it is";
+    301 kAutoFailoverIsEnabled "auto_failover is on, and the call is not allowed meanwhile", "`openmldb-ops recover --all` and the single steps switch it off around their calls, and restore it; `openmldb-ops failover get` says how it is";
     302 kEndpointIsNotExist "the nameserver knows no such tablet", TABLETS;
     303 kTabletIsNotHealthy "the nameserver considers the tablet offline, or does not know it", "`openmldb-ops show tablets`: start it; if it runs, restart the leading nameserver, then `openmldb-ops recover --all`";
     304 kSetZkFailed "ZooKeeper did not take over a change; a part of what was asked may have been done", ZOOKEEPER;

@@ -62,7 +62,7 @@ impl Definition for Aggregate<'_> {
                      everything twice"
                 );
                 let hint = format!(
-                    "if it does not aggregate, restart that tablet and run `openmldb-ops recover`, which loads {name} \
+                    "if it does not aggregate, restart that tablet and run `openmldb-ops recover --all`, which loads {name} \
                      before {} and recreates its aggregator",
                     base.name()
                 );

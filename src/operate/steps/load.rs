@@ -58,7 +58,8 @@ impl Definition for LoadReplica<'_> {
                 let (table, storage) = (place.table.name.clone(), place.table.storage);
                 let endpoint = endpoint.clone();
                 let action = Action::LoadTable { endpoint, table, partition: id, seg_cnt: SEG_CNT, storage };
-                let remark = "it is loaded as follower; `openmldb-ops recover` chooses who leads, and connects it";
+                let remark =
+                    "it is loaded as follower; `openmldb-ops recover --all` chooses who leads, and connects it";
                 Ok(Planned::new(Some(action), effect).noting(vec![remark.to_owned()]))
             }
         }

@@ -179,7 +179,7 @@ pub(super) fn before_its_log_is_hidden(view: &View, missing: &[&ReplicaView]) ->
     );
     let hint = format!(
         "nothing was loaded or discarded; `openmldb-ops failover set off`, restart {at}, then run `openmldb-ops \
-         recover`, which loads it before {base}; then `openmldb-ops failover set on`"
+         recover --all`, which loads it before {base}; then `openmldb-ops failover set on`"
     );
     Some(Decision::Blocked(Blocked::new(Reason::WrittenWhileLoading, text, hint)))
 }
@@ -189,7 +189,7 @@ pub(super) fn what_was_written(view: &View, replica: &ReplicaView) -> Option<Str
     let base = view.base.as_ref().filter(|_| is_written_while_loading(view, replica))?;
     Some(format!(
         "its aggregator made them from {} while it was loading: once the leader's tablet has made them too \
-         (`openmldb-ops replica aggregate {} ENDPOINT`), `openmldb-ops recover` replaces it",
+         (`openmldb-ops replica aggregate {} ENDPOINT`), `openmldb-ops recover --all` replaces it",
         base.name,
         view.name()
     ))

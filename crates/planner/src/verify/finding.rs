@@ -147,16 +147,16 @@ impl FindingKind {
             | Self::NotConnected
             | Self::Stuck
             | Self::NoLeader
-            | Self::SecondLeader => "run `openmldb-ops recover` on it; with --dry-run it says what it would do",
-            Self::WrongRole => "run `openmldb-ops recover --dry-run` on it, and read what it would do",
+            | Self::SecondLeader => "run `openmldb-ops recover --all`; with --dry-run it says what it would do",
+            Self::WrongRole => "run `openmldb-ops recover --all --dry-run`, and read what it would do",
             Self::Loading | Self::OpRunning => "wait for it, then run `openmldb-ops status --deep`",
-            Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover` on it",
+            Self::Behind => "wait; if its offset stands still, run `openmldb-ops recover --all`",
             Self::Ahead | Self::FewerRows => {
-                "`openmldb-ops replica diff` shows how they differ: look at that first; nothing was discarded"
+                "`openmldb-ops replica diff D.T/PID` shows how they differ: look at that first; nothing was discarded"
             }
-            Self::LedApart => "run `openmldb-ops recover` on it, which makes its base table's leader lead it",
+            Self::LedApart => "run `openmldb-ops recover --all`, which makes its base table's leader lead it",
             Self::WrittenWhileLoading => {
-                "run `openmldb-ops recover` on it: it replaces a follower by its leader's data, and says what to do about a leader"
+                "run `openmldb-ops recover --all`: it replaces a follower by its leader's data, and says what to do about a leader"
             }
             Self::NotAggregated => "`openmldb-ops leader handover` moves the base table's leader back to that tablet",
             Self::ReplicaCount => "`openmldb-ops scale repair` adds what is lacking, and takes away what is too much",
@@ -164,10 +164,10 @@ impl FindingKind {
                 "drop the deployment (which drops the pre-aggregate table) and deploy it anew; until then clients that repeat a Put put the row twice"
             }
             Self::RemoteDetached => {
-                "run `openmldb-ops recover` on it: it attaches what may be attached, and says why of what may not"
+                "run `openmldb-ops recover --all`: it attaches what may be attached, and says why of what may not"
             }
-            Self::SnapshotPaused => "run `openmldb-ops recover` on it, which lets it make snapshots again",
-            Self::DataNotReplaced => "run `openmldb-ops recover` on it again",
+            Self::SnapshotPaused => "run `openmldb-ops recover --all`, which lets it make snapshots again",
+            Self::DataNotReplaced => "run `openmldb-ops recover --all` again",
             Self::TabletOffline => {
                 "restart the leading nameserver, so that another one leads: a registration it missed stays missed"
             }

@@ -72,7 +72,7 @@ fn finding(view: &View, kind: FindingKind, endpoint: Option<&Endpoint>, nature: 
         endpoint: endpoint.cloned(),
         nature,
         text,
-        hint: kind.hint().to_owned(),
+        hint: kind.hint().replace("D.T/PID", &view.name()),
     }
 }
 
@@ -167,7 +167,7 @@ fn not_aggregated(now: &Look<'_>) -> Option<Finding> {
     if aggregates(leader)? {
         let is_unattached = now.view.replica(leader).is_some_and(|replica| replica.memory.unattached);
         let text = format!("leads {}, and has no aggregator attached: it was loaded before that", base.name);
-        let hint = "restart that tablet, then `openmldb-ops recover` recreates its aggregator".to_owned();
+        let hint = "restart that tablet, then `openmldb-ops recover --all` recreates its aggregator".to_owned();
         return is_unattached.then(|| found(text, hint))?;
     }
     let mut elsewhere = now.view.replicas.iter().map(|r| &r.endpoint).filter(|at| *at != leader);
