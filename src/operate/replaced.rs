@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Pid, Snapshot, TableName, counted};
+use crate::model::{Pid, Snapshot, TableName, counted};
 use crate::recovery::{Loss, LossKind};
 use crate::run::{HeldFor, PlanId};
 
