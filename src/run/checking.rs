@@ -221,6 +221,16 @@ pub fn unhealthy_in(seen: &Snapshot, scope: &Scope) -> BTreeSet<PartitionId> {
     found
 }
 
+/// The same of all partitions, with those of which something was found.
+pub(super) fn not_well(seen: &Snapshot, found: &Verification) -> BTreeSet<PartitionId> {
+    let wrong: BTreeSet<_> =
+        found.findings.iter().filter_map(|finding| Some((finding.table.as_ref()?, finding.pid?))).collect();
+    let all = seen.tables.iter().flat_map(|table| table.partitions.iter().map(move |partition| (table, partition.pid)));
+    let named = all.filter(|(table, pid)| wrong.contains(&(&table.name, *pid)));
+    let named = named.map(|(table, pid)| PartitionId { tid: table.tid, pid });
+    unhealthy_in(seen, &Scope::All).into_iter().chain(named).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::made_up::{ID, orders, seen};
@@ -229,6 +239,18 @@ mod tests {
     fn found(kind: FindingKind, of: Option<Pid>, at: &str, nature: Persistence) -> Finding {
         let (table, endpoint) = (of.map(|_| orders()), Some(at.into()));
         Finding { kind, table, pid: of, endpoint, nature, text: String::new(), hint: String::new() }
+    }
+
+    /// Flags do not show that a leader lacks rows: what was found of a partition counts, too.
+    #[test]
+    fn a_partition_of_which_something_was_found_is_not_well() {
+        let verified = |findings| Verification { verdict: Standing::NotFullySucceeded, findings };
+        let fewer = found(FindingKind::FewerRows, Some(ID.pid), "b", Persistence::Stays);
+        assert_eq!(not_well(&seen(), &verified(Vec::new())), [ID].into(), "b is not alive");
+        let mut well = seen();
+        well.tables[0].partitions[0].replicas.truncate(1);
+        assert_eq!(not_well(&well, &verified(Vec::new())), [].into());
+        assert_eq!(not_well(&well, &verified(vec![fewer])), [ID].into());
     }
 
     /// The nameserver puts right what it finds of a tablet that has just come back.

@@ -127,7 +127,8 @@ mod tests {
             WaitFor::Turn(Ahead::BaseTable) => Some(WaitFor::Turn(Ahead::Aggregates)),
             WaitFor::Turn(Ahead::Aggregates) => Some(WaitFor::Turn(Ahead::Leaders)),
             WaitFor::Turn(Ahead::Leaders) => Some(WaitFor::Loading),
-            WaitFor::Loading => Some(WaitFor::Appearing(at.clone())),
+            WaitFor::Loading => Some(WaitFor::SlowLoad),
+            WaitFor::SlowLoad => Some(WaitFor::Appearing(at.clone())),
             WaitFor::Appearing(_) => Some(WaitFor::Snapshot(at.clone())),
             WaitFor::Snapshot(_) => Some(WaitFor::Ops),
             WaitFor::Ops => Some(WaitFor::CatchUp(at.clone())),
@@ -158,6 +159,7 @@ mod tests {
         the leader of its base table, which must come first
         its pre-aggregate tables, which must come first
         the leaders of other partitions, which must come first
+        its replicas to load
         its replicas to load
         its replica on a:1 to appear after LoadTable
         a snapshot of its replica on a:1

@@ -134,7 +134,9 @@ impl PartitionTask {
             Server::Nameserver => self.nameserver_acted = now,
             Server::Tablet(_) => self.tablet_acted = now,
         }
-        self.clocks.retain(|wait, _| matches!(wait, WaitFor::Loading | WaitFor::Appearing(_) | WaitFor::Turn(_)));
+        self.clocks.retain(|wait, _| {
+            matches!(wait, WaitFor::Loading | WaitFor::SlowLoad | WaitFor::Appearing(_) | WaitFor::Turn(_))
+        });
     }
 
     /// Notes a decision to wait. `pace` is how much faster than ours the cluster's clock runs. True if the wait has
@@ -159,7 +161,11 @@ impl PartitionTask {
             self.memory.replica_mut(endpoint).recovery.stood_still |= stands_still;
         }
         if expired {
-            self.clocks.remove(&wait.what);
+            let clock = self.clocks.remove(&wait.what);
+            // Whatever waits for the same load longer has waited for it since then.
+            if wait.what == WaitFor::SlowLoad {
+                clock.map(|clock| self.clocks.entry(WaitFor::Loading).or_insert(clock));
+            }
             self.memory.note_expired(storage, wait.what, wait.seen);
         }
         expired

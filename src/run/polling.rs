@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, Held, PartitionId, Probes, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
-use crate::recovery::{Load, Probe, Question};
+use crate::recovery::{Load, Probe, Question, WaitFor};
 use crate::snapshot;
 
 use super::driver::{Driver, Metadata, Report};
@@ -157,9 +157,15 @@ impl Driver {
         let before = std::mem::replace(&mut tablet.held, held);
         let partitions = &self.partitions;
         let held = &tablet.held;
+        // Behind a load that may never end others queue at the tablet, where they are seen and waited for, instead of here.
+        let is_slow = |id: &PartitionId| {
+            let loads = held.known().and_then(|held| held.get(id)).is_some_and(|held| !held.state.is_loaded());
+            loads && partitions.get(id).is_some_and(|task| task.memory.has_expired(&WaitFor::SlowLoad))
+        };
+        let is_held_up = self.placed.get(endpoint).into_iter().flatten().any(is_slow);
         self.lanes.note_loads(endpoint, |id| {
             // A load that was given up on holds up no other one.
-            let Some(task) = partitions.get(&id).filter(|task| task.is_open()) else { return false };
+            let Some(task) = partitions.get(&id).filter(|task| task.is_open() && !is_held_up) else { return false };
             match held {
                 Seen::Known(held) => match held.get(&id) {
                     Some(held) => !held.state.is_loaded(),

@@ -10,7 +10,7 @@ use crate::recovery::{Memory, serves_early};
 use crate::snapshot::{collect, look_again};
 use crate::verify::Verification;
 
-use super::checking::{Checking, Compares, unhealthy_in};
+use super::checking::{Checking, Compares, not_well, unhealthy_in};
 use super::comparing::compare_all;
 use super::driver::{Driven, Driver, Settings, Stop};
 use super::early_leader_note::EarlyLeaderNote;
@@ -188,7 +188,7 @@ impl Recovery {
             }
         }
         let (held, released) = self.held(&prepared, driven.as_ref().map(Option::as_ref), &record);
-        let ending = open.give_back(held).await;
+        let mut ending = open.give_back(held).await;
         if is_stopped {
             let told = ending.told();
             within_budget(cluster, LOOKS, resume_left(cluster, &prepared.snapshot, &mine, &told)).await;
@@ -233,6 +233,13 @@ impl Recovery {
                 let after = auto_failover && ending.is_given_back();
                 (Snapshot { auto_failover: after, ..prepared.snapshot.clone() }, None)
             }
+        };
+        // An operation of the nameserver's own may have ended since.
+        let seen = match verification.as_ref().filter(|_| told == Stop::No).map(|found| not_well(&seen, found)) {
+            Some(not_well) if ending.give_back_after_all(|held| not_well.contains(&held.partition)).await => {
+                Snapshot { auto_failover: true, ..seen }
+            }
+            _ => seen,
         };
         let summary = summary_of_run(
             &self.playbook.name,

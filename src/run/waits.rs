@@ -79,7 +79,7 @@ impl From<&WaitFor> for Awaited {
             WaitFor::Turn(Ahead::BaseTable) => Self::BaseTable,
             WaitFor::Turn(Ahead::Aggregates) => Self::Aggregates,
             WaitFor::Turn(Ahead::Leaders) => Self::Leaders,
-            WaitFor::Loading => Self::Load,
+            WaitFor::Loading | WaitFor::SlowLoad => Self::Load,
             WaitFor::Appearing(_) => Self::Appear,
             WaitFor::Snapshot(_) => Self::Snapshot,
             WaitFor::Ops | WaitFor::Begun(_) => Self::Op,
@@ -218,7 +218,7 @@ impl Driver {
             return replicas.to_vec();
         }
         match &task.waiting {
-            Some(WaitFor::Loading) => task.endpoints.iter().filter(is_loading).cloned().collect(),
+            Some(WaitFor::Loading | WaitFor::SlowLoad) => task.endpoints.iter().filter(is_loading).cloned().collect(),
             Some(other) => other.endpoint().cloned().into_iter().collect(),
             None => self.lanes.queued_at(id).collect(),
         }

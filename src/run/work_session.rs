@@ -231,6 +231,18 @@ impl EndingSession<'_> {
         (self.open.listener)(event);
     }
 
+    /// Restores auto_failover after all, if it stays off for no replica that is still to be kept from the nameserver. Whether it was restored.
+    pub(super) async fn give_back_after_all(&mut self, is_held: impl Fn(&HeldFor) -> bool) -> bool {
+        let GivenBack::KeptOff(held) = &self.given_back else { return false };
+        if held.iter().any(is_held) {
+            return false;
+        }
+        let OpenSession { session, cluster, .. } = &self.open;
+        let (lock, told) = (&*session.lock, self.open.told());
+        self.given_back = give_back(cluster, lock, self.was, Vec::new(), session.pace, &told).await;
+        self.is_given_back()
+    }
+
     /// Whether auto_failover is what it was.
     pub(super) fn is_given_back(&self) -> bool {
         self.given_back == GivenBack::Done

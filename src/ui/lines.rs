@@ -21,6 +21,9 @@ pub enum Detail {
     Verbose,
 }
 
+/// How long a replica has to load before it is said that it may never end (docs/openmldb/load-table.md#a-load-that-never-ends).
+const SLOW_LOAD_MS: u64 = 10 * 60 * 1_000;
+
 /// Tables by number, for events that carry nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -146,12 +149,16 @@ pub(super) fn waiting(
         Awaited::Leaders => "waiting for the leaders of other partitions, which must come first,".to_owned(),
     };
     let limit = at_most_ms.map_or(String::new(), |at_most| format!(" (at most {})", roughly(at_most)));
+    let log = match what {
+        Awaited::Load if for_ms >= SLOW_LOAD_MS => "; if its tablet's log repeats `no log part matched`, it never ends",
+        _ => "",
+    };
     let more = match partitions.saturating_sub(1) {
         0 => String::new(),
         1 => "; so is 1 more".to_owned(),
         more => format!("; so are {more} more"),
     };
-    one_line(&format!("{table}/{pid} {does} for {time}{limit}{more}"))
+    one_line(&format!("{table}/{pid} {does} for {time}{limit}{more}{log}"))
 }
 
 fn call(step: &str, action: &Action) -> String {

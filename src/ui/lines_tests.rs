@@ -125,6 +125,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     let said = [
         waiting(Awaited::Load, at(&["a:1"]), 1, minutes(4), hours),
         waiting(Awaited::Load, at(&["a:1", "b:1", "c:1", "d:1", "e:1", "f:1"]), 40, minutes(4), hours),
+        waiting(Awaited::Load, at(&["a:1"]), 1, minutes(16), hours),
         waiting(Awaited::Leaders, vec![], 12, 31_000, Some(180_000)),
         waiting(Awaited::SystemTables, vec![], 1, 31_000, Some(180_000)),
         waiting(Awaited::BaseTable, vec![], 1, minutes(9), None),
@@ -143,6 +144,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     insta::assert_snapshot!(said.join("\n"), @r"
     shop.orders/1 loading on a:1 for 4 min (at most 2 h)
     shop.orders/1 loading on a:1, b:1, c:1, d:1 and 2 more for 4 min (at most 2 h); so are 39 more
+    shop.orders/1 loading on a:1 for 16 min (at most 2 h); if its tablet's log repeats `no log part matched`, it never ends
     shop.orders/1 waiting for the leaders of other partitions, which must come first, for 31 s (at most 3 min); so are 11 more
     shop.orders/1 waiting for OpenMLDB's own tables, which must come first, for 31 s (at most 3 min)
     shop.orders/1 waiting for its base table's leader for 9 min

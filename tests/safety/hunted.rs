@@ -251,7 +251,7 @@ impl Hunt {
         lost.extend(invariants::a_run_that_was_stopped_first_changes_nothing(&ran, found, now));
         // What another recovery brings back once the run has decided is the next one's to see.
         if !meddles {
-            lost.extend(invariants::auto_failover_is_kept_off_for_a_reason(&ran, &self.world.healthy()));
+            lost.extend(invariants::auto_failover_is_kept_off_for_a_reason(&ran, &mut self.world));
         }
         let told = |violation: Violation| Violation { text: format!("run {number}: {}", violation.text), ..violation };
         self.found.violations.extend(lost.into_iter().map(told));

@@ -160,8 +160,9 @@ pub fn a_run_that_was_stopped_first_changes_nothing(
     (is_stopped && differs).then(|| violation("a_run_that_was_stopped_first_changes_nothing", text()))
 }
 
-/// It is kept off only because of replicas in partitions that are not healthy.
-pub fn auto_failover_is_kept_off_for_a_reason(ran: &Ran, healthy: &BTreeSet<PartitionId>) -> Vec<Violation> {
+/// It is kept off only because of replicas in partitions that are not healthy, or whose replicas do not hold the same.
+pub fn auto_failover_is_kept_off_for_a_reason(ran: &Ran, world: &mut World) -> Vec<Violation> {
+    let healthy: BTreeSet<PartitionId> = world.healthy().difference(&world.diverged()).copied().collect();
     let held = ran.recovered().into_iter().flat_map(|recovered| &recovered.summary.auto_failover.held_for);
     let without_reason = held.filter(|held| healthy.contains(&held.partition));
     without_reason.map(|held| violation("auto_failover_is_kept_off_for_a_reason", format!("{held:?}"))).collect()

@@ -35,6 +35,7 @@ mod rehearsals;
 mod rows;
 mod run;
 mod shown;
+mod slow_loads;
 mod troubles;
 mod typed;
 mod undertakings;

@@ -23,7 +23,7 @@ use super::minimal::{partition, place, reasons, recovered, scenario};
 use super::run::{Host, Ran, Run};
 
 /// Everything was restarted; one user table of so many partitions, each on so many of the tablets.
-fn restarted(partitions: usize, replicas: usize) -> World {
+pub fn restarted(partitions: usize, replicas: usize) -> World {
     let generated = Some(Generated { tables: 1, partitions, replicas, rows: 30 });
     let shape = Shape { generated, ..Shape::default() };
     let mut world = Scenario::EverythingRestarted.bring_about(&shape, &Addresses::recorded(2, 3)).unwrap();
@@ -31,7 +31,7 @@ fn restarted(partitions: usize, replicas: usize) -> World {
     world
 }
 
-fn run(playbook: &str, world: World, faults: &[String]) -> (World, Ran) {
+pub fn run(playbook: &str, world: World, faults: &[String]) -> (World, Ran) {
     run_of(Run::calm(playbook, &Host::new(true), 1), world, faults)
 }
 
@@ -50,7 +50,7 @@ fn told(ran: &Ran) -> Vec<(f64, Value)> {
 }
 
 /// When each partition last came to a state, by table and number.
-fn reached(ran: &Ran, state: &str) -> BTreeMap<(String, u64), f64> {
+pub fn reached(ran: &Ran, state: &str) -> BTreeMap<(String, u64), f64> {
     let of_partition =
         told(ran).into_iter().filter(|(_, event)| event["event"] == "partition" && event["state"] == state);
     of_partition
@@ -59,18 +59,18 @@ fn reached(ran: &Ran, state: &str) -> BTreeMap<(String, u64), f64> {
 }
 
 /// What was said to be waited for: when, and what.
-fn waits(ran: &Ran, what: &str) -> Vec<(f64, Value)> {
+pub fn waits(ran: &Ran, what: &str) -> Vec<(f64, Value)> {
     told(ran).into_iter().filter(|(_, event)| event["event"] == "waiting" && event["what"] == what).collect()
 }
 
 /// A partition as faults and events name it.
-fn name(world: &World, id: PartitionId) -> (String, u64) {
+pub fn name(world: &World, id: PartitionId) -> (String, u64) {
     let tables = world.tables();
     let table = tables.iter().find(|table| table.tid() == id.tid.0).unwrap();
     (table.name().to_owned(), u64::from(id.pid.0))
 }
 
-fn whole(world: &mut World) {
+pub fn whole(world: &mut World) {
     let count = world.settle();
     assert_eq!(count.rows_after, count.rows_expected);
     assert_eq!(world.diverged().len(), 0);
@@ -87,7 +87,7 @@ fn a_tablet(world: &World) -> Endpoint {
     world.tablet_endpoints()[2].clone()
 }
 
-const MINUTE: f64 = 60.0;
+pub const MINUTE: f64 = 60.0;
 
 #[test]
 fn a_load_that_never_ends_holds_up_nobody_else_and_is_said() {

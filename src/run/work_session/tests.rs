@@ -3,13 +3,14 @@
 use std::sync::Mutex;
 
 use super::super::lock::InMemoryLock;
-use super::super::made_up::{Drawer, Short, begun, note, seen};
+use super::super::made_up::{Drawer, ID, Short, begun, note, orders, seen};
 use super::super::panics::caught;
 use super::super::reconfiguration::{Ended, NotDone, SessionHandle};
 use super::super::record::MemoryArchive;
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{Endpoint, Identity};
+use crate::recovery::WhyHeld;
 use crate::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
 use crate::wire::nameserver::{ConfGetResponse, GeneralResponse, Pair};
 
@@ -116,6 +117,24 @@ async fn on_a_full_disk_it_is_given_back_and_where_it_cannot_be_everybody_is_tol
         assert_eq!(*nameserver.is_on.lock().unwrap(), !refuses);
         let owed = lock.note().await.unwrap().and_then(|note| note.auto_failover);
         assert_eq!(owed, refuses.then_some(true));
+    }
+}
+
+/// The nameserver's own operations go on while a run takes its last looks.
+#[tokio::test(start_paused = true)]
+async fn what_it_was_kept_off_for_and_is_well_by_the_last_look_has_it_given_back_after_all() {
+    for is_well in [false, true] {
+        let (nameserver, lock, archive) =
+            (Arc::default(), Arc::new(InMemoryLock::keeping_notes()), Arc::new(MemoryArchive::default()));
+        let (cluster, session) = (cluster(&nameserver), session(archive, &lock, Arc::new(|_| {})));
+        let open = session.open(&cluster, begins(&session), note(), false).await.unwrap();
+        let (db, table) = (orders().db, orders().table);
+        let held = vec![HeldFor { db, table, pid: ID.pid, partition: ID, endpoint: "b".into(), why: WhyHeld::Unseen }];
+        let mut ending = open.give_back(held.clone()).await;
+        assert_eq!(ending.given_back, GivenBack::KeptOff(held.clone()));
+        assert_eq!(ending.give_back_after_all(|held| held.partition == ID && !is_well).await, is_well);
+        let ended = ending.end(over(None)).await;
+        assert_eq!((ended.given_back.held_for().is_empty(), *nameserver.is_on.lock().unwrap()), (is_well, is_well));
     }
 }
 

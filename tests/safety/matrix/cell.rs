@@ -161,7 +161,7 @@ impl Trial<'_> {
         let (mut wrong, _) = invariants::no_row_is_lost(&mut self.judge.lock().unwrap(), &self.world);
         wrong.extend(invariants::every_run_ends(ran));
         wrong.extend(invariants::auto_failover_is_given_back(ran, self.auto_failover, now));
-        wrong.extend(invariants::auto_failover_is_kept_off_for_a_reason(ran, &self.world.healthy()));
+        wrong.extend(invariants::auto_failover_is_kept_off_for_a_reason(ran, &mut self.world));
         let touched = self.world.row_count().healthy_partitions_touched;
         if touched > 0 && !self.cell.may_hurt_healthy() {
             let text = format!("{touched} healthy partitions touched");

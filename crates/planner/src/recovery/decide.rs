@@ -122,10 +122,8 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if let Some(begun) = empty::begin_empty(view, key, seg_cnt(playbook)) {
                 return Some(begun.unwrap_or_else(Decision::Blocked));
             }
-            Some(match choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice)) {
-                Ok(choice) => Decision::Choose(Box::new(choice)),
-                Err(blocked) => Decision::Blocked(blocked),
-            })
+            let chosen = choose(view, *on_conflict, *promote).and_then(|choice| as_planned(view, choice));
+            Some(loading::unless_too_early(view, load_timeout(playbook), chosen))
         }
         PartitionStep::ChangeRole { connect, .. } => {
             let choice = view.memory.choice.as_ref()?;
@@ -154,6 +152,15 @@ fn seg_cnt(playbook: &Playbook) -> u32 {
         _ => None,
     });
     loads.unwrap_or(8)
+}
+
+/// How long replicas may take to load, as the playbook has it where it waits for them.
+fn load_timeout(playbook: &Playbook) -> Duration {
+    let timeouts = playbook.partition.iter().filter_map(|step| match step {
+        PartitionStep::PollTableStatus { timeout, .. } => Some(*timeout),
+        _ => None,
+    });
+    timeouts.max().unwrap_or(OP_TIMEOUT)
 }
 
 /// How long others are waited for, as the playbook has it where it loads.

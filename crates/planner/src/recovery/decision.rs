@@ -105,6 +105,8 @@ pub enum WaitFor {
     Turn(Ahead),
     /// Replicas being loaded.
     Loading,
+    /// The same, as long as a load may take that ends: then a leader may be chosen without them.
+    SlowLoad,
     /// A disk table's replica to show at all.
     Appearing(Endpoint),
     /// A snapshot being made to learn a replica's last term.
@@ -150,7 +152,7 @@ impl fmt::Display for WaitFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Turn(ahead) => write!(f, "{ahead}, which must come first"),
-            Self::Loading => f.write_str("its replicas to load"),
+            Self::Loading | Self::SlowLoad => f.write_str("its replicas to load"),
             Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
             Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
             Self::Ops => f.write_str("an operation of the nameserver on it to end"),
@@ -188,7 +190,7 @@ impl WaitFor {
     /// The tablet at which it has to come true, if it is a single one.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Turn(_) | Self::Loading | Self::Ops | Self::Flags => None,
+            Self::Turn(_) | Self::Loading | Self::SlowLoad | Self::Ops | Self::Flags => None,
             Self::Appearing(at)
             | Self::Snapshot(at)
             | Self::CatchUp(at)

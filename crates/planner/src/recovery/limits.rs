@@ -14,6 +14,11 @@ pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
 /// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
 /// (docs/openmldb/timings.md#settings-and-their-defaults).
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long nothing may change where replicas load before a leader is chosen without them, if that is proven right, ...
+pub(super) const SLOW_LOAD: Duration = Duration::from_secs(10 * 60);
+/// ... and so much longer for each entry that another one holds. Tables load at about 1 GB a minute: these are rows of 1.7 KB. Small
+/// ones load ten times as fast (docs/openmldb/timings.md#measured).
+pub(super) const SLOW_LOAD_OF_AN_ENTRY: Duration = Duration::from_micros(100);
 /// How long a server may leave a question unanswered.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// How long a nameserver may take to hear of a tablet that answers: it is told by ZooKeeper, and one that has just begun to lead

@@ -5,10 +5,12 @@ use std::time::Duration;
 use openmldb_model::{Action, Directory, Offset, Seen, State};
 
 use super::base::{before_its_log_is_hidden, is_written_while_loading};
+use super::blocked::Blocked;
+use super::choice::Choice;
 use super::connect::begins_its_leaders_log;
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::gates::Gates;
-use super::limits::{ANSWER, APPEARING, MAX_TRIES};
+use super::limits::{ANSWER, APPEARING, MAX_TRIES, SLOW_LOAD, SLOW_LOAD_OF_AN_ENTRY};
 use super::memory::Load;
 use super::rows::seen_to_lack_keys;
 use super::suspect::is_suspect;
@@ -204,8 +206,39 @@ pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
     if loading.is_empty() || view.memory.has_expired(&WaitFor::Loading) {
         return None;
     }
+    let seen = loading.join(", ");
     // A big replica shows no progress while it loads, so only the deadline counts.
-    Some(Decision::Wait(Wait::new(WaitFor::Loading, loading.join(", "), timeout, timeout)))
+    let Some(slow) = slow_load(view) else {
+        return Some(Decision::Wait(Wait::new(WaitFor::Loading, seen, timeout, timeout)));
+    };
+    let is_slow = view.memory.has_expired(&WaitFor::SlowLoad);
+    (!is_slow).then(|| Decision::Wait(Wait::new(WaitFor::SlowLoad, seen, timeout, slow.min(timeout))))
+}
+
+/// How long loads are waited for before a leader may be chosen without them; none where all have to be there for that: a leader is named,
+/// a loss was accepted, or what a copy of a pre-aggregate table holds nobody else may have. Some loads never end
+/// (docs/openmldb/load-table.md#a-load-that-never-ends).
+fn slow_load(view: &View) -> Option<Duration> {
+    let memory = &view.memory;
+    let needs_all = memory.named_leader.is_some() || !memory.accepted.is_empty() || view.base.is_some();
+    let entries = view.replicas.iter().filter_map(|r| r.offset()).max().filter(|end| !needs_all && *end > Offset(0))?;
+    let of_entries = SLOW_LOAD_OF_AN_ENTRY.saturating_mul(u32::try_from(entries.0).unwrap_or(u32::MAX));
+    Some(SLOW_LOAD + of_entries)
+}
+
+/// What to do with a choice, or with why there is none, while replicas are still loading: one that is proven right without them, and by
+/// which nobody gives up anything, stands; else they are waited for longer.
+pub(super) fn unless_too_early(view: &View, timeout: Duration, chosen: Result<Choice, Blocked>) -> Decision {
+    let loading: Vec<String> = view.replicas.iter().filter_map(loading_state).collect();
+    let is_early = !loading.is_empty() && !view.memory.has_expired(&WaitFor::Loading);
+    let why = match chosen {
+        Ok(choice) if !is_early || choice.given_up.is_empty() => return Decision::Choose(Box::new(choice)),
+        Err(blocked) if !is_early => return Decision::Blocked(blocked),
+        Ok(choice) => format!("{} would lead, and others give up entries", choice.leader),
+        Err(blocked) => blocked.text,
+    };
+    let seen = format!("{}; without that nobody may lead yet: {why}", loading.join(", "));
+    Decision::Wait(Wait::new(WaitFor::Loading, seen, timeout, timeout))
 }
 
 fn loading_state(replica: &ReplicaView) -> Option<String> {

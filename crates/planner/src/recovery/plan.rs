@@ -307,7 +307,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
                 expected = true;
             }
             Decision::Wait(wait) => {
-                if !matches!(wait.what, WaitFor::Loading | WaitFor::CatchUp(_)) {
+                if !matches!(wait.what, WaitFor::Loading | WaitFor::SlowLoad | WaitFor::CatchUp(_)) {
                     planned.notes.push(format!("waits: {}", wait.seen));
                 }
                 if !view.predict_waited(&wait) {

@@ -173,7 +173,7 @@ impl View {
 
     fn predict_happened(&mut self, wait: &Wait) -> bool {
         match &wait.what {
-            WaitFor::Loading => {
+            WaitFor::Loading | WaitFor::SlowLoad => {
                 let loading = self.replicas.iter().filter(|r| matches!(r.data, Data::Loading(_)));
                 let loading: Vec<_> = loading.map(|r| r.endpoint.clone()).collect();
                 loading.iter().for_each(|endpoint| self.predict_loaded(endpoint));

@@ -1,6 +1,6 @@
 //! What a replica that does not answer forbids.
 
-use openmldb_model::{Offset, TabletState};
+use openmldb_model::{Offset, StorageMode, TabletState};
 
 use super::blocked::{Blocked, Reason};
 use super::choice::PromotionMethod;
@@ -20,6 +20,21 @@ pub(super) const NEVER_APPEARED: &str = "check that tablet's log for why it does
 
 /// The same of a replica whose LoadTable was refused although something of it is there.
 pub(super) const REFUSED: &str = "check that tablet's log for why it does not load, then run again";
+
+/// The same of a load that does not end. Some never do, whenever the tablet is told to load that directory
+/// (docs/openmldb/load-table.md#a-load-that-never-ends).
+pub(super) fn where_a_load_does_not_end(view: &View) -> String {
+    let root = match view.storage {
+        StorageMode::Memory => "db_root_path",
+        StorageMode::Ssd => "ssd_root_path",
+        StorageMode::Hdd => "hdd_root_path",
+    };
+    format!(
+        "see its log for why the load does not end: where that repeats `no log part matched` it never will, so stop that tablet, move \
+         {} out of its {root}, and start it again; else restart it; then run again",
+        view.partition
+    )
+}
 
 /// Replicas whose data nobody can know now: their tablet does not answer, or they are not loaded, or not yet, and not
 /// known to have nothing in place.
@@ -61,14 +76,13 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: PromotionMethod) ->
         } else {
             continue;
         };
+        let does_not_end = where_a_load_does_not_end(view);
         let cure = match (&missing.data, missing.tablet_state) {
             (Data::Absent, _) if missing.memory.load == Load::NeverAppeared => NEVER_APPEARED,
             (Data::Absent, _) if missing.was_refused_in_place() || missing.vanished_in_place() => REFUSED,
             // It may be loading unseen, and must not be told twice.
             (Data::Absent, _) => "restart that tablet, then run again",
-            (Data::Loading(_) | Data::Loaded(_), _) => {
-                "see its log for why the load does not end, or restart that tablet, then run again"
-            }
+            (Data::Loading(_) | Data::Loaded(_), _) => does_not_end.as_str(),
             (Data::OutOfReach(_), Some(TabletState::Healthy)) => "see why the tablet does not answer, then run again",
             (Data::OutOfReach(_), Some(TabletState::Offline) | None) => "start that tablet, then run again",
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use openmldb_model::{Action, Endpoint, Offset, counted};
 
 use super::blocked::{Blocked, Reason};
-use super::decision::{ComparedBefore, Decision, Intent};
+use super::decision::{ComparedBefore, Decision, Intent, WaitFor};
 use super::limits::MAX_TRIES;
 use super::memory::Load;
 use super::suspect::counts_are_in_doubt;
@@ -328,6 +328,10 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
     let before = match &decision {
         Decision::Act(intents) => discards(view, intents).then_some(ComparedBefore::Discarding),
         Decision::Choose(_) | Decision::Blocked(_) => Some(ComparedBefore::Judging),
+        // Nobody may lead without what loads, as it is counted.
+        Decision::Wait(wait) if wait.what == WaitFor::Loading && view.memory.has_expired(&WaitFor::SlowLoad) => {
+            Some(ComparedBefore::Judging)
+        }
         Decision::Done | Decision::Look(_) | Decision::Compare { .. } | Decision::Wait(_) | Decision::Unknown => None,
     };
     let Some((before, replicas)) = before.and_then(|before| Some((before, unread(view)?))) else {

@@ -60,10 +60,22 @@ pub(super) fn seen_no_longer(view: &View, leader: &ReplicaView) -> Vec<Endpoint>
 /// The replicas of a partition that the nameserver must not replace. `blocked` is why a run left the partition alone; `ours` whether
 /// its leader was chosen by a run, this one or one that still keeps auto_failover off.
 pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpoint, WhyHeld)> {
-    if matches!(health(view), Health::Healthy | Health::Unknown(_)) {
-        return Vec::new();
-    }
     let leader = view.serving_leader();
+    match health(view) {
+        Health::Unknown(_) => return Vec::new(),
+        // That its replicas are alive and connected says nothing of rows that a leader lacks.
+        Health::Healthy => {
+            let leader = leader.filter(|_| blocked.is_some_and(|blocked| blocked.reason == Reason::LeaderLacksRows));
+            let Some(leader) = leader else { return Vec::new() };
+            let is_kept = |r: &&ReplicaView| {
+                let is_released = view.memory.replica(&r.endpoint).replaceable == Some(Replaceable::Released);
+                r.endpoint != leader.endpoint && !is_released && holds_more(view, leader, r)
+            };
+            let kept = view.replicas.iter().filter(is_kept);
+            return kept.map(|r| (r.endpoint.clone(), WhyHeld::HoldsMore)).collect();
+        }
+        Health::Serving(_) | Health::Down(_) => {}
+    }
     let chosen = view.memory.choice.as_ref().map(|choice| &choice.leader);
     let leads = |r: &ReplicaView| match leader {
         Some(leader) => leader.endpoint == r.endpoint,

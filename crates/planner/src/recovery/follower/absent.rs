@@ -7,6 +7,7 @@ use super::super::decision::{Decision, Question, Wait, WaitFor};
 use super::super::discard::may_discard;
 use super::super::limits::{APPEARING, OP_TIMEOUT};
 use super::super::memory::Load;
+use super::super::reach::where_a_load_does_not_end;
 use super::super::view::ReplicaView;
 use super::{Case, Follower};
 
@@ -15,8 +16,7 @@ impl Case<'_> {
         let what = WaitFor::Loading;
         let seen = format!("{} {}", follower.endpoint, follower.data);
         if self.view.memory.has_expired(&what) {
-            let hint = "see the tablet's log, then run again";
-            return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, hint));
+            return Follower::Blocked(Blocked::new(Reason::LoadTimeout, seen, where_a_load_does_not_end(self.view)));
         }
         Follower::Needs(Decision::Wait(Wait::new(what, seen, OP_TIMEOUT, OP_TIMEOUT)))
     }

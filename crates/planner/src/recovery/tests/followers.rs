@@ -364,7 +364,9 @@ fn one_replica_of_a_partition_is_recovered_at_a_time() {
 fn a_loading_follower_is_waited_for() {
     let view = serving([], Replica::queued);
     assert_eq!(waits(&view).what, WaitFor::Loading);
-    assert_eq!(expired(view, WaitFor::Loading).blocked().reason, Reason::LoadTimeout);
+    let blocked = expired(view, WaitFor::Loading).blocked();
+    assert_eq!(blocked.reason, Reason::LoadTimeout);
+    assert!(blocked.hint.contains("move 7_0 out of its db_root_path"), "{}", blocked.hint);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn a_replica_is_disconnected_from_its_leader_before_it_is_loaded() {
 #[test]
 fn the_leader_is_picked_when_every_replica_is_loaded() {
     let view = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", Replica::queued);
-    assert_eq!(waits(&view).what, WaitFor::Loading);
+    assert_eq!(waits(&view).what, WaitFor::SlowLoad);
     let Decision::Choose(choice) = expired(view, WaitFor::Loading).decided() else { panic!() };
     assert_eq!(choice.leader.as_str(), "a");
 }

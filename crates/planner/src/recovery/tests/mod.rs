@@ -29,6 +29,7 @@ mod reattaching;
 mod remotes;
 mod resending;
 mod rows;
+mod slow_loads;
 mod stuck;
 mod suspects;
 mod taken_away;

@@ -81,6 +81,16 @@ fn what_the_named_one_has_lost_of_its_own_log_is_a_loss_too() {
     assert!(choice(&after(view, seen(&[("a", 25), ("b", 20)], &[("b", "a", 2)]))).is_ok(), "they were deleted");
 }
 
+/// Two that lack as many rows of one log may lack others.
+#[test]
+fn what_counts_do_not_show_is_a_loss_where_rows_do() {
+    let view = a_partition().replica("a", |r| r.leader().loaded(25)).replica("b", |r| r.loaded(25));
+    let view = named(view, "a");
+    assert!(choice(&view).is_ok());
+    let lacks = after(view, seen(&[("a", 25), ("b", 25)], &[("a", "b", 2)]));
+    assert_eq!(losses(&choice(&lacks).unwrap_err()), [("b", LossKind::LacksRows, Some(2))]);
+}
+
 /// Where rows may expire counts say nothing, so the rows are looked at.
 #[test]
 fn one_that_is_not_complete_does_not_lead_before_its_rows_were_compared() {

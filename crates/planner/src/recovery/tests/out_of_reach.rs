@@ -127,7 +127,7 @@ fn what_is_not_loaded_and_not_known_to_have_nothing_blocks_for_its_load() {
     blocks_for(load, &with(Replica::queued), "c did not finish loading");
     blocks_for(load, &with(|r| r.load(Load::Interrupted)), "c was not loaded");
     blocks_for(load, &with(|r| r.load(Load::NotSent)), "c was not loaded");
-    assert!(with(Replica::queued).nobody().hint.contains("why the load does not end"));
+    assert!(with(Replica::queued).nobody().hint.contains("why the load does not end: where that repeats"));
     assert_eq!(with(Replica::refused).chooses(), "a", "nothing is in place there");
     assert_eq!(with(|r| r.load(Load::HandedOver)).chooses(), "a", "it was dropped to be resent");
 }

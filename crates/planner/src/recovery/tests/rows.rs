@@ -315,6 +315,7 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
     assert!(is_blocked(decided_of(&folded, 9, 6, 10)), "it may have deleted a row that its snapshot has left out");
     let expiring = view.clone().ttl();
     assert!(is_blocked(decided_of(&expiring, 9, 6, 10)), "what it counts and does not show may have expired");
+    assert!(is_blocked(decided_of(&view.clone().on_disk(), 9, 6, 10)), "on disk counts are estimates");
 }
 
 #[test]
@@ -331,6 +332,29 @@ fn as_many_entries_and_the_same_rows_are_as_good_as_a_proven_prefix() {
         [].into(),
     );
     assert_eq!(after(view, moving).acts(), ["recover_table b (resend)"], "it may lack what was written meanwhile");
+    // It follows from the first moment on.
+    let loaded = a_partition().terms([(1, 0), (3, 21)]).replica("a", |r| r.leader().loaded(20));
+    let mut loaded = loaded.replica("b", |r| r.loaded(20));
+    loaded.0.memory.choice = Some(Choice { proven: Vec::new(), ..loaded.choice() }.into());
+    let loaded = expired(expired(loaded, WaitFor::Snapshot("a".into())), WaitFor::Snapshot("b".into()));
+    let same = after(loaded.clone(), seen(&[("a", 20), ("b", 20)], &[]));
+    assert_eq!(
+        (same.acts(), loaded.acts()),
+        (vec!["change_role a term 3 replicas [b]".to_owned()], vec!["change_role a term 3 replicas []".to_owned()])
+    );
+}
+
+/// It was brought back, and is further than its leader by entries without rows: deletes of what nobody holds.
+#[test]
+fn one_that_is_ahead_of_its_leader_and_holds_the_same_is_not_left_alone() {
+    let view = a_partition()
+        .replica("a", |r| r.leader().alive().loaded(20).in_term(1).leads_to([("b", 24)]))
+        .replica("b", |r| r.alive().loaded(24).rows(20).heard(1).with(|r| r.memory.recovery.tries = 1));
+    let view = expired(view, WaitFor::Rows("b".into()));
+    let with = |lacking: &[_]| decided(&after(view.clone(), seen(&[("a", 20), ("b", 24)], lacking)));
+    assert_eq!(with(&[]), Decision::Done);
+    let Decision::Blocked(blocked) = with(&[("b", "a", 1)]) else { panic!("{:?}", with(&[("b", "a", 1)])) };
+    assert_eq!(blocked.reason, Reason::LongerThanLeader);
 }
 
 #[test]
@@ -350,15 +374,17 @@ fn whether_a_row_that_the_leader_lacks_was_given_up_its_term_tells() {
 
 #[test]
 fn on_disk_a_row_may_have_been_overwritten() {
-    let view = of_an_unknown_term(18).on_disk();
-    let decided = |overwritten| {
+    let decided_of = |view: Built, overwritten| {
         let lack = Lack { rows: 5, keys: 4, overwritten, ..Lack::default() };
         let ends = [read("a", 20, 0), read("b", 18, 0)];
         let rows = RowsSeen::compared(ends.into(), [(("a".into(), "b".into()), lack)].into());
-        decided(&after(view.clone(), rows))
+        decided(&after(view, rows))
     };
-    assert!(matches!(decided(4), Decision::Act(_)));
-    assert!(matches!(decided(3), Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows));
+    let is_blocked =
+        |decision| matches!(decision, Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows);
+    assert!(matches!(decided_of(of_an_unknown_term(18).on_disk(), 4), Decision::Act(_)));
+    assert!(is_blocked(decided_of(of_an_unknown_term(18).on_disk(), 3)));
+    assert!(is_blocked(decided_of(of_an_unknown_term(18), 4)), "in memory both rows are held");
 }
 
 /// 26 rows on both; then the leader deleted seven of them, and everything went down before the follower heard of it.

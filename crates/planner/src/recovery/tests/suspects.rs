@@ -1,7 +1,8 @@
 //! Suspect: replicas whose offset promises more rows than they hold.
 
 use super::builder::{Built, a_partition};
-use crate::recovery::{Reason, Suspicion, suspicion};
+use super::rows::{after, read};
+use crate::recovery::{Lack, Reason, RowsSeen, Suspicion, suspicion};
 
 fn suspect(view: &Built, endpoint: &str) -> bool {
     suspicion(view, view.get(endpoint)).is_some()
@@ -70,4 +71,22 @@ fn the_longest_replica_being_suspect_blocks() {
     let view = two((946, 199), (940, 940));
     assert_eq!(view.reason(), Reason::SuspectIsLongest);
     assert!(view.nobody().text.starts_with("a "), "{}", view.nobody().text);
+}
+
+/// As many keys as it has entries beyond the other one's log; on disk those beside of which it holds another row of the same time.
+#[test]
+fn what_a_longer_one_may_have_deleted_is_no_reason_to_suspect_it() {
+    let of = |view: Built, keys, overwritten| {
+        let lack = Lack { rows: 400, keys, overwritten, ..Lack::default() };
+        let rows = RowsSeen::compared(
+            [read("a", 1203, 0), read("b", 1200, 0)].into(),
+            [(("a".into(), "b".into()), lack)].into(),
+        );
+        let view = after(view, rows);
+        suspicion(&view, view.get("a"))
+    };
+    let view = || two((1203, 403), (1200, 800));
+    let suspected = Some(Suspicion::LacksRows { rows: 400, than: "b".into() });
+    assert_eq!((of(view(), 3, 0), of(view(), 4, 0)), (None, suspected.clone()));
+    assert_eq!((of(view().on_disk(), 5, 2), of(view(), 5, 2)), (None, suspected));
 }

@@ -97,6 +97,22 @@ fn a_healthy_partition_holds_nothing_back() {
         .replica("a", |r| r.leader().alive().loaded(25).leads_to([("b", 25)]))
         .replica("b", |r| r.alive().loaded(25).with(|r| r.memory.leader_held = Some(Offset(20))));
     assert_eq!(held(&view, None, true), []);
+    assert_eq!(held(&view, Some(Reason::LeaderLacksRows), true), [], "the nameserver has brought it back since");
+}
+
+/// Flags and connections are as they should be, and a tablet that is restarted would have its follower replaced all the same.
+#[test]
+fn a_connected_follower_of_which_its_leader_lacks_rows_is_held() {
+    let with = |b: fn(Replica) -> Replica| {
+        a_partition()
+            .replica("a", |r| r.leader().alive().loaded(25).rows(20).leads_to([("b", 25)]))
+            .replica("b", |r| b(r.alive().loaded(25)))
+    };
+    let b = vec![("b".to_owned(), WhyHeld::HoldsMore)];
+    assert_eq!(held(&with(|r| r), Some(Reason::LeaderLacksRows), true), b);
+    assert_eq!(held(&with(|r| r), Some(Reason::OutOfReach), true), [], "it was left alone for something else");
+    let released = |r: Replica| r.with(|r| r.memory.replaceable = Some(Replaceable::Released));
+    assert_eq!(held(&with(released), Some(Reason::LeaderLacksRows), true), []);
 }
 
 #[test]

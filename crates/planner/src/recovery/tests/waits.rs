@@ -38,7 +38,8 @@ fn what_was_tried_in_vain_is_tried_again_when_its_tablet_comes_back() {
         .replica("a", |r| r.leader().alive().loaded(9).leads_to([]))
         .replica("b", |r| r.loaded(9).with(|r| (r.memory.refusals, r.memory.recovery.tries) = (5, 5)));
     assert_eq!(view.blocked().reason, Reason::Refused);
-    for wait in [WaitFor::Loading, WaitFor::CatchUp("b".into()), WaitFor::CatchUp("a".into()), WaitFor::Ops] {
+    let of_b = [WaitFor::Loading, WaitFor::SlowLoad, WaitFor::CatchUp("b".into())];
+    for wait in of_b.into_iter().chain([WaitFor::CatchUp("a".into()), WaitFor::Ops]) {
         view.memory.expired.insert(wait, String::new());
     }
     view.memory.note_return(&"b".into());
@@ -72,6 +73,7 @@ fn what_is_waited_for_is_said_in_words() {
         WaitFor::Turn(Ahead::Aggregates),
         WaitFor::Turn(Ahead::Leaders),
         WaitFor::Loading,
+        WaitFor::SlowLoad,
         WaitFor::Appearing("b".into()),
         WaitFor::Snapshot("b".into()),
         WaitFor::Ops,
