@@ -147,6 +147,26 @@ fn one_that_lost_its_end_follows_one_that_continues_its_log() {
     }
 }
 
+/// The same behind an election, where terms have to be proven: the snapshot that shows its leader's keeps it from nothing. One of three
+/// tablets died, others went on, and then everything died.
+#[test]
+fn an_old_leader_behind_the_snapshot_that_proves_a_term_follows_as_it_is() {
+    for (ttl, playbook) in KINDS.into_iter().flat_map(|ttl| PLAYBOOKS.map(|playbook| (ttl, playbook))) {
+        let mut world = cluster(3, 1);
+        let [id] = world.expiring(KMemory, ttl, [&[3, 1, 2]]);
+        world.rows_of_keys(id, 3, 5, 30);
+        world.passes(1_000);
+        world.dies([3]);
+        world.passes(20_000);
+        let leader = world.led_by(id);
+        world.deletes(id, leader, 3);
+        world.rows_of_keys(id, leader, 5, 12);
+        world.passes(1_000);
+        let found = restarted(world, |_| {}, playbook);
+        assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook} {ttl:?}: {}", found.told.join("\n"));
+    }
+}
+
 /// World 245: the same of rows that its log lacks. It shows fewer newer ones of their keys than are kept.
 #[test]
 fn a_row_that_fewer_newer_ones_follow_than_are_kept_has_not_expired() {

@@ -53,6 +53,11 @@ impl Closed {
         self.0.contains_key(at)
     }
 
+    /// Whether a tablet is being upgraded.
+    pub(super) fn is_upgraded(&self, at: &Endpoint) -> bool {
+        self.0.get(at) == Some(&Why::Upgraded)
+    }
+
     /// What is said of those that are left out.
     pub(super) fn remarks(&self, but: &[Endpoint]) -> Vec<String> {
         let others = self.0.iter().filter(|(at, _)| !but.contains(at));

@@ -174,6 +174,25 @@ fn of_too_many_replicas_none_goes_that_is_loaded_while_another_one_is_not() {
     }
 }
 
+/// The one too many stands in for the time of the upgrade; `upgrade post` takes it away, and not the tablet's own.
+#[test]
+fn what_stands_in_for_a_tablet_that_is_upgraded_is_left_where_it_is() {
+    let seen = cluster(3, &[("shop", vec![vec![1, 0]])]);
+    let mut seen = Snapshot { tables: vec![Table { replica_num: Some(1), ..seen.tables[0].clone() }], ..seen };
+    let repaired = |seen: &Snapshot, upgraded: Option<usize>| {
+        let closed = Closed::new(upgraded.map(tablet), None);
+        arrange(&Undertaking::Repair, seen, None, &closed, &Sizes::default()).unwrap()
+    };
+    let beside = repaired(&seen, Some(0));
+    assert_eq!(beside.goals, []);
+    assert!(beside.remarks.iter().any(|remark| remark.contains("upgrade post tablet0")), "{:?}", beside.remarks);
+    for upgraded in [None, Some(2)] {
+        assert_eq!(repaired(&seen, upgraded).goals[0].replicas, [tablet(1)], "nobody stands in for anybody there");
+    }
+    seen.tables[0].replica_num = Some(3);
+    assert_eq!(repaired(&seen, Some(0)).goals[0].replicas.len(), 3, "what is lacking is added all the same");
+}
+
 /// A step is judged by what is seen when it is to be taken, and not by what was when it was arranged.
 #[test]
 fn metadata_are_changed_for_one_that_is_gone_only_while_all_that_speaks_for_it_holds() {

@@ -10,12 +10,14 @@ use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
 
 /// Each partition has as many replicas as its table was made with. Those on tablets that the nameserver does not hear from count as
-/// they are: whoever comes back has them, and of whoever does not somebody has to say so (`tablet replace`).
+/// they are: whoever comes back has them, and of whoever does not somebody has to say so (`tablet replace`). What a tablet that is
+/// being upgraded has a replica of may have another one until `upgrade post`, and the one to be taken away then is not its own.
 pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrangement {
     let away: Vec<Endpoint> = closed.tablets().into_iter().collect();
     let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
     let mut arrangement = Arrangement { remarks: closed.remarks(&[]), ..Arrangement::default() };
     let mut silent: Vec<Endpoint> = Vec::new();
+    let mut lent: Vec<String> = Vec::new();
     let (bases, aggregates): (Vec<&Table>, Vec<&Table>) =
         seen.tables.iter().partition(|table| table.base_table.is_none());
     for table in bases.into_iter().chain(aggregates) {
@@ -25,6 +27,10 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
         };
         for partition in &table.partitions {
             silent.extend(partition.places().into_iter().filter(|at| !seen.hears_from(at)));
+            if partition.replicas.len() > wanted && partition.places().iter().any(|at| closed.is_upgraded(at)) {
+                lent.push(format!("{}/{}", table.name, partition.pid));
+                continue;
+            }
             let base = places_of_base(seen, table, partition, &arrangement.goals);
             let replicas = match partition.replicas.len() {
                 now if now < wanted => with_more(table, partition, wanted, &base, &mut replica_counts),
@@ -59,6 +65,13 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
                 arrangement.goals.push(goal);
             }
         }
+    }
+    if !lent.is_empty() {
+        arrangement.remarks.push(format!(
+            "{} {} a replica for the time of the upgrade: nothing is taken away there",
+            some_of(&lent),
+            Verb::Have.after(lent.len())
+        ));
     }
     silent.sort();
     silent.dedup();

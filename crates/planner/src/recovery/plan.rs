@@ -55,7 +55,7 @@ pub struct Counts {
     pub reattached: usize,
     /// Replicas that get their leader's data.
     pub resent: usize,
-    /// Estimated seconds from serving until redundant, in the nameserver's two lanes.
+    /// Estimated seconds from serving until redundant, in the busier of the nameserver's two lanes.
     pub redundant_after_s: f64,
 }
 
@@ -184,9 +184,12 @@ pub fn plan(
             partitions.push(planned);
         }
     }
+    let mut lanes = [0.0, 0.0];
     for planned in &partitions {
-        counts.add(planned);
+        let [even, odd] = &mut lanes;
+        counts.add(planned, if planned.partition.pid.0 % 2 == 0 { even } else { odd });
     }
+    counts.redundant_after_s = lanes.into_iter().fold(0.0, f64::max);
     Plan { playbook: playbook.name.clone(), partitions, counts }
 }
 
@@ -198,7 +201,8 @@ pub fn in_order(tables: &[Table]) -> Vec<&Table> {
 }
 
 impl Counts {
-    fn add(&mut self, planned: &PartitionPlan) {
+    /// `lane`: the seconds of the nameserver's lane that the partition's operations run in.
+    fn add(&mut self, planned: &PartitionPlan, lane: &mut f64) {
         self.blocked += usize::from(planned.blocked.is_some());
         self.actions += planned.steps.len();
         let [connected, resent] = [LANE_MS.0, LANE_MS.1].map(|ms| ms as f64 / 1000.0);
@@ -207,11 +211,11 @@ impl Counts {
                 Action::LoadTable { .. } | Action::LoadWithSchema { .. } => self.loads += 1,
                 Action::RecoverTable { endpoint, .. } if planned.resends(endpoint) => {
                     self.resent += 1;
-                    self.redundant_after_s += resent / 2.0;
+                    *lane += resent;
                 }
                 Action::RecoverTable { .. } => {
                     self.reattached += 1;
-                    self.redundant_after_s += connected / 2.0;
+                    *lane += connected;
                 }
                 // Without the nameserver's lanes.
                 Action::MarkAlive { endpoint, alive: true, .. } if planned.connects(endpoint) => self.reattached += 1,

@@ -4,7 +4,7 @@ use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
 use crate::playbook::{Connect, PartitionStep};
 use crate::recovery::{Choice, Data, Decision, Gates, Load, PromotionMethod, Reason, WaitFor, decide};
-use openmldb_model::{OpKind, OpStatus, Seen, State, Term};
+use openmldb_model::{Offset, OpKind, OpStatus, Seen, State, Term};
 
 /// A flagged leader at 20 and a proven follower, chosen in this run.
 fn chosen(follower: impl Fn(Replica) -> Replica) -> Built {
@@ -88,6 +88,20 @@ fn a_follower_behind_the_leaders_snapshot_is_not_connected() {
         view.acts()
     };
     assert_eq!((with_manifest(10), with_manifest(11)), (vec![CONNECTED.to_owned()], vec![ALONE.to_owned()]));
+}
+
+/// Log files are deleted later: the snapshot that shows the leader's last term keeps no follower away.
+#[test]
+fn a_follower_behind_a_snapshot_that_was_asked_for_is_connected() {
+    let with_snapshot_before = |before| {
+        let mut view = chosen(|r| r.loaded(10));
+        let leader = view.get_mut("a");
+        leader.manifest = Seen::Known(openmldb_model::Manifest { offset: Offset(12), term: None, count: 12 });
+        (leader.memory.snapshot_tries, leader.memory.snapshot_before) = (1, Offset(before));
+        view.acts()
+    };
+    assert_eq!(with_snapshot_before(10), [CONNECTED]);
+    assert_eq!(with_snapshot_before(11), [ALONE], "what was behind that one may have been deleted long ago");
 }
 
 #[test]
