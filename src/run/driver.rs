@@ -335,7 +335,7 @@ impl Driver {
 
     pub(super) fn is_ready(&self, id: PartitionId) -> bool {
         let Some(task) = self.partitions.get(&id) else { return false };
-        // Of a partition that is gone there is nothing more to see.
+        // There is nothing more to see of a partition that is gone.
         let seen = || self.is_fresh(task) || self.index.find(&self.snapshot.tables, id).is_none();
         task.is_open() && task.under_way == 0 && seen()
     }
@@ -406,6 +406,7 @@ impl Driver {
                         self.settings.record.waiting(id, &wait);
                     }
                     if !task.wait(view.storage, wait, self.settings.pace) {
+                        self.step_aside_if_silent(id);
                         return;
                     }
                 }

@@ -15,6 +15,8 @@ use super::stale;
 const RELATED: Duration = Duration::from_millis(100);
 /// How often turns that have taken long enough are looked for, on the cluster's clock.
 const TURNS: Duration = Duration::from_secs(1);
+/// How long others wait for a partition that waits for a server to answer, on the cluster's clock.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// What other partitions allow this one. How base tables and what aggregates them stand is asked each time: one that served may
@@ -106,7 +108,24 @@ impl Driver {
 
     /// Nobody has to wait for the partition any more: those whose turn has come are looked at and decided on again.
     pub(super) fn settle(&mut self, id: PartitionId) {
-        let next: Vec<PartitionId> = match self.order.settle(id) {
+        let next = self.order.settle(id);
+        self.call(next);
+    }
+
+    /// Whoever waits for a server that does not answer keeps its place for a moment only: a tablet that hangs would hold up all others
+    /// for as long as it is waited for.
+    pub(super) fn step_aside_if_silent(&mut self, id: PartitionId) {
+        let (pace, partition) = (self.settings.pace, self.partitions.get(&id));
+        let for_answer = partition.filter(|task| matches!(task.waiting, Some(WaitFor::Answer(_))));
+        if for_answer.and_then(PartitionTask::waited).is_some_and(|(since, _)| since.mul_f64(pace) >= SILENCE) {
+            let next = self.order.step_aside(id);
+            self.call(next);
+        }
+    }
+
+    /// Those whose turn has come.
+    fn call(&mut self, next: Next) {
+        let next: Vec<PartitionId> = match next {
             Next::Nobody => return,
             Next::These(ids) => ids.into_iter().filter(|id| self.turns.contains(id)).collect(),
             Next::Everybody => self.turns.iter().copied().collect(),

@@ -112,6 +112,33 @@ fn a_load_that_never_ends_holds_up_nobody_else_and_is_said() {
     }
 }
 
+/// Its port is open, and ZooKeeper has it for alive, so that a leader on it may be serving everybody else: what it leads is left alone, and
+/// with it OpenMLDB's own tables, which come first.
+#[test]
+fn a_tablet_that_hangs_from_the_start_holds_up_only_what_it_leads() {
+    for playbook in built_in_names() {
+        let mut world = restarted(12, 3);
+        let leads = |world: &World, at: &Endpoint| {
+            let metadata = world.metadata().into_iter();
+            let led = metadata.filter(|(_, found)| {
+                found.partition_meta.iter().any(|meta| meta.is_leader && meta.endpoint == at.as_str())
+            });
+            led.map(|(id, _)| name(world, id)).collect::<BTreeSet<_>>()
+        };
+        let is_system = |(table, _): &(String, u64)| table != "t0";
+        let tablets = world.tablet_endpoints();
+        let hangs = tablets.iter().find(|at| leads(&world, at).iter().any(is_system)).unwrap().clone();
+        let (led, all) = (leads(&world, &hangs), world.metadata().len());
+        world.hang_tablet(&hangs, true);
+        let (_, ran) = run(playbook, world, &[]);
+        let serving = reached(&ran, "serving");
+        assert_eq!(serving.len(), all - led.len(), "{playbook}: {serving:?}");
+        assert!(serving.values().all(|at| *at < 30.0), "{playbook}: {serving:?}");
+        assert!(led.iter().all(|name| !serving.contains_key(name)), "{playbook}");
+        assert!(reasons(ran).contains(&"out_of_reach"), "{playbook}");
+    }
+}
+
 /// Nobody is served by knowing to the half second when something ends that has taken a quarter of an hour.
 #[test]
 fn what_stands_still_is_looked_at_less_and_less_and_still_seen_to_end() {

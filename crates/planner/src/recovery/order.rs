@@ -13,6 +13,8 @@ use super::gates::Gates;
 pub enum Stage {
     /// It does not serve yet.
     Coming,
+    /// It does not serve, and waits for a server that does not answer: only those wait for it that it aggregates, or that aggregate it.
+    Aside,
     /// It serves, is healthy, or is blocked: nobody has to wait for it.
     Settled,
 }
@@ -66,23 +68,40 @@ impl Order {
 
     /// Notes that nobody has to wait for a partition any more. Says whom that may concern.
     pub fn settle(&mut self, id: PartitionId) -> Next {
-        let Some(place) = self.places.get_mut(&id).filter(|place| place.stage == Stage::Coming) else {
+        let before = self.places.get(&id).map(|place| place.stage);
+        if before.is_none_or(|stage| stage == Stage::Settled) {
             return Next::Nobody;
-        };
-        place.stage = Stage::Settled;
-        self.coming -= 1;
-        self.system_coming -= usize::from(place.system);
-        if self.coming == 0 || (place.system && self.system_coming == 0) {
+        }
+        if self.leaves(id, Stage::Settled) {
             return Next::Everybody;
         }
         let related: Vec<PartitionId> = self.related(id).collect();
         if related.is_empty() { Next::Nobody } else { Next::These(related) }
     }
 
+    /// Notes that a partition waits for a server that does not answer: which comes first is a preference, and nobody else has to wait
+    /// for that server. Says whom that may concern.
+    pub fn step_aside(&mut self, id: PartitionId) -> Next {
+        let is_coming = self.places.get(&id).is_some_and(|place| place.stage == Stage::Coming);
+        if is_coming && self.leaves(id, Stage::Aside) { Next::Everybody } else { Next::Nobody }
+    }
+
+    /// Whether it was the last one that all others, or all that are not system tables, wait for.
+    fn leaves(&mut self, id: PartitionId, stage: Stage) -> bool {
+        let Some(place) = self.places.get_mut(&id) else { return false };
+        let was_coming = std::mem::replace(&mut place.stage, stage) == Stage::Coming;
+        let is_system = place.system;
+        if was_coming {
+            self.coming -= 1;
+            self.system_coming -= usize::from(is_system);
+        }
+        was_coming && (self.coming == 0 || (is_system && self.system_coming == 0))
+    }
+
     /// What a partition is allowed, as far as nobody knows better of those that it waits for.
     pub fn gates(&self, id: PartitionId) -> Gates {
         let Some(place) = self.places.get(&id) else { return Gates::OPEN };
-        let is_coming = |id: &PartitionId| self.places.get(id).is_some_and(|place| place.stage == Stage::Coming);
+        let is_coming = |id: &PartitionId| self.places.get(id).is_some_and(|place| place.stage != Stage::Settled);
         let base = place.base_table.map(|tid| PartitionId { tid, pid: id.pid });
         let is_aggregated = !self.aggregates_of(id).iter().any(is_coming);
         let comes_first = match (place.system || self.system_coming == 0, is_aggregated) {

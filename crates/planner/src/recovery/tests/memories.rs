@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::builder::{Built, a_partition};
 use crate::recovery::{
-    Before, Data, Gates, Intent, Load, Loaded, Memory, Next, Order, Outcome, Place, ReplicaMemory, Shared, Stage, View,
-    WaitFor,
+    Ahead, Before, Data, Gates, Intent, Load, Loaded, Memory, Next, Order, Outcome, Place, ReplicaMemory, Shared,
+    Stage, View, WaitFor,
 };
 use openmldb_model::{
     Action, Endpoint, Held, Manifest, Offset, OpId, Partition, PartitionId, Pid, Probes, Role, Seen, Snapshot, State,
@@ -416,4 +416,24 @@ fn whether_a_tablet_makes_a_snapshot_is_known_where_one_is_waited_for() {
     memory.choice = Some(a_partition().replica("a", |r| r.leader().loaded(5)).choice().into());
     assert!(makes(false, State::MakingSnapshot, &memory), "its term may still be asked for");
     assert!(!makes(true, State::MakingSnapshot, &memory), "it serves");
+}
+
+#[test]
+fn whoever_waits_for_a_silent_server_holds_up_only_what_it_aggregates_or_what_aggregates_it() {
+    let id = |tid| PartitionId { tid: Tid(tid), pid: Pid(0) };
+    let place = |system, base: Option<u32>| Place { system, base_table: base.map(Tid), stage: Stage::Coming };
+    let (system, base) = (place(true, None), place(false, None));
+    let mut order = Order::of([(id(1), system), (id(2), base), (id(3), place(false, Some(2))), (id(4), base)].into());
+    assert!(matches!(order.step_aside(id(1)), Next::Everybody), "no other system table is coming");
+    assert!(matches!(order.step_aside(id(1)), Next::Nobody), "it has done so already");
+    assert_eq!(order.gates(id(4)).comes_first, None);
+    assert!(matches!(order.step_aside(id(3)), Next::Nobody));
+    assert!(matches!(order.step_aside(id(2)), Next::Nobody));
+    assert_eq!(order.gates(id(2)).comes_first, Some(Ahead::Aggregates));
+    assert!(!order.gates(id(3)).base_is_chosen && !order.gates(id(4)).may_recover_followers);
+    assert!(matches!(order.step_aside(id(4)), Next::Everybody));
+    assert!(order.gates(id(4)).may_recover_followers);
+    assert!(matches!(order.settle(id(3)), Next::These(ids) if ids == [id(2)]), "its tablet has answered");
+    assert!(matches!(order.settle(id(1)), Next::Nobody));
+    assert!(order.gates(id(2)).is_aggregated);
 }
