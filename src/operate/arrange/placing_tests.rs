@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Action, Compression, Manual, Offset, PartitionId, Polled, Role, Seen, Tablet, TabletState, Term, TermStart, Tid,
+    Action, Compression, Manual, Offset, PartitionId, Polled, Role, Seen, Table, Tablet, TabletState, Term, TermStart,
+    Tid,
 };
 use crate::recovery::{Loss, LossKind};
 
