@@ -208,11 +208,11 @@ pub(super) fn loaded(view: &View, timeout: Duration) -> Option<Decision> {
     }
     let seen = loading.join(", ");
     // A big replica shows no progress while it loads, so only the deadline counts.
-    let Some(slow) = slow_load(view) else {
+    let Some(slow) = slow_load(view).filter(|slow| *slow < timeout) else {
         return Some(Decision::Wait(Wait::new(WaitFor::Loading, seen, timeout, timeout)));
     };
     let is_slow = view.memory.has_expired(&WaitFor::SlowLoad);
-    (!is_slow).then(|| Decision::Wait(Wait::new(WaitFor::SlowLoad, seen, timeout, slow.min(timeout))))
+    (!is_slow).then(|| Decision::Wait(Wait::new(WaitFor::SlowLoad, seen, timeout, slow)))
 }
 
 /// How long loads are waited for before a leader may be chosen without them; none where all have to be there for that: a leader is named,
