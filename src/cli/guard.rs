@@ -76,7 +76,7 @@ pub async fn run(args: &Guard, out: &Out) -> Result<Exit, Failure> {
     guard.guards(&signals).await
 }
 
-/// What the other guards call this one: nobody else is called so.
+/// What the other guards call this one; no other one has this name.
 fn name() -> String {
     let caller = caller();
     serde_json::to_string(&caller).unwrap_or(caller.command)

@@ -84,7 +84,7 @@ async fn tables(which: Option<&str>, row: Row<'_>, looking: &Looking, out: &Out)
         None => Scope::All,
         Some(text) if names_a_table(text) => Scope::Some(match Selector::partitions(text) {
             Ok(partitions) => partitions,
-            // Of what is none of the two, a table's form is the one to tell.
+            // What has neither form is told how a table is named.
             Err(error) if text.ends_with(|c: char| c.is_ascii_digit()) && text.contains('/') => {
                 return Err(error.into());
             }

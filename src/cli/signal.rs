@@ -239,7 +239,7 @@ impl Listener {
         }
     }
 
-    /// Of what the command is doing now.
+    /// The record of the work that the command is doing now.
     fn record(&self) -> Arc<SetOnce<Record>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = records.iter().rev().find(|record| record.initialized()).or(records.last());

@@ -128,7 +128,7 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// What has been said of rows that were compared.
 struct RowsTold {
-    /// Of each partition, what was seen last: another replica may be loaded meanwhile.
+    /// What was last seen of each partition: another replica may have been loaded since.
     same: BTreeMap<(TableName, u32), Option<bool>>,
     last_said: Instant,
 }
@@ -148,7 +148,7 @@ impl RowsTold {
         }
     }
 
-    /// Of so many partitions in scope.
+    /// The counts, if this many partitions are in scope.
     fn of(self, partitions: usize) -> RowsCompared {
         let how_many = |wanted| self.same.values().filter(|same| **same == wanted).count();
         RowsCompared {

@@ -32,8 +32,8 @@ const STALL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Looks that have to show something wrong, or a server silent, before it is believed.
 const CONFIRMED: u32 = 3;
-/// How long what nobody knew of has to be wrong before it is believed, if it may heal by itself: the nameserver hears of a tablet that
-/// has come back a little after that answers, and puts right what it finds.
+/// How long something unexpected has to be wrong before it is believed, if it may heal by itself: the nameserver hears of a tablet that
+/// is back a little after the tablet answers, and then puts right what it finds.
 const HEALING: Duration = Duration::from_secs(20);
 /// The same of rows and offsets: they are not looked at in the same moment.
 const SETTLING: Duration = Duration::from_secs(5);

@@ -95,7 +95,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of a plan, on a cluster whose clock runs so much faster than ours.
+    /// What a plan is expected to take on a cluster whose clock runs this much faster than ours.
     pub(super) fn of(plan: &Plan, pace: f64) -> Self {
         let Forecast { playbook, serving_after_ms, redundant_after_ms, recovered, resent, .. } = forecast(plan);
         let ours = |ms: u64| (ms as f64 / pace) as u64;

@@ -30,14 +30,14 @@ pub struct Service {
 pub struct Lacking {
     /// The tablet.
     pub endpoint: Endpoint,
-    /// Of so many partitions.
+    /// How many partitions lack one there.
     pub partitions: usize,
     /// Whether it is because the tablet does not answer.
     pub no_answer: bool,
 }
 
 impl Service {
-    /// Of what was seen.
+    /// The service, by what was seen.
     pub fn of(status: &Status) -> Self {
         let serving = status.partitions.iter().filter(|partition| partition.state != PartitionState::Down);
         let mut on: BTreeMap<&Endpoint, Lacking> = BTreeMap::new();

@@ -19,7 +19,7 @@ pub struct Sizes {
 /// Bytes; none where nobody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Of rows and indexes in memory.
+    /// Rows and indexes in memory.
     pub memory: Option<u64>,
     /// On disk. Tablets count it every ten minutes, and say 0 until then.
     pub disk: Option<u64>,
@@ -35,7 +35,7 @@ pub struct Room {
 }
 
 impl Sizes {
-    /// Of what was polled. Replicas of a partition are taken for equally large: the largest of them tells.
+    /// The sizes by what was polled. Replicas of a partition count as equally large: the largest of them decides.
     pub fn of(polled: &[Polled]) -> Self {
         let mut sizes: BTreeMap<(TableName, Pid), Size> = BTreeMap::new();
         for polled in polled {

@@ -24,11 +24,11 @@ pub const NOTES: Duration = Duration::from_secs(21);
 /// And the process is ended then, wherever it is.
 pub const END: Duration = Duration::from_secs(23);
 
-/// Tells a cluster's calls as soon as a run is told; for as long as it is there.
+/// Tells a cluster's calls to hurry as soon as its run is told to stop, for as long as this exists.
 pub struct Hurry(JoinHandle<()>);
 
 impl Hurry {
-    /// Of this run, on this cluster.
+    /// For this run, on this cluster.
     pub fn of(stop: &watch::Receiver<Stop>, cluster: &Cluster) -> Self {
         let (mut stop, cluster) = (stop.clone(), cluster.clone());
         Self(tokio::spawn(async move {

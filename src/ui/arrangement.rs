@@ -41,7 +41,7 @@ pub struct ShareLine {
     replicas_after: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaders_after: Option<usize>,
-    /// Of its replicas, as far as it is known; null where nothing is.
+    /// What its replicas take, as far as it is known; null where nothing is known.
     memory_bytes: Option<u64>,
     disk_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ impl GoalLine {
 }
 
 impl ArrangedLine {
-    /// Of what came of an undertaking.
+    /// The line for how an undertaking ended.
     pub fn of(undertaking: &Undertaking, report: &JobReport) -> Self {
         let beyond = report.arrangement.beyond.iter().map(|(goal, _)| goal);
         let all: BTreeSet<String> = report.arrangement.goals.iter().chain(beyond).map(Goal::name).collect();

@@ -16,7 +16,7 @@ const TABLETS: usize = 4;
 pub(super) fn causes(partitions: &[PartitionStatus], paint: Paint) -> String {
     let mut found: BTreeMap<ProblemKind, Vec<(&PartitionStatus, &Endpoint)>> = BTreeMap::new();
     for partition in partitions.iter().filter(|partition| partition.state != PartitionState::Healthy) {
-        // Of a tablet that does not answer nothing else is a cause.
+        // Where a tablet does not answer, nothing else about it is a cause.
         let is_silent = |at: &Endpoint| {
             partition.problems.iter().any(|other| other.kind == ProblemKind::NoAnswer && other.endpoint == *at)
         };

@@ -54,7 +54,7 @@ pub struct CheckLine {
 }
 
 impl CheckLine {
-    /// Of what was seen.
+    /// The line for what was seen.
     pub fn of(status: &Status) -> Self {
         let StatusCounts { partitions, healthy, serving, down, tablets_with_problems, .. } = status.counts;
         let state = match () {

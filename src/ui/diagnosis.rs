@@ -16,7 +16,7 @@ pub struct DiagnosisLine<'a> {
 }
 
 impl<'a> DiagnosisLine<'a> {
-    /// Of a case.
+    /// The line for a case.
     pub fn of(diagnosis: &'a Diagnosis) -> Self {
         Self { event: "diagnosis", diagnosis }
     }

@@ -9,9 +9,9 @@ use super::progress_rows::left;
 use super::run_counts::RunCounts;
 use super::words::elapsed;
 
-/// Of so many partitions to bring back each is told on its own.
+/// If no more partitions than this are to be brought back, each is told on its own.
 pub(super) const FEW: usize = 20;
-/// So many lines of a kind are told; the end lists what they were about.
+/// How many lines of a kind are told; the end of the run lists all that they would be about.
 const ALIKE: usize = 3;
 /// How long after the last line another one says how far it has come, in ms of the cluster's clock.
 const EVERY_MS: u64 = 5_000;

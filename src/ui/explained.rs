@@ -39,19 +39,19 @@ pub enum CodeKind {
 }
 
 impl ExplainedLine {
-    /// Of a reason.
+    /// What a reason means.
     pub fn of_reason(reason: Reason) -> Self {
         let (means, next) = (reason.means(), reason.next());
         Self { kind: CodeKind::Reason, code: reason.code().to_owned(), name: None, means, next }
     }
 
-    /// Of a finding.
+    /// What a finding means.
     pub fn of_finding(kind: FindingKind) -> Self {
         let (means, next) = (kind.means(), kind.hint());
         Self { kind: CodeKind::Finding, code: kind.code().to_owned(), name: None, means, next }
     }
 
-    /// Of a return code.
+    /// What a return code means.
     pub fn of_return_code(known: &ReturnCode) -> Self {
         let ReturnCode { code, name, means, next } = *known;
         Self { kind: CodeKind::ReturnCode, code: code.to_string(), name: Some(name), means, next }

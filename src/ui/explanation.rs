@@ -52,7 +52,7 @@ pub struct Explaining<'a> {
 }
 
 impl Explanation {
-    /// Of a partition.
+    /// The explanation of a partition.
     pub fn of(explaining: &Explaining<'_>) -> Self {
         let Explaining { snapshot, status, planned, rule, .. } = *explaining;
         let PartitionStatus { table, tid, pid, state, .. } = status.clone();

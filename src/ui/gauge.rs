@@ -11,7 +11,7 @@ pub(super) fn bar(name: &str, (done, of): (usize, usize), beside: &str, length: 
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let paper = Paper::default();
     let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
-    // Of nothing, nothing is done: indicatif would draw a bar that is full.
+    // Nothing out of nothing is not done: indicatif would draw a full bar.
     let bar = ProgressBar::with_draw_target(Some(as_u64(of.max(1))), target)
         .with_style(style.progress_chars("=> "))
         .with_prefix(name.to_owned())

@@ -56,9 +56,9 @@ pub struct GuardFigures {
     pub shape: Option<Shape>,
     /// Recoveries by how they ended.
     pub recoveries: BTreeMap<String, u64>,
-    /// Of the last one, how long it took until all that could did serve.
+    /// How long the last one took until everything that could serve did.
     pub serving_ms: Option<u64>,
-    /// Of the last one, how long it took until all that could was redundant.
+    /// How long the last one took until everything that could be redundant was.
     pub redundant_ms: Option<u64>,
     /// Calls: those that change nothing, and those that may.
     pub calls: (u64, u64),

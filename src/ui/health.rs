@@ -26,7 +26,7 @@ pub struct HealthRow {
     replicas: usize,
     replicas_not_alive: usize,
     replica_num: Option<u32>,
-    /// Of the leaders that are flagged alive, as the nameserver last polled them.
+    /// What leaders that are flagged alive hold, as the nameserver last polled them.
     rows: u64,
     memory_bytes: u64,
     disk_bytes: u64,

@@ -24,7 +24,7 @@ pub struct MetadataSavedLine<'a> {
 }
 
 impl<'a> MetadataSavedLine<'a> {
-    /// Of this backup; so many nodes of servers that run are left out.
+    /// What was restored from this backup, and how many nodes of running servers were left out.
     pub fn of(backup: &'a Backup, left_out: usize, path: &Path) -> Self {
         let Backup { cluster, taken_at_ms, origin, changed, tree } = backup;
         Self {
@@ -59,7 +59,7 @@ pub struct MetadataRestoredLine<'a> {
 }
 
 impl<'a> MetadataRestoredLine<'a> {
-    /// Of this backup: the nodes that were missing, and the counters that are larger than they were saved.
+    /// What was restored from this backup: the nodes that were missing, and the counters that are larger now than in it.
     pub fn of(
         backup: &'a Backup,
         path: &Path,

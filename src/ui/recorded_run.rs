@@ -15,7 +15,7 @@ use crate::model::counted;
 
 /// A record, or why it cannot be read.
 pub struct Recorded {
-    /// Of which run.
+    /// Which run it is.
     pub run: RunId,
     /// What it tells, and how far its run is.
     pub recorded_run: Result<(RecordedRun, RunState), String>,

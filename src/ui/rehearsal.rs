@@ -28,7 +28,7 @@ pub struct RehearsalLine<'a> {
     rows: RowCount,
 }
 
-/// What was rehearsed on, and what nobody knew of it.
+/// What it was rehearsed on, and what was not known of that.
 #[derive(Debug, Serialize)]
 struct Basis<'a> {
     cluster: &'a str,

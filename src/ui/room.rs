@@ -25,7 +25,7 @@ fn replicas(seen: &Snapshot, at: &Endpoint) -> usize {
     seen.tables.iter().map(|table| table.partitions_on(at).count()).sum()
 }
 
-/// Of less than this nobody is warned.
+/// Below this there is no warning.
 const FITS_ANYWHERE: u64 = 1 << 30;
 
 type Of = fn(&Size) -> Option<u64>;

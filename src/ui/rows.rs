@@ -81,7 +81,7 @@ pub struct Held {
 }
 
 impl RowsComparedLine {
-    /// Of what was read of some replicas.
+    /// The line for what was read of some replicas.
     pub fn of(
         table: &TableName,
         pid: u32,

@@ -70,7 +70,7 @@ pub enum Value {
 /// A value, and what its source calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saying {
-    /// Of which setting.
+    /// Which setting it is about.
     pub what: What,
     /// The value.
     pub value: Value,

@@ -300,8 +300,8 @@ impl Caller {
 }
 
 impl RunHeader {
-    /// Of what begins at a time, in milliseconds since 1970, on what was seen: nothing is accepted, and nothing gone on
-    /// after. `typed` is what it is called.
+    /// The header of work that begins at a time (in milliseconds since 1970) on what was seen, accepts nothing and continues
+    /// nothing. `typed` is what it is called.
     pub fn new(began_ms: u64, caller: &Caller, work: Work, typed: String, seen: Snapshot) -> Self {
         Self {
             version: VERSION,

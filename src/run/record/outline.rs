@@ -78,7 +78,7 @@ pub struct Calls {
 }
 
 impl Outline {
-    /// Of a record.
+    /// The outline of a record.
     pub fn of(recorded_run: &RecordedRun) -> Self {
         let before = &recorded_run.begun.before;
         let partitions: BTreeSet<PartitionId> = before.iter().map(|before| before.partition).collect();

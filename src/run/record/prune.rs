@@ -53,7 +53,7 @@ impl Needed {
 /// A record, and why it stays; none if nobody needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// Of which run.
+    /// Which run it is of.
     pub run: RunId,
     /// Why it is needed.
     pub needed: Option<Needed>,

@@ -297,7 +297,7 @@ impl LeftBefore {
     /// The archive cannot be read.
     pub fn read(&mut self, archive: &dyn Archive, cluster: &ClusterNames) -> Result<UnfinishedWork, RecordError> {
         let runs = archive.runs().map_err(at(&archive.home()))?;
-        // Of one that goes away just now its size is not known, and everything is read.
+        // If it is being removed just now, its size is not known, and everything is read.
         let sizes: Option<Sizes> = runs.into_iter().map(|run| Some((run, archive.size(run).ok()?))).collect();
         if let (Some((of, then, left)), Some(sizes)) = (&self.0, &sizes)
             && (of, then) == (cluster, sizes)

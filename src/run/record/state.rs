@@ -22,7 +22,7 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// Of a run, as far as can be told from here.
+    /// The state of a run, as far as can be told from here.
     pub fn of(recorded_run: &RecordedRun) -> Self {
         if recorded_run.is_dismissed() {
             return Self::Dismissed;

@@ -14,7 +14,7 @@ use super::super::recorded_run::evidence_text;
 use super::super::words::{Numbers, command, one_line};
 use super::timeline::{Timeline, at_ms, tablets};
 
-/// Of more calls than that, those that succeeded are left out.
+/// Where there are more calls than this, those that succeeded are left out.
 const MOST_CALLS: usize = 300_000;
 /// Stand for what differs between partitions in a call's words; no text has them.
 const TABLE: &str = "\u{1}";
@@ -34,7 +34,7 @@ struct Data<'a> {
     buckets: u64,
     bucket_ms: u64,
     tablets: Vec<&'a Endpoint>,
-    /// Of each tablet what it had under way, by kind, as lengths and values.
+    /// What each tablet had under way, by kind, as lengths and values.
     lanes: Vec<[Vec<u64>; 3]>,
     /// Names of tables, with and without their databases.
     tables: Vec<[String; 2]>,

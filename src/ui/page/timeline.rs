@@ -36,7 +36,7 @@ struct Open {
 type Span = (Endpoint, Kind, u64, u64);
 
 impl Timeline {
-    /// Of a record.
+    /// The timeline of a record.
     pub(super) fn of(recorded_run: &RecordedRun) -> Self {
         let spans = spans(recorded_run);
         let last = recorded_run.lines.iter().filter_map(at_ms).max().unwrap_or(0);
