@@ -17,17 +17,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ("openmldb-wire", &["openmldb-model", "prost", "thiserror", "tonic", "tonic-prost"]),
     (
         "openmldb-client",
-        &[
-            "openmldb-model",
-            "openmldb-wire",
-            "sha2",
-            "thiserror",
-            "tokio",
-            "tonic",
-            "tonic-prost",
-            "tracing",
-            "zookeeper-client",
-        ],
+        &["openmldb-model", "openmldb-wire", "sha2", "thiserror", "tokio", "tonic", "tracing", "zookeeper-client"],
     ),
     (
         "openmldb-simulator",
@@ -43,7 +33,6 @@ const MAY_USE: [(&str, &[&str]); 7] = [
             "tokio",
             "tokio-stream",
             "tonic",
-            "tonic-prost",
             "tracing",
             "zookeeper-client",
         ],

@@ -73,17 +73,12 @@ macro_rules! answer_of {
                 })*
                 None
             }
-
-            fn encode(&self) -> Vec<u8> {
-                match self { $(Self::$variant(message) => message.encode_to_vec(),)* }
-            }
         }
     };
 }
 
 trait Decoded: Sized {
     fn decode(method: &str, bytes: &[u8]) -> Option<Self>;
-    fn encode(&self) -> Vec<u8>;
 }
 
 openmldb_ops::wire::nameserver_methods!(answer_of);

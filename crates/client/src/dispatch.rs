@@ -1,45 +1,33 @@
-//! From a call's enum to the generated client's method, for both services, made from the method lists of
-//! [`openmldb_wire::call`].
+//! From a call to its answer, for both services. Everything that waits here is compiled once, and not once for each method:
+//! messages travel as bytes, and are read where they arrive.
 
-use std::future::Future;
-
+use tonic::client::Grpc;
+use tonic::codegen::Bytes;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use openmldb_wire::Verbatim;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_wire::{nameserver_methods, tablet_methods};
-
-/// The generated client of each service, under the name of the module that holds its messages.
-mod client {
-    pub mod nameserver {
-        pub use openmldb_wire::nameserver::name_server_client::NameServerClient as Client;
-    }
-    pub mod api {
-        pub use openmldb_wire::api::tablet_server_client::TabletServerClient as Client;
-    }
-}
 
 /// A call that knows how to be sent.
-pub(super) trait Dispatch: Send + 'static {
+pub(super) trait Dispatch: Send + Sync + 'static {
     /// What comes back.
     type Answer;
 
     /// The method's name.
     fn method(&self) -> &'static str;
 
-    /// Sends it, and gives the answer whatever its code. `limit` is the largest answer accepted, in bytes.
-    fn send(
-        self,
-        channel: Channel,
-        authorization: MetadataValue<Ascii>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Self::Answer, Status>> + Send;
+    /// Where it goes, and its request.
+    fn request(&self) -> (&'static str, Bytes);
+
+    /// Reads what came back.
+    fn read(&self, answer: Bytes) -> Result<Self::Answer, Status>;
 }
 
 macro_rules! dispatch {
-    ($call:ident $answer:ident $messages:ident $service:literal;
-     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
+    ($call:ident $answer:ident) => {
         impl Dispatch for $call {
             type Answer = $answer;
 
@@ -47,24 +35,31 @@ macro_rules! dispatch {
                 self.name()
             }
 
-            async fn send(
-                self,
-                channel: Channel,
-                authorization: MetadataValue<Ascii>,
-                limit: usize,
-            ) -> Result<$answer, Status> {
-                let mut client = client::$messages::Client::new(channel).max_decoding_message_size(limit);
-                match self {
-                    $(Self::$variant(message) => {
-                        let mut request = Request::new(message);
-                        request.metadata_mut().insert("authorization", authorization);
-                        client.$snake(request).await.map(|answer| $answer::$variant(answer.into_inner()))
-                    })*
-                }
+            fn request(&self) -> (&'static str, Bytes) {
+                (self.path(), self.encode())
+            }
+
+            fn read(&self, answer: Bytes) -> Result<$answer, Status> {
+                self.answer(answer).map_err(|error| Status::internal(error.to_string()))
             }
         }
     };
 }
 
-nameserver_methods!(dispatch);
-tablet_methods!(dispatch);
+dispatch!(NameserverCall NameserverAnswer);
+dispatch!(TabletCall TabletAnswer);
+
+/// Sends a request and gives the answer, whatever its code. `limit` is the largest answer accepted, in bytes.
+pub(super) async fn send(
+    channel: Channel,
+    (path, message): (&'static str, Bytes),
+    authorization: MetadataValue<Ascii>,
+    limit: usize,
+) -> Result<Bytes, Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(limit);
+    grpc.ready().await.map_err(|error| Status::unknown(format!("not ready: {error}")))?;
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", authorization);
+    let answer = grpc.unary(request, PathAndQuery::from_static(path), Verbatim).await?;
+    Ok(answer.into_inner())
+}

@@ -13,7 +13,7 @@ use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, Tablet
 use openmldb_wire::{decode, nameserver};
 
 use super::channel::Channels;
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, send};
 use super::local::{all_on_other_hosts, is_loopback};
 use super::registry::{NoAddress, Registry};
 use super::rpc::Pending;
@@ -122,10 +122,12 @@ impl Grpc {
         let fail = |kind| CallError::new(server.clone(), method, kind);
         let channel = self.channels.to(address).map_err(|seen| fail(CallErrorKind::Unreachable { seen }))?;
         let after = self.transport.deadline(method);
-        let answer = call.send(channel, self.authorization.clone(), self.transport.answer_limit);
+        let answer = send(channel, call.request(), self.authorization.clone(), self.transport.answer_limit);
         let kind = match tokio::time::timeout(after, answer).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(status)) => kind_of(&status, after, self.transport.answer_limit),
+            Ok(answer) => match answer.and_then(|bytes| call.read(bytes)) {
+                Ok(answer) => return Ok(answer),
+                Err(status) => kind_of(&status, after, self.transport.answer_limit),
+            },
             Err(_) => CallErrorKind::DeadlineExceeded { after },
         };
         if matches!(kind, CallErrorKind::DeadlineExceeded { .. }) {

@@ -1,6 +1,9 @@
 //! Every RPC we use, named once. The macros below list the methods of both services; the enums, the sockets' dispatch
 //! (`cluster::grpc`) and the sandbox's services are all made from those two lists, so they cannot drift apart.
 
+use prost::bytes::Bytes;
+use prost::{DecodeError, Message};
+
 use super::{api, nameserver};
 
 /// What a call does to a cluster. Read-only commands send nothing but [`Effect::Read`]
@@ -75,6 +78,31 @@ macro_rules! tablet_methods {
     };
 }
 
+/// A method's name in the contract, which prost spells like other names.
+macro_rules! in_contract {
+    (AddReplicaNs) => {
+        "AddReplicaNS"
+    };
+    (CancelOp) => {
+        "CancelOP"
+    };
+    (DelReplicaNs) => {
+        "DelReplicaNS"
+    };
+    (DeleteOp) => {
+        "DeleteOP"
+    };
+    (DeleteOpTask) => {
+        "DeleteOPTask"
+    };
+    (ShowOpStatus) => {
+        "ShowOPStatus"
+    };
+    ($method:ident) => {
+        stringify!($method)
+    };
+}
+
 macro_rules! declare_calls {
     ($call:ident $answer:ident $messages:ident $service:literal;
      $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
@@ -100,9 +128,94 @@ macro_rules! declare_calls {
             pub fn effect(&self) -> Effect {
                 match self { $(Self::$variant(_) => Effect::$effect,)* }
             }
+
+            /// Where the method is found on a server.
+            pub fn path(&self) -> &'static str {
+                match self { $(Self::$variant(_) => concat!("/", $service, "/", in_contract!($variant)),)* }
+            }
+
+            /// The request as it is sent.
+            pub fn encode(&self) -> Bytes {
+                match self { $(Self::$variant(request) => request.encode_to_vec(),)* }.into()
+            }
+
+            /// What was called, from a path and a request that was sent there; none if no such method is known.
+            ///
+            /// # Errors
+            /// The bytes are no such request.
+            pub fn decode(path: &str, request: Bytes) -> Result<Option<Self>, DecodeError> {
+                match path {
+                    $(path if path == concat!("/", $service, "/", in_contract!($variant)) => {
+                        $messages::$request::decode(request).map(Self::$variant).map(Some)
+                    })*
+                    _ => Ok(None),
+                }
+            }
+
+            /// What came back to this call.
+            ///
+            /// # Errors
+            /// The bytes are no answer to it.
+            pub fn answer(&self, answer: Bytes) -> Result<$answer, DecodeError> {
+                match self { $(Self::$variant(_) => $messages::$response::decode(answer).map($answer::$variant),)* }
+            }
+        }
+
+        impl $answer {
+            /// The answer as it is sent.
+            pub fn encode(&self) -> Bytes {
+                match self { $(Self::$variant(answer) => answer.encode_to_vec(),)* }.into()
+            }
+
+            /// Whether it answers that call.
+            pub fn answers(&self, call: &$call) -> bool {
+                match (self, call) { $((Self::$variant(_), $call::$variant(_)) => true,)* _ => false }
+            }
         }
     };
 }
 
 nameserver_methods!(declare_calls);
 tablet_methods!(declare_calls);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The paths that a service of the contract has.
+    fn paths(proto: &str, service: &str) -> Vec<String> {
+        let methods = proto.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
+        methods.map(|rpc| format!("/{service}/{}", rpc.split('(').next().unwrap_or_default().trim())).collect()
+    }
+
+    #[test]
+    fn every_method_of_the_contract_is_found_by_its_path_and_no_other() {
+        let services = [
+            (NameserverCall::SERVICE, include_str!("../../../proto/name_server.proto")),
+            (TabletCall::SERVICE, include_str!("../../../proto/tablet.proto")),
+        ];
+        for (service, proto) in services {
+            let of_contract = paths(proto, service);
+            assert!(of_contract.len() > 15, "{of_contract:?}");
+            for path in &of_contract {
+                let nameserver = NameserverCall::decode(path, Bytes::new()).unwrap().map(|call| call.path());
+                let tablet = TabletCall::decode(path, Bytes::new()).unwrap().map(|call| call.path());
+                assert_eq!(nameserver.or(tablet), Some(path.as_str()));
+                assert_eq!(nameserver.is_some(), service == NameserverCall::SERVICE, "{path}");
+            }
+        }
+        assert_eq!(TabletCall::decode("/openmldb.api.TabletServer/Scan", Bytes::new()), Ok(None));
+    }
+
+    #[test]
+    fn what_is_sent_is_read_as_the_same_and_other_bytes_are_refused() {
+        let call = TabletCall::DropTable(api::DropTableRequest { tid: Some(7), pid: Some(1), task_info: None });
+        assert_eq!(TabletCall::decode(call.path(), call.encode()), Ok(Some(call.clone())));
+        let answer = TabletAnswer::DropTable(api::DropTableResponse { code: Some(100), msg: None });
+        assert_eq!(call.answer(answer.encode()), Ok(answer.clone()));
+        assert!(answer.answers(&call));
+        assert!(!answer.answers(&TabletCall::GetTableStatus(api::GetTableStatusRequest::default())));
+        let broken = Bytes::from_static(&[0xff; 4]);
+        assert!(call.answer(broken.clone()).is_err() && TabletCall::decode(call.path(), broken).is_err());
+    }
+}

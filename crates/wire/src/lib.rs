@@ -21,11 +21,14 @@ pub mod encode;
 pub mod node;
 pub mod polled;
 mod row;
+mod verbatim;
 
 pub use aggregation::Aggregation;
 pub use row::{Value, values};
+pub use verbatim::Verbatim;
 
-/// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`.
+/// Generated from `proto/` by build.rs: `openmldb::nameserver`, `openmldb::api` (the tablet), `common`, `type`. Its clients and
+/// servers are what tests put at the other end of ours.
 #[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::panic)]
 mod generated {
     tonic::include_proto!("openmldb");

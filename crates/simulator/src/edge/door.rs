@@ -6,51 +6,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http_body::{Body as _, Frame};
-use tonic::Status;
+use openmldb_wire::Verbatim;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Bytes, Service, http};
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
 use super::required;
-use super::service::Garbled;
+use super::service::{Garbled, Methods};
 
 /// A gRPC message on the wire follows five bytes: a compression flag and its length.
 const PREFIX: usize = 5;
 
 /// A server's methods behind its door.
 #[derive(Debug, Clone)]
-pub struct Door<S> {
-    methods: S,
+pub struct Door {
+    methods: Methods,
     /// How the server calls itself in error messages: `ip:port`.
     address: String,
 }
 
-impl<S> Door<S> {
+impl Door {
     /// Puts `methods` behind a door of the server listening at `address`.
-    pub fn new(methods: S, address: String) -> Self {
+    pub fn new(methods: Methods, address: String) -> Self {
         Self { methods, address }
     }
 }
 
-impl<S> Service<http::Request<Body>> for Door<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+impl Service<http::Request<Body>> for Door {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Self::Error>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.methods.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let fresh = self.methods.clone();
-        let mut methods = std::mem::replace(&mut self.methods, fresh);
+        let Self { methods, address } = self.clone();
         let gate = request.extensions().get::<Gate>().cloned();
         let has_credentials = request.headers().contains_key(http::header::AUTHORIZATION);
-        let address = self.address.clone();
         Box::pin(async move {
             if let Some(gate) = gate
                 && !gate.let_in(has_credentials)
@@ -58,19 +54,39 @@ where
                 gate.cut();
                 return pending().await;
             }
-            if !required::has_any(request.uri().path()) {
-                return methods.call(request).await.map(spoiled);
+            let method = Method { methods, path: request.uri().path().to_owned() };
+            if !required::has_any(&method.path) {
+                return Ok(unary(method, request).await);
             }
             let (head, body) = request.into_parts();
             let Ok(whole) = collect(body).await else { return pending().await };
-            if let Some(name) = required::refused(head.uri.path(), whole.get(PREFIX..).unwrap_or_default()) {
+            if let Some(name) = required::refused(&method.path, whole.get(PREFIX..).unwrap_or_default()) {
                 let text = format!("[{address}][E1003]Fail to parse http body as {name}");
                 return Ok(Status::invalid_argument(text).into_http());
             }
             let request = http::Request::from_parts(head, Body::new(Whole(Some(whole.into()))));
-            methods.call(request).await.map(spoiled)
+            Ok(unary(method, request).await)
         })
     }
+}
+
+/// One of them, as tonic calls it.
+struct Method {
+    methods: Methods,
+    path: String,
+}
+
+impl UnaryService<Bytes> for Method {
+    type Response = Bytes;
+    type Future = BoxFuture<Response<Bytes>, Status>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        Box::pin(self.methods.clone().answer(self.path.clone(), request))
+    }
+}
+
+async fn unary(method: Method, request: http::Request<Body>) -> http::Response<Body> {
+    spoiled(Grpc::new(Verbatim).max_decoding_message_size(usize::MAX).unary(method, request).await)
 }
 
 /// A message of four bytes, none of which begins a field.

@@ -1,6 +1,5 @@
 //! A server's port: listening while the server is up, closed but kept while it is down.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -11,27 +10,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
-use tonic::body::Body;
-use tonic::codegen::{Service, http};
 use tonic::transport::Server;
 
 use super::door::Door;
 use super::gate::{Gate, GatedStream};
-use super::service::{Nameserver, Process, Tablet};
-use openmldb_wire::api::tablet_server_server::TabletServerServer;
-use openmldb_wire::nameserver::name_server_server::NameServerServer;
+use super::service::{Kind, Methods, Process};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
-
-/// Which service a server offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// `openmldb.nameserver.NameServer`.
-    Nameserver,
-    /// `openmldb.api.TabletServer`.
-    Tablet,
-}
 
 /// A loopback port. The number stays ours while nothing listens: the socket is bound, and connecting to it is refused.
 #[derive(Debug)]
@@ -99,16 +85,7 @@ impl Port {
         let Some(listener) = self.listener()? else { return Ok(()) };
         let address = self.address.to_string();
         let (incoming, gates, drained) = Incoming::new(listener);
-        let serving = match kind {
-            Kind::Nameserver => {
-                let methods = NameServerServer::new(Nameserver(process)).max_decoding_message_size(usize::MAX);
-                tokio::spawn(serve(Door::new(methods, address), incoming))
-            }
-            Kind::Tablet => {
-                let methods = TabletServerServer::new(Tablet(process)).max_decoding_message_size(usize::MAX);
-                tokio::spawn(serve(Door::new(methods, address), incoming))
-            }
-        };
+        let serving = tokio::spawn(serve(Door::new(Methods::new(process, kind), address), incoming));
         self.state = State::Open(Listening { serving, gates, drained });
         Ok(())
     }
@@ -146,11 +123,7 @@ impl Listening {
     }
 }
 
-async fn serve<S>(door: Door<S>, incoming: Incoming)
-where
-    Door<S>: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    <Door<S> as Service<http::Request<Body>>>::Future: Send,
-{
+async fn serve(door: Door, incoming: Incoming) {
     if let Err(error) = Server::builder().serve_with_incoming(door, incoming).await {
         tracing::warn!(%error, "a sandbox server stopped serving");
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::port::{Kind, Port};
-use super::service::Process;
+use super::port::Port;
+use super::service::{Kind, Process};
 use crate::{Addresses, Live, World};
 use openmldb_model::Endpoint;
 

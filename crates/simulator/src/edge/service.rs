@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tonic::codegen::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
@@ -11,7 +12,7 @@ use crate::fault::{Way, nameserver_answers, tablet_answers};
 use crate::{Live, Unreachable, World};
 use openmldb_model::Endpoint;
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_wire::{api, nameserver, nameserver_methods, tablet_methods};
+use prost::DecodeError;
 
 /// One server of the world: who it is in metadata, and the world that answers for it.
 #[derive(Debug, Clone)]
@@ -51,9 +52,20 @@ impl Process {
 enum Served<A> {
     Answer(A),
     /// With an answer that is not to be understood.
-    Garbled(A),
+    Garbled,
     Unknown,
     HungUp,
+}
+
+impl<A> Served<A> {
+    fn map<B>(self, answer: impl FnOnce(A) -> B) -> Served<B> {
+        match self {
+            Self::Answer(answered) => Served::Answer(answer(answered)),
+            Self::Garbled => Served::Garbled,
+            Self::Unknown => Served::Unknown,
+            Self::HungUp => Served::HungUp,
+        }
+    }
 }
 
 impl Process {
@@ -82,7 +94,7 @@ impl Process {
         match (way, answer) {
             (Way::TimesOut, _) => pending().await,
             (Way::ResetAfter, _) | (_, None) => Served::HungUp,
-            (Way::Garbage, Some(answer)) => Served::Garbled(answer),
+            (Way::Garbage, Some(_)) => Served::Garbled,
             (Way::Slow(by), Some(answer)) => {
                 self.live.pass(by).await;
                 Served::Answer(answer)
@@ -92,7 +104,6 @@ impl Process {
     }
 }
 
-// Not generic, so that they are compiled once, and not once for each method.
 impl Process {
     async fn nameserver(&self, call: NameserverCall) -> Served<NameserverAnswer> {
         let way = self.live.with(|world| world.meet_nameserver_call(&self.endpoint, &call));
@@ -111,12 +122,6 @@ impl Process {
 #[derive(Debug, Clone, Copy)]
 pub struct Garbled;
 
-fn garbled<T>(answer: T) -> Response<T> {
-    let mut response = Response::new(answer);
-    response.extensions_mut().insert(Garbled);
-    response
-}
-
 /// What a server that died in mid-call says: nothing, and its socket is gone.
 async fn hang_up<T>(gate: Option<Gate>) -> T {
     if let Some(gate) = gate {
@@ -125,66 +130,68 @@ async fn hang_up<T>(gate: Option<Gate>) -> T {
     pending().await
 }
 
+/// Which service a server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `openmldb.nameserver.NameServer`.
+    Nameserver,
+    /// `openmldb.api.TabletServer`.
+    Tablet,
+}
+
+/// The methods of a server. What is sent is read here, so that nothing around it is compiled for each method.
+#[derive(Debug, Clone)]
+pub struct Methods {
+    process: Process,
+    kind: Kind,
+}
+
+impl Methods {
+    /// A server's, which offers that service.
+    pub fn new(process: Process, kind: Kind) -> Self {
+        Self { process, kind }
+    }
+
+    /// Answers a request that came on that path.
+    pub async fn answer(self, path: String, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
+        let gate = request.extensions().get::<Gate>().cloned();
+        let message = request.into_inner();
+        let served = match self.kind {
+            Kind::Nameserver => {
+                let call = read(&path, NameserverCall::decode(&path, message))?;
+                let served = self.process.nameserver(call.clone()).await;
+                served.map(|answer| answer.answers(&call).then(|| answer.encode()))
+            }
+            Kind::Tablet => {
+                let call = read(&path, TabletCall::decode(&path, message))?;
+                let served = self.process.tablet(call.clone()).await;
+                served.map(|answer| answer.answers(&call).then(|| answer.encode()))
+            }
+        };
+        match served {
+            Served::Answer(answer) => Ok(Response::new(answer.ok_or_else(|| wrong_answer(&path))?)),
+            Served::Garbled => {
+                let mut response = Response::new(Bytes::new());
+                response.extensions_mut().insert(Garbled);
+                Ok(response)
+            }
+            Served::Unknown => Err(unknown(&path)),
+            Served::HungUp => hang_up(gate).await,
+        }
+    }
+}
+
+fn read<C>(path: &str, call: Result<Option<C>, DecodeError>) -> Result<C, Status> {
+    let call = call.map_err(|error| Status::internal(error.to_string()))?;
+    call.ok_or_else(|| unknown(path))
+}
+
 /// As brpc says it.
-fn unknown(service: &str, name: &str) -> Status {
+fn unknown(path: &str) -> Status {
+    let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
     Status::unimplemented(format!("[E1002]Fail to find method on `/{service}/{name}'"))
 }
 
-fn wrong_answer(name: &str) -> Status {
-    Status::internal(format!("the sandbox answered {name} with something else"))
+fn wrong_answer(path: &str) -> Status {
+    Status::internal(format!("the sandbox answered {path} with something else"))
 }
-
-macro_rules! serve_nameserver {
-    ($call:ident $answer:ident $messages:ident $service:literal;
-     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
-        /// A nameserver's methods.
-        #[derive(Debug)]
-        pub struct Nameserver(pub Process);
-
-        #[tonic::async_trait]
-        impl nameserver::name_server_server::NameServer for Nameserver {
-            $(async fn $snake(
-                &self,
-                request: Request<$messages::$request>,
-            ) -> Result<Response<$messages::$response>, Status> {
-                let gate = request.extensions().get::<Gate>().cloned();
-                match self.0.nameserver($call::$variant(request.into_inner())).await {
-                    Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
-                    Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
-                    Served::Unknown => Err(unknown($call::SERVICE, stringify!($variant))),
-                    Served::HungUp => hang_up(gate).await,
-                }
-            })*
-        }
-    };
-}
-
-macro_rules! serve_tablet {
-    ($call:ident $answer:ident $messages:ident $service:literal;
-     $($variant:ident $snake:ident $request:ident => $response:ident $effect:ident;)*) => {
-        /// A tablet's methods.
-        #[derive(Debug)]
-        pub struct Tablet(pub Process);
-
-        #[tonic::async_trait]
-        impl api::tablet_server_server::TabletServer for Tablet {
-            $(async fn $snake(
-                &self,
-                request: Request<$messages::$request>,
-            ) -> Result<Response<$messages::$response>, Status> {
-                let gate = request.extensions().get::<Gate>().cloned();
-                match self.0.tablet($call::$variant(request.into_inner())).await {
-                    Served::Answer($answer::$variant(answer)) => Ok(Response::new(answer)),
-                    Served::Garbled($answer::$variant(answer)) => Ok(garbled(answer)),
-                    Served::Answer(_) | Served::Garbled(_) => Err(wrong_answer(stringify!($variant))),
-                    Served::Unknown => Err(unknown($call::SERVICE, stringify!($variant))),
-                    Served::HungUp => hang_up(gate).await,
-                }
-            })*
-        }
-    };
-}
-
-nameserver_methods!(serve_nameserver);
-tablet_methods!(serve_tablet);
