@@ -161,7 +161,7 @@ impl<'a> PartitionContext<'a> {
     /// What only that one is known to have held, unless it was accepted; or that it is not gone.
     pub(super) fn may_be_forgotten(&self, replaces: &Replaces) -> Result<(), Refusal> {
         if replaces.unseen && replaces.accepted.is_empty() {
-            return Err(super::replaced::nobody_has_looked(&self.name(), &replaces.gone));
+            return Err(nobody_has_looked(&self.name(), &replaces.gone));
         }
         self.forgotten(replaces).map_err(|blocked| Refusal::unsafe_now(blocked.text, blocked.hint))
     }
@@ -267,4 +267,16 @@ pub(super) fn tablet_is_gone(seen: &Snapshot, at: &Endpoint) -> Result<(), Refus
         return Ok(());
     };
     Err(Refusal::unsafe_now(format!("{text}, so it is not gone for good"), hint))
+}
+
+/// Nothing more is known of it than that it was not looked at.
+fn nobody_has_looked(name: &str, gone: &Endpoint) -> Refusal {
+    let text = format!(
+        "nobody has looked at the replica of {name} on {gone} since its leader was chosen: it may hold what nobody else does"
+    );
+    let hint = format!(
+        "start that tablet if that can be done, and `openmldb-ops recover --all` looks at it. If not, `openmldb-ops tablet replace {gone} \
+         --dry-run` lists what is lost under an id for --accept-data-loss"
+    );
+    Refusal::unsafe_now(text, hint)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Endpoint, Pid, Snapshot, TableName, counted};
+use crate::model::{Pid, Snapshot, TableName, counted};
 use crate::recovery::{Loss, LossKind};
 use crate::run::{HeldFor, PlanId};
 
@@ -102,16 +102,4 @@ fn losses(place: &PartitionContext<'_>, replaces: &Replaces) -> Vec<Loss> {
         return vec![Loss { endpoint, kind, entries: None, directory: None }];
     }
     place.lost_with(replaces)
-}
-
-/// Nothing more is known of it than that it was not looked at.
-pub(super) fn nobody_has_looked(name: &str, gone: &Endpoint) -> Refusal {
-    let text = format!(
-        "nobody has looked at the replica of {name} on {gone} since its leader was chosen: it may hold what nobody else does"
-    );
-    let hint = format!(
-        "start that tablet if that can be done, and `openmldb-ops recover --all` looks at it. If not, `openmldb-ops tablet replace {gone} \
-         --dry-run` lists what is lost under an id for --accept-data-loss"
-    );
-    Refusal::unsafe_now(text, hint)
 }

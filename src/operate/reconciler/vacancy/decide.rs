@@ -16,10 +16,9 @@ use super::super::super::Step;
 use super::super::super::handover::{Standing, Successor, standing};
 use super::super::super::partition_context::{PartitionContext, Refusal};
 use super::super::super::plan::plan;
-use super::CALL;
-use super::election::{Circumstances, Election};
+use super::election::{Again, Circumstances, Election};
 use super::end::{End, Why};
-use super::known::{Down, Known, Rest, nobody_leads};
+use super::known::{CALL, Down, Known, Rest, nobody_leads};
 
 /// How often an election is asked for before the old leader leads again: about one operation in twenty fails for no reason.
 const TRIES: u32 = 3;
@@ -51,18 +50,6 @@ pub(super) enum Do {
     LeadAgain,
     /// Nothing.
     Over(End),
-}
-
-/// The old leader is to lead again.
-#[derive(Debug, Clone)]
-pub(super) struct Again {
-    why: Why,
-    /// When it was told last.
-    told: Option<Instant>,
-    /// Whether it may have heard it.
-    perhaps: bool,
-    /// It refused.
-    refused: Option<Refusal>,
 }
 
 /// Who is to be elected.
@@ -469,11 +456,5 @@ impl Known {
         let again = self.again.get_or_insert(Again::new(Why::Ending));
         again.told = Some(Instant::now());
         again.refused = Some(refusal);
-    }
-}
-
-impl Again {
-    pub(super) fn new(why: Why) -> Self {
-        Self { why, told: None, perhaps: false, refused: None }
     }
 }

@@ -1,8 +1,12 @@
-//! An election that the nameserver was asked for, and what whether to ask for one depends on.
+//! What was begun to have somebody lead: an election that the nameserver was asked for, or the old leader told to lead again; and what
+//! whether to begin it depends on.
 
 use tokio::time::Instant;
 
 use crate::model::{Endpoint, Op, OpId, OpKind};
+
+use super::super::super::refusal::Refusal;
+use super::end::Why;
 
 /// What it depends on beside the partition's own servers.
 #[derive(Debug, Clone, Copy)]
@@ -39,5 +43,23 @@ impl Election {
     /// Whether an operation is what it began.
     pub(super) fn is(&self, op: &Op) -> bool {
         op.kind == OpKind::ChangeLeader && Some(op.id) > self.since
+    }
+}
+
+/// The old leader is to lead again.
+#[derive(Debug, Clone)]
+pub(super) struct Again {
+    pub(super) why: Why,
+    /// When it was told last.
+    pub(super) told: Option<Instant>,
+    /// Whether it may have heard it.
+    pub(super) perhaps: bool,
+    /// It refused.
+    pub(super) refused: Option<Refusal>,
+}
+
+impl Again {
+    pub(super) fn new(why: Why) -> Self {
+        Self { why, told: None, perhaps: false, refused: None }
     }
 }

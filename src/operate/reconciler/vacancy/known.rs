@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::CallError;
+use crate::cluster::{CallError, CallErrorKind};
 use crate::model::{
     Endpoint, Held, Offset, Op, PartitionId, Pid, Probes, Role, Seen, Snapshot, Table, TableName, TermPair,
 };
@@ -13,10 +13,10 @@ use crate::snapshot::only;
 
 use super::super::super::goal::Goal;
 use super::super::super::partition_context::{PartitionContext, Refusal};
-use super::decide::Again;
-use super::election::Election;
-use super::is_dead;
+use super::election::{Again, Election};
 
+/// How long one call may take: all of them answer from memory.
+pub(in super::super::super) const CALL: Duration = Duration::from_secs(1);
 /// Two answers of the same offset are that of a log that has come to its end if they are at least so far apart: a write that had
 /// begun when its leader was told to follow may end after the first.
 const APART: Duration = Duration::from_millis(10);
@@ -278,4 +278,9 @@ impl Rest {
             Self::Unknown | Self::Once(..) | Self::Sure(..) | Self::Gone => Self::Once(held.offset, asked),
         }
     }
+}
+
+/// Whether nobody listens where a server is: its process is dead.
+fn is_dead(error: &CallError) -> bool {
+    matches!(error.kind, CallErrorKind::Unreachable { .. })
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome};
+use crate::cluster::{CallError, Cluster, Hold, Outcome};
 use crate::model::{Action, Endpoint, Held, Manual, Op, OpId, Snapshot, StorageMode, Table, TermPair};
 
 use super::super::Step;
@@ -31,10 +31,8 @@ use super::{Shared, StepEvent, StepOutcome};
 use decide::Do;
 use election::{Circumstances, Election};
 pub(in super::super) use end::{End, Why};
-pub(in super::super) use known::Known;
+pub(in super::super) use known::{CALL, Known};
 
-/// How long one call may take: all of them answer from memory.
-pub(in super::super) const CALL: Duration = Duration::from_secs(1);
 /// Between an answer and the next question to the same server.
 const POLL: Duration = Duration::from_millis(20);
 /// How long it may take to hear who has the lock now.
@@ -349,9 +347,4 @@ impl Vacancy {
         let (partition, text) = (self.goal.name(), step.to_string());
         let _ = self.told.send(StepEvent { partition, step: step.code(), text, call, how });
     }
-}
-
-/// Whether nobody listens where a server is: its process is dead.
-fn is_dead(error: &CallError) -> bool {
-    matches!(error.kind, CallErrorKind::Unreachable { .. })
 }

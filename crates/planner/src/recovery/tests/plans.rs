@@ -197,6 +197,7 @@ fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
             || target(follower).offset() > target(endpoint).offset())
         .then_some("a follower that cannot follow"),
         Action::ChangeLeader { .. } => view.serving_leader().map(|_| "a promotion beside a serving leader"),
+        Action::Manual(_) => Some("what only somebody's command may do"),
         Action::RecoverTable { endpoint, .. } | Action::DropTable { endpoint, .. } => match view.serving_leader() {
             None => Some("discarded without a leader"),
             Some(leader) => {
