@@ -1,6 +1,6 @@
 //! Plans: what a run would do, the same each time, and an end to every walk, whatever the view.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -155,6 +155,15 @@ fn a_view() -> impl Strategy<Value = Built> {
             view = view.replica(&format!("r{x}"), |blank| {
                 Replica(crate::recovery::ReplicaView { endpoint: blank.0.endpoint, ..replica.0 })
             });
+        }
+        // What a leader says of those that it replicates to is what they hold.
+        let ends: BTreeMap<_, _> = view.replicas.iter().map(|r| (r.endpoint.clone(), r.offset())).collect();
+        for replica in &mut view.0.replicas {
+            let Seen::Known(known) = &mut replica.followers else { continue };
+            known
+                .followers
+                .iter_mut()
+                .for_each(|(at, offset)| *offset = ends.get(at).copied().flatten().unwrap_or(*offset));
         }
         match op {
             1 => view.op(3, OpKind::RecoverTable, OpStatus::Doing),
