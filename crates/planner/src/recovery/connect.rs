@@ -66,9 +66,9 @@ fn may_be_connected(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) 
 /// binlog behind its snapshot, with no more of its log in rows than the leader has of its own, and with no fewer that nobody has looked
 /// at.
 fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> bool {
-    let behind_snapshot = leader.map_or(Offset(0), log_is_gone_up_to);
     let resting = r.loaded().is_some_and(|data| data.state == State::Normal && data.role == Role::Follower);
-    let reaches = r.offset().is_none_or(|offset| offset >= behind_snapshot);
+    let reaches =
+        leader.is_none_or(|leader| r.offset().is_none_or(|offset| offset >= log_is_gone_up_to(view, leader, r)));
     let resent = r.memory.load == Load::HandedOver || r.memory.recovery.must_drop;
     // What it alone may hold is safe as long as no operation of a leader's touches it.
     let is_fuller = leader.is_some_and(|leader| {
@@ -78,14 +78,13 @@ fn may_follow(view: &View, leader: Option<&ReplicaView>, r: &ReplicaView) -> boo
     resting && reaches && !resent && !is_suspect(view, r) && !is_fuller && !is_in_doubt
 }
 
-/// Up to where a leader's log may be gone. Behind a snapshot it is deleted, but not within a minute of its loading
+/// Up to where a leader's log may be gone for a follower. Behind a snapshot it is deleted, but not within a minute of its loading
 /// (docs/openmldb/logs-and-terms.md#a-log-that-begins-later): behind one that this run has asked for it is still there. Should it not be,
-/// the follower does not move, and is waited for no longer than any other that does not.
-fn log_is_gone_up_to(leader: &ReplicaView) -> Offset {
-    match leader.memory.snapshot_tries {
-        0 => leader.manifest_offset(),
-        _ => leader.memory.snapshot_before,
-    }
+/// the follower does not move, and is waited for no longer than any other that does not. That counts only once rows were compared: a leader
+/// that lost its log and was written to under a term that began further on (world 2709) shows rows that no log of its followers' has.
+fn log_is_gone_up_to(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Offset {
+    let is_of_this_run = leader.memory.snapshot_tries > 0 && seen_to_lack(view, r, leader) == Some(0);
+    if is_of_this_run { leader.memory.snapshot_before } else { leader.manifest_offset() }
 }
 
 /// Whether counts speak against a follower whose log is proven, or against its leader, where they may lie: only rows tell, and nobody

@@ -2,8 +2,9 @@
 
 use super::builder::{Built, Replica, a_partition, recover, said};
 use super::loading::{asks, expired, waits};
+use super::rows::seen;
 use crate::playbook::{Connect, PartitionStep};
-use crate::recovery::{Choice, Data, Decision, Gates, Load, PromotionMethod, Reason, WaitFor, decide};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, PromotionMethod, Reason, RowsSeen, WaitFor, decide};
 use openmldb_model::{Offset, OpKind, OpStatus, Seen, State, Term};
 
 /// A flagged leader at 20 and a proven follower, chosen in this run.
@@ -90,18 +91,26 @@ fn a_follower_behind_the_leaders_snapshot_is_not_connected() {
     assert_eq!((with_manifest(10), with_manifest(11)), (vec![CONNECTED.to_owned()], vec![ALONE.to_owned()]));
 }
 
-/// Log files are deleted later: the snapshot that shows the leader's last term keeps no follower away.
+/// Log files are deleted later: the snapshot that shows the leader's last term keeps no follower away whose rows were looked at.
 #[test]
-fn a_follower_behind_a_snapshot_that_was_asked_for_is_connected() {
-    let with_snapshot_before = |before| {
+fn a_follower_behind_a_snapshot_that_was_asked_for_is_connected_once_rows_were_compared() {
+    let with = |snapshot_before, rows: Option<RowsSeen>| {
         let mut view = chosen(|r| r.loaded(10));
         let leader = view.get_mut("a");
         leader.manifest = Seen::Known(openmldb_model::Manifest { offset: Offset(12), term: None, count: 12 });
-        (leader.memory.snapshot_tries, leader.memory.snapshot_before) = (1, Offset(before));
+        (leader.memory.snapshot_tries, leader.memory.snapshot_before) = (1, Offset(snapshot_before));
+        view.0.memory.rows = rows;
         view.acts()
     };
-    assert_eq!(with_snapshot_before(10), [CONNECTED]);
-    assert_eq!(with_snapshot_before(11), [ALONE], "what was behind that one may have been deleted long ago");
+    let lacks = |rows| Some(seen(&[("a", 20), ("b", 10)], &[("b", "a", rows)]));
+    assert_eq!(with(10, lacks(10)), [CONNECTED]);
+    assert_eq!(with(11, lacks(10)), [ALONE], "what was behind that one may have been deleted long ago");
+    assert_eq!(with(10, None), [ALONE]);
+    assert_eq!(
+        with(10, lacks(11)),
+        [ALONE],
+        "the leader's log holds more rows than may be behind the end of the other"
+    );
 }
 
 #[test]
