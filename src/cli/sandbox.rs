@@ -18,7 +18,7 @@ use super::embedded::Running;
 use super::failure::{Exit, Failure};
 use super::out::Out;
 use super::practice;
-use super::sandbox_lines::{ReadyLine, SandboxLine};
+use super::sandbox_lines::{ReadyLine, SandboxLine, clock_text};
 use super::session::{Session, scenario, shape, time_scale};
 use super::signal::{Signals, Words};
 use super::tour;
@@ -34,7 +34,7 @@ pub(super) fn rows_of(session: &Session) -> Option<SandboxLine> {
 pub(super) fn introduction(session: &Session) -> Option<String> {
     let scenario = session.sandbox.as_ref()?.scenario;
     let (name, about, pace) = (scenario.name(), scenario.description(), session.pace);
-    Some(format!("sandbox {name}: {about} Its clock runs {pace} times faster than a real cluster's."))
+    Some(format!("sandbox {name}: {about} {}", clock_text("runs", pace)))
 }
 
 /// Runs the command.

@@ -30,7 +30,7 @@ pub struct ReadyLine {
     pub nameservers: Vec<String>,
     /// The tablets' endpoints.
     pub tablets: Vec<String>,
-    /// Where it takes orders; none if nobody would find it.
+    /// Where it takes orders; none if no command could find it.
     pub orders: Option<String>,
     /// The ZooKeeper it is registered in.
     pub zk_cluster: Option<String>,
@@ -55,19 +55,28 @@ pub(super) fn rows_text(line: &SandboxLine) -> String {
         format!("{missing} of {rows_expected} rows are not on every reachable replica of their partition")
     };
     format!(
-        "Sandbox {}: {rows}; {} with two alive leaders; {} touched. Its clock ran {} times faster than a real cluster's.\n",
+        "Sandbox {}: {rows}; {} with two alive leaders; {} touched. {}\n",
         line.scenario,
         counted(two, "partition"),
         counted(touched, "healthy partition"),
-        line.time_scale
+        clock_text("ran", line.time_scale)
     )
+}
+
+/// How its clock runs, or ran.
+pub(super) fn clock_text(runs: &str, times: f64) -> String {
+    if times > 1.0 {
+        format!("Its clock {runs} {times} times faster than a real cluster's.")
+    } else {
+        format!("Its clock {runs} like a real cluster's.")
+    }
 }
 
 /// How to reach it, for people.
 pub(super) fn ready_text(line: &ReadyLine) -> String {
     let mut out =
         format!("Sandbox {} is running; interrupt it to stop it. Its nameserver: {}\n", line.scenario, line.nameserver);
-    out += &format!("Its clock runs {} times faster than a real cluster's.\n", line.time_scale);
+    out += &format!("{}\n", clock_text("runs", f64::from(line.time_scale)));
     let reach = match (&line.zk_cluster, &line.zk_root_path) {
         (Some(servers), Some(root)) => format!("--zk-cluster {servers} --zk-root-path {root}"),
         _ => format!("--nameserver {}", line.nameserver),

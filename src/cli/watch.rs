@@ -151,8 +151,8 @@ impl Watching {
     fn draw(&self) {
         let look = self.shown();
         if self.on_terminal && look.at_ms > 0 {
-            let (progress, rows) = (self.progress.clone(), look.rows());
-            self.printing.later(move || progress.draw(rows));
+            let (progress, text) = (self.progress.clone(), look.rows().join("\n"));
+            self.printing.later(move || progress.draw(&text, "`status` without --watch shows all"));
         }
     }
 
@@ -175,7 +175,7 @@ impl Drop for Watching {
         text.push('\n');
         let (progress, (done, is_done)) = (self.progress.clone(), mpsc::channel());
         self.printing.later(move || {
-            progress.draw(Vec::new());
+            progress.draw("", "");
             let _ =
                 reader_gone_is_fine(print(&mut Wrapping::new(progress.beside(io::stdout()), stdout_width()), &text));
             let _unheard = done.send(());

@@ -186,7 +186,7 @@ pub fn what_to_do(identity: &Identity) -> &'static str {
     }
 }
 
-/// Of who is no cluster, or another one, nothing else is worth saying: nothing is sent to it.
+/// If the server is not part of this cluster, nothing else is worth saying: nothing is sent to it.
 fn no_cluster(identity: &Identity) -> Option<Diagnosis> {
     let (case, promise) = match identity {
         Identity::Cluster => return None,
@@ -330,9 +330,10 @@ impl<'a> Look<'a> {
             ));
         }
         next.push("openmldb-ops recover --all".to_owned());
-        let away = match unreachable {
-            0 => String::new(),
-            more => format!(" ({more} of them {} an unreachable one)", Verb::Have.after(more)),
+        let away = match (unreachable, lost.len()) {
+            (0, _) => String::new(),
+            (_, 1) => "; one is on a tablet that does not answer".to_owned(),
+            (more, _) => format!("; {more} of them {} one on a tablet that does not answer", Verb::Have.after(more)),
         };
         Some(Diagnosis {
             case: Case::PartitionLost,

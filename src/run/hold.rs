@@ -199,5 +199,9 @@ pub fn why_held(held: &[HeldFor]) -> String {
         }
     };
     let hold = Verb::Regular("hold").after(held.len());
-    format!("once its tablet comes back, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
+    let tablet = match held_at(held).as_slice() {
+        [tablet] => tablet.to_string(),
+        _ => "one of these tablets".to_owned(),
+    };
+    format!("once {tablet} is back, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
 }

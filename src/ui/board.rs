@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use console::{Term, truncate_str};
+use console::{Term, strip_ansi_codes, truncate_str};
 
 use super::wrapping::wrapped;
 
@@ -146,11 +146,21 @@ impl Drawn {
     }
 }
 
-/// A row that fits, whatever it says.
+/// A row that fits, whatever it says: cut off between words, if that leaves most of it.
 fn cut(row: &str, columns: usize) -> String {
-    let cut = truncate_str(row, columns, "…");
+    let cut = truncate_str(row, columns, "");
+    let cut = if cut == row { cut.into_owned() } else { format!("{}…", whole_words(row, columns.saturating_sub(1))) };
     // A colour may have ended behind the cut.
-    if cut.contains('\u{1b}') { format!("{cut}\u{1b}[0m") } else { cut.into_owned() }
+    if cut.contains('\u{1b}') { format!("{cut}\u{1b}[0m") } else { cut }
+}
+
+/// As many words as fit.
+fn whole_words(row: &str, columns: usize) -> String {
+    let (head, more) = (truncate_str(row, columns, ""), truncate_str(row, columns + 1, ""));
+    let is_between = strip_ansi_codes(&more).ends_with(' ');
+    let last = head.rfind(' ').filter(|at| !is_between && *at > head.len() / 2);
+    let words = last.and_then(|at| head.get(..at)).unwrap_or(&head);
+    words.trim_end_matches([' ', ',', ';', '(']).to_owned()
 }
 
 #[cfg(test)]

@@ -112,10 +112,12 @@ fn rows_come_below_a_line_that_has_not_ended() {
 fn a_row_is_cut_to_the_terminal_and_its_colour_ends_with_it() {
     let (screen, board) = Screen::of(10, 10);
     rows(&board, &["\u{1b}[31mred all over\u{1b}[0m", "数据库数据库", "short"]);
-    assert_eq!(screen.text(), ["red all …", "数据库数…", "short"]);
+    assert_eq!(screen.text(), ["red all…", "数据库数…", "short"]);
     board.say("plain");
     assert!(!screen.0.lock().unwrap().dump().contains("\u{1b}[31mplain"));
-    assert_eq!(cut("\u{1b}[31mred all over", 5), "\u{1b}[31mred …\u{1b}[0m");
+    assert_eq!(cut("\u{1b}[31mred all over", 5), "\u{1b}[31mred…\u{1b}[0m");
+    assert_eq!(cut("waiting (2 min of 5 min; 99 partitions wait)", 40), "waiting (2 min of 5 min; 99 partitions…");
+    assert_eq!(cut("waiting (2 min of 5 min; 99 partitions wait)", 26), "waiting (2 min of 5 min…");
 }
 
 /// What somebody else writes to the terminal meanwhile ends up among the rows, and is not erased with them.

@@ -18,8 +18,13 @@ pub struct ComparisonLine<'a> {
     pub playbooks: &'a [Forecast],
 }
 
-/// The table; nothing where there is nothing to do.
+/// The table; nothing where there is nothing to do, or nothing that may be done.
 pub fn comparison_text(line: &ComparisonLine<'_>, paint: Paint) -> String {
+    // Where everything is blocked, no playbook does anything.
+    let does = |of: &Forecast| of.redundant_after_ms > 0 || of.reattached + of.recovered + of.resent > 0;
+    if line.playbooks.iter().all(|of| of.blocked > 0 && !does(of)) {
+        return String::new();
+    }
     let mut columns = Columns::headed(&["", "serving", "redundant", "by leader", "by op", "resent", "blocked"]);
     for forecast in line.playbooks {
         let name = match forecast.playbook == line.playbook {

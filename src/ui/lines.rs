@@ -110,7 +110,7 @@ pub(super) fn waiting(
     let time = roughly(for_ms);
     let Some(Named { table, pid }) = longest else {
         let whom = if endpoints.is_empty() { "others" } else { &at };
-        let it = if endpoints.len() == 1 { "it" } else { "them" };
+        let (it, are) = if endpoints.len() == 1 { ("it", "it is") } else { ("them", "they are") };
         let there = match partitions {
             0 => String::new(),
             1 => "; 1 partition has a replica there".to_owned(),
@@ -122,7 +122,7 @@ pub(super) fn waiting(
             return one_line(&format!("no answer from {whom} for {time}{open}"));
         }
         let limit = at_most_ms.map_or(String::new(), |at_most| format!(" of {}", roughly(at_most)));
-        return one_line(&format!("waiting for {whom}: start {it} ({time}{limit}{there})"));
+        return one_line(&format!("waiting for {whom} ({time}{limit}): start {it} if {are} down{there}"));
     };
     let (on, by) = match endpoints.is_empty() {
         true => (String::new(), "a tablet".to_owned()),

@@ -171,8 +171,8 @@ fn for_whom_the_run_stays_open_is_said_with_what_can_be_done() {
     };
     let said = [missing(&["a:1"], 1, 0), missing(&["a:1", "b:1"], 110, 61_000), missing(&["a:1"], 0, 125_000)];
     insta::assert_snapshot!(said.join("\n"), @r"
-    waiting for a:1: start it (0 s of 5 min; 1 partition has a replica there)
-    waiting for a:1, b:1: start them (61 s of 5 min; 110 partitions have replicas there)
-    waiting for a:1: start it (2 min of 5 min)
+    waiting for a:1 (0 s of 5 min): start it if it is down; 1 partition has a replica there
+    waiting for a:1, b:1 (61 s of 5 min): start them if they are down; 110 partitions have replicas there
+    waiting for a:1 (2 min of 5 min): start it if it is down
     ");
 }

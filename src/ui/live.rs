@@ -15,6 +15,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// So many of the last events pass by.
 const EVENTS: usize = 3;
 
+/// Tells the time.
+pub type Clock = fn() -> Instant;
+
 /// Rows on a board. They go away when this is dropped.
 pub(super) struct Live {
     board: Board,
@@ -30,13 +33,14 @@ struct Shown {
     since: Instant,
     events: VecDeque<String>,
     is_over: bool,
+    clock: Clock,
 }
 
 impl Live {
     /// Begins to draw.
-    pub(super) fn on(board: &Board) -> Self {
-        let shown =
-            Shown { run_counts: RunCounts::default(), since: Instant::now(), events: VecDeque::new(), is_over: false };
+    pub(super) fn on(board: &Board, clock: Clock) -> Self {
+        let (run_counts, events) = (RunCounts::default(), VecDeque::new());
+        let shown = Shown { run_counts, since: clock(), events, is_over: false, clock };
         let shown = Arc::new(Mutex::new(shown));
         let (ticking, ended) = mpsc::channel::<()>();
         let (at, of) = (board.clone(), shown.clone());
@@ -56,7 +60,7 @@ impl Live {
         {
             let mut shown = locked(&self.shown);
             if shown.run_counts.after_ms() != run_counts.after_ms() {
-                shown.since = Instant::now();
+                shown.since = (shown.clock)();
             }
             shown.run_counts.clone_from(run_counts);
         }
@@ -84,7 +88,8 @@ fn draw(board: &Board, shown: &Mutex<Shown>) {
     let shown = locked(shown);
     if !shown.is_over {
         let events: Vec<&str> = shown.events.iter().map(String::as_str).collect();
-        board.show(rows(&shown.run_counts, shown.since.elapsed(), &events, board.size()));
+        let since = (shown.clock)().saturating_duration_since(shown.since);
+        board.show(rows(&shown.run_counts, since, &events, board.size()));
     }
 }
 

@@ -54,6 +54,7 @@ mod summary;
 mod table_rows;
 mod tablet_rows;
 mod verification;
+mod wide_rows;
 mod words;
 mod wrapping;
 
@@ -68,6 +69,7 @@ pub use explanation::{Explaining, Explanation, explanation_text};
 pub use guard::{GuardFigures, GuardLine, guard_metrics_text, guard_text};
 pub use health::{HealthRow, health_text};
 pub use json::{JsonLines, json_line};
+pub use live::Clock;
 pub use metadata::{
     MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
     metadata_restored_text, metadata_saved_text,
@@ -82,7 +84,7 @@ pub use plan::{LeaderRule, PlanContext, plan_text};
 pub use practice::{SandboxServersLine, SandboxWrittenLine, sandbox_servers_text, sandbox_written_text};
 pub use print::{print, reader_gone_is_fine};
 pub use printing::Printing;
-pub use progress::{Beside, Detail, Moved, Progress};
+pub use progress::{Beside, Detail, Drawn, Moved, Progress};
 pub use recorded_run::{Part, Recorded, followed_text, records_text, story_lines, story_text};
 #[cfg(feature = "sandbox")]
 pub use rehearsal::{RehearsalLine, rehearsals_text};

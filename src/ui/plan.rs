@@ -327,6 +327,9 @@ fn totals(counts: &Counts) -> String {
     if total == healthy {
         return "Nothing to do.\n".to_owned();
     }
+    if actions == 0 {
+        return estimate(counts) + "\n";
+    }
     format!(
         "{} on partitions, {loads} of them to load; {} as they are, {resent} resent with their leader's \
          data.\n{}\n",

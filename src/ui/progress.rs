@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::Snapshot;
+use crate::model::{Snapshot, counted};
 use crate::run::{Event, Listener};
 
 use super::board::Board;
 use super::color::{Paint, Tone};
 use super::digest::{Digest, FEW, Told, said};
 use super::lines::{Names, line};
-use super::live::Live;
+use super::live::{Clock, Live};
 use super::run_counts::RunCounts;
 use super::words::{Silence, one_line, silence, time_of_day};
+use super::wrapping::folded;
 
 pub use super::lines::Detail;
 
@@ -39,6 +40,17 @@ struct Shown {
     place: Place,
     /// Whether the run is about to change something, or has begun to.
     acts: bool,
+    clock: Clock,
+}
+
+/// A terminal that progress is drawn on.
+pub struct Drawn {
+    /// What is drawn goes there.
+    pub to: Box<dyn Write + Send>,
+    /// Its lines and columns.
+    pub size: Box<dyn Fn() -> (u16, u16) + Send>,
+    /// The clock by which a drawing moves on while nothing happens: one that stands still makes the same drawing each time.
+    pub clock: Clock,
 }
 
 enum Place {
@@ -62,14 +74,25 @@ impl Progress {
         Self::new(detail, paint, Place::Lines(out), None)
     }
 
+    /// On any terminal, with a clock of its own.
+    pub fn drawn(on: Drawn, detail: Detail, paint: Paint) -> Self {
+        Self::on_board_by(on.clock, Board::new(on.to, on.size), detail, paint)
+    }
+
     fn on_board(board: Board, detail: Detail, paint: Paint) -> Self {
-        Self::new(detail, paint, Place::Terminal(board.clone(), None), Some(board))
+        Self::on_board_by(Instant::now, board, detail, paint)
+    }
+
+    fn on_board_by(clock: Clock, board: Board, detail: Detail, paint: Paint) -> Self {
+        let progress = Self::new(detail, paint, Place::Terminal(board.clone(), None), Some(board));
+        progress.with(|shown| shown.clock = clock);
+        progress
     }
 
     fn new(detail: Detail, paint: Paint, place: Place, board: Option<Board>) -> Self {
         let (names, run_counts, digest) = (Names::default(), RunCounts::default(), Digest::default());
         let (silent, acts) = (BTreeSet::new(), false);
-        let shown = Shown { names, run_counts, digest, silent, detail, paint, place, acts };
+        let shown = Shown { names, run_counts, digest, silent, detail, paint, place, acts, clock: Instant::now };
         Self { shown: Arc::new(Mutex::new(shown)), board }
     }
 
@@ -128,13 +151,22 @@ impl Progress {
         self.board.is_some()
     }
 
-    /// Draws rows below everything else, in the place of those before; none takes them away.
-    pub fn draw(&self, rows: Vec<String>) {
-        match &self.board {
-            Some(board) if rows.is_empty() => board.clear(),
-            Some(board) => board.show(rows),
-            None => {}
+    /// Draws a text below everything else, in the place of the one before; an empty one takes it away. Where it is longer than the
+    /// terminal, its last row there says so, and where the rest is.
+    pub fn draw(&self, text: &str, rest: &str) {
+        let Some(board) = &self.board else { return };
+        let (lines, columns) = board.size();
+        let mut rows = folded(text, columns.into());
+        let room = usize::from(lines.saturating_sub(1));
+        if rows.is_empty() {
+            return board.clear();
         }
+        if rows.len() > room {
+            let more = rows.len() - room.saturating_sub(1);
+            rows.truncate(room.saturating_sub(1));
+            rows.push(format!("({}: {rest})", counted(more, "more line")));
+        }
+        board.show(rows);
     }
 
     /// A stream that may be the same terminal. Each write is whole lines, and goes above the bars.
@@ -214,10 +246,11 @@ impl Shown {
             }
             Place::Terminal(board, bars) => {
                 if self.acts && self.run_counts.partitions() > 0 {
-                    bars.get_or_insert_with(|| Live::on(board));
+                    bars.get_or_insert_with(|| Live::on(board, self.clock));
                 }
                 why.into_iter().for_each(|why| board.say(&why));
                 match (&*bars, line) {
+                    (Some(_), Some(_)) if is_among_rows(event) => {}
                     (Some(bars), Some(line)) if told == Told::No || !lasts(event) => bars.last(line),
                     (_, Some(line)) => board.say(&line),
                     (_, None) => {}
@@ -275,6 +308,11 @@ impl Shown {
 fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     time_of_day(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Whether what is waited for stands beside the bars as long as it is.
+fn is_among_rows(event: &Event) -> bool {
+    matches!(event, Event::Waiting { what, .. } if !what.is_turn())
 }
 
 /// Whether a line stays above the bars: what a person has to act on, or will look for later. The rest is seen passing by.

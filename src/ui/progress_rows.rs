@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{Pid, counted};
-use crate::run::{Progress, Queue, WaitedFor};
+use crate::run::{Awaited, Progress, Queue, WaitedFor};
 
 use super::arranging_rows;
 use super::gauge;
@@ -114,10 +114,10 @@ pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
     if expected < SHORT_MS || progress.redundant + progress.blocked >= progress.partitions {
         return None;
     }
-    if took < expected {
-        return Some(format!("about {} left", roughly(expected - took)));
-    }
     let missing = progress.followers.saturating_sub(progress.followers_back);
+    if took < expected {
+        return Some(format!("about {} left", roughly((expected - took).max(operations_left(run_counts, missing)))));
+    }
     let by_rate = run_counts.rates().map(|rates| rates.back).filter(|rate| *rate > 0.0);
     let expected_in_all = roughly(expected);
     Some(match by_rate {
@@ -130,11 +130,28 @@ pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
     })
 }
 
+/// How long the operations that are planned for so many followers take, however late they begin.
+fn operations_left(run_counts: &RunCounts, missing: usize) -> u64 {
+    let (Some(progress), Some(expected)) = (run_counts.progress(), run_counts.expected()) else { return 0 };
+    // What is left alone needs none.
+    let blocked = progress.blocked * progress.followers / progress.partitions.max(1);
+    let missing = missing.saturating_sub(blocked).min(expected.operations);
+    let all_ms = expected.redundant_after_ms.saturating_sub(expected.serving_after_ms);
+    (all_ms as f64 * missing as f64 / expected.operations.max(1) as f64) as u64
+}
+
 fn operations(progress: &Progress, run_counts: &RunCounts) -> Option<String> {
     let Progress { ops_done, ops_under_way, ops_queued, .. } = *progress;
     let known = ops_done + ops_under_way + ops_queued;
     let all = known.max(run_counts.expected().map_or(0, |expected| expected.operations));
-    (all > 0).then(|| format!("operations {ops_done} of {all}, {ops_under_way} under way"))
+    // None may begin yet, and somebody wonders why.
+    let held = progress.waits.iter().find(|wait| wait.what == Awaited::Leaders && ops_done + ops_under_way == 0);
+    let until = held.and_then(|wait| Some(roughly(wait.at_most_ms?.saturating_sub(wait.for_ms))));
+    let beside = match until {
+        Some(at_most) => format!(": they begin once every leader serves, in {at_most} at most"),
+        None => format!(", {ops_under_way} under way"),
+    };
+    (all > 0).then(|| format!("operations {ops_done} of {all}{beside}"))
 }
 
 /// What each tablet has to load: those with the most first, as many as fit.

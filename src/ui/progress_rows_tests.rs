@@ -94,6 +94,8 @@ fn time_left_is_the_plans_until_that_is_over_and_then_as_it_goes() {
     // 1,689 followers at 4.82 a second.
     assert_eq!(left(&run_counts, 800_000).as_deref(), Some("about 5 min left at this rate (expected: 12 min in all)"));
     assert_eq!(left(&RunCounts::default(), 60_000), None, "nobody has planned it");
+    let late = left(&run_counts, 400_000);
+    assert_eq!(late.as_deref(), Some("about 10 min left"), "so many operations do not take less for having begun late");
 }
 
 #[test]
@@ -104,6 +106,25 @@ fn what_is_a_partitions_turn_is_not_called_slow() {
     run_counts.add(&Event::Progress(Box::new(progress)));
     let shown = rows(&run_counts, Duration::ZERO, &[], (24, 80));
     assert!(!shown.iter().any(|row| row.contains("SLOW")), "{shown:?}");
+}
+
+#[test]
+fn operations_that_may_not_begin_yet_say_when_they_will() {
+    let mut run_counts = run_counts(20, 1);
+    let mut progress = run_counts.progress().cloned().unwrap_or_default();
+    (progress.ops_done, progress.ops_under_way, progress.ops_queued) = (0, 0, 0);
+    progress.waits.iter_mut().for_each(|wait| {
+        (wait.what, wait.for_ms, wait.at_most_ms) = (Awaited::Leaders, 60_000, Some(180_000));
+    });
+    run_counts.add(&Event::Progress(Box::new(progress.clone())));
+    let told = |run_counts: &RunCounts| {
+        let rows = rows(run_counts, Duration::ZERO, &[], (24, 80));
+        rows.into_iter().find(|row| row.starts_with("operations ")).unwrap()
+    };
+    assert_eq!(told(&run_counts), "operations 0 of 40: they begin once every leader serves, in 2 min at most");
+    progress.ops_under_way = 2;
+    run_counts.add(&Event::Progress(Box::new(progress)));
+    assert_eq!(told(&run_counts), "operations 0 of 40, 2 under way");
 }
 
 #[test]

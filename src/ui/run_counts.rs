@@ -13,9 +13,11 @@ pub(super) struct RunCounts {
     redundant: BTreeSet<(TableName, u32)>,
     blocked: BTreeSet<(TableName, u32)>,
     failures: usize,
+    /// Partitions that came to serve and do not any more, as was last said: their tablet is gone again, or hangs.
+    lost: usize,
     expected: Option<Expected>,
     progress: Option<Progress>,
-    /// Of an undertaking; one may follow a recovery.
+    /// How far an undertaking is; one may follow a recovery.
     arranging: Option<Arranging>,
     /// Replicas loaded and followers back, by time, of the last minutes.
     history: VecDeque<(u64, usize, usize)>,
@@ -80,7 +82,8 @@ impl RunCounts {
 
     /// The bars as they stand.
     pub(super) fn bars(&self) -> Bars {
-        Bars { length: self.unhealthy, serving: self.serving.len(), redundant: self.redundant.len() }
+        let serving = self.serving.len().saturating_sub(self.lost);
+        Bars { length: self.unhealthy, serving, redundant: self.redundant.len() }
     }
 
     fn note(&mut self, progress: &Progress) {
@@ -89,6 +92,7 @@ impl RunCounts {
         while self.history.front().is_some_and(|(at, ..)| at.saturating_add(RATE_MS) < after_ms) {
             self.history.pop_front();
         }
+        self.lost = self.serving.len().saturating_sub(progress.serving);
         self.progress = Some(progress.clone());
     }
 
@@ -135,13 +139,14 @@ impl RunCounts {
 
     /// What stands beside the bars; empty if nothing is amiss.
     pub(super) fn trouble(&self) -> String {
+        let lost = (self.lost > 0).then(|| format!("{} no longer serving", self.lost));
         let blocked = (!self.blocked.is_empty()).then(|| format!("{} blocked", self.blocked.len()));
         let failures = match self.failures {
             0 => None,
             1 => Some("1 call failed".to_owned()),
             more => Some(format!("{} failed", counted(more, "call"))),
         };
-        blocked.into_iter().chain(failures).collect::<Vec<_>>().join(", ")
+        lost.into_iter().chain(blocked).chain(failures).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -167,5 +172,19 @@ mod tests {
         run_counts.add(&partition(2, Milestone::Blocked));
         assert_eq!(run_counts.bars(), Bars { length: 4, serving: 3, redundant: 2 });
         assert_eq!(run_counts.trouble(), "1 blocked");
+    }
+
+    #[test]
+    fn what_came_to_serve_and_does_not_any_more_is_not_counted_as_serving() {
+        let mut run_counts = RunCounts::default();
+        run_counts.add(&Event::Observed { partitions: 4, replicas: 12, healthy: 0, auto_failover: true });
+        (0..3).for_each(|pid| run_counts.add(&partition(pid, Milestone::Serving)));
+        let progress = |serving| Event::Progress(Box::new(Progress { partitions: 4, serving, ..Progress::default() }));
+        run_counts.add(&progress(1));
+        assert_eq!((run_counts.bars().serving, run_counts.trouble()), (1, "2 no longer serving".to_owned()));
+        run_counts.add(&partition(3, Milestone::Serving));
+        assert_eq!(run_counts.bars().serving, 2, "one more since");
+        run_counts.add(&progress(4));
+        assert_eq!((run_counts.bars().serving, run_counts.trouble()), (4, String::new()), "its tablet answers again");
     }
 }

@@ -40,7 +40,8 @@ fn sentence(service: &Service) -> (Tone, String) {
         down if down == partitions => (Tone::Bad, format!("{of}: clients can neither read nor write.")),
         down => {
             let copies = if lacking == 0 { String::new() } else { format!(" Of those that do, {}.", lacks(service)) };
-            (Tone::Bad, format!("{of}; clients can neither read nor write the other {down}.{copies}"))
+            let other = if down == 1 { "one".to_owned() } else { down.to_string() };
+            (Tone::Bad, format!("{of}; clients can neither read nor write the other {other}.{copies}"))
         }
     }
 }
@@ -93,6 +94,7 @@ mod tests {
             said(12, 9, &[("t:1", 1, false)]),
             "9 of 12 partitions serve; clients can neither read nor write the other 3. Of those that do, 1 lacks a copy, on t:1."
         );
+        assert_eq!(said(12, 11, &[]), "11 of 12 partitions serve; clients can neither read nor write the other one.");
         assert_eq!(said(1, 1, &[]), "1 of 1 partition serves; none lacks a copy.");
         let many = [("t:1", 5, false), ("t:2", 4, true), ("t:3", 1, true), ("t:4", 1, true)];
         assert_eq!(

@@ -102,7 +102,10 @@ fn tablets(tablets: &[TabletStatus], paint: Paint) -> String {
     }
     let mut out = columns.text(0, paint);
     for tablet in tablets {
-        for problem in &tablet.problems {
+        // That the nameserver does not list it either is in the table above, and what to do is the same.
+        let is_silent = tablet.error.is_some() && tablet.nameserver.is_none() && tablet.in_zookeeper != Some(true);
+        let told = if is_silent { 1 } else { tablet.problems.len() };
+        for problem in tablet.problems.iter().take(told) {
             let label = paint.tone(Tone::Bad, tablet.endpoint.as_str());
             out += &format!("{label}: {}\n  hint: {}\n", one_line(&problem.text), one_line(&problem.hint));
         }

@@ -1,6 +1,6 @@
 //! The end of a command, for people: a verdict in a sentence, what is blocked and what to do, what was given up, times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recovery::{Loss, WhyHeld};
 use crate::run::{
@@ -14,7 +14,7 @@ use super::named::{LISTED, named};
 use super::plan::losses;
 use super::service::service_text;
 use super::verification::verification_text;
-use super::words::{Numbers, command, elapsed, entries_lost, on_off, one_line};
+use super::words::{Numbers, Silence, command, elapsed, entries_lost, on_off, one_line, silence};
 use crate::model::{TableName, counted};
 
 /// Which command a summary is of.
@@ -195,12 +195,19 @@ fn numbers(summary: &Summary) -> String {
         counts.blocked,
         counts.failed
     );
-    if let Some(serving) = summary.serving_after_ms {
-        out += &format!("Serving after {}", elapsed(serving));
-        if let Some(redundant) = summary.redundant_after_ms {
-            out += &format!(", redundant after {}", elapsed(redundant));
-        }
-        out += ".\n";
+    // Times are of those that came back; nobody should take them for times at which all was well.
+    let is_all = counts.blocked + counts.failed == 0;
+    if let Some(serving) = summary.serving_after_ms.map(elapsed) {
+        out += &if is_all {
+            format!("Serving after {serving}")
+        } else {
+            format!("What came to serve did after {serving}")
+        };
+        out += &match summary.redundant_after_ms.map(elapsed) {
+            Some(redundant) if is_all => format!(", redundant after {redundant}.\n"),
+            Some(redundant) => format!(", what became redundant after {redundant}.\n"),
+            None => ".\n".to_owned(),
+        };
     }
     out
 }
@@ -230,6 +237,7 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
         entries.iter().for_each(|entry| by_reason.entry(entry.reason).or_default().push(entry));
         alike = by_reason.into_values().collect();
     }
+    let mut silent = BTreeSet::new();
     for group in &alike {
         let Some(first) = group.first() else { continue };
         if is_cut && group.len() > 1 {
@@ -237,7 +245,7 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
         }
         let tables: Vec<TableName> = group.iter().map(|entry| named_table(&entry.db, &entry.table)).collect();
         let names = named(tables.iter().zip(group.iter().map(|entry| entry.pid)));
-        *out += &blocked_one(&names, first, paint);
+        *out += &blocked_one(&names, first, &mut silent, paint);
     }
     if is_cut {
         *out += "  --output json lists each\n";
@@ -248,10 +256,15 @@ pub(super) fn blocked(out: &mut String, entries: &[BlockedEntry], paint: Paint) 
     }
 }
 
-fn blocked_one(names: &str, entry: &BlockedEntry, paint: Paint) -> String {
+/// `silent`: the servers of which it has been told why they do not answer.
+fn blocked_one(names: &str, entry: &BlockedEntry, silent: &mut BTreeSet<String>, paint: Paint) -> String {
     let BlockedEntry { reason, text, hint, losses: would_be_lost, .. } = entry;
     let reason = paint.tone(Tone::Bad, reason);
-    let mut out = format!("  {names}: {reason}: {}\n    hint: {}\n", one_line(text), one_line(hint));
+    let text = match silence(text) {
+        Some(Silence { who, short, .. }) if !silent.insert(who.clone()) => short,
+        Some(_) | None => text.clone(),
+    };
+    let mut out = format!("  {names}: {reason}: {}\n    hint: {}\n", one_line(&text), one_line(hint));
     for loss in losses(would_be_lost) {
         out += &format!("    would be lost: {loss}\n");
     }

@@ -72,7 +72,7 @@ fn what_is_blocked_says_what_to_do_and_what_was_given_up_says_where_it_is() {
     insta::assert_snapshot!(text(&partial(), About::Recovery), @r"
     Partial: 2 of 165 partitions not recovered or not redundant.
     165 partitions (495 replicas): 3 healthy before, 160 recovered, 2 blocked, 0 not finished.
-    Serving after 2.3 s, redundant after 2 min 10 s.
+    What came to serve did after 2.3 s, what became redundant after 2 min 10 s.
 
     Problems:
       shop.orders/2: not_redundant: 127.0.0.1:11923 does not answer (connection refused); the partition serves without it

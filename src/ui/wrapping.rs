@@ -1,8 +1,10 @@
-//! Prose on a terminal that is narrower than it: broken between words.
+//! What is wider than the terminal is broken between words; rows of tables also between columns.
 
 use std::io::{self, Write};
 
 use console::measure_text_width;
+
+use super::wide_rows::{is_row, rows};
 
 /// A stream to a terminal of so many columns, or to anything else. Each write is whole lines.
 #[derive(Debug)]
@@ -35,32 +37,71 @@ impl<W: Write> Write for Wrapping<W> {
 /// A text whose lines go on below, where a terminal of so many columns would break them, at the beginning of a word. What breaks them is
 /// spaces up to the terminal's edge, so that a line stays one line for whoever copies it.
 pub(super) fn wrapped(text: &str, columns: usize) -> String {
-    text.split_inclusive('\n').map(|line| broken(line, columns)).collect()
+    let joined = |(rows, end): (Vec<String>, &str)| {
+        let (last, before) = rows.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
+        let next = rows.iter().skip(1);
+        let full = |(row, next): (&String, &String)| {
+            let used = measure_text_width(row) % columns.max(1);
+            // A word that fills the whole row needs a space all the same.
+            let left = if used == 0 && next.starts_with(' ') { 0 } else { columns - used };
+            row.clone() + &" ".repeat(left)
+        };
+        before.iter().zip(next).map(full).collect::<String>() + last + end
+    };
+    lines(text, columns).into_iter().map(joined).collect()
 }
 
-fn broken(line: &str, columns: usize) -> String {
-    // Rows of tables are left to the terminal.
-    if measure_text_width(line.trim_end()) <= columns || line.trim().contains("  ") {
-        return line.to_owned();
+/// The same, as rows of their own. Each begins in the colour in which the one before ended.
+pub(super) fn folded(text: &str, columns: usize) -> Vec<String> {
+    let coloured = |rows: Vec<String>| {
+        let mut colour = String::new();
+        let row = move |row: String| {
+            let row = std::mem::take(&mut colour) + &row;
+            let last = row.rfind("\u{1b}[").and_then(|at| row.get(at..));
+            let open = last.and_then(|code| code.split_inclusive('m').next()).filter(|code| *code != "\u{1b}[0m");
+            colour = open.unwrap_or_default().to_owned();
+            row
+        };
+        rows.into_iter().map(row).collect::<Vec<_>>()
+    };
+    lines(text, columns).into_iter().flat_map(|(rows, _)| coloured(rows)).collect()
+}
+
+/// Each line as the rows that it takes, and how it ends.
+fn lines(text: &str, columns: usize) -> Vec<(Vec<String>, &str)> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let tables = lines.chunk_by(|one, next| is_row(one) && is_row(next));
+    let of = |table: &[&str]| match table {
+        [line, ..] if is_row(line) => rows(table, columns),
+        lines => lines.iter().map(|line| broken(line.trim_end_matches('\n'), columns)).collect(),
+    };
+    let rows = tables.flat_map(of);
+    rows.zip(&lines).map(|(rows, line)| (rows, if line.ends_with('\n') { "\n" } else { "" })).collect()
+}
+
+fn broken(line: &str, columns: usize) -> Vec<String> {
+    if measure_text_width(line.trim_end()) <= columns {
+        return vec![line.to_owned()];
     }
     let indent = line.len() - line.trim_start_matches(' ').len();
     let indent = if indent < columns / 3 { indent } else { 0 };
-    let (mut out, mut at) = (String::with_capacity(line.len() + columns), 0);
+    let (mut rows, mut row, mut at) = (Vec::new(), String::new(), 0);
     for (nth, word) in line.split(' ').enumerate() {
-        let width = measure_text_width(word.trim_end());
+        let width = measure_text_width(word);
         // One column at least is left for a space.
         let fits = at + 1 + width < columns || indent + width >= columns;
         if nth > 0 && !fits {
-            out += &" ".repeat(columns - at + indent);
+            rows.push(std::mem::replace(&mut row, " ".repeat(indent)));
             at = indent;
         } else if nth > 0 {
-            out.push(' ');
+            row.push(' ');
             at += 1;
         }
-        out += word;
+        row += word;
         at = (at + width) % columns.max(1);
     }
-    out
+    rows.push(row);
+    rows
 }
 
 #[cfg(test)]
@@ -89,6 +130,51 @@ mod tests {
             assert_eq!((words(&wrapped), wrapped.lines().count()), (words(text), 3), "{columns}");
         }
         assert_eq!(shown("a-word-that-is-longer than all", 10), ["a-word-tha", "t-is-longe", "r than", "all"]);
+    }
+
+    #[test]
+    fn rows_of_tables_are_broken_between_columns_everywhere_alike() {
+        let table = "\u{1b}[2mreplica    flags         problem\u{1b}[0m\n\
+                     10.0.0.11  leader/alive  does not answer\n\
+                     10.0.0.12  follower\n\nend\n";
+        assert_eq!(
+            shown(table, 36),
+            [
+                "replica    flags",
+                "    problem",
+                "10.0.0.11  leader/alive",
+                "    does not answer",
+                "10.0.0.12  follower",
+                "end"
+            ]
+        );
+        let prose = "  load-sticks  the load never ends, whatever is done about it\n  late         no answer comes\n";
+        assert_eq!(
+            shown(prose, 45),
+            [
+                "  load-sticks  the load never ends, whatever",
+                "               is done about it",
+                "  late         no answer comes"
+            ]
+        );
+        for columns in 1..80 {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            for text in [table, prose] {
+                let wrapped = wrapped(text, columns);
+                assert_eq!(
+                    (words(&wrapped), wrapped.lines().count()),
+                    (words(text), text.lines().count()),
+                    "{columns}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_their_own_go_on_in_their_colour() {
+        let text = "\u{1b}[31mred and long\u{1b}[0m\nplain\n";
+        assert_eq!(folded(text, 8), ["\u{1b}[31mred and", "\u{1b}[31mlong\u{1b}[0m", "plain"]);
+        assert_eq!(folded("a  table is wide\n", 12), ["a  table is", "   wide"].map(str::to_owned));
     }
 
     #[test]

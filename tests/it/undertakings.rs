@@ -407,7 +407,7 @@ async fn a_lost_tablet_is_stood_in_for_waited_for_and_brought_back_by_a_playbook
     assert_eq!(cli_harness.sent(), sent);
 
     let mut run = cli_harness.begins("recover --all --playbook node-loss");
-    run.wait_for_progress(|line| line.contains(&format!("waiting for {lost}: start it")));
+    run.wait_for_progress(|line| line.contains(&format!("waiting for {lost} (")));
     assert_eq!(cli_harness.harness.world(|world| led(world, &lost)), 0, "others lead what it led");
     let again = cli_harness.says(4, "recover --all --playbook node-loss --dry-run");
     assert!(again.contains("no replica on a lost tablet is flagged alive any more"), "{again}");

@@ -54,7 +54,7 @@ fn known(name: &str, archive: impl FnOnce() -> Result<Directory, Failure>) -> Re
         let none = || {
             let error = anyhow!("there are no records in {}", archive.home());
             Failure::usage(error)
-                .hint("a command writes one once it changes something; --record-dir names another directory")
+                .hint("a command writes one once it changes something; a sandbox's go with it; --record-dir names another directory")
         };
         known.last().copied().ok_or_else(none)?
     } else {

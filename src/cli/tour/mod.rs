@@ -137,15 +137,14 @@ impl Place {
 
 fn introduce(number: u8, night: &Night, place: &Place, out: &Out) -> Result<(), Failure> {
     let title = format!("Night {number}: {}", night.title);
-    let says = "A cluster of three tablets, embedded in this program. Its commands find it by their environment; so do yours,\n\
-                typed in another terminal, after:";
+    let says = "A cluster of three tablets, embedded in this program. Its commands find it by their environment; so do yours, typed in \
+                another terminal, after:";
     let (nameserver, records) = (&place.nameserver, place.records.path().display());
     let text = format!(
         "\n{}\n{says}\n  export OPENMLDB_NAMESERVER={nameserver} OPENMLDB_OPS_RECORD_DIR={records}/\n",
         out.paint().tone(Tone::Strong, &title)
     );
-    let says = in_one_line(says);
-    Ok(out.text_or(&text, &TourLine { night: Some(night.title), says: &says, command: None })?)
+    Ok(out.text_or(&text, &TourLine { night: Some(night.title), says, command: None })?)
 }
 
 /// Whether every command ended as it should.
@@ -157,7 +156,7 @@ async fn play(night: &Night, place: &Place, waits: bool, out: &Out) -> Result<bo
         let says = in_one_line(stop.says);
         let line = TourLine { night: Some(night.title), says: &says, command: Some(&command) };
         let shown = out.paint().tone(Tone::Strong, &format!("$ {command}"));
-        out.text_or(&format!("\n{}\n{shown}\n", stop.says), &line)?;
+        out.text_or(&format!("\n{says}\n{shown}\n"), &line)?;
         if waits {
             enter(out).await?;
         }

@@ -64,7 +64,7 @@ pub const NIGHTS: [Night; 3] = [
                 "recover --all --wait-for-tablets 0",
                 4,
             ),
-            stop("The best end: somebody finds the switch.", "sandbox start tablet3", 0),
+            stop("The best case: somebody can start that machine again.", "sandbox start tablet3", 0),
             stop("So it is typed again. What is done already is not done twice.", "recover --all", 0),
             stop("And clients?", "sandbox write", 0),
         ],
@@ -75,7 +75,7 @@ pub const NIGHTS: [Night; 3] = [
             stop("A healthy cluster again, ...", "recover --all", 0),
             stop("... everything goes down, ...", "sandbox kill all", 0),
             stop("... and the third machine has burnt.", "sandbox start tablet1 tablet2 nameserver1", 0),
-            stop("What needs nobody's word comes back first.", "recover --all --wait-for-tablets 0", 4),
+            stop("What loses nothing comes back first.", "recover --all --wait-for-tablets 0", 4),
             stop(
                 "For what is left alone a dry run says what would be lost by going on, replica by replica, under an id.",
                 "recover --all --dry-run",

@@ -11,7 +11,8 @@ use std::path::Path;
 use document::{Section, sections};
 
 /// What stands in these documents and is not run here, and why.
-const NOT_RUN: [(&str, &str); 4] = [
+const NOT_RUN: [(&str, &str); 5] = [
+    ("cargo install", "it would build the program once more"),
     ("tests/run", "it is what runs this test"),
     ("cargo bench --bench recovery", "it takes minutes, and nobody waits for its numbers"),
     ("systemctl start", "the test starts the simulated servers instead"),

@@ -69,7 +69,7 @@ fn was_worked_on(view: &View) -> bool {
 /// A leader that may be serving everybody but us is left alone, flags and all.
 fn wait_for_unreachable_leader(view: &View, leader: &ReplicaView) -> Decision {
     let seen = format!(
-        "{}, flagged leader and alive on a tablet that the nameserver takes for healthy, does not answer ({})",
+        "{} does not answer ({}); flagged leader and alive, on a tablet that the nameserver takes for healthy, it may be serving all others",
         leader.endpoint,
         leader.out_of_reach().unwrap_or_default()
     );

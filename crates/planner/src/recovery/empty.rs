@@ -68,7 +68,7 @@ pub(super) fn nothing_loaded(view: &View) -> Blocked {
         )
     };
     let (reason, hint) = if out_of_reach {
-        (Reason::OutOfReach, "bring the tablet back and run again".to_owned())
+        (Reason::OutOfReach, "start that tablet, or see why it does not answer, then run again".to_owned())
     } else if reach::unproven(view).next().is_some() {
         let never = reach::unproven(view).any(|r| r.memory.load == Load::NeverAppeared);
         let cure = if never { reach::NEVER_APPEARED } else { "see the tablet's log, then run again" };

@@ -173,7 +173,7 @@ impl Case<'_> {
             };
             let text =
                 format!("{} does not answer ({error}); the partition serves without it{stuck}", follower.endpoint);
-            let hint = "bring the tablet back, then run again";
+            let hint = "start that tablet, or see why it does not answer, then run again";
             return Follower::Blocked(Blocked::new(Reason::NotRedundant, text, hint));
         }
         let stuck = match self.stuck(follower, connected) {
