@@ -15,7 +15,7 @@ use super::stale;
 const RELATED: Duration = Duration::from_millis(100);
 /// How often turns that have taken long enough are looked for, on the cluster's clock.
 const TURNS: Duration = Duration::from_secs(1);
-/// How long others wait for a partition that waits for a server to answer, on the cluster's clock.
+/// How long others wait for a partition that waits for a server to answer, or for a replica to show, on the cluster's clock.
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl Driver {
@@ -112,12 +112,17 @@ impl Driver {
         self.call(next);
     }
 
-    /// Whoever waits for a server that does not answer keeps its place for a moment only: a tablet that hangs would hold up all others
-    /// for as long as it is waited for.
+    /// Whoever waits for a server that does not answer, or for a replica that does not show, keeps its place for a moment only: a tablet
+    /// that hangs would hold up all others for as long as it is waited for, and so would a damaged replica of a disk table.
     pub(super) fn step_aside_if_silent(&mut self, id: PartitionId) {
         let (pace, partition) = (self.settings.pace, self.partitions.get(&id));
-        let for_answer = partition.filter(|task| matches!(task.waiting, Some(WaitFor::Answer(_))));
-        if for_answer.and_then(PartitionTask::waited).is_some_and(|(since, _)| since.mul_f64(pace) >= SILENCE) {
+        let is_silent =
+            |task: &&PartitionTask| matches!(task.waiting, Some(WaitFor::Answer(_) | WaitFor::Appearing(_)));
+        if partition
+            .filter(is_silent)
+            .and_then(PartitionTask::waited)
+            .is_some_and(|(since, _)| since.mul_f64(pace) >= SILENCE)
+        {
             let next = self.order.step_aside(id);
             self.call(next);
         }

@@ -282,6 +282,7 @@ pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
     let mut out = match (line.partitions, line.left.len()) {
         (0, _) => format!("{}: nothing had to be done.\n", line.undertaking),
         (1, 0) => format!("{}: 1 partition reached its goal.\n", line.undertaking),
+        (1, _) => format!("{}: 1 partition did not reach its goal.\n", line.undertaking),
         (all, 0) => format!("{}: {} reached their goals.\n", line.undertaking, counted(all, "partition")),
         (all, left) => {
             format!("{}: {left} of {} did not reach their goals.\n", line.undertaking, counted(all, "partition"))

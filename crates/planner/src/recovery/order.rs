@@ -13,7 +13,8 @@ use super::gates::Gates;
 pub enum Stage {
     /// It does not serve yet.
     Coming,
-    /// It does not serve, and waits for a server that does not answer: only those wait for it that it aggregates, or that aggregate it.
+    /// It does not serve, and waits for a server that does not answer, or a replica that does not show: only those wait for it that it
+    /// aggregates, or that aggregate it.
     Aside,
     /// It serves, is healthy, or is blocked: nobody has to wait for it.
     Settled,
@@ -79,8 +80,8 @@ impl Order {
         if related.is_empty() { Next::Nobody } else { Next::These(related) }
     }
 
-    /// Notes that a partition waits for a server that does not answer: which comes first is a preference, and nobody else has to wait
-    /// for that server. Says whom that may concern.
+    /// Notes that a partition waits for what may never come: which comes first is a preference, and nobody else has to wait for that.
+    /// Says whom that may concern.
     pub fn step_aside(&mut self, id: PartitionId) -> Next {
         let is_coming = self.places.get(&id).is_some_and(|place| place.stage == Stage::Coming);
         if is_coming && self.leaves(id, Stage::Aside) { Next::Everybody } else { Next::Nobody }
