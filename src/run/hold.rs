@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Partition, PartitionId, Pid, Snapshot, Table, Verb};
-use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in};
+use crate::recovery::{Blocked, Health, Memory, Plan, View, WhyHeld, health, held_in, still_holds_more};
 
 use super::driver::Driver;
 use super::lock::Note;
@@ -53,7 +53,8 @@ impl Driver {
         let stands = &self.settings.early_leader_note.note.held_for;
         let held = self.partitions.iter().filter_map(|(id, task)| {
             let blocked = match &task.end {
-                Some(End::Healthy) => return None,
+                Some(End::Healthy) if stands.iter().all(|stood| stood.partition != *id) => return None,
+                Some(End::Healthy) => None,
                 Some(End::Blocked(blocked)) => Some(blocked),
                 None => None,
             };
@@ -65,18 +66,18 @@ impl Driver {
 }
 
 /// The replicas of a partition that the nameserver must not replace. While nobody serves it, those that an earlier run has kept
-/// auto_failover off for are still among them: that its leader has gone away settles nothing.
+/// auto_failover off for are still among them: that its leader has gone away settles nothing. Nor does it that the partition is healthy,
+/// as long as they hold more than their leader.
 fn held_of(view: &View, table: &Table, pid: Pid, blocked: Option<&Blocked>, stands: &[HeldFor]) -> Vec<HeldFor> {
     let seen = held_in(view, blocked, !stands.is_empty());
     let mut held: Vec<HeldFor> = seen.into_iter().map(|(at, why)| HeldFor::of(table, pid, at, why)).collect();
-    if view.serving_leader().is_none() {
-        let partition = PartitionId { tid: table.tid, pid };
-        let is_there = |at: &Endpoint| view.replicas.iter().any(|replica| replica.endpoint == *at);
-        let stood = stands.iter().filter(|stood| stood.partition == partition && is_there(&stood.endpoint));
-        for stood in stood.filter(|stood| view.memory.replica(&stood.endpoint).replaceable.is_none()) {
-            if held.iter().all(|held| held.endpoint != stood.endpoint) {
-                held.push(stood.clone());
-            }
+    let partition = PartitionId { tid: table.tid, pid };
+    let is_there = |at: &Endpoint| view.replicas.iter().any(|replica| replica.endpoint == *at);
+    let stood = stands.iter().filter(|stood| stood.partition == partition && is_there(&stood.endpoint));
+    for stood in stood.filter(|stood| view.memory.replica(&stood.endpoint).replaceable.is_none()) {
+        let is_open = view.serving_leader().is_none() || health(view) == Health::Healthy && is_fuller(view, stood);
+        if is_open && held.iter().all(|held| held.endpoint != stood.endpoint) {
+            held.push(stood.clone());
         }
     }
     held
@@ -126,6 +127,7 @@ pub(super) fn named(snapshot: &Snapshot, unseen: &BTreeSet<(PartitionId, Endpoin
 }
 
 /// The replicas that earlier runs have left so, as far as they are still there and their partition has not become healthy since.
+/// That it is healthy says nothing of rows that its leader lacks.
 pub(super) fn standing(left: &UnfinishedWork, note: Option<&Note>, snapshot: &Snapshot) -> Vec<HeldFor> {
     let mut known: BTreeMap<(PartitionId, Endpoint), WhyHeld> = BTreeMap::new();
     for (id, earlier) in &left.partitions {
@@ -147,17 +149,28 @@ pub(super) fn standing(left: &UnfinishedWork, note: Option<&Note>, snapshot: &Sn
     };
     let mut held = Vec::new();
     for (table, partition, id) in partitions(snapshot) {
-        if health(&View::of(snapshot, table, partition, &Memory::default())) == Health::Healthy {
-            continue;
-        }
+        let view = View::of(snapshot, table, partition, &Memory::default());
+        let is_healthy = health(&view) == Health::Healthy;
         for replica in &partition.replicas {
             let why = known.get(&(id, replica.endpoint.clone())).copied();
             let may_be = all && !replica.is_leader && !replica.is_alive && !is_released(id, &replica.endpoint);
             let why = why.or(may_be.then_some(WhyHeld::Unseen));
-            held.extend(why.map(|why| HeldFor::of(table, id.pid, replica.endpoint.clone(), why)));
+            let stood = why.map(|why| HeldFor::of(table, id.pid, replica.endpoint.clone(), why));
+            held.extend(stood.filter(|stood| !is_healthy || is_fuller(&view, stood)));
         }
     }
     held
+}
+
+/// Whether it was held for more than its leader holds, and still holds more.
+fn is_fuller(view: &View, stood: &HeldFor) -> bool {
+    stood.why == WhyHeld::HoldsMore && still_holds_more(view, &stood.endpoint)
+}
+
+/// The same of a partition that a run has not looked into.
+pub(super) fn is_fuller_in(snapshot: &Snapshot, stood: &HeldFor) -> bool {
+    let mut all = partitions(snapshot).filter(|(_, _, id)| *id == stood.partition);
+    all.any(|(table, partition, _)| is_fuller(&View::of(snapshot, table, partition, &Memory::default()), stood))
 }
 
 fn partitions(snapshot: &Snapshot) -> impl Iterator<Item = (&Table, &Partition, PartitionId)> {
@@ -204,4 +217,51 @@ pub fn why_held(held: &[HeldFor]) -> String {
         _ => "one of these tablets".to_owned(),
     };
     format!("once {tablet} is back, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{ID, note, orders, seen};
+    use super::*;
+    use crate::model::{Followers, Held, Offset, Probes, Role, Seen, State};
+
+    /// Its leader `a` replicates to `b`, and holds so many rows of 20; both are at the same offset.
+    fn connected(rows: u64) -> Snapshot {
+        let mut seen = seen();
+        seen.tables[0].partitions[0].replicas[1].is_alive = true;
+        let followers = Followers { leader_offset: Offset(20), followers: vec![("b".into(), Offset(20))] };
+        for (at, role, record_cnt) in [("a", Role::Leader, rows), ("b", Role::Follower, 20)] {
+            let tablet = seen.tablets.get_mut(&Endpoint::from(at)).unwrap();
+            let (state, offset, index_rows) = (State::Normal, Offset(20), Vec::new());
+            let held = Held { partition: ID, role, state, offset, record_cnt, index_rows };
+            tablet.held = Seen::Known([(ID, held)].into());
+            let followers = Seen::Known(followers.clone());
+            tablet.probes.insert(ID, Probes { followers, ..Probes::UNASKED });
+        }
+        seen
+    }
+
+    /// Once its tablet is restarted, the nameserver would replace rows that nobody else has: whoever comes next keeps that in mind, whatever
+    /// is in scope.
+    #[test]
+    fn one_that_holds_more_than_its_leader_stands_although_it_is_connected() {
+        let of = |why| {
+            let (db, table) = (orders().db, orders().table);
+            HeldFor { db, table, pid: ID.pid, partition: ID, endpoint: "b".into(), why }
+        };
+        let stands = |rows, why| {
+            let note = Note { held_for: vec![of(why)], ..note() };
+            standing(&UnfinishedWork::default(), Some(&note), &connected(rows)) == [of(why)]
+        };
+        let in_scope = |rows, why| {
+            let memories = BTreeMap::from([(ID, Memory::default())]);
+            held_as_found(&connected(rows), &memories, &BTreeMap::new(), &[of(why)]) == [of(why)]
+        };
+        let out_of_scope = |rows, why| is_fuller_in(&connected(rows), &of(why));
+        for is_held in [&stands as &dyn Fn(u64, WhyHeld) -> bool, &in_scope, &out_of_scope] {
+            assert!(is_held(15, WhyHeld::HoldsMore));
+            assert!(!is_held(20, WhyHeld::HoldsMore), "its leader has all of it now");
+            assert!(!is_held(15, WhyHeld::Unseen), "its leader replicates to it now");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use super::error::RecoverError;
 use super::event::Event;
 use super::failover::{Before, StepError, Told, prepare};
 use super::failover_restore::owed_by_an_earlier_run;
+use super::hold::{HeldFor, is_fuller_in};
 use super::kept::Consent;
 use super::known_runs::unsettled;
 use super::lane::Widths;
@@ -235,11 +236,15 @@ impl Recovery {
             }
         };
         // An operation of the nameserver's own may have ended since.
-        let seen = match verification.as_ref().filter(|_| told == Stop::No).map(|found| not_well(&seen, found)) {
-            Some(not_well) if ending.give_back_after_all(|held| not_well.contains(&held.partition)).await => {
-                Snapshot { auto_failover: true, ..seen }
-            }
-            _ => seen,
+        let not_well = verification.as_ref().filter(|_| told == Stop::No).map(|found| not_well(&seen, found));
+        let is_held = |held: &HeldFor| {
+            let is_not_well = not_well.as_ref().is_none_or(|not_well| not_well.contains(&held.partition));
+            // Nothing was compared of what is out of scope.
+            is_not_well || !prepared.memories.contains_key(&held.partition) && is_fuller_in(&seen, held)
+        };
+        let seen = match ending.give_back_after_all(is_held).await {
+            true => Snapshot { auto_failover: true, ..seen },
+            false => seen,
         };
         let summary = summary_of_run(
             &self.playbook.name,

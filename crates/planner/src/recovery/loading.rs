@@ -232,13 +232,29 @@ pub(super) fn unless_too_early(view: &View, timeout: Duration, chosen: Result<Ch
     let loading: Vec<String> = view.replicas.iter().filter_map(loading_state).collect();
     let is_early = !loading.is_empty() && !view.memory.has_expired(&WaitFor::Loading);
     let why = match chosen {
-        Ok(choice) if !is_early || choice.given_up.is_empty() => return Decision::Choose(Box::new(choice)),
+        Ok(choice) if !is_early => return Decision::Choose(Box::new(choice)),
         Err(blocked) if !is_early => return Decision::Blocked(blocked),
-        Ok(choice) => format!("{} would lead, and others give up entries", choice.leader),
+        Ok(choice) if !choice.given_up.is_empty() => {
+            format!("{} would lead, and others give up entries", choice.leader)
+        }
+        Ok(choice) if is_alone_and_may_lack_rows(view, &choice) => {
+            format!("{} would lead, and has fewer rows than entries, and nobody to be compared with", choice.leader)
+        }
+        Ok(choice) => return Decision::Choose(Box::new(choice)),
         Err(blocked) => blocked.text,
     };
     let seen = format!("{}; without that nobody may lead yet: {why}", loading.join(", "));
     Decision::Wait(Wait::new(WaitFor::Loading, seen, timeout, timeout))
+}
+
+/// Whether nothing shows that a leader has all rows of its log: none has expired, and no other replica is loaded that could tell.
+fn is_alone_and_may_lack_rows(view: &View, choice: &Choice) -> bool {
+    let Some(leader) = view.replica(&choice.leader).filter(|_| !view.has_ttl && !view.storage.is_disk()) else {
+        return false;
+    };
+    let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
+    let is_alone = others.filter_map(|r| r.offset()).all(|end| end == Offset(0));
+    is_alone && leader.offset().is_some_and(|end| leader.rows() < end.0)
 }
 
 fn loading_state(replica: &ReplicaView) -> Option<String> {

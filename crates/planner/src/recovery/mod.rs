@@ -69,5 +69,5 @@ pub use single::{may_be_dropped, may_be_emptied, may_be_resent, may_be_taken_awa
 pub use stuck::{Stuck, stuck};
 pub use suspect::{Suspicion, lacks_rows_of, suspicion};
 pub use term::{LastTerm, elected_last, is_on_history, is_proven_prefix, last_term, settled_term};
-pub use unseen::{Replaceable, WhyHeld, held_in};
+pub use unseen::{Replaceable, WhyHeld, held_in, still_holds_more};
 pub use view::{Data, Loaded, ReplicaView, View};

@@ -96,6 +96,13 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
     followers.filter_map(|r| Some((r.endpoint.clone(), why(r)?))).collect()
 }
 
+/// Whether a replica that an earlier run kept from the nameserver, since it holds more than its leader, still does as far as counts tell,
+/// although its partition has become healthy.
+pub fn still_holds_more(view: &View, endpoint: &Endpoint) -> bool {
+    let both = view.serving_leader().zip(view.replica(endpoint));
+    both.is_some_and(|(leader, replica)| leader.endpoint != replica.endpoint && holds_more(view, leader, replica))
+}
+
 /// Whether a partition was left alone because its replicas do not hold the same.
 fn is_about_data(blocked: &Blocked) -> bool {
     use Reason::{LeaderLacksRows, LoadTimeout, LongerThanLeader, OutOfReach, WrittenBeside};

@@ -38,6 +38,10 @@ fn where_it_may_hold_what_nobody_else_has_it_is_waited_for_as_long_as_any() {
     assert!(waits_for(&slow(|r| r.known_at(10), |r| r)).contains("it may hold what others lost"));
     let promoted = slow(|r| r.with(|r| r.is_leader = false), |r| r);
     assert!(waits_for(&promoted).contains("it may hold what others lost"));
+    // It may have lost the beginning of its log, and clients would write on to what is left.
+    let alone = slow(|r| r.rows(3), |r| r);
+    assert!(waits_for(&alone).contains("a would lead, and has fewer rows than entries"));
+    assert!(matches!(alone.ttl().decided(), Decision::Choose(_)), "they may have expired");
     // Which of two leaders was elected last is settled, and the other one would lose its tail.
     let conflict = slow(|r| r.last_term(3), |r| r).terms([(1, 0), (3, 5)]);
     let conflict = conflict.replica("c", |r| r.leader().loaded(12).last_term(1));
