@@ -67,7 +67,11 @@ fn of_call(error: &CallError) -> String {
             "restart that server, so that its own address is registered, then run this again".to_owned()
         }
         CallErrorKind::NotPrepared { .. } => match error.method {
-            "CreateAggregator" => "drop its deployment and deploy it anew, which makes its pre-aggregate table again",
+            // It may be unknown only for as long as OpenMLDB's own tables do not answer.
+            "CreateAggregator" => {
+                "run this again once `openmldb-ops status` shows that OpenMLDB's own tables are healthy; if it fails even then, \
+                 drop its deployment and deploy it anew, which makes its pre-aggregate table again"
+            }
             _ => "`openmldb-ops metadata check` and `openmldb-ops show tables` say what the cluster has of it",
         }
         .to_owned(),
@@ -158,5 +162,13 @@ mod tests {
             assert!(!Failure { exit, ..Failure::error(anyhow!("so it is")) }.next().is_empty(), "{exit:?}");
         }
         assert_eq!(Failure::error(anyhow!("no")).hint("do this").next(), "do this", "who failed knows best");
+    }
+
+    #[test]
+    fn no_deployment_is_to_be_dropped_because_somebody_did_not_answer() {
+        let kind = CallErrorKind::NotPrepared { seen: "the nameserver did not answer".to_owned() };
+        let next = Failure::from(CallError::new("tablet a", "CreateAggregator", kind)).next();
+        let looked = next.find("run this again once `openmldb-ops status` shows");
+        assert!(looked.is_some() && looked < next.find("drop its deployment"), "{next}");
     }
 }

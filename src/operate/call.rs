@@ -90,3 +90,20 @@ impl SentStep {
 pub(super) fn newest(seen: &Snapshot) -> Option<OpId> {
     seen.ops.iter().map(|op| op.id).max()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::CallErrorKind;
+
+    /// Else it would be sent a second time while the first is still at work.
+    #[test]
+    fn what_may_have_been_done_is_looked_for_and_not_taken_for_failed() {
+        let ended = |kind| unless_not_done(Err(CallError::new("nameserver", "Migrate", kind))).is_ok();
+        assert!(ended(CallErrorKind::DeadlineExceeded { after: Duration::from_secs(5) }));
+        assert!(ended(CallErrorKind::HungUp { seen: "closed".to_owned() }));
+        assert!(!ended(CallErrorKind::Refused { code: 303, msg: String::new() }));
+        assert!(!ended(CallErrorKind::Unreachable { seen: "refused".to_owned() }));
+        assert!(!ended(CallErrorKind::NotPrepared { seen: "it is led by that one".to_owned() }));
+    }
+}

@@ -1,4 +1,4 @@
-//! Waiting for what shows itself only by looking: how often is looked, how long a silent nameserver is put up with, and the loop of
+//! Waiting for what shows itself only by looking: how often to look, how long to put up with a silent nameserver, and the loop of
 //! whoever waits for one thing. The driver waits for all partitions at once: its loop is its own, the rest is the same.
 
 use std::future::Future;
@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The pause between two looks may be this part of the time since something last moved: what has taken minutes is seen to end within a
 /// twentieth of them, and looking for it costs the servers and us next to nothing.
 const STILL_PART: u32 = 20;
-/// How long nobody waits for a nameserver any more, on the cluster's clock. They elect a leader in seconds, and one that was shut
-/// down for repair takes longer than anybody waits for.
+/// A nameserver that has been silent for so long, on the cluster's clock, is waited for no longer. They elect a leader in seconds,
+/// and one that was shut down for repair takes longer than anybody waits for.
 const NAMESERVER_GONE: Duration = Duration::from_secs(10 * 60);
 /// What is waited for is said after this long, and again and again. On the cluster's clock.
 const SAID_AFTER: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ impl NameserverSilence {
         self.0 = None;
     }
 
-    /// None has. Whether that is to be said: once, and again where it lasts. `pace` is how much faster than ours the cluster's clock
+    /// None has. Whether to say so: once, and again if it lasts. `pace` is how much faster than ours the cluster's clock
     /// runs.
     pub fn goes_on(&mut self, pace: f64) -> bool {
         match &mut self.0 {

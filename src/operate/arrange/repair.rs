@@ -10,8 +10,8 @@ use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
 
 /// Each partition has as many replicas as its table was made with. Those on tablets that the nameserver does not hear from count as
-/// they are: whoever comes back has them, and of whoever does not somebody has to say so (`tablet replace`). What a tablet that is
-/// being upgraded has a replica of may have another one until `upgrade post`, and the one to be taken away then is not its own.
+/// they are: whoever comes back has them, and of whoever does not somebody has to say so (`tablet replace`). A partition with a
+/// replica on a tablet that is being upgraded may have one more until `upgrade post`, which takes that one away, not the tablet's own.
 pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrangement {
     let away: Vec<Endpoint> = closed.tablets().into_iter().collect();
     let mut replica_counts = ReplicaCounts::of(seen, &away, sizes, |_| true);
@@ -68,7 +68,7 @@ pub(super) fn repair(seen: &Snapshot, closed: &Closed, sizes: &Sizes) -> Arrange
     }
     if !lent.is_empty() {
         arrangement.remarks.push(format!(
-            "{} {} a replica for the time of the upgrade: nothing is taken away there",
+            "{} {} one more replica until the upgrade is over: none is taken away there",
             some_of(&lent),
             Verb::Have.after(lent.len())
         ));
