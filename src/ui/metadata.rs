@@ -24,7 +24,7 @@ pub struct MetadataSavedLine<'a> {
 }
 
 impl<'a> MetadataSavedLine<'a> {
-    /// What was restored from this backup, and how many nodes of running servers were left out.
+    /// What was saved, and how many nodes of running servers were left out.
     pub fn of(backup: &'a Backup, left_out: usize, path: &Path) -> Self {
         let Backup { cluster, taken_at_ms, origin, changed, tree } = backup;
         Self {

@@ -1,8 +1,9 @@
 //! How far a run has come, as rows that fit a terminal. What matters most is there however low it is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::{Pid, counted};
+use crate::model::{Pid, TableName, counted};
 use crate::run::{Awaited, Progress, Queue, WaitedFor};
 
 use super::arranging_rows;
@@ -186,8 +187,8 @@ fn slow_text(wait: &WaitedFor) -> String {
 }
 
 fn blocked(run_counts: &RunCounts) -> Option<String> {
-    let blocked = run_counts.blocked();
-    (!blocked.is_empty()).then(|| format!("blocked: {}", named(blocked.iter().map(|(table, pid)| (table, Pid(*pid))))))
+    let names = |blocked: &BTreeSet<(TableName, u32)>| named(blocked.iter().map(|(table, pid)| (table, Pid(*pid))));
+    run_counts.blocked().map(|blocked| format!("blocked: {}", names(blocked)))
 }
 
 #[cfg(test)]

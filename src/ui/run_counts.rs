@@ -15,6 +15,8 @@ pub(super) struct RunCounts {
     failures: usize,
     /// Partitions that came to serve and do not any more, as was last said: their tablet is gone again, or hangs.
     lost: usize,
+    /// Partitions that were left alone and are not any more, as was last said: what that rested on has changed.
+    resumed: usize,
     expected: Option<Expected>,
     progress: Option<Progress>,
     /// How far an undertaking is; one may follow a recovery.
@@ -59,11 +61,15 @@ impl RunCounts {
                     Milestone::Serving => drop(self.serving.insert(partition)),
                     Milestone::Redundant => {
                         // It may have been left alone for something that is not so any more.
-                        self.blocked.remove(&partition);
+                        let was_blocked = self.blocked.remove(&partition);
+                        self.resumed = self.resumed.saturating_sub(usize::from(was_blocked));
                         self.serving.insert(partition.clone());
                         self.redundant.insert(partition);
                     }
-                    Milestone::Blocked => drop(self.blocked.insert(partition)),
+                    Milestone::Blocked => {
+                        let was_blocked = !self.blocked.insert(partition);
+                        self.resumed = self.resumed.saturating_sub(usize::from(was_blocked));
+                    }
                 }
             }
             Event::ActionFailed { .. } => self.failures += 1,
@@ -93,6 +99,7 @@ impl RunCounts {
             self.history.pop_front();
         }
         self.lost = self.serving.len().saturating_sub(progress.serving);
+        self.resumed = self.blocked.len().saturating_sub(progress.blocked);
         self.progress = Some(progress.clone());
     }
 
@@ -132,15 +139,16 @@ impl RunCounts {
         is_long.then(|| Rates { loaded: rate(*loaded, *loaded_now), back: rate(*back, *back_now) })
     }
 
-    /// The partitions that are left alone.
-    pub(super) fn blocked(&self) -> &BTreeSet<(TableName, u32)> {
-        &self.blocked
+    /// The partitions that are left alone, as far as it is known which of them still are.
+    pub(super) fn blocked(&self) -> Option<&BTreeSet<(TableName, u32)>> {
+        (self.blocked.len() > self.resumed).then_some(&self.blocked)
     }
 
     /// What stands beside the bars; empty if nothing is amiss.
     pub(super) fn trouble(&self) -> String {
         let lost = (self.lost > 0).then(|| format!("{} no longer serving", self.lost));
-        let blocked = (!self.blocked.is_empty()).then(|| format!("{} blocked", self.blocked.len()));
+        let blocked = self.blocked.len().saturating_sub(self.resumed);
+        let blocked = (blocked > 0).then(|| format!("{blocked} blocked"));
         let failures = match self.failures {
             0 => None,
             1 => Some("1 call failed".to_owned()),
@@ -186,5 +194,25 @@ mod tests {
         assert_eq!(run_counts.bars().serving, 2, "one more since");
         run_counts.add(&progress(4));
         assert_eq!((run_counts.bars().serving, run_counts.trouble()), (4, String::new()), "its tablet answers again");
+    }
+
+    #[test]
+    fn what_was_left_alone_and_is_not_any_more_is_not_counted_as_blocked() {
+        let mut run_counts = RunCounts::default();
+        let told = |blocked| Progress { partitions: 4, serving: 4, blocked, ..Progress::default() };
+        let progress = |blocked| Event::Progress(Box::new(told(blocked)));
+        (0..3).for_each(|pid| run_counts.add(&partition(pid, Milestone::Blocked)));
+        run_counts.add(&progress(3));
+        assert_eq!((run_counts.trouble().as_str(), run_counts.blocked().map(BTreeSet::len)), ("3 blocked", Some(3)));
+        run_counts.add(&progress(1));
+        assert_eq!(run_counts.trouble(), "1 blocked", "a tablet answers again, and two are resumed");
+        run_counts.add(&partition(1, Milestone::Redundant));
+        assert_eq!(run_counts.trouble(), "1 blocked");
+        run_counts.add(&progress(0));
+        assert_eq!((run_counts.trouble().as_str(), run_counts.blocked()), ("", None));
+        run_counts.add(&partition(3, Milestone::Blocked));
+        assert_eq!(run_counts.trouble(), "1 blocked", "one more since");
+        run_counts.add(&partition(0, Milestone::Blocked));
+        assert_eq!(run_counts.trouble(), "2 blocked", "the same again, for something else");
     }
 }

@@ -195,19 +195,15 @@ fn numbers(summary: &Summary) -> String {
         counts.blocked,
         counts.failed
     );
-    // Times are of those that came back; nobody should take them for times at which all was well.
+    // Nobody should take times of those that came back for times at which all was well.
     let is_all = counts.blocked + counts.failed == 0;
-    if let Some(serving) = summary.serving_after_ms.map(elapsed) {
-        out += &if is_all {
-            format!("Serving after {serving}")
-        } else {
-            format!("What came to serve did after {serving}")
-        };
-        out += &match summary.redundant_after_ms.map(elapsed) {
-            Some(redundant) if is_all => format!(", redundant after {redundant}.\n"),
-            Some(redundant) => format!(", what became redundant after {redundant}.\n"),
-            None => ".\n".to_owned(),
-        };
+    let whose = if is_all { "Serving" } else { "Those that came back: serving" };
+    if let Some(serving) = summary.serving_after_ms {
+        out += &format!("{whose} after {}", elapsed(serving));
+        if let Some(redundant) = summary.redundant_after_ms.filter(|_| is_all || counts.recovered > 0) {
+            out += &format!(", redundant after {}", elapsed(redundant));
+        }
+        out += ".\n";
     }
     out
 }

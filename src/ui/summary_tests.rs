@@ -72,7 +72,7 @@ fn what_is_blocked_says_what_to_do_and_what_was_given_up_says_where_it_is() {
     insta::assert_snapshot!(text(&partial(), About::Recovery), @r"
     Partial: 2 of 165 partitions not recovered or not redundant.
     165 partitions (495 replicas): 3 healthy before, 160 recovered, 2 blocked, 0 not finished.
-    What came to serve did after 2.3 s, what became redundant after 2 min 10 s.
+    Those that came back: serving after 2.3 s, redundant after 2 min 10 s.
 
     Problems:
       shop.orders/2: not_redundant: 127.0.0.1:11923 does not answer (connection refused); the partition serves without it
@@ -84,6 +84,13 @@ fn what_is_blocked_says_what_to_do_and_what_was_given_up_says_where_it_is() {
     Calls: 4711 reads, 1 mutation.
     auto_failover was on before and is on now.
     ");
+}
+
+#[test]
+fn where_nothing_became_redundant_no_time_says_so() {
+    let partitions = PartitionCounts { recovered: 0, blocked: 162, ..partial().partitions };
+    let text = text(&Summary { partitions, ..partial() }, About::Recovery);
+    assert!(text.contains("\nThose that came back: serving after 2.3 s.\n"), "{text}");
 }
 
 #[test]

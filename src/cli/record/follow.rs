@@ -66,11 +66,13 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
         }
     }
     let ended = Instant::now();
-    while told.exit_code().is_none() && ended.elapsed() < LAST_WORDS && told.begun.caller.liveness() == Liveness::Lives
-    {
+    while told.exit_code().is_none() {
+        let may_tell = ended.elapsed() < LAST_WORDS && told.begun.caller.liveness() == Liveness::Lives;
         match lines.next().map_err(failed)? {
             Some(line) => drop(heard(&mut told, &mut retold, &line)),
-            None => tokio::time::sleep(PAUSE).await,
+            None if may_tell => tokio::time::sleep(PAUSE).await,
+            // What it wrote before it was gone has been read.
+            None => break,
         }
     }
     out.finish();

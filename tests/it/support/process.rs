@@ -316,7 +316,6 @@ pub fn tidy(text: &str) -> String {
         line = zeroed(&line, ", taken ", " UTC");
         line = zeroed(&line, "serving after ", " s");
         line = zeroed(&line, "Serving after ", " s");
-        line = zeroed(&line, "came to serve did after ", " s");
         line = zeroed(&line, "redundant after ", " s");
         line = zeroed(&line, "blocked after ", " s");
         line = zeroed(&line, "Calls: ", " reads");
