@@ -16,8 +16,9 @@ use super::super::out::Out;
 
 /// How often it is looked for more.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long the process of a run may take to end once its record has.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the process of a run may take to write its exit code once its record has ended: it looks at the cluster and prints first. A
+/// guard's process goes on and writes none, so this is how long its runs are followed in vain.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How a run that was followed ended.
 #[derive(Serialize)]
@@ -76,9 +77,12 @@ pub(super) async fn follow(archive: &Directory, run: RunId, out: &Out) -> Result
         }
     }
     out.finish();
-    let (verdict, exit_code) = (told.verdict().unwrap_or_default(), told.exit_code());
+    let exit_code = told.exit_code();
+    // Of an undertaking the record says no more than that.
+    let verdict =
+        told.verdict().filter(|verdict| *verdict != "ended").map_or(String::new(), |verdict| format!(": {verdict}"));
     let code = exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
-    let text = format!("run {run} has ended: {verdict}{code}; `openmldb-ops record show {run}` tells its story\n");
+    let text = format!("run {run} has ended{verdict}{code}; `openmldb-ops record show {run}` tells its story\n");
     out.text_or(&text, &FollowedLine { event: "record_followed", run, ended: told.verdict(), exit_code })?;
     Ok(Exit::Healthy)
 }
