@@ -66,10 +66,10 @@ fn was_worked_on(view: &View) -> bool {
     view.memory.choice.is_some() || view.replicas.iter().any(is_worked_on)
 }
 
-/// A leader that may be serving everybody but us is left alone, flags and all.
+/// A leader that may be serving clients, although it does not answer us, is left alone, flags and all.
 fn wait_for_unreachable_leader(view: &View, leader: &ReplicaView) -> Decision {
     let seen = format!(
-        "{} does not answer ({}); flagged leader and alive, on a tablet that the nameserver takes for healthy, it may be serving all others",
+        "{} does not answer ({}); flagged leader and alive, on a tablet that the nameserver takes for healthy, it may still be serving clients",
         leader.endpoint,
         leader.out_of_reach().unwrap_or_default()
     );
