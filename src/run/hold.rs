@@ -169,8 +169,9 @@ fn is_fuller(view: &View, stood: &HeldFor) -> bool {
 
 /// The same of a partition that a run has not looked into.
 pub(super) fn is_fuller_in(snapshot: &Snapshot, stood: &HeldFor) -> bool {
-    let mut all = partitions(snapshot).filter(|(_, _, id)| *id == stood.partition);
-    all.any(|(table, partition, _)| is_fuller(&View::of(snapshot, table, partition, &Memory::default()), stood))
+    let table = snapshot.tables.iter().find(|table| table.tid == stood.partition.tid);
+    let found = table.and_then(|table| Some((table, table.partitions.iter().find(|p| p.pid == stood.partition.pid)?)));
+    found.is_some_and(|(table, partition)| is_fuller(&View::of(snapshot, table, partition, &Memory::default()), stood))
 }
 
 fn partitions(snapshot: &Snapshot) -> impl Iterator<Item = (&Table, &Partition, PartitionId)> {
