@@ -195,7 +195,7 @@ impl Watch {
     /// read only where something is wrong.
     async fn look(&mut self, cluster: &Cluster, now: Now) -> Result<Seen, RecoverError> {
         let snapshot = snapshot::collect_state(cluster, &self.cluster_name, now.wall_ms).await?;
-        // Of what is not there nothing would ever be seen to be wrong.
+        // A scope that names nothing would look well whatever happens.
         self.scope.check(&snapshot)?;
         if snapshot.auto_failover && Shape::of(&snapshot, &Status::at_a_glance(&snapshot, &self.scope)).is_well() {
             let paused = self.lock.pause().await?.filter(|pause| pause.lasts(now.wall_ms));
