@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::Instant;
 use zookeeper_client::{Acls, Client, CreateMode, SessionState};
 
 use super::nameserver::{Nodes, Znode};
@@ -12,6 +13,10 @@ use super::nameserver::{Nodes, Znode};
 /// deleted), so this one only matters if the sandbox dies: OpenMLDB's default is as long
 /// (docs/openmldb/timings.md#settings-and-their-defaults).
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after the last time removing it all is tried again where ZooKeeper gives no answer. By the time that a session lasts
+/// nobody waits for it any more.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,14 @@ pub enum RegistrationError {
         /// What was found.
         found: String,
     },
+}
+
+impl RegistrationError {
+    /// Whether the same may work a little later: an answer was lost, and what was asked may have been done.
+    pub fn is_passing(&self) -> bool {
+        use zookeeper_client::Error::{ConnectionLoss, SessionExpired, Timeout};
+        matches!(self, Self::ZooKeeper { source: ConnectionLoss | SessionExpired | Timeout, .. })
+    }
 }
 
 /// A sandbox's nodes in a real ZooKeeper.
@@ -222,11 +235,23 @@ impl Registration {
         }
     }
 
-    /// Deletes everything it made, the root path included if nothing else is left in it.
+    /// Deletes everything it made, the root path included if nothing else is left in it. Tries again where an answer was lost.
     ///
     /// # Errors
     /// ZooKeeper out of reach or refusing; the ephemeral nodes then go with the session.
     pub async fn remove(mut self) -> Result<(), RegistrationError> {
+        let began = Instant::now();
+        loop {
+            match self.delete_all().await {
+                Err(error) if error.is_passing() && began.elapsed() < SESSION_TIMEOUT => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                deleted => return deleted,
+            }
+        }
+    }
+
+    async fn delete_all(&mut self) -> Result<(), RegistrationError> {
         self.publish(&[]).await?;
         for path in self.made.iter().rev() {
             self.delete(path).await?;
