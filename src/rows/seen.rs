@@ -12,6 +12,8 @@ use super::read::{ASKED_AGAIN, CompareError, Compared, Limits, compare_rows, sho
 
 /// Bytes a second that are read of each replica: clients are served beside it.
 pub const BYTES_PER_SECOND: u64 = 64 << 20;
+/// kTableIsLoading: a status may show a replica as loaded before it is, as that of an aggregate that is written to meanwhile does.
+const IS_LOADING: i32 = 104;
 /// How often comparing is begun at most, where answers make no sense.
 const TRIES: u32 = 5;
 /// How often what seems to differ is asked about again while somebody writes, ...
@@ -35,9 +37,9 @@ pub async fn rows_seen(
         tries += 1;
         match read(cluster, table, partition, replicas, up_to).await {
             Ok(seen) => return seen,
-            // One answer that makes no sense is no reason to believe counts.
-            Err(Unseen::Garbled(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
-            Err(Unseen::Passing(why)) => return RowsSeen::failed(replicas.iter().cloned(), why),
+            // One answer that makes no sense is no reason to believe counts, nor is a load that has not quite ended.
+            Err(Unseen::Garbled(_) | Unseen::Loading(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+            Err(Unseen::Loading(why) | Unseen::Passing(why)) => return RowsSeen::failed(replicas.iter().cloned(), why),
             Err(Unseen::Garbled(why) | Unseen::Other(why)) => {
                 return RowsSeen::unknown(replicas.iter().cloned(), why);
             }
@@ -49,6 +51,8 @@ pub async fn rows_seen(
 enum Unseen {
     /// A server answered with something that makes no sense, or closed the connection: the next answer may make sense.
     Garbled(String),
+    /// One that showed as loaded is not: it will be.
+    Loading(String),
     /// A server did not answer, or lost what it held. It is not asked again here: the caller first checks whether it is
     /// there.
     Passing(String),
@@ -60,6 +64,7 @@ impl From<CallError> for Unseen {
     fn from(error: CallError) -> Self {
         match error.kind {
             CallErrorKind::Garbage { .. } | CallErrorKind::HungUp { .. } => Self::Garbled(error.to_string()),
+            CallErrorKind::Refused { code: IS_LOADING, .. } => Self::Loading(error.to_string()),
             _ if error.is_passing() => Self::Passing(error.to_string()),
             _ => Self::Other(error.to_string()),
         }

@@ -12,6 +12,8 @@ use openmldb_ops::sandbox::tablet::RowId;
 use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::verify::{Finding, FindingKind};
+use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_ops::wire::nameserver::ShowOpStatusRequest;
 
 use super::calm::{auto_failover, calm_down};
 use super::choices::Choices;
@@ -187,6 +189,21 @@ impl Hunt {
         self.run(troubles, scope);
         let missing = self.judge().missing.clone();
         calm_down(&mut self.world, &missing);
+        self.tell_of_between();
+    }
+
+    /// What the nameserver has done by itself, and what came of it.
+    fn tell_of_between(&mut self) {
+        if !self.tell {
+            return;
+        }
+        let request = NameserverCall::ShowOpStatus(ShowOpStatusRequest::default());
+        let answer = self.world.leader().map(|leader| self.world.call_nameserver(&leader, request));
+        if let Some(Ok(NameserverAnswer::ShowOpStatus(answer))) = answer {
+            self.found.told.extend(answer.op_status.iter().map(|op| format!("{op:?}")));
+        }
+        let seen = invariants::looks_like(&self.world, &self.judge().missing);
+        self.found.told.extend(seen);
     }
 
     fn one_table(&self) -> Scope {

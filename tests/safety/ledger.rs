@@ -49,6 +49,9 @@ impl Ledger {
     pub fn open(&mut self, world: &mut World, missing: &[Endpoint]) {
         let acknowledged = self.acknowledged(world);
         let terms = terms(world);
+        // What is in memory has been sent anew.
+        let tablets = world.tablets_mut();
+        self.spoiled.retain(|(at, id)| tablets.role(at.as_str(), *id).is_none());
         let mut expected = Rows::new();
         for id in terms.keys() {
             let news = self.new_terms(*id, &terms);
@@ -63,8 +66,8 @@ impl Ledger {
                 if twice || any_two(&logs, differ_before_the_end) || lost_its_flag(world, *id, &logs) {
                     self.diverged.insert(*id);
                 }
-                logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
             }
+            logs.retain(|endpoint, _| !self.spoiled.contains(&(endpoint.clone(), *id)));
             let later = written_later(&logs, &news);
             let gone = |entry: &Entry| is_given_up(entry, &news) || later.get(&entry.index) > Some(&entry.term);
             let kept: Vec<Entry> = logs.values().flatten().filter(|entry| !gone(entry)).copied().collect();

@@ -41,6 +41,7 @@ fn lines(run: RunId, kind: Kind) -> Vec<Line> {
         partition: ID,
         endpoint: Endpoint::from("a"),
         alive: true,
+        found_alive: true,
         largest_offset: Offset(run.began_ms),
         terms: 1,
         snapshot_file_missing: false,

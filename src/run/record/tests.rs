@@ -30,6 +30,7 @@ fn begun(at: u64, cluster: &str, all: bool, pids: &[u32]) -> RunHeader {
         partition: id(*pid),
         endpoint: A.into(),
         alive: true,
+        found_alive: true,
         largest_offset: Offset(at),
         terms: 1,
         snapshot_file_missing: false,

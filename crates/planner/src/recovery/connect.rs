@@ -105,7 +105,9 @@ pub(super) fn is_cleared_for_good(view: &View, leader: &ReplicaView, r: &Replica
 /// is from before that.
 pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Option<Decision> {
     let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint)?;
-    let was_doubted = choice.doubted.contains(&r.endpoint) || choice.unread.contains(&r.endpoint);
+    let was_doubted = [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint));
+    // An earlier run doubted it.
+    let was_doubted = was_doubted || r.memory.doubted;
     // One that was resent holds what its leader holds.
     let is_its_own = r.memory.load != Load::HandedOver;
     let is_known = cannot_be_compared(view, r, leader)

@@ -395,7 +395,10 @@ impl Case<'_> {
             return kept;
         }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
-            return Follower::Blocked(blocked);
+            // An aggregator that was just attached to its leader may still be making what that one lacks.
+            let is_made = is_written && self.leader.memory.aggregator_asked;
+            let wait = if is_made { self.wait_for_rows(follower) } else { None };
+            return wait.unwrap_or(Follower::Blocked(blocked));
         }
         let term = match self.term_of(follower) {
             Ok(term) => term,

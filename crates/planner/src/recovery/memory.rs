@@ -56,6 +56,8 @@ pub struct Memory {
 pub struct ReplicaMemory {
     /// Its alive flag before our first change; where another leader was elected since, its flag then.
     pub alive_before: bool,
+    /// Its alive flag as the first of our runs under this history found it: a later one may find what that one has set.
+    pub found_alive: bool,
     /// The largest offset ever known of it; 0 if none.
     pub largest_offset: Offset,
     /// The nameserver's number for its offset before anybody loaded it: none if there is none, or if it may be from a load.
@@ -97,6 +99,9 @@ pub struct ReplicaMemory {
     /// How far it shares its leader's log: when that one was chosen what it holds beyond was given up, and other entries were written in
     /// its place since, perhaps in the same term. None once it holds no more, or gets its leader's data.
     pub shared_up_to: Option<Offset>,
+    /// Its rows have to be compared with its leader's before it counts as back: counts spoke against one of the two when that one was
+    /// chosen, or said nothing, or its leader lacked rows that it may have deleted.
+    pub doubted: bool,
     /// Why the nameserver may replace it all the same.
     pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded: it may have taken writes since.
@@ -166,6 +171,10 @@ pub struct Recovery {
     pub after_op: Option<OpId>,
     /// The last call meant to replace its data, so connecting it as it was would be an error.
     pub resend_meant: bool,
+    /// The last call was to have its data dropped, and its leader had no snapshot: one of its own would stay in place if its tablet
+    /// restarted before the operation began, and its leader's log be put on top of that
+    /// (docs/openmldb/operations.md#what-each-operation-does).
+    pub snapshot_may_stay: bool,
     /// Its data must be dropped before the next RecoverTable: it was connected although a resend was meant, or has
     /// fewer rows than its leader.
     pub must_drop: bool,
@@ -193,7 +202,10 @@ pub struct Before {
     pub alive: bool,
     /// The largest offset known of it.
     pub largest_offset: Offset,
-    /// How many terms the partition had; a different number now makes the flag worthless.
+    /// The same as the first of our runs under this history found it; false where an older release wrote the record.
+    #[serde(default)]
+    pub found_alive: bool,
+    /// How many terms the partition had; a different number now makes the flags worthless.
     pub terms: usize,
     /// Whether its MANIFEST named a snapshot file that was not there: once it is loaded nobody can tell any more.
     #[serde(default)]
@@ -220,6 +232,7 @@ impl Memory {
             let is_asked_for_the_first_time = earlier.is_empty() && is_listed && !is_held;
             let mut memory = ReplicaMemory {
                 alive_before: replica.is_alive || before.is_some_and(|before| before.alive),
+                found_alive: before.map_or(replica.is_alive, |before| before.found_alive),
                 largest_offset: largest.into_iter().flatten().max().unwrap_or(Offset(0)),
                 polled: replica.offset.filter(|_| is_asked_for_the_first_time),
                 stalled_at: probes.and_then(|probes| probes.stalled_at),
@@ -275,6 +288,9 @@ impl Memory {
             let replica = self.replica_mut(&given.endpoint);
             replica.shared_up_to = [replica.shared_up_to, choice.offset].into_iter().flatten().min();
         }
+        for endpoint in choice.doubted.iter().chain(&choice.unread) {
+            self.replica_mut(endpoint).doubted = true;
+        }
         self.choice = Some(choice);
     }
 
@@ -284,6 +300,7 @@ impl Memory {
             partition,
             endpoint: endpoint.clone(),
             alive: memory.alive_before,
+            found_alive: memory.found_alive,
             largest_offset: memory.largest_offset,
             terms,
             snapshot_file_missing: memory.snapshot_file_missing,
@@ -331,6 +348,7 @@ impl ReplicaMemory {
     pub fn new() -> Self {
         Self {
             alive_before: false,
+            found_alive: false,
             largest_offset: Offset(0),
             polled: None,
             snapshot_before: Offset(0),
@@ -349,6 +367,7 @@ impl ReplicaMemory {
             snapshot_asked: false,
             leader_held: None,
             shared_up_to: None,
+            doubted: false,
             replaceable: None,
             led: false,
             stalled_at: None,

@@ -55,7 +55,9 @@ impl Memory {
             }
             Action::RecoverTable { endpoint, .. } if applied => {
                 self.settle_doubt(view, endpoint);
-                let leader = view.serving_leader().and_then(|leader| leader.offset());
+                let leader = view.serving_leader();
+                let has_data = view.replica(endpoint).is_some_and(|replica| replica.loaded().is_some());
+                let has_nothing_to_send = leader.is_none_or(|leader| leader.manifest_offset() == Offset(0));
                 let replica = self.replica_mut(endpoint);
                 // It is its leader's as it is. What is to be replaced is its own as long as nobody has seen it replaced.
                 if !intent.resends {
@@ -67,9 +69,10 @@ impl Memory {
                 replica.recovery.tries += 1;
                 replica.recovery.after_op = newest_op;
                 replica.recovery.resend_meant = intent.resends;
+                replica.recovery.snapshot_may_stay = intent.resends && has_data && has_nothing_to_send;
                 replica.recovery.must_drop = false;
                 replica.recovery.stood_still = false;
-                replica.recovery.catch_up_to = leader;
+                replica.recovery.catch_up_to = leader.and_then(|leader| leader.offset());
                 let over = |wait: &WaitFor| match wait {
                     WaitFor::Ops | WaitFor::CatchUp(_) | WaitFor::Rows(_) | WaitFor::Stuck(_) => true,
                     WaitFor::Begun(at) => at == endpoint,
@@ -194,7 +197,11 @@ impl Memory {
     /// A follower that was seen to hold what its leader holds is not doubted again once it is its leader's.
     fn settle_doubt(&mut self, view: &View, endpoint: &Endpoint) {
         let (Some(leader), Some(replica)) = (view.serving_leader(), view.replica(endpoint)) else { return };
-        if let Some(choice) = self.choice.as_mut().filter(|_| is_cleared_for_good(view, leader, replica)) {
+        if !is_cleared_for_good(view, leader, replica) {
+            return;
+        }
+        self.replica_mut(endpoint).doubted = false;
+        if let Some(choice) = self.choice.as_mut() {
             choice.doubted.retain(|at| at != endpoint);
             choice.unread.retain(|at| at != endpoint);
         }
@@ -205,9 +212,11 @@ impl Memory {
         let (Some(leads), Some(follows)) = (view.replica(leader), view.replica(follower)) else { return };
         let lacks_some = lacking(view, leads, follows).is_some_and(|lack| lack.rows > 0);
         let choice = self.choice.as_mut().filter(|choice| lacks_some && choice.leader == *leader);
-        if let Some(choice) = choice.filter(|choice| !choice.unread.contains(follower)) {
+        let Some(choice) = choice else { return };
+        if !choice.unread.contains(follower) {
             choice.unread.push(follower.clone());
         }
+        self.replica_mut(follower).doubted = true;
     }
 
     /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
@@ -249,7 +258,8 @@ impl Memory {
         let is_news = self.terms > 0 && view.terms.len() > self.terms;
         self.terms = view.terms.len();
         for replica in view.replicas.iter().filter(|_| is_news) {
-            self.replica_mut(&replica.endpoint).alive_before = replica.is_alive;
+            let noted = self.replica_mut(&replica.endpoint);
+            (noted.alive_before, noted.found_alive) = (replica.is_alive, replica.is_alive);
         }
     }
 
@@ -262,6 +272,7 @@ impl Memory {
             let is_replaced = is_seen_replaced(view, replica);
             let holds_no_more = |than: Offset| is_replaced || is_at_its_end && Some(than) >= replica.offset();
             let seen = self.replica_mut(&replica.endpoint);
+            seen.doubted &= !is_replaced;
             seen.shared_up_to = seen.shared_up_to.filter(|shared| !holds_no_more(*shared));
             if seen.leader_held.is_some_and(holds_no_more) {
                 (seen.leader_held, seen.replaceable) = (None, None);
@@ -287,6 +298,12 @@ impl Memory {
                 }
                 _ => {}
             }
+        }
+        // What was waited for is looked for in its rows.
+        if let WaitFor::Rows(endpoint) = &wait
+            && self.replica(endpoint).written_while_loading
+        {
+            self.forget_rows(endpoint);
         }
         self.expired.insert(wait, seen);
     }

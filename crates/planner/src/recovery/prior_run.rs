@@ -58,6 +58,9 @@ pub struct PersistedMemory {
     /// The last call meant to replace its data.
     #[serde(skip_serializing_if = "is_default")]
     pub resend_meant: bool,
+    /// The last call was to have its data dropped, and its leader had no snapshot to send in the place of an old one of its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub snapshot_may_stay: bool,
     /// Its data has to be dropped before the next RecoverTable.
     #[serde(skip_serializing_if = "is_default")]
     pub must_drop: bool,
@@ -70,6 +73,9 @@ pub struct PersistedMemory {
     /// How far it shares the log of a leader that was chosen although it holds more.
     #[serde(skip_serializing_if = "is_default")]
     pub shared_up_to: Option<Offset>,
+    /// Its rows have to be compared with its leader's before it counts as back.
+    #[serde(skip_serializing_if = "is_default")]
+    pub doubted: bool,
     /// Why the nameserver may replace it all the same.
     #[serde(skip_serializing_if = "is_default")]
     pub replaceable: Option<Replaceable>,
@@ -102,10 +108,12 @@ impl PersistedMemory {
             recover_tries: memory.recovery.tries,
             after_op: memory.recovery.after_op,
             resend_meant: memory.recovery.resend_meant,
+            snapshot_may_stay: memory.recovery.snapshot_may_stay,
             must_drop: memory.recovery.must_drop,
             resent_for_rows: memory.recovery.resent_for_rows,
             leader_held: memory.leader_held,
             shared_up_to: memory.shared_up_to,
+            doubted: memory.doubted,
             replaceable: memory.replaceable,
             led: memory.led,
             told_schema: memory.told_schema,
@@ -239,6 +247,7 @@ impl Memory {
             memory.written_while_loading = remembered.written_while_loading && since != ProcessSince::Restarted;
             memory.leader_held = remembered.leader_held;
             memory.shared_up_to = remembered.shared_up_to;
+            memory.doubted = remembered.doubted;
             memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);
@@ -246,6 +255,7 @@ impl Memory {
                 memory.recovery.tries = remembered.recover_tries.min(1);
                 memory.recovery.after_op = remembered.after_op;
                 memory.recovery.resend_meant = remembered.resend_meant;
+                memory.recovery.snapshot_may_stay = remembered.snapshot_may_stay;
                 memory.recovery.must_drop = remembered.must_drop;
                 memory.recovery.resent_for_rows = remembered.resent_for_rows;
             }

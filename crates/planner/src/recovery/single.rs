@@ -1,6 +1,6 @@
 //! What RecoverTable would do to a replica if it were sent by itself: the same rules as in a whole recovery, as one answer.
 
-use openmldb_model::{Endpoint, OpKind, Role};
+use openmldb_model::{Endpoint, Op, OpKind, Role};
 
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
@@ -151,7 +151,12 @@ pub fn resend_went_wrong(view: &View, follower: &ReplicaView) -> bool {
     let others = view.replicas.iter().filter(|r| r.endpoint != follower.endpoint);
     let next = others.filter_map(|r| r.memory.recovery.after_op).filter(|op| Some(*op) > recovery.after_op).min();
     let mut later = ops.filter(|op| Some(op.id) > recovery.after_op && next.is_none_or(|next| op.id <= next));
-    recovery.resend_meant && later.any(|op| matches!(op.kind, OpKind::ReAddSimplify | OpKind::ReAddNoSend))
+    let kept = |op: &Op| match op.kind {
+        OpKind::ReAddSimplify | OpKind::ReAddNoSend => true,
+        OpKind::ReAdd => recovery.snapshot_may_stay,
+        _ => false,
+    };
+    recovery.resend_meant && later.any(kept)
 }
 
 /// Whether a replica that RecoverTable was to replace has been: the operation marks it alive at its end, and its leader replicates to it.

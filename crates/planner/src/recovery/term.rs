@@ -150,6 +150,19 @@ pub fn written_below_its_start(view: &View, replica: &ReplicaView) -> Option<Ter
     view.terms.last().filter(|last| led_last && end.next() < last.start).copied()
 }
 
+/// Whether a disk table's replica may be the leader that was elected last, and so have written below where its term began: of those
+/// with a leader flag none was alive before anybody chose one of them, so that the flags do not say which one it was. That is too little
+/// to leave a partition to a person, but no proof that its log is the beginning of another's.
+fn may_have_led_last(view: &View, replica: &ReplicaView) -> bool {
+    let was_serving = |r: &ReplicaView| r.is_leader && r.memory.found_alive;
+    let ends_before = view.terms.last().zip(replica.offset()).is_some_and(|(last, end)| end.next() < last.start);
+    view.storage.is_disk()
+        && view.terms.len() > 1
+        && replica.is_leader
+        && ends_before
+        && !view.replicas.iter().any(was_serving)
+}
+
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
 /// nothing of a term before that began.
 pub fn is_on_history(view: &View, replica: &ReplicaView) -> bool {
@@ -189,7 +202,7 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     }
     // The replica elected last is official too.
     let by_terms = x_offset <= y_offset && is_on_history(view, x) && is_on_history(view, y);
-    by_terms && rows_bear_out(view, x, y)
+    by_terms && !may_have_led_last(view, x) && rows_bear_out(view, x, y)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

@@ -325,6 +325,11 @@ impl World {
                 None
             }
         };
+        if let (OperatorAction::RecoversReplica, Some(dead)) = (meddling, dead)
+            && let Some(leader) = metas.iter().find(|meta| meta.is_leader && meta.is_alive())
+        {
+            self.note_overwriting(id, &dead.endpoint.as_str().into(), &leader.endpoint.as_str().into());
+        }
         if let (Some(call), Some(leader)) = (call, self.leader()) {
             let mut reach = Reach(&mut self.tablets);
             let _ = self.nameservers.call(leader.as_str(), self.now, call, &mut reach);

@@ -63,7 +63,7 @@ impl World {
         self.deeds.iter().any(|(_, deed)| matches!(deed, faults::ScheduledFault::Recoverdata(_)))
     }
 
-    /// Partitions in which it had replicas overwritten that held more than their leader, or loaded a leader that clients then wrote to:
+    /// Partitions in which it, or another operator, had replicas overwritten that held more than their leader, or loaded a leader that clients then wrote to:
     /// what is lost of them is its doing.
     pub fn ruined_by_others(&self) -> &BTreeSet<PartitionId> {
         &self.ruined
@@ -156,10 +156,6 @@ impl World {
 
     fn recover_partition(&mut self, run: &Recoverdata, id: PartitionId, leader: &Endpoint) {
         let Some((table, metas)) = self.found(id) else { return };
-        let rows = |world: &Self, at: &Endpoint| -> BTreeSet<_> {
-            world.log(at, id).into_iter().map(|entry| entry.row).collect()
-        };
-        let kept = rows(self, leader);
         for meta in metas.iter().filter(|meta| meta.endpoint == leader.as_str() && !meta.is_alive()) {
             self.tell_nameserver(run, faults::mark_alive(&table, id, meta, true));
         }
@@ -167,10 +163,16 @@ impl World {
             if meta.is_alive() {
                 self.tell_nameserver(run, faults::mark_alive(&table, id, meta, false));
             }
-            if !rows(self, &meta.endpoint.as_str().into()).is_subset(&kept) {
-                self.ruined.insert(id);
-            }
+            self.note_overwriting(id, &meta.endpoint.as_str().into(), leader);
             self.tell_nameserver(run, faults::recover_table(&table, id, meta));
+        }
+    }
+
+    /// Somebody has a replica recovered, whatever it holds that its leader does not.
+    pub(super) fn note_overwriting(&mut self, id: PartitionId, replica: &Endpoint, leader: &Endpoint) {
+        let rows = |at| -> BTreeSet<_> { self.log(at, id).into_iter().map(|entry| entry.row).collect() };
+        if !rows(replica).is_subset(&rows(leader)) {
+            self.ruined.insert(id);
         }
     }
 

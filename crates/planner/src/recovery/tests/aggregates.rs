@@ -9,7 +9,7 @@ use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{
     Base, Decision, Gates, Memory, Outcome, Probe, ProblemKind, PromotionMethod, Question, Reason, RowsSeen, Suspicion,
-    awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
+    WaitFor, awaits_aggregator, choose, decide, is_proven_prefix, led_apart, may_be_dropped, may_be_resent, suspicion,
 };
 use openmldb_model::{Aggregator, Endpoint, Manifest, Offset, Seen, StorageMode, Term};
 
@@ -184,6 +184,15 @@ fn what_it_alone_holds_is_kept_until_it_was_aggregated_elsewhere() {
     assert_eq!(blocked.reason, Reason::LeaderLacksRows);
     assert!(blocked.hint.contains("replica aggregate db.t/0 ENDPOINT"), "{}", blocked.hint);
     assert_eq!(led(&[]).acts(), ["drop b"], "its leader holds all that it does");
+    // World 20014136: the next run found it made, and this one had asked a person.
+    let mut making = led(&[("a", "b", 15)]);
+    making.get_mut("a").memory.aggregator_asked = true;
+    let Decision::Wait(wait) = making.decided() else { panic!("{:?}", making.decided()) };
+    assert_eq!(wait.what, WaitFor::Rows("b".into()));
+    let mut memory = making.0.memory.clone();
+    memory.replica_mut(&"b".into()).written_while_loading = true;
+    memory.note_expired(StorageMode::Memory, wait.what, wait.seen);
+    assert!(!memory.rows.unwrap().covers([&"b".into()].into_iter()), "it is read again");
     let mut accepted = led(&[("a", "b", 15)]);
     accepted.0.memory.accepted = blocked.loss;
     assert_eq!(accepted.acts(), ["drop b"], "that was accepted");

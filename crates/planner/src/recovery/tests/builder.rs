@@ -188,7 +188,7 @@ impl Replica {
     }
 
     pub fn alive_before(mut self) -> Self {
-        self.0.memory.alive_before = true;
+        (self.0.memory.alive_before, self.0.memory.found_alive) = (true, true);
         self
     }
 

@@ -191,6 +191,11 @@ fn rows_that_were_read_before_it_had_caught_up_clear_nobody() {
     let choice = view.0.memory.choice.as_mut().unwrap();
     choice.doubted = std::mem::take(&mut choice.unread);
     assert!(wants_rows(&view), "whatever counts said when its leader was chosen");
+    // World 20015572: the choice was an earlier run's, and its leader was ahead by what clients had written since.
+    view.0.memory.choice.as_mut().unwrap().doubted.clear();
+    assert!(!wants_rows(&view));
+    view.get_mut("b").memory.doubted = true;
+    assert!(wants_rows(&view), "an earlier run doubted it");
     let mut resent = caught_up(80, 80, read_behind());
     resent.get_mut("b").memory.load = Load::HandedOver;
     assert!(!wants_rows(&resent), "what it holds is its leader's");

@@ -113,6 +113,14 @@ fn an_operation_that_kept_data_meant_to_be_replaced_is_an_error() {
     assert_eq!(resent(OpKind::ReAddWithDrop).decided(), Decision::Done);
     assert_eq!(resent(OpKind::ReAddSimplify).acts(), ["mark b no"]);
     assert_eq!(resent(OpKind::ReAddNoSend).acts(), ["mark b no"]);
+    assert_eq!(
+        resent(OpKind::ReAdd).decided(),
+        Decision::Done,
+        "it had nothing of its own, or its leader's snapshot is in its place"
+    );
+    let mut stayed = resent(OpKind::ReAdd);
+    stayed.get_mut("b").memory.recovery.snapshot_may_stay = true;
+    assert_eq!(stayed.acts(), ["mark b no"]);
     let mut view = resent(OpKind::ReAddSimplify);
     view.get_mut("b").is_alive = false;
     assert_eq!(view.acts(), ["del_replica a b"]);

@@ -293,7 +293,15 @@ fn at_start(alive: bool, manifest: u64, pair: (bool, u64), before: &[Before]) ->
 fn before(terms: usize) -> [Before; 1] {
     let partition = PartitionId { tid: Tid(7), pid: Pid(0) };
     let (endpoint, largest_offset) = ("a".into(), Offset(30));
-    [Before { partition, endpoint, alive: true, largest_offset, terms, snapshot_file_missing: false }]
+    [Before {
+        partition,
+        endpoint,
+        alive: true,
+        found_alive: false,
+        largest_offset,
+        terms,
+        snapshot_file_missing: false,
+    }]
 }
 
 #[test]
@@ -302,6 +310,8 @@ fn alive_before_comes_from_the_cluster_or_an_unfinished_run() {
     assert!(!at_start(false, 0, (false, 0), &[]).alive_before);
     assert!(at_start(false, 0, (false, 0), &before(1)).alive_before);
     assert!(!at_start(false, 0, (false, 0), &before(2)).alive_before, "a leader was elected since");
+    assert!(!at_start(true, 0, (false, 0), &before(1)).found_alive, "the run before this one has set it");
+    assert!(at_start(true, 0, (false, 0), &before(2)).found_alive);
 }
 
 #[test]

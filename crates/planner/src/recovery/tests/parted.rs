@@ -3,6 +3,7 @@
 use super::aggregates::{aggregating, base};
 use super::builder::{Built, Replica, a_partition};
 use super::carrying_on::{Found, none, restarted, same, told};
+use crate::recovery::term::is_proven_prefix;
 use crate::recovery::{Decision, Intent, Load, Memory, Outcome, PersistedMemory, Reason, ReplicaMemory};
 use openmldb_model::{Action, Offset, OpId, OpKind, OpStatus, StorageMode};
 
@@ -139,6 +140,15 @@ fn how_far_it_shares_its_leaders_log_is_remembered_by_a_later_run() {
     assert_eq!(carried.replica(&"b".into()).shared_up_to, Some(Offset(6)));
 }
 
+#[test]
+fn what_was_doubted_or_may_have_kept_its_own_snapshot_is_so_for_a_later_run() {
+    let mut seen = ReplicaMemory { doubted: true, ..ReplicaMemory::new() };
+    (seen.recovery.resend_meant, seen.recovery.snapshot_may_stay) = (true, true);
+    let carried = same(StorageMode::Memory).carried(false, [PersistedMemory::of(&seen), told(Load::Loaded), none()]);
+    let b = carried.replica(&"b".into());
+    assert!(b.doubted && b.recovery.snapshot_may_stay);
+}
+
 /// `b` was elected in term 5 by an operation that was to be settled, and is not marked alive yet; `a` was alive when the run began.
 fn an_election_came_between(b: fn(Replica) -> Replica, is_news: bool) -> Built {
     let a = |r: Replica| r.leader().alive_before().loaded(9);
@@ -156,7 +166,11 @@ fn an_election_came_between(b: fn(Replica) -> Replica, is_news: bool) -> Built {
 fn a_flag_from_before_an_election_does_not_say_who_was_elected_in_it() {
     let b = |r: Replica| r.leader().loaded(10);
     assert_eq!(an_election_came_between(b, false).reason(), Reason::WrittenBeside);
-    assert_eq!(an_election_came_between(b, true).chooses(), "b");
+    let chosen = an_election_came_between(b, true);
+    assert_eq!(chosen.chooses(), "b");
+    // World 20017942: it may have been named leader while it was behind.
+    let [a, b] = ["a", "b"].map(|at| chosen.get(at));
+    assert!(!is_proven_prefix(&chosen, a, b), "which of the two was elected last does not show");
     let is_gone = |r: Replica| r.leader().out_of_reach();
     assert_eq!(an_election_came_between(is_gone, true).reason(), Reason::OutOfReach, "it may have taken writes");
     let again = an_election_came_between(|r| r.leader().alive().loaded(10), true);
