@@ -11,7 +11,7 @@ use openmldb_ops::wire::api::TableMode;
 use openmldb_ops::wire::call::{NameserverCall, TabletCall};
 
 use super::ledger::Ledger;
-use super::shown::{lacks_nothing, show_the_same};
+use super::shown::{is_same, lacks_nothing, show_the_same};
 
 /// No run in these worlds takes nearly as many calls that change something.
 const AT_MOST: u64 = 20_000;
@@ -271,7 +271,7 @@ impl Judge {
             world.log(leader, id).into_iter().map(|entry| (entry.index, entry)).collect();
         let last = leading.keys().next_back().copied().unwrap_or_default();
         let is_foreign = |entry: &&Entry| match leading.get(&entry.index) {
-            Some(there) => there != *entry,
+            Some(there) => !is_same(there, entry),
             None => entry.index > last,
         };
         let log = world.log(follower, id);

@@ -27,3 +27,8 @@ pub fn that_count(world: &World, id: PartitionId, entries: &[Entry]) -> BTreeSet
     let deletes = entries.iter().filter(hide).map(|entry| entry.row);
     world.shown(id, entries).into_iter().chain(deletes).collect()
 }
+
+/// Whether two entries are the same write. An aggregator that begins anew writes what was in a log that was lost once more, later.
+pub fn is_same(one: &Entry, other: &Entry) -> bool {
+    (one.term, one.index, one.row, one.deletes) == (other.term, other.index, other.row, other.deletes)
+}
