@@ -310,9 +310,10 @@ fn in_a_row(why: String, seen: &Seen, memory: &Memory, limits: &Limits) -> Decis
             ],
         });
     }
-    // One that was killed says nothing of the cluster.
-    let ended = memory.attempts.iter().filter(|attempt| attempt.ended_ms.is_some()).count();
-    match left(limits.before_the_next(ended), since) {
+    // One that was killed says nothing of the cluster, and what it began is gone on with at once: the time was over when it began.
+    let ended: Vec<u64> = memory.attempts.iter().filter_map(|attempt| attempt.ended_ms).collect();
+    let since = Duration::from_millis(seen.at_ms.saturating_sub(ended.last().copied().unwrap_or_default()));
+    match left(limits.before_the_next(ended.len()), since) {
         Some(left) => Decision::Waits(Waiting::BackingOff { tried, until_ms: after(seen, left) }),
         None => Decision::Acts(why),
     }

@@ -51,6 +51,9 @@ pub(super) enum Told {
 impl Digest {
     /// Whether an event is told on its own.
     pub(super) fn told(&mut self, event: &Event, run_counts: &RunCounts) -> Told {
+        if let Event::Observed { .. } = event {
+            *self = Self::default();
+        }
         let kind = match event {
             _ if run_counts.bars().length <= FEW => return Told::Yes,
             Event::LeaderChosen { choice, .. } if choice.given_up.is_empty() => return Told::No,

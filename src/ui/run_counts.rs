@@ -54,7 +54,11 @@ impl RunCounts {
     /// Adds an event.
     pub(super) fn add(&mut self, event: &Event) {
         match event {
-            Event::Observed { partitions, healthy, .. } => self.unhealthy = partitions.saturating_sub(*healthy),
+            // A guard's next recovery begins with nothing of the one before.
+            Event::Observed { partitions, healthy, .. } => {
+                let unhealthy = partitions.saturating_sub(*healthy);
+                *self = Self { unhealthy, expected: self.expected.take(), ..Self::default() };
+            }
             Event::Partition { table, pid, state, .. } => {
                 let partition = (table.clone(), *pid);
                 match state {
@@ -194,6 +198,21 @@ mod tests {
         assert_eq!(run_counts.bars().serving, 2, "one more since");
         run_counts.add(&progress(4));
         assert_eq!((run_counts.bars().serving, run_counts.trouble()), (4, String::new()), "its tablet answers again");
+    }
+
+    #[test]
+    fn a_second_run_begins_with_nothing_of_the_first() {
+        let mut run_counts = RunCounts::default();
+        let observed = |healthy| Event::Observed { partitions: 4, replicas: 12, healthy, auto_failover: true };
+        run_counts.add(&observed(0));
+        [Milestone::Redundant, Milestone::Blocked]
+            .into_iter()
+            .zip(0..)
+            .for_each(|(state, pid)| run_counts.add(&partition(pid, state)));
+        run_counts.add(&observed(1));
+        assert_eq!(run_counts.bars(), Bars { length: 3, serving: 0, redundant: 0 });
+        run_counts.add(&Event::Progress(Box::new(Progress { partitions: 4, serving: 1, ..Progress::default() })));
+        assert_eq!(run_counts.trouble(), "");
     }
 
     #[test]

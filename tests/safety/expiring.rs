@@ -167,6 +167,36 @@ fn an_old_leader_behind_the_snapshot_that_proves_a_term_follows_as_it_is() {
     }
 }
 
+/// Seen on real servers: a tablet came back when its partitions had been led without it for a while, and rows that it held had been
+/// deleted meanwhile. What it holds is the beginning of its leader's log all the same.
+#[test]
+fn one_that_came_late_follows_as_it_is_whatever_was_deleted_meanwhile() {
+    for (ttl, playbook) in KINDS.into_iter().flat_map(|ttl| PLAYBOOKS.map(|playbook| (ttl, playbook))) {
+        for deleted_before in [0, 2] {
+            let mut world = cluster(3, 1).by(playbook);
+            let [id] = world.expiring(KMemory, ttl, [&[1, 2, 3]]);
+            world.rows_of_keys(id, 1, 5, 30);
+            world.deletes(id, 1, deleted_before);
+            world.passes(1_000);
+            world.everything_dies();
+            world.starts([1, 2]);
+            let nameserver = world.world.nameserver_endpoints()[0].clone();
+            world.world.start_nameserver(&nameserver);
+            world.a_nameserver_leads();
+            world.a_recovery_is_left_to_others(|run| run);
+            world.deletes(id, 1, 3);
+            world.rows_of_keys(id, 1, 5, 12);
+            world.passes(1_000);
+            world.starts([3]);
+            let found = world.comes_right();
+            let told = found.told.join("\n");
+            assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{playbook} {ttl:?}: {told}");
+            let is_resent = ["drop_table", "dropped and resent"].iter().any(|word| told.contains(word));
+            assert!(!is_resent, "{playbook} {ttl:?}: {told}");
+        }
+    }
+}
+
 /// World 245: the same of rows that its log lacks. It shows fewer newer ones of their keys than are kept.
 #[test]
 fn a_row_that_fewer_newer_ones_follow_than_are_kept_has_not_expired() {

@@ -199,8 +199,13 @@ impl Written {
 
     /// Somebody recovers it before what it is about happens, and is killed.
     pub fn a_recovery_is_killed(&mut self, after: Duration) {
+        self.a_recovery_is_left_to_others(|calm| Run { killed_after: Some(after), ..calm });
+    }
+
+    /// Somebody recovers it before what it is about happens; what that owes is given back by whoever comes next.
+    pub fn a_recovery_is_left_to_others(&mut self, how: impl FnOnce(Run<'static>) -> Run<'static>) {
         let before = auto_failover(&mut self.world);
-        self.is_recovered(|calm| Run { killed_after: Some(after), ..calm });
+        self.is_recovered(how);
         self.owed = self.owed.or(before);
     }
 

@@ -119,7 +119,14 @@ fn a_row_ends_only_where_it_was_well_without_a_break() {
 fn a_recovery_that_was_killed_does_not_put_off_the_next_one() {
     let mut watched = Watched::of(restarted(&[]), &[Case::EverythingRestarted]);
     watched.after(minutes(1));
-    watched.memory.attempts.push(Attempt { began_ms: watched.seen.at_ms, ended_ms: None, verdict: None, ill_ms: None });
+    let killed = |at_ms| Attempt { began_ms: at_ms, ended_ms: None, verdict: None, ill_ms: None };
+    watched.memory.attempts.push(killed(watched.seen.at_ms));
+    assert!(acts(&watched.now()));
+    // Nor where others had ended before it: what was to be waited for was over when it began.
+    watched.tried();
+    assert!(matches!(watched.now(), Decision::Waits(Waiting::BackingOff { .. })));
+    assert!(acts(&watched.after(minutes(1))));
+    watched.memory.attempts.push(killed(watched.seen.at_ms));
     assert!(acts(&watched.now()));
 }
 

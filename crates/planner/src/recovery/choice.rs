@@ -29,7 +29,7 @@ pub struct Choice {
     pub unread: Vec<Endpoint>,
     /// What the other leader-flagged replicas give up.
     pub given_up: Vec<GivenUp>,
-    /// Replicas that did not answer when it was chosen; never proven prefixes afterwards.
+    /// Replicas that did not answer when it was chosen: these are judged once they are loaded.
     pub out_of_reach: Vec<Endpoint>,
     /// Those of them that the nameserver had seen no longer than the leader is.
     #[serde(default)]

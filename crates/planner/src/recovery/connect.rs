@@ -9,7 +9,7 @@ use super::decision::{ComparedBefore, Decision, Intent, Question};
 use super::early;
 use super::memory::Load;
 use super::rows::{
-    cannot_be_compared, comparing_failed, seen_identical, seen_to_lack, seen_to_lack_what_one_delete_may_take,
+    cannot_be_compared, comparing_failed, lacking, seen_identical, seen_to_lack, seen_to_lack_what_one_delete_may_take,
     was_read_at, with_data,
 };
 use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_some_of_its_log};
@@ -25,22 +25,19 @@ pub(super) struct Returns {
     pub(super) marked: bool,
 }
 
-/// Whom a leader may be connected to.
-#[derive(Clone, Copy)]
-pub(super) struct Whom {
-    pub(super) connect: Connect,
-    /// Whether followers are loaded after it was chosen, and judged then.
-    pub(super) late: bool,
-}
-
-/// The replicas that the chosen leader may take as they are: proven prefixes that [`may_be_connected`].
-pub(super) fn connectable<'a>(view: &'a View, choice: &'a Choice, whom: Whom) -> impl Iterator<Item = &'a ReplicaView> {
+/// The replicas that the chosen leader may take as they are: proven prefixes that [`may_be_connected`]. One that nobody could look at when
+/// the leader was chosen is judged once it is loaded.
+pub(super) fn connectable<'a>(
+    view: &'a View,
+    choice: &'a Choice,
+    connect: Connect,
+) -> impl Iterator<Item = &'a ReplicaView> {
     let leader = view.replica(&choice.leader);
     let is_prefix = move |r: &ReplicaView| {
         let late = || leader.is_some_and(|leader| early::is_late_prefix(view, choice, leader, r));
-        is_known_to_begin(view, choice, leader, r) || whom.late && late()
+        is_known_to_begin(view, choice, leader, r) || late()
     };
-    let proven = view.replicas.iter().filter(move |r| whom.connect == Connect::ProvenPrefixes && is_prefix(r));
+    let proven = view.replicas.iter().filter(move |r| connect == Connect::ProvenPrefixes && is_prefix(r));
     proven.filter(move |r| may_be_connected(view, leader, r))
 }
 
@@ -106,8 +103,10 @@ pub(super) fn is_cleared_for_good(view: &View, leader: &ReplicaView, r: &Replica
 pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Option<Decision> {
     let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint)?;
     let was_doubted = [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint));
-    // An earlier run doubted it.
-    let was_doubted = was_doubted || r.memory.doubted;
+    // One that came late was compared as it had come, if at all: its leader may have deleted rows of it by then.
+    let came_late = choice.out_of_reach.contains(&r.endpoint) && lacking(view, leader, r).is_some();
+    // Or an earlier run doubted it.
+    let was_doubted = was_doubted || came_late || r.memory.doubted;
     // One that was resent holds what its leader holds.
     let is_its_own = r.memory.load != Load::HandedOver;
     let is_known = cannot_be_compared(view, r, leader)
@@ -144,7 +143,7 @@ pub(super) fn begins_its_leaders_log(view: &View, leader: &ReplicaView, r: &Repl
 }
 
 /// AddReplica for proven prefixes that the leader does not replicate to yet: after a promotion, or after a crash.
-pub(super) fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
+pub(super) fn connect_proven(view: &View, step: &'static str, choice: &Choice, whom: Connect) -> Option<Decision> {
     let leader = view.replica(&choice.leader).filter(|leader| leader.leads_in_memory())?;
     if !view.ops_in_flight.is_empty() {
         return None;

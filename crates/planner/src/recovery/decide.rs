@@ -9,7 +9,7 @@ use openmldb_model::{Action, Endpoint, Seen};
 use super::base;
 use super::blocked::{Blocked, Reason};
 use super::choice::{Choice, PromotionMethod};
-use super::connect::{Returns, Whom, connect_proven, connectable};
+use super::connect::{Returns, connect_proven, connectable};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::early::{self, serves_early};
 use super::election::choose;
@@ -130,8 +130,7 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if let (None, Some(first)) = (view.serving_leader(), gates.before_leading(view, turn(playbook))) {
                 return Some(first);
             }
-            let whom = Whom { connect: *connect, late: serves_early(playbook) };
-            lead(view, key, choice, whom).or_else(|| connect_proven(view, key, choice, whom))
+            lead(view, key, choice, *connect).or_else(|| connect_proven(view, key, choice, *connect))
         }
         PartitionStep::MarkAlive { replicas: Which::Leader, .. } => {
             mark_leader_alive(view, key).or_else(|| base::aggregate(view, key))
@@ -285,7 +284,7 @@ fn mark(view: &View, replica: &ReplicaView, alive: bool) -> Action {
 }
 
 /// Makes the chosen replica leader, unless it is.
-fn lead(view: &View, step: &'static str, choice: &Choice, whom: Whom) -> Option<Decision> {
+fn lead(view: &View, step: &'static str, choice: &Choice, whom: Connect) -> Option<Decision> {
     let leader = view.replica(&choice.leader)?;
     match choice.way {
         _ if view.serving_leader().is_some() => None,

@@ -6,6 +6,7 @@ use openmldb_model::{Offset, Seen};
 
 use super::choice::Choice;
 use super::memory::Load;
+use super::rows::seen_to_lack;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
 use super::view::{Data, ReplicaView, View};
 
@@ -83,13 +84,14 @@ pub(super) fn may_lead(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a follower that was loaded after its leader was chosen holds the beginning of what that one held then, and nothing
-/// beside. The leader may have taken writes since, so its offset now proves nothing.
+/// Whether a follower that was loaded after its leader was chosen, because that served early or the follower's tablet was away, holds the
+/// beginning of what that one held then, and nothing beside. The leader may have taken writes since, so its offset now proves nothing.
 pub(super) fn is_late_prefix(view: &View, choice: &Choice, leader: &ReplicaView, follower: &ReplicaView) -> bool {
     let loaded_by_us = follower.memory.load == Load::Loaded && follower.memory.loads > 0;
     let within = follower.offset() <= choice.offset;
-    // Its leader had a row for each entry then: whoever has not lacks some, however far that one is ahead by now.
-    let is_complete = follower.offset().is_some_and(|offset| follower.rows() >= offset.0);
+    // Where it has not a row for each entry only its leader's rows tell whether it lacks some, however far that one is ahead by now.
+    let is_complete = follower.offset().is_some_and(|offset| follower.rows() >= offset.0)
+        || seen_to_lack(view, follower, leader) == Some(0);
     loaded_by_us
         && within
         && is_complete
