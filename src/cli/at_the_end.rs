@@ -18,8 +18,8 @@ use super::args::steps::{LeaderCommand, TabletCommand};
 use super::caller::now_ms;
 use crate::cluster::{AUTH_ENV, ZK_CERT_ENV};
 use crate::files;
-use crate::run::{Summary, note_exit};
-use crate::ui::{Ended, metrics_text};
+use crate::run::{Service, Summary, note_exit};
+use crate::ui::{Ended, Paint, metrics_text, service_text};
 
 /// How long writing a file may take: it may be on a disk that hangs.
 const METRICS: Duration = Duration::from_secs(5);
@@ -52,6 +52,8 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     summary: Option<Summary>,
+    /// Of a command that has no summary.
+    service: Option<Service>,
     /// Its records, in the order in which they were begun.
     records: Vec<String>,
     error: Option<String>,
@@ -90,6 +92,11 @@ impl AtTheEnd {
     /// What came of it, as far as it is known; the last word counts.
     pub fn knows(&self, summary: &Summary) {
         locked(&self.0.known).summary = Some(summary.clone());
+    }
+
+    /// Whether clients can read and write now that it has ended.
+    pub fn serves(&self, service: &Service) {
+        locked(&self.0.known).service = Some(service.clone());
     }
 
     /// Its record.
@@ -182,7 +189,8 @@ impl AtTheEnd {
         let known = locked(&self.0.known);
         let took_ms = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (summary, record, error) = (known.summary.clone(), known.records.last().cloned(), known.error.clone());
-        Ended { command: self.0.command, exit_code, summary, record, error, at_ms: now_ms(), took_ms }
+        let service = known.service.clone().or_else(|| summary.as_ref()?.service.clone());
+        Ended { command: self.0.command, exit_code, summary, service, record, error, at_ms: now_ms(), took_ms }
     }
 
     fn write_metrics(&self, ended: &Ended, within: Duration, say: &Say) {
@@ -301,6 +309,9 @@ fn environment(ended: &Ended) -> Vec<(&'static str, String)> {
         ("OPENMLDB_OPS_VERDICT", ended.verdict().word().to_owned()),
         ("OPENMLDB_OPS_EXIT_CODE", ended.exit_code.to_string()),
     ];
+    if let Some(service) = &ended.service {
+        told.push(("OPENMLDB_OPS_SERVICE", service_text(service, Paint::Plain).trim_end().to_owned()));
+    }
     if let Some(summary) = &ended.summary {
         let counts = &summary.partitions;
         let bad = counts.blocked + counts.failed;

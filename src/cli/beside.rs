@@ -62,7 +62,7 @@ pub(super) async fn lead_beside(
     };
     out.finish();
     let line = ArrangedLine::of(&job.undertaking, &report);
-    out.text_or(&arranged_text(&line, out.paint()), &line)?;
+    out.text_or(&arranged_text(&line, out.lists_each(), out.paint()), &line)?;
     let is_stopped = report.stopped.is_some();
     let recovered = recovered.with_handovers(report.stopped, report.not_restored, report.panicked, report.held_for);
     let recovered = Recovered { unrecorded: report.unrecorded, ..recovered };

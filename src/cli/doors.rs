@@ -73,6 +73,11 @@ pub async fn tell(nameserver: Option<&str>, order: &Order) -> Result<Answer, Fai
     }
 }
 
+/// Whether the nameserver at this address is that of a sandbox that is served on this host.
+pub fn is_served_here(nameserver: &str) -> bool {
+    dir().is_ok_and(|dir| posted(&dir).into_iter().any(|(_, door)| door.sandbox == nameserver))
+}
+
 fn posted(dir: &Path) -> Vec<(PathBuf, Door)> {
     let listed = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let read = |file: PathBuf| {

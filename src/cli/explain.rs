@@ -4,26 +4,38 @@ use anyhow::anyhow;
 
 use crate::model::ReturnCode;
 use crate::recovery::Reason;
-use crate::ui::{CodeKind, ExplainedLine, explained_text};
+use crate::ui::{CodeKind, ExplainedLine, Paint, explained_text, groups_text, listed_text};
 use crate::verify::FindingKind;
 
 use super::failure::{Exit, Failure};
 use super::out::Out;
 
-/// Runs the command.
+/// Runs the command. Without a code it says what kinds of codes there are; a kind is listed.
 ///
 /// # Errors
 /// Nobody knows such a code.
 pub fn run(code: Option<&str>, out: &Out) -> Result<Exit, Failure> {
     let known = known();
-    let meant = known.iter().filter(|line| code.is_none_or(|code| line.is_meant_by(code.trim())));
-    let meant: Vec<&ExplainedLine> = meant.collect();
-    if let (Some(code), true) = (code, meant.is_empty()) {
-        let hint = "`openmldb-ops explain` lists all that is known";
+    let Some(code) = code.map(str::trim) else {
+        if out.is_json() {
+            return each(out, &known, explained_text);
+        }
+        out.text(&groups_text(&known, out.paint()))?;
+        return Ok(Exit::Healthy);
+    };
+    let kind = CodeKind::ALL.into_iter().find(|kind| kind.is_meant_by(code));
+    let is_meant = |line: &ExplainedLine| kind.map_or_else(|| line.is_meant_by(code), |kind| line.kind == kind);
+    let meant: Vec<ExplainedLine> = known.into_iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        let hint = "`openmldb-ops explain` says what there is";
         return Err(Failure::usage(anyhow!("`{code}` is not a return code, reason, finding or exit code")).hint(hint));
     }
-    for line in meant {
-        out.text_or(&explained_text(line, out.paint()), line)?;
+    each(out, &meant, if kind.is_some() { listed_text } else { explained_text })
+}
+
+fn each(out: &Out, lines: &[ExplainedLine], text: fn(&ExplainedLine, Paint) -> String) -> Result<Exit, Failure> {
+    for line in lines {
+        out.text_or(&text(line, out.paint()), line)?;
     }
     Ok(Exit::Healthy)
 }

@@ -40,6 +40,7 @@ pub struct Out {
     ends: AtTheEnd,
     carries: Carries,
     records: Option<PathBuf>,
+    lists_each: bool,
 }
 
 /// Where JSON Lines go.
@@ -59,7 +60,8 @@ impl Out {
         let carries = Carries::default();
         let lines = JsonLines::new(Carrying::new(progress.beside(io::stdout()), Format::Json, carries.clone()));
         let (printing, paint) = (Printing::start(), Paint::for_stdout());
-        Self { output, lines, progress, printing, paint, ends, carries, records }
+        let lists_each = verbose > 0;
+        Self { output, lines, progress, printing, paint, ends, carries, records, lists_each }
     }
 
     /// Hears a run: progress, and JSON Lines if asked for.
@@ -376,6 +378,11 @@ impl Out {
     /// How stdout is painted.
     pub fn paint(&self) -> Paint {
         self.paint
+    }
+
+    /// Whether an undertaking tells of each partition on its own, as with `-v`.
+    pub fn lists_each(&self) -> bool {
+        self.lists_each
     }
 
     /// Whether JSON Lines were asked for.

@@ -1,6 +1,8 @@
 //! `rehearse`: the real recovery on a simulated cluster in the likeness of a real or made-up one, in virtual time.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -42,12 +44,13 @@ pub async fn run(args: &practice::Rehearse, out: &Out) -> Result<Exit, Failure> 
         counted(partitions_of(&snapshot), "partition"),
     ));
     let heard: Vec<Heard> = playbooks.iter().map(|_| Heard::default()).collect();
+    let done = Arc::new(AtomicUsize::new(0));
     let rehearsing: Vec<_> =
-        playbooks.iter().zip(&heard).map(|(playbook, heard)| rehearse(&like, playbook, args, heard)).collect();
-    let early_leader_note = tell(&playbooks, &heard, partitions_of(&snapshot), out);
+        playbooks.iter().zip(&heard).map(|(playbook, heard)| rehearse(&like, playbook, args, (heard, &done))).collect();
+    let progress = tell(&playbooks, (&heard, &done), partitions_of(&snapshot), out);
     let rehearsed = tokio::select! {
         rehearsed = all(rehearsing) => rehearsed?,
-        never = early_leader_note => match never {},
+        never = progress => match never {},
     };
     let lines: Vec<RehearsalLine<'_>> =
         rehearsed.iter().map(|rehearsed| RehearsalLine::new(rehearsed, &like, &snapshot.cluster)).collect();
@@ -65,11 +68,18 @@ fn partitions_of(snapshot: &Snapshot) -> usize {
 type Rehearsing = JoinHandle<Result<Rehearsed, RehearseError>>;
 
 /// On a thread of its own: virtual time is a runtime's, and this one's is real.
-fn rehearse(like: &Likeness, playbook: &Playbook, args: &practice::Rehearse, heard: &Heard) -> Rehearsing {
-    let (like, playbook, heard) = (like.clone(), playbook.clone(), heard.clone());
+fn rehearse(
+    like: &Likeness,
+    playbook: &Playbook,
+    args: &practice::Rehearse,
+    (heard, done): (&Heard, &Arc<AtomicUsize>),
+) -> Rehearsing {
+    let (like, playbook, heard, done) = (like.clone(), playbook.clone(), heard.clone(), done.clone());
     let (faults, seed) = (args.faults.faults.clone(), args.seed);
     tokio::task::spawn_blocking(move || {
-        Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run_heard(&heard)
+        let rehearsed = Rehearsal { likeness: &like, playbook: &playbook, faults: &faults, seed }.run_heard(&heard);
+        done.fetch_add(1, Ordering::Relaxed);
+        rehearsed
     })
 }
 
@@ -84,7 +94,12 @@ async fn all(rehearsing: Vec<Rehearsing>) -> Result<Vec<Rehearsed>, Failure> {
 }
 
 /// Says how far they have come, ever more rarely.
-async fn tell(playbooks: &[Playbook], heard: &[Heard], partitions: usize, out: &Out) -> Infallible {
+async fn tell(
+    playbooks: &[Playbook],
+    (heard, done): (&[Heard], &AtomicUsize),
+    partitions: usize,
+    out: &Out,
+) -> Infallible {
     let mut pause = FIRST_WORD;
     loop {
         tokio::time::sleep(pause).await;
@@ -93,7 +108,9 @@ async fn tell(playbooks: &[Playbook], heard: &[Heard], partitions: usize, out: &
             let Timeline { serving, redundant, .. } = heard.so_far();
             format!("{}: {} serve, {} redundant", playbook.name, serving.partitions, redundant.partitions)
         });
-        out.say()(&format!("of {partitions}: {}", so_far.collect::<Vec<_>>().join("; ")));
+        let (done, of) = (done.load(Ordering::Relaxed), counted(playbooks.len(), "playbook"));
+        let partitions = counted(partitions, "partition");
+        out.say()(&format!("{done} of {of} done; of {partitions}: {}", so_far.collect::<Vec<_>>().join("; ")));
     }
 }
 

@@ -25,6 +25,11 @@ use super::waits::Waits;
 #[cfg(feature = "sandbox")]
 pub(super) use super::embedded::{scenario, shape, time_scale};
 
+#[cfg(feature = "sandbox")]
+use super::doors::is_served_here;
+#[cfg(not(feature = "sandbox"))]
+use super::no_sandbox::is_served_here;
+
 /// A cluster to work on.
 pub struct Session {
     /// Its servers.
@@ -107,6 +112,11 @@ impl Session {
 
     fn host_lock(&self, records: &Path) -> LockFile {
         LockFile::new(records, &self.name, &host(), self.cluster.clone())
+    }
+
+    /// Whether its clock is like ours: a sandbox's runs faster, in this process or in another one on this host.
+    pub fn is_on_our_clock(&self) -> bool {
+        self.sandbox.is_none() && !is_served_here(&self.cluster.leader())
     }
 
     /// Stops the embedded cluster, if it is one, after what was done: that counts first.

@@ -140,6 +140,7 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
     let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
     let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await;
     let ops = session.cluster.timed_ops().await;
+    let now_ms = session.is_on_our_clock().then(now_ms);
     let closed = session.close().await;
     let (Snapshot { tables, .. }, mut ops) = (checked(seen?, &scope)?, ops?);
     closed?;
@@ -152,7 +153,6 @@ async fn ops(args: &ShowOps, out: &Out) -> Result<Exit, Failure> {
         in_state && in_scope
     });
     ops.sort_by_key(|timed| timed.op.id);
-    let now_ms = now_ms();
     let found: Vec<OpRow> = ops.iter().map(|timed| OpRow::of(timed, now_ms)).collect();
     rows(out, "op", &found, |rows| Ok(ops_text(rows, &layout(&args.columns), out.paint())?))
 }

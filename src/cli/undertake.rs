@@ -9,7 +9,7 @@ use crate::operate::{
     self, Job, JobError, JobReport, StateDir, StateDirError, StepEvent, StepListener, StepOutcome, dry_run,
 };
 use crate::run::{RecoverError, Room};
-use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, Moved, arranged_text, arrangement_text, by_hand};
+use crate::ui::{ArrangedLine, ArrangementLine, MoveLine, Moved, arrangement_text, by_hand, undertaken_text};
 
 use super::args::undertake::{ScaleCommand, Undertaking, UpgradeCommand};
 use super::failure::exit_of_stop;
@@ -117,7 +117,8 @@ async fn on_cluster(
     out.finish();
     let report = ended.map_err(|error| failure_of(error, session))?;
     let line = ArrangedLine::of(&job.undertaking, &report);
-    out.text_or(&arranged_text(&line, out.paint()), &line)?;
+    out.ends().serves(&line.service);
+    out.text_or(&undertaken_text(&line, out.lists_each(), out.paint()), &line)?;
     if let Some(rows) = rows_of(session) {
         out.sandbox(&rows)?;
     }
@@ -128,7 +129,8 @@ async fn look(job: &Job, session: &Session, out: &Out) -> Result<Exit, Failure> 
     let drawn = job.look(&session.cluster).await.map_err(|error| failure_of(error, session))?;
     let (walks, after) = dry_run(&drawn.arrangement, &drawn.seen);
     let line = ArrangementLine::of(&job.undertaking, &drawn, &walks, &after);
-    out.text_or(&arrangement_text(&line, out.paint()), &line)?;
+    out.ends().serves(&line.service);
+    out.text_or(&arrangement_text(&line, out.lists_each(), out.paint()), &line)?;
     let stops = walks.iter().any(|dry_run| dry_run.stops_at.is_some()) || !drawn.arrangement.beyond.is_empty();
     Ok(if stops { Exit::Partial } else { Exit::Healthy })
 }

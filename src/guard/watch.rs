@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{SetOnce, watch};
 
 use crate::cluster::Cluster;
-use crate::model::{Endpoint, counted};
+use crate::model::{Endpoint, Verb, counted_that};
 use crate::operate::{StateDir, StateDirError};
 use crate::playbook::Playbook;
 use crate::run::{
@@ -351,12 +351,13 @@ fn left_alone(prepared: &Prepared) -> Option<Question> {
     let blocked: Vec<_> =
         prepared.plan.partitions.iter().filter_map(|planned| Some((planned, planned.blocked.as_ref()?))).collect();
     let (first, why) = blocked.first()?;
-    let more = match blocked.len() {
-        1 => String::new(),
-        all => format!("; and {}", counted(all - 1, "other partition")),
+    let (name, why_text) = (format!("{}/{}", first.table, first.partition.pid), &why.text);
+    let seen = match blocked.len() {
+        1 => format!("{name} is blocked: {why_text}"),
+        all => format!("{} blocked; {name}: {why_text}", counted_that(all, "partition", Verb::Be)),
     };
     Some(Question {
-        seen: format!("{}/{} is blocked: {}{more}", first.table, first.partition.pid, why.text),
+        seen,
         next: vec![
             "openmldb-ops recover --all --dry-run # every reason, and what would be lost".to_owned(),
             why.hint.clone(),

@@ -79,9 +79,10 @@ impl SentStep {
         }
         EffectStatus::Missed {
             text: format!("it was sent, but its effect was not seen within {} s: {text}", timeout.as_secs()),
-            hint:
+            hint: self.planned.effect.when_late().unwrap_or_else(|| {
                 "it may still take effect: check `openmldb-ops status` and `openmldb-ops show ops`, then run this again"
-                    .to_owned(),
+                    .to_owned()
+            }),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{PartitionId, Snapshot};
+use crate::model::{PartitionId, Pid, Snapshot, TableName};
 use crate::run::stopping::{LOOKS, within_budget};
 use crate::run::{
     HeldFor, LockError, NotDone, RecoverError, Room, RunId, Scope, SessionStart, Sizes, Stop, WorkSession, why_held,
@@ -352,12 +352,14 @@ fn steps_of(arrangement: &Arrangement, seen: &Snapshot) -> BTreeMap<String, usiz
 /// The goals that are not reached, as the last look has it: the partition arranged as it is to be, and healthy.
 fn what_is_left(goals: &[Goal], given_up: &BTreeMap<String, Refusal>, seen: &Snapshot) -> Vec<(Goal, Refusal)> {
     let status = crate::run::Status::of(seen, &Scope::All);
+    let found: BTreeMap<(&TableName, Pid), _> =
+        status.partitions.iter().map(|found| ((&found.table, found.pid), found)).collect();
     let mut left = Vec::new();
     for goal in goals {
         let hint = format!("check `openmldb-ops status --partition {}`, then run this again", goal.name());
         let refusal = match next(seen, goal) {
             Next::Done => {
-                let found = status.partitions.iter().find(|found| found.table == goal.table && found.pid == goal.pid);
+                let found = found.get(&(&goal.table, goal.pid));
                 // How many replicas there are to be is the goal's to say.
                 let problem = found.and_then(|found| found.problems.iter().find(|problem| !problem.is_count()));
                 problem.map(|problem| Refusal::unsafe_now(format!("{} {}", problem.endpoint, problem.text), hint))

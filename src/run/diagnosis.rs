@@ -383,9 +383,12 @@ fn at_work(runs: &Runs) -> Option<Diagnosis> {
     let holder = runs.at_work.as_ref()?;
     Some(Diagnosis {
         case: Case::RunAtWork,
-        seen: holder.clone(),
+        seen: format!("a run is at work: {holder}"),
         promise: "it restores auto_failover however it ends",
-        next: vec!["wait for it; another run would end with exit code 6".to_owned()],
+        next: vec![
+            "wait for it; another run would end with exit code 6".to_owned(),
+            "openmldb-ops record follow # shows how far it is, on its own host".to_owned(),
+        ],
     })
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::scope::Scope;
+use super::super::status::ReplicaProblem;
 use super::*;
 use crate::model::Seen;
+use crate::recovery::ProblemKind;
 
 fn cases(seen: &Snapshot, runs: &Runs) -> Vec<Case> {
     let found = diagnose(seen, &Status::of(seen, &Scope::All), runs);
@@ -114,4 +116,24 @@ fn what_a_tablet_without_disks_has_lost_and_nobody_leads_is_counted() {
     let found = diagnose(&seen, &Status::of(&seen, &Scope::All), &Runs::default());
     let rebuilt = found.iter().find(|found| found.case == Case::TabletRebuilt).unwrap();
     assert!(rebuilt.seen.ends_with("nobody leads 1 partition of these now"), "{}", rebuilt.seen);
+}
+
+/// Nothing has failed that could be tried again.
+#[test]
+fn what_no_operation_was_about_is_not_said_to_have_failed() {
+    let promise = |kinds: &[ProblemKind]| {
+        let mut status = Status::of(&super::super::made_up::seen(), &Scope::All);
+        let found = &mut status.partitions[0];
+        found.state = PartitionState::Serving;
+        found.problems.truncate(1);
+        let problem = found.problems.remove(0);
+        found.problems = kinds.iter().map(|kind| ReplicaProblem { kind: *kind, ..problem.clone() }).collect();
+        status.partitions.truncate(1);
+        not_redundant(&status).unwrap().promise
+    };
+    let damaged = promise(&[ProblemKind::WrittenWhileLoading]);
+    assert!(damaged.contains("does not notice") && !damaged.contains("operation"), "{damaged}");
+    for kind in [ProblemKind::NotAlive, ProblemKind::NotLoaded] {
+        assert!(promise(&[kind, ProblemKind::WrittenWhileLoading]).contains("is not retried"));
+    }
 }

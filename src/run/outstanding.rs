@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Endpoint, OpId, PartitionId, Pid, Seen, Snapshot, TableName};
+use crate::model::{Action, Endpoint, Op, OpId, PartitionId, Pid, Seen, Snapshot, TableName};
 use crate::recovery::{Load, Memory};
 
 use super::scope::Scope;
@@ -57,6 +57,10 @@ pub(super) fn still_going_on(
     unanswered: Vec<OutstandingWork>,
 ) -> Vec<OutstandingWork> {
     let mut going_on = unanswered;
+    let mut under_way: BTreeMap<(&TableName, Pid), Vec<&Op>> = BTreeMap::new();
+    for op in seen.ops.iter().filter(|op| op.status.is_in_flight()) {
+        under_way.entry((&op.table, op.pid)).or_default().push(op);
+    }
     for table in &seen.tables {
         for partition in &table.partitions {
             let id = PartitionId { tid: table.tid, pid: partition.pid };
@@ -83,7 +87,7 @@ pub(super) fn still_going_on(
                     seen: shows,
                 });
             }
-            let ops = seen.ops.iter().filter(|op| op.status.is_in_flight() && op.table == *name && op.pid == pid);
+            let ops = under_way.get(&(name, pid)).into_iter().flatten();
             going_on.extend(ops.map(|op| OutstandingWork::Op {
                 op: op.id,
                 kind: op.kind.name().to_owned(),

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
 use crate::operate::{DryRun, Goal, JobPlan, JobReport, Lost, Refusal, Undertaking, losses_id};
-use crate::run::{PlanId, Size, Sizes};
+use crate::run::{PlanId, Scope, Service, Size, Sizes, Status};
 
+use super::arrangement_blocks as blocks;
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
 use super::room::warnings;
+use super::service::service_text;
 use super::words::{bytes, one_line};
 use crate::model::counted;
 
@@ -55,6 +57,8 @@ pub struct ShareLine {
 pub struct ArrangementLine {
     event: &'static str,
     undertaking: &'static str,
+    /// Whether clients can read and write.
+    pub service: Service,
     goals: Vec<GoalLine>,
     tablets: Vec<ShareLine>,
     remarks: Vec<String>,
@@ -66,15 +70,15 @@ pub struct ArrangementLine {
 }
 
 #[derive(Debug, Serialize)]
-struct GoalLine {
+pub(super) struct GoalLine {
     #[serde(flatten)]
-    table: TableName,
-    pid: Pid,
-    replicas: Vec<Endpoint>,
-    leader: Option<Endpoint>,
-    why: String,
-    steps: Vec<String>,
-    stops_at: Option<String>,
+    pub(super) table: TableName,
+    pub(super) pid: Pid,
+    pub(super) replicas: Vec<Endpoint>,
+    pub(super) leader: Option<Endpoint>,
+    pub(super) why: String,
+    pub(super) steps: Vec<String>,
+    pub(super) stops_at: Option<String>,
 }
 
 /// What came of it.
@@ -82,6 +86,8 @@ struct GoalLine {
 pub struct ArrangedLine {
     event: &'static str,
     undertaking: &'static str,
+    /// Whether clients can read and write.
+    pub service: Service,
     partitions: usize,
     arranged: usize,
     left: Vec<LeftLine>,
@@ -93,12 +99,12 @@ pub struct ArrangedLine {
 }
 
 #[derive(Debug, Serialize)]
-struct LeftLine {
+pub(super) struct LeftLine {
     #[serde(flatten)]
-    table: TableName,
-    pid: Pid,
-    text: String,
-    hint: String,
+    pub(super) table: TableName,
+    pub(super) pid: Pid,
+    pub(super) text: String,
+    pub(super) hint: String,
 }
 
 fn shares(seen: &Snapshot, after: Option<&Snapshot>, sizes: &Sizes) -> Vec<ShareLine> {
@@ -146,8 +152,9 @@ impl ArrangementLine {
             stops_at: dry_run.stops_at.clone(),
             ..GoalLine::of(&dry_run.goal)
         };
-        let is_walked =
-            |goal: &Goal| walks.iter().any(|dry_run| dry_run.goal.table == goal.table && dry_run.goal.pid == goal.pid);
+        let walked: BTreeSet<(&TableName, Pid)> =
+            walks.iter().map(|dry_run| (&dry_run.goal.table, dry_run.goal.pid)).collect();
+        let is_walked = |goal: &Goal| walked.contains(&(&goal.table, goal.pid));
         let beyond = drawn.arrangement.beyond.iter().filter(|(goal, _)| !is_walked(goal));
         let stuck =
             beyond.map(|(goal, Refusal { text, .. })| GoalLine { stops_at: Some(text.clone()), ..GoalLine::of(goal) });
@@ -157,6 +164,7 @@ impl ArrangementLine {
         Self {
             event: "arrangement",
             undertaking: undertaking.name(),
+            service: Service::of(&Status::of(&drawn.seen, &Scope::All)),
             goals: walks.iter().map(goal).chain(stuck).collect(),
             tablets: shares(&drawn.seen, Some(after), &drawn.sizes),
             remarks: remarks.chain(warnings(&drawn.seen, after, &drawn.sizes)).collect(),
@@ -196,6 +204,7 @@ impl ArrangedLine {
         Self {
             event: "arranged",
             undertaking: undertaking.name(),
+            service: Service::of(&Status::of(&report.seen, &Scope::All)),
             partitions,
             arranged: partitions.saturating_sub(report.left.len()),
             left: left.collect(),
@@ -252,22 +261,14 @@ fn remarks_text(remarks: &[String], paint: Paint) -> String {
     remarks.iter().map(|remark| format!("{note} {}\n", one_line(remark))).collect()
 }
 
-/// What would be done.
-pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
-    let mut out = paint.tone(Tone::Strong, &format!("Plan of {}", line.undertaking)) + "\n";
+/// Whether clients can read and write, and what would be done; with `each` partition on its own, however many there are.
+pub fn arrangement_text(line: &ArrangementLine, each: bool, paint: Paint) -> String {
+    let mut out = service_text(&line.service, paint);
+    out += &format!("{}\n", paint.tone(Tone::Strong, &format!("Plan of {}", line.undertaking)));
     if line.goals.is_empty() {
         out += "Nothing has to be done.\n";
     }
-    for goal in &line.goals {
-        let name = one_line(&format!("{}/{}", goal.table, goal.pid));
-        out += &format!("\n{}: {}\n", paint.tone(Tone::Strong, &name), one_line(&goal.why));
-        for (number, step) in goal.steps.iter().enumerate() {
-            out += &format!("  {}. {}\n", number + 1, one_line(step));
-        }
-        if let Some(text) = &goal.stops_at {
-            out += &format!("  {} {}\n", paint.tone(Tone::Bad, "stops:"), one_line(text));
-        }
-    }
+    out += &blocks::goals(&line.goals, each, paint);
     for lost in &line.losses {
         out += &format!("\n{} {}", paint.tone(Tone::Bad, "would be lost:"), one_line(&lost.in_words()));
     }
@@ -277,8 +278,13 @@ pub fn arrangement_text(line: &ArrangementLine, paint: Paint) -> String {
     out + "\n" + &shares_text(&line.tablets, paint) + &remarks_text(&line.remarks, paint)
 }
 
-/// What came of it.
-pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
+/// Whether clients can read and write, and what came of it; with `each` partition on its own, however many are left.
+pub fn undertaken_text(line: &ArrangedLine, each: bool, paint: Paint) -> String {
+    service_text(&line.service, paint) + &arranged_text(line, each, paint)
+}
+
+/// What came of it, where something else says whether clients can read and write.
+pub fn arranged_text(line: &ArrangedLine, each: bool, paint: Paint) -> String {
     let mut out = match (line.partitions, line.left.len()) {
         (0, _) => format!("{}: nothing had to be done.\n", line.undertaking),
         (1, 0) => format!("{}: 1 partition reached its goal.\n", line.undertaking),
@@ -288,11 +294,7 @@ pub fn arranged_text(line: &ArrangedLine, paint: Paint) -> String {
             format!("{}: {left} of {} did not reach their goals.\n", line.undertaking, counted(all, "partition"))
         }
     };
-    for left in &line.left {
-        let name = one_line(&format!("{}/{}", left.table, left.pid));
-        let (text, hint) = (one_line(&left.text), one_line(&left.hint));
-        out += &format!("{}: {text}\n  hint: {hint}\n", paint.tone(Tone::Bad, &name));
-    }
+    out += &blocks::left(&line.left, each, paint);
     out += &shares_text(&line.tablets, paint);
     if let Some(path) = &line.kept {
         out += &format!("What it led is saved for `upgrade post`: {path}\n");

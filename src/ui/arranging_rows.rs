@@ -13,6 +13,8 @@ type Row = (u8, String);
 /// How many steps have to be done, and how long it has to have been at work, before the time left is told.
 const ENOUGH: usize = 2;
 const LEAST_MS: u64 = 10_000;
+/// So many times as long as the steps before it took: something hangs.
+const HANGS: f64 = 10.0;
 
 /// The rows. `since` is how long ago it was told.
 pub(super) fn rows(arranging: &Arranging, since: Duration, columns: usize) -> Vec<Row> {
@@ -30,14 +32,20 @@ pub(super) fn rows(arranging: &Arranging, since: Duration, columns: usize) -> Ve
     rows
 }
 
-/// How long the rest will take at the rate so far.
+/// How long the rest will take at the rate so far. What takes far longer than the steps before it says nothing of that rate.
 fn left(arranging: &Arranging, took: u64) -> Option<String> {
     let Arranging { steps, steps_done, .. } = *arranging;
     if steps_done < ENOUGH || took < LEAST_MS || steps_done >= steps {
         return None;
     }
-    let left = took as f64 / steps_done as f64 * (steps - steps_done) as f64;
-    Some(format!("about {} left at this rate", roughly(left as u64)))
+    let after = |took: u64| roughly((took as f64 / steps_done as f64 * (steps - steps_done) as f64) as u64);
+    let longest = arranging.under_way.iter().map(|under_way| under_way.for_ms).max().unwrap_or(0);
+    let before = took.saturating_sub(longest);
+    let hangs = longest > SLOW_MS && longest as f64 > HANGS * before as f64 / steps_done as f64;
+    Some(match hangs {
+        true => format!("at least {} left, once what is slow has ended", after(before)),
+        false => format!("about {} left at this rate", after(took)),
+    })
 }
 
 fn under_way_text(PartitionUnderWay { partition, text, for_ms }: &PartitionUnderWay, since: Duration) -> String {
@@ -98,6 +106,10 @@ mod tests {
             said(&arranging(60_000, 12, 8_000)),
             "after 60.0 s: 12 of 96 steps, 3 of 24 partitions done, 2 skipped; about 7 min left at this rate"
         );
+        let hangs = said(&arranging(400_000, 12, 340_000));
+        assert!(hangs.contains("; at least 7 min left, once what is slow has ended; SLOW > 60 s: "), "{hangs}");
+        let steady = said(&arranging(1_200_000, 12, 110_000));
+        assert!(steady.contains("; about 2 h 20 min left at this rate; SLOW"), "each takes as long: {steady}");
         let slow = said(&arranging(70_000, 0, 70_000));
         assert!(slow.contains("; SLOW > 60 s: shop.orders/3 for 70 s: migrate"), "{slow}");
     }

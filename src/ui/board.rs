@@ -2,7 +2,8 @@
 //! through their board, which takes them away first and draws them again below.
 //!
 //! Between two drawings the cursor waits at the beginning of the first row, so that erasing goes down from there and never up:
-//! whatever a resize has made of the rows, or somebody else has printed meanwhile, nothing above is touched.
+//! whatever a resize has made of the rows, or somebody else has printed meanwhile, nothing above is touched. Only where somebody has
+//! pressed Enter, which the terminal answers with a new line, does it go back to where that row began.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -21,9 +22,15 @@ const ERASE: &str = "\r\u{1b}[J";
 /// asked for its size: of a row that went on below, only the lower half would be erased.
 const CUT: &str = "\u{1b}[?7l";
 const WRAP: &str = "\u{1b}[?7h";
+/// Where the cursor is, kept by the terminal; and back to there.
+const KEEP: &str = "\u{1b}7";
+const BACK: &str = "\u{1b}8";
 
 /// A terminal's lines and columns.
 pub(super) type Size = Box<dyn Fn() -> (u16, u16) + Send>;
+
+/// How much of what was typed, by whole lines, nobody has read yet.
+type Typed = Box<dyn Fn() -> u64 + Send>;
 
 /// Clones are the same board.
 #[derive(Clone)]
@@ -34,24 +41,33 @@ pub(super) struct Board {
 struct Drawn {
     out: Box<dyn Write + Send>,
     size: Size,
+    typed: Typed,
     rows: Vec<String>,
     /// Whether rows are on the terminal.
     shows: bool,
     /// Whether what was printed last ended its line.
     line_ended: bool,
     last: Option<Instant>,
+    /// The terminal's size, and what had been typed, when the rows were drawn.
+    then: ((u16, u16), u64),
 }
 
 impl Board {
     /// On stderr, which is a terminal.
     pub(super) fn on_stderr() -> Self {
         let term = Term::stderr();
-        Self::new(Box::new(io::stderr()), Box::new(move || term.size()))
+        let typed = || rustix::io::ioctl_fionread(io::stderr()).unwrap_or(0);
+        Self::of(Box::new(io::stderr()), Box::new(move || term.size()), Box::new(typed))
     }
 
     /// On any terminal.
     pub(super) fn new(out: Box<dyn Write + Send>, size: Size) -> Self {
-        let drawn = Drawn { out, size, rows: Vec::new(), shows: false, line_ended: true, last: None };
+        Self::of(out, size, Box::new(|| 0))
+    }
+
+    fn of(out: Box<dyn Write + Send>, size: Size, typed: Typed) -> Self {
+        let (rows, then) = (Vec::new(), ((0, 0), 0));
+        let drawn = Drawn { out, size, typed, rows, shows: false, line_ended: true, last: None, then };
         Self { drawn: Arc::new(Mutex::new(drawn)) }
     }
 
@@ -118,10 +134,18 @@ impl Drawn {
     }
 
     fn erase(&mut self) {
+        let erase = self.erasing();
         if std::mem::take(&mut self.shows) {
             // A terminal that is gone shows nothing that could be erased.
-            let _ = self.out.write_all(ERASE.as_bytes()).and_then(|()| self.out.flush());
+            let _ = self.out.write_all(erase.as_bytes()).and_then(|()| self.out.flush());
         }
+    }
+
+    /// What takes the rows away. Where a terminal of another size keeps the beginning of the first row, nobody knows.
+    fn erasing(&self) -> String {
+        let (size, typed) = self.then;
+        let has_entered = self.shows && (self.typed)() > typed && (self.size)() == size;
+        format!("{}{ERASE}", if has_entered { BACK } else { "" })
     }
 
     fn draw(&mut self) {
@@ -132,7 +156,7 @@ impl Drawn {
         let mut text = match (self.shows, self.line_ended) {
             _ if rows.is_empty() => return self.erase(),
             (false, false) => "\r\n".to_owned(),
-            _ => ERASE.to_owned(),
+            _ => self.erasing(),
         };
         text += CUT;
         text += &rows.join("\r\n");
@@ -141,6 +165,8 @@ impl Drawn {
             text += &format!("\u{1b}[{}A", rows.len() - 1);
         }
         text.push('\r');
+        text += KEEP;
+        self.then = ((self.size)(), (self.typed)());
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         (self.shows, self.line_ended, self.last) = (true, true, Some(Instant::now()));
     }

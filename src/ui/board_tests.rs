@@ -131,6 +131,38 @@ fn what_comes_from_elsewhere_is_not_erased() {
     assert_eq!(screen.text(), ["from elsewhere"]);
 }
 
+/// The terminal shows that Enter was pressed: the cursor is on another row then.
+#[test]
+fn what_is_typed_meanwhile_leaves_no_row_behind() {
+    let (screen, _) = Screen::of(40, 10);
+    let typed = Arc::new(Mutex::new(0));
+    let (sized, read) = (screen.clone(), typed.clone());
+    let size = move || {
+        let (columns, lines) = sized.0.lock().unwrap().size();
+        (u16::try_from(lines).unwrap(), u16::try_from(columns).unwrap())
+    };
+    let board = Board::of(Box::new(screen.clone()), Box::new(size), Box::new(move || *read.lock().unwrap()));
+    let types = |text: &str| {
+        screen.clone().write_all(text.as_bytes()).unwrap();
+        *typed.lock().unwrap() += u64::try_from(text.len()).unwrap();
+    };
+    board.say("a note");
+    rows(&board, &["one", "two", "three"]);
+    types("\n");
+    rows(&board, &["1", "2", "3"]);
+    assert_eq!(screen.text(), ["a note", "1", "2", "3"]);
+    types("ls\n\n");
+    board.say("another");
+    assert_eq!(screen.text(), ["a note", "another", "1", "2", "3"]);
+    types("\n");
+    board.clear();
+    assert_eq!(screen.text(), ["a note", "another"]);
+    rows(&board, &["one", "two"]);
+    screen.clone().write_all(b"from elsewhere\n").unwrap();
+    board.clear();
+    assert_eq!(screen.text(), ["a note", "another", "from elsewhere"], "nobody has typed that");
+}
+
 #[test]
 fn a_terminal_without_room_shows_what_is_printed() {
     for (columns, lines) in [(1, 1), (2, 1), (1, 2), (3, 2), (40, 2)] {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::{Verb, counted_that};
 use crate::recovery::Forecast;
 
 use super::color::{Paint, Tone};
@@ -52,5 +53,12 @@ pub fn how_long_text(planned: &Forecast, faster: Option<&Forecast>, pace: f64) -
     let faster = faster.map_or(String::new(), |faster| {
         format!("; --playbook {}: {}, same rules", faster.playbook, ours(faster.redundant_after_ms))
     });
-    format!("about {redundant} until every replica is back, and {serving} until all serve{faster}")
+    match planned.blocked {
+        0 => format!("about {redundant} until every replica is back, and {serving} until all serve{faster}"),
+        blocked => format!(
+            "about {redundant} until every replica that can be is back, and {serving} until all that can serve do; {} blocked as far as \
+             is known now{faster}",
+            counted_that(blocked, "partition", Verb::Be)
+        ),
+    }
 }

@@ -35,6 +35,7 @@ enum Kind {
     Rows,
     Blocked,
     Failure,
+    GoingOn,
 }
 
 /// What becomes of a line.
@@ -62,6 +63,7 @@ impl Digest {
             Event::RowsChecked { .. } => Kind::Rows,
             Event::Partition { .. } => Kind::Blocked,
             Event::ActionFailed { .. } => Kind::Failure,
+            Event::StillGoingOn { .. } => Kind::GoingOn,
             _ => return Told::Yes,
         };
         self.told_of(kind)
@@ -138,7 +140,8 @@ pub(super) fn said(after_ms: u64, run_counts: &RunCounts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TableName;
+    use crate::model::{Endpoint, Pid, TableName};
+    use crate::run::OutstandingWork;
 
     fn reached(pid: u32, state: Milestone, after_ms: u64) -> Event {
         let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
@@ -191,8 +194,14 @@ mod tests {
         let (same, text) = (Some(false), "they differ".to_owned());
         let differ =
             |pid| Event::RowsChecked { table: table.clone(), pid, replicas: Vec::new(), same, text: text.clone() };
-        let told: Vec<Told> = (0..500).map(|pid| digest.told(&differ(pid), &run_counts)).collect();
-        assert_eq!(told.iter().filter(|told| **told == Told::Yes).count(), 2);
-        assert_eq!(told.iter().filter(|told| **told == Told::Last).count(), 1);
+        let loads = |pid| {
+            let (endpoint, table) = (Endpoint::from("10.0.0.1:10921"), table.clone());
+            Event::StillGoingOn { going_on: OutstandingWork::Load { endpoint, table, pid: Pid(pid), seen: true } }
+        };
+        for event in [&differ as &dyn Fn(u32) -> Event, &loads] {
+            let told: Vec<Told> = (0..500).map(|pid| digest.told(&event(pid), &run_counts)).collect();
+            assert_eq!(told.iter().filter(|told| **told == Told::Yes).count(), 2);
+            assert_eq!(told.iter().filter(|told| **told == Told::Last).count(), 1);
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::recovery::Reason;
 use crate::verify::FindingKind;
 
 use super::color::{Paint, Tone};
+use super::columns::{Cell, Columns};
 
 /// A code, what it means, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +39,27 @@ pub enum CodeKind {
     ReturnCode,
 }
 
+impl CodeKind {
+    /// One of each.
+    pub const ALL: [Self; 4] = [Self::ExitCode, Self::Reason, Self::Finding, Self::ReturnCode];
+
+    /// All of the kind, as they are typed; and what they are.
+    fn named(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ExitCode => ("exit-codes", "exit code of openmldb-ops"),
+            Self::Reason => ("reasons", "reason why a partition is left alone"),
+            Self::Finding => ("findings", "finding of a verification"),
+            Self::ReturnCode => ("return-codes", "return code of OpenMLDB"),
+        }
+    }
+
+    /// Whether somebody who types this means all of the kind.
+    pub fn is_meant_by(self, typed: &str) -> bool {
+        let (all, typed) = (self.named().0, typed.replace('_', "-"));
+        all.eq_ignore_ascii_case(&typed) || all.trim_end_matches('s').eq_ignore_ascii_case(&typed)
+    }
+}
+
 impl ExplainedLine {
     /// What a reason means.
     pub fn of_reason(reason: Reason) -> Self {
@@ -65,15 +87,38 @@ impl ExplainedLine {
     }
 }
 
+/// What kinds of codes there are, and how to ask.
+pub fn groups_text(known: &[ExplainedLine], paint: Paint) -> String {
+    /// So many codes are named of a kind.
+    const EXAMPLES: usize = 3;
+    let mut columns = Columns::headed(&["group", "codes", "each a", "such as"]);
+    for kind in CodeKind::ALL {
+        let of_kind: Vec<&ExplainedLine> = known.iter().filter(|line| line.kind == kind).collect();
+        let (typed, what) = kind.named();
+        let examples: Vec<&str> = of_kind.iter().take(EXAMPLES).map(|line| line.code.as_str()).collect();
+        let cells: [Cell; 4] =
+            [Cell::new(Tone::Strong, typed), of_kind.len().to_string().into(), what.into(), examples.join(", ").into()];
+        columns.row(cells);
+    }
+    format!(
+        "{}\n`openmldb-ops explain CODE` says what a code means, and what to do next; `openmldb-ops explain GROUP` lists a group.\n\
+         `openmldb-ops recover --explain D.T/PID` says what is known of one partition, and what would be done.\n",
+        columns.text(0, paint)
+    )
+}
+
+/// One code of many, in a line.
+pub fn listed_text(line: &ExplainedLine, paint: Paint) -> String {
+    format!("{}: {}\n", title(line, paint), line.means)
+}
+
+fn title(line: &ExplainedLine, paint: Paint) -> String {
+    let name = line.name.map_or(String::new(), |name| format!(" {name}"));
+    paint.tone(Tone::Strong, &format!("{}{name}", line.code))
+}
+
 /// One code, in a few lines.
 pub fn explained_text(line: &ExplainedLine, paint: Paint) -> String {
-    let of = match line.kind {
-        CodeKind::ExitCode => "exit code of openmldb-ops",
-        CodeKind::Reason => "reason why a partition is left alone",
-        CodeKind::Finding => "finding of a verification",
-        CodeKind::ReturnCode => "return code of OpenMLDB",
-    };
-    let name = line.name.map_or(String::new(), |name| format!(" {name}"));
-    let title = paint.tone(Tone::Strong, &format!("{}{name}", line.code));
+    let (of, title) = (line.kind.named().1, title(line, paint));
     format!("{title}, {of}\n  means: {}\n  next: {}\n", line.means, line.next)
 }

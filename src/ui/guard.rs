@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::guard::Shape;
 
+use super::service::serve_text;
 use super::words::{moment, one_line};
 
 /// Something that a guard tells.
@@ -20,6 +21,9 @@ pub struct GuardLine<'a> {
     pub at_ms: u64,
     /// Whether it was started to act.
     pub acts: bool,
+    /// Whether clients can read and write, in few words, where that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// In a sentence.
     pub text: &'a str,
     /// What somebody has to type or to do, if anything.
@@ -32,7 +36,9 @@ pub struct GuardLine<'a> {
 
 /// The same for people.
 pub fn guard_text(line: &GuardLine<'_>) -> String {
-    let mut out = format!("{}  {}: {}\n", moment(line.at_ms), line.state.replace('_', " "), one_line(line.text));
+    let service = line.service.as_ref().map_or(String::new(), |service| format!("{service}; "));
+    let (at, state) = (moment(line.at_ms), line.state.replace('_', " "));
+    let mut out = format!("{at}  {state}: {service}{}\n", one_line(line.text));
     for next in line.next {
         out += &format!("    next: {}\n", one_line(next));
     }
@@ -70,6 +76,11 @@ pub struct GuardFigures {
 const STATES: [&str; 8] = ["starting", "stands_by", "unseen", "well", "waits", "holds_back", "asks", "acts"];
 
 impl GuardFigures {
+    /// Whether clients could read and write when it looked last, in few words.
+    pub fn service(&self) -> Option<String> {
+        self.shape.as_ref().map(|shape| serve_text(shape.partitions.saturating_sub(shape.down), shape.partitions))
+    }
+
     /// Another guard looks, or it is unknown who does.
     pub fn sees_nothing(&mut self) {
         (self.shape, self.looked_at_ms, self.paused) = (None, None, false);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::run::{Summary, Verdict};
+use crate::run::{Service, Summary, Verdict};
 
 /// A command that has ended.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Ended {
     pub exit_code: u8,
     /// What it saw and did, if it came so far.
     pub summary: Option<Summary>,
+    /// Whether clients can read and write, if that was seen.
+    pub service: Option<Service>,
     /// Its record, if it has one.
     pub record: Option<String>,
     /// Why it could not do its work.
@@ -143,6 +145,7 @@ mod tests {
             command: "recover",
             exit_code: 143,
             summary: None,
+            service: None,
             record: None,
             error: None,
             at_ms: 1_795_341_600_123,

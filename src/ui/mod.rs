@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod arrangement;
+mod arrangement_blocks;
 mod arranging_rows;
 mod blocks;
 mod board;
@@ -58,13 +59,13 @@ mod wide_rows;
 mod words;
 mod wrapping;
 
-pub use arrangement::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text};
+pub use arrangement::{ArrangedLine, ArrangementLine, MoveLine, arranged_text, arrangement_text, undertaken_text};
 pub use check::{CheckLine, CheckState, check_text};
 pub use color::{Paint, Tone};
 pub use comparison::{ComparisonLine, comparison_text, how_long_text};
 pub use diagnosis::{DiagnosisLine, diagnoses_text};
 pub use error::error_text;
-pub use explained::{CodeKind, ExplainedLine, explained_text};
+pub use explained::{CodeKind, ExplainedLine, explained_text, groups_text, listed_text};
 pub use explanation::{Explaining, Explanation, explanation_text};
 pub use guard::{GuardFigures, GuardLine, guard_metrics_text, guard_text};
 pub use health::{HealthRow, health_text};
@@ -89,7 +90,7 @@ pub use recorded_run::{Part, Recorded, followed_text, records_text, story_lines,
 #[cfg(feature = "sandbox")]
 pub use rehearsal::{RehearsalLine, rehearsals_text};
 pub use rows::{OddRowLine, RowsComparedLine, rows_text};
-pub use service::{service_text, since_text};
+pub use service::{serve_text, service_text, since_text};
 pub use settings::{SettingRow, settings_text};
 pub use sheet::{Layout, NoColumn, stderr_width, stdout_width};
 pub use shown::{ReplicaRow, replicas_text};

@@ -17,22 +17,22 @@ pub struct OpRow {
     /// In milliseconds since 1970; null for what has not come yet.
     start_time_ms: Option<u64>,
     end_time_ms: Option<u64>,
-    /// How long it has taken, or takes by now.
+    /// How long it has taken, or takes by now; null where that is not known.
     execute_ms: Option<u64>,
     for_replica_cluster: bool,
 }
 
 impl OpRow {
-    /// An operation, looked at at a time. The nameserver's clock may be ahead of ours.
-    pub fn of(timed: &TimedOp, now_ms: u64) -> Self {
+    /// An operation, looked at at a time; none where the nameserver's clock runs at another speed than ours. It may be ahead of ours.
+    pub fn of(timed: &TimedOp, now_ms: Option<u64>) -> Self {
         let ms = |seconds: u64| seconds.saturating_mul(1000);
         let (start, end) = (timed.started_s.map(ms), timed.ended_s.map(ms));
-        let until = end.unwrap_or(now_ms);
+        let until = end.or(now_ms);
         Self {
             op: timed.op.clone(),
             start_time_ms: start,
             end_time_ms: end,
-            execute_ms: start.map(|start| until.saturating_sub(start)),
+            execute_ms: start.zip(until).map(|(start, until)| until.saturating_sub(start)),
             for_replica_cluster: timed.for_replica_cluster,
         }
     }
@@ -82,4 +82,24 @@ pub fn ops_text(rows: &[OpRow], layout: &Layout, paint: Paint) -> Result<String,
     }
     let text = sheet.text(layout, paint)?;
     Ok(if rows.is_empty() { "no operations\n".to_owned() } else { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OpId, OpKind, Pid, TableName};
+
+    #[test]
+    fn how_long_an_operation_takes_is_told_only_by_a_clock_that_is_like_ours() {
+        let took = |ended_s: Option<u64>, now_ms: Option<u64>| {
+            let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+            let (id, kind, status, task) = (OpId(7), OpKind::RecoverTable, OpStatus::Doing, "-".to_owned());
+            let op = Op { id, kind, status, table, pid: Pid(0), task };
+            let timed = TimedOp { op, started_s: Some(100), ended_s, for_replica_cluster: false };
+            OpRow::of(&timed, now_ms).execute_ms
+        };
+        assert_eq!((took(None, Some(110_000)), took(Some(104), Some(110_000))), (Some(10_000), Some(4_000)));
+        assert_eq!(took(None, Some(99_000)), Some(0), "it is ahead of ours");
+        assert_eq!((took(None, None), took(Some(104), None)), (None, Some(4_000)), "a sandbox's");
+    }
 }

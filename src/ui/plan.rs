@@ -13,6 +13,7 @@ use crate::run::{HeldFor, PlanId, PlannedClusterStep, Service, cluster_steps};
 use super::blocks::{blocked, blocks};
 use super::color::{Paint, Tone};
 use super::columns::{Cell, Columns};
+use super::named::LISTED;
 use super::service::service_text;
 use super::words::{Numbers, command, entries_lost, listed, moment, on_off, one_line};
 use crate::model::{Verb, counted, counted_that};
@@ -48,16 +49,17 @@ pub fn plan_text(plan: &Plan, context: &PlanContext<'_>) -> String {
     let PlanContext { snapshot, playbook, auto_failover_before, stands, paint, .. } = *context;
     let steps = cluster_steps(snapshot, playbook, plan, auto_failover_before, stands);
     let mut out = service_text(context.service, paint) + &header(plan, context);
-    cluster_part(&mut out, "Before any partition", &steps.before, paint);
-    let rule = LeaderRule::of(playbook);
     let each = context.full || plan.partitions.len() <= IN_FULL;
+    let most = if each { usize::MAX } else { LISTED };
+    cluster_part(&mut out, "Before any partition", (&steps.before, most), paint);
+    let rule = LeaderRule::of(playbook);
     if each {
         plan.partitions.iter().for_each(|planned| partition(&mut out, planned, rule, paint));
     } else {
         out += &blocks(&plan.partitions, paint);
         out += "\nWith --full every partition is listed, with every call and why.\n";
     }
-    cluster_part(&mut out, "At the end, however the run ends", &steps.after, paint);
+    cluster_part(&mut out, "At the end, however the run ends", (&steps.after, most), paint);
     out.push('\n');
     out += &totals(&plan.counts);
     if !each {
@@ -84,7 +86,8 @@ fn header(plan: &Plan, context: &PlanContext<'_>) -> String {
     )
 }
 
-fn cluster_part(out: &mut String, heading: &str, steps: &[PlannedClusterStep], paint: Paint) {
+/// Of each step at most so many calls are listed: a nameserver may have an operation queued for every replica there is.
+fn cluster_part(out: &mut String, heading: &str, (steps, most): (&[PlannedClusterStep], usize), paint: Paint) {
     if steps.is_empty() {
         return;
     }
@@ -92,9 +95,14 @@ fn cluster_part(out: &mut String, heading: &str, steps: &[PlannedClusterStep], p
     let mut number = 0;
     for step in steps {
         *out += &format!("  {}: {}\n", step.step, one_line(&step.why));
-        for action in &step.actions {
+        for action in step.actions.iter().take(most) {
             number += 1;
             *out += &format!("  {number:>4}. {}\n", command(action, Numbers::Known));
+        }
+        let more = step.actions.len().saturating_sub(most);
+        number += more;
+        if more > 0 {
+            *out += &format!("        and {} like these\n", counted(more, "more call"));
         }
     }
 }

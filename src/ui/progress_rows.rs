@@ -116,8 +116,16 @@ pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
         return None;
     }
     let missing = progress.followers.saturating_sub(progress.followers_back);
+    let planned = expected.saturating_sub(took).max(operations_left(run_counts, missing));
+    if hangs(progress, run_counts, took) {
+        // How long that takes is in no plan.
+        return Some(match planned {
+            0 => format!("nobody knows how long what is slow takes (expected: {} in all)", roughly(expected)),
+            planned => format!("at least {} left, once what is slow has ended", roughly(planned)),
+        });
+    }
     if took < expected {
-        return Some(format!("about {} left", roughly((expected - took).max(operations_left(run_counts, missing)))));
+        return Some(format!("about {} left", roughly(planned)));
     }
     let by_rate = run_counts.rates().map(|rates| rates.back).filter(|rate| *rate > 0.0);
     let expected_in_all = roughly(expected);
@@ -129,6 +137,18 @@ pub(super) fn left(run_counts: &RunCounts, took: u64) -> Option<String> {
         None if took < expected + expected / LATE => "nearly done".to_owned(),
         None => format!("expected to take {expected_in_all}"),
     })
+}
+
+/// Whether something is waited for that was to be over by now: a load that may never end, a tablet that does not answer
+/// and holds up the nameserver's operations.
+fn hangs(progress: &Progress, run_counts: &RunCounts, took: u64) -> bool {
+    let is_slow = |wait: &&WaitedFor| wait.for_ms > SLOW_MS;
+    let holds_up = |wait: &WaitedFor| {
+        let servers = matches!(wait.what, Awaited::Answer | Awaited::Tablet | Awaited::Registration);
+        servers || matches!(wait.what, Awaited::Load | Awaited::Appear | Awaited::Op)
+    };
+    let is_late = run_counts.expected().is_some_and(|expected| took > expected.serving_after_ms);
+    is_late && progress.waits.iter().filter(is_slow).any(holds_up)
 }
 
 /// How long the operations that are planned for so many followers take, however late they begin.

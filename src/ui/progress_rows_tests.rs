@@ -58,7 +58,7 @@ fn everything_that_is_asked_for_is_on_one_screen() {
     for told in [
         "loaded [===================>                    ] 1447/2895  replicas, 29/s",
         "serving [                                        ] 0/965  61.5 s",
-        "about 10 min left",
+        "at least 10 min left, once what is slow has ended",
         "redundant [                                        ] 0/965  1 blocked",
         "followers [====>                                   ] 241/1930  back, 4.8/s",
         "operations 241 of 1930, 2 under way",
@@ -89,13 +89,36 @@ fn it_never_fills_the_screen_and_what_matters_most_is_always_there() {
 
 #[test]
 fn time_left_is_the_plans_until_that_is_over_and_then_as_it_goes() {
-    let run_counts = run_counts(965, 3);
+    let mut run_counts = run_counts(965, 3);
+    let progress = run_counts.progress().cloned().unwrap_or_default();
+    run_counts.add(&Event::Progress(Box::new(Progress { waits: Vec::new(), ..progress })));
     assert_eq!(left(&run_counts, 60_000).as_deref(), Some("about 11 min left"));
     // 1,689 followers at 4.82 a second.
     assert_eq!(left(&run_counts, 800_000).as_deref(), Some("about 5 min left at this rate (expected: 12 min in all)"));
     assert_eq!(left(&RunCounts::default(), 60_000), None, "nobody has planned it");
     let late = left(&run_counts, 400_000);
     assert_eq!(late.as_deref(), Some("about 10 min left"), "so many operations do not take less for having begun late");
+}
+
+/// A load that may never end, or a tablet that does not answer, is in no plan: what that has left says nothing of it.
+#[test]
+fn time_left_of_a_run_that_something_holds_up_is_said_to_be_the_least() {
+    let mut run_counts = run_counts(965, 3);
+    assert_eq!(left(&run_counts, 60_000).as_deref(), Some("at least 11 min left, once what is slow has ended"));
+    let mut progress = run_counts.progress().cloned().unwrap_or_default();
+    progress.followers_back = progress.followers;
+    for (what, for_ms, is_said) in [
+        (Awaited::Load, 64_000, true),
+        (Awaited::Answer, 64_000, true),
+        (Awaited::Load, 6_000, false),
+        (Awaited::Leaders, 64_000, false),
+    ] {
+        progress.waits.iter_mut().for_each(|wait| (wait.what, wait.for_ms) = (what, for_ms));
+        run_counts.add(&Event::Progress(Box::new(progress.clone())));
+        let told = left(&run_counts, 800_000);
+        let is_unknown = told.as_deref() == Some("nobody knows how long what is slow takes (expected: 12 min in all)");
+        assert_eq!(is_unknown, is_said, "{what:?} for {for_ms}: {told:?}");
+    }
 }
 
 #[test]

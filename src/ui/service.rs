@@ -19,6 +19,11 @@ pub fn service_text(service: &Service, paint: Paint) -> String {
     format!("{}\n", paint.tone(tone, &(text + &fewer)))
 }
 
+/// `55 of 85 partitions serve`.
+pub fn serve_text(serving: usize, partitions: usize) -> String {
+    format!("{serving} of {}", counted_that(partitions, "partition", Verb::Regular("serve")))
+}
+
 /// When a look was begun that is still shown, and why there is no newer one. How old it is is told once it is older than looks are
 /// as a rule.
 pub fn since_text(at_ms: u64, now_ms: u64, failed: Option<&str>) -> String {
@@ -33,7 +38,7 @@ pub fn since_text(at_ms: u64, now_ms: u64, failed: Option<&str>) -> String {
 
 fn sentence(service: &Service) -> (Tone, String) {
     let Service { partitions, serving, lacking, .. } = *service;
-    let of = format!("{serving} of {}", counted_that(partitions, "partition", Verb::Regular("serve")));
+    let of = serve_text(serving, partitions);
     match partitions - serving {
         _ if service.is_whole() => (Tone::Good, format!("{of}; none lacks a copy.")),
         0 => (Tone::Warning, format!("{of}; {}.", lacks(service))),

@@ -32,11 +32,19 @@ pub enum About {
 
 /// The summary.
 pub fn summary_text(summary: &Summary, about: About, paint: Paint) -> String {
-    let (tone, sentence) = verdict(summary, about);
     // A look and a plan have said it before.
-    let service = summary.service.as_ref().filter(|_| about == About::Recovery);
-    let mut out = service.map_or(String::new(), |service| service_text(service, paint));
-    out += &format!("{}\n", paint.tone(tone, &sentence));
+    let service = if about == About::Recovery { serves(summary, paint) } else { String::new() };
+    service + &rest_text(summary, about, paint)
+}
+
+/// Whether clients can read and write, if that was seen.
+fn serves(summary: &Summary, paint: Paint) -> String {
+    summary.service.as_ref().map_or(String::new(), |service| service_text(service, paint))
+}
+
+fn rest_text(summary: &Summary, about: About, paint: Paint) -> String {
+    let (tone, sentence) = verdict(summary, about);
+    let mut out = format!("{}\n", paint.tone(tone, &sentence));
     if about == About::Recovery {
         out += &numbers(summary);
     }
@@ -317,8 +325,8 @@ fn dotted(db: &str, table: &str) -> String {
 
 /// A recovery's summary with how it ended. If auto_failover could not be restored, `by_hand` is the last line.
 pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> String {
-    let mut out = String::new();
-    // First what the exit code is about, then what became of partitions.
+    let mut out = serves(&recovered.summary, paint);
+    // Then what the exit code is about, then what became of partitions.
     if recovered.not_restored.is_some() {
         let was = on_off(recovered.summary.auto_failover.before);
         let text = format!("auto_failover was {was} before and could not be restored: see the last line.");
@@ -355,12 +363,16 @@ pub fn recovered_text(recovered: &Recovered, by_hand: &str, paint: Paint) -> Str
                 new was started.\n"
         }
     }
-    out += &summary_text(&recovered.summary, About::Recovery, paint);
+    out += &rest_text(&recovered.summary, About::Recovery, paint);
     if recovered.stopped.is_some_and(|stop| stop != Stop::No) || recovered.panicked.is_some() {
         out += "Run the same command again to continue.\n";
     }
-    for going_on in &recovered.still_going_on {
+    for going_on in recovered.still_going_on.iter().take(LISTED) {
         out += &format!("Still in progress: {}.\n", going_on_text(going_on));
+    }
+    match recovered.still_going_on.len().saturating_sub(LISTED) {
+        0 => {}
+        more => out += &format!("Still in progress: {more} more, which `openmldb-ops record show last` lists.\n"),
     }
     if was_switched_off(&recovered.summary) && recovered.not_restored.is_none() {
         let text = "auto_failover was restored, but someone has switched it off since: run `openmldb-ops failover set \
@@ -392,7 +404,8 @@ pub fn going_on_text(going_on: &OutstandingWork) -> String {
             format!("{endpoint} was told to load {table}/{pid}; a queued load is not visible")
         }
         OutstandingWork::Op { op, kind, table, pid, task } => match task.as_str() {
-            "-" => format!("operation {op} ({kind}) on {table}/{pid} has not begun"),
+            // The nameserver names none before the first one, and none after the last.
+            "-" => format!("operation {op} ({kind}) on {table}/{pid} has not ended"),
             task => format!("operation {op} ({kind}) on {table}/{pid} is at {task}"),
         },
     }

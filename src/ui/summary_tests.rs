@@ -117,6 +117,47 @@ fn a_look_says_what_it_calls_unhealthy() {
     assert!(text(&troubled, About::Look).starts_with("Unhealthy: the server that answers is not part of the cluster"));
 }
 
+/// However it ended: whoever reads it wants to know first whether clients can read and write.
+#[test]
+fn a_run_that_was_stopped_begins_with_that_and_does_not_list_all_that_goes_on() {
+    let load = |pid| OutstandingWork::Load {
+        endpoint: Endpoint::from("10.0.0.1:10921"),
+        table: TableName { db: "shop".to_owned(), table: "orders".to_owned() },
+        pid: Pid(pid),
+        seen: true,
+    };
+    let service = crate::run::Service { partitions: 165, serving: 160, ..Default::default() };
+    let recovered = Recovered {
+        summary: Summary { service: Some(service), verdict: Verdict::Interrupted, ..partial() },
+        stopped: Some(Stop::Signal(2)),
+        not_restored: None,
+        panicked: None,
+        unrecorded: None,
+        still_going_on: (0..960).map(load).collect(),
+    };
+    let text = recovered_text(&recovered, "", Paint::Plain);
+    assert!(
+        text.starts_with("160 of 165 partitions serve; clients can neither read nor write the other 5.\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("160 of 165").count(), 1, "{text}");
+    assert!(text.lines().count() < 30 && text.contains("\nStill in progress: 950 more, "), "{text}");
+}
+
+/// The nameserver names no task after the last one, either.
+#[test]
+fn an_operation_without_a_task_is_not_said_not_to_have_begun() {
+    let op = |task: &str| OutstandingWork::Op {
+        op: crate::model::OpId(7),
+        kind: "kRecoverTableOP".to_owned(),
+        table: TableName { db: "shop".to_owned(), table: "orders".to_owned() },
+        pid: Pid(0),
+        task: task.to_owned(),
+    };
+    assert_eq!(going_on_text(&op("-")), "operation 7 (kRecoverTableOP) on shop.orders/0 has not ended");
+    assert_eq!(going_on_text(&op("kLoadTable")), "operation 7 (kRecoverTableOP) on shop.orders/0 is at kLoadTable");
+}
+
 #[test]
 fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
     let mut summary = partial();

@@ -94,7 +94,13 @@ fn every_code_is_explained_by_number_and_by_name() {
     let text = home.run(&["explain", "4"]).expect(0).stdout;
     assert!(text.starts_with("4, exit code of openmldb-ops\n  means: ") && text.contains("\n  next: "), "{text}");
     let unknown = home.run(&["explain", "4711"]).expect(2);
-    assert!(unknown.stderr.ends_with("hint: `openmldb-ops explain` lists all that is known\n"), "{}", unknown.stderr);
+    assert!(unknown.stderr.ends_with("hint: `openmldb-ops explain` says what there is\n"), "{}", unknown.stderr);
+    // Without a code it says how to ask, and every group that it names can be asked for.
+    let groups = home.run(&["explain"]).expect(0).stdout;
+    assert!(groups.lines().count() < 10 && groups.contains("`openmldb-ops explain CODE`"), "{groups}");
+    let named = groups.lines().skip(1).take(4).map(|line| line.split_whitespace().next().unwrap());
+    let lists: Vec<String> = named.map(|group| home.run(&["explain", group]).expect(0).stdout).collect();
+    assert_eq!(lists.iter().map(|list| list.lines().count()).sum::<usize>(), all.len(), "{lists:?}");
 }
 
 /// What `status` says of a cluster: the commands to type next, and what else there is to do.

@@ -60,9 +60,11 @@ pub enum OpKind {
 impl Op {
     /// How far it is, in words.
     pub fn progress(&self) -> String {
-        match self.task.as_str() {
-            "-" => "has not begun".to_owned(),
-            task => format!("is at {task}"),
+        match (self.task.as_str(), self.status) {
+            // The nameserver names no task after the last one, either.
+            ("-", OpStatus::Doing) => "has done its tasks, and has not ended".to_owned(),
+            ("-", _) => "has not begun".to_owned(),
+            (task, _) => format!("is at {task}"),
         }
     }
 

@@ -131,7 +131,7 @@ pub enum Command {
     Upgrade(UpgradeCommand),
     /// Explain an OpenMLDB return code, a reason, a finding or an exit code, and what to do next
     Explain {
-        /// A number or a name; all if none is given
+        /// A number, a name or a group; without it, the groups there are
         #[arg(value_name = "CODE", allow_negative_numbers = true)]
         code: Option<String>,
     },

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::guard::{Acted, Watch};
 use crate::model::counted;
 use crate::run::{RecoverError, Recovered, Stop};
-use crate::ui::{by_hand, was_switched_off};
+use crate::ui::{by_hand, serve_text, was_switched_off};
 
 use super::super::beside::lead_beside;
 use super::super::failure::Failure;
@@ -155,6 +155,7 @@ impl Guarding<'_> {
             text += &format!("; it hit an internal error: {panic}");
         }
         next.extend(summary.blocked.first().map(|blocked| blocked.hint.clone()));
-        self.tell("recovered", &text, &next, Some((verdict, record)));
+        let service = summary.service.as_ref().map(|service| serve_text(service.serving, service.partitions));
+        self.tell_of(service, ("recovered", &text, &next), Some((verdict, record)));
     }
 }

@@ -59,6 +59,7 @@ impl Events {
         let Some(command) = &self.command else { return };
         let environment = vec![
             ("OPENMLDB_OPS_GUARD_STATE", line.state.to_owned()),
+            ("OPENMLDB_OPS_GUARD_SERVICE", line.service.clone().unwrap_or_default()),
             ("OPENMLDB_OPS_GUARD_TEXT", line.text.replace('\0', " ")),
             ("OPENMLDB_OPS_GUARD_NEXT", line.next.join("\n").replace('\0', " ")),
             ("OPENMLDB_OPS_GUARD_ACTS", if line.acts { "1" } else { "0" }.to_owned()),
@@ -77,6 +78,11 @@ impl Events {
     /// Has its figures say what is so.
     pub fn figures(&self, change: impl FnOnce(&mut GuardFigures)) {
         change(&mut self.outside().figures);
+    }
+
+    /// Whether clients could read and write when it looked last.
+    pub fn service(&self) -> Option<String> {
+        self.outside().figures.service()
     }
 
     /// What is answered over HTTP.

@@ -87,8 +87,23 @@ impl Guarding<'_> {
     }
 
     pub(super) fn tell(&self, state: &'static str, text: &str, next: &[String], ended: Option<(&str, Option<&str>)>) {
+        // What was seen before a recovery says nothing of what came of it.
+        let service = match state {
+            "waits" | "holds_back" | "asks" | "acts" | "would_act" => self.events.service(),
+            _ => None,
+        };
+        self.tell_of(service, (state, text, next), ended);
+    }
+
+    pub(super) fn tell_of(
+        &self,
+        service: Option<String>,
+        (state, text, next): (&'static str, &str, &[String]),
+        ended: Option<(&str, Option<&str>)>,
+    ) {
         let (verdict, record) = ended.map_or((None, None), |(verdict, record)| (Some(verdict), record));
         let (at_ms, acts) = (self.clock.now().wall_ms, self.args.act);
-        self.events.tell(&GuardLine { event: "guard", state, at_ms, acts, text, next, verdict, record }, self.out);
+        let line = GuardLine { event: "guard", state, at_ms, acts, service, text, next, verdict, record };
+        self.events.tell(&line, self.out);
     }
 }

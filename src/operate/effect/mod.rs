@@ -27,6 +27,11 @@ pub trait Effect: fmt::Debug + Send + Sync {
     fn in_vain(&self, _seen: &Snapshot, _since: Option<OpId>, _waited: Duration) -> Option<Vain> {
         None
     }
+
+    /// What to do where it was not seen in time, if that is anything else than to look and to ask for it again.
+    fn when_late(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What is seen of an effect.

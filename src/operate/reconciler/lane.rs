@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Hold};
 use crate::model::{Action, Endpoint, Role, Snapshot};
-use crate::run::{AUTO_FAILOVER_IS_ON, Looked, NameserverSilence, Pauses, Said, Stop, Waiter, until};
+use crate::run::{AUTO_FAILOVER_IS_ON, Looked, NameserverSilence, Pauses, Said, Stop, Waiter, some_of, until};
 use crate::snapshot::{OnePartition, look_at_partition};
 
 use super::super::arrange::{Next, next};
@@ -174,6 +174,9 @@ impl Lane {
     }
 
     async fn reconcile(&mut self, seen: &Snapshot) -> Looked<LaneEnd> {
+        let silent = seen.tablets.iter().filter(|(_, tablet)| tablet.held.error().is_some()).map(|(at, _)| at.as_str());
+        let silent: Vec<&str> = silent.collect();
+        self.shared.tally().silent(&self.goal.name(), (!silent.is_empty()).then(|| some_of(&silent)));
         if is_leaderless(seen, &self.goal) {
             let vacancy = |told| Vacancy::new(self.shared.clone(), &self.goal, seen.clone(), told);
             let (told, heard) = mpsc::unbounded_channel();

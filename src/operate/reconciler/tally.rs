@@ -32,21 +32,25 @@ struct UnderWay {
     step: Option<String>,
     /// What is waited for.
     waits: Option<String>,
+    /// Who does not answer.
+    silent: Option<String>,
     since: Instant,
     reached: usize,
 }
 
 impl UnderWay {
     fn new() -> Self {
-        Self { step: None, waits: None, since: Instant::now(), reached: 0 }
+        Self { step: None, waits: None, silent: None, since: Instant::now(), reached: 0 }
     }
 
     fn text(&self) -> String {
-        match (&self.step, &self.waits) {
+        let text = match (&self.step, &self.waits) {
             (Some(step), Some(waits)) => format!("{step}: {waits}"),
             (Some(text), None) | (None, Some(text)) => text.clone(),
             (None, None) => "looking for what comes next".to_owned(),
-        }
+        };
+        // First, since a narrow terminal cuts off the rest.
+        self.silent.as_ref().map_or(text.clone(), |who| format!("{who} does not answer; {text}"))
     }
 }
 
@@ -80,6 +84,13 @@ impl Tally {
     pub(super) fn waits(&mut self, partition: &str, text: &str) {
         if let Some(under_way) = self.under_way.get_mut(partition) {
             under_way.waits = Some(text.to_owned());
+        }
+    }
+
+    /// Which of a partition's servers did not answer at the last look.
+    pub(super) fn silent(&mut self, partition: &str, who: Option<String>) {
+        if let Some(under_way) = self.under_way.get_mut(partition) {
+            under_way.silent = who;
         }
     }
 
@@ -153,6 +164,12 @@ mod tests {
         assert_eq!((told.steps_done, told.steps, told.done, told.partitions), (0, 6, 0, 3));
         let under_way = told.under_way.first().unwrap();
         assert_eq!((under_way.text.as_str(), under_way.for_ms), ("addreplica: operation 7 is under way", 20_000));
+        tally.silent("a", Some("10.0.0.4:10921".to_owned()));
+        assert_eq!(
+            tally.told().under_way[0].text,
+            "10.0.0.4:10921 does not answer; addreplica: operation 7 is under way"
+        );
+        tally.silent("a", None);
         (0..9).for_each(|_| tally.hears(&event("a", StepOutcome::Reached(String::new()))));
         assert_eq!((tally.told().steps_done, tally.told().steps), (3, 6), "no more than were planned");
         tally.is_done("a");

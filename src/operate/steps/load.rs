@@ -37,7 +37,7 @@ impl Definition for LoadReplica<'_> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;
-        let effect = Loaded { partition: id, endpoint: endpoint.clone() };
+        let effect = Loaded { partition: id, name: name.clone(), endpoint: endpoint.clone() };
         match holds(&place, endpoint) {
             Holds::This(held) if held.state.is_loaded() => Ok(Planned::already(effect)),
             Holds::This(held) => {
@@ -70,12 +70,14 @@ impl Definition for LoadReplica<'_> {
 #[derive(Debug)]
 struct Loaded {
     partition: PartitionId,
+    /// As it is typed.
+    name: String,
     endpoint: Endpoint,
 }
 
 impl Effect for Loaded {
     fn effect_status(&self, seen: &Snapshot, _since: Option<OpId>) -> EffectStatus {
-        let Self { partition, endpoint } = self;
+        let Self { partition, endpoint, .. } = self;
         let waiting = |text: String| EffectStatus::Waiting(format!("{endpoint} {text}"));
         match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
             Some(Seen::Known(held)) => match held.get(partition) {
@@ -102,5 +104,29 @@ impl Effect for Loaded {
             because: "the load was accepted, but the replica has vanished: ",
             hint: "see that tablet's log, and its recycle bin; do not load it a second time".to_owned(),
         })
+    }
+
+    /// Sent again to a replica that has vanished, it could load what a failed load has left half done.
+    fn when_late(&self) -> Option<String> {
+        let Self { name, endpoint, .. } = self;
+        Some(format!(
+            "check `openmldb-ops replica status {endpoint} {name}`: it may be loading still. If it is not there, do not load it a second \
+             time: see that tablet's log, and its recycle bin"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, Tid};
+
+    /// What vanishes while it is waited for, and what vanishes later: neither is loaded a second time.
+    #[test]
+    fn nobody_is_told_to_load_again_what_may_have_vanished() {
+        let partition = PartitionId { tid: Tid(7), pid: Pid(0) };
+        let loaded = Loaded { partition, name: "shop.orders/0".to_owned(), endpoint: "a".into() };
+        let late = loaded.when_late().unwrap();
+        assert!(late.contains("do not load it a second time") && !late.contains("again"), "{late}");
     }
 }

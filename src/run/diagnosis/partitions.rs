@@ -27,14 +27,38 @@ pub(super) fn not_redundant(status: &Status) -> Option<Diagnosis> {
     let counts = &status.counts;
     let is_lacking =
         |found: &&PartitionStatus| found.state != PartitionState::Healthy && !is_apart(found) && !found.only_counts();
-    let lacking = status.partitions.iter().filter(is_lacking).count();
+    let of: Vec<&PartitionStatus> = status.partitions.iter().filter(is_lacking).collect();
+    let lacking = of.len();
     (lacking > 0).then(|| Diagnosis {
         case: Case::NotRedundant,
         seen: format!("{} not redundant, {} of them down", counted_that(lacking, "partition", Verb::Be), counts.down),
-        promise: "a failed operation is not retried automatically; about one in twenty of the nameserver's operations \
-            fails for no reason",
+        promise: match of.into_iter().flat_map(|found| &found.problems).all(|problem| is_unnoticed(problem.kind)) {
+            true => "no automatic repair: OpenMLDB does not notice, as the nameserver compares neither roles nor rows",
+            false => {
+                "a failed operation is not retried automatically; about one in twenty of the nameserver's operations \
+                 fails for no reason"
+            }
+        },
         next: vec!["openmldb-ops recover --all --dry-run".to_owned(), "openmldb-ops recover --all".to_owned()],
     })
+}
+
+/// Whether nothing that the nameserver looks at shows it, so that none of its operations can have been about it.
+fn is_unnoticed(kind: ProblemKind) -> bool {
+    match kind {
+        ProblemKind::WrongRole
+        | ProblemKind::SecondLeader
+        | ProblemKind::Stuck
+        | ProblemKind::LedApart
+        | ProblemKind::WrittenWhileLoading
+        | ProblemKind::TooFewReplicas
+        | ProblemKind::TooManyReplicas => true,
+        ProblemKind::NoAnswer
+        | ProblemKind::NotAlive
+        | ProblemKind::NotLoaded
+        | ProblemKind::Loading
+        | ProblemKind::NotConnected => false,
+    }
 }
 
 pub(super) fn replica_count(status: &Status) -> Option<Diagnosis> {

@@ -31,6 +31,8 @@ const STEPS: [&str; 13] = [
 #[derive(Debug, Default)]
 pub struct Retold {
     under_way: BTreeMap<u64, (&'static str, Option<PartitionId>, Action)>,
+    /// When the run began to act, which is what it tells times by; its record was begun before that.
+    acts_at_ms: Option<u64>,
 }
 
 impl Retold {
@@ -69,12 +71,18 @@ impl Retold {
                 table: table.clone(),
                 pid: partition.pid.0,
                 state: *state,
-                after_ms: *at_ms,
+                after_ms: at_ms.saturating_sub(self.acts_at_ms.unwrap_or(0)),
                 blocked: blocked.clone(),
             },
             Line::Note { text, .. } => Event::Note { text: text.clone() },
-            Line::Expected { expected, .. } => Event::Expected(expected.clone()),
-            Line::Progress { progress, .. } => Event::Progress(progress.clone()),
+            Line::Expected { at_ms, expected } => {
+                self.acts_at_ms.get_or_insert(*at_ms);
+                Event::Expected(expected.clone())
+            }
+            Line::Progress { at_ms, progress } => {
+                self.acts_at_ms = Some(at_ms.saturating_sub(progress.after_ms));
+                Event::Progress(progress.clone())
+            }
             Line::Arranging { arranging, .. } => Event::Arranging(arranging.clone()),
             Line::Command { command, .. } => Event::Note { text: command.clone() },
             Line::Begun(_)
@@ -102,5 +110,30 @@ fn observed(begun: &RunHeader) -> Event {
         replicas: begun.before.len(),
         healthy: healthy.count(),
         auto_failover: begun.auto_failover,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, TableName, Tid};
+    use crate::run::{Milestone, Progress};
+
+    /// Tablets were waited for, and auto_failover was switched off, before it began to act.
+    #[test]
+    fn times_are_told_as_the_run_itself_told_them() {
+        let mut retold = Retold::default();
+        let after = |retold: &mut Retold, at_ms| {
+            let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
+            let partition = PartitionId { tid: Tid(7), pid: Pid(0) };
+            let line = Line::Reached { at_ms, table, partition, state: Milestone::Serving, blocked: None };
+            match retold.event(&line) {
+                Some(Event::Partition { after_ms, .. }) => after_ms,
+                other => panic!("{other:?}"),
+            }
+        };
+        let progress = Box::new(Progress { after_ms: 2_000, ..Progress::default() });
+        retold.event(&Line::Progress { at_ms: 302_000, progress });
+        assert_eq!(after(&mut retold, 303_500), 3_500);
     }
 }

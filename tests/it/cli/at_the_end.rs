@@ -33,6 +33,7 @@ fn a_recovery_that_ends_well() {
     let ran = home.run(&[&["recover", "--all", "--sandbox", "--output", "json"], &BOTH[..]].concat()).expect(0);
     let (told, metrics, summary) = (told(&home), metrics(&home), ran.summary());
     assert_eq!((&*told["OPENMLDB_OPS_COMMAND"], &*told["OPENMLDB_OPS_VERDICT"]), ("recover", "recovered"));
+    assert_eq!(told["OPENMLDB_OPS_SERVICE"], "12 of 12 partitions serve; none lacks a copy.");
     assert_eq!((&*told["OPENMLDB_OPS_EXIT_CODE"], &*told["OPENMLDB_OPS_PARTITIONS"]), ("0", "12"));
     assert_eq!((&*told["OPENMLDB_OPS_PARTITIONS_NOT_HEALTHY"], &*told["OPENMLDB_OPS_AUTO_FAILOVER"]), ("0", "on"));
     assert!(told["OPENMLDB_OPS_RECORD"].ends_with(".jsonl") && !told.contains_key("OPENMLDB_OPS_ERROR"), "{told:?}");
@@ -72,6 +73,7 @@ fn an_undertaking() {
     let home = Home::new();
     home.run(&[&["scale", "out", "--dry-run", "--sandbox", "tablets-added"], &BOTH[..]].concat()).expect(0);
     assert_eq!((&*told(&home)["OPENMLDB_OPS_COMMAND"], &*told(&home)["OPENMLDB_OPS_VERDICT"]), ("scale", "healthy"));
+    assert!(told(&home)["OPENMLDB_OPS_SERVICE"].ends_with(" partitions serve; none lacks a copy."));
     assert_eq!(metrics(&home)["exit_code{command=scale}"], 0.0);
 }
 

@@ -287,6 +287,27 @@ async fn every_line_survives_resizes_in_mid_run() {
     }
 }
 
+/// Somebody presses Enter to see whether it is still alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn enter_in_mid_run_leaves_no_row_behind() {
+    let harness = Harness::start(Scenario::EverythingRestarted).await;
+    harness.hold_at(&["RecoverTable"], 1);
+    let nameserver = harness.sandbox().nameserver_address().unwrap().to_string();
+    let home = Home::new();
+    let screen = Screen::start_sized(&home, &["recover", "--all", "--nameserver", &nameserver], (100, 40));
+    let bars = |lines: &[String]| lines.iter().filter(|line| line.contains("redundant [")).count();
+    screen.wait_for("bars", |lines| bars(lines) == 1);
+    for _ in 0..3 {
+        screen.types("\r");
+        screen.wait_for_more();
+        screen.wait_for("one display, and not two", |lines| bars(lines) == 1);
+    }
+    harness.release();
+    let seen = screen.end();
+    assert_eq!((bars(&seen.lines), seen.code), (0, 0), "{:#?}", seen.lines);
+    harness.stop().await;
+}
+
 /// A command's subcommands without any of their own, with their switches: the options that take no value.
 fn leaves(command: &clap::Command, path: &str, leaves: &mut Vec<(String, Vec<String>)>) {
     if command.get_subcommands().next().is_none() {
