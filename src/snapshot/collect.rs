@@ -24,6 +24,9 @@ pub(super) struct Subject {
     pub(super) is_aggregate: bool,
 }
 
+/// Which partitions a look is about: their replicas are asked about one by one, and watched where they are behind.
+pub type About = BTreeSet<PartitionId>;
+
 /// All that is asked about a replica.
 pub(super) const EVERYTHING: &[Question] =
     &[Question::Manifest, Question::TermPair, Question::Directory, Question::Followers, Question::Aggregator];
@@ -33,7 +36,7 @@ pub(super) const EVERYTHING: &[Question] =
 /// # Errors
 /// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
 pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    collect_of(cluster, cluster_name, now_ms, None).await
+    collect_of(cluster, cluster_name, now_ms, None, |_| None).await
 }
 
 /// The same; a tablet that takes longer than that to say all of it is one that does not answer.
@@ -46,7 +49,21 @@ pub async fn collect_within(
     now_ms: u64,
     answers: Duration,
 ) -> Result<Snapshot, CallError> {
-    collect_of(cluster, cluster_name, now_ms, Some(answers)).await
+    collect_of(cluster, cluster_name, now_ms, Some(answers), |_| None).await
+}
+
+/// The same, with evidence about some partitions only, which metadata tell; none means about all.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn collect_about(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    answers: Duration,
+    about: impl FnOnce(&Snapshot) -> Option<About>,
+) -> Result<Snapshot, CallError> {
+    collect_of(cluster, cluster_name, now_ms, Some(answers), about).await
 }
 
 async fn collect_of(
@@ -54,9 +71,12 @@ async fn collect_of(
     cluster_name: &str,
     now_ms: u64,
     answers: Option<Duration>,
+    about: impl FnOnce(&Snapshot) -> Option<About>,
 ) -> Result<Snapshot, CallError> {
-    let mut seen = look(cluster, cluster_name, now_ms, EVERYTHING, answers).await?;
-    watch(cluster, &mut seen).await;
+    let seen = metadata(cluster, cluster_name, now_ms).await?;
+    let about = about(&seen);
+    let mut seen = look_at_tablets(cluster, seen, EVERYTHING, answers, about.as_ref()).await;
+    watch(cluster, &mut seen, about.as_ref()).await;
     Ok(seen)
 }
 
@@ -65,7 +85,7 @@ async fn collect_of(
 /// # Errors
 /// See [`collect`].
 pub async fn collect_state(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[], None).await
+    look(cluster, cluster_name, now_ms, &[]).await
 }
 
 /// The whole cluster as it serves: one call per tablet, and one per leader.
@@ -73,7 +93,7 @@ pub async fn collect_state(cluster: &Cluster, cluster_name: &str, now_ms: u64) -
 /// # Errors
 /// See [`collect`].
 pub async fn collect_serving(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[Question::Followers], None).await
+    look(cluster, cluster_name, now_ms, &[Question::Followers]).await
 }
 
 /// The same cluster again, without what is evidence before loading only: one call per tablet, one per replica, and one per
@@ -83,7 +103,7 @@ pub async fn collect_serving(cluster: &Cluster, cluster_name: &str, now_ms: u64)
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
     let questions = &[Question::TermPair, Question::Followers, Question::Aggregator];
-    look(cluster, &before.cluster, before.taken_at_ms, questions, None).await
+    look(cluster, &before.cluster, before.taken_at_ms, questions).await
 }
 
 /// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.
@@ -132,13 +152,25 @@ async fn look(
     cluster_name: &str,
     now_ms: u64,
     questions: &'static [Question],
-    answers: Option<Duration>,
 ) -> Result<Snapshot, CallError> {
-    let mut seen = metadata(cluster, cluster_name, now_ms).await?;
+    let seen = metadata(cluster, cluster_name, now_ms).await?;
+    Ok(look_at_tablets(cluster, seen, questions, None, None).await)
+}
+
+async fn look_at_tablets(
+    cluster: &Cluster,
+    mut seen: Snapshot,
+    questions: &'static [Question],
+    answers: Option<Duration>,
+    about: Option<&About>,
+) -> Snapshot {
     let mut wanted: BTreeMap<Endpoint, Vec<Subject>> = BTreeMap::new();
     for table in &seen.tables {
         for partition in &table.partitions {
             let subject = Subject::of(table, partition.pid);
+            if about.is_some_and(|about| !about.contains(&subject.partition)) {
+                continue;
+            }
             for replica in &partition.replicas {
                 wanted.entry(replica.endpoint.clone()).or_default().push(subject);
             }
