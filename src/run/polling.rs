@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Held, PartitionId, Probes, Seen, Snapshot, State};
+use crate::model::{Endpoint, Held, PartitionId, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
-use crate::recovery::{Load, Probe, Question, WaitFor};
+use crate::recovery::{Load, WaitFor};
 use crate::snapshot;
 
 use super::driver::{Driver, Metadata, Report};
@@ -39,19 +39,6 @@ const ROUND_PER_LINE: Duration = Duration::from_millis(1);
 const AWAY: Duration = Duration::from_secs(2);
 
 impl Driver {
-    pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
-        let found = self.index.find(&self.snapshot.tables, id);
-        let Some(storage) = found.map(|(table, _)| table.storage) else { return };
-        for probe in probes {
-            let cluster = self.cluster.clone();
-            self.tasks.spawn(async move {
-                let mut answer = Probes::UNASKED;
-                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
-                Report::Probed(id, probe, Box::new(answer))
-            });
-        }
-    }
-
     pub(super) fn require_fresh_looks(&mut self) {
         self.partitions.values_mut().for_each(|task| task.outdate(self.now));
     }
@@ -263,23 +250,6 @@ impl Driver {
         let misses = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
         misses.0 += 1;
         self.snapshot.tablets.get(endpoint).is_some_and(answered) && !is_gone(misses)
-    }
-
-    pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
-        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
-            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
-            match probe.question {
-                Question::Manifest => probes.manifest = answer.manifest,
-                Question::TermPair => probes.term_pair = answer.term_pair,
-                Question::Directory => probes.directory = answer.directory,
-                Question::Followers => probes.followers = answer.followers,
-                Question::Aggregator => probes.aggregator = answer.aggregator,
-            }
-        }
-        if let Some(task) = self.partitions.get_mut(&id) {
-            task.under_way -= 1;
-            self.stirred.insert(id);
-        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! Taking a snapshot: concurrent, bounded, and partial where a tablet does not answer. Sends nothing but reads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster};
@@ -195,7 +193,7 @@ async fn look_at_tablets(
             tablet.probes = probes;
         }
     }
-    Ok(seen)
+    seen
 }
 
 /// One tablet again: what it holds, and what its disk shows of these replicas.
@@ -285,31 +283,34 @@ async fn look_closely(
 ) -> Look {
     let held = look_at_tablet(&cluster, &endpoint).await;
     let Seen::Known(holds) = &held else { return (endpoint, held, BTreeMap::new()) };
-    let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
-    let mut asked = JoinSet::new();
-    for subject in replicas {
-        let Subject { partition, storage, .. } = subject;
-        let held = holds.get(&partition);
-        let questions = questions.iter().copied().filter(|question| subject.is_worth_asking(*question, held));
-        let questions: Vec<Question> = questions.collect();
-        if questions.is_empty() {
-            continue;
+    let mut waiting = replicas.into_iter().filter_map(|subject| {
+        let questions = questions.iter().copied();
+        let held = holds.get(&subject.partition);
+        let questions: Vec<Question> = questions.filter(|question| subject.is_worth_asking(*question, held)).collect();
+        (!questions.is_empty()).then_some((subject, questions))
+    });
+    let (mut asked, mut probes) = (JoinSet::new(), BTreeMap::new());
+    loop {
+        // One after another: what is under way takes some kilobytes, and there may be thousands of replicas.
+        while asked.len() < PROBES_IN_FLIGHT
+            && let Some((Subject { partition, storage, .. }, questions)) = waiting.next()
+        {
+            let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
+            asked.spawn(async move {
+                let mut probes = Probes::UNASKED;
+                for question in questions {
+                    let probe_of = Probe { endpoint: endpoint.clone(), question };
+                    probe(&cluster, &probe_of, partition, storage, &mut probes).await;
+                }
+                (partition, probes)
+            });
         }
-        let (cluster, endpoint, lane) = (cluster.clone(), endpoint.clone(), lane.clone());
-        asked.spawn(async move {
-            let _permit = lane.acquire().await;
-            let mut probes = Probes::UNASKED;
-            for question in questions {
-                let probe_of = Probe { endpoint: endpoint.clone(), question };
-                probe(&cluster, &probe_of, partition, storage, &mut probes).await;
-            }
-            (partition, probes)
-        });
+        match asked.join_next().await {
+            Some(answer) => probes.extend(answer.ok()),
+            None => break,
+        }
     }
-    let mut probes = BTreeMap::new();
-    while let Some(answer) = asked.join_next().await {
-        probes.extend(answer.ok());
-    }
+    drop(waiting);
     (endpoint, held, probes)
 }
 
