@@ -11,13 +11,13 @@ use crate::run::stopping::{LOOKS, within_budget};
 use crate::run::{
     HeldFor, LockError, NotDone, RecoverError, Room, RunId, Scope, SessionStart, Sizes, Stop, WorkSession, why_held,
 };
-use crate::snapshot::{collect_evidence, collect_within};
+use crate::snapshot::{About, collect_about, collect_evidence, collect_within};
 
 use super::arrange::{Closed, Next, UpgradeNote, arrange, dry_run, next};
 use super::goal::{Arrangement, Goal};
 use super::longer::compare_longer_successors;
 use super::partition_context::{PartitionContext, Refusal};
-use super::perform::look_to_change;
+use super::perform::of_a_cluster;
 use super::reconciler::{Reconciler, StepListener, StoodDowns};
 use super::replaced::{Lost, consent};
 use super::state_dir::{StateDir, StateDirError};
@@ -127,8 +127,15 @@ impl Job {
     /// See [`JobError`].
     pub async fn look(&self, cluster: &Cluster) -> Result<JobPlan, JobError> {
         let WorkSession { cluster_name, now_ms, .. } = &self.session;
-        let mut seen = look_to_change(cluster, cluster_name, *now_ms, Some(ANSWERS)).await?;
-        let found = self.session.start(&seen).await?;
+        let about = |seen: &Snapshot| self.undertaking.concerns(seen);
+        let looked = collect_about(cluster, cluster_name, *now_ms, ANSWERS, about).await?;
+        let mut seen = of_a_cluster(looked)?;
+        let mut found = self.session.start(&seen).await?;
+        // Whether auto_failover may be restored rests on what those are that it is kept off for.
+        if !found.held.is_empty() {
+            seen = of_a_cluster(collect_within(cluster, cluster_name, *now_ms, ANSWERS).await?)?;
+            found = self.session.start(&seen).await?;
+        }
         let noted = match &self.undertaking {
             Undertaking::UpgradePre { endpoint, .. } | Undertaking::UpgradePost { endpoint, .. } => {
                 self.state_dir.upgrade_note(endpoint)?
@@ -276,7 +283,8 @@ impl Job {
             ));
         }
         held_for.retain(|_| found_on);
-        let looking = collect_within(cluster, cluster_name, *now_ms, ANSWERS);
+        let about = |seen: &Snapshot| Some(partitions_of(&arrangement.goals, seen));
+        let looking = collect_about(cluster, cluster_name, *now_ms, ANSWERS, about);
         let seen = match within_budget(cluster, LOOKS, looking).await {
             Some(Ok(seen)) => seen,
             Some(Err(error)) if told == Stop::No => {
@@ -336,6 +344,11 @@ impl Job {
             | Undertaking::LeadBeside { .. } => Ok(()),
         }
     }
+}
+
+/// The partitions of goals.
+fn partitions_of(goals: &[Goal], seen: &Snapshot) -> About {
+    goals.iter().filter_map(|goal| PartitionContext::find(seen, &goal.table, goal.pid).ok()).map(|it| it.id()).collect()
 }
 
 /// The partition of a goal, if a tablet where it is to have a replica holds what no metadata names.

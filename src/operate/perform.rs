@@ -7,7 +7,7 @@ use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Answere
 use crate::model::{Probes, Snapshot};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
 use crate::run::{LockError, Looked, Pauses, Record, RecordError, Said, Stop, Waiter, Work, WorkSession, until};
-use crate::snapshot::{collect, collect_state, collect_within, probe};
+use crate::snapshot::{collect, collect_state, probe};
 
 use super::arrange::Closed;
 use super::call::{SentStep, newest, noted, unless_not_done, write_down};
@@ -113,7 +113,7 @@ impl Single {
     }
 
     async fn look_at(&self, cluster: &Cluster) -> Result<Snapshot, CallError> {
-        let mut seen = look_to_change(cluster, &self.session.cluster_name, self.session.now_ms, None).await?;
+        let mut seen = of_a_cluster(collect(cluster, &self.session.cluster_name, self.session.now_ms).await?)?;
         let asks = self.step.definition().asks_last(&seen);
         ask(cluster, &mut seen, asks).await;
         Ok(seen)
@@ -269,19 +269,10 @@ async fn ask(cluster: &Cluster, seen: &mut Snapshot, asks: Vec<Ask>) {
     }
 }
 
-/// Looks at a cluster that is to be changed. `answers` is how long a tablet may take to say all that it holds.
+/// What was seen, if it is of a cluster: nothing else is ever changed.
 ///
 /// # Errors
-/// It does not answer, or is no cluster.
-pub(super) async fn look_to_change(
-    cluster: &Cluster,
-    name: &str,
-    now_ms: u64,
-    answers: Option<Duration>,
-) -> Result<Snapshot, CallError> {
-    let seen = match answers {
-        Some(answers) => collect_within(cluster, name, now_ms, answers).await?,
-        None => collect(cluster, name, now_ms).await?,
-    };
+/// It is not.
+pub(super) fn of_a_cluster(seen: Snapshot) -> Result<Snapshot, CallError> {
     if seen.identity.is_cluster() { Ok(seen) } else { Err(CallError::not_ours(seen.identity)) }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, Pid, TableName};
+use crate::model::{Endpoint, PartitionId, Pid, Snapshot, TableName};
 use crate::run::PlanId;
+use crate::snapshot::About;
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,15 @@ impl Undertaking {
             Self::UpgradePre { .. } => "upgrade pre",
             Self::UpgradePost { .. } => "upgrade post",
         }
+    }
+
+    /// The partitions that it is about, as metadata have them: of another leader's, its own and what aggregates it. None where any may
+    /// be concerned.
+    pub(super) fn concerns(&self, seen: &Snapshot) -> Option<About> {
+        let Self::Handover { table, pid, .. } = self else { return None };
+        let tid = seen.table(table)?.tid;
+        let aggregates = seen.tables.iter().filter(|table| table.base_table == Some(tid)).map(|table| table.tid);
+        Some(aggregates.chain([tid]).map(|tid| PartitionId { tid, pid: *pid }).collect())
     }
 
     /// The same, whatever was accepted: what is begun with a loss not accepted is gone on with once it is.

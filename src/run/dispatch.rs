@@ -170,7 +170,7 @@ impl Driver {
     /// Sends nothing more, and waits for what was sent.
     pub(super) async fn wind_down(&mut self) {
         let queued = self.lanes.clear().into_iter().map(|(id, _)| id);
-        for id in queued.chain(self.comparing.clear()) {
+        for id in queued.chain(self.comparing.clear()).chain(self.asking.clear()) {
             if let Some(task) = self.partitions.get_mut(&id) {
                 task.under_way -= 1;
             }

@@ -13,6 +13,7 @@ use crate::model::{Endpoint, Held, Op, PartitionId, Polled, Probes, Registration
 use crate::playbook::Playbook;
 use crate::recovery::{Base, Decision, Gates, Memory, Order, Outcome, Probe, RowsSeen, View, WaitFor, decide};
 
+use super::asking::Asking;
 use super::beside::{Beside, Failover};
 use super::comparing::{Comparing, ToCompare};
 use super::dispatch::Sent;
@@ -127,6 +128,7 @@ pub struct Driver {
     pub(super) placed: BTreeMap<Endpoint, Vec<PartitionId>>,
     pub(super) watched_at: BTreeMap<Endpoint, usize>,
     pub(super) lanes: Lanes,
+    pub(super) asking: Asking,
     pub(super) comparing: Comparing,
     pub(super) beside: Beside,
     pub(super) tasks: JoinSet<Report>,
@@ -210,6 +212,7 @@ impl Driver {
             partitions,
             index,
             lanes,
+            asking: Asking::default(),
             comparing: Comparing::default(),
             beside: Beside::default(),
             tasks: JoinSet::new(),

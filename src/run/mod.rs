@@ -4,6 +4,7 @@
 mod aggregated;
 mod apart;
 mod arranging;
+mod asking;
 mod beside;
 mod checking;
 mod cluster_lock;

@@ -29,6 +29,14 @@ const CALLS: usize = 5;
 /// queued itself has another one to wait for. On the cluster's clock.
 const OPERATION: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(1);
 const QUEUED: Duration = Duration::from_secs(2);
+/// Where hundreds of operations are to come, looks at those under way may be apart by this part of the time that all of them take, ...
+const QUEUE_PART: u32 = 100;
+/// ... one taking so long in one of two lanes, ...
+const EACH: Duration = Duration::from_secs(2);
+/// ... from this on, ...
+const MANY: usize = 100;
+/// ... and up to this: the nameserver has three times as much queued beforehand (`Widths::ops`), so that its lanes do not wait for us.
+const QUEUE_MOST: Duration = Duration::from_secs(5);
 
 /// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
 const EMPTY_APART: Duration = Duration::from_millis(20);
@@ -71,14 +79,24 @@ impl Pace {
 
 impl Driver {
     /// Whether looking at the partitions that want it one by one costs less than looking at everything.
-    pub(super) fn closely_is_cheaper(&self, wanting: usize) -> bool {
+    pub(super) fn closely_is_cheaper(&self, wanting: &[PartitionId]) -> bool {
         let everything = (self.placed.len() + 3) * CALL + self.lines() as usize * LINE;
-        wanting * CALLS * CALL < everything
+        // Of an operation that is one of hundreds it is mostly asked whether it has ended, and no more.
+        let is_one_of_many = self.apart().is_some();
+        let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(|task| task.waiting == Some(WaitFor::Ops));
+        let briefly = wanting.iter().filter(|_| is_one_of_many).filter(waits).count();
+        (briefly + (wanting.len() - briefly) * CALLS) * CALL < everything
+    }
+
+    /// How far looks at operations under way may be apart where hundreds are to come; none where there are few.
+    pub(super) fn apart(&self) -> Option<Duration> {
+        let (_, _, queued) = self.lanes.ops();
+        apart(queued).map(|apart| apart.div_f64(self.settings.pace))
     }
 
     /// Begins close looks at those of them that are due.
     pub(super) fn look_closely(&mut self, wanting: &[PartitionId], began: Sequence) {
-        let now = Instant::now();
+        let (now, apart) = (Instant::now(), self.apart());
         for id in wanting {
             let Some((table, _)) = self.index.find(&self.snapshot.tables, *id) else { continue };
             let ops = || self.index.ops(&table.name, id.pid).filter(|op| op.status.is_in_flight());
@@ -90,12 +108,14 @@ impl Driver {
             else {
                 continue;
             };
-            let waits_for_ops = task.waiting == Some(WaitFor::Ops);
+            let is_to_show = apart.is_some() && task.waiting.is_none() && task.asked_for_op;
+            let waits_for_ops = task.waiting == Some(WaitFor::Ops) || is_to_show;
             let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
-            let pauses = match (waits_for_ops, queued) {
-                (true, true) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED).max(still),
-                (true, false) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()).max(still),
-                (false, _) => POLL_MIN..=still,
+            let pauses = match (waits_for_ops, queued, apart) {
+                (true, _, Some(apart)) => apart..=apart.max(still),
+                (true, true, None) => on_its_clock(*OPERATION.start())..=on_its_clock(QUEUED).max(still),
+                (true, false, None) => on_its_clock(*OPERATION.start())..=on_its_clock(*OPERATION.end()).max(still),
+                (false, ..) => POLL_MIN..=still,
             };
             task.pace.begin(&pauses);
             let answering = |endpoint: &&Endpoint| {
@@ -119,6 +139,7 @@ impl Driver {
         id: PartitionId,
         close: Result<PartitionPoll, PollError>,
     ) {
+        let is_one_of_many = self.apart().is_some();
         let Some(task) = self.partitions.get_mut(&id) else { return };
         task.pace.under_way = false;
         self.next_look.by(task.pace.next.due);
@@ -131,7 +152,8 @@ impl Driver {
             }
             Ok(PartitionPoll::Ops(ops)) => {
                 self.nameserver_silence.ends();
-                if self.index.note_ops_of(&name, id.pid, ops) {
+                let got_on = self.index.note_ops_of(&name, id.pid, ops);
+                if got_on && !is_one_of_many {
                     task.pace.quicken();
                 }
                 // Even so: it may have waited long enough.
@@ -200,6 +222,12 @@ impl Driver {
     }
 }
 
+/// The same by how many are to come, on the cluster's clock.
+fn apart(queued: usize) -> Option<Duration> {
+    let all = EACH.saturating_mul(u32::try_from(queued).unwrap_or(u32::MAX));
+    (queued >= MANY).then(|| (all / QUEUE_PART).min(QUEUE_MOST))
+}
+
 /// Why a close look says nothing.
 pub(super) enum PollError {
     /// The nameserver's answer.
@@ -243,8 +271,12 @@ async fn look(
 impl PartitionTask {
     /// Notes how a replica was seen. Two looks in the same instant show the same.
     pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
-        let now = Instant::now();
         let is_empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        // Most are not, at every look.
+        if !is_empty && self.empty.is_empty() && self.memory.empty_looks(endpoint) == 0 {
+            return;
+        }
+        let now = Instant::now();
         let replica = self.memory.replica_mut(endpoint);
         if !is_empty {
             replica.empty_looks = 0;
@@ -263,6 +295,16 @@ mod tests {
     use super::*;
     use crate::model::{Pid, Role, State, Tid};
     use crate::recovery::Memory;
+    use crate::run::Widths;
+
+    #[test]
+    fn looks_are_apart_by_what_is_to_come_and_the_nameserver_never_waits_for_them() {
+        let secs = |queued| apart(queued).map(|apart| apart.as_secs());
+        assert_eq!([0, MANY - 1].map(secs), [None, None], "a small cluster is looked at as often as ever");
+        assert_eq!([MANY, 200, 10_000, usize::MAX].map(secs), [2, 4, 5, 5].map(Some));
+        let queued_there = u32::try_from(Widths::default().ops).unwrap();
+        assert!(queued_there * EACH * 2 >= 3 * QUEUE_MOST, "so much is queued beforehand in each of the two lanes");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn two_looks_in_the_same_instant_count_as_one() {

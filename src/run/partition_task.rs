@@ -29,6 +29,8 @@ pub(super) struct PartitionTask {
     pub(super) tablet_acted: Sequence,
     /// When its last action on the nameserver ended.
     pub(super) nameserver_acted: Sequence,
+    /// The last one had the nameserver queue an operation.
+    pub(super) asked_for_op: bool,
     /// When looks at it alone last began, in the nameserver's tables and ...
     pub(super) tables_seen: Sequence,
     /// ... on its replicas' tablets.
@@ -85,6 +87,7 @@ impl PartitionTask {
             recalled: false,
             tablet_acted: 0,
             nameserver_acted: 0,
+            asked_for_op: false,
             tables_seen: 0,
             seen: ByEndpoint::default(),
             empty: BTreeMap::new(),
@@ -130,6 +133,7 @@ impl PartitionTask {
     pub(super) fn acted(&mut self, action: &Action, now: Sequence) {
         self.pace.quicken();
         self.acted_on = true;
+        self.asked_for_op = matches!(action, Action::RecoverTable { .. } | Action::ChangeLeader { .. });
         match action.server() {
             Server::Nameserver => self.nameserver_acted = now,
             Server::Tablet(_) => self.tablet_acted = now,

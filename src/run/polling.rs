@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Held, PartitionId, Probes, Seen, Snapshot, State};
+use crate::model::{Endpoint, Held, PartitionId, Seen, Snapshot, State};
 use crate::playbook::{PartitionStep, Playbook};
-use crate::recovery::{Load, Probe, Question, WaitFor};
+use crate::recovery::{Load, WaitFor};
 use crate::snapshot;
 
 use super::driver::{Driver, Metadata, Report};
@@ -35,23 +35,12 @@ const REST_PER_PARTITION: Duration = Duration::from_micros(2);
 /// Everything is looked at this often at least, whatever is waited for: what the nameserver's lanes take hours for on a big
 /// cluster and minutes on a small one is looked at about as often on both.
 const ROUND_PER_LINE: Duration = Duration::from_millis(1);
+/// Where hundreds of operations are to come it is so many times as far apart as looks at these.
+const ROUND_APART: u32 = 3;
 /// The pause between two looks where nothing is left to do but to wait for tablets that are away. On the cluster's clock.
 const AWAY: Duration = Duration::from_secs(2);
 
 impl Driver {
-    pub(super) fn ask(&mut self, id: PartitionId, probes: Vec<Probe>) {
-        let found = self.index.find(&self.snapshot.tables, id);
-        let Some(storage) = found.map(|(table, _)| table.storage) else { return };
-        for probe in probes {
-            let cluster = self.cluster.clone();
-            self.tasks.spawn(async move {
-                let mut answer = Probes::UNASKED;
-                snapshot::probe(&cluster, &probe, id, storage, &mut answer).await;
-                Report::Probed(id, probe, Box::new(answer))
-            });
-        }
-    }
-
     pub(super) fn require_fresh_looks(&mut self) {
         self.partitions.values_mut().for_each(|task| task.outdate(self.now));
     }
@@ -80,7 +69,7 @@ impl Driver {
         let wanting: Vec<PartitionId> = self.watched.iter().copied().collect();
         let mut tablets = self.lanes.loading_at();
         let mut nameserver = false;
-        if self.closely_is_cheaper(wanting.len()) {
+        if self.closely_is_cheaper(&wanting) {
             self.look_closely(&wanting, began);
             let due =
                 wanting.iter().filter_map(|id| self.partitions.get(id)?.pace.due()).filter(|due| *due > now).min();
@@ -90,7 +79,8 @@ impl Driver {
             tablets.extend(partitions().flat_map(|task| task.endpoints.iter().cloned()));
             nameserver = partitions().any(|task| task.wants_nameserver(self.tables_seen));
         }
-        let between = still.max(ROUND_PER_LINE * self.lines());
+        let slow = self.apart().map_or(Duration::ZERO, |apart| apart * ROUND_APART);
+        let between = still.max(ROUND_PER_LINE * self.lines()).max(slow);
         if self.last_round.is_none_or(|last| now >= last + between) {
             self.last_round = Some(now);
             tablets.extend(self.watched_at.iter().filter(|(_, some)| **some > 0).map(|(endpoint, _)| endpoint.clone()));
@@ -158,11 +148,11 @@ impl Driver {
         let partitions = &self.partitions;
         let held = &tablet.held;
         // Behind a load that may never end others queue at the tablet, where they are seen and waited for, instead of here.
-        let is_slow = |id: &PartitionId| {
-            let loads = held.known().and_then(|held| held.get(id)).is_some_and(|held| !held.state.is_loaded());
-            loads && partitions.get(id).is_some_and(|task| task.memory.has_expired(&WaitFor::SlowLoad))
+        let is_slow = |(id, held): (&PartitionId, &Held)| {
+            let task = partitions.get(id).filter(|_| !held.state.is_loaded());
+            task.is_some_and(|task| task.endpoints.contains(endpoint) && task.memory.has_expired(&WaitFor::SlowLoad))
         };
-        let is_held_up = self.placed.get(endpoint).into_iter().flatten().any(is_slow);
+        let is_held_up = held.known().into_iter().flatten().any(is_slow);
         self.lanes.note_loads(endpoint, |id| {
             // A load that was given up on holds up no other one.
             let Some(task) = partitions.get(&id).filter(|task| task.is_open() && !is_held_up) else { return false };
@@ -263,23 +253,6 @@ impl Driver {
         let misses = self.misses.entry(endpoint.clone()).or_insert((0, Instant::now()));
         misses.0 += 1;
         self.snapshot.tablets.get(endpoint).is_some_and(answered) && !is_gone(misses)
-    }
-
-    pub(super) fn note_probe(&mut self, id: PartitionId, probe: &Probe, answer: Probes) {
-        if let Some(tablet) = self.snapshot.tablets.get_mut(&probe.endpoint) {
-            let probes = tablet.probes.entry(id).or_insert(Probes::UNASKED);
-            match probe.question {
-                Question::Manifest => probes.manifest = answer.manifest,
-                Question::TermPair => probes.term_pair = answer.term_pair,
-                Question::Directory => probes.directory = answer.directory,
-                Question::Followers => probes.followers = answer.followers,
-                Question::Aggregator => probes.aggregator = answer.aggregator,
-            }
-        }
-        if let Some(task) = self.partitions.get_mut(&id) {
-            task.under_way -= 1;
-            self.stirred.insert(id);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Endpoint, Held, Op, PartitionId, Seen};
+use crate::model::{Endpoint, Held, Op, PartitionId, Seen, State};
 use crate::recovery::Load;
 
 use super::driver::Driver;
@@ -32,6 +32,9 @@ impl Driver {
         let was_silent = self.silent.remove(endpoint);
         if was_silent {
             self.forget_disk(endpoint);
+        }
+        if self.held_before.get(endpoint).is_some_and(|before| is_as_before(before, held)) {
+            return;
         }
         let before = self.held_before.insert(endpoint.clone(), states(held)).unwrap_or_default();
         // Asked only of a tablet that holds nothing of what it held: every look would cost as much as there are replicas.
@@ -114,4 +117,10 @@ impl Driver {
         let Some((table, _)) = self.index.find(&self.snapshot.tables, id) else { return true };
         handed_over || self.index.ops(&table.name, id.pid).any(Op::replaces)
     }
+}
+
+/// Whether a tablet holds what it held, all of it as it was: as most looks show.
+fn is_as_before(before: &BTreeMap<PartitionId, State>, held: &BTreeMap<PartitionId, Held>) -> bool {
+    let now = held.iter().map(|(id, held)| (id, &held.state));
+    !before.is_empty() && before.len() == held.len() && before.iter().eq(now)
 }

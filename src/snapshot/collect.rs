@@ -1,10 +1,8 @@
 //! Taking a snapshot: concurrent, bounded, and partial where a tablet does not answer. Sends nothing but reads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster};
@@ -24,6 +22,9 @@ pub(super) struct Subject {
     pub(super) is_aggregate: bool,
 }
 
+/// Which partitions a look is about: their replicas are asked about one by one, and watched where they are behind.
+pub type About = BTreeSet<PartitionId>;
+
 /// All that is asked about a replica.
 pub(super) const EVERYTHING: &[Question] =
     &[Question::Manifest, Question::TermPair, Question::Directory, Question::Followers, Question::Aggregator];
@@ -33,7 +34,7 @@ pub(super) const EVERYTHING: &[Question] =
 /// # Errors
 /// A nameserver that does not answer. A tablet that does not is a value in the snapshot.
 pub async fn collect(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    collect_of(cluster, cluster_name, now_ms, None).await
+    collect_of(cluster, cluster_name, now_ms, None, |_| None).await
 }
 
 /// The same; a tablet that takes longer than that to say all of it is one that does not answer.
@@ -46,7 +47,21 @@ pub async fn collect_within(
     now_ms: u64,
     answers: Duration,
 ) -> Result<Snapshot, CallError> {
-    collect_of(cluster, cluster_name, now_ms, Some(answers)).await
+    collect_of(cluster, cluster_name, now_ms, Some(answers), |_| None).await
+}
+
+/// The same, with evidence about some partitions only, which metadata tell; none means about all.
+///
+/// # Errors
+/// See [`collect`].
+pub async fn collect_about(
+    cluster: &Cluster,
+    cluster_name: &str,
+    now_ms: u64,
+    answers: Duration,
+    about: impl FnOnce(&Snapshot) -> Option<About>,
+) -> Result<Snapshot, CallError> {
+    collect_of(cluster, cluster_name, now_ms, Some(answers), about).await
 }
 
 async fn collect_of(
@@ -54,9 +69,12 @@ async fn collect_of(
     cluster_name: &str,
     now_ms: u64,
     answers: Option<Duration>,
+    about: impl FnOnce(&Snapshot) -> Option<About>,
 ) -> Result<Snapshot, CallError> {
-    let mut seen = look(cluster, cluster_name, now_ms, EVERYTHING, answers).await?;
-    watch(cluster, &mut seen).await;
+    let seen = metadata(cluster, cluster_name, now_ms).await?;
+    let about = about(&seen);
+    let mut seen = look_at_tablets(cluster, seen, EVERYTHING, answers, about.as_ref()).await;
+    watch(cluster, &mut seen, about.as_ref()).await;
     Ok(seen)
 }
 
@@ -65,7 +83,7 @@ async fn collect_of(
 /// # Errors
 /// See [`collect`].
 pub async fn collect_state(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[], None).await
+    look(cluster, cluster_name, now_ms, &[]).await
 }
 
 /// The whole cluster as it serves: one call per tablet, and one per leader.
@@ -73,7 +91,7 @@ pub async fn collect_state(cluster: &Cluster, cluster_name: &str, now_ms: u64) -
 /// # Errors
 /// See [`collect`].
 pub async fn collect_serving(cluster: &Cluster, cluster_name: &str, now_ms: u64) -> Result<Snapshot, CallError> {
-    look(cluster, cluster_name, now_ms, &[Question::Followers], None).await
+    look(cluster, cluster_name, now_ms, &[Question::Followers]).await
 }
 
 /// The same cluster again, without what is evidence before loading only: one call per tablet, one per replica, and one per
@@ -83,7 +101,7 @@ pub async fn collect_serving(cluster: &Cluster, cluster_name: &str, now_ms: u64)
 /// See [`collect`].
 pub async fn look_again(cluster: &Cluster, before: &Snapshot) -> Result<Snapshot, CallError> {
     let questions = &[Question::TermPair, Question::Followers, Question::Aggregator];
-    look(cluster, &before.cluster, before.taken_at_ms, questions, None).await
+    look(cluster, &before.cluster, before.taken_at_ms, questions).await
 }
 
 /// What the nameserver and ZooKeeper say of the cluster; no tablet is asked, so none is waited for.
@@ -132,13 +150,25 @@ async fn look(
     cluster_name: &str,
     now_ms: u64,
     questions: &'static [Question],
-    answers: Option<Duration>,
 ) -> Result<Snapshot, CallError> {
-    let mut seen = metadata(cluster, cluster_name, now_ms).await?;
+    let seen = metadata(cluster, cluster_name, now_ms).await?;
+    Ok(look_at_tablets(cluster, seen, questions, None, None).await)
+}
+
+async fn look_at_tablets(
+    cluster: &Cluster,
+    mut seen: Snapshot,
+    questions: &'static [Question],
+    answers: Option<Duration>,
+    about: Option<&About>,
+) -> Snapshot {
     let mut wanted: BTreeMap<Endpoint, Vec<Subject>> = BTreeMap::new();
     for table in &seen.tables {
         for partition in &table.partitions {
             let subject = Subject::of(table, partition.pid);
+            if about.is_some_and(|about| !about.contains(&subject.partition)) {
+                continue;
+            }
             for replica in &partition.replicas {
                 wanted.entry(replica.endpoint.clone()).or_default().push(subject);
             }
@@ -163,7 +193,7 @@ async fn look(
             tablet.probes = probes;
         }
     }
-    Ok(seen)
+    seen
 }
 
 /// One tablet again: what it holds, and what its disk shows of these replicas.
@@ -253,31 +283,34 @@ async fn look_closely(
 ) -> Look {
     let held = look_at_tablet(&cluster, &endpoint).await;
     let Seen::Known(holds) = &held else { return (endpoint, held, BTreeMap::new()) };
-    let lane = Arc::new(Semaphore::new(PROBES_IN_FLIGHT));
-    let mut asked = JoinSet::new();
-    for subject in replicas {
-        let Subject { partition, storage, .. } = subject;
-        let held = holds.get(&partition);
-        let questions = questions.iter().copied().filter(|question| subject.is_worth_asking(*question, held));
-        let questions: Vec<Question> = questions.collect();
-        if questions.is_empty() {
-            continue;
+    let mut waiting = replicas.into_iter().filter_map(|subject| {
+        let questions = questions.iter().copied();
+        let held = holds.get(&subject.partition);
+        let questions: Vec<Question> = questions.filter(|question| subject.is_worth_asking(*question, held)).collect();
+        (!questions.is_empty()).then_some((subject, questions))
+    });
+    let (mut asked, mut probes) = (JoinSet::new(), BTreeMap::new());
+    loop {
+        // One after another: what is under way takes some kilobytes, and there may be thousands of replicas.
+        while asked.len() < PROBES_IN_FLIGHT
+            && let Some((Subject { partition, storage, .. }, questions)) = waiting.next()
+        {
+            let (cluster, endpoint) = (cluster.clone(), endpoint.clone());
+            asked.spawn(async move {
+                let mut probes = Probes::UNASKED;
+                for question in questions {
+                    let probe_of = Probe { endpoint: endpoint.clone(), question };
+                    probe(&cluster, &probe_of, partition, storage, &mut probes).await;
+                }
+                (partition, probes)
+            });
         }
-        let (cluster, endpoint, lane) = (cluster.clone(), endpoint.clone(), lane.clone());
-        asked.spawn(async move {
-            let _permit = lane.acquire().await;
-            let mut probes = Probes::UNASKED;
-            for question in questions {
-                let probe_of = Probe { endpoint: endpoint.clone(), question };
-                probe(&cluster, &probe_of, partition, storage, &mut probes).await;
-            }
-            (partition, probes)
-        });
+        match asked.join_next().await {
+            Some(answer) => probes.extend(answer.ok()),
+            None => break,
+        }
     }
-    let mut probes = BTreeMap::new();
-    while let Some(answer) = asked.join_next().await {
-        probes.extend(answer.ok());
-    }
+    drop(waiting);
     (endpoint, held, probes)
 }
 

@@ -6,8 +6,8 @@ mod partition;
 mod watch;
 
 pub use collect::{
-    collect, collect_evidence, collect_serving, collect_state, collect_within, look_again, look_at_tablet,
-    look_for_evidence, metadata, poll_tablet, probe,
+    About, collect, collect_about, collect_evidence, collect_serving, collect_state, collect_within, look_again,
+    look_at_tablet, look_for_evidence, metadata, poll_tablet, probe,
 };
 pub use file::{FileError, VERSION, parse, read, save, write};
 pub use partition::{OnePartition, held_of, look_at_partition, only};

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::model::{Endpoint, Held, Offset, PartitionId, Probes, Role, Snapshot};
 
-use super::collect::poll_tablet;
+use super::collect::{About, poll_tablet};
 
 /// The pause between two looks, at first; it doubles.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -20,8 +20,9 @@ type Behind = BTreeMap<(Endpoint, PartitionId), Offset>;
 
 /// Notes which followers stay where they are. Where nobody is behind nothing is asked; usually the first look at those who are
 /// shows that they have moved.
-pub(super) async fn watch(cluster: &Cluster, seen: &mut Snapshot) {
+pub(super) async fn watch(cluster: &Cluster, seen: &mut Snapshot, about: Option<&About>) {
     let mut behind = who_is_behind(seen);
+    behind.retain(|(_, id), _| about.is_none_or(|about| about.contains(id)));
     let (began, mut pause) = (Instant::now(), PAUSE);
     while !behind.is_empty() && began.elapsed() < WATCHED {
         tokio::time::sleep(pause.min(WATCHED.saturating_sub(began.elapsed()))).await;

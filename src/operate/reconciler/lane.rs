@@ -38,6 +38,8 @@ const PAUSES: Pauses = Pauses { first: POLL, most: POLL, still: Duration::from_s
 const ANSWERS: Duration = Duration::from_secs(5);
 /// Looks, one after another, at which somebody does not answer.
 const SILENCES: u32 = 30;
+/// While an operation of the nameserver is waited for, and is as it was, nothing else is asked for so long.
+const ASKED_AGAIN: Duration = Duration::from_secs(30);
 /// How long what was sent is waited for once everything is to end.
 const LET_GO: Duration = Duration::from_secs(6);
 
@@ -46,6 +48,10 @@ pub(super) struct Lane {
     shared: Arc<Shared>,
     goal: Goal,
     under_way: Option<SentStep>,
+    /// What is waited for, as the look says that is under way.
+    waits_for: Option<String>,
+    /// The last look, if an operation has to get on before anything can be done.
+    stands_still: Option<StandsStill>,
     /// Ours of the nameserver's lanes.
     turn: Option<OwnedSemaphorePermit>,
     failed: u32,
@@ -61,6 +67,13 @@ pub(super) struct Lane {
     silence: NameserverSilence,
     ending: Option<Instant>,
     said: Said,
+}
+
+/// A partition for which an operation is under way, and nothing could be done but wait.
+struct StandsStill {
+    at: Instant,
+    seen: Snapshot,
+    text: String,
 }
 
 /// How a lane ended.
@@ -88,10 +101,19 @@ impl Waiter for Lane {
         if self.shared.is_ending() {
             self.ending.get_or_insert_with(Instant::now);
         }
+        if let Some(then) = self.stands_still().await {
+            return then;
+        }
+        let at = Instant::now();
         match self.see().await {
             Ok(seen) => {
                 self.silence.ends();
-                self.reconcile(&seen).await
+                self.waits_for = None;
+                let then = self.reconcile(&seen).await;
+                let is_at_work = seen.ops.iter().any(|op| op.status.is_in_flight());
+                let waits_for = self.waits_for.take().filter(|_| is_at_work);
+                self.stands_still = waits_for.map(|text| StandsStill { at, seen, text });
+                then
             }
             Err(error) => self.is_blind(error).await,
         }
@@ -105,6 +127,8 @@ impl Lane {
             shared,
             goal,
             under_way: None,
+            waits_for: None,
+            stands_still: None,
             turn: None,
             failed: 0,
             silences: 0,
@@ -131,6 +155,29 @@ impl Lane {
             (None, Some(under_way)) => under_way.at,
             (None, None) => self.idle,
         })
+    }
+
+    /// Waits on, if the operations of the partition are as they were when nothing could be done but wait. Only they are asked for: where
+    /// another tablet hangs, the nameserver ends none for as long as it does. Nothing is decided on what was seen then.
+    async fn stands_still(&mut self) -> Option<Looked<LaneEnd>> {
+        let StandsStill { at, seen, text } = self.stands_still.take()?;
+        let is_over = match &self.under_way {
+            Some(under_way) => {
+                let status = under_way.status(&seen, self.shared.pace, self.shared.step_timeout);
+                !matches!(status, EffectStatus::Waiting(_))
+            }
+            None => self.idle.elapsed() >= self.shared.step_timeout,
+        };
+        if is_over || self.ending.is_some() || at.elapsed() >= ASKED_AGAIN.div_f64(self.shared.pace) {
+            return None;
+        }
+        let ops = self.shared.cluster.once(ANSWERS).ops_of(&self.goal.table, self.goal.pid).await.ok()?;
+        if ops != seen.ops {
+            return None;
+        }
+        self.waits(text.clone());
+        self.stands_still = Some(StandsStill { at, seen, text });
+        Some(self.later())
     }
 
     async fn see(&self) -> Result<Snapshot, CallError> {
@@ -283,6 +330,8 @@ impl Lane {
         }
         self.turn = None;
         self.waits(text);
+        // It is asked.
+        self.waits_for = None;
         self.later()
     }
 
@@ -405,6 +454,7 @@ impl Lane {
     /// Says what is waited for, once that has taken long.
     fn waits(&mut self, text: String) {
         self.shared.tally().waits(&self.goal.name(), &text);
+        self.waits_for = Some(text.clone());
         if self.said.is_due(self.shared.pace) {
             let step = self.under_way.as_ref().map(|under_way| &under_way.step);
             let (partition, how) = (self.goal.name(), StepOutcome::Waits(text));

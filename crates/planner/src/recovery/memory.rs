@@ -250,6 +250,11 @@ impl Memory {
         }
     }
 
+    /// How many looks in a row showed a replica loaded and empty.
+    pub fn empty_looks(&self, endpoint: &Endpoint) -> u32 {
+        self.replicas.get(endpoint).map_or(0, |replica| replica.empty_looks)
+    }
+
     /// What is remembered of a replica.
     pub fn replica(&self, endpoint: &Endpoint) -> Shared<ReplicaMemory> {
         self.replicas.get(endpoint).cloned().unwrap_or_default()
