@@ -49,14 +49,15 @@ pub async fn run(command: &MetadataCommand, out: &Out) -> Result<Exit, Failure> 
 }
 
 /// A cluster's place in ZooKeeper.
-struct Place {
+pub(super) struct Place {
     zookeeper: ZooKeeper,
     nodes: Arc<LockNodes>,
-    name: String,
+    /// What the cluster is called.
+    pub(super) name: String,
 }
 
 impl Place {
-    async fn open(at: &Where, out: &Out) -> Result<Self, Failure> {
+    pub(super) async fn open(at: &Where, out: &Out) -> Result<Self, Failure> {
         let Target::ZooKeeper { servers, root, credentials } = target(&named(at, &out.waits())?)? else {
             return Err(Failure::usage(anyhow!(
                 "a cluster's metadata are in its ZooKeeper, which --nameserver does not name"
@@ -69,7 +70,7 @@ impl Place {
     }
 
     /// The metadata, where there are any.
-    async fn seen(&self) -> Result<MetadataSeen, Failure> {
+    pub(super) async fn seen(&self) -> Result<MetadataSeen, Failure> {
         let seen = self.zookeeper.metadata().await?;
         match seen.tree.is_empty() {
             false => Ok(seen),
@@ -138,7 +139,9 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
             now_ms: now_ms(),
         };
         let source = format!("{} ({})", args.file.display(), checksum(&backup));
-        let putting = PutBack { session, wanted: wanted.clone(), source, nodes: place.nodes.clone() };
+        let is_of_the_past = backup.origin == metadata::Origin::Read;
+        let (wanted, nodes) = (wanted.clone(), place.nodes.clone());
+        let putting = PutBack { session, wanted, source, is_of_the_past, nodes };
         putting.perform(&place.zookeeper).await?;
     }
     let findings = check(&wanted, &MetadataTree::default());

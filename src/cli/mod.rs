@@ -73,6 +73,7 @@ pub use args::Cli;
 pub use failure::{Exit, Failure};
 
 use args::failover::FailoverCommand;
+use args::look::PartitionCommand;
 use args::metadata::MetadataCommand;
 #[cfg(feature = "sandbox")]
 use args::practice::SandboxCommand;
@@ -148,6 +149,7 @@ fn changes_something(command: &Command) -> bool {
         },
         Command::Op(_) | Command::Tablet(_) | Command::Leader(_) | Command::Scale(_) | Command::Upgrade(_) => true,
         Command::Replica(command) => !matches!(command, ReplicaCommand::Status { .. }),
+        Command::Partition(command) => matches!(command, PartitionCommand::Set { .. }),
         Command::Metadata(MetadataCommand::Restore(args)) => !args.dry_run,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => matches!(args.command, SandboxCommand::Serve(_)),
@@ -164,7 +166,6 @@ fn changes_something(command: &Command) -> bool {
         | Command::Metadata(_)
         | Command::Record(_)
         | Command::Config(_)
-        | Command::Partition(_)
         | Command::Playbook(_) => false,
     }
 }

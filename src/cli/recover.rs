@@ -1,5 +1,6 @@
 //! `recover`: plan, and unless it is a dry run, do it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -8,7 +9,7 @@ use super::out::Out;
 use crate::cluster::Patience;
 use crate::model::Endpoint;
 use crate::playbook::{self, Playbook};
-use crate::recovery::PartitionPlan;
+use crate::recovery::{LossKind, PartitionPlan};
 use crate::run::{
     AutoFailoverSeen, Consent, Event, KeptPlan, PlanId, Prepared, RecoverError, Recovered, Recovery, Rpc, Scope,
     Selector, Service, Sizes, Status, Summary, UnfinishedWork, Verdict, Widths, nobody_answers, prepare_plan,
@@ -147,6 +148,7 @@ async fn on_cluster(
     }
     let up_to = work.playbook.compare_rows_up_to();
     signals.unless_stopped(given_up::keep(&prepared, up_to, session, &dir, out)).await??;
+    not_accepted(&prepared, &work.consent).iter().for_each(|text| out.say()(text));
     let waits = work.playbook.wait_for_tablets().1;
     nobody_answers(&prepared.snapshot, waits).iter().for_each(|text| out.say()(text));
     say_how_long(&prepared, &work.scope, session.pace, out)?;
@@ -173,6 +175,23 @@ async fn on_cluster(
         out.say()(&kept_off_text(held_for));
     }
     exit.map_err(|failure| Failure { summary: Some(Box::new(recovered.summary)), ..failure })
+}
+
+/// What accepting losses has left out: what cannot be looked at is accepted by its tablet's name.
+fn not_accepted(prepared: &Prepared, consent: &Consent) -> Option<String> {
+    consent.losses_of.as_ref()?;
+    let losses = prepared.plan.partitions.iter().flat_map(|planned| &planned.losses);
+    let unnamed = losses.filter(|loss| loss.kind == LossKind::OutOfReach && !consent.without.contains(&loss.endpoint));
+    let unnamed: BTreeSet<&Endpoint> = unnamed.map(|loss| &loss.endpoint).collect();
+    if unnamed.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = unnamed.iter().map(|endpoint| endpoint.as_str()).collect();
+    let without: String = names.iter().map(|name| format!(" --without {name}")).collect();
+    Some(format!(
+        "the loss of what {} may hold is not accepted: nobody can look at it, so it has to be named; add{without}",
+        names.join(", ")
+    ))
 }
 
 /// Says once, before a run that takes minutes, how many, and what would take fewer.

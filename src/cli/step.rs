@@ -94,7 +94,7 @@ pub async fn replica(command: &ReplicaCommand, out: &Out) -> Result<Exit, Failur
 ///
 /// # Errors
 /// What is in the way, or that an effect was not seen.
-async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
+pub(super) async fn take(asked: Asked<'_>, out: &Out) -> Result<Exit, Failure> {
     let Asked { steps, allow_unavailable, working } = asked;
     let signals = if working.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
     let session = Session::open_to_change(&working.at, &working.embedded, &signals, out).await?;

@@ -9,6 +9,7 @@ mod finding;
 mod raise;
 mod rebuild;
 mod tables;
+mod terms;
 
 pub use backup::{Backup, Origin};
 pub use check::check;
@@ -17,6 +18,7 @@ pub use file::{FileError, VERSION, checksum, parse, read, save, write};
 pub use finding::{Code, Finding};
 pub use raise::{RAISED_BY, Raised, raise};
 pub use rebuild::{Described, Rebuilt, rebuild};
+pub use terms::{KeptTerms, given_out, terms_of};
 
 /// What belongs to servers that run, or to this program: no part of a backup, and never created again.
 pub const OF_THE_LIVING: [&str; 2] = ["leader", "nodes"];

@@ -201,7 +201,11 @@ impl<'a> PartitionContext<'a> {
 pub(super) fn find_table<'a>(seen: &'a Snapshot, name: &TableName) -> Result<&'a Table, Refusal> {
     seen.table(name).ok_or_else(|| {
         let text = format!("there is no table {name}");
-        Refusal::of(100, text, "see `openmldb-ops status --full` for the tables there are; names are case-sensitive")
+        let names: Vec<String> = seen.tables.iter().map(|table| table.name.to_string()).collect();
+        let meant = meant(&name.to_string(), names.iter().map(String::as_str));
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? If not, "));
+        let hint = "see `openmldb-ops status --full` for the tables there are; names are case-sensitive";
+        Refusal::of(100, text, format!("{meant}{hint}"))
     })
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Answered};
-use crate::model::{Probes, Snapshot};
+use crate::model::{PartitionId, Probes, Snapshot};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
-use crate::run::{LockError, Looked, Pauses, Record, RecordError, Said, Stop, Waiter, Work, WorkSession, until};
+use crate::run::{
+    LockError, Looked, OldTerms, Pauses, Record, RecordError, Said, Stop, Waiter, Work, WorkSession, until,
+};
 use crate::snapshot::{collect, collect_state, probe};
 
 use super::arrange::Closed;
@@ -154,6 +156,10 @@ impl Single {
         let (name, around) = (self.step.typed(), self.step.surroundings(&seen));
         let record = self.session.begin(self.session.header(Work::Step, name, around))?;
         let mut remarks = Vec::new();
+        if let Err(error) = self.doubts_terms(&seen).await {
+            drop(record.end("failed", true, true, Vec::new()));
+            return Err(error.into());
+        }
         let outcome = match write_down(&record, (&self.step, None), call, "it was asked for") {
             Ok(number) => self.send(cluster, &planned, &seen, &record, number, &mut remarks).await,
             Err(error) => Err(error.into()),
@@ -202,6 +208,15 @@ impl Single {
         let seen = unless_stopped(stop, until(sent, pauses, stop.clone())).await;
         let text = "sent without waiting for its effect: check `openmldb-ops status`";
         Ok(Outcome::Reached(seen.map_err(|stop| OperateError::Stopped { stop, text: text.to_owned() })??))
+    }
+
+    /// Whoever recovers a partition has to know that its history of terms is from a backup, before it has it.
+    async fn doubts_terms(&self, seen: &Snapshot) -> Result<(), LockError> {
+        let Step::SetTerms { table, pid, kept } = &self.step else { return Ok(()) };
+        let Some((table, _)) = seen.partition(table, *pid) else { return Ok(()) };
+        let (lock, id) = (&self.session.lock, PartitionId { tid: table.tid, pid: *pid });
+        let old = OldTerms::with(lock.old_terms().await?, &kept.from, id);
+        lock.write_old_terms(Some(&old)).await.map(drop)
     }
 
     /// Somebody has decided what auto_failover is to be: what a run before that has not restored is not restored any

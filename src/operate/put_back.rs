@@ -8,7 +8,7 @@ use crate::cluster::{Created, DiscoveryError, Hold, LockNodes, ZooKeeper};
 use crate::metadata::{Difference, compare};
 use crate::model::{Identity, MetadataSeen, MetadataTree, Snapshot, counted};
 use crate::recovery::Outcome;
-use crate::run::{LockError, RecordError, Stop, Work, WorkSession};
+use crate::run::{LockError, OldTerms, RecordError, Stop, Work, WorkSession};
 
 /// The step's code in records.
 const STEP: &str = "metadata_restore";
@@ -19,6 +19,8 @@ pub struct PutBack {
     pub wanted: MetadataTree,
     /// The file it comes from, with its checksum: for the record.
     pub source: String,
+    /// It was read from ZooKeeper at some time: elections since are missing in it.
+    pub is_of_the_past: bool,
     /// Within which it is done.
     pub session: WorkSession,
     /// Where its lock is, and where nodes are created.
@@ -123,6 +125,10 @@ impl PutBack {
         let command = format!("create {} from {}", counted(missing.len(), "node"), self.source);
         let number = record.commanding(STEP, &command, "it was asked for");
         record.sync()?;
+        if self.is_of_the_past {
+            // Before the first table is there: whoever finds it has to know.
+            self.session.lock.write_old_terms(Some(&OldTerms::of_all(&self.source))).await?;
+        }
         let created = self.create(&missing, seen.tree.len()).await;
         let created = match created {
             Ok(()) => self.as_wanted(zookeeper).await.map(|()| missing.len()),

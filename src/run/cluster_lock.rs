@@ -13,6 +13,7 @@ use crate::model::MetadataSeen;
 
 use super::host_lock::LockFile;
 use super::lock::{Holder, Lock, LockError, LockFuture, Note, holder_of, note_of};
+use super::old_terms::OldTerms;
 use super::pause::Pause;
 use super::process::Liveness;
 
@@ -111,6 +112,19 @@ impl Lock for ClusterLock {
 
     fn pause(&self) -> LockFuture<'_, Option<Pause>> {
         Box::pin(async { Ok(self.nodes.pause().await?.map(|text| Pause::read(&text))) })
+    }
+
+    fn old_terms(&self) -> LockFuture<'_, Option<OldTerms>> {
+        Box::pin(async { Ok(self.nodes.old_terms().await?.map(|text| OldTerms::read(&text))) })
+    }
+
+    fn write_old_terms<'a>(&'a self, old: Option<&'a OldTerms>) -> LockFuture<'a, bool> {
+        Box::pin(async move {
+            let text = old.map(serde_json::to_string).transpose();
+            let text = text.map_err(|error| LockError::Text { seen: error.to_string() })?;
+            self.nodes.write_old_terms(text.as_deref()).await?;
+            Ok(true)
+        })
     }
 
     fn metadata(&self) -> LockFuture<'_, Option<MetadataSeen>> {

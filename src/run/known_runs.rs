@@ -137,7 +137,8 @@ pub(super) async fn unsettled(
     cluster: &ClusterNames,
 ) -> Result<(UnfinishedWork, Option<Note>), RecoverError> {
     let (note, left) = (lock.note().await?, left_by_runs(archive, cluster)?);
-    Ok((but_settled(lock, note.as_ref(), left), note))
+    let left = but_settled(lock, note.as_ref(), left);
+    Ok((UnfinishedWork { old_terms: lock.old_terms().await?, ..left }, note))
 }
 
 fn but_settled(lock: &dyn Lock, note: Option<&Note>, left: UnfinishedWork) -> UnfinishedWork {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Endpoint, PartitionId, counted};
+use crate::cluster::Hold;
+use crate::model::{Endpoint, PartitionId, Snapshot, counted};
 use crate::recovery::{Memory, Replaceable};
 
 use super::beside::WHO;
@@ -39,6 +40,14 @@ impl Recovery {
             (self.session.listener)(&Event::Note { text: FOLLOWS.to_owned() });
         }
         let left = &prepared.left;
+        if let Some(old) = left.old_terms.as_ref().filter(|_| !prepared.has_nothing_to_do()) {
+            let from = &old.from;
+            let text = format!(
+                "histories of terms are from a backup ({from}), and elections since may be missing: what each replica was written under \
+                 is found out first, and nothing is discarded that may be of a later one"
+            );
+            (self.session.listener)(&Event::Note { text });
+        }
         for unusable in &left.unusable {
             (self.session.listener)(&Event::Note { text: format!("an earlier record cannot be used: {unusable}") });
         }
@@ -124,6 +133,29 @@ impl Recovery {
             }
         }
         (held.into_iter().collect(), released)
+    }
+}
+
+impl Recovery {
+    /// What was seen whole holds what its leader holds, whoever was elected before: its history of terms is doubted no more.
+    pub(super) async fn settle_old_terms(
+        &self,
+        prepared: &Prepared,
+        seen: &Snapshot,
+        not_well: &BTreeSet<PartitionId>,
+    ) {
+        let Some(old) = prepared.left.old_terms.clone() else { return };
+        let whole = prepared.memories.keys().filter(|id| !not_well.contains(id)).copied().collect();
+        let left = old.clone().without(&whole, seen);
+        if left.as_ref() == Some(&old) || *self.session.lock.hold().borrow() == Hold::Lost {
+            return;
+        }
+        if let Err(error) = self.session.lock.write_old_terms(left.as_ref()).await {
+            let text = format!(
+                "that histories of terms are from a backup is still said in ZooKeeper: {error}; the next run says what is"
+            );
+            (self.session.listener)(&Event::Note { text });
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::model::{Endpoint, MetadataSeen, Offset, PartitionId};
 use crate::recovery::Replaceable;
 
 use super::hold::HeldFor;
+use super::old_terms::OldTerms;
 use super::pause::Pause;
 use super::process::Liveness;
 use super::record::{By, Caller, Work};
@@ -193,6 +194,16 @@ pub trait Lock: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Which partitions have their history of terms from a backup.
+    fn old_terms(&self) -> LockFuture<'_, Option<OldTerms>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Says so, or that none has any more. Whether that is kept, for every host to read.
+    fn write_old_terms<'a>(&'a self, _old: Option<&'a OldTerms>) -> LockFuture<'a, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// The pause of guards, if somebody has asked for one. It may be over.
     fn pause(&self) -> LockFuture<'_, Option<Pause>> {
         Box::pin(std::future::ready(Ok(None)))
@@ -262,6 +273,7 @@ pub struct InMemoryLock {
     hold: watch::Sender<Hold>,
     note: Mutex<Option<Note>>,
     pause: Mutex<Option<Pause>>,
+    old_terms: Mutex<Option<OldTerms>>,
     keeps_notes: bool,
     other: Option<Holder>,
 }
@@ -272,6 +284,7 @@ impl Default for InMemoryLock {
             hold: watch::Sender::new(Hold::Held),
             note: Mutex::new(None),
             pause: Mutex::new(None),
+            old_terms: Mutex::new(None),
             keeps_notes: false,
             other: None,
         }
@@ -329,6 +342,15 @@ impl Lock for InMemoryLock {
 
     fn pause(&self) -> LockFuture<'_, Option<Pause>> {
         Box::pin(std::future::ready(Ok(self.paused())))
+    }
+
+    fn old_terms(&self) -> LockFuture<'_, Option<OldTerms>> {
+        Box::pin(std::future::ready(Ok(self.old_terms.lock().unwrap_or_else(PoisonError::into_inner).clone())))
+    }
+
+    fn write_old_terms<'a>(&'a self, old: Option<&'a OldTerms>) -> LockFuture<'a, bool> {
+        *self.old_terms.lock().unwrap_or_else(PoisonError::into_inner) = old.cloned();
+        Box::pin(std::future::ready(Ok(self.keeps_notes)))
     }
 
     fn note(&self) -> LockFuture<'_, Option<Note>> {

@@ -94,6 +94,7 @@ pub fn prepare_plan(
                 let replica = memory.replica_mut(&unseen.endpoint);
                 (replica.leader_held, replica.replaceable) = (Some(unseen.leader_held), unseen.replaceable);
             }
+            memory.terms_in_doubt = left.old_terms.as_ref().is_some_and(|old| old.concern(id));
             memories.insert(id, memory);
         }
     }
@@ -335,6 +336,9 @@ impl Prepared {
     /// Whether there is no note that has to be put right. One that only says what nobody has looked at stays as long as that is so.
     fn note_stays(&self) -> bool {
         let is_whole = self.plan.counts.total == self.plan.counts.healthy;
+        if is_whole && self.memories.values().any(|memory| memory.terms_in_doubt) {
+            return false;
+        }
         self.note.as_ref().is_none_or(|note| note.tells_of_unseen_alone() && !is_whole)
     }
 

@@ -259,6 +259,9 @@ impl Recovery {
             None => summary,
         };
         let finished = matches!(summary.verdict, Verdict::Recovered | Verdict::Healthy);
+        if let Some(not_well) = &not_well {
+            self.settle_old_terms(&prepared, &seen, not_well).await;
+        }
         let going_on = still_going_on(&seen, &self.scope, memories, record.unanswered());
         for going_on in &going_on {
             ending.says(&Event::StillGoingOn { going_on: going_on.clone() });

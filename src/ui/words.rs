@@ -1,7 +1,7 @@
 //! Words shared by every text: calls as the documented commands spell them, counts, times, and text from elsewhere made
 //! safe for a terminal.
 
-use crate::model::{Action, Endpoint, Manual, PartitionId, StorageMode, Term, counted};
+use crate::model::{Action, Endpoint, Manual, PartitionId, StorageMode, Term, counted, terms_listed};
 
 pub use crate::model::in_bytes as bytes;
 pub(super) use crate::model::moment;
@@ -77,6 +77,9 @@ pub fn command(action: &Action, numbers: Numbers) -> String {
             }
             Manual::ReplaceOnly { table, pid, gone, to } => {
                 format!("settablepartition {} {pid} on {to} instead of {gone}", table.table)
+            }
+            Manual::SetTerms { table, pid, terms } => {
+                format!("settablepartition {} {pid} with {}", table.table, terms_listed(terms))
             }
             Manual::Follow { endpoint, partition } => on_tablet("changerole", partition, " follower", endpoint),
             Manual::MakeDiskSnapshot { endpoint, partition } => on_tablet("makesnapshot", partition, "", endpoint),

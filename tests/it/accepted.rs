@@ -217,7 +217,11 @@ async fn what_cannot_be_looked_at_is_accepted_for_each_endpoint_on_its_own() {
     let (id, plan) = case.dry_run(4);
     let (kind, endpoint) = (plan["losses"][0]["kind"].as_str(), plan["losses"][0]["endpoint"].as_str());
     assert_eq!(kind, Some("out_of_reach"), "{plan}");
-    let still = case.recover(&["--all", "--accept-data-loss", &id], 4).summary();
+    let still = case.recover(&["--all", "--accept-data-loss", &id], 4);
+    let said =
+        format!("is not accepted: nobody can look at it, so it has to be named; add --without {}", endpoint.unwrap());
+    assert!(still.stdout.contains(&said) || still.stderr.contains(&said), "{}{}", still.stdout, still.stderr);
+    let still = still.summary();
     assert!(still["blocked"].as_array().unwrap().iter().any(|b| b["reason"] == "out_of_reach"), "{still}");
     let (id, _) = case.dry_run(4);
     let without = case.recover(&["--all", "--accept-data-loss", &id, "--without", endpoint.unwrap()], 4).summary();

@@ -45,6 +45,7 @@ mod steps;
 mod stuck;
 mod support;
 mod terminal;
+mod terms;
 mod texts;
 mod told;
 mod troubles;

@@ -130,6 +130,7 @@ async fn put_back(server: &ZooKeeperServer, root: &str, before: usize, deed: Dee
         session,
         wanted: NODES.into_iter().collect(),
         source: "a backup".to_owned(),
+        is_of_the_past: true,
         nodes: Arc::new(LockNodes::new(server.address(), root, None).unwrap()),
     };
     let zookeeper = ZooKeeper::connect(server.address(), root.to_owned(), None).await.unwrap();

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use openmldb_model::{Action, Endpoint, Manual, Pid, TableName};
+use openmldb_model::{Action, Endpoint, Manual, Pid, TableName, TermStart};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall, TabletCall};
 use openmldb_wire::encode::{self, Addressed};
-use openmldb_wire::nameserver::{GetTablePartitionRequest, PartitionMeta, SetTablePartitionRequest, TablePartition};
+use openmldb_wire::nameserver::{
+    GetTablePartitionRequest, PartitionMeta, SetTablePartitionRequest, TablePartition, TermPair,
+};
 
 use super::{CallError, CallErrorKind, Cluster};
 
@@ -38,6 +40,7 @@ impl Cluster {
             Action::Manual(Manual::ReplaceOnly { table, pid, gone, to }) => {
                 return self.replace_only_replica(table, *pid, gone, to).await;
             }
+            Action::Manual(Manual::SetTerms { table, pid, terms }) => return self.set_terms(table, *pid, terms).await,
             _ => {}
         }
         match encode::action(action) {
@@ -111,6 +114,21 @@ impl Cluster {
             is_alive: Some(false),
             ..PartitionMeta::default()
         }];
+        self.set_partition_metadata(table, partition).await
+    }
+
+    /// The same with another history of terms, which goes on where the present one ends.
+    ///
+    /// # Errors
+    /// What was seen; that the history is another one by now, before anything was changed.
+    async fn set_terms(&self, table: &TableName, pid: Pid, terms: &[TermStart]) -> Result<(), CallError> {
+        let mut partition = self.partition_metadata(table, pid).await?;
+        let pair = |start: &TermStart| TermPair { term: start.term.0, offset: start.start.0 };
+        let wanted: Vec<TermPair> = terms.iter().map(pair).collect();
+        if !wanted.starts_with(&partition.term_offset) {
+            return Err(self.not_set(format!("{table}/{pid} has another history of terms by now")));
+        }
+        partition.term_offset = wanted;
         self.set_partition_metadata(table, partition).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cluster_tests::{Scripted, cluster};
 use super::{CallError, Cluster, NOT_LEADER, Outcome};
-use openmldb_model::{Action, Manual, Pid, TableName};
+use openmldb_model::{Action, Manual, Offset, Pid, TableName, Term, TermStart};
 use openmldb_wire::call::{NameserverAnswer, NameserverCall};
 use openmldb_wire::nameserver::{GeneralResponse, GetTablePartitionResponse, PartitionMeta, TablePartition, TermPair};
 
@@ -102,6 +102,25 @@ async fn only_the_only_replica_is_replaced_and_by_one_that_serves_nobody() {
     assert_eq!(told, [partition(vec![PartitionMeta { offset: None, ..meta("b", true, Some(false)) }])]);
     for others in [vec![], vec![meta("a", true, None)], vec![gone(), meta("a", false, Some(false))]] {
         was_not_told(replaces(partition(others)).await, "gone is not the only replica of shop.t0/0");
+    }
+}
+
+#[tokio::test]
+async fn a_history_of_terms_is_continued_and_never_contradicted() {
+    let sets = async |terms: &[(u64, u64)], found: TablePartition| {
+        let (cluster, told) = nameserver(found);
+        let start = |(term, start): &(u64, u64)| TermStart { term: Term(*term), start: Offset(*start) };
+        let terms = terms.iter().map(start).collect();
+        let done = cluster.act(&Manual::SetTerms { table: table(), pid: Pid(0), terms }.into()).await;
+        let told = told.lock().unwrap().clone();
+        (done, told)
+    };
+    let without = || TablePartition { term_offset: Vec::new(), ..partition(vec![meta("a", true, None)]) };
+    let (done, told) = sets(&[(1, 0), (3, 21)], without()).await;
+    done.unwrap();
+    assert_eq!(told, [partition(vec![meta("a", true, None)])], "replicas, flags and other clusters are as they were");
+    for other in [&[(1, 0)][..], &[(1, 0), (5, 21)], &[(1, 0), (3, 20), (5, 30)]] {
+        was_not_told(sets(other, partition(vec![meta("a", true, None)])).await, "has another history of terms");
     }
 }
 

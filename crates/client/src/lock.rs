@@ -1,5 +1,6 @@
 //! What runs keep in a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that made it, and
-//! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself. Only guards ([`super::guards`]), beside them,
+//! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself; `R/openmldb-ops/old-terms`, which partitions have
+//! their history of terms from a backup, until they were seen whole. Only guards ([`super::guards`]), beside them,
 //! and putting metadata back ([`super::tree`]) write anything else there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,9 @@ use super::{DiscoveryError, Secret};
 
 /// The session timeout asked for: so long after a process was killed its lock stays. OpenMLDB's templates have 10 s, too.
 pub const LOCK_SESSION: Duration = Duration::from_secs(10);
+
+/// Where it is kept whose history of terms is from a backup.
+const OLD_TERMS: &str = "old-terms";
 
 /// Whether a lock is still held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +172,26 @@ impl LockNodes {
     /// As [`LockNodes::holder`].
     pub async fn pause(&self) -> Result<Option<String>, DiscoveryError> {
         self.text(&self.below("pause")).await
+    }
+
+    /// What is told of histories of terms that are from a backup, if anything is.
+    ///
+    /// # Errors
+    /// As [`LockNodes::holder`].
+    pub async fn old_terms(&self) -> Result<Option<String>, DiscoveryError> {
+        self.text(&self.below(OLD_TERMS)).await
+    }
+
+    /// Tells it, in place of what was told before; or nothing any more.
+    ///
+    /// # Errors
+    /// As [`LockNodes::write_note`].
+    pub async fn write_old_terms(&self, text: Option<&str>) -> Result<(), DiscoveryError> {
+        let path = self.below(OLD_TERMS);
+        match text {
+            Some(text) => self.put(&path, text).await,
+            None => self.remove_node(&path).await,
+        }
     }
 
     /// Writes a node that stays, in place of the one before.

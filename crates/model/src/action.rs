@@ -196,7 +196,8 @@ impl Action {
                 | Manual::MigrateReplica { .. }
                 | Manual::RecoverEndpoint { .. }
                 | Manual::ForgetReplica { .. }
-                | Manual::ReplaceOnly { .. } => Server::Nameserver,
+                | Manual::ReplaceOnly { .. }
+                | Manual::SetTerms { .. } => Server::Nameserver,
                 Manual::Follow { endpoint, .. } | Manual::MakeDiskSnapshot { endpoint, .. } => Server::Tablet(endpoint),
             },
         }

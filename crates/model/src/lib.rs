@@ -42,7 +42,7 @@ pub use schema::{Column, ColumnKind, Index, Schema};
 pub use seen::Seen;
 pub use snapshot::{Probes, Snapshot, Tablet};
 pub use table::{
-    Compression, Partition, Polled, RemoteReplica, Replica, StorageMode, Table, TableName, TermStart, Ttl,
+    Compression, Partition, Polled, RemoteReplica, Replica, StorageMode, Table, TableName, TermStart, Ttl, terms_listed,
 };
 pub use tablet::{Aggregator, Directory, Followers, Held, Manifest, Registration, Role, State, TabletState, TermPair};
 pub use words::{Verb, counted, counted_that, hex, in_bytes};

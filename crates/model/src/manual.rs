@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Endpoint, OpId, OpStatus, PartitionId, Pid, TableName};
+use super::{Endpoint, OpId, OpStatus, PartitionId, Pid, TableName, TermStart};
 
 /// One mutating call that only single steps and undertakings make. Records have the words of its step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,15 @@ pub enum Manual {
         gone: Endpoint,
         /// The tablet that has its place.
         to: Endpoint,
+    },
+    /// The same with all of its replicas, and a history of terms from a backup.
+    SetTerms {
+        /// The table.
+        table: TableName,
+        /// The partition.
+        pid: Pid,
+        /// When each term began, oldest first.
+        terms: Vec<TermStart>,
     },
     /// TabletServer.ChangeRole to follower (docs/openmldb/logs-and-terms.md#addreplica-delreplica-changerole): the replica takes no
     /// more writes, and replicates to nobody.

@@ -113,6 +113,15 @@ pub struct TermStart {
     pub start: Offset,
 }
 
+/// A history of terms in words: `terms 1 from 0, 3 from 21`.
+pub fn terms_listed(terms: &[TermStart]) -> String {
+    if terms.is_empty() {
+        return "no terms".to_owned();
+    }
+    let began: Vec<String> = terms.iter().map(|start| format!("{} from {}", start.term, start.start)).collect();
+    format!("terms {}", began.join(", "))
+}
+
 /// A replica as metadata has it: flags and the nameserver's last numbers. Says nothing about being loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -112,7 +112,7 @@ fn manual(action: &Manual) -> Addressed {
             let request = nameserver::RecoverEndpointRequest { endpoint, need_restore, concurrency };
             Nameserver(NameserverCall::RecoverEndpoint(request))
         }
-        Manual::ForgetReplica { table, .. } | Manual::ReplaceOnly { table, .. } => {
+        Manual::ForgetReplica { table, .. } | Manual::ReplaceOnly { table, .. } | Manual::SetTerms { table, .. } => {
             Nameserver(NameserverCall::SetTablePartition(set_partition(table)))
         }
         Manual::Follow { endpoint, partition } => {

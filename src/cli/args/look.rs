@@ -9,7 +9,7 @@ use crate::playbook::COMPARE_ROWS_UP_TO;
 use super::Embedded;
 use super::ending::Ending;
 use super::shared::{Where, Which, seconds};
-use super::step::Looking;
+use super::step::{Looking, Working};
 
 /// `status`.
 #[derive(Debug, Args)]
@@ -98,5 +98,17 @@ pub enum PartitionCommand {
         #[command(flatten)]
         /// Where.
         looking: Looking,
+    },
+    /// Restore a partition's history of terms from a backup (settablepartition); nothing else of it changes
+    Set {
+        /// Which partition; several as D.T/1,3,5-9
+        #[arg(value_name = "DATABASE.TABLE/PID")]
+        partition: String,
+        /// A file of `metadata backup`; or a run's id, for the one saved beside its record
+        #[arg(long, value_name = "BACKUP")]
+        terms_from: PathBuf,
+        #[command(flatten)]
+        /// How.
+        working: Working,
     },
 }

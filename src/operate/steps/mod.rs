@@ -18,9 +18,11 @@ mod snapshot;
 mod stand;
 mod stray;
 mod tablet;
+mod terms;
 
 use std::fmt;
 
+use crate::metadata::KeptTerms;
 use crate::model::{Endpoint, Offset, OpId, Pid, Seen, Snapshot, TableName, WhichOps};
 
 use super::goal::Replaces;
@@ -78,6 +80,8 @@ steps! {
     ForgetReplica { table: TableName, pid: Pid, replaces: Replaces };
     /// `settablepartition`, with `to` in the place of a tablet that is gone for good and had the only replica.
     ReplaceOnly { table: TableName, pid: Pid, replaces: Replaces, to: Endpoint };
+    /// `settablepartition`, with a history of terms from a backup.
+    SetTerms { table: TableName, pid: Pid, kept: KeptTerms };
     /// `migrate`.
     MigrateReplica { table: TableName, pid: Pid, from: Endpoint, to: Endpoint };
     /// `makesnapshot` of a replica.

@@ -10,6 +10,7 @@ use crate::recovery::{self, Outcome};
 use super::super::event::Milestone;
 use super::super::hold::HeldFor;
 use super::super::kept::PlanId;
+use super::super::old_terms::OldTerms;
 use super::super::run_id::RunId;
 use super::archive::Archive;
 use super::cluster_names::ClusterNames;
@@ -76,6 +77,8 @@ pub struct UnfinishedWork {
     pub led: LedBeside,
     /// Records of this cluster that cannot be used, and why.
     pub unusable: Vec<String>,
+    /// Whose history of terms is from a backup. Not from records: ZooKeeper has it.
+    pub old_terms: Option<OldTerms>,
 }
 
 /// A change of auto_failover.

@@ -11,7 +11,7 @@ use super::reach;
 use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
-use super::term::{divergence_offset, elected_last, is_on_history, settled_term};
+use super::term::{divergence_offset, elected_last, is_on_history, is_told, settled_term};
 use super::veto;
 use super::view::{Data, ReplicaView, View};
 
@@ -38,6 +38,7 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     aggregated_elsewhere(view, leader, replica)?;
     veto::forked_writes(view, &[leader, replica])?;
     of_a_later_term(view, leader, replica)?;
+    of_a_missing_term(view, leader, replica)?;
     by_counts(view, leader, replica)?;
     up_to(view, leader, replica, proven_offset(leader, replica))
 }
@@ -185,6 +186,25 @@ fn of_a_later_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> 
     );
     let blocked = Blocked::new(Reason::NewerTerm, text, rows::diff(view, "nothing was discarded"));
     unless_accepted(view, blocked, vec![Loss::beyond(view, replica, leader)])
+}
+
+/// A replica that may hold what was written after an election that the history of terms lacks, because that is from a backup: its leader
+/// may lack that whatever their offsets are.
+fn of_a_missing_term(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let holds_rows = replica.loaded().is_some_and(|data| data.rows > 0);
+    if !view.memory.terms_in_doubt || !holds_rows || is_told(view, replica) && is_told(view, leader) {
+        return Ok(());
+    }
+    if seen_to_hold_all(view, leader, replica) {
+        return Ok(());
+    }
+    let text = format!(
+        "the history of terms is from a backup and may lack elections, and it cannot be determined whether {} holds rows written after \
+         one: its leader {} is not known to hold them all",
+        replica.endpoint, leader.endpoint
+    );
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 
 /// What loading has neither read nor moved away (docs/openmldb/load-table.md#a-failed-load-takes-the-directory-away), of a disk table's

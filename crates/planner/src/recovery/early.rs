@@ -26,7 +26,7 @@ pub(super) fn alone(view: &View) -> Result<&ReplicaView, String> {
     if let Some(base) = &view.base {
         return Err(format!("all of its replicas are loaded before {}, which it aggregates", base.name));
     }
-    if view.memory.load_all_first {
+    if view.memory.load_all_first || view.memory.terms_in_doubt {
         return Err("other hosts could not know that its followers were not checked".to_owned());
     }
     let mut flagged = view.replicas.iter().filter(|r| r.is_leader);

@@ -15,15 +15,15 @@ use super::reach;
 use super::rows::{self, seen_equal};
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
-    elected_last, history_held, is_on_history, is_proven_prefix, lacks_the_newest_term, last_term,
+    elected_last, history_held, is_on_history, is_proven_prefix, is_told, lacks_the_newest_term, last_term,
     leads_in_the_last_term, may_end_with_deletes, proven_prefixes, settled_term, shared_up_to,
 };
 use super::view::{Data, ReplicaView, View, list};
 use super::{unseen, veto};
 
 /// What to do about a partition without a history of terms.
-pub(super) const NO_TERMS: &str = "`openmldb-ops partition show D.T/PID` shows its metadata; where a backup has its term_offset, restore it with \
-                                   OpenMLDB's settablepartition, then run again";
+pub(super) const NO_TERMS: &str = "`openmldb-ops partition set D.T/PID --terms-from BACKUP` restores it from a backup of the metadata that has \
+                                   it (`openmldb-ops metadata backup`, or what a recovery saved beside its record), then run again";
 
 /// Chooses the leader of a partition whose replicas are loaded, as far as they can be.
 ///
@@ -124,6 +124,9 @@ fn suspect_is_not_longest(view: &View, usable: &[&ReplicaView]) -> Result<(), Bl
 /// is known to hold nothing of it: none can have been elected later, and none of those can hold more of what it wrote.
 fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
     let Some(newest) = view.terms.last() else { return false };
+    if !flagged.iter().all(|r| is_told(view, r)) {
+        return false;
+    }
     let wrote_last = |r: &&&ReplicaView| last_term(view, r).lower_bound() == Some(newest.term);
     let end = flagged.iter().filter(wrote_last).filter_map(|r| r.offset()).max();
     let unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
@@ -134,7 +137,7 @@ fn newest_is_known(view: &View, flagged: &[&ReplicaView]) -> bool {
 /// before it, and what they hold beyond was given up when it was elected.
 fn leads_already<'a>(view: &View, flagged: &[&'a ReplicaView]) -> Option<&'a ReplicaView> {
     let mut leading = flagged.iter().copied().filter(|r| leads_in_the_last_term(view, r));
-    let leader = leading.next().filter(|_| leading.next().is_none())?;
+    let leader = leading.next().filter(|_| leading.next().is_none() && flagged.iter().all(|r| is_told(view, r)))?;
     let mut unknown = flagged.iter().filter(|r| settled_term(view, r).is_none());
     unknown.all(|r| r.offset() <= leader.offset()).then_some(leader)
 }
@@ -193,6 +196,7 @@ fn flagged_leader<'a>(
             };
             let leader = longest(with_data.iter().copied().filter(|r| !was_given_up(r)));
             if let Some(leader) = leader.filter(|_| on_conflict == OnConflict::LastElected) {
+                veto::untold_flag_elsewhere(view, &with_data, leader)?;
                 veto::later_flag_elsewhere(view, &with_data, leader)?;
             }
             Ok(leader.map(|leader| (leader, format!("larger offset of several leader-flagged, {}", at_offset(leader)))))

@@ -14,7 +14,7 @@ use super::limits::{ANSWER, APPEARING, MAX_TRIES, SLOW_LOAD, SLOW_LOAD_OF_AN_ENT
 use super::memory::Load;
 use super::rows::seen_to_lack_keys;
 use super::suspect::is_suspect;
-use super::term::{LastTerm, is_folded_to_its_end, last_term};
+use super::term::{LastTerm, is_folded_to_its_end, last_term, may_lack_terms};
 use super::view::{Data, ReplicaView, View};
 
 /// How long a snapshot made for its term may take with those queued before it: a tablet makes one at a time.
@@ -285,7 +285,7 @@ pub(super) fn prove_terms_later(view: &View, step: &'static str, up_to_entries: 
     };
     let to_compare = view.replicas.iter().filter(later).any(|r| r.offset() > Some(Offset(0)));
     // An earlier run may have chosen it: then this one has not asked it yet.
-    if to_compare && leader.manifest == Seen::Unasked && view.terms.len() > 1 && !view.storage.is_disk() {
+    if to_compare && leader.manifest == Seen::Unasked && terms_matter(view) {
         return Some(Decision::look(&leader.endpoint, Question::Manifest));
     }
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(later))
@@ -298,11 +298,15 @@ pub(super) fn prove_terms_of_odd_ones(view: &View, step: &'static str, up_to_ent
     let lacks = |r: &ReplicaView| seen_to_lack_keys(view, leader, r).is_some_and(|keys| keys > 0);
     let is_kept = |r: &ReplicaView| begins_its_leaders_log(view, leader, r);
     let is_odd = |r: &&ReplicaView| r.endpoint != leader.endpoint && !r.is_alive && lacks(r) && !is_kept(r);
-    let is_comparable = view.terms.len() > 1 && !view.storage.is_disk();
-    if is_comparable && leader.manifest == Seen::Unasked && view.replicas.iter().any(|r| is_odd(&r)) {
+    if terms_matter(view) && leader.manifest == Seen::Unasked && view.replicas.iter().any(|r| is_odd(&r)) {
         return Some(Decision::look(&leader.endpoint, Question::Manifest));
     }
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(is_odd))
+}
+
+/// Whether more than one leadership wrote the partition, as far as anybody knows, and a call can show which wrote a replica's end.
+fn terms_matter(view: &View) -> bool {
+    (view.terms.len() > 1 || may_lack_terms(view)) && !view.terms.is_empty() && !view.storage.is_disk()
 }
 
 fn prove_terms_of<'a>(
@@ -311,7 +315,7 @@ fn prove_terms_of<'a>(
     up_to_entries: u64,
     of: impl Iterator<Item = &'a ReplicaView>,
 ) -> Option<Decision> {
-    if view.replicas.len() < 2 || view.terms.len() < 2 || view.storage.is_disk() {
+    if view.replicas.len() < 2 || !terms_matter(view) {
         return None;
     }
     let provable: Vec<&ReplicaView> = of

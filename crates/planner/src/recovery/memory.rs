@@ -49,6 +49,8 @@ pub struct Memory {
     pub follows: bool,
     /// No leader may lead before all its replicas were looked at: nobody on another host would know that they were not.
     pub load_all_first: bool,
+    /// Its history of terms is from a backup: elections since may be missing in it.
+    pub terms_in_doubt: bool,
 }
 
 /// A run's memory of one replica.

@@ -62,7 +62,7 @@ pub(super) fn why_unproven(replica: &ReplicaView) -> Reason {
 pub(super) fn allows(view: &View, leader: &ReplicaView, way: PromotionMethod) -> Result<(), Blocked> {
     let loss = loss_of(view, leader, way);
     for missing in unproven(view) {
-        let why = if missing.is_leader && may_be_elected_last(view, missing, leader) {
+        let why = if (missing.is_leader || view.memory.terms_in_doubt) && may_be_elected_last(view, missing, leader) {
             "it may be the leader elected last".to_owned()
         } else if missing.largest_known_offset() > leader.offset().unwrap_or(Offset(0)) {
             let known = missing.largest_known_offset();
@@ -102,12 +102,12 @@ pub(super) fn allows(view: &View, leader: &ReplicaView, way: PromotionMethod) ->
 /// Whether a leader-flagged replica whose data cannot be looked at may have been elected after `leader`. Not if that one is
 /// leader-flagged too and its entries reach into the last term there was (a follower's entries may be the other's own); nor
 /// if its flag was alive and the other's was not: an election clears the alive flag of the leader before, and recovering
-/// that one takes its leader flag.
+/// that one takes its leader flag. Flags and terms from a backup tell nothing of elections since.
 pub(super) fn may_be_elected_last(view: &View, missing: &ReplicaView, leader: &ReplicaView) -> bool {
     let last = view.terms.last().map(|start| start.term);
     let in_last_term = view.terms.len() > 1 && last.is_some() && settled_term(view, leader) == last;
     let outlived = leader.memory.alive_before && !missing.memory.alive_before;
-    !(leader.is_leader && (in_last_term || outlived))
+    view.memory.terms_in_doubt || !(leader.is_leader && (in_last_term || outlived))
 }
 
 /// A leader-flagged replica without usable data that may have been elected after `leader`, if that is leader-flagged too.

@@ -75,7 +75,7 @@ pub fn lacks_the_newest_term(view: &View, replica: &ReplicaView) -> bool {
 /// it is a lower bound. A replaced leader whose tablet still runs tells its own.
 pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     let Some(first) = view.terms.first() else { return LastTerm::Unknown };
-    if view.terms.len() == 1 {
+    if view.terms.len() == 1 && !may_lack_terms(view) {
         return LastTerm::Known(first.term);
     }
     if let Some(term) = written_as_leader(view, replica) {
@@ -86,11 +86,38 @@ pub fn last_term(view: &View, replica: &ReplicaView) -> LastTerm {
     // Any other term that it may end in is one that it is known to hold nothing of.
     let newest = view.terms.last().map(|last| last.term);
     let is_next_to_newest = || view.terms.iter().all(|start| start.term <= term || Some(start.term) >= newest);
-    let is_last = || folded.only_puts || is_next_to_newest() && lacks_the_newest_term(view, replica);
+    let is_last =
+        || folded.only_puts || !may_lack_terms(view) && is_next_to_newest() && lacks_the_newest_term(view, replica);
     match is_folded_to_its_end(view, replica) && is_last() {
         true => LastTerm::Known(term),
         false => LastTerm::AtLeast(term.max(first.term)),
     }
+}
+
+/// The newest term that a replica shows a row of and the history does not have: an election is missing there, and nobody knows where
+/// its term began. In a cluster that follows another one, and of pre-aggregate tables, terms in logs are not the partition's own.
+pub fn unrecorded_term(view: &View) -> Option<Term> {
+    let last = view.terms.last().filter(|_| !view.memory.follows && view.base.is_none())?.term;
+    view.replicas.iter().filter_map(|r| folded(view, r)).map(|folded| folded.last_put).filter(|put| *put > last).max()
+}
+
+/// Whether elections may be missing in the history of terms.
+pub(super) fn may_lack_terms(view: &View) -> bool {
+    view.memory.terms_in_doubt || unrecorded_term(view).is_some()
+}
+
+/// Whether it is known of a replica that it holds no row written under a term that the history lacks, or that it is the one of the newest
+/// such term. Of any other nobody can tell where it parts from the history. (Deletes of such a term are not seen: without them rows are
+/// there again, and none is lost.)
+pub(super) fn is_told(view: &View, replica: &ReplicaView) -> bool {
+    if !may_lack_terms(view) {
+        return true;
+    }
+    let shown = match last_term(view, replica) {
+        LastTerm::Known(term) => Some(term),
+        LastTerm::AtLeast(_) | LastTerm::Unknown => last_put(view, replica),
+    };
+    shown.is_some() && unrecorded_term(view).is_none_or(|newest| shown >= Some(newest))
 }
 
 /// The term of a leader that was replaced and does not know: its tablet was not restarted, and what it holds from where
@@ -122,7 +149,9 @@ pub fn settled_term(view: &View, replica: &ReplicaView) -> Option<Term> {
         LastTerm::Known(term) => Some(term),
         LastTerm::AtLeast(term) => {
             let foreign = divergence_offset(view, term);
-            foreign.is_none_or(|start| replica.offset().is_some_and(|offset| offset < start)).then_some(term)
+            let is_shown = !may_lack_terms(view) || last_put(view, replica).is_some();
+            (is_shown && foreign.is_none_or(|start| replica.offset().is_some_and(|offset| offset < start)))
+                .then_some(term)
         }
         LastTerm::Unknown => None,
     }
@@ -166,15 +195,18 @@ fn may_have_led_last(view: &View, replica: &ReplicaView) -> bool {
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
 /// nothing of a term before that began.
 pub fn is_on_history(view: &View, replica: &ReplicaView) -> bool {
-    if written_below_its_start(view, replica).is_some() {
+    if written_below_its_start(view, replica).is_some() || !is_told(view, replica) {
         return false;
     }
     let (Some(bound), Some(offset)) = (last_term(view, replica).lower_bound(), replica.offset()) else { return false };
     divergence_offset(view, bound).is_none_or(|start| offset < start)
 }
 
-/// How far the replica's log is the partition's history; none if its last term is not settled.
+/// How far the replica's log is the partition's history; none if its last term is not settled, or the history lacks a later one.
 pub fn history_held(view: &View, replica: &ReplicaView) -> Option<Offset> {
+    if !is_told(view, replica) {
+        return None;
+    }
     let (term, end) = (settled_term(view, replica)?, replica.offset()?);
     Some(divergence_offset(view, term).map_or(end, |start| end.min(Offset(start.0.saturating_sub(1)))))
 }
@@ -207,7 +239,7 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.
 pub fn shared_up_to(view: &View, x: &ReplicaView, y: &ReplicaView) -> Offset {
-    let foreign = |r: &ReplicaView| match last_term(view, r).lower_bound() {
+    let foreign = |r: &ReplicaView| match last_term(view, r).lower_bound().filter(|_| is_told(view, r)) {
         Some(term) => divergence_offset(view, term).map_or(u64::MAX, |start| start.0.saturating_sub(1)),
         None => 0,
     };

@@ -12,7 +12,7 @@ use super::reach;
 use super::rows;
 use super::suspect::is_suspect;
 use super::term::{
-    LastTerm, divergence_offset, is_on_history, is_proven_prefix, last_put, last_term, leads_in_the_last_term,
+    LastTerm, divergence_offset, is_on_history, is_proven_prefix, is_told, last_put, last_term, leads_in_the_last_term,
     may_end_with_deletes, settled_term, term_above_history, written_below_its_start,
 };
 use super::view::{ReplicaView, View, list};
@@ -120,6 +120,29 @@ pub(super) fn later_flag_elsewhere(view: &View, flagged: &[&ReplicaView], leader
     let hint = rows::diff(view, "restarting the first one's tablet may reveal its last term");
     let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
     unless_accepted(view, blocked, vec![Loss::beyond(view, later, leader)])
+}
+
+/// Nor where an election may be missing in the history of terms, and nobody can tell of both whether they hold rows written after it:
+/// whichever leads, the other one's may be what was acknowledged last.
+pub(super) fn untold_flag_elsewhere(
+    view: &View,
+    flagged: &[&ReplicaView],
+    leader: &ReplicaView,
+) -> Result<(), Blocked> {
+    let untold = |r: &&&ReplicaView| {
+        r.endpoint != leader.endpoint
+            && !(is_told(view, leader) && is_told(view, r))
+            && !rows::seen_to_hold_all(view, leader, r)
+    };
+    let Some(other) = flagged.iter().find(untold) else { return Ok(()) };
+    let text = format!(
+        "{} and {} have a leader flag, and which of them was elected last cannot be determined: their history of terms is from a backup, \
+         and may lack elections",
+        leader.endpoint, other.endpoint
+    );
+    let hint = rows::diff(view, "both are loaded as followers and not alive, nothing was discarded");
+    let blocked = Blocked::new(Reason::LeaderConflict, text, hint);
+    unless_accepted(view, blocked, vec![Loss::beyond(view, other, leader)])
 }
 
 /// Nor over one whose log may end with deletes of a later term, unless its own is all the partition's history: no call shows the

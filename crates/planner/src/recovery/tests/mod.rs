@@ -21,6 +21,7 @@ mod looks;
 mod losses;
 mod memories;
 mod named;
+mod old_histories;
 mod old_leaders;
 mod out_of_reach;
 mod parted;
