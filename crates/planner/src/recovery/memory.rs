@@ -104,6 +104,8 @@ pub struct ReplicaMemory {
     /// Its rows have to be compared with its leader's before it counts as back: counts spoke against one of the two when that one was
     /// chosen, or said nothing, or its leader lacked rows that it may have deleted.
     pub doubted: bool,
+    /// Comparing rows has shown that its leader lacks some of its own, and nothing since that it holds them.
+    pub fuller: bool,
     /// Why the nameserver may replace it all the same.
     pub replaceable: Option<Replaceable>,
     /// It served as leader when it was last seen loaded: it may have taken writes since.
@@ -375,6 +377,7 @@ impl ReplicaMemory {
             leader_held: None,
             shared_up_to: None,
             doubted: false,
+            fuller: false,
             replaceable: None,
             led: false,
             stalled_at: None,

@@ -8,7 +8,7 @@ use super::choice::PromotionMethod;
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
 use super::memory::{Load, Memory};
-use super::rows::lacking;
+use super::rows::{lacking, seen_to_lack_keys};
 use super::single::is_seen_replaced;
 use super::view::{Data, View};
 
@@ -270,9 +270,12 @@ impl Memory {
             // One look that shows it empty is not believed.
             let is_at_its_end = replica.offset() > Some(Offset(0)) || replica.memory.empty_looks > 1;
             let is_replaced = is_seen_replaced(view, replica);
+            let leader = view.serving_leader().filter(|leader| leader.endpoint != replica.endpoint);
+            let lacked = leader.and_then(|leader| seen_to_lack_keys(view, leader, replica)).map(|keys| keys > 0);
             let holds_no_more = |than: Offset| is_replaced || is_at_its_end && Some(than) >= replica.offset();
             let seen = self.replica_mut(&replica.endpoint);
             seen.doubted &= !is_replaced;
+            seen.fuller = !is_replaced && lacked.unwrap_or(seen.fuller);
             seen.shared_up_to = seen.shared_up_to.filter(|shared| !holds_no_more(*shared));
             if seen.leader_held.is_some_and(holds_no_more) {
                 (seen.leader_held, seen.replaceable) = (None, None);

@@ -76,6 +76,9 @@ pub struct PersistedMemory {
     /// Its rows have to be compared with its leader's before it counts as back.
     #[serde(skip_serializing_if = "is_default")]
     pub doubted: bool,
+    /// Comparing rows has shown that its leader lacks some of its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fuller: bool,
     /// Why the nameserver may replace it all the same.
     #[serde(skip_serializing_if = "is_default")]
     pub replaceable: Option<Replaceable>,
@@ -114,6 +117,7 @@ impl PersistedMemory {
             leader_held: memory.leader_held,
             shared_up_to: memory.shared_up_to,
             doubted: memory.doubted,
+            fuller: memory.fuller,
             replaceable: memory.replaceable,
             led: memory.led,
             told_schema: memory.told_schema,
@@ -248,6 +252,7 @@ impl Memory {
             memory.leader_held = remembered.leader_held;
             memory.shared_up_to = remembered.shared_up_to;
             memory.doubted = remembered.doubted;
+            memory.fuller = remembered.fuller;
             memory.replaceable = remembered.replaceable;
             memory.led = remembered.led;
             memory.loads = u32::from(memory.load != Load::NotSent && remembered.loads > 0);

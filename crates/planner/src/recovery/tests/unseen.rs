@@ -1,6 +1,7 @@
 //! For which replicas auto_failover stays off: those that nobody has looked at, and those that hold more.
 
 use super::builder::{Built, Replica, a_partition};
+use super::rows::{after, seen};
 use crate::recovery::{Blocked, Reason, Replaceable, WhyHeld, held_in};
 use openmldb_model::Offset;
 
@@ -126,4 +127,21 @@ fn a_tablet_that_was_said_to_be_gone_and_comes_back_is_held_for_again() {
         let expected = if is_held { vec![("b".to_owned(), WhyHeld::Unseen)] } else { Vec::new() };
         assert_eq!(held(&view, None, false), expected, "{why:?}");
     }
+}
+
+/// Found by the hunt (world 20074218): its tablet went away after it had been compared, and auto_failover was given back.
+#[test]
+fn what_was_seen_to_hold_more_is_held_while_nobody_can_look_at_it() {
+    let a = |r: Replica| r.leader().alive().loaded(34).rows(32).leads_to([]);
+    let lacks = |rows: &[_]| {
+        let both = a_partition().replica("a", a).replica("b", |r| r.loaded(32));
+        let both = after(both, seen(&[("a", 34), ("b", 32)], rows));
+        let mut memory = both.0.memory.clone();
+        memory.note_view(&both);
+        let mut away = a_partition().replica("a", a).replica("b", |r| r.out_of_reach());
+        away.0.memory = memory;
+        held_in(&away, Some(&Blocked::new(Reason::NotRedundant, "b does not answer", "")), true)
+    };
+    assert_eq!(lacks(&[("a", "b", 2)]), [("b".into(), WhyHeld::HoldsMore)]);
+    assert_eq!(lacks(&[("b", "a", 2)]), []);
 }
