@@ -371,7 +371,7 @@ async fn what_is_put_back_with_credentials_is_nobody_elses() {
     assert_eq!(read, zookeeper_client::Error::NoAuth);
     let friend = Client::connector().with_auth("digest", b"openmldb:secret").connect(&address).await.unwrap();
     assert_eq!(friend.get_data("/guarded-by-us/openmldb/table/term").await.unwrap().0, b"1003");
-    let ours = friend.check_stat("/guarded-by-us/openmldb/openmldb-ops").await.unwrap();
+    let ours = friend.check_stat("/guarded-by-us/openmldb/openmldb-ops/lock").await.unwrap();
     assert!(ours.is_none(), "the lock is released");
     delete_all(&friend, "/guarded-by-us").await;
 }
