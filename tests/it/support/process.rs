@@ -307,7 +307,7 @@ pub fn tidy(text: &str) -> String {
     // What takes long is said, and what takes long depends on the machine.
     let waits = |line: &&str| line.contains(" waiting for ") && line.contains("(at most ");
     // So is how far rehearsals have come.
-    let so_far = |line: &&str| line.starts_with("note: of ") && line.contains(" serve, ");
+    let so_far = |line: &&str| line.starts_with("note: ") && line.contains(" done; of ") && line.contains(" serve, ");
     // Two partitions are under way at a time, and either may be done first.
     let counts = |line: &&str| line.contains(": done, ");
     let mut lines = out.lines().filter(|line| !waits(line) && !so_far(line) && !counts(line)).map(|line| {
