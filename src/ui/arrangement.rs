@@ -164,7 +164,7 @@ impl ArrangementLine {
         Self {
             event: "arrangement",
             undertaking: undertaking.name(),
-            service: Service::of(&Status::of(&drawn.seen, &Scope::All)),
+            service: as_looked_at(&drawn.seen),
             goals: walks.iter().map(goal).chain(stuck).collect(),
             tablets: shares(&drawn.seen, Some(after), &drawn.sizes),
             remarks: remarks.chain(warnings(&drawn.seen, after, &drawn.sizes)).collect(),
@@ -172,6 +172,11 @@ impl ArrangementLine {
             losses_id: (!drawn.lost.is_empty()).then(|| losses_id(&drawn.seen, &drawn.lost)),
         }
     }
+}
+
+/// An undertaking looks closely at the partitions of its goals only: whom the leaders of others replicate to is not asked.
+fn as_looked_at(seen: &Snapshot) -> Service {
+    Service::of(&Status::at_a_glance(seen, &Scope::All))
 }
 
 impl GoalLine {
@@ -204,7 +209,7 @@ impl ArrangedLine {
         Self {
             event: "arranged",
             undertaking: undertaking.name(),
-            service: Service::of(&Status::of(&report.seen, &Scope::All)),
+            service: as_looked_at(&report.seen),
             partitions,
             arranged: partitions.saturating_sub(report.left.len()),
             left: left.collect(),

@@ -74,6 +74,7 @@ pub const LOOKS: &[Case] = &[
     alone("guard pause 2h --why disks --nameserver 127.0.0.1:1"),
     alone("guard resume --nameserver 127.0.0.1:1"),
     alone("metadata rebuild --tablet 127.0.0.1:1 -o metadata.json"),
+    alone("partition set shop.orders/0 --terms-from metadata.json --nameserver 127.0.0.1:1"),
     alone("sandbox list"),
     alone("sandbox list --faults"),
     Case { until: Some("recover --all --nameserver"), ..alone("sandbox serve") },
