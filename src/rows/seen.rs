@@ -51,7 +51,7 @@ pub async fn rows_seen(
 enum Unseen {
     /// A server answered with something that makes no sense, or closed the connection: the next answer may make sense.
     Garbled(String),
-    /// One that showed as loaded is not: it will be.
+    /// A replica that showed as loaded is still loading: it can be read a little later.
     Loading(String),
     /// A server did not answer, or lost what it held. It is not asked again here: the caller first checks whether it is
     /// there.

@@ -105,7 +105,6 @@ pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> 
     let was_doubted = [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint));
     // One that came late was compared as it had come, if at all: its leader may have deleted rows of it by then.
     let came_late = choice.out_of_reach.contains(&r.endpoint) && lacking(view, leader, r).is_some();
-    // Or an earlier run doubted it.
     let was_doubted = was_doubted || came_late || r.memory.doubted;
     // One that was resent holds what its leader holds.
     let is_its_own = r.memory.load != Load::HandedOver;

@@ -302,7 +302,7 @@ impl Memory {
                 _ => {}
             }
         }
-        // What was waited for is looked for in its rows.
+        // Its rows are read again: they may show by now what was waited for.
         if let WaitFor::Rows(endpoint) = &wait
             && self.replica(endpoint).written_while_loading
         {

@@ -88,8 +88,10 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
         (Some(_), None) => memory(r).replaceable.is_none().then_some(WhyHeld::Unseen),
         // It was looked at, and holds more than its leader did then.
         (Some(_), Some(_)) => Some(WhyHeld::HoldsMore),
-        // Nobody can look at it now, but it was compared.
-        (None, None) if memory(r).fuller => leader.map(|_| WhyHeld::HoldsMore),
+        // It was compared. Whatever the partition waits for now, that counts until the two are seen to hold the same.
+        (None, data) if memory(r).fuller => {
+            leader.filter(|leader| data.is_none() || holds_more(view, leader, r)).map(|_| WhyHeld::HoldsMore)
+        }
         (None, _) => {
             let leader = leader.filter(|_| (ours || chosen.is_some()) && blocked.is_some_and(is_about_data))?;
             holds_more(view, leader, r).then_some(WhyHeld::HoldsMore)

@@ -63,8 +63,8 @@ impl World {
         self.deeds.iter().any(|(_, deed)| matches!(deed, faults::ScheduledFault::Recoverdata(_)))
     }
 
-    /// Partitions in which it, or another operator, had replicas overwritten that held more than their leader, or loaded a leader that clients then wrote to:
-    /// what is lost of them is its doing.
+    /// Partitions in which it, or another operator, had replicas overwritten that held more than their leader, or loaded a leader
+    /// that clients then wrote to: what is lost of them is their doing.
     pub fn ruined_by_others(&self) -> &BTreeSet<PartitionId> {
         &self.ruined
     }

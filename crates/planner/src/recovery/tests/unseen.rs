@@ -145,3 +145,20 @@ fn what_was_seen_to_hold_more_is_held_while_nobody_can_look_at_it() {
     assert_eq!(lacks(&[("a", "b", 2)]), [("b".into(), WhyHeld::HoldsMore)]);
     assert_eq!(lacks(&[("b", "a", 2)]), []);
 }
+
+/// The run ends before it has judged what it has compared.
+#[test]
+fn what_was_seen_to_hold_more_is_held_by_a_run_that_is_interrupted() {
+    let interrupted = Blocked::new(Reason::Interrupted, "", "");
+    let held = |rows: &[_]| {
+        let a = |r: Replica| r.leader().alive().loaded(34).rows(32).leads_to([]);
+        let both =
+            after(a_partition().replica("a", a).replica("b", |r| r.loaded(32)), seen(&[("a", 34), ("b", 32)], rows));
+        let (mut both, mut memory) = (both.clone(), both.0.memory.clone());
+        memory.note_view(&both);
+        both.0.memory = memory;
+        held_in(&both, Some(&interrupted), true)
+    };
+    assert_eq!(held(&[("a", "b", 2)]), [("b".into(), WhyHeld::HoldsMore)]);
+    assert_eq!(held(&[("b", "a", 2)]), []);
+}
