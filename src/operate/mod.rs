@@ -14,6 +14,7 @@ mod effect;
 mod goal;
 mod handover;
 mod job;
+mod known;
 mod longer;
 mod partition_context;
 mod partition_mut;

@@ -6,12 +6,14 @@ use crate::model::{
     Action, Endpoint, Held, Partition, PartitionId, Pid, Replica, Snapshot, Table, TableName, TabletState,
 };
 use crate::recovery::{
-    Blocked, Loss, Memory, View, may_be_dropped, may_be_emptied, may_be_forgotten, may_be_resent, may_be_taken_away,
+    Blocked, Loss, Memory, RowsSeen, View, may_be_dropped, may_be_emptied, may_be_forgotten, may_be_resent,
+    may_be_taken_away, to_compare_before,
 };
-use crate::run::meant;
+use crate::run::{ToCompare, meant};
 
 use super::effect::Effect;
 use super::goal::Replaces;
+use super::known::Known;
 pub use super::refusal::Refusal;
 
 /// A step that may be taken.
@@ -80,6 +82,21 @@ pub(super) struct PartitionContext<'a> {
     pub(super) seen: &'a Snapshot,
     pub(super) table: &'a Table,
     pub(super) partition: &'a Partition,
+    /// What comparing its replicas has shown.
+    pub(super) rows: Option<&'a RowsSeen>,
+}
+
+/// How a replica is to go.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Going {
+    /// RecoverTable brings it back, and may replace what it holds.
+    Recovered,
+    /// It is taken out of the metadata.
+    TakenAway,
+    /// Another tablet gets its place.
+    Emptied,
+    /// No metadata names it, and it is dropped.
+    Dropped,
 }
 
 impl<'a> PartitionContext<'a> {
@@ -91,7 +108,12 @@ impl<'a> PartitionContext<'a> {
             let text = format!("{name} has no partition {pid}; it has {}, counted from 0", table.partitions.len());
             Refusal::of(308, text, "see `openmldb-ops status --full`")
         })?;
-        Ok(Self { seen, table, partition })
+        Ok(Self { seen, table, partition, rows: None })
+    }
+
+    /// The same with what is known of it beside what was seen.
+    pub(super) fn knowing(self, known: &'a Known) -> Self {
+        Self { rows: known.rows(self.id()), ..self }
     }
 
     pub(super) fn id(&self) -> PartitionId {
@@ -109,7 +131,30 @@ impl<'a> PartitionContext<'a> {
     }
 
     fn view(&self) -> View {
-        View::of(self.seen, self.table, self.partition, &Memory::at_start(self.seen, self.table, self.partition, &[]))
+        self.view_of(self.partition)
+    }
+
+    fn view_of(&self, partition: &Partition) -> View {
+        let memory = Memory::at_start(self.seen, self.table, partition, &[]);
+        View::of(self.seen, self.table, partition, &Memory { rows: self.rows.cloned(), ..memory })
+    }
+
+    /// Which replicas have to be compared before it is judged whether what a tablet holds may go so.
+    pub(super) fn to_compare(&self, endpoint: &Endpoint, going: Going) -> Option<ToCompare> {
+        let (view, may_go): (View, fn(&View, &Endpoint) -> bool) = match going {
+            Going::Recovered => (self.view(), |view, at| may_be_resent(view, at).is_ok()),
+            Going::TakenAway => (self.view(), |view, at| may_be_taken_away(view, at).is_ok()),
+            Going::Emptied => (self.view(), |view, at| may_be_emptied(view, at).is_ok()),
+            Going::Dropped => (self.view_of(&self.naming(endpoint)), |view, at| may_be_dropped(view, at).is_ok()),
+        };
+        let replicas = to_compare_before(&view, endpoint, |view| may_go(view, endpoint))?;
+        Some(ToCompare { partition: self.id(), table: self.table.name.clone(), replicas })
+    }
+
+    /// What rows say, where they were to be compared and could not be.
+    pub(super) fn not_compared(&self) -> Option<String> {
+        let rows = self.rows.filter(|rows| rows.are_the_same().is_none());
+        rows.map(|rows| format!("{}: {rows}", self.name()))
     }
 
     /// Whether a replica's data may be replaced by its leader's.
@@ -148,11 +193,14 @@ impl<'a> PartitionContext<'a> {
     /// # Errors
     /// What could be lost.
     pub(super) fn stray_may_be_dropped(&self, endpoint: &Endpoint) -> Result<(), Blocked> {
+        may_be_dropped(&self.view_of(&self.naming(endpoint)), endpoint)
+    }
+
+    /// The partition as it would be if metadata named a replica there.
+    fn naming(&self, endpoint: &Endpoint) -> Partition {
         let named = Replica { endpoint: endpoint.clone(), is_leader: false, is_alive: false, offset: None };
         let replicas = self.partition.replicas.iter().cloned().chain([named]).collect();
-        let partition = Partition { replicas, ..self.partition.clone() };
-        let memory = Memory::at_start(self.seen, self.table, &partition, &[]);
-        may_be_dropped(&View::of(self.seen, self.table, &partition, &memory), endpoint)
+        Partition { replicas, ..self.partition.clone() }
     }
 
     /// Whether metadata may forget the replica of a tablet that is gone for good.

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{CallError, CallErrorKind, Cluster, Hold, Outcome as Answered};
-use crate::model::{PartitionId, Probes, Snapshot};
+use crate::model::{Endpoint, PartitionId, Probes, Snapshot, counted};
 use crate::run::stopping::{CALLS, NOTES, unless_stopped, within_budget};
 use crate::run::{
-    LockError, Looked, OldTerms, Pauses, Record, RecordError, Said, Stop, Waiter, Work, WorkSession, until,
+    LockError, Looked, OldTerms, Pauses, Record, RecordError, Said, Stop, ToCompare, Waiter, Work, WorkSession,
+    some_of, until,
 };
 use crate::snapshot::{collect, collect_state, probe};
 
 use super::arrange::Closed;
 use super::call::{SentStep, newest, noted, unless_not_done, write_down};
 use super::effect::Ask;
+use super::known::Known;
 use super::partition_context::{Planned, Refusal};
-use super::plan::{outage, plan};
+use super::plan::{outage, plan_knowing};
 use super::{Effect, EffectStatus, Step};
 
 /// Between two looks: most effects are immediate, and the nameserver's own polls take twice the longest.
@@ -105,13 +107,27 @@ impl Single {
     /// # Errors
     /// The cluster does not answer, or something is in the way.
     pub async fn look(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let seen = self.look_at(cluster).await?;
-        let planned = self.plan(&seen)?;
+        let (seen, known) = self.look_and_compare(cluster).await?;
+        let planned = self.plan(&seen, &known)?;
         let outcome = match planned.call {
             None => Outcome::Already(planned.effect.effect_status(&seen, newest(&seen)).into_text()),
             Some(_) => Outcome::NotSent,
         };
         Ok(Performed { planned, outcome })
+    }
+
+    /// What has to be compared is, and what was seen before that is old by then.
+    async fn look_and_compare(&self, cluster: &Cluster) -> Result<(Snapshot, Known), CallError> {
+        let mut known = Known::default();
+        loop {
+            let seen = self.look_at(cluster).await?;
+            let wanted = self.step.definition().compares(&seen, &known);
+            if wanted.is_empty() {
+                return Ok((seen, known));
+            }
+            (self.says)(&format!("{}: comparing the rows of {}", self.step.typed(), compared(&wanted)));
+            known.compare(cluster, wanted).await;
+        }
     }
 
     async fn look_at(&self, cluster: &Cluster) -> Result<Snapshot, CallError> {
@@ -121,8 +137,8 @@ impl Single {
         Ok(seen)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let planned = plan(&self.step, seen)?;
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let planned = plan_knowing(&self.step, seen, known)?;
         let changes_nothing = planned.call.is_none();
         if let (Some(_), Some(given)) = (&planned.call, &planned.gives) {
             self.closed.refuse_given(given)?;
@@ -143,9 +159,9 @@ impl Single {
     }
 
     async fn perform_locked(&self, cluster: &Cluster) -> Result<Performed, OperateError> {
-        let looked = unless_stopped(&self.session.stop, self.look_at(cluster)).await;
-        let seen = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
-        let planned = self.plan(&seen)?;
+        let looked = unless_stopped(&self.session.stop, self.look_and_compare(cluster)).await;
+        let (seen, known) = looked.map_err(|stop| OperateError::Stopped { stop, text: NOTHING_SENT.to_owned() })??;
+        let planned = self.plan(&seen, &known)?;
         let Some(call) = &planned.call else {
             let outcome = Outcome::Already(planned.effect.effect_status(&seen, newest(&seen)).into_text());
             return Ok(Performed { planned, outcome });
@@ -269,6 +285,17 @@ impl Waiter for Sent<'_> {
                 Looked::Waits(sent.at)
             }
         }
+    }
+}
+
+/// Whose rows are compared.
+fn compared(wanted: &[ToCompare]) -> String {
+    match wanted {
+        [only] => {
+            let places: Vec<&str> = only.replicas.iter().map(Endpoint::as_str).collect();
+            format!("{}/{} on {}", only.table, only.partition.pid, some_of(&places))
+        }
+        _ => counted(wanted.len(), "partition"),
     }
 }
 

@@ -6,9 +6,11 @@ use crate::model::{
     Action, Endpoint, Followers, Held, Manual, Offset, Op, OpId, OpKind, OpStatus, Partition, PartitionId, Pid, Probes,
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
+use crate::recovery::{Lack, Read, RowsSeen};
 
 use super::effect::Effect;
-use super::plan::outage;
+use super::known::Known;
+use super::plan::{outage, plan_knowing};
 use super::steps::Recovered;
 use super::{EffectStatus, Gift, Step, plan};
 
@@ -179,6 +181,43 @@ fn what_holds_more_than_its_leader_is_not_resent() {
     held_mut(&mut seen, "b").offset = Offset(25);
     let refused = plan(&recover, &seen).unwrap_err();
     assert!(refused.text.contains("resending would discard"), "{refused}");
+}
+
+/// Offsets and counts show nothing of what was written below the start of the last term; rows do.
+#[test]
+fn rows_are_compared_before_they_are_replaced() {
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
+    let tablet = Step::RecoverTablet { endpoint: "b".into() };
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    let nothing = Known::default();
+    let wanted = |step: &Step, seen: &Snapshot, known: &Known| step.definition().compares(seen, known);
+    assert_eq!(wanted(&recover, &seen, &nothing), [], "it is connected, and taken as it is");
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let heard = crate::model::TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(20) };
+    let probes = Probes { term_pair: Seen::Known(heard), ..Probes::UNASKED };
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().probes.insert(ID, probes);
+
+    let read = |at: &str| (Endpoint::from(at), Read { asked: Offset(20), to: Offset(20), hidden: 0 });
+    let all = BTreeMap::from(["a", "b", "c"].map(read));
+    let lack = Lack { rows: 1, keys: 1, ..Lack::default() };
+    let lacking = BTreeMap::from([(("a".into(), "b".into()), lack)]);
+    let differ = Known::of(ID, RowsSeen::compared(all.clone(), lacking));
+    let same = Known::of(ID, RowsSeen::compared(all, BTreeMap::new()));
+    let unread = Known::of(ID, RowsSeen::unknown(["a", "b", "c"].map(Endpoint::from), "they hold more than 5 rows"));
+    for step in [&recover, &tablet] {
+        let replicas = wanted(step, &seen, &nothing).into_iter().flat_map(|wanted| wanted.replicas);
+        assert_eq!(replicas.collect::<Vec<_>>(), ["a", "b", "c"].map(Endpoint::from), "{step:?}");
+        for known in [&differ, &same, &unread] {
+            assert_eq!(wanted(step, &seen, known), [], "once is enough: {step:?}");
+        }
+        let refused = plan_knowing(step, &seen, &differ).unwrap_err();
+        assert!(refused.text.contains("holds rows of 1 key that its leader a does not hold"), "{refused}");
+        assert_eq!(plan_knowing(step, &seen, &same).unwrap().remarks.len(), 1, "{step:?}");
+        let remarks = plan_knowing(step, &seen, &unread).unwrap().remarks;
+        assert!(remarks[1].contains("could not be compared: they hold more than 5 rows"), "{remarks:?}");
+    }
 }
 
 /// RecoverTable would delete its binlog, a second LoadTable a disk table's directory: nobody has looked at either.

@@ -15,10 +15,13 @@ use super::event::Event;
 
 /// Replicas of a partition that are to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ToCompare {
-    pub(super) partition: PartitionId,
-    pub(super) table: TableName,
-    pub(super) replicas: Vec<Endpoint>,
+pub struct ToCompare {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// Its table.
+    pub table: TableName,
+    /// On these tablets.
+    pub replicas: Vec<Endpoint>,
 }
 
 impl ToCompare {
@@ -78,8 +81,9 @@ impl Comparing {
     }
 }
 
-/// Compares all of that, and gives what was seen of each partition, which it tells as it goes.
-pub(super) async fn compare_all(
+/// Compares all of that, if none holds more than `up_to` rows, and gives what was seen of each partition, which it tells as it goes.
+/// Asks, and changes nothing.
+pub async fn compare_all(
     cluster: &Cluster,
     wanted: Vec<ToCompare>,
     up_to: u64,

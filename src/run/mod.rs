@@ -69,6 +69,7 @@ pub use beside::AUTO_FAILOVER_IS_ON;
 pub use checking::{Checking, Compares, unhealthy_in};
 pub use cluster_lock::ClusterLock;
 pub use cluster_steps::{ClusterSteps, PlannedClusterStep, cluster_steps};
+pub use comparing::{ToCompare, compare_all};
 pub use diagnosis::{Abandoned, Case, Diagnosis, Runs, diagnose, what_to_do};
 pub use dispatch::outcome_of;
 pub use driver::{Driven, Driver, Settings, Stop};

@@ -4,12 +4,11 @@ use openmldb_ops::model::{Endpoint, PartitionId};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::wire::api::ReplicaRequest;
-use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletCall};
-use openmldb_ops::wire::nameserver::ShowTabletRequest;
+use openmldb_ops::wire::call::TabletCall;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
-use crate::support::outside::{auto_failover, find, flags, has_ops_under_way, leader, placed_on};
+use crate::support::outside::{auto_failover, find, flags, has_ops_under_way, is, leader, placed_on};
 use crate::support::zookeeper::needs_zookeeper;
 
 /// Four tablets, and two tables of three replicas; nothing else is on the last one.
@@ -259,7 +258,7 @@ async fn a_partition_whose_only_replica_is_gone_begins_empty_elsewhere_by_name()
     let cli_harness = CliHarness::shaped(Scenario::Healthy, shape).await;
     let gone = cli_harness.harness.world(|world| leader(world, t0(world)));
     cli_harness.harness.world(|world| world.kill_tablet(&gone));
-    cli_harness.harness.until("the nameserver misses it", |world| is_missed(world, &gone)).await;
+    cli_harness.harness.until("the nameserver misses it", |world| is(world, &gone, "kOffline")).await;
 
     let replace = format!("tablet replace {gone}");
     let said = cli_harness.says(4, &replace);
@@ -282,11 +281,4 @@ async fn a_partition_whose_only_replica_is_gone_begins_empty_elsewhere_by_name()
 /// Who is flagged leader, alive or not.
 fn leader_flag(world: &World) -> Endpoint {
     flags(world, t0(world)).into_iter().find(|flags| flags.leader).unwrap().endpoint
-}
-
-fn is_missed(world: &mut World, at: &Endpoint) -> bool {
-    let Some(leading) = world.leader() else { return false };
-    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
-    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
-    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == "kOffline")
 }

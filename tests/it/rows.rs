@@ -1,13 +1,14 @@
 //! `replica diff`: what replicas really hold, row by row.
 
-use openmldb_ops::model::Endpoint;
+use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::wire::api::{AppendEntriesRequest, LogEntry};
 use openmldb_ops::wire::call::TabletCall;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
-use crate::support::outside::orders;
+use crate::support::outside::{is, orders};
 use crate::support::zookeeper::needs_zookeeper;
 
 /// An entry that only this follower gets.
@@ -112,5 +113,70 @@ async fn what_cannot_be_compared_is_said() {
     cli_harness.ends().await;
     let cli_harness = CliHarness::with(Scenario::EverythingRestarted).await;
     assert!(cli_harness.says(1, "replica diff shop.orders/0").contains("has no replica loaded"));
+    cli_harness.ends().await;
+}
+
+/// A follower that is away while its leader gets on, and makes a snapshot, so that it would be sent what that one holds; it is loaded again.
+async fn left_behind(
+    cli_harness: &CliHarness,
+    leading: &Endpoint,
+    lost: &Endpoint,
+    gets_on: impl Fn(&mut World, PartitionId),
+) {
+    cli_harness.says(0, "failover set off");
+    cli_harness.says(0, &format!("tablet offline {lost} --allow-unavailable"));
+    cli_harness.harness.world(|world| {
+        world.kill_tablet(lost);
+        let id = orders(world, 0);
+        gets_on(world, id);
+    });
+    cli_harness.says(0, &format!("replica snapshot shop.orders/0 {leading}"));
+    cli_harness.harness.world(|world| world.start_tablets(std::slice::from_ref(lost)));
+    cli_harness.harness.until("the nameserver hears of it", |world| is(world, lost, "kHealthy")).await;
+    cli_harness.says(0, &format!("replica load shop.orders/0 {lost}"));
+}
+
+/// It holds rows that its leader has deleted since, and fewer counts would refuse to replace them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_say_whether_a_replica_that_missed_deletes_may_be_resent() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (leading, lost) = cli_harness.leader_and_follower();
+    left_behind(&cli_harness, &leading, &lost, |world, id| {
+        assert!((0..5).all(|_| world.delete_row(&leading, id)));
+    })
+    .await;
+    let traversed = |world: &mut World| world.trace().calls().filter(|call| call.method == "Traverse").count();
+    let before = cli_harness.harness.world(traversed);
+    let recover = format!("replica recover shop.orders/0 {lost}");
+    cli_harness.says(0, &format!("{recover} --dry-run"));
+    let compared = cli_harness.harness.world(traversed);
+    assert!(compared > before, "nobody has looked at a row");
+    let said = cli_harness.says(0, &recover);
+    assert!(said.starts_with(&format!("{lost} is alive and follows the leader of shop.orders/0\n")), "{said}");
+    assert!(cli_harness.harness.world(traversed) > compared, "what a dry run has seen is old");
+    cli_harness.says(0, "failover set on");
+    let rows = cli_harness.harness.settle();
+    assert_eq!(rows.rows_after, rows.rows_expected);
+    cli_harness.ends().await;
+}
+
+/// Its log is the shorter one, so by offsets and counts its leader holds all that it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_holds_a_row_of_its_own_is_not_resent() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (leading, lost) = cli_harness.leader_and_follower();
+    append_to(&cli_harness, &lost, b"a row that nobody else holds");
+    left_behind(&cli_harness, &leading, &lost, |world, id| {
+        assert!((0..5).all(|_| world.put_row(&leading, id)));
+    })
+    .await;
+    let sent = cli_harness.harness.world(|world| world.trace().mutations());
+    let why = format!("{lost} holds rows of 1 key that its leader {leading} does not hold");
+    for step in ["replica recover", "replica remove"] {
+        cli_harness.refuses(&format!("{step} shop.orders/0 {lost}"), &why);
+    }
+    assert_eq!(cli_harness.harness.world(|world| world.trace().mutations()), sent, "nothing may be discarded");
     cli_harness.ends().await;
 }

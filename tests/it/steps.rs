@@ -7,7 +7,7 @@ use openmldb_ops::wire::nameserver::ShowTabletRequest;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
-use crate::support::outside::{assert_well, auto_failover, flags, leader, orders};
+use crate::support::outside::{assert_well, auto_failover, flags, is, leader, orders};
 use crate::support::zookeeper::needs_zookeeper;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,14 +120,8 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
     cli_harness.refuses(&format!("tablet offline {lost}"), "auto_failover is on");
     cli_harness.says(0, "failover set off");
     cli_harness.refuses("tablet offline a:1", "knows no tablet a:1");
-    let state = |world: &mut World, wanted: &str| {
-        let leading = world.leader().unwrap();
-        let call = NameserverCall::ShowTablet(ShowTabletRequest {});
-        let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
-        answer.tablets.iter().any(|tablet| tablet.endpoint() == lost.as_str() && tablet.state() == wanted)
-    };
     cli_harness.harness.world(|world| world.kill_tablet(&lost));
-    cli_harness.harness.until("the nameserver misses it", |world| state(world, "kOffline")).await;
+    cli_harness.harness.until("the nameserver misses it", |world| is(world, &lost, "kOffline")).await;
     cli_harness.refuses(&format!("tablet recover {lost}"), "considers");
 
     let said = cli_harness.says(0, &format!("tablet offline {lost}"));
@@ -139,7 +133,7 @@ async fn a_node_is_lost_taken_out_of_service_and_brought_back() {
     assert!(cli_harness.says(0, &format!("tablet offline {lost}")).contains("already: nothing is sent"));
 
     cli_harness.harness.world(|world| world.start_tablets(std::slice::from_ref(&lost)));
-    cli_harness.harness.until("the nameserver hears of it", |world| state(world, "kHealthy")).await;
+    cli_harness.harness.until("the nameserver hears of it", |world| is(world, &lost, "kHealthy")).await;
     // It has loaded nothing since, so nobody knows what its binlogs hold: a recovery looks first.
     cli_harness.refuses(&format!("tablet recover {lost}"), "it is unknown what its binlog holds");
     cli_harness.says(0, "recover --all");

@@ -6,12 +6,11 @@ use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use openmldb_ops::wire::api::ReplicaRequest;
-use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletCall};
-use openmldb_ops::wire::nameserver::ShowTabletRequest;
+use openmldb_ops::wire::call::TabletCall;
 use serde_json::Value;
 
 use crate::support::cli_harness::CliHarness;
-use crate::support::outside::{auto_failover, flags, leader, orders};
+use crate::support::outside::{auto_failover, flags, is, leader, orders};
 use crate::support::zookeeper::needs_zookeeper;
 
 /// Replicas on each tablet, those with none included.
@@ -30,13 +29,6 @@ fn led(world: &mut World, at: &Endpoint) -> usize {
         metas.partition_meta.iter().any(|meta| meta.is_leader && meta.is_alive() && meta.endpoint == at.as_str())
     };
     world.metadata().values().filter(leads).count()
-}
-
-fn is(world: &mut World, at: &Endpoint, state: &str) -> bool {
-    let Some(leading) = world.leader() else { return false };
-    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
-    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
-    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == state)
 }
 
 fn lines(said: &str) -> Vec<Value> {

@@ -14,8 +14,9 @@ use crate::snapshot::{OnePartition, look_at_partition};
 use super::super::arrange::{Next, next};
 use super::super::call::{SentStep, noted, unless_not_done, write_down};
 use super::super::goal::Goal;
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Refusal};
-use super::super::plan::plan;
+use super::super::plan::plan_knowing;
 use super::super::{EffectStatus, Step};
 use super::ready::{Ready, ready};
 use super::vacancy::{End, Vacancy, Why};
@@ -52,6 +53,8 @@ pub(super) struct Lane {
     waits_for: Option<String>,
     /// The last look, if an operation has to get on before anything can be done.
     stands_still: Option<StandsStill>,
+    /// What has been compared for the next step.
+    known: Known,
     /// Ours of the nameserver's lanes.
     turn: Option<OwnedSemaphorePermit>,
     failed: u32,
@@ -129,6 +132,7 @@ impl Lane {
             under_way: None,
             waits_for: None,
             stands_still: None,
+            known: Known::default(),
             turn: None,
             failed: 0,
             silences: 0,
@@ -237,7 +241,7 @@ impl Lane {
                 EffectStatus::Waiting(text) => {
                     let let_go = self.ending.is_some_and(|ending| ending.elapsed() >= LET_GO);
                     if let_go {
-                        return given_up(still_under_way(&under_way.step, &text));
+                        return given_up(super::still_under_way(&under_way.step, &text));
                     }
                     self.under_way = Some(under_way);
                     self.waits(text);
@@ -257,7 +261,7 @@ impl Lane {
             return Looked::Ends(LaneEnd::Ended(None));
         }
         if self.stood_up >= STAND_DOWNS {
-            return given_up(never_a_pause());
+            return given_up(super::never_a_pause(STAND_DOWNS));
         }
         let holds = *self.shared.session.hold.borrow() == Hold::Held;
         if seen.auto_failover && holds && self.shared.session.switches_off_again(&self.shared.cluster).await {
@@ -411,7 +415,15 @@ impl Lane {
 
     /// Sends a step, written down before it is.
     async fn take(&mut self, step: Step, seen: &Snapshot) -> Looked<LaneEnd> {
-        let planned = match plan(&step, seen) {
+        let wanted = step.definition().compares(seen, &self.known);
+        if !wanted.is_empty() {
+            self.shared.tally().waits(&self.goal.name(), "its replicas are compared row by row");
+            self.shared.compare(&mut self.known, wanted).await;
+            // What was seen is old by then.
+            return Looked::Again;
+        }
+        let known = std::mem::take(&mut self.known);
+        let planned = match plan_knowing(&step, seen, &known) {
             Ok(planned) => planned,
             // What it rests on may not have been answered at this look.
             Err(refusal) => {
@@ -480,14 +492,4 @@ fn is_leaderless(seen: &Snapshot, goal: &Goal) -> bool {
     let Ok(place) = PartitionContext::find(seen, &goal.table, goal.pid) else { return false };
     let held = place.leader().and_then(|leader| place.loaded(leader));
     held.is_some_and(|held| held.role == Role::Follower)
-}
-
-fn still_under_way(step: &Step, text: &str) -> Refusal {
-    let text = format!("`{step}` was sent, but its effect was not seen before the end: {text}");
-    Refusal::unsafe_now(text, "it may still take effect: check `openmldb-ops show ops`, then run this again")
-}
-
-fn never_a_pause() -> Refusal {
-    let text = format!("its leader stepped down {STAND_DOWNS} times, but no follower ever had all of its entries");
-    Refusal::unsafe_now(text, "clients write to it without a pause: let them pause for a moment, then run this again")
 }

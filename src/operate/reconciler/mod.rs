@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Action, Endpoint, Pid};
-use crate::run::{Ended, SessionHandle, Stop};
+use crate::run::{Ended, SessionHandle, Stop, ToCompare};
 
 use super::Step;
 use super::goal::Goal;
+use super::known::Known;
 use super::partition_context::Refusal;
 use lane::{Lane, LaneEnd};
 
@@ -126,6 +127,8 @@ struct Shared {
     /// The nameserver's lanes: one step of ours at a time in each. It would queue the second, and a leader must not have stopped
     /// leading by then.
     turns: [Arc<Semaphore>; 2],
+    /// Held while rows are compared: of one partition at a time, since clients are served beside it.
+    comparing: tokio::sync::Mutex<()>,
     /// Partitions that are without a leader because of us.
     vacancies: watch::Sender<usize>,
 }
@@ -158,6 +161,19 @@ impl Shared {
     fn vacancy(self: &Arc<Self>) -> Counted {
         self.vacancies.send_modify(|count| *count += 1);
         Counted(self.clone())
+    }
+
+    /// Compares rows, unless everything is to end before.
+    async fn compare(&self, known: &mut Known, wanted: Vec<ToCompare>) {
+        let mut ending = self.ending.subscribe();
+        let compared = async {
+            let _one_at_a_time = self.comparing.lock().await;
+            known.compare(&self.cluster, wanted).await;
+        };
+        tokio::select! {
+            () = compared => {}
+            _ = ending.wait_for(|ending| *ending) => {}
+        }
     }
 
     /// Waits for the nameserver's lane of a step; none once everything is to end.
@@ -204,6 +220,7 @@ impl Reconciler {
             stood_down: Mutex::new(self.stood_down),
             ending: watch::Sender::new(false),
             turns: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
+            comparing: tokio::sync::Mutex::new(()),
             vacancies: watch::Sender::new(0),
         });
         let mut worked = Reconciled::default();
@@ -303,6 +320,16 @@ impl Reconciled {
 fn no_answer(error: &CallError) -> Refusal {
     let text = format!("the cluster does not answer any more: {error}");
     Refusal::unsafe_now(text, "once it answers, run this again")
+}
+
+fn still_under_way(step: &Step, text: &str) -> Refusal {
+    let text = format!("`{step}` was sent, but its effect was not seen before the end: {text}");
+    Refusal::unsafe_now(text, "it may still take effect: check `openmldb-ops show ops`, then run this again")
+}
+
+fn never_a_pause(stand_downs: u32) -> Refusal {
+    let text = format!("its leader stepped down {stand_downs} times, but no follower ever had all of its entries");
+    Refusal::unsafe_now(text, "clients write to it without a pause: let them pause for a moment, then run this again")
 }
 
 fn comes_before(one: &Goal, other: &Goal) -> bool {

@@ -5,6 +5,7 @@ use crate::model::{Action, Aggregator, Endpoint, OpId, PartitionId, Role, Seen, 
 use crate::recovery::{Probe, Question};
 
 use super::super::effect::{Ask, Effect, EffectStatus};
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
 use super::Aggregate;
 use super::definition::{Definition, Target, typed_of};
@@ -27,7 +28,7 @@ impl Definition for Aggregate<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;
@@ -38,7 +39,7 @@ impl Definition for Aggregate<'_> {
                 "name a pre-aggregate table's partition: `openmldb-ops show tables` has them",
             ));
         };
-        let base = PartitionContext { seen, table: base, partition };
+        let base = PartitionContext { seen, table: base, partition, rows: None };
         for led in [&place, &base] {
             leads(led, endpoint, &base.name())?;
         }

@@ -4,6 +4,7 @@ use crate::model::{Action, Endpoint, OpId, Partition, Pid, Role, Snapshot, Table
 use crate::run::some_of;
 
 use super::super::effect::{Effect, EffectStatus, flags};
+use super::super::known::Known;
 use super::super::partition_context::{
     PartitionContext, Planned, Refusal, failover_is_off, find_table, unknown_tablet,
 };
@@ -30,7 +31,7 @@ impl Definition for MarkAlive<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let Self { table: name, pid, endpoint, alive } = self;
         let (pid, alive) = (**pid, **alive);
         failover_is_off(seen)?;
@@ -49,7 +50,7 @@ impl Definition for MarkAlive<'_> {
         }
         let mut remarks = Vec::new();
         for partition in &there {
-            let place = PartitionContext { seen, table, partition };
+            let place = PartitionContext { seen, table, partition, rows: None };
             if alive {
                 may_serve(&place, endpoint)?;
             } else if place.leader() == Some(*endpoint) {

@@ -1,8 +1,10 @@
 //! What there is to say of a step. All of it is pure: a look in, a plan or words out.
 
 use crate::model::{Endpoint, Pid, Snapshot, TableName};
+use crate::run::ToCompare;
 
 use super::super::effect::Ask;
+use super::super::known::Known;
 use super::super::partition_context::{Planned, Refusal};
 
 /// A step, in one place.
@@ -24,11 +26,16 @@ pub(in super::super) trait Definition {
         Vec::new()
     }
 
+    /// The replicas that have to be compared row by row before it is planned, because it would discard what one of them holds.
+    fn compares(&self, _seen: &Snapshot, _known: &Known) -> Vec<ToCompare> {
+        Vec::new()
+    }
+
     /// What it needs; what is sent for it, unless it is so already; and what that is to bring about.
     ///
     /// # Errors
     /// Why OpenMLDB would refuse it, or how it could lose rows.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal>;
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal>;
 
     /// What it changes if it works; nothing is needed here of a step that no goal takes.
     fn predict(&self, _now: &mut Snapshot) {}

@@ -3,6 +3,7 @@
 use crate::model::{Action, OpId, Snapshot, Verb, counted_that};
 
 use super::super::effect::{Effect, EffectStatus};
+use super::super::known::Known;
 use super::super::partition_context::{Planned, Refusal};
 use super::SetAutoFailover;
 use super::definition::{Definition, Target};
@@ -24,7 +25,7 @@ impl Definition for SetAutoFailover<'_> {
         Target::Cluster
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let on = *self.on;
         let mut remarks = Vec::new();
         let running = seen.ops.iter().filter(|op| op.status.is_in_flight()).count();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::{Action, Endpoint, Held, OpId, PartitionId, Role, Snapshot, TableName};
 
 use super::super::effect::{Effect, EffectStatus, Vain, after_ops, flags, nothing_began, role};
+use super::super::known::Known;
 use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 use super::super::partition_mut::PartitionMut;
 use super::ChangeLeader;
@@ -30,7 +31,7 @@ impl Definition for ChangeLeader<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.to.as_ref());
         failover_is_off(seen)?;
         let name = place.name();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::{Action, Endpoint, OpId, PartitionId, Seen, Snapshot, counted};
 
 use super::super::effect::{Effect, EffectStatus, Vain};
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
 use super::LoadReplica;
 use super::definition::{Definition, Target, typed_of};
@@ -33,7 +34,7 @@ impl Definition for LoadReplica<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;

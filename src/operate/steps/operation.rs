@@ -3,6 +3,7 @@
 use crate::model::{Action, Manual, OpId, OpStatus, Snapshot, Verb, WhichOps, counted_that};
 
 use super::super::effect::{Effect, EffectStatus};
+use super::super::known::Known;
 use super::super::partition_context::{Planned, Refusal, failover_is_off};
 use super::definition::{Definition, Target};
 use super::{CancelOp, DeleteOps};
@@ -24,7 +25,7 @@ impl Definition for CancelOp<'_> {
         Target::Cluster
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let op = *self.op;
         failover_is_off(seen)?;
         let found = seen.ops.iter().find(|found| found.id == op).ok_or_else(|| is_unknown(op, 312))?;
@@ -76,7 +77,7 @@ impl Definition for DeleteOps<'_> {
     }
 
     /// auto_failover may be on. By its number OpenMLDB would forget one that is under way, too.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let which = *self.which;
         let ids = match which {
             WhichOps::One(op) => {

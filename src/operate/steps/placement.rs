@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use crate::model::{Endpoint, Manual, OpId, PartitionId, Pid, Snapshot, TableName, Verb, counted_that};
+use crate::run::ToCompare;
 
 use super::super::effect::{
     Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_gone, is_recovered, nothing_began,
 };
-use super::super::partition_context::{Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::known::Known;
+use super::super::partition_context::{
+    Given, Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy,
+};
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
 use super::recover::Recovered;
@@ -31,7 +35,7 @@ impl Definition for AddReplica<'_> {
     }
 
     /// auto_failover may be on.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         is_free(&place, endpoint, 317)?;
         tablet_is_healthy(seen, endpoint)?;
@@ -73,9 +77,15 @@ impl Definition for RemoveReplica<'_> {
         leader_of(seen, self.table, *self.pid)
     }
 
+    fn compares(&self, seen: &Snapshot, known: &Known) -> Vec<ToCompare> {
+        let place = PartitionContext::find(seen, self.table, *self.pid).ok().map(|place| place.knowing(known));
+        let place = place.filter(|place| place.replica(self.endpoint).is_ok_and(|flags| !flags.is_leader));
+        place.and_then(|place| place.to_compare(self.endpoint, Going::TakenAway)).into_iter().collect()
+    }
+
     /// auto_failover may be on.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.endpoint);
         let (name, flags) = (place.name(), place.replica(endpoint)?);
         tablet_is_healthy(seen, endpoint)?;
         if flags.is_leader {
@@ -119,8 +129,17 @@ impl Definition for MigrateReplica<'_> {
         leader_of(seen, self.table, *self.pid)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let (place, from, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.from, self.to);
+    fn compares(&self, seen: &Snapshot, known: &Known) -> Vec<ToCompare> {
+        let place = PartitionContext::find(seen, self.table, *self.pid).ok().filter(|_| !seen.auto_failover);
+        let place = place.map(|place| place.knowing(known));
+        let alive =
+            place.filter(|place| place.replica(self.from).is_ok_and(|flags| flags.is_alive && !flags.is_leader));
+        alive.and_then(|place| place.to_compare(self.from, Going::Emptied)).into_iter().collect()
+    }
+
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let place = PartitionContext::find(seen, self.table, *self.pid)?.knowing(known);
+        let (from, to) = (self.from, self.to);
         failover_is_off(seen)?;
         let (name, flags) = (place.name(), place.replica(from)?);
         for (endpoint, code) in [(from, 318), (to, 319)] {

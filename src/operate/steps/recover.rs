@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::model::{Action, Endpoint, OpId, PartitionId, Snapshot, TableName};
+use crate::run::ToCompare;
 
 use super::super::effect::{Ask, Effect, EffectStatus, Vain, after_ops, ask_leaders, is_recovered, nothing_began};
 use super::super::handover;
-use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
+use super::super::known::Known;
+use super::super::partition_context::{Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy};
 use super::super::partition_mut::PartitionMut;
 use super::RecoverReplica;
 use super::definition::{Definition, Target, typed_of};
@@ -28,8 +30,15 @@ impl Definition for RecoverReplica<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+    fn compares(&self, seen: &Snapshot, known: &Known) -> Vec<ToCompare> {
+        let place = PartitionContext::find(seen, self.table, *self.pid).ok().filter(|_| !seen.auto_failover);
+        let place = place.map(|place| place.knowing(known)).filter(|place| !self.is_handed_over(place));
+        let down = place.filter(|place| place.replica(self.endpoint).is_ok_and(|flags| !flags.is_alive));
+        down.and_then(|place| place.to_compare(self.endpoint, Going::Recovered)).into_iter().collect()
+    }
+
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.endpoint);
         failover_is_off(seen)?;
         let (name, flags) = (place.name(), place.replica(endpoint)?);
         tablet_is_healthy(seen, endpoint)?;
@@ -48,10 +57,12 @@ impl Definition for RecoverReplica<'_> {
             let text = format!("{name} has no live leader: the nameserver would answer 0 and do nothing");
             return Err(Refusal::unsafe_now(text, whole));
         }
-        let handed_over = self.led_until.is_some_and(|end| handover::is_its_leaders_beginning(&place, endpoint, end));
-        let remarks = match if handed_over { Ok(false) } else { place.may_be_resent(endpoint) } {
+        let is_handed_over = self.is_handed_over(&place);
+        let remarks = match if is_handed_over { Ok(false) } else { place.may_be_resent(endpoint) } {
             Ok(true) => {
-                vec![format!("what {endpoint} holds goes to its recycle bin and is replaced with its leader's data")]
+                let resent =
+                    format!("what {endpoint} holds goes to its recycle bin and is replaced with its leader's data");
+                [Some(resent), place.not_compared()].into_iter().flatten().collect()
             }
             Ok(false) => Vec::new(),
             Err(blocked) => return Err(Refusal::unsafe_now(blocked.text, format!("{}; or {whole}", blocked.hint))),
@@ -65,6 +76,13 @@ impl Definition for RecoverReplica<'_> {
     fn predict(&self, now: &mut Snapshot) {
         let Some(mut at) = PartitionMut::of(now, self.table, *self.pid) else { return };
         at.follow(self.endpoint);
+    }
+}
+
+impl RecoverReplica<'_> {
+    /// Whether what it holds is known to be the beginning of its leader's log because it led itself until that one did.
+    fn is_handed_over(&self, place: &PartitionContext<'_>) -> bool {
+        self.led_until.is_some_and(|end| handover::is_its_leaders_beginning(place, self.endpoint, end))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::model::{Manual, Replica, Snapshot};
 
+use super::super::known::Known;
 use super::super::partition_context::{
     Given, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_gone, tablet_is_healthy,
 };
@@ -29,7 +30,7 @@ impl Definition for ForgetReplica<'_> {
     }
 
     /// `delreplica` is refused (303) where the tablet is away.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, gone) = (PartitionContext::find(seen, self.table, *self.pid)?, &self.replaces.gone);
         failover_is_off(seen)?;
         place.replica(gone)?;
@@ -66,7 +67,7 @@ impl Definition for ReplaceOnly<'_> {
 
     /// What the only replica held is lost, and somebody has accepted it; who serves the partition, and from what, is a
     /// recovery's to decide.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, gone) = (PartitionContext::find(seen, self.table, *self.pid)?, &self.replaces.gone);
         failover_is_off(seen)?;
         let name = place.name();

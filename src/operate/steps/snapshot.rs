@@ -9,6 +9,7 @@ use crate::model::{
 use crate::recovery::{Probe, Question};
 
 use super::super::effect::{Ask, Effect, EffectStatus, Vain};
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Planned, Refusal};
 use super::SnapshotReplica;
 use super::definition::{Definition, Target, typed_of};
@@ -37,7 +38,7 @@ impl Definition for SnapshotReplica<'_> {
     }
 
     /// auto_failover may be on.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         let (name, id) = (place.name(), place.id());
         place.replica(endpoint)?;

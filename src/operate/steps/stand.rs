@@ -7,6 +7,7 @@ use crate::model::{Endpoint, Manual, OpId, PartitionId, Role, Snapshot, TableNam
 
 use super::super::effect::{Effect, EffectStatus, role};
 use super::super::handover::{Standing, Successor, lead_again, standing};
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target};
@@ -30,7 +31,7 @@ impl Definition for StandDown<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, leader, successor) =
             (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint, self.successor);
         failover_is_off(seen)?;
@@ -74,7 +75,7 @@ impl Definition for StandUp<'_> {
     }
 
     /// Under the term it led in: nothing was written since.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, leader) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         leads(&place, leader)?;
         let effect = Leads { table: self.table.clone(), partition: place.id(), endpoint: leader.clone() };

@@ -2,9 +2,11 @@
 //! has left on a tablet. Scaling takes these steps; the first may be typed, too, for a replica in another cluster.
 
 use crate::model::{Action, Endpoint, OpId, PartitionId, Seen, Snapshot, Tablet};
+use crate::run::ToCompare;
 
 use super::super::effect::{Ask, Effect, EffectStatus, ask_leaders};
-use super::super::partition_context::{PartitionContext, Planned, Refusal};
+use super::super::known::Known;
+use super::super::partition_context::{Going, PartitionContext, Planned, Refusal};
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
 use super::placement::{has_a_leader, is_free};
@@ -28,7 +30,7 @@ impl Definition for Disconnect<'_> {
     }
 
     /// The tablet's own `delreplica`, to the leader.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
         has_a_leader(&place)?;
         is_free(&place, endpoint, 317)?;
@@ -61,9 +63,15 @@ impl Definition for DropStray<'_> {
         Target::Table(self.table)
     }
 
+    fn compares(&self, seen: &Snapshot, known: &Known) -> Vec<ToCompare> {
+        let place = PartitionContext::find(seen, self.table, *self.pid).ok().map(|place| place.knowing(known));
+        let place = place.filter(|place| place.stray(self.endpoint).is_some());
+        place.and_then(|place| place.to_compare(self.endpoint, Going::Dropped)).into_iter().collect()
+    }
+
     /// The tablet's own `drop`, of what no metadata names.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
-        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?, self.endpoint);
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.endpoint);
         is_free(&place, endpoint, 317)?;
         let effect = Dropped { partition: place.id(), endpoint: endpoint.clone() };
         if place.stray(endpoint).is_none() {

@@ -6,13 +6,14 @@ use crate::model::{
     Action, Endpoint, Manual, OpId, Partition, PartitionId, Pid, Replica, Role, Snapshot, Table, TableName, Verb,
     counted_that,
 };
-use crate::run::some_of;
+use crate::run::{ToCompare, some_of};
 
 use super::super::effect::{
     Ask, Effect, EffectStatus, OP_SHOWS, Vain, ask_leaders, flags, is_recovered, placed, role, under_way,
 };
+use super::super::known::Known;
 use super::super::partition_context::{
-    PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
+    Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
 };
 use super::definition::{Definition, Target};
 use super::holding::led;
@@ -35,7 +36,7 @@ impl Definition for OfflineTablet<'_> {
         Target::Tablet
     }
 
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let endpoint = self.endpoint;
         failover_is_off(seen)?;
         if seen.tablets.get(endpoint).is_none_or(|tablet| tablet.state.is_none()) {
@@ -107,9 +108,20 @@ impl Definition for RecoverTablet<'_> {
         Target::Tablet
     }
 
+    fn compares(&self, seen: &Snapshot, known: &Known) -> Vec<ToCompare> {
+        let down = replicas(seen, self.endpoint).filter(|(_, partition, replica)| {
+            !seen.auto_failover && !replica.is_alive && partition.replicas.len() > 1 && partition.leader().is_some()
+        });
+        let compares = |(table, partition, _): (_, _, &Replica)| {
+            let place = PartitionContext { seen, table, partition, rows: None };
+            place.knowing(known).to_compare(self.endpoint, Going::Recovered)
+        };
+        down.filter_map(compares).collect()
+    }
+
     /// RecoverTable for everything there that is not alive, so each has to be one that may be recovered. It answers 0 whatever comes
     /// of it.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
         let endpoint = self.endpoint;
         failover_is_off(seen)?;
         tablet_is_healthy(seen, endpoint)?;
@@ -135,11 +147,14 @@ impl Definition for RecoverTablet<'_> {
                 format!("take it out of service first: `openmldb-ops tablet offline {endpoint}`"),
             ));
         }
-        let (mut in_the_way, mut resent) = (Vec::new(), 0);
+        let (mut in_the_way, mut resent, mut not_compared) = (Vec::new(), 0, Vec::new());
         for (table, partition, _) in down.iter().filter(|(_, partition, _)| partition.replicas.len() > 1) {
-            let place = PartitionContext { seen, table, partition };
+            let place = PartitionContext { seen, table, partition, rows: None }.knowing(known);
             match place.leader().map(|_| place.may_be_resent(endpoint)) {
-                Some(Ok(resends)) => resent += usize::from(resends),
+                Some(Ok(resends)) => {
+                    resent += usize::from(resends);
+                    not_compared.extend(place.not_compared().filter(|_| resends));
+                }
                 Some(Err(blocked)) => in_the_way.push(format!("{}: {}", place.name(), blocked.text)),
                 None => in_the_way.push(format!("{} has no live leader", place.name())),
             }
@@ -159,6 +174,7 @@ impl Definition for RecoverTablet<'_> {
                 counted_that(resent, "replica", Verb::Regular("get"))
             ));
         }
+        remarks.extend(not_compared);
         let action = (!down.is_empty()).then(|| Manual::RecoverEndpoint { endpoint: endpoint.clone() });
         Ok(Planned::new(action, effect).noting(remarks))
     }

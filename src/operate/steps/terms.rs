@@ -7,6 +7,7 @@ use crate::model::{
 };
 
 use super::super::effect::{Effect, EffectStatus};
+use super::super::known::Known;
 use super::super::partition_context::{PartitionContext, Planned, Refusal, failover_is_off};
 use super::SetTerms;
 use super::definition::{Definition, Target, typed_of};
@@ -29,7 +30,7 @@ impl Definition for SetTerms<'_> {
     }
 
     /// A history is neither shortened nor contradicted, and what a replica shows of later terms contradicts it: the backup is older.
-    fn plan(&self, seen: &Snapshot) -> Result<Planned, Refusal> {
+    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let place = PartitionContext::find(seen, self.table, *self.pid)?;
         let (name, before) = (place.name(), &place.partition.terms);
         let KeptTerms { from, terms, .. } = self.kept;

@@ -8,7 +8,7 @@ use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::world::Rows;
 use openmldb_ops::wire::api::{GetTableStatusRequest, TableMode, TableState};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall, TabletAnswer, TabletCall};
-use openmldb_ops::wire::nameserver::{ConfGetRequest, ShowOpStatusRequest};
+use openmldb_ops::wire::nameserver::{ConfGetRequest, ShowOpStatusRequest, ShowTabletRequest};
 
 /// A replica as its tablet tells it: role and state; none if it is not held.
 pub type Told = Option<(TableMode, TableState)>;
@@ -27,6 +27,14 @@ pub fn auto_failover(world: &mut World) -> bool {
     let answer = world.call_nameserver(&leader, NameserverCall::ConfGet(ConfGetRequest {})).unwrap();
     let NameserverAnswer::ConfGet(answer) = answer else { panic!("{answer:?}") };
     answer.conf.iter().find(|pair| pair.key == "auto_failover").unwrap().value == "true"
+}
+
+/// Whether the leading nameserver, if there is one, has a tablet in that state.
+pub fn is(world: &mut World, at: &Endpoint, state: &str) -> bool {
+    let Some(leading) = world.leader() else { return false };
+    let call = NameserverCall::ShowTablet(ShowTabletRequest {});
+    let Ok(NameserverAnswer::ShowTablet(answer)) = world.call_nameserver(&leading, call) else { return false };
+    answer.tablets.iter().any(|tablet| tablet.endpoint() == at.as_str() && tablet.state() == state)
 }
 
 /// Whether the leading nameserver has operations queued or running.

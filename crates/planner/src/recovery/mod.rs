@@ -63,7 +63,7 @@ pub use outcome::Outcome;
 pub use plan::{Counts, LeaderPlan, PartitionPlan, Plan, PlannedStep, ReplicaEvidence, in_order, plan};
 pub use prior_run::{PersistedMemory, PriorRun, ProcessContinuity, healthy_since};
 pub use remote::{Apart, Attach, Link, Reach, Remote, may_attach, remotes, remotes_of};
-pub use rows::{Lack, Read, RowsSeen, seen_to_lack};
+pub use rows::{Lack, Read, RowsSeen, seen_to_lack, to_compare_before};
 pub use shared::{ByEndpoint, Shared};
 pub use single::{may_be_dropped, may_be_emptied, may_be_resent, may_be_taken_away, resend_went_wrong};
 pub use stuck::{Stuck, stuck};

@@ -58,6 +58,9 @@ pub struct Lack {
     pub superseded_keys: u64,
 }
 
+/// More than anything explains.
+const MUCH: Lack = Lack { rows: u64::MAX, keys: u64::MAX, overwritten: 0, superseded: 0, superseded_keys: 0 };
+
 impl Lack {
     fn but_for_superseded(self) -> Self {
         let rows = self.rows.saturating_sub(self.superseded);
@@ -337,20 +340,33 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
     let Some((before, replicas)) = before.and_then(|before| Some((before, unread(view)?))) else {
         return saying_why(view, decision);
     };
-    let is_the_same_if = |lack| {
-        let mut assumed = view.clone();
-        assumed.memory.rows = Some(RowsSeen::assumed(view, lack));
-        match (&decision, &decide(&assumed)) {
-            (Decision::Choose(one), Decision::Choose(other)) => (&one.leader, one.way) == (&other.leader, other.way),
-            (one, other) => one == other,
-        }
+    let is_the_same_if = |lack| match (&decision, &decide(&assuming(view, lack))) {
+        (Decision::Choose(one), Decision::Choose(other)) => (&one.leader, one.way) == (&other.leader, other.way),
+        (one, other) => one == other,
     };
-    let much = Lack { rows: u64::MAX, keys: u64::MAX, ..Lack::default() };
     let is_about_to_lose = before == ComparedBefore::Discarding || counts_are_in_doubt(view);
     // Once it leads its aggregator writes, and nobody can tell any more whether the others hold what it held.
     let is_read_first = view.base.is_some() && matches!(decision, Decision::Choose(_));
-    let is_settled = !is_read_first && is_the_same_if(Lack::default()) && (!is_about_to_lose || is_the_same_if(much));
+    let is_settled = !is_read_first && is_the_same_if(Lack::default()) && (!is_about_to_lose || is_the_same_if(MUCH));
     if is_settled { decision } else { Decision::Compare { replicas, before } }
+}
+
+/// The replicas whose rows have to be compared before it is believed that what one of them holds may go, or may not: where that would
+/// be otherwise if they held the same rows or, of one that its leader does not replicate to, if they did not.
+pub fn to_compare_before(view: &View, endpoint: &Endpoint, may_go: impl Fn(&View) -> bool) -> Option<Vec<Endpoint>> {
+    let replicas = unread(view)?;
+    let leader =
+        view.serving_leader().filter(|_| view.replica(endpoint).is_some_and(|r| r.offset() > Some(Offset(0))))?;
+    let is_the_same_if = |lack| may_go(&assuming(view, lack)) == may_go(view);
+    let is_settled = is_the_same_if(Lack::default()) && (leader.replicates_to(endpoint) || is_the_same_if(MUCH));
+    (!is_settled).then_some(replicas)
+}
+
+/// What would be seen if all replicas that are loaded had been compared, and each lacked that of each other.
+fn assuming(view: &View, lack: Lack) -> View {
+    let mut assumed = view.clone();
+    assumed.memory.rows = Some(RowsSeen::assumed(view, lack));
+    assumed
 }
 
 /// Whether what a loaded replica holds is about to be replaced by its leader's.
