@@ -22,6 +22,11 @@ const LOOKS: u32 = 3;
 const FEW: usize = 256;
 /// ... and after which pause: as long as a connected follower mostly needs to get what its leader has.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Where somebody wrote while replicas were read that differ, and show no more bytes than this together, they are read again at once, ...
+const SOON_READ: u64 = 16 << 20;
+/// ... so often at most: between two writes there is time to read them all, and only then it is known how many of the rows that one counts
+/// it does not show, because they were deleted.
+const READINGS: u32 = 10;
 
 /// Compares the loaded replicas of a partition on these tablets, if none holds more than `up_to` rows. That they could not be
 /// compared is an answer, too. Asks, and changes nothing.
@@ -87,12 +92,11 @@ async fn read(
     replicas: &[Endpoint],
     up_to: u64,
 ) -> Result<RowsSeen, Unseen> {
-    let before = loaded(cluster, partition, replicas).await?;
-    not_too_many(before.values(), up_to).map_err(Unseen::Other)?;
+    let first = loaded(cluster, partition, replicas).await?;
+    not_too_many(first.values(), up_to).map_err(Unseen::Other)?;
     let schema = cluster.schema(table).await?;
     let schema = schema.ok_or_else(|| Unseen::Other(format!("the nameserver does not show {table} any more")))?;
-    let (mut odd, shown) = compared(cluster, &schema, partition, replicas).await?;
-    let after = loaded(cluster, partition, replicas).await?;
+    let Reading { before, mut odd, shown, after } = read_in_quiet(cluster, &schema, partition, replicas, first).await?;
     let mut asked = before.clone();
     let end = ends(&after);
     let looks = match (ends(&before) != end, schema.indexes.iter().any(|index| index.has_ttl)) {
@@ -158,15 +162,45 @@ fn ends(of: &BTreeMap<Endpoint, Held>) -> Vec<Offset> {
     of.values().map(|held| held.offset).collect()
 }
 
-/// By index, the rows that not all hold equally often; and how many rows each has shown in the first one, which is the one that is
-/// counted.
+/// What was read of replicas between two looks at how far they are.
+struct Reading {
+    before: BTreeMap<Endpoint, Held>,
+    /// By index, the rows that not all hold equally often.
+    odd: BTreeMap<String, Vec<OddRow>>,
+    /// How many rows each has shown in the first index, which is the one that is counted.
+    shown: BTreeMap<Endpoint, u64>,
+    after: BTreeMap<Endpoint, Held>,
+}
+
+/// Reads them until nobody writes meanwhile, if that is to be hoped for.
+async fn read_in_quiet(
+    cluster: &Cluster,
+    schema: &Schema,
+    partition: PartitionId,
+    replicas: &[Endpoint],
+    mut before: BTreeMap<Endpoint, Held>,
+) -> Result<Reading, Unseen> {
+    let mut readings = 0;
+    loop {
+        readings += 1;
+        let (odd, shown, bytes) = compared(cluster, schema, partition, replicas).await?;
+        let after = loaded(cluster, partition, replicas).await?;
+        let is_clear = ends(&before) == ends(&after) || odd.values().all(Vec::is_empty);
+        if is_clear || bytes > SOON_READ || readings == READINGS {
+            return Ok(Reading { before, odd, shown, after });
+        }
+        before = after;
+    }
+}
+
+/// By index, the rows that not all hold equally often; how many rows each has shown in the first one; and how many bytes were read.
 async fn compared(
     cluster: &Cluster,
     schema: &Schema,
     partition: PartitionId,
     replicas: &[Endpoint],
-) -> Result<(BTreeMap<String, Vec<OddRow>>, BTreeMap<Endpoint, u64>), Unseen> {
-    let (mut all, mut shown) = (BTreeMap::new(), BTreeMap::new());
+) -> Result<(BTreeMap<String, Vec<OddRow>>, BTreeMap<Endpoint, u64>, u64), Unseen> {
+    let (mut all, mut shown, mut bytes) = (BTreeMap::new(), BTreeMap::new(), 0);
     for index in &schema.indexes {
         let limits = Limits { bytes_per_second: Some(BYTES_PER_SECOND), looks: 0, ..Limits::default() };
         let compared = compare_rows(cluster, partition, Some(&index.name), replicas, &limits, |_| {}).await;
@@ -174,9 +208,10 @@ async fn compared(
         if shown.is_empty() {
             shown.extend(replicas.iter().cloned().zip(read.iter().map(|read| read.rows)));
         }
+        bytes += read.iter().map(|read| read.bytes).sum::<u64>();
         all.insert(index.name.clone(), odd);
     }
-    Ok((all, shown))
+    Ok((all, shown, bytes))
 }
 
 /// What each lacks of each other in any index: the same row may be missing in all of them.

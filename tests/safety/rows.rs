@@ -88,6 +88,30 @@ fn deletes_that_a_follower_has_not_heard_of_keep_nobody_from_coming_back() {
     }
 }
 
+/// What was put while rows were read hid how many a replica counts and does not show: deletes looked like lost rows.
+#[test]
+fn deletes_are_told_from_lost_rows_while_clients_write() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = after_deletes(&[]);
+        typed::set_auto_failover(&mut world.world, false);
+        world.freeze([2, 3], true);
+        world.deletes(id, 1, 8);
+        world.dies([2, 3]);
+        world.rows(id, 1, 14);
+        world.snapshot(id, 1);
+        world.passes(1_000);
+        world.freeze([2, 3], false);
+        world.starts([2, 3]);
+        world.passes(5_000);
+        world.world.start_writers(20, 1);
+        let faults = vec!["*:every=slow-3ms".parse().unwrap()];
+        let (_, ran) = Run { faults, ..Run::calm(playbook, &Host::new(true), 1) }.on(world.world, &Arc::default());
+        assert!(told(&ran, "\"event\":\"rows_checked\"") > 0, "{playbook}: nobody asked for rows");
+        let seen = format!("{playbook}: {:#?}", ran.told);
+        assert_eq!(recovered(ran).summary.verdict, Verdict::Recovered, "{seen}");
+    }
+}
+
 /// Nobody had to choose a leader: it served all the time.
 #[test]
 fn a_follower_whose_tablet_alone_was_restarted_is_connected_and_not_resent() {
