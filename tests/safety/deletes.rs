@@ -115,3 +115,31 @@ fn of_two_leaders_that_may_end_with_deletes_none_is_given_up_by_a_guess() {
         }
     }
 }
+
+/// World 20078510: what the others hold shows that none of the old leader's deletes is of the newest term, and nobody asked them.
+#[test]
+fn an_old_leader_whose_tail_has_deletes_is_resent_where_the_others_tell_that_they_are_its_own() {
+    for playbook in PLAYBOOKS {
+        let (mut world, id) = with_rows();
+        world.deletes(id, 1, 8);
+        world.passes(1_000);
+        world.freeze([2, 3], true);
+        world.rows(id, 1, 5);
+        world.deletes(id, 1, 8);
+        world.rows(id, 1, 4);
+        world.dies([1]);
+        world.freeze([2, 3], false);
+        world.passes(20_000);
+        let leader = world.led_by(id);
+        world.rows(id, leader, 9);
+        world.passes(1_000);
+        world.freeze([5 - leader], true);
+        world.rows(id, leader, 13);
+        world.everything_dies();
+        world.freeze([5 - leader], false);
+        world.everything_starts();
+        world.passes(3_000);
+        let found = world.by(playbook).comes_right();
+        assert_eq!(found.blocked, Vec::<String>::new(), "{playbook}");
+    }
+}

@@ -267,14 +267,18 @@ impl Judge {
         if self.ledger.diverged.contains(&id) || self.forgotten.contains(&id) || self.missing.contains(follower) {
             return;
         }
-        let leading: BTreeMap<u64, Entry> =
-            world.log(leader, id).into_iter().map(|entry| (entry.index, entry)).collect();
+        let leads = world.log(leader, id);
+        let leading: BTreeMap<u64, Entry> = leads.iter().map(|entry| (entry.index, *entry)).collect();
         let last = leading.keys().next_back().copied().unwrap_or_default();
         let is_foreign = |entry: &&Entry| match leading.get(&entry.index) {
             Some(there) => !is_same(there, entry),
             None => entry.index > last,
         };
         let log = world.log(follower, id);
+        // Where an aggregator wrote into both while they were loaded, they have several entries in one place.
+        if log.len() <= leads.len() && log.iter().zip(&leads).all(|(one, other)| is_same(one, other)) {
+            return;
+        }
         // It may hold something else in places of which clients are shown nothing: rows were compared.
         let end = log.last().map_or(0, |entry| entry.index);
         let leads: Vec<Entry> = leading.values().copied().collect();
@@ -284,7 +288,8 @@ impl Judge {
             return;
         }
         if let Some(foreign) = log.iter().find(is_foreign) {
-            let text = format!("{id}: {follower} holds {foreign:?}, its leader {leader} does not (it ends at {last})");
+            let there = leading.get(&foreign.index);
+            let text = format!("{id}: {follower} holds {foreign:?}, its leader {leader} {there:?} (it ends at {last})");
             self.wrong("connects_only_prefixes", text);
         }
     }

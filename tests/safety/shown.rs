@@ -28,7 +28,8 @@ pub fn that_count(world: &World, id: PartitionId, entries: &[Entry]) -> BTreeSet
     world.shown(id, entries).into_iter().chain(deletes).collect()
 }
 
-/// Whether two entries are the same write. An aggregator that begins anew writes what was in a log that was lost once more, later.
+/// Whether two entries are the same write: each write of a client is another row. An aggregator that begins anew writes what was in a log
+/// that was lost once more, later, and under the term that its replica has then, which is none while that is loaded beside it.
 pub fn is_same(one: &Entry, other: &Entry) -> bool {
-    (one.term, one.index, one.row, one.deletes) == (other.term, other.index, other.row, other.deletes)
+    (one.index, one.row, one.deletes) == (other.index, other.row, other.deletes)
 }

@@ -298,8 +298,12 @@ pub(super) fn prove_terms_of_odd_ones(view: &View, step: &'static str, up_to_ent
     let lacks = |r: &ReplicaView| seen_to_lack_keys(view, leader, r).is_some_and(|keys| keys > 0);
     let is_kept = |r: &ReplicaView| begins_its_leaders_log(view, leader, r);
     let is_odd = |r: &&ReplicaView| r.endpoint != leader.endpoint && !r.is_alive && lacks(r) && !is_kept(r);
-    if terms_matter(view) && leader.manifest == Seen::Unasked && view.replicas.iter().any(|r| is_odd(&r)) {
-        return Some(Decision::look(&leader.endpoint, Question::Manifest));
+    // What others hold tells, too, of which term a log holds nothing.
+    let unasked = view.replicas.iter().filter(|r| r.loaded().is_some() && r.manifest == Seen::Unasked);
+    let unasked: Vec<Probe> =
+        unasked.map(|r| Probe { endpoint: r.endpoint.clone(), question: Question::Manifest }).collect();
+    if terms_matter(view) && !unasked.is_empty() && view.replicas.iter().any(|r| is_odd(&r)) {
+        return Some(Decision::Look(unasked));
     }
     prove_terms_of(view, step, up_to_entries, view.replicas.iter().filter(is_odd))
 }
