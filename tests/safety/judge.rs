@@ -269,7 +269,7 @@ impl Judge {
         }
         let leads = world.log(leader, id);
         let leading: BTreeMap<u64, Entry> = leads.iter().map(|entry| (entry.index, *entry)).collect();
-        let last = leading.keys().next_back().copied().unwrap_or_default();
+        let last = leading.keys().next_back().copied().unwrap_or_default().max(world.end(leader, id));
         let is_foreign = |entry: &&Entry| match leading.get(&entry.index) {
             Some(there) => !is_same(there, entry),
             None => entry.index > last,

@@ -98,6 +98,12 @@ impl Tablets {
         replica.state.is_loaded().then_some(replica.rows.as_slice())
     }
 
+    /// Where a replica's log ends by its own count; none unless it is loaded.
+    pub fn end(&self, endpoint: &str, tid: u32, pid: u32) -> Option<u64> {
+        let replica = self.machine(endpoint)?.replicas.get(&partition_id(tid, pid))?;
+        replica.state.is_loaded().then_some(replica.offset)
+    }
+
     /// The rows a load would bring into memory; none without a directory.
     pub fn log_on_disk(&self, endpoint: &str, tid: u32, pid: u32) -> Option<Vec<Entry>> {
         let (storage, directory) = self.machine(endpoint)?.disk.find(partition_id(tid, pid))?;

@@ -51,6 +51,11 @@ impl World {
         loaded.or_else(on_disk).unwrap_or_default()
     }
 
+    /// Where a replica's log ends by its own count, which goes on where entries are gone; 0 unless it is loaded.
+    pub fn end(&self, endpoint: &Endpoint, id: PartitionId) -> u64 {
+        self.tablets.end(endpoint.as_str(), id.tid.0, id.pid.0).unwrap_or_default()
+    }
+
     /// What clients are shown of such entries of a partition: without what was deleted, has expired or was overwritten.
     pub fn shown(&self, id: PartitionId, entries: &[Entry]) -> BTreeSet<RowId> {
         let schema = self.tablet_endpoints.iter().find_map(|at| self.tablets.schema(at.as_str(), id));
