@@ -160,13 +160,21 @@ impl std::fmt::Display for RowsSeen {
     }
 }
 
-/// What `x` lacks that `y` holds, if they were compared and are still what was compared.
+/// What `x` lacks that `y` holds, if they were compared and are still what was compared. Newer rows instead of older ones explain these
+/// only if nobody else seems to have deleted the newer ones: a log that has lost deletes shows again what they deleted.
 pub(super) fn lacking(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<Lack> {
     let seen = view.memory.rows.as_ref()?;
     let Shown::Lacking(lacking) = &seen.shown else { return None };
     let still = |r: &ReplicaView| seen.read.get(&r.endpoint).is_some_and(|read| r.offset() >= Some(read.asked));
-    let lack = || lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default();
-    (still(x) && still(y)).then(|| lack().but_for_superseded())
+    let lack = |x: &ReplicaView, y: &ReplicaView| {
+        lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default()
+    };
+    let lacks_newer = || lack(y, x).but_for_superseded().rows > ahead(view, y, x);
+    let entries_without_row = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
+    let is_fuller = || view.storage.is_disk() || entries_without_row(y) < entries_without_row(x);
+    let (lacks, is_in_doubt) = (lack(x, y), || lacks_newer() && is_fuller());
+    let explained = || if lacks.superseded > 0 && is_in_doubt() { lacks } else { lacks.but_for_superseded() };
+    (still(x) && still(y)).then(explained)
 }
 
 /// How a replica was read.
