@@ -12,7 +12,6 @@ use super::rows::{
     cannot_be_compared, comparing_failed, lacking, seen_identical, seen_to_lack, seen_to_lack_what_one_delete_may_take,
     was_read_at, with_data,
 };
-use super::shared::Shared;
 use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_some_of_its_log};
 use super::term::settled_term;
 use super::view::{ReplicaView, View};
@@ -102,16 +101,11 @@ pub(super) fn is_cleared_for_good(view: &View, leader: &ReplicaView, r: &Replica
 /// To compare a follower that has caught up, and that counts spoke against when its leader was chosen, where what was seen of its rows
 /// is from before that.
 pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Option<Decision> {
-    let choice = view.memory.choice.as_ref();
-    if choice.is_some_and(|choice| choice.leader != leader.endpoint) {
-        return None;
-    }
-    let was_doubted = |choice: &&Shared<Choice>| {
-        // One that came late was compared as it had come, if at all: its leader may have deleted rows of it by then.
-        let came_late = choice.out_of_reach.contains(&r.endpoint) && lacking(view, leader, r).is_some();
-        came_late || [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint))
-    };
-    let was_doubted = r.memory.doubted || choice.as_ref().is_some_and(was_doubted);
+    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint)?;
+    let was_doubted = [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint));
+    // One that came late was compared as it had come, if at all: its leader may have deleted rows of it by then.
+    let came_late = choice.out_of_reach.contains(&r.endpoint) && lacking(view, leader, r).is_some();
+    let was_doubted = was_doubted || came_late || r.memory.doubted;
     // One that was resent holds what its leader holds.
     let is_its_own = r.memory.load != Load::HandedOver;
     let is_known = cannot_be_compared(view, r, leader)
@@ -135,11 +129,6 @@ fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> b
 /// follower's could be proven to begin, but the two were seen to hold the same.
 pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
     is_as_good_as_proven(view, leader, r) && may_be_connected(view, Some(leader), r)
-}
-
-/// Whether it may take one that was loaded again and that it may have deleted rows of.
-pub(super) fn is_back(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
-    early::is_back_under_its_leader(view, leader, r) && may_be_connected(view, Some(leader), r)
 }
 
 /// Whether a replica may follow its serving leader as it is, but for a leader flag: its log is the beginning of that one's.

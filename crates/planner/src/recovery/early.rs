@@ -6,7 +6,7 @@ use openmldb_model::{Offset, Seen};
 
 use super::choice::Choice;
 use super::memory::Load;
-use super::rows::{lacking, seen_to_lack};
+use super::rows::seen_to_lack;
 use super::term::{is_proven_prefix, settled_term, term_above_history};
 use super::view::{Data, ReplicaView, View};
 
@@ -97,20 +97,5 @@ pub(super) fn is_late_prefix(view: &View, choice: &Choice, leader: &ReplicaView,
         && is_complete
         && choice.out_of_reach.contains(&follower.endpoint)
         && choice.leader == leader.endpoint
-        && is_proven_prefix(view, follower, leader)
-}
-
-/// The same where nobody had to choose the leader. What it held when the two lost touch nobody knows, so what the follower holds is seen only
-/// once it has caught up: it is read again before it counts as back ([`super::connect::read_again`]). Until then it has lost nothing, and
-/// a resend would take from it what its leader may have lost, or only deleted.
-pub(super) fn is_back_under_its_leader(view: &View, leader: &ReplicaView, follower: &ReplicaView) -> bool {
-    let loaded_by_us = follower.memory.load == Load::Loaded && follower.memory.loads > 0;
-    let holds_all = seen_to_lack(view, follower, leader) == Some(0);
-    let lacks_some = lacking(view, leader, follower).is_some_and(|lack| lack.rows > 0);
-    view.memory.choice.is_none()
-        && view.base.is_none()
-        && loaded_by_us
-        && holds_all
-        && lacks_some
         && is_proven_prefix(view, follower, leader)
 }

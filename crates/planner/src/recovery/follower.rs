@@ -11,7 +11,7 @@ use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletStat
 
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
-use super::connect::{Returns, connect, is_back, is_the_same, read_again};
+use super::connect::{Returns, connect, is_the_same, read_again};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::election::NO_TERMS;
@@ -389,10 +389,6 @@ impl Case<'_> {
         if self.returns.connected && connected.is_none() && !must_drop && is_the_same(self.view, self.leader, follower)
         {
             let why = "it holds as many entries as its leader, and the same rows";
-            return self.send(connect(self.view, self.leader, follower), why);
-        }
-        if self.returns.connected && connected.is_none() && !must_drop && is_back(self.view, self.leader, follower) {
-            let why = "it holds what its leader holds, and what that one has put or deleted since is sent";
             return self.send(connect(self.view, self.leader, follower), why);
         }
         if let Some(kept) = (!must_drop).then(|| self.bring_old_leader(follower, connected)).flatten() {

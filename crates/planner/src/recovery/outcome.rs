@@ -211,10 +211,9 @@ impl Memory {
     fn doubt_deletes(&mut self, view: &View, leader: &Endpoint, follower: &Endpoint) {
         let (Some(leads), Some(follows)) = (view.replica(leader), view.replica(follower)) else { return };
         let lacks_some = lacking(view, leads, follows).is_some_and(|lack| lack.rows > 0);
-        if !lacks_some || self.choice.as_ref().is_some_and(|choice| choice.leader != *leader) {
-            return;
-        }
-        if let Some(choice) = self.choice.as_mut().filter(|choice| !choice.unread.contains(follower)) {
+        let choice = self.choice.as_mut().filter(|choice| lacks_some && choice.leader == *leader);
+        let Some(choice) = choice else { return };
+        if !choice.unread.contains(follower) {
             choice.unread.push(follower.clone());
         }
         self.replica_mut(follower).doubted = true;
