@@ -217,7 +217,9 @@ pub fn why_held(held: &[HeldFor]) -> String {
         [tablet] => tablet.to_string(),
         _ => "one of these tablets".to_owned(),
     };
-    format!("once {tablet} is back, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
+    // What was looked at answers: its tablet is there, or was.
+    let comes = if unseen == 0 { "restarted" } else { "back" };
+    format!("once {tablet} is {comes}, the nameserver would replace what {} {hold}, and {what}", held_replicas(held))
 }
 
 #[cfg(test)]

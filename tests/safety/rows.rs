@@ -8,6 +8,7 @@ use openmldb_ops::model::{PartitionId, TableName};
 use openmldb_ops::playbook::COMPARE_ROWS_UP_TO;
 use openmldb_ops::rows::rows_seen;
 use openmldb_ops::run::{Checking, Compares, Scope, Stop, Verdict};
+use openmldb_ops::sandbox::tablet::Ttl;
 use openmldb_ops::sandbox::{InProcess, World, in_virtual_time};
 use openmldb_ops::snapshot;
 use openmldb_ops::verify::{FindingKind, Standing, Verification};
@@ -109,6 +110,41 @@ fn deletes_are_told_from_lost_rows_while_clients_write() {
         assert!(told(&ran, "\"event\":\"rows_checked\"") > 0, "{playbook}: nobody asked for rows");
         let seen = format!("{playbook}: {:#?}", ran.told);
         assert_eq!(recovered(ran).summary.verdict, Verdict::Recovered, "{seen}");
+    }
+}
+
+/// Nobody had to choose a leader, and no count tells of what was deleted where rows may expire, nor on disk.
+#[test]
+fn deletes_that_a_follower_missed_while_its_tablet_alone_was_away_are_no_question() {
+    let tables =
+        [(KMemory, Ttl::Absolute(3_600_000)), (KMemory, Ttl::Latest(3)), (KHdd, Ttl::Never), (KHdd, Ttl::Latest(3))];
+    for (storage, ttl) in tables {
+        for (playbook, elections) in PLAYBOOKS.into_iter().flat_map(|playbook| [(playbook, 0), (playbook, 1)]) {
+            let mut world = cluster(3, 1);
+            let [id] = world.expiring(storage, ttl, [&[1, 2, 3]]);
+            world.rows(id, 1, 40);
+            world.passes(1_000);
+            if elections > 0 {
+                world.dies([1]);
+                world.passes(20_000);
+                world.starts([1]);
+                world.passes(60_000);
+            }
+            typed::set_auto_failover(&mut world.world, false);
+            let leader = world.led_by(id);
+            world.rows(id, leader, 20);
+            world.passes(1_000);
+            let away = leader % 3 + 1;
+            world.dies([away]);
+            world.deletes(id, leader, 8);
+            world.rows(id, leader, 14);
+            world.starts([away]);
+            world.passes(5_000);
+            world.world.start_writers(50, 1);
+            let found = world.by(playbook).comes_right();
+            let seen = format!("{playbook}, {storage:?}, {ttl:?}, {elections} elections");
+            assert_eq!((found.blocked, found.announced), (Vec::new(), 0), "{seen}");
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use super::decision::{ComparedBefore, Decision, Intent, Question};
 use super::early;
 use super::memory::Load;
 use super::rows::{
-    cannot_be_compared, comparing_failed, lacking, seen_identical, seen_to_lack, seen_to_lack_what_one_delete_may_take,
-    was_read_at, with_data,
+    cannot_be_compared, comparing_failed, lacking, seen_identical, seen_to_lack, seen_to_lack_what_it_deleted,
+    seen_to_lack_what_one_delete_may_take, was_read_at, with_data,
 };
 use super::suspect::{is_suspect, lacks_rows_of, may_lack_more_of_its_log, may_lack_some_of_its_log};
-use super::term::settled_term;
+use super::term::{is_proven_prefix, may_be_prefix, settled_term};
 use super::view::{ReplicaView, View};
 
 /// How followers come back that hold what their leader holds, as the playbook has it.
@@ -98,13 +98,15 @@ pub(super) fn is_cleared_for_good(view: &View, leader: &ReplicaView, r: &Replica
     seen_to_lack(view, r, leader) == Some(0) && caught_up_to.is_some_and(|to| was_read_at(view, r, leader, to))
 }
 
-/// To compare a follower that has caught up, and that counts spoke against when its leader was chosen, where what was seen of its rows
-/// is from before that.
+/// To compare a follower that has caught up, and that counts spoke against when its leader was chosen, or that may have missed deletes,
+/// where what was seen of its rows is from before that.
 pub(super) fn read_again(view: &View, leader: &ReplicaView, r: &ReplicaView) -> Option<Decision> {
-    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint)?;
-    let was_doubted = [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint));
+    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint);
+    let was_doubted =
+        choice.is_some_and(|choice| [&choice.doubted, &choice.unread].into_iter().any(|at| at.contains(&r.endpoint)));
     // One that came late was compared as it had come, if at all: its leader may have deleted rows of it by then.
-    let came_late = choice.out_of_reach.contains(&r.endpoint) && lacking(view, leader, r).is_some();
+    let came_late = choice.is_some_and(|choice| choice.out_of_reach.contains(&r.endpoint));
+    let came_late = came_late && lacking(view, leader, r).is_some();
     let was_doubted = was_doubted || came_late || r.memory.doubted;
     // One that was resent holds what its leader holds.
     let is_its_own = r.memory.load != Load::HandedOver;
@@ -129,6 +131,16 @@ fn is_as_good_as_proven(view: &View, leader: &ReplicaView, r: &ReplicaView) -> b
 /// follower's could be proven to begin, but the two were seen to hold the same.
 pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
     is_as_good_as_proven(view, leader, r) && may_be_connected(view, Some(leader), r)
+}
+
+/// Whether a leader may take a follower as it is that would have to be left to a person otherwise, because nobody can tell whether the rows
+/// that it holds and its leader does not were deleted while it was away. It holds every row of its leader but those behind its end, and as
+/// far as terms show it is the beginning of that one's log; where they show nothing, each key may have been deleted by an entry of
+/// its own. Nothing is discarded by that, it gets these deletes too, and is read again then.
+pub(super) fn may_have_missed_deletes(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    let begins = is_proven_prefix(view, r, leader)
+        || may_be_prefix(view, r, leader) && seen_to_lack_what_it_deleted(view, leader, r);
+    begins && seen_to_lack(view, r, leader) == Some(0) && may_be_connected(view, Some(leader), r)
 }
 
 /// Whether a replica may follow its serving leader as it is, but for a leader flag: its log is the beginning of that one's.

@@ -62,7 +62,8 @@ fn by_the_playbook(view: &View, playbook: &Playbook, gates: Gates) -> Decision {
 }
 
 fn was_worked_on(view: &View) -> bool {
-    let is_worked_on = |r: &ReplicaView| r.memory.recovery.tries > 0 || r.memory.stalled_at.is_some();
+    let is_worked_on =
+        |r: &ReplicaView| r.memory.recovery.tries > 0 || r.memory.stalled_at.is_some() || r.memory.doubted;
     view.memory.choice.is_some() || view.replicas.iter().any(is_worked_on)
 }
 

@@ -11,7 +11,7 @@ use openmldb_model::{Action, Endpoint, Followers, Offset, Role, Seen, TabletStat
 
 use super::base::{is_written_while_loading, not_to_be_sent};
 use super::blocked::{Blocked, Reason};
-use super::connect::{Returns, connect, is_the_same, read_again};
+use super::connect::{Returns, connect, is_the_same, may_have_missed_deletes, read_again};
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
 use super::discard::may_discard;
 use super::election::NO_TERMS;
@@ -395,6 +395,12 @@ impl Case<'_> {
             return kept;
         }
         if let Err(blocked) = may_discard(self.view, self.leader, follower) {
+            let is_apart = self.returns.connected && connected.is_none() && !must_drop;
+            let is_about_rows = is_apart && blocked.reason == Reason::LeaderLacksRows;
+            if is_about_rows && may_have_missed_deletes(self.view, self.leader, follower) {
+                let why = "its leader lacks rows of it that may have been deleted since: it gets these deletes, too";
+                return self.send(connect(self.view, self.leader, follower), why);
+            }
             // An aggregator that was just attached to its leader may still be making what that one lacks.
             let is_made = is_written && self.leader.memory.aggregator_asked;
             let wait = if is_made { self.wait_for_rows(follower) } else { None };

@@ -8,9 +8,9 @@ use super::choice::PromotionMethod;
 use super::connect::is_cleared_for_good;
 use super::decision::{Intent, WaitFor};
 use super::memory::{Load, Memory};
-use super::rows::{lacking, seen_to_lack_keys};
+use super::rows::{lacking, seen_to_hold_all, seen_to_lack_keys};
 use super::single::is_seen_replaced;
-use super::view::{Data, View};
+use super::view::{Data, ReplicaView, View};
 
 /// How an action went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,12 +211,14 @@ impl Memory {
     fn doubt_deletes(&mut self, view: &View, leader: &Endpoint, follower: &Endpoint) {
         let (Some(leads), Some(follows)) = (view.replica(leader), view.replica(follower)) else { return };
         let lacks_some = lacking(view, leads, follows).is_some_and(|lack| lack.rows > 0);
-        let choice = self.choice.as_mut().filter(|choice| lacks_some && choice.leader == *leader);
-        let Some(choice) = choice else { return };
-        if !choice.unread.contains(follower) {
-            choice.unread.push(follower.clone());
+        if !lacks_some {
+            return;
         }
         self.replica_mut(follower).doubted = true;
+        let choice = self.choice.as_mut().filter(|choice| choice.leader == *leader);
+        if let Some(choice) = choice.filter(|choice| !choice.unread.contains(follower)) {
+            choice.unread.push(follower.clone());
+        }
     }
 
     /// Forgets a choice whose leader is gone before it served, or beside which somebody else had another one elected: the replicas
@@ -273,8 +275,12 @@ impl Memory {
             let leader = view.serving_leader().filter(|leader| leader.endpoint != replica.endpoint);
             let lacked = leader.and_then(|leader| seen_to_lack_keys(view, leader, replica)).map(|keys| keys > 0);
             let holds_no_more = |than: Offset| is_replaced || is_at_its_end && Some(than) >= replica.offset();
+            let is_seen_whole = |leader: &ReplicaView| {
+                is_cleared_for_good(view, leader, replica) && seen_to_hold_all(view, leader, replica)
+            };
+            let is_settled = is_replaced || leader.is_some_and(is_seen_whole);
             let seen = self.replica_mut(&replica.endpoint);
-            seen.doubted &= !is_replaced;
+            seen.doubted &= !is_settled;
             seen.fuller = !is_replaced && lacked.unwrap_or(seen.fuller);
             seen.shared_up_to = seen.shared_up_to.filter(|shared| !holds_no_more(*shared));
             if seen.leader_held.is_some_and(holds_no_more) {

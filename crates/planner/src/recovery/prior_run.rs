@@ -274,7 +274,9 @@ impl Memory {
 
     /// Whether an earlier run had begun to bring a replica back: then looking healthy is not enough, its end is checked.
     pub fn was_bringing_back(&self) -> bool {
-        self.replicas.values().any(|replica| replica.recovery.tries > 0 || replica.recovery.must_drop)
+        let is_unfinished =
+            |replica: &ReplicaMemory| replica.recovery.tries > 0 || replica.recovery.must_drop || replica.doubted;
+        self.replicas.values().any(|replica| is_unfinished(replica))
     }
 
     /// An unfinished run was here, and nobody on this host knows what it sent. A disk table that is not there may be

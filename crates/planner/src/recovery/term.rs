@@ -228,13 +228,28 @@ pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     if x_offset == Offset(0) {
         return true;
     }
-    let parted = [x, y].into_iter().flat_map(|r| [r.memory.leader_held, r.memory.shared_up_to]).flatten();
-    if parted.into_iter().any(|held| x_offset > held && y_offset > held) {
+    if have_parted(x, y) {
         return false;
     }
     // The replica elected last is official too.
     let by_terms = x_offset <= y_offset && is_on_history(view, x) && is_on_history(view, y);
     by_terms && !may_have_led_last(view, x) && rows_bear_out(view, x, y)
+}
+
+/// Whether both hold something beyond what they are known to share: it was written twice.
+fn have_parted(x: &ReplicaView, y: &ReplicaView) -> bool {
+    let known = [x, y].into_iter().flat_map(|r| [r.memory.leader_held, r.memory.shared_up_to]).flatten();
+    known.into_iter().any(|held| x.offset() > Some(held) && y.offset() > Some(held))
+}
+
+/// Whether `x` may be the beginning of `y` for all that is known: nothing shows the last term of a disk table's log, nor, without a
+/// snapshot at its end, of another one.
+pub(super) fn may_be_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let is_unknown = |r: &ReplicaView| settled_term(view, r).is_none();
+    let is_in_order = |r: &ReplicaView| is_told(view, r) && written_below_its_start(view, r).is_none();
+    let is_possible = |r: &ReplicaView| is_in_order(r) && (is_unknown(r) || is_on_history(view, r));
+    let may_begin = x.offset() <= y.offset() && !have_parted(x, y) && view.base.is_none();
+    may_begin && [x, y].into_iter().all(is_possible)
 }
 
 /// The last entry that two replicas are known to share: both logs up to where the first of them may turn foreign.

@@ -231,7 +231,10 @@ fn what_is_the_same_row_by_row_may_be_replaced_whatever_the_counts_and_offsets_s
     assert_eq!(compares(&fuller), ["a", "b"]);
     let ends = [("a", 20), ("b", 12)];
     assert_eq!(after(fuller.clone(), seen(&ends, &[("b", "a", 5)])).acts(), ["recover_table b (resend)"]);
-    assert_eq!(blocked(&after(fuller, seen(&ends, &[("a", "b", 1)]))).0, Reason::LeaderLacksRows);
+    let deleted = after(fuller.clone(), seen(&ends, &[("a", "b", 1)]));
+    assert_eq!(deleted.acts(), ["add_replica a b"], "one of eight entries may have deleted it");
+    let only_rows = after(fuller, seen(&ends, &[("a", "b", 1), ("b", "a", 8)]));
+    assert_eq!(blocked(&only_rows).0, Reason::LeaderLacksRows);
 }
 
 #[test]
@@ -280,10 +283,10 @@ fn what_a_loaded_replica_holds_is_compared_before_it_is_discarded() {
     assert_eq!(after(view.clone(), seen(&ends, &[("b", "a", 2)])).acts(), resent);
     let unknown = RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many");
     assert_eq!(after(view.clone(), unknown).acts(), resent, "by offsets and terms, as ever");
-    let (reason, text) = blocked(&after(view.clone(), seen(&ends, &[("a", "b", 1)])));
+    let (reason, text) = blocked(&after(view.clone(), seen(&ends, &[("a", "b", 3)])));
     assert_eq!(reason, Reason::LeaderLacksRows, "no term and no offset shows it");
-    assert!(text.starts_with("b holds rows of 1 key that its leader a does not hold"), "{text}");
-    assert_eq!(blocked(&after(view.clone().ttl(), seen(&ends, &[("a", "b", 1)]))).0, Reason::LeaderLacksRows);
+    assert!(text.starts_with("b holds rows of 3 keys that its leader a does not hold"), "{text}");
+    assert_eq!(blocked(&after(view.clone().ttl(), seen(&ends, &[("a", "b", 3)]))).0, Reason::LeaderLacksRows);
     let ends = BTreeMap::from([read("a", 20, 0), read("b", 18, 0)]);
     let lack = Lack { rows: 1, keys: 1, superseded: 1, superseded_keys: 1, ..Lack::default() };
     let superseded = RowsSeen::compared(ends, BTreeMap::from([(("a".into(), "b".into()), lack)]));
@@ -330,17 +333,50 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
     let decided = |rows, keys, hidden| decided_of(&view, rows, keys, hidden);
     let is_blocked =
         |decision| matches!(decision, Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows);
-    assert!(matches!(decided(9, 6, 10), Decision::Act(_)), "nine rows of six keys, which it still counts");
-    assert!(is_blocked(decided(9, 6, 9)), "the follower has deleted a row, too, which it still counts");
+    let does = |decision, what| matches!(decision, Decision::Act(intents) if said(&intents[0]) == what);
+    // Nothing of it is discarded by that.
+    let connects = |decision| does(decision, "add_replica a b");
+    assert!(does(decided(9, 6, 10), "recover_table b (resend)"), "nine rows of six keys, which it still counts");
+    assert!(connects(decided(9, 6, 9)), "the follower has deleted a row, too, which it still counts");
     assert!(is_blocked(decided(9, 7, 10)), "six deletes take rows of six keys at most");
-    assert!(is_blocked(decided(9, 6, 0)), "they may be lost");
+    assert!(connects(decided(9, 6, 0)), "they may be lost");
     let mut folded = view.clone();
     let Data::Loaded(follower) = &mut folded.get_mut("b").data else { panic!("b is loaded") };
     follower.rows = 15;
-    assert!(is_blocked(decided_of(&folded, 9, 6, 10)), "it may have deleted a row that its snapshot has left out");
+    assert!(connects(decided_of(&folded, 9, 6, 10)), "it may have deleted a row that its snapshot has left out");
     let expiring = view.clone().ttl();
-    assert!(is_blocked(decided_of(&expiring, 9, 6, 10)), "what it counts and does not show may have expired");
-    assert!(is_blocked(decided_of(&view.clone().on_disk(), 9, 6, 10)), "on disk counts are estimates");
+    assert!(connects(decided_of(&expiring, 9, 6, 10)), "what it counts and does not show may have expired");
+    let on_disk = view.clone().on_disk();
+    assert!(connects(decided_of(&on_disk, 9, 6, 10)), "on disk counts are estimates");
+    assert!(is_blocked(decided_of(&on_disk, 9, 7, 10)), "more keys than deletes");
+    let mut parted = on_disk;
+    parted.get_mut("b").memory.shared_up_to = Some(Offset(16));
+    assert!(is_blocked(decided_of(&parted, 9, 6, 10)), "its end was written twice");
+}
+
+/// Nobody had to choose the leader, so that no choice says what is to be read again.
+#[test]
+fn a_follower_that_missed_deletes_is_read_again_once_it_has_them() {
+    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).leads_to([]);
+    let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(30)).ttl();
+    assert_eq!(compares(&view), ["a", "b"]);
+    let view = after(view, seen(&[("a", 40), ("b", 30)], &[("a", "b", 7), ("b", "a", 4)]));
+    assert_eq!(view.acts(), ["add_replica a b"]);
+    let Decision::Act(intents) = decided(&view) else { panic!() };
+    let mut memory = view.memory.clone();
+    memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
+    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).in_term(1).leads_to([("b", 40)]);
+    let mut caught_up =
+        a_partition().replica("a", leads).replica("b", |r| r.alive().loaded(40).rows(33).heard(1)).ttl();
+    for at in ["a", "b"] {
+        caught_up.get_mut(at).memory = memory.replica(&at.into()).clone();
+    }
+    caught_up.0.memory = memory;
+    assert_eq!(compares(&caught_up), ["a", "b"]);
+    let same = seen(&[("a", 40), ("b", 40)], &[]);
+    assert_eq!(decided(&after(caught_up.clone(), same)), Decision::Done);
+    let fuller = after(caught_up, seen(&[("a", 40), ("b", 40)], &[("a", "b", 1)]));
+    assert_eq!(blocked(&expired(fuller, WaitFor::Rows("b".into()))).0, Reason::LeaderLacksRows, "it was not deleted");
 }
 
 #[test]
@@ -408,7 +444,7 @@ fn on_disk_a_row_may_have_been_overwritten() {
     let is_blocked =
         |decision| matches!(decision, Decision::Blocked(blocked) if blocked.reason == Reason::LeaderLacksRows);
     assert!(matches!(decided_of(of_an_unknown_term(18).on_disk(), 4), Decision::Act(_)));
-    assert!(is_blocked(decided_of(of_an_unknown_term(18).on_disk(), 3)));
+    assert!(is_blocked(decided_of(of_an_unknown_term(18).on_disk(), 1)), "two deletes take rows of two keys at most");
     assert!(is_blocked(decided_of(of_an_unknown_term(18), 4)), "in memory both rows are held");
 }
 
@@ -480,8 +516,8 @@ fn who_holds_the_same_as_the_leader_tells_what_it_has_deleted() {
         after(view.clone(), RowsSeen::compared(ends.into(), [of_b("a"), of_b("c"), by_b("a"), by_b("c")].into()))
     };
     assert_eq!(suspicion(&seen_with(0), view.get("a")), None, "200 of the 220 entries it is ahead by brought no row");
-    assert!(matches!(decided(&seen_with(200)), Decision::Act(_)), "b is brought back");
-    assert_eq!(blocked(&seen_with(0)).0, Reason::LeaderLacksRows, "nobody can tell");
+    assert_eq!(seen_with(200).acts(), ["recover_table b (resend)"], "it has deleted them");
+    assert_eq!(seen_with(0).acts(), ["add_replica a b"], "nobody can tell, and nothing of it is discarded by that");
 }
 
 /// It was away when its leader was chosen, which had lost its end; both go on to the same place in other ways.
