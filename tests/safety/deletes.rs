@@ -2,10 +2,11 @@
 //! (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
 
 use openmldb_ops::model::PartitionId;
-use openmldb_ops::wire::common::StorageMode::KMemory;
+use openmldb_ops::sandbox::tablet::Ttl;
+use openmldb_ops::wire::common::StorageMode::{KHdd, KMemory};
 
 use super::hunted::Found;
-use super::written::{Written, cluster};
+use super::written::{Written, changed_cluster, cluster};
 
 const PLAYBOOKS: [&str; 3] = ["recover", "fast", "leaders-first"];
 
@@ -141,5 +142,30 @@ fn an_old_leader_whose_tail_has_deletes_is_resent_where_the_others_tell_that_the
         world.passes(3_000);
         let found = world.by(playbook).comes_right();
         assert_eq!(found.blocked, Vec::<String>::new(), "{playbook}");
+    }
+}
+
+/// Nobody had to choose the leader, and a follower's tablet was away. Where rows expire and on disk nobody can tell what was deleted
+/// meanwhile from what was lost before the follower has the deletes, too.
+#[test]
+fn one_that_was_away_while_clients_deleted_follows_again() {
+    for (storage, ttl) in [(KMemory, Ttl::Absolute(3_600_000)), (KHdd, Ttl::Never), (KHdd, Ttl::Absolute(3_600_000))] {
+        for playbook in PLAYBOOKS {
+            let mut world = changed_cluster(3, 1, |settings| settings.nameserver.auto_failover = false);
+            let [id] = world.expiring(storage, ttl, [&[1, 2, 3]]);
+            world.rows(id, 1, 30);
+            world.passes(1_000);
+            world.dies([3]);
+            world.rows(id, 1, 20);
+            world.deletes(id, 1, 12);
+            world.rows(id, 1, 20);
+            world.passes(12_000);
+            world.starts([3]);
+            world.passes(3_000);
+            let found = world.by(playbook).comes_right();
+            let told = |what: &str| found.told.iter().filter(|line| line.contains(what)).count();
+            let seen = format!("{playbook} {storage:?} {ttl:?}");
+            assert_eq!((found.blocked.len(), told("resent"), told("\"call\":\"add_replica\"")), (0, 0, 1), "{seen}");
+        }
     }
 }

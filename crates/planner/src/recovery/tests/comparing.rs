@@ -1,10 +1,11 @@
 //! What counts say when a leader is chosen is not forgotten before rows were looked at, and not answering is no answer.
 
 use super::builder::{Built, Replica, a_partition, recover};
+use super::loading::expired;
 use super::rows::{after, seen};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::limits::MAX_TRIES;
-use crate::recovery::{Decision, Gates, Intent, Load, Memory, Outcome, Reason, RowsSeen, choose, decide};
+use crate::recovery::{Decision, Gates, Intent, Load, Memory, Outcome, Reason, RowsSeen, WaitFor, choose, decide};
 use openmldb_model::{Action, Endpoint, Offset};
 
 fn failed() -> RowsSeen {
@@ -206,6 +207,29 @@ fn one_that_was_read_where_it_was_to_catch_up_to_is_not_read_again_while_its_lea
     let view = caught_up(90, 80, seen(&[("a", 90), ("b", 80)], &[("b", "a", 10)]));
     assert!(!wants_rows(&view), "{:?}", decided(&view));
     assert_eq!(view.acts(), ["recover_table b"]);
+}
+
+/// Its tablet was away while clients put and deleted: rows that its leader lacks may be deleted or lost, and where rows expire nobody can
+/// tell before it has the deletes, too.
+#[test]
+fn one_that_comes_back_under_a_leader_that_nobody_chose_follows_and_is_read_once_it_has_caught_up() {
+    let of = |offset, rows: RowsSeen| {
+        let leads = |r: Replica| r.leader().alive().loaded(80).rows(60);
+        let a = |r: Replica| if offset == 80 { leads(r).leads_to([("b", 80)]) } else { leads(r).leads_to([]) };
+        let b = |r: Replica| if offset == 80 { r.loaded(80).heard(1) } else { r.loaded(offset) };
+        let mut view = a_partition().ttl().replica("a", a).replica("b", b);
+        let b = view.get_mut("b");
+        (b.memory.load, b.memory.loads, b.memory.doubted) = (Load::Loaded, 1, offset == 80);
+        after(view, rows)
+    };
+    let read_behind = |lacks| seen(&[("a", 80), ("b", 60)], &[("a", "b", 12), ("b", "a", lacks)]);
+    assert_eq!(of(60, read_behind(8)).acts(), ["add_replica a b"]);
+    assert_eq!(of(60, read_behind(21)).blocked().reason, Reason::LeaderLacksRows, "it lacks some of its own log");
+    assert!(wants_rows(&of(80, read_behind(8))), "its leader may have lost some of the 12");
+    let read_again = |lacks: &[(&str, &str, u64)]| of(80, seen(&[("a", 80), ("b", 80)], lacks));
+    let lasts = expired(read_again(&[("a", "b", 2)]), WaitFor::Rows("b".into()));
+    assert_eq!(lasts.blocked().reason, Reason::LeaderLacksRows);
+    assert_eq!(read_again(&[]).acts(), ["recover_table b"]);
 }
 
 #[test]
