@@ -211,11 +211,10 @@ impl From<Refusal> for Failure {
             Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
             Refusal::SeveralPartitions { .. } => "nothing was changed; name one with --partition D.T/PID",
             Refusal::NoSuchReplica { .. } => "nothing was changed; name one of these",
-            Refusal::LedByAnother { .. } => {
-                "nothing was changed; `openmldb-ops leader handover` promotes a follower that holds everything its \
-                 leader holds. To promote another one anyway, switch auto_failover off, restart the leader's tablet, \
-                 then run this again"
-            }
+            Refusal::LedByAnother { endpoint, partition, leader } => &format!(
+                "nothing was changed; `openmldb-ops leader handover {partition} --to {endpoint}` promotes it if it holds everything \
+                 its leader holds. To promote it anyway, switch auto_failover off, restart the tablet {leader}, then run this again"
+            ),
             Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };
         let differences = refusal.differences().to_vec();

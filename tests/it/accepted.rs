@@ -158,6 +158,8 @@ async fn whoever_is_named_leads_once_what_goes_with_the_others_was_accepted() {
         });
         let served = case.recover(&["--partition", &partition, "--leader", followers[1].as_str()], 5);
         assert!(served.stderr.contains(&format!("{named} leads it and serves clients")), "{}", served.stderr);
+        let handed_over = format!("openmldb-ops leader handover {partition} --to {}", followers[1]);
+        assert!(served.stderr.contains(&handed_over), "{}", served.stderr);
         case.harness.stop().await;
     }
 }

@@ -86,7 +86,10 @@ impl Definition for MarkAlive<'_> {
             self.endpoint,
             some_of(&led)
         );
-        let hint = "move the leader with `openmldb-ops leader handover`; or allow it with --allow-unavailable";
+        let hint = format!(
+            "move the leader with `openmldb-ops leader handover {} --to ENDPOINT`; or allow it with --allow-unavailable",
+            led[0]
+        );
         Some(Refusal::unsafe_now(text, hint))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::builder::{Built, Replica, a_partition};
 use super::loading::expired;
-use super::rows::{after, blocked, decided, read};
+use super::rows::{after, blocked, compares, decided, read, seen};
 use crate::recovery::{Decision, Intent, Lack, Load, Outcome, Reason, RowsSeen, WaitFor, suspicion};
 use openmldb_model::{Action, Endpoint, Term};
 
@@ -120,4 +120,29 @@ fn followers_that_hold_the_same_are_kept_where_nobody_knows_the_leaders_last_ter
     );
     let failed = expired(after(view(), other), WaitFor::Snapshot("a".into()));
     assert_eq!(blocked(&failed).0, Reason::LeaderLacksRows, "it could not be sent");
+}
+
+/// Nobody had to choose the leader, so that no choice says what is to be read again.
+#[test]
+fn a_follower_that_missed_deletes_is_read_again_once_it_has_them() {
+    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).leads_to([]);
+    let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(30)).ttl();
+    assert_eq!(compares(&view), ["a", "b"]);
+    let view = after(view, seen(&[("a", 40), ("b", 30)], &[("a", "b", 7), ("b", "a", 4)]));
+    assert_eq!(view.acts(), ["add_replica a b"]);
+    let Decision::Act(intents) = decided(&view) else { panic!() };
+    let mut memory = view.memory.clone();
+    memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
+    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).in_term(1).leads_to([("b", 40)]);
+    let mut caught_up =
+        a_partition().replica("a", leads).replica("b", |r| r.alive().loaded(40).rows(33).heard(1)).ttl();
+    for at in ["a", "b"] {
+        caught_up.get_mut(at).memory = memory.replica(&at.into()).clone();
+    }
+    caught_up.0.memory = memory;
+    assert_eq!(compares(&caught_up), ["a", "b"]);
+    let same = seen(&[("a", 40), ("b", 40)], &[]);
+    assert_eq!(decided(&after(caught_up.clone(), same)), Decision::Done);
+    let fuller = after(caught_up, seen(&[("a", 40), ("b", 40)], &[("a", "b", 1)]));
+    assert_eq!(blocked(&expired(fuller, WaitFor::Rows("b".into()))).0, Reason::LeaderLacksRows, "it was not deleted");
 }

@@ -33,7 +33,7 @@ pub fn decided(view: &Built) -> Decision {
     decide(view, &recover(), Gates::OPEN)
 }
 
-fn compares(view: &Built) -> Vec<String> {
+pub fn compares(view: &Built) -> Vec<String> {
     match decided(view) {
         Decision::Compare { replicas, .. } => replicas.iter().map(ToString::to_string).collect(),
         other => panic!("nothing is compared: {other:?}"),
@@ -352,31 +352,6 @@ fn what_the_leader_was_seen_to_have_deleted_is_not_what_it_lacks() {
     let mut parted = on_disk;
     parted.get_mut("b").memory.shared_up_to = Some(Offset(16));
     assert!(is_blocked(decided_of(&parted, 9, 6, 10)), "its end was written twice");
-}
-
-/// Nobody had to choose the leader, so that no choice says what is to be read again.
-#[test]
-fn a_follower_that_missed_deletes_is_read_again_once_it_has_them() {
-    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).leads_to([]);
-    let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(30)).ttl();
-    assert_eq!(compares(&view), ["a", "b"]);
-    let view = after(view, seen(&[("a", 40), ("b", 30)], &[("a", "b", 7), ("b", "a", 4)]));
-    assert_eq!(view.acts(), ["add_replica a b"]);
-    let Decision::Act(intents) = decided(&view) else { panic!() };
-    let mut memory = view.memory.clone();
-    memory.note_outcome(&view, &intents[0], &Outcome::Applied, None);
-    let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).in_term(1).leads_to([("b", 40)]);
-    let mut caught_up =
-        a_partition().replica("a", leads).replica("b", |r| r.alive().loaded(40).rows(33).heard(1)).ttl();
-    for at in ["a", "b"] {
-        caught_up.get_mut(at).memory = memory.replica(&at.into()).clone();
-    }
-    caught_up.0.memory = memory;
-    assert_eq!(compares(&caught_up), ["a", "b"]);
-    let same = seen(&[("a", 40), ("b", 40)], &[]);
-    assert_eq!(decided(&after(caught_up.clone(), same)), Decision::Done);
-    let fuller = after(caught_up, seen(&[("a", 40), ("b", 40)], &[("a", "b", 1)]));
-    assert_eq!(blocked(&expired(fuller, WaitFor::Rows("b".into()))).0, Reason::LeaderLacksRows, "it was not deleted");
 }
 
 #[test]
