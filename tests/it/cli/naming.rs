@@ -41,6 +41,26 @@ fn what_is_nearly_a_name_is_answered_with_the_name() {
 }
 
 #[test]
+fn steps_answer_what_is_nearly_a_name_with_the_name() {
+    // Of this sandbox the names are always the same.
+    const NEARLY: &str = "735389629746848972";
+    const MEANT: &str = "did you mean 7353896297468489728?";
+    for (words, meant) in [
+        (&["replica", "recover", "shop.order/0", NEARLY][..], "did you mean shop.orders?"),
+        (&["leader", "change", "shp.orders/0"], "did you mean shop.orders?"),
+        (&["replica", "snapshot", "shop.orders/0", NEARLY], MEANT),
+        (&["scale", "in", NEARLY], MEANT),
+        (&["upgrade", "pre", NEARLY], MEANT),
+        (&["tablet", "replace", NEARLY], MEANT),
+        (&["recover", "--all", "--without", NEARLY], MEANT),
+    ] {
+        let ran = Home::new().run(&[words, &["--sandbox", "server-names"]].concat()).expect(5);
+        check_message(&ran);
+        assert!(ran.stderr.contains(meant), "{words:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn times_are_written_with_a_unit_or_in_seconds() {
     for time in ["300", "300s", "5m"] {
         Home::new().run(&["recover", "--all", "--dry-run", "--sandbox", "healthy", "--timeout", time]).expect(0);
