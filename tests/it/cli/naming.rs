@@ -19,6 +19,10 @@ fn several_partitions_are_named_at_once_and_names_may_be_quoted() {
     let replicas = home.run(&["replica", "status", "shop.orders/1-2", "--sandbox", "healthy"]).expect(0).stdout;
     let named = |pid: u32| replicas.matches(&format!("shop.orders/{pid} ")).count();
     assert_eq!([0, 1, 2, 3].map(named), [0, 3, 3, 0], "{replicas}");
+    let compared =
+        home.run(&["replica", "diff", "shop.orders/1-2", "--sandbox", "healthy", "--output", "json"]).expect(0);
+    let compared: Vec<u64> = compared.events().iter().filter_map(|event| event["pid"].as_u64()).collect();
+    assert_eq!(compared, [1, 2], "each in its one index");
     let tables = home.run(&["show", "tables", "shop.orders/1-2", "--columns", "pid", "--sandbox", "healthy"]).expect(0);
     assert_eq!(tables.stdout.lines().skip(2).collect::<String>(), "111222");
 }
