@@ -130,7 +130,7 @@ fn hand_over(beside: Beside, seed: u64) -> World {
     }
     let papers = std::env::temp_dir().join(format!("openmldb-ops-bench-{}-{seed}", std::process::id()));
     let played = in_virtual_time(world, async |live: &Arc<Live>| {
-        job(live, Undertaking::Handover { table, pid, to }, papers.clone()).await
+        job(live, Undertaking::Handover { table, pids: vec![pid], to }, papers.clone()).await
     });
     let (world, report) = played.expect("virtual time");
     // There may be none.

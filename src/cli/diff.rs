@@ -10,10 +10,10 @@ use anyhow::{Context as _, anyhow};
 use super::args::step::Diff;
 use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::named::{endpoint_of, partition_of};
+use super::named::{endpoint_of, partitions_of};
 use super::out::Out;
 use super::session::Session;
-use crate::model::{Endpoint, PartitionId, Role, Schema, Seen, Snapshot, TableName};
+use crate::model::{Endpoint, PartitionId, Pid, Role, Schema, Seen, Snapshot, TableName};
 use crate::rows::{CompareError, Compared, Limits, RowsRead, SHOWN_BYTES, compare_rows};
 use crate::run::{Scope, Selector};
 use crate::snapshot;
@@ -24,7 +24,7 @@ use crate::ui::{OddRowLine, RowsComparedLine, rows_text};
 /// # Errors
 /// What is named does not exist or is not loaded, or a server does not answer.
 pub async fn run(args: &Diff, out: &Out) -> Result<Exit, Failure> {
-    let (table, pid) = partition_of(&args.partition)?;
+    let partitions = partitions_of(&args.partition)?;
     let named = args.endpoints.iter().map(|text| endpoint_of(text)).collect::<Result<Vec<_>, _>>()?;
     if named.len() == 1 {
         return Err(Failure::usage(anyhow!(
@@ -32,54 +32,86 @@ pub async fn run(args: &Diff, out: &Out) -> Result<Exit, Failure> {
         )));
     }
     let session = Session::open(&args.looking.at, &args.looking.embedded, out.waits()).await?;
-    let done = compare(args, &table, pid.0, &named, &session, out).await;
+    let done = compare_all(args, &partitions, &named, &session, out).await;
     session.end(done).await
 }
 
-async fn compare(
+async fn compare_all(
     args: &Diff,
-    table: &TableName,
-    pid: u32,
+    partitions: &[(TableName, Pid)],
     named: &[Endpoint],
     session: &Session,
     out: &Out,
 ) -> Result<Exit, Failure> {
     let seen = snapshot::collect_state(&session.cluster, &session.name, now_ms()).await?;
-    Scope::Some(vec![Selector::partition(&args.partition)?]).check(&seen)?;
+    Scope::Some(Selector::partitions(&args.partition)?).check(&seen)?;
+    let Some((table, _)) = partitions.first() else { return Ok(Exit::Healthy) };
     let schema = session.cluster.schema(table).await?;
     let schema = schema.ok_or_else(|| Failure::error(anyhow!("the nameserver does not show {table} any more")))?;
-    let (id, replicas) = replicas(&seen, table, pid, named)?;
     let indexes = indexes(&schema, args.index.as_deref(), table)?;
+    // What cannot be compared is said before anything takes long.
+    let compared = partitions.iter().map(|(table, pid)| Ok((pid.0, replicas(&seen, table, pid.0, named)?)));
+    let compared = compared.collect::<Result<Vec<_>, Failure>>()?;
     let mut export = args.export.as_deref().map(Export::to).transpose()?;
     let mut differ = false;
-    for index in indexes {
-        let limits = Limits {
-            kept_bytes: SHOWN_BYTES,
-            bytes_per_second: args.rate.map(|megabytes| megabytes.saturating_mul(1 << 20)),
-            ..Limits::default()
-        };
-        let endpoints: Vec<Endpoint> = replicas.iter().map(|(at, _)| at.clone()).collect();
-        let compared = compare_index(session, id, &index, &endpoints, &limits).await;
-        let Compared { read, odd } = compared.map_err(|error| {
-            let hint = format!("`openmldb-ops replica status {}` says what is loaded", args.partition);
-            Failure::error(anyhow!("{} cannot be compared: {error}", args.partition)).hint(hint)
-        })?;
-        differ |= !odd.is_empty();
-        let line = RowsComparedLine::of(table, pid, &index, &replicas, &read, odd.len());
-        for odd in &odd {
-            let line = OddRowLine::of(&line, odd, &schema);
-            if out.is_json() {
-                out.text_or("", &line)?;
-            }
-            export.iter_mut().try_for_each(|export| export.write(&line))?;
-        }
-        out.text_or(&rows_text(&line, &odd, &schema, out.paint()), &line)?;
+    for (pid, (id, replicas)) in compared {
+        let of = Comparing { table, pid, id, replicas: &replicas, schema: &schema, indexes: &indexes };
+        differ |= of.compare(args, session, &mut export, out).await?;
     }
     if let (Some(export), Some(file)) = (export, &args.export) {
         let rows = export.finish()?;
         out.say()(&format!("rows that not every replica holds, written to {}: {rows}", file.display()));
     }
     Ok(if differ { Exit::Unhealthy } else { Exit::Healthy })
+}
+
+/// A partition whose replicas are compared.
+struct Comparing<'a> {
+    table: &'a TableName,
+    pid: u32,
+    id: PartitionId,
+    replicas: &'a [(Endpoint, bool)],
+    schema: &'a Schema,
+    indexes: &'a [String],
+}
+
+impl Comparing<'_> {
+    /// Whether they differ, in any index.
+    async fn compare(
+        &self,
+        args: &Diff,
+        session: &Session,
+        export: &mut Option<Export>,
+        out: &Out,
+    ) -> Result<bool, Failure> {
+        let Self { table, pid, id, replicas, schema, indexes } = *self;
+        let mut differ = false;
+        let name = format!("{table}/{pid}");
+        for index in indexes {
+            let limits = Limits {
+                kept_bytes: SHOWN_BYTES,
+                bytes_per_second: args.rate.map(|megabytes| megabytes.saturating_mul(1 << 20)),
+                ..Limits::default()
+            };
+            let endpoints: Vec<Endpoint> = replicas.iter().map(|(at, _)| at.clone()).collect();
+            let compared = compare_index(session, id, index, &endpoints, &limits).await;
+            let Compared { read, odd } = compared.map_err(|error| {
+                let hint = format!("`openmldb-ops replica status {name}` says what is loaded");
+                Failure::error(anyhow!("{name} cannot be compared: {error}")).hint(hint)
+            })?;
+            differ |= !odd.is_empty();
+            let line = RowsComparedLine::of(table, pid, index, replicas, &read, odd.len());
+            for odd in &odd {
+                let line = OddRowLine::of(&line, odd, schema);
+                if out.is_json() {
+                    out.text_or("", &line)?;
+                }
+                export.iter_mut().try_for_each(|export| export.write(&line))?;
+            }
+            out.text_or(&rows_text(&line, &odd, schema, out.paint()), &line)?;
+        }
+        Ok(differ)
+    }
 }
 
 /// What replicas hold in an index.
@@ -107,7 +139,7 @@ pub(super) fn replicas(
     named: &[Endpoint],
 ) -> Result<(PartitionId, Vec<(Endpoint, bool)>), Failure> {
     let name = format!("{table}/{pid}");
-    let found = seen.partition(table, crate::model::Pid(pid));
+    let found = seen.partition(table, Pid(pid));
     let (tid, partition) = found
         .map(|(table, partition)| (table.tid, partition))
         .ok_or_else(|| Failure::error(anyhow!("there is no {name}")))?;

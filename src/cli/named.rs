@@ -19,16 +19,6 @@ pub(super) fn partitions_of(text: &str) -> Result<Vec<(TableName, Pid)>, Failure
     Ok(named.iter().map(|selector| (name_of(selector), selector.pid.unwrap_or(Pid(0)))).collect())
 }
 
-/// `DATABASE.TABLE/PID`.
-///
-/// # Errors
-/// It is not of that form.
-pub(super) fn partition_of(text: &str) -> Result<(TableName, Pid), Failure> {
-    let selector = Selector::partition(text)?;
-    let pid = selector.pid.unwrap_or(Pid(0));
-    Ok((name_of(&selector), pid))
-}
-
 pub(super) fn name_of(selector: &Selector) -> TableName {
     TableName { db: selector.db.clone(), table: selector.table.clone().unwrap_or_default() }
 }

@@ -13,7 +13,7 @@ use super::args::step::Working;
 use super::args::steps::{Asked, LeaderCommand, OpCommand, ReplicaCommand, TabletCommand};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
-use super::named::{endpoint_of, partition_of, sends};
+use super::named::{endpoint_of, partitions_of, sends};
 use super::out::Out;
 use super::session::Session;
 use super::signal::{Signals, Words};
@@ -55,8 +55,10 @@ pub async fn op(command: &OpCommand, out: &Out) -> Result<Exit, Failure> {
 pub async fn leader(command: &LeaderCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         LeaderCommand::Handover { partition, to, how } => {
-            let ((table, pid), to) = (partition_of(partition)?, endpoint_of(to)?);
-            undertake::run(crate::operate::Undertaking::Handover { table, pid, to }, how, out).await
+            let (partitions, to) = (partitions_of(partition)?, endpoint_of(to)?);
+            let Some((table, _)) = partitions.first().cloned() else { return Ok(Exit::Healthy) };
+            let pids = partitions.into_iter().map(|(_, pid)| pid).collect();
+            undertake::run(crate::operate::Undertaking::Handover { table, pids, to }, how, out).await
         }
         LeaderCommand::Step(step) => take(step.asked()?, out).await,
     }

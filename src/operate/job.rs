@@ -15,6 +15,7 @@ use crate::snapshot::{About, collect_about, collect_evidence, collect_within};
 
 use super::arrange::{Closed, Next, UpgradeNote, arrange, dry_run, next};
 use super::goal::{Arrangement, Goal};
+use super::known::Known;
 use super::longer::compare_longer_successors;
 use super::partition_context::{PartitionContext, Refusal};
 use super::perform::of_a_cluster;
@@ -151,7 +152,7 @@ impl Job {
         let sizes = Sizes::of(&cluster.polled().await?).within(self.room);
         let mut arrangement = arrange(&self.undertaking, &seen, noted.as_ref(), &closed, &sizes)?;
         self.go_on(&mut arrangement, &seen)?;
-        let lost = consent(&self.undertaking, &mut arrangement, &seen, &found.held)?;
+        let lost = consent(&self.undertaking, &mut arrangement, &seen, &found)?;
         let is_asked_for = !matches!(self.undertaking, Undertaking::LeadBeside { .. });
         compare_longer_successors(cluster, &seen, &mut arrangement, is_asked_for).await?;
         let strays: Vec<PartitionId> = arrangement.goals.iter().filter_map(|goal| with_stray(&seen, goal)).collect();
@@ -245,6 +246,7 @@ impl Job {
             cluster: cluster.clone(),
             cluster_name: cluster_name.clone(),
             goals: drawn.arrangement.goals.clone(),
+            known: Known::before(drawn.found.old_terms().cloned()),
             steps: steps_of(&drawn.arrangement, &drawn.seen),
             stood_down: StoodDowns::read(&self.state_dir)?,
             pace: *pace,

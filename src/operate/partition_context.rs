@@ -84,6 +84,8 @@ pub(super) struct PartitionContext<'a> {
     pub(super) partition: &'a Partition,
     /// What comparing its replicas has shown.
     pub(super) rows: Option<&'a RowsSeen>,
+    /// Its history of terms is from a backup, and elections may be missing in it.
+    pub(super) terms_in_doubt: bool,
 }
 
 /// How a replica is to go.
@@ -108,12 +110,17 @@ impl<'a> PartitionContext<'a> {
             let text = format!("{name} has no partition {pid}; it has {}, counted from 0", table.partitions.len());
             Refusal::of(308, text, "see `openmldb-ops status --full`")
         })?;
-        Ok(Self { seen, table, partition, rows: None })
+        Ok(Self::of(seen, table, partition))
+    }
+
+    /// A partition, where nothing is known of it beside what was seen.
+    pub(super) fn of(seen: &'a Snapshot, table: &'a Table, partition: &'a Partition) -> Self {
+        Self { seen, table, partition, rows: None, terms_in_doubt: false }
     }
 
     /// The same with what is known of it beside what was seen.
     pub(super) fn knowing(self, known: &'a Known) -> Self {
-        Self { rows: known.rows(self.id()), ..self }
+        Self { rows: known.rows(self.id()), terms_in_doubt: known.doubts_terms(self.id()), ..self }
     }
 
     pub(super) fn id(&self) -> PartitionId {
@@ -136,7 +143,12 @@ impl<'a> PartitionContext<'a> {
 
     fn view_of(&self, partition: &Partition) -> View {
         let memory = Memory::at_start(self.seen, self.table, partition, &[]);
-        View::of(self.seen, self.table, partition, &Memory { rows: self.rows.cloned(), ..memory })
+        View::of(
+            self.seen,
+            self.table,
+            partition,
+            &Memory { rows: self.rows.cloned(), terms_in_doubt: self.terms_in_doubt, ..memory },
+        )
     }
 
     /// Which replicas have to be compared before it is judged whether what a tablet holds may go so.
@@ -239,7 +251,11 @@ impl<'a> PartitionContext<'a> {
         found.ok_or_else(|| {
             let places: Vec<&str> = self.partition.replicas.iter().map(|r| r.endpoint.as_str()).collect();
             let text = format!("{} has no replica on {endpoint}; it has some on {}", self.name(), places.join(", "));
-            Refusal::of(308, text, "name one of these")
+            let hint = match meant(endpoint.as_str(), places) {
+                Some(meant) => format!("did you mean {meant}? If not, name another one of these"),
+                None => "name one of these".to_owned(),
+            };
+            Refusal::of(308, text, hint)
         })
     }
 }

@@ -117,8 +117,8 @@ impl Single {
     }
 
     /// What has to be compared is, and what was seen before that is old by then.
-    async fn look_and_compare(&self, cluster: &Cluster) -> Result<(Snapshot, Known), CallError> {
-        let mut known = Known::default();
+    async fn look_and_compare(&self, cluster: &Cluster) -> Result<(Snapshot, Known), OperateError> {
+        let mut known = Known::before(self.session.lock.old_terms().await?);
         loop {
             let seen = self.look_at(cluster).await?;
             let wanted = self.step.definition().compares(&seen, &known);

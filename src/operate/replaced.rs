@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::{Pid, Snapshot, TableName, counted};
 use crate::recovery::{Loss, LossKind};
-use crate::run::{HeldFor, PlanId};
+use crate::run::{PlanId, SessionStart};
 
 use super::goal::{Arrangement, Replaces};
 use super::partition_context::{PartitionContext, Refusal};
@@ -56,7 +56,7 @@ pub(super) fn consent(
     undertaking: &Undertaking,
     arrangement: &mut Arrangement,
     seen: &Snapshot,
-    held: &[HeldFor],
+    found: &SessionStart,
 ) -> Result<Vec<Lost>, Refusal> {
     let Undertaking::Replace { endpoint, accepts, .. } = undertaking else { return Ok(Vec::new()) };
     let mut lost = Vec::new();
@@ -65,7 +65,10 @@ pub(super) fn consent(
         else {
             continue;
         };
-        replaces.unseen |= held.iter().any(|held| held.endpoint == replaces.gone && held.partition == place.id());
+        let is_held = found.held.iter().any(|held| held.endpoint == replaces.gone && held.partition == place.id());
+        // It may have been elected since the backup was taken.
+        let may_have_led = found.old_terms().is_some_and(|old| old.concern(place.id()));
+        replaces.unseen |= is_held || may_have_led;
         let known = place.replica(&replaces.gone).ok().and_then(|replica| replica.offset).map(|offset| offset.0);
         let of_it = |loss| Lost { table: goal.table.clone(), pid: goal.pid, loss, known };
         lost.extend(losses(&place, replaces).into_iter().map(of_it));

@@ -264,7 +264,7 @@ mod tests {
         let [one, other] = &dirs;
         let to = Endpoint::from("10.0.0.1:10921");
         let table = TableName { db: "shop".to_owned(), table: "orders".to_owned() };
-        let of = Undertaking::Handover { table, pid: Pid(0), to: to.clone() };
+        let of = Undertaking::Handover { table, pids: vec![Pid(0)], to: to.clone() };
         let run = RunId { began_ms: 7, number: 0 };
         one.begin(run, &of, &[]).unwrap();
         assert_eq!(other.unfinished().unwrap(), None);

@@ -7,6 +7,7 @@ use crate::model::{
     Replica, Role, Seen, Snapshot, State, StorageMode, Table, TableName, Tablet, TabletState, Term, TermStart, Tid,
 };
 use crate::recovery::{Lack, Read, RowsSeen};
+use crate::run::OldTerms;
 
 use super::effect::Effect;
 use super::known::Known;
@@ -217,6 +218,35 @@ fn rows_are_compared_before_they_are_replaced() {
         assert_eq!(plan_knowing(step, &seen, &same).unwrap().remarks.len(), 1, "{step:?}");
         let remarks = plan_knowing(step, &seen, &unread).unwrap().remarks;
         assert!(remarks[1].contains("could not be compared: they hold more than 5 rows"), "{remarks:?}");
+    }
+}
+
+/// Elections may be missing in it: neither the longest replica nor a term decides by itself.
+#[test]
+fn a_history_of_terms_from_a_backup_is_not_judged_by() {
+    let doubted = Known::before(Some(OldTerms::of_all("FILE")));
+    let other = Known::before(Some(OldTerms::with(None, "FILE", PartitionId { pid: Pid(1), ..ID })));
+    let mut leaderless = well();
+    replica_mut(&mut leaderless, "a").is_alive = false;
+    for step in [lead(None), lead(Some("b"))] {
+        assert!(plan_knowing(&step, &leaderless, &other).unwrap().call.is_some());
+        let refused = plan_knowing(&step, &leaderless, &doubted).unwrap_err();
+        assert!(refused.text.contains("is from a backup") && refused.hint.contains("recover --partition"), "{refused}");
+    }
+    assert!(plan_knowing(&lead(Some("b")), &well(), &doubted).is_ok(), "its leader serves");
+
+    let mut seen = well();
+    replica_mut(&mut seen, "b").is_alive = false;
+    let probes = seen.tablets.get_mut(&Endpoint::from("a")).unwrap().probes.get_mut(&ID).unwrap();
+    probes.followers = Seen::Known(Followers { leader_offset: Offset(20), followers: vec![("c".into(), Offset(20))] });
+    let heard = crate::model::TermPair { has_table: true, is_leader: false, term: Term(0), offset: Offset(20) };
+    let probes = Probes { term_pair: Seen::Known(heard), ..Probes::UNASKED };
+    seen.tablets.get_mut(&Endpoint::from("b")).unwrap().probes.insert(ID, probes);
+    let recover = Step::RecoverReplica { table: orders(), pid: Pid(0), endpoint: "b".into(), led_until: None };
+    for step in [recover, Step::RecoverTablet { endpoint: "b".into() }] {
+        assert!(plan_knowing(&step, &seen, &other).unwrap().call.is_some(), "{step:?}");
+        let refused = plan_knowing(&step, &seen, &doubted).unwrap_err();
+        assert!(refused.text.contains("history of terms is from a backup"), "{refused}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{Endpoint, PartitionId, Pid, Snapshot, TableName};
 use crate::run::PlanId;
@@ -39,8 +39,9 @@ pub enum Undertaking {
     Handover {
         /// The table.
         table: TableName,
-        /// The partition.
-        pid: Pid,
+        /// The partitions.
+        #[serde(alias = "pid", deserialize_with = "one_or_several")]
+        pids: Vec<Pid>,
         /// Who is to lead.
         to: Endpoint,
     },
@@ -84,10 +85,11 @@ impl Undertaking {
     /// The partitions that it is about, as metadata have them: of another leader's, its own and what aggregates it. None where any may
     /// be concerned.
     pub(super) fn concerns(&self, seen: &Snapshot) -> Option<About> {
-        let Self::Handover { table, pid, .. } = self else { return None };
+        let Self::Handover { table, pids, .. } = self else { return None };
         let tid = seen.table(table)?.tid;
         let aggregates = seen.tables.iter().filter(|table| table.base_table == Some(tid)).map(|table| table.tid);
-        Some(aggregates.chain([tid]).map(|tid| PartitionId { tid, pid: *pid }).collect())
+        let of = |tid| pids.iter().map(move |pid| PartitionId { tid, pid: *pid });
+        Some(aggregates.chain([tid]).flat_map(of).collect())
     }
 
     /// The same, whatever was accepted: what is begun with a loss not accepted is gone on with once it is.
@@ -111,11 +113,48 @@ impl fmt::Display for Undertaking {
             Self::Replace { endpoint, with: Some(with), .. } => write!(f, " {endpoint} --with {with}"),
             Self::ScaleOut { leaders: false } => f.write_str(" --replicas-only"),
             Self::ScaleIn { endpoints } => endpoints.iter().try_for_each(|endpoint| write!(f, " {endpoint}")),
-            Self::Handover { table, pid, to } => write!(f, " {table}/{pid} --to {to}"),
+            Self::Handover { table, pids, to } => {
+                let pids: Vec<String> = pids.iter().map(Pid::to_string).collect();
+                write!(f, " {table}/{} --to {to}", pids.join(","))
+            }
             Self::LeadBeside { .. } => f.write_str(" --all"),
             Self::UpgradePre { endpoint, allow_unavailable: true } => write!(f, " {endpoint} --allow-unavailable"),
             Self::UpgradePost { endpoint, gone: true } => write!(f, " {endpoint} --gone"),
             Self::UpgradePre { endpoint, .. } | Self::UpgradePost { endpoint, .. } => write!(f, " {endpoint}"),
+        }
+    }
+}
+
+/// One partition, as goals of earlier releases have it, or several.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Pid>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Pids {
+        One(Pid),
+        Several(Vec<Pid>),
+    }
+    Ok(match Pids::deserialize(from)? {
+        Pids::One(pid) => vec![pid],
+        Pids::Several(pids) => pids,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handover_is_of_one_partition_or_of_several() {
+        let (several, one) = (r#""pids":[1,3]"#, r#""pid":1"#);
+        for (named, typed) in
+            [(several, "leader handover shop.orders/1,3 --to b"), (one, "leader handover shop.orders/1 --to b")]
+        {
+            let text =
+                format!(r#"{{"undertaking":"handover","table":{{"db":"shop","table":"orders"}},{named},"to":"b"}}"#);
+            let read: Undertaking = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.to_string(), typed);
+            assert_eq!(serde_json::from_str::<Undertaking>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
         }
     }
 }

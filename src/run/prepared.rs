@@ -18,6 +18,7 @@ use super::kept::{Consent, KeptPlan, PlanId, Refusal};
 use super::known_runs::owed;
 use super::lock::Note;
 use super::missing::missing_tablets;
+use super::names::meant;
 use super::record::UnfinishedWork;
 use super::remote::detached;
 use super::resume_snapshots::is_worked_on;
@@ -280,7 +281,9 @@ impl Prepared {
         for endpoint in &consent.without {
             let has_replicas = self.snapshot.tables.iter().any(|table| table.partitions_on(endpoint).next().is_some());
             if !has_replicas {
-                return Err(Refusal::NobodyThere { endpoint: endpoint.clone() });
+                let meant = meant(endpoint.as_str(), self.snapshot.tablets.keys().map(Endpoint::as_str));
+                let meant = meant.map(Endpoint::from);
+                return Err(Refusal::NobodyThere { endpoint: endpoint.clone(), meant });
             }
             let there = self.memories.values_mut().filter_map(|memory| memory.replicas.get_mut(endpoint));
             there.for_each(|replica| replica.replaceable = Some(Replaceable::SaidGone));

@@ -17,6 +17,7 @@ use super::failover::{StepError, Told, switch_off};
 use super::hold::{HeldFor, standing};
 use super::known_runs::owed;
 use super::lock::{Lock, Note};
+use super::old_terms::OldTerms;
 use super::panics::{caught, panic_text};
 use super::record::{Record, RunHeader, UnfinishedWork, Work};
 use super::stopping::{CALLS, LEADERS, within_budget};
@@ -91,6 +92,11 @@ impl SessionStart {
     /// Whether auto_failover is not what it was, and can be restored.
     pub fn is_owed(&self, now: bool) -> bool {
         self.auto_failover != now && self.held.is_empty()
+    }
+
+    /// Whose history of terms is from a backup.
+    pub fn old_terms(&self) -> Option<&OldTerms> {
+        self.left.old_terms.as_ref()
     }
 
     /// Partitions that a recovery which broke off has left for the next one.

@@ -1,5 +1,7 @@
 //! A history of terms put back from a backup, against a real ZooKeeper: what `partition set` promises.
 
+use std::path::Path;
+
 use openmldb_ops::metadata;
 use openmldb_ops::model::MetadataTree;
 use openmldb_ops::sandbox::scenario::Scenario;
@@ -112,11 +114,27 @@ async fn a_partition_without_a_history_gets_it_from_a_backup_and_is_recovered() 
     };
     assert!(records.iter().any(named), "{records:?}");
 
+    let elected = place.run(&["leader", "change", NAME]).expect(5);
+    assert!(elected.stderr.contains("is from a backup and may lack elections"), "{}", elected.stderr);
     place.run(&["failover", "set", "on"]).expect(0);
     let recovered = place.json(&["recover", "--all"]).expect(0);
     assert!(recovered.stdout.contains("histories of terms are from a backup"), "{}", recovered.stdout);
     assert_eq!(recovered.summary()["verdict"], "recovered");
     assert_eq!(place.old_terms().await, None, "each replica was seen whole");
+    let elected = place.run(&["leader", "change", NAME]).expect(5);
+    assert!(!elected.stderr.contains("backup"), "{}", elected.stderr);
+    // Each recovery has saved what there was before it: by its id, or by its record's file.
+    let saved = place.home.records();
+    let saved: Vec<_> = saved.iter().filter(|record| record.with_extension("metadata.json").exists()).collect();
+    let id = |record: &Path| record.file_stem().unwrap().to_str().unwrap().trim_start_matches("run-").to_owned();
+    let [first, last] = &saved[..] else { panic!("{saved:?}") };
+    for named in [id(last), last.to_str().unwrap().to_owned()] {
+        assert_eq!(place.set(&named, &[]).expect(0).events().pop().unwrap()["outcome"], "already");
+    }
+    let without = place.set(&id(first), &[]).expect(2);
+    assert!(without.stderr.contains("has no terms of shop.orders/0 either"), "{}", without.stderr);
+    let unknown = place.set("4711-0", &[]).expect(2);
+    assert!(unknown.stderr.contains("cannot read the backup"), "{}", unknown.stderr);
     assert_eq!(place.json(&["status", "--deep", "--rows"]).expect(0).summary()["verdict"], "healthy");
     let rows = harness.settle();
     assert_eq!((rows.rows_after, rows.partitions_with_two_alive_leaders), (rows.rows_expected, 0));

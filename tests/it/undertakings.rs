@@ -425,3 +425,22 @@ async fn node_loss_without_a_lost_tablet_recovers_what_there_is() {
     cli_harness.says(0, "status");
     cli_harness.ends().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_partitions_are_handed_over_by_one_command() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (_, new) = cli_harness.leader_and_follower();
+    let leaders = || cli_harness.harness.world(|world| [0, 1, 2, 3].map(|pid| leader(world, orders(world, pid))));
+    let before = leaders();
+    let (led, others) = (new.clone(), before.iter().filter(|at| **at != new).count());
+    let planned = cli_harness.says(0, &format!("leader handover shop.orders/0-2,3 --to {new} --dry-run"));
+    assert_eq!(planned.matches("will lead").count(), others, "{planned}");
+    cli_harness.says(2, &format!("leader handover shop.orders/3-0 --to {new}"));
+    cli_harness.says(5, &format!("leader handover shop.orders/0,9 --to {new}"));
+    assert_eq!(leaders(), before, "where one is not there, nothing is begun");
+    cli_harness.says(0, &format!("leader handover shop.orders/0-2,3 --to {new}"));
+    assert_eq!(leaders(), [led.clone(), led.clone(), led.clone(), led]);
+    assert!(cli_harness.harness.world(auto_failover), "and it is on again");
+    cli_harness.ends().await;
+}

@@ -147,7 +147,7 @@ fn a_handover(hunted: &Hunted) -> Undertaking {
     let to = metas[id].partition_meta.iter().find(|meta| !meta.is_leader).unwrap();
     Undertaking::Handover {
         table: TableName { db: table.db().to_owned(), table: table.name().to_owned() },
-        pid: id.pid,
+        pids: vec![id.pid],
         to: to.endpoint.as_str().into(),
     }
 }

@@ -50,7 +50,7 @@ impl Harness {
         let table = TableName { db: "shop".to_owned(), table: "t0".to_owned() };
         let unrelated = hunted.world.tablet_endpoints().iter().filter(|at| !places.contains(at)).cloned().collect();
         Self {
-            handover: Undertaking::Handover { table, pid: Pid(metadata.table_partition[0].pid), to: to.clone() },
+            handover: Undertaking::Handover { table, pids: vec![Pid(metadata.table_partition[0].pid)], to: to.clone() },
             hunted,
             leader,
             to,

@@ -123,7 +123,7 @@ fn undertaking(dice: &mut Dice, world: &World) -> Undertaking {
             let metas = dice.pick(&table.table_partition).unwrap();
             let to: Endpoint = dice.pick(&metas.partition_meta).unwrap().endpoint.as_str().into();
             let name = TableName { db: table.db().to_owned(), table: table.name().to_owned() };
-            Undertaking::Handover { table: name, pid: Pid(metas.pid), to }
+            Undertaking::Handover { table: name, pids: vec![Pid(metas.pid)], to }
         }
     }
 }
@@ -389,7 +389,7 @@ pub fn one_handover() -> (Hunted, Undertaking) {
     let metadata = hunted.world.tables().into_iter().find(|table| table.name() == "t0").unwrap();
     let metas = &metadata.table_partition[0].partition_meta;
     let to = metas.iter().find(|meta| !meta.is_leader).unwrap().endpoint.as_str().into();
-    (hunted, Undertaking::Handover { table, pid: Pid(0), to })
+    (hunted, Undertaking::Handover { table, pids: vec![Pid(0)], to })
 }
 
 /// A write that had begun when its leader stood down may end after the first look: the log has to be the same at the second.

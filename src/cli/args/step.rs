@@ -145,7 +145,7 @@ pub enum OpState {
 /// `replica diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Which partition
+    /// Which partition; several as D.T/1,3,5-9
     #[arg(value_name = "DATABASE.TABLE/PID")]
     pub partition: String,
     /// Which replicas; all that are loaded if none is named

@@ -94,7 +94,7 @@ impl OpCommand {
 pub enum LeaderCommand {
     /// Make another replica the leader without losing a write: the old leader steps down first
     Handover {
-        /// Which partition
+        /// Which partition; several as D.T/1,3,5-9
         #[arg(value_name = "DATABASE.TABLE/PID")]
         partition: String,
         /// Who is to lead

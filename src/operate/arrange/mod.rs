@@ -50,9 +50,15 @@ pub fn arrange(
         Undertaking::ScaleIn { endpoints } => scale_in::scale_in(seen, endpoints, closed, sizes),
         Undertaking::Repair => Ok(repair::repair(seen, closed, sizes)),
         Undertaking::Replace { endpoint, with, .. } => replace::replace(seen, endpoint, with.as_ref(), closed, sizes),
-        Undertaking::Handover { table, pid, to } => {
+        Undertaking::Handover { table, pids, to } => {
             closed.refuse(to)?;
-            aggregates::handover(seen, table, *pid, to)
+            let mut arrangement = Arrangement::default();
+            for pid in pids {
+                let of_one = aggregates::handover(seen, table, *pid, to)?;
+                arrangement.goals.extend(of_one.goals);
+                arrangement.remarks.extend(of_one.remarks);
+            }
+            Ok(arrangement)
         }
         Undertaking::LeadBeside { partitions } => Ok(aggregates::beside(seen, partitions, closed)),
         Undertaking::UpgradePre { endpoint, allow_unavailable } => {

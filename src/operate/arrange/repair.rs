@@ -126,7 +126,7 @@ fn with_fewer(
     let mut replicas = partition.places();
     let piece = replica_counts.piece(table, partition);
     let heard = |replicas: &[Endpoint]| replicas.iter().filter(|at| seen.hears_from(at)).count();
-    let place = PartitionContext { seen, table, partition, rows: None };
+    let place = PartitionContext::of(seen, table, partition);
     // A tablet that was started anew is flagged alive, and holds nothing before it is told to load.
     let is_there = |at: &Endpoint| {
         partition.replicas.iter().any(|replica| replica.endpoint == *at && replica.is_alive)

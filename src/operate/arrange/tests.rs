@@ -288,7 +288,7 @@ fn a_tablet_that_is_upgraded_or_emptied_is_given_no_leader_and_no_replica() {
         for table in &seen.tables {
             for partition in table.partitions.iter().filter(|partition| partition.places().contains(&shut)) {
                 let (table, pid, to) = (table.name.clone(), partition.pid, shut.clone());
-                let handover = Undertaking::Handover { table, pid, to };
+                let handover = Undertaking::Handover { table, pids: vec![pid], to };
                 for closed in [&emptied, &upgraded] {
                     let refusal = arrange(&handover, &seen, None, closed, &Sizes::default()).unwrap_err();
                     assert!(refusal.text.contains("no leaders are moved to"), "seed {seed}: {refusal}");

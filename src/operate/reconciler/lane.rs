@@ -125,14 +125,14 @@ impl Waiter for Lane {
 
 impl Lane {
     pub(super) fn new(shared: Arc<Shared>, goal: Goal) -> Self {
-        let now = Instant::now();
+        let (now, known) = (Instant::now(), shared.known.clone());
         Self {
             shared,
             goal,
             under_way: None,
             waits_for: None,
             stands_still: None,
-            known: Known::default(),
+            known,
             turn: None,
             failed: 0,
             silences: 0,
@@ -422,7 +422,7 @@ impl Lane {
             // What was seen is old by then.
             return Looked::Again;
         }
-        let known = std::mem::take(&mut self.known);
+        let known = std::mem::replace(&mut self.known, self.shared.known.clone());
         let planned = match plan_knowing(&step, seen, &known) {
             Ok(planned) => planned,
             // What it rests on may not have been answered at this look.

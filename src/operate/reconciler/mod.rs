@@ -95,6 +95,8 @@ pub(super) struct Reconciler {
     pub(super) cluster: Cluster,
     pub(super) cluster_name: String,
     pub(super) goals: Vec<Goal>,
+    /// What was known before any row was compared.
+    pub(super) known: Known,
     /// The steps that each takes, by its name, as far as a dry run can tell.
     pub(super) steps: BTreeMap<String, usize>,
     pub(super) stood_down: StoodDowns,
@@ -113,6 +115,7 @@ pub(super) struct Reconciler {
 struct Shared {
     cluster: Cluster,
     cluster_name: String,
+    known: Known,
     pace: f64,
     step_timeout: Duration,
     limit: Duration,
@@ -209,6 +212,7 @@ impl Reconciler {
         let shared = Arc::new(Shared {
             cluster: self.cluster,
             cluster_name: self.cluster_name,
+            known: self.known,
             pace: self.pace,
             step_timeout: self.step_timeout,
             limit: self.leaderless_limit,

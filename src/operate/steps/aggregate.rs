@@ -39,7 +39,7 @@ impl Definition for Aggregate<'_> {
                 "name a pre-aggregate table's partition: `openmldb-ops show tables` has them",
             ));
         };
-        let base = PartitionContext { seen, table: base, partition, rows: None };
+        let base = PartitionContext::of(seen, base, partition);
         for led in [&place, &base] {
             leads(led, endpoint, &base.name())?;
         }

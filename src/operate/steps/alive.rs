@@ -50,7 +50,7 @@ impl Definition for MarkAlive<'_> {
         }
         let mut remarks = Vec::new();
         for partition in &there {
-            let place = PartitionContext { seen, table, partition, rows: None };
+            let place = PartitionContext::of(seen, table, partition);
             if alive {
                 may_serve(&place, endpoint)?;
             } else if place.leader() == Some(*endpoint) {

@@ -31,8 +31,8 @@ impl Definition for ChangeLeader<'_> {
         Target::Table(self.table)
     }
 
-    fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
-        let (place, to) = (PartitionContext::find(seen, self.table, *self.pid)?, self.to.as_ref());
+    fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
+        let (place, to) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.to.as_ref());
         failover_is_off(seen)?;
         let name = place.name();
         if place.partition.replicas.len() < 2 {
@@ -51,6 +51,7 @@ impl Definition for ChangeLeader<'_> {
         if let Some(leader) = leader.filter(|leader| to == Some(*leader)) {
             return Ok(Planned::already(leads(leader)));
         }
+        terms_tell(&place)?;
         let candidate = candidate(&place, to)?;
         let mut remarks = Vec::new();
         if let Some(leader) = leader {
@@ -76,6 +77,21 @@ impl Definition for ChangeLeader<'_> {
             at.change_leader(to);
         }
     }
+}
+
+/// The longest replica is the one to lead only where the history of terms is whole: one that led before an election which is missing
+/// in it may be longer than whoever was elected.
+fn terms_tell(place: &PartitionContext<'_>) -> Result<(), Refusal> {
+    let serves = |at: &Endpoint| place.loaded(at).is_some_and(|held| held.role == Role::Leader);
+    if !place.terms_in_doubt || place.leader().is_some_and(serves) {
+        return Ok(());
+    }
+    let name = place.name();
+    let text = format!(
+        "the history of terms of {name} is from a backup and may lack elections: the longest replica may not be the one elected last"
+    );
+    let hint = format!("`openmldb-ops recover --partition {name}` finds out first what each replica was written under");
+    Err(Refusal::unsafe_now(text, hint))
 }
 
 /// Who is to lead: the one that was named, or the longest of the followers. OpenMLDB lets whoever is named lead, even if it

@@ -113,7 +113,7 @@ impl Definition for RecoverTablet<'_> {
             !seen.auto_failover && !replica.is_alive && partition.replicas.len() > 1 && partition.leader().is_some()
         });
         let compares = |(table, partition, _): (_, _, &Replica)| {
-            let place = PartitionContext { seen, table, partition, rows: None };
+            let place = PartitionContext::of(seen, table, partition);
             place.knowing(known).to_compare(self.endpoint, Going::Recovered)
         };
         down.filter_map(compares).collect()
@@ -149,7 +149,7 @@ impl Definition for RecoverTablet<'_> {
         }
         let (mut in_the_way, mut resent, mut not_compared) = (Vec::new(), 0, Vec::new());
         for (table, partition, _) in down.iter().filter(|(_, partition, _)| partition.replicas.len() > 1) {
-            let place = PartitionContext { seen, table, partition, rows: None }.knowing(known);
+            let place = PartitionContext::of(seen, table, partition).knowing(known);
             match place.leader().map(|_| place.may_be_resent(endpoint)) {
                 Some(Ok(resends)) => {
                     resent += usize::from(resends);

@@ -142,3 +142,8 @@ impl Effect for TermsSet {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "terms_tests.rs"]
+mod tests;

@@ -80,10 +80,12 @@ pub enum Refusal {
         leader: Endpoint,
     },
     /// Nothing is placed on a tablet that was named as gone.
-    #[error("no replica is placed on {endpoint}")]
+    #[error("no replica is placed on {endpoint}{}", did_you_mean(meant.as_ref()))]
     NobodyThere {
         /// The tablet.
         endpoint: Endpoint,
+        /// The one that may have been meant.
+        meant: Option<Endpoint>,
     },
 }
 
@@ -156,4 +158,8 @@ impl Consent {
 /// Whether a loss is of something that cannot be looked at.
 fn is_without(loss: &Loss) -> bool {
     loss.kind == LossKind::OutOfReach
+}
+
+fn did_you_mean(meant: Option<&Endpoint>) -> String {
+    meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"))
 }

@@ -19,6 +19,10 @@ fn several_partitions_are_named_at_once_and_names_may_be_quoted() {
     let replicas = home.run(&["replica", "status", "shop.orders/1-2", "--sandbox", "healthy"]).expect(0).stdout;
     let named = |pid: u32| replicas.matches(&format!("shop.orders/{pid} ")).count();
     assert_eq!([0, 1, 2, 3].map(named), [0, 3, 3, 0], "{replicas}");
+    let compared =
+        home.run(&["replica", "diff", "shop.orders/1-2", "--sandbox", "healthy", "--output", "json"]).expect(0);
+    let compared: Vec<u64> = compared.events().iter().filter_map(|event| event["pid"].as_u64()).collect();
+    assert_eq!(compared, [1, 2], "each in its one index");
     let tables = home.run(&["show", "tables", "shop.orders/1-2", "--columns", "pid", "--sandbox", "healthy"]).expect(0);
     assert_eq!(tables.stdout.lines().skip(2).collect::<String>(), "111222");
 }
@@ -37,6 +41,26 @@ fn what_is_nearly_a_name_is_answered_with_the_name() {
         let ran = Home::new().run(&[words, sandbox].concat()).expect(2);
         check_message(&ran);
         assert!(ran.stderr.contains(meant), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn steps_answer_what_is_nearly_a_name_with_the_name() {
+    // Of this sandbox the names are always the same.
+    const NEARLY: &str = "735389629746848972";
+    const MEANT: &str = "did you mean 7353896297468489728?";
+    for (words, meant) in [
+        (&["replica", "recover", "shop.order/0", NEARLY][..], "did you mean shop.orders?"),
+        (&["leader", "change", "shp.orders/0"], "did you mean shop.orders?"),
+        (&["replica", "snapshot", "shop.orders/0", NEARLY], MEANT),
+        (&["scale", "in", NEARLY], MEANT),
+        (&["upgrade", "pre", NEARLY], MEANT),
+        (&["tablet", "replace", NEARLY], MEANT),
+        (&["recover", "--all", "--without", NEARLY], MEANT),
+    ] {
+        let ran = Home::new().run(&[words, &["--sandbox", "server-names"]].concat()).expect(5);
+        check_message(&ran);
+        assert!(ran.stderr.contains(meant), "{words:?}: {}", ran.stderr);
     }
 }
 
