@@ -231,10 +231,13 @@ impl EndingSession<'_> {
         (self.open.listener)(event);
     }
 
-    /// Restores auto_failover after all, if it stays off for no replica that is still to be kept from the nameserver. Whether it was restored.
+    /// Restores auto_failover after all, if it stays off for no replica that is still to be kept from the nameserver; while there is one,
+    /// only these are named. Whether it was restored.
     pub(super) async fn give_back_after_all(&mut self, is_held: impl Fn(&HeldFor) -> bool) -> bool {
-        let GivenBack::KeptOff(held) = &self.given_back else { return false };
-        if held.iter().any(is_held) {
+        let GivenBack::KeptOff(held) = &mut self.given_back else { return false };
+        held.retain(|held| is_held(held));
+        if !held.is_empty() {
+            self.open.record.keeps_off_for(held);
             return false;
         }
         let OpenSession { session, cluster, .. } = &self.open;

@@ -6,7 +6,7 @@ use super::super::lock::InMemoryLock;
 use super::super::made_up::{Drawer, ID, Short, begun, note, orders, seen};
 use super::super::panics::caught;
 use super::super::reconfiguration::{Ended, NotDone, SessionHandle};
-use super::super::record::MemoryArchive;
+use super::super::record::{MemoryArchive, left_by_runs};
 use super::*;
 use crate::cluster::{Options, Pending, Rpc};
 use crate::model::{Endpoint, Identity};
@@ -136,6 +136,26 @@ async fn what_it_was_kept_off_for_and_is_well_by_the_last_look_has_it_given_back
         let ended = ending.end(over(None)).await;
         assert_eq!((ended.given_back.held_for().is_empty(), *nameserver.is_on.lock().unwrap()), (is_well, is_well));
     }
+}
+
+/// It stays off for one of two: nobody is told to bring back the other one, nor is a later run.
+#[tokio::test(start_paused = true)]
+async fn what_is_well_by_the_last_look_is_not_named_beside_what_it_stays_off_for() {
+    let (nameserver, lock, archive) =
+        (Arc::default(), Arc::new(InMemoryLock::keeping_notes()), Arc::new(MemoryArchive::default()));
+    let (cluster, session) = (cluster(&nameserver), session(archive.clone(), &lock, Arc::new(|_| {})));
+    let open = session.open(&cluster, begins(&session), note(), false).await.unwrap();
+    let held = |endpoint: &str| {
+        let (db, table, why) = (orders().db, orders().table, WhyHeld::Unseen);
+        HeldFor { db, table, pid: ID.pid, partition: ID, endpoint: endpoint.into(), why }
+    };
+    let stays = [held("b")];
+    let mut ending = open.give_back(vec![held("b"), held("c")]).await;
+    assert!(!ending.give_back_after_all(|held| held.endpoint == "b".into()).await);
+    let ended = ending.end(over(None)).await;
+    assert_eq!((ended.given_back.held_for(), *nameserver.is_on.lock().unwrap()), (&stays[..], false));
+    let left = left_by_runs(&*archive, &ClusterNames::called("test")).unwrap();
+    assert_eq!((left.auto_failover, left.held_for), (Some(true), stays.to_vec()));
 }
 
 #[tokio::test]
