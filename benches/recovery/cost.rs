@@ -15,12 +15,12 @@ use openmldb_ops::sandbox::{InProcess, in_virtual_time};
 use openmldb_ops::snapshot;
 use serde_json::{Value, json};
 
-use super::Size;
 use super::table::{Book, rounded};
 use super::timed::{Spent, Timed};
+use super::{Size, calls};
 
 /// 30 replicas of a row for each of a tablet's partitions; a hundred tablets at most, as clusters go.
-const SIZES: [Size; 3] = [
+pub const SIZES: [Size; 3] = [
     Size { tablets: 10, tables: 125, partitions: 8, rows: 10 },
     Size { tablets: 100, tables: 1_250, partitions: 8, rows: 10 },
     Size { tablets: 100, tables: 12_500, partitions: 8, rows: 10 },
@@ -57,7 +57,9 @@ pub fn run(book: &mut Book, quick: bool) {
                     rounded(number("virtual_s")),
                 ],
             );
-            eprintln!("{{\"calls of\":\"{work} {}\",\"methods\":{}}}", size.name(), measured["methods"]);
+            let methods = measured["methods"].as_object().into_iter().flatten();
+            let methods = methods.map(|(name, calls)| (name.as_str(), calls.as_u64().unwrap_or(0)));
+            calls::keep(book, work, &size.name(), size.total(), methods);
             before = Some(each);
         }
     }
@@ -73,11 +75,15 @@ fn sizes(work: &str, quick: bool) -> usize {
     }
 }
 
+/// A size as such a process is told it.
+pub fn sizes_of(Size { tablets, tables, partitions, rows }: Size) -> String {
+    format!("tablets={tablets},tables={tables},partitions={partitions},rows={rows}")
+}
+
 /// Measures in a new process, whose peak memory is its own.
 fn measure(work: &str, size: Size) -> Option<Value> {
     let program = std::env::current_exe().ok()?;
-    let Size { tablets, tables, partitions, rows } = size;
-    let sizes = format!("tablets={tablets},tables={tables},partitions={partitions},rows={rows}");
+    let sizes = sizes_of(size);
     let ran = Command::new(program).args(["child", work, &sizes]).output().ok()?;
     if !ran.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&ran.stderr));

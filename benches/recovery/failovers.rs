@@ -11,9 +11,9 @@ use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 use serde_json::Value;
 
-use super::Size;
 use super::table::{Book, rounded};
 use super::timed::{Spent, Timed};
+use super::{Size, calls};
 
 /// Partitions of three replicas on three tablets.
 const PARTITIONS: [usize; 2] = [18, 180];
@@ -48,6 +48,9 @@ pub fn run(book: &mut Book, quick: bool) {
                     rounded(calls.values().sum::<u64>() as f64 / partitions as f64),
                 ],
             );
+            let work = format!("fast, {deaths} tablets died");
+            let methods = calls.iter().map(|(name, calls)| (*name, *calls));
+            calls::keep(book, &work, &format!("{TABLETS}x{partitions}"), partitions as u64, methods);
             none = none.or(redundant_ms);
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench recovery                         everything
-//! cargo bench --bench recovery -- ratio|failovers|cost|simulation|incumbent|handover [--quick|--full] [--check]
+//! cargo bench --bench recovery -- ratio|failovers|cost|profile|simulation|incumbent|handover [--quick|--full] [--check]
 //! ```
 //!
 //! What is measured goes into `benches/results.json` and the tables of `benches/README.md`, and what is worse than there is said;
@@ -12,10 +12,12 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod calls;
 mod cost;
 mod failovers;
 mod handover;
 mod incumbent;
+mod profile;
 mod ratio;
 mod results;
 mod simulation;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Some("handover") => handover::run(&mut book, quick),
         Some("failovers") => failovers::run(&mut book, quick),
         Some("simulation") => simulation::run(&mut book, quick),
+        Some("profile") => profile::run(&mut book),
         None | Some("--quick" | "--full" | "--check") => {
             ratio::run(&mut book, quick, full);
             incumbent::run(&mut book, quick);
@@ -73,10 +76,11 @@ fn main() -> ExitCode {
             failovers::run(&mut book, quick);
             simulation::run(&mut book, quick);
             cost::run(&mut book, quick);
+            profile::run(&mut book);
         }
         Some(other) => {
             eprintln!(
-                "no benchmark is called {other}; there are ratio, failovers, cost, simulation, incumbent and handover"
+                "no benchmark is called {other}; there are ratio, failovers, cost, profile, simulation, incumbent and handover"
             );
             return ExitCode::from(2);
         }

@@ -22,10 +22,12 @@ pub enum Kind {
 pub type Column = (&'static str, Kind);
 
 /// The benchmarks, in the order of the document.
-pub const BENCHMARKS: [(&str, &[Column]); 6] = [
+pub const BENCHMARKS: [(&str, &[Column]); 8] = [
     ("ratio", RATIO),
     ("failovers", FAILOVERS),
     ("cost", COST),
+    ("calls", CALLS),
+    ("profile", PROFILE),
     ("simulation", SIMULATION),
     ("handover", HANDOVER),
     ("incumbent", INCUMBENT),
@@ -72,6 +74,18 @@ pub const COST: &[Column] = &[
     ("cluster's CPU s", Kind::Machine),
     ("virtual s", Kind::Less),
 ];
+
+/// Its columns.
+pub const CALLS: &[Column] = &[
+    ("work", Kind::Key),
+    ("cluster", Kind::Key),
+    ("calls/partition", Kind::Less),
+    ("by method, a partition", Kind::Machine),
+];
+
+/// Its columns.
+pub const PROFILE: &[Column] =
+    &[("work", Kind::Key), ("cluster", Kind::Key), ("where the processor was, itself", Kind::Machine)];
 
 /// Its columns.
 pub const HANDOVER: &[Column] = &[

@@ -45,6 +45,15 @@ impl Book {
         self.now.put(benchmark, row);
     }
 
+    /// The same of a row that is told on stderr only, beside another table.
+    pub fn note(&mut self, benchmark: &str, cells: &[Value]) {
+        let row = columns_of(benchmark).iter().map(|(name, _)| (*name).to_owned()).zip(cells.iter().cloned());
+        let row = Value::Object(row.collect());
+        eprintln!("{{\"benchmark\":\"{benchmark}\",\"row\":{row}}}");
+        self.worse.extend(self.before.worse(benchmark, &row));
+        self.now.put(benchmark, row);
+    }
+
     /// Says what is worse than before. Unless it is only to be checked, keeps what was measured, and makes the document of it.
     /// Whether nothing is worse.
     pub fn close(self, only_checks: bool) -> bool {
