@@ -251,7 +251,9 @@ impl<'a> PartitionContext<'a> {
         found.ok_or_else(|| {
             let places: Vec<&str> = self.partition.replicas.iter().map(|r| r.endpoint.as_str()).collect();
             let text = format!("{} has no replica on {endpoint}; it has some on {}", self.name(), places.join(", "));
-            let hint = match meant(endpoint.as_str(), places) {
+            // A tablet that there is was meant: endpoints are all much alike.
+            let is_a_tablet = self.seen.tablets.contains_key(endpoint);
+            let hint = match meant(endpoint.as_str(), places).filter(|_| !is_a_tablet) {
                 Some(meant) => format!("did you mean {meant}? If not, name another one of these"),
                 None => "name one of these".to_owned(),
             };

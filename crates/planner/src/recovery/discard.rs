@@ -8,7 +8,7 @@ use super::decision::WaitFor;
 use super::loss::{Loss, is_gone_as_accepted, unless_accepted};
 use super::memory::Load;
 use super::reach;
-use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack_keys};
+use super::rows::{self, seen_equal, seen_to_hold_all, seen_to_lack, seen_to_lack_keys};
 use super::stuck::leads_in;
 use super::suspect::{is_suspect, lacks_rows_of};
 use super::term::{divergence_offset, elected_last, is_on_history, is_told, settled_term};
@@ -40,7 +40,28 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
     of_a_later_term(view, leader, replica)?;
     of_a_missing_term(view, leader, replica)?;
     by_counts(view, leader, replica)?;
+    deleted_here(view, leader, replica)?;
     up_to(view, leader, replica, proven_offset(leader, replica))
+}
+
+/// A replica that was seen to lack rows of its leader and that counts more of its log in rows than that one has not lost them: it has
+/// deleted them, and the leader has lost the deletes with other entries. Sent what that one holds, they would be there again for good.
+fn deleted_here(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
+    let lacked = seen_to_lack(view, replica, leader).filter(|rows| *rows > 0);
+    let without_row = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
+    let ahead = leader.offset().zip(replica.offset()).map_or(0, |(of_leader, own)| of_leader.0.saturating_sub(own.0));
+    let is_fuller = replica.offset() <= leader.offset() && without_row(replica) + ahead < without_row(leader);
+    let Some(rows) = lacked.filter(|_| is_fuller && !view.storage.is_disk()) else { return Ok(()) };
+    if given_up_at_failover(view, leader, replica) {
+        return Ok(());
+    }
+    let (at, by) = (&replica.endpoint, &leader.endpoint);
+    let text = format!(
+        "{by} shows {} that {at} does not, and has lost more of its log than {at}, perhaps deletes of these rows: resending would discard the deletes",
+        counted(rows, "row")
+    );
+    let blocked = Blocked::new(Reason::LeaderLacksRows, text, rows::diff(view, "nothing was discarded"));
+    unless_accepted(view, blocked, vec![Loss::rows(view, replica, leader)])
 }
 
 fn by_counts(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {

@@ -234,7 +234,7 @@ fn longer_follower<'a>(
     promote: Promote,
 ) -> Result<(&'a ReplicaView, PromotionMethod, String), Blocked> {
     // Whom it replicates to cannot be longer: it was only looked at later, while clients go on writing.
-    let follows = |r: &ReplicaView| leader.replicates_to(&r.endpoint);
+    let follows = |r: &ReplicaView| leader.is_followed_by(r);
     // One that leads in memory may have taken writes since, which nobody else has.
     let continues = |r: &ReplicaView| is_proven_prefix(view, leader, r) && !leader.leads_in_memory();
     // What is the same row by row would give up no row: but what it holds beyond would be in the way of what the leader writes.

@@ -67,7 +67,7 @@ impl Facts {
     pub fn of(view: &View) -> Self {
         let leader = view.serving_leader();
         let takes_writes = |replica: &ReplicaView| {
-            let follows = || leader.is_some_and(|leader| leader.replicates_to(&replica.endpoint));
+            let follows = || leader.is_some_and(|leader| leader.is_followed_by(replica));
             leader.is_some_and(|leader| leader.endpoint == replica.endpoint) || follows()
         };
         let replicas = view.replicas.iter();

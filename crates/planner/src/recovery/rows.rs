@@ -363,10 +363,12 @@ pub(super) fn compared_first(view: &View, decision: Decision, decide: impl Fn(&V
 /// be otherwise if they held the same rows or, of one that its leader does not replicate to, if they did not.
 pub fn to_compare_before(view: &View, endpoint: &Endpoint, may_go: impl Fn(&View) -> bool) -> Option<Vec<Endpoint>> {
     let replicas = unread(view)?;
-    let leader =
-        view.serving_leader().filter(|_| view.replica(endpoint).is_some_and(|r| r.offset() > Some(Offset(0))))?;
+    let (leader, replica) = view.serving_leader().zip(view.replica(endpoint))?;
+    if replica.offset() <= Some(Offset(0)) {
+        return None;
+    }
     let is_the_same_if = |lack| may_go(&assuming(view, lack)) == may_go(view);
-    let is_settled = is_the_same_if(Lack::default()) && (leader.replicates_to(endpoint) || is_the_same_if(MUCH));
+    let is_settled = is_the_same_if(Lack::default()) && (leader.is_followed_by(replica) || is_the_same_if(MUCH));
     (!is_settled).then_some(replicas)
 }
 

@@ -80,7 +80,7 @@ pub fn may_be_taken_away(view: &View, endpoint: &Endpoint) -> Result<(), Blocked
     may_be_emptied(view, endpoint)?;
     let Some(leader) = view.serving_leader() else { return Ok(()) };
     let mut others = view.replicas.iter().filter(|r| r.endpoint != *endpoint && r.endpoint != leader.endpoint);
-    let stands_in = |r: &ReplicaView| r.loaded().is_some() && leader.replicates_to(&r.endpoint);
+    let stands_in = |r: &ReplicaView| r.loaded().is_some() && leader.is_followed_by(r);
     let Some(first) = others.clone().next().filter(|_| !others.any(stands_in)) else { return Ok(()) };
     let text = format!(
         "beside {} and its leader {} no replica of {} is loaded and connected: {} {}",

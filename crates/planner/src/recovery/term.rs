@@ -275,6 +275,6 @@ pub fn term_above_history(view: &View) -> Option<(&ReplicaView, Term)> {
 /// them only with those it replicates to.
 pub(super) fn proven_prefixes<'a>(view: &'a View, leader: &'a ReplicaView) -> impl Iterator<Item = &'a ReplicaView> {
     let others = view.replicas.iter().filter(|r| r.endpoint != leader.endpoint);
-    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.replicates_to(&r.endpoint);
+    let apart = |r: &ReplicaView| leader.leads_in_memory() && !leader.is_followed_by(r);
     others.filter(move |r| is_proven_prefix(view, r, leader) && !apart(r))
 }

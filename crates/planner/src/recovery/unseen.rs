@@ -116,7 +116,7 @@ fn is_about_data(blocked: &Blocked) -> bool {
 /// Whether a replica may hold what its leader does not. One that follows it is ahead for a moment when it is looked at later, while
 /// clients write: there the leader's own answer counts.
 fn holds_more(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool {
-    if !leader.replicates_to(&replica.endpoint) {
+    if !leader.is_followed_by(replica) {
         return may_discard(view, leader, replica).is_err();
     }
     let Seen::Known(answer) = &leader.followers else { return true };

@@ -242,6 +242,11 @@ impl ReplicaView {
         followers.is_some_and(|known| known.followers.iter().any(|(endpoint, _)| endpoint == follower))
     }
 
+    /// Whether it is known to be connected to a replica that takes what it writes: one that leads itself holds what it wrote, too.
+    pub fn is_followed_by(&self, replica: &ReplicaView) -> bool {
+        !replica.leads_in_memory() && self.replicates_to(&replica.endpoint)
+    }
+
     /// Whether it is loaded with role leader.
     pub fn leads_in_memory(&self) -> bool {
         self.loaded().is_some_and(|loaded| loaded.role == Role::Leader)

@@ -170,6 +170,18 @@ fn a_longer_follower_that_is_not_proven_to_continue_blocks() {
     assert_eq!(view.reason(), Reason::LongerFollower);
 }
 
+/// World 60000871: an operation cleared the flag of a replica that a run had made leader, and the leader before it, which still replicated to
+/// that one, was taken to be ahead of all that it replicates to: what clients had written since was given up.
+#[test]
+fn what_leads_itself_follows_nobody_whoever_replicates_to_it() {
+    let with = |b: fn(Replica) -> Replica| {
+        let a = |r: Replica| r.leader().loaded(9).leads_to([("b", 17)]);
+        a_partition().replica("a", a).replica("b", |r| b(r.alive().loaded(17)))
+    };
+    assert_eq!(with(|r| r).chooses(), "a", "it was only looked at later");
+    assert_eq!(with(|r| r.leads_to([])).reason(), Reason::LongerFollower);
+}
+
 #[test]
 fn a_shorter_proven_follower_does_not_save_a_leader_from_an_unproven_longer_one() {
     let view = a_partition()

@@ -269,7 +269,7 @@ fn after_a_delete_is_known() -> Built {
 }
 
 /// Two terms, the last of which began behind a follower's end. Nobody can tell the term of its last entry: it is resent.
-fn of_an_unknown_term(offset: u64) -> Built {
+pub fn of_an_unknown_term(offset: u64) -> Built {
     let view = led_by_a([], |r| r.loaded(offset)).terms([(1, 0), (3, offset + 1)]);
     expired(view, WaitFor::Snapshot("b".into()))
 }
@@ -291,31 +291,6 @@ fn what_a_loaded_replica_holds_is_compared_before_it_is_discarded() {
     let lack = Lack { rows: 1, keys: 1, superseded: 1, superseded_keys: 1, ..Lack::default() };
     let superseded = RowsSeen::compared(ends, BTreeMap::from([(("a".into(), "b".into()), lack)]));
     assert_eq!(after(view.ttl(), superseded).acts(), resent, "a newer row of its key let it expire");
-}
-
-/// World 40012160: of a table that keeps the newest rows of a key a leader had lost deletes; what they had deleted was shown again, newer than
-/// what it lacked, and the followers that had deleted it were resent.
-#[test]
-fn a_newer_row_that_others_have_deleted_explains_nothing() {
-    let decided_of = |rows_of_leader, rows_of_follower, lacks_of_leader| {
-        let mut view = of_an_unknown_term(18).ttl();
-        for (at, rows) in [("a", rows_of_leader), ("b", rows_of_follower)] {
-            let Data::Loaded(loaded) = &mut view.get_mut(at).data else { panic!("{at} is loaded") };
-            loaded.rows = rows;
-        }
-        let superseded = Lack { rows: 1, keys: 1, superseded: 1, superseded_keys: 1, ..Lack::default() };
-        let lacks = Lack { rows: lacks_of_leader, keys: lacks_of_leader, ..Lack::default() };
-        let pairs = [(("a".into(), "b".into()), superseded), (("b".into(), "a".into()), lacks)];
-        let ends = [read("a", 20, 0), read("b", 18, 0)];
-        decided(&after(view, RowsSeen::compared(ends.into(), pairs.into())))
-    };
-    let resends = |decision| matches!(decision, Decision::Act(intents) if intents.iter().all(|intent| intent.resends));
-    assert!(resends(decided_of(15, 18, 2)), "as many rows may be behind the end of its log");
-    assert!(
-        !resends(decided_of(15, 18, 3)),
-        "the leader has lost more of its log, and shows what another one has deleted"
-    );
-    assert!(resends(decided_of(20, 15, 3)), "the follower has lost them");
 }
 
 /// It took 20 rows; a follower has 18 of them. Six entries more deleted some.
