@@ -110,6 +110,10 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
             if has_unknown_offset(view) {
                 return Some(Decision::Unknown);
             }
+            // What brings a replica back clears its leader flag at its end, whoever has been made leader by then.
+            if let Some(op) = view.ops_in_flight.first().filter(|_| view.replicas.iter().any(is_being_recovered)) {
+                return Some(ops_wait(view, op));
+            }
             if *by == LeaderBy::Evidence
                 && early::may_lead(view).is_err()
                 && let Some(first) = everything_first(view, playbook, gates)
@@ -143,6 +147,11 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
+}
+
+/// Whether RecoverTable was sent for it.
+fn is_being_recovered(replica: &ReplicaView) -> bool {
+    replica.memory.recovery.tries > 0
 }
 
 /// Segments an index, as the playbook loads; the documented 8 where it loads nothing.

@@ -1,8 +1,9 @@
 //! Choosing: the flagged leader, several flags, promotion, terms above the history.
 
-use super::builder::{Built, Replica, a_partition};
+use super::builder::{Built, Replica, a_partition, recover};
 use crate::playbook::{OnConflict, Promote};
-use crate::recovery::{Load, PromotionMethod, Reason, choose};
+use crate::recovery::{Decision, Gates, Load, PromotionMethod, Reason, WaitFor, choose, decide};
+use openmldb_model::{OpKind, OpStatus};
 
 /// The old leader died with a tail that nobody received, the new one wrote less than that
 /// (docs/openmldb/experiments.md#divergence-made-on-purpose).
@@ -168,6 +169,23 @@ fn a_longer_follower_that_is_not_proven_to_continue_blocks() {
         .replica("a", |r| r.leader().alive_before().loaded(17).last_term(3))
         .replica("b", |r| r.loaded(21).last_term(1));
     assert_eq!(view.reason(), Reason::LongerFollower);
+}
+
+/// The same world: the replica that it brought back was chosen while the operation went on.
+#[test]
+fn nobody_is_chosen_while_what_brings_a_replica_back_goes_on() {
+    let view = |tries| {
+        let b = move |r: Replica| r.leader().loaded(9).with(|r| r.memory.recovery.tries = tries);
+        a_partition().replica("a", |r| r.leader().out_of_reach()).replica("b", b)
+    };
+    let waits = |view: &Built| match decide(view, &recover(), Gates::OPEN) {
+        Decision::Wait(wait) => wait.what == WaitFor::Ops,
+        _ => false,
+    };
+    let under_way = |tries| view(tries).op(23, OpKind::ReAddWithDrop, OpStatus::Doing);
+    assert!(waits(&under_way(1)));
+    assert!(!waits(&under_way(0)), "it was there before, and may never end");
+    assert!(!waits(&view(1).op(23, OpKind::ReAddWithDrop, OpStatus::Done)));
 }
 
 /// World 60000871: an operation cleared the flag of a replica that a run had made leader, and the leader before it, which still replicated to
