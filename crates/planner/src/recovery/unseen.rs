@@ -85,7 +85,7 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
     let memory = |r: &ReplicaView| view.memory.replica(&r.endpoint);
     let followers = view.replicas.iter().filter(|r| !leads(r) && memory(r).replaceable != Some(Replaceable::Released));
     let why = |r: &ReplicaView| match (memory(r).leader_held, r.loaded()) {
-        (Some(_), None) => memory(r).replaceable.is_none().then_some(WhyHeld::Unseen),
+        (Some(_), None) => (!may_be_replaced(memory(r).replaceable, blocked)).then_some(WhyHeld::Unseen),
         // It was looked at, and holds more than its leader did then.
         (Some(_), Some(_)) => Some(WhyHeld::HoldsMore),
         // It was compared. Whatever the partition waits for now, that counts until the two are seen to hold the same.
@@ -98,6 +98,16 @@ pub fn held_in(view: &View, blocked: Option<&Blocked>, ours: bool) -> Vec<(Endpo
         }
     };
     followers.filter_map(|r| Some((r.endpoint.clone(), why(r)?))).collect()
+}
+
+/// Whether somebody or something excuses that nobody has looked at a replica. That the nameserver had seen it no longer than its leader says
+/// nothing once others get nothing from that leader: its log has lost entries, and where rows expire nothing else shows it.
+fn may_be_replaced(replaceable: Option<Replaceable>, blocked: Option<&Blocked>) -> bool {
+    match replaceable {
+        None => false,
+        Some(Replaceable::SeenNoLonger) => blocked.is_none_or(|blocked| blocked.reason != Reason::NotCatchingUp),
+        Some(Replaceable::SaidGone | Replaceable::Released) => true,
+    }
 }
 
 /// Whether a replica that an earlier run kept from the nameserver, since it holds more than its leader, still does as far as counts tell,

@@ -53,6 +53,18 @@ fn held(view: &Built, blocked: Option<Reason>, ours: bool) -> Vec<(String, WhyHe
     held_in(view, blocked.as_ref(), ours).into_iter().map(|(at, why)| (at.to_string(), why)).collect()
 }
 
+/// World 62006680: rows expire, so that the leader's count showed no hole in its log; that a third replica got nothing beyond it did.
+#[test]
+fn that_the_nameserver_had_seen_it_no_longer_says_nothing_once_others_get_nothing_from_its_leader() {
+    let held_although = |why, blocked| {
+        let known = move |r: Replica| r.out_of_reach().with(move |r| r.memory.replaceable = Some(why));
+        !held(&serving(known), Some(blocked), false).is_empty()
+    };
+    assert!(!held_although(Replaceable::SeenNoLonger, Reason::NotRedundant));
+    assert!(held_although(Replaceable::SeenNoLonger, Reason::NotCatchingUp));
+    assert!(!held_although(Replaceable::Released, Reason::NotCatchingUp), "somebody has said so");
+}
+
 #[test]
 fn what_nobody_has_looked_at_is_held_until_it_is_looked_at_or_said_to_be_gone() {
     let b = |why| vec![("b".to_owned(), why)];
