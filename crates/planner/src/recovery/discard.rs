@@ -48,9 +48,9 @@ pub(super) fn may_discard(view: &View, leader: &ReplicaView, replica: &ReplicaVi
 /// deleted them, and the leader has lost the deletes with other entries. Sent what that one holds, they would be there again for good.
 fn deleted_here(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> Result<(), Blocked> {
     let lacked = seen_to_lack(view, replica, leader).filter(|rows| *rows > 0);
-    let without_row = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
     let ahead = leader.offset().zip(replica.offset()).map_or(0, |(of_leader, own)| of_leader.0.saturating_sub(own.0));
-    let is_fuller = replica.offset() <= leader.offset() && without_row(replica) + ahead < without_row(leader);
+    let is_fuller =
+        replica.offset() <= leader.offset() && replica.entries_without_row() + ahead < leader.entries_without_row();
     let Some(rows) = lacked.filter(|_| is_fuller && !view.storage.is_disk()) else { return Ok(()) };
     if given_up_at_failover(view, leader, replica) {
         return Ok(());

@@ -334,10 +334,12 @@ impl Case<'_> {
         let what = WaitFor::Rows(follower.endpoint.clone());
         let lasts = self.view.memory.has_expired(&what);
         // What is the same all the time although both grow.
-        let lacks = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
         let seen = match follower.offset() == self.leader.offset() {
             true => self.rows_of_both(follower),
-            false => format!("{} entries without a row, its leader {}", lacks(follower), lacks(self.leader)),
+            false => {
+                let (own, of_leader) = (follower.entries_without_row(), self.leader.entries_without_row());
+                format!("{own} entries without a row, its leader {of_leader}")
+            }
         };
         let wait = || Wait::new(what, seen, self.within, ROWS_SETTLE);
         (!lasts).then(|| Follower::Needs(Decision::Wait(wait())))

@@ -78,7 +78,7 @@ impl Loss {
     pub(super) fn rows(view: &View, replica: &ReplicaView, leader: &ReplicaView) -> Self {
         let rows = replica.rows().saturating_sub(leader.rows());
         // Where the leader lacks more of its log, the difference in rows may hide behind rows of its own.
-        let lacking = leader.offset().map_or(0, |offset| offset.0.saturating_sub(leader.rows()));
+        let lacking = leader.entries_without_row();
         let seen = rows::lacking(view, leader, replica).map(|lack| lack.rows).filter(|rows| *rows > 0);
         Self::resent(view, replica, LossKind::LacksRows, Some(seen.unwrap_or(rows.max(lacking))))
     }

@@ -170,8 +170,7 @@ pub(super) fn lacking(view: &View, x: &ReplicaView, y: &ReplicaView) -> Option<L
         lacking.get(&(x.endpoint.clone(), y.endpoint.clone())).copied().unwrap_or_default()
     };
     let lacks_newer = || lack(y, x).but_for_superseded().rows > ahead(view, y, x);
-    let entries_without_row = |r: &ReplicaView| r.offset().map_or(0, |offset| offset.0.saturating_sub(r.rows()));
-    let is_fuller = || view.storage.is_disk() || entries_without_row(y) < entries_without_row(x);
+    let is_fuller = || view.storage.is_disk() || y.entries_without_row() < x.entries_without_row();
     let (lacks, is_in_doubt) = (lack(x, y), || lacks_newer() && is_fuller());
     let explained = || if lacks.superseded > 0 && is_in_doubt() { lacks } else { lacks.but_for_superseded() };
     (still(x) && still(y)).then(explained)
@@ -317,8 +316,7 @@ pub(super) fn seen_to_have_deleted(view: &View, leader: &ReplicaView, replica: &
     let is_like_it = |r: &&ReplicaView| r.endpoint == leader.endpoint || seen_equal(view, leader, r);
     let most = view.replicas.iter().filter(is_like_it).map(hidden).max().unwrap_or(0);
     // What the other one has deleted, too: it still counts that, or it has no more than the delete and the row is gone with it.
-    let without_row = replica.offset().map_or(0, |offset| offset.0.saturating_sub(replica.rows()));
-    let of_both = hidden(replica) + without_row.saturating_sub(hidden(replica)) / 2;
+    let of_both = hidden(replica) + replica.entries_without_row().saturating_sub(hidden(replica)) / 2;
     let deleted = most.saturating_sub(of_both);
     // What it counts and does not show may have expired as well.
     let lack = lacking(view, leader, replica).filter(|_| !view.storage.is_disk() && !view.has_ttl);

@@ -247,6 +247,11 @@ impl ReplicaView {
         !replica.leads_in_memory() && self.replicates_to(&replica.endpoint)
     }
 
+    /// How many entries of its log it counts no row of: deletes, rows that are gone since, or what it has lost.
+    pub fn entries_without_row(&self) -> u64 {
+        self.offset().map_or(0, |offset| offset.0.saturating_sub(self.rows()))
+    }
+
     /// Whether it is loaded with role leader.
     pub fn leads_in_memory(&self) -> bool {
         self.loaded().is_some_and(|loaded| loaded.role == Role::Leader)

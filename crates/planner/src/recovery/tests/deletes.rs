@@ -4,7 +4,9 @@
 
 use super::builder::{Built, Replica, a_partition};
 use super::rows::{after, decided, of_an_unknown_term, read, seen};
-use crate::recovery::{Data, Decision, Lack, LastTerm, Reason, RowsSeen, is_on_history, last_term, settled_term};
+use crate::recovery::{
+    Data, Decision, Lack, LastTerm, Reason, RowsSeen, is_on_history, last_term, seen_to_lack, settled_term,
+};
 use openmldb_model::Term;
 
 /// Two terms, the second from offset 15.
@@ -158,45 +160,42 @@ fn a_snapshot_that_shows_no_term_is_not_asked_for_again() {
     assert!(matches!(view.decided(), Decision::Choose(_)), "{:?}", view.decided());
 }
 
+/// Its leader at 20, and a follower at 18, with so many rows.
+fn counting(rows_of_leader: u64, rows_of_follower: u64) -> Built {
+    let mut view = of_an_unknown_term(18).ttl();
+    for (at, rows) in [("a", rows_of_leader), ("b", rows_of_follower)] {
+        let Data::Loaded(loaded) = &mut view.get_mut(at).data else { panic!("{at} is loaded") };
+        loaded.rows = rows;
+    }
+    view
+}
+
 /// World 40012160: of a table that keeps the newest rows of a key a leader had lost deletes; what they had deleted was shown again, newer than
 /// what it lacked, and the followers that had deleted it were resent.
 #[test]
 fn a_newer_row_that_others_have_deleted_explains_nothing() {
-    let decided_of = |rows_of_leader, rows_of_follower, lacks_of_leader| {
-        let mut view = of_an_unknown_term(18).ttl();
-        for (at, rows) in [("a", rows_of_leader), ("b", rows_of_follower)] {
-            let Data::Loaded(loaded) = &mut view.get_mut(at).data else { panic!("{at} is loaded") };
-            loaded.rows = rows;
-        }
+    let lacked_by_leader = |view: Built, lacked_by_follower| {
         let superseded = Lack { rows: 1, keys: 1, superseded: 1, superseded_keys: 1, ..Lack::default() };
-        let lacks = Lack { rows: lacks_of_leader, keys: lacks_of_leader, ..Lack::default() };
+        let lacks = Lack { rows: lacked_by_follower, keys: lacked_by_follower, ..Lack::default() };
         let pairs = [(("a".into(), "b".into()), superseded), (("b".into(), "a".into()), lacks)];
-        let ends = [read("a", 20, 0), read("b", 18, 0)];
-        decided(&after(view, RowsSeen::compared(ends.into(), pairs.into())))
+        let view = after(view, RowsSeen::compared([read("a", 20, 0), read("b", 18, 0)].into(), pairs.into()));
+        seen_to_lack(&view.0, view.get("a"), view.get("b"))
     };
-    let resends = |decision| matches!(decision, Decision::Act(intents) if intents.iter().all(|intent| intent.resends));
-    assert!(resends(decided_of(15, 18, 2)), "as many rows may be behind the end of its log");
-    assert!(
-        !resends(decided_of(15, 18, 3)),
-        "the leader has lost more of its log, and shows what another one has deleted"
-    );
-    assert!(resends(decided_of(20, 15, 3)), "the follower has lost them");
+    assert_eq!(lacked_by_leader(counting(15, 18), 2), Some(0), "as many rows may be behind the end of its log");
+    assert_eq!(lacked_by_leader(counting(15, 18), 3), Some(1), "the leader has lost more of its log");
+    assert_eq!(lacked_by_leader(counting(20, 15), 3), Some(0), "the follower has lost them");
+    assert_eq!(lacked_by_leader(counting(20, 15).on_disk(), 3), Some(1), "on disk counts are estimates");
 }
 
 /// The same world: a leader that has lost deletes shows rows that its followers do not.
 #[test]
 fn rows_that_only_the_leader_shows_may_be_deleted_ones() {
-    let decided_of = |rows_of_leader, rows_of_follower, lacks| {
-        let mut view = of_an_unknown_term(18).ttl();
-        for (at, rows) in [("a", rows_of_leader), ("b", rows_of_follower)] {
-            let Data::Loaded(loaded) = &mut view.get_mut(at).data else { panic!("{at} is loaded") };
-            loaded.rows = rows;
-        }
-        decided(&after(view, seen(&[("a", 20), ("b", 18)], &[("b", "a", lacks)])))
+    let resends = |view, lacks| {
+        let decision = decided(&after(view, seen(&[("a", 20), ("b", 18)], &[("b", "a", lacks)])));
+        matches!(decision, Decision::Act(intents) if intents.iter().all(|intent| intent.resends))
     };
-    let resends = |decision| matches!(decision, Decision::Act(intents) if intents.iter().all(|intent| intent.resends));
-    assert!(resends(decided_of(15, 18, 2)), "they may be behind the end of its log");
-    assert!(!resends(decided_of(15, 18, 3)), "the leader has lost more of its log");
-    assert!(resends(decided_of(18, 18, 3)), "as much may be deleted by what the leader is ahead by");
-    assert!(resends(decided_of(20, 15, 3)), "the follower has lost them");
+    assert!(resends(counting(15, 18), 2), "they may be behind the end of its log");
+    assert!(!resends(counting(15, 18), 3), "the leader has lost more of its log");
+    assert!(resends(counting(18, 18), 3), "as much may be deleted by what the leader is ahead by");
+    assert!(resends(counting(20, 15), 3), "the follower has lost them");
 }
