@@ -16,12 +16,12 @@ fn append_to(cli_harness: &CliHarness, follower: &Endpoint, value: &[u8]) {
     cli_harness.harness.world(|world| {
         let id = orders(world, 0);
         let end = world.rows()[&id][follower].last().unwrap().index;
-        let entry =
-            LogEntry { log_index: Some(end + 1), term: Some(1), value: Some(value.to_vec()), ..LogEntry::default() };
+        let term = world.metadata()[&id].term_offset.last().map(|last| last.term);
+        let entry = LogEntry { log_index: Some(end + 1), term, value: Some(value.to_vec()), ..LogEntry::default() };
         let request = AppendEntriesRequest {
             tid: Some(id.tid.0),
             pid: Some(id.pid.0),
-            term: Some(1),
+            term,
             pre_log_index: Some(end),
             entries: vec![entry],
         };
@@ -178,5 +178,23 @@ async fn a_replica_that_holds_a_row_of_its_own_is_not_resent() {
         cli_harness.refuses(&format!("{step} shop.orders/0 {lost}"), &why);
     }
     assert_eq!(cli_harness.harness.world(|world| world.trace().mutations()), sent, "nothing may be discarded");
+    cli_harness.ends().await;
+}
+
+/// An undertaking judges as a single step does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undertaking_does_not_resend_a_replica_that_holds_a_row_of_its_own() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (lost, _) = cli_harness.leader_and_follower();
+    cli_harness.says(0, &format!("upgrade pre {lost}"));
+    let (leading, _) = cli_harness.leader_and_follower();
+    append_to(&cli_harness, &lost, b"a row that nobody else holds");
+    left_behind(&cli_harness, &leading, &lost, |world, id| {
+        assert!((0..5).all(|_| world.put_row(&leading, id)));
+    })
+    .await;
+    let said = cli_harness.tells(&format!("upgrade post {lost}"));
+    assert!(said.contains(&format!("{lost} holds rows of 1 key that its leader {leading} does not hold")), "{said}");
     cli_harness.ends().await;
 }
