@@ -100,6 +100,29 @@ fn who_was_named_leader_while_behind_and_wrote_is_left_to_a_person() {
     assert_eq!(world.comes_right().blocked, ["written_beside []"]);
 }
 
+/// Seeds 40016596 and 40031652: the same, and it writes as much as it lacked, so that all end right before its term began. Its followers were
+/// taken for the beginning of its log.
+#[test]
+fn who_was_named_leader_while_behind_and_wrote_as_much_as_it_lacked_is_compared_with_the_others() {
+    for playbook in ["recover", "fast", "leaders-first"] {
+        for late in [None, Some("0s@tablet3=tablet-restarts-5s")] {
+            let mut world = changed_cluster(3, 1, |settings| settings.nameserver.auto_failover = false).by(playbook);
+            let [id] = world.table(KHdd, [&[2, 3, 1]]);
+            world.rows(id, 2, 2);
+            world.freezes(1, 2_000);
+            let behind = world.at(1);
+            typed::change_leader(&mut world.world, id, &behind);
+            world.rows(id, 1, 2);
+            world.everything_dies();
+            world.everything_starts();
+            let disturbed = [late.as_slice()];
+            let found = world.comes_right_after(if late.is_some() { &disturbed } else { &[] });
+            assert_eq!(found.blocked.len(), 1, "{playbook}, {late:?}: {:?}", found.blocked);
+            assert!(found.blocked[0].starts_with("leader_lacks_rows"), "{playbook}, {late:?}: {:?}", found.blocked);
+        }
+    }
+}
+
 /// Seed 250639: the old leader lost its last entry, and another one was elected while it was away. Once that one serves, the last
 /// term is not the old one's, and where it began says nothing about it.
 #[test]
