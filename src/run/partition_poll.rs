@@ -77,13 +77,17 @@ impl Pace {
     }
 }
 
+fn waits_for_ops(task: &PartitionTask) -> bool {
+    matches!(task.waiting, Some(WaitFor::Ops | WaitFor::OthersOps))
+}
+
 impl Driver {
     /// Whether looking at the partitions that want it one by one costs less than looking at everything.
     pub(super) fn closely_is_cheaper(&self, wanting: &[PartitionId]) -> bool {
         let everything = (self.placed.len() + 3) * CALL + self.lines() as usize * LINE;
         // Of an operation that is one of hundreds it is mostly asked whether it has ended, and no more.
         let is_one_of_many = self.apart().is_some();
-        let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(|task| task.waiting == Some(WaitFor::Ops));
+        let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(waits_for_ops);
         let briefly = wanting.iter().filter(|_| is_one_of_many).filter(waits).count();
         (briefly + (wanting.len() - briefly) * CALLS) * CALL < everything
     }
@@ -109,7 +113,7 @@ impl Driver {
                 continue;
             };
             let is_to_show = apart.is_some() && task.waiting.is_none() && task.asked_for_op;
-            let waits_for_ops = task.waiting == Some(WaitFor::Ops) || is_to_show;
+            let waits_for_ops = waits_for_ops(task) || is_to_show;
             let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
             let pauses = match (waits_for_ops, queued, apart) {
                 (true, _, Some(apart)) => apart..=apart.max(still),

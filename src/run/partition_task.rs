@@ -230,7 +230,13 @@ impl PartitionTask {
             && (self.nameserver_acted >= tables_seen.max(self.tables_seen)
                 || matches!(
                     self.waiting,
-                    Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_) | WaitFor::Registered(_))
+                    Some(
+                        WaitFor::Ops
+                            | WaitFor::OthersOps
+                            | WaitFor::Flags
+                            | WaitFor::CatchUp(_)
+                            | WaitFor::Registered(_)
+                    )
                 ))
     }
 }
