@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
+use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Role, Seen, Table, TableName};
 use crate::recovery::WaitFor;
 
 use super::driver::{Driver, Report};
@@ -39,7 +39,7 @@ const MANY: usize = 100;
 const QUEUE_MOST: Duration = Duration::from_secs(5);
 
 /// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
-const EMPTY_APART: Duration = Duration::from_millis(20);
+const ODD_APART: Duration = Duration::from_millis(20);
 
 /// What a close look brought.
 pub(super) enum PartitionPoll {
@@ -275,19 +275,22 @@ async fn look(
 impl PartitionTask {
     /// Notes how a replica was seen. Two looks in the same instant show the same.
     pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
-        let is_empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        // Of what leads, rows are counted before their entries are.
+        let may_be_an_instant =
+            |held: &Held| held.offset == Offset(0) || held.role == Role::Follower && held.record_cnt > held.offset.0;
+        let is_odd = held.is_some_and(|held| held.state.is_loaded() && may_be_an_instant(held));
         // Most are not, at every look.
-        if !is_empty && self.empty.is_empty() && self.memory.empty_looks(endpoint) == 0 {
+        if !is_odd && self.odd.is_empty() && self.memory.odd_looks(endpoint) == 0 {
             return;
         }
         let now = Instant::now();
         let replica = self.memory.replica_mut(endpoint);
-        if !is_empty {
-            replica.empty_looks = 0;
-            self.empty.remove(endpoint);
-        } else if self.empty.get(endpoint).is_none_or(|last| now.duration_since(*last) >= EMPTY_APART) {
-            replica.empty_looks = replica.empty_looks.saturating_add(1);
-            self.empty.insert(endpoint.clone(), now);
+        if !is_odd {
+            replica.odd_looks = 0;
+            self.odd.remove(endpoint);
+        } else if self.odd.get(endpoint).is_none_or(|last| now.duration_since(*last) >= ODD_APART) {
+            replica.odd_looks = replica.odd_looks.saturating_add(1);
+            self.odd.insert(endpoint.clone(), now);
         }
     }
 }
@@ -297,7 +300,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{Pid, Role, State, Tid};
+    use crate::model::{Pid, State, Tid};
     use crate::recovery::Memory;
     use crate::run::Widths;
 
@@ -322,14 +325,22 @@ mod tests {
             index_rows: Vec::new(),
         };
         let mut task = PartitionTask::new(Memory::default(), vec![at.clone()]);
-        let polling = |task: &PartitionTask| task.memory.replica(&at).empty_looks;
+        let polling = |task: &PartitionTask| task.memory.replica(&at).odd_looks;
         task.note_look(&at, Some(&empty));
         task.note_look(&at, Some(&empty));
         assert_eq!(polling(&task), 1);
-        tokio::time::advance(EMPTY_APART).await;
+        tokio::time::advance(ODD_APART).await;
         task.note_look(&at, Some(&empty));
         assert_eq!(polling(&task), 2);
+        // With more rows than entries it is as odd, unless it leads.
+        tokio::time::advance(ODD_APART).await;
+        task.note_look(&at, Some(&Held { offset: Offset(1), record_cnt: 2, ..empty.clone() }));
+        assert_eq!(polling(&task), 3);
+        let leads = Held { role: Role::Leader, offset: Offset(1), record_cnt: 2, ..empty.clone() };
+        task.note_look(&at, Some(&leads));
+        assert_eq!(polling(&task), 0);
+        task.note_look(&at, Some(&empty));
         task.note_look(&at, Some(&Held { offset: Offset(1), ..empty }));
-        assert_eq!((polling(&task), task.empty), (0, BTreeMap::new()));
+        assert_eq!((polling(&task), task.odd), (0, BTreeMap::new()));
     }
 }

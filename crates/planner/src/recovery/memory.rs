@@ -116,9 +116,9 @@ pub struct ReplicaMemory {
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
-    /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
-    /// (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
-    pub empty_looks: u32,
+    /// Looks in a row that showed it loaded, and empty or with more rows than entries. A replica is kTableNormal for an instant before its
+    /// offset is set (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
+    pub odd_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
@@ -254,9 +254,9 @@ impl Memory {
         }
     }
 
-    /// How many looks in a row showed a replica loaded and empty.
-    pub fn empty_looks(&self, endpoint: &Endpoint) -> u32 {
-        self.replicas.get(endpoint).map_or(0, |replica| replica.empty_looks)
+    /// How many looks in a row showed a replica loaded, and empty or with more rows than entries.
+    pub fn odd_looks(&self, endpoint: &Endpoint) -> u32 {
+        self.replicas.get(endpoint).map_or(0, |replica| replica.odd_looks)
     }
 
     /// What is remembered of a replica.
@@ -383,7 +383,7 @@ impl ReplicaMemory {
             stalled_at: None,
             recovery: Recovery::default(),
             refusals: 0,
-            empty_looks: 0,
+            odd_looks: 0,
             last_error: None,
         }
     }

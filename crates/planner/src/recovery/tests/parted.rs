@@ -96,7 +96,7 @@ fn what_parts_a_replica_from_its_leader_is_forgotten_once_it_is_seen_replaced_an
     let at = |offset: u64, looks: u32| {
         let mut view = a_partition()
             .replica("a", |r| r.leader().alive().loaded(9).leads_to([]))
-            .replica("b", |r| r.loaded(offset).with(|r| r.memory.empty_looks = looks));
+            .replica("b", |r| r.loaded(offset).with(|r| r.memory.odd_looks = looks));
         view.get_mut("b").memory.shared_up_to = Some(Offset(6));
         view.0.memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(6));
         let mut memory = view.0.memory.clone();
