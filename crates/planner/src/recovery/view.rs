@@ -280,6 +280,8 @@ impl ReplicaView {
                 _ => false,
             },
             Load::Vanished => matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare)),
+            // Whether that load goes on or not, it has nothing to load.
+            Load::Interrupted => self.directory == Seen::Known(Directory::Bare),
             _ => self.has_no_directory(),
         };
         self.data == Data::Absent && is_gone
