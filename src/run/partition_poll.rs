@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
 use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Role, Seen, Table, TableName};
-use crate::recovery::WaitFor;
+use crate::recovery::{Load, WaitFor};
 
 use super::driver::{Driver, Report};
 use super::looks::NextLook;
@@ -278,7 +278,13 @@ impl PartitionTask {
         // Of what leads, rows are counted before their entries are.
         let may_be_an_instant =
             |held: &Held| held.offset == Offset(0) || held.role == Role::Follower && held.record_cnt > held.offset.0;
-        let is_odd = held.is_some_and(|held| held.state.is_loaded() && may_be_an_instant(held));
+        let has_just_ended = || {
+            matches!(
+                self.memory.replica(endpoint).load,
+                Load::Accepted | Load::Seen | Load::Interrupted | Load::InDoubt
+            )
+        };
+        let is_odd = held.is_some_and(|held| held.state.is_loaded() && (may_be_an_instant(held) || has_just_ended()));
         // Most are not, at every look.
         if !is_odd && self.odd.is_empty() && self.memory.odd_looks(endpoint) == 0 {
             return;
@@ -340,7 +346,14 @@ mod tests {
         task.note_look(&at, Some(&leads));
         assert_eq!(polling(&task), 0);
         task.note_look(&at, Some(&empty));
+        task.note_look(&at, Some(&Held { offset: Offset(1), ..empty.clone() }));
+        assert_eq!((polling(&task), &task.odd), (0, &BTreeMap::new()));
+        // What it shows may be on its way to something else as long as nobody has taken its load to be over.
+        task.memory.replica_mut(&at).load = Load::Seen;
+        task.note_look(&at, Some(&Held { offset: Offset(1), ..empty.clone() }));
+        assert_eq!(polling(&task), 1);
+        task.memory.replica_mut(&at).load = Load::Loaded;
         task.note_look(&at, Some(&Held { offset: Offset(1), ..empty }));
-        assert_eq!((polling(&task), task.odd), (0, BTreeMap::new()));
+        assert_eq!(polling(&task), 0);
     }
 }

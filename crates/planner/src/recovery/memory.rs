@@ -116,8 +116,9 @@ pub struct ReplicaMemory {
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
-    /// Looks in a row that showed it loaded, and empty or with more rows than entries. A replica is kTableNormal for an instant before its
-    /// offset is set (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
+    /// Looks in a row that showed it loaded, and empty, or with more rows than entries, or where a load of ours was not believed to have
+    /// ended yet. A replica is kTableNormal for an instant before its offset is set
+    /// (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
     pub odd_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
@@ -254,7 +255,7 @@ impl Memory {
         }
     }
 
-    /// How many looks in a row showed a replica loaded, and empty or with more rows than entries.
+    /// How many looks in a row showed what may be an instant of a load.
     pub fn odd_looks(&self, endpoint: &Endpoint) -> u32 {
         self.replicas.get(endpoint).map_or(0, |replica| replica.odd_looks)
     }

@@ -2,7 +2,7 @@
 
 use openmldb_model::{Offset, Term, TermStart};
 
-use super::base::rows_bear_out;
+use super::base::{is_written_while_loading, rows_bear_out};
 use super::stuck::leads_in;
 use super::view::{ReplicaView, View};
 
@@ -238,7 +238,8 @@ pub fn elected_last(view: &View) -> Option<&ReplicaView> {
 /// (docs/openmldb/experiments.md#divergence-made-on-purpose).
 pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
-    if x_offset == Offset(0) {
+    // What an aggregator wrote while it was loaded has no place in its log.
+    if x_offset == Offset(0) && !is_written_while_loading(view, x) {
         return true;
     }
     if have_parted(x, y) {

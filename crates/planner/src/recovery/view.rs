@@ -345,11 +345,11 @@ impl Data {
     fn once_believed(self, memory: &ReplicaMemory, is_aggregate: bool) -> Self {
         let Self::Loaded(Loaded { role: Role::Follower, offset: Some(offset), rows, .. }) = self else { return self };
         let not_ours = matches!(memory.load, Load::NotSent | Load::Loaded | Load::HandedOver);
+        let lasts = memory.odd_looks >= LASTING;
         let is_doubted = match (offset, rows) {
-            (Offset(0), 0) => !not_ours && memory.odd_looks == 1,
-            (Offset(0), _) if !is_aggregate => true,
-            (Offset(0), _) => memory.odd_looks < LASTING,
-            (offset, rows) => is_aggregate && !not_ours && rows > offset.0 && memory.odd_looks < LASTING,
+            (Offset(0), 0) if !is_aggregate => !not_ours && memory.odd_looks == 1,
+            (Offset(0), 1..) => !is_aggregate || !lasts,
+            _ => is_aggregate && !not_ours && !lasts,
         };
         if is_doubted { Self::Loading(State::Loading) } else { self }
     }

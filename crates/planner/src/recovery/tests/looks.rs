@@ -97,7 +97,8 @@ fn a_pre_aggregate_replica_into_which_its_aggregator_wrote_is_what_it_shows_once
         assert_eq!(seen, [false, false, false, true], "3 rows at offset {offset}");
         assert!(matches!(data(&of_aggregate(offset, Role::Leader), Load::Seen, 1), Data::Loaded(_)));
     }
-    assert!(matches!(data(&of_aggregate(3, Role::Follower), Load::Seen, 1), Data::Loaded(_)), "a row an entry");
+    let seen = [1, 3].map(|looks| matches!(data(&of_aggregate(3, Role::Follower), Load::Seen, looks), Data::Loaded(_)));
+    assert_eq!(seen, [false, true], "a row an entry may have been made, too, and be gone in the end");
     assert!(matches!(data(&of_aggregate(2, Role::Follower), Load::NotSent, 0), Data::Loaded(_)), "nobody loads it");
 }
 

@@ -213,6 +213,16 @@ fn that_an_aggregator_wrote_into_a_leader_is_known_from_before_it_led() {
     assert_eq!([carried(same(memory)), carried(restarted(memory))], [true, false]);
 }
 
+/// World 62007487: its own log was empty, and its leader's, too.
+#[test]
+fn what_holds_rows_without_a_log_is_nobodys_beginning() {
+    let beginning = |rows| {
+        let view = a_partition().replica("a", |r| r.leader().loaded(0)).replica("b", |r| r.loaded(0).rows(rows));
+        aggregating(view, base("a", false)).choice().proven
+    };
+    assert_eq!([beginning(0).len(), beginning(1).len()], [1, 0]);
+}
+
 #[test]
 fn a_leader_into_which_its_aggregator_wrote_is_nobodys_source_however_few_rows_show_it() {
     let a = |r: Replica| r.leader().alive().loaded(30).rows(32).leads_to([]);
