@@ -402,7 +402,7 @@ impl Driver {
                     }
                 }
                 Decision::Wait(wait) => {
-                    if !matches!(wait.what, WaitFor::Ops | WaitFor::CatchUp(_)) {
+                    if !matches!(wait.what, WaitFor::Ops | WaitFor::OthersOps | WaitFor::CatchUp(_)) {
                         self.lanes.ops_ended(id);
                     }
                     if task.waiting.as_ref() != Some(&wait.what) && !wait.what.is_turn() {

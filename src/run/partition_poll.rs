@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CallError, Cluster};
-use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Seen, Table, TableName};
-use crate::recovery::WaitFor;
+use crate::model::{Endpoint, Held, Offset, Op, OpStatus, PartitionId, Role, Seen, Table, TableName};
+use crate::recovery::{Load, WaitFor};
 
 use super::driver::{Driver, Report};
 use super::looks::NextLook;
@@ -39,7 +39,7 @@ const MANY: usize = 100;
 const QUEUE_MOST: Duration = Duration::from_secs(5);
 
 /// Looks that count as two are at least this far apart: what lasts for an instant may be seen twice within it.
-const EMPTY_APART: Duration = Duration::from_millis(20);
+const ODD_APART: Duration = Duration::from_millis(20);
 
 /// What a close look brought.
 pub(super) enum PartitionPoll {
@@ -77,13 +77,17 @@ impl Pace {
     }
 }
 
+fn waits_for_ops(task: &PartitionTask) -> bool {
+    matches!(task.waiting, Some(WaitFor::Ops | WaitFor::OthersOps))
+}
+
 impl Driver {
     /// Whether looking at the partitions that want it one by one costs less than looking at everything.
     pub(super) fn closely_is_cheaper(&self, wanting: &[PartitionId]) -> bool {
         let everything = (self.placed.len() + 3) * CALL + self.lines() as usize * LINE;
         // Of an operation that is one of hundreds it is mostly asked whether it has ended, and no more.
         let is_one_of_many = self.apart().is_some();
-        let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(|task| task.waiting == Some(WaitFor::Ops));
+        let waits = |id: &&PartitionId| self.partitions.get(id).is_some_and(waits_for_ops);
         let briefly = wanting.iter().filter(|_| is_one_of_many).filter(waits).count();
         (briefly + (wanting.len() - briefly) * CALLS) * CALL < everything
     }
@@ -109,7 +113,7 @@ impl Driver {
                 continue;
             };
             let is_to_show = apart.is_some() && task.waiting.is_none() && task.asked_for_op;
-            let waits_for_ops = task.waiting == Some(WaitFor::Ops) || is_to_show;
+            let waits_for_ops = waits_for_ops(task) || is_to_show;
             let on_its_clock = |pause: Duration| pause.div_f64(self.settings.pace);
             let pauses = match (waits_for_ops, queued, apart) {
                 (true, _, Some(apart)) => apart..=apart.max(still),
@@ -271,19 +275,28 @@ async fn look(
 impl PartitionTask {
     /// Notes how a replica was seen. Two looks in the same instant show the same.
     pub(super) fn note_look(&mut self, endpoint: &Endpoint, held: Option<&Held>) {
-        let is_empty = held.is_some_and(|held| held.state.is_loaded() && held.offset == Offset(0));
+        // Of what leads, rows are counted before their entries are.
+        let may_be_an_instant =
+            |held: &Held| held.offset == Offset(0) || held.role == Role::Follower && held.record_cnt > held.offset.0;
+        let has_just_ended = || {
+            matches!(
+                self.memory.replica(endpoint).load,
+                Load::Accepted | Load::Seen | Load::Interrupted | Load::InDoubt
+            )
+        };
+        let is_odd = held.is_some_and(|held| held.state.is_loaded() && (may_be_an_instant(held) || has_just_ended()));
         // Most are not, at every look.
-        if !is_empty && self.empty.is_empty() && self.memory.empty_looks(endpoint) == 0 {
+        if !is_odd && self.odd.is_empty() && self.memory.odd_looks(endpoint) == 0 {
             return;
         }
         let now = Instant::now();
         let replica = self.memory.replica_mut(endpoint);
-        if !is_empty {
-            replica.empty_looks = 0;
-            self.empty.remove(endpoint);
-        } else if self.empty.get(endpoint).is_none_or(|last| now.duration_since(*last) >= EMPTY_APART) {
-            replica.empty_looks = replica.empty_looks.saturating_add(1);
-            self.empty.insert(endpoint.clone(), now);
+        if !is_odd {
+            replica.odd_looks = 0;
+            self.odd.remove(endpoint);
+        } else if self.odd.get(endpoint).is_none_or(|last| now.duration_since(*last) >= ODD_APART) {
+            replica.odd_looks = replica.odd_looks.saturating_add(1);
+            self.odd.insert(endpoint.clone(), now);
         }
     }
 }
@@ -293,7 +306,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{Pid, Role, State, Tid};
+    use crate::model::{Pid, State, Tid};
     use crate::recovery::Memory;
     use crate::run::Widths;
 
@@ -318,14 +331,29 @@ mod tests {
             index_rows: Vec::new(),
         };
         let mut task = PartitionTask::new(Memory::default(), vec![at.clone()]);
-        let polling = |task: &PartitionTask| task.memory.replica(&at).empty_looks;
+        let polling = |task: &PartitionTask| task.memory.replica(&at).odd_looks;
         task.note_look(&at, Some(&empty));
         task.note_look(&at, Some(&empty));
         assert_eq!(polling(&task), 1);
-        tokio::time::advance(EMPTY_APART).await;
+        tokio::time::advance(ODD_APART).await;
         task.note_look(&at, Some(&empty));
         assert_eq!(polling(&task), 2);
+        // With more rows than entries it is as odd, unless it leads.
+        tokio::time::advance(ODD_APART).await;
+        task.note_look(&at, Some(&Held { offset: Offset(1), record_cnt: 2, ..empty.clone() }));
+        assert_eq!(polling(&task), 3);
+        let leads = Held { role: Role::Leader, offset: Offset(1), record_cnt: 2, ..empty.clone() };
+        task.note_look(&at, Some(&leads));
+        assert_eq!(polling(&task), 0);
+        task.note_look(&at, Some(&empty));
+        task.note_look(&at, Some(&Held { offset: Offset(1), ..empty.clone() }));
+        assert_eq!((polling(&task), &task.odd), (0, &BTreeMap::new()));
+        // What it shows may be on its way to something else as long as nobody has taken its load to be over.
+        task.memory.replica_mut(&at).load = Load::Seen;
+        task.note_look(&at, Some(&Held { offset: Offset(1), ..empty.clone() }));
+        assert_eq!(polling(&task), 1);
+        task.memory.replica_mut(&at).load = Load::Loaded;
         task.note_look(&at, Some(&Held { offset: Offset(1), ..empty }));
-        assert_eq!((polling(&task), task.empty), (0, BTreeMap::new()));
+        assert_eq!(polling(&task), 0);
     }
 }

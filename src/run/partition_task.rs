@@ -35,8 +35,8 @@ pub(super) struct PartitionTask {
     pub(super) tables_seen: Sequence,
     /// ... on its replicas' tablets.
     pub(super) seen: ByEndpoint<Sequence>,
-    /// When replicas were last counted as empty.
-    pub(super) empty: BTreeMap<Endpoint, Instant>,
+    /// When looks at replicas that showed what may be an instant of a load were last counted.
+    pub(super) odd: BTreeMap<Endpoint, Instant>,
     /// When to look at it alone.
     pub(super) pace: Pace,
     /// Since when it has been serving, since the run began to act.
@@ -90,7 +90,7 @@ impl PartitionTask {
             asked_for_op: false,
             tables_seen: 0,
             seen: ByEndpoint::default(),
-            empty: BTreeMap::new(),
+            odd: BTreeMap::new(),
             pace: Pace::new(),
             serving_after: None,
             end: None,
@@ -230,7 +230,13 @@ impl PartitionTask {
             && (self.nameserver_acted >= tables_seen.max(self.tables_seen)
                 || matches!(
                     self.waiting,
-                    Some(WaitFor::Ops | WaitFor::Flags | WaitFor::CatchUp(_) | WaitFor::Registered(_))
+                    Some(
+                        WaitFor::Ops
+                            | WaitFor::OthersOps
+                            | WaitFor::Flags
+                            | WaitFor::CatchUp(_)
+                            | WaitFor::Registered(_)
+                    )
                 ))
     }
 }

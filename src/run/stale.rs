@@ -14,6 +14,7 @@ pub(super) fn refresh(task: &PartitionTask, endpoint: &Endpoint, probes: Option<
             | WaitFor::Rows(_)
             | WaitFor::Stuck(_)
             | WaitFor::Ops
+            | WaitFor::OthersOps
             | WaitFor::Begun(_)
             | WaitFor::Answer(_)
             | WaitFor::Flags

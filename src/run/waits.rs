@@ -82,7 +82,7 @@ impl From<&WaitFor> for Awaited {
             WaitFor::Loading | WaitFor::SlowLoad => Self::Load,
             WaitFor::Appearing(_) => Self::Appear,
             WaitFor::Snapshot(_) => Self::Snapshot,
-            WaitFor::Ops | WaitFor::Begun(_) => Self::Op,
+            WaitFor::Ops | WaitFor::OthersOps | WaitFor::Begun(_) => Self::Op,
             WaitFor::CatchUp(_) => Self::CatchUp,
             WaitFor::Rows(_) => Self::Rows,
             WaitFor::Stuck(_) => Self::Progress,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use openmldb_ops::model::{Endpoint, PartitionId};
+use openmldb_ops::model::{Endpoint, PartitionId, Pid, Tid};
 use openmldb_ops::playbook::alternatives;
 use openmldb_ops::run::{Recovered, Scope, Selector};
 use openmldb_ops::sandbox::fault::{Fault, FaultKind, OperatorAction};
@@ -13,6 +13,7 @@ use openmldb_ops::sandbox::world::Settings;
 use openmldb_ops::sandbox::{Addresses, World};
 use openmldb_ops::verify::{Finding, FindingKind};
 use openmldb_ops::wire::call::{NameserverAnswer, NameserverCall};
+use openmldb_ops::wire::nameserver::OpStatus;
 use openmldb_ops::wire::nameserver::ShowOpStatusRequest;
 
 use super::calm::{auto_failover, calm_down};
@@ -192,16 +193,33 @@ impl Hunt {
         self.tell_of_between();
     }
 
+    /// The operations that the nameserver lists.
+    fn operations(&mut self) -> Vec<OpStatus> {
+        let request = NameserverCall::ShowOpStatus(ShowOpStatusRequest::default());
+        let answer = self.world.leader().map(|leader| self.world.call_nameserver(&leader, request));
+        match answer {
+            Some(Ok(NameserverAnswer::ShowOpStatus(answer))) => answer.op_status,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Those of them that failed, by number, with what they were about.
+    fn failed_operations(&mut self) -> BTreeSet<(u64, PartitionId)> {
+        let (operations, tables) = (self.operations(), self.world.tables());
+        let failed = operations.iter().filter(|op| op.status == "kFailed").filter_map(|op| {
+            let table = tables.iter().find(|table| table.name == op.name && table.db == op.db)?;
+            Some((op.op_id, PartitionId { tid: Tid(table.tid()), pid: Pid(op.pid?) }))
+        });
+        failed.collect()
+    }
+
     /// What the nameserver has done by itself, and what came of it.
     fn tell_of_between(&mut self) {
         if !self.tell {
             return;
         }
-        let request = NameserverCall::ShowOpStatus(ShowOpStatusRequest::default());
-        let answer = self.world.leader().map(|leader| self.world.call_nameserver(&leader, request));
-        if let Some(Ok(NameserverAnswer::ShowOpStatus(answer))) = answer {
-            self.found.told.extend(answer.op_status.iter().map(|op| format!("{op:?}")));
-        }
+        let operations = self.operations();
+        self.found.told.extend(operations.iter().map(|op| format!("{op:?}")));
         let seen = invariants::looks_like(&self.world, &self.judge().missing);
         self.found.told.extend(seen);
     }
@@ -319,18 +337,17 @@ impl Hunt {
         }
         let before = invariants::looks_like(&self.world, &self.judge().missing);
         let touched = self.judge().touched.clone();
+        let failed_before = self.failed_operations();
         let Some(second) = self.calm_run() else { return };
+        let failed = self.failed_operations().into_iter().filter(|op| !failed_before.contains(op));
+        let failed = failed.map(|(_, id)| id).collect();
         let opened = self.judge().opened;
         let missing = self.judge().missing.clone();
         let changed = invariants::a_second_run_changes_nothing(
             &mut self.world,
             &missing,
             &before,
-            invariants::Second {
-                opened,
-                touched,
-                failed_again: second.summary.blocked.iter().any(|blocked| blocked.reason == "op_failed"),
-            },
+            invariants::Second { opened, touched, failed },
         );
         self.found.violations.extend(changed);
         let kinds = [(self.damaged, "damaged"), (!missing.is_empty(), "missing"), (self.troubled, "troubled")];

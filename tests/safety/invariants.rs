@@ -15,6 +15,7 @@ use openmldb_ops::wire::nameserver::TableInfo;
 
 use super::judge::{Judge, Violation};
 use super::ledger::logs;
+use super::life::of_dropped_tables;
 use super::run::{Ended, Ran};
 use super::shown::{is_same, lacks_nothing, show_the_same};
 
@@ -205,8 +206,8 @@ fn expires_with_time(table: &TableInfo) -> bool {
 pub struct Second {
     /// It sent something that may change something, and the trace holds its calls alone.
     pub opened: bool,
-    /// Operations failed in it again and again, as for the first one.
-    pub failed_again: bool,
+    /// Partitions on which operations failed in it, as for the first one.
+    pub failed: BTreeSet<PartitionId>,
     /// Partitions that the runs before it meant to change.
     pub touched: BTreeSet<PartitionId>,
 }
@@ -227,10 +228,12 @@ pub fn a_second_run_changes_nothing(
     if world.tables().iter().any(expires_with_time) {
         return None;
     }
-    let mut harmless = vec!["ConfSet", "LoadTable", "UpdateTableAliveStatus"];
-    if second.failed_again {
-        harmless.extend(["RecoverTable", "RecoverSnapshot"]);
-    }
+    let harmless = ["ConfSet", "LoadTable", "UpdateTableAliveStatus"];
+    // It is asked for again, and fails again: what it leaves paused goes on.
+    let fails = |call: &Traced| {
+        matches!(call.method, "RecoverTable" | "RecoverSnapshot")
+            && call.partitions.iter().all(|id| second.failed.contains(id))
+    };
     // What an operation of OpenMLDB's own has left paused since.
     let resumed = |call: &Traced| {
         call.method == "RecoverSnapshot" && call.partitions.iter().all(|id| !second.touched.contains(id))
@@ -238,7 +241,7 @@ pub fn a_second_run_changes_nothing(
     let healthy = world.healthy();
     let proves =
         |call: &Traced| call.method == "MakeSnapshot" && call.partitions.iter().all(|id| !healthy.contains(id));
-    let calls = mutations_but(world, &harmless, |call| resumed(call) || proves(call));
+    let calls = mutations_but(world, &harmless, |call| resumed(call) || fails(call) || proves(call));
     let sent = (!calls.is_empty()).then(|| format!("{calls:?}"));
     changed(world, missing, before).or(sent).map(|text| violation("a_second_run_changes_nothing", text))
 }
@@ -263,7 +266,8 @@ pub fn what_is_reported_is_so(
         reported.summary.blocked.iter().filter_map(|blocked| id_of(world, blocked)).collect();
     // Found by two looks at the end.
     blocked.extend(found(world, reported.summary));
-    for id in world.metadata().into_keys() {
+    let of_nothing = of_dropped_tables(world);
+    for id in world.metadata().into_keys().filter(|id| !of_nothing.contains(id)) {
         // What looked healthy all the time is none of its business.
         if blocked.contains(&id) || reported.lacking.contains(&id) || !judge.touched.contains(&id) {
             continue;

@@ -11,6 +11,7 @@ use openmldb_ops::wire::api::TableMode;
 use openmldb_ops::wire::call::{NameserverCall, TabletCall};
 
 use super::ledger::Ledger;
+use super::life::of_dropped_tables;
 use super::shown::{is_same, lacks_nothing, show_the_same};
 
 /// No run in these worlds takes nearly as many calls that change something.
@@ -207,9 +208,10 @@ impl Judge {
         self.opened
     }
 
-    /// What a recovery without a lock has had overwritten is none of the run's doing.
+    /// What a recovery without a lock has had overwritten is none of the run's doing, nor is what becomes of aggregates of nothing.
     pub fn what_others_ruined(&mut self, world: &World) {
         self.forgotten.extend(world.ruined_by_others());
+        self.forgotten.extend(of_dropped_tables(world));
     }
 
     /// Before the first change, what is there is counted.

@@ -24,6 +24,7 @@ mod invariants;
 mod judge;
 mod leaderless;
 mod ledger;
+mod left_over;
 mod life;
 mod matrix;
 mod minimal;

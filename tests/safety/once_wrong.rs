@@ -100,6 +100,62 @@ fn who_was_named_leader_while_behind_and_wrote_is_left_to_a_person() {
     assert_eq!(world.comes_right().blocked, ["written_beside []"]);
 }
 
+/// Seeds 40016596 and 40031652: the same, and it writes as much as it lacked, so that all end right before its term began. Its followers were
+/// taken for the beginning of its log.
+#[test]
+fn who_was_named_leader_while_behind_and_wrote_as_much_as_it_lacked_is_compared_with_the_others() {
+    for playbook in ["recover", "fast", "leaders-first"] {
+        for late in [None, Some("0s@tablet3=tablet-restarts-5s")] {
+            let mut world = changed_cluster(3, 1, |settings| settings.nameserver.auto_failover = false).by(playbook);
+            let [id] = world.table(KHdd, [&[2, 3, 1]]);
+            world.rows(id, 2, 2);
+            world.freezes(1, 2_000);
+            let behind = world.at(1);
+            typed::change_leader(&mut world.world, id, &behind);
+            world.rows(id, 1, 2);
+            world.everything_dies();
+            world.everything_starts();
+            let disturbed = [late.as_slice()];
+            let found = world.comes_right_after(if late.is_some() { &disturbed } else { &[] });
+            assert_eq!(found.blocked.len(), 1, "{playbook}, {late:?}: {:?}", found.blocked);
+            assert!(found.blocked[0].starts_with("leader_lacks_rows"), "{playbook}, {late:?}: {:?}", found.blocked);
+        }
+    }
+}
+
+/// Seed 70002251: an old leader of a disk table is longer by rows that it has overwritten, and is chosen, for what the last one holds alone. A follower
+/// of that one's holds it, too: it was taken for what its leader may have deleted, so that it followed, and auto_failover was given back.
+#[test]
+fn what_a_follower_shares_with_a_leader_that_was_given_up_is_kept_as_it_is() {
+    for playbook in ["recover", "fast", "leaders-first"] {
+        let mut world = cluster(3, 1).by(playbook);
+        let [id] = world.table(KSsd, [&[1, 2, 3]]);
+        let (old, new) = (world.at(1), world.at(3));
+        world.rows(id, 1, 11);
+        world.passes(1_000);
+        world.freeze([2, 3], true);
+        for _ in 0..5 {
+            assert!(world.world.overwrite_row(&old, id));
+        }
+        world.dies([1]);
+        world.freeze([2, 3], false);
+        typed::set_auto_failover(&mut world.world, false);
+        typed::change_leader(&mut world.world, id, &new);
+        typed::until_operations_end(&mut world.world);
+        typed::set_auto_failover(&mut world.world, true);
+        world.passes(10_000);
+        let leads = world.led_by(id);
+        world.rows(id, leads, 1);
+        world.passes(1_000);
+        world.everything_dies();
+        world.everything_starts();
+        let found = world.comes_right();
+        assert_eq!(found.blocked, ["leader_lacks_rows []"], "{playbook}");
+        let kept_off = found.told.iter().filter(|line| line.contains("auto_failover stays off")).count();
+        assert!(kept_off > 0, "{playbook}: the nameserver would replace what it holds alone");
+    }
+}
+
 /// Seed 250639: the old leader lost its last entry, and another one was elected while it was away. Once that one serves, the last
 /// term is not the old one's, and where it began says nothing about it.
 #[test]

@@ -1,8 +1,11 @@
 //! Pre-aggregate tables: a deployment makes one, and what leads its base table writes into it.
 
+use std::collections::BTreeSet;
+
 use openmldb_ops::model::{PartitionId, Pid, Tid};
 use openmldb_ops::sandbox::World;
 use openmldb_ops::sandbox::nameserver::{TableSpec, system_tables};
+use openmldb_ops::wire::nameserver::TableInfo;
 
 use super::Life;
 
@@ -33,6 +36,18 @@ pub fn deployed(world: &mut World, base: u32, spec: &TableSpec) -> u32 {
         assert!(world.tablets_mut().create_aggregator(&place.replicas[place.leader], from, into));
     }
     aggregate
+}
+
+/// The partitions of pre-aggregate tables whose base table somebody has dropped: nobody is shown anything of them any more.
+pub fn of_dropped_tables(world: &World) -> BTreeSet<PartitionId> {
+    let tables = world.tables();
+    let is_there = |base: u32| tables.iter().any(|table| table.tid() == base);
+    let of_none = tables.iter().filter(|table| table.base_table_tid() != 0 && !is_there(table.base_table_tid()));
+    let partitions = |table: &TableInfo| {
+        let tid = Tid(table.tid());
+        table.table_partition.iter().map(move |metas| PartitionId { tid, pid: Pid(metas.pid) }).collect::<Vec<_>>()
+    };
+    of_none.flat_map(partitions).collect()
 }
 
 /// Whether clients write to a table themselves: not to those that are written by what leads others.

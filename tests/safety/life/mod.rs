@@ -20,7 +20,7 @@ use super::dice::Dice;
 use super::judge::Violation;
 use super::run::Host;
 
-pub use aggregates::{deployed, is_written_by_clients};
+pub use aggregates::{deployed, is_written_by_clients, of_dropped_tables};
 
 /// A world and what was done to it.
 pub struct Brought {

@@ -138,9 +138,14 @@ pub(super) fn is_the_same(view: &View, leader: &ReplicaView, r: &ReplicaView) ->
 /// far as terms show it is the beginning of that one's log; where they show nothing, each key may have been deleted by an entry of
 /// its own. Nothing is discarded by that, it gets these deletes too, and is read again then.
 pub(super) fn may_have_missed_deletes(view: &View, leader: &ReplicaView, r: &ReplicaView) -> bool {
+    // Of several leaders of unknown terms the larger one was chosen: a follower may be of the other one, which was given up.
+    let choice = view.memory.choice.as_ref().filter(|choice| choice.leader == leader.endpoint);
+    let may_be_anothers = choice.is_some_and(|choice| !choice.given_up.is_empty());
     let begins = is_proven_prefix(view, r, leader)
-        || may_be_prefix(view, r, leader) && seen_to_lack_what_it_deleted(view, leader, r);
-    begins && seen_to_lack(view, r, leader) == Some(0) && may_be_connected(view, Some(leader), r)
+        || !may_be_anothers && may_be_prefix(view, r, leader) && seen_to_lack_what_it_deleted(view, leader, r);
+    // What is as long has nothing to get.
+    let is_behind = r.offset() < leader.offset();
+    is_behind && begins && seen_to_lack(view, r, leader) == Some(0) && may_be_connected(view, Some(leader), r)
 }
 
 /// Whether a replica may follow its serving leader as it is, but for a leader flag: its log is the beginning of that one's.

@@ -17,7 +17,7 @@ use super::empty;
 use super::follower;
 use super::gates::{Gates, ops_wait, until_registered};
 use super::health::{Health, health};
-use super::limits::{ANSWER, FLAGS, MAX_REFUSALS, MAX_TRIES, OP_TIMEOUT};
+use super::limits::{ANSWER, FLAGS, MAX_REFUSALS, MAX_TRIES, OP_TIMEOUT, OTHERS_OPS};
 use super::loading;
 use super::rows::compared_first;
 use super::stuck::unasked_terms;
@@ -111,8 +111,8 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
                 return Some(Decision::Unknown);
             }
             // What brings a replica back clears its leader flag at its end, whoever has been made leader by then.
-            if let Some(op) = view.ops_in_flight.first().filter(|_| view.replicas.iter().any(is_being_recovered)) {
-                return Some(ops_wait(view, op));
+            if let Some(first) = until_ops_end(view) {
+                return Some(first);
             }
             if *by == LeaderBy::Evidence
                 && early::may_lead(view).is_err()
@@ -147,6 +147,17 @@ fn unmet(view: &View, playbook: &Playbook, step: &PartitionStep, gates: Gates) -
         }
         PartitionStep::WaitUntil { .. } => follower::redundant(view),
     }
+}
+
+/// What is to end before a leader is chosen. What others have asked for may never end, and no leader is as bad.
+fn until_ops_end(view: &View) -> Option<Decision> {
+    let op = view.ops_in_flight.first()?;
+    if view.replicas.iter().any(is_being_recovered) {
+        return Some(ops_wait(view, op));
+    }
+    let seen = format!("operation {} ({}) {}", op.id, op.kind.name(), op.progress());
+    let wait = || Decision::Wait(Wait::new(WaitFor::OthersOps, seen, OTHERS_OPS, OTHERS_OPS));
+    (!view.memory.has_expired(&WaitFor::OthersOps)).then(wait)
 }
 
 /// Whether RecoverTable was sent for it.

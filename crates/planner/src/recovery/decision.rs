@@ -113,6 +113,8 @@ pub enum WaitFor {
     Snapshot(Endpoint),
     /// Operations of the nameserver on the partition.
     Ops,
+    /// The same where this run has not asked for them, before a leader is chosen.
+    OthersOps,
     /// A follower to hear its leader's term and catch up with it.
     CatchUp(Endpoint),
     /// A difference from its leader, in rows or in offset, to be more than a moment between two looks.
@@ -155,7 +157,7 @@ impl fmt::Display for WaitFor {
             Self::Loading | Self::SlowLoad => f.write_str("its replicas to load"),
             Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
             Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
-            Self::Ops => f.write_str("an operation of the nameserver on it to end"),
+            Self::Ops | Self::OthersOps => f.write_str("an operation of the nameserver on it to end"),
             Self::CatchUp(at) => write!(f, "its replica on {at} to catch up with the leader"),
             Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
             Self::Stuck(at) => write!(f, "its replica on {at} to accept what the leader sends"),
@@ -190,7 +192,7 @@ impl WaitFor {
     /// The tablet at which it has to come true, if it is a single one.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Turn(_) | Self::Loading | Self::SlowLoad | Self::Ops | Self::Flags => None,
+            Self::Turn(_) | Self::Loading | Self::SlowLoad | Self::Ops | Self::OthersOps | Self::Flags => None,
             Self::Appearing(at)
             | Self::Snapshot(at)
             | Self::CatchUp(at)

@@ -7,7 +7,7 @@ use openmldb_model::{Offset, Seen};
 use super::choice::Choice;
 use super::memory::Load;
 use super::rows::seen_to_lack;
-use super::term::{is_proven_prefix, settled_term, term_above_history};
+use super::term::{is_proven_prefix, may_have_parted_before_a_term, settled_term, term_above_history};
 use super::view::{Data, ReplicaView, View};
 
 /// Whether the playbook lets a partition serve before its followers are loaded.
@@ -90,12 +90,13 @@ pub(super) fn is_late_prefix(view: &View, choice: &Choice, leader: &ReplicaView,
     let loaded_by_us = follower.memory.load == Load::Loaded && follower.memory.loads > 0;
     let within = follower.offset() <= choice.offset;
     // Where it has not a row for each entry only its leader's rows tell whether it lacks some, however far that one is ahead by now.
-    let is_complete = follower.offset().is_some_and(|offset| follower.rows() >= offset.0)
-        || seen_to_lack(view, follower, leader) == Some(0);
+    let is_seen_whole = || seen_to_lack(view, follower, leader) == Some(0);
+    let is_complete = follower.offset().is_some_and(|offset| follower.rows() >= offset.0) || is_seen_whole();
     loaded_by_us
         && within
         && is_complete
         && choice.out_of_reach.contains(&follower.endpoint)
         && choice.leader == leader.endpoint
         && is_proven_prefix(view, follower, leader)
+        && (!may_have_parted_before_a_term(view, follower, leader) || is_seen_whole())
 }

@@ -16,7 +16,8 @@ use super::rows::{self, seen_equal};
 use super::suspect::{is_suspect, suspicion};
 use super::term::{
     elected_last, history_held, is_on_history, is_proven_prefix, is_told, lacks_the_newest_term, last_term,
-    leads_in_the_last_term, may_end_with_deletes, proven_prefixes, settled_term, shared_up_to,
+    leads_in_the_last_term, may_end_with_deletes, may_have_parted_before_a_term, proven_prefixes, settled_term,
+    shared_up_to,
 };
 use super::view::{Data, ReplicaView, View, list};
 use super::{unseen, veto};
@@ -82,7 +83,9 @@ fn unless_objected<'a>(
 
 fn chosen(view: &View, leader: &ReplicaView, way: PromotionMethod, why: String) -> Choice {
     let (doubted, others): (Vec<_>, Vec<_>) = proven_prefixes(view, leader).partition(|r| is_suspect(view, r));
-    let (unread, proven) = others.into_iter().partition(|r| counts_may_lie(view, leader, r));
+    let may_differ =
+        |r: &ReplicaView| counts_may_lie(view, leader, r) || may_have_parted_before_a_term(view, leader, r);
+    let (unread, proven) = others.into_iter().partition(|r| may_differ(r));
     let endpoints = |replicas: Vec<&ReplicaView>| replicas.into_iter().map(|r| r.endpoint.clone()).collect();
     let (proven, doubted, unread) = (endpoints(proven), endpoints(doubted), endpoints(unread));
     Choice {

@@ -14,6 +14,9 @@ pub(super) const OP_STALL: Duration = Duration::from_secs(30 * 60);
 /// How long an operation may take in all: 2 h, after which OpenMLDB itself begins to log it
 /// (docs/openmldb/timings.md#settings-and-their-defaults).
 pub(super) const OP_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a leader is not chosen for an operation that others have asked for: those of before the run have had a minute to end by then,
+/// and were cancelled; and what another operator asks for without a leader fails as soon as it is looked at.
+pub(super) const OTHERS_OPS: Duration = Duration::from_secs(60);
 /// How long nothing may change where replicas load before a leader is chosen without them, if that is proven right, ...
 pub(super) const SLOW_LOAD: Duration = Duration::from_secs(10 * 60);
 /// ... and so much longer for each entry that another one holds. Tables load at about 1 GB a minute: these are rows of 1.7 KB. Small

@@ -9,6 +9,7 @@ use super::blocked::Blocked;
 use super::choice::Choice;
 use super::connect::begins_its_leaders_log;
 use super::decision::{Decision, Intent, Probe, Question, Wait, WaitFor};
+use super::discard::may_discard;
 use super::gates::Gates;
 use super::limits::{ANSWER, APPEARING, MAX_TRIES, SLOW_LOAD, SLOW_LOAD_OF_AN_ENTRY};
 use super::memory::Load;
@@ -125,7 +126,8 @@ fn was_refused_undescribed(replica: &ReplicaView) -> bool {
 }
 
 /// Whether a replica that was to be resent still has a directory of its own: its tablet was restarted before the operation came
-/// to drop it. RecoverTable may take what its snapshot holds for the beginning of the leader's log
+/// to drop it. Where nobody leads any more, or what it is known to have held is not its leader's, nobody else brings it back, and what it has may
+/// be nobody else's. RecoverTable may take what its snapshot holds for the beginning of the leader's log
 /// (docs/openmldb/operations.md#how-recovertable-judges-a-replica), so it is loaded and looked at like any other.
 fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
     let is_going = replica.memory.recovery.dropped;
@@ -135,7 +137,15 @@ fn is_left_over(view: &View, replica: &ReplicaView) -> bool {
     let of_leader =
         view.serving_leader().map(|leader| &leader.manifest).filter(|of_leader| **of_leader != Seen::Unasked);
     let differs = of_leader.is_some_and(|of_leader| own.is_some() && own != of_leader.known());
-    handed_over && view.ops_in_flight.is_empty() && differs && replica.memory.loads < MAX_TRIES
+    // What the operation has begun to load of a disk table does not show, and must not be told twice.
+    let may_be_its_own =
+        !view.storage.is_disk() && matches!(replica.directory, Seen::Unasked | Seen::Known(Directory::InPlace));
+    let is_nobody_elses = || match view.serving_leader() {
+        Some(leader) => may_discard(view, leader, replica).is_err(),
+        None => view.memory.choice.is_none(),
+    };
+    let is_left = differs || may_be_its_own && is_nobody_elses();
+    handed_over && view.ops_in_flight.is_empty() && is_left && replica.memory.loads < MAX_TRIES
 }
 
 /// A leader that still replicates to a replica would write into it while it is queued to load

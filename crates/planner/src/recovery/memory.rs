@@ -116,9 +116,10 @@ pub struct ReplicaMemory {
     pub recovery: Recovery,
     /// Calls about it that were refused in a row.
     pub refusals: u32,
-    /// Looks in a row that showed it loaded and empty. A replica is kTableNormal for an instant before its offset is set
+    /// Looks in a row that showed it loaded, and empty, or with more rows than entries, or where a load of ours was not believed to have
+    /// ended yet. A replica is kTableNormal for an instant before its offset is set
     /// (docs/openmldb/load-table.md#what-a-load-looks-like), so one such look is not believed.
-    pub empty_looks: u32,
+    pub odd_looks: u32,
     /// Why the last thing tried on it failed.
     pub last_error: Option<String>,
 }
@@ -254,9 +255,9 @@ impl Memory {
         }
     }
 
-    /// How many looks in a row showed a replica loaded and empty.
-    pub fn empty_looks(&self, endpoint: &Endpoint) -> u32 {
-        self.replicas.get(endpoint).map_or(0, |replica| replica.empty_looks)
+    /// How many looks in a row showed what may be an instant of a load.
+    pub fn odd_looks(&self, endpoint: &Endpoint) -> u32 {
+        self.replicas.get(endpoint).map_or(0, |replica| replica.odd_looks)
     }
 
     /// What is remembered of a replica.
@@ -383,7 +384,7 @@ impl ReplicaMemory {
             stalled_at: None,
             recovery: Recovery::default(),
             refusals: 0,
-            empty_looks: 0,
+            odd_looks: 0,
             last_error: None,
         }
     }

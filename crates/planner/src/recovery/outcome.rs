@@ -270,7 +270,7 @@ impl Memory {
     pub(super) fn note_what_is_shared(&mut self, view: &View) {
         for replica in view.replicas.iter().filter(|r| r.offset().is_some()) {
             // One look that shows it empty is not believed.
-            let is_at_its_end = replica.offset() > Some(Offset(0)) || replica.memory.empty_looks > 1;
+            let is_at_its_end = replica.offset() > Some(Offset(0)) || replica.memory.odd_looks > 1;
             let is_replaced = is_seen_replaced(view, replica);
             let leader = view.serving_leader().filter(|leader| leader.endpoint != replica.endpoint);
             let lacked = leader.and_then(|leader| seen_to_lack_keys(view, leader, replica)).map(|keys| keys > 0);

@@ -183,7 +183,7 @@ impl View {
                 self.predict_loaded(endpoint);
                 true
             }
-            WaitFor::Ops => !std::mem::take(&mut self.ops_in_flight).is_empty(),
+            WaitFor::Ops | WaitFor::OthersOps => !std::mem::take(&mut self.ops_in_flight).is_empty(),
             WaitFor::CatchUp(endpoint) => {
                 let leader = self.serving_leader().map(|leader| leader.endpoint.clone());
                 let term = leader.as_ref().and_then(|leader| self.term_of_leader(leader));

@@ -296,7 +296,9 @@ impl Memory {
         // A LoadTable leaves a description where nothing was.
         let was_told = |r: &ReplicaView| r.data == Data::Absent && r.directory != Seen::Known(Directory::Missing);
         for replica in view.replicas.iter().filter(|r| view.storage.is_disk() && was_told(r)) {
-            self.replica_mut(&replica.endpoint).load = Load::Interrupted;
+            // What has nothing to load has nothing to lose by being told twice.
+            let is_bare = replica.directory == Seen::Known(Directory::Bare);
+            self.replica_mut(&replica.endpoint).load = if is_bare { Load::InDoubt } else { Load::Interrupted };
         }
         // Its loads may be what the nameserver's numbers are from.
         self.replicas.values_mut().for_each(|replica| replica.polled = None);

@@ -2,7 +2,7 @@
 
 use openmldb_model::{Offset, Term, TermStart};
 
-use super::base::rows_bear_out;
+use super::base::{is_written_while_loading, rows_bear_out};
 use super::stuck::leads_in;
 use super::view::{ReplicaView, View};
 
@@ -192,6 +192,19 @@ fn may_have_led_last(view: &View, replica: &ReplicaView) -> bool {
         && !view.replicas.iter().any(was_serving)
 }
 
+/// Whether one of two logs may hold something else than the other in the places right before a later term began, although both look like the
+/// partition's history. Whoever was named leader while behind writes there (docs/openmldb/operations.md#changeleader), and one that
+/// has written as much as it lacked ends where the others did. Nothing shows it where no call shows the term of a log's last entry.
+pub(super) fn may_have_parted_before_a_term(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
+    let is_shown = |r: &ReplicaView| matches!(last_term(view, r), LastTerm::Known(_)) || last_put(view, r).is_some();
+    let ends_right_before = |r: &ReplicaView| {
+        let start = last_term(view, r).lower_bound().and_then(|bound| divergence_offset(view, bound));
+        start.is_some() && r.offset().map(Offset::next) == start
+    };
+    let may_have_written = |r: &ReplicaView| r.offset() > Some(Offset(0)) && !is_shown(r) && ends_right_before(r);
+    [x, y].into_iter().any(may_have_written)
+}
+
 /// Whether the whole of the replica's log is the partition's history: it ends before any term that it did not see, and holds
 /// nothing of a term before that began.
 pub fn is_on_history(view: &View, replica: &ReplicaView) -> bool {
@@ -225,7 +238,8 @@ pub fn elected_last(view: &View) -> Option<&ReplicaView> {
 /// (docs/openmldb/experiments.md#divergence-made-on-purpose).
 pub fn is_proven_prefix(view: &View, x: &ReplicaView, y: &ReplicaView) -> bool {
     let (Some(x_offset), Some(y_offset)) = (x.offset(), y.offset()) else { return false };
-    if x_offset == Offset(0) {
+    // What an aggregator wrote while it was loaded has no place in its log.
+    if x_offset == Offset(0) && !is_written_while_loading(view, x) {
         return true;
     }
     if have_parted(x, y) {

@@ -11,6 +11,7 @@ use super::blocked::{Blocked, Reason};
 use super::discard::may_discard;
 use super::health::{Health, health};
 use super::reach;
+use super::rows::seen_to_lack_keys;
 use super::suspect::lacks_rows_of;
 use super::view::{ReplicaView, View};
 
@@ -131,5 +132,8 @@ fn holds_more(view: &View, leader: &ReplicaView, replica: &ReplicaView) -> bool 
     }
     let Seen::Known(answer) = &leader.followers else { return true };
     let reached = answer.followers.iter().find(|(at, _)| *at == replica.endpoint).map_or(Offset(0), |(_, at)| *at);
-    reached > answer.leader_offset || lacks_rows_of(view, leader, replica)
+    // Where the two were compared counts say nothing, and neither does that it has caught up since.
+    let was_fuller = view.memory.replica(&replica.endpoint).fuller;
+    let is_fuller = seen_to_lack_keys(view, leader, replica).map_or(was_fuller, |keys| keys > 0);
+    reached > answer.leader_offset || is_fuller || lacks_rows_of(view, leader, replica)
 }

@@ -124,7 +124,7 @@ impl View {
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
-                data: Data::of(&tablet.held, id).once_believed(&remembered),
+                data: Data::of(&tablet.held, id).once_believed(&remembered, table.base_table.is_some()),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),
                 directory: probes.directory.clone(),
@@ -280,6 +280,8 @@ impl ReplicaView {
                 _ => false,
             },
             Load::Vanished => matches!(self.directory, Seen::Known(Directory::Missing | Directory::Bare)),
+            // Whether that load goes on or not, it has nothing to load.
+            Load::Interrupted => self.directory == Seen::Known(Directory::Bare),
             _ => self.has_no_directory(),
         };
         self.data == Data::Absent && is_gone
@@ -320,6 +322,9 @@ impl ReplicaView {
     }
 }
 
+/// So many looks in a row show what is no more than an instant of a load.
+const LASTING: u32 = 3;
+
 /// What its tablet has, as it reads after its endpoint.
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -335,17 +340,18 @@ impl fmt::Display for Data {
 
 impl Data {
     /// A replica that shows itself empty where a load of ours may just have ended counts as still loading until a second look;
-    /// with rows it cannot be empty, so for as long as it shows both.
-    fn once_believed(self, memory: &ReplicaMemory) -> Self {
+    /// with rows it cannot be empty, so for as long as it shows both. Into one of a pre-aggregate table its aggregator writes while it is
+    /// loaded: what it shows then changes once more as the load ends, and may well be rows and no entry.
+    fn once_believed(self, memory: &ReplicaMemory, is_aggregate: bool) -> Self {
+        let Self::Loaded(Loaded { role: Role::Follower, offset: Some(offset), rows, .. }) = self else { return self };
         let not_ours = matches!(memory.load, Load::NotSent | Load::Loaded | Load::HandedOver);
-        match self {
-            Self::Loaded(Loaded { role: Role::Follower, offset: Some(Offset(0)), rows, .. })
-                if rows > 0 || !not_ours && memory.empty_looks == 1 =>
-            {
-                Self::Loading(State::Loading)
-            }
-            other => other,
-        }
+        let lasts = memory.odd_looks >= LASTING;
+        let is_doubted = match (offset, rows) {
+            (Offset(0), 0) if !is_aggregate => !not_ours && memory.odd_looks == 1,
+            (Offset(0), 1..) => !is_aggregate || !lasts,
+            _ => is_aggregate && !not_ours && !lasts,
+        };
+        if is_doubted { Self::Loading(State::Loading) } else { self }
     }
 
     fn of(held: &Seen<BTreeMap<PartitionId, Held>>, partition: PartitionId) -> Self {

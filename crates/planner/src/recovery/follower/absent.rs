@@ -33,6 +33,12 @@ impl Case<'_> {
             Load::Accepted | Load::Seen | Load::Loaded | Load::Interrupted | Load::InDoubt => {
                 let what = WaitFor::Appearing(endpoint.clone());
                 let seen = format!("{endpoint} does not show the partition yet");
+                if self.view.memory.has_expired(&what) && follower.directory.is_unasked() {
+                    return Follower::Needs(Decision::look(endpoint, Question::Directory));
+                }
+                if self.view.memory.has_expired(&what) && follower.has_no_data() {
+                    return self.send_all(follower, connected);
+                }
                 if self.view.memory.has_expired(&what) {
                     // Told twice, it would destroy itself; a tablet that was restarted loads nothing.
                     let hint = "it may be loading unseen: see the tablet's log, or restart that tablet, then run again";
@@ -47,15 +53,20 @@ impl Case<'_> {
                 Follower::Needs(Decision::look(&self.leader.endpoint, Question::Manifest))
             }
             Load::NotSent | Load::HandedOver | Load::Refused(_) | Load::Vanished | Load::NeverAppeared => {
-                match may_discard(self.view, self.leader, follower) {
-                    // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
-                    Ok(()) if connected.is_some() && follower.is_leader => {
-                        self.send(self.disconnect(endpoint), "RecoverTable fails at kAddReplica if it is connected")
-                    }
-                    Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
-                    Err(blocked) => Follower::Blocked(blocked),
-                }
+                self.send_all(follower, connected)
             }
+        }
+    }
+
+    /// All that its leader holds to one that holds nothing, if that is so.
+    fn send_all(&self, follower: &ReplicaView, connected: Option<Offset>) -> Follower {
+        match may_discard(self.view, self.leader, follower) {
+            // RecoverTable disconnects only without a leader flag (docs/openmldb/operations.md#recovertable).
+            Ok(()) if connected.is_some() && follower.is_leader => {
+                self.send(self.disconnect(&follower.endpoint), "RecoverTable fails at kAddReplica if it is connected")
+            }
+            Ok(()) => self.recover_table(follower, true, "it has no data of its own: the leader's is sent"),
+            Err(blocked) => Follower::Blocked(blocked),
         }
     }
 }

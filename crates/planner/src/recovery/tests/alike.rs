@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Built, Replica, a_partition};
+use super::builder::{Built, Replica, a_partition, said};
 use super::loading::expired;
 use super::rows::{after, blocked, compares, decided, read, seen};
 use crate::recovery::{Decision, Intent, Lack, Load, Outcome, Reason, RowsSeen, WaitFor, suspicion};
@@ -122,12 +122,40 @@ fn followers_that_hold_the_same_are_kept_where_nobody_knows_the_leaders_last_ter
     assert_eq!(blocked(&failed).0, Reason::LeaderLacksRows, "it could not be sent");
 }
 
+/// World 70002251: of two leaders of a disk table the longer one was chosen. What its follower held of the other one, it may have deleted by what
+/// that shows, too.
+#[test]
+fn a_follower_that_may_be_of_the_leader_that_was_given_up_is_not_connected_for_deletes() {
+    let chosen = |two: bool| {
+        let a = |r: Replica| r.leader().loaded(16);
+        let c = |r: Replica| if two { r.leader().loaded(12) } else { r.loaded(12) };
+        let view = |a: fn(Replica) -> Replica| {
+            let view = a_partition().on_disk().terms([(1, 0), (3, 12)]);
+            view.replica("a", a).replica("b", |r| r.loaded(12)).replica("c", c)
+        };
+        let choice = view(a).choice();
+        assert_eq!(choice.given_up.is_empty(), !two, "{choice:?}");
+        let mut view = view(|r| r.leader().alive().loaded(16).leads_to([]));
+        view.0.memory.choice = Some(choice.into());
+        after(view, seen(&[("a", 16), ("b", 12), ("c", 12)], &[("a", "b", 1), ("a", "c", 1)]))
+    };
+    let connects = |view: &Built| match decided(view) {
+        Decision::Act(intents) => intents.iter().any(|intent| said(intent) == "add_replica a b"),
+        _ => false,
+    };
+    assert!(connects(&chosen(false)));
+    assert!(!connects(&chosen(true)));
+}
+
 /// Nobody had to choose the leader, so that no choice says what is to be read again.
 #[test]
 fn a_follower_that_missed_deletes_is_read_again_once_it_has_them() {
     let leads = |r: Replica| r.leader().alive().loaded(40).rows(30).leads_to([]);
     let view = a_partition().replica("a", leads).replica("b", |r| r.loaded(30)).ttl();
     assert_eq!(compares(&view), ["a", "b"]);
+    let as_long = a_partition().replica("a", leads).replica("b", |r| r.loaded(40).rows(30)).ttl();
+    let as_long = after(as_long, seen(&[("a", 40), ("b", 40)], &[("a", "b", 7)]));
+    assert_eq!(blocked(&as_long).0, Reason::LeaderLacksRows, "it has missed nothing that its leader could send it");
     let view = after(view, seen(&[("a", 40), ("b", 30)], &[("a", "b", 7), ("b", "a", 4)]));
     assert_eq!(view.acts(), ["add_replica a b"]);
     let Decision::Act(intents) = decided(&view) else { panic!() };

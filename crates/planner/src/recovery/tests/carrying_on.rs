@@ -468,6 +468,12 @@ fn without_a_record_disk_tables_may_be_loading_unseen() {
         memory.resume_without_record(&snapshot, table, partition, false);
         assert_eq!(memory.replica(&"b".into()).load, expected);
     }
+    // One that has nothing to load has nothing to lose by being told again, if it has not shown in time.
+    let snapshot = Found { storage: DISK, directory: Seen::Known(Directory::Bare), ..NOTHING }.snapshot();
+    let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+    let mut memory = Memory::at_start(&snapshot, table, partition, &[]);
+    memory.resume_without_record(&snapshot, table, partition, false);
+    assert_eq!(memory.replica(&"b".into()).load, Load::InDoubt);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::builder::{Built, Replica, a_partition, recover};
+use super::builder::{Built, Replica, a_partition, recover, said};
 use crate::recovery::limits::MAX_TRIES;
 use crate::recovery::{Ahead, Decision, Gates, Load, Probe, Reason, Wait, WaitFor, decide};
-use openmldb_model::{Action, Directory, Seen, State, TabletState};
+use openmldb_model::{Action, Directory, OpKind, OpStatus, Seen, State, TabletState};
 
 pub fn waits(view: &Built) -> Wait {
     match view.decided() {
@@ -116,11 +116,29 @@ fn every_absent_replica_is_loaded_as_a_follower() {
 
 #[test]
 fn load_table_is_never_sent_twice() {
-    for load in [Load::Accepted, Load::NeverAppeared, Load::Interrupted, Load::HandedOver] {
+    for load in [Load::Accepted, Load::NeverAppeared, Load::Interrupted] {
         let view = a_partition().replica("a", |r| r.leader().loaded(9)).replica("b", |r| r.load(load.clone()));
         let again = matches!(view.decided(), Decision::Act(intents) if intents.iter().any(|i| i.step == "load_table"));
         assert!(!again, "{load:?}");
     }
+}
+
+/// Worlds 40004946 and 62002997: the leader's tablet went away while it was resent. What its tablet has may be its own, and nobody else's.
+#[test]
+fn what_was_to_be_resent_is_loaded_once_nobody_else_brings_it_back_and_not_before() {
+    let loads = |build: fn(Built) -> Built, leads: fn(Replica) -> Replica, b: fn(Replica) -> Replica| {
+        let view = a_partition().replica("a", |r| leads(r.leader().loaded(9)));
+        let view = build(view.replica("b", |r| b(r.load(Load::HandedOver).known_at(7))));
+        matches!(view.decided(), Decision::Act(intents) if intents.iter().any(|intent| said(intent) == "load b"))
+    };
+    let serves: fn(Replica) -> Replica = |r| r.alive().leads_to([]);
+    assert!(loads(|view| view, |r| r, |r| r));
+    assert!(!loads(|view| view.op(3, OpKind::ReAdd, OpStatus::Doing), |r| r, |r| r), "it is being brought back");
+    assert!(!loads(|view| view.on_disk(), |r| r, |r| r), "it may be loading unseen");
+    assert!(!loads(|view| view, |r| r, |r| r.no_directory()), "there is nothing to load");
+    assert!(!loads(|view| view, |r| r, |r| r.with(|r| r.memory.recovery.dropped = true)), "it is going away");
+    assert!(!loads(|view| view, serves, |r| r), "its leader sends it all");
+    assert!(loads(|view| view, serves, |r| r.known_at(12)), "it was known to hold more than its leader");
 }
 
 /// Found by the hunt (world 5006901): its tablet was restarted while a nameserver took ten seconds to answer, and nobody saw it.
@@ -211,6 +229,22 @@ fn a_disk_table_is_waited_for_until_it_appears() {
         let view = expired(view, wait.what);
         assert_eq!(view.get("a").memory.load, after);
         assert_eq!(view.blocked().reason, Reason::LoadTimeout, "it may hold more than b");
+    }
+}
+
+/// Worlds 20070431 and 62010451: its tablet has nothing to load, which only the next run found out.
+#[test]
+fn what_was_perhaps_told_to_load_and_has_nothing_to_load_is_sent_its_leaders_data() {
+    let view = |load: Load, directory| {
+        let b = move |r: Replica| r.load(load).with(|r| r.directory = directory);
+        a_partition().on_disk().replica("a", |r| r.leader().alive().loaded(9).leads_to([])).replica("b", b)
+    };
+    let told = |directory| expired(view(Load::Interrupted, directory), WaitFor::Appearing("b".into()));
+    assert_eq!(waits(&view(Load::Interrupted, Seen::Known(Directory::Bare))).what, WaitFor::Appearing("b".into()));
+    assert_eq!(asks(&told(Seen::Unasked)), ["b Directory"]);
+    assert_eq!(told(Seen::Known(Directory::Bare)).acts(), ["recover_table b (resend)"]);
+    for directory in [Directory::InPlace, Directory::Undescribed, Directory::Missing] {
+        assert_eq!(told(Seen::Known(directory)).blocked().reason, Reason::LoadTimeout, "{directory:?}");
     }
 }
 

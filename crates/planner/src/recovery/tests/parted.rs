@@ -96,7 +96,7 @@ fn what_parts_a_replica_from_its_leader_is_forgotten_once_it_is_seen_replaced_an
     let at = |offset: u64, looks: u32| {
         let mut view = a_partition()
             .replica("a", |r| r.leader().alive().loaded(9).leads_to([]))
-            .replica("b", |r| r.loaded(offset).with(|r| r.memory.empty_looks = looks));
+            .replica("b", |r| r.loaded(offset).with(|r| r.memory.odd_looks = looks));
         view.get_mut("b").memory.shared_up_to = Some(Offset(6));
         view.0.memory.replica_mut(&"b".into()).shared_up_to = Some(Offset(6));
         let mut memory = view.0.memory.clone();
@@ -211,6 +211,16 @@ fn that_an_aggregator_wrote_into_a_leader_is_known_from_before_it_led() {
     };
     let memory = StorageMode::Memory;
     assert_eq!([carried(same(memory)), carried(restarted(memory))], [true, false]);
+}
+
+/// World 62007487: its own log was empty, and its leader's, too.
+#[test]
+fn what_holds_rows_without_a_log_is_nobodys_beginning() {
+    let beginning = |rows| {
+        let view = a_partition().replica("a", |r| r.leader().loaded(0)).replica("b", |r| r.loaded(0).rows(rows));
+        aggregating(view, base("a", false)).choice().proven
+    };
+    assert_eq!([beginning(0).len(), beginning(1).len()], [1, 0]);
 }
 
 #[test]

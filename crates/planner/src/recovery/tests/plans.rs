@@ -179,6 +179,12 @@ fn has_its_own_directory(replica: &ReplicaView) -> bool {
     replica.memory.load == Load::HandedOver && replica.manifest_offset() > Offset(0)
 }
 
+/// A memory table's replica shows as soon as it is being loaded, by whomever.
+fn was_left_by_its_operation(view: &View, replica: &ReplicaView) -> bool {
+    let is_over = view.ops_in_flight.is_empty() && !replica.memory.recovery.dropped;
+    replica.memory.load == Load::HandedOver && !view.storage.is_disk() && is_over
+}
+
 fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
     use openmldb_model::Action;
     let alive_leaders =
@@ -194,6 +200,7 @@ fn harms(view: &View, action: &openmldb_model::Action) -> Option<String> {
         Action::LoadTable { endpoint, .. } => (target(endpoint).data != Data::Absent
             || !(target(endpoint).memory.load == Load::NotSent
                 || has_its_own_directory(target(endpoint))
+                || was_left_by_its_operation(view, target(endpoint))
                 || target(endpoint).vanished_in_place())
             || view.replicas.iter().any(|l| l.replicates_to(endpoint)))
         .then_some("loaded twice, or while its leader writes to it"),

@@ -124,6 +124,17 @@ fn a_connected_follower_of_which_its_leader_lacks_rows_is_held() {
     let b = vec![("b".to_owned(), WhyHeld::HoldsMore)];
     assert_eq!(held(&with(|r| r), Some(Reason::LeaderLacksRows), true), b);
     assert_eq!(held(&with(|r| r), Some(Reason::OutOfReach), true), [], "it was left alone for something else");
+    // World 70002251: counts are the same, and rows are not.
+    let equal = |rows: &[_]| {
+        let a = |r: Replica| r.leader().alive().loaded(25).leads_to([("b", 25)]);
+        let view = a_partition().replica("a", a).replica("b", |r| r.alive().loaded(25));
+        after(view, seen(&[("a", 25), ("b", 25)], rows))
+    };
+    assert_eq!(held(&equal(&[("a", "b", 1)]), Some(Reason::LeaderLacksRows), true), b);
+    assert_eq!(held(&equal(&[("b", "a", 1)]), Some(Reason::LeaderLacksRows), true), []);
+    let mut once = equal(&[]);
+    (once.0.memory.rows, once.0.memory.replica_mut(&"b".into()).fuller) = (None, true);
+    assert_eq!(held(&once, Some(Reason::LeaderLacksRows), true), b, "and nobody has compared them since");
     let released = |r: Replica| r.with(|r| r.memory.replaceable = Some(Replaceable::Released));
     assert_eq!(held(&with(released), Some(Reason::LeaderLacksRows), true), []);
 }

@@ -1,9 +1,9 @@
 //! What offsets alone would get wrong: several leaders, one of which never held what the others do.
 
-use super::builder::{Replica, a_partition};
+use super::builder::{Built, Replica, a_partition};
 use crate::playbook::{OnConflict, Promote};
 use crate::recovery::{Load, Reason, choose, is_proven_prefix};
-use openmldb_model::{Directory, Seen};
+use openmldb_model::{Directory, Endpoint, Seen, StorageMode};
 
 /// Somebody named a leader that was behind: its term begins behind the longest, and it wrote from where it was.
 #[test]
@@ -35,6 +35,31 @@ fn a_disk_tables_leader_that_ends_before_its_term_began_is_left_to_a_person() {
     assert_eq!(named_at(10).nobody().reason, Reason::WrittenBeside);
     assert_eq!(named_at(17).chooses(), "named", "it holds all that there was before its term");
     assert_eq!(named_at(0).chooses(), "old", "it wrote nothing");
+}
+
+/// Worlds 40016596 and 40031652: it may also have written just as much as it lacked. Then it ends where the others do, and only rows show it.
+#[test]
+fn a_log_that_ends_right_before_a_term_is_connected_to_another_only_once_rows_were_looked_at() {
+    let unread = |end: u64, build: fn(Built) -> Built| {
+        let named = |r: Replica| r.leader().alive_before().loaded(end);
+        let b = |r: Replica| r.leader().loaded(17);
+        let view = build(a_partition().on_disk().terms([(1, 0), (5, 18)]));
+        let choice = view.replica("named", named).replica("b", b).replica("c", |r| r.loaded(16)).choice();
+        assert_eq!(choice.leader.as_str(), "named");
+        let names = |all: &[Endpoint]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        (names(&choice.proven), names(&choice.unread))
+    };
+    let (all, none) = ("b c".to_owned(), String::new());
+    assert_eq!(unread(17, |view| view), (none.clone(), all.clone()));
+    let in_memory = |mut view: Built| {
+        view.0.storage = StorageMode::Memory;
+        view
+    };
+    assert_eq!(unread(17, in_memory), (none.clone(), all.clone()), "nor has anybody shown what it ends with");
+    assert_eq!(unread(17, |view| view.terms([(1, 0)])), (all, none));
+    let told = |r: Replica| r.loaded(17).last_term(1);
+    let view = a_partition().terms([(1, 0), (5, 18)]).replica("a", |r| told(r.leader())).replica("b", told);
+    assert_eq!(view.choice().proven.len(), 1, "an entry of the first term was written by nobody who was named later");
 }
 
 /// Once a leader was chosen, or serves, the last term may be its own: then it says nothing about the one before.

@@ -77,6 +77,7 @@ fn what_is_waited_for_is_said_in_words() {
         WaitFor::Appearing("b".into()),
         WaitFor::Snapshot("b".into()),
         WaitFor::Ops,
+        WaitFor::OthersOps,
         WaitFor::CatchUp("b".into()),
         WaitFor::Rows("b".into()),
         WaitFor::Stuck("b".into()),
