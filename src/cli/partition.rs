@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use crate::metadata::{self, given_out, terms_of};
 use crate::operate::{Refusal, Step};
-use crate::run::{Scope, Selector};
+use crate::run::{METADATA, Scope, Selector};
 use crate::snapshot;
 use crate::ui::{PartitionLine, partition_text};
 
@@ -83,13 +83,12 @@ async fn set(partitions: &str, from: &Path, working: &Working, out: &Out) -> Res
 
 /// A backup, or what a recovery saved beside its record: named by its file, its record's file, or its id.
 fn backup_at(from: &Path, working: &Working) -> Result<PathBuf, Failure> {
-    const SAVED: &str = "metadata.json";
     if from.extension().is_some_and(|extension| extension == "jsonl") {
-        return Ok(from.with_extension(SAVED));
+        return Ok(from.with_extension(METADATA));
     }
     if from.exists() || from.components().count() > 1 {
         return Ok(from.to_owned());
     }
-    let saved = record_dir::dir(working.record_dir.clone())?.join(format!("run-{}.{SAVED}", from.display()));
+    let saved = record_dir::dir(working.record_dir.clone())?.join(format!("run-{}.{METADATA}", from.display()));
     Ok(if saved.exists() { saved } else { from.to_owned() })
 }

@@ -29,6 +29,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod undertaking;
+mod wipe;
 
 pub use arrange::{Closed, DryRun, Led, UpgradeNote, arrange, dry_run};
 pub use dismissal::{DismissError, Dismissed, dismiss};
@@ -45,3 +46,4 @@ pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
 pub use steps::Step;
 pub use undertaking::Undertaking;
+pub use wipe::{Wipe, WipeError, Wiped, unused, wiped_id};
