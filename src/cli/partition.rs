@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use crate::metadata::{self, given_out, terms_of};
-use crate::operate::{Refusal, Step};
+use crate::operate::{Fault, Refusal, Step};
 use crate::run::{METADATA, Scope, Selector};
 use crate::snapshot;
 use crate::ui::{PartitionLine, partition_text};
@@ -74,7 +74,7 @@ async fn set(partitions: &str, from: &Path, working: &Working, out: &Out) -> Res
         given_out(&tree, &kept).map_err(|text| {
             let hint = "the backup is newer than the counter, or of another cluster; see `openmldb-ops metadata check`"
                 .to_owned();
-            Failure::from(Refusal { code: None, text, hint })
+            Failure::from(Refusal { code: None, fault: Fault::Cluster, text, hint })
         })?;
         steps.push(Step::SetTerms { table, pid, kept });
     }

@@ -285,7 +285,8 @@ impl Listener {
         let unanswered = record.map(Record::unanswered).unwrap_or_default();
         let calls = unanswered.iter().map(going_on_text);
         let loads = record.map(Record::loading).unwrap_or_default().into_iter();
-        let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
+        let name = |id| record.map_or_else(String::new, |record| record.name_of(id));
+        let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load {}", name(id)));
         let mut text: String = calls.chain(loads).map(|text| format!("still in progress: {text}\n")).collect();
         text += &format!("{what}. {}", self.words.second);
         let owes = record.is_some_and(Record::owes_failover);

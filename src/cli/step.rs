@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::operate::{Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
+use crate::operate::{Closed, Fault, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::some_of;
 
 use super::args::step::Working;
@@ -172,7 +172,11 @@ pub(super) async fn take_on(
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let hint = refusal.hint.clone();
-        Self { exit: Exit::Refused, ..Self::error(anyhow!("nothing was sent: {refusal}")) }.hint(hint)
+        let exit = match refusal.fault {
+            Fault::Cluster => Exit::Refused,
+            Fault::Typed => Exit::Usage,
+        };
+        Self { exit, ..Self::error(anyhow!("nothing was sent: {refusal}")) }.hint(hint)
     }
 }
 

@@ -41,7 +41,7 @@ pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
-pub use refusal::Refusal;
+pub use refusal::{Fault, Refusal};
 pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
 pub use steps::Step;

@@ -10,7 +10,7 @@ use super::super::effect::{
 };
 use super::super::known::Known;
 use super::super::partition_context::{
-    Given, Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy,
+    Given, Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
 };
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
@@ -143,8 +143,11 @@ impl Definition for MigrateReplica<'_> {
         failover_is_off(seen)?;
         let (name, flags) = (place.name(), place.replica(from)?);
         for (endpoint, code) in [(from, 318), (to, 319)] {
+            if !seen.tablets.contains_key(endpoint) {
+                return Err(unknown_tablet(seen, endpoint));
+            }
             if !seen.hears_from(endpoint) {
-                let text = format!("the nameserver does not hear from {endpoint}, or knows no such tablet");
+                let text = format!("the nameserver does not hear from {endpoint}");
                 return Err(Refusal::of(code, text, "start that tablet; see `openmldb-ops show tablets`"));
             }
         }
