@@ -155,6 +155,11 @@ async fn rows_say_whether_a_replica_that_missed_deletes_may_be_resent() {
     let said = cli_harness.says(0, &recover);
     assert!(said.starts_with(&format!("{lost} is alive and follows the leader of shop.orders/0\n")), "{said}");
     assert!(cli_harness.harness.world(traversed) > compared, "what a dry run has seen is old");
+    let told = cli_harness.home.run(&["record", "show", "--output", "json"]).expect(0).events();
+    let at = |kind: &str, text: &str| {
+        told.iter().position(|line| line["line"] == kind && line.to_string().contains(text)).unwrap_or(usize::MAX)
+    };
+    assert!(at("note", "\"shop.orders/0: ") < at("sending", "recover_table"), "{told:#?}");
     cli_harness.says(0, "failover set on");
     let rows = cli_harness.harness.settle();
     assert_eq!(rows.rows_after, rows.rows_expected);

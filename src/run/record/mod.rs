@@ -150,7 +150,7 @@ impl Record {
     }
 
     /// Notes something to know.
-    pub(super) fn note(&self, text: &str) {
+    pub fn note(&self, text: &str) {
         self.buffer().note(&Line::Note { at_ms: self.at_ms(), text: text.to_owned() });
     }
 
