@@ -57,7 +57,7 @@ pub struct Signals {
     pub record: Arc<SetOnce<Record>>,
     /// The same, as whoever listens finds it: a command may do several things, one after the other, the newest last.
     records: Records,
-    /// How OpenMLDB's own client finds the cluster, once it was found.
+    /// What a command that sets auto_failover needs to find the cluster, once it was found.
     reach: Arc<SetOnce<String>>,
 }
 
@@ -117,7 +117,7 @@ impl Signals {
         Self { record, ..self.clone() }
     }
 
-    /// The cluster was found: OpenMLDB's own client finds it like this.
+    /// The cluster was found: a command that sets auto_failover finds it like this.
     pub fn found(&self, reach: &str) {
         // Whoever goes on for long may find the same one again.
         if self.reach.set(reach.to_owned()).is_err() && self.reach.get().is_none_or(|known| known != reach) {
