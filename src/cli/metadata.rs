@@ -84,7 +84,7 @@ impl Place {
             caller: caller(),
             lock: Arc::new(ClusterLock::of_zookeeper(self.nodes.clone(), out.say())),
             pace: 1.0,
-            listener: Arc::new(|_| {}),
+            listener: out.of_records(),
             stop: signals.stop.clone(),
             record: signals.record.clone(),
             now_ms: now_ms(),

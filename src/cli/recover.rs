@@ -228,7 +228,10 @@ fn show_plan(args: &args::recover::Recover, work: &Work, prepared: &Prepared, ou
 /// Tells in words what is known of each partition in scope, and what would be done.
 fn explain(work: &Work, prepared: &Prepared, id: &PlanId, out: &Out) -> Result<(), Failure> {
     let status = Status::of(&prepared.snapshot, &work.scope);
-    for status in &status.partitions {
+    for (nth, status) in status.partitions.iter().enumerate() {
+        if nth > 0 && !out.is_json() {
+            out.text("\n")?;
+        }
         let same =
             |planned: &&PartitionPlan| (planned.partition.tid, planned.partition.pid) == (status.tid, status.pid);
         let planned = prepared.plan.partitions.iter().find(same);

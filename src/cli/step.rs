@@ -1,6 +1,5 @@
 //! The handbook's single steps: one command each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -134,7 +133,7 @@ pub(super) async fn take_on(
         false => Closed::default(),
     };
     // A step says what it waits for, and nothing else.
-    let work = session.work(&dir, signals, Arc::new(|_| {}))?;
+    let work = session.work(&dir, signals, out.of_records())?;
     let single = Single {
         step,
         allow_unavailable,

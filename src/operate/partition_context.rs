@@ -304,6 +304,12 @@ pub(super) fn tablet_is_healthy(seen: &Snapshot, endpoint: &Endpoint) -> Result<
     }
 }
 
+/// # Errors
+/// Neither servers nor metadata name such a tablet: it was mistyped.
+pub(super) fn tablet_is_known(seen: &Snapshot, endpoint: &Endpoint) -> Result<(), Refusal> {
+    if seen.tablets.contains_key(endpoint) { Ok(()) } else { Err(unknown_tablet(seen, endpoint)) }
+}
+
 pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
     let text = format!("the nameserver knows no tablet {endpoint}");
     let others = seen.tablets.keys().filter(|other| *other != endpoint).map(Endpoint::as_str);

@@ -129,6 +129,50 @@ async fn a_step_is_taken_on_several_partitions_until_one_is_refused() {
     cli_harness.ends().await;
 }
 
+/// Whatever else is in the way: nobody switches auto_failover off, say, only to learn then that there is no such tablet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_was_mistyped_is_said_first_and_with_the_one_that_was_meant() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (leading, follower) = cli_harness.leader_and_follower();
+    // A digit too many.
+    let mistyped = format!("{follower}7");
+    let commands = [
+        format!("leader change shop.orders/0 --to {mistyped}"),
+        format!("leader handover shop.orders/0 --to {mistyped}"),
+        format!("replica add shop.orders/0 {mistyped}"),
+        format!("replica aggregate shop.orders/0 {mistyped}"),
+        format!("replica alive shop.orders {mistyped} no"),
+        format!("replica alive shop.orders/0 {mistyped} yes"),
+        format!("replica disconnect shop.orders/0 {mistyped}"),
+        format!("replica load shop.orders/0 {mistyped}"),
+        format!("replica migrate shop.orders/0 {mistyped} {leading}"),
+        format!("replica migrate shop.orders/0 {follower} {mistyped}"),
+        format!("replica recover shop.orders/0 {mistyped}"),
+        format!("replica remove shop.orders/0 {mistyped}"),
+        format!("replica snapshot shop.orders/0 {mistyped}"),
+        format!("scale in {mistyped}"),
+        format!("tablet offline {mistyped}"),
+        format!("tablet recover {mistyped}"),
+        format!("tablet replace {mistyped}"),
+        format!("tablet replace {leading} --with {mistyped}"),
+        format!("upgrade pre {mistyped}"),
+        format!("upgrade post {mistyped}"),
+    ];
+    for command in commands {
+        cli_harness.is_mistyped(&command, &mistyped);
+        let said = cli_harness.says(2, &command);
+        assert!(said.contains("did you mean 127.0.0.1:"), "{command}: {said}");
+    }
+    for command in ["recover --all --without", "recover --partition shop.orders/0 --leader", "replica status"] {
+        let said = cli_harness.says(2, &format!("{command} {mistyped}"));
+        assert!(said.contains(&mistyped) && said.contains("did you mean 127.0.0.1:"), "{command}: {said}");
+    }
+    let said = cli_harness.says(2, &format!("replica diff shop.orders/0 {leading} {mistyped}"));
+    assert!(said.contains("did you mean 127.0.0.1:"), "{said}");
+    cli_harness.ends().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_of_partitions_are_shown() {
     needs_zookeeper!();

@@ -56,11 +56,16 @@ async fn what_a_nameserver_began_anew_is_saved_and_deleted_and_the_old_cluster_c
 
     let wiped = last(&place.json(&["metadata", "wipe", "--accept", id]).expect(0));
     assert_eq!((&wiped["dry_run"], &wiped["deleted"]), (&json!(false), &dry["deleted"]));
+    let none = place.home.run(&["record", "show", "--partition", "shop.orders/0"]).expect(2).stderr;
+    assert!(none.contains("the run was about no table"), "{none}");
     assert!(place.tree().await.is_empty());
     let saved = wiped["saved"].as_str().unwrap();
     assert_eq!(metadata::read(saved.as_ref()).unwrap().tree, there, "it is all there");
     let told = place.home.run(&["record", "show"]).expect(0).stdout;
-    assert!(told.contains("metadata wipe") && told.contains(saved) && told.contains("end: reached"), "{told}");
+    assert!(
+        told.contains("metadata wipe") && told.contains(saved) && told.contains("end: reached, exit code 0"),
+        "{told}"
+    );
     let nothing = place.run(&["metadata", "wipe", "--accept", id]).expect(0).stdout;
     assert!(nothing.contains("holds nothing"), "{nothing}");
 

@@ -109,6 +109,9 @@ fn partitions(names: &str, seen: &Snapshot) -> Result<BTreeSet<PartitionId>, Fai
         return Ok([id].into());
     }
     let scope = Scope::Some(Selector::partitions(names)?);
+    if seen.tables.is_empty() {
+        return Err(Failure::usage(anyhow!("the run was about no table")).hint(IN_THE_RECORD));
+    }
     scope.check(seen).map_err(|error| Failure::usage(error).hint(IN_THE_RECORD))?;
     let ids = seen.tables.iter().flat_map(|table| {
         table.partitions.iter().map(move |partition| (table, PartitionId { tid: table.tid, pid: partition.pid }))

@@ -113,7 +113,7 @@ fn is_followed_or_known(place: &PartitionContext<'_>, endpoint: &Endpoint) -> Re
             format!("no replica of {name} is on {endpoint}; in other clusters it has some on {}", some_of(others))
         }
     };
-    let hint = match meant(endpoint.as_str(), others) {
+    let hint = match meant(endpoint.as_str(), others.into_iter().chain(seen.tablets.keys().map(Endpoint::as_str))) {
         Some(meant) => format!("did you mean {meant}?"),
         None => {
             "`openmldb-ops status` shows replicas in other clusters, `openmldb-ops show tablets` this one's".to_owned()
