@@ -98,7 +98,8 @@ impl Place {
             false => Ok(seen),
             true => {
                 let what = if seen.root { "holds nothing" } else { "does not exist" };
-                let hint = "is the root path right? If ZooKeeper has lost its data: openmldb-ops metadata restore FILE";
+                let hint =
+                    "is the root path right? If ZooKeeper has lost its data: `openmldb-ops metadata restore FILE`";
                 Err(Failure::error(anyhow!("{} {what}", self.name)).hint(hint))
             }
         }

@@ -7,7 +7,7 @@ use crate::cluster::{DiscoveryError, Hold, LockNodes, Removed, ZooKeeper};
 use crate::metadata::{Backup, OF_THE_LIVING, of_others, removals, write};
 use crate::model::{MetadataSeen, MetadataTree, counted};
 use crate::recovery::Outcome;
-use crate::run::{LockError, METADATA, PlanId, Record, RecordError, Stop, Work, WorkSession, some_of};
+use crate::run::{LockError, METADATA, PlanId, Record, RecordError, Stop, WIPES_METADATA, Work, WorkSession, some_of};
 
 use super::put_back::nothing_seen;
 
@@ -146,7 +146,7 @@ impl Wipe {
             return Err(WipeError::Other { accepted, now });
         }
         let header =
-            self.session.header(Work::Step, "metadata wipe".to_owned(), nothing_seen(&self.session, &seen.tree));
+            self.session.header(Work::Step, WIPES_METADATA.to_owned(), nothing_seen(&self.session, &seen.tree));
         let record = self.session.begin(header)?;
         let wiped = self.saved_and_removed(seen, &record).await;
         let word = match &wiped {

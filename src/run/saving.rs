@@ -15,6 +15,8 @@ use super::work_session::WorkSession;
 
 /// What the file is called behind the run's name.
 pub const METADATA: &str = "metadata.json";
+/// What the run is called that deletes metadata: what it has saved is all that is left of them.
+pub const WIPES_METADATA: &str = "metadata wipe";
 /// How long reading it may take: nobody waits any longer for a copy.
 const PATIENCE: Duration = Duration::from_secs(30);
 

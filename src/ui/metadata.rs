@@ -165,8 +165,8 @@ pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
         (_, 0) => "Every node already exists: nothing to create.\n".to_owned(),
         (true, _) => format!("{} would be created, {there} already exist.\n", counted(created, "node")),
         (false, _) => format!(
-            "{} created, {there} already existed. Start the tablets, then the nameservers, then: openmldb-ops recover \
-             --all\n",
+            "{} created, {there} already existed. Start the tablets, then the nameservers, then: `openmldb-ops \
+             recover --all`\n",
             counted(created, "node")
         ),
     };

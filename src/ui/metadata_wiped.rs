@@ -53,14 +53,14 @@ pub fn metadata_wiped_text(line: &MetadataWipedLine<'_>) -> String {
     match &line.saved {
         Some(saved) => format!(
             "{nodes} of {cluster} deleted; they are saved in {saved}.\n{tables}Before any server is started: \
-             openmldb-ops metadata restore FILE\n"
+             `openmldb-ops metadata restore FILE`\n"
         ),
         None => {
             let deleted: String =
                 line.deleted.iter().map(|path| format!("  would delete {}\n", one_line(path))).collect();
             format!(
                 "{deleted}{nodes} of {cluster} would be deleted, once they are saved beside the record.\n{tables}To \
-                 accept that: openmldb-ops metadata wipe --accept {id}\n"
+                 accept that: `openmldb-ops metadata wipe --accept {id}`\n"
             )
         }
     }

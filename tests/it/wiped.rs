@@ -50,12 +50,17 @@ async fn what_a_nameserver_began_anew_is_saved_and_deleted_and_the_old_cluster_c
     let id = dry["id"].as_str().unwrap();
     let text = place.run(&["metadata", "wipe", "--dry-run"]).expect(0).stdout;
     assert!(text.contains("  would delete table/term\n"), "{text}");
-    assert!(text.contains(&format!("openmldb-ops metadata wipe --accept {id}")), "{text}");
+    let typed = format!(
+        "`openmldb-ops metadata wipe --accept {id} --zk-cluster {} --zk-root-path {}",
+        place.servers, place.root
+    );
+    assert!(text.contains(&typed), "it can be pasted: {text}");
     assert_eq!(place.tree().await, there, "a dry run deletes nothing");
     assert!(place.home.records().is_empty(), "{:?}", place.home.records());
 
     let wiped = last(&place.json(&["metadata", "wipe", "--accept", id]).expect(0));
     assert_eq!((&wiped["dry_run"], &wiped["deleted"]), (&json!(false), &dry["deleted"]));
+    place.home.run(&["record", "prune", "--keep", "0"]).expect(0);
     let none = place.home.run(&["record", "show", "--partition", "shop.orders/0"]).expect(2).stderr;
     assert!(none.contains("the run was about no table"), "{none}");
     assert!(place.tree().await.is_empty());
