@@ -141,7 +141,7 @@ impl Definition for MigrateReplica<'_> {
         let place = PartitionContext::find(seen, self.table, *self.pid)?.knowing(known);
         let (from, to) = (self.from, self.to);
         let (name, flags) = (place.name(), place.replica(from)?);
-        tablet_is_known(seen, to)?;
+        tablet_is_known(seen, to).map_err(|unknown| Refusal { code: Some(319), ..unknown })?;
         failover_is_off(seen)?;
         for (endpoint, code) in [(from, 318), (to, 319)] {
             if !seen.hears_from(endpoint) {
