@@ -96,7 +96,7 @@ impl ConnectionArgs {
     }
 
     /// What a command needs beside what it has; nothing if it needs no cluster, or names one.
-    fn words_for(&self, command: &str) -> String {
+    pub fn words_for(&self, command: &str) -> String {
         let named = ["--zk-cluster", "--nameserver", "--sandbox", "--snapshot", "--cluster", "--flagfile"];
         let words: Vec<&str> = command.split_whitespace().skip(1).collect();
         if words.iter().any(|word| named.iter().any(|option| word.starts_with(option))) {

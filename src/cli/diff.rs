@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::args::step::Diff;
 use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::named::{endpoint_of, partitions_of};
+use super::named::{endpoint_of, no_such_tablet, partitions_of};
 use super::out::Out;
 use super::session::Session;
 use crate::model::{Endpoint, PartitionId, Pid, Role, Schema, Seen, Snapshot, TableName};
@@ -152,6 +152,9 @@ pub(super) fn replicas(
     let loaded: Vec<(Endpoint, bool)> = match named {
         [] => partition.replicas.iter().filter_map(|replica| is_loaded(&replica.endpoint)).collect(),
         named => {
+            if let Some(unknown) = named.iter().find(|at| !seen.tablets.contains_key(*at)) {
+                return Err(no_such_tablet(unknown, seen));
+            }
             let missing = named.iter().find(|at| role(at).is_none());
             if let Some(missing) = missing {
                 let hint = format!("`openmldb-ops replica status {name}` says which tablets have it loaded");

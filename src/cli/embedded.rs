@@ -59,7 +59,7 @@ impl Embedded {
         let transport = Transport::default();
         let cluster = Cluster::connect(target.clone(), &Credentials::Service, transport, options.clone()).await?;
         let pace = f64::from(time_scale.0.get());
-        let (name, reach) = (format!("sandbox {}", scenario.name()), format!("--endpoint={address}"));
+        let (name, reach) = (format!("sandbox {}", scenario.name()), format!(" --nameserver {address}"));
         let running = Running { scenario, sandbox };
         Ok(Some((Opened { cluster, name, reach, pace, target }, running)))
     }

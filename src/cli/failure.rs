@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::cluster::{CallError, CallErrorKind, CredentialsError, DiscoveryError};
-use crate::model::Snapshot;
+use crate::model::{Endpoint, Snapshot};
 use crate::playbook::PlaybookError;
 use crate::run::{
     By, Difference, LockError, PlanFileError, RecordError, RecoverError, Refusal, Rpc, Scope, ScopeError, Status, Stop,
-    Summary, Verdict, summary_of_status, what_to_do,
+    Summary, Verdict, meant, summary_of_status, what_to_do,
 };
 use crate::snapshot::FileError;
 use crate::ui::{CheckState, kept_off_text};
@@ -210,15 +210,24 @@ impl From<Refusal> for Failure {
             }
             Refusal::NothingWithout { .. } => "nothing was changed; --dry-run lists what is lost, replica by replica",
             Refusal::SeveralPartitions { .. } => "nothing was changed; name one with --partition D.T/PID",
-            Refusal::NoSuchReplica { .. } => "nothing was changed; name one of these",
+            Refusal::NoSuchReplica { endpoint, replicas, .. } => {
+                &match meant(endpoint.as_str(), replicas.iter().map(Endpoint::as_str)) {
+                    Some(meant) => format!("nothing was changed; did you mean {meant}?"),
+                    None => "nothing was changed; name one of these".to_owned(),
+                }
+            }
             Refusal::LedByAnother { endpoint, partition, leader } => &format!(
                 "nothing was changed; `openmldb-ops leader handover {partition} --to {endpoint}` promotes it if it holds everything \
                  its leader holds. To promote it anyway, switch auto_failover off, restart the tablet {leader}, then run this again"
             ),
             Refusal::NobodyThere { .. } => "nothing was changed; `openmldb-ops show tablets` names the tablets",
         };
+        let exit = match &refusal {
+            Refusal::NoSuchReplica { .. } | Refusal::NobodyThere { .. } => Exit::Usage,
+            _ => Exit::Refused,
+        };
         let differences = refusal.differences().to_vec();
-        Self { exit: Exit::Refused, differences, ..Self::error(refusal) }.hint(hint)
+        Self { exit, differences, ..Self::error(refusal) }.hint(hint)
     }
 }
 

@@ -1,12 +1,12 @@
-//! `metadata backup|restore|check`: what a cluster keeps in ZooKeeper, saved, put back and checked. No server is asked.
+//! `metadata backup|restore|wipe|check`: what a cluster keeps in ZooKeeper, saved, put back, removed and checked. No server is asked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
 
 use crate::cluster::{LockNodes, Target, ZooKeeper};
-use crate::metadata::{self, Backup, FileError, check, checksum, raise};
+use crate::metadata::{self, Backup, FileError, check, checksum, raise, repair, without};
 use crate::model::{MetadataSeen, MetadataTree};
 use crate::operate::{PutBack, PutBackError, lacking};
 use crate::run::{ClusterLock, Directory, Stop, WorkSession};
@@ -21,6 +21,7 @@ use super::caller::{caller, now_ms};
 use super::failure::exit_of_stop;
 use super::failure::{Exit, Failure};
 use super::metadata_rebuild;
+use super::metadata_wipe;
 use super::named::must_be_new;
 use super::out::Out;
 use super::record_dir;
@@ -43,6 +44,7 @@ pub async fn run(command: &MetadataCommand, out: &Out) -> Result<Exit, Failure> 
     match command {
         MetadataCommand::Backup { out: file, at } => backup(file, at, out).await,
         MetadataCommand::Restore(args) => restore(args, out).await,
+        MetadataCommand::Wipe(args) => metadata_wipe::run(args, out).await,
         MetadataCommand::Rebuild { tablets, out: file, at } => metadata_rebuild::run(tablets, file, at, out).await,
         MetadataCommand::Check { file, at } => checked(file.as_deref(), at, out).await,
     }
@@ -50,8 +52,8 @@ pub async fn run(command: &MetadataCommand, out: &Out) -> Result<Exit, Failure> 
 
 /// A cluster's place in ZooKeeper.
 pub(super) struct Place {
-    zookeeper: ZooKeeper,
-    nodes: Arc<LockNodes>,
+    pub(super) zookeeper: ZooKeeper,
+    pub(super) nodes: Arc<LockNodes>,
     /// What the cluster is called.
     pub(super) name: String,
 }
@@ -69,6 +71,26 @@ impl Place {
         Ok(Self { zookeeper: ZooKeeper::connect(servers, root, credentials).await?, nodes, name })
     }
 
+    /// Within which they are changed.
+    pub(super) fn session(
+        &self,
+        record_dir: Option<PathBuf>,
+        signals: &Signals,
+        out: &Out,
+    ) -> Result<WorkSession, Failure> {
+        Ok(WorkSession {
+            cluster_name: self.name.clone(),
+            archive: Arc::new(Directory(record_dir::dir(record_dir)?)),
+            caller: caller(),
+            lock: Arc::new(ClusterLock::of_zookeeper(self.nodes.clone(), out.say())),
+            pace: 1.0,
+            listener: out.of_records(),
+            stop: signals.stop.clone(),
+            record: signals.record.clone(),
+            now_ms: now_ms(),
+        })
+    }
+
     /// The metadata, where there are any.
     pub(super) async fn seen(&self) -> Result<MetadataSeen, Failure> {
         let seen = self.zookeeper.metadata().await?;
@@ -76,7 +98,8 @@ impl Place {
             false => Ok(seen),
             true => {
                 let what = if seen.root { "holds nothing" } else { "does not exist" };
-                let hint = "is the root path right? If ZooKeeper has lost its data: openmldb-ops metadata restore FILE";
+                let hint =
+                    "is the root path right? If ZooKeeper has lost its data: `openmldb-ops metadata restore FILE`";
                 Err(Failure::error(anyhow!("{} {what}", self.name)).hint(hint))
             }
         }
@@ -87,8 +110,9 @@ async fn backup(file: &Path, at: &Where, out: &Out) -> Result<Exit, Failure> {
     must_be_new(file)?;
     let place = Place::open(at, out).await?;
     let seen = place.seen().await?;
-    let left_out = seen.of_sessions.len();
+    let there = seen.of_sessions.len() + seen.tree.len();
     let backup = Backup::of(&place.name, now_ms(), seen);
+    let left_out = there - backup.tree.len();
     metadata::save(&backup, file)?;
     let line = MetadataSavedLine::of(&backup, left_out, file);
     out.text_or(&metadata_saved_text(&line), &line)?;
@@ -120,24 +144,21 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
     if backup.tree.is_empty() {
         return Err(Failure::usage(anyhow!("{} holds no node", args.file.display())));
     }
+    let (mut wanted, mut repaired) = without(&backup.tree, &args.leave_out).map_err(|error| {
+        Failure::usage(error).hint("`openmldb-ops metadata check FILE` names what is wrong in it by its path")
+    })?;
+    if args.repair {
+        let (tree, more) = repair(&wanted);
+        wanted = tree;
+        repaired.extend(more);
+    }
     let signals = if args.dry_run { Signals::unheard() } else { Signals::listen(None, WORDS, out)? };
     let place = signals.unless_stopped(Place::open(&args.at, out)).await??;
-    let (wanted, raised) = raise(&backup.tree, args.raise_counters);
+    let (wanted, raised) = raise(&wanted, args.raise_counters);
     let seen = signals.unless_stopped(place.zookeeper.metadata()).await??;
     let missing = lacking(&wanted, &seen)?.missing;
     if !args.dry_run && !missing.is_empty() {
-        let dir = record_dir::dir(args.record_dir.clone())?;
-        let session = WorkSession {
-            cluster_name: place.name.clone(),
-            archive: Arc::new(Directory(dir)),
-            caller: caller(),
-            lock: Arc::new(ClusterLock::of_zookeeper(place.nodes.clone(), out.say())),
-            pace: 1.0,
-            listener: Arc::new(|_| {}),
-            stop: signals.stop.clone(),
-            record: signals.record.clone(),
-            now_ms: now_ms(),
-        };
+        let session = place.session(args.record_dir.clone(), &signals, out)?;
         let source = format!("{} ({})", args.file.display(), checksum(&backup));
         let is_of_the_past = backup.origin == metadata::Origin::Read;
         let (wanted, nodes) = (wanted.clone(), place.nodes.clone());
@@ -146,6 +167,7 @@ async fn restore(args: &MetadataRestore, out: &Out) -> Result<Exit, Failure> {
     }
     let findings = check(&wanted, &MetadataTree::default());
     let line = MetadataRestoredLine::of(&backup, &args.file, &missing, &raised, &findings, args.dry_run);
+    let line = line.repaired(&repaired, wanted.len());
     out.text_or(&metadata_restored_text(&line), &line)?;
     Ok(Exit::Healthy)
 }
@@ -176,8 +198,8 @@ impl From<PutBackError> for Failure {
             PutBackError::NotEmpty { .. } => {
                 let hint = format!(
                     "{STOP}. If its contents are not needed, for example those that a nameserver creates on an empty \
-                     root path, save them (openmldb-ops metadata backup), delete them with ZooKeeper's own client \
-                     (deleteall), and run this again"
+                     root path: `openmldb-ops metadata wipe --dry-run` lists them under an id by which they are saved \
+                     and deleted; then run this again"
                 );
                 Self { exit: Exit::Refused, ..Self::error(anyhow!("{error}")) }.hint(hint)
             }

@@ -25,6 +25,7 @@ mod headlines_tests;
 mod legacy;
 mod metadata;
 mod metadata_rebuild;
+mod metadata_wipe;
 mod named;
 mod next;
 #[cfg(not(feature = "sandbox"))]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::model::{Action, Endpoint, Pid, TableName};
-use crate::run::Selector;
+use crate::model::{Action, Endpoint, Pid, Snapshot, TableName};
+use crate::run::{Selector, meant};
 use crate::ui::{Numbers, command};
 
 use super::failure::Failure;
@@ -31,6 +31,14 @@ pub(super) fn endpoint_of(text: &str) -> Result<Endpoint, Failure> {
     let fits = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '/');
     fits.then(|| Endpoint::from(text))
         .ok_or_else(|| Failure::usage(anyhow!("`{text}` is not a tablet's HOST:PORT or name")))
+}
+
+/// A tablet was named that nobody knows.
+pub(super) fn no_such_tablet(endpoint: &Endpoint, seen: &Snapshot) -> Failure {
+    let meant = meant(endpoint.as_str(), seen.tablets.keys().map(Endpoint::as_str));
+    let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
+    let hint = format!("{meant}`openmldb-ops show tablets` names the ones there are");
+    Failure::usage(anyhow!("there is no tablet {endpoint}")).hint(hint)
 }
 
 /// A backup may be the only one there is.

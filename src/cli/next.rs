@@ -114,7 +114,7 @@ fn of_discovery(error: &DiscoveryError) -> &'static str {
         DiscoveryError::UnsendableUser => "give a user whose name is printable ASCII in OPENMLDB_AUTH or --auth-file",
         DiscoveryError::LeaderUnreachable { .. } | DiscoveryError::NotLeading { .. } => {
             "check whether that nameserver runs; if another one is about to lead, run this again, or wait longer with \
-             --leader-wait SECONDS"
+             --leader-wait TIME"
         }
         DiscoveryError::LeaderHangsUp { .. } => {
             "give user:password in OPENMLDB_AUTH or --auth-file, if OpenMLDB has users; else see the nameserver's log"

@@ -8,7 +8,7 @@ pub struct Opened {
     pub cluster: Cluster,
     /// What records and messages call it.
     pub name: String,
-    /// How OpenMLDB's own client finds it.
+    /// What a command that sets auto_failover needs to find it.
     pub reach: String,
     /// How much faster than ours its clock runs.
     pub pace: f64,

@@ -83,6 +83,16 @@ impl Out {
         })
     }
 
+    /// Hears where the record is, which gets the exit code, and nothing else.
+    pub fn of_records(&self) -> Listener {
+        let ends = self.ends.clone();
+        Arc::new(move |event| {
+            if let Event::Recorded { path } = event {
+                ends.is_recorded(path);
+            }
+        })
+    }
+
     /// Hears a run of another process. `is_call`: it tells of a call that only steps send, which that run shows as it shows any step.
     pub fn hear_another(&self, event: Event, is_call: bool) {
         let (progress, lines, json) = (self.progress.clone(), self.lines.listener(), self.output == Output::Json);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use crate::metadata::{self, given_out, terms_of};
-use crate::operate::{Refusal, Step};
-use crate::run::{Scope, Selector};
+use crate::operate::{Fault, Refusal, Step};
+use crate::run::{METADATA, Scope, Selector};
 use crate::snapshot;
 use crate::ui::{PartitionLine, partition_text};
 
@@ -74,7 +74,7 @@ async fn set(partitions: &str, from: &Path, working: &Working, out: &Out) -> Res
         given_out(&tree, &kept).map_err(|text| {
             let hint = "the backup is newer than the counter, or of another cluster; see `openmldb-ops metadata check`"
                 .to_owned();
-            Failure::from(Refusal { code: None, text, hint })
+            Failure::from(Refusal { code: None, fault: Fault::Cluster, text, hint })
         })?;
         steps.push(Step::SetTerms { table, pid, kept });
     }
@@ -83,13 +83,12 @@ async fn set(partitions: &str, from: &Path, working: &Working, out: &Out) -> Res
 
 /// A backup, or what a recovery saved beside its record: named by its file, its record's file, or its id.
 fn backup_at(from: &Path, working: &Working) -> Result<PathBuf, Failure> {
-    const SAVED: &str = "metadata.json";
     if from.extension().is_some_and(|extension| extension == "jsonl") {
-        return Ok(from.with_extension(SAVED));
+        return Ok(from.with_extension(METADATA));
     }
     if from.exists() || from.components().count() > 1 {
         return Ok(from.to_owned());
     }
-    let saved = record_dir::dir(working.record_dir.clone())?.join(format!("run-{}.{SAVED}", from.display()));
+    let saved = record_dir::dir(working.record_dir.clone())?.join(format!("run-{}.{METADATA}", from.display()));
     Ok(if saved.exists() { saved } else { from.to_owned() })
 }

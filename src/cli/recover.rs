@@ -83,7 +83,7 @@ impl Work {
         let consent = Consent { plan: None, losses_of, without, leader, release };
         let Some(file) = &args.plan else {
             let scope = match &args.explain {
-                Some(partition) => Scope::Some(vec![Selector::partition(partition)?]),
+                Some(partitions) => Scope::Some(Selector::partitions(partitions)?),
                 None => scope::required(&args.which)?,
             };
             let (file, text) = playbook::load(&args.playbook)?;
@@ -225,10 +225,13 @@ fn show_plan(args: &args::recover::Recover, work: &Work, prepared: &Prepared, ou
     Ok(())
 }
 
-/// Tells in words what is known of the one partition in scope, and what would be done.
+/// Tells in words what is known of each partition in scope, and what would be done.
 fn explain(work: &Work, prepared: &Prepared, id: &PlanId, out: &Out) -> Result<(), Failure> {
     let status = Status::of(&prepared.snapshot, &work.scope);
-    for status in &status.partitions {
+    for (nth, status) in status.partitions.iter().enumerate() {
+        if nth > 0 && !out.is_json() {
+            out.text("\n")?;
+        }
         let same =
             |planned: &&PartitionPlan| (planned.partition.tid, planned.partition.pid) == (status.tid, status.pid);
         let planned = prepared.plan.partitions.iter().find(same);

@@ -133,21 +133,25 @@ fn settings(args: &practice::Rehearse) -> Result<Settings, Failure> {
         true => Ok(value),
         false => Err(Failure::usage(anyhow!("{flag} must be from 1 to {most}"))),
     };
+    let time = |flag: &str, ms: u64| match (1..=3_600_000).contains(&ms) {
+        true => Ok(ms),
+        false => Err(Failure::usage(anyhow!("{flag} must be from 1ms to 1h"))),
+    };
     let mut settings = Settings { seed: args.seed, ..Settings::default() };
     if let Some(rate) = args.load_rate {
         settings.tablet.load_ns_per_entry = 1_000_000_000 / bounded("--load-rate", rate, 1_000_000_000)?;
     }
     if let Some(ms) = args.load_fixed {
-        settings.tablet.load_fixed_ms = bounded("--load-fixed", ms, 3_600_000)?;
+        settings.tablet.load_fixed_ms = time("--load-fixed", ms)?;
     }
     if let Some(threads) = args.task_pool_size {
         settings.tablet.task_pool_size = bounded("--task-pool-size", threads, 256)? as usize;
     }
     if let Some(ms) = args.task_poll {
-        settings.nameserver.get_task_status_interval_ms = bounded("--task-poll", ms, 3_600_000)?;
+        settings.nameserver.get_task_status_interval_ms = time("--task-poll", ms)?;
     }
     if let Some(ms) = args.table_poll {
-        settings.nameserver.get_table_status_interval_ms = bounded("--table-poll", ms, 3_600_000)?;
+        settings.nameserver.get_table_status_interval_ms = time("--table-poll", ms)?;
     }
     if let Some(lanes) = args.task_concurrency {
         settings.nameserver.task_concurrency = bounded("--task-concurrency", lanes, 8)? as u32;

@@ -36,7 +36,7 @@ pub struct Session {
     pub cluster: Cluster,
     /// What records and messages call it.
     pub name: String,
-    /// How OpenMLDB's own client finds it.
+    /// What a command that sets auto_failover needs to find it.
     pub reach: String,
     /// How much faster than ours its clock runs.
     pub pace: f64,
@@ -82,12 +82,11 @@ impl Session {
     async fn found(options: Options, at: &Where, waits: Waits) -> Result<Self, Failure> {
         let found = named(at, &waits)?;
         let target = target(&found)?;
-        let (name, reach) = match &target {
-            Target::ZooKeeper { servers, root, .. } => {
-                (format!("{servers}{root}"), format!("--zk_cluster={servers} --zk_root_path={root}"))
-            }
-            Target::Nameserver(address) => (address.clone(), format!("--endpoint={address}")),
+        let name = match &target {
+            Target::ZooKeeper { servers, root, .. } => format!("{servers}{root}"),
+            Target::Nameserver(address) => address.clone(),
         };
+        let reach = ConnectionArgs::to(&found, waits.records.as_deref()).words_for("openmldb-ops failover set");
         let credentials = credentials(&found)?;
         let cluster = Cluster::connect(target.clone(), &credentials, Transport::default(), options).await?;
         Ok(Self { cluster, name, reach, pace: 1.0, sandbox: None, target, says: waits.says })

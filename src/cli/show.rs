@@ -3,8 +3,8 @@
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::model::{Endpoint, OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
-use crate::run::{Scope, Selector, Status, meant, names_a_table};
+use crate::model::{OpStatus, PartitionId, Seen, Snapshot, Table, TimedOp};
+use crate::run::{Scope, Selector, Status, names_a_table};
 use crate::snapshot;
 use crate::ui::{
     HealthRow, Layout, NoColumn, OpRow, ReplicaRow, TableRow, TabletRow, health_text, ops_text, replicas_text,
@@ -14,7 +14,7 @@ use crate::ui::{
 use super::args::step::{Columns, Looking, OpState, ShowCommand, ShowOps, Width};
 use super::caller::now_ms;
 use super::failure::{Exit, Failure};
-use super::named::endpoint_of;
+use super::named::{endpoint_of, no_such_tablet};
 use super::out::Out;
 use super::session::Session;
 
@@ -189,10 +189,7 @@ pub async fn replicas(of: &[String], looking: &Looking, out: &Out) -> Result<Exi
         wanted.check(&seen)?;
     }
     if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| !seen.tablets.contains_key(*endpoint)) {
-        let meant = meant(endpoint.as_str(), seen.tablets.keys().map(Endpoint::as_str));
-        let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? "));
-        let hint = format!("{meant}`openmldb-ops show tablets` names the ones there are");
-        return Err(Failure::usage(anyhow!("there is no tablet {endpoint}")).hint(hint));
+        return Err(no_such_tablet(endpoint, &seen));
     }
     let mut found = Vec::new();
     for (at, tablet) in seen.tablets.iter().filter(|(at, _)| endpoint.as_ref().is_none_or(|wanted| wanted == *at)) {

@@ -57,7 +57,7 @@ pub struct Signals {
     pub record: Arc<SetOnce<Record>>,
     /// The same, as whoever listens finds it: a command may do several things, one after the other, the newest last.
     records: Records,
-    /// How OpenMLDB's own client finds the cluster, once it was found.
+    /// What a command that sets auto_failover needs to find the cluster, once it was found.
     reach: Arc<SetOnce<String>>,
 }
 
@@ -117,7 +117,7 @@ impl Signals {
         Self { record, ..self.clone() }
     }
 
-    /// The cluster was found: OpenMLDB's own client finds it like this.
+    /// The cluster was found: a command that sets auto_failover finds it like this.
     pub fn found(&self, reach: &str) {
         // Whoever goes on for long may find the same one again.
         if self.reach.set(reach.to_owned()).is_err() && self.reach.get().is_none_or(|known| known != reach) {
@@ -285,7 +285,8 @@ impl Listener {
         let unanswered = record.map(Record::unanswered).unwrap_or_default();
         let calls = unanswered.iter().map(going_on_text);
         let loads = record.map(Record::loading).unwrap_or_default().into_iter();
-        let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load partition {id}"));
+        let name = |id| record.map_or_else(String::new, |record| record.name_of(id));
+        let loads = loads.map(|(id, endpoint)| format!("{endpoint} may still load {}", name(id)));
         let mut text: String = calls.chain(loads).map(|text| format!("still in progress: {text}\n")).collect();
         text += &format!("{what}. {}", self.words.second);
         let owes = record.is_some_and(Record::owes_failover);

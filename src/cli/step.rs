@@ -1,12 +1,11 @@
 //! The handbook's single steps: one command each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
-use crate::operate::{Closed, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
+use crate::operate::{Closed, Fault, OperateError, Outcome, Performed, Refusal, Single, StateDir, Step};
 use crate::run::some_of;
 
 use super::args::step::Working;
@@ -134,7 +133,7 @@ pub(super) async fn take_on(
         false => Closed::default(),
     };
     // A step says what it waits for, and nothing else.
-    let work = session.work(&dir, signals, Arc::new(|_| {}))?;
+    let work = session.work(&dir, signals, out.of_records())?;
     let single = Single {
         step,
         allow_unavailable,
@@ -172,7 +171,11 @@ pub(super) async fn take_on(
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let hint = refusal.hint.clone();
-        Self { exit: Exit::Refused, ..Self::error(anyhow!("nothing was sent: {refusal}")) }.hint(hint)
+        let exit = match refusal.fault {
+            Fault::Cluster => Exit::Refused,
+            Fault::Typed => Exit::Usage,
+        };
+        Self { exit, ..Self::error(anyhow!("nothing was sent: {refusal}")) }.hint(hint)
     }
 }
 

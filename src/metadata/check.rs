@@ -32,8 +32,10 @@ pub fn check(tree: &MetadataTree, of_sessions: &MetadataTree) -> Vec<Finding> {
     found
 }
 
-/// A nameserver gives out the number after the one in the node, whatever is in use.
-fn counters(tree: &MetadataTree, tables: &[TableNode]) -> Vec<Finding> {
+/// A counter, what it counts, and the largest number of it in use, with who uses it.
+type Counted = (&'static str, &'static str, Option<(u64, String)>);
+
+fn counted(tree: &MetadataTree, tables: &[TableNode]) -> [Counted; 3] {
     let tids = tables.iter().filter_map(|table| Some((u64::from(table.tid()?.0), table.called())));
     let partitions = tables.iter().flat_map(|table| table.table.table_partition.iter().map(move |p| (table, p)));
     let terms = partitions.flat_map(|(table, partition)| {
@@ -41,13 +43,22 @@ fn counters(tree: &MetadataTree, tables: &[TableNode]) -> Vec<Finding> {
     });
     let ops = tree.children(OPS).filter_map(|(name, _)| Some((name.parse::<u64>().ok()?, format!("operation {name}"))));
     [
-        counter(tree, "table/table_index", "table number", tids.max()),
-        counter(tree, "table/term", "term", terms.max()),
-        counter(tree, "op/op_index", "operation number", ops.max()),
+        ("table/table_index", "table number", tids.max()),
+        ("table/term", "term", terms.max()),
+        ("op/op_index", "operation number", ops.max()),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
+}
+
+/// The largest number in use that a counter counts.
+pub(super) fn in_use(tree: &MetadataTree, counter: &str) -> Option<u64> {
+    let found = counted(tree, &tables(tree).0).into_iter().find(|(path, ..)| *path == counter);
+    found.and_then(|(.., largest)| largest).map(|(number, _)| number)
+}
+
+/// A nameserver gives out the number after the one in the node, whatever is in use.
+fn counters(tree: &MetadataTree, tables: &[TableNode]) -> Vec<Finding> {
+    let counters = counted(tree, tables).into_iter();
+    counters.filter_map(|(path, what, largest)| counter(tree, path, what, largest)).collect()
 }
 
 fn counter(tree: &MetadataTree, path: &str, what: &str, largest: Option<(u64, String)>) -> Option<Finding> {

@@ -62,32 +62,50 @@ impl Code {
     pub fn hint(self) -> &'static str {
         match self {
             Self::NoCounter | Self::BadCounter | Self::BeyondCounter => {
-                "before a nameserver starts, set the node to a number that is at least as large as every one in use; \
-                 gaps are harmless"
+                "stop every server; save, empty and restore its metadata: `openmldb-ops metadata backup -o FILE`, \
+                 `openmldb-ops metadata wipe --dry-run`, `openmldb-ops metadata restore FILE --repair`, which sets the counter to \
+                 the largest number in use, and raises it"
             }
             Self::BadAutoFailover => "`openmldb-ops failover set on`, or `off`",
             Self::BadTable | Self::OtherTid => {
-                "restore this node from a backup (`openmldb-ops metadata backup` makes them)"
+                "restore an older backup in which it is right (`openmldb-ops metadata check FILE` says so), after \
+                 `openmldb-ops metadata wipe --dry-run`"
             }
             Self::SameName => {
-                "find out which of the two tablets hold (`openmldb-ops replica status`), and delete the other node"
+                "find out which of the two tablets hold (`openmldb-ops replica status`); then stop every server, and save, empty \
+                 and restore its metadata without the other: `openmldb-ops metadata backup -o FILE`, `openmldb-ops metadata wipe \
+                 --dry-run`, `openmldb-ops metadata restore FILE --leave-out PATH`"
             }
-            Self::NoDatabase => "create the database's node, empty, then restart the leading nameserver",
+            Self::NoDatabase => {
+                "stop every server; save, empty and restore its metadata: `openmldb-ops metadata backup -o FILE`, \
+                 `openmldb-ops metadata wipe --dry-run`, `openmldb-ops metadata restore FILE --repair`, which adds the database"
+            }
             Self::NoPartitions | Self::NoReplicas => {
-                "restore this node from a backup; if the table was never completely created, drop it"
+                "if the table was never completely created, drop it; else restore an older backup in which it is right \
+                 (`openmldb-ops metadata check FILE` says so), after `openmldb-ops metadata wipe --dry-run`"
             }
             Self::SameServer => "`openmldb-ops replica remove` removes one of them",
             Self::NoAddress => "start that server: it registers its name on its own",
             Self::SameAddress => {
-                "start the servers: each registers its own; delete the name of the one that is gone for good"
+                "start the servers: each registers its own; the name of one that is gone for good is left out with `openmldb-ops \
+                 metadata restore FILE --leave-out PATH`, after `openmldb-ops metadata backup -o FILE` and `openmldb-ops metadata \
+                 wipe --dry-run`"
             }
-            Self::UnusedName => "if that server is gone for good, delete the node",
+            Self::UnusedName => {
+                "it does no harm; if that server is gone for good, `openmldb-ops metadata restore FILE --leave-out PATH` leaves it \
+                 out, the next time that metadata are restored"
+            }
             Self::NoBaseTable => {
-                "drop the pre-aggregate table if its base table was dropped; else take that one's node from a backup"
+                "drop the pre-aggregate table if its base table was dropped; else restore an older backup that has that one, after \
+                 `openmldb-ops metadata wipe --dry-run`"
             }
-            Self::BadOp | Self::OpOnNothing => "nothing works on it: delete the node once no nameserver runs",
+            Self::BadOp | Self::OpOnNothing => {
+                "nothing works on it; `openmldb-ops metadata restore FILE --repair` leaves it out, after `openmldb-ops metadata \
+                 backup -o FILE` and `openmldb-ops metadata wipe --dry-run`"
+            }
             Self::DeadRegistration => {
-                "delete the node: no server's session holds it, and it never goes away on its own"
+                "no server's session holds it, and it never goes away on its own. Stop every server; a backup leaves it out: \
+                 `openmldb-ops metadata backup -o FILE`, `openmldb-ops metadata wipe --dry-run`, `openmldb-ops metadata restore FILE`"
             }
         }
     }

@@ -8,8 +8,10 @@ mod file;
 mod finding;
 mod raise;
 mod rebuild;
+mod repair;
 mod tables;
 mod terms;
+mod wipe;
 
 pub use backup::{Backup, Origin};
 pub use check::check;
@@ -18,7 +20,9 @@ pub use file::{FileError, VERSION, checksum, parse, read, save, write};
 pub use finding::{Code, Finding};
 pub use raise::{RAISED_BY, Raised, raise};
 pub use rebuild::{Described, Rebuilt, rebuild};
+pub use repair::{NoSuchNode, Repair, Repaired, repair, without};
 pub use terms::{KeptTerms, given_out, terms_of};
+pub use wipe::{of_others, removals, table_names};
 
 /// What belongs to servers that run, or to this program: no part of a backup, and never created again.
 pub const OF_THE_LIVING: [&str; 2] = ["leader", "nodes"];

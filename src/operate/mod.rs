@@ -29,6 +29,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod undertaking;
+mod wipe;
 
 pub use arrange::{Closed, DryRun, Led, UpgradeNote, arrange, dry_run};
 pub use dismissal::{DismissError, Dismissed, dismiss};
@@ -40,8 +41,9 @@ pub use perform::{OperateError, Outcome, Performed, Single};
 pub use plan::plan;
 pub use put_back::{PutBack, PutBackError, lacking};
 pub use reconciler::{StepEvent, StepListener, StepOutcome};
-pub use refusal::Refusal;
+pub use refusal::{Fault, Refusal};
 pub use replaced::{Lost, losses_id};
 pub use state_dir::{StateDir, StateDirError, Unfinished};
 pub use steps::Step;
 pub use undertaking::Undertaking;
+pub use wipe::{Wipe, WipeError, Wiped, unused, wiped_id};

@@ -108,7 +108,7 @@ impl<'a> PartitionContext<'a> {
         let table = find_table(seen, name)?;
         let partition = table.partitions.iter().find(|partition| partition.pid == pid).ok_or_else(|| {
             let text = format!("{name} has no partition {pid}; it has {}, counted from 0", table.partitions.len());
-            Refusal::of(308, text, "see `openmldb-ops status --full`")
+            Refusal::of(308, text, "see `openmldb-ops status --full`").mistyped()
         })?;
         Ok(Self::of(seen, table, partition))
     }
@@ -239,9 +239,13 @@ impl<'a> PartitionContext<'a> {
 
     /// Whether the leader says that it replicates to a tablet.
     pub(super) fn is_connected_to(&self, endpoint: &Endpoint) -> bool {
-        let followers = |leader: &Endpoint| self.seen.tablets.get(leader)?.probes(self.id()).followers.known();
-        let followers = self.leader().and_then(followers);
-        followers.is_some_and(|known| known.followers.iter().any(|(follower, _)| follower == endpoint))
+        self.followers().is_some_and(|followers| followers.contains(&endpoint))
+    }
+
+    /// Whom the leader says that it replicates to; none if it does not say.
+    pub(super) fn followers(&self) -> Option<Vec<&'a Endpoint>> {
+        let known = self.seen.tablets.get(self.leader()?)?.probes(self.id()).followers.known()?;
+        Some(known.followers.iter().map(|(follower, _)| follower).collect())
     }
 
     /// # Errors
@@ -257,7 +261,8 @@ impl<'a> PartitionContext<'a> {
                 Some(meant) => format!("did you mean {meant}? If not, name another one of these"),
                 None => "name one of these".to_owned(),
             };
-            Refusal::of(308, text, hint)
+            let refusal = Refusal::of(308, text, hint);
+            if is_a_tablet { refusal } else { refusal.mistyped() }
         })
     }
 }
@@ -271,7 +276,7 @@ pub(super) fn find_table<'a>(seen: &'a Snapshot, name: &TableName) -> Result<&'a
         let meant = meant(&name.to_string(), names.iter().map(String::as_str));
         let meant = meant.map_or(String::new(), |meant| format!("did you mean {meant}? If not, "));
         let hint = "see `openmldb-ops status --full` for the tables there are; names are case-sensitive";
-        Refusal::of(100, text, format!("{meant}{hint}"))
+        Refusal::of(100, text, format!("{meant}{hint}")).mistyped()
     })
 }
 
@@ -299,16 +304,21 @@ pub(super) fn tablet_is_healthy(seen: &Snapshot, endpoint: &Endpoint) -> Result<
     }
 }
 
+/// # Errors
+/// Neither servers nor metadata name such a tablet: it was mistyped.
+pub(super) fn tablet_is_known(seen: &Snapshot, endpoint: &Endpoint) -> Result<(), Refusal> {
+    if seen.tablets.contains_key(endpoint) { Ok(()) } else { Err(unknown_tablet(seen, endpoint)) }
+}
+
 pub(super) fn unknown_tablet(seen: &Snapshot, endpoint: &Endpoint) -> Refusal {
     let text = format!("the nameserver knows no tablet {endpoint}");
     let others = seen.tablets.keys().filter(|other| *other != endpoint).map(Endpoint::as_str);
     let meant =
         meant(endpoint.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? If not, "));
-    Refusal::of(
-        302,
-        text,
-        format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are"),
-    )
+    let hint = format!("{meant}start that tablet, or see `openmldb-ops show tablets` for the ones there are");
+    let refusal = Refusal::of(302, text, hint);
+    // One that metadata place replicas on may only not have registered.
+    if seen.tablets.contains_key(endpoint) { refusal } else { refusal.mistyped() }
 }
 
 /// # Errors
@@ -318,7 +328,7 @@ pub(super) fn tablet_is_gone(seen: &Snapshot, at: &Endpoint) -> Result<(), Refus
         let others = seen.tablets.keys().map(Endpoint::as_str);
         let meant = meant(at.as_str(), others).map_or(String::new(), |meant| format!("did you mean {meant}? "));
         let text = format!("nobody knows a tablet {at}, and nothing is placed on it");
-        return Err(Refusal::unsafe_now(text, format!("{meant}see `openmldb-ops show tablets`")));
+        return Err(Refusal::unsafe_now(text, format!("{meant}see `openmldb-ops show tablets`")).mistyped());
     };
     let back = "`openmldb-ops recover --all` brings back what is placed on it, and gives it its leaders' data where its own are lost";
     let (text, hint) = if tablet.held.known().is_some() {

@@ -126,7 +126,7 @@ impl Single {
                 return Ok((seen, known));
             }
             (self.says)(&format!("{}: comparing the rows of {}", self.step.typed(), compared(&wanted)));
-            known.compare(cluster, wanted).await;
+            known.compare(cluster, wanted, self.session.pace, &*self.says).await;
         }
     }
 
@@ -171,6 +171,8 @@ impl Single {
         }
         let (name, around) = (self.step.typed(), self.step.surroundings(&seen));
         let record = self.session.begin(self.session.header(Work::Step, name, around))?;
+        // It is sent because of that.
+        known.compared().iter().for_each(|text| record.note(text));
         let mut remarks = Vec::new();
         if let Err(error) = self.doubts_terms(&seen).await {
             drop(record.end("failed", true, true, Vec::new()));

@@ -120,7 +120,8 @@ impl PutBack {
     async fn perform_locked(&self, zookeeper: &ZooKeeper) -> Result<usize, PutBackError> {
         let seen = zookeeper.metadata().await?;
         let missing: BTreeSet<String> = lacking(&self.wanted, &seen)?.missing.into_iter().collect();
-        let header = self.session.header(Work::Step, "metadata restore".to_owned(), self.nothing_seen());
+        let header =
+            self.session.header(Work::Step, "metadata restore".to_owned(), nothing_seen(&self.session, &self.wanted));
         let record = self.session.begin(header)?;
         let command = format!("create {} from {}", counted(missing.len(), "node"), self.source);
         let number = record.commanding(STEP, &command, "it was asked for");
@@ -188,19 +189,19 @@ impl PutBack {
     fn unfinished(&self, made: usize, stop: Stop, why: &str) -> PutBackError {
         PutBackError::Unfinished { made, of: self.wanted.len(), why: why.to_owned(), stop }
     }
+}
 
-    /// Nothing of the cluster could be seen: it has no servers now.
-    fn nothing_seen(&self) -> Snapshot {
-        Snapshot {
-            cluster: self.session.cluster_name.clone(),
-            taken_at_ms: self.session.now_ms,
-            zone: crate::model::Zone::Alone,
-            identity: Identity::Cluster,
-            auto_failover: self.wanted.text("config/auto_failover") == Some("true"),
-            tables: Vec::new(),
-            tablets: BTreeMap::new(),
-            ops: Vec::new(),
-        }
+/// Nothing of the cluster could be seen but its metadata: it has no servers now.
+pub(super) fn nothing_seen(session: &WorkSession, metadata: &MetadataTree) -> Snapshot {
+    Snapshot {
+        cluster: session.cluster_name.clone(),
+        taken_at_ms: session.now_ms,
+        zone: crate::model::Zone::Alone,
+        identity: Identity::Cluster,
+        auto_failover: metadata.text("config/auto_failover") == Some("true"),
+        tables: Vec::new(),
+        tablets: BTreeMap::new(),
+        ops: Vec::new(),
     }
 }
 

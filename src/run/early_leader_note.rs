@@ -65,7 +65,8 @@ impl Driver {
             Ok(()) => self.settings.early_leader_note.told = true,
             Err(error) => {
                 let text = format!(
-                    "other hosts cannot be told that {id} is led although not all of its replicas were checked: {error}"
+                    "other hosts cannot be told that {} is led although not all of its replicas were checked: {error}",
+                    self.settings.record.name_of(id)
                 );
                 self.settings.record.note(&text);
                 (self.settings.listener)(&Event::Note { text });

@@ -44,7 +44,8 @@ impl Driver {
 
     /// The table was dropped under our hands.
     pub(super) fn end_gone(&mut self, id: PartitionId) {
-        (self.settings.listener)(&Event::Note { text: format!("partition {id} is gone from the metadata") });
+        let text = format!("{} is gone from the metadata", self.settings.record.name_of(id));
+        (self.settings.listener)(&Event::Note { text });
         self.lanes.ops_ended(id);
         self.close(id, End::Healthy);
         self.settle(id);

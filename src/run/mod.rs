@@ -107,6 +107,7 @@ pub use report::{
     Rpc, Summary, Verdict,
 };
 pub use run_id::RunId;
+pub use saving::{METADATA, WIPES_METADATA};
 pub use scope::{Scope, ScopeError, Selector, some_of};
 pub use service::{Lacking, Service};
 pub use sizes::{Room, Size, Sizes};

@@ -70,6 +70,7 @@ pub fn meant<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TableName;
 
     fn numbers(text: &str) -> Option<Vec<u32>> {
         pids(text).map(|pids| pids.into_iter().map(|pid| pid.0).collect())
@@ -99,6 +100,14 @@ mod tests {
             assert_eq!(database_and_table(malformed), None, "{malformed}");
         }
         assert!(names_a_table("`a.b`.t") && !names_a_table("`a.b`") && !names_a_table("shop"));
+    }
+
+    #[test]
+    fn names_are_written_as_they_are_typed() {
+        for (db, table) in [("shop", "orders"), ("a.b", "t"), ("a", "b.c"), ("a/b", "c/d")] {
+            let name = TableName { db: db.to_owned(), table: table.to_owned() };
+            assert_eq!(database_and_table(&name.to_string()), Some((db, table)), "{name}");
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@ use super::recover::Recovery;
 use super::work_session::WorkSession;
 
 /// What the file is called behind the run's name.
-pub(super) const NAME: &str = "metadata.json";
+pub const METADATA: &str = "metadata.json";
+/// What the run is called that deletes metadata: what it has saved is all that is left of them.
+pub const WIPES_METADATA: &str = "metadata wipe";
 /// How long reading it may take: nobody waits any longer for a copy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +41,7 @@ impl Recovery {
         let Some(seen) = lock.metadata().await.map_err(|error| error.to_string())? else { return Ok(None) };
         let backup = Backup::of(cluster_name, *now_ms, seen);
         let text = write(&backup).map_err(|error| error.to_string())?;
-        let place = archive.keep_beside(record.run(), NAME, text.as_bytes());
+        let place = archive.keep_beside(record.run(), METADATA, text.as_bytes());
         let Some(place) = place.map_err(|error| format!("{}: {error}", archive.home()))? else { return Ok(None) };
         let nodes = counted(backup.tree.len(), "node");
         let consistent = if backup.is_consistent() { "" } else { ", not consistent: it changed while being read" };

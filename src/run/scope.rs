@@ -94,17 +94,6 @@ impl Selector {
         Ok(Self { db: db.to_owned(), table: Some(table.to_owned()), pid: None })
     }
 
-    /// `DATABASE.TABLE/PID`.
-    ///
-    /// # Errors
-    /// There is no slash, no dot, or no number, or several partitions are named.
-    pub fn partition(text: &str) -> Result<Self, ScopeError> {
-        match &Self::partitions(text)?[..] {
-            [one] => Ok(one.clone()),
-            _ => Err(ScopeError::Malformed { text: text.to_owned(), form: "DATABASE.TABLE/PID: one partition" }),
-        }
-    }
-
     /// `DATABASE.TABLE/PID[,PID|FIRST-LAST...]`, each partition once.
     ///
     /// # Errors

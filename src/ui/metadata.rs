@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::words::{moment, one_line};
-use crate::metadata::{Backup, Finding, Origin, Raised, checksum};
+use crate::metadata::{Backup, Finding, Origin, Raised, Repair, Repaired, checksum};
 use crate::model::counted;
 
 /// A backup that was written.
@@ -52,10 +52,15 @@ pub struct MetadataRestoredLine<'a> {
     nodes: usize,
     /// By path: to be created, or created.
     created: &'a [String],
+    /// Nodes that are not restored as they were saved, but for counters that are raised.
+    repaired: &'a [Repaired],
     raised: &'a [Raised],
     consistent: bool,
     findings: &'a [Finding],
     dry_run: bool,
+    /// How many nodes are there in the end.
+    #[serde(skip)]
+    wanted: usize,
 }
 
 impl<'a> MetadataRestoredLine<'a> {
@@ -75,11 +80,18 @@ impl<'a> MetadataRestoredLine<'a> {
             taken_at_ms: backup.taken_at_ms,
             nodes: backup.tree.len(),
             created,
+            repaired: &[],
             raised,
             consistent: backup.is_consistent(),
             findings,
             dry_run,
+            wanted: backup.tree.len(),
         }
+    }
+
+    /// The same, where so many nodes are there in the end because some of the backup's were left out, or others added.
+    pub fn repaired(self, repaired: &'a [Repaired], wanted: usize) -> Self {
+        Self { repaired, wanted, ..self }
     }
 }
 
@@ -115,7 +127,7 @@ pub fn metadata_saved_text(line: &MetadataSavedLine<'_>) -> String {
     let (nodes, cluster) = (counted(line.nodes, "node"), one_line(line.cluster));
     let mut out = format!("{nodes} of {cluster} saved in {} ({}).\n", line.path, line.checksum);
     if line.left_out > 0 {
-        out += &format!("Left out: {} of servers that run.\n", counted(line.left_out, "node"));
+        out += &format!("Left out: {} of servers that registered.\n", counted(line.left_out, "node"));
     }
     if !line.consistent {
         let changed: Vec<String> = line.changed.iter().map(|path| one_line(path)).collect();
@@ -132,6 +144,14 @@ pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
     if line.dry_run {
         line.created.iter().for_each(|path| out += &format!("  would create {}\n", one_line(path)));
     }
+    for Repaired { path, repair } in line.repaired {
+        let path = one_line(path);
+        out += &match repair {
+            Repair::SetTo { to } => format!("{path} is set to {to}, the largest number in use.\n"),
+            Repair::Added => format!("{path} is added.\n"),
+            Repair::LeftOut => format!("{path} is left out.\n"),
+        };
+    }
     for Raised { path, from, to } in line.raised {
         out += &format!("{path} is {to} instead of {from}: numbers assigned after the backup are not reused.\n");
     }
@@ -140,13 +160,13 @@ pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
     }
     out += &findings_text(line.findings);
     let created = line.created.len();
-    let there = line.nodes.saturating_sub(created);
+    let there = line.wanted.saturating_sub(created);
     out += &match (line.dry_run, created) {
         (_, 0) => "Every node already exists: nothing to create.\n".to_owned(),
         (true, _) => format!("{} would be created, {there} already exist.\n", counted(created, "node")),
         (false, _) => format!(
-            "{} created, {there} already existed. Start the tablets, then the nameservers, then: openmldb-ops recover \
-             --all\n",
+            "{} created, {there} already existed. Start the tablets, then the nameservers, then: `openmldb-ops \
+             recover --all`\n",
             counted(created, "node")
         ),
     };

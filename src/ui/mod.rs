@@ -25,6 +25,7 @@ mod json;
 mod lines;
 mod live;
 mod metadata;
+mod metadata_wiped;
 mod metrics;
 mod named;
 mod op_rows;
@@ -75,6 +76,7 @@ pub use metadata::{
     MetadataCheckedLine, MetadataFindingLine, MetadataRestoredLine, MetadataSavedLine, metadata_checked_text,
     metadata_restored_text, metadata_saved_text,
 };
+pub use metadata_wiped::{MetadataWipedLine, metadata_wiped_text};
 pub use metrics::{Ended, metrics_text};
 pub use op_rows::{OpRow, ops_text};
 pub use outline::outline_text;

@@ -42,7 +42,10 @@ fn numbers(of: &[u32]) -> String {
     });
     let said: Vec<String> = said.collect();
     match runs.len() > RUNS {
-        true => format!("{},... ({} in all)", said.join(","), of.len()),
+        true => {
+            let told: usize = runs.iter().take(RUNS).map(|run| run.len()).sum();
+            format!("{} and {} more", said.join(","), of.len() - told)
+        }
         false => said.join(","),
     }
 }
@@ -67,7 +70,7 @@ mod tests {
     #[test]
     fn a_line_is_a_line_however_many_there_are() {
         let odd: Vec<(&str, u32)> = (0..500).map(|pid| ("a", pid * 2)).collect();
-        assert_eq!(of(&odd), "shop.a/0,2,4,6,8,10,... (500 in all)");
+        assert_eq!(of(&odd), "shop.a/0,2,4,6,8,10 and 494 more");
         let tables = ["a", "b", "c", "d", "e"].map(|table| (table, 0));
         assert_eq!(of(&tables), "shop.a/0, shop.b/0, shop.c/0 and 2 more tables");
     }

@@ -94,17 +94,17 @@ pub(super) fn end_of(recorded_run: &RecordedRun, state: RunState) -> (Tone, Stri
 
 /// Which part of a story is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Part<'a> {
     /// All of it.
     All,
-    /// What one partition is about.
-    Partition(PartitionId),
+    /// What these partitions are about.
+    Partitions(&'a BTreeSet<PartitionId>),
     /// Calls that did not succeed, partitions that were left alone, and what there is to know.
     Failed,
 }
 
 /// The lines of that part, in order.
-pub fn story_lines(recorded_run: &RecordedRun, part: Part) -> Vec<&Line> {
+pub fn story_lines<'a>(recorded_run: &'a RecordedRun, part: Part<'_>) -> Vec<&'a Line> {
     let mut called: BTreeMap<u64, Option<PartitionId>> = BTreeMap::new();
     let is_of_it = |line: &&Line| {
         let of = match line {
@@ -123,7 +123,9 @@ pub fn story_lines(recorded_run: &RecordedRun, part: Part) -> Vec<&Line> {
         };
         match part {
             Part::All => true,
-            Part::Partition(wanted) => of == Some(wanted) || matches!(line, Line::Ended { .. } | Line::Exited { .. }),
+            Part::Partitions(wanted) => {
+                of.is_some_and(|of| wanted.contains(&of)) || matches!(line, Line::Ended { .. } | Line::Exited { .. })
+            }
             Part::Failed => match line {
                 Line::Went { outcome, .. } => *outcome != Outcome::Applied,
                 Line::Reached { state, .. } => *state == Milestone::Blocked,
@@ -164,18 +166,19 @@ pub fn story_lines(recorded_run: &RecordedRun, part: Part) -> Vec<&Line> {
 }
 
 /// The story of a run that is so far, or a part of it. Times of day are UTC.
-pub fn story_text(recorded_run: &RecordedRun, state: RunState, part: Part, paint: Paint) -> String {
+pub fn story_text(recorded_run: &RecordedRun, state: RunState, part: Part<'_>, paint: Paint) -> String {
     let begun = &recorded_run.begun;
     let names = Names::of(&begun.snapshot);
     let mut out = heading(recorded_run);
-    if let Part::Partition(id) = part {
-        out += &known_before(recorded_run, id, &names);
+    if let Part::Partitions(ids) = part {
+        out.extend(ids.iter().map(|id| known_before(recorded_run, *id, &names)));
     }
     let lines = story_lines(recorded_run, part);
     if lines.iter().all(|line| RecordedRun::is_about_the_end(line)) {
         out += match part {
             Part::Failed => "no call failed, and no partition was left alone\n",
-            Part::Partition(_) => "the run did nothing with it\n",
+            Part::Partitions(ids) if ids.len() > 1 => "the run did nothing with them\n",
+            Part::Partitions(_) => "the run did nothing with it\n",
             Part::All => "",
         };
     }

@@ -411,10 +411,9 @@ pub fn going_on_text(going_on: &OutstandingWork) -> String {
     }
 }
 
-/// The command that sets auto_failover by hand. `reach` is how OpenMLDB's own client finds the cluster:
-/// `--zk_cluster=A --zk_root_path=R`, or `--endpoint=HOST:PORT`.
+/// The command that sets auto_failover by hand. `reach` is what it needs to find the cluster: ` --zk-cluster A --zk-root-path R`.
 pub fn by_hand(reach: &str, auto_failover: bool) -> String {
-    format!("openmldb {reach} --role=ns_client --interactive=false --cmd='confset auto_failover {auto_failover}'")
+    format!("openmldb-ops failover set {}{reach}", on_off(auto_failover))
 }
 
 #[cfg(test)]

@@ -171,12 +171,12 @@ fn if_auto_failover_is_not_back_the_last_line_is_the_command_to_run() {
         unrecorded: None,
         still_going_on: Vec::new(),
     };
-    let by_hand = by_hand("--zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb", true);
+    let by_hand = by_hand(" --zk-cluster 127.0.0.1:2181 --zk-root-path /openmldb", true);
     let text = recovered_text(&recovered, &by_hand, Paint::Plain);
     let expected = "auto_failover was on before and could not be restored: see the last line.\nStopped by signal 2: ";
     assert!(text.starts_with(expected), "{text}");
     insta::assert_snapshot!(text.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @r"
-    openmldb --zk_cluster=127.0.0.1:2181 --zk_root_path=/openmldb --role=ns_client --interactive=false --cmd='confset auto_failover true'
+    openmldb-ops failover set on --zk-cluster 127.0.0.1:2181 --zk-root-path /openmldb
     auto_failover could not be restored (nameserver 127.0.0.1:6527: connection refused). Do it by hand:
     Run the same command again to continue.
     auto_failover was on before and is off now.

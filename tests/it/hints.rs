@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
@@ -42,15 +42,23 @@ pub fn can_be_typed(words: &str) -> Result<(), String> {
     }
 }
 
-fn sources(directory: &Path, texts: &mut Vec<String>) {
+fn every_source(directory: &Path, texts: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, texts);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            texts.push(fs::read_to_string(&path).unwrap());
+            every_source(&path, texts);
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            texts.push((path, text));
         }
     }
+}
+
+fn sources(directory: &Path, texts: &mut Vec<String>) {
+    let mut all = Vec::new();
+    every_source(directory, &mut all);
+    let is_code = |(path, _): &(PathBuf, String)| path.extension().is_some_and(|extension| extension == "rs");
+    texts.extend(all.into_iter().filter(is_code).map(|(_, text)| text));
 }
 
 #[test]
@@ -71,6 +79,24 @@ fn every_command_that_a_message_names_can_be_typed() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(can_be_typed("openmldb-ops recover --everything").is_err() && can_be_typed("openmldb-ops repair").is_err());
     assert!(can_be_typed("openmldb-ops recover").is_err());
+}
+
+/// Whoever follows a hint needs neither OpenMLDB's clients nor ZooKeeper's.
+#[test]
+fn no_message_leads_to_another_client() {
+    let mut texts = Vec::new();
+    for directory in ["src", "crates/planner/src", "crates/model/src", "crates/client/src", "playbooks"] {
+        every_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut texts);
+    }
+    assert!(texts.len() > 200, "only {}", texts.len());
+    for (path, text) in texts {
+        let said = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in said {
+            let of_others = ["zkcli", "deleteall", "--role=", "interactive=false", "setznode"];
+            let found = of_others.iter().find(|words| line.to_lowercase().contains(**words));
+            assert!(found.is_none(), "{}: {line}", path.display());
+        }
+    }
 }
 
 #[test]

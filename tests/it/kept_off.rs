@@ -141,6 +141,6 @@ fn a_tablet_that_is_gone_for_good_is_named_or_everything_is_released() {
     }
     let home = Home::new();
     let cluster = without_a_tablet(&home);
-    let nobody = cluster.recover(&home, &["--without", "127.0.0.1:1"]).expect(5);
+    let nobody = cluster.recover(&home, &["--without", "127.0.0.1:1"]).expect(2);
     assert!(nobody.stderr.contains("no replica is placed on 127.0.0.1:1"), "{}", nobody.stderr);
 }

@@ -51,4 +51,5 @@ mod told;
 mod troubles;
 mod typed;
 mod undertakings;
+mod wiped;
 mod zookeeper;

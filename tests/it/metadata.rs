@@ -19,32 +19,32 @@ use crate::support::process::{Home, Ran};
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
 
 /// A root path in a ZooKeeper, and what is typed for it.
-struct Place<'a> {
-    servers: String,
-    root: &'a str,
-    home: Home,
+pub struct Place<'a> {
+    pub servers: String,
+    pub root: &'a str,
+    pub home: Home,
 }
 
 impl<'a> Place<'a> {
-    fn of(server: &ZooKeeperServer, root: &'a str) -> Self {
+    pub fn of(server: &ZooKeeperServer, root: &'a str) -> Self {
         Self { servers: server.address(), root, home: Home::new() }
     }
 
-    fn run(&self, command: &[&str]) -> Ran {
+    pub fn run(&self, command: &[&str]) -> Ran {
         self.home.run(&[command, &["--zk-cluster", &self.servers, "--zk-root-path", self.root]].concat())
     }
 
     /// The same, as lines.
-    fn json(&self, command: &[&str]) -> Ran {
+    pub fn json(&self, command: &[&str]) -> Ran {
         self.run(&[command, &["--output", "json"]].concat())
     }
 
-    async fn seen(&self) -> MetadataSeen {
+    pub async fn seen(&self) -> MetadataSeen {
         let zookeeper = ZooKeeper::connect(self.servers.clone(), self.root.to_owned(), None).await.unwrap();
         zookeeper.metadata().await.unwrap()
     }
 
-    async fn tree(&self) -> MetadataTree {
+    pub async fn tree(&self) -> MetadataTree {
         self.seen().await.tree
     }
 
@@ -52,14 +52,14 @@ impl<'a> Place<'a> {
         metadata::read(self.home.file(name).as_ref()).unwrap()
     }
 
-    async fn cluster(&self, scenario: Scenario) -> Harness {
+    pub async fn cluster(&self, scenario: Scenario) -> Harness {
         let at = ZooKeeperPath { servers: self.servers.clone(), root: self.root.to_owned(), digest: None };
         Harness::start_with(scenario, &Options { zookeeper: Some(at), ..Options::default() }).await
     }
 }
 
 /// The last line of stdout.
-fn last(ran: &Ran) -> serde_json::Value {
+pub fn last(ran: &Ran) -> serde_json::Value {
     ran.events().pop().unwrap()
 }
 
@@ -76,7 +76,7 @@ const NODES: [(&str, &str); 8] = [
 ];
 
 /// As [`NODES`], below another root.
-async fn small(server: &ZooKeeperServer, root: &str) {
+pub async fn small(server: &ZooKeeperServer, root: &str) {
     let nodes: Vec<(String, &str)> = NODES.iter().map(|(path, data)| (path.replace("/small", root), *data)).collect();
     server.create(&nodes.iter().map(|(path, data)| (path.as_str(), *data)).collect::<Vec<_>>()).await;
 }

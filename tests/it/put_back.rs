@@ -28,16 +28,18 @@ const NODES: [(&str, &str); 7] = [
 
 /// What comes between.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Deed {
+pub enum Deed {
     Nothing,
     ToldToStop,
     LockLost,
     Created(&'static str, &'static str),
     Registered,
+    /// Where nobody had a place to register.
+    Started,
 }
 
 /// A lock that is asked whether it is held before each node is created: before the one of that number, something happens.
-struct Meanwhile {
+pub struct Meanwhile {
     lock: InMemoryLock,
     asked: AtomicUsize,
     before: usize,
@@ -49,6 +51,32 @@ struct Meanwhile {
 }
 
 impl Meanwhile {
+    /// A lock, and what tells to stop. It happens before the lock is asked so often whether it is held.
+    pub async fn of(
+        server: &ZooKeeperServer,
+        root: &str,
+        before: usize,
+        deed: Deed,
+    ) -> (Arc<Self>, watch::Receiver<Stop>) {
+        let (stop, stopped) = watch::channel(Stop::No);
+        let lock = Self {
+            lock: InMemoryLock::default(),
+            asked: AtomicUsize::new(0),
+            before,
+            deed,
+            root: root.to_owned(),
+            client: server.client().await,
+            stop,
+            released: AtomicUsize::new(0),
+        };
+        (Arc::new(lock), stopped)
+    }
+
+    /// How often it was released.
+    pub fn released(&self) -> usize {
+        self.released.load(Ordering::Relaxed)
+    }
+
     fn happens(&self) {
         let create = |path: &str, data: &str, mode: CreateMode| {
             let path = format!("{}/{path}", self.root);
@@ -61,6 +89,10 @@ impl Meanwhile {
             Deed::LockLost => self.lock.becomes(Hold::Lost),
             Deed::Created(path, data) => create(path, data, CreateMode::Persistent),
             Deed::Registered => create("nodes/a:1", "", CreateMode::Ephemeral),
+            Deed::Started => {
+                create("nodes", "", CreateMode::Persistent);
+                create("nodes/a:1", "", CreateMode::Ephemeral);
+            }
         }
     }
 }
@@ -103,17 +135,7 @@ struct Ended {
 }
 
 async fn put_back(server: &ZooKeeperServer, root: &str, before: usize, deed: Deed) -> Ended {
-    let (stop, stopped) = watch::channel(Stop::No);
-    let lock = Arc::new(Meanwhile {
-        lock: InMemoryLock::default(),
-        asked: AtomicUsize::new(0),
-        before,
-        deed,
-        root: root.to_owned(),
-        client: server.client().await,
-        stop,
-        released: AtomicUsize::new(0),
-    });
+    let (lock, stopped) = Meanwhile::of(server, root, before, deed).await;
     let archive = MemoryArchive::default();
     let session = WorkSession {
         cluster_name: "a test".to_owned(),
@@ -135,7 +157,7 @@ async fn put_back(server: &ZooKeeperServer, root: &str, before: usize, deed: Dee
     };
     let zookeeper = ZooKeeper::connect(server.address(), root.to_owned(), None).await.unwrap();
     let done = putting.perform(&zookeeper).await;
-    assert_eq!(lock.released.load(Ordering::Relaxed), 1, "the lock is restored, {deed:?}");
+    assert_eq!(lock.released(), 1, "the lock is restored, {deed:?}");
     let run = archive.runs().unwrap()[0];
     let recorded_run = RecordedRun::read(archive.read(run).unwrap()).unwrap();
     let verdict = recorded_run.verdict().unwrap().to_owned();

@@ -259,12 +259,21 @@ async fn status_and_show_tables_tell_of_other_clusters() {
     assert!(status.contains("The cluster dr follows this one: 12 of 12 partitions replicated to it."), "{status}");
     let tables = cli_harness.says(0, "show tables shop.orders");
     assert_eq!(tables.matches("in dr").count(), 4, "{tables}");
-    let (remote, id) = cli_harness.harness.world(|world| {
-        let id = orders(world, 0);
-        (world.metadata()[&id].remote_partition_meta[0].endpoint.clone(), id)
-    });
-    let freed = cli_harness.says(0, &format!("replica disconnect shop.orders/0 {remote}"));
-    assert!(freed.contains(&format!("the leader of {id} does not replicate to {remote} any more")), "{freed}");
+    let remote = cli_harness
+        .harness
+        .world(|world| world.metadata()[&orders(world, 0)].remote_partition_meta[0].endpoint.clone());
+    let mistyped = remote.replace(':', ":1");
+    cli_harness.is_mistyped(
+        &format!("replica disconnect shop.orders/0 {mistyped}"),
+        &format!("no replica of shop.orders/0 is on {mistyped}; in other clusters it has some on {remote}"),
+    );
+    let said = cli_harness.says(2, &format!("replica disconnect shop.orders/0 {mistyped}"));
+    assert!(said.contains(&format!("did you mean {remote}?")), "{said}");
+    for again in ["", " already: nothing is sent"] {
+        let freed = cli_harness.says(0, &format!("replica disconnect shop.orders/0 {remote}"));
+        let text = format!("the leader of shop.orders/0 does not replicate to {remote} any more{again}\n");
+        assert!(freed.contains(&text), "{freed}");
+    }
     let status = cli_harness.says(0, "status");
     assert!(status.contains("Not replicated to it: shop.orders/0. `openmldb-ops recover --all` attaches"), "{status}");
     let again = cli_harness.says(0, "recover --all");

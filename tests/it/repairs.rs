@@ -72,7 +72,7 @@ async fn a_tablet_that_is_gone_for_good_is_replaced() {
     let gone = cli_harness.harness.world(|world| shared_by_others(world));
     let replace = format!("tablet replace {gone}");
     cli_harness.refuses(&replace, "is there: it answers");
-    cli_harness.refuses("tablet replace a:1", "nobody knows a tablet a:1");
+    cli_harness.is_mistyped("tablet replace a:1", "nobody knows a tablet a:1");
     let had = cli_harness.harness.world(|world| placed_on(world, &gone));
     cli_harness.harness.world(|world| world.kill_tablet(&gone));
     cli_harness.harness.until("others stand in for it", |world| is_stood_in_for(world, &gone)).await;

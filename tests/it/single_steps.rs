@@ -86,7 +86,7 @@ async fn a_replica_writes_a_snapshot_of_all_that_it_holds() {
         table.table_partition[0].partition_meta[0].endpoint.clone()
     });
     cli_harness.refuses(&format!("replica snapshot shop.clicks/0 {clicks}"), "is a disk table");
-    cli_harness.refuses("replica snapshot shop.orders/0 a:1", "has no replica on a:1");
+    cli_harness.is_mistyped("replica snapshot shop.orders/0 a:1", "has no replica on a:1");
     cli_harness.says(0, "failover set off");
     cli_harness.says(0, &format!("replica alive shop.orders/0 {leading} no --allow-unavailable"));
     cli_harness
@@ -122,10 +122,54 @@ async fn a_step_is_taken_on_several_partitions_until_one_is_refused() {
     assert_eq!(not_alive(&cli_harness), pids);
     // It has no partition 99.
     let (first, last) = (pids[0], pids[1]);
-    let said = cli_harness.says(5, &format!("replica alive shop.orders/{first},99,{last} {follower} yes"));
+    let said = cli_harness.says(2, &format!("replica alive shop.orders/{first},99,{last} {follower} yes"));
     assert!(said.contains(&format!("{follower} is alive in 1 partition\n")), "{said}");
     assert!(said.contains(&format!("not begun: `replica alive shop.orders/{last} {follower} yes`")), "{said}");
     assert_eq!(not_alive(&cli_harness), pids[1..], "what was not begun was not sent");
+    cli_harness.ends().await;
+}
+
+/// Whatever else is in the way: nobody switches auto_failover off, say, only to learn then that there is no such tablet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_that_was_mistyped_is_said_first_and_with_the_one_that_was_meant() {
+    needs_zookeeper!();
+    let cli_harness = CliHarness::with(Scenario::Healthy).await;
+    let (leading, follower) = cli_harness.leader_and_follower();
+    // A digit too many.
+    let mistyped = format!("{follower}7");
+    let commands = [
+        format!("leader change shop.orders/0 --to {mistyped}"),
+        format!("leader handover shop.orders/0 --to {mistyped}"),
+        format!("replica add shop.orders/0 {mistyped}"),
+        format!("replica aggregate shop.orders/0 {mistyped}"),
+        format!("replica alive shop.orders {mistyped} no"),
+        format!("replica alive shop.orders/0 {mistyped} yes"),
+        format!("replica disconnect shop.orders/0 {mistyped}"),
+        format!("replica load shop.orders/0 {mistyped}"),
+        format!("replica migrate shop.orders/0 {mistyped} {leading}"),
+        format!("replica migrate shop.orders/0 {follower} {mistyped}"),
+        format!("replica recover shop.orders/0 {mistyped}"),
+        format!("replica remove shop.orders/0 {mistyped}"),
+        format!("replica snapshot shop.orders/0 {mistyped}"),
+        format!("scale in {mistyped}"),
+        format!("tablet offline {mistyped}"),
+        format!("tablet recover {mistyped}"),
+        format!("tablet replace {mistyped}"),
+        format!("tablet replace {leading} --with {mistyped}"),
+        format!("upgrade pre {mistyped}"),
+        format!("upgrade post {mistyped}"),
+    ];
+    for command in commands {
+        cli_harness.is_mistyped(&command, &mistyped);
+        let said = cli_harness.says(2, &command);
+        assert!(said.contains("did you mean 127.0.0.1:"), "{command}: {said}");
+    }
+    for command in ["recover --all --without", "recover --partition shop.orders/0 --leader", "replica status"] {
+        let said = cli_harness.says(2, &format!("{command} {mistyped}"));
+        assert!(said.contains(&mistyped) && said.contains("did you mean 127.0.0.1:"), "{command}: {said}");
+    }
+    let said = cli_harness.says(2, &format!("replica diff shop.orders/0 {leading} {mistyped}"));
+    assert!(said.contains("did you mean 127.0.0.1:"), "{said}");
     cli_harness.ends().await;
 }
 

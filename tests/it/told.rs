@@ -67,10 +67,11 @@ async fn every_single_step_that_sends_something_is_recorded() {
         assert_eq!((&ended[0]["verdict"], &ended[0]["finished"]), (&json!("reached"), &json!(true)), "{command}");
         let recorded_run = cli_harness.home.run(&["record", "show"]).expect(0).stdout;
         assert!(recorded_run.contains(&command) && recorded_run.contains(": done"), "{command}: {recorded_run}");
+        assert!(recorded_run.ends_with("end: reached, exit code 0\n"), "{command}: {recorded_run}");
     }
     assert!(records >= 5, "{records}");
     // What is refused before anything is sent leaves nothing.
-    cli_harness.refuses("leader change shop.orders/0 --to a:1", "has no replica on a:1");
+    cli_harness.is_mistyped("leader change shop.orders/0 --to a:1", "has no replica on a:1");
     assert_eq!(cli_harness.home.records().len(), records);
     cli_harness.ends().await;
 }

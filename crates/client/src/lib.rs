@@ -50,6 +50,7 @@ mod status;
 #[cfg(test)]
 mod transport_tests;
 mod tree;
+mod wipe;
 mod zookeeper;
 
 use std::fmt;
@@ -71,6 +72,7 @@ pub use lock::{HeldNode, Hold, LOCK_SESSION, LockNodes};
 pub use registry::{NoAddress, Registry};
 pub use rpc::{Pending, Rpc};
 pub use tree::Created;
+pub use wipe::Removed;
 pub use zookeeper::ZooKeeper;
 
 use ending::Ending;

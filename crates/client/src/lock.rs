@@ -1,7 +1,7 @@
 //! What runs keep in a cluster's ZooKeeper: `R/openmldb-ops/lock`, which goes with the session of the run that made it, and
 //! `R/openmldb-ops/run`, a note that stays until the run has cleaned up after itself; `R/openmldb-ops/old-terms`, which partitions have
 //! their history of terms from a backup, until they were seen whole. Only guards ([`super::guards`]), beside them,
-//! and putting metadata back ([`super::tree`]) write anything else there.
+//! putting metadata back ([`super::tree`]) and removing them ([`super::wipe`]) write anything else there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

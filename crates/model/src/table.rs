@@ -18,7 +18,12 @@ pub struct TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.db.is_empty() { f.write_str(&self.table) } else { write!(f, "{}.{}", self.db, self.table) }
+        match self.db.as_str() {
+            "" => f.write_str(&self.table),
+            // As it has to be typed.
+            db if db.contains('.') => write!(f, "`{db}`.{}", self.table),
+            db => write!(f, "{db}.{}", self.table),
+        }
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Status {
     /// List every partition, healthy ones too, however many there are
     #[arg(long)]
     pub full: bool,
-    /// Look again every so many seconds, and show it in one place, until it is interrupted
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = pause,
+    /// Look again so often, and show it in one place, until it is interrupted
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2", value_parser = pause,
         conflicts_with_all = ["deep", "check", "format"])]
     pub watch: Option<u64>,
     /// Look again until offsets converge, and compare rows: says complete, not finished, not fully succeeded or undetermined

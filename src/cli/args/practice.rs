@@ -26,8 +26,8 @@ pub struct Rehearse {
     /// Entries that one thread of a tablet loads in a second [default: 125000]
     #[arg(long, value_name = "N")]
     pub load_rate: Option<u64>,
-    /// What every load takes besides [default: 10]
-    #[arg(long, value_name = "MS")]
+    /// What every load takes besides, 10ms or 2s [default: 10ms]
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub load_fixed: Option<u64>,
     /// The tablets' task_pool_size: loads that one does at a time [default: 3]
     #[arg(long, value_name = "N")]
@@ -35,11 +35,11 @@ pub struct Rehearse {
     /// The nameserver's name_server_task_concurrency: lanes of RecoverTable [default: 2]
     #[arg(long, value_name = "N")]
     pub task_concurrency: Option<u64>,
-    /// The nameserver's get_task_status_interval [default: 2000]
-    #[arg(long, value_name = "MS")]
+    /// The nameserver's get_task_status_interval [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub task_poll: Option<u64>,
-    /// The nameserver's get_table_status_interval [default: 2000]
-    #[arg(long, value_name = "MS")]
+    /// The nameserver's get_table_status_interval [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub table_poll: Option<u64>,
     #[command(flatten)]
     /// What goes wrong
@@ -154,4 +154,23 @@ fn without_its_option(text: &str) -> Result<String, String> {
 /// Sizes of a made-up cluster, for clap.
 fn generate(text: &str) -> Result<Generate, String> {
     text.parse().map_err(|error: crate::rehearse::GenerateError| error.to_string())
+}
+
+/// A time in milliseconds. A number alone is milliseconds, as in OpenMLDB's own flags.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let time = || crate::playbook::duration(text).and_then(|time| u64::try_from(time.as_millis()).ok());
+    let time = text.parse().ok().or_else(time);
+    time.ok_or_else(|| "a time is a whole number and a unit: 10ms, 2s, 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds;
+
+    #[test]
+    fn times_have_units_and_a_number_alone_is_as_in_flags() {
+        let times = ["10", "10ms", "2s", "5m"].map(|text| milliseconds(text).ok());
+        assert_eq!(times, [Some(10), Some(10), Some(2_000), Some(300_000)]);
+        assert!(milliseconds("2 s").is_err() && milliseconds("").is_err() && milliseconds("-1").is_err());
+    }
 }

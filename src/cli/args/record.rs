@@ -69,7 +69,7 @@ pub struct Show {
     /// A run, as listed; `last`; or the file of a record
     #[arg(value_name = "ID", default_value = "last")]
     pub run: String,
-    /// Of one partition alone, with what was known of it before
+    /// Of one partition alone, or of several as D.T/1,3,5-9, with what was known of them before
     #[arg(long, value_name = "DATABASE.TABLE/PID", group = "part")]
     pub partition: Option<String>,
     /// Of calls that did not succeed, and of partitions that were left alone

@@ -21,7 +21,8 @@ pub struct Recover {
     /// Print every partition in full, however many there are
     #[arg(long)]
     pub full: bool,
-    /// Explain one partition: what is known, what would be done, and why; send nothing that changes anything
+    /// Explain a partition, or several as D.T/1,3,5-9: what is known, what would be done, and why; send nothing that
+    /// changes anything
     #[arg(long, value_name = "DATABASE.TABLE/PID", group = "only_plans", conflicts_with_all = ["all", "db", "table",
         "partition", "plan", "out", "accept_data_loss", "leader", "release_failover"])]
     pub explain: Option<String>,

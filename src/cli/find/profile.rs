@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Saying, Value, What};
+use crate::run::meant;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -39,7 +40,9 @@ pub(super) fn cluster(text: &str, name: &str, file: &Path) -> Result<Vec<Saying>
     let Some(profile) = configuration.clusters.get(name) else {
         let known: Vec<&str> = configuration.clusters.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(format!("there is no cluster `{name}` in {place}; it has {known}"));
+        let meant = meant(name, configuration.clusters.keys().map(String::as_str));
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean `{meant}`? "));
+        return Err(format!("there is no cluster `{name}` in {place}; {meant}it has {known}"));
     };
     let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
     let say = |what, key, value: Option<Value>| value.map(|value| Saying { what, value, key });

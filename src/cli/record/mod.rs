@@ -67,10 +67,10 @@ fn known(name: &str, archive: impl FnOnce() -> Result<Directory, Failure>) -> Re
     Ok((archive, run))
 }
 
-/// A run as it is named anywhere: its id, or its record's file.
+/// A run as it is named anywhere: its id, its record's file, or a file beside that.
 fn run_named(name: &str) -> Result<RunId, Failure> {
     let file = name.rsplit('/').next().unwrap_or(name);
-    let id = file.strip_suffix(".jsonl").unwrap_or(file);
+    let id = file.split_once('.').map_or(file, |(id, _)| id);
     let id = id.strip_prefix("run-").unwrap_or(id);
     RunId::try_from(id.to_owned()).map_err(|_| {
         let error =

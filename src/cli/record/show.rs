@@ -1,5 +1,6 @@
 //! `record show`: the story of a run, of a part of it, or the page for a browser.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -14,6 +15,9 @@ use super::super::args::record::Show;
 use super::super::failure::{Exit, Failure};
 use super::super::out::Out;
 use super::read_whole;
+
+/// A step's record has no more of the cluster than it was about.
+const IN_THE_RECORD: &str = "what a run was about stands in its record: `openmldb-ops record show ID`";
 
 /// A line of a record, as one of ours.
 #[derive(Serialize)]
@@ -66,8 +70,9 @@ pub(super) fn show(args: &Show, archive: &Directory, run: RunId, out: &Out) -> R
         )?;
         return Ok(Exit::Healthy);
     }
-    let part = match &args.partition {
-        Some(name) => Part::Partition(partition(name, &recorded_run.begun.snapshot)?),
+    let named = args.partition.as_ref().map(|name| partitions(name, &recorded_run.begun.snapshot)).transpose()?;
+    let part = match &named {
+        Some(named) => Part::Partitions(named),
         None if args.failed => Part::Failed,
         None => Part::All,
     };
@@ -98,18 +103,20 @@ fn summary_line<'a>(recorded_run: &'a RecordedRun, state: RunState, outline: &'a
     }
 }
 
-/// A partition by its name, or by the numbers that messages have where the name is not known.
-fn partition(name: &str, seen: &Snapshot) -> Result<PartitionId, Failure> {
-    if let Ok(id) = PartitionId::try_from(name.to_owned()) {
-        return Ok(id);
+/// Partitions by their names, or by the numbers that stand where a name is not known.
+fn partitions(names: &str, seen: &Snapshot) -> Result<BTreeSet<PartitionId>, Failure> {
+    if let Ok(id) = PartitionId::try_from(names.replacen('/', "_", 1)) {
+        return Ok([id].into());
     }
-    let scope = Scope::Some(vec![Selector::partition(name)?]);
-    scope.check(seen)?;
+    let scope = Scope::Some(Selector::partitions(names)?);
+    if seen.tables.is_empty() {
+        return Err(Failure::usage(anyhow!("the run was about no table")).hint(IN_THE_RECORD));
+    }
+    scope.check(seen).map_err(|error| Failure::usage(error).hint(IN_THE_RECORD))?;
     let ids = seen.tables.iter().flat_map(|table| {
         table.partitions.iter().map(move |partition| (table, PartitionId { tid: table.tid, pid: partition.pid }))
     });
-    let found = ids.filter(|(table, id)| scope.covers(table, *id)).map(|(_, id)| id).next();
-    found.ok_or_else(|| Failure::usage(anyhow!("the cluster had no partition {name} when the run began")))
+    Ok(ids.filter(|(table, id)| scope.covers(table, *id)).map(|(_, id)| id).collect())
 }
 
 fn write_page(recorded_run: &RecordedRun, state: RunState, file: &Path, out: &Out) -> Result<Exit, Failure> {

@@ -6,7 +6,7 @@ use crate::model::{Endpoint, Snapshot, Table};
 use crate::run::{Sizes, some_of};
 
 use super::super::goal::{Arrangement, Goal, Replaces};
-use super::super::partition_context::{Refusal, tablet_is_gone, tablet_is_healthy};
+use super::super::partition_context::{Refusal, tablet_is_gone, tablet_is_healthy, tablet_is_known};
 use super::closed::Closed;
 use super::replica_counts::ReplicaCounts;
 use super::scale_in::{enough_are_left, moved_away};
@@ -22,6 +22,7 @@ pub(super) fn replace(
     closed: &Closed,
     sizes: &Sizes,
 ) -> Result<Arrangement, Refusal> {
+    with.map_or(Ok(()), |with| tablet_is_known(seen, with))?;
     tablet_is_gone(seen, gone)?;
     if let Some(with) = with {
         tablet_is_healthy(seen, with)?;

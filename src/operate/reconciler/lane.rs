@@ -437,6 +437,7 @@ impl Lane {
             return self.fail(Refusal::unsafe_now(text, "see `openmldb-ops status`"));
         };
         let (record, about) = (&self.shared.session.record, self.goal.id(seen));
+        known.compared().iter().for_each(|text| record.note(text));
         let Ok(number) = write_down(record, (&step, about), &call, &self.goal.why) else {
             return Looked::Ends(LaneEnd::Stopped(Stop::Unrecorded));
         };

@@ -171,7 +171,8 @@ impl Shared {
         let mut ending = self.ending.subscribe();
         let compared = async {
             let _one_at_a_time = self.comparing.lock().await;
-            known.compare(&self.cluster, wanted).await;
+            // That it is waited for is told with everything else that is.
+            known.compare(&self.cluster, wanted, self.pace, &|_| {}).await;
         };
         tokio::select! {
             () = compared => {}

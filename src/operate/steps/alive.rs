@@ -34,7 +34,7 @@ impl Definition for MarkAlive<'_> {
     fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let Self { table: name, pid, endpoint, alive } = self;
         let (pid, alive) = (**pid, **alive);
-        failover_is_off(seen)?;
+        // Nobody switches auto_failover off for what was mistyped.
         if seen.tablets.get(*endpoint).is_none_or(|tablet| tablet.state.is_none()) {
             return Err(unknown_tablet(seen, endpoint));
         }
@@ -42,6 +42,7 @@ impl Definition for MarkAlive<'_> {
         if let Some(pid) = pid {
             PartitionContext::find(seen, name, pid)?.replica(endpoint)?;
         }
+        failover_is_off(seen)?;
         let there: Vec<&Partition> =
             table.partitions_on(endpoint).filter(|partition| pid.is_none_or(|pid| partition.pid == pid)).collect();
         if there.is_empty() {

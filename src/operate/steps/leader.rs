@@ -33,6 +33,9 @@ impl Definition for ChangeLeader<'_> {
 
     fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
         let (place, to) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.to.as_ref());
+        if let Some(to) = to.filter(|to| !seen.tablets.contains_key(*to)) {
+            place.replica(to)?;
+        }
         failover_is_off(seen)?;
         let name = place.name();
         if place.partition.replicas.len() < 2 {

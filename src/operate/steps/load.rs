@@ -78,7 +78,7 @@ struct Loaded {
 
 impl Effect for Loaded {
     fn effect_status(&self, seen: &Snapshot, _since: Option<OpId>) -> EffectStatus {
-        let Self { partition, endpoint, .. } = self;
+        let Self { partition, name, endpoint } = self;
         let waiting = |text: String| EffectStatus::Waiting(format!("{endpoint} {text}"));
         match seen.tablets.get(endpoint).map(|tablet| &tablet.held) {
             Some(Seen::Known(held)) => match held.get(partition) {
@@ -86,13 +86,13 @@ impl Effect for Loaded {
                 // (docs/openmldb/load-table.md#what-a-load-looks-like).
                 Some(held) if held.state.is_loaded() && (held.offset.0 > 0 || held.record_cnt == 0) => {
                     EffectStatus::Reached(format!(
-                        "{endpoint} has {partition} loaded at offset {}, {}",
+                        "{endpoint} has {name} loaded at offset {}, {}",
                         held.offset,
                         counted(held.record_cnt, "row")
                     ))
                 }
-                Some(held) => waiting(format!("is loading {partition} ({:?})", held.state)),
-                None => waiting(format!("does not show {partition}")),
+                Some(held) => waiting(format!("is loading {name} ({:?})", held.state)),
+                None => waiting(format!("does not show {name}")),
             },
             Some(Seen::Failed(error)) => waiting(format!("does not answer ({error})")),
             Some(Seen::Unasked) | None => waiting("was not asked".to_owned()),

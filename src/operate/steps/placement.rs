@@ -10,7 +10,7 @@ use super::super::effect::{
 };
 use super::super::known::Known;
 use super::super::partition_context::{
-    Given, Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy,
+    Given, Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, tablet_is_known,
 };
 use super::super::partition_mut::PartitionMut;
 use super::definition::{Definition, Target, typed_of};
@@ -140,11 +140,12 @@ impl Definition for MigrateReplica<'_> {
     fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
         let place = PartitionContext::find(seen, self.table, *self.pid)?.knowing(known);
         let (from, to) = (self.from, self.to);
-        failover_is_off(seen)?;
         let (name, flags) = (place.name(), place.replica(from)?);
+        tablet_is_known(seen, to).map_err(|unknown| Refusal { code: Some(319), ..unknown })?;
+        failover_is_off(seen)?;
         for (endpoint, code) in [(from, 318), (to, 319)] {
             if !seen.hears_from(endpoint) {
-                let text = format!("the nameserver does not hear from {endpoint}, or knows no such tablet");
+                let text = format!("the nameserver does not hear from {endpoint}");
                 return Err(Refusal::of(code, text, "start that tablet; see `openmldb-ops show tablets`"));
             }
         }

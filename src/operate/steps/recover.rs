@@ -39,8 +39,8 @@ impl Definition for RecoverReplica<'_> {
 
     fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
         let (place, endpoint) = (PartitionContext::find(seen, self.table, *self.pid)?.knowing(known), self.endpoint);
-        failover_is_off(seen)?;
         let (name, flags) = (place.name(), place.replica(endpoint)?);
+        failover_is_off(seen)?;
         tablet_is_healthy(seen, endpoint)?;
         if flags.is_alive {
             let text = format!("{endpoint} of {name} is flagged alive, so it would not be recovered");

@@ -13,7 +13,7 @@ use super::super::effect::{
 };
 use super::super::known::Known;
 use super::super::partition_context::{
-    Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, unknown_tablet,
+    Going, PartitionContext, Planned, Refusal, failover_is_off, tablet_is_healthy, tablet_is_known, unknown_tablet,
 };
 use super::definition::{Definition, Target};
 use super::holding::led;
@@ -38,10 +38,10 @@ impl Definition for OfflineTablet<'_> {
 
     fn plan(&self, seen: &Snapshot, _known: &Known) -> Result<Planned, Refusal> {
         let endpoint = self.endpoint;
-        failover_is_off(seen)?;
         if seen.tablets.get(endpoint).is_none_or(|tablet| tablet.state.is_none()) {
             return Err(unknown_tablet(seen, endpoint));
         }
+        failover_is_off(seen)?;
         let alive: Vec<_> = replicas(seen, endpoint).filter(|(.., replica)| replica.is_alive).collect();
         // The nameserver leaves the flag of a replica that nobody can stand in for, unless it is the only one there is.
         let alone = |partition: &Partition| !has_another(seen, partition, endpoint);
@@ -123,6 +123,7 @@ impl Definition for RecoverTablet<'_> {
     /// of it.
     fn plan(&self, seen: &Snapshot, known: &Known) -> Result<Planned, Refusal> {
         let endpoint = self.endpoint;
+        tablet_is_known(seen, endpoint)?;
         failover_is_off(seen)?;
         tablet_is_healthy(seen, endpoint)?;
         let effect = TabletRecovered { endpoint: endpoint.clone() };

@@ -13,13 +13,13 @@ mod recorded_run;
 mod retold;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::model::{Action, Endpoint, Offset, PartitionId, TableName};
+use crate::model::{Action, Endpoint, Offset, PartitionId, TableName, Tid};
 use crate::recovery::{Blocked, Choice, Load, Memory, Outcome, PersistedMemory, Wait};
 
 pub use archive::{Archive, Directory, MemoryArchive, RecordWriter, Unread};
@@ -61,6 +61,8 @@ pub struct Record {
     run: RunId,
     place: String,
     began: Instant,
+    /// What tables were called when it began.
+    tables: Arc<BTreeMap<Tid, TableName>>,
     buffer: Arc<Mutex<RecordBuffer>>,
 }
 
@@ -81,9 +83,11 @@ impl Record {
             (_, false) if begun.auto_failover => Owes::FailoverOnceOff,
             _ => Owes::Nothing,
         };
+        let tables = begun.snapshot.tables.iter().map(|table| (table.tid, table.name.clone())).collect();
         buffer.note(&Line::Begun(Box::new(begun)));
         let place = archive.place(run);
-        let record = Self { run, place, began: Instant::now(), buffer: Arc::new(Mutex::new(buffer)) };
+        let record =
+            Self { run, place, began: Instant::now(), tables: Arc::new(tables), buffer: Arc::new(Mutex::new(buffer)) };
         record.sync()?;
         Ok(record)
     }
@@ -96,6 +100,14 @@ impl Record {
     /// Where it is.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// A partition as it is typed; by its numbers where the table was not there when the run began.
+    pub fn name_of(&self, partition: PartitionId) -> String {
+        match self.tables.get(&partition.tid) {
+            Some(table) => format!("{table}/{}", partition.pid),
+            None => partition.to_string(),
+        }
     }
 
     /// Notes a choice.
@@ -138,7 +150,7 @@ impl Record {
     }
 
     /// Notes something to know.
-    pub(super) fn note(&self, text: &str) {
+    pub fn note(&self, text: &str) {
         self.buffer().note(&Line::Note { at_ms: self.at_ms(), text: text.to_owned() });
     }
 

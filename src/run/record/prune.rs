@@ -10,6 +10,7 @@ use crate::files;
 use crate::model::{Action, Tablet};
 
 use super::super::run_id::RunId;
+use super::super::saving::WIPES_METADATA;
 use super::archive::{Archive, Directory};
 use super::cluster_names::ClusterNames;
 use super::line::{Line, Work};
@@ -29,6 +30,8 @@ pub enum Needed {
     Settles,
     /// It was the last to change auto_failover, and `status` tells so.
     SetFailover,
+    /// All that is left of deleted metadata is saved beside it.
+    SavedMetadata,
     /// It says how far leaders were when replicas of other clusters lost touch with them.
     Led,
     /// It cannot be read, so nobody knows.
@@ -44,6 +47,7 @@ impl Needed {
             Self::BroughtAllBack => "of the newest recovery of its cluster that brought everything back",
             Self::Settles => "that settles what an older run left",
             Self::SetFailover => "that says who last changed auto_failover",
+            Self::SavedMetadata => "beside which deleted metadata are saved",
             Self::Led => "that say how far leaders were when another cluster lost touch with them",
             Self::Unreadable => "that cannot be read",
         }
@@ -118,6 +122,10 @@ fn why(told: &[Told], at: usize) -> Option<Needed> {
     }
     if brought_all_back(recorded_run) {
         return Some(Needed::BroughtAllBack);
+    }
+    // Until what was deleted is no longer missed.
+    if recorded_run.begun.work() == Work::Step && recorded_run.begun.playbook == WIPES_METADATA {
+        return Some(Needed::SavedMetadata);
     }
     let leaves = |told: &Told| match &told.recorded_run {
         Ok(older) => names.is_of(&older.begun) && !older.is_finished(),

@@ -18,9 +18,10 @@ enum Kind {
     Scaled,
     SetFailover,
     Step,
+    WipedMetadata,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::BroughtAllBack,
     Kind::BroughtOneBack,
     Kind::Partial,
@@ -29,13 +30,14 @@ const KINDS: [Kind; 8] = [
     Kind::Scaled,
     Kind::SetFailover,
     Kind::Step,
+    Kind::WipedMetadata,
 ];
 
 fn lines(run: RunId, kind: Kind) -> Vec<Line> {
     let work = match kind {
         Kind::BroughtAllBack | Kind::BroughtOneBack | Kind::Partial | Kind::Killed => Work::Recovery,
         Kind::KilledScaling | Kind::Scaled => Work::Reconfiguration,
-        Kind::SetFailover | Kind::Step => Work::Step,
+        Kind::SetFailover | Kind::Step | Kind::WipedMetadata => Work::Step,
     };
     let before = Before {
         partition: ID,
@@ -46,12 +48,15 @@ fn lines(run: RunId, kind: Kind) -> Vec<Line> {
         terms: 1,
         snapshot_file_missing: false,
     };
+    let header = begun(run, "zk:2181/test", seen());
+    let playbook = if kind == Kind::WipedMetadata { WIPES_METADATA.to_owned() } else { header.playbook.clone() };
     let first = RunHeader {
         work: Some(work),
+        playbook,
         all: matches!(kind, Kind::BroughtAllBack | Kind::Killed),
         auto_failover: true,
         before: if work == Work::Recovery { vec![before] } else { Vec::new() },
-        ..begun(run, "zk:2181/test", seen())
+        ..header
     };
     let mut lines = vec![Line::Begun(Box::new(first))];
     if kind == Kind::SetFailover {
@@ -65,7 +70,7 @@ fn lines(run: RunId, kind: Kind) -> Vec<Line> {
         Kind::Partial => ("partial", false),
         Kind::BroughtAllBack | Kind::BroughtOneBack => ("recovered", true),
         Kind::Scaled => ("ended", true),
-        Kind::SetFailover | Kind::Step => ("reached", true),
+        Kind::SetFailover | Kind::Step | Kind::WipedMetadata => ("reached", true),
     };
     if verdict == "recovered" {
         let state = Milestone::Redundant;
@@ -134,6 +139,14 @@ fn of_many_recoveries_that_brought_everything_back_the_newest_stays() {
     let shelf = shelf(&[Kind::BroughtAllBack; 5]);
     assert_eq!(unneeded(&shelf).len(), 4);
     assert_eq!(needed(&shelf).unwrap()[0].needed, Some(Needed::BroughtAllBack));
+}
+
+#[test]
+fn deleted_metadata_stay_saved_until_the_cluster_was_brought_back_without_them() {
+    let shelf = |kinds: &[Kind]| needed(&shelf(kinds)).unwrap().pop().unwrap().needed;
+    assert_eq!(shelf(&[Kind::WipedMetadata, Kind::Step, Kind::BroughtOneBack]), Some(Needed::SavedMetadata));
+    assert_eq!(shelf(&[Kind::WipedMetadata, Kind::BroughtAllBack]), None);
+    assert_eq!(shelf(&[Kind::Step, Kind::BroughtOneBack]), None);
 }
 
 #[test]

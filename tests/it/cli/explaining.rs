@@ -71,6 +71,21 @@ fn what_is_in_the_way_is_said_with_what_to_type() {
     assert_eq!(next[0], plan["blocked"]["hint"].as_str().unwrap());
 }
 
+#[test]
+fn several_partitions_are_explained_one_by_one() {
+    let home = Home::new();
+    let words = ["recover", "--sandbox", "--explain"];
+    let of = |name: &str| home.run(&[&words[..], &[name]].concat()).expect(0).stdout;
+    let all = of("shop.orders/0,2-3");
+    for pid in [0, 2, 3] {
+        assert_eq!(all.matches(&format!("shop.orders/{pid} (tid ")).count(), 1, "{all}");
+    }
+    assert!(!all.contains("shop.orders/1 (tid "), "{all}");
+    let lines = home.run(&[&words[..], &["shop.orders/0,2-3", "--output", "json"]].concat()).expect(0).events();
+    let told = lines.iter().filter(|line| line["event"] == "explanation");
+    assert_eq!(told.map(|line| line["pid"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2, 3]);
+}
+
 /// From a file, too; and nothing that changes anything goes with it.
 #[test]
 fn it_only_looks() {

@@ -89,6 +89,7 @@ fn what_is_typed_and_cannot_be_had_is_refused() {
     for (arguments, said) in [
         (["--flagfile", "nowhere.flags"], "the flag file nowhere.flags cannot be read: no such file"),
         (["--cluster", "test"], "there is no cluster `test` in clusters.yaml; it has prod"),
+        (["--cluster", "prdo"], "there is no cluster `prdo` in clusters.yaml; did you mean `prod`? it has prod"),
     ] {
         let ran = home.run(&[&["status"], &arguments[..]].concat()).expect(2);
         check_message(&ran);

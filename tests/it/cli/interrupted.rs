@@ -147,7 +147,7 @@ async fn a_recovery_is_gone_within_25_s_whatever_hangs_and_says_what_could_not_b
     assert!(took < GONE_WITHIN, "{took:?}: {}", ran.stderr);
     assert!(ran.stderr.contains("the result could not be checked"), "{}", ran.stderr);
     let last = ran.stderr.lines().last().unwrap();
-    assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
+    assert!(last.contains("openmldb-ops failover set on --nameserver "), "{}", ran.stderr);
     let recorded_run = home.run(&["record", "show"]).expect(0).stdout;
     assert!(recorded_run.contains("end: interrupted, auto_failover not restored"), "{recorded_run}");
     cluster.completes(&home).await;
@@ -222,7 +222,7 @@ async fn twice() {
     run.signal("INT");
     let ran = run.end().expect(130);
     assert!(ran.stderr.contains("interrupted again: stopping now."), "{}", ran.stderr);
-    assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("openmldb-ops failover set on --nameserver "), "{}", ran.stderr);
     cluster.harness.world(|world| world.set_faults(Vec::new(), 1));
     assert!(!cluster.auto_failover(&home));
     cluster.completes(&home).await;
@@ -244,7 +244,7 @@ async fn twice_while_it_restores_what_a_killed_run_owes() {
     run.wait_for_progress(|line| line.contains("interrupted: restoring auto_failover"));
     run.signal("INT");
     let ran = run.end().expect(130);
-    assert!(ran.stderr.contains("confset auto_failover true'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("openmldb-ops failover set on --nameserver "), "{}", ran.stderr);
     cluster.harness.world(|world| world.set_faults(Vec::new(), 1));
     assert!(!cluster.auto_failover(&home));
     cluster.completes(&home).await;
@@ -260,7 +260,7 @@ fn where_it_cannot_be_given_back() {
     assert_eq!(summary["auto_failover"], json!({"before": true, "after": false, "held_for": []}), "{summary}");
     assert_eq!(summary["partitions"]["recovered"], 12, "{summary}");
     let last = ran.stderr.lines().last().unwrap();
-    assert!(last.contains("confset auto_failover true"), "{}", ran.stderr);
+    assert!(last.contains("openmldb-ops failover set on --nameserver "), "{}", ran.stderr);
 }
 
 /// A sandbox of the run's own is stopped with it, and nothing of it is left.

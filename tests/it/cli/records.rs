@@ -1,5 +1,7 @@
 //! `record list` and `record show`: the story of a run, to people and to programs.
 
+use std::collections::BTreeSet;
+
 use openmldb_ops::sandbox::Options;
 use openmldb_ops::sandbox::scenario::{Generated, Scenario, Shape};
 use serde_json::Value;
@@ -107,8 +109,22 @@ fn a_part_of_a_story_is_found_by_every_name() {
         home.run(&["record", "show", path, "--partition", "shop.orders/1", "--output", "json"]).expect(0).events();
     let id = line.iter().find_map(|line| line["partition"].as_str()).unwrap();
     assert_eq!(show(&[path, "--partition", id]), of_one, "messages have numbers where they know no name");
+    assert_eq!(show(&[path, "--partition", &id.replace('_', "/")]), of_one);
+    assert_eq!(show(&[&path.replace(".jsonl", ".metadata.json"), "--partition", id]), of_one, "what is beside it");
+    for several in ["shop.orders/0-1,3", "shop.orders/3,1,0"] {
+        let told = show(&[path, "--partition", several]);
+        let before = ["0", "1", "3"].map(|pid| told.matches(&format!("shop.orders/{pid} before:")).count());
+        assert_eq!(before, [1, 1, 1], "{told}");
+        assert!(!told.contains("shop.orders/2"), "{told}");
+    }
+    let lines = home.run(&["record", "show", path, "--partition", "shop.orders/0-1", "--output", "json"]);
+    let lines = lines.expect(0).events();
+    let ids: BTreeSet<&str> = lines.iter().filter_map(|line| line["partition"].as_str()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
     let ran = home.run(&["record", "show", path, "--partition", "shop.order/1"]).expect(2);
     assert!(ran.stderr.contains("did you mean `orders`?"), "{}", ran.stderr);
+    let ran = home.run(&["record", "show", path, "--partition", "shop.orders/1,9"]).expect(2);
+    assert!(ran.stderr.contains("has no partition 9"), "{}", ran.stderr);
     assert!(show(&[path, "--failed"]).contains("end: recovered, exit code 0"));
     let numbers = home.run(&["record", "show", path, "--summary", "--output", "json"]).expect(0).events();
     assert_eq!((&numbers[0]["serving"], &numbers[0]["exit_code"]), (&numbers[0]["partitions"], &0.into()));

@@ -119,9 +119,18 @@ impl CliHarness {
 
     /// A command that OpenMLDB would refuse, or that could lose rows: nothing that changes anything is sent.
     pub fn refuses(&self, command: &str, why: &str) {
+        self.sends_nothing(command, 5, why);
+    }
+
+    /// A command that names something that there is not.
+    pub fn is_mistyped(&self, command: &str, why: &str) {
+        self.sends_nothing(command, 2, why);
+    }
+
+    fn sends_nothing(&self, command: &str, code: i32, why: &str) {
         let sent = self.harness.world(|world| world.trace().mutations());
         for command in [command.to_owned(), format!("{command} --dry-run")] {
-            let said = self.says(5, &command);
+            let said = self.says(code, &command);
             assert!(said.contains("nothing was sent") && said.contains(why), "{command}: {said}");
             assert!(said.contains("hint: "), "{command}: {said}");
         }
