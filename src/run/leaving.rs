@@ -19,7 +19,8 @@ use super::work_session::EndingSession;
 
 /// What has to be known before a cluster that follows another one is recovered.
 const FOLLOWS: &str = "this cluster follows another one: that one's leaders send here as soon as a replica is loaded, from where they had \
-     got to, so where logs here have lost their end (a power cut) entries will be missing; \
+     got to, so where logs here have lost their end (a power cut) entries will be missing, and where clients write there meanwhile \
+     they may be; \
      docs/openmldb/remote-clusters.md says how to have them let go first";
 
 impl Recovery {

@@ -40,7 +40,7 @@ pub use return_code::ReturnCode;
 pub use row::{Row, RowCursor, RowPage};
 pub use schema::{Column, ColumnKind, Index, Schema};
 pub use seen::Seen;
-pub use snapshot::{Probes, Snapshot, Tablet};
+pub use snapshot::{LATELY_MS, Probes, Snapshot, Tablet};
 pub use table::{
     Compression, Partition, Polled, RemoteReplica, Replica, StorageMode, Table, TableName, TermStart, Ttl, terms_listed,
 };

@@ -58,6 +58,9 @@ impl Snapshot {
     }
 }
 
+/// How long a tablet counts as one that has come up lately, in ms: what it writes it names after the minute.
+pub const LATELY_MS: u64 = 60_000;
+
 /// A tablet: how the cluster sees it, and what it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +127,16 @@ impl Tablet {
             real_endpoint: None,
             held: Seen::Unasked,
             probes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it came up within the last minute: the nameserver has heard from it for no longer, or does not hear from it yet. None
+    /// that it does not list, and none of which it does not say so.
+    pub fn came_up_lately(&self) -> bool {
+        match self.state {
+            Some(TabletState::Healthy) => self.unchanged_ms.is_some_and(|ms| ms < LATELY_MS),
+            Some(TabletState::Offline) => true,
+            None => false,
         }
     }
 

@@ -111,6 +111,8 @@ pub enum WaitFor {
     Appearing(Endpoint),
     /// A snapshot being made to learn a replica's last term.
     Snapshot(Endpoint),
+    /// A tablet to be there for so long that it may be asked for a snapshot.
+    UpForAMinute(Endpoint),
     /// Operations of the nameserver on the partition.
     Ops,
     /// The same where this run has not asked for them, before a leader is chosen.
@@ -157,6 +159,7 @@ impl fmt::Display for WaitFor {
             Self::Loading | Self::SlowLoad => f.write_str("its replicas to load"),
             Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
             Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
+            Self::UpForAMinute(at) => write!(f, "{at} to have run long enough to be asked for a snapshot"),
             Self::Ops | Self::OthersOps => f.write_str("an operation of the nameserver on it to end"),
             Self::CatchUp(at) => write!(f, "its replica on {at} to catch up with the leader"),
             Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
@@ -195,6 +198,7 @@ impl WaitFor {
             Self::Turn(_) | Self::Loading | Self::SlowLoad | Self::Ops | Self::OthersOps | Self::Flags => None,
             Self::Appearing(at)
             | Self::Snapshot(at)
+            | Self::UpForAMinute(at)
             | Self::CatchUp(at)
             | Self::Rows(at)
             | Self::Stuck(at)

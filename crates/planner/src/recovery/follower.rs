@@ -18,7 +18,7 @@ use super::election::NO_TERMS;
 use super::gates::{ops_wait, until_registered};
 use super::limits::{ANSWER, MAX_TRIES};
 use super::loss::{Loss, unless_accepted};
-use super::rows::{self, seen_equal};
+use super::rows::{self, cannot_be_compared, comparing_failed, seen_equal};
 use super::single::resend_went_wrong;
 use super::stuck::{Stuck, stuck};
 use super::suspect::has_fewer_rows;
@@ -31,6 +31,9 @@ const CATCH_UP_STALL: Duration = Duration::from_secs(60);
 const STUCK_SETTLE: Duration = Duration::from_secs(5);
 /// How long a difference in rows at equal offsets has to last to be believed.
 const ROWS_SETTLE: Duration = Duration::from_secs(5);
+/// How long it has to be there at every look, where clients write and delete all the time and it is never the same one twice, before
+/// the rows themselves are compared.
+const ROWS_DIFFER: Duration = Duration::from_secs(60);
 /// How long nobody asks again for an operation that did not show, the first time: the nameserver that answered may lead no more, or
 /// take a tablet for offline. Twice as long each time after.
 const ASKED_AGAIN: Duration = Duration::from_secs(2);
@@ -282,7 +285,7 @@ impl Case<'_> {
         if !has_fewer_rows(self.view, follower, self.leader) {
             return Follower::Redundant;
         }
-        if let Some(wait) = self.wait_for_rows(follower) {
+        if let Some(wait) = self.wait_for_rows(follower, self.until_compared(follower)) {
             return wait;
         }
         let seen = self.rows_of_both(follower);
@@ -307,7 +310,7 @@ impl Case<'_> {
         }
         let hint = rows::diff_beside_leader(self.view);
         let longer = || Follower::Blocked(Blocked::new(Reason::LongerThanLeader, self.rows_of_both(follower), hint));
-        Some(self.wait_for_rows(follower).unwrap_or_else(longer))
+        Some(self.wait_for_rows(follower, self.within).unwrap_or_else(longer))
     }
 
     /// A follower that caught up and has more rows than its leader shows that the leader lost some: no operation may touch
@@ -319,7 +322,7 @@ impl Case<'_> {
         if !has_fewer_rows(self.view, self.leader, follower) {
             return None;
         }
-        if let Some(wait) = self.wait_for_rows(follower) {
+        if let Some(wait) = self.wait_for_rows(follower, self.until_compared(follower)) {
             return Some(wait);
         }
         let hint = rows::diff(self.view, "nothing was discarded");
@@ -328,9 +331,19 @@ impl Case<'_> {
         unless_accepted(self.view, blocked, vec![loss]).err().map(Follower::Blocked)
     }
 
+    /// How long counts may differ before the rows themselves are compared: counts alone are not to decide sooner than they had to.
+    fn until_compared(&self, follower: &ReplicaView) -> Duration {
+        let in_vain =
+            |compared: fn(&View, &ReplicaView, &ReplicaView) -> bool| compared(self.view, follower, self.leader);
+        match in_vain(cannot_be_compared) || in_vain(comparing_failed) {
+            true => self.within,
+            false => self.within.min(ROWS_DIFFER),
+        }
+    }
+
     /// The two were not looked at in the same moment, and rows are written before or after the log: while clients write,
     /// equal offsets with different rows mean nothing until they last.
-    fn wait_for_rows(&self, follower: &ReplicaView) -> Option<Follower> {
+    fn wait_for_rows(&self, follower: &ReplicaView, within: Duration) -> Option<Follower> {
         let what = WaitFor::Rows(follower.endpoint.clone());
         let lasts = self.view.memory.has_expired(&what);
         // What is the same all the time although both grow.
@@ -341,7 +354,7 @@ impl Case<'_> {
                 format!("{own} entries without a row, its leader {of_leader}")
             }
         };
-        let wait = || Wait::new(what, seen, self.within, ROWS_SETTLE);
+        let wait = || Wait::new(what, seen, within, ROWS_SETTLE);
         (!lasts).then(|| Follower::Needs(Decision::Wait(wait())))
     }
 
@@ -383,7 +396,7 @@ impl Case<'_> {
             if !lacks_rows {
                 return self.bring_connected(follower, connected);
             }
-            if let Some(wait) = self.wait_for_rows(follower) {
+            if let Some(wait) = self.wait_for_rows(follower, self.until_compared(follower)) {
                 return wait;
             }
             must_drop = true;
@@ -405,7 +418,7 @@ impl Case<'_> {
             }
             // An aggregator that was just attached to its leader may still be making what that one lacks.
             let is_made = is_written && self.leader.memory.aggregator_asked;
-            let wait = if is_made { self.wait_for_rows(follower) } else { None };
+            let wait = if is_made { self.wait_for_rows(follower, self.within) } else { None };
             return wait.unwrap_or(Follower::Blocked(blocked));
         }
         let term = match self.term_of(follower) {

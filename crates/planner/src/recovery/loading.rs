@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openmldb_model::{Action, Directory, Offset, Seen, State};
+use openmldb_model::{Action, Directory, LATELY_MS, Offset, Seen, State};
 
 use super::base::{before_its_log_is_hidden, is_written_while_loading};
 use super::blocked::Blocked;
@@ -22,6 +22,9 @@ use super::view::{Data, ReplicaView, View};
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// How long it may not have begun while its tablet makes no other one either: then it failed, which no call tells.
 const SNAPSHOT_IDLE: Duration = Duration::from_secs(10);
+
+/// How long a tablet that has just come up is not asked for one: snapshots are named after the minute.
+const UP_BEFORE_A_SNAPSHOT: Duration = Duration::from_millis(LATELY_MS);
 
 /// How a step loads.
 #[derive(Clone, Copy)]
@@ -354,6 +357,7 @@ fn prove_terms_of<'a>(
     let unknown = provable.into_iter().filter(|r| !told(r) && !contacted(r));
     let (under_way, to_send): (Vec<_>, Vec<_>) =
         unknown.partition(|r| is_making_snapshot(r) || r.memory.snapshot_asked);
+    let (too_new, to_send): (Vec<_>, Vec<_>) = to_send.into_iter().partition(|r| may_meet_an_older_snapshot(view, r));
     let intents: Vec<Intent> = to_send
         .into_iter()
         .filter(|r| r.memory.snapshot_tries < MAX_TRIES)
@@ -366,6 +370,11 @@ fn prove_terms_of<'a>(
     if !intents.is_empty() {
         return Some(Decision::Act(intents));
     }
+    if let (true, Some(new)) = (under_way.is_empty(), too_new.first()) {
+        let seen = format!("{} has not been there for a minute yet", new.endpoint);
+        let what = WaitFor::UpForAMinute(new.endpoint.clone());
+        return Some(Decision::Wait(Wait::new(what, seen, UP_BEFORE_A_SNAPSHOT, UP_BEFORE_A_SNAPSHOT)));
+    }
     let waiting = under_way.first()?;
     let what = WaitFor::Snapshot(waiting.endpoint.clone());
     let (seen, stall) = match waiting.tablet_makes_snapshot || is_making_snapshot(waiting) {
@@ -373,6 +382,12 @@ fn prove_terms_of<'a>(
         false => (format!("{} shows no snapshot, and makes none", waiting.endpoint), SNAPSHOT_IDLE),
     };
     Some(Decision::Wait(Wait::new(what, seen, SNAPSHOT_TIMEOUT, stall)))
+}
+
+/// Whether its tablet was started so lately that a snapshot which the one before it was making may have the name of the next one: that
+/// would be written behind what is there (docs/openmldb/tablet.md#a-snapshot-that-was-cut-off).
+fn may_meet_an_older_snapshot(view: &View, replica: &ReplicaView) -> bool {
+    replica.is_new && !view.memory.has_expired(&WaitFor::UpForAMinute(replica.endpoint.clone()))
 }
 
 fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {

@@ -197,6 +197,12 @@ impl View {
                 self.predict_last_term(endpoint, offset);
                 true
             }
+            WaitFor::UpForAMinute(endpoint) => {
+                if let Some(replica) = self.replica_mut(endpoint) {
+                    replica.is_new = false;
+                }
+                true
+            }
             WaitFor::Dropping(endpoint) => {
                 if let Some(replica) = self.replica_mut(endpoint) {
                     replica.data = Data::Absent;

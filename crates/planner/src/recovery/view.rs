@@ -50,6 +50,8 @@ pub struct ReplicaView {
     pub is_alive: bool,
     /// The nameserver's opinion of its tablet; none if it does not list it.
     pub tablet_state: Option<TabletState>,
+    /// Whether its tablet came up within the last minute, as far as the nameserver says.
+    pub is_new: bool,
     /// What its tablet holds.
     pub data: Data,
     /// Its newest snapshot on disk.
@@ -124,6 +126,7 @@ impl View {
                 is_leader: replica.is_leader,
                 is_alive: replica.is_alive,
                 tablet_state: tablet.state,
+                is_new: tablet.came_up_lately(),
                 data: Data::of(&tablet.held, id).once_believed(&remembered, table.base_table.is_some()),
                 manifest: probes.manifest.clone(),
                 term_pair: probes.term_pair.clone(),

@@ -36,6 +36,9 @@ pub(super) struct Directory {
     pub(super) has_empty_meta: bool,
     /// `snapshot/`.
     pub(super) snapshot: Option<Snapshot>,
+    /// What a snapshot of a memory table that was cut off has left beside it, by the name that it would have got
+    /// (docs/openmldb/tablet.md#a-snapshot-that-was-cut-off).
+    pub(super) cut_off: Option<(String, Arc<[Entry]>)>,
     /// `binlog/`, indexes ascending, gaps possible.
     pub(super) binlog: Option<Vec<Entry>>,
     /// `aggr_info.txt`: whether an aggregator is attached as it is loaded. It is never sent with a snapshot.
@@ -162,6 +165,16 @@ impl Directory {
         let snapshot = self.snapshot.as_ref()?;
         snapshot.manifest.as_ref()?;
         snapshot.rows.as_ref()
+    }
+
+    /// What a snapshot up to `end` (0: to the end of the log) is made of: the one before, and the log behind that.
+    pub(super) fn to_fold(&self, end: u64) -> (&[Entry], &[Entry]) {
+        let from = self.manifest().map_or(0, |manifest| manifest.offset);
+        let until = if end == 0 { u64::MAX } else { end };
+        let binlog = self.binlog.as_deref().unwrap_or_default();
+        let first = binlog.partition_point(|entry| entry.index <= from);
+        let kept = self.snapshot_rows().map(|rows| rows.as_ref()).unwrap_or_default();
+        (kept, &binlog[first..binlog.partition_point(|entry| entry.index <= until).max(first)])
     }
 
     /// Where the binlog is read from: MANIFEST's offset, even if the file it names is missing; but a disk table then

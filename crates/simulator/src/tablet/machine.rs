@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use super::Millis;
 use super::aggregate::Aggregator;
 use super::disk::Disk;
 use super::job::{Event, Pool};
 use super::refusal::{Refusal, TABLE_DOES_NOT_EXIST};
 use super::replica::Replica;
+use super::snapshot::cut_off_snapshots;
 use super::task::Tasks;
 use crate::fault::LoadFate;
 use openmldb_model::{PartitionId, StorageMode};
@@ -78,6 +80,8 @@ pub(super) struct Machine {
     pub(super) pool: Pool,
     /// The snapshot pool, of one thread.
     pub(super) snapshot_pool: Pool,
+    /// When the snapshot that it makes was begun.
+    pub(super) snapshot_began: Millis,
     /// What came due while frozen.
     pub(super) deferred: Vec<Event>,
     /// Snapshots being sent: to whom, of what.
@@ -110,6 +114,7 @@ impl Machine {
             tasks: Tasks::default(),
             pool: Pool::default(),
             snapshot_pool: Pool::default(),
+            snapshot_began: 0,
             deferred: Vec::new(),
             sending: Vec::new(),
             follows: false,
@@ -119,6 +124,7 @@ impl Machine {
 
     /// Ends the process: memory is gone, the disk is as it was.
     pub(super) fn stop(&mut self) {
+        cut_off_snapshots(self);
         let disk = std::mem::take(&mut self.disk);
         let (endpoint, number, run) = (self.endpoint.clone(), self.number, self.run + 1);
         *self = Self { disk, run, ..Self::new(endpoint, number) };

@@ -15,7 +15,7 @@ use super::replica::Replica;
 use super::stamp::stamp;
 use super::task::TaskKey;
 use super::{Entry, Millis, Tablets};
-use openmldb_model::{PartitionId, Role, State};
+use openmldb_model::{PartitionId, Role, State, StorageMode};
 use openmldb_wire::api::{self, TaskType};
 
 impl Tablets {
@@ -57,6 +57,7 @@ impl Tablets {
         if end == 0 && offset < folded + settings.make_snapshot_threshold_offset {
             return 0;
         }
+        machine.snapshot_began = self.now;
         if let Some(replica) = machine.same_replica(id, generation) {
             replica.state = State::MakingSnapshot;
         }
@@ -74,7 +75,7 @@ impl Tablets {
         let now = self.now;
         let machine = &mut self.machines[at];
         let done = match machine.same_replica(id, generation).map(|replica| replica.state) {
-            Some(State::MakingSnapshot) => write_snapshot(machine, id, end, now),
+            Some(State::MakingSnapshot) => write_snapshot(machine, id, end, (machine.snapshot_began, now)),
             Some(State::Normal) => true,
             _ => false,
         };
@@ -92,7 +93,16 @@ impl Tablets {
         let (id, now) = (partition_id(tid, pid), self.now);
         let Some(machine) = self.machine_mut(endpoint) else { return false };
         let is_normal = machine.replicas.get(&id).is_some_and(|replica| replica.state == State::Normal);
-        is_normal && write_snapshot(machine, id, 0, now)
+        is_normal && write_snapshot(machine, id, 0, (now, now))
+    }
+
+    /// Has a tablet begin a snapshot of a loaded replica, up to its offset, as the nightly job does. Says whether it makes one now.
+    pub fn begin_snapshot(&mut self, endpoint: &str, id: PartitionId) -> bool {
+        let Some(at) = self.resolve(endpoint) else { return false };
+        let offset = self.machines[at].replicas.get(&id).map(|replica| replica.offset);
+        let (tid, pid) = (id.tid.0.cast_signed(), id.pid.0.cast_signed());
+        self.make_snapshot(at, api::GeneralRequest { tid, pid, offset, ..api::GeneralRequest::default() });
+        self.machines[at].replicas.get(&id).is_some_and(|replica| replica.state == State::MakingSnapshot)
     }
 
     pub(super) fn pause_snapshot(&mut self, at: usize, request: api::GeneralRequest) -> api::GeneralResponse {
@@ -205,7 +215,8 @@ fn accept_send(machine: &Machine, id: PartitionId, to: &str) -> Result<u64, Refu
 
 /// Writes a snapshot up to `end` (0: to the end of the log), out of the snapshot before and the log behind it; a disk
 /// table's is a copy of what is in the table, and has no end. Says whether it worked: not if the snapshot before is missing its file.
-fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis) -> bool {
+/// What was left under its name by one that was cut off comes first, and what is behind that is not read.
+fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, (began, now): (Millis, Millis)) -> bool {
     let Some(replica) = machine.replicas.get(&id) else { return false };
     let storage = replica.storage();
     let schema = replica.schema.clone();
@@ -219,14 +230,8 @@ fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis)
         if directory.snapshot.is_some() && directory.snapshot_rows().is_none() {
             return false;
         }
-        let before = directory.manifest();
-        let from = before.map_or(0, |manifest| manifest.offset);
-        let until = if end == 0 { u64::MAX } else { end };
-        let binlog = directory.binlog.as_deref().unwrap_or_default();
-        let first = binlog.partition_point(|entry| entry.index <= from);
-        let behind = &binlog[first..binlog.partition_point(|entry| entry.index <= until).max(first)];
+        let (before, (kept, behind)) = (directory.manifest(), directory.to_fold(end));
         let Some(last) = behind.last() else { return true };
-        let kept = directory.snapshot_rows().map(|rows| rows.as_ref()).unwrap_or_default();
         // Deletes are passed over before an entry's term is taken (docs/openmldb/logs-and-terms.md#the-term-of-a-replicas-last-entry).
         let last_put = behind.iter().rev().find(|entry| entry.deletes.is_none()).map(|entry| entry.term);
         let term = last_put.or(before.map(|manifest| manifest.term)).unwrap_or(replica.term);
@@ -237,9 +242,24 @@ fn write_snapshot(machine: &mut Machine, id: PartitionId, end: u64, now: Millis)
     }
     // A disk table's is what it estimates.
     let count = if storage.is_disk() { replica.record_cnt(now) } else { rows_now(&rows, &schema, now).len() as u64 };
-    let name = stamp(now, 12) + if storage.is_disk() { "" } else { ".sdb" };
-    let manifest = ManifestFile { offset, name, count, term };
+    let name = stamp(began, 12) + if storage.is_disk() { "" } else { ".sdb" };
     let directory = machine.disk.make_directory(storage, id);
+    let left = directory.cut_off.take_if(|(of, _)| *of == name);
+    let rows = left.map_or(rows, |(_, left)| left);
+    let manifest = ManifestFile { offset, name, count, term };
     directory.snapshot = Some(Snapshot { manifest: Some(manifest), rows: Some(rows) });
     true
+}
+
+/// The process ends: of the snapshot that it makes the first half has been written, and stays.
+pub(super) fn cut_off_snapshots(machine: &mut Machine) {
+    let is_made = |replica: &Replica| replica.state == State::MakingSnapshot && !replica.storage().is_disk();
+    let made: Vec<PartitionId> =
+        machine.replicas.iter().filter(|(_, replica)| is_made(replica)).map(|(id, _)| *id).collect();
+    for id in made {
+        let Some(directory) = machine.disk.directory_mut(StorageMode::Memory, id) else { continue };
+        let (kept, behind) = directory.to_fold(0);
+        let all = [kept, behind].concat();
+        directory.cut_off = Some((stamp(machine.snapshot_began, 12) + ".sdb", all[..all.len() / 2].into()));
+    }
 }

@@ -415,6 +415,11 @@ impl World {
         self.tablets.make_snapshot_now(endpoint.as_str(), id.tid.0, id.pid.0)
     }
 
+    /// Has a snapshot of a loaded replica begun; whether it is being made now.
+    pub fn begin_snapshot(&mut self, endpoint: &Endpoint, id: PartitionId) -> bool {
+        self.tablets.begin_snapshot(endpoint.as_str(), id)
+    }
+
     /// The tablets, for damaging their disks and looking into their recycle bins.
     pub fn tablets_mut(&mut self) -> &mut Tablets {
         &mut self.tablets

@@ -166,6 +166,7 @@ impl Replica {
             is_leader: false,
             is_alive: false,
             tablet_state: Some(TabletState::Healthy),
+            is_new: false,
             data: Data::Absent,
             manifest: Seen::Known(Manifest { offset: Offset(0), term: None, count: 0 }),
             term_pair: Seen::Known(TermPair { has_table: false, is_leader: false, term: Term(0), offset: Offset(0) }),

@@ -2,8 +2,9 @@
 
 use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::{asks, expired, waits};
-use crate::recovery::{Ahead, Decision, Gates, Load, Reason, WaitFor, decide, may_be_resent};
-use openmldb_model::{Offset, OpId, OpKind, OpStatus, Role, Seen, TabletState};
+use crate::recovery::{Ahead, Decision, Gates, Load, Reason, RowsSeen, WaitFor, decide, may_be_resent};
+use openmldb_model::{Endpoint, Offset, OpId, OpKind, OpStatus, Role, Seen, TabletState};
+use std::time::Duration;
 
 /// A serving leader at offset 20 that replicates to `connected`, and a follower.
 pub fn serving<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Replica) -> Replica) -> Built {
@@ -436,6 +437,17 @@ fn a_follower_with_fewer_rows_is_resent_once() {
     assert_eq!(view.acts(), ["mark b no"]);
     view.get_mut("b").memory.recovery.resent_for_rows = true;
     assert_eq!(view.blocked().reason, Reason::NotCatchingUp);
+}
+
+/// Seen on real servers: clients put and deleted, so the two numbers were never the same for five seconds; a partition that had come
+/// back was waited for for four and a half minutes, and might have been for an hour.
+#[test]
+fn counts_that_differ_and_never_stand_still_are_no_reason_to_wait_for_long() {
+    let view = different(17, 20);
+    assert_eq!(waits(&view).timeout, Duration::from_secs(60), "then the rows are compared");
+    let mut too_many = view;
+    too_many.memory.rows = Some(RowsSeen::unknown(["a", "b"].map(Endpoint::from), "they are too many"));
+    assert!(waits(&too_many).timeout > Duration::from_secs(600), "counts alone would decide");
 }
 
 #[test]

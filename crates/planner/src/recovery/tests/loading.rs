@@ -313,6 +313,25 @@ fn a_snapshot_waits_for_its_turn() {
     }
 }
 
+/// Seen on real servers: a tablet was killed as it made a snapshot, and asked for another one within the same minute. That was written
+/// behind what the first one had left, the log was deleted, and the next load brought a part of the rows.
+#[test]
+fn a_tablet_that_has_just_come_up_is_not_asked_for_a_snapshot() {
+    let new = |r: Replica| r.loaded(20).with(|r| r.is_new = true);
+    let view = down(new);
+    let wait = waits(&view);
+    assert_eq!(wait.what, WaitFor::UpForAMinute("a".into()));
+    assert_eq!((wait.timeout, wait.stall), (Duration::from_secs(60), Duration::from_secs(60)));
+    let view = expired(view, wait.what);
+    assert_eq!(view.acts(), ["make_snapshot a 20"], "it was waited for at that tablet, not at the other");
+    let mut view = down(new);
+    view.get_mut("b").is_new = false;
+    assert_eq!(view.acts(), ["make_snapshot b 20"], "one that has been there for longer need not wait");
+    view.get_mut("b").memory.snapshot_asked = true;
+    view.get_mut("a").is_new = false;
+    assert_eq!(view.acts(), ["make_snapshot a 20"]);
+}
+
 /// Seen on real servers: a binlog with a damaged entry makes every snapshot fail without a word, and its partition was down for half an
 /// hour.
 #[test]

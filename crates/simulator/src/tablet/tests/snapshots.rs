@@ -41,6 +41,27 @@ fn an_offset_skips_the_threshold_and_manifest_then_names_the_last_entrys_term() 
     assert_eq!(cluster.manifest(A, MEMORY).manifest.map(|manifest| manifest.offset()), Some(102));
 }
 
+/// docs/openmldb/experiments.md#snapshots-cut-off
+#[test]
+fn a_snapshot_within_the_minute_of_one_that_was_cut_off_is_written_behind_it() {
+    for (passes, rows) in [(10_000, 45), (60_000, 90)] {
+        let mut cluster = Cluster::new().with_orders(&[A], 90);
+        ask!(cluster, A, MakeSnapshot, snapshot_up_to(90));
+        assert_eq!(cluster.state(A), Some(TableState::KMakingSnapshot));
+        cluster.restart();
+        cluster.pass(passes);
+        cluster.load_and_wait(A);
+        ask!(cluster, A, MakeSnapshot, snapshot_up_to(90));
+        cluster.pass(50);
+        let manifest = cluster.manifest(A, MEMORY).manifest.unwrap_or_default();
+        assert_eq!((manifest.offset(), manifest.count()), (90, 90));
+        assert_eq!((cluster.offset(A), cluster.record_cnt(A)), (Some(90), Some(90)), "in memory all are there");
+        cluster.restart();
+        cluster.load_and_wait(A);
+        assert_eq!((cluster.offset(A), cluster.record_cnt(A)), (Some(90), Some(rows)), "after {passes} ms");
+    }
+}
+
 /// docs/openmldb/experiments.md#a-log-that-ends-with-deletes
 #[test]
 fn manifest_of_a_log_that_ends_with_deletes_names_the_term_of_the_last_put() {
