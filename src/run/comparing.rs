@@ -51,14 +51,16 @@ impl Comparing {
 
     /// Those that can begin: at none of their tablets anything is read, nor will be for one that has waited longer.
     pub(super) fn begin(&mut self) -> Vec<ToCompare> {
-        let mut begun = Vec::new();
-        let mut claimed: BTreeSet<Endpoint> = self.reading.iter().flat_map(|next| next.replicas.clone()).collect();
+        let mut claimed: BTreeSet<&Endpoint> = self.reading.iter().flat_map(|next| &next.replicas).collect();
+        let mut free = Vec::with_capacity(self.waiting.len());
+        for next in &self.waiting {
+            free.push(next.replicas.iter().all(|at| !claimed.contains(at)));
+            claimed.extend(&next.replicas);
+        }
+        let (mut free, mut begun) = (free.into_iter(), Vec::new());
         self.waiting.retain(|next| {
-            let is_free = next.replicas.iter().all(|at| !claimed.contains(at));
-            claimed.extend(next.replicas.iter().cloned());
-            if is_free {
-                begun.push(next.clone());
-            }
+            let is_free = free.next() == Some(true);
+            begun.extend(is_free.then(|| next.clone()));
             !is_free
         });
         self.reading.extend(begun.iter().cloned());
@@ -69,10 +71,9 @@ impl Comparing {
         self.reading.retain(|next| next.partition != ended);
     }
 
-    /// Where a partition's replicas are that are or will be compared.
-    pub(super) fn of_partition(&self, id: PartitionId) -> Option<&[Endpoint]> {
-        let mut all = self.reading.iter().chain(&self.waiting);
-        all.find(|next| next.partition == id).map(|next| next.replicas.as_slice())
+    /// The replicas that are compared, or will be, by partition.
+    pub(super) fn by_partition(&self) -> BTreeMap<PartitionId, &[Endpoint]> {
+        self.reading.iter().chain(&self.waiting).map(|next| (next.partition, next.replicas.as_slice())).collect()
     }
 
     /// Forgets what has not begun: whose it was.

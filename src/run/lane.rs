@@ -189,12 +189,14 @@ impl Lanes {
         self.tablets.iter().filter(|(_, lane)| !lane.loading.is_empty()).map(|(endpoint, _)| endpoint.clone()).collect()
     }
 
-    /// Where something of a partition is queued and not sent yet.
-    pub(super) fn queued_at(&self, id: PartitionId) -> impl Iterator<Item = Endpoint> {
-        let holds = move |lane: &TabletLane| {
-            lane.loads.keys().any(|(_, queued)| *queued == id) || lane.others.iter().any(|(queued, _)| *queued == id)
-        };
-        self.tablets.iter().filter(move |(_, lane)| holds(lane)).map(|(endpoint, _)| endpoint.clone())
+    /// Where something of which partition is queued and not sent yet.
+    pub(super) fn queued(&self) -> BTreeMap<PartitionId, BTreeSet<&Endpoint>> {
+        let mut queued: BTreeMap<PartitionId, BTreeSet<&Endpoint>> = BTreeMap::new();
+        for (endpoint, lane) in &self.tablets {
+            let ids = lane.loads.keys().map(|(_, id)| id).chain(lane.others.iter().map(|(id, _)| id));
+            ids.for_each(|id| _ = queued.entry(*id).or_default().insert(endpoint));
+        }
+        queued
     }
 
     /// Notes that the nameserver is told to do an operation.

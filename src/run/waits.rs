@@ -170,15 +170,21 @@ impl Driver {
     /// All that has been waited for for so long at least, on the cluster's clock.
     pub(super) fn all_waits(&self, least: Duration) -> BTreeMap<Awaited, Waiting> {
         let mut all: BTreeMap<Awaited, Waiting> = BTreeMap::new();
+        let places = Places { queued: self.lanes.queued(), compared: self.comparing.by_partition() };
         for (id, task) in self.partitions.iter().filter(|(_, task)| task.is_open()) {
-            let Some((what, waited, at_most)) = self.waits_for(*id, task) else { continue };
+            let Some((what, waited, at_most)) = waits_for(*id, task, &places) else { continue };
             let waited = waited.mul_f64(self.settings.pace);
             if waited < least {
                 continue;
             }
             let waiting = all.entry(what).or_default();
             waiting.partitions += 1;
-            waiting.endpoints.extend(self.waited_at(*id, task));
+            for endpoint in self.waited_at(*id, task, &places) {
+                // Thousands of partitions wait at the same few tablets.
+                if !waiting.endpoints.contains(endpoint) {
+                    waiting.endpoints.insert(endpoint.clone());
+                }
+            }
             if waiting.longest.as_ref().is_none_or(|(longest, ..)| *longest < waited) {
                 waiting.longest = Some((waited, *id, at_most));
             }
@@ -209,30 +215,42 @@ impl Driver {
     }
 
     /// Where what a partition waits for has to happen, as far as that is at tablets.
-    fn waited_at(&self, id: PartitionId, task: &PartitionTask) -> Vec<Endpoint> {
+    fn waited_at<'a>(&'a self, id: PartitionId, task: &'a PartitionTask, places: &Places<'a>) -> Vec<&'a Endpoint> {
         let is_loading = |at: &&Endpoint| {
             let held = self.snapshot.tablets.get(*at).and_then(|tablet| tablet.held.known());
             held.and_then(|held| held.get(&id)).is_some_and(|held| !held.state.is_loaded())
         };
-        if let Some(replicas) = self.comparing.of_partition(id) {
-            return replicas.to_vec();
+        if let Some(replicas) = places.compared.get(&id) {
+            return replicas.iter().collect();
         }
         match &task.waiting {
-            Some(WaitFor::Loading | WaitFor::SlowLoad) => task.endpoints.iter().filter(is_loading).cloned().collect(),
-            Some(other) => other.endpoint().cloned().into_iter().collect(),
-            None => self.lanes.queued_at(id).collect(),
+            Some(WaitFor::Loading | WaitFor::SlowLoad) => task.endpoints.iter().filter(is_loading).collect(),
+            Some(other) => other.endpoint().into_iter().collect(),
+            None => places.queued.get(&id).into_iter().flatten().copied().collect(),
         }
     }
+}
 
-    /// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
-    fn waits_for(&self, id: PartitionId, task: &PartitionTask) -> Option<(Awaited, Duration, Option<Duration>)> {
-        if task.under_way > 0 {
-            let compared = self.comparing.of_partition(id).map(|_| Awaited::Comparison);
-            return Some((compared.unwrap_or(Awaited::Call), task.decided.elapsed(), None));
-        }
-        let (waited, at_most) = task.waited()?;
-        Some((task.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
+/// Where partitions wait for their turn: collected once for all of them.
+struct Places<'a> {
+    /// The tablets to which something is to be sent.
+    queued: BTreeMap<PartitionId, BTreeSet<&'a Endpoint>>,
+    /// The replicas that are compared, or will be.
+    compared: BTreeMap<PartitionId, &'a [Endpoint]>,
+}
+
+/// What a partition waits for, for how long by now (on our clock), and how long it may take (on the cluster's).
+fn waits_for(
+    id: PartitionId,
+    task: &PartitionTask,
+    places: &Places<'_>,
+) -> Option<(Awaited, Duration, Option<Duration>)> {
+    if task.under_way > 0 {
+        let compared = places.compared.get(&id).map(|_| Awaited::Comparison);
+        return Some((compared.unwrap_or(Awaited::Call), task.decided.elapsed(), None));
     }
+    let (waited, at_most) = task.waited()?;
+    Some((task.waiting.as_ref()?.into(), waited, Some(at_most).filter(|at_most| *at_most < Duration::MAX)))
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
