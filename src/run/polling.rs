@@ -219,9 +219,9 @@ impl Driver {
         self.note_failover_seen(began, auto_failover);
         let mut opinions = Vec::new();
         for registration in registrations {
-            if let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint)
-                && tablet.state.replace(registration.state) != Some(registration.state)
-            {
+            let Some(tablet) = self.snapshot.tablets.get_mut(&registration.endpoint) else { continue };
+            tablet.unchanged_ms = registration.unchanged_ms;
+            if tablet.state.replace(registration.state) != Some(registration.state) {
                 opinions.push((registration.endpoint, registration.state));
             }
         }

@@ -68,6 +68,10 @@ impl Driver {
         let returns = self.returns.entry(endpoint.clone()).or_insert(0);
         *returns += 1;
         let again = *returns <= RETURNS;
+        // It may have been restarted a moment ago, until the nameserver says for how long it has been there.
+        if let Some(tablet) = self.snapshot.tablets.get_mut(endpoint) {
+            tablet.unchanged_ms = tablet.unchanged_ms.and(Some(0));
+        }
         for (id, asked) in probes {
             let Some(task) = self.partitions.get_mut(&id) else { continue };
             if held.known().is_none_or(|held| !held.contains_key(&id)) {

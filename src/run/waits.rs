@@ -81,7 +81,7 @@ impl From<&WaitFor> for Awaited {
             WaitFor::Turn(Ahead::Leaders) => Self::Leaders,
             WaitFor::Loading | WaitFor::SlowLoad => Self::Load,
             WaitFor::Appearing(_) => Self::Appear,
-            WaitFor::Snapshot(_) | WaitFor::UpForAMinute(_) => Self::Snapshot,
+            WaitFor::Snapshot(_) | WaitFor::UpForAMinute => Self::Snapshot,
             WaitFor::Ops | WaitFor::OthersOps | WaitFor::Begun(_) => Self::Op,
             WaitFor::CatchUp(_) => Self::CatchUp,
             WaitFor::Rows(_) => Self::Rows,

@@ -111,8 +111,8 @@ pub enum WaitFor {
     Appearing(Endpoint),
     /// A snapshot being made to learn a replica's last term.
     Snapshot(Endpoint),
-    /// A tablet to be there for so long that it may be asked for a snapshot.
-    UpForAMinute(Endpoint),
+    /// Its tablets to have been there for so long that they may be asked for snapshots.
+    UpForAMinute,
     /// Operations of the nameserver on the partition.
     Ops,
     /// The same where this run has not asked for them, before a leader is chosen.
@@ -159,7 +159,7 @@ impl fmt::Display for WaitFor {
             Self::Loading | Self::SlowLoad => f.write_str("its replicas to load"),
             Self::Appearing(at) => write!(f, "its replica on {at} to appear after LoadTable"),
             Self::Snapshot(at) => write!(f, "a snapshot of its replica on {at}"),
-            Self::UpForAMinute(at) => write!(f, "{at} to have run long enough to be asked for a snapshot"),
+            Self::UpForAMinute => f.write_str("its tablets to have run long enough to be asked for snapshots"),
             Self::Ops | Self::OthersOps => f.write_str("an operation of the nameserver on it to end"),
             Self::CatchUp(at) => write!(f, "its replica on {at} to catch up with the leader"),
             Self::Rows(at) => write!(f, "its replica on {at} to agree with the leader"),
@@ -195,10 +195,15 @@ impl WaitFor {
     /// The tablet at which it has to come true, if it is a single one.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Turn(_) | Self::Loading | Self::SlowLoad | Self::Ops | Self::OthersOps | Self::Flags => None,
+            Self::Turn(_)
+            | Self::Loading
+            | Self::SlowLoad
+            | Self::UpForAMinute
+            | Self::Ops
+            | Self::OthersOps
+            | Self::Flags => None,
             Self::Appearing(at)
             | Self::Snapshot(at)
-            | Self::UpForAMinute(at)
             | Self::CatchUp(at)
             | Self::Rows(at)
             | Self::Stuck(at)

@@ -372,7 +372,7 @@ fn prove_terms_of<'a>(
     }
     if let (true, Some(new)) = (under_way.is_empty(), too_new.first()) {
         let seen = format!("{} has not been there for a minute yet", new.endpoint);
-        let what = WaitFor::UpForAMinute(new.endpoint.clone());
+        let what = WaitFor::UpForAMinute;
         return Some(Decision::Wait(Wait::new(what, seen, UP_BEFORE_A_SNAPSHOT, UP_BEFORE_A_SNAPSHOT)));
     }
     let waiting = under_way.first()?;
@@ -387,7 +387,7 @@ fn prove_terms_of<'a>(
 /// Whether its tablet was started so lately that a snapshot which the one before it was making may have the name of the next one: that
 /// would be written behind what is there (docs/openmldb/tablet.md#a-snapshot-that-was-cut-off).
 fn may_meet_an_older_snapshot(view: &View, replica: &ReplicaView) -> bool {
-    replica.is_new && !view.memory.has_expired(&WaitFor::UpForAMinute(replica.endpoint.clone()))
+    replica.is_new && !view.memory.has_expired(&WaitFor::UpForAMinute)
 }
 
 fn unasked_of_term(replica: &ReplicaView) -> impl Iterator<Item = Probe> {

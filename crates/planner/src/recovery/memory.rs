@@ -326,7 +326,7 @@ impl Memory {
     /// in time is not waited for again as long as it is the same, nor are other partitions.
     pub fn note_return(&mut self, endpoint: &Endpoint) {
         self.expired.retain(|wait, _| match wait {
-            WaitFor::Loading | WaitFor::SlowLoad | WaitFor::Flags => false,
+            WaitFor::Loading | WaitFor::SlowLoad | WaitFor::UpForAMinute | WaitFor::Flags => false,
             other => other.endpoint() != Some(endpoint),
         });
         self.leader_tries = 0;

@@ -197,10 +197,8 @@ impl View {
                 self.predict_last_term(endpoint, offset);
                 true
             }
-            WaitFor::UpForAMinute(endpoint) => {
-                if let Some(replica) = self.replica_mut(endpoint) {
-                    replica.is_new = false;
-                }
+            WaitFor::UpForAMinute => {
+                self.replicas.iter_mut().for_each(|replica| replica.is_new = false);
                 true
             }
             WaitFor::Dropping(endpoint) => {

@@ -320,10 +320,13 @@ fn a_tablet_that_has_just_come_up_is_not_asked_for_a_snapshot() {
     let new = |r: Replica| r.loaded(20).with(|r| r.is_new = true);
     let view = down(new);
     let wait = waits(&view);
-    assert_eq!(wait.what, WaitFor::UpForAMinute("a".into()));
+    assert_eq!(wait.what, WaitFor::UpForAMinute);
     assert_eq!((wait.timeout, wait.stall), (Duration::from_secs(60), Duration::from_secs(60)));
     let view = expired(view, wait.what);
-    assert_eq!(view.acts(), ["make_snapshot a 20"], "it was waited for at that tablet, not at the other");
+    assert_eq!(view.acts(), ["make_snapshot a 20", "make_snapshot b 20"], "one minute is for all of them");
+    let mut view = view;
+    view.0.memory.note_return(&"b".into());
+    assert_eq!(waits(&view).what, WaitFor::UpForAMinute, "one has come up once more");
     let mut view = down(new);
     view.get_mut("b").is_new = false;
     assert_eq!(view.acts(), ["make_snapshot b 20"], "one that has been there for longer need not wait");

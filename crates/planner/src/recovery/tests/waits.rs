@@ -76,7 +76,7 @@ fn what_is_waited_for_is_said_in_words() {
         WaitFor::SlowLoad,
         WaitFor::Appearing("b".into()),
         WaitFor::Snapshot("b".into()),
-        WaitFor::UpForAMinute("b".into()),
+        WaitFor::UpForAMinute,
         WaitFor::Ops,
         WaitFor::OthersOps,
         WaitFor::CatchUp("b".into()),
