@@ -93,7 +93,7 @@ async fn a_loss_is_accepted_by_the_id_of_the_plan_that_lists_it() {
     assert_eq!((&plan["losses"][0]["kind"], &plan["losses"][0]["entries"]), (&"stale_leader".into(), &8.into()));
     let refused = case.recover(&["--all", "--accept-data-loss", &cold], 5);
     assert_eq!((&refused.summary()["verdict"], &refused.summary()["rpc"]["mutations"]), (&"refused".into(), &0.into()));
-    case.recover(&["--all", "--accept-data-loss", &id, "--without", "127.0.0.1:1"], 5);
+    case.recover(&["--all", "--accept-data-loss", &id, "--without", "127.0.0.1:1"], 2);
     let leader = case.harness.world(|world| endpoints(world, first(world)).0);
     let accepted = case.recover(&["--all", "--accept-data-loss", &id], 0);
     let summary = accepted.summary();
@@ -201,7 +201,7 @@ async fn a_leader_is_named_for_one_partition_and_from_among_its_replicas() {
     let (one, other) = (format!("{table}/{pid}"), format!("{table}/1"));
     let refused = case.recover(&["--partition", &one, "--partition", &other, "--leader", "127.0.0.1:1"], 5);
     assert!(refused.stderr.contains("but 2 are in scope"), "{}", refused.stderr);
-    let refused = case.recover(&["--partition", &one, "--leader", "127.0.0.1:1"], 5);
+    let refused = case.recover(&["--partition", &one, "--leader", "127.0.0.1:1"], 2);
     assert!(refused.stderr.contains("has no replica of it"), "{}", refused.stderr);
     case.harness.stop().await;
 }

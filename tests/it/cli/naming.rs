@@ -58,7 +58,7 @@ fn steps_answer_what_is_nearly_a_name_with_the_name() {
         (&["tablet", "replace", NEARLY], MEANT),
         (&["recover", "--all", "--without", NEARLY], MEANT),
     ] {
-        let ran = Home::new().run(&[words, &["--sandbox", "server-names"]].concat()).expect(5);
+        let ran = Home::new().run(&[words, &["--sandbox", "server-names"]].concat()).expect(2);
         check_message(&ran);
         assert!(ran.stderr.contains(meant), "{words:?}: {}", ran.stderr);
     }

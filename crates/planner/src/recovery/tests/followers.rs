@@ -2,7 +2,7 @@
 
 use super::builder::{Built, Replica, a_partition, recover};
 use super::loading::{asks, expired, waits};
-use crate::recovery::{Ahead, Decision, Gates, Load, Reason, RowsSeen, WaitFor, decide, may_be_resent};
+use crate::recovery::{Ahead, Decision, Gates, Load, Reason, RowsSeen, WaitFor, decide};
 use openmldb_model::{Endpoint, Offset, OpId, OpKind, OpStatus, Role, Seen, TabletState};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn later<const N: usize>(connected: [(&str, u64); N], follower: impl FnOnce(Repl
     view
 }
 
-fn tried(r: Replica) -> Replica {
+pub fn tried(r: Replica) -> Replica {
     r.with(|r| r.memory.recovery.tries = 1)
 }
 
@@ -485,26 +485,4 @@ fn while_clients_write_what_is_missing_from_the_logs_is_compared() {
     let wait = waits(&behind(16));
     assert_eq!((wait.what, wait.seen.as_str()), (WaitFor::Rows("b".into()), "3 entries without a row, its leader 0"));
     assert_eq!(expired(behind(16), WaitFor::Rows("b".into())).acts(), ["mark b no"]);
-}
-
-#[test]
-fn a_connected_follower_ahead_of_its_leader_blocks() {
-    for alive in [true, false] {
-        let ahead = |leaders_word| {
-            serving([("b", leaders_word)], |r| tried(r.loaded(25).heard(1)).with(|r| r.is_alive = alive))
-        };
-        let wait = waits(&ahead(25));
-        assert_eq!(wait.what, WaitFor::Rows("b".into()), "while clients write, a moment shows nothing");
-        assert_eq!(expired(ahead(25), wait.what).blocked().reason, Reason::LongerThanLeader);
-        let written_since = ahead(20);
-        let doubts = matches!(written_since.decided(), Decision::Wait(wait) if wait.what == WaitFor::Rows("b".into()));
-        assert!(!doubts, "its leader does not say so");
-    }
-}
-
-#[test]
-fn what_is_to_be_loaded_first_is_named_in_the_command_that_loads_it() {
-    let view = serving([], |r| r);
-    let refused = may_be_resent(&view, &"b".into()).unwrap_err();
-    assert_eq!(refused.hint, format!("load it first: `openmldb-ops replica load {} b`", view.name()));
 }

@@ -1,9 +1,11 @@
 //! What has to be known of a replica before RecoverTable is sent for it: what its directory holds may be all there is.
 
 use super::builder::{Replica, a_partition};
-use super::followers::serving;
-use super::loading::asks;
-use crate::recovery::{Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, Reason};
+use super::followers::{serving, tried};
+use super::loading::{asks, expired, waits};
+use crate::recovery::{
+    Decision, Intent, Load, Memory, Outcome, PersistedMemory, Probe, Question, Reason, WaitFor, may_be_resent,
+};
 use openmldb_model::{Action, Endpoint, Seen, StorageMode};
 
 #[test]
@@ -109,4 +111,26 @@ fn the_same_rows_are_no_proof_where_the_last_entries_are_of_another_term() {
     view.get_mut("a").manifest = a_partition().replica("a", |r| r.loaded(20).last_term(3)).get("a").manifest.clone();
     view.0.memory.rows = Some(super::rows::seen(&[("a", 20), ("b", 20)], &[]));
     assert_eq!(view.acts(), ["recover_table b (resend)"]);
+}
+
+#[test]
+fn a_connected_follower_ahead_of_its_leader_blocks() {
+    for alive in [true, false] {
+        let ahead = |leaders_word| {
+            serving([("b", leaders_word)], |r| tried(r.loaded(25).heard(1)).with(|r| r.is_alive = alive))
+        };
+        let wait = waits(&ahead(25));
+        assert_eq!(wait.what, WaitFor::Rows("b".into()), "while clients write, a moment shows nothing");
+        assert_eq!(expired(ahead(25), wait.what).blocked().reason, Reason::LongerThanLeader);
+        let written_since = ahead(20);
+        let doubts = matches!(written_since.decided(), Decision::Wait(wait) if wait.what == WaitFor::Rows("b".into()));
+        assert!(!doubts, "its leader does not say so");
+    }
+}
+
+#[test]
+fn what_is_to_be_loaded_first_is_named_in_the_command_that_loads_it() {
+    let view = serving([], |r| r);
+    let refused = may_be_resent(&view, &"b".into()).unwrap_err();
+    assert_eq!(refused.hint, format!("load it first: `openmldb-ops replica load {} b`", view.name()));
 }
