@@ -175,7 +175,10 @@ fn a_profile_names_a_cluster_and_the_files_with_its_credentials() {
     let prod = [say(What::Servers, "zk1:2181", "zk_cluster"), say(What::Root, "/prod", "zk_root_path"), certificate];
     assert_eq!(said("prod"), prod);
     assert_eq!(said("test"), [say(What::Nameserver, "ns:7527", "nameserver")]);
-    assert_eq!(of(text, "rpod").unwrap_err(), "there is no cluster `rpod` in /c/config.yaml; it has prod, test");
+    assert_eq!(
+        of(text, "rpod").unwrap_err(),
+        "there is no cluster `rpod` in /c/config.yaml; did you mean `prod`? it has prod, test"
+    );
     assert_eq!(of("", "prod").unwrap_err(), "there is no cluster `prod` in /c/config.yaml; it has none");
     for nowhere in ["clusters:\n  prod:\n", "clusters:\n  prod: {zk_cluster: '', zk_root_path: /prod}\n"] {
         let error = of(nowhere, "prod").unwrap_err();
