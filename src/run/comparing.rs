@@ -176,8 +176,13 @@ mod tests {
         assert_eq!(pids(comparing.begin()), [1]);
         comparing.ended(all[1].partition);
         assert_eq!(pids(comparing.begin()), [2]);
-        assert_eq!(comparing.of_partition(all[2].partition), Some(all[2].replicas.as_slice()));
-        assert_eq!(comparing.of_partition(all[0].partition), None);
+        assert_eq!(
+            comparing.by_partition(),
+            BTreeMap::from([
+                (all[2].partition, all[2].replicas.as_slice()),
+                (all[3].partition, all[3].replicas.as_slice())
+            ])
+        );
         assert_eq!(comparing.clear(), Vec::new());
     }
 }
