@@ -166,6 +166,8 @@ mod tests {
         its replicas to load
         its replica on a:1 to appear after LoadTable
         a snapshot of its replica on a:1
+        its tablets to have run long enough to be asked for snapshots
+        an operation of the nameserver on it to end
         an operation of the nameserver on it to end
         its replica on a:1 to catch up with the leader
         its replica on a:1 to agree with the leader
