@@ -69,7 +69,7 @@ pub const LOOKS: &[Case] = &[
     alone("rehearse --generate tables=2,partitions=2,rows=100"),
     alone("config show"),
     alone("metadata backup -o metadata.json --nameserver 127.0.0.1:1"),
-    alone("metadata restore metadata.json --dry-run"),
+    alone("metadata restore metadata.json --dry-run --repair"),
     alone("metadata wipe --dry-run --nameserver 127.0.0.1:1"),
     alone("metadata check --nameserver 127.0.0.1:1"),
     alone("guard pause 2h --why disks --nameserver 127.0.0.1:1"),
