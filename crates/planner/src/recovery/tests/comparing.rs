@@ -12,7 +12,7 @@ fn failed() -> RowsSeen {
     RowsSeen::failed(["a", "b"].map(Endpoint::from), "b does not answer")
 }
 
-fn failed_each_time() -> RowsSeen {
+pub fn failed_each_time() -> RowsSeen {
     (1..MAX_TRIES).fold(failed(), |before, _| failed().after(Some(&before)))
 }
 

@@ -1,9 +1,11 @@
 //! Serving before everything is loaded: what speaks against it, and how followers are judged afterwards.
 
+use super::super::early::is_late_prefix;
 use super::aggregates::base;
 use super::builder::{Built, a_partition, by_counts, said};
+use super::rows::seen;
 use crate::playbook::{Playbook, built_in};
-use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason};
+use crate::recovery::{Choice, Data, Decision, Gates, Load, Question, Reason, RowsSeen};
 use openmldb_model::{Manifest, Offset, Seen, Term};
 
 fn decided(view: &Built) -> Decision {
@@ -120,4 +122,21 @@ fn a_leader_that_an_earlier_run_chose_is_asked_for_its_term_before_others_are_ju
         probes.iter().map(|p| (p.endpoint.as_str(), p.question)).collect::<Vec<_>>(),
         [("a", Question::Manifest)]
     );
+}
+
+/// It may have been named leader while it was behind, and have written as much as it lacked.
+#[test]
+fn a_late_follower_that_ends_right_before_a_term_is_taken_as_it_is_only_once_rows_were_looked_at() {
+    let is_taken = |start: u64, rows: Option<RowsSeen>| {
+        let mut view = served(9, 8).terms([(1, 0), (5, start)]);
+        let leader = a_partition().replica("a", |r| r.leader().alive().loaded(12).last_term(5).leads_to([]));
+        view.get_mut("a").manifest = leader.get("a").manifest.clone();
+        view.0.memory.rows = rows;
+        let choice = view.0.memory.choice.clone().unwrap();
+        is_late_prefix(&view.0, &choice, view.get("a"), view.get("b"))
+    };
+    let same = seen(&[("a", 12), ("b", 8)], &[("b", "a", 0), ("a", "b", 4)]);
+    assert!(is_taken(10, None), "the term began behind what it could have written");
+    assert!(!is_taken(9, None));
+    assert!(is_taken(9, Some(same)));
 }
