@@ -47,6 +47,8 @@ pub enum Awaited {
     Appear,
     /// A snapshot to be made.
     Snapshot,
+    /// Tablets to have been up for long enough to be asked for one.
+    Uptime,
     /// An operation of the nameserver to end.
     Op,
     /// A follower to catch up with its leader.
@@ -81,7 +83,8 @@ impl From<&WaitFor> for Awaited {
             WaitFor::Turn(Ahead::Leaders) => Self::Leaders,
             WaitFor::Loading | WaitFor::SlowLoad => Self::Load,
             WaitFor::Appearing(_) => Self::Appear,
-            WaitFor::Snapshot(_) | WaitFor::UpForAMinute => Self::Snapshot,
+            WaitFor::Snapshot(_) => Self::Snapshot,
+            WaitFor::UpForAMinute => Self::Uptime,
             WaitFor::Ops | WaitFor::OthersOps | WaitFor::Begun(_) => Self::Op,
             WaitFor::CatchUp(_) => Self::CatchUp,
             WaitFor::Rows(_) => Self::Rows,

@@ -132,6 +132,9 @@ pub(super) fn waiting(
         Awaited::Load => format!("loading{on}"),
         Awaited::Appear => format!("waiting to appear{on}"),
         Awaited::Snapshot => format!("waiting for a snapshot{on}"),
+        Awaited::Uptime => {
+            "waiting for its tablets to have been up for a minute, before they are asked for snapshots,".to_owned()
+        }
         Awaited::Op => "waiting for the nameserver's operation".to_owned(),
         Awaited::CatchUp => format!("catching up{on}"),
         Awaited::Progress => format!("waiting for its replica{on} to accept what its leader sends"),

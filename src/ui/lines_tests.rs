@@ -133,6 +133,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
         waiting(Awaited::Call, vec![], 1, minutes(4), None),
         waiting(Awaited::Appear, at(&["a:1"]), 1, minutes(2), hours),
         waiting(Awaited::Snapshot, at(&["a:1"]), 1, minutes(2), None),
+        waiting(Awaited::Uptime, Vec::new(), 1, 31_000, Some(60_000)),
         waiting(Awaited::Op, vec![], 2, minutes(31), hours),
         waiting(Awaited::CatchUp, at(&["a:1"]), 1, minutes(2), None),
         waiting(Awaited::Rows, at(&["a:1"]), 1, minutes(2), None),
@@ -152,6 +153,7 @@ fn what_is_waited_for_is_said_with_whom_where_and_for_how_long() {
     shop.orders/1 waiting for a call to be sent or answered for 4 min
     shop.orders/1 waiting to appear on a:1 for 2 min (at most 2 h)
     shop.orders/1 waiting for a snapshot on a:1 for 2 min
+    shop.orders/1 waiting for its tablets to have been up for a minute, before they are asked for snapshots, for 31 s (at most 60 s)
     shop.orders/1 waiting for the nameserver's operation for 31 min (at most 2 h); so is 1 more
     shop.orders/1 catching up on a:1 for 2 min
     shop.orders/1 waiting for its rows on a:1 to agree with its leader's for 2 min

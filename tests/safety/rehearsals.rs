@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openmldb_ops::cluster::{Cluster, Options};
-use openmldb_ops::model::{Endpoint, Manifest, Offset, PartitionId, Probes, Seen, Snapshot};
+use openmldb_ops::model::{
+    Endpoint, LATELY_MS, Manifest, Offset, PartitionId, Probes, Seen, Snapshot, Term, TermStart,
+};
 use openmldb_ops::playbook::Playbook;
 use openmldb_ops::recovery::{Memory, forecast, plan};
 use openmldb_ops::rehearse::{Generate, Rehearsal, Rehearsed};
@@ -166,4 +168,21 @@ fn a_forecast_is_of_the_busiest_tablet_and_the_fuller_lane() {
     // Two of the six are leaders.
     assert_eq!((leaders_first.serving_after_ms, leaders_first.redundant_after_ms), (167, 500 + 8 * 4_500));
     assert_eq!((leaders_first.recovered, leaders_first.resent), (12, 0));
+}
+
+/// Terms are asked for by snapshots, and of a tablet that has just come up nobody asks for one.
+#[test]
+fn a_forecast_counts_the_minute_in_which_nobody_is_asked_for_a_snapshot() {
+    let after = |age: u64| {
+        let mut snapshot = Generate { tablets: 3, tables: 1, partitions: 1, replicas: 3, rows: 30_000 }.snapshot();
+        snapshot.tables[0].partitions[0].terms =
+            [(1, 0), (3, 20_000)].map(|(term, start)| TermStart { term: Term(term), start: Offset(start) }).to_vec();
+        snapshot.tablets.values_mut().for_each(|tablet| tablet.unchanged_ms = Some(age));
+        let (table, partition) = (&snapshot.tables[0], &snapshot.tables[0].partitions[0]);
+        let memory = |_| Memory::at_start(&snapshot, table, partition, &[]);
+        let of = forecast(&plan(&snapshot, &Playbook::find("fast").unwrap(), |_, _| true, memory));
+        (of.serving_after_ms, of.redundant_after_ms)
+    };
+    let ((serving, redundant), (up_serving, up_redundant)) = (after(0), after(LATELY_MS));
+    assert_eq!((serving - up_serving, redundant - up_redundant), (LATELY_MS, LATELY_MS));
 }

@@ -23,7 +23,8 @@ const SNAPSHOT: (u64, u64) = (20_000_000, 4_000);
 pub struct Forecast {
     /// Of which playbook.
     pub playbook: String,
-    /// Milliseconds until every partition that can serve does: the busiest tablet's loads and snapshots.
+    /// Milliseconds until every partition that can serve does: the busiest tablet's loads and snapshots, and the minute in which a tablet
+    /// that has just come up is not asked for one.
     pub serving_after_ms: u64,
     /// Milliseconds until every one that can be is redundant: with the fuller of the nameserver's lanes.
     pub redundant_after_ms: u64,
@@ -49,10 +50,12 @@ pub fn forecast(plan: &Plan) -> Forecast {
         blocked: plan.counts.blocked,
     };
     let mut tablets: BTreeMap<&Endpoint, Work> = BTreeMap::new();
-    let mut lanes = [0; 2];
+    let (mut lanes, mut uptime_ms, mut uptime_of_leaders_ms) = ([0; 2], 0, 0);
     for planned in &plan.partitions {
         let lane = &mut lanes[(planned.partition.pid.0 % 2) as usize];
         let mut serves = matches!(planned.leader, LeaderPlan::Serving { .. });
+        uptime_ms = uptime_ms.max(planned.uptime_ms);
+        uptime_of_leaders_ms = uptime_of_leaders_ms.max(if serves { 0 } else { planned.uptime_ms });
         for step in &planned.steps {
             match &step.action {
                 Action::LoadTable { endpoint, .. } | Action::LoadWithSchema { endpoint, .. } => {
@@ -82,9 +85,10 @@ pub fn forecast(plan: &Plan) -> Forecast {
         }
     }
     let busiest = |work: fn(&Work) -> u64| tablets.values().map(work).max().unwrap_or(0).div_ceil(1_000_000);
-    forecast.serving_after_ms = busiest(|work| work.before_serving);
+    // Leaders are chosen, and followers judged, once terms are known.
+    forecast.serving_after_ms = busiest(|work| work.before_serving) + uptime_of_leaders_ms;
     let all_loaded = busiest(|work| work.before_serving.saturating_add(work.after_serving));
-    forecast.redundant_after_ms = all_loaded + lanes.into_iter().max().unwrap_or(0);
+    forecast.redundant_after_ms = all_loaded + uptime_ms + lanes.into_iter().max().unwrap_or(0);
     forecast
 }
 

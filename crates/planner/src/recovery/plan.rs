@@ -82,6 +82,9 @@ pub struct PartitionPlan {
     pub if_accepted: Vec<PlannedStep>,
     /// What to know beside.
     pub notes: Vec<String>,
+    /// How long it waits, in ms at most, for its tablets to have been up for long enough to be asked for snapshots.
+    #[serde(skip)]
+    pub uptime_ms: u64,
     /// The replicas whose rows have to be compared before the plan can be sure.
     #[serde(skip)]
     pub to_compare: Vec<Endpoint>,
@@ -269,6 +272,7 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
             .iter()
             .map(|named| format!("{named} was named as leader, overriding the rule"))
             .collect(),
+        uptime_ms: 0,
         to_compare: Vec::new(),
         held: Vec::new(),
     };
@@ -313,6 +317,9 @@ fn walk_through(view: &mut View, playbook: &Playbook, held: &mut Option<Vec<(End
             Decision::Wait(wait) => {
                 if !matches!(wait.what, WaitFor::Loading | WaitFor::SlowLoad | WaitFor::CatchUp(_)) {
                     planned.notes.push(format!("waits: {}", wait.seen));
+                }
+                if wait.what == WaitFor::UpForAMinute {
+                    planned.uptime_ms = u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX);
                 }
                 if !view.predict_waited(&wait) {
                     return planned;
