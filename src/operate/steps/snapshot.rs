@@ -63,7 +63,8 @@ impl Definition for SnapshotReplica<'_> {
         // Snapshots of memory tables are named after the minute (docs/openmldb/tablet.md#a-snapshot-that-was-cut-off).
         if !place.table.storage.is_disk() && seen.tablets.get(endpoint).is_some_and(Tablet::came_up_lately) {
             let text = format!(
-                "{endpoint} has not been there for a minute yet: if it was killed while it made a snapshot of {name}, this                  one would be written behind what was left of that, and its rows would not be read"
+                "{endpoint} came up less than a minute ago: what a snapshot of {name} that was cut off has left would come \
+                 before this one, and hide its rows"
             );
             return Err(Refusal::unsafe_now(text, "run it again in a minute: `openmldb-ops show tablets` has the age"));
         }
@@ -166,7 +167,7 @@ mod tests {
             plan(&step, &seen).map(|_| ()).map_err(|refused| refused.text)
         };
         let refused = told(StorageMode::Memory, Some(LATELY_MS - 1)).unwrap_err();
-        assert!(refused.starts_with("b has not been there for a minute yet"), "{refused}");
+        assert!(refused.starts_with("b came up less than a minute ago"), "{refused}");
         assert_eq!(told(StorageMode::Memory, Some(LATELY_MS)), Ok(()));
         let on_disk = told(StorageMode::Hdd, Some(0)).unwrap_err();
         assert!(on_disk.contains("is a disk table"), "its snapshots are directories: {on_disk}");
