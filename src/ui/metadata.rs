@@ -1,5 +1,6 @@
 //! Metadata saved, put back and checked, in words and as lines.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -137,12 +138,30 @@ pub fn metadata_saved_text(line: &MetadataSavedLine<'_>) -> String {
     out
 }
 
+/// Nodes, a line each; where there are more than a screen of them, a line for each below the root, with how many are below that.
+pub(super) fn paths_text(what: &str, paths: &[&str]) -> String {
+    const A_SCREEN: usize = 40;
+    if paths.len() <= A_SCREEN {
+        return paths.iter().map(|path| format!("  {what} {}\n", one_line(path))).collect();
+    }
+    let mut tops: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in paths {
+        let (top, below) = path.split_once('/').map_or((*path, 0), |(top, _)| (top, 1));
+        *tops.entry(top).or_default() += below;
+    }
+    let text = |(top, below): (&str, usize)| match below {
+        0 => format!("  {what} {}\n", one_line(top)),
+        below => format!("  {what} {} and {} below it\n", one_line(top), counted(below, "node")),
+    };
+    tops.into_iter().map(text).collect()
+}
+
 /// What was put back.
 pub fn metadata_restored_text(line: &MetadataRestoredLine<'_>) -> String {
     let (cluster, taken) = (one_line(line.cluster), moment(line.taken_at_ms));
     let mut out = format!("Backup of {cluster}, taken {taken}: {}.\n", counted(line.nodes, "node"));
     if line.dry_run {
-        line.created.iter().for_each(|path| out += &format!("  would create {}\n", one_line(path)));
+        out += &paths_text("would create", &line.created.iter().map(String::as_str).collect::<Vec<&str>>());
     }
     for Repaired { path, repair } in line.repaired {
         let path = one_line(path);

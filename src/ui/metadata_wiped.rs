@@ -2,10 +2,14 @@
 
 use serde::Serialize;
 
+use super::metadata::paths_text;
 use super::words::one_line;
 use crate::metadata::table_names;
 use crate::model::{MetadataTree, counted};
 use crate::run::PlanId;
+
+/// Tables that are named; of more it is said how many.
+const TABLES: usize = 20;
 
 /// A root path that was emptied, or would be.
 #[derive(Debug, Serialize)]
@@ -48,7 +52,11 @@ pub fn metadata_wiped_text(line: &MetadataWipedLine<'_>) -> String {
     let tables: Vec<String> = line.tables.iter().map(|name| one_line(name)).collect();
     let tables = match &tables[..] {
         [] => "No table is among them.\n".to_owned(),
-        tables => format!("{}: {}.\n", counted(tables.len(), "table"), tables.join(", ")),
+        tables => {
+            let more = tables.len().saturating_sub(TABLES);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!("{}: {}{more}.\n", counted(tables.len(), "table"), tables[..tables.len().min(TABLES)].join(", "))
+        }
     };
     match &line.saved {
         Some(saved) => format!(
@@ -56,12 +64,27 @@ pub fn metadata_wiped_text(line: &MetadataWipedLine<'_>) -> String {
              `openmldb-ops metadata restore FILE`\n"
         ),
         None => {
-            let deleted: String =
-                line.deleted.iter().map(|path| format!("  would delete {}\n", one_line(path))).collect();
+            let deleted = paths_text("would delete", &line.deleted);
             format!(
                 "{deleted}{nodes} of {cluster} would be deleted, once they are saved beside the record.\n{tables}To \
                  accept that: `openmldb-ops metadata wipe --accept {id}`\n"
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thousand_tables_keep_fits_a_screen() {
+        let paths = (0..1_000).map(|nth| format!("table/db_table_data/{nth}"));
+        let all = paths.chain(["db", "table", "table/db_table_data"].map(str::to_owned));
+        let tree: MetadataTree = all.map(|path| (path, "")).collect();
+        let id = PlanId::of(&"the tree");
+        let text = metadata_wiped_text(&MetadataWipedLine::of("zk/openmldb", &tree, Some(&id), None));
+        assert!(text.contains("  would delete db\n  would delete table and 1001 nodes below it\n"), "{text}");
+        assert!(text.contains(" and 980 more.\n") && text.lines().count() < 10, "{text}");
     }
 }
