@@ -139,13 +139,8 @@ async fn a_cluster_whose_zookeeper_has_lost_everything_comes_back_with_every_row
     harness.stop().await;
 }
 
-/// Without its metadata a cluster has no table: what a nameserver has is what ZooKeeper gives it. And what it creates then is not
-/// written over.
-#[tokio::test(flavor = "multi_thread")]
-async fn where_a_nameserver_has_begun_anew_nothing_is_put_back() {
-    needs_zookeeper!();
-    let mut server = ZooKeeperServer::start().await;
-    let place = Place::of(&server, "/anew");
+/// A cluster whose metadata were saved and then lost, and of which a nameserver has begun anew; with the backup's file.
+pub async fn begun_anew(server: &mut ZooKeeperServer, place: &Place<'_>) -> (Harness, String) {
     let harness = place.cluster(Scenario::Healthy).await;
     let file = place.home.file("metadata.json");
     place.run(&["metadata", "backup", "-o", &file]).expect(0);
@@ -154,6 +149,17 @@ async fn where_a_nameserver_has_begun_anew_nothing_is_put_back() {
     server.lose_everything().await;
     harness.world(|world| world.start_everything());
     harness.until("a nameserver leads", |world| world.leader().is_some()).await;
+    (harness, file)
+}
+
+/// Without its metadata a cluster has no table: what a nameserver has is what ZooKeeper gives it. And what it creates then is not
+/// written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_nameserver_has_begun_anew_nothing_is_put_back() {
+    needs_zookeeper!();
+    let mut server = ZooKeeperServer::start().await;
+    let place = Place::of(&server, "/anew");
+    let (harness, file) = begun_anew(&mut server, &place).await;
     assert!(harness.world(|world| world.tables().iter().all(|table| table.db() != "shop")), "tables out of nowhere");
     let before = place.tree().await;
     let refused = place.run(&["metadata", "restore", &file]).expect(5);

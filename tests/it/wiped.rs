@@ -7,11 +7,10 @@ use openmldb_ops::metadata::{self, Backup};
 use openmldb_ops::model::MetadataTree;
 use openmldb_ops::operate::{Wipe, WipeError, Wiped, wiped_id};
 use openmldb_ops::run::{Archive, Caller, Directory, MemoryArchive, RecordedRun, Stop, WorkSession};
-use openmldb_ops::sandbox::scenario::Scenario;
 use serde_json::json;
 use zookeeper_client::{Acls, CreateMode};
 
-use crate::metadata::{Place, last, small};
+use crate::metadata::{Place, begun_anew, last, small};
 use crate::put_back::{Deed, Meanwhile};
 use crate::support::process::Home;
 use crate::support::zookeeper::{ZooKeeperServer, needs_zookeeper};
@@ -23,14 +22,7 @@ async fn what_a_nameserver_began_anew_is_saved_and_deleted_and_the_old_cluster_c
     needs_zookeeper!();
     let mut server = ZooKeeperServer::start().await;
     let place = Place::of(&server, "/anew/openmldb");
-    let harness = place.cluster(Scenario::Healthy).await;
-    let file = place.home.file("metadata.json");
-    place.run(&["metadata", "backup", "-o", &file]).expect(0);
-    harness.world(|world| world.kill_everything());
-    harness.until("every session has ended", |world| world.registered_tablets().is_empty()).await;
-    server.lose_everything().await;
-    harness.world(|world| world.start_everything());
-    harness.until("a nameserver leads", |world| world.leader().is_some()).await;
+    let (harness, file) = begun_anew(&mut server, &place).await;
     let refused = place.run(&["metadata", "restore", &file]).expect(5).stderr;
     assert!(refused.contains("`openmldb-ops metadata wipe --dry-run --zk-cluster"), "{refused}");
 
