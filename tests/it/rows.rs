@@ -132,6 +132,7 @@ async fn left_behind(
         let id = orders(world, 0);
         gets_on(world, id);
     });
+    cli_harness.for_a_minute().await;
     cli_harness.says(0, &format!("replica snapshot shop.orders/0 {leading}"));
     cli_harness.harness.world(|world| world.start_tablets(std::slice::from_ref(lost)));
     cli_harness.harness.until("the nameserver hears of it", |world| is(world, lost, "kHealthy")).await;

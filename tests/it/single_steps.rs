@@ -1,6 +1,6 @@
 //! Single steps on operations, snapshots and several partitions, and what `partition show` says.
 
-use openmldb_ops::model::{Endpoint, LATELY_MS};
+use openmldb_ops::model::Endpoint;
 use openmldb_ops::sandbox::scenario::Scenario;
 use openmldb_ops::wire::api::{GetManifestRequest, GetTableStatusRequest};
 use openmldb_ops::wire::call::{TabletAnswer, TabletCall};
@@ -66,8 +66,7 @@ async fn a_replica_writes_a_snapshot_of_all_that_it_holds() {
         answer.all_table_status[0].offset()
     });
     assert!(end > before[1], "there is something to write down");
-    let began = cli_harness.harness.world(|world| world.now());
-    cli_harness.harness.until("a minute is over", |world| world.now() > began + LATELY_MS).await;
+    cli_harness.for_a_minute().await;
     // auto_failover is on: a tablet does not care.
     let said = cli_harness.says(0, &format!("replica snapshot shop.orders/0 {follower} --dry-run"));
     assert!(said.starts_with("would send: makesnapshot "), "{said}");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use openmldb_ops::cluster::Target;
-use openmldb_ops::model::Endpoint;
+use openmldb_ops::model::{Endpoint, LATELY_MS};
 use openmldb_ops::sandbox::scenario::{Scenario, Shape};
 use openmldb_ops::sandbox::{Options, ZooKeeperPath};
 
@@ -49,6 +49,12 @@ impl CliHarness {
         let at = ZooKeeperPath { servers: server.address(), root: root.clone(), digest: None };
         let harness = Harness::start_with(scenario, &Options { zookeeper: Some(at), ..options }).await;
         Self { harness, home: Home::new(), server, root, said: Mutex::default() }
+    }
+
+    /// A minute passes on the cluster's clock: tablets that have just come up are told to make no snapshot.
+    pub async fn for_a_minute(&self) {
+        let began = self.harness.world(|world| world.now());
+        self.harness.until("a minute is over", |world| world.now() > began + LATELY_MS).await;
     }
 
     fn words<'a>(&'a self, command: &'a str, servers: &'a str) -> Vec<&'a str> {
